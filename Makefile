@@ -1,0 +1,67 @@
+# Every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KERNELS := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test test-quick test-long build-ext protos check-protos bench lint types sanitize sample-data clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "midstream needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12 run" % sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the dependencies into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(KERNELS)
+	@echo "building the extension ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+build-ext: $(VENV)/.built ## Build the Cython kernels in place and leave .venv/bin/midstream runnable
+
+run: $(VENV)/.built ## Replay the sample data, switch to live and back, print a summary
+	@$(BIN)/python -m services.cli demo
+
+serve: $(VENV)/.built ## Keep every server up, with the embedded Redis
+	@$(BIN)/midstream serve
+
+test: $(VENV)/.built ## Run the default test suite
+	@$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.built ## Run the part of the suite that every supported Python runs in CI
+	@$(BIN)/python -m pytest -m quick
+
+test-long: $(VENV)/.built ## Run the tests that need minutes
+	@$(BIN)/python -m pytest -m long
+
+lint: $(VENV)/.built ## Check style
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.built ## Check types and the stubs of the kernels
+	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest fastpath.columns fastpath.decode fastpath.merge fastpath.frame fastpath.midprice
+
+protos: $(VENV)/.installed ## Generate the Python code of the protos
+	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. \
+		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $$(ls protos/*/v1/*.proto)
+
+check-protos: protos ## Fail when the committed generated code is not what the protos give
+	@git diff --exit-code -- protos || (echo "the generated code differs: run 'make protos' and commit"; exit 1)
+	@test -z "$$(git ls-files --others --exclude-standard -- protos)"
+
+bench: $(VENV)/.built ## Measure against the alternatives and print ratios
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BIN)/python -m benchmarks
+
+sanitize: $(VENV)/.installed ## Run the kernels' tests and the fuzz corpus under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tests/sanitize.sh $(abspath $(BIN))/python
+
+sample-data: $(VENV)/.built ## Generate data/*.csv and data/sample_output again
+	@$(BIN)/python data/generate.py
+
+clean: ## Remove everything that was built
+	rm -rf build *.egg-info $(VENV) fastpath/*.so

@@ -1,0 +1,54 @@
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+
+cdef extern from "<string_view>" namespace "std" nogil:
+    cdef cppclass string_view:
+        string_view()
+        string_view(const char*, size_t)
+
+
+cdef extern from "columns.hpp" namespace "midstream" nogil:
+    const int64_t BEFORE_EVERYTHING
+    const int64_t AFTER_EVERYTHING
+
+    cdef cppclass Rejected:
+        string reason
+        string raw
+
+    cdef cppclass TickerTable:
+        TickerTable()
+        uint32_t intern(string_view) except +
+        const string& name(uint32_t)
+        size_t size()
+
+    cdef cppclass Rows:
+        vector[int64_t] arrival
+        vector[int64_t] event
+        vector[double] bid_price
+        vector[double] bid_amount
+        vector[double] ask_price
+        vector[double] ask_amount
+        vector[uint32_t] ticker
+        vector[uint32_t] rank
+        vector[uint64_t] row
+        vector[int32_t] rejection
+        vector[Rejected] rejected
+        size_t size()
+        void clear()
+        size_t count_due(size_t, int64_t)
+        void resize(size_t) except +
+        void push_tick(int64_t, int64_t, double, double, double, double, uint32_t, uint32_t, uint64_t) except +
+        void push_rejection(int64_t, uint32_t, uint64_t, string, string_view) except +
+
+
+cdef class Tickers:
+    cdef TickerTable table
+
+
+cdef class Block:
+    cdef Rows rows
+    cdef readonly Tickers tickers
+    cdef tuple _key(self, size_t index)
+    cdef int _check(self, size_t index) except -1

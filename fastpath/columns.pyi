@@ -1,0 +1,48 @@
+"""Rows in memory as columns, and the table of ticker names that they point into."""
+
+from typing import TypeAlias, final
+
+Key: TypeAlias = tuple[int, int, int]
+"""(arrival time in ns, source rank, row)."""
+TickRow: TypeAlias = tuple[Key, int, str, float, float, float, float]
+"""(key, event time in ns, ticker, bid price, bid amount, ask price, ask amount)."""
+RejectedRow: TypeAlias = tuple[Key, str, bytes]
+"""(key, reason, raw text of at most 1,024 bytes)."""
+
+@final
+class Tickers:
+    """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen."""
+
+    def intern(self, name: str) -> int: ...
+    def name(self, number: int) -> str: ...
+    def __len__(self) -> int: ...
+
+@final
+class Block:
+    """A growable run of rows. It owns its columns; kernels write into them and read from them without copies."""
+
+    tickers: Tickers
+    def __init__(self, tickers: Tickers) -> None: ...
+    def __len__(self) -> int: ...
+    def clear(self) -> None: ...
+    def append_tick(
+        self,
+        ticker: str,
+        *,
+        arrival_time_ns: int,
+        event_time_ns: int,
+        bid_price: float,
+        bid_amount: float,
+        ask_price: float,
+        ask_amount: float,
+        source_rank: int = 0,
+        row: int = 0,
+    ) -> None: ...
+    def append_rejection(
+        self, *, arrival_time_ns: int, source_rank: int = 0, row: int = 0, reason: str, raw: bytes = b""
+    ) -> None: ...
+    def key(self, index: int) -> Key: ...
+    def count_due(self, start: int, due_ns: int) -> int:
+        """Count the rows from `start` on that arrive at or before `due_ns`; the block must be in arrival order."""
+    def to_rows(self) -> list[TickRow | RejectedRow]:
+        """Copy the rows out, for tests and reports."""

@@ -1,0 +1,86 @@
+# distutils: language = c++
+"""Rows in memory as columns, and the table of ticker names that they point into."""
+
+cimport cython
+
+
+@cython.final
+cdef class Tickers:
+    def intern(self, str name not None):
+        cdef bytes encoded = name.encode()
+        return self.table.intern(string_view(<const char*>encoded, len(encoded)))
+
+    def name(self, size_t number):
+        if number >= self.table.size():
+            raise IndexError(f"ticker number {number} is out of range; the table has {self.table.size()}")
+        return self.table.name(<uint32_t>number).decode("utf-8")
+
+    def __len__(self):
+        return self.table.size()
+
+
+@cython.final
+cdef class Block:
+    def __cinit__(self, Tickers tickers not None):
+        self.tickers = tickers
+
+    def __len__(self):
+        return self.rows.size()
+
+    def clear(self):
+        self.rows.clear()
+
+    def append_tick(
+        self, str ticker not None, *, int64_t arrival_time_ns, int64_t event_time_ns,
+        double bid_price, double bid_amount, double ask_price, double ask_amount,
+        uint32_t source_rank=0, uint64_t row=0,
+    ):
+        self.rows.push_tick(
+            arrival_time_ns, event_time_ns, bid_price, bid_amount, ask_price, ask_amount,
+            self.tickers.intern(ticker), source_rank, row,
+        )
+
+    def append_rejection(
+        self, *, int64_t arrival_time_ns, uint32_t source_rank=0, uint64_t row=0, str reason not None, bytes raw=b"",
+    ):
+        cdef bytes head = raw[:1024]
+        self.rows.push_rejection(
+            arrival_time_ns, source_rank, row, reason.encode(), string_view(<const char*>head, len(head))
+        )
+
+    def key(self, size_t index):
+        self._check(index)
+        return self._key(index)
+
+    def count_due(self, size_t start, int64_t due_ns):
+        """Count the rows from `start` on that arrive at or before `due_ns`; the block must be in arrival order."""
+        if start > self.rows.size():
+            raise IndexError(f"`start` {start} is beyond the {self.rows.size()} rows")
+        return self.rows.count_due(start, due_ns)
+
+    def to_rows(self):
+        cdef size_t i
+        cdef int32_t rejection
+        cdef list out = []
+        for i in range(self.rows.size()):
+            rejection = self.rows.rejection[i]
+            key = self._key(i)
+            if rejection >= 0:
+                out.append((key, self.rows.rejected[rejection].reason.decode("utf-8", "replace"),
+                            <bytes>self.rows.rejected[rejection].raw))
+            else:
+                out.append((key, self.rows.event[i], self.tickers.name(self.rows.ticker[i]),
+                            self.rows.bid_price[i], self.rows.bid_amount[i],
+                            self.rows.ask_price[i], self.rows.ask_amount[i]))
+        return out
+
+    cdef tuple _key(self, size_t index):
+        cdef object arrival = self.rows.arrival[index]
+        cdef object rank = self.rows.rank[index]
+        cdef object row = self.rows.row[index]
+        return arrival, rank, row
+
+    cdef int _check(self, size_t index) except -1:
+        if index >= self.rows.size():
+            raise IndexError(f"row {index} is out of range; the block has {self.rows.size()}")
+        return 0

@@ -1,0 +1,127 @@
+"""Text to columns: delimited text lines and live JSON frames become rows of a Block; what cannot be used becomes a rejection."""
+
+import enum
+from collections.abc import Sequence
+from typing import final
+
+from typing_extensions import Buffer
+
+from fastpath.columns import Block, Tickers
+
+BEFORE_EVERYTHING: int
+AFTER_EVERYTHING: int
+
+class HeaderError(ValueError):
+    """The header lacks columns that its layout needs; the message names them and the columns that were found."""
+
+class UnsortedSource(ValueError):
+    """A file promised to be sorted and is not. The message names row, times and the fix."""
+
+    line: int
+
+class LatencyBoundBroken(ValueError):
+    """A row's latency is below the declared lower bound. The message names row and fix."""
+
+    line: int
+
+class Layout(enum.IntEnum):
+    """Which of the known layouts a header belongs to."""
+
+    ASSIGNMENT = 1
+    TARDIS = 2
+
+class NegativeLatency(enum.IntEnum):
+    """What happens to a latency below zero."""
+
+    KEEP = 1
+    CLAMP = 2
+    SHIFT = 3
+
+@final
+class Header:
+    """The columns of a file by name. Extra and unnamed columns are tolerated; a column named twice is refused."""
+
+    layout: Layout
+    columns: tuple[str, ...]
+    def __init__(self, line: bytes) -> None: ...
+
+@final
+class Decoder:
+    """Decodes the lines of one file, from `offset` on, into a Block.
+
+    Every good row is counted, a row that filters leave out (`start_time_ns` inclusive and `end_time_ns` exclusive are arrival
+    times) adds to `skipped`, a bad row becomes a rejection at the arrival time of the last good row before it.
+    It learns whether the rows are sorted by event time, by arrival time or both, and gives with `bound_ns` the lowest arrival
+    time that a row still to come can have.
+    """
+
+    line: int
+    """Physical line number (from 1) of the next line to decode."""
+    offset: int
+    """Offset of that line in the (decompressed) bytes."""
+    skipped: int
+    previous_arrival_time_ns: int
+    previous_event_time_ns: int
+    order: int
+    """Bit 0: not sorted by event time. Bit 1: not sorted by arrival time. Both: UnsortedSource was raised."""
+    bound_ns: int
+    """Lowest arrival time that a row still to come can have. BEFORE_EVERYTHING before the first row."""
+    latency_ns_min: int
+    """Lowest latency seen so far (AFTER_EVERYTHING when no row was), before any policy."""
+    negative_latencies: int
+    """How many rows had a latency below zero (and were kept, clamped or shifted)."""
+
+    def __init__(
+        self,
+        header: Header,
+        tickers: Tickers,
+        *,
+        source_rank: int,
+        offset: int,
+        line: int,
+        previous_arrival_time_ns: int = ...,
+        previous_event_time_ns: int = ...,
+        skipped: int = 0,
+        order: int = 0,
+        fraction_unit_us: bool = False,
+        start_time_ns: int = ...,
+        end_time_ns: int = ...,
+        only_tickers: Sequence[str] = (),
+        negative_latency: NegativeLatency = ...,
+        shift_ns: int = 0,
+        latency_bound_ns: int = 0,
+        check_order: bool = True,
+    ) -> None:
+        """`latency_bound_ns` is a lower bound (<= 0) of every latency after the policy; `shift_ns` is added with SHIFT.
+        `check_order=False` reads a file in any order (for an external sort): `bound_ns` stays BEFORE_EVERYTHING."""
+
+    def feed(self, chunk: Buffer, into: Block, *, row_limit: int, final: bool = False) -> int:
+        """Decode whole lines of `chunk` until `row_limit` rows were read; return the number of bytes used.
+
+        A line without its newline is left unless `final`. A line over 64 KiB is rejected as soon as that much of it was seen, and
+        the decoder resynchronises at the next newline. When nothing more can be decoded it returns what it used (maybe 0).
+        """
+
+    def reject(self, into: Block, reason: str, raw: bytes = b"") -> None:
+        """Append a rejection at the current place and count a line (a truncated compressed file, for example)."""
+
+def may_have_negative_field(chunk: Buffer, previous_byte: int) -> bool:
+    """Tell whether a `-` stands at the start of a field: behind a delimiter, a quote, a space or a line end. SIMD speed."""
+
+def decode_live_frame(
+    payload: Buffer | str, into: Block, *, receive_time_ns: int, source_rank: int, frame_number: int, only_tickers: frozenset[str] | None = None
+) -> int:
+    """Decode one websocket message (an object or an array of objects) in the assignment's live layout.
+
+    Arrival is `receive_time_ns`. What cannot be used becomes one rejection (per object; per frame when it is no JSON). Returns how many
+    rows a ticker filter left out. Row numbers are `frame_number`.
+    """
+
+def parse_timestamp(text: str, *, fraction_unit_us: bool = False) -> int:
+    """Parse one timestamp as the decoder does; UTC nanoseconds. Raises ValueError with the reason."""
+
+def parse_number(text: str) -> float:
+    """Parse one number as the decoder does. Raises ValueError with the reason."""
+
+def parse_latency(text: str) -> int:
+    """Parse a latency in milliseconds as the decoder does: float64 times 1e6, rounded half to even, in nanoseconds."""

@@ -1,0 +1,140 @@
+"""Columns to and from the wire bytes of midstream.common.v1 messages. No protobuf runtime is needed to encode or decode here."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+from typing_extensions import Buffer
+
+from fastpath.columns import Block, Key
+
+MODE_HISTORICAL: int
+MODE_LIVE: int
+MARKER_SEAM: int
+MARKER_DISCONNECTED: int
+MARKER_RECONNECTED: int
+MARKER_GAP: int
+BATCH_ROWS_MAX: int
+"""4,096 records."""
+BATCH_BYTES_MAX: int
+"""1 MiB."""
+
+class FrameError(ValueError):
+    """The bytes are not a TickBatch that this version can read; the message says what is wrong and where."""
+
+@dataclass(frozen=True)
+class Marker:
+    kind: int
+    sequence: int = 0
+    previous_mode: int = 0
+    mode: int = 0
+    last_key: Key | None = None
+    first_key: Key | None = None
+    time_ns: int = 0
+    reason: str = ""
+    lost_frames: int = 0
+    next_sequence: int = 0
+    revision: int = 0
+
+@dataclass(frozen=True)
+class Rejection:
+    sequence: int
+    arrival_time_ns: int
+    source: str
+    line: int
+    reason: str
+    raw: bytes
+
+@dataclass(frozen=True)
+class SourceCursor:
+    offset: int
+    line: int
+    previous_arrival_time_ns: int
+    skipped: int
+    previous_event_time_ns: int
+    order: int
+
+@dataclass(frozen=True)
+class Cursor:
+    last_key: Key | None
+    sources: tuple[SourceCursor, ...]
+
+class FrameHead(NamedTuple):
+    """What a queue needs to know of an entry, without reading its columns."""
+
+    epoch: str
+    mode: int
+    first_sequence: int
+    last_sequence: int
+    tick_count: int
+    last_arrival_time_ns: int
+    """Arrival of the last tick; BEFORE_EVERYTHING when there is none."""
+    publish_time_ns: int
+
+def encode_cursor(cursor: Cursor) -> bytes: ...
+def decode_cursor(encoded: Buffer) -> Cursor: ...
+def encode_batch(
+    block: Block,
+    start: int,
+    stop: int,
+    *,
+    epoch: str,
+    mode: int,
+    first_sequence: int,
+    sources: Sequence[str],
+    markers: Sequence[Marker] = (),
+    cursor_sources: bytes = b"",
+    last_key: Key | None = None,
+    publish_time_ns: int = 0,
+) -> tuple[bytes, int, int]:
+    """Encode `markers` (first) and then rows start..stop of `block`; return (bytes, rows encoded, last sequence).
+
+    It stops early so that the batch stays within BATCH_ROWS_MAX records and BATCH_BYTES_MAX bytes (a single record always fits). Markers' sequences are
+    assigned here. The batch's cursor is `cursor_sources` (encoded SourceCursor list: encode_cursor of a cursor without last_key) plus a last_key: in
+    MODE_HISTORICAL the key of the last row encoded (or `last_key` when no row was), in MODE_LIVE `last_key` as given.
+    `sources[rank]` names the source of a rejection. start == stop encodes markers alone.
+    """
+
+def peek(buffer: Buffer) -> FrameHead:
+    """Read the head without reading columns. Raises FrameError."""
+
+@final
+class TickFrame:
+    """One decoded TickBatch. Columns are copied out of the buffer, so that it may go."""
+
+    epoch: str
+    mode: int
+    first_sequence: int
+    last_sequence: int
+    publish_time_ns: int
+    tick_count: int
+    cursor: bytes
+    """Encoded HistoricalCursor."""
+    tickers: list[str]
+    rejections: list[Rejection]
+    markers: list[Marker]
+    def __init__(self, buffer: Buffer) -> None:
+        """Raises FrameError on anything that is not well-formed: columns of unequal length, index out of range, sequences that do not add up."""
+    def ticks(self) -> list[tuple[int, str, int, int, float, float, float, float]]:
+        """(sequence, ticker, event ns, arrival ns, bid price, bid amount, ask price, ask amount) per tick; a copy for tests and slow paths."""
+
+def select_tickers(buffer: Buffer, tickers: Collection[str]) -> bytes | None:
+    """Re-encode a batch with the ticks of these tickers, all rejections and all markers; None when nothing is left."""
+
+@final
+class MidFrame:
+    """One decoded MidBatch."""
+
+    epoch: str
+    mode: int
+    first_sequence: int
+    last_sequence: int
+    def __init__(self, buffer: Buffer) -> None: ...
+    def __len__(self) -> int: ...
+    def mids(self) -> list[tuple[int, str, int, int, float]]:
+        """(sequence, ticker, event ns, arrival ns, mid) per mid."""
+    def latest(self) -> dict[str, tuple[int, int, int, float]]:
+        """Last (sequence, event ns, arrival ns, mid) per ticker in this batch."""
+
+def select_mids(buffer: Buffer, tickers: Collection[str]) -> bytes | None:
+    """Re-encode a MidBatch with these tickers only; None when nothing is left."""

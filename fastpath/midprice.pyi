@@ -1,0 +1,57 @@
+"""From a frame to mids and log text."""
+
+from typing import NamedTuple, final
+
+from typing_extensions import Buffer
+
+from fastpath.frame import TickFrame
+
+class PriceCounts(NamedTuple):
+    mids: int
+    latency_filtered: int
+    missing_side: int
+    rejected: int
+    crossed: int
+    locked: int
+    markers: int
+
+@final
+class PriceKernel:
+    """Filters, computes and formats. Text collects in buffers that `take_...` hands over; counts and digest are cumulative.
+
+    `state` makes a kernel continue where another one stopped (same options).
+    """
+
+    counts: PriceCounts
+    first_arrival_time_ns: int
+    last_arrival_time_ns: int
+    """Arrival of the first and last tick so far; BEFORE_EVERYTHING when there was none. Rejections do not count."""
+
+    def __init__(
+        self, *, latency_threshold_ns: int, log_arrival: bool = False, with_csv: bool = False, with_mids: bool = True, state: bytes = b""
+    ) -> None: ...
+    def process(self, frame: TickFrame, *, after_sequence: int = 0) -> int:
+        """Account for the records of `frame` with a sequence above `after_sequence`; return how many there were."""
+    def take_mid_text(self) -> bytes: ...
+    def take_error_text(self) -> bytes: ...
+    def take_csv_text(self) -> bytes:
+        """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
+    def take_mid_batch(self) -> bytes:
+        """The MidBatch of the last processed frame; empty when it had no mid or `with_mids` is off."""
+    def state(self) -> bytes:
+        """Counts, arrivals and the digest's inner state, to store beside the logs. Versioned; a damaged state raises ValueError."""
+    def digest(self) -> str:
+        """SHA-256 (hex) over every record so far: little-endian event, arrival, bid, ask, then ticker and NUL; a rejection as arrival, row, reason
+        (little-endian int64, uint64, UTF-8 and NUL)."""
+
+def compute_mids(
+    bid_price: Buffer, ask_price: Buffer, bid_amount: Buffer | None = None, ask_amount: Buffer | None = None
+) -> tuple[bytes, list[int]]:
+    """Mids of float64 columns as float64 bytes, and the positions at which a side is missing (NaN there)."""
+
+def format_mid(mid: float) -> str:
+    """As Python's repr."""
+
+def format_timestamp(time_ns: int) -> str: ...
+def format_latency(latency_ns: int) -> str:
+    """Exact milliseconds without trailing zeros, without the unit."""

@@ -1,0 +1,167 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODE_UNSPECIFIED: _ClassVar[Mode]
+    MODE_HISTORICAL: _ClassVar[Mode]
+    MODE_LIVE: _ClassVar[Mode]
+MODE_UNSPECIFIED: Mode
+MODE_HISTORICAL: Mode
+MODE_LIVE: Mode
+
+class TickBatch(_message.Message):
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TICKERS_FIELD_NUMBER: _ClassVar[int]
+    TICKER_INDEX_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    BID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    BID_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    ASK_PRICE_FIELD_NUMBER: _ClassVar[int]
+    ASK_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REJECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MARKERS_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    TICK_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    epoch: str
+    mode: Mode
+    first_sequence: int
+    last_sequence: int
+    tickers: _containers.RepeatedScalarFieldContainer[str]
+    ticker_index: _containers.RepeatedScalarFieldContainer[int]
+    event_time_ns: _containers.RepeatedScalarFieldContainer[int]
+    arrival_time_ns: _containers.RepeatedScalarFieldContainer[int]
+    bid_price: _containers.RepeatedScalarFieldContainer[float]
+    bid_amount: _containers.RepeatedScalarFieldContainer[float]
+    ask_price: _containers.RepeatedScalarFieldContainer[float]
+    ask_amount: _containers.RepeatedScalarFieldContainer[float]
+    rejections: _containers.RepeatedCompositeFieldContainer[Rejection]
+    markers: _containers.RepeatedCompositeFieldContainer[Marker]
+    cursor: HistoricalCursor
+    publish_time_ns: int
+    tick_sequence: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Rejection(_message.Message):
+    __slots__ = ("sequence", "arrival_time_ns", "source", "line", "reason", "raw")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    arrival_time_ns: int
+    source: str
+    line: int
+    reason: str
+    raw: bytes
+    def __init__(self, sequence: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., source: _Optional[str] = ..., line: _Optional[int] = ..., reason: _Optional[str] = ..., raw: _Optional[bytes] = ...) -> None: ...
+
+class Marker(_message.Message):
+    __slots__ = ("sequence", "kind", "previous_mode", "mode", "last_key", "first_key", "time_ns", "reason", "lost_frames", "next_sequence", "revision")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Marker.Kind]
+        KIND_SEAM: _ClassVar[Marker.Kind]
+        KIND_DISCONNECTED: _ClassVar[Marker.Kind]
+        KIND_RECONNECTED: _ClassVar[Marker.Kind]
+        KIND_GAP: _ClassVar[Marker.Kind]
+    KIND_UNSPECIFIED: Marker.Kind
+    KIND_SEAM: Marker.Kind
+    KIND_DISCONNECTED: Marker.Kind
+    KIND_RECONNECTED: Marker.Kind
+    KIND_GAP: Marker.Kind
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_MODE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    LAST_KEY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_KEY_FIELD_NUMBER: _ClassVar[int]
+    TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    kind: Marker.Kind
+    previous_mode: Mode
+    mode: Mode
+    last_key: RecordKey
+    first_key: RecordKey
+    time_ns: int
+    reason: str
+    lost_frames: int
+    next_sequence: int
+    revision: int
+    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[Marker.Kind, str]] = ..., previous_mode: _Optional[_Union[Mode, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., first_key: _Optional[_Union[RecordKey, _Mapping]] = ..., time_ns: _Optional[int] = ..., reason: _Optional[str] = ..., lost_frames: _Optional[int] = ..., next_sequence: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class RecordKey(_message.Message):
+    __slots__ = ("arrival_time_ns", "source_rank", "row")
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_RANK_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    arrival_time_ns: int
+    source_rank: int
+    row: int
+    def __init__(self, arrival_time_ns: _Optional[int] = ..., source_rank: _Optional[int] = ..., row: _Optional[int] = ...) -> None: ...
+
+class HistoricalCursor(_message.Message):
+    __slots__ = ("last_key", "sources")
+    LAST_KEY_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    last_key: RecordKey
+    sources: _containers.RepeatedCompositeFieldContainer[SourceCursor]
+    def __init__(self, last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[SourceCursor, _Mapping]]] = ...) -> None: ...
+
+class SourceCursor(_message.Message):
+    __slots__ = ("offset", "line", "previous_arrival_time_ns", "skipped", "previous_event_time_ns", "order")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    line: int
+    previous_arrival_time_ns: int
+    skipped: int
+    previous_event_time_ns: int
+    order: int
+    def __init__(self, offset: _Optional[int] = ..., line: _Optional[int] = ..., previous_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., previous_event_time_ns: _Optional[int] = ..., order: _Optional[int] = ...) -> None: ...
+
+class MidBatch(_message.Message):
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TICKERS_FIELD_NUMBER: _ClassVar[int]
+    TICKER_INDEX_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    MID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    epoch: str
+    mode: Mode
+    first_sequence: int
+    last_sequence: int
+    tickers: _containers.RepeatedScalarFieldContainer[str]
+    ticker_index: _containers.RepeatedScalarFieldContainer[int]
+    sequence: _containers.RepeatedScalarFieldContainer[int]
+    event_time_ns: _containers.RepeatedScalarFieldContainer[int]
+    arrival_time_ns: _containers.RepeatedScalarFieldContainer[int]
+    mid_price: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ...) -> None: ...

@@ -1,0 +1,127 @@
+from protos.common.v1 import market_pb2 as _market_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SetModeRequest(_message.Message):
+    __slots__ = ("session", "mode", "request_id")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    mode: _market_pb2.Mode
+    request_id: str
+    def __init__(self, session: _Optional[str] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetModeResponse(_message.Message):
+    __slots__ = ("previous_mode", "mode", "revision")
+    PREVIOUS_MODE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    previous_mode: _market_pb2.Mode
+    mode: _market_pb2.Mode
+    revision: int
+    def __init__(self, previous_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class GetStateRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class GetStateResponse(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: ControlState
+    def __init__(self, state: _Optional[_Union[ControlState, _Mapping]] = ...) -> None: ...
+
+class WatchStateRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class WatchStateResponse(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: ControlState
+    def __init__(self, state: _Optional[_Union[ControlState, _Mapping]] = ...) -> None: ...
+
+class PauseRequest(_message.Message):
+    __slots__ = ("session", "request_id")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    request_id: str
+    def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PauseResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("session", "request_id")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    request_id: str
+    def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    def __init__(self, revision: _Optional[int] = ...) -> None: ...
+
+class SetSpeedRequest(_message.Message):
+    __slots__ = ("session", "speed", "request_id")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    speed: float
+    request_id: str
+    def __init__(self, session: _Optional[str] = ..., speed: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetSpeedResponse(_message.Message):
+    __slots__ = ("speed", "revision")
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    speed: float
+    revision: int
+    def __init__(self, speed: _Optional[float] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class ControlState(_message.Message):
+    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    INTENDED_MODE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    INTENDED_REVISION_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REDIS_URL_FIELD_NUMBER: _ClassVar[int]
+    LIVE_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    intended_mode: _market_pb2.Mode
+    mode: _market_pb2.Mode
+    intended_revision: int
+    revision: int
+    paused: bool
+    speed: float
+    state: str
+    last_sequence: int
+    reported_time_ns: int
+    error: str
+    redis_url: str
+    live_connected: bool
+    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ...) -> None: ...

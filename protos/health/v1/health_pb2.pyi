@@ -1,0 +1,83 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATUS_UNSPECIFIED: _ClassVar[Status]
+    STATUS_OK: _ClassVar[Status]
+    STATUS_DEGRADED: _ClassVar[Status]
+    STATUS_DOWN: _ClassVar[Status]
+STATUS_UNSPECIFIED: Status
+STATUS_OK: Status
+STATUS_DEGRADED: Status
+STATUS_DOWN: Status
+
+class GetReportRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetReportResponse(_message.Message):
+    __slots__ = ("report",)
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    report: Report
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
+
+class WatchReportRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchReportResponse(_message.Message):
+    __slots__ = ("report",)
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    report: Report
+    def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("status", "checks", "queues", "report_time_ns")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
+    REPORT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    status: Status
+    checks: _containers.RepeatedCompositeFieldContainer[Check]
+    queues: _containers.RepeatedCompositeFieldContainer[QueueLag]
+    report_time_ns: int
+    def __init__(self, status: _Optional[_Union[Status, str]] = ..., checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., queues: _Optional[_Iterable[_Union[QueueLag, _Mapping]]] = ..., report_time_ns: _Optional[int] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("name", "status", "detail", "last_error", "age_ms", "duration_us")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    status: Status
+    detail: str
+    last_error: str
+    age_ms: int
+    duration_us: int
+    def __init__(self, name: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., detail: _Optional[str] = ..., last_error: _Optional[str] = ..., age_ms: _Optional[int] = ..., duration_us: _Optional[int] = ...) -> None: ...
+
+class QueueLag(_message.Message):
+    __slots__ = ("session", "group", "lag_records", "lag_bytes", "lag_data_time_ns", "active")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    LAG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAG_DATA_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    group: str
+    lag_records: int
+    lag_bytes: int
+    lag_data_time_ns: int
+    active: bool
+    def __init__(self, session: _Optional[str] = ..., group: _Optional[str] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., active: _Optional[bool] = ...) -> None: ...

@@ -1,0 +1,76 @@
+from protos.common.v1 import market_pb2 as _market_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetMidPriceRequest(_message.Message):
+    __slots__ = ("ticker", "session")
+    TICKER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ticker: str
+    session: str
+    def __init__(self, ticker: _Optional[str] = ..., session: _Optional[str] = ...) -> None: ...
+
+class GetMidPriceResponse(_message.Message):
+    __slots__ = ("mid_price",)
+    MID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    mid_price: MidPrice
+    def __init__(self, mid_price: _Optional[_Union[MidPrice, _Mapping]] = ...) -> None: ...
+
+class MidPrice(_message.Message):
+    __slots__ = ("ticker", "mid_price", "event_time_ns", "arrival_time_ns", "sequence", "mode")
+    TICKER_FIELD_NUMBER: _ClassVar[int]
+    MID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    ticker: str
+    mid_price: float
+    event_time_ns: int
+    arrival_time_ns: int
+    sequence: int
+    mode: _market_pb2.Mode
+    def __init__(self, ticker: _Optional[str] = ..., mid_price: _Optional[float] = ..., event_time_ns: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., sequence: _Optional[int] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ...) -> None: ...
+
+class StreamMidPricesRequest(_message.Message):
+    __slots__ = ("session", "tickers", "after_sequence", "from_oldest")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    TICKERS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_OLDEST_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    tickers: _containers.RepeatedScalarFieldContainer[str]
+    after_sequence: int
+    from_oldest: bool
+    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ...) -> None: ...
+
+class StreamMidPricesResponse(_message.Message):
+    __slots__ = ("batch",)
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    batch: _market_pb2.MidBatch
+    def __init__(self, batch: _Optional[_Union[_market_pb2.MidBatch, _Mapping]] = ...) -> None: ...
+
+class ComputeMidPricesRequest(_message.Message):
+    __slots__ = ("bid_price", "ask_price", "bid_amount", "ask_amount")
+    BID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    ASK_PRICE_FIELD_NUMBER: _ClassVar[int]
+    BID_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    ASK_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    bid_price: _containers.RepeatedScalarFieldContainer[float]
+    ask_price: _containers.RepeatedScalarFieldContainer[float]
+    bid_amount: _containers.RepeatedScalarFieldContainer[float]
+    ask_amount: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, bid_price: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class ComputeMidPricesResponse(_message.Message):
+    __slots__ = ("mid_price", "missing_side")
+    MID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    MISSING_SIDE_FIELD_NUMBER: _ClassVar[int]
+    mid_price: _containers.RepeatedScalarFieldContainer[float]
+    missing_side: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, mid_price: _Optional[_Iterable[float]] = ..., missing_side: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -1,0 +1,104 @@
+from protos.common.v1 import market_pb2 as _market_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SESSION_STATE_UNSPECIFIED: _ClassVar[SessionState]
+    SESSION_STATE_STARTING: _ClassVar[SessionState]
+    SESSION_STATE_RUNNING: _ClassVar[SessionState]
+    SESSION_STATE_PAUSED: _ClassVar[SessionState]
+    SESSION_STATE_BACKPRESSURED: _ClassVar[SessionState]
+    SESSION_STATE_COMPLETED: _ClassVar[SessionState]
+    SESSION_STATE_FAILED: _ClassVar[SessionState]
+SESSION_STATE_UNSPECIFIED: SessionState
+SESSION_STATE_STARTING: SessionState
+SESSION_STATE_RUNNING: SessionState
+SESSION_STATE_PAUSED: SessionState
+SESSION_STATE_BACKPRESSURED: SessionState
+SESSION_STATE_COMPLETED: SessionState
+SESSION_STATE_FAILED: SessionState
+
+class StreamTicksRequest(_message.Message):
+    __slots__ = ("session", "tickers", "after_sequence", "from_now", "epoch")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    TICKERS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_NOW_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    tickers: _containers.RepeatedScalarFieldContainer[str]
+    after_sequence: int
+    from_now: bool
+    epoch: str
+    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_now: _Optional[bool] = ..., epoch: _Optional[str] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[Session]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ...) -> None: ...
+
+class GetSessionRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class GetSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+
+class Session(_message.Message):
+    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    LIVE_CONFIGURED_FIELD_NUMBER: _ClassVar[int]
+    LIVE_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    HISTORICAL_CONFIGURED_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    epoch: str
+    state: SessionState
+    mode: _market_pb2.Mode
+    revision: int
+    paused: bool
+    speed: float
+    last_sequence: int
+    oldest_sequence: int
+    backlog_records: int
+    backlog_bytes: int
+    last_arrival_time_ns: int
+    skipped: int
+    live_configured: bool
+    live_connected: bool
+    error: str
+    reported_time_ns: int
+    historical_configured: bool
+    damaged_sources: int
+    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ...) -> None: ...
