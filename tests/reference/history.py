@@ -1,7 +1,7 @@
 """The whole historical path, slowly: files in, both logs, counts, digest and order out.
 
-Written from the description of the formats, in Python integers and with the standard library only. It imports nothing of
-the project and shares no code with it, so that both can only agree by being right. Everything is held in memory.
+Written from the description of the formats, in Python integers and with the standard library only. It imports nothing
+of the project and shares no code with it, so that both can only agree by being right. Everything is held in memory.
 
     expected = expected_outputs(["a.csv", "b.csv.gz"], HistoryOptions(threshold_ns=20_000_000))
     assert (out / "mid_prices.log").read_bytes() == expected.mid_log
@@ -86,7 +86,7 @@ class ExpectedCounts:
 
 @dataclass(frozen=True)
 class Expected:
-    """Everything that an undisturbed run leaves behind; `unsorted` holds (path, line) of files sorted by neither time."""
+    """Everything that an undisturbed run leaves behind; `unsorted` has (path, line) of files sorted by neither time."""
 
     mid_log: bytes
     error_log: bytes
