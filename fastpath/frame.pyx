@@ -1,0 +1,564 @@
+# distutils: language = c++
+"""Columns to and from the wire bytes of midstream.common.v1 messages. No protobuf runtime is needed to encode or decode here."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+from fastpath.columns cimport Block, Rows, Tickers, TickerTable, string_view
+
+cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
+    const int64_t C_BEFORE_EVERYTHING "midstream::BEFORE_EVERYTHING"
+    const int32_t C_HISTORICAL "midstream::MODE_HISTORICAL"
+    const int32_t C_LIVE "midstream::MODE_LIVE"
+    const int32_t C_GAP "midstream::MARKER_GAP"
+    const size_t C_ROWS_MAX "midstream::BATCH_ROWS_MAX"
+    const size_t C_BYTES_MAX "midstream::BATCH_BYTES_MAX"
+
+    cdef cppclass SourceCursorRecord:
+        uint64_t offset, line
+        int64_t previous_arrival
+        uint64_t skipped
+        int64_t previous_event
+        uint32_t order
+
+    cdef cppclass CursorRecord:
+        cbool has_last_key
+        RecordKey last_key
+        vector[SourceCursorRecord] sources
+
+cdef extern from "tick_reader.hpp" namespace "midstream" nogil:
+    cdef cppclass BatchHead:
+        string epoch
+        int32_t mode
+        uint64_t first_sequence, last_sequence
+        size_t tick_count
+        int64_t last_arrival, publish_time
+
+    void read_tick_batch(const char*, size_t, TickBatch&) except +
+    void read_head(const char*, size_t, BatchHead&) except +
+    void read_cursor(const char*, size_t, CursorRecord&) except +
+
+cdef extern from "tick_writer.hpp" namespace "midstream" nogil:
+    cdef cppclass BatchPlan:
+        string epoch
+        int32_t mode
+        uint64_t first_sequence, last_sequence
+        int64_t publish_time
+        vector[MarkerRecord] markers
+        cbool has_cursor
+        string cursor
+        size_t rows
+
+    string c_encode_cursor "midstream::encode_cursor"(const CursorRecord&) except +
+    void plan_rows(
+        BatchPlan&, const Rows&, const TickerTable&, size_t, size_t, uint64_t, const vector[string]&, string_view
+    ) except +
+    cbool plan_selection(const TickBatch&, const vector[cbool]&, BatchPlan&) except +
+    size_t size_batch(const BatchPlan&) except +
+    void fill_batch(const BatchPlan&, char*)
+
+cdef extern from "mid_batch.hpp" namespace "midstream" nogil:
+    cdef cppclass MidBatch:
+        string epoch
+        int32_t mode
+        uint64_t first_sequence, last_sequence
+        vector[string] tickers
+        Column[uint32_t] ticker_index
+        Column[uint64_t] sequence
+        Column[int64_t] event, arrival
+        Column[double] mid_price
+        size_t size()
+
+    void read_mid_batch(const char*, size_t, MidBatch&) except +
+    size_t size_mid_batch(const MidBatch&)
+    void fill_mid_batch(const MidBatch&, char*)
+    void c_select_mids "midstream::select_mids"(const MidBatch&, const vector[cbool]&, MidBatch&) except +
+
+
+MODE_HISTORICAL = C_HISTORICAL
+MODE_LIVE = C_LIVE
+MARKER_SEAM = 1
+MARKER_DISCONNECTED = 2
+MARKER_RECONNECTED = 3
+MARKER_GAP = C_GAP
+BATCH_ROWS_MAX = C_ROWS_MAX
+BATCH_BYTES_MAX = C_BYTES_MAX
+
+cdef object SEQUENCE_MAX = 2**64 - 1
+
+
+class FrameError(ValueError):
+    """The bytes are not a TickBatch that this version can read; the message says what is wrong and where."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    kind: int
+    sequence: int = 0
+    previous_mode: int = 0
+    mode: int = 0
+    last_key: tuple[int, int, int] | None = None
+    first_key: tuple[int, int, int] | None = None
+    time_ns: int = 0
+    reason: str = ""
+    lost_frames: int = 0
+    next_sequence: int = 0
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Rejection:
+    sequence: int
+    arrival_time_ns: int
+    source: str
+    line: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class SourceCursor:
+    offset: int
+    line: int
+    previous_arrival_time_ns: int
+    skipped: int
+    previous_event_time_ns: int
+    order: int
+
+
+@dataclass(frozen=True)
+class Cursor:
+    last_key: tuple[int, int, int] | None
+    sources: tuple[SourceCursor, ...]
+
+
+class FrameHead(NamedTuple):
+    """What a queue needs to know of an entry, without reading its columns."""
+
+    epoch: str
+    mode: int
+    first_sequence: int
+    last_sequence: int
+    tick_count: int
+    last_arrival_time_ns: int
+    publish_time_ns: int
+
+
+cdef tuple _from_key(const RecordKey& key):
+    # Converted to objects first: a tuple of C numbers alone would be a C tuple.
+    cdef object arrival = key.arrival
+    cdef object rank = key.rank
+    cdef object row = key.row
+    return arrival, rank, row
+
+
+cdef RecordKey _to_key(object key) except *:
+    cdef RecordKey out
+    out.arrival, out.rank, out.row = key
+    return out
+
+
+# Cursors ---------------------------------------------------------------------------------------------------------------
+
+
+def encode_cursor(cursor):
+    cdef CursorRecord record
+    cdef SourceCursorRecord place
+    if cursor.last_key is not None:
+        record.has_last_key = True
+        record.last_key = _to_key(cursor.last_key)
+    for source in cursor.sources:
+        place.offset = source.offset
+        place.line = source.line
+        place.previous_arrival = source.previous_arrival_time_ns
+        place.skipped = source.skipped
+        place.previous_event = source.previous_event_time_ns
+        place.order = source.order
+        record.sources.push_back(place)
+    return <bytes>c_encode_cursor(record)
+
+
+def decode_cursor(encoded):
+    cdef CursorRecord record
+    cdef Py_buffer view
+    cdef size_t i
+    PyObject_GetBuffer(encoded, &view, PyBUF_SIMPLE)
+    try:
+        read_cursor(<const char*>view.buf, view.len, record)
+    except ValueError as error:
+        raise FrameError(str(error)) from None
+    finally:
+        PyBuffer_Release(&view)
+    sources = []
+    for i in range(record.sources.size()):
+        sources.append(SourceCursor(
+            record.sources[i].offset, record.sources[i].line, record.sources[i].previous_arrival,
+            record.sources[i].skipped, record.sources[i].previous_event, record.sources[i].order,
+        ))
+    return Cursor(_from_key(record.last_key) if record.has_last_key else None, tuple(sources))
+
+
+# Encoding --------------------------------------------------------------------------------------------------------------
+
+
+cdef MarkerRecord _to_marker(object marker, uint64_t sequence) except *:
+    cdef MarkerRecord record
+    if not 1 <= marker.kind <= C_GAP:
+        raise ValueError(f"`markers` has kind {marker.kind}; use one of the MARKER_ constants")
+    if marker.next_sequence and (marker.kind != C_GAP or marker.next_sequence <= sequence):
+        raise ValueError(
+            f"marker {sequence} has next_sequence {marker.next_sequence}; only a gap has one, and it lies beyond the marker"
+        )
+    record.sequence = sequence
+    record.kind = marker.kind
+    record.previous_mode = marker.previous_mode
+    record.mode = marker.mode
+    if marker.last_key is not None:
+        record.has_last_key = True
+        record.last_key = _to_key(marker.last_key)
+    if marker.first_key is not None:
+        record.has_first_key = True
+        record.first_key = _to_key(marker.first_key)
+    record.time = marker.time_ns
+    record.reason = marker.reason.encode()
+    record.lost_frames = marker.lost_frames
+    record.next_sequence = marker.next_sequence
+    record.revision = marker.revision
+    return record
+
+
+# Names of the sources that have a rejected row in start..stop, each at its rank; the other elements stay empty.
+cdef int _name_sources(Block block, size_t start, size_t stop, object sources, vector[string]& names) except -1:
+    cdef size_t i
+    cdef size_t count = len(sources)
+    cdef uint32_t rank
+    for i in range(start, stop):
+        if block.rows.rejection[i] < 0:
+            continue
+        rank = block.rows.rank[i]
+        if names.size() == 0:
+            names.resize(count)
+        if rank < count and names[rank].empty():
+            # A path with undecodable bytes carries lone surrogates; readable is all that is needed here.
+            names[rank] = (<str?>sources[rank]).encode("utf-8", "backslashreplace")
+    return 0
+
+
+def encode_batch(
+    Block block not None, size_t start, size_t stop, *, str epoch not None, int32_t mode, uint64_t first_sequence, sources,
+    markers=(), bytes cursor_sources not None=b"", last_key=None, int64_t publish_time_ns=0,
+):
+    cdef BatchPlan plan
+    cdef CursorRecord cursor
+    cdef vector[string] names
+    cdef string_view cursor_view = string_view(PyBytes_AS_STRING(cursor_sources), len(cursor_sources))
+    cdef uint64_t sequence = first_sequence
+    cdef object next_sequence = first_sequence
+    cdef size_t size
+    cdef bytes encoded
+    cdef char* target
+
+    if not start <= stop <= block.rows.size():
+        raise IndexError(f"rows {start}..{stop} are not within the {block.rows.size()} rows of the block")
+    if mode != C_HISTORICAL and mode != C_LIVE:
+        raise ValueError(f"`mode` is {mode}; use MODE_HISTORICAL or MODE_LIVE")
+    if first_sequence == 0:
+        raise ValueError("`first_sequence` is 0; sequences start at 1")
+    if start == stop and not markers:
+        raise ValueError("there is nothing to encode: no rows and no markers")
+    if len(markers) + (start < stop) > C_ROWS_MAX:
+        raise ValueError(f"{len(markers)} markers do not fit into one batch of {C_ROWS_MAX} records")
+
+    plan.epoch = epoch.encode()
+    plan.mode = mode
+    plan.first_sequence = first_sequence
+    plan.publish_time = publish_time_ns
+    for marker in markers:
+        if next_sequence > SEQUENCE_MAX:
+            raise ValueError(f"marker {marker!r} has no sequence left; start a new epoch")
+        sequence = next_sequence
+        plan.markers.push_back(_to_marker(marker, sequence))
+        next_sequence = marker.next_sequence or sequence + 1
+    plan.last_sequence = sequence
+
+    if start == stop or mode == C_LIVE:
+        if last_key is not None:
+            cursor.has_last_key = True
+            cursor.last_key = _to_key(last_key)
+            plan.cursor = c_encode_cursor(cursor)
+        plan.cursor.append(<string>cursor_sources)
+        plan.has_cursor = not plan.cursor.empty()
+    if start < stop:
+        if next_sequence + min(stop - start, C_ROWS_MAX) - 1 > SEQUENCE_MAX:
+            raise ValueError(f"`first_sequence` {first_sequence} leaves no numbers for the rows; start a new epoch")
+        sequence = next_sequence
+        _name_sources(block, start, min(stop, start + C_ROWS_MAX), sources, names)
+        with nogil:
+            plan_rows(plan, block.rows, block.tickers.table, start, stop, sequence, names, cursor_view)
+        plan.last_sequence = sequence + plan.rows - 1
+
+    size = size_batch(plan)
+    encoded = PyBytes_FromStringAndSize(NULL, size)
+    target = PyBytes_AS_STRING(encoded)
+    with nogil:
+        fill_batch(plan, target)
+    return encoded, plan.rows, plan.last_sequence
+
+
+# Decoding --------------------------------------------------------------------------------------------------------------
+
+
+def peek(buffer):
+    cdef BatchHead head
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+    try:
+        read_head(<const char*>view.buf, view.len, head)
+    except ValueError as error:
+        raise FrameError(str(error)) from None
+    finally:
+        PyBuffer_Release(&view)
+    return FrameHead(
+        head.epoch.decode(), head.mode, head.first_sequence, head.last_sequence, head.tick_count,
+        head.last_arrival, head.publish_time,
+    )
+
+
+cdef list _texts(const vector[string]& texts):
+    cdef size_t i
+    return [texts[i].decode() for i in range(texts.size())]
+
+
+@cython.final
+cdef class TickFrame:
+    def __cinit__(self, buffer):
+        cdef Py_buffer view
+        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                read_tick_batch(<const char*>view.buf, view.len, self.batch)
+        except ValueError as error:
+            raise FrameError(str(error)) from None
+        finally:
+            PyBuffer_Release(&view)
+
+    @property
+    def epoch(self):
+        return self.batch.epoch.decode()
+
+    @property
+    def mode(self):
+        return self.batch.mode
+
+    @property
+    def first_sequence(self):
+        return self.batch.first_sequence
+
+    @property
+    def last_sequence(self):
+        return self.batch.last_sequence
+
+    @property
+    def publish_time_ns(self):
+        return self.batch.publish_time
+
+    @property
+    def tick_count(self):
+        return self.batch.tick_count()
+
+    @property
+    def cursor(self):
+        return <bytes>self.batch.cursor
+
+    @property
+    def tickers(self):
+        if self._tickers is None:
+            self._tickers = _texts(self.batch.tickers)
+        return self._tickers
+
+    @property
+    def rejections(self):
+        cdef size_t i
+        if self._rejections is None:
+            records = []
+            for i in range(self.batch.rejections.size()):
+                records.append(Rejection(
+                    self.batch.rejections[i].sequence, self.batch.rejections[i].arrival,
+                    self.batch.rejections[i].source.decode(), self.batch.rejections[i].line,
+                    self.batch.rejections[i].reason.decode(), <bytes>self.batch.rejections[i].raw,
+                ))
+            self._rejections = records
+        return self._rejections
+
+    @property
+    def markers(self):
+        cdef size_t i
+        if self._markers is None:
+            records = []
+            for i in range(self.batch.markers.size()):
+                records.append(_from_marker(self.batch.markers[i]))
+            self._markers = records
+        return self._markers
+
+    def ticks(self):
+        cdef TickBatch* batch = &self.batch
+        cdef size_t i
+        cdef size_t special = 0
+        cdef uint64_t next_sequence = batch.first_sequence
+        cdef uint64_t sequence
+        cdef list tickers = self.tickers
+        cdef list out = []
+        for i in range(batch.tick_count()):
+            while special < batch.specials.size() and batch.specials[special].ticks_before == i:
+                next_sequence = batch.after(batch.specials[special])
+                special += 1
+            if batch.filtered:
+                sequence = batch.tick_sequence[i]
+            else:
+                sequence = next_sequence
+                next_sequence += 1
+            out.append((
+                sequence, tickers[batch.ticker_index[i]], batch.event[i], batch.arrival[i],
+                batch.bid_price[i], batch.bid_amount[i], batch.ask_price[i], batch.ask_amount[i],
+            ))
+        return out
+
+
+cdef object _from_marker(const MarkerRecord& record):
+    return Marker(
+        kind=record.kind,
+        sequence=record.sequence,
+        previous_mode=record.previous_mode,
+        mode=record.mode,
+        last_key=_from_key(record.last_key) if record.has_last_key else None,
+        first_key=_from_key(record.first_key) if record.has_first_key else None,
+        time_ns=record.time,
+        reason=record.reason.decode(),
+        lost_frames=record.lost_frames,
+        next_sequence=record.next_sequence,
+        revision=record.revision,
+    )
+
+
+# Which tickers of a batch to keep; True when that is all of them.
+cdef cbool _choose(const vector[string]& tickers, object wanted, vector[cbool]& keep) except *:
+    cdef size_t i
+    cdef cbool everything = True
+    for name in _texts(tickers):
+        chosen = name in wanted
+        keep.push_back(chosen)
+        everything = everything and chosen
+    return everything
+
+
+def select_tickers(buffer, tickers):
+    cdef TickFrame frame = TickFrame(buffer)
+    cdef BatchPlan plan
+    cdef vector[cbool] keep
+    cdef cbool something
+    cdef bytes encoded
+    cdef char* target
+    cdef cbool everything = _choose(frame.batch.tickers, tickers, keep)
+    with nogil:
+        something = plan_selection(frame.batch, keep, plan)
+    if not something:
+        return None
+    if everything:
+        return bytes(buffer)
+    encoded = PyBytes_FromStringAndSize(NULL, size_batch(plan))
+    target = PyBytes_AS_STRING(encoded)
+    with nogil:
+        fill_batch(plan, target)
+    return encoded
+
+
+@cython.final
+cdef class MidFrame:
+    cdef MidBatch batch
+
+    def __cinit__(self, buffer):
+        cdef Py_buffer view
+        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                read_mid_batch(<const char*>view.buf, view.len, self.batch)
+        except ValueError as error:
+            raise FrameError(str(error)) from None
+        finally:
+            PyBuffer_Release(&view)
+
+    @property
+    def epoch(self):
+        return self.batch.epoch.decode()
+
+    @property
+    def mode(self):
+        return self.batch.mode
+
+    @property
+    def first_sequence(self):
+        return self.batch.first_sequence
+
+    @property
+    def last_sequence(self):
+        return self.batch.last_sequence
+
+    def __len__(self):
+        return self.batch.size()
+
+    def mids(self):
+        cdef size_t i
+        cdef MidBatch* batch = &self.batch
+        cdef list tickers = _texts(batch.tickers)
+        cdef list out = []
+        for i in range(batch.size()):
+            out.append((
+                batch.sequence[i], tickers[batch.ticker_index[i]], batch.event[i], batch.arrival[i], batch.mid_price[i],
+            ))
+        return out
+
+    def latest(self):
+        cdef MidBatch* batch = &self.batch
+        cdef vector[size_t] last
+        cdef size_t none = <size_t>-1
+        cdef size_t i, place
+        last.resize(batch.tickers.size(), none)
+        for i in range(batch.size()):
+            last[batch.ticker_index[i]] = i
+        cdef list tickers = _texts(batch.tickers)
+        cdef dict out = {}
+        for i in range(last.size()):
+            place = last[i]
+            # A foreign encoder may name a ticker twice; the later mid counts.
+            if place != none and (tickers[i] not in out or out[tickers[i]][0] < batch.sequence[place]):
+                out[tickers[i]] = (batch.sequence[place], batch.event[place], batch.arrival[place], batch.mid_price[place])
+        return out
+
+
+def select_mids(buffer, tickers):
+    cdef MidFrame frame = MidFrame(buffer)
+    cdef MidBatch chosen
+    cdef vector[cbool] keep
+    cdef bytes encoded
+    cdef char* target
+    if frame.batch.size() == 0:
+        return None
+    if _choose(frame.batch.tickers, tickers, keep):
+        return bytes(buffer)
+    with nogil:
+        c_select_mids(frame.batch, keep, chosen)
+    if chosen.size() == 0:
+        return None
+    encoded = PyBytes_FromStringAndSize(NULL, size_mid_batch(chosen))
+    target = PyBytes_AS_STRING(encoded)
+    with nogil:
+        fill_mid_batch(chosen, target)
+    return encoded

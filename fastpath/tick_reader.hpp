@@ -1,0 +1,313 @@
+// TickBatch from wire bytes: tolerant of every valid encoding, and strict about what the records must add up to.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "tick_batch.hpp"
+#include "wire.hpp"
+
+namespace midstream {
+
+using wire::Malformed;
+
+inline int32_t read_enum(wire::Reader& in, const char* name) { return static_cast<int32_t>(in.varint(name)); }
+inline int64_t read_sfixed64(wire::Reader& in, const char* name) { return static_cast<int64_t>(in.fixed64(name)); }
+
+inline void merge_key(wire::Reader in, RecordKey& key) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: key.arrival = read_sfixed64(in, "arrival_time_ns"); break;
+            case 2: key.rank = static_cast<uint32_t>(in.varint("source_rank")); break;
+            case 3: key.row = in.varint("row"); break;
+            default: in.skip();
+        }
+    }
+}
+
+inline void read_source_cursor(wire::Reader in, SourceCursorRecord& source) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: source.offset = in.varint("offset"); break;
+            case 2: source.line = in.varint("line"); break;
+            case 3: source.previous_arrival = read_sfixed64(in, "previous_arrival_time_ns"); break;
+            case 4: source.skipped = in.varint("skipped"); break;
+            case 5: source.previous_event = read_sfixed64(in, "previous_event_time_ns"); break;
+            case 6: source.order = static_cast<uint32_t>(in.varint("order")); break;
+            default: in.skip();
+        }
+    }
+}
+
+// Called again for every further occurrence: singular messages merge, repeated ones collect.
+inline void merge_cursor(wire::Reader in, CursorRecord& cursor) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1:
+                merge_key(in.message("last_key", "RecordKey"), cursor.last_key);
+                cursor.has_last_key = true;
+                break;
+            case 2:
+                cursor.sources.emplace_back();
+                read_source_cursor(in.message("sources", "SourceCursor"), cursor.sources.back());
+                break;
+            default: in.skip();
+        }
+    }
+}
+inline void read_cursor(const char* bytes, size_t size, CursorRecord& cursor) {
+    merge_cursor(wire::Reader(bytes, size, "HistoricalCursor"), cursor);
+}
+// The same walk without keeping anything, for a cursor that is only passed on.
+inline void check_cursor(wire::Reader in) {
+    RecordKey key;
+    SourceCursorRecord source;
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: merge_key(in.message("last_key", "RecordKey"), key); break;
+            case 2: read_source_cursor(in.message("sources", "SourceCursor"), source); break;
+            default: in.skip();
+        }
+    }
+}
+
+// A sequence of 0 is refused at once, so that empty messages cannot blow memory up.
+inline void read_rejection(wire::Reader in, RejectionRecord& rejection) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: rejection.sequence = in.fixed64("sequence"); break;
+            case 2: rejection.arrival = read_sfixed64(in, "arrival_time_ns"); break;
+            case 3: rejection.source = in.text("source"); break;
+            case 4: rejection.line = in.varint("line"); break;
+            case 5: rejection.reason = in.text("reason"); break;
+            case 6: rejection.raw = in.bytes("raw"); break;
+            default: in.skip();
+        }
+    }
+    if (rejection.sequence == 0) in.fail("sequence", "is missing");
+}
+
+inline void read_marker(wire::Reader in, MarkerRecord& marker) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: marker.sequence = in.fixed64("sequence"); break;
+            case 2: marker.kind = read_enum(in, "kind"); break;
+            case 3: marker.previous_mode = read_enum(in, "previous_mode"); break;
+            case 4: marker.mode = read_enum(in, "mode"); break;
+            case 5:
+                merge_key(in.message("last_key", "RecordKey"), marker.last_key);
+                marker.has_last_key = true;
+                break;
+            case 6:
+                merge_key(in.message("first_key", "RecordKey"), marker.first_key);
+                marker.has_first_key = true;
+                break;
+            case 7: marker.time = read_sfixed64(in, "time_ns"); break;
+            case 8: marker.reason = in.text("reason"); break;
+            case 9: marker.lost_frames = in.varint("lost_frames"); break;
+            case 10: marker.next_sequence = in.fixed64("next_sequence"); break;
+            case 11: marker.revision = in.varint("revision"); break;
+            default: in.skip();
+        }
+    }
+    if (marker.sequence == 0) in.fail("sequence", "is missing");
+}
+
+inline void check_head(const char* message, int32_t mode, uint64_t first, uint64_t last) {
+    const std::string name(message);
+    if (mode != MODE_HISTORICAL && mode != MODE_LIVE) {
+        throw Malformed(name + ": mode " + std::to_string(mode) + " is neither MODE_HISTORICAL nor MODE_LIVE");
+    }
+    if (first == 0) throw Malformed(name + ": first_sequence is 0; sequences start at 1");
+    if (last < first) {
+        throw Malformed(name + ": last_sequence " + std::to_string(last) + " is below first_sequence " + std::to_string(first));
+    }
+}
+
+template <class T>
+void check_length(const char* message, const char* name, const Column<T>& column, size_t count) {
+    if (column.size() != count) {
+        throw Malformed(std::string(message) + ": " + name + " has " + std::to_string(column.size()) +
+                        " values where ticker_index has " + std::to_string(count));
+    }
+}
+
+inline void check_index(const char* message, const Column<uint32_t>& index, size_t ticker_count) {
+    uint32_t highest = 0;
+    for (const uint32_t number : index) highest = std::max(highest, number);
+    if (!index.empty() && highest >= ticker_count) {
+        throw Malformed(std::string(message) + ": ticker_index " + std::to_string(highest) + " is outside the " +
+                        std::to_string(ticker_count) + " tickers");
+    }
+}
+
+// Numbers that rise within first..last.
+template <class Numbers>
+void check_rising(const char* message, const char* name, uint64_t first, uint64_t last, const Numbers& numbers) {
+    uint64_t lowest = first;
+    bool exhausted = false;
+    for (const auto& element : numbers) {
+        const uint64_t number = [&] {
+            if constexpr (std::is_integral_v<std::decay_t<decltype(element)>>) return element;
+            else return element.sequence;
+        }();
+        if (exhausted || number < lowest || number > last) {
+            throw Malformed(std::string(message) + ": " + name + " has sequence " + std::to_string(number) +
+                            ", which is out of order or outside " + std::to_string(first) + ".." + std::to_string(last));
+        }
+        exhausted = number == std::numeric_limits<uint64_t>::max();
+        lowest = number + 1;
+    }
+}
+
+// Check everything that the wire format does not promise, and find the place of every rejection and marker.
+inline void check_tick_batch(TickBatch& batch) {
+    const char* name = "TickBatch";
+    check_head(name, batch.mode, batch.first_sequence, batch.last_sequence);
+    const size_t count = batch.tick_count();
+    check_length(name, "event_time_ns", batch.event, count);
+    check_length(name, "arrival_time_ns", batch.arrival, count);
+    check_length(name, "bid_price", batch.bid_price, count);
+    check_length(name, "bid_amount", batch.bid_amount, count);
+    check_length(name, "ask_price", batch.ask_price, count);
+    check_length(name, "ask_amount", batch.ask_amount, count);
+    if (batch.filtered) check_length(name, "tick_sequence", batch.tick_sequence, count);
+    check_index(name, batch.ticker_index, batch.tickers.size());
+    check_rising(name, "rejections", batch.first_sequence, batch.last_sequence, batch.rejections);
+    check_rising(name, "markers", batch.first_sequence, batch.last_sequence, batch.markers);
+    check_rising(name, "tick_sequence", batch.first_sequence, batch.last_sequence, batch.tick_sequence);
+
+    batch.specials.reserve(batch.rejections.size() + batch.markers.size());
+    for (size_t i = 0; i < batch.rejections.size(); ++i) {
+        batch.specials.push_back({batch.rejections[i].sequence, 0, static_cast<uint32_t>(i), false});
+    }
+    for (size_t i = 0; i < batch.markers.size(); ++i) {
+        batch.specials.push_back({batch.markers[i].sequence, 0, static_cast<uint32_t>(i), true});
+    }
+    std::sort(batch.specials.begin(), batch.specials.end(),
+              [](const Special& a, const Special& b) { return a.sequence < b.sequence; });
+
+    // Walk the numbers: `next` is the lowest that is not accounted for, `ticks` the ticks before it.
+    uint64_t next = batch.first_sequence;
+    bool past_the_end = false;
+    uint64_t ticks = 0;
+    const auto ticks_until = [&](uint64_t limit) {  // ticks with a number below `limit`
+        const auto& numbers = batch.tick_sequence;
+        return static_cast<uint64_t>(std::lower_bound(numbers.begin() + ticks, numbers.end(), limit) - numbers.begin());
+    };
+    for (Special& special : batch.specials) {
+        if (past_the_end || special.sequence < next) {
+            throw Malformed("TickBatch: sequence " + std::to_string(special.sequence) + " belongs to no or to several records");
+        }
+        if (batch.filtered) {
+            if (ticks_until(next) != ticks) throw Malformed("TickBatch: tick_sequence uses a marker's or a rejection's number");
+            ticks = ticks_until(special.sequence);
+        } else {
+            ticks += special.sequence - next;
+            if (ticks > count) break;
+        }
+        special.ticks_before = ticks;
+        next = batch.after(special);
+        past_the_end = special.sequence == batch.last_sequence;
+        // The successor of the highest number there is wraps around to 0.
+        if ((next <= special.sequence && next != 0) || (!past_the_end && next > batch.last_sequence)) {
+            throw Malformed("TickBatch: markers: next_sequence " + std::to_string(next) + " does not lead from " +
+                            std::to_string(special.sequence) + " to a later record of the batch");
+        }
+    }
+    if (batch.filtered) {
+        if (past_the_end ? ticks != count : ticks_until(next) != ticks) {
+            throw Malformed("TickBatch: tick_sequence uses a marker's or a rejection's number");
+        }
+        return;
+    }
+    const uint64_t rest = past_the_end || ticks > count ? 0 : batch.last_sequence - next + 1;
+    if (ticks + rest != count) {
+        throw Malformed("TickBatch: sequences " + std::to_string(batch.first_sequence) + ".." +
+                        std::to_string(batch.last_sequence) + " do not match " + std::to_string(count) + " ticks, " +
+                        std::to_string(batch.rejections.size()) + " rejections and " +
+                        std::to_string(batch.markers.size()) + " markers");
+    }
+}
+
+inline void read_tick_batch(const char* bytes, size_t size, TickBatch& batch) {
+    wire::Reader in(bytes, size, "TickBatch");
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: batch.epoch = in.text("epoch"); break;
+            case 2: batch.mode = read_enum(in, "mode"); break;
+            case 3: batch.first_sequence = in.fixed64("first_sequence"); break;
+            case 4: batch.last_sequence = in.fixed64("last_sequence"); break;
+            case 5: batch.tickers.emplace_back(in.text("tickers")); break;
+            case 6: in.column("ticker_index", batch.ticker_index); break;
+            case 7: in.column("event_time_ns", batch.event); break;
+            case 8: in.column("arrival_time_ns", batch.arrival); break;
+            case 9: in.column("bid_price", batch.bid_price); break;
+            case 10: in.column("bid_amount", batch.bid_amount); break;
+            case 11: in.column("ask_price", batch.ask_price); break;
+            case 12: in.column("ask_amount", batch.ask_amount); break;
+            case 13:
+                batch.rejections.emplace_back();
+                read_rejection(in.message("rejections", "Rejection"), batch.rejections.back());
+                break;
+            case 14:
+                batch.markers.emplace_back();
+                read_marker(in.message("markers", "Marker"), batch.markers.back());
+                break;
+            case 15: {
+                wire::Reader again = in;
+                check_cursor(again.message("cursor", "HistoricalCursor"));
+                // Encodings written one after the other are the encoding of the merged message.
+                batch.cursor += in.bytes("cursor");
+                batch.has_cursor = true;
+                break;
+            }
+            case 16: batch.publish_time = read_sfixed64(in, "publish_time_ns"); break;
+            case 17:
+                in.column("tick_sequence", batch.tick_sequence);
+                batch.filtered = true;
+                break;
+            default: in.skip();
+        }
+    }
+    check_tick_batch(batch);
+}
+
+struct BatchHead {
+    std::string epoch;
+    int32_t mode = 0;
+    uint64_t first_sequence = 0;
+    uint64_t last_sequence = 0;
+    size_t tick_count = 0;
+    int64_t last_arrival = BEFORE_EVERYTHING;
+    int64_t publish_time = 0;
+};
+
+inline void read_head(const char* bytes, size_t size, BatchHead& head) {
+    wire::Reader in(bytes, size, "TickBatch");
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: head.epoch = in.text("epoch"); break;
+            case 2: head.mode = read_enum(in, "mode"); break;
+            case 3: head.first_sequence = in.fixed64("first_sequence"); break;
+            case 4: head.last_sequence = in.fixed64("last_sequence"); break;
+            case 8: {
+                const std::string_view times = in.elements<int64_t>("arrival_time_ns");
+                if (times.empty()) break;
+                head.tick_count += times.size() / sizeof(int64_t);
+                std::memcpy(&head.last_arrival, times.data() + times.size() - sizeof(int64_t), sizeof(int64_t));
+                break;
+            }
+            case 16: head.publish_time = read_sfixed64(in, "publish_time_ns"); break;
+            default: in.skip();
+        }
+    }
+    check_head("TickBatch", head.mode, head.first_sequence, head.last_sequence);
+}
+
+}  // namespace midstream

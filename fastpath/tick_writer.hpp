@@ -1,0 +1,321 @@
+// TickBatch to wire bytes: choosing rows of a block or ticks of a batch, and writing them.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tick_batch.hpp"
+#include "wire.hpp"
+
+namespace midstream {
+
+template <class Out>
+void put_key(Out& out, const RecordKey& key) {
+    wire::put_fixed64(out, 1, static_cast<uint64_t>(key.arrival));
+    wire::put_varint(out, 2, key.rank);
+    wire::put_varint(out, 3, key.row);
+}
+
+template <class Out>
+void put_cursor(Out& out, const CursorRecord& cursor) {
+    if (cursor.has_last_key) wire::put_message(out, 1, [&](auto& inner) { put_key(inner, cursor.last_key); });
+    for (const SourceCursorRecord& source : cursor.sources) {
+        wire::put_message(out, 2, [&](auto& inner) {
+            wire::put_varint(inner, 1, source.offset);
+            wire::put_varint(inner, 2, source.line);
+            wire::put_fixed64(inner, 3, static_cast<uint64_t>(source.previous_arrival));
+            wire::put_varint(inner, 4, source.skipped);
+            wire::put_fixed64(inner, 5, static_cast<uint64_t>(source.previous_event));
+            wire::put_varint(inner, 6, source.order);
+        });
+    }
+}
+
+inline std::string encode_cursor(const CursorRecord& cursor) {
+    wire::Sizer sizer;
+    put_cursor(sizer, cursor);
+    std::string encoded(sizer.size, '\0');
+    wire::Filler filler(encoded.data());
+    put_cursor(filler, cursor);
+    return encoded;
+}
+
+template <class Out>
+void put_marker(Out& out, const MarkerRecord& marker) {
+    wire::put_fixed64(out, 1, marker.sequence);
+    wire::put_enum(out, 2, marker.kind);
+    wire::put_enum(out, 3, marker.previous_mode);
+    wire::put_enum(out, 4, marker.mode);
+    if (marker.has_last_key) wire::put_message(out, 5, [&](auto& inner) { put_key(inner, marker.last_key); });
+    if (marker.has_first_key) wire::put_message(out, 6, [&](auto& inner) { put_key(inner, marker.first_key); });
+    wire::put_fixed64(out, 7, static_cast<uint64_t>(marker.time));
+    wire::put_bytes(out, 8, marker.reason);
+    wire::put_varint(out, 9, marker.lost_frames);
+    wire::put_fixed64(out, 10, marker.next_sequence);
+    wire::put_varint(out, 11, marker.revision);
+}
+
+// A rejection whose texts live elsewhere.
+struct RejectionView {
+    uint64_t sequence;
+    int64_t arrival;
+    std::string_view source;
+    uint64_t line;
+    std::string_view reason;
+    std::string_view raw;
+};
+
+template <class Out>
+void put_rejection(Out& out, const RejectionView& rejection) {
+    wire::put_fixed64(out, 1, rejection.sequence);
+    wire::put_fixed64(out, 2, static_cast<uint64_t>(rejection.arrival));
+    wire::put_bytes(out, 3, rejection.source);
+    wire::put_varint(out, 4, rejection.line);
+    wire::put_bytes(out, 5, rejection.reason);
+    wire::put_bytes(out, 6, rejection.raw);
+}
+
+// A batch about to be written: what it owns, and pointers into columns that must outlive it.
+struct BatchPlan {
+    std::string epoch;
+    int32_t mode = 0;
+    uint64_t first_sequence = 0;
+    uint64_t last_sequence = 0;
+    int64_t publish_time = 0;
+    std::vector<std::string_view> tickers;
+    std::vector<uint32_t> ticker_index;
+    std::vector<wire::Run> runs;  // the ticks to write, in the columns below
+    const int64_t *event = nullptr, *arrival = nullptr;
+    const double *bid_price = nullptr, *bid_amount = nullptr, *ask_price = nullptr, *ask_amount = nullptr;
+    std::vector<RejectionView> rejections;
+    std::vector<MarkerRecord> markers;
+    bool has_cursor = false;
+    std::string cursor;
+    bool filtered = false;
+    std::vector<uint64_t> tick_sequence;
+    size_t rows = 0;  // rows of the block that were taken
+};
+
+template <class Out>
+void put_batch(Out& out, const BatchPlan& plan) {
+    const size_t count = plan.ticker_index.size();
+    wire::put_bytes(out, 1, plan.epoch);
+    wire::put_enum(out, 2, plan.mode);
+    wire::put_fixed64(out, 3, plan.first_sequence);
+    wire::put_fixed64(out, 4, plan.last_sequence);
+    for (const std::string_view ticker : plan.tickers) wire::put_bytes_always(out, 5, ticker);
+    wire::put_column(out, 6, plan.ticker_index);
+    wire::put_column(out, 7, plan.event, plan.runs, count);
+    wire::put_column(out, 8, plan.arrival, plan.runs, count);
+    wire::put_column(out, 9, plan.bid_price, plan.runs, count);
+    wire::put_column(out, 10, plan.bid_amount, plan.runs, count);
+    wire::put_column(out, 11, plan.ask_price, plan.runs, count);
+    wire::put_column(out, 12, plan.ask_amount, plan.runs, count);
+    for (const RejectionView& rejection : plan.rejections) {
+        wire::put_message(out, 13, [&](auto& inner) { put_rejection(inner, rejection); });
+    }
+    for (const MarkerRecord& marker : plan.markers) {
+        wire::put_message(out, 14, [&](auto& inner) { put_marker(inner, marker); });
+    }
+    if (plan.has_cursor) wire::put_bytes_always(out, 15, plan.cursor);
+    wire::put_fixed64(out, 16, static_cast<uint64_t>(plan.publish_time));
+    if (plan.filtered && count == 0) {
+        // Empty, but there: it tells a reader that missing numbers were filtered out, not lost.
+        wire::put_bytes_always(out, 17, {});
+    } else {
+        wire::put_column(out, 17, plan.tick_sequence);
+    }
+}
+
+inline size_t size_batch(const BatchPlan& plan) {
+    wire::Sizer sizer;
+    put_batch(sizer, plan);
+    return sizer.size;
+}
+inline void fill_batch(const BatchPlan& plan, char* into) {
+    wire::Filler filler(into);
+    put_batch(filler, plan);
+}
+
+// Local numbers for the tickers of one batch, in order of first appearance. Kept per thread, so that no batch pays for
+// clearing a table of all tickers: an entry counts only when it carries the current generation.
+class LocalNumbers {
+  public:
+    void start(size_t ticker_count) {
+        if (entries_.size() < ticker_count) entries_.resize(ticker_count, 0);
+        if (++generation_ == 0) {  // wrapped around: old entries would look current
+            std::fill(entries_.begin(), entries_.end(), 0);
+            generation_ = 1;
+        }
+        count_ = 0;
+    }
+    bool known(uint32_t ticker) const { return entries_[ticker] >> 32 == generation_; }
+    uint32_t number(uint32_t ticker) const { return static_cast<uint32_t>(entries_[ticker]); }
+    void add(uint32_t ticker) { entries_[ticker] = uint64_t{generation_} << 32 | count_++; }
+
+  private:
+    std::vector<uint64_t> entries_;
+    uint32_t generation_ = 0;
+    uint32_t count_ = 0;
+};
+
+inline LocalNumbers& local_numbers() {
+    thread_local LocalNumbers numbers;
+    return numbers;
+}
+
+// The exact size of a plan's columns and cursor, as functions of how many ticks it has and of its last key.
+inline size_t columns_size(size_t count) {
+    if (count == 0) return 0;
+    wire::Sizer sizer;
+    sizer.varint(count * 4);
+    for (int column = 0; column < 6; ++column) sizer.varint(count * 8);
+    return sizer.size + 7 + count * (4 + 6 * 8);  // seven tags of one byte
+}
+inline std::string cursor_with(const RecordKey& key, std::string_view sources) {
+    CursorRecord cursor;
+    cursor.has_last_key = true;
+    cursor.last_key = key;
+    return encode_cursor(cursor).append(sources);
+}
+inline size_t cursor_size(const RecordKey& key, size_t sources_size) {
+    wire::Sizer inner, outer;
+    wire::put_message(inner, 1, [&](auto& out) { put_key(out, key); });
+    outer.varint(inner.size + sources_size);
+    return outer.size + 1 + inner.size + sources_size;
+}
+
+// Take rows start..stop into the plan, whose head, markers and publish time are set, until the batch is full. Rows take the
+// numbers from `sequence` on. `sources` holds names by rank. Throws invalid_argument naming what cannot be encoded.
+// In historical mode the cursor becomes the last row's key followed by `cursor_sources`.
+inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& table, size_t start, size_t stop, uint64_t sequence,
+                      const std::vector<std::string>& sources, std::string_view cursor_sources) {
+    const auto key_of = [&](size_t i) { return RecordKey{rows.arrival[i], rows.rank[i], rows.row[i]}; };
+    const bool keyed = plan.mode == MODE_HISTORICAL;
+    // Everything but columns, tickers and rejections. A key is at most 27 bytes and its cursor's framing 10.
+    size_t fixed = size_batch(plan) + 18;  // first and last sequence, which are not set yet
+    const size_t key_bound = keyed ? 40 + cursor_sources.size() : 0;
+
+    const size_t room = BATCH_ROWS_MAX - std::min(BATCH_ROWS_MAX, plan.markers.size());
+    const size_t end = std::min(stop, start + std::max<size_t>(room, 1));
+    plan.ticker_index.resize(end - start);
+    uint32_t* const index = plan.ticker_index.data();
+    LocalNumbers& numbers = local_numbers();
+    numbers.start(table.size());
+    size_t ticks = 0;
+    size_t run_begin = start;
+    size_t i = start;
+    for (; i < end; ++i) {
+        const int32_t rejected = rows.rejection[i];
+        if (rejected < 0 && numbers.known(rows.ticker[i])) {
+            // The common case. 52 bytes and at most 14 more for all seven lengths: far below the limit, no need to be exact.
+            if (fixed + key_bound + 64 + 52 * (ticks + 1) > BATCH_BYTES_MAX && i > start &&
+                fixed + columns_size(ticks + 1) + (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
+                break;
+            }
+            index[ticks++] = numbers.number(rows.ticker[i]);
+            continue;
+        }
+        wire::Sizer more;
+        RejectionView view{};
+        if (rejected >= 0) {
+            const Rejected& why = rows.rejected[rejected];
+            if (rows.rank[i] >= sources.size()) {
+                throw std::invalid_argument("row " + std::to_string(i) + " comes from source " + std::to_string(rows.rank[i]) +
+                                            ", but `sources` has " + std::to_string(sources.size()) + " names");
+            }
+            if (!wire::is_utf8(why.reason)) {
+                throw std::invalid_argument("the reason of the rejection in row " + std::to_string(i) + " is not UTF-8");
+            }
+            view = {sequence + (i - start), rows.arrival[i], sources[rows.rank[i]], rows.row[i], why.reason,
+                    std::string_view(why.raw).substr(0, RAW_BYTES_MAX)};
+            wire::put_message(more, 13, [&](auto& out) { put_rejection(out, view); });
+        } else {
+            const std::string& name = table.name(rows.ticker[i]);
+            if (!wire::is_utf8(name)) throw std::invalid_argument("the ticker of row " + std::to_string(i) + " is not UTF-8");
+            wire::put_bytes_always(more, 5, name);
+        }
+        const size_t after = ticks + (rejected < 0);
+        if (i > start && fixed + more.size + columns_size(after) +
+                                 (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
+            break;
+        }
+        fixed += more.size;
+        if (rejected >= 0) {
+            plan.rejections.push_back(view);
+            if (run_begin < i) plan.runs.push_back({run_begin, i});
+            run_begin = i + 1;
+        } else {
+            plan.tickers.push_back(table.name(rows.ticker[i]));
+            numbers.add(rows.ticker[i]);
+            index[ticks++] = numbers.number(rows.ticker[i]);
+        }
+    }
+    if (run_begin < i) plan.runs.push_back({run_begin, i});
+    plan.ticker_index.resize(ticks);
+    plan.rows = i - start;
+    plan.event = rows.event.data();
+    plan.arrival = rows.arrival.data();
+    plan.bid_price = rows.bid_price.data();
+    plan.bid_amount = rows.bid_amount.data();
+    plan.ask_price = rows.ask_price.data();
+    plan.ask_amount = rows.ask_amount.data();
+    if (keyed && i > start) {
+        plan.cursor = cursor_with(key_of(i - 1), cursor_sources);
+        plan.has_cursor = true;
+    }
+}
+
+// The plan of `batch` with the ticks whose ticker is kept, all rejections and all markers; false when nothing is left.
+// The batch must outlive the plan.
+inline bool plan_selection(const TickBatch& batch, const std::vector<bool>& keep_ticker, BatchPlan& plan) {
+    plan.epoch = batch.epoch;
+    plan.mode = batch.mode;
+    plan.first_sequence = batch.first_sequence;
+    plan.last_sequence = batch.last_sequence;
+    plan.publish_time = batch.publish_time;
+    plan.has_cursor = batch.has_cursor;
+    plan.cursor = batch.cursor;
+    plan.markers = batch.markers;
+    plan.filtered = true;
+    for (const RejectionRecord& rejection : batch.rejections) {
+        plan.rejections.push_back({rejection.sequence, rejection.arrival, rejection.source, rejection.line, rejection.reason,
+                                   rejection.raw});
+    }
+    constexpr uint32_t unnumbered = std::numeric_limits<uint32_t>::max();
+    std::vector<uint32_t> local(batch.tickers.size(), unnumbered);
+    uint64_t next = batch.first_sequence;
+    size_t special = 0;
+    for (size_t i = 0; i < batch.tick_count(); ++i) {
+        while (special < batch.specials.size() && batch.specials[special].ticks_before == i) {
+            next = batch.after(batch.specials[special++]);
+        }
+        const uint64_t sequence = batch.filtered ? batch.tick_sequence[i] : next++;
+        const uint32_t ticker = batch.ticker_index[i];
+        if (!keep_ticker[ticker]) continue;
+        if (local[ticker] == unnumbered) {
+            local[ticker] = static_cast<uint32_t>(plan.tickers.size());
+            plan.tickers.push_back(batch.tickers[ticker]);
+        }
+        plan.ticker_index.push_back(local[ticker]);
+        plan.tick_sequence.push_back(sequence);
+        if (!plan.runs.empty() && plan.runs.back().end == i) {
+            ++plan.runs.back().end;
+        } else {
+            plan.runs.push_back({i, i + 1});
+        }
+    }
+    plan.event = batch.event.data();
+    plan.arrival = batch.arrival.data();
+    plan.bid_price = batch.bid_price.data();
+    plan.bid_amount = batch.bid_amount.data();
+    plan.ask_price = batch.ask_price.data();
+    plan.ask_amount = batch.ask_amount.data();
+    return !plan.ticker_index.empty() || !plan.rejections.empty() || !plan.markers.empty();
+}
+
+}  // namespace midstream
