@@ -1,0 +1,464 @@
+// Rows of many sources, each nearly sorted, into one total order. See merge.pyi for the protocol.
+//
+// The frontier is the lowest bound of all unfinished sources: no row still to come can arrive before it. A step looks at the rows
+// read since the last one: those below the frontier are sorted and leave; stragglers move into slots and wait in a radix heap;
+// rows behind the last one that leaves stay where they were decoded and are looked at again. So a row is copied once on
+// its way through, and a second time only when younger rows of its source overtake it.
+//
+// Ties: every source's rows are laid out in the order in which they were read, sources in the order of their rank, and the sort
+// is stable. Only runs carry rows of several ranks; while there is one, equal arrivals are compared in full.
+#pragma once
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "carry.hpp"
+#include "spill.hpp"
+
+namespace midstream {
+
+class Merger {
+  public:
+    explicit Merger(size_t source_count) : source_count_(source_count) {}
+    Merger(const Merger&) = delete;
+    Merger& operator=(const Merger&) = delete;
+
+    // The rows belong to the caller and must live as long as this object.
+    void add_source(Rows* rows) {
+        sources_.push_back(std::make_unique<Source>(rows));
+        sources_.back()->number = sources_.size() - 1;
+    }
+
+    void resume_after(int64_t arrival, uint32_t rank, uint64_t row) {
+        resume_ = {key_of(arrival), rank, row};
+        resuming_ = true;
+    }
+
+    void advance(size_t rank, int64_t bound, bool finished) {
+        Source& source = *sources_[rank];
+        if (source.finished) {
+            throw std::invalid_argument("source " + std::to_string(rank) + " was finished already; `advance` it no more");
+        }
+        admit(source);
+        source.bound = std::max(source.bound, key_of(bound));
+        source.finished = finished;
+    }
+
+    int64_t laggard() const {
+        const Source* lowest = nullptr;
+        for (const auto& source : sources_) {
+            if (!source->finished && (lowest == nullptr || source->bound < lowest->bound)) lowest = source.get();
+        }
+        return lowest == nullptr ? -1 : static_cast<int64_t>(lowest->number);
+    }
+
+    // Returns how many rows were settled: appended to `into`, or dropped because they are not after `resume_after`.
+    size_t take(Rows& into, size_t limit) {
+        for (const auto& source : sources_) check_size(*source);
+        if (taken_ == settled_) settle();
+        const size_t dropped = drop_resumed();
+        const size_t count = std::min(limit, settled_ - taken_);
+        if (count > 0) hand_out(into, count);
+        if (taken_ == settled_) release();
+        return dropped + count;
+    }
+
+    size_t in_flight() const {
+        size_t count = slots_.live() + (settled_ - taken_ - settled_in_slots_);
+        for (const auto& source : sources_) count += source->rows->size() - source->looked_at;
+        return count;
+    }
+
+    size_t in_flight_max() {
+        note_in_flight();
+        return in_flight_max_;
+    }
+
+    int64_t oldest_row(size_t rank) {
+        int64_t oldest = sources_[rank]->waiting.oldest(slots_);
+        const auto consider = [&oldest](uint64_t row) {
+            if (oldest < 0 || static_cast<int64_t>(row) < oldest) oldest = static_cast<int64_t>(row);
+        };
+        const Source& source = *sources_[rank];
+        if (source.looked_at < source.rows->size()) consider(source.rows->row[source.looked_at]);
+        for (size_t i = source_count_; i < sources_.size(); ++i) {
+            const auto found = sources_[i]->oldest_rows.find(static_cast<uint32_t>(rank));
+            if (found != sources_[i]->oldest_rows.end()) consider(found->second);
+        }
+        if (taken_ < settled_) {
+            if (!settled_indexed_) index_settled();
+            uint32_t& at = settled_first_[rank];
+            while (at < taken_) at = settled_next_[at].at;
+            if (at < settled_) consider(settled_next_[at].oldest);
+        }
+        return oldest;
+    }
+
+    // Sorts every row in flight; returns the size of the run, which `write_spill` must write next.
+    size_t prepare_spill() {
+        for (const auto& source : sources_) check_size(*source);
+        for (const auto& source : sources_) admit(*source);
+        note_in_flight();
+        const size_t start = settled_;
+        collect(nullptr);
+        sort_settled(start, true);
+        size_t size = RUN_HEAD_SIZE;
+        for (size_t i = taken_; i < settled_; ++i) {
+            const uint64_t ref = entries_[i].ref;
+            size += record_size(rows_of(store_of(ref)), position_of(ref));
+        }
+        return size;
+    }
+
+    void write_spill(char* out) {
+        out = write_run_head(out, settled_ - taken_);
+        for (size_t i = taken_; i < settled_; ++i) {
+            const uint64_t ref = entries_[i].ref;
+            out = write_record(out, rows_of(store_of(ref)), position_of(ref));
+        }
+        for (const auto& source : sources_) source->waiting = Waiting();
+        slots_ = Slots();
+        entries_ = {};
+        sorter_.shrink();
+        taken_ = settled_;
+        // Rows that had been settled come back with the run. Nothing is held now, so the frontier may start over.
+        frontier_ = 0;
+        release();
+    }
+
+    size_t add_run(uint64_t row_count, std::unordered_map<uint32_t, uint64_t> oldest_rows) {
+        auto run = std::make_unique<Source>(nullptr);
+        run->own = std::make_unique<Rows>();
+        run->rows = run->own.get();
+        run->reader = std::make_unique<RunReader>(row_count);
+        run->oldest_rows = std::move(oldest_rows);
+        run->number = source_count_ + runs_added_++;
+        sources_.push_back(std::move(run));
+        return sources_.back()->number;
+    }
+
+    size_t feed_run(size_t number, const char* bytes, size_t size, bool final, size_t ticker_count) {
+        Source* run = nullptr;
+        for (size_t i = source_count_; i < sources_.size(); ++i) {
+            if (sources_[i]->number == number) run = sources_[i].get();
+        }
+        if (run == nullptr || run->finished) {
+            throw std::invalid_argument("there is no unfinished run " + std::to_string(number) + "; `laggard` names the one to feed");
+        }
+        const size_t used = run->reader->read(bytes, size, final, ticker_count, source_count_, frontier_, *run->rows);
+        run->admitted = run->rows->size();
+        if (run->admitted > run->looked_at) run->bound = key_of(run->rows->arrival.back());
+        run->finished = final;
+        if (taken_ == settled_) release();
+        return used;
+    }
+
+  private:
+    struct Source {
+        explicit Source(Rows* columns) : rows(columns) {}
+
+        Rows* rows;               // what was decoded; the first `looked_at` rows are settled or carried
+        size_t looked_at = 0;
+        size_t admitted = 0;      // rows that were checked against the bound that stood when they were read
+        uint64_t bound = 0;
+        uint64_t last_row = 0;
+        bool finished = false;
+        size_t number = 0;
+        RadixHeap carried;        // refs into the slots
+        Waiting waiting;
+        // Runs only.
+        std::unique_ptr<Rows> own;
+        std::unique_ptr<RunReader> reader;
+        std::unordered_map<uint32_t, uint64_t> oldest_rows;
+
+        bool is_run() const { return reader != nullptr; }
+    };
+    struct ResumeKey {
+        uint64_t arrival;
+        uint32_t rank;
+        uint64_t row;
+    };
+    struct Link {
+        uint64_t oldest;  // lowest row of this source from here on
+        uint32_t at;      // where its next row stands among the settled ones
+    };
+
+    // Stores: 0 is the slots, the others are sources_[store - 1].
+    const Rows& rows_of(size_t store) const { return store == 0 ? slots_.rows : *sources_[store - 1]->rows; }
+    Rows& rows_of(size_t store) { return store == 0 ? slots_.rows : *sources_[store - 1]->rows; }
+
+    static void check_size(const Source& source) {
+        if (source.rows->size() < source.admitted) {
+            throw std::invalid_argument("rows of source " + std::to_string(source.number) +
+                                        " were removed from its pending block; only append to it");
+        }
+    }
+
+    // Checks rows read since the last call: the order of everything rests on the promises that a source makes.
+    static void admit(Source& source) {
+        check_size(source);
+        const Rows& rows = *source.rows;
+        const size_t start = source.admitted, stop = rows.size();
+        if (start == stop || source.is_run()) return;
+        const uint32_t rank = static_cast<uint32_t>(source.number);
+        const int64_t bound = time_of(source.bound);
+        bool broken = rows.row[start] < source.last_row;
+        for (size_t i = start; i < stop; ++i) broken |= (rows.arrival[i] < bound) | (rows.rank[i] != rank);
+        for (size_t i = start + 1; i < stop; ++i) broken |= rows.row[i] < rows.row[i - 1];
+        if (broken) explain(source, start, stop);
+        source.last_row = rows.row[stop - 1];
+        source.admitted = stop;
+    }
+
+    [[noreturn]] static void explain(const Source& source, size_t start, size_t stop) {
+        const Rows& rows = *source.rows;
+        uint64_t last_row = source.last_row;
+        for (size_t i = start; i < stop; ++i) {
+            const std::string where = "row " + std::to_string(rows.row[i]) + " of source " + std::to_string(source.number);
+            if (rows.rank[i] != source.number) {
+                throw std::invalid_argument(where + " carries the source rank " + std::to_string(rows.rank[i]) +
+                                            "; decode it with its own rank");
+            }
+            if (rows.row[i] < last_row) {
+                throw std::invalid_argument(where + " comes after row " + std::to_string(last_row) + "; append rows in row order");
+            }
+            if (key_of(rows.arrival[i]) < source.bound) {
+                throw std::invalid_argument(where + " arrives at " + std::to_string(rows.arrival[i]) + " ns, before the bound of " +
+                                            std::to_string(time_of(source.bound)) +
+                                            " ns that its source had promised; declare a lower latency bound or sort the file");
+            }
+            last_row = rows.row[i];
+        }
+        throw std::logic_error("no row breaks a promise");
+    }
+
+    // Rows only leave in `take` and spills, so that the peak stands just before.
+    void note_in_flight() { in_flight_max_ = std::max(in_flight_max_, in_flight()); }
+
+    void settle() {
+        for (const auto& source : sources_) admit(*source);
+        note_in_flight();
+        bool everything = true;
+        uint64_t frontier = ~uint64_t{0};
+        for (const auto& source : sources_) {
+            if (source->finished) continue;
+            everything = false;
+            frontier = std::min(frontier, source->bound);
+        }
+        if (!everything && frontier <= frontier_) return;
+        collect(everything ? nullptr : &frontier);
+        if (!everything) frontier_ = frontier;
+        sort_settled(0, sources_.size() > source_count_);
+    }
+
+    // Appends to the settled entries every row below `frontier` (all rows when it is null).
+    void collect(const uint64_t* frontier) {
+        settled_indexed_ = false;
+        // Runs first: what they hold was read before what the sources hold.
+        for (size_t i = source_count_; i < sources_.size(); ++i) collect_from(i, frontier);
+        for (size_t i = 0; i < source_count_; ++i) collect_from(i, frontier);
+    }
+
+    void collect_from(size_t index, const uint64_t* frontier) {
+        Source& source = *sources_[index];
+        const size_t start = source.looked_at, stop = source.admitted;
+        const size_t most = settled_ + source.carried.size() + (stop - start);
+        if (entries_.size() < most) entries_.resize(most + most / 2);
+        Entry* const out = entries_.data();
+        const size_t carried_before = settled_;
+        const auto settle_carried = [&](const Entry& entry) { out[settled_++] = entry; };
+        if (frontier == nullptr) {
+            source.carried.settle_all(settle_carried);
+        } else {
+            source.carried.raise(frontier_, *frontier, settle_carried);
+        }
+        settled_in_slots_ += settled_ - carried_before;
+        if (start == stop) return;
+
+        const int64_t* arrival = source.rows->arrival.data();
+        const uint64_t last_key = frontier == nullptr ? ~uint64_t{0} : *frontier - 1;
+        if (stragglers_.size() < stop - start) stragglers_.resize(stop - start);
+        size_t straggler_count = 0, settled = settled_;
+        for (size_t i = start; i < stop; ++i) {
+            const uint64_t key = key_of(arrival[i]);
+            const bool leaves = key <= last_key;
+            out[settled] = {key, ref_of(index + 1, i)};
+            settled += leaves;
+            stragglers_[straggler_count] = static_cast<uint32_t>(i);
+            straggler_count += !leaves;
+        }
+        // Rows behind the last one that leaves may stay where they are, unless looking at them again and again would cost
+        // much more than what leaves.
+        const size_t behind = settled > settled_ ? position_of(out[settled - 1].ref) + 1 : start;
+        const size_t tail = stop - behind;
+        source.looked_at = stop;
+        if (tail <= TAIL_FACTOR * (behind - start) + TAIL_MIN) {
+            source.looked_at = behind;
+            straggler_count -= tail;
+        }
+        settled_ = settled;
+        for (size_t i = 0; i < straggler_count; ++i) carry(source, stragglers_[i], *frontier);
+    }
+
+    void carry(Source& source, size_t position, uint64_t frontier) {
+        const uint64_t key = key_of(source.rows->arrival[position]);
+        const uint64_t row = source.rows->row[position];
+        const uint32_t slot = slots_.put(*source.rows, position);
+        source.carried.push(frontier, {key, ref_of(0, slot)});
+        if (source.is_run()) return;
+        source.waiting.push(row, slot, slots_.stamps[slot]);
+        source.waiting.sweep(slots_);
+    }
+
+    void sort_settled(size_t start, bool with_runs) {
+        sorter_.sort(entries_.data() + start, settled_ - start);
+        if (with_runs) {
+            order_ties(entries_.data() + start, settled_ - start, [this](size_t store) -> const Rows& { return rows_of(store); });
+        }
+    }
+
+    size_t drop_resumed() {
+        if (!resuming_) return 0;
+        const size_t start = taken_;
+        while (taken_ < settled_ && !is_after_resume(entries_[taken_])) ++taken_;
+        if (taken_ < settled_) resuming_ = false;
+        for (size_t i = start; i < taken_; ++i) drop_slot(entries_[i].ref);
+        return taken_ - start;
+    }
+
+    bool is_after_resume(const Entry& entry) const {
+        if (entry.key != resume_.arrival) return entry.key > resume_.arrival;
+        const Rows& rows = rows_of(store_of(entry.ref));
+        const size_t i = position_of(entry.ref);
+        if (rows.rank[i] != resume_.rank) return rows.rank[i] > resume_.rank;
+        return rows.row[i] > resume_.row;
+    }
+
+    void drop_slot(uint64_t ref) {
+        if (store_of(ref) != 0) return;
+        slots_.drop(static_cast<uint32_t>(position_of(ref)));
+        --settled_in_slots_;
+    }
+
+    void hand_out(Rows& into, size_t count) {
+        columns_.clear();
+        columns_.reserve(sources_.size() + 1);
+        bool any_rejected = false;
+        for (size_t store = 0; store <= sources_.size(); ++store) {
+            columns_.emplace_back(rows_of(store));
+            any_rejected |= !rows_of(store).rejected.empty();
+        }
+        const size_t start = into.size();
+        const Entry* const entries = entries_.data() + taken_;
+        gather(into, entries, count, columns_.data());
+        for (size_t i = 0; any_rejected && i < count; ++i) {
+            int32_t& rejection = into.rejection[start + i];
+            if (rejection < 0) continue;
+            into.rejected.push_back(std::move(rows_of(store_of(entries[i].ref)).rejected[rejection]));
+            rejection = static_cast<int32_t>(into.rejected.size() - 1);
+        }
+        if (settled_in_slots_ > 0) {
+            for (size_t i = 0; i < count; ++i) drop_slot(entries[i].ref);
+        }
+        taken_ += count;
+    }
+
+    // Gives memory back once no settled row points into it.
+    void release() {
+        taken_ = settled_ = settled_in_slots_ = 0;
+        settled_indexed_ = false;
+        if (entries_.size() > ENTRIES_KEPT_MAX) {
+            entries_ = {};
+            sorter_.shrink();
+        }
+        for (const auto& source : sources_) trim(*source);
+        for (size_t i = sources_.size(); i-- > source_count_;) {
+            const Source& run = *sources_[i];
+            if (run.finished && run.rows->size() == 0 && run.carried.size() == 0) sources_.erase(sources_.begin() + i);
+        }
+        if (slots_.sparse()) move_together();
+    }
+
+    // Removes the rows that were looked at, when they are at least half of what is there.
+    static void trim(Source& source) {
+        Rows& rows = *source.rows;
+        const size_t count = source.looked_at, size = rows.size();
+        if (count == 0 || count < size - count) return;
+        source.looked_at = 0;
+        source.admitted -= count;
+        if (count == size) {
+            rows.clear();
+            return;
+        }
+        cut(rows.arrival, count); cut(rows.event, count);
+        cut(rows.bid_price, count); cut(rows.bid_amount, count); cut(rows.ask_price, count); cut(rows.ask_amount, count);
+        cut(rows.ticker, count); cut(rows.rank, count); cut(rows.row, count); cut(rows.rejection, count);
+        if (rows.rejected.empty()) return;
+        // Rejections are appended like rows: those of the rows that stay are the last ones.
+        size_t kept = 0;
+        for (const int32_t rejection : rows.rejection) kept += rejection >= 0;
+        const int32_t gone = static_cast<int32_t>(rows.rejected.size() - kept);
+        cut(rows.rejected, gone);
+        for (int32_t& rejection : rows.rejection) rejection -= rejection >= 0 ? gone : 0;
+    }
+
+    template <class T>
+    static void cut(std::vector<T>& column, size_t count) {
+        column.erase(column.begin(), column.begin() + count);
+    }
+
+    void move_together() {
+        Slots packed;
+        std::vector<uint32_t> moved(slots_.rows.size());
+        for (const auto& source : sources_) {
+            source->carried.visit([&](Entry& entry) {
+                const uint32_t slot = static_cast<uint32_t>(position_of(entry.ref));
+                moved[slot] = packed.put(slots_.rows, slot);
+                entry.ref = ref_of(0, moved[slot]);
+            });
+        }
+        for (const auto& source : sources_) source->waiting.relocate(slots_, moved);
+        slots_ = std::move(packed);
+    }
+
+    // For each settled row: the lowest row of its source from there on, and where the next one of its source stands.
+    void index_settled() {
+        const uint32_t none = static_cast<uint32_t>(settled_);
+        settled_first_.assign(source_count_, none);
+        settled_next_.resize(settled_);
+        for (size_t i = settled_; i-- > taken_;) {
+            const Rows& rows = rows_of(store_of(entries_[i].ref));
+            const size_t position = position_of(entries_[i].ref);
+            uint32_t& first = settled_first_[rows.rank[position]];
+            const uint64_t row = rows.row[position];
+            settled_next_[i] = {first == none ? row : std::min(row, settled_next_[first].oldest), first};
+            first = static_cast<uint32_t>(i);
+        }
+        settled_indexed_ = true;
+    }
+
+    static constexpr size_t TAIL_FACTOR = 8;
+    static constexpr size_t TAIL_MIN = 64;
+    static constexpr size_t ENTRIES_KEPT_MAX = 1 << 18;
+
+    const size_t source_count_;
+    size_t runs_added_ = 0;
+    std::vector<std::unique_ptr<Source>> sources_;  // by rank, then the runs
+    Slots slots_;
+    uint64_t frontier_ = 0;
+    Sorter sorter_;
+    std::vector<Entry> entries_;  // the settled rows in order: entries_[taken_..settled_]
+    size_t taken_ = 0, settled_ = 0, settled_in_slots_ = 0;
+    std::vector<uint32_t> stragglers_;
+    std::vector<Columns> columns_;
+    ResumeKey resume_{};
+    bool resuming_ = false;
+    bool settled_indexed_ = false;
+    std::vector<uint32_t> settled_first_;
+    std::vector<Link> settled_next_;
+    size_t in_flight_max_ = 0;
+};
+
+}  // namespace midstream
