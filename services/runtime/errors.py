@@ -1,0 +1,67 @@
+"""Errors by who must act: the caller, the operator, or us."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class MidstreamError(Exception):
+    """Root of every error of ours.
+
+    `metadata` travels to a gRPC caller as trailing metadata (machine-readable figures beside the sentence).
+    """
+
+    def __init__(self, message: str, *, metadata: Metadata = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = tuple(metadata)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidRequest(MidstreamError):
+    """The caller sent a field with an unusable value."""
+
+    def __init__(self, field: str, problem: str, *, metadata: Metadata = ()) -> None:
+        super().__init__(f"`{field}` {problem}", metadata=metadata)
+        self.field = field
+        self.problem = problem
+
+
+class NotFound(MidstreamError):
+    """The caller named something that does not exist."""
+
+
+class AlreadyExists(MidstreamError):
+    """The caller wants to create what is there already."""
+
+
+class FailedPrecondition(MidstreamError):
+    """The request is fine, the state of the system is not; retrying alone does not help."""
+
+
+class OutOfRange(MidstreamError):
+    """The caller asked for a position that is not available (any more)."""
+
+
+class ResourceExhausted(MidstreamError):
+    """A limit was reached: the caller is too slow or asks for too much."""
+
+
+class DeadlineExceeded(MidstreamError):
+    """The outcome did not arrive in time; it may still arrive."""
+
+
+class Unavailable(MidstreamError):
+    """A dependency is gone; the operator must act, the caller may retry with backoff."""
+
+
+class Refused(MidstreamError):
+    """The process will not start like this; the message names the fix, the exit code is 2."""
+
+
+class Bug(MidstreamError):
+    """A promise of our own was broken; the text stays in the log."""

@@ -1,0 +1,96 @@
+"""What `grpc.health.v1` answers for every service of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+
+from services.runtime.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+OVERALL: Final = ""
+
+
+class HealthBoard:
+    """One line per service: serving or not, and why not. Used from the event loop only.
+
+    The overall service "" serves while all others do. `set` takes effect for callers at the next turn of the loop.
+    """
+
+    def __init__(self, services: Sequence[str], metrics: Metrics | None = None) -> None:
+        self._serving = dict.fromkeys(services, True)
+        self._reasons: dict[str, str] = {}
+        self._metrics = metrics
+        self._servicer = health_aio.HealthServicer()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._draining = False
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add `grpc.health.v1.Health` to a server."""
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    def set(self, service: str, serving: bool, reason: str = "") -> None:
+        """Say how a service is; the same again costs nothing. While draining everything stays NOT_SERVING."""
+        if service not in self._serving:
+            raise KeyError(f"{service!r} is not a service of this process: {sorted(self._serving)}")
+        if self._serving[service] != serving or (not serving and self._reasons.get(service) != reason):
+            if self._serving[service] != serving:
+                logger.log(
+                    logging.INFO if serving else logging.WARNING,
+                    "health changed: service=%s serving=%s reason=%s", service, serving, reason or "-",
+                )  # fmt: skip
+            self._serving[service] = serving
+            self._reasons[service] = "" if serving else reason
+            self._changed.set()
+
+    def serving(self, service: str = OVERALL) -> bool:
+        """Tell whether a service (or, by default, all of them) serves."""
+        if self._draining:
+            return False
+        return all(self._serving.values()) if service == OVERALL else self._serving[service]
+
+    def reason(self, service: str) -> str:
+        """Return why a service does not serve; empty when it does."""
+        return "shutting down" if self._draining else self._reasons.get(service, "")
+
+    async def start(self) -> None:
+        """Publish the first state and follow changes."""
+        await self._publish()
+        self._task = asyncio.create_task(self._follow(), name="health-board")
+
+    async def drain(self) -> None:
+        """Answer NOT_SERVING for everything, for good."""
+        self._draining = True
+        if self._task is not None:
+            self._task.cancel()
+        # A watcher that does not read must not hold up the shutdown.
+        try:
+            await asyncio.wait_for(self._servicer.enter_graceful_shutdown(), 1.0)
+        except TimeoutError:
+            logger.warning("health watcher does not read: it is not told about the shutdown")
+        self._measure()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._publish()
+
+    async def _publish(self) -> None:
+        for service, serving in {**self._serving, OVERALL: all(self._serving.values())}.items():
+            status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+            await self._servicer.set(service, status)
+        self._measure()
+
+    def _measure(self) -> None:
+        if self._metrics is not None:
+            self._metrics.set("midstream_serving", float(self.serving()))

@@ -1,0 +1,96 @@
+"""Names of everything that a session keeps in Redis."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from services.runtime.errors import InvalidRequest
+
+SESSIONS: Final = "midstream:sessions"
+"""Set of the names of all sessions."""
+
+_SESSION_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def check_session_name(name: str, *, field: str = "session") -> str:
+    """Return `name`; raise InvalidRequest when it cannot be part of a key."""
+    if _SESSION_NAME.fullmatch(name) is None:
+        shown = name if len(name) <= 80 else name[:77] + "..."
+        raise InvalidRequest(field, f"must be 1 to 64 characters of A-Z a-z 0-9 . _ - (got {shown!r})")
+    return name
+
+
+@dataclass(frozen=True)
+class SessionKeys:
+    """The keys of one session and partition; the braces keep them in one slot of a Redis Cluster."""
+
+    session: str
+    partition: int = 0
+
+    def __post_init__(self) -> None:
+        check_session_name(self.session)
+        if self.partition < 0:
+            raise InvalidRequest("partition", f"must not be negative (got {self.partition})")
+
+    def _of_partition(self, name: str) -> str:
+        return f"midstream:{{{self.session}/{self.partition}}}:{name}"
+
+    def _of_session(self, name: str) -> str:
+        return f"midstream:{{{self.session}}}:{name}"
+
+    @property
+    def ticks(self) -> str:
+        """Stream of TickBatch, ids 0-<first sequence>."""
+        return self._of_partition("ticks")
+
+    @property
+    def mids(self) -> str:
+        """Stream of MidBatch, ids 0-<first sequence of its TickBatch>."""
+        return self._of_partition("mids")
+
+    @property
+    def latest(self) -> str:
+        """Hash ticker -> packed latest mid."""
+        return self._of_partition("latest")
+
+    @property
+    def fence(self) -> str:
+        """Token of the current producer."""
+        return self._of_partition("fence")
+
+    @property
+    def lease(self) -> str:
+        """Sign of life of the current producer."""
+        return self._of_partition("lease")
+
+    @property
+    def checkpoint(self) -> str:
+        """Hash: where the producer stands."""
+        return self._of_partition("checkpoint")
+
+    @property
+    def sinks(self) -> str:
+        """Hash sink name -> announcement of its committed position."""
+        return self._of_partition("sinks")
+
+    @property
+    def control(self) -> str:
+        """Stream of intents, the control journal."""
+        return self._of_session("control")
+
+    @property
+    def requests(self) -> str:
+        """Hash request id -> revision."""
+        return self._of_session("requests")
+
+    @property
+    def intended(self) -> str:
+        """Hash: what the journal adds up to."""
+        return self._of_session("intended")
+
+    @property
+    def state(self) -> str:
+        """JSON: the state the engine is in."""
+        return self._of_session("state")

@@ -1,0 +1,107 @@
+"""Look at a Redis before trusting it with a queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import redis
+
+from services.runtime.errors import Refused
+
+VERSION_MIN: Final = (6, 2)
+"""XADD MINID and XAUTOCLAIM came with 6.2."""
+
+
+@dataclass(frozen=True)
+class RedisFacts:
+    """What INFO said."""
+
+    version: str
+    run_id: str
+    role: str
+    maxmemory_policy: str
+    append_only: bool
+    append_fsync: str
+    """Empty when an ACL hides the configuration."""
+
+
+def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
+    """Return the facts; raise Refused with every reason and its fix when this Redis would lose ticks.
+
+    `live` says that ticks may pass which exist nowhere else: then an append-only file is a condition. Connection
+    errors pass through as redis-py raises them.
+    """
+    facts = read_facts(client)
+    reasons = objections(facts, live=live)
+    if reasons:
+        raise Refused("Redis refused: " + "; ".join(reasons))
+    return facts
+
+
+def read_facts(client: redis.Redis) -> RedisFacts:
+    """Ask INFO, and CONFIG where it is allowed."""
+    fields = _lowered(cast("dict[Any, Any]", client.info("everything")))
+    configured = _configuration(client)
+    return RedisFacts(
+        version=str(fields.get("redis_version", "0")),
+        run_id=str(fields.get("run_id", "")),
+        role=str(fields.get("role", "")),
+        # Both are in INFO as well, for users whose ACL denies CONFIG.
+        maxmemory_policy=configured.get("maxmemory-policy", str(fields.get("maxmemory_policy", ""))),
+        append_only=configured.get("appendonly", "yes" if str(fields.get("aof_enabled", "0")) == "1" else "no")
+        == "yes",
+        append_fsync=configured.get("appendfsync", ""),
+    )
+
+
+def objections(facts: RedisFacts, *, live: bool) -> list[str]:
+    """Return what speaks against this Redis, each with its fix; empty is good."""
+    reasons: list[str] = []
+    if _version(facts.version) < VERSION_MIN:
+        reasons.append(f"version {facts.version} is too old; use Redis 6.2 or newer, 7.0 is the reference")
+    if facts.role != "master":
+        reasons.append(
+            f"role is {facts.role!r}, a replica refuses writes and may lose them; "
+            "set MIDSTREAM_REDIS_URL to the master or run `redis-cli replicaof no one`"
+        )
+    if facts.maxmemory_policy != "noeviction":
+        reasons.append(
+            f"maxmemory-policy is {facts.maxmemory_policy!r}, which throws away unread ticks when memory is short; "
+            "run `redis-cli config set maxmemory-policy noeviction`"
+        )
+    if live and not facts.append_only:
+        reasons.append(
+            "the append-only file is off and live ticks exist only once; "
+            "run `redis-cli config set appendonly yes`, or unset MIDSTREAM_LIVE_URL"
+        )
+    if live and facts.append_only and facts.append_fsync == "no":
+        reasons.append(
+            "appendfsync is 'no', which may lose more than the last second; run `redis-cli config set appendfsync everysec`"
+        )
+    return reasons
+
+
+def _configuration(client: redis.Redis) -> dict[str, str]:
+    answers: dict[str, str] = {}
+    for name in ("maxmemory-policy", "appendonly", "appendfsync"):
+        try:
+            answers.update(_lowered(cast("dict[Any, Any]", client.config_get(name))))
+        except redis.ResponseError:
+            # NOPERM, or a managed Redis that renamed CONFIG: INFO has the essential fields.
+            return {}
+    return answers
+
+
+def _lowered(fields: dict[Any, Any]) -> dict[str, Any]:
+    return {_text(key).lower(): _text(value) if isinstance(value, bytes) else value for key, value in fields.items()}
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, rest = text.partition(".")
+    minor = rest.partition(".")[0]
+    return (int(major) if major.isdecimal() else 0, int(minor) if minor.isdecimal() else 0)

@@ -1,0 +1,53 @@
+"""Server reflection, v1alpha and v1, with one implementation.
+
+The installed package brings v1alpha only. The messages of v1 differ in nothing but the package name, so the same classes
+serve both; the descriptor of v1 is made from that of v1alpha, so that v1 describes itself as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
+V1: Final = "grpc.reflection.v1.ServerReflection"
+
+_V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
+
+
+def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
+    """Serve both versions of reflection for `services` and for themselves."""
+    _describe_v1(descriptor_pool.Default())
+    servicer = reflection.aio.ReflectionServicer((*services, V1ALPHA, V1))
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in (V1ALPHA, V1):
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler}),)
+        )
+
+
+def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
+    """Add the file of v1 to the pool, unless something brought it already."""
+    try:
+        pool.FindFileByName(_V1_FILE)
+    except KeyError:
+        file = descriptor_pb2.FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(file)
+        old, new = f".{file.package}.", ".grpc.reflection.v1."
+        file.name, file.package = _V1_FILE, new.strip(".")
+        for message in file.message_type:
+            for field in message.field:
+                field.type_name = field.type_name.replace(old, new)
+        for service in file.service:
+            for method in service.method:
+                method.input_type = method.input_type.replace(old, new)
+                method.output_type = method.output_type.replace(old, new)
+        pool.Add(file)

@@ -1,0 +1,208 @@
+"""The scaffold of every server: one event loop, one gRPC port, health, reflection, metrics, orderly start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import grpc
+
+from services.runtime.errors import Refused
+from services.runtime.health import HEALTH_SERVICE, HealthBoard
+from services.runtime.interceptors import CallInterceptor
+from services.runtime.logs import configure_logs
+from services.runtime.metrics import Exporter, Metrics, port_refused, start_exporter
+from services.runtime.reflection import add_reflection
+from services.runtime.settings import ServerSettings
+
+__all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "run_server"]
+
+logger = logging.getLogger(__name__)
+
+GRACE_S: Final = 5.0
+"""What calls in progress get at the end."""
+
+MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Batches are at most 1 MiB; ComputeMidPrices takes what a caller thinks is one batch."""
+
+_OPTIONS: Final = (
+    # Without it two servers share a port in silence, and half of the calls reach the wrong one.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 1000),
+    # A subscriber whose machine vanished is noticed within 40 s and its stream freed.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 5),
+)
+
+_process_metrics: Metrics | None = None
+
+
+def process_metrics() -> Metrics:
+    """Return the metrics of this process, which its exporter serves."""
+    global _process_metrics
+    if _process_metrics is None:
+        _process_metrics = Metrics()
+    return _process_metrics
+
+
+class Service(Protocol):
+    """What a server adds to the scaffold."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Full names of its gRPC services, for health and reflection."""
+        ...
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add the servicers."""
+        ...
+
+    async def start(self, health: HealthBoard) -> None:
+        """Start background tasks; keep `health` up to date as dependencies come and go."""
+        ...
+
+    async def run(self) -> int:
+        """Return an exit code when the server must end by itself; may never return."""
+        ...
+
+    async def stop(self) -> None:
+        """Drain and close; called once, when new calls are refused already."""
+        ...
+
+
+def run_server(name: str, settings: ServerSettings, service: Service) -> int:
+    """Serve until SIGTERM, SIGINT or the end of `service.run()`; return the exit code.
+
+    0 ended as asked, 1 failed, 2 refused to start (the reason is one line on stderr).
+    """
+    configure_logs(name, level=settings.log_level, form=settings.log_format)
+    try:
+        return asyncio.run(_serve(name, settings, service))
+    except Refused as exc:
+        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        return 2
+    except Exception:  # everything: a server that fails says why and exits with 1
+        logger.exception("server failed: name=%s", name)
+        return 1
+
+
+async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
+    loop = asyncio.get_running_loop()
+    asked_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop_once, loop, asked_to_stop, number)
+    metrics = process_metrics()
+    interceptor = CallInterceptor(metrics)
+    server = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
+    health = HealthBoard(service.names, metrics)
+    service.register(server)
+    health.register(server)
+    if settings.reflection:
+        add_reflection(server, (*service.names, HEALTH_SERVICE))
+    port = _bind(server, settings.host, settings.port, f"MIDSTREAM_{name.upper()}_PORT")
+    exporter = start_exporter(
+        metrics.registry,
+        host=settings.host,
+        port=settings.metrics_port,
+        setting=f"MIDSTREAM_{name.upper()}_METRICS_PORT",
+    )
+    try:
+        await health.start()
+        await service.start(health)
+        await server.start()
+        _write_ready(settings.ready_file, name, port, exporter)
+        logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
+        return await _until_end(service, asked_to_stop, health, interceptor, server)
+    finally:
+        exporter.close()
+        _remove_ready(settings.ready_file)
+
+
+async def _until_end(
+    service: Service,
+    asked_to_stop: asyncio.Event,
+    health: HealthBoard,
+    interceptor: CallInterceptor,
+    server: grpc.aio.Server,
+) -> int:
+    running = asyncio.create_task(service.run(), name="service-run")
+    asked = asyncio.create_task(asked_to_stop.wait(), name="asked-to-stop")
+    await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
+    by_itself = running.done() and not asked_to_stop.is_set()
+    logger.info("draining: reason=%s", "the service ended" if by_itself else "signal")
+    await health.drain()
+    # Stops accepting at once; the task ends when the last call has, or after the grace period.
+    stopped = asyncio.create_task(server.stop(GRACE_S), name="grpc-stop")
+    await asyncio.sleep(0)
+    interceptor.end_streams()
+    await stopped
+    try:
+        await service.stop()
+    finally:
+        asked.cancel()
+        if not running.done() and not by_itself:
+            running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            code = await running
+    if by_itself:
+        return code
+    return 0
+
+
+def _stop_once(loop: asyncio.AbstractEventLoop, asked_to_stop: asyncio.Event, number: int) -> None:
+    """Begin to drain; the same signal again has its ordinary, deadly effect."""
+    loop.remove_signal_handler(number)
+    asked_to_stop.set()
+
+
+def _bind(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
+    """Bind and return the port; raise Refused with one line when it cannot be had."""
+    # gRPC reports any failure as the same RuntimeError and prints several lines: ask the system first.
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            # Binding alone succeeds beside another listener that set SO_REUSEADDR; listening does not.
+            probe.listen(1)
+    except OSError as exc:
+        raise port_refused(host, port, setting, exc) from exc
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        return server.add_insecure_port(f"{shown}:{port}")
+    except RuntimeError as exc:
+        raise Refused(f"port {port} on {host} is already in use: stop the other process or set {setting}") from exc
+
+
+def _write_ready(path: Path | None, name: str, port: int, exporter: Exporter) -> None:
+    """Tell a supervisor that we serve; it never sees half a file."""
+    if path is None:
+        return
+    line = json.dumps({"server": name, "port": port, "metrics_port": exporter.port, "pid": os.getpid()})
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(line + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def _remove_ready(path: Path | None) -> None:
+    """Take the ready file back, if it is still ours."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
+            path.unlink()
