@@ -1,0 +1,91 @@
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+from fastpath.columns cimport Rows, string_view
+
+
+cdef extern from "text.hpp" namespace "midstream" nogil:
+    cdef cppclass Text:
+        const char* begin
+        const char* end
+        size_t size()
+        cbool empty()
+        string_view view()
+
+    Text trimmed(Text)
+
+    enum NumberFault:
+        NUMBER_GOOD
+        NUMBER_BAD
+        NUMBER_TOO_LARGE
+        NUMBER_EMPTY
+        NUMBER_NEGATIVE
+
+    enum TimeFault:
+        TIME_GOOD
+
+    NumberFault parse_number_text "midstream::parse_number"(Text, size_t, double&)
+    NumberFault parse_latency_text "midstream::parse_latency"(Text, size_t, int64_t&)
+
+    cdef cppclass TimeParser:
+        TimeParser()
+        TimeParser(cbool)
+        TimeFault parse(Text, size_t, int64_t&)
+
+    cbool arrival_time(int64_t, int64_t, int64_t, int64_t&)
+    cbool time_difference(int64_t, int64_t, int64_t&)
+    int64_t saturated_sum(int64_t, int64_t)
+    cbool is_utf8(Text)
+    string quoted(Text) except +
+    string number_reason(const char*, NumberFault, Text) except +
+    string time_reason(const char*, TimeFault, Text, cbool) except +
+
+
+cdef extern from "lines.hpp" namespace "midstream" nogil:
+    const size_t LINE_SIZE_MAX
+    const size_t RAW_SIZE_MAX
+    const char* const QUOTE_COLUMNS[4]
+
+    cdef cppclass Line:
+        const char* begin
+        const char* end
+        size_t raw_size
+        cbool has_quote
+        cbool surplus_blank
+        size_t count
+        vector[Text] fields
+        size_t size()
+        Text text()
+        cbool blank()
+        Text field(size_t)
+        size_t readable(Text)
+
+    cdef cppclass LineScanner:
+        LineScanner()
+        LineScanner(const char*, const char*)
+        cbool next(Line&, cbool)
+        const char* position()
+
+    enum QuoteFault:
+        QUOTES_GOOD
+        QUOTE_UNCLOSED
+        QUOTE_FOLLOWED
+
+    QuoteFault split_quoted(Line&) except +
+
+    cdef cppclass NameCache:
+        NameCache()
+        cbool find(string_view, uint32_t&)
+        void add(string_view, uint32_t) except +
+
+    const size_t NAME_SIZE_MAX "midstream::NameCache::NAME_SIZE_MAX"
+
+    cdef cppclass RowWriter:
+        RowWriter(Rows*)
+        void tick(int64_t, int64_t, const double*, uint32_t, uint32_t, uint64_t) except +
+        void rejection(int64_t, uint32_t, uint64_t, string, string_view) except +
+        void trim() except +
+
+    cbool has_negative_field(const uint8_t*, size_t, int)
