@@ -11,6 +11,7 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         size_t size()
         T* data()
         T& operator[](size_t)
+        void resize(size_t) except +
 
     cdef cppclass RecordKey:
         int64_t arrival
