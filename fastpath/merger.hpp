@@ -264,11 +264,12 @@ class Merger {
     void collect_from(size_t index, const uint64_t* frontier) {
         Source& source = *sources_[index];
         const size_t start = source.looked_at, stop = source.admitted;
-        const size_t most = settled_ + source.carried.size() + (stop - start);
-        if (entries_.size() < most) entries_.resize(most + most / 2);
-        Entry* const out = entries_.data();
         const size_t carried_before = settled_;
-        const auto settle_carried = [&](const Entry& entry) { out[settled_++] = entry; };
+        // Room is made as carried rows leave: to make it for all of them would cost each step what waits.
+        const auto settle_carried = [this](const Entry& entry) {
+            if (settled_ == entries_.size()) entries_.resize(2 * settled_ + 64);
+            entries_[settled_++] = entry;
+        };
         if (frontier == nullptr) {
             source.carried.settle_all(settle_carried);
         } else {
@@ -277,6 +278,9 @@ class Merger {
         settled_in_slots_ += settled_ - carried_before;
         if (start == stop) return;
 
+        const size_t most = settled_ + (stop - start);
+        if (entries_.size() < most) entries_.resize(most + most / 2);
+        Entry* const out = entries_.data();
         const int64_t* arrival = source.rows->arrival.data();
         const uint64_t last_key = frontier == nullptr ? ~uint64_t{0} : *frontier - 1;
         if (stragglers_.size() < stop - start) stragglers_.resize(stop - start);
