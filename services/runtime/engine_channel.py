@@ -63,7 +63,10 @@ class EngineChannel:
         return channel
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called (from another thread or a signal handler) when stopping is requested; at once when it already was."""
+        """Have `callback` called when stopping is requested; at once when it already was.
+
+        It runs in the thread of the channel or in a signal handler: set an event, write to a pipe, no more.
+        """
         self._callbacks.append(callback)
         if self.stopping.is_set():
             callback()
@@ -99,7 +102,7 @@ class EngineChannel:
 
 
 def run_engine(main: Callable[[EngineChannel], int]) -> int:
-    """Run an engine's `main` with an open channel; turn Refused into the report and exit code that the server expects."""
+    """Run an engine's `main` with an open channel; turn Refused into the report and the exit code 2."""
     try:
         channel = EngineChannel.open()
     except Refused as exc:

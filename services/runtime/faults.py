@@ -3,8 +3,8 @@
 `MIDSTREAM_FAULT="site:n"` ends the process without any cleanup at the n-th pass of `fault("site")`, as kill -9 would.
 `MIDSTREAM_FAULT="site:n:kind"`, or `MIDSTREAM_FAULT_KIND=kind`, chooses another effect: `enospc` (also spelled `stop`)
 and `eio` raise that OSError at the n-th and every later pass, `sigstop` suspends the process once.
-`MIDSTREAM_FAULT_ONCE=<path>` makes an exit or a suspension happen only when that file does not exist, and creates it: a process
-that is restarted with the same environment then survives.
+`MIDSTREAM_FAULT_ONCE=<path>` makes an exit or a suspension happen only when that file does not exist, and creates it: a
+process that is restarted with the same environment then survives.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ def objections(facts: RedisFacts, *, live: bool) -> list[str]:
         )
     if live and facts.append_only and facts.append_fsync == "no":
         reasons.append(
-            "appendfsync is 'no', which may lose more than the last second; run `redis-cli config set appendfsync everysec`"
+            "appendfsync is 'no', which may lose more than the last second; "
+            "run `redis-cli config set appendfsync everysec`"
         )
     return reasons
 

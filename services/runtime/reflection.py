@@ -1,7 +1,7 @@
 """Server reflection, v1alpha and v1, with one implementation.
 
-The installed package brings v1alpha only. The messages of v1 differ in nothing but the package name, so the same classes
-serve both; the descriptor of v1 is made from that of v1alpha, so that v1 describes itself as well.
+The installed package brings v1alpha only. The messages of v1 differ in nothing but the package name, so the same
+classes serve both; the descriptor of v1 is made from that of v1alpha, so that v1 describes itself as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
         file.name, file.package = _V1_FILE, new.strip(".")
         for message in file.message_type:
             for field in message.field:
-                field.type_name = field.type_name.replace(old, new)
+                # Assigning an empty name would mark a scalar field as a message.
+                if field.type_name:
+                    field.type_name = field.type_name.replace(old, new)
         for service in file.service:
             for method in service.method:
                 method.input_type = method.input_type.replace(old, new)

@@ -29,7 +29,13 @@ __all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "run_server"]
 logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 5.0
-"""What calls in progress get at the end."""
+"""What calls in progress get at the end, at most."""
+
+UNARY_GRACE_S: Final = 2.0
+"""Calls that wait longer than this for something to happen get UNAVAILABLE; all of them are safe to repeat."""
+
+NOTICE_S: Final = 0.05
+"""Between NOT_SERVING and the first refused call, so that watchers of health hear it from us."""
 
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Batches are at most 1 MiB; ComputeMidPrices takes what a caller thinks is one batch."""
@@ -122,15 +128,27 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         setting=f"MIDSTREAM_{name.upper()}_METRICS_PORT",
     )
     try:
-        await health.start()
-        await service.start(health)
-        await server.start()
+        await _start(server, service, health)
         _write_ready(settings.ready_file, name, port, exporter)
         logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
         return await _until_end(service, asked_to_stop, health, interceptor, server)
     finally:
-        exporter.close()
         _remove_ready(settings.ready_file)
+        exporter.close()
+
+
+async def _start(server: grpc.aio.Server, service: Service, health: HealthBoard) -> None:
+    """Start everything, or nothing."""
+    await health.start()
+    try:
+        await service.start(health)
+        await server.start()
+    except BaseException:
+        await server.stop(0)
+        with contextlib.suppress(Exception):
+            # Half-started services may not know how to stop; the reason they did not start is what counts.
+            await service.stop()
+        raise
 
 
 async def _until_end(
@@ -143,25 +161,25 @@ async def _until_end(
     running = asyncio.create_task(service.run(), name="service-run")
     asked = asyncio.create_task(asked_to_stop.wait(), name="asked-to-stop")
     await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
-    by_itself = running.done() and not asked_to_stop.is_set()
-    logger.info("draining: reason=%s", "the service ended" if by_itself else "signal")
+    logger.info("draining: reason=%s", "signal" if asked_to_stop.is_set() else "the service ended")
     await health.drain()
+    await asyncio.sleep(NOTICE_S)
     # Stops accepting at once; the task ends when the last call has, or after the grace period.
     stopped = asyncio.create_task(server.stop(GRACE_S), name="grpc-stop")
     await asyncio.sleep(0)
     interceptor.end_streams()
+    await asyncio.wait((stopped,), timeout=UNARY_GRACE_S)
+    interceptor.end_calls()
     await stopped
     try:
         await service.stop()
     finally:
         asked.cancel()
-        if not running.done() and not by_itself:
-            running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            code = await running
-    if by_itself:
-        return code
-    return 0
+        # An engine that has drained lets `run` return its exit code; services without one wait for ever.
+        await asyncio.wait((running,), timeout=0.1)
+        running.cancel()
+        await asyncio.wait((running,))
+    return 0 if running.cancelled() else running.result()
 
 
 def _stop_once(loop: asyncio.AbstractEventLoop, asked_to_stop: asyncio.Event, number: int) -> None:

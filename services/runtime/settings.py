@@ -138,7 +138,7 @@ def problems(settings_class: type[BaseSettings], error: ValidationError) -> list
 
 
 def _find(settings_class: type[BaseSettings], location: str) -> tuple[str, FieldInfo | None]:
-    """Return the environment name and the field behind an error's location (a field name, an alias or an environment name)."""
+    """Return the environment name and the field behind an error's location, which may be a field name or an alias."""
     for name, field in settings_class.model_fields.items():
         alias = field.validation_alias if isinstance(field.validation_alias, str) else PREFIX + name.upper()
         if location.lower() in (name.lower(), alias.lower()):

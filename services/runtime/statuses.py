@@ -1,0 +1,75 @@
+"""From our errors to gRPC status codes, in one place."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final, NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from services.runtime import errors
+from services.runtime.logs import CORRELATION_ID_KEY
+
+logger = logging.getLogger(__name__)
+
+STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
+"""Where gRPC clients look for structured details beside the sentence."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+_CODES: Final[dict[type[BaseException], grpc.StatusCode]] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.OutOfRange: grpc.StatusCode.OUT_OF_RANGE,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def code_of(exc: BaseException) -> grpc.StatusCode:
+    """Return the status code of an error; what is not meant for callers is INTERNAL."""
+    return next((_CODES[kind] for kind in type(exc).__mro__ if kind in _CODES), grpc.StatusCode.INTERNAL)
+
+
+def code_set(context: Context, default: grpc.StatusCode) -> grpc.StatusCode:
+    """Return the code that a handler put on its context, which grpc.aio keeps as a number or as an enum."""
+    code: Any = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return _BY_NUMBER.get(code, default) if code else default
+
+
+def trailing(context: Context, identifier: str) -> Metadata:
+    """Return the trailing metadata that a handler set, with the correlation id."""
+    present = tuple((key, value) for key, value in context.trailing_metadata() or () if key != CORRELATION_ID_KEY)
+    return (*present, (CORRELATION_ID_KEY, identifier))
+
+
+async def abort(context: Context, exc: BaseException, identifier: str, path: str) -> NoReturn:
+    """End a call with the code of `exc`; never let the text of an unexpected error out."""
+    code = code_of(exc)
+    metadata = trailing(context, identifier)
+    if code is grpc.StatusCode.INTERNAL:
+        logger.error("call failed: method=%s request_id=%s", path, identifier, exc_info=exc)
+        await context.abort(code, f"internal error, request id {identifier}", metadata)
+    logger.info("call refused: method=%s code=%s reason=%s", path, code.name, exc)
+    if isinstance(exc, errors.MidstreamError):
+        metadata = (*metadata, *exc.metadata)
+    if isinstance(exc, errors.InvalidRequest):
+        metadata = (*metadata, (STATUS_DETAILS_KEY, _field_violation(exc)))
+    await context.abort(code, str(exc), metadata)
+
+
+def _field_violation(exc: errors.InvalidRequest) -> bytes:
+    violation = error_details_pb2.BadRequest.FieldViolation(field=exc.field, description=exc.problem)
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    status = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message=exc.message, details=[detail])
+    return bytes(status.SerializeToString())
