@@ -21,14 +21,19 @@ from pathlib import Path
 
 BEFORE_EVERYTHING = -(2**63)
 AFTER_EVERYTHING = 2**63 - 1
+TIME_MIN = (date(1678, 1, 1) - date(1970, 1, 1)).days * 86_400 * 10**9
+TIME_MAX = (date(2262, 1, 1) - date(1970, 1, 1)).days * 86_400 * 10**9 - 1
 LINE_BYTES_MAX = 65_536
-DAMAGED = "compressed data ends early: 1 partial line lost"
+ENDS_EARLY = "compressed data ends early"
+CORRUPT = "compressed data is corrupt"
+FOLLOWED = "compressed data is followed by something else"
+ASSIGNMENT = ("timestamp", "ticker", "ask_amount", "ask_price", "bid_price", "bid_amount", "latency")
+TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp", "ask_amount", "ask_price", "bid_price", "bid_amount")
 
-_ASSIGNMENT = ("timestamp", "ticker", "ask_amount", "ask_price", "bid_price", "bid_amount", "latency")
-_TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp", "ask_amount", "ask_price", "bid_price", "bid_amount")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TIMESTAMP = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[ TD](\d{2}):(\d{2}):(\d{2})(?:\.(\d*))?\s*(Z|z|[+-]\d{2}:?\d{2}|[+-]\d{2})?", re.ASCII
+    rb"([0-9]{4})-([0-9]{2})-([0-9]{2})[ TD]([0-9]{2}):([0-9]{2}):([0-9]{2})"
+    rb"(?:\.([0-9]+))?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
 
 
@@ -112,10 +117,10 @@ def expected_outputs(paths: Sequence[str | Path], options: HistoryOptions | None
     skipped = 0
     for rank, path in enumerate(paths):
         name = str(path)
-        text, intact = read_bytes(Path(path).read_bytes())
-        if not intact:
+        text, damage = read_bytes(Path(path).read_bytes())
+        if damage:
             damaged.append(name)
-        reading = _read_file(text, intact, name, rank, options)
+        reading = _read_file(text, damage, name, rank, options)
         records += reading.records
         skipped += reading.skipped
         if reading.unsorted_line:
@@ -139,29 +144,28 @@ def expected_outputs(paths: Sequence[str | Path], options: HistoryOptions | None
 # Files
 
 
-def read_bytes(content: bytes) -> tuple[bytes, bool]:
-    """Inflate gzip by its magic bytes, as far as it goes; tell whether all of it was there."""
+def read_bytes(content: bytes) -> tuple[bytes, str]:
+    """Inflate gzip by its magic bytes, as far as it goes; also return what is wrong with it, empty when nothing is."""
     if content[:2] != b"\x1f\x8b":
-        return content, True
+        return content, ""
     out = bytearray()
     rest = content
     while rest:
+        if rest[:2] != b"\x1f\x8b":
+            return bytes(out), FOLLOWED
         member = zlib.decompressobj(wbits=31)
-        for start in range(0, len(rest), 1):
+        for i in range(len(rest)):
+            # Byte by byte, so that nothing that was read before the damage is lost with the error.
             try:
-                out += member.decompress(rest[start : start + 1])
+                out += member.decompress(rest[i : i + 1])
             except zlib.error:
-                return bytes(out), False
+                return bytes(out), CORRUPT
             if member.eof:
-                rest = rest[start + 1 :]
+                rest = rest[i + 1 :].lstrip(b"\0")
                 break
         else:
-            return bytes(out), False
-        # Padding with zeros is legal behind a member; anything else has to be another member.
-        rest = rest.lstrip(b"\0")
-        if rest and rest[:2] != b"\x1f\x8b":
-            return bytes(out), False
-    return bytes(out), True
+            return bytes(out), ENDS_EARLY
+    return bytes(out), ""
 
 
 @dataclass
@@ -173,7 +177,6 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Row:
-    line: int
     event_ns: int
     latency_ns: int
     ticker: str
@@ -183,213 +186,195 @@ class _Row:
     ask_amount: float
 
 
-def _read_file(text: bytes, intact: bool, name: str, rank: int, options: HistoryOptions) -> _Reading:
+def _read_file(text: bytes, damage: str, name: str, rank: int, options: HistoryOptions) -> _Reading:
     lines = text.split(b"\n")
     last = lines.pop()
-    if intact and last:
+    too_long = len(last) > LINE_BYTES_MAX
+    if last and (damage in ("", FOLLOWED) or too_long):
         lines.append(last)
-    parsed = _parse_lines(lines, options)
-    if not intact:
-        parsed.append((len(lines) + 1, Unusable(DAMAGED)))
-    rows = [row for _line, row in parsed if isinstance(row, _Row)]
-    lowest = min((row.latency_ns for row in rows), default=0)
-    shift = -lowest if options.negative_latency == "shift" and lowest < 0 else 0
+        last = b""
+    header = _parse_header(lines[0])
+    tardis = not set(header).issuperset(ASSIGNMENT)
+    parsed = _parse_lines(lines, header, tardis, options)
+    if damage:
+        lost = "1" if last else "no"
+        parsed.append((len(lines) + 1, Unusable(f"{damage}: {lost} partial line lost")))
+    lowest = min((row.latency_ns for _line, row in parsed if isinstance(row, _Row)), default=0)
+    shift = max(0, -lowest) if options.negative_latency == "shift" else 0
     reading = _Reading()
-    previous_arrival = previous_event = BEFORE_EVERYTHING
-    event_sorted = arrival_sorted = True
+    place = previous_arrival = previous_event = BEFORE_EVERYTHING
+    event_sorted, arrival_sorted = not tardis, True
     for line, row in parsed:
         if isinstance(row, Unusable):
-            reading.records.append(ExpectedRejection((previous_arrival, rank, line), name, str(row)))
+            if options.start_time_ns <= place < options.end_time_ns:
+                reading.records.append(ExpectedRejection((place, rank, line), name, str(row)))
+            else:
+                reading.skipped += 1
             continue
         latency = row.latency_ns + shift
-        if options.negative_latency == "clamp":
-            latency = max(latency, 0)
-        arrival = row.event_ns + latency
         event_sorted = event_sorted and row.event_ns >= previous_event
-        arrival_sorted = arrival_sorted and arrival >= previous_arrival
+        arrival_sorted = arrival_sorted and row.event_ns + latency >= previous_arrival
         if not event_sorted and not arrival_sorted and not reading.unsorted_line:
             reading.unsorted_line = line
-        previous_event, previous_arrival = row.event_ns, arrival
-        outside = not options.start_time_ns <= arrival < options.end_time_ns
+        previous_event, previous_arrival = row.event_ns, row.event_ns + latency
+        place = row.event_ns + (max(latency, 0) if options.negative_latency == "clamp" else latency)
+        outside = not options.start_time_ns <= place < options.end_time_ns
         if outside or (options.tickers and row.ticker not in options.tickers):
             reading.skipped += 1
             continue
-        reading.records.append(
-            ExpectedTick(
-                (arrival, rank, line),
-                row.event_ns,
-                row.ticker,
-                row.bid_price,
-                row.bid_amount,
-                row.ask_price,
-                row.ask_amount,
-            )
-        )
+        prices = (row.bid_price, row.bid_amount, row.ask_price, row.ask_amount)
+        reading.records.append(ExpectedTick((place, rank, line), row.event_ns, row.ticker, *prices))
     return reading
 
 
-def _parse_lines(lines: list[bytes], options: HistoryOptions) -> list[tuple[int, _Row | Unusable]]:
-    header: list[str] | None = None
+def _parse_header(line: bytes) -> list[str]:
+    return [name.decode().strip(" ") for name in _split(line.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\r"))]
+
+
+def _parse_lines(
+    lines: list[bytes], header: list[str], tardis: bool, options: HistoryOptions
+) -> list[tuple[int, _Row | Unusable]]:
     parsed: list[tuple[int, _Row | Unusable]] = []
-    for number, raw in enumerate(lines, start=1):
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-            header = [_text(name).strip() for name in _split(raw.removesuffix(b"\r"))]
-            continue
-        assert header is not None
+    for number, raw in enumerate(lines[1:], start=2):
         line = raw.removesuffix(b"\r")
-        if not line.strip(b" \t"):
-            continue
         try:
-            parsed.append((number, _parse_line(line, number, header, options)))
+            if len(raw) > LINE_BYTES_MAX:
+                raise Unusable(f"line is longer than {LINE_BYTES_MAX} bytes")
+            if line.strip(b" "):
+                parsed.append((number, _parse_line(line, header, tardis, options)))
         except Unusable as unusable:
             parsed.append((number, unusable))
     return parsed
 
 
-def _parse_line(line: bytes, number: int, header: list[str], options: HistoryOptions) -> _Row:
-    if len(line) > LINE_BYTES_MAX:
-        raise Unusable(f"line is longer than {LINE_BYTES_MAX} bytes")
-    fields = _split(line)
-    if len(fields) != len(header):
-        raise Unusable(f"{len(fields)} fields where the header has {len(header)}")
-    by_name = dict(zip(header, fields, strict=True))
-    tardis = "local_timestamp" in by_name
-    event = parse_timestamp(_text(by_name["timestamp"]), fraction_unit_us=options.fraction_unit_us)
-    ticker = _text(by_name["symbol" if tardis else "ticker"]).strip(" \t")
-    if not ticker:
-        raise Unusable("ticker is empty")
+def _parse_line(line: bytes, header: list[str], tardis: bool, options: HistoryOptions) -> _Row:
+    fields = [value.strip(b" ") for value in _split(line)]
+    needed = TARDIS if tardis else ASSIGNMENT
+    if len(fields) <= max(header.index(name) for name in needed) or any(fields[len(header) :]):
+        raise Unusable(f"line has {len(fields)} fields, the header {len(header)}")
+    values = {name: fields[header.index(name)] for name in needed}
+    event = _time("timestamp", values["timestamp"], options.fraction_unit_us)
     if tardis:
-        arrival = parse_timestamp(_text(by_name["local_timestamp"]), fraction_unit_us=options.fraction_unit_us)
-        latency = arrival - event
+        latency = _time("local_timestamp", values["local_timestamp"], options.fraction_unit_us) - event
     else:
-        latency = parse_latency(_text(by_name["latency"]))
-    if not BEFORE_EVERYTHING < event + latency < AFTER_EVERYTHING:
-        raise Unusable("arrival time is out of range")
-    price_fields = ("bid_price", "bid_amount", "ask_price", "ask_amount")
-    bid, bid_size, ask, ask_size = (_optional_number(name, _text(by_name[name])) for name in price_fields)
-    return _Row(number, event, latency, ticker, bid, bid_size, ask, ask_size)
+        latency = _latency(values["latency"])
+    if not TIME_MIN <= event + latency <= TIME_MAX:
+        raise Unusable("the arrival time is outside the years 1678 to 2261")
+    names = [_name(column, values[column]) for column in (("symbol", "exchange") if tardis else ("ticker",))]
+    prices = [
+        _quote_number(column, values[column]) for column in ("bid_price", "bid_amount", "ask_price", "ask_amount")
+    ]
+    return _Row(event, latency, "@".join(names), *prices)
 
 
 def _split(line: bytes) -> list[bytes]:
     fields: list[bytes] = []
-    position = 0
+    rest = line
     while True:
-        start = position
-        while start < len(line) and line[start : start + 1] in (b" ", b"\t"):
-            start += 1
-        if line[start : start + 1] == b'"':
-            value = bytearray()
-            position = start + 1
-            while True:
-                end = line.find(b'"', position)
-                if end < 0:
-                    raise Unusable("quoted field is not closed")
-                value += line[position:end]
-                if line[end + 1 : end + 2] != b'"':
-                    position = end + 1
-                    break
-                value += b'"'
-                position = end + 2
-            rest, comma, _ = line[position:].partition(b",")
-            if rest.strip(b" \t"):
-                raise Unusable("text behind a quoted field")
-            fields.append(bytes(value))
-            position += len(rest)
+        if rest.startswith(b'"'):
+            quoted = re.match(rb'"((?:[^"]|"")*)"(?!")', rest)
+            if quoted is None:
+                raise Unusable("a quote is not closed")
+            fields.append(quoted[1].replace(b'""', b'"'))
+            behind, comma, rest = rest[quoted.end() :].partition(b",")
+            if behind.strip(b" "):
+                raise Unusable("text stands behind a closing quote")
         else:
-            rest, comma, _ = line[position:].partition(b",")
-            fields.append(rest)
-            position += len(rest)
+            value, comma, rest = rest.partition(b",")
+            fields.append(value)
         if not comma:
             return fields
-        position += 1
 
 
-def _text(raw: bytes) -> str:
+# Values
+
+
+def _shown(raw: bytes) -> str:
+    return "'" + raw.decode(errors="replace")[:40] + "'"
+
+
+def _name(column: str, raw: bytes) -> str:
+    if not raw:
+        raise Unusable(f"`{column}` is empty")
+    if b"\0" in raw:
+        raise Unusable(f"`{column}` holds a NUL byte: {_shown(raw)}")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise Unusable("text is not UTF-8") from error
+        raise Unusable(f"`{column}` is not valid UTF-8: {_shown(raw)}") from error
 
 
-# Numbers and times
-
-
-def parse_number(text: str) -> float:
-    """Parse a strict decimal number."""
-    if not _NUMBER.fullmatch(text):
-        raise Unusable(f"`{text}` is not a number")
-    value = float(text)
+def _number(column: str, raw: bytes) -> float:
+    if not _NUMBER.fullmatch(raw):
+        raise Unusable(f"`{column}` is not a number: {_shown(raw)}")
+    value = float(raw)
     if math.isinf(value):
-        raise Unusable(f"`{text}` is too large")
+        raise Unusable(f"`{column}` is too large: {_shown(raw)}")
     return value
 
 
-def _optional_number(name: str, text: str) -> float:
-    text = text.strip(" \t")
-    if not text or text.lower() == "nan":
+def _quote_number(column: str, raw: bytes) -> float:
+    if not raw or raw.lower() == b"nan":
         return math.nan
-    try:
-        return parse_number(text)
-    except Unusable as problem:
-        raise Unusable(f"{name}: {problem}") from problem
+    value = _number(column, raw)
+    if column.endswith("amount") and value < 0:
+        raise Unusable(f"`{column}` is negative: {_shown(raw)}")
+    return value
 
 
-def parse_latency(text: str) -> int:
-    """Parse milliseconds: float64, one multiplication by 1e6, half to even."""
-    text = text.strip(" \t")
-    if not text:
-        raise Unusable("latency is empty")
-    try:
-        nanoseconds = parse_number(text) * 1e6
-    except Unusable as problem:
-        raise Unusable(f"latency: {problem}") from problem
-    if math.isinf(nanoseconds) or not -(2**63) < round(nanoseconds) < 2**63:
-        raise Unusable("latency is out of range")
+def _latency(raw: bytes) -> int:
+    """Read milliseconds: float64, one multiplication by 1e6, half to even."""
+    if not raw:
+        raise Unusable("`latency` is empty")
+    nanoseconds = _number("latency", raw) * 1e6
+    if abs(nanoseconds) >= 9.2e18:
+        raise Unusable(f"`latency` is too large: {_shown(raw)}")
     return round(nanoseconds)
 
 
-def parse_timestamp(text: str, *, fraction_unit_us: bool = False) -> int:
-    """Parse a civil time (naive = UTC) or an epoch integer whose unit its size tells."""
-    text = text.strip(" \t")
-    if not text:
-        raise Unusable("timestamp is empty")
-    if re.fullmatch(r"\d+", text, re.ASCII):
-        return _epoch(text)
-    match = _TIMESTAMP.fullmatch(text)
+def _time(column: str, raw: bytes, fraction_unit_us: bool) -> int:
+    """Read a civil time (naive = UTC) or an epoch integer whose unit its size tells."""
+    if not raw:
+        raise Unusable(f"{column} is empty")
+    if re.fullmatch(rb"[0-9]+", raw):
+        units = {9: 10**9, 10: 10**9, 12: 10**6, 13: 10**6, 15: 10**3, 16: 10**3, 18: 1, 19: 1}
+        if len(raw) not in units or raw.startswith(b"0"):
+            raise Unusable(f"{column} is no epoch time in s, ms, us or ns: {_shown(raw)}")
+        return _in_range(column, int(raw) * units[len(raw)])
+    match = _TIMESTAMP.fullmatch(raw)
     if match is None:
-        raise Unusable(f"`{text}` is not a timestamp")
+        raise Unusable(f"{column} is not a time: {_shown(raw)}")
     year, month, day, hour, minute, second = (int(group) for group in match.groups()[:6])
-    fraction, zone = match[7] or "", match[8]
-    if hour > 23 or minute > 59 or second > 59:
-        raise Unusable(f"`{text}` is not a time of day")
-    try:
-        days = (date(year, month, day) - date(1970, 1, 1)).days
-    except ValueError as error:
-        raise Unusable(f"`{text}` is not a date") from error
-    if len(fraction) > (6 if fraction_unit_us else 9):
-        raise Unusable(f"`{text}` has too many fractional digits")
-    fraction_ns = int(fraction) * 1_000 if fraction_unit_us and fraction else int(fraction.ljust(9, "0"))
-    offset_s = 0
-    if zone and zone not in "Zz":
-        digits = zone[1:].replace(":", "").ljust(4, "0")
-        offset_s = (int(digits[:2]) * 3600 + int(digits[2:]) * 60) * (-1 if zone[0] == "-" else 1)
-    total = ((days * 24 + hour) * 60 + minute) * 60 + second - offset_s
-    value = total * 1_000_000_000 + fraction_ns
-    if not -(2**63) < value < 2**63 - 1:
-        raise Unusable(f"`{text}` is out of range")
-    return value
+    fraction, offset = match[7] or b"", match[8] or b"Z"
+    offset_hour, offset_minute = (0, 0) if offset == b"Z" else (int(offset[1:3]), int(offset[3:].lstrip(b":") or b"0"))
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    days_in_month = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    faults = (
+        (not 1678 <= year <= 2261, "is outside the years 1678 to 2261"),
+        (not 1 <= month <= 12, "has an invalid month"),
+        (not 1 <= day <= days_in_month[(month - 1) % 12], "has an invalid day"),
+        (hour > 23, "has an invalid hour"),
+        (minute > 59, "has an invalid minute"),
+        (second > 59, "has an invalid second"),
+        (
+            len(fraction) > (6 if fraction_unit_us else 9),
+            f"has more than {6 if fraction_unit_us else 9} fraction digits",
+        ),
+        (offset_hour > 23 or offset_minute > 59, "has an invalid offset"),
+    )
+    for wrong, reason in faults:
+        if wrong:
+            raise Unusable(f"{column} {reason}")
+    fraction_ns = int(fraction or b"0") * 1_000 if fraction_unit_us else int(fraction.ljust(9, b"0"))
+    minutes = ((date(year, month, day) - date(1970, 1, 1)).days * 24 + hour) * 60 + minute
+    minutes -= (offset_hour * 60 + offset_minute) * (-1 if offset.startswith(b"-") else 1)
+    return _in_range(column, (minutes * 60 + second) * 10**9 + fraction_ns)
 
 
-def _epoch(text: str) -> int:
-    # 2001-09-09 to 2286-11-20 has 10 digits in seconds, 13 in ms, 16 in us, 19 in ns.
-    factors = {10: 1_000_000_000, 13: 1_000_000, 16: 1_000, 19: 1}
-    if len(text) not in factors:
-        raise Unusable(f"`{text}` has a unit that cannot be told")
-    value = int(text) * factors[len(text)]
-    if value >= 2**63 - 1:
-        raise Unusable(f"`{text}` is out of range")
-    return value
+def _in_range(column: str, time_ns: int) -> int:
+    if not TIME_MIN <= time_ns <= TIME_MAX:
+        raise Unusable(f"{column} is outside the years 1678 to 2261")
+    return time_ns
 
 
 # Text
@@ -418,8 +403,9 @@ def format_latency(latency_ns: int) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """Spell control characters so that one entry stays one line."""
-    return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+    """Spell control characters and the Unicode line ends so that one entry stays one line."""
+    text = "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _is_missing(price: float, amount: float) -> bool:
@@ -449,8 +435,11 @@ def _logs(records: list[ExpectedRecord], options: HistoryOptions, skipped: int) 
             missing_side += 1
             sides = " and ".join(name for name, gone in (("bid", bid_missing), ("ask", ask_missing)) if gone)
             errors.append(f"No mid price at {stamp} as {sides} price is missing\n")
+        elif math.isinf(mid := 0.5 * (record.bid_price + record.ask_price)):
+            missing_side += 1
+            errors.append(f"No mid price at {stamp} as bid + ask is beyond the range of a float64\n")
         else:
-            mids.append(f"{stamp}, {0.5 * (record.bid_price + record.ask_price)!r}\n")
+            mids.append(f"{stamp}, {mid!r}\n")
             crossed += record.bid_price > record.ask_price
             locked += record.bid_price == record.ask_price
     counts = ExpectedCounts(
