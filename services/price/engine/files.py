@@ -1,0 +1,146 @@
+"""The files that the sink writes: append-only logs, and the few file operations that their durability rests on."""
+
+import os
+from pathlib import Path
+
+from services.runtime.errors import Refused
+from services.runtime.faults import fault
+
+CSV_HEADER = b"timestamp,arrival,ticker,sequence,mid\n"
+
+
+class FileSystem:
+    """The operations that the sink needs. Tests put one in its place that loses power."""
+
+    def open(self, path: Path) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def size(self, descriptor: int) -> int:
+        return os.fstat(descriptor).st_size
+
+    def read(self, descriptor: int) -> bytes:
+        """Read a whole (small) file."""
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+    def write(self, descriptor: int, content: bytes, offset: int) -> None:
+        """Write all of `content` at `offset`; raises OSError when only a part could be written."""
+        view = memoryview(content)
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            view = view[written:]
+            offset += written
+
+    def sync(self, descriptor: int) -> None:
+        os.fdatasync(descriptor)
+
+    def truncate(self, descriptor: int, length: int) -> None:
+        os.ftruncate(descriptor, length)
+
+    def replace(self, source: Path, target: Path) -> None:
+        os.replace(source, target)
+
+    def sync_directory(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class LogFile:
+    """One append-only file. `length` counts what was written; what a crash left behind it is cut off by `cut`."""
+
+    def __init__(self, path: Path, length: int, files: FileSystem) -> None:
+        self.path = path
+        self.length = length
+        self._files = files
+        self._unsynced = False
+        self._descriptor = files.open(path)
+
+    def check(self) -> None:
+        """Refuse a file that lost bytes that were committed."""
+        size = self._files.size(self._descriptor)
+        if size < self.length:
+            raise Refused(
+                f"`{self.path}` has {size} bytes, but {self.length} bytes of it were committed: it was cut or "
+                "replaced. Restore it, or start over with --overwrite or in another directory"
+            )
+
+    def cut(self) -> None:
+        """Cut off what was written and never committed."""
+        if self._files.size(self._descriptor) != self.length:
+            self._files.truncate(self._descriptor, self.length)
+            self._unsynced = True
+
+    def append(self, text: bytes) -> None:
+        if text:
+            self._unsynced = True
+            self._files.write(self._descriptor, text, self.length)
+            self.length += len(text)
+
+    def sync(self) -> None:
+        """Make everything appended durable; nothing to do when nothing was appended."""
+        if self._unsynced:
+            self._files.sync(self._descriptor)
+            self._unsynced = False
+
+    def close(self) -> None:
+        self._files.close(self._descriptor)
+
+
+class Logs:
+    """`mid_prices.log`, `errors.log` and, when asked for, `mid_prices.csv`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        mid_bytes: int,
+        error_bytes: int,
+        csv_bytes: int | None,
+        with_csv: bool,
+        files: FileSystem,
+    ) -> None:
+        self.mids = LogFile(directory / "mid_prices.log", mid_bytes, files)
+        self.errors = LogFile(directory / "errors.log", error_bytes, files)
+        self.csv = LogFile(directory / "mid_prices.csv", csv_bytes or 0, files) if with_csv else None
+        self._all = [log for log in (self.mids, self.errors, self.csv) if log is not None]
+        for log in self._all:
+            log.check()
+
+    def cut(self) -> None:
+        for log in self._all:
+            log.cut()
+
+    def append(self, mid_text: bytes, error_text: bytes, csv_text: bytes) -> None:
+        self.mids.append(mid_text)
+        fault("sink_between_writes")
+        self.errors.append(error_text)
+        if self.csv is not None:
+            self.csv.append(csv_text if self.csv.length else CSV_HEADER + csv_text)
+
+    def sync(self) -> None:
+        for log in self._all:
+            log.sync()
+
+    @property
+    def csv_bytes(self) -> int | None:
+        return None if self.csv is None else self.csv.length
+
+    def close(self) -> None:
+        for log in self._all:
+            log.close()
+
+
+def refuse_unknown_logs(directory: Path, names: tuple[str, ...]) -> None:
+    """Refuse to append to logs that no position belongs to."""
+    for name in names:
+        path = directory / name
+        if path.exists() and path.stat().st_size:
+            raise Refused(
+                f"`{path}` exists, but no position of Midstream belongs to it, so nothing can be appended exactly "
+                "once. Move it away, start over with --overwrite, or write to another directory"
+            )

@@ -1,0 +1,132 @@
+"""What the sink has taken from the queue and not committed yet: every record once, in sequence, or not at all."""
+
+import logging
+from typing import NamedTuple
+
+from fastpath.frame import MARKER_GAP, MODE_LIVE, FrameError, TickFrame
+from fastpath.midprice import PriceKernel
+from services.price.engine.committer import Commit, Tally
+from services.price.engine.mids import MidsPublisher
+from services.price.engine.position import Position
+from services.price.engine.reader import Entry
+from services.runtime.errors import MidstreamError
+
+logger = logging.getLogger(__name__)
+
+
+class SinkStopped(MidstreamError):
+    """The sink cannot go on without breaking a promise; an operator has to look. What was committed stays as it is."""
+
+
+class Hole(NamedTuple):
+    """Records `missing`..`next_sequence` - 1 did not come."""
+
+    missing: int
+    next_sequence: int
+
+
+class Intake:
+    """Feeds the price kernel with the records that follow the last one, and hands over what waits for a commit."""
+
+    def __init__(self, *, kernel: PriceKernel, position: Position, mids: MidsPublisher | None) -> None:
+        self._kernel = kernel
+        self._mids = mids
+        self._epoch = position.epoch
+        self.sequence = position.sequence
+        """The last record taken."""
+        self._live_sequence = position.live_sequence
+        self._gap_next_sequence = position.gap_next_sequence
+        self._cursor = position.cursor
+        self._publish_time_ns = 0
+        self.records = 0
+        """Records taken since the last commit was cut."""
+        self.entry_ids: list[bytes] = []
+        """Entries to acknowledge with the next commit."""
+
+    def take(self, entry: Entry) -> Hole | None:
+        """Account for the new records of an entry, or return the hole before it.
+
+        Raises SinkStopped when the entry cannot be read, or belongs to another numbering and is not its beginning.
+        """
+        if entry.payload is None:
+            # Trimmed while it was pending. Were it not committed, the next entry would show a hole.
+            self.entry_ids.append(entry.id)
+            return None
+        frame = self._decode(entry)
+        if frame.epoch != self._epoch:
+            self._change_epoch(frame, entry)
+        if frame.first_sequence > self.sequence + 1 and frame.first_sequence != self._gap_next_sequence:
+            return Hole(self.sequence + 1, frame.first_sequence)
+        self._note_gap(frame)
+        self.entry_ids.append(entry.id)
+        if frame.last_sequence <= self.sequence:
+            return None
+        first_new = max(frame.first_sequence, self.sequence + 1)
+        self.records += self._kernel.process(frame, after_sequence=self.sequence)
+        if self._mids is not None:
+            self._mids.collect(frame.epoch, first_new, frame.last_sequence, self._kernel.take_mid_batch())
+        self.sequence = frame.last_sequence
+        if frame.mode == MODE_LIVE:
+            self._live_sequence = frame.last_sequence
+        self._cursor = frame.cursor
+        self._publish_time_ns = frame.publish_time_ns
+        return None
+
+    def _decode(self, entry: Entry) -> TickFrame:
+        assert entry.payload is not None
+        try:
+            return TickFrame(entry.payload)
+        except FrameError as exc:
+            raise SinkStopped(
+                f"queue entry {entry.id.decode()} cannot be read ({exc}); nothing behind it was written. "
+                "Find out who wrote it; to go on without its records, start over in another directory"
+            ) from exc
+
+    def _change_epoch(self, frame: TickFrame, entry: Entry) -> None:
+        if self._epoch and frame.first_sequence != 1:
+            raise SinkStopped(
+                f"queue entry {entry.id.decode()} belongs to epoch {frame.epoch}, but the log stands at sequence "
+                f"{self.sequence} of epoch {self._epoch}, and another epoch can only be followed from its sequence 1. "
+                "Records are missing in between; start over in another directory, or bring the old queue back"
+            )
+        if self._epoch:
+            logger.warning(
+                "epoch changed, the log goes on: epoch=%s sequence=%d new_epoch=%s",
+                self._epoch,
+                self.sequence,
+                frame.epoch,
+            )
+        self._epoch = frame.epoch
+        self.sequence = 0
+        self._live_sequence = 0
+        self._gap_next_sequence = 0
+
+    def _note_gap(self, frame: TickFrame) -> None:
+        # Also of a batch that was seen: its gap may begin before, and end behind, what this sink has.
+        for marker in frame.markers:
+            if marker.kind == MARKER_GAP and marker.next_sequence > self.sequence:
+                self._gap_next_sequence = marker.next_sequence
+
+    def cut(self) -> Commit:
+        """Take everything that waits for a commit."""
+        kernel = self._kernel
+        commit = Commit(
+            position=Position(
+                epoch=self._epoch,
+                sequence=self.sequence,
+                live_sequence=self._live_sequence,
+                gap_next_sequence=self._gap_next_sequence,
+                cursor=self._cursor,
+                kernel_state=kernel.state(),
+            ),
+            mid_text=kernel.take_mid_text(),
+            error_text=kernel.take_error_text(),
+            csv_text=kernel.take_csv_text(),
+            records=self.records,
+            entry_ids=tuple(self.entry_ids),
+            tally=Tally.of(kernel),
+            publish_time_ns=self._publish_time_ns,
+        )
+        self.records = 0
+        self.entry_ids.clear()
+        return commit

@@ -1,0 +1,156 @@
+"""The mids stream and the latest mid per ticker: derived data, published before the commit that covers them.
+
+Explicit ids make publishing again harmless: what is in the stream already is left out, and what Redis refuses as older
+than its newest entry is a repeat.
+"""
+
+import logging
+import struct
+from collections import deque
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+from fastpath.frame import MidFrame
+from services.runtime.faults import fault
+from services.runtime.keys import SessionKeys
+
+logger = logging.getLogger(__name__)
+
+LATEST = struct.Struct("<Qqqdi")
+"""sequence, event time in ns, arrival time in ns, mid, mode."""
+PAGE_ENTRIES = 64
+CHUNK_BYTES = 64 * 1024
+"""Retention is counted in chunks of this size, so that a stream of tiny entries needs no long list here."""
+
+
+class MidsPublisher:
+    """Collects the mids of processed batches and publishes them in one transaction per call of `publish`."""
+
+    def __init__(self, *, keys: SessionKeys, retain_bytes: int) -> None:
+        self._keys = keys
+        self._retain_bytes = retain_bytes
+        self._epoch = ""
+        self._published_sequence = 0
+        self._newest_id = b""
+        self._chunks: deque[tuple[bytes, int]] = deque()
+        self._chunks_bytes = 0
+        self._waiting: list[tuple[bytes, bytes, int]] = []
+        self._starts_over = False
+        self._latest: dict[str, bytes] = {}
+        self.dropped = 0
+        """Batches that a full Redis did not take."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was collected that is not published yet."""
+        return bool(self._waiting)
+
+    def attach(self, client: Any) -> None:
+        """Learn what the stream holds, after every (re)connection; what waits and is there already is left out."""
+        newest = client.xrevrange(self._keys.mids, count=1)
+        if newest and self._newest_id == newest[0][0]:
+            return
+        self._forget()
+        found_epoch = ""
+        self._published_sequence = 0
+        if newest:
+            frame = MidFrame(newest[0][1][b"b"])
+            found_epoch, self._published_sequence = frame.epoch, frame.last_sequence
+            start = b"-"
+            while page := client.xrange(self._keys.mids, min=start, count=PAGE_ENTRIES):
+                for entry_id, fields in page:
+                    self._keep(entry_id, len(fields[b"b"]))
+                start = b"(" + page[-1][0]
+        self._starts_over = bool(self._waiting) and found_epoch not in ("", self._epoch)
+        if self._starts_over:
+            self._published_sequence = 0
+        elif not self._waiting:
+            self._epoch = found_epoch
+        self._waiting = [waiting for waiting in self._waiting if waiting[2] > self._published_sequence]
+
+    def collect(self, epoch: str, first_sequence: int, last_sequence: int, batch: bytes) -> None:
+        """Take the mids of one processed batch; records before `first_sequence` were accounted for earlier."""
+        if epoch != self._epoch:
+            # The stream holds one numbering only: ids of an older one would be in the way of the new one's.
+            self._starts_over = self._epoch != ""
+            self._epoch = epoch
+            self._published_sequence = 0
+            self._waiting.clear()
+            self._latest.clear()
+        if not batch or last_sequence <= self._published_sequence:
+            return
+        first_sequence = max(first_sequence, self._published_sequence + 1)
+        self._waiting.append((b"0-%d" % first_sequence, batch, last_sequence))
+        frame = MidFrame(batch)
+        for ticker, (sequence, event_time_ns, arrival_time_ns, mid) in frame.latest().items():
+            self._latest[ticker] = LATEST.pack(sequence, event_time_ns, arrival_time_ns, mid, frame.mode)
+
+    def publish(self, client: Any) -> None:
+        """Publish what was collected, in one transaction; it stays collected when the connection breaks."""
+        if not self._waiting:
+            return
+        fault("sink_before_mids")
+        try:
+            self._send(client)
+        except redis.exceptions.OutOfMemoryError:
+            self._make_room(client)
+        fault("sink_after_mids")
+
+    def _send(self, client: Any) -> None:
+        pipeline = client.pipeline(transaction=True)
+        if self._starts_over:
+            pipeline.delete(self._keys.mids, self._keys.latest)
+            self._forget()
+        elif self._drop_chunks(self._retain_bytes):
+            pipeline.xtrim(self._keys.mids, minid=self._chunks[0][0].decode(), approximate=False)
+        for entry_id, batch, _ in self._waiting:
+            pipeline.xadd(self._keys.mids, {"b": batch}, id=entry_id.decode())
+        pipeline.hset(self._keys.latest, mapping=self._latest)
+        for answer in pipeline.execute(raise_on_error=False):
+            if isinstance(answer, ResponseError) and "equal or smaller" not in str(answer):
+                raise answer
+        for entry_id, batch, _ in self._waiting:
+            self._keep(entry_id, len(batch))
+        self._starts_over = False
+        self._settle()
+
+    def _settle(self) -> None:
+        self._published_sequence = self._waiting[-1][2]
+        self._waiting.clear()
+        self._latest.clear()
+
+    def _make_room(self, client: Any) -> None:
+        """Give up retained mids to a full Redis; what does not fit even then is dropped, loudly: it is derived data,
+        and waiting for room would stop the very sink that makes room."""
+        if self._drop_chunks(self._chunks_bytes // 2):
+            client.xtrim(self._keys.mids, minid=self._chunks[0][0].decode(), approximate=False)
+        try:
+            self._send(client)
+        except redis.exceptions.OutOfMemoryError:
+            self.dropped += len(self._waiting)
+            logger.error("mids not published, redis is out of memory: batches=%d", len(self._waiting))
+            self._settle()
+
+    def _forget(self) -> None:
+        self._newest_id = b""
+        self._chunks.clear()
+        self._chunks_bytes = 0
+
+    def _keep(self, entry_id: bytes, size: int) -> None:
+        self._newest_id = entry_id
+        self._chunks_bytes += size
+        if self._chunks and self._chunks[-1][1] < CHUNK_BYTES:
+            first_id, chunk_bytes = self._chunks[-1]
+            self._chunks[-1] = (first_id, chunk_bytes + size)
+        else:
+            self._chunks.append((entry_id, size))
+
+    def _drop_chunks(self, retain_bytes: int) -> bool:
+        """Forget the oldest chunks beyond `retain_bytes`; True when the stream has to be trimmed. The newest stays."""
+        dropped = False
+        while self._chunks_bytes > retain_bytes and len(self._chunks) > 1:
+            self._chunks_bytes -= self._chunks.popleft()[1]
+            dropped = True
+        return dropped

@@ -1,0 +1,90 @@
+"""The options of the sink's engine, as its host hands them over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from services.runtime.errors import Refused
+
+_INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What one sink does; the defaults are those of a server."""
+
+    redis_url: str
+    session: str
+    out: Path
+    sink: str = "price"
+    latency_threshold_ns: int = 20_000_000
+    log_arrival: bool = False
+    with_mids: bool = True
+    with_csv: bool = False
+    retain_bytes: int = 64 * 1024 * 1024
+    lock_wait: bool = True
+    """Stand by while another sink holds the directory; False refuses at once."""
+    commit_records: int = 256 * 1024
+    """A commit is due when so many records wait for one; twice as many are never held."""
+    commit_interval_s: float = 0.05
+    """A commit is due when the oldest record waits so long."""
+    idle_linger_s: float = 0.002
+    """A commit is due when nothing new came for so long: a paced line is in the log at once."""
+    read_count: int = 16
+    """Entries per read; each holds at most 4,096 records."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "EngineOptions":
+        """Read the host's JSON object; raises Refused naming the field that is wrong."""
+        log_timestamp = config.get("log_timestamp", "event")
+        if log_timestamp not in ("event", "arrival"):
+            raise Refused(f"`log_timestamp` must be event or arrival (got {log_timestamp!r})")
+        for name in ("redis_url", "session", "out"):
+            if not config.get(name):
+                raise Refused(f"`{name}` is missing from the configuration of the price engine")
+        return cls(
+            redis_url=str(config["redis_url"]),
+            session=str(config["session"]),
+            out=Path(config["out"]),
+            sink=str(config.get("sink", cls.sink)),
+            latency_threshold_ns=nanoseconds_of(config.get("latency_threshold_ms", 20)),
+            log_arrival=log_timestamp == "arrival",
+            with_mids=_flag(config, "mids", cls.with_mids),
+            with_csv=_flag(config, "mids_csv", cls.with_csv),
+            retain_bytes=_count(config, "retain_bytes", cls.retain_bytes),
+            lock_wait=_flag(config, "lock_wait", cls.lock_wait),
+            commit_records=_count(config, "commit_records", cls.commit_records),
+            commit_interval_s=_count(config, "commit_interval_ms", int(cls.commit_interval_s * 1000)) / 1000,
+            read_count=_count(config, "read_count", cls.read_count),
+        )
+
+
+def nanoseconds_of(milliseconds: str | int | float) -> int:
+    """Convert milliseconds, exactly as written, to whole nanoseconds; raises Refused when that is impossible."""
+    try:
+        exact = Decimal(str(milliseconds).strip()) * 1_000_000
+        nanoseconds = int(exact)
+    except (InvalidOperation, ValueError, OverflowError):
+        nanoseconds = _INT64_MAX + 1
+        exact = Decimal(0)
+    if not -_INT64_MAX <= nanoseconds <= _INT64_MAX:
+        raise Refused(f"the latency threshold must be a number of milliseconds, like 20 or 0.5 (got {milliseconds!r})")
+    if exact != nanoseconds:
+        raise Refused(f"the latency threshold is exact to a nanosecond, 0.000001 ms, not finer (got {milliseconds!r})")
+    return nanoseconds
+
+
+def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = config.get(name, default)
+    if not isinstance(value, bool):
+        raise Refused(f"`{name}` must be true or false (got {value!r})")
+    return value
+
+
+def _count(config: Mapping[str, Any], name: str, default: int) -> int:
+    value = config.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise Refused(f"`{name}` must be a whole number above 0 (got {value!r})")
+    return value

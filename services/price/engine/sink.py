@@ -1,0 +1,381 @@
+"""The sink: queue to logs, exactly once.
+
+Order of every commit: append to the logs, sync them, commit the position, acknowledge. Whatever dies in between, a
+restart cuts the logs back to the committed position and reads again what was not acknowledged. This thread owns Redis,
+the committer's thread owns the disk.
+"""
+
+import base64
+import json
+import logging
+from collections.abc import Callable, Iterable
+from itertools import chain
+from random import Random
+from threading import Event
+
+from redis.exceptions import RedisError
+
+from fastpath.frame import FrameError, peek
+from fastpath.midprice import PriceKernel
+from services.price.engine.committer import Committed, Committer, Tally
+from services.price.engine.files import FileSystem, Logs, refuse_unknown_logs
+from services.price.engine.intake import Hole, Intake, SinkStopped
+from services.price.engine.mids import MidsPublisher
+from services.price.engine.options import EngineOptions
+from services.price.engine.position import Position, PositionFile
+from services.price.engine.reader import Entry, NoGroup, QueueReader
+from services.price.engine.wake import Waker
+from services.runtime.backoff import Backoff
+from services.runtime.clock import Clock
+from services.runtime.connection import redacted
+from services.runtime.errors import Refused
+from services.runtime.faults import fault
+from services.runtime.keys import SessionKeys
+
+logger = logging.getLogger(__name__)
+
+PRIVATE_DIRECTORY = ".midstream"
+PROGRESS_INTERVAL_NS = 500_000_000
+HEARTBEAT_S = 0.5
+BEFORE_EVERYTHING = -(2**63)
+"""The arrival time of no tick at all, as the kernels say it."""
+
+Report = Callable[..., None]
+"""Tells the host: `report(event, **fields)`."""
+
+
+class Sink:
+    """One sink on one directory, whose lock the caller holds."""
+
+    def __init__(
+        self,
+        options: EngineOptions,
+        *,
+        report: Report,
+        stopping: Event,
+        waker: Waker,
+        clock: Clock,
+        random: Random,
+        files: FileSystem | None = None,
+    ) -> None:
+        """Open position and logs; raises Refused when they do not belong together."""
+        self._options = options
+        self._report = report
+        self._stopping = stopping
+        self._waker = waker
+        self._clock = clock
+        self._backoff = Backoff(random)
+        files = FileSystem() if files is None else files
+        self._position_file = PositionFile(options.out / PRIVATE_DIRECTORY / "position", files)
+        position = self._position_file.position
+        self._logs = _open_logs(options, position, files)
+        if position is None:
+            position = Position(csv_bytes=self._logs.csv_bytes)
+            self._position_file.commit(position)
+        # A damaged slot may have been the last one: then the logs are cut only once the queue can fill them again.
+        self._cut_due = self._position_file.doubtful
+        if not self._cut_due:
+            self._logs.cut()
+        kernel = _continue_kernel(options, position)
+        keys = SessionKeys(options.session)
+        self._mids = MidsPublisher(keys=keys, retain_bytes=options.retain_bytes) if options.with_mids else None
+        self._intake = Intake(kernel=kernel, position=position, mids=self._mids)
+        self._reader = QueueReader(
+            url=options.redis_url, keys=keys, group=options.sink, read_count=options.read_count, waker=waker
+        )
+        self._committer = Committer(logs=self._logs, position_file=self._position_file, wake=waker.wake)
+        self._position = position
+        self._tally = Tally.of(kernel)
+        self._counts_at_start = kernel.counts
+        self._durable_monotonic_ns = 0
+        self._uncommitted_since_ns = 0
+        self._last_entry_ns = 0
+        self._last_progress_ns = 0
+        self._disk_failed = False
+        self._commits = 0
+        self._commit_seconds = 0.0
+        self._behind_s = 0.0
+        self._progress_due = False
+
+    def run(self) -> int:
+        """Consume until told to stop; return the exit code."""
+        try:
+            while not self._stopping.is_set():
+                self._consume_while_connected()
+            self._finish()
+            return 0
+        except SinkStopped as stopped:
+            logger.error("sink stopped: %s", stopped.message)
+            self._announce_stop(stopped.message)
+            self._report("stopped", message=stopped.message)
+            return 1
+        finally:
+            self._reader.close()
+
+    def _consume_while_connected(self) -> None:
+        try:
+            self._attach()
+            self._report("consuming")
+            while not self._stopping.is_set():
+                self._step()
+        except NoGroup as exc:
+            logger.warning("consumer group lost, creating it again: %s", exc)
+            self._waker.wait(self._backoff.next_s())
+        except (RedisError, OSError) as exc:
+            # Whatever Redis says, waiting and connecting again is the answer; the reason shows in the health report.
+            reason = redacted(f"Redis at {self._options.redis_url}: {exc}")
+            logger.warning("redis unavailable: %s", reason)
+            self._report("connecting", reason=reason)
+            self._reader.disconnect()
+            self._waker.wait(self._backoff.next_s())
+
+    def _attach(self) -> None:
+        """Connect, announce the position, and catch up with what was delivered before and not acknowledged."""
+        self._reader.connect()
+        # Entries of an older connection are delivered again; their ids may mean something else in another Redis.
+        self._intake.entry_ids.clear()
+        if self._mids is not None:
+            self._mids.attach(self._reader.client)
+        self._publish_mids()
+        self._commit_everything(acknowledge=False)
+        self._reader.announce(self._announcement())
+        self._reader.create_group()
+        self._take_pending()
+
+    def _take_pending(self) -> None:
+        for entries in self._reader.own_pending():
+            self._take(entries)
+            self._collect()
+            self._commit_when_due()
+
+    def _step(self) -> None:
+        entries = self._reader.poll(self._patience_s())
+        self._collect()
+        if entries:
+            self._backoff.reset()
+            self._take(entries)
+        elif entries is not None:
+            # A quiet stream may hide an entry that Redis handed to a connection of ours that was dying.
+            self._take_pending()
+        self._commit_when_due()
+        self._report_progress()
+
+    def _patience_s(self) -> float:
+        waiting = self._intake.records or self._intake.entry_ids
+        return self._options.idle_linger_s if waiting and not self._committer.busy else HEARTBEAT_S
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            hole = self._take_one(entry)
+            if hole is not None:
+                self._fill(hole, entry)
+        self._last_entry_ns = self._clock.monotonic_ns()
+        self._publish_mids()
+
+    def _take_one(self, entry: Entry) -> Hole | None:
+        if self._intake.records >= 2 * self._options.commit_records:
+            self._publish_mids()
+            self._collect(wait=True)
+            self._submit()
+        if not self._intake.records:
+            self._uncommitted_since_ns = self._clock.monotonic_ns()
+        return self._intake.take(entry)
+
+    def _fill(self, hole: Hole, entry: Entry) -> None:
+        """Find the records before `entry` among the pending and the retained ones; stop when they are nowhere."""
+        logger.warning("records missing, looking for them: from=%d before=%d", hole.missing, hole.next_sequence)
+        for entries in chain(
+            self._reader.own_pending(), self._reader.retained(hole.missing, hole.next_sequence - 1), ((entry,),)
+        ):
+            for candidate in entries:
+                rest = self._take_one(candidate)
+                if candidate.id == entry.id:
+                    if rest is None:
+                        return
+                    break
+        raise SinkStopped(
+            f"records {self._intake.sequence + 1} to {hole.next_sequence - 1} are missing from the queue and nothing "
+            f"explains it; the log ends with record {self._intake.sequence}. Publish them again (delete the stream, so "
+            "that replay continues from this sink's position), or start over in another directory"
+        )
+
+    def _publish_mids(self) -> None:
+        if self._mids is not None:
+            self._mids.publish(self._reader.client)
+
+    def _commit_when_due(self) -> None:
+        intake, options = self._intake, self._options
+        if self._committer.busy or not (intake.records or intake.entry_ids):
+            return
+        now_ns = self._clock.monotonic_ns()
+        idle = now_ns - self._last_entry_ns >= options.idle_linger_s * 1e9
+        old = now_ns - self._uncommitted_since_ns >= options.commit_interval_s * 1e9
+        if intake.records >= options.commit_records or idle or (old and intake.records):
+            if intake.records:
+                self._submit()
+            else:
+                # Only repeats of what is committed: nothing to store.
+                self._reader.announce(self._announcement(), tuple(intake.entry_ids))
+                intake.entry_ids.clear()
+
+    def _submit(self) -> None:
+        if self._cut_due:
+            self._logs.cut()
+            self._cut_due = False
+        self._committer.submit(self._intake.cut())
+
+    def _collect(self, *, wait: bool = False, acknowledge: bool = True) -> None:
+        """Acknowledge the commit in flight once it is durable."""
+        try:
+            committed = self._committer.collect(wait=wait)
+        except OSError as exc:
+            # After a failed sync the kernel may have dropped the pages: these descriptors are not used again.
+            self._disk_failed = True
+            raise SinkStopped(
+                f"cannot write to `{self._options.out}`: {exc.strerror or exc}. Nothing was acknowledged since the "
+                f"last commit (sequence {self._position.sequence}); make the directory writable again, then start again"
+            ) from exc
+        if committed is None:
+            return
+        self._position = committed.position
+        self._tally = committed.commit.tally
+        self._durable_monotonic_ns = committed.durable_monotonic_ns
+        self._note_progress(committed)
+        if acknowledge:
+            fault("sink_before_ack")
+            self._reader.announce(self._announcement(), committed.commit.entry_ids)
+            fault("sink_after_ack")
+
+    def _commit_everything(self, *, acknowledge: bool) -> None:
+        self._collect(wait=True, acknowledge=acknowledge)
+        # Mids go out before the commit that covers them; without Redis these records are read again instead.
+        mids_wait = self._mids is not None and self._mids.waiting
+        if self._intake.records and not mids_wait and not self._disk_failed:
+            self._submit()
+            self._collect(wait=True, acknowledge=acknowledge)
+
+    def _finish(self) -> None:
+        """Commit what was taken; acknowledge it if Redis is there."""
+        try:
+            self._commit_everything(acknowledge=True)
+        except (RedisError, OSError) as exc:
+            logger.warning("stopping without acknowledging: %s", redacted(str(exc)))
+            self._commit_everything(acknowledge=False)
+        self._report_progress(at_once=True)
+
+    def _announce_stop(self, message: str) -> None:
+        try:
+            self._commit_everything(acknowledge=True)
+        except (SinkStopped, RedisError, OSError) as exc:
+            logger.warning("not committed before stopping: %s", redacted(str(exc)))
+        try:
+            self._reader.announce(self._announcement(finished_error=message))
+        except (RedisError, OSError) as exc:
+            logger.warning("stop not announced: %s", redacted(str(exc)))
+
+    def _announcement(self, finished_error: str | None = None) -> str:
+        position, tally = self._position, self._tally
+        announcement = {
+            "epoch": position.epoch,
+            "sequence": position.sequence,
+            "live_sequence": position.live_sequence,
+            "cursor": base64.b64encode(position.cursor).decode(),
+            "run_id": self._reader.run_id,
+            "time_ns": self._clock.time_ns(),
+            "counts": tally.counts._asdict(),
+            "first_arrival_time_ns": tally.first_arrival_time_ns,
+            "last_arrival_time_ns": tally.last_arrival_time_ns,
+            "digest": tally.digest,
+            "durable_monotonic_ns": self._durable_monotonic_ns,
+            "mid_bytes": position.mid_bytes,
+            "error_bytes": position.error_bytes,
+            "group": self._options.sink,
+            "finished_error": finished_error,
+        }
+        return json.dumps(announcement, separators=(",", ":"))
+
+    def _note_progress(self, committed: Committed) -> None:
+        self._commits += 1
+        self._commit_seconds += committed.seconds
+        self._behind_s = (self._clock.time_ns() - committed.commit.publish_time_ns) / 1e9
+        self._progress_due = True
+
+    def _report_progress(self, *, at_once: bool = False) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if not at_once and (not self._progress_due or now_ns - self._last_progress_ns < PROGRESS_INTERVAL_NS):
+            return
+        self._progress_due = False
+        self._last_progress_ns = now_ns
+        position, counts, start = self._position, self._tally.counts, self._counts_at_start
+        self._report(
+            "progress",
+            epoch=position.epoch,
+            sequence=position.sequence,
+            behind_seconds=self._behind_s,
+            mids_dropped=0 if self._mids is None else self._mids.dropped,
+            counts=counts._asdict(),
+            figures={
+                "midstream_price_mids_total": counts.mids - start.mids,
+                "midstream_price_latency_filtered_total": counts.latency_filtered - start.latency_filtered,
+                "midstream_price_missing_side_total": counts.missing_side - start.missing_side,
+                "midstream_price_rejected_total": counts.rejected - start.rejected,
+                "midstream_price_commits_total": self._commits,
+                "midstream_price_commit_seconds_total": self._commit_seconds,
+                **self._lag(),
+                "midstream_replay_sequence": position.sequence,
+            },
+        )
+
+    def _lag(self) -> dict[str, float]:
+        """Compare the newest entry with what is committed; nothing is known when there is none."""
+        try:
+            newest = self._reader.newest()
+            head = None if newest is None or newest.payload is None else peek(newest.payload)
+        except FrameError:
+            return {}
+        if head is None or head.epoch != self._position.epoch:
+            return {}
+        last_arrival_time_ns = self._tally.last_arrival_time_ns
+        behind_ns = head.last_arrival_time_ns - last_arrival_time_ns
+        known = BEFORE_EVERYTHING not in (head.last_arrival_time_ns, last_arrival_time_ns)
+        return {
+            "midstream_lag_records": max(0, head.last_sequence - self._position.sequence),
+            "midstream_lag_seconds": max(0.0, behind_ns / 1e9) if known else 0.0,
+        }
+
+
+def _open_logs(options: EngineOptions, position: Position | None, files: FileSystem) -> Logs:
+    unknown: tuple[str, ...] = () if position is not None else ("mid_prices.log", "errors.log")
+    csv_unknown = options.with_csv and (position is None or position.csv_bytes is None)
+    if csv_unknown:
+        unknown += ("mid_prices.csv",)
+        if position is not None and position.sequence:
+            logger.warning("mid_prices.csv begins in the middle: first_sequence=%d", position.sequence + 1)
+    refuse_unknown_logs(options.out, unknown)
+    committed = Position() if position is None else position
+    logs = Logs(
+        options.out,
+        mid_bytes=committed.mid_bytes,
+        error_bytes=committed.error_bytes,
+        csv_bytes=committed.csv_bytes,
+        with_csv=options.with_csv,
+        files=files,
+    )
+    files.sync_directory(options.out)
+    return logs
+
+
+def _continue_kernel(options: EngineOptions, position: Position) -> PriceKernel:
+    try:
+        return PriceKernel(
+            latency_threshold_ns=options.latency_threshold_ns,
+            log_arrival=options.log_arrival,
+            with_csv=options.with_csv,
+            with_mids=options.with_mids,
+            state=position.kernel_state,
+        )
+    except ValueError as exc:
+        raise Refused(
+            f"the position in `{options.out}` holds counts that this version cannot read ({exc}). "
+            "Continue with the version that wrote it, or start over with --overwrite or in another directory"
+        ) from exc
