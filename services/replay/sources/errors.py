@@ -1,0 +1,13 @@
+"""What can be wrong with sources."""
+
+from __future__ import annotations
+
+from services.runtime.errors import MidstreamError, Refused
+
+
+class UnusableInput(Refused):
+    """An input cannot be replayed as it is; the message names the file and the fix."""
+
+
+class SourceFailed(MidstreamError):
+    """Reading or spilling failed on the way (the file shrank, the disk is full); starting again may help."""

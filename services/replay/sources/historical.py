@@ -1,0 +1,246 @@
+"""Recorded files as one source: every row in the order in which it would have arrived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fastpath.columns import Block, Tickers
+from fastpath.decode import AFTER_EVERYTHING, LatencyBoundBroken, UnsortedSource
+from fastpath.frame import MODE_HISTORICAL, Cursor, SourceCursor, encode_cursor
+from fastpath.merge import Merger
+from services.replay.sources.errors import UnusableInput
+from services.replay.sources.external_sort import SortedRun, sort_file
+from services.replay.sources.file_rows import beginning_of
+from services.replay.sources.file_source import FileSource, SourceNote
+from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
+from services.replay.sources.options import HistoricalOptions
+from services.replay.sources.prescan import plan_latencies
+from services.replay.sources.source import Poll
+from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
+
+READ_ROWS = 8192
+"""Rows read before the next look at what is settled, at least: merging then costs little beside decoding."""
+FEED_ROWS_MIN = 64
+FEED_ROWS_MAX = 4096
+POLL_ROWS_READ_MAX = 65_536
+"""Rows that one poll may read without finding any to hand over (a filter leaves them out), some 5 ms of work."""
+IN_FLIGHT_ROWS_MAX = 2_000_000
+"""Rows in memory before they go to disk, some 150 MB. Only wild latencies get there."""
+SPILLED_ROW_BYTES = 72
+CURSOR_ROWS_PER_SOURCE = 256
+"""A cursor costs time per source. It may be older than it could be: then a resume reads a few more rows again."""
+
+
+class HistoricalSource:
+    """Reads files and hands out their rows in the total order (arrival time, source rank, row).
+
+    `open` finds everything that can be wrong with a file by its name, header or latencies; nothing was handed out then.
+    Later errors: UnusableInput when a row breaks the order or the latency that its file promised (what was handed out
+    before is a valid prefix), SourceFailed when reading or spilling fails. One thread uses it.
+    """
+
+    mode = MODE_HISTORICAL
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        options: HistoricalOptions,
+        *,
+        resume: Cursor | None = None,
+        cache_dir: Path | None = None,
+        temp_dir: Path | None = None,
+        in_flight_rows_max: int = IN_FLIGHT_ROWS_MAX,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._options = options
+        self._resume = resume
+        self._cache_dir = cache_dir
+        self._spill = SpillFile(temp_dir)
+        self._in_flight_rows_max = in_flight_rows_max
+        self._monotonic_ns = monotonic_ns
+        self._files: list[FileSource] = []
+        self._merger: Merger | None = None
+        self._runs: dict[int, SpilledRun] = {}
+        self._opened = self._interrupted = self._stopped = self._ended = False
+        self._rows_since_places = 0
+        self._places: tuple[SourceCursor, ...] = ()
+        self._cursor: bytes | None = None
+        self.names: tuple[str, ...] = ()
+        self.fingerprint = ""
+        self.first_read_monotonic_ns = 0
+        self.spilled_rows = 0
+
+    def open(self) -> None:
+        """Open every file, check its header and find the lower bound of its latencies; again does nothing."""
+        if self._opened:
+            return
+        self.first_read_monotonic_ns = self._monotonic_ns()
+        inputs = open_inputs(self._paths)
+        try:
+            self._places = self._first_places(inputs)
+            plans = plan_latencies(inputs, self._options, self._cache_dir)
+        except BaseException:
+            for opened in inputs:
+                opened.close()
+            raise
+        self._files = [FileSource(*parts) for parts in zip(inputs, plans, self._places, strict=True)]
+        self.names = tuple(opened.name for opened in inputs)
+        self.fingerprint = fingerprint(inputs, self._options)
+        self._opened = True
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Open the files if that was not done yet. Files never wake anybody: there is always more, or the end."""
+        self.open()
+
+    def poll(self, into: Block, limit: int) -> Poll:
+        """Append at most about `limit` rows to `into`; blocks of every call must share one ticker table.
+
+        The first call sorts the files that need it. No rows without `ended` only means: call again.
+        """
+        if self._ended or self._interrupted or self._stopped:
+            return Poll(ended=self._ended)
+        merger = self._merger
+        if merger is None:
+            merger = self._merger = self._begin(into.tickers)
+        self._note_places(merger)
+        before = len(into)
+        may_read = POLL_ROWS_READ_MAX
+        while len(into) == before and may_read > 0 and not self._interrupted:
+            if merger.take(into, limit):
+                continue
+            if merger.in_flight > self._in_flight_rows_max:
+                self._spill_rows(merger)
+            read = self._read_some(merger)
+            may_read -= read
+            if read == 0:
+                self._ended = True
+                break
+        rows = len(into) - before
+        self._rows_since_places += rows
+        return Poll(rows=rows, ended=self._ended)
+
+    def cursor_sources(self) -> bytes:
+        """Return the encoded places to read from again, valid once every row before the last poll was emitted."""
+        if self._cursor is None:
+            self._cursor = encode_cursor(Cursor(last_key=None, sources=self._places))
+        return self._cursor
+
+    def interrupt(self) -> None:
+        """Make a poll that still sorts or searches return soon. The only method for other threads."""
+        self._interrupted = True
+
+    def stop(self) -> None:
+        """Close every file and give memory and disk back; nothing can be polled any more."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for file in self._files:
+            file.close()
+        self._merger = None
+        self._spill.close()
+
+    @property
+    def skipped(self) -> int:
+        """Return how many rows the filters left out, resumed runs included."""
+        return sum(file.skipped for file in self._files)
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Return the files whose compressed data ended too early or went wrong, as far as they were read."""
+        return tuple(file.opened.name for file in self._files if file.damage)
+
+    @property
+    def notes(self) -> tuple[SourceNote, ...]:
+        """Return what was found out and done about each file."""
+        return tuple(file.note(self._options) for file in self._files)
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many rows are held in memory."""
+        return self._merger.in_flight if self._merger is not None else 0
+
+    def _first_places(self, inputs: Sequence[InputFile]) -> tuple[SourceCursor, ...]:
+        resume = self._resume
+        if resume is None or (resume.last_key is None and not resume.sources):
+            return tuple(beginning_of(opened) for opened in inputs)
+        if len(resume.sources) != len(inputs):
+            raise UnusableInput(
+                f"the position to resume from has {len(resume.sources)} files and {len(inputs)} were named; "
+                "name the same files, or start over with --overwrite"
+            )
+        # Line 0: the header was not read when the place was noted.
+        return tuple(
+            place if place.line else beginning_of(opened) for opened, place in zip(inputs, resume.sources, strict=True)
+        )
+
+    def _begin(self, tickers: Tickers) -> Merger:
+        last_key = None if self._resume is None else self._resume.last_key
+        merger = Merger(tickers, len(self._files), resume_after=last_key)
+        for rank, file in enumerate(self._files):
+            if not file.needs_sorting:
+                file.begin(tickers, self._options, rank=rank, file_count=len(self._files))
+                continue
+            runs = sort_file(
+                file, tickers, self._options, rank=rank, spill=self._spill, interrupted=lambda: self._interrupted
+            )
+            merger.advance(rank, AFTER_EVERYTHING, finished=True)
+            for run in runs:
+                self._add_run(merger, run)
+        return merger
+
+    def _read_some(self, merger: Merger) -> int:
+        """Read some rows of whoever holds the others back; 0: there are none left."""
+        rows_each = max(FEED_ROWS_MIN, min(FEED_ROWS_MAX, READ_ROWS // len(self._files)))
+        # Looking at every source costs time per source, so each is read twice in between.
+        enough = max(READ_ROWS, 2 * rows_each * len(self._files))
+        read = 0
+        while read < enough:
+            number = merger.laggard()
+            if number < 0:
+                break
+            if number < len(self._files):
+                read += self._read_file(merger, number, rows_each)
+            else:
+                read += self._read_run(merger, number)
+        return read
+
+    def _read_file(self, merger: Merger, rank: int, rows: int) -> int:
+        file = self._files[rank]
+        try:
+            read = file.read(merger.pending(rank), rows)
+        except (UnsortedSource, LatencyBoundBroken) as problem:
+            raise UnusableInput(f"{file.opened.name}: {problem}") from problem
+        merger.advance(rank, file.bound_ns, finished=file.finished)
+        return read
+
+    def _read_run(self, merger: Merger, number: int) -> int:
+        run = self._runs[number]
+        block = self._spill.read(run, RUN_BLOCK_BYTES)
+        final = run.position + len(block) == run.end
+        used = merger.feed_run(number, block, final=final)
+        run.position += used
+        if final:
+            del self._runs[number]
+        return 1 + used // SPILLED_ROW_BYTES
+
+    def _spill_rows(self, merger: Merger) -> None:
+        row_count = merger.in_flight
+        oldest_rows = {rank: merger.oldest_row(rank) for rank in range(len(self._files))}
+        stored = self._spill.append(merger.spill())
+        self._add_run(merger, SortedRun(stored, row_count, oldest_rows))
+        self.spilled_rows += row_count
+
+    def _add_run(self, merger: Merger, run: SortedRun) -> None:
+        oldest_rows = {rank: row for rank, row in run.oldest_rows.items() if row >= 0}
+        self._runs[merger.add_run(run.row_count, oldest_rows=oldest_rows)] = run.stored
+
+    def _note_places(self, merger: Merger) -> None:
+        # Now, because every row that was handed out before this poll has been emitted, and none of the next ones.
+        if self._rows_since_places < CURSOR_ROWS_PER_SOURCE * len(self._files):
+            return
+        self._rows_since_places = 0
+        self._places = tuple(file.place_before(merger.oldest_row(rank)) for rank, file in enumerate(self._files))
+        self._cursor = None

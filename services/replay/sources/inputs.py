@@ -1,0 +1,218 @@
+"""Names to open files: patterns, checks of what a name stands for, and a fingerprint that tells about changes."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import os
+import resource
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastpath.decode import Header, HeaderError
+from services.replay.sources.errors import UnusableInput
+from services.replay.sources.options import HistoricalOptions
+from services.replay.sources.readers import GZIP_MAGIC, ByteReader, GzipReader, PlainReader
+
+HEAD_BYTES = 64 * 1024
+HEADER_BYTES_MAX = 64 * 1024
+DESCRIPTORS_SPARE = 64  # what the rest of the process needs beside the files
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One open regular file. Whoever opened it closes `descriptor`; readers share it at offsets of their own."""
+
+    name: str
+    descriptor: int
+    size: int
+    mtime_ns: int
+    head_digest: str
+    compressed: bool
+    header: Header
+    header_bytes: int
+    """Length of the header line with its line end, in decompressed bytes."""
+
+    def reader(self, offset: int = 0) -> ByteReader:
+        """Return a new reader of the decompressed bytes from `offset` on."""
+        reader = open_reader(self.descriptor, self.size, self.name, compressed=self.compressed)
+        reader.skip(offset)
+        return reader
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.descriptor)
+
+
+def open_reader(descriptor: int, size: int, name: str, *, compressed: bool) -> ByteReader:
+    """Return a reader of the decompressed bytes of a file."""
+    plain = PlainReader(descriptor, size, name)
+    return GzipReader(plain) if compressed else plain
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """Return the files that `patterns` name, in the order named and sorted within a pattern.
+
+    A pattern that is itself an existing name is taken as that name.
+    """
+    names: list[str] = []
+    for pattern in patterns:
+        if not glob.has_magic(pattern) or os.path.lexists(pattern):
+            names.append(pattern)
+            continue
+        found = sorted(glob.glob(pattern, recursive=True))
+        if not found:
+            raise UnusableInput(f"{pattern}: no file matches; check the pattern and the directory")
+        names += found
+    if not names:
+        raise UnusableInput("no input files; name at least one file or pattern")
+    return names
+
+
+def open_inputs(patterns: Sequence[str]) -> list[InputFile]:
+    """Open every file that `patterns` name and read its header. All or none: nothing stays open after an error."""
+    names = expand(patterns)
+    _allow_descriptors(len(names))
+    inputs: list[InputFile] = []
+    seen: dict[tuple[int, int], str] = {}
+    try:
+        for name in names:
+            opened = open_input(name)
+            inputs.append(opened)
+            status = os.fstat(opened.descriptor)
+            first = seen.setdefault((status.st_dev, status.st_ino), name)
+            if len(seen) < len(inputs):
+                same = f"{name} is named twice" if first == name else f"{name} and {first} are the same file"
+                raise UnusableInput(f"{same}, which would count every row twice; name it once")
+    except BaseException:
+        for opened in inputs:
+            opened.close()
+        raise
+    return inputs
+
+
+def open_input(name: str) -> InputFile:
+    """Open one file and read its header; raises UnusableInput with the fix."""
+    try:
+        # O_NONBLOCK: opening a FIFO without a writer must not hang.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise UnusableInput(_cannot_open(name, error)) from error
+    try:
+        return _examine(name, descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _examine(name: str, descriptor: int) -> InputFile:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnusableInput(f"{name} is {_kind(status.st_mode)}, not a regular file; name a CSV file, plain or gzipped")
+    if status.st_size == 0:
+        raise UnusableInput(f"{name} is empty, without even a header; leave it out or write it again")
+    try:
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+    except OSError as error:
+        raise UnusableInput(f"{name} cannot be read: {error.strerror}; check the disk") from error
+    compressed = head.startswith(GZIP_MAGIC)
+    line, length = _read_header(open_reader(descriptor, status.st_size, name, compressed=compressed), name)
+    try:
+        header = Header(line)
+    except HeaderError as error:
+        raise UnusableInput(f"{name}: {error}") from error
+    return InputFile(
+        name=name,
+        descriptor=descriptor,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        head_digest=hashlib.sha256(head).hexdigest(),
+        compressed=compressed,
+        header=header,
+        header_bytes=length,
+    )
+
+
+def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:
+    block = bytearray(HEADER_BYTES_MAX)
+    view = memoryview(block)
+    filled = 0
+    while filled < len(block):
+        count = reader.readinto(view[filled:])
+        if count == 0:
+            break
+        filled += count
+        end = block.find(b"\n", 0, filled)
+        if end >= 0:
+            return bytes(block[:end]).removesuffix(b"\r"), end + 1
+    if reader.damage:
+        raise UnusableInput(f"{name}: {reader.damage} before the end of the header; get the file again")
+    if filled == 0:
+        raise UnusableInput(f"{name} holds no data, not even a header; leave it out or write it again")
+    if filled == len(block):
+        raise UnusableInput(f"{name}: no line end within the first {HEADER_BYTES_MAX:,} bytes; name a CSV file")
+    return bytes(block[:filled]).removesuffix(b"\r"), filled
+
+
+def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions) -> str:
+    """Return text that is equal as long as the same files, unchanged, are read in the same way."""
+    files = hashlib.sha256()
+    for opened in inputs:
+        files.update(
+            f"{opened.name}\0{opened.size}\0{opened.mtime_ns}\0{opened.head_digest}\n".encode(errors="replace")
+        )
+    how = hashlib.sha256(options.canonical().encode())
+    return f"files:{files.hexdigest()[:32]} options:{how.hexdigest()[:32]}"
+
+
+def fingerprint_difference(before: str, now: str) -> str:
+    """Say what differs between two fingerprints; empty when nothing does."""
+    if before == now:
+        return ""
+    old, new = (dict(part.partition(":")[::2] for part in text.split()) for text in (before, now))
+    changed = [
+        name for name, key in (("the input files", "files"), ("the options", "options")) if old.get(key) != new.get(key)
+    ]
+    return " and ".join(changed) + " changed"
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def _cannot_open(name: str, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        fix = f"relative names start at {Path.cwd()}" if not os.path.isabs(name) else "check the name"
+        return f"{name} does not exist; {fix}"
+    if isinstance(error, PermissionError):
+        return f"{name} cannot be read: permission denied; allow it with chmod or run as its owner"
+    if isinstance(error, ValueError):
+        return f"{name!r} is no file name; check the list of inputs"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{name} cannot be opened: too many open files; raise `ulimit -n` or name fewer files"
+    if error.errno == errno.ENXIO:
+        return f"{name} is a socket or a device without a driver, not a regular file; name a CSV file, plain or gzipped"
+    return f"{name} cannot be opened: {error.strerror}; check the name and the disk"
+
+
+def _allow_descriptors(count: int) -> None:
+    # The usual soft limit of 1,024 is a default for select(), not a policy; the hard limit is one, and is respected.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + DESCRIPTORS_SPARE
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise UnusableInput(
+            f"{count:,} files are more than the limit of {hard:,} open files allows; raise `ulimit -Hn` or name fewer"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,172 @@
+"""The lowest latency of a source, before its first row leaves.
+
+Rows leave in arrival order as soon as nothing still unread can arrive before them. For a file sorted by event time that
+needs a lower bound of its latencies: zero, unless a negative latency stands somewhere. That no field at all starts with
+a `-` proves it cheaply; otherwise the latencies are read once, and what was found is kept for the next time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fastpath.columns import Block, Tickers
+from fastpath.decode import AFTER_EVERYTHING, Layout, UnsortedSource, may_have_negative_field
+from services.replay.sources.file_rows import FileRows, beginning_of
+from services.replay.sources.inputs import InputFile
+from services.replay.sources.options import HistoricalOptions
+
+SCAN_BLOCK_BYTES = 1024 * 1024
+SCAN_ROWS = 8192
+THREADS = 2
+CACHE_VERSION = 1
+LATENCY_BOUND_MIN = -(2**62)
+"""As good as none: a scan must not stop at what it looks for."""
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What is known of one source before it is read."""
+
+    latency_ns_min: int | None
+    """None: not looked for."""
+    negative_rows: int | None
+    unsorted_line: int | None = None
+    """First row that is sorted by neither time; 0: none. None: not looked for."""
+
+
+@dataclass(frozen=True)
+class LatencyPlan:
+    """What a source's decoder is told."""
+
+    shift_ns: int
+    latency_bound_ns: int
+    scanned: Scanned
+
+
+def plan_latencies(
+    inputs: Sequence[InputFile], options: HistoricalOptions, cache_dir: Path | None
+) -> list[LatencyPlan]:
+    """Find what each source's decoder needs to know, reading as little as that takes."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        scanned = list(pool.map(lambda opened: _scan(opened, options, cache_dir), inputs))
+    return [_plan_one(result, options) for result in scanned]
+
+
+def _plan_one(scanned: Scanned, options: HistoricalOptions) -> LatencyPlan:
+    lowest = options.min_latency_ns
+    if lowest is None:
+        lowest = 0 if scanned.latency_ns_min is None else scanned.latency_ns_min
+    lowest = min(lowest, 0)
+    if options.negative_latency == "shift":
+        return LatencyPlan(-lowest, 0, scanned)
+    return LatencyPlan(0, lowest if options.negative_latency == "keep" else 0, scanned)
+
+
+def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> Scanned:
+    needs_latency = options.min_latency_ms is None and (
+        options.negative_latency == "shift"
+        or (options.negative_latency == "keep" and opened.header.layout is Layout.ASSIGNMENT)
+    )
+    needs_order = options.unsorted == "sort"
+    if not needs_latency and not needs_order:
+        return Scanned(None, None)
+    cached = _read_cache(opened, options, cache_dir)
+    if cached is not None and (not needs_order or cached.unsorted_line is not None):
+        return cached
+    if needs_order:
+        scanned = _decode_all(opened, options, find_order=True)
+    elif opened.header.layout is Layout.ASSIGNMENT and not _any_negative_field(opened):
+        scanned = Scanned(0, 0)
+    else:
+        scanned = _decode_all(opened, options, find_order=False)
+    _write_cache(opened, options, cache_dir, scanned)
+    return scanned
+
+
+def _any_negative_field(opened: InputFile) -> bool:
+    reader = opened.reader(opened.header_bytes)
+    block = memoryview(bytearray(SCAN_BLOCK_BYTES))
+    previous = ord("\n")
+    while count := reader.readinto(block):
+        if may_have_negative_field(block[:count], previous):
+            return True
+        previous = block[count - 1]
+    return False
+
+
+def _decode_all(opened: InputFile, options: HistoricalOptions, *, find_order: bool) -> Scanned:
+    # The policy and the filters are left out: what is wanted is what the file says.
+    as_is = HistoricalOptions(fraction_unit_us=options.fraction_unit_us)
+    lowest, negative_rows, unsorted_line = _decode(opened, as_is, check_order=find_order)
+    if unsorted_line:
+        lowest, negative_rows, _ = _decode(opened, as_is, check_order=False)
+    return Scanned(lowest, negative_rows, unsorted_line if find_order else None)
+
+
+def _decode(opened: InputFile, options: HistoricalOptions, *, check_order: bool) -> tuple[int, int, int]:
+    tickers = Tickers()
+    rows = FileRows(
+        opened,
+        tickers,
+        options,
+        rank=0,
+        place=beginning_of(opened),
+        shift_ns=0,
+        latency_bound_ns=LATENCY_BOUND_MIN,
+        check_order=check_order,
+    )
+    scratch = Block(tickers)
+    unsorted_line = 0
+    try:
+        while not rows.finished:
+            rows.feed(scratch, SCAN_ROWS)
+            scratch.clear()
+    except UnsortedSource as problem:
+        unsorted_line = problem.line
+    lowest = rows.decoder.latency_ns_min
+    return 0 if lowest == AFTER_EVERYTHING else lowest, rows.decoder.negative_latencies, unsorted_line
+
+
+# The cache only saves time: whatever is wrong with it, the file is scanned again.
+
+
+def _cache_file(opened: InputFile, cache_dir: Path) -> Path:
+    name = hashlib.sha256(os.path.abspath(opened.name).encode(errors="surrogateescape")).hexdigest()[:32]
+    return cache_dir / f"latency-{name}.json"
+
+
+def _cache_key(opened: InputFile, options: HistoricalOptions) -> list[object]:
+    head = [opened.size, opened.mtime_ns, opened.head_digest]
+    return [CACHE_VERSION, os.path.abspath(opened.name), *head, options.fraction_unit_us]
+
+
+def _read_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> Scanned | None:
+    if cache_dir is None:
+        return None
+    try:
+        stored = json.loads(_cache_file(opened, cache_dir).read_bytes())
+        if stored["key"] != _cache_key(opened, options):
+            return None
+        found = Scanned(**stored["scanned"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if isinstance(found.latency_ns_min, int) and isinstance(found.negative_rows, int) else None
+
+
+def _write_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, scanned: Scanned) -> None:
+    if cache_dir is None:
+        return
+    path = _cache_file(opened, cache_dir)
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps({"key": _cache_key(opened, options), "scanned": asdict(scanned)}))
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
