@@ -1,0 +1,92 @@
+"""Fixtures for every test: real Redis servers, fresh session names, a hostile network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from services.runtime.connection import connect
+from tests.support.clock import FakeClock
+from tests.support.proxy import TcpProxy
+from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisForTests]:
+    """One Redis without append-only file for the whole run. Do not kill it, suspend it or configure it."""
+    server = RedisForTests(tmp_path_factory.mktemp("redis"), append_only=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_redis_aof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisForTests]:
+    """As `shared_redis`, with append-only file: what a live session needs."""
+    server = RedisForTests(tmp_path_factory.mktemp("redis-aof"), append_only=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(shared_redis: RedisForTests) -> str:
+    """URL of the Redis of this run."""
+    return shared_redis.url
+
+
+@pytest.fixture
+def redis_aof_url(shared_redis_aof: RedisForTests) -> str:
+    """URL of the Redis with append-only file."""
+    return shared_redis_aof.url
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of the Redis of this run."""
+    client = connect(redis_url, client_name="test")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def session_name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A session name of this test alone; what it left in a shared Redis is deleted afterwards."""
+    name = fresh_session_name()
+    yield name
+    for fixture in ("shared_redis", "shared_redis_aof"):
+        if fixture in request.fixturenames:
+            client = request.getfixturevalue(fixture).client()
+            try:
+                forget_session(client, name)
+            finally:
+                client.close()
+
+
+@pytest.fixture
+def new_redis(tmp_path: Path) -> Iterator[Callable[..., RedisForTests]]:
+    """Start private servers that the test may mistreat: `new_redis(append_only=True)`."""
+    servers: list[RedisForTests] = []
+
+    def start(*, append_only: bool = False, extra: tuple[str, ...] = ()) -> RedisForTests:
+        server = RedisForTests(tmp_path / f"redis-{len(servers)}", append_only=append_only, extra=extra)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def redis_proxy(redis_url: str) -> Iterator[TcpProxy]:
+    """A proxy in front of the Redis of this run; `redis_proxy.url` is what to connect to."""
+    with TcpProxy.for_redis(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """A clock that stands still until it is moved."""
+    return FakeClock()
