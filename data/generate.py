@@ -1,10 +1,10 @@
 """Write the sample data: `python data/generate.py [DIRECTORY]`.
 
 `historical_sample.csv` holds some ten seconds of quotes with latencies, `live_sample.csv` what the feed simulator sends
-after them. Both look like recordings of perpetual swaps: bursts of quotes that share a millisecond, prices from 4e-08 to
-1e+05, books that are one-sided, locked or crossed for a moment, and in the historical file a few lines that nobody can use.
-The same seed gives the same bytes on every machine: only `random()` is drawn, and what comes out of exp, log and cos is
-rounded before it is used.
+after them. Both look like recordings of perpetual swaps: bursts of quotes that share a millisecond, prices from 4e-08
+to 1e+05, books that are one-sided, locked or crossed for a moment, and in the historical file a few lines that nobody
+can use. The same seed gives the same bytes on every machine: only `random()` is drawn, and what comes out of exp, log
+and cos is rounded before it is used.
 """
 
 from __future__ import annotations
