@@ -32,7 +32,7 @@ class Merger {
     }
 
     void resume_after(int64_t arrival, uint32_t rank, uint64_t row) {
-        resume_ = {key_of(arrival), rank, row};
+        resume_ = {key_of(arrival), {rank, row}};
         resuming_ = true;
     }
 
@@ -106,8 +106,7 @@ class Merger {
         sort_settled(start, true);
         size_t size = RUN_HEAD_SIZE;
         for (size_t i = taken_; i < settled_; ++i) {
-            const uint64_t ref = entries_[i].ref;
-            size += record_size(rows_of(store_of(ref)), position_of(ref));
+            size += record_size(text_of(entries_[i].ref));
         }
         return size;
     }
@@ -116,7 +115,7 @@ class Merger {
         out = write_run_head(out, settled_ - taken_);
         for (size_t i = taken_; i < settled_; ++i) {
             const uint64_t ref = entries_[i].ref;
-            out = write_record(out, rows_of(store_of(ref)), position_of(ref));
+            out = write_record(out, record_of(ref), text_of(ref));
         }
         for (const auto& source : sources_) source->waiting = Waiting();
         slots_ = Slots();
@@ -177,8 +176,7 @@ class Merger {
     };
     struct ResumeKey {
         uint64_t arrival;
-        uint32_t rank;
-        uint64_t row;
+        Place place;
     };
     struct Link {
         uint64_t oldest;  // lowest row of this source from here on
@@ -186,8 +184,33 @@ class Merger {
     };
 
     // Stores: 0 is the slots, the others are sources_[store - 1].
-    const Rows& rows_of(size_t store) const { return store == 0 ? slots_.rows : *sources_[store - 1]->rows; }
-    Rows& rows_of(size_t store) { return store == 0 ? slots_.rows : *sources_[store - 1]->rows; }
+    static bool in_slot(uint64_t ref) { return store_of(ref) == 0; }
+    const Rows& rows_of(uint64_t ref) const { return *sources_[store_of(ref) - 1]->rows; }
+
+    Place place_of(uint64_t ref) const {
+        const size_t i = position_of(ref);
+        if (in_slot(ref)) return {slots_[i].rank, slots_[i].row};
+        return {rows_of(ref).rank[i], rows_of(ref).row[i]};
+    }
+
+    Rejected* text_of(uint64_t ref) {
+        const size_t i = position_of(ref);
+        const int32_t rejection = in_slot(ref) ? slots_[i].rejection : rows_of(ref).rejection[i];
+        if (rejection < 0) return nullptr;
+        return in_slot(ref) ? &slots_.rejected[rejection] : &sources_[store_of(ref) - 1]->rows->rejected[rejection];
+    }
+
+    RunRecord record_of(uint64_t ref) const {
+        const size_t i = position_of(ref);
+        if (in_slot(ref)) {
+            const Carried& row = slots_[i];
+            return {row.arrival,    row.event, row.bid_price, row.bid_amount, row.ask_price,
+                    row.ask_amount, row.row,   row.ticker,    row.rank,       0, 0};
+        }
+        const Rows& rows = rows_of(ref);
+        return {rows.arrival[i],    rows.event[i], rows.bid_price[i], rows.bid_amount[i], rows.ask_price[i],
+                rows.ask_amount[i], rows.row[i],   rows.ticker[i],    rows.rank[i],       0, 0};
+    }
 
     static void check_size(const Source& source) {
         if (source.rows->size() < source.admitted) {
@@ -312,14 +335,14 @@ class Merger {
         const uint32_t slot = slots_.put(*source.rows, position);
         source.carried.push(frontier, {key, ref_of(0, slot)});
         if (source.is_run()) return;
-        source.waiting.push(row, slot, slots_.stamps[slot]);
+        source.waiting.push(row, slot, slots_[slot].stamp);
         source.waiting.sweep(slots_);
     }
 
     void sort_settled(size_t start, bool with_runs) {
         sorter_.sort(entries_.data() + start, settled_ - start);
         if (with_runs) {
-            order_ties(entries_.data() + start, settled_ - start, [this](size_t store) -> const Rows& { return rows_of(store); });
+            order_ties(entries_.data() + start, settled_ - start, [this](uint64_t ref) { return place_of(ref); });
         }
     }
 
@@ -334,39 +357,53 @@ class Merger {
 
     bool is_after_resume(const Entry& entry) const {
         if (entry.key != resume_.arrival) return entry.key > resume_.arrival;
-        const Rows& rows = rows_of(store_of(entry.ref));
-        const size_t i = position_of(entry.ref);
-        if (rows.rank[i] != resume_.rank) return rows.rank[i] > resume_.rank;
-        return rows.row[i] > resume_.row;
+        return resume_.place < place_of(entry.ref);
     }
 
     void drop_slot(uint64_t ref) {
-        if (store_of(ref) != 0) return;
+        if (!in_slot(ref)) return;
         slots_.drop(static_cast<uint32_t>(position_of(ref)));
         --settled_in_slots_;
     }
 
     void hand_out(Rows& into, size_t count) {
         columns_.clear();
-        columns_.reserve(sources_.size() + 1);
-        bool any_rejected = false;
-        for (size_t store = 0; store <= sources_.size(); ++store) {
-            columns_.emplace_back(rows_of(store));
-            any_rejected |= !rows_of(store).rejected.empty();
+        columns_.emplace_back(into);  // stands for the slots, which have no columns
+        bool any_rejected = !slots_.rejected.empty();
+        for (const auto& source : sources_) {
+            columns_.emplace_back(*source->rows);
+            any_rejected |= !source->rows->rejected.empty();
         }
         const size_t start = into.size();
-        const Entry* const entries = entries_.data() + taken_;
-        gather(into, entries, count, columns_.data());
-        for (size_t i = 0; any_rejected && i < count; ++i) {
-            int32_t& rejection = into.rejection[start + i];
-            if (rejection < 0) continue;
-            into.rejected.push_back(std::move(rows_of(store_of(entries[i].ref)).rejected[rejection]));
-            rejection = static_cast<int32_t>(into.rejected.size() - 1);
-        }
-        if (settled_in_slots_ > 0) {
-            for (size_t i = 0; i < count; ++i) drop_slot(entries[i].ref);
+        into.resize(start + count);
+        for (size_t done = 0; done < count; done += CHUNK) {
+            hand_out_chunk(into, start + done, entries_.data() + taken_ + done, std::min(CHUNK, count - done), any_rejected);
         }
         taken_ += count;
+    }
+
+    void hand_out_chunk(Rows& into, size_t at, const Entry* entries, size_t count, bool any_rejected) {
+        std::array<uint32_t, CHUNK> picks;
+        size_t picked = 0;
+        for (size_t i = 0; settled_in_slots_ > 0 && i < count; ++i) {
+            picks[picked] = static_cast<uint32_t>(i);
+            picked += !in_slot(entries[i].ref);
+        }
+        const bool slotted = settled_in_slots_ > 0 && picked < count;
+        if (slotted) {
+            gather_some(into, at, entries, picks.data(), picked, columns_.data());
+        } else {
+            gather(into, at, entries, count, columns_.data());
+        }
+        for (size_t i = 0; (slotted || any_rejected) && i < count; ++i) {
+            const uint64_t ref = entries[i].ref;
+            if (in_slot(ref)) write_row(slots_[position_of(ref)], into, at + i);
+            if (into.rejection[at + i] >= 0) {
+                into.rejected.push_back(std::move(*text_of(ref)));
+                into.rejection[at + i] = static_cast<int32_t>(into.rejected.size() - 1);
+            }
+            drop_slot(ref);
+        }
     }
 
     // Gives memory back once no settled row points into it.
@@ -415,11 +452,11 @@ class Merger {
 
     void move_together() {
         Slots packed;
-        std::vector<uint32_t> moved(slots_.rows.size());
+        std::vector<uint32_t> moved(slots_.size());
         for (const auto& source : sources_) {
             source->carried.visit([&](Entry& entry) {
                 const uint32_t slot = static_cast<uint32_t>(position_of(entry.ref));
-                moved[slot] = packed.put(slots_.rows, slot);
+                moved[slot] = packed.put(slots_[slot], slots_.rejected);
                 entry.ref = ref_of(0, moved[slot]);
             });
         }
@@ -433,16 +470,16 @@ class Merger {
         settled_first_.assign(source_count_, none);
         settled_next_.resize(settled_);
         for (size_t i = settled_; i-- > taken_;) {
-            const Rows& rows = rows_of(store_of(entries_[i].ref));
-            const size_t position = position_of(entries_[i].ref);
-            uint32_t& first = settled_first_[rows.rank[position]];
-            const uint64_t row = rows.row[position];
-            settled_next_[i] = {first == none ? row : std::min(row, settled_next_[first].oldest), first};
+            const Place place = place_of(entries_[i].ref);
+            uint32_t& first = settled_first_[place.rank];
+            settled_next_[i] = {first == none ? place.row : std::min(place.row, settled_next_[first].oldest), first};
             first = static_cast<uint32_t>(i);
         }
         settled_indexed_ = true;
     }
 
+    // So many entries that they stay in the first-level cache while ten columns go by.
+    static constexpr size_t CHUNK = 512;
     static constexpr size_t TAIL_FACTOR = 8;
     static constexpr size_t TAIL_MIN = 64;
     static constexpr size_t ENTRIES_KEPT_MAX = 1 << 18;

@@ -98,16 +98,17 @@ class Sorter {
     std::vector<Entry> scratch_;
 };
 
-// Puts entries of equal arrival into the order (rank, row); `rows_of(store)` gives the columns. Stable.
-template <class RowsOf>
-void order_ties(Entry* entries, size_t count, RowsOf rows_of) {
-    const auto before = [&](const Entry& left, const Entry& right) {
-        const Rows& left_rows = rows_of(store_of(left.ref));
-        const Rows& right_rows = rows_of(store_of(right.ref));
-        const size_t i = position_of(left.ref), j = position_of(right.ref);
-        if (left_rows.rank[i] != right_rows.rank[j]) return left_rows.rank[i] < right_rows.rank[j];
-        return left_rows.row[i] < right_rows.row[j];
-    };
+// What decides between rows of equal arrival.
+struct Place {
+    uint32_t rank;
+    uint64_t row;
+    bool operator<(const Place& other) const { return rank != other.rank ? rank < other.rank : row < other.row; }
+};
+
+// Puts entries of equal arrival into the order (rank, row), stably; `place_of(ref)` gives the Place of a row.
+template <class PlaceOf>
+void order_ties(Entry* entries, size_t count, PlaceOf place_of) {
+    const auto before = [&](const Entry& left, const Entry& right) { return place_of(left.ref) < place_of(right.ref); };
     for (size_t start = 0; start < count;) {
         size_t stop = start + 1;
         while (stop < count && entries[stop].key == entries[start].key) ++stop;
@@ -132,32 +133,38 @@ struct Columns {
           ticker(rows.ticker.data()), rank(rows.rank.data()), row(rows.row.data()), rejection(rows.rejection.data()) {}
 };
 
-template <class T>
-void gather_column(T* out, const Entry* entries, size_t count, const Columns* stores, const T* Columns::*column) {
-    for (size_t i = 0; i < count; ++i) out[i] = (stores[store_of(entries[i].ref)].*column)[position_of(entries[i].ref)];
+// Calls `each(column of Rows, column of Columns)` for all ten.
+template <class Each>
+void for_each_column(Rows& rows, Each each) {
+    each(rows.arrival, &Columns::arrival);
+    each(rows.event, &Columns::event);
+    each(rows.bid_price, &Columns::bid_price);
+    each(rows.bid_amount, &Columns::bid_amount);
+    each(rows.ask_price, &Columns::ask_price);
+    each(rows.ask_amount, &Columns::ask_amount);
+    each(rows.ticker, &Columns::ticker);
+    each(rows.rank, &Columns::rank);
+    each(rows.row, &Columns::row);
+    each(rows.rejection, &Columns::rejection);
 }
 
-// Appends rows to `into`, apart from the text of rejections: their `rejection` still points into their old store.
-inline void gather(Rows& into, const Entry* entries, size_t count, const Columns* stores) {
-    // So many entries that they stay in the first-level cache while ten columns go by.
-    constexpr size_t CHUNK = 512;
-    const size_t start = into.size();
-    into.resize(start + count);
-    for (size_t done = 0; done < count; done += CHUNK) {
-        const size_t some = std::min(CHUNK, count - done);
-        const Entry* chunk = entries + done;
-        const size_t at = start + done;
-        gather_column(into.arrival.data() + at, chunk, some, stores, &Columns::arrival);
-        gather_column(into.event.data() + at, chunk, some, stores, &Columns::event);
-        gather_column(into.bid_price.data() + at, chunk, some, stores, &Columns::bid_price);
-        gather_column(into.bid_amount.data() + at, chunk, some, stores, &Columns::bid_amount);
-        gather_column(into.ask_price.data() + at, chunk, some, stores, &Columns::ask_price);
-        gather_column(into.ask_amount.data() + at, chunk, some, stores, &Columns::ask_amount);
-        gather_column(into.ticker.data() + at, chunk, some, stores, &Columns::ticker);
-        gather_column(into.rank.data() + at, chunk, some, stores, &Columns::rank);
-        gather_column(into.row.data() + at, chunk, some, stores, &Columns::row);
-        gather_column(into.rejection.data() + at, chunk, some, stores, &Columns::rejection);
-    }
+// Writes rows to `into` from `at` on, apart from the text of rejections: their `rejection` still points into their old store.
+inline void gather(Rows& into, size_t at, const Entry* entries, size_t count, const Columns* stores) {
+    for_each_column(into, [&](auto& into_column, auto column) {
+        auto* const out = into_column.data() + at;
+        for (size_t i = 0; i < count; ++i) out[i] = (stores[store_of(entries[i].ref)].*column)[position_of(entries[i].ref)];
+    });
+}
+
+// The same for those of the rows that `picks` names.
+inline void gather_some(Rows& into, size_t at, const Entry* entries, const uint32_t* picks, size_t count, const Columns* stores) {
+    for_each_column(into, [&](auto& into_column, auto column) {
+        auto* const out = into_column.data() + at;
+        for (size_t pick = 0; pick < count; ++pick) {
+            const size_t i = picks[pick];
+            out[i] = (stores[store_of(entries[i].ref)].*column)[position_of(entries[i].ref)];
+        }
+    });
 }
 
 // Appends the rows of `rows` to `into` in total order.
@@ -166,10 +173,11 @@ inline void sort_rows(const Rows& rows, Rows& into) {
     for (size_t i = 0; i < entries.size(); ++i) entries[i] = {key_of(rows.arrival[i]), ref_of(0, i)};
     Sorter sorter;
     sorter.sort(entries.data(), entries.size());
-    order_ties(entries.data(), entries.size(), [&](size_t) -> const Rows& { return rows; });
+    order_ties(entries.data(), entries.size(), [&](uint64_t ref) { return Place{rows.rank[ref], rows.row[ref]}; });
     const Columns columns(rows);
     const size_t start = into.size();
-    gather(into, entries.data(), entries.size(), &columns);
+    into.resize(start + entries.size());
+    gather(into, start, entries.data(), entries.size(), &columns);
     for (size_t i = start; i < into.size(); ++i) {
         if (into.rejection[i] < 0) continue;
         into.rejected.push_back(rows.rejected[into.rejection[i]]);

@@ -29,11 +29,11 @@ struct RunRecord {
 };
 static_assert(sizeof(RunRecord) == 72, "a record has no padding");
 
-inline size_t record_size(const Rows& rows, size_t i) {
-    if (rows.rejection[i] < 0) return sizeof(RunRecord);
-    const Rejected& rejected = rows.rejected[rows.rejection[i]];
-    return sizeof(RunRecord) + std::min<size_t>(rejected.reason.size(), REASON_SIZE_MAX) +
-           std::min<size_t>(rejected.raw.size(), RAW_SIZE_MAX);
+// `text` is null for a tick.
+inline size_t record_size(const Rejected* text) {
+    if (text == nullptr) return sizeof(RunRecord);
+    return sizeof(RunRecord) + std::min<size_t>(text->reason.size(), REASON_SIZE_MAX) +
+           std::min<size_t>(text->raw.size(), RAW_SIZE_MAX);
 }
 
 inline char* write_run_head(char* out, uint64_t row_count) {
@@ -42,19 +42,14 @@ inline char* write_run_head(char* out, uint64_t row_count) {
     return out + RUN_HEAD_SIZE;
 }
 
-inline char* write_record(char* out, const Rows& rows, size_t i) {
-    RunRecord record{rows.arrival[i],   rows.event[i],     rows.bid_price[i], rows.bid_amount[i], rows.ask_price[i],
-                     rows.ask_amount[i], rows.row[i],      rows.ticker[i],    rows.rank[i],       NO_REJECTION, 0};
-    const Rejected* rejected = rows.rejection[i] < 0 ? nullptr : &rows.rejected[rows.rejection[i]];
-    if (rejected != nullptr) {
-        record.reason_size = static_cast<uint32_t>(std::min<size_t>(rejected->reason.size(), REASON_SIZE_MAX));
-        record.raw_size = static_cast<uint32_t>(std::min<size_t>(rejected->raw.size(), RAW_SIZE_MAX));
-    }
+inline char* write_record(char* out, RunRecord record, const Rejected* text) {
+    record.reason_size = text == nullptr ? NO_REJECTION : std::min<size_t>(text->reason.size(), REASON_SIZE_MAX);
+    record.raw_size = text == nullptr ? 0 : std::min<size_t>(text->raw.size(), RAW_SIZE_MAX);
     std::memcpy(out, &record, sizeof record);
     out += sizeof record;
-    if (rejected == nullptr) return out;
-    std::memcpy(out, rejected->reason.data(), record.reason_size);
-    std::memcpy(out + record.reason_size, rejected->raw.data(), record.raw_size);
+    if (text == nullptr) return out;
+    std::memcpy(out, text->reason.data(), record.reason_size);
+    std::memcpy(out + record.reason_size, text->raw.data(), record.raw_size);
     return out + record.reason_size + record.raw_size;
 }
 
