@@ -1,0 +1,59 @@
+"""Typed client of the control server, for programs that are not asynchronous."""
+
+from __future__ import annotations
+
+import uuid
+from types import TracebackType
+
+import grpc
+
+from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE
+from protos.control.v1 import control_pb2 as pb
+from protos.control.v1.control_pb2_grpc import ControlServiceStub
+
+MODES = {"historical": MODE_HISTORICAL, "live": MODE_LIVE}
+
+
+class ControlClient:
+    """Changes and reads the state of one session.
+
+    Every change carries a fresh request id, so a retry of the transport cannot apply it twice. Methods raise grpc.RpcError.
+    """
+
+    def __init__(self, address: str, *, session: str = "", timeout_s: float = 30.0) -> None:
+        self._channel = grpc.insecure_channel(address)
+        self._stub = ControlServiceStub(self._channel)
+        self._session = session
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def set_mode(self, mode: str) -> pb.SetModeResponse:
+        """Switch to `historical` or `live` and wait until it is effective."""
+        request = pb.SetModeRequest(session=self._session, mode=MODES[mode], request_id=uuid.uuid4().hex)
+        return self._stub.SetMode(request, timeout=self._timeout_s)
+
+    def state(self) -> pb.ControlState:
+        """Read what was asked for and what is effective."""
+        return self._stub.GetState(pb.GetStateRequest(session=self._session), timeout=self._timeout_s).state
+
+    def pause(self) -> int:
+        """Pause and return the revision."""
+        request = pb.PauseRequest(session=self._session, request_id=uuid.uuid4().hex)
+        return self._stub.Pause(request, timeout=self._timeout_s).revision
+
+    def resume(self) -> int:
+        """Continue and return the revision."""
+        request = pb.ResumeRequest(session=self._session, request_id=uuid.uuid4().hex)
+        return self._stub.Resume(request, timeout=self._timeout_s).revision
+
+    def set_speed(self, speed: float) -> pb.SetSpeedResponse:
+        """Set the factor of real time; 0 is as fast as possible."""
+        request = pb.SetSpeedRequest(session=self._session, speed=speed, request_id=uuid.uuid4().hex)
+        return self._stub.SetSpeed(request, timeout=self._timeout_s)

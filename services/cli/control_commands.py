@@ -1,0 +1,125 @@
+"""`midstream mode | status | pause | resume | speed`: an operator's words to the control server."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from rich.console import Console
+
+from clients.rpc import ControlClient
+from protos.control.v1.control_pb2 import ControlState
+
+MODE_NAMES = {0: "unknown", 1: "historical", 2: "live"}
+
+
+def control_address() -> str:
+    """Where the control server listens, from the environment."""
+    host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
+    return f"{host}:{os.environ.get('MIDSTREAM_CONTROL_PORT', '50052')}"
+
+
+def call(session: str, as_json: bool, action: Callable[[ControlClient], tuple[str, dict[str, Any]]]) -> int:
+    """Run `action` and print its sentence or, with --json, its figures; errors take one line on stderr."""
+    address = control_address()
+    try:
+        with ControlClient(address, session=session) as client:
+            sentence, figures = action(client)
+    except grpc.RpcError as exc:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"midstream: {_explain(exc, address)}", markup=False
+        )
+        return 2 if exc.code() in _CALLER_CODES else 1
+    print(json.dumps(figures) if as_json else sentence)
+    return 0
+
+
+_CALLER_CODES = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
+
+
+def switch(mode: str) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+    """Switch the mode and say what it was before."""
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        answer = client.set_mode(mode)
+        before, after = MODE_NAMES[answer.previous_mode], MODE_NAMES[answer.mode]
+        sentence = f"{after} (was {before}), revision {answer.revision}"
+        return sentence, {"previous_mode": before, "mode": after, "revision": answer.revision}
+
+    return action
+
+
+def pause(client: ControlClient) -> tuple[str, dict[str, Any]]:
+    revision = client.pause()
+    return f"paused, revision {revision}", {"paused": True, "revision": revision}
+
+
+def resume(client: ControlClient) -> tuple[str, dict[str, Any]]:
+    revision = client.resume()
+    return f"running, revision {revision}", {"paused": False, "revision": revision}
+
+
+def speed(factor: float) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+    """Set the speed of the historical replay."""
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        answer = client.set_speed(factor)
+        shown = f"{answer.speed:g}x" if answer.speed else "max"
+        return f"speed {shown}, revision {answer.revision}", {"speed": answer.speed, "revision": answer.revision}
+
+    return action
+
+
+def status(client: ControlClient) -> tuple[str, dict[str, Any]]:
+    """Tell everything about the session."""
+    state = client.state()
+    figures = {
+        "session": state.session,
+        "mode": MODE_NAMES[state.mode],
+        "intended_mode": MODE_NAMES[state.intended_mode],
+        "state": state.state,
+        "paused": state.paused,
+        "speed": state.speed,
+        "revision": state.revision,
+        "intended_revision": state.intended_revision,
+        "last_sequence": state.last_sequence,
+        "live_connected": state.live_connected,
+        "reported_time_ns": state.reported_time_ns,
+        "error": state.error,
+        "redis_url": state.redis_url,
+    }
+    return "\n".join(_status_lines(state)), figures
+
+
+def _status_lines(state: ControlState) -> list[str]:
+    reported = (
+        datetime.fromtimestamp(state.reported_time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
+        if state.reported_time_ns
+        else "never"
+    )
+    lines = [
+        f"session    {state.session}",
+        f"mode       {MODE_NAMES[state.mode]}"
+        + (f" (asked for: {MODE_NAMES[state.intended_mode]})" if state.intended_mode != state.mode else ""),
+        f"state      {state.state.lower() or 'the replay server has not reported yet'}",
+        f"speed      {f'{state.speed:g}x' if state.speed else 'max'}",
+        f"published  {state.last_sequence:,} records",
+        f"live feed  {'connected' if state.live_connected else 'not connected'}",
+        f"revision   {state.revision} of {state.intended_revision}",
+        f"reported   {reported}",
+        f"Redis      {state.redis_url}",
+    ]
+    if state.error:
+        lines.append(f"error      {state.error}")
+    return lines
+
+
+def _explain(exc: grpc.RpcError, address: str) -> str:
+    code, details = exc.code(), exc.details()
+    if code == grpc.StatusCode.UNAVAILABLE and "connect" in str(details).lower():
+        return f"no control server answers on {address}: start it with `midstream serve` or set MIDSTREAM_CONTROL_PORT"
+    return f"{details} ({code.name})"

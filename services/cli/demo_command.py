@@ -1,0 +1,193 @@
+"""`make run`: the sample data through every server, live in between, and a summary that a person understands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from clients.rpc import ControlClient
+from services.cli.fleet import DEFAULT_PORTS, Watcher
+from services.cli.report import build_report, print_report
+from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
+from services.cli.supervisor import ChildFailed, ChildRefused
+from services.replay.sources.inspect import inspect_files
+from services.runtime.errors import Refused
+
+OUT = Path("midstream-out/demo")
+SERVERS = ("replay", "control", "price", "health", "sim-feed")
+HISTORICAL_RECORDS = 6_000
+LIVE_RECORDS = 500
+SPEED = "4"
+STEP_TIMEOUT_S = 60.0
+POLL_S = 0.02
+
+
+def run_demo() -> int:
+    """Run the demonstration; returns the exit code."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        return asyncio.run(_demo(console))
+    except (ChildRefused, ChildFailed, Refused, TimeoutError) as exc:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"midstream demo: {exc}", markup=False)
+        return 1
+
+
+async def _demo(console: Console) -> int:
+    shutil.rmtree(OUT, ignore_errors=True)
+    ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
+    os.environ.update(_environment(ports))
+    console.print("starting Redis and the replay, control, price and health servers ...")
+    fleet = Fleet(SERVERS, console)
+    supervisor = fleet.build()
+    watch: asyncio.Task[None] | None = None
+    try:
+        await supervisor.start()
+        watch = asyncio.create_task(supervisor.watch())
+        watcher = Watcher(fleet.redis_url, "default", sink="price")
+        with contextlib.closing(watcher):
+            state, sink = await _tour(console, watcher, ports["control"])
+    finally:
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        await supervisor.stop()
+    _summarise(console, state, sink)
+    return 0
+
+
+async def _tour(console: Console, watcher: Watcher, control_port: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Historical, live, historical to the end."""
+    total = sum(1 for _ in SAMPLE_HISTORICAL.open("rb")) - 1
+    with ControlClient(f"127.0.0.1:{control_port}") as control:
+        console.print(f"replaying {_shown(SAMPLE_HISTORICAL)} at {SPEED}x of real time")
+        await _until(watcher, lambda state, sink: _committed(sink) >= HISTORICAL_RECORDS, console, total)
+        answer = await asyncio.to_thread(control.set_mode, "live")
+        stopped_at = int(watcher.state()["last_sequence"])
+        console.print(
+            f"switched to live at record {stopped_at:,} (revision {answer.revision}): the feed simulator, over a websocket"
+        )
+        await _until(
+            watcher,
+            lambda state, sink: _committed(sink) >= stopped_at + LIVE_RECORDS,
+            console,
+            LIVE_RECORDS,
+            stopped_at,
+        )
+        answer = await asyncio.to_thread(control.set_mode, "historical")
+        resumed_at = int(watcher.state()["last_sequence"])
+        console.print(
+            f"switched back after {resumed_at - stopped_at:,} live records (revision {answer.revision}): "
+            f"the historical replay resumes behind record {stopped_at:,}"
+        )
+        return await _until(
+            watcher,
+            lambda state, sink: state.get("state") == "COMPLETED" and _committed(sink) >= state["last_sequence"],
+            console,
+            total + resumed_at - stopped_at,
+        )
+
+
+async def _until(
+    watcher: Watcher,
+    reached: Callable[[dict[str, Any], dict[str, Any]], bool],
+    console: Console,
+    total: int,
+    base: int = 0,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Wait until the reports satisfy `reached`, showing progress. Raises TimeoutError."""
+    started_s = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        show: Callable[[int], None] = lambda committed: None  # noqa: E731  the silent display
+        if sys.stdout.isatty():
+            from rich.progress import Progress
+
+            progress = stack.enter_context(Progress(console=console, transient=True))
+            task = progress.add_task("records committed", total=total)
+
+            def show(committed: int) -> None:
+                progress.update(task, completed=committed)
+
+        while True:
+            state, sink = watcher.state(), watcher.sink()
+            if state.get("state") == "FAILED" or sink.get("finished_error"):
+                raise ChildFailed(str(state.get("error") or sink.get("finished_error")))
+            show(_committed(sink) - base)
+            if state and reached(state, sink):
+                return state, sink
+            if time.monotonic() - started_s > STEP_TIMEOUT_S:
+                raise TimeoutError(f"nothing came of this within {STEP_TIMEOUT_S:g} s; the last report is {state}")
+            await asyncio.sleep(POLL_S)
+
+
+def _summarise(console: Console, state: dict[str, Any], sink: dict[str, Any]) -> None:
+    report = build_report(OUT, state=state, sink=sink, rows_before=0, complete=True)
+    console.print()
+    print_report(console, report)
+    latency = inspect_files([str(SAMPLE_HISTORICAL)]).total.latency_ms
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in latency.items())
+    console.print(f"recorded latency, ms: {shown}", markup=False)
+    for name in ("mid_prices.log", "errors.log"):
+        console.print(f"\n{OUT / name}", markup=False)
+        with (OUT / name).open() as log:
+            for _, line in zip(range(3), log, strict=False):
+                console.print(f"  {line.rstrip()}", markup=False)
+    console.print("\nkeep everything up with `make serve`, then in another terminal:")
+    for line in grpcurl_lines():
+        console.print(f"  {line}", markup=False)
+
+
+def grpcurl_lines() -> list[str]:
+    """Calls that work verbatim against `make serve`."""
+    control, price = DEFAULT_PORTS["control"], DEFAULT_PORTS["price"]
+    replay, health = DEFAULT_PORTS["replay"], DEFAULT_PORTS["health"]
+    return [
+        f"""grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' localhost:{control} midstream.control.v1.ControlService/SetMode""",
+        f"grpcurl -plaintext localhost:{replay} midstream.replay.v1.ReplayService/ListSessions",
+        f"""grpcurl -plaintext -d '{{"ticker":"BTC-USDT-SWAP@BINANCE"}}' localhost:{price} midstream.price.v1.PriceService/GetMidPrice""",
+        f"grpcurl -plaintext localhost:{health} midstream.health.v1.HealthService/GetReport",
+    ]
+
+
+def _committed(sink: dict[str, Any]) -> int:
+    return int(sink.get("sequence", 0))
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _environment(ports: dict[str, int]) -> dict[str, str]:
+    """Ports of its own and quiet logs, so that a demonstration never disturbs servers that run already."""
+    environment = {
+        "MIDSTREAM_OUT": str(OUT),
+        "MIDSTREAM_SPEED": SPEED,
+        "MIDSTREAM_HISTORICAL": str(SAMPLE_HISTORICAL),
+        "MIDSTREAM_LIVE_URL": "",
+        "MIDSTREAM_REDIS_URL": "",
+        "MIDSTREAM_SESSION": "default",
+        "MIDSTREAM_LOG_LEVEL": "error",
+        "MIDSTREAM_SIM_FEED_PORT": str(ports["sim-feed"]),
+        "MIDSTREAM_SIM_FEED_RESTAMP": "on",
+    }
+    for name in DEFAULT_PORTS:
+        environment[f"MIDSTREAM_{name.upper()}_PORT"] = str(ports[name])
+        environment[f"MIDSTREAM_{name.upper()}_METRICS_PORT"] = "0"
+    return environment
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

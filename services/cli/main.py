@@ -1,0 +1,213 @@
+"""The `midstream` command."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.options import ReplayOptions, check_session, parse_speed
+
+app = typer.Typer(
+    name="midstream",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Replay recorded and live market data in the order in which it arrived, and turn it into mid prices.",
+)
+
+
+class NegativeLatency(enum.StrEnum):
+    """What happens to latencies below zero."""
+
+    keep = "keep"
+    clamp = "clamp"
+    shift = "shift"
+
+
+class Unsorted(enum.StrEnum):
+    """What happens to a file that is sorted neither by event time nor by arrival."""
+
+    refuse = "refuse"
+    sort = "sort"
+
+
+class LogTimestamp(enum.StrEnum):
+    """Which time stands in the logs."""
+
+    event = "event"
+    arrival = "arrival"
+
+
+class FractionUnit(enum.StrEnum):
+    """How a plain fraction of a second is read."""
+
+    us = "us"
+
+
+class Mode(enum.StrEnum):
+    """Where ticks come from."""
+
+    historical = "historical"
+    live = "live"
+
+
+Session = Annotated[str, typer.Option(help="Name of the session.", callback=check_session)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Tick files or globs; their order breaks ties.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory for the logs and the report.")] = Path("midstream-out"),
+    session: Session = "default",
+    speed: Annotated[str, typer.Option(help="`max`, or a factor of real time.")] = "max",
+    latency_threshold_ms: Annotated[str, typer.Option(help="Rows slower than this get an error line.")] = "20",
+    log_timestamp: Annotated[LogTimestamp, typer.Option(help="Time in the logs.")] = LogTimestamp.event,
+    fraction_unit: Annotated[
+        FractionUnit | None, typer.Option(help="Read a plain fraction of a second as this unit.")
+    ] = None,
+    negative_latency: Annotated[NegativeLatency, typer.Option(help="Latencies below zero.")] = NegativeLatency.keep,
+    min_latency_ms: Annotated[
+        float | None, typer.Option(help="Declare a lower bound of every latency, which saves a scan.")
+    ] = None,
+    unsorted: Annotated[Unsorted, typer.Option(help="Files sorted by neither time.")] = Unsorted.refuse,
+    ticker: Annotated[list[str] | None, typer.Option(help="Only this ticker; repeat for more.")] = None,
+    start: Annotated[str, typer.Option(help="First arrival time to replay.")] = "",
+    end: Annotated[str, typer.Option(help="Arrival time to stop before.")] = "",
+    redis_url: Annotated[str | None, typer.Option(help="Use this Redis instead of a private one.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what DIR holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what DIR holds.")] = False,
+    mids_csv: Annotated[bool, typer.Option("--mids-csv", help="Also write mid_prices.csv.")] = False,
+    json: Json = False,
+) -> None:
+    """Replay files once, through the real servers, into mid_prices.log, errors.log and report.json."""
+    from services.cli.replay_command import ReplayRun, run_replay
+    from services.cli.run_directory import RunDirectory
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    options = ReplayOptions(
+        files=tuple(files),
+        session=session,
+        speed=parse_speed(speed),
+        latency_threshold_ms=latency_threshold_ms,
+        log_timestamp=log_timestamp.value,
+        fraction_unit=fraction_unit.value if fraction_unit is not None else "",
+        negative_latency=negative_latency.value,
+        min_latency_ms=repr(min_latency_ms) if min_latency_ms is not None else "",
+        unsorted=unsorted.value,
+        tickers=tuple(ticker or ()),
+        start=start,
+        end=end,
+        mids_csv=mids_csv,
+    )
+    run = ReplayRun(options, RunDirectory(out), redis_url, resume=resume, overwrite=overwrite, as_json=json)
+    raise typer.Exit(run_replay(run))
+
+
+@app.command()
+def serve(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Servers to start; all by default.")
+    ] = None,
+) -> None:
+    """Keep servers up, with an embedded Redis unless MIDSTREAM_REDIS_URL names one."""
+    from services.cli.fleet import SERVERS
+    from services.cli.serve_command import run_serve
+
+    unknown = [name for name in names or () if name not in SERVERS]
+    if unknown:
+        raise typer.BadParameter(f"there is no server {unknown[0]!r}; there are {', '.join(SERVERS)}")
+    raise typer.Exit(run_serve(names or ()))
+
+
+@app.command()
+def mode(
+    mode: Annotated[Mode, typer.Argument(help="Where ticks come from.")],
+    session: Session = "default",
+    json: Json = False,
+) -> None:
+    """Switch between recorded and live data; the historical replay continues where it stopped."""
+    from services.cli import control_commands as control
+
+    raise typer.Exit(control.call(session, json, control.switch(mode.value)))
+
+
+@app.command()
+def status(session: Session = "default", json: Json = False) -> None:
+    """Tell what a session does, and which Redis it uses."""
+    from services.cli import control_commands as control
+
+    raise typer.Exit(control.call(session, json, control.status))
+
+
+@app.command()
+def pause(session: Session = "default", json: Json = False) -> None:
+    """Stop publishing; the position is kept."""
+    from services.cli import control_commands as control
+
+    raise typer.Exit(control.call(session, json, control.pause))
+
+
+@app.command()
+def resume(session: Session = "default", json: Json = False) -> None:
+    """Continue after a pause."""
+    from services.cli import control_commands as control
+
+    raise typer.Exit(control.call(session, json, control.resume))
+
+
+@app.command()
+def speed(
+    factor: Annotated[str, typer.Argument(metavar="X", help="`max`, or a factor of real time.")],
+    session: Session = "default",
+    json: Json = False,
+) -> None:
+    """Change the speed of the historical replay."""
+    from services.cli import control_commands as control
+
+    raise typer.Exit(control.call(session, json, control.speed(parse_speed(factor))))
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Tick files or globs.")],
+    fraction_unit: Annotated[FractionUnit | None, typer.Option(help="Read a plain fraction as this unit.")] = None,
+    latency_threshold_ms: Annotated[float, typer.Option(help="Count rows slower than this.")] = 20.0,
+    json: Json = False,
+) -> None:
+    """Read files through and tell what is in them; nothing is played."""
+    from services.cli.inspect_command import run_inspect
+
+    raise typer.Exit(run_inspect(files, fraction_unit is not None, latency_threshold_ms, as_json=json))
+
+
+@app.command(hidden=True)
+def demo() -> None:
+    """What `make run` shows: sample data, historical, live and back, with a summary."""
+    from services.cli.demo_command import run_demo
+
+    raise typer.Exit(run_demo())
+
+
+def main() -> None:
+    """Run the command line."""
+    from services.runtime.errors import Refused
+    from services.runtime.kernels import require_kernels
+
+    try:
+        require_kernels()
+    except Refused as exc:
+        print(f"midstream: {exc}", file=sys.stderr)
+        sys.exit(2)
+    app(prog_name="midstream")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Option values of the command line, checked before anything starts."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import typer
+
+SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SPEED_MAX = 1e6
+
+
+def parse_speed(text: str) -> float:
+    """Read `max` (0.0) or a factor of real time."""
+    if text.strip().lower() == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed <= SPEED_MAX:
+        raise typer.BadParameter(f"must be `max` or a factor above 0 and up to {SPEED_MAX:g}, got {text!r}")
+    return speed
+
+
+def check_session(name: str) -> str:
+    """Check a session name."""
+    if not SESSION_NAME.fullmatch(name):
+        raise typer.BadParameter(f"must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, got {name!r}")
+    return name
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What one run of `midstream replay` does; everything that changes its output is in `fingerprint`."""
+
+    files: tuple[str, ...]
+    session: str
+    speed: float
+    latency_threshold_ms: str
+    log_timestamp: str
+    fraction_unit: str
+    negative_latency: str
+    min_latency_ms: str
+    unsorted: str
+    tickers: tuple[str, ...]
+    start: str
+    end: str
+    mids_csv: bool
+
+    def fingerprint(self) -> dict[str, object]:
+        """The options that a resumed run has to share with the one that it continues."""
+        return {
+            "session": self.session,
+            "latency_threshold_ms": self.latency_threshold_ms,
+            "log_timestamp": self.log_timestamp,
+            "fraction_unit": self.fraction_unit,
+            "negative_latency": self.negative_latency,
+            "min_latency_ms": self.min_latency_ms,
+            "unsorted": self.unsorted,
+            "tickers": list(self.tickers),
+            "start": self.start,
+            "end": self.end,
+            "mids_csv": self.mids_csv,
+        }

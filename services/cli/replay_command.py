@@ -1,0 +1,218 @@
+"""`midstream replay`: one shot, from files to logs, through the real servers and a Redis of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from services.cli.fleet import Watcher, child
+from services.cli.options import ReplayOptions
+from services.cli.progress import ProgressDisplay
+from services.cli.report import Report, build_report, print_report
+from services.cli.run_directory import DirectoryRefused, RunDirectory
+from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.runtime.embedded import EmbeddedRedis
+from services.runtime.errors import Refused
+
+COMPLETE, FAILED, REFUSED = 0, 1, 2
+SINK = "price"
+POLL_S = 0.02
+RETAIN_BYTES = 16 * 1024 * 1024
+"""A private Redis has no late readers: keep little, so that its memory stays small."""
+
+
+class _Interrupted(Exception):
+    """A signal asked for the end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class ReplayRun:
+    """Where one replay writes and which Redis it uses."""
+
+    options: ReplayOptions
+    directory: RunDirectory
+    redis_url: str | None
+    resume: bool
+    overwrite: bool
+    as_json: bool
+
+
+def run_replay(run: ReplayRun) -> int:
+    """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        run.directory.prepare(run.options, resume=run.resume, overwrite=run.overwrite)
+        code, report = asyncio.run(_replay(run, errors))
+    except (DirectoryRefused, ChildRefused, Refused) as exc:
+        errors.print(f"midstream replay: {exc}", markup=False)
+        return REFUSED
+    except ChildFailed as exc:
+        errors.print(f"midstream replay: {exc}; what is committed stays, continue with --resume", markup=False)
+        return FAILED
+    except OSError as exc:
+        errors.print(f"midstream replay: {exc}", markup=False)
+        return REFUSED
+    if report is not None:
+        report.write(run.directory.path / "report.json")
+        if run.as_json:
+            print(json.dumps(asdict(report)))
+        else:
+            print_report(Console(highlight=False), report)
+    return code
+
+
+async def _replay(run: ReplayRun, errors: Console) -> tuple[int, Report | None]:
+    with contextlib.ExitStack() as stack:
+        url, private = run.redis_url, None
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midstream-")))
+        if url is None:
+            private = EmbeddedRedis.start(scratch / "redis", append_only=False)
+            stack.callback(private.stop)
+            url = private.url
+        watcher = Watcher(url, run.options.session, sink=SINK)
+        stack.callback(watcher.close)
+        specs = [
+            child(name, _environment(run, url, private is not None), ready=scratch, log=run.directory.server_logs)
+            for name in ("replay", "price")
+        ]
+        supervisor = Supervisor(
+            specs, redis=private, progress=watcher.progress, on_event=lambda line: errors.print(line, markup=False)
+        )
+        return await _supervise(run, supervisor, watcher, errors)
+
+
+async def _supervise(
+    run: ReplayRun, supervisor: Supervisor, watcher: Watcher, errors: Console
+) -> tuple[int, Report | None]:
+    interrupted = _interruption()
+    display = ProgressDisplay(quiet=run.as_json)
+    sink_before: dict[str, Any] = {}
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(supervisor.start())]
+    code = COMPLETE
+    try:
+        await _first(tasks[0], interrupted)
+        tasks.append(asyncio.create_task(supervisor.watch()))
+        finished = asyncio.create_task(_wait_finished(watcher, display, sink_before))
+        tasks.append(finished)
+        done = await _first(finished, tasks[1], interrupted)
+        if done is finished:
+            code = finished.result()
+    except _Interrupted as exc:
+        code = 128 + exc.number
+        errors.print("interrupted: everything written is committed; continue with --resume", markup=False)
+    finally:
+        display.close()
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # The servers stop while Redis still runs, so the last figures are those of the drained sink.
+        await supervisor.stop_servers()
+    state, sink = watcher.state(), watcher.sink()
+    await supervisor.stop()
+    if not sink:
+        return code, None
+    if state.get("state") == "FAILED" and code == COMPLETE:
+        code = FAILED
+    report = build_report(
+        run.directory.path,
+        state=state,
+        sink=sink,
+        rows_before=int(sink_before.get("rows", 0)),
+        complete=code == COMPLETE,
+    )
+    if report.damaged_sources and code == COMPLETE:
+        errors.print(
+            f"{report.damaged_sources} source(s) could not be read to the end; errors.log says where", markup=False
+        )
+        code = FAILED
+    return code, report
+
+
+async def _wait_finished(watcher: Watcher, display: ProgressDisplay, sink_before: dict[str, Any]) -> int:
+    """Wait until every published record is committed by the sink; returns the exit code."""
+    while True:
+        state, sink = await asyncio.gather(asyncio.to_thread(watcher.state), asyncio.to_thread(watcher.sink))
+        if sink and "rows" not in sink_before:
+            sink_before["rows"] = int(sink.get("rows_at_start", 0))
+        display.show(state, sink)
+        if sink.get("finished_error"):
+            raise ChildFailed(f"the price engine stopped: {sink['finished_error']}")
+        if state.get("state") == "FAILED":
+            raise ChildRefused(str(state.get("error", "the replay engine stopped")))
+        if (
+            state.get("state") == "COMPLETED"
+            and sink.get("epoch") == state.get("epoch")
+            and sink.get("sequence", 0) >= state["last_sequence"]
+        ) or (state.get("state") == "COMPLETED" and state["last_sequence"] == 0):
+            return COMPLETE
+        await asyncio.sleep(POLL_S)
+
+
+def _interruption() -> asyncio.Future[None]:
+    """A future that SIGINT and SIGTERM fail."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def interrupt(number: int) -> None:
+        if not future.done():
+            future.set_exception(_Interrupted(number))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt, number)
+    return future
+
+
+async def _first(*futures: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    """Wait for the first of them and raise what it raised."""
+    done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+    for future in done:
+        future.result()
+    return next(future for future in futures if future in done)
+
+
+def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, str]:
+    options = run.options
+    environment = {
+        "MIDSTREAM_REDIS_URL": redis_url,
+        "MIDSTREAM_SESSION": options.session,
+        "MIDSTREAM_HISTORICAL": json.dumps(list(options.files)),
+        "MIDSTREAM_LIVE_URL": "",
+        "MIDSTREAM_START_MODE": "historical",
+        "MIDSTREAM_SPEED": repr(options.speed),
+        "MIDSTREAM_FRACTION_UNIT": options.fraction_unit,
+        "MIDSTREAM_NEGATIVE_LATENCY": options.negative_latency,
+        "MIDSTREAM_MIN_LATENCY_MS": options.min_latency_ms,
+        "MIDSTREAM_UNSORTED": options.unsorted,
+        "MIDSTREAM_TICKERS": json.dumps(list(options.tickers)),
+        "MIDSTREAM_START": options.start,
+        "MIDSTREAM_END": options.end,
+        "MIDSTREAM_OUT": str(run.directory.path),
+        "MIDSTREAM_LATENCY_THRESHOLD_MS": options.latency_threshold_ms,
+        "MIDSTREAM_LOG_TIMESTAMP": options.log_timestamp,
+        "MIDSTREAM_MIDS_CSV": "on" if options.mids_csv else "off",
+        # Nobody can attach to a private Redis in time, so its mids stream would be work for nothing.
+        "MIDSTREAM_MIDS": "off" if is_private else "on",
+        "MIDSTREAM_LOCK_WAIT": "off",
+        "MIDSTREAM_SINK": SINK,
+        "MIDSTREAM_SINKS": SINK,
+        "MIDSTREAM_SINK_GRACE": "30",
+        "MIDSTREAM_HOST": "127.0.0.1",
+    }
+    if is_private:
+        environment["MIDSTREAM_RETAIN_BYTES"] = str(RETAIN_BYTES)
+    for name in ("REPLAY", "PRICE"):
+        environment[f"MIDSTREAM_{name}_PORT"] = "0"
+        environment[f"MIDSTREAM_{name}_METRICS_PORT"] = "0"
+    return environment

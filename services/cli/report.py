@@ -1,0 +1,111 @@
+"""What a replay came to: the figures of report.json, and the same for people."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+BEFORE_EVERYTHING = -(2**63)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Counts are cumulative over resumes; `ticks_per_second` is the last run's."""
+
+    rows_in: int
+    mids: int
+    latency_filtered: int
+    missing_side: int
+    rejected: int
+    skipped: int
+    first_arrival: str
+    last_arrival: str
+    ticks_per_second: float
+    order_digest: str
+    complete: bool
+    damaged_sources: int
+    crossed: int
+    locked: int
+    mid_prices_log: str
+    errors_log: str
+
+    def write(self, path: Path) -> None:
+        """Write report.json, whole or not at all."""
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        os.replace(temporary, path)
+
+
+def build_report(out: Path, *, state: dict[str, Any], sink: dict[str, Any], rows_before: int, complete: bool) -> Report:
+    """Put the engine's and the sink's figures together. `rows_before` were accounted for by earlier runs."""
+    counts = sink["counts"]
+    rows_in = counts["mids"] + counts["latency_filtered"] + counts["missing_side"] + counts["rejected"]
+    elapsed_ns = int(sink.get("durable_monotonic_ns") or 0) - int(state.get("first_read_monotonic_ns") or 0)
+    rows_now = rows_in - rows_before
+    return Report(
+        rows_in=rows_in,
+        mids=counts["mids"],
+        latency_filtered=counts["latency_filtered"],
+        missing_side=counts["missing_side"],
+        rejected=counts["rejected"],
+        skipped=int(state.get("skipped", 0)),
+        first_arrival=_shown_time(int(sink["first_arrival_time_ns"])),
+        last_arrival=_shown_time(int(sink["last_arrival_time_ns"])),
+        ticks_per_second=round(rows_now * 1e9 / elapsed_ns, 1) if rows_now > 0 and elapsed_ns > 0 else 0.0,
+        order_digest=sink["digest"],
+        complete=complete,
+        damaged_sources=int(state.get("damaged_sources", 0)),
+        crossed=counts["crossed"],
+        locked=counts["locked"],
+        mid_prices_log=str(out / "mid_prices.log"),
+        errors_log=str(out / "errors.log"),
+    )
+
+
+def print_report(console: Console, report: Report) -> None:
+    """Show the figures as a person reads them."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    table.add_column(justify="left", style="dim")
+    table.add_row("rows in", f"{report.rows_in:,}", _notes(report))
+    table.add_row("mid prices", f"{report.mids:,}", report.mid_prices_log)
+    for name, value in (
+        ("over the latency threshold", report.latency_filtered),
+        ("a side is missing", report.missing_side),
+        ("rejected rows", report.rejected),
+    ):
+        table.add_row(name, f"{value:,}", report.errors_log if value else "")
+    if report.skipped:
+        table.add_row("left out by filters", f"{report.skipped:,}", "")
+    table.add_row("first arrival", report.first_arrival, "")
+    table.add_row("last arrival", report.last_arrival, "")
+    table.add_row("throughput", f"{report.ticks_per_second:,.0f} rows/s", "first byte read to last line durable")
+    console.print(table)
+
+
+def _notes(report: Report) -> str:
+    notes = [
+        f"{report.crossed:,} crossed" if report.crossed else "",
+        f"{report.locked:,} locked" if report.locked else "",
+    ]
+    return ", ".join(note for note in notes if note)
+
+
+def _shown_time(time_ns: int) -> str:
+    if time_ns == BEFORE_EVERYTHING:
+        return ""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    text = (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
+    digits = f"{fraction:09d}"
+    if fraction % 1_000_000 == 0:
+        return f"{text}.{digits[:3]}"
+    return f"{text}.{digits[:6]}" if fraction % 1000 == 0 else f"{text}.{digits}"

@@ -1,0 +1,137 @@
+"""`midstream serve`: keep servers up, with the embedded Redis where no other one is named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from services.cli.fleet import DEFAULT_PORTS, SERVERS, Watcher, child
+from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.runtime.connection import redacted
+from services.runtime.embedded import EmbeddedRedis
+from services.runtime.errors import Refused
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
+SIM_FEED = "sim-feed"
+SIM_FEED_PORT = 5040
+
+
+def serve_environment() -> dict[str, str]:
+    """Defaults of `serve`; whatever is set in the environment wins."""
+    live_url = os.environ.get("MIDSTREAM_LIVE_URL", "")
+    sim_feed_port = os.environ.get("MIDSTREAM_SIM_FEED_PORT", str(SIM_FEED_PORT))
+    return {
+        "MIDSTREAM_OUT": os.environ.get("MIDSTREAM_OUT", "var"),
+        "MIDSTREAM_HISTORICAL": os.environ.get("MIDSTREAM_HISTORICAL", str(SAMPLE_HISTORICAL)),
+        "MIDSTREAM_SPEED": os.environ.get("MIDSTREAM_SPEED", "1"),
+        "MIDSTREAM_LIVE_URL": live_url or f"ws://127.0.0.1:{sim_feed_port}",
+    }
+
+
+def default_names() -> list[str]:
+    """Every server that exists; the feed simulator only where no real feed is named."""
+    return [name for name in SERVERS if name != SIM_FEED or not os.environ.get("MIDSTREAM_LIVE_URL")]
+
+
+def run_serve(names: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return asyncio.run(Fleet(names or default_names(), console).run())
+    except (ChildRefused, Refused) as exc:
+        console.print(f"midstream serve: {exc}", markup=False)
+        return 2
+    except ChildFailed as exc:
+        console.print(f"midstream serve: {exc} (gave up after five restarts without progress)", markup=False)
+        return 1
+
+
+class Fleet:
+    """The servers of one `serve`, and the Redis that it owns."""
+
+    def __init__(self, names: Sequence[str], console: Console) -> None:
+        self._names = sorted(names, key=list(SERVERS).index)
+        self._console = console
+        self._environment = serve_environment()
+        self._out = Path(self._environment["MIDSTREAM_OUT"])
+        self.redis_url = os.environ.get("MIDSTREAM_REDIS_URL", "")
+        self.announcements: dict[str, dict[str, object]] = {}
+        self._redis: EmbeddedRedis | None = None
+
+    async def run(self) -> int:
+        """Start everything, say where it is, and watch it until a signal comes."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        supervisor = self.build()
+        watch: asyncio.Task[None] | None = None
+        try:
+            self.announcements = await self._start(supervisor, stopping)
+            if stopping.is_set():
+                return 0
+            self._announce()
+            watch = asyncio.create_task(supervisor.watch())
+            waiting = asyncio.create_task(stopping.wait())
+            await asyncio.wait({watch, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if watch.done():
+                watch.result()
+            return 0
+        finally:
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+            await supervisor.stop()
+
+    def build(self) -> Supervisor:
+        """Start Redis where it is ours, and describe the servers."""
+        if not self.redis_url:
+            self._redis = self._start_redis()
+            self.redis_url = self._redis.url
+        environment = {**self._environment, "MIDSTREAM_REDIS_URL": self.redis_url}
+        watcher = Watcher(self.redis_url, os.environ.get("MIDSTREAM_SESSION", "default"), sink="price")
+        return Supervisor(
+            [child(name, environment, ready=self._out / ".midstream" / "ready", log=None) for name in self._names],
+            redis=self._redis,
+            restart_redis=self._start_redis if self._redis is not None else None,
+            progress=watcher.progress,
+            on_event=lambda line: self._console.print(line, markup=False),
+        )
+
+    async def _start(self, supervisor: Supervisor, stopping: asyncio.Event) -> dict[str, dict[str, object]]:
+        starting = asyncio.create_task(supervisor.start())
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return {}
+        return starting.result()
+
+    def _start_redis(self) -> EmbeddedRedis:
+        # A live feed may be switched to at any time, and live ticks exist once: the append-only file is on.
+        return EmbeddedRedis.start(self._out / "redis", append_only=True)
+
+    def _announce(self) -> None:
+        print_line = self._console.print
+        print_line(f"Redis     {redacted(self.redis_url)}", markup=False)
+        for name, announcement in self.announcements.items():
+            port = announcement.get("port")
+            scheme = "ws" if name == SIM_FEED else "grpc"
+            metrics = announcement.get("metrics_port")
+            extra = f"   metrics http://127.0.0.1:{metrics}/metrics" if metrics else ""
+            print_line(f"{name:<9} {scheme}://127.0.0.1:{port}{extra}", markup=False)
+        control = self.announcements.get("control", {}).get("port", DEFAULT_PORTS["control"])
+        print_line("every server is up; Ctrl-C stops them. Try:", markup=False)
+        print_line(
+            f"""  grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' localhost:{control} midstream.control.v1.ControlService/SetMode""",
+            markup=False,
+        )

@@ -1,0 +1,209 @@
+"""Starts the servers and their Redis, restarts what dies, and gives up when that does not help."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from services.runtime.backoff import full_jitter
+from services.runtime.embedded import EmbeddedRedis
+from services.runtime.parent_death import die_with_parent
+
+RESTARTS_WITHOUT_PROGRESS_MAX = 5
+STABLE_S = 30.0
+"""A child that stayed up this long made progress, whatever it does."""
+STOP_GRACE_S = 8.0
+"""A server drains within 5 s; beyond this it is killed."""
+READY_POLL_S = 0.01
+REFUSED = 2
+
+
+@dataclass(frozen=True)
+class ChildSpec:
+    """One server: how to start it, and where it says that it serves."""
+
+    name: str
+    module: str
+    environment: Mapping[str, str]
+    ready_file: Path
+    log: Path | None = None
+    """Where its output goes; None means to this process's."""
+
+
+@dataclass
+class _Child:
+    spec: ChildSpec
+    process: asyncio.subprocess.Process | None = None
+    started_s: float = 0.0
+    restarts: int = 0
+    progress: object = None
+    announcement: dict[str, Any] = field(default_factory=dict)
+
+
+class ChildRefused(Exception):
+    """A server refused to start; the message is its reason and fix."""
+
+
+class ChildFailed(Exception):
+    """A server kept dying."""
+
+
+class Supervisor:
+    """Owns the children. `progress` returns anything that changes while data flows; it decides whether restarts help."""
+
+    def __init__(
+        self,
+        specs: Sequence[ChildSpec],
+        *,
+        redis: EmbeddedRedis | None,
+        restart_redis: Callable[[], EmbeddedRedis] | None = None,
+        progress: Callable[[], object] = lambda: None,
+        on_event: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._children = [_Child(spec) for spec in specs]
+        self._redis = redis
+        self._restart_redis = restart_redis
+        self._redis_restarts = 0
+        self._redis_progress: object = None
+        self._progress = progress
+        self._on_event = on_event
+        self._random = Random()
+        self._stopping = False
+
+    async def start(self) -> dict[str, dict[str, Any]]:
+        """Start every server and wait until all serve; returns their announcements by name."""
+        for child in self._children:
+            await self._spawn(child)
+        for child in self._children:
+            await self._wait_ready(child)
+        return {child.spec.name: child.announcement for child in self._children}
+
+    async def watch(self) -> None:
+        """Restart what dies, until cancelled. Raises ChildRefused or ChildFailed."""
+        watchers = [asyncio.create_task(self._watch_child(child)) for child in self._children]
+        if self._redis is not None:
+            watchers.append(asyncio.create_task(self._watch_redis()))
+        try:
+            done, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in watchers:
+                task.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+
+    async def stop_servers(self) -> None:
+        """Stop the servers in order (a source before what it feeds); Redis stays."""
+        self._stopping = True
+        for child in self._children:
+            await self._stop_child(child)
+
+    async def stop(self) -> None:
+        """Stop the servers, then Redis."""
+        await self.stop_servers()
+        if self._redis is not None:
+            self._redis.stop()
+
+    async def _spawn(self, child: _Child) -> None:
+        spec = child.spec
+        spec.ready_file.unlink(missing_ok=True)
+        environment = {**os.environ, **spec.environment, "MIDSTREAM_READY_FILE": str(spec.ready_file)}
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(spec.log.open("ab")) if spec.log is not None else None
+            child.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                spec.module,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C reaches the whole foreground group; the servers wait for their SIGTERM so that they drain in order.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        child.started_s = time.monotonic()
+
+    async def _wait_ready(self, child: _Child) -> None:
+        assert child.process is not None  # _spawn came first
+        # Another process writes the file, so there is nothing to await but time.
+        while child.process.returncode is None and not child.spec.ready_file.exists():  # noqa: ASYNC110
+            await asyncio.sleep(READY_POLL_S)
+        if child.spec.ready_file.exists():
+            child.announcement = json.loads(child.spec.ready_file.read_text())
+        if child.process.returncode is not None:
+            self._raise_exit(child)
+
+    def _raise_exit(self, child: _Child) -> None:
+        assert child.process is not None
+        code = child.process.returncode
+        where = f", see {child.spec.log}" if child.spec.log is not None else ""
+        if code == REFUSED:
+            raise ChildRefused(_refusal(child.spec) or f"the {child.spec.name} server refused to start{where}")
+        raise ChildFailed(f"the {child.spec.name} server ended with exit code {code}{where}")
+
+    async def _watch_child(self, child: _Child) -> None:
+        while True:
+            assert child.process is not None
+            code = await child.process.wait()
+            if self._stopping:
+                return
+            if code == REFUSED:
+                self._raise_exit(child)
+            progress = self._progress()
+            if time.monotonic() - child.started_s > STABLE_S or progress != child.progress:
+                child.restarts = 0
+            child.progress = progress
+            child.restarts += 1
+            if child.restarts > RESTARTS_WITHOUT_PROGRESS_MAX:
+                self._raise_exit(child)
+            self._on_event(f"the {child.spec.name} server ended with exit code {code}: starting it again")
+            await asyncio.sleep(full_jitter(child.restarts, base_s=0.1, cap_s=2.0, random=self._random))
+            await self._spawn(child)
+
+    async def _watch_redis(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if self._stopping or self._redis is None or self._redis.poll() is None:
+                continue
+            if self._restart_redis is None:
+                raise ChildFailed("the embedded Redis ended")
+            progress = self._progress()
+            self._redis_restarts = 1 if progress != self._redis_progress else self._redis_restarts + 1
+            self._redis_progress = progress
+            if self._redis_restarts > RESTARTS_WITHOUT_PROGRESS_MAX:
+                raise ChildFailed("the embedded Redis keeps ending")
+            self._on_event("the embedded Redis ended: starting it again")
+            self._redis = await asyncio.to_thread(self._restart_redis)
+
+    async def _stop_child(self, child: _Child) -> None:
+        process = child.process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_GRACE_S):
+                await process.wait()
+        except TimeoutError:
+            self._on_event(f"the {child.spec.name} server does not stop: killing it")
+            process.kill()
+            await process.wait()
+
+
+def _refusal(spec: ChildSpec) -> str:
+    """The one plain line with which a server refused, from its log; empty where it went to the terminal already."""
+    if spec.log is None:
+        return ""
+    lines = spec.log.read_text(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line and not line.startswith("{")), "")

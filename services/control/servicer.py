@@ -1,0 +1,133 @@
+"""Translates control calls into journalled intents and waits until they are effective."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import grpc
+
+from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
+from protos.control.v1 import control_pb2 as pb
+from protos.control.v1.control_pb2_grpc import ControlServiceServicer
+from services.control.journal import ControlJournal, Intent
+from services.control.sessions import POLL_S, SessionReports
+from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest
+from services.runtime.keys import SessionKeys, check_session_name
+from services.runtime.logs import current_correlation_id
+
+WAIT_MAX_S = 30.0
+"""Longest wait for an intent to become effective when the caller gave no deadline, or a longer one."""
+ANSWER_MARGIN_S = 0.05
+"""Kept of the caller's deadline, so that the answer that says what was journalled still arrives."""
+REQUEST_ID_LENGTH_MAX = 128
+SPEED_MAX = 1e6
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ControlServicer(ControlServiceServicer):
+    """The control methods. Safe to call from any number of clients; the journal decides their order."""
+
+    def __init__(self, journal: ControlJournal, reports: SessionReports, *, default_session: str) -> None:
+        self._journal = journal
+        self._reports = reports
+        self._default_session = default_session
+
+    async def SetMode(self, request: pb.SetModeRequest, context: Context) -> pb.SetModeResponse:
+        keys = self._keys(request.session)
+        if request.mode not in (MODE_HISTORICAL, MODE_LIVE):
+            raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {_mode_name(request.mode)}")
+        report = await self._reports.known(keys)
+        if report is not None and not report.get(_configured_field(request.mode), False):
+            raise FailedPrecondition(_not_configured(keys.session, request.mode))
+        intended = await self._journal.intended(keys)
+        if report is not None and "mode" not in intended and int(report["mode"]) == request.mode:
+            # Nobody ever asked for a mode, and the one it started in is the one wanted: nothing to journal.
+            return pb.SetModeResponse(
+                previous_mode=request.mode, mode=request.mode, revision=int(report.get("revision", 0))
+            )
+        previous: Any = report["mode"] if report is not None else 0
+        revision, applied = await self._apply(keys, Intent("mode", str(request.mode), request.request_id), context)
+        refused = applied.get("refused")
+        if refused and int(refused["revision"]) == revision:
+            raise FailedPrecondition(f"session `{keys.session}`: {refused['reason']}")
+        return pb.SetModeResponse(previous_mode=previous, mode=applied["mode"], revision=revision)
+
+    async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
+        return pb.GetStateResponse(state=await self._reports.describe(self._keys(request.session)))
+
+    async def WatchState(self, request: pb.WatchStateRequest, context: Context) -> AsyncIterator[pb.WatchStateResponse]:
+        keys = self._keys(request.session)
+        sent: pb.ControlState | None = None
+        while True:
+            state = await self._reports.describe(keys)
+            if sent is None or _changed(sent, state):
+                yield pb.WatchStateResponse(state=state)
+                sent = state
+            await asyncio.sleep(5 * POLL_S)
+
+    async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
+        keys = self._keys(request.session)
+        await self._reports.known(keys)
+        revision, _ = await self._apply(keys, Intent("paused", "1", request.request_id), context)
+        return pb.PauseResponse(revision=revision)
+
+    async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
+        keys = self._keys(request.session)
+        await self._reports.known(keys)
+        revision, _ = await self._apply(keys, Intent("paused", "0", request.request_id), context)
+        return pb.ResumeResponse(revision=revision)
+
+    async def SetSpeed(self, request: pb.SetSpeedRequest, context: Context) -> pb.SetSpeedResponse:
+        keys = self._keys(request.session)
+        if not math.isfinite(request.speed) or not 0 <= request.speed <= SPEED_MAX:
+            raise InvalidRequest(
+                "speed", f"must be 0 (as fast as possible) or up to {SPEED_MAX:g}, got {request.speed}"
+            )
+        await self._reports.known(keys)
+        revision, applied = await self._apply(keys, Intent("speed", repr(request.speed), request.request_id), context)
+        return pb.SetSpeedResponse(speed=float(applied["speed"]), revision=revision)
+
+    def _keys(self, session: str) -> SessionKeys:
+        return SessionKeys(check_session_name(session) if session else self._default_session)
+
+    async def _apply(self, keys: SessionKeys, intent: Intent, context: Context) -> tuple[int, dict[str, Any]]:
+        """Journal `intent` and wait until it is effective; the intent stays journalled when the wait runs out."""
+        if len(intent.request_id) > REQUEST_ID_LENGTH_MAX:
+            raise InvalidRequest("request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters")
+        revision = await self._journal.append(keys, intent, correlation_id=current_correlation_id())
+        remaining = context.time_remaining()
+        timeout_s = WAIT_MAX_S if remaining is None else min(WAIT_MAX_S, remaining - ANSWER_MARGIN_S)
+        try:
+            async with asyncio.timeout(max(timeout_s, 0)):
+                return revision, await self._reports.wait_applied(keys, revision)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"intent {revision} for session `{keys.session}` is journalled but not effective yet; "
+                "the replay server applies it when it runs, GetState tells"
+            ) from None
+
+
+def _changed(before: pb.ControlState, after: pb.ControlState) -> bool:
+    quiet = pb.ControlState()
+    quiet.CopyFrom(after)
+    # Progress is not a change of state; a watcher that wants it asks ReplayService.
+    quiet.reported_time_ns = before.reported_time_ns
+    quiet.last_sequence = before.last_sequence
+    return quiet != before
+
+
+def _mode_name(mode: int) -> str:
+    return Mode.Name(cast(Mode, mode)) if mode in Mode.values() else str(mode)
+
+
+def _configured_field(mode: int) -> str:
+    return "live_configured" if mode == MODE_LIVE else "historical_configured"
+
+
+def _not_configured(session: str, mode: int) -> str:
+    setting = "MIDSTREAM_LIVE_URL" if mode == MODE_LIVE else "MIDSTREAM_HISTORICAL"
+    return f"session `{session}` has no {'live' if mode == MODE_LIVE else 'historical'} source; start the replay server with {setting}"

@@ -1,0 +1,91 @@
+"""Runs the checks on a schedule and keeps their last results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_UNSPECIFIED, QueueLag, Report, Status
+from protos.health.v1.health_pb2 import Check as CheckMessage
+from services.health.checks import Check, Outcome
+from services.runtime.clock import Clock
+
+
+@dataclass
+class Result:
+    """Last result of one check."""
+
+    status: Status = STATUS_UNSPECIFIED
+    detail: str = "not checked yet"
+    last_error: str = ""
+    checked_ns: int = 0
+    duration_ns: int = 0
+    queues: tuple[QueueLag, ...] = ()
+
+
+class Board:
+    """The checks and their results. Reading a report never runs a check."""
+
+    def __init__(self, checks: Mapping[str, Check], *, clock: Clock, interval_s: float, timeout_s: float) -> None:
+        self._checks = checks
+        self._clock = clock
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
+        self._results = {name: Result(checked_ns=clock.monotonic_ns()) for name in checks}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Check everything, each on its own, for ever."""
+        await asyncio.gather(*(self._repeat(name, check) for name, check in self._checks.items()))
+
+    async def wait_changed(self) -> None:
+        """Wait until a status changes."""
+        await self._changed.wait()
+
+    def report(self) -> Report:
+        """Put the last results together; the whole is as bad as the worst of them."""
+        now_ns = self._clock.monotonic_ns()
+        checks = [
+            CheckMessage(
+                name=name,
+                status=result.status,
+                detail=result.detail,
+                last_error=result.last_error,
+                age_ms=(now_ns - result.checked_ns) // 1_000_000,
+                duration_us=result.duration_ns // 1000,
+            )
+            for name, result in self._results.items()
+        ]
+        return Report(
+            status=max((check.status for check in checks), default=STATUS_UNSPECIFIED),
+            checks=checks,
+            queues=[queue for result in self._results.values() for queue in result.queues],
+            report_time_ns=self._clock.time_ns(),
+        )
+
+    async def _repeat(self, name: str, check: Check) -> None:
+        while True:
+            await self.check_once(name, check)
+            await asyncio.sleep(self._interval_s)
+
+    async def check_once(self, name: str, check: Check) -> None:
+        """Run one check now, bounded in time, and keep its result."""
+        result = self._results[name]
+        started_ns = self._clock.monotonic_ns()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                outcome = await check()
+        except TimeoutError:
+            outcome = Outcome(STATUS_DOWN, f"no answer within {self._timeout_s:g} s")
+        except Exception as exc:  # noqa: BLE001  a check may fail in any way; that is what it is for
+            outcome = Outcome(STATUS_DOWN, f"{type(exc).__name__}")
+        before = result.status
+        result.status, result.detail, result.queues = outcome.status, outcome.detail, outcome.queues
+        result.checked_ns = self._clock.monotonic_ns()
+        result.duration_ns = result.checked_ns - started_ns
+        if outcome.status == STATUS_DOWN:
+            result.last_error = outcome.detail
+        if before != outcome.status:
+            self._changed.set()
+            self._changed = asyncio.Event()

@@ -1,0 +1,125 @@
+"""The checks themselves: each asks one thing and says in one line what it saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import grpc
+import redis.asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, QueueLag, Status
+from services.health.lag import measure_lag
+from services.runtime.clock import Clock
+from services.runtime.keys import SESSIONS, SessionKeys
+
+REPORT_AGE_MAX_NS = 5_000_000_000
+"""An engine reports every 500 ms; ten missed reports mean that it is gone."""
+
+
+# A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
+_CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check saw."""
+
+    status: Status
+    detail: str
+    queues: tuple[QueueLag, ...] = field(default=())
+
+
+Check = Callable[[], Awaitable[Outcome]]
+"""Returns an outcome, or raises; the caller bounds its time and turns what it raises into STATUS_DOWN."""
+
+
+class ServerCheck:
+    """Ask a server's grpc.health.v1. Its channel opens with the first check, inside the event loop, and stays open."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __call__(self) -> Outcome:
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
+        try:
+            answer = await health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
+        except grpc.aio.AioRpcError as exc:
+            return Outcome(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}")
+        serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+        shown = "serving" if serving else "not serving"
+        return Outcome(STATUS_OK if serving else STATUS_DEGRADED, f"{self._address}: {shown}")
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+
+def redis_check(client: redis.asyncio.Redis) -> Check:
+    """Ask Redis how it is."""
+
+    async def check() -> Outcome:
+        facts = await client.info()
+        used_mib = int(facts["used_memory"]) / 2**20
+        return Outcome(
+            STATUS_OK, f"Redis {facts['redis_version']}, {used_mib:.1f} MiB used, {facts['connected_clients']} clients"
+        )
+
+    return check
+
+
+async def read_reports(client: redis.asyncio.Redis) -> dict[str, dict[str, Any]]:
+    """Read every session's last report."""
+    names = sorted(name.decode() for name in await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
+    if not names:
+        return {}
+    found = await client.mget([SessionKeys(name).state for name in names])
+    return {name: json.loads(report) for name, report in zip(names, found, strict=True) if report}
+
+
+def feed_check(client: redis.asyncio.Redis, clock: Clock) -> Check:
+    """Tell how the engines and their live feeds are, from their reports."""
+
+    async def check() -> Outcome:
+        reports = await read_reports(client)
+        if not reports:
+            return Outcome(STATUS_DEGRADED, "no session has reported yet")
+        worst, lines = STATUS_OK, []
+        for name, report in reports.items():
+            age_ns = clock.time_ns() - int(report["reported_time_ns"])
+            live = int(report["mode"]) == 2
+            status = STATUS_OK
+            if age_ns > REPORT_AGE_MAX_NS or report["state"] == "FAILED":
+                status = STATUS_DOWN
+            elif live and not report.get("live_connected"):
+                status = STATUS_DEGRADED
+            connected = "connected" if report.get("live_connected") else "not connected"
+            feed = f"live feed {connected}" if live else "historical"
+            error = f", {report['error']}" if report.get("error") else ""
+            lines.append(f"{name}: {report['state'].lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}")
+            worst = max(worst, status)
+        return Outcome(worst, "; ".join(lines))
+
+    return check
+
+
+def queue_check(client: redis.asyncio.Redis, *, group_lease_s: float) -> Check:
+    """Measure how far every consumer group of every session is behind."""
+
+    async def check() -> Outcome:
+        queues: list[QueueLag] = []
+        for name in await read_reports(client):
+            queues += await measure_lag(client, SessionKeys(name), group_lease_s=group_lease_s)
+        lagging = max((queue.lag_records for queue in queues if queue.active), default=0)
+        lost = [f"{queue.session}/{queue.group}" for queue in queues if not queue.active]
+        detail = f"{len(queues)} consumer groups, the slowest is {lagging} records behind"
+        if lost:
+            return Outcome(STATUS_DEGRADED, f"{detail}; no longer counted: {', '.join(lost)}", tuple(queues))
+        return Outcome(STATUS_OK, detail, tuple(queues))
+
+    return check

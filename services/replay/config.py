@@ -1,0 +1,88 @@
+"""Settings of the replay server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from services.runtime.settings import ServerSettings
+
+
+class ReplaySettings(ServerSettings):
+    """What the replay server and its engine need to know; read once at start."""
+
+    port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
+    metrics_port: int = Field(default=9151, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_METRICS_PORT")
+    out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
+    """Caches and temporary files of the engine live under OUT/.midstream."""
+
+    historical: str = Field(default="", validation_alias="MIDSTREAM_HISTORICAL")
+    """Files and globs in the order that decides ties: comma-separated, or a JSON list (for names with commas)."""
+    live_url: str = Field(default="", validation_alias="MIDSTREAM_LIVE_URL")
+    start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
+    speed: float = Field(default=0.0, ge=0, le=1e6, validation_alias="MIDSTREAM_SPEED")
+    """Factor of real time; 0 (spelt `max`) is as fast as possible."""
+
+    fraction_unit: Literal["", "us"] = Field(default="", validation_alias="MIDSTREAM_FRACTION_UNIT")
+    negative_latency: Literal["keep", "clamp", "shift"] = Field(
+        default="keep", validation_alias="MIDSTREAM_NEGATIVE_LATENCY"
+    )
+    min_latency_ms: float | None = Field(default=None, validation_alias="MIDSTREAM_MIN_LATENCY_MS")
+    unsorted: Literal["refuse", "sort"] = Field(default="refuse", validation_alias="MIDSTREAM_UNSORTED")
+    tickers: str = Field(default="", validation_alias="MIDSTREAM_TICKERS")
+    start: str = Field(default="", validation_alias="MIDSTREAM_START")
+    """First arrival time to replay, as in the files; empty means from the beginning."""
+    end: str = Field(default="", validation_alias="MIDSTREAM_END")
+
+    high_bytes: int = Field(default=32 * 1024 * 1024, ge=2 * 1024 * 1024, validation_alias="MIDSTREAM_HIGH_BYTES")
+    """Unread bytes at which the producer waits: several batches, small beside any Redis."""
+    retain_bytes: int = Field(default=64 * 1024 * 1024, ge=0, validation_alias="MIDSTREAM_RETAIN_BYTES")
+    group_lease_s: float = Field(default=3600.0, gt=0, validation_alias="MIDSTREAM_GROUP_LEASE")
+    sinks: str = Field(default="price", validation_alias="MIDSTREAM_SINKS")
+    """Sinks whose position decides where to continue when the queue is lost, comma-separated."""
+    sink_grace_s: float = Field(default=5.0, ge=0, validation_alias="MIDSTREAM_SINK_GRACE")
+
+    @field_validator("speed", mode="before")
+    @classmethod
+    def _read_max(cls, value: object) -> object:
+        return 0.0 if isinstance(value, str) and value.strip().lower() == "max" else value
+
+    @field_validator("min_latency_ms", mode="before")
+    @classmethod
+    def _read_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
+    def engine_config(self) -> dict[str, object]:
+        """Everything the engine needs, as JSON values."""
+        private = self.out / ".midstream"
+        return {
+            "redis_url": self.redis_url,
+            "session": self.session,
+            "historical": _listed(self.historical),
+            "live_url": self.live_url,
+            "start_mode": self.start_mode,
+            "speed": self.speed,
+            "fraction_unit_us": self.fraction_unit == "us",
+            "negative_latency": self.negative_latency,
+            "min_latency_ms": self.min_latency_ms,
+            "unsorted": self.unsorted,
+            "tickers": _listed(self.tickers),
+            "start": self.start,
+            "end": self.end,
+            "high_bytes": self.high_bytes,
+            "retain_bytes": self.retain_bytes,
+            "group_lease_s": self.group_lease_s,
+            "sinks": _listed(self.sinks),
+            "sink_grace_s": self.sink_grace_s,
+            "cache_dir": str(private / "cache"),
+            "temp_dir": str(private / "tmp"),
+        }
+
+
+def _listed(text: str) -> list[str]:
+    if text.lstrip().startswith("["):
+        return [str(part) for part in json.loads(text)]
+    return [part.strip() for part in text.split(",") if part.strip()]
