@@ -1,0 +1,158 @@
+"""Where a producer goes on: a pure decision from what the queue, the sinks and this process know."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from fastpath.frame import MARKER_GAP, MODE_LIVE, Marker
+from services.replay.queue.model import Adopted, Memory, SinkPosition, StoredCheckpoint, Tail
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything known when a producer adopts a session."""
+
+    tail: Tail | None
+    """Newest entry of the stream; None when it is missing or empty."""
+    stored: StoredCheckpoint | None
+    sinks: tuple[SinkPosition, ...]
+    """Announcements made to this very Redis process."""
+    silent: tuple[str, ...]
+    """Expected sinks that announced nothing within their grace."""
+    memory: Memory | None
+    """None: this process has not produced yet."""
+    time_ns: int
+
+
+def decide(evidence: Evidence, new_epoch: Callable[[], str]) -> Adopted:
+    """Return where to go on, so that no sink gets anything twice, and nothing is missing without a gap marker."""
+    if evidence.tail is not None:
+        return _from_tail(evidence, evidence.tail)
+    sinks = _of_one_epoch(evidence)
+    if sinks:
+        return _from_sinks(evidence, sinks, new_epoch)
+    memory = evidence.memory
+    if memory is not None and memory.live_sequence == 0:
+        # Everything of this epoch can be read again, and the order is deterministic: the same numbers mean the same
+        # records.
+        return _adopted(evidence, epoch=memory.epoch, next_sequence=1, cursor=b"")
+    reason = "the queue was lost and no sink knows the position; the numbering starts over"
+    return _new_epoch(evidence, new_epoch, cursor=b"", reason=reason if _was_live(evidence) else "")
+
+
+def _from_tail(evidence: Evidence, tail: Tail) -> Adopted:
+    sinks = [sink for sink in evidence.sinks if sink.epoch == tail.epoch]
+    memory = evidence.memory
+    if memory is not None and memory.epoch != tail.epoch:
+        memory = None
+    for sink in evidence.sinks:
+        if sink.sequence and sink.epoch != tail.epoch:
+            logger.error(
+                "sink follows another epoch: sink=%s its_epoch=%s queue_epoch=%s sequence=%d",
+                *(sink.name, sink.epoch, tail.epoch, sink.sequence),
+            )
+    seen = max([sink.sequence for sink in sinks] + [memory.sequence if memory else 0], default=0)
+    seen_live = max([sink.live_sequence for sink in sinks] + [memory.live_sequence if memory else 0], default=0)
+    gap: Marker | None = None
+    if seen_live <= tail.last:
+        if evidence.memory is None and _was_live(evidence):
+            gap = _gap(evidence, "the producer was restarted")
+        return _adopted(evidence, epoch=tail.epoch, next_sequence=tail.last + 1, cursor=tail.cursor, gap=gap)
+    # Numbers jump here, so whatever a sink has seen must not come again: its cursor is the one to go on with.
+    furthest = max(sinks, key=lambda sink: sink.sequence, default=None)
+    cursor = furthest.cursor if furthest is not None and furthest.sequence > tail.last else tail.cursor
+    reason = f"records {tail.last + 1} to {seen} were lost with the queue"
+    gap = _gap(evidence, reason, next_sequence=seen + 1)
+    return _adopted(evidence, epoch=tail.epoch, next_sequence=tail.last + 1, cursor=cursor, gap=gap)
+
+
+def _from_sinks(evidence: Evidence, sinks: Sequence[SinkPosition], new_epoch: Callable[[], str]) -> Adopted:
+    slowest = min(sinks, key=lambda sink: sink.sequence)
+    fastest = max(sinks, key=lambda sink: sink.sequence)
+    epoch = fastest.epoch
+    memory = evidence.memory
+    remembered = memory if memory is not None and memory.epoch == epoch else None
+    live_of_sinks = max(sink.live_sequence for sink in sinks)
+    live = max(live_of_sinks, remembered.live_sequence if remembered else 0)
+    if live_of_sinks > slowest.sequence:
+        reason = f"live records up to {live_of_sinks} were lost with the queue before sink `{slowest.name}` had them"
+        return _new_epoch(evidence, new_epoch, cursor=fastest.cursor, reason=reason)
+    if live > slowest.sequence:
+        seen = max(fastest.sequence, remembered.sequence if remembered else 0)
+        gap = _gap(
+            evidence, f"records {slowest.sequence + 1} to {seen} were lost with the queue", next_sequence=seen + 1
+        )
+        return _adopted(evidence, epoch=epoch, next_sequence=slowest.sequence + 1, cursor=fastest.cursor, gap=gap)
+    if evidence.silent and live == 0:
+        # A sink that is not up yet may be at any position; all of it can be read again, and who has it skips it.
+        logger.warning("publishing from the beginning for sinks that did not announce: %s", ", ".join(evidence.silent))
+        return _adopted(evidence, epoch=epoch, next_sequence=1, cursor=b"")
+    restarted = evidence.memory is None and _was_live(evidence)
+    return _adopted(
+        evidence,
+        epoch=epoch,
+        next_sequence=slowest.sequence + 1,
+        cursor=slowest.cursor,
+        gap=_gap(evidence, "the producer was restarted") if restarted else None,
+    )
+
+
+def _of_one_epoch(evidence: Evidence) -> list[SinkPosition]:
+    """Return the sinks that agree on an epoch, with those that have nothing yet; empty when there is no such epoch."""
+    epochs = {sink.epoch for sink in evidence.sinks if sink.sequence}
+    if evidence.memory is not None and evidence.memory.epoch in epochs:
+        epochs = {evidence.memory.epoch}
+    if len(epochs) != 1:
+        if epochs:
+            logger.error("sinks follow different epochs, starting a new one: %s", ", ".join(sorted(epochs)))
+        return []
+    return [sink for sink in evidence.sinks if not sink.sequence or sink.epoch in epochs]
+
+
+def _was_live(evidence: Evidence) -> bool:
+    if evidence.stored is not None:
+        return evidence.stored.checkpoint.mode == MODE_LIVE
+    if evidence.tail is not None:
+        return evidence.tail.mode == MODE_LIVE
+    if evidence.memory is not None:
+        return evidence.memory.live_sequence > 0
+    return any(sink.sequence and sink.live_sequence == sink.sequence for sink in evidence.sinks)
+
+
+def _gap(evidence: Evidence, reason: str, *, next_sequence: int = 0) -> Marker:
+    return Marker(
+        kind=MARKER_GAP,
+        previous_mode=MODE_LIVE,
+        mode=MODE_LIVE,
+        time_ns=evidence.time_ns,
+        reason=reason,
+        next_sequence=next_sequence,
+    )
+
+
+def _new_epoch(evidence: Evidence, new_epoch: Callable[[], str], *, cursor: bytes, reason: str) -> Adopted:
+    fresh = evidence.memory is None and evidence.stored is None and not any(s.sequence for s in evidence.sinks)
+    gap = _gap(evidence, reason) if reason else None
+    return _adopted(evidence, epoch=new_epoch(), next_sequence=1, cursor=cursor, gap=gap, fresh=fresh)
+
+
+def _adopted(
+    evidence: Evidence,
+    *,
+    epoch: str,
+    next_sequence: int,
+    cursor: bytes,
+    gap: Marker | None = None,
+    fresh: bool = False,
+) -> Adopted:
+    checkpoint = None
+    if evidence.stored is not None:
+        checkpoint = evidence.stored.checkpoint
+        if evidence.stored.epoch != epoch:
+            # Seams and the sequence belong to the numbering that ended; mode, pause, speed and revision stay.
+            checkpoint = replace(checkpoint, seams=(), sequence=0)
+    return Adopted(epoch=epoch, next_sequence=next_sequence, cursor=cursor, checkpoint=checkpoint, gap=gap, fresh=fresh)

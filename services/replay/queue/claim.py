@@ -1,0 +1,176 @@
+"""The fence and the lease: who may append to a session's stream.
+
+The fence is a token that only a takeover changes; every transaction is bound to it by WATCH. The lease is for people
+and for the decision to take over: a producer is alive while its lease is there *and* Redis still has its connection. A
+killed producer loses the connection at once, a stopped one its lease after LEASE_MS.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from services.replay.queue.errors import Fenced, QueueLost, SessionTaken
+from services.replay.queue.wire import Wire, pack
+from services.runtime.keys import SessionKeys
+
+logger = logging.getLogger(__name__)
+
+LEASE_MS: Final = 10_000
+RENEW_NS: Final = 2_000_000_000
+_ATTEMPTS: Final = 10
+_FOREVER_MS: Final = 1 << 40
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lease says of a producer."""
+
+    token: str
+    host: str
+    pid: int
+    client_name: str
+
+    def encode(self) -> str:
+        return json.dumps(
+            {"token": self.token, "host": self.host, "pid": self.pid, "client_name": self.client_name},
+            separators=(",", ":"),
+        )
+
+
+def parse_holder(lease: bytes | None) -> Holder | None:
+    """Return the holder of a lease; None when there is no lease, or one that nobody can have written on purpose."""
+    if lease is None:
+        return None
+    try:
+        fields = json.loads(lease)
+        return Holder(str(fields["token"]), str(fields["host"]), int(fields["pid"]), str(fields["client_name"]))
+    except (KeyError, TypeError, ValueError):
+        logger.warning("lease cannot be read and counts as none: %r", lease[:200])
+        return None
+
+
+def has_client(client_list: bytes, client_name: str) -> bool:
+    """Tell whether CLIENT LIST names this client."""
+    wanted = b"name=" + client_name.encode()
+    return any(wanted in line.split(b" ") for line in client_list.splitlines())
+
+
+class Claim:
+    """This producer's hold on one session."""
+
+    def __init__(self, keys: SessionKeys, token: str) -> None:
+        self._keys = keys
+        self.holder = Holder(
+            token=token,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            client_name=f"midstream-replay:{keys.session}/{keys.partition}:{token}",
+        )
+        self._token = token.encode()
+        self._held = False
+        self.lease_gone = False
+        """The lease vanished and must be written again, not only prolonged."""
+        self.arming = pack("WATCH", keys.fence, keys.ticks) + pack("GET", keys.fence) + pack("XLEN", keys.ticks)
+        """Binds the next transaction to the fence and to the stream as they are now."""
+
+    def take(self, wire: Wire) -> None:
+        """Write the fence and the lease; raises SessionTaken, or Fenced when somebody else holds what was ours."""
+        keys = self._keys
+        for _ in range(_ATTEMPTS):
+            wire.call("WATCH", keys.fence, keys.lease)
+            fence = wire.call("GET", keys.fence)
+            if self._held and fence not in (None, self._token):
+                raise Fenced(self._fenced_text())
+            holder = parse_holder(wire.call("GET", keys.lease))
+            if holder is not None and holder.token != self.holder.token:
+                if has_client(wire.call("CLIENT", "LIST"), holder.client_name):
+                    raise SessionTaken(self._taken_text(f"process {holder.pid} on host {holder.host}"))
+                logger.info("taking over from a dead producer: pid=%d host=%s", holder.pid, holder.host)
+            written = self._execute(
+                wire,
+                pack("SET", keys.fence, self.holder.token),
+                pack("SET", keys.lease, self.holder.encode(), "PX", LEASE_MS),
+            )
+            if written is not None:
+                self._held = True
+                self.lease_gone = False
+                return
+        raise SessionTaken(self._taken_text("another producer that is just starting"))
+
+    def confirm(self, wire: Wire) -> None:
+        """Check on a new connection that the session is ours, and disarm what the old one may still deliver.
+
+        Bytes of a lost connection may be in the socket of a stopped Redis, to be executed when it wakes up. Touching
+        the fence makes that transaction fail if it was not executed yet. PEXPIRE and PERSIST touch without needing
+        memory.
+        """
+        keys = self._keys
+        for _ in range(_ATTEMPTS):
+            wire.call("WATCH", keys.fence)
+            self.verify(wire.call("GET", keys.fence))
+            touched = self._execute(
+                wire,
+                pack("PEXPIRE", keys.fence, _FOREVER_MS),
+                pack("PERSIST", keys.fence),
+                pack("PEXPIRE", keys.lease, LEASE_MS),
+            )
+            if touched is not None:
+                self.lease_gone = not touched[-1]
+                return
+        raise RedisConnectionError("the fence is changing all the time")
+
+    def arm(self, wire: Wire) -> int:
+        """Bind the next transaction; returns the length of the stream. Raises Fenced or QueueLost."""
+        wire.send([self.arming])
+        _, fence, length = wire.read(3)
+        self.verify(fence)
+        return int(length)
+
+    def verify(self, fence: object) -> None:
+        """Raise unless `fence` is our own token."""
+        if fence is None:
+            raise QueueLost("the fence is gone: somebody deleted the session's keys, or Redis lost them")
+        if isinstance(fence, Exception):
+            raise fence
+        if fence != self._token:
+            raise Fenced(self._fenced_text())
+
+    def renewal(self) -> bytes:
+        """Return the packed command that prolongs the lease, inside a transaction."""
+        if self.lease_gone:
+            return pack("SET", self._keys.lease, self.holder.encode(), "PX", LEASE_MS)
+        # Unlike SET it is allowed when Redis is out of memory.
+        return pack("PEXPIRE", self._keys.lease, LEASE_MS)
+
+    def release(self, wire: Wire) -> None:
+        """Delete the lease, on an armed connection."""
+        self._execute(wire, pack("DEL", self._keys.lease))
+
+    @staticmethod
+    def _execute(wire: Wire, *commands: bytes) -> list[Any] | None:
+        wire.send([b"".join((pack("MULTI"), *commands, pack("EXEC")))])
+        replies = wire.read(len(commands) + 2)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        executed: list[Any] | None = replies[-1]
+        return executed
+
+    def _taken_text(self, by: str) -> str:
+        return (
+            f"session `{self._keys.session}` is being produced by {by}; "
+            "stop that one first, or choose another name with --session (MIDSTREAM_SESSION)"
+        )
+
+    def _fenced_text(self) -> str:
+        return (
+            f"session `{self._keys.session}` was taken over by another producer while this one was away; "
+            "nothing more was appended, this one ends"
+        )

@@ -1,0 +1,160 @@
+"""Values that the publisher takes and gives."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastpath.frame import Marker
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """How much may be unread, and how much is kept for late readers."""
+
+    high_bytes: int = 32 << 20
+    """Unread bytes at which the producer waits. One batch always fits."""
+    high_records: int = 512 << 10
+    high_data_time_ns: int | None = None
+    """Span of arrival times that may be unread; None is no limit."""
+    retain_bytes: int = 64 << 20
+    """The newest committed entries stay up to this."""
+    group_lease_s: float = 3600.0
+    """A consumer group without any call for so long does not hold the producer back any more."""
+
+    def __post_init__(self) -> None:
+        for name in ("high_bytes", "high_records", "group_lease_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` must be positive (got {getattr(self, name)})")
+        if self.retain_bytes < 0:
+            raise ValueError(f"`retain_bytes` must not be negative (got {self.retain_bytes})")
+
+
+@dataclass(frozen=True)
+class SinkExpectation:
+    """The sinks (and consumer groups of the same name) that belong to this session."""
+
+    names: tuple[str, ...] = ()
+    """Until such a group exists, everything counts as unread."""
+    grace_s: float = 5.0
+    """How long a missing announcement is waited for before its absence is believed."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the engine has applied; stored together with the entries it covers."""
+
+    revision: int
+    mode: int
+    paused: bool
+    speed: float
+    seams: tuple[dict[str, Any], ...]
+    inputs: str
+    sequence: int
+
+    def fields(self) -> list[str]:
+        """Return field, value, field, value as HSET takes them."""
+        return [
+            *("revision", str(self.revision), "mode", str(self.mode), "paused", str(int(self.paused))),
+            *("speed", repr(self.speed), "seams", json.dumps(self.seams, separators=(",", ":"))),
+            *("inputs", self.inputs, "sequence", str(self.sequence)),
+        ]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """Where the engine goes on."""
+
+    epoch: str
+    next_sequence: int
+    cursor: bytes
+    """Encoded HistoricalCursor; empty is the beginning."""
+    checkpoint: Checkpoint | None
+    gap: Marker | None
+    """Due with the next live record (lost live ticks: at `next_sequence`, before anything else)."""
+    fresh: bool
+    """Nothing of this session was there."""
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """The checkpoint hash as found in Redis."""
+
+    epoch: str
+    run_id: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The newest entry of the stream."""
+
+    epoch: str
+    mode: int
+    first: int
+    last: int
+    cursor: bytes
+    arrival_time_ns: int
+
+
+@dataclass(frozen=True)
+class SinkPosition:
+    """What one sink announced; of the announcement only what adoption needs."""
+
+    name: str
+    epoch: str
+    sequence: int
+    live_sequence: int
+    cursor: bytes
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How far this process itself came before the queue was lost."""
+
+    epoch: str
+    sequence: int
+    live_sequence: int
+    """Last sequence published in MODE_LIVE; 0 is none."""
+
+
+def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
+    """Return the stored checkpoint; None when there is none. Raises ValueError on one that cannot be read."""
+    if not fields:
+        return None
+    text = {key.decode(): value.decode() for key, value in fields.items()}
+    try:
+        seams = json.loads(text["seams"])
+        checkpoint = Checkpoint(
+            revision=int(text["revision"]),
+            mode=int(text["mode"]),
+            paused=text["paused"] == "1",
+            speed=float(text["speed"]),
+            seams=tuple(seams),
+            inputs=text["inputs"],
+            sequence=int(text["sequence"]),
+        )
+    except (KeyError, ValueError, TypeError) as exc:
+        raise ValueError(f"the checkpoint in Redis cannot be read ({exc!r}): {text!r}") from exc
+    return StoredCheckpoint(epoch=text.get("epoch", ""), run_id=text.get("run_id", ""), checkpoint=checkpoint)
+
+
+def parse_sink(name: str, announcement: bytes) -> SinkPosition:
+    """Return what a sink announced; raises ValueError on an announcement that cannot be read."""
+    try:
+        fields = json.loads(announcement)
+        return SinkPosition(
+            name=name,
+            epoch=str(fields["epoch"]),
+            sequence=int(fields["sequence"]),
+            live_sequence=int(fields.get("live_sequence") or 0),
+            cursor=base64.b64decode(fields.get("cursor") or "", validate=True),
+            run_id=str(fields["run_id"]),
+        )
+    except (KeyError, ValueError, TypeError, binascii.Error) as exc:
+        raise ValueError(f"the announcement of sink `{name}` cannot be read ({exc!r})") from exc

@@ -1,0 +1,304 @@
+"""Reading what Redis holds of a session: for adoption, and between transactions."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.exceptions import AuthenticationError, ResponseError
+
+from fastpath.frame import BATCH_BYTES_MAX, MODE_LIVE, FrameError, TickFrame, peek
+from services.replay.queue.adoption import Evidence, decide
+from services.replay.queue.backlog import Entry
+from services.replay.queue.claim import LEASE_MS, RENEW_NS, Claim
+from services.replay.queue.errors import QueueLost, RedisRefused, Stopped
+from services.replay.queue.groups import GroupTracker, flat_fields, parse_group, parse_id
+from services.replay.queue.model import (
+    Adopted,
+    Memory,
+    SinkExpectation,
+    SinkPosition,
+    StoredCheckpoint,
+    Tail,
+    parse_checkpoint,
+    parse_sink,
+)
+from services.replay.queue.wire import STALL_S, Wire, pack
+from services.runtime.clock import Clock
+from services.runtime.connection import connect
+from services.runtime.errors import Refused
+from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.preflight import check_redis
+
+logger = logging.getLogger(__name__)
+
+_SINK_POLL_S: Final = 0.02
+_SCAN_BYTES: Final = 8 * BATCH_BYTES_MAX
+"""How much of the stream Redis may have in hand at once while it measures the entries."""
+_SCAN_COUNT_MAX: Final = 4096
+_SCAN_SCRIPT: Final = """
+local sizes = {}
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])) do
+  sizes[#sizes + 1] = entry[1]
+  sizes[#sizes + 1] = #entry[2][2]
+end
+return sizes
+"""
+"""Ids and sizes, so that the payloads stay where they are."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What adoption found; the connection is armed."""
+
+    adopted: Adopted
+    run_id: str
+    tail: int
+    length: int
+    entries: list[Entry]
+    seen: int
+    """Highest sequence that anybody has seen in the epoch."""
+    seen_live: int
+    """Highest sequence in MODE_LIVE of the epoch that anybody has seen; 0 is none."""
+
+
+def tail_sequence(wire: Wire, ticks: str, epoch: str) -> int:
+    """Return the first sequence of the newest entry, 0 without any; raises QueueLost when it is of another epoch."""
+    found = wire.call("XREVRANGE", ticks, "+", "-", "COUNT", 1)
+    if not found:
+        return 0
+    entry_id, fields = found[0]
+    try:
+        other = peek(fields[1]).epoch != epoch
+    except FrameError as exc:
+        raise QueueLost(f"the newest entry {entry_id!r} is not one of ours: {exc}") from exc
+    if other:
+        raise QueueLost("the stream belongs to another epoch now")
+    return parse_id(entry_id)
+
+
+def read_groups(wire: Wire, ticks: str, tracker: GroupTracker, now_ns: int) -> None:
+    """Bring `tracker` up to date: one round trip, a second one for a group that had no pending entries before."""
+    names = tracker.names
+    wire.send([b"".join([pack("XINFO", "GROUPS", ticks), *(pack("XPENDING", ticks, name) for name in names)])])
+    infos, *summaries = wire.read(1 + len(names))
+    if isinstance(infos, ResponseError):
+        if "no such key" not in str(infos):
+            raise infos
+        infos = []
+    pending = dict(zip(names, summaries, strict=True))
+    groups = []
+    for info in infos:
+        fields = flat_fields(info)
+        name = fields[b"name"]
+        summary = None
+        if fields[b"pending"]:
+            summary = pending.get(name)
+            if not isinstance(summary, list):
+                # A group that is new, or that was made again in between.
+                summary = _unless_gone(wire, "XPENDING", ticks, name)
+                if summary is None:
+                    continue
+        groups.append(parse_group(info, summary))
+    for quiet in tracker.update(groups, now_ns):
+        consumers = _unless_gone(wire, "XINFO", "CONSUMERS", ticks, quiet)
+        if consumers is not None:
+            tracker.idle(quiet, [flat_fields(consumer) for consumer in consumers], now_ns)
+
+
+def _unless_gone(wire: Wire, *command: str | bytes) -> Any:
+    try:
+        return wire.call(*command)
+    except ResponseError as exc:
+        if str(exc).startswith("NOGROUP") or "no such key" in str(exc):
+            return None
+        raise
+
+
+class Adoption:
+    """Takes a session over and gathers the evidence from which it goes on."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        wire: Wire,
+        keys: SessionKeys,
+        claim: Claim,
+        sinks: SinkExpectation,
+        live_configured: bool,
+        stopping: threading.Event,
+        clock: Clock,
+    ) -> None:
+        self._url = url
+        self._wire = wire
+        self._keys = keys
+        self._claim = claim
+        self._sinks = sinks
+        self._live_configured = live_configured
+        self._stopping = stopping
+        self._clock = clock
+
+    def run(self, memory: Memory | None, new_epoch: Callable[[], str]) -> Found:
+        """Adopt once; raises what redis-py raises when Redis goes away in between (call again then)."""
+        self._check_redis()
+        try:
+            self._wire.open()
+        except AuthenticationError as exc:
+            raise RedisRefused(f"Redis does not let us in: {exc}; check user and password in the Redis URL") from exc
+        self._claim.take(self._wire)
+        run_id = self.read_run_id()
+        wire, keys = self._wire, self._keys
+        wire.call("SADD", SESSIONS, keys.session)
+        stored = self._read_checkpoint()
+        tail = self._read_tail()
+        known = stored.run_id if stored is not None else ""
+        renewed = bool(known) and known != run_id
+        was_live = (stored is not None and stored.checkpoint.mode == MODE_LIVE) or (
+            memory is not None and memory.live_sequence > 0
+        )
+        patience_s = self._sinks.grace_s if tail is None or (renewed and was_live) else 0.0
+        sinks = self._read_sinks(run_id, patience_s)
+        announced = {sink.name for sink in sinks}
+        evidence = Evidence(
+            tail=tail,
+            stored=stored,
+            sinks=tuple(sinks),
+            silent=tuple(name for name in self._sinks.names if name not in announced),
+            memory=memory,
+            time_ns=self._clock.time_ns(),
+        )
+        adopted = decide(evidence, new_epoch)
+        logger.info(
+            "session adopted: session=%s epoch=%s next_sequence=%d fresh=%s gap=%s",
+            *(keys.session, adopted.epoch, adopted.next_sequence, adopted.fresh, adopted.gap and adopted.gap.reason),
+        )
+        self._prepare(tail, adopted.next_sequence)
+        length = self._claim.arm(wire)
+        entries = list(self._scan(tail)) if tail is not None else []
+        same = [sink for sink in sinks if sink.epoch == adopted.epoch]
+        lived = [sink.live_sequence for sink in same]
+        if tail is not None and tail.mode == MODE_LIVE:
+            lived.append(tail.last)
+        if stored is not None and stored.epoch == adopted.epoch and (was_live or stored.checkpoint.seams):
+            # Somewhere in this epoch there are live records, so it can never be published again from its beginning.
+            lived.append(1)
+        return Found(
+            adopted=adopted,
+            run_id=run_id,
+            tail=0 if tail is None else tail.first,
+            length=length,
+            entries=entries,
+            seen=max([adopted.next_sequence - 1, *(sink.sequence for sink in same)]),
+            seen_live=max(lived, default=0),
+        )
+
+    def read_run_id(self) -> str:
+        """Return the id of the Redis process we talk to."""
+        for line in self._wire.call("INFO", "server").splitlines():
+            if line.startswith(b"run_id:"):
+                return str(line[7:].strip().decode())
+        return ""
+
+    def _check_redis(self) -> None:
+        with connect(self._url, client_name="midstream-preflight", timeout_s=min(2.0, STALL_S)) as client:
+            try:
+                check_redis(client, live=self._live_configured)
+            except Refused as exc:
+                raise RedisRefused(str(exc)) from exc
+            except AuthenticationError as exc:
+                raise RedisRefused(f"Redis does not let us in: {exc}; check the user and password in the URL") from exc
+
+    def _read_checkpoint(self) -> StoredCheckpoint | None:
+        try:
+            return parse_checkpoint(flat_fields(self._wire.call("HGETALL", self._keys.checkpoint)))
+        except ValueError as exc:
+            raise RedisRefused(f"{exc}; delete {self._keys.checkpoint} to start this session over") from exc
+
+    def _read_tail(self) -> Tail | None:
+        found = self._wire.call("XREVRANGE", self._keys.ticks, "+", "-", "COUNT", 1)
+        if not found:
+            return None
+        entry_id, fields = found[0]
+        try:
+            head = peek(fields[1])
+            cursor = TickFrame(fields[1]).cursor
+        except FrameError as exc:
+            raise RedisRefused(
+                f"the newest entry {entry_id!r} of {self._keys.ticks} is not a batch of ticks ({exc}); "
+                "use another session name, or delete that stream"
+            ) from exc
+        return Tail(
+            epoch=head.epoch,
+            mode=head.mode,
+            first=head.first_sequence,
+            last=head.last_sequence,
+            cursor=cursor,
+            arrival_time_ns=head.last_arrival_time_ns,
+        )
+
+    def _read_sinks(self, run_id: str, patience_s: float) -> list[SinkPosition]:
+        """Return what sinks announced to this Redis; expected ones are waited for, at most `patience_s`."""
+        deadline_ns = self._clock.monotonic_ns() + int(patience_s * 1e9)
+        renewed_ns = self._clock.monotonic_ns()
+        while True:
+            sinks = self._announcements(run_id)
+            missing = set(self._sinks.names) - {sink.name for sink in sinks}
+            now_ns = self._clock.monotonic_ns()
+            if not missing or now_ns >= deadline_ns:
+                return sinks
+            if now_ns - renewed_ns >= RENEW_NS:
+                renewed_ns = now_ns
+                self._wire.call("PEXPIRE", self._keys.lease, LEASE_MS)
+            if self._stopping.wait(_SINK_POLL_S):
+                raise Stopped("told to stop while waiting for the sinks to announce")
+
+    def _announcements(self, run_id: str) -> list[SinkPosition]:
+        sinks = []
+        for name, announcement in flat_fields(self._wire.call("HGETALL", self._keys.sinks)).items():
+            # An announcement that cannot be read is as good as none, but not worth stopping everybody else.
+            with contextlib.suppress(ValueError):
+                sink = parse_sink(name.decode("utf-8", "replace"), announcement)
+                if sink.run_id == run_id:
+                    sinks.append(sink)
+        return sinks
+
+    def _prepare(self, tail: Tail | None, next_sequence: int) -> None:
+        """Make the stream take `next_sequence`: entries that somebody deleted leave the last id behind."""
+        try:
+            last_id = flat_fields(self._wire.call("XINFO", "STREAM", self._keys.ticks))[b"last-generated-id"]
+        except ResponseError as exc:
+            if "no such key" in str(exc):
+                return
+            raise
+        if parse_id(last_id) < next_sequence:
+            return
+        logger.warning("stream is behind its own last id: last_id=%r next_sequence=%d", last_id, next_sequence)
+        if tail is not None:
+            self._wire.call("XSETID", self._keys.ticks, f"0-{tail.first}")
+        else:
+            # Its groups would not see lower ids; readers make theirs again when they find them gone.
+            self._wire.call("DEL", self._keys.ticks)
+
+    def _scan(self, tail: Tail) -> Iterator[Entry]:
+        """Yield what the stream holds. Arrival times of old entries are not known; the newest one's stands for all."""
+        start, count = "-", _SCAN_BYTES // BATCH_BYTES_MAX
+        previous: tuple[int, int] | None = None
+        while True:
+            sizes = self._wire.call("EVAL", _SCAN_SCRIPT, 1, self._keys.ticks, start, count)
+            for entry_id, size in zip(sizes[::2], sizes[1::2], strict=True):
+                first = parse_id(entry_id)
+                if previous is not None:
+                    yield Entry(previous[0], first - 1, previous[1], tail.arrival_time_ns)
+                previous = (first, int(size))
+            if len(sizes) < 2 * count:
+                break
+            start = f"({sizes[-2].decode()}"
+            largest = max(sizes[1::2])
+            count = max(1, min(_SCAN_COUNT_MAX, _SCAN_BYTES // max(1, largest)))
+        if previous is not None:
+            yield Entry(previous[0], tail.last, previous[1], tail.arrival_time_ns)

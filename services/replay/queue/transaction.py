@@ -1,0 +1,103 @@
+"""One MULTI/EXEC of the producer, followed by the commands that arm the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from redis.exceptions import (
+    ClusterDownError,
+    ExecAbortError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from services.replay.queue.backlog import Entry
+from services.replay.queue.model import Checkpoint
+from services.replay.queue.wire import pack
+
+_MULTI = pack("MULTI")
+_EXEC = pack("EXEC")
+_TEMPORARY = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
+_TEMPORARY_TEXT = ("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "LOADING")
+
+
+class Batch(NamedTuple):
+    """An encoded TickBatch and its place in the stream."""
+
+    entry: Entry
+    encoded: bytes
+
+
+@dataclass
+class Transaction:
+    """What is sent at once, and what came back.
+
+    Redis executes all of it or nothing: it is refused as a whole when the fence or the stream was touched since the
+    arming, and when memory is short.
+    """
+
+    batches: list[Batch] = field(default_factory=list)
+    checkpoint: Checkpoint | None = None
+    commands: dict[str, bytes] = field(default_factory=dict)
+    """Other packed commands by name, in order."""
+
+    def __bool__(self) -> bool:
+        return bool(self.batches or self.commands)
+
+    def chunks(self, ticks: str, arm: bytes, *, create: bool) -> Iterator[bytes]:
+        """Yield the bytes to send; payloads are not copied.
+
+        Only the very first entry may `create` the stream: a stream that vanished must not come back with a hole at its
+        start.
+        """
+        pending = _MULTI
+        for batch in self.batches:
+            options = () if create else ("NOMKSTREAM",)
+            create = False
+            head = pack("XADD", ticks, *options, f"0-{batch.entry.first}", "b")
+            # The payload is one more argument than `pack` sees; it follows on its own, so that it is not copied.
+            count = b"*%d\r\n" % (5 + len(options))
+            pending += count + head[head.index(b"\r\n") + 2 :] + b"$%d\r\n" % len(batch.encoded)
+            yield pending
+            yield batch.encoded
+            pending = b"\r\n"
+        yield b"".join((pending, *self.commands.values(), _EXEC, arm))
+
+    @property
+    def queued(self) -> int:
+        return len(self.batches) + len(self.commands)
+
+    def outcome(self, replies: list[Any]) -> Outcome:
+        """Read the replies to MULTI, to every command and to EXEC."""
+        executed = replies[-1]
+        refusals = [reply for reply in replies if isinstance(reply, ResponseError)]
+        if refusals:
+            # The first says why; EXEC's own says only that it was discarded.
+            return Outcome(error=refusals[0])
+        if executed is None:
+            return Outcome(touched=True)
+        named = dict(zip(self.commands, executed[len(self.batches) :], strict=True))
+        return Outcome(added=executed[: len(self.batches)], results=named)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a transaction."""
+
+    added: list[Any] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+    touched: bool = False
+    """Nothing was executed: the fence or the stream was changed by somebody."""
+    error: ResponseError | None = None
+    """Nothing was executed: Redis refused."""
+
+
+def is_temporary(error: ResponseError) -> bool:
+    """Tell whether waiting may help: memory, disk, a failover, a long script."""
+    if isinstance(error, ExecAbortError):
+        return any(word in str(error) for word in ("OOM", *_TEMPORARY_TEXT, "READONLY"))
+    return isinstance(error, _TEMPORARY) or str(error).startswith(_TEMPORARY_TEXT)

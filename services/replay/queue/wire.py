@@ -1,0 +1,145 @@
+"""One connection to Redis on which every wait ends early when the process is told to stop."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from services.replay.queue.errors import Stopped
+
+STALL_S: Final = 5.0
+"""A peer that takes or gives no byte for so long is treated as gone."""
+DRAIN_S: Final = 1.0
+"""The same, once the process was told to stop."""
+_SLICE_S: Final = 0.1
+"""How often a blocked call looks at `stopping`."""
+_HANDSHAKE_S: Final = 1.0
+_SEND_BUFFER_BYTES: Final = 4 << 20
+"""Lets a whole transaction enter the kernel at once (1.2x on a unix socket); the kernel lowers it to its own limit."""
+
+LOST: Final = (RedisConnectionError, RedisTimeoutError)
+"""What redis-py raises when an outcome is unknown."""
+
+Argument = bytes | str | int
+
+
+def pack(*arguments: Argument) -> bytes:
+    """Return one command in RESP."""
+    parts = [b"*%d\r\n" % len(arguments)]
+    for argument in arguments:
+        encoded = argument if isinstance(argument, bytes) else str(argument).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(encoded), encoded))
+    return b"".join(parts)
+
+
+class Wire:
+    """A connection that is either open and in step, or closed. Nothing is ever sent twice from here."""
+
+    def __init__(self, url: str, *, client_name: str, stopping: threading.Event) -> None:
+        """Remember where to connect; raises ValueError when the URL is not one of Redis."""
+        self._stopping = stopping
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+        kind = options.pop("connection_class", redis.Connection)
+        options |= {
+            "client_name": client_name,
+            "socket_connect_timeout": _HANDSHAKE_S,
+            # Only the handshake uses it; below, the socket is read and written in slices.
+            "socket_timeout": _HANDSHAKE_S,
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "driver_info": None,
+        }
+        self._connection: Any = kind(**options)
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection._sock is not None
+
+    def open(self) -> None:
+        """Connect and shake hands; raises one of LOST, or ResponseError when Redis does not let us in."""
+        self.close()
+        self._connection.connect()
+        channel = self._connection._sock
+        channel.settimeout(_SLICE_S)
+        if channel.family == getattr(socket, "AF_UNIX", None):
+            channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+    def close(self) -> None:
+        """Drop the connection; replies that are under way are lost."""
+        self._connection.disconnect()
+
+    def send(self, chunks: Sequence[bytes]) -> None:
+        """Write `chunks` without copying them; raises one of LOST or Stopped, the connection is closed then."""
+        channel = self._connection._sock
+        if channel is None:
+            raise RedisConnectionError("not connected")
+        try:
+            for chunk in chunks:
+                self._send_all(channel, chunk)
+        except OSError as exc:
+            self.close()
+            raise RedisConnectionError(f"while sending: {exc}") from exc
+        except BaseException:
+            # Half a command is out: the connection cannot be used for anything else.
+            self.close()
+            raise
+
+    def read(self, count: int) -> list[Any]:
+        """Return the next `count` replies; errors that Redis answers are elements. Raises one of LOST or Stopped."""
+        return [self._read_one() for _ in range(count)]
+
+    def call(self, *arguments: Argument) -> Any:
+        """Send one command and return its reply; raises ResponseError when it is one."""
+        self.send([pack(*arguments)])
+        reply = self._read_one()
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def _send_all(self, channel: socket.socket, chunk: bytes) -> None:
+        # One call is the rule: sendall cannot tell how far it came when a slice ends, send can.
+        started = time.monotonic()
+        view: bytes | memoryview = chunk
+        while len(view):
+            try:
+                sent = channel.send(view)
+            except TimeoutError:
+                self._check_stall(started, "takes no data")
+                continue
+            started = time.monotonic()
+            view = memoryview(view)[sent:]
+
+    def _read_one(self) -> Any:
+        started = time.monotonic()
+        while True:
+            try:
+                return self._connection.read_response(
+                    disable_decoding=True, timeout=_SLICE_S, disconnect_on_error=False
+                )
+            except RedisTimeoutError:
+                self._check_stall(started, "does not answer")
+            except ResponseError as reply:
+                return reply
+            except BaseException:
+                self.close()
+                raise
+
+    def _check_stall(self, started: float, what: str) -> None:
+        stalled_s = time.monotonic() - started
+        if self._stopping.is_set() and stalled_s > DRAIN_S:
+            self.close()
+            raise Stopped(f"told to stop while Redis {what}")
+        if stalled_s > STALL_S:
+            self.close()
+            raise RedisTimeoutError(f"Redis {what} for {STALL_S:g} s")
