@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 # builds with AddressSanitizer and UndefinedBehaviorSanitizer for `make sanitize`.
 DEBUG = os.environ.get("FASTPATH_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTPATH_SANITIZE") == "1"
-KERNELS = ["columns", "decode", "merge", "frame", "midprice"]
+KERNELS = ["columns", "decode", "merge", "frame", "midprice", "survey"]
 
 compile_args = ["-std=c++17", "-O3", "-fvisibility=hidden"]
 link_args: list[str] = []
