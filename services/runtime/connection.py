@@ -17,12 +17,12 @@ from redis.retry import Retry
 
 from services.runtime.errors import Refused
 
-_PASSWORD: Final = re.compile(r"(?P<scheme>\b(?:rediss?|unix|valkeys?)://)(?P<user>[^:@/\s]*):(?P<password>[^@\s]+)@")
+_PASSWORD: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^:@/\s]*):\S+@", re.IGNORECASE)
 _QUERY_PASSWORD: Final = re.compile(r"(?P<name>[?&](?:password|ssl_password)=)[^&\s]+", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
-    """Return `text` with the password of every Redis URL in it replaced by `***`."""
+    """Return `text` with the password of every URL in it replaced by `***`."""
     text = _PASSWORD.sub(r"\g<scheme>\g<user>:***@", text)
     return _QUERY_PASSWORD.sub(r"\g<name>***", text)
 

@@ -1,0 +1,48 @@
+"""An engine that does what its config says: `python -m tests.support.scripted_engine`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from services.runtime.engine_channel import EngineChannel, run_engine
+from services.runtime.errors import Refused
+
+
+def main(channel: EngineChannel) -> int:
+    """Play config["script"]: a list of words, one after the other."""
+    for word in channel.config["script"]:
+        match word:
+            case "ready":
+                channel.report("ready", pid=os.getpid())
+            case "progress":
+                channel.report("progress", sequence=1)
+            case "print":
+                print("this line is not a report")  # noqa: T201
+            case "wait":
+                woken = threading.Event()
+                channel.on_stop(woken.set)
+                woken.wait()
+                channel.report("drained")
+            case "hang":
+                threading.Event().wait()
+            case "crash":
+                os._exit(9)
+            case "crash-once":
+                marker = Path(channel.config["marker"])
+                if not marker.exists():
+                    marker.touch()
+                    os._exit(9)
+            case "refuse":
+                raise Refused("the file x.csv is missing: name another")
+            case "long-report":
+                channel.report("blob", text="x" * (5 * 1024 * 1024))
+            case _:
+                raise ValueError(word)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_engine(main))

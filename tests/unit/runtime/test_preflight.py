@@ -1,0 +1,103 @@
+"""A Redis that would lose ticks is refused, with the reason and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+
+from services.runtime.connection import connect
+from services.runtime.errors import Refused
+from services.runtime.preflight import RedisFacts, check_redis, objections
+from tests.support.redis_server import RedisForTests
+
+GOOD = RedisFacts(
+    version="7.0.15",
+    run_id="r",
+    role="master",
+    maxmemory_policy="noeviction",
+    append_only=True,
+    append_fsync="everysec",
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "live", "reason", "fix"),
+    [
+        ({"version": "6.0.16"}, False, "6.0.16 is too old", "6.2 or newer"),
+        ({"version": "5"}, False, "5 is too old", "6.2 or newer"),
+        ({"role": "slave"}, False, "role is 'slave'", "MIDSTREAM_REDIS_URL"),
+        ({"maxmemory_policy": "allkeys-lru"}, False, "'allkeys-lru'", "config set maxmemory-policy noeviction"),
+        ({"append_only": False}, True, "append-only file is off", "config set appendonly yes"),
+        ({"append_fsync": "no"}, True, "appendfsync is 'no'", "config set appendfsync everysec"),
+    ],
+    ids=["old", "very-old", "replica", "evicts", "no-aof", "no-fsync"],
+)
+def test_each_objection_names_reason_and_fix(change: dict[str, object], live: bool, reason: str, fix: str) -> None:
+    found = objections(replace(GOOD, **change), live=live)  # type: ignore[arg-type]
+
+    assert len(found) == 1
+    assert reason in found[0]
+    assert fix in found[0]
+
+
+def test_all_objections_come_at_once() -> None:
+    bad = replace(GOOD, version="6.0.0", role="slave", maxmemory_policy="volatile-ttl", append_only=False)
+
+    assert len(objections(bad, live=True)) == 4
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "6.2.14", "7.0.15", "8.1.3", "10.0.0"])
+def test_supported_versions_pass(version: str) -> None:
+    assert objections(replace(GOOD, version=version), live=True) == []
+
+
+def test_append_only_file_matters_for_live_sessions_only() -> None:
+    assert objections(replace(GOOD, append_only=False), live=False) == []
+
+
+@pytest.fixture
+def mistreated(new_redis: Callable[..., RedisForTests]) -> Iterator[redis.Redis]:
+    client = new_redis().client()
+    yield client
+    client.close()
+
+
+def test_real_redis_is_refused_and_accepted_as_its_configuration_changes(mistreated: redis.Redis) -> None:
+    assert check_redis(mistreated, live=False).run_id
+
+    mistreated.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(Refused, match="config set maxmemory-policy noeviction"):
+        check_redis(mistreated, live=False)
+
+    mistreated.config_set("maxmemory-policy", "noeviction")
+    with pytest.raises(Refused, match="config set appendonly yes"):
+        check_redis(mistreated, live=True)
+
+    mistreated.config_set("appendonly", "yes")
+    assert check_redis(mistreated, live=True).append_fsync == "everysec"
+
+    mistreated.replicaof("127.0.0.1", "1")
+    with pytest.raises(Refused, match="replicaof no one"):
+        check_redis(mistreated, live=False)
+    mistreated.replicaof("NO", "ONE")
+
+
+def test_user_without_config_rights_is_judged_by_info(new_redis: Callable[..., RedisForTests]) -> None:
+    server = new_redis()
+    admin = server.client()
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    admin.execute_command("ACL", "SETUSER", "limited", "on", ">secret", "~*", "+@all", "-config")
+    client = connect(server.url.replace("unix://", "unix://limited:secret@"), client_name="test")
+
+    with pytest.raises(redis.ResponseError):
+        client.config_get("maxmemory-policy")
+    with pytest.raises(Refused) as caught:
+        check_redis(client, live=True)
+
+    assert "allkeys-lru" in str(caught.value)
+    assert "append-only file is off" in str(caught.value)
+    client.close()
+    admin.close()
