@@ -89,10 +89,12 @@ def encode_batch(
 ) -> tuple[bytes, int, int]:
     """Encode `markers` (first) and then rows start..stop of `block`; return (bytes, rows encoded, last sequence).
 
-    It stops early so that the batch stays within BATCH_ROWS_MAX records and BATCH_BYTES_MAX bytes (a single record always fits). Markers' sequences are
-    assigned here. The batch's cursor is `cursor_sources` (encoded SourceCursor list: encode_cursor of a cursor without last_key) plus a last_key: in
-    MODE_HISTORICAL the key of the last row encoded (or `last_key` when no row was), in MODE_LIVE `last_key` as given.
+    It stops early so that the batch stays within BATCH_ROWS_MAX records and BATCH_BYTES_MAX bytes; the markers and one row are
+    always encoded. Markers' sequences are assigned here: one after the other, but a gap's `next_sequence` says which number follows it.
+    The batch's cursor is `cursor_sources` (encoded SourceCursor list: encode_cursor of a cursor without last_key) plus a last_key:
+    in MODE_HISTORICAL the key of the last row encoded (or `last_key` when no row was), in MODE_LIVE `last_key` as given.
     `sources[rank]` names the source of a rejection. start == stop encodes markers alone.
+    No other thread may touch the block or its tickers meanwhile: the GIL is released.
     """
 
 def peek(buffer: Buffer) -> FrameHead:
@@ -114,9 +116,16 @@ class TickFrame:
     rejections: list[Rejection]
     markers: list[Marker]
     def __init__(self, buffer: Buffer) -> None:
-        """Raises FrameError on anything that is not well-formed: columns of unequal length, index out of range, sequences that do not add up."""
+        """Raises FrameError on anything that is not well-formed.
+
+        That includes columns of unequal length, an index out of range, and sequences that do not add up. A batch in which
+        `tick_sequence` is present, if only as an empty field, is a filtered one, and may lack ticks.
+        """
     def ticks(self) -> list[tuple[int, str, int, int, float, float, float, float]]:
-        """(sequence, ticker, event ns, arrival ns, bid price, bid amount, ask price, ask amount) per tick; a copy for tests and slow paths."""
+        """Copy the ticks out, for tests and slow paths.
+
+        Each is (sequence, ticker, event ns, arrival ns, bid price, bid amount, ask price, ask amount).
+        """
 
 def select_tickers(buffer: Buffer, tickers: Collection[str]) -> bytes | None:
     """Re-encode a batch with the ticks of these tickers, all rejections and all markers; None when nothing is left."""

@@ -286,7 +286,7 @@ def encode_batch(
             raise ValueError(f"marker {marker!r} has no sequence left; start a new epoch")
         sequence = next_sequence
         plan.markers.push_back(_to_marker(marker, sequence))
-        next_sequence = marker.next_sequence or sequence + 1
+        next_sequence = marker.next_sequence or next_sequence + 1
     plan.last_sequence = sequence
 
     if start == stop or mode == C_LIVE:

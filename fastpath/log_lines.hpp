@@ -46,7 +46,7 @@ inline char* put_overflow_line(char* at, format::Clock& clock, int64_t time) {
 }
 
 // Text of foreign origin on one line: C0, DEL and C1 as \xNN, the Unicode line ends as \uNNNN. `text` is UTF-8.
-inline void append_escaped(Text& into, std::string_view text) {
+inline void append_escaped(TextBuffer& into, std::string_view text) {
     constexpr char HEX[] = "0123456789abcdef";
     const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
     const auto escape = [&](unsigned char control) {
@@ -67,7 +67,7 @@ inline void append_escaped(Text& into, std::string_view text) {
         text.remove_prefix(length == 0 ? 1 : length);
     }
 }
-inline void append_rejected_line(Text& into, std::string_view source, uint64_t line, std::string_view reason) {
+inline void append_rejected_line(TextBuffer& into, std::string_view source, uint64_t line, std::string_view reason) {
     into.append("Rejected ");
     append_escaped(into, source);
     char number[24] = {':'};
@@ -84,7 +84,7 @@ inline std::string csv_field(std::string_view text) {
     for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
     return quoted += '"';
 }
-inline void append_csv_line(Text& into, format::Clock& clock, int64_t event, int64_t arrival, const std::string& ticker,
+inline void append_csv_line(TextBuffer& into, format::Clock& clock, int64_t event, int64_t arrival, const std::string& ticker,
                             uint64_t sequence, double mid, uint8_t& decimals) {
     char* at = into.room(2 * TIMESTAMP_MAX + ticker.size() + 20 + MID_MAX + 5);
     at = clock.put_time(at, event);

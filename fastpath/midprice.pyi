@@ -28,10 +28,20 @@ class PriceKernel:
     """Arrival of the first and last tick so far; BEFORE_EVERYTHING when there was none. Rejections do not count."""
 
     def __init__(
-        self, *, latency_threshold_ns: int, log_arrival: bool = False, with_csv: bool = False, with_mids: bool = True, state: bytes = b""
+        self,
+        *,
+        latency_threshold_ns: int,
+        log_arrival: bool = False,
+        with_csv: bool = False,
+        with_mids: bool = True,
+        state: bytes = b"",
     ) -> None: ...
     def process(self, frame: TickFrame, *, after_sequence: int = 0) -> int:
-        """Account for the records of `frame` with a sequence above `after_sequence`; return how many there were."""
+        """Account for the records of `frame` with a sequence above `after_sequence`; return how many there were.
+
+        The latency filter (historical mode only) comes first, then the missing side. Two finite prices whose sum overflows have no
+        mid either: they get an error line of their own and count as a missing side. Crossed and locked quotes are counted among the mids.
+        """
     def take_mid_text(self) -> bytes: ...
     def take_error_text(self) -> bytes: ...
     def take_csv_text(self) -> bytes:
@@ -41,13 +51,20 @@ class PriceKernel:
     def state(self) -> bytes:
         """Counts, arrivals and the digest's inner state, to store beside the logs. Versioned; a damaged state raises ValueError."""
     def digest(self) -> str:
-        """SHA-256 (hex) over every record so far: little-endian event, arrival, bid, ask, then ticker and NUL; a rejection as arrival, row, reason
-        (little-endian int64, uint64, UTF-8 and NUL)."""
+        """SHA-256 (hex) over every tick and rejection so far, in sequence order.
+
+        A tick counts as little-endian event, arrival, bid and ask (every NaN as the quiet one), then ticker and NUL; a rejection as
+        arrival, row, reason (little-endian int64, uint64, UTF-8 and NUL).
+        """
 
 def compute_mids(
     bid_price: Buffer, ask_price: Buffer, bid_amount: Buffer | None = None, ask_amount: Buffer | None = None
 ) -> tuple[bytes, list[int]]:
-    """Mids of float64 columns as float64 bytes, and the positions at which a side is missing (NaN there)."""
+    """Mids of float64 columns as float64 bytes, and the positions at which there is none (NaN there).
+
+    There is none where a side is missing, or where the sum overflows. Without amounts a price of 0 counts as a price.
+    Columns are contiguous buffers of format `d` (array.array("d"), memoryview, numpy); TypeError and ValueError name the wrong one.
+    """
 
 def format_mid(mid: float) -> str:
     """As Python's repr."""
@@ -55,3 +72,6 @@ def format_mid(mid: float) -> str:
 def format_timestamp(time_ns: int) -> str: ...
 def format_latency(latency_ns: int) -> str:
     """Exact milliseconds without trailing zeros, without the unit."""
+
+def sha256(payload: Buffer, *, portable: bool = False) -> str:
+    """Hash (hex) with the kernel's own SHA-256; `portable` keeps it from using the processor's SHA instructions. For tests."""

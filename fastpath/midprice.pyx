@@ -54,7 +54,7 @@ cdef extern from "log_lines.hpp" namespace "midstream" nogil:
     const size_t MID_LINE_MAX
     const size_t ERROR_LINE_MAX
 
-    cdef cppclass Text:
+    cdef cppclass TextBuffer:
         const char* data()
         size_t size()
         void clear()
@@ -77,9 +77,9 @@ cdef extern from "log_lines.hpp" namespace "midstream" nogil:
     char* put_late_line(char*, Clock&, int64_t, int64_t, int64_t, const string&)
     char* put_missing_line(char*, Clock&, int64_t, cbool, cbool)
     char* put_overflow_line(char*, Clock&, int64_t)
-    void append_rejected_line(Text&, string_view, uint64_t, string_view) except +
+    void append_rejected_line(TextBuffer&, string_view, uint64_t, string_view) except +
     string csv_field(string_view) except +
-    void append_csv_line(Text&, Clock&, int64_t, int64_t, const string&, uint64_t, double, uint8_t&) except +
+    void append_csv_line(TextBuffer&, Clock&, int64_t, int64_t, const string&, uint64_t, double, uint8_t&) except +
 
 
 cdef uint32_t NO_NUMBER = <uint32_t>-1
@@ -108,7 +108,7 @@ cdef inline string_view view_of(const string& text) noexcept nogil:
     return string_view(text.data(), text.size())
 
 
-cdef bytes take(Text& text):
+cdef bytes take(TextBuffer& text):
     cdef bytes taken = PyBytes_FromStringAndSize(text.data(), text.size()) if text.size() else b""
     text.clear()
     return taken
@@ -124,7 +124,7 @@ cdef class PriceKernel:
     cdef readonly int64_t first_arrival_time_ns, last_arrival_time_ns
     cdef Sha256 order
     cdef Clock clock, arrival_clock
-    cdef Text mid_text, error_text, csv_text
+    cdef TextBuffer mid_text, error_text, csv_text
     cdef MidBatch mids
     # Of the frame at hand, by its ticker index: decimals of the last price, number in the MidBatch, and the CSV field.
     cdef vector[uint8_t] decimals

@@ -19,12 +19,12 @@ constexpr size_t MID_MAX = 24;        // -1.2345678901234567e-308
 constexpr size_t LATENCY_MAX = 22;    // -18446744073709.551615
 
 // Text that collects until it is handed over. Its memory is reused.
-class Text {
+class TextBuffer {
   public:
-    Text() = default;
-    Text(const Text&) = delete;
-    Text& operator=(const Text&) = delete;
-    ~Text() { std::free(begin_); }
+    TextBuffer() = default;
+    TextBuffer(const TextBuffer&) = delete;
+    TextBuffer& operator=(const TextBuffer&) = delete;
+    ~TextBuffer() { std::free(begin_); }
 
     const char* data() const { return begin_; }
     size_t size() const { return size_; }

