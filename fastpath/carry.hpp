@@ -152,6 +152,20 @@ class RadixHeap {
         }
     }
 
+    // Removes every entry for which `keep` (which may change its ref) answers false.
+    template <class Keep>
+    void filter(Keep keep) {
+        for (uint64_t left = occupied_; left != 0; left &= left - 1) {
+            std::vector<Entry>& bucket = buckets_[__builtin_ctzll(left)];
+            size_t kept = 0;
+            for (Entry entry : bucket) {
+                if (keep(entry)) bucket[kept++] = entry;
+            }
+            size_ -= bucket.size() - kept;
+            bucket.resize(kept);
+        }
+    }
+
   private:
     static constexpr size_t KEPT_MAX = 1 << 12;
 

@@ -1,9 +1,9 @@
 // Rows of many sources, each nearly sorted, into one total order. See merge.pyi for the protocol.
 //
 // The frontier is the lowest bound of all unfinished sources: no row still to come can arrive before it. A step looks at the rows
-// read since the last one: those below the frontier are sorted and leave; stragglers move into slots and wait in a radix heap;
-// rows behind the last one that leaves stay where they were decoded and are looked at again. So a row is copied once on
-// its way through, and a second time only when younger rows of its source overtake it.
+// read since the last one: those below the frontier are sorted and leave; stragglers wait in a radix heap; rows behind the last
+// one that leaves are looked at again. Rows wait where they were decoded, so that a row is copied once on its way through. Only
+// when too few rows of a stretch are still waiting do they move into slots, and the stretch is given back.
 //
 // Ties: every source's rows are laid out in the order in which they were read, sources in the order of their rank, and the sort
 // is stable. Only runs carry rows of several ranks; while there is one, equal arrivals are compared in full.
@@ -67,7 +67,7 @@ class Merger {
 
     size_t in_flight() const {
         size_t count = slots_.live() + (settled_ - taken_ - settled_in_slots_);
-        for (const auto& source : sources_) count += source->rows->size() - source->looked_at;
+        for (const auto& source : sources_) count += source->rows->size() - source->looked_at + source->here.size();
         return count;
     }
 
@@ -77,12 +77,14 @@ class Merger {
     }
 
     int64_t oldest_row(size_t rank) {
-        int64_t oldest = sources_[rank]->waiting.oldest(slots_);
+        int64_t oldest = sources_[rank]->slotted.oldest(slots_);
         const auto consider = [&oldest](uint64_t row) {
             if (oldest < 0 || static_cast<int64_t>(row) < oldest) oldest = static_cast<int64_t>(row);
         };
-        const Source& source = *sources_[rank];
+        Source& source = *sources_[rank];
         if (source.looked_at < source.rows->size()) consider(source.rows->row[source.looked_at]);
+        while (source.first_waiting < source.waits.size() && !source.waits[source.first_waiting]) ++source.first_waiting;
+        if (source.first_waiting < source.waits.size()) consider(source.rows->row[source.first_waiting]);
         for (size_t i = source_count_; i < sources_.size(); ++i) {
             const auto found = sources_[i]->oldest_rows.find(static_cast<uint32_t>(rank));
             if (found != sources_[i]->oldest_rows.end()) consider(found->second);
@@ -117,7 +119,7 @@ class Merger {
             const uint64_t ref = entries_[i].ref;
             out = write_record(out, record_of(ref), text_of(ref));
         }
-        for (const auto& source : sources_) source->waiting = Waiting();
+        for (const auto& source : sources_) source->slotted = Waiting();
         slots_ = Slots();
         entries_ = {};
         sorter_.shrink();
@@ -158,15 +160,18 @@ class Merger {
     struct Source {
         explicit Source(Rows* columns) : rows(columns) {}
 
-        Rows* rows;               // what was decoded; the first `looked_at` rows are settled or carried
+        Rows* rows;               // what was decoded; the first `looked_at` rows left or wait
         size_t looked_at = 0;
         size_t admitted = 0;      // rows that were checked against the bound that stood when they were read
         uint64_t bound = 0;
         uint64_t last_row = 0;
         bool finished = false;
         size_t number = 0;
-        RadixHeap carried;        // refs into the slots
-        Waiting waiting;
+        RadixHeap here;           // rows that wait where they were decoded: refs are positions
+        std::vector<uint8_t> waits;  // for the first positions: does the row there wait?
+        size_t first_waiting = 0;    // no row before this position does
+        RadixHeap moved;          // rows that wait in slots: refs are slots
+        Waiting slotted;          // those rows in row order
         // Runs only.
         std::unique_ptr<Rows> own;
         std::unique_ptr<RunReader> reader;
@@ -287,18 +292,27 @@ class Merger {
     void collect_from(size_t index, const uint64_t* frontier) {
         Source& source = *sources_[index];
         const size_t start = source.looked_at, stop = source.admitted;
-        const size_t carried_before = settled_;
         // Room is made as carried rows leave: to make it for all of them would cost each step what waits.
-        const auto settle_carried = [this](const Entry& entry) {
+        const auto settle_entry = [this](uint64_t key, uint64_t ref) {
             if (settled_ == entries_.size()) entries_.resize(2 * settled_ + 64);
-            entries_[settled_++] = entry;
+            entries_[settled_++] = {key, ref};
         };
+        const auto settle_slotted = [&](const Entry& entry) {
+            settle_entry(entry.key, ref_of(0, entry.ref));
+            ++settled_in_slots_;
+        };
+        const auto settle_here = [&](const Entry& entry) {
+            settle_entry(entry.key, ref_of(index + 1, entry.ref));
+            source.waits[entry.ref] = 0;
+        };
+        // Rows in slots are older than rows that are still where they were decoded.
         if (frontier == nullptr) {
-            source.carried.settle_all(settle_carried);
+            source.moved.settle_all(settle_slotted);
+            source.here.settle_all(settle_here);
         } else {
-            source.carried.raise(frontier_, *frontier, settle_carried);
+            source.moved.raise(frontier_, *frontier, settle_slotted);
+            source.here.raise(frontier_, *frontier, settle_here);
         }
-        settled_in_slots_ += settled_ - carried_before;
         if (start == stop) return;
 
         const size_t most = settled_ + (stop - start);
@@ -326,17 +340,13 @@ class Merger {
             straggler_count -= tail;
         }
         settled_ = settled;
-        for (size_t i = 0; i < straggler_count; ++i) carry(source, stragglers_[i], *frontier);
-    }
-
-    void carry(Source& source, size_t position, uint64_t frontier) {
-        const uint64_t key = key_of(source.rows->arrival[position]);
-        const uint64_t row = source.rows->row[position];
-        const uint32_t slot = slots_.put(*source.rows, position);
-        source.carried.push(frontier, {key, ref_of(0, slot)});
-        if (source.is_run()) return;
-        source.waiting.push(row, slot, slots_[slot].stamp);
-        source.waiting.sweep(slots_);
+        if (straggler_count == 0) return;
+        source.waits.resize(source.looked_at);
+        for (size_t i = 0; i < straggler_count; ++i) {
+            const size_t position = stragglers_[i];
+            source.waits[position] = 1;
+            source.here.push(*frontier, {key_of(arrival[position]), position});
+        }
     }
 
     void sort_settled(size_t start, bool with_runs) {
@@ -417,19 +427,57 @@ class Merger {
         for (const auto& source : sources_) trim(*source);
         for (size_t i = sources_.size(); i-- > source_count_;) {
             const Source& run = *sources_[i];
-            if (run.finished && run.rows->size() == 0 && run.carried.size() == 0) sources_.erase(sources_.begin() + i);
+            if (run.finished && run.rows->size() == 0 && run.moved.size() == 0) sources_.erase(sources_.begin() + i);
         }
         if (slots_.sparse()) move_together();
     }
 
-    // Removes the rows that were looked at, when they are at least half of what is there.
-    static void trim(Source& source) {
+    // Removes rows at the front of what was decoded: all that were looked at when few of them still wait, else the older half as
+    // soon as most have left. Each removal costs about as much as the rows that it removes.
+    void trim(Source& source) {
+        const size_t looked_at = source.looked_at, waiting = source.here.size();
+        size_t count = 0;
+        if (waiting * HERE_SPARSE <= looked_at || waiting > HERE_MAX) {
+            count = looked_at;
+        } else if (looked_at >= HERE_FACTOR * waiting + HERE_MIN) {
+            count = looked_at / 2;
+        }
         Rows& rows = *source.rows;
-        const size_t count = source.looked_at, size = rows.size();
-        if (count == 0 || count < size - count) return;
-        source.looked_at = 0;
+        if (count == 0 || 2 * count < rows.size() - count) return;
+        if (waiting > 0) {
+            move_to_slots(source, count);
+        } else {
+            source.waits.clear();
+            source.first_waiting = 0;
+        }
+        source.looked_at -= count;
         source.admitted -= count;
-        if (count == size) {
+        cut_rows(rows, count);
+    }
+
+    // Moves the rows that wait among the first `count` into slots, and counts the positions of the others from there.
+    void move_to_slots(Source& source, size_t count) {
+        const size_t stop = std::min(count, source.waits.size());
+        for (size_t i = source.first_waiting; i < stop; ++i) {
+            if (!source.waits[i]) continue;
+            const uint32_t slot = slots_.put(*source.rows, i);
+            const Carried& carried = slots_[slot];
+            source.moved.push(frontier_, {key_of(carried.arrival), slot});
+            if (source.is_run()) continue;
+            source.slotted.push(carried.row, slot, carried.stamp);
+            source.slotted.sweep(slots_);
+        }
+        source.here.filter([count](Entry& entry) {
+            if (entry.ref < count) return false;
+            entry.ref -= count;
+            return true;
+        });
+        cut(source.waits, stop);
+        source.first_waiting -= std::min(source.first_waiting, count);
+    }
+
+    static void cut_rows(Rows& rows, size_t count) {
+        if (count == rows.size()) {
             rows.clear();
             return;
         }
@@ -454,13 +502,12 @@ class Merger {
         Slots packed;
         std::vector<uint32_t> moved(slots_.size());
         for (const auto& source : sources_) {
-            source->carried.visit([&](Entry& entry) {
-                const uint32_t slot = static_cast<uint32_t>(position_of(entry.ref));
-                moved[slot] = packed.put(slots_[slot], slots_.rejected);
-                entry.ref = ref_of(0, moved[slot]);
+            source->moved.visit([&](Entry& entry) {
+                moved[entry.ref] = packed.put(slots_[entry.ref], slots_.rejected);
+                entry.ref = moved[entry.ref];
             });
         }
-        for (const auto& source : sources_) source->waiting.relocate(slots_, moved);
+        for (const auto& source : sources_) source->slotted.relocate(slots_, moved);
         slots_ = std::move(packed);
     }
 
@@ -480,6 +527,10 @@ class Merger {
 
     // So many entries that they stay in the first-level cache while ten columns go by.
     static constexpr size_t CHUNK = 512;
+    static constexpr size_t HERE_SPARSE = 16;
+    static constexpr size_t HERE_FACTOR = 4;
+    static constexpr size_t HERE_MIN = 1024;
+    static constexpr size_t HERE_MAX = 1 << 15;
     static constexpr size_t TAIL_FACTOR = 8;
     static constexpr size_t TAIL_MIN = 64;
     static constexpr size_t ENTRIES_KEPT_MAX = 1 << 18;
