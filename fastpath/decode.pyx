@@ -182,6 +182,7 @@ cdef class Decoder:
 
     cdef TimeParser event_times, arrival_times
     cdef NameCache names
+    cdef LineScanner scanner
     cdef Line current
     # A line that is too long and whose end was not seen yet.
     cdef cbool in_long_line
@@ -245,7 +246,7 @@ cdef class Decoder:
             raise ValueError("`row_limit` must be at least 1")
         if size > 0:
             begin = <const char*>&chunk[0]
-        writer = new RowWriter(&into.rows)
+        writer = new RowWriter(&into.rows, self.source_rank)
         try:
             with nogil:
                 outcome = self._decode(begin, begin + size, final, row_limit, writer, &used)
@@ -265,7 +266,7 @@ cdef class Decoder:
             raise ValueError("`into` uses another ticker table than the decoder")
         text.begin = <const char*>raw
         text.end = text.begin + len(raw)
-        writer = new RowWriter(&into.rows)
+        writer = new RowWriter(&into.rows, self.source_rank)
         try:
             if self.in_long_line:
                 self._finish_long_line(writer, 0)
@@ -280,7 +281,6 @@ cdef class Decoder:
     ) except RAISED nogil:
         cdef size_t rows = 0
         cdef Outcome outcome
-        cdef LineScanner scanner
         cdef const char* newline
         cdef const char* line_begin = begin
         if self.in_long_line:
@@ -293,10 +293,10 @@ cdef class Decoder:
             rows = 1
             line_begin = used[0]
 
-        scanner = LineScanner(line_begin, end)
+        self.scanner.start(line_begin, end)
         while rows < row_limit:
-            line_begin = scanner.position()
-            if not scanner.next(self.current, final):
+            line_begin = self.scanner.position()
+            if not self.scanner.next(self.current, final):
                 if <size_t>(end - line_begin) > LINE_SIZE_MAX:
                     # Only its head is kept. `offset` and `line` stay at its begin until its end is found.
                     self.in_long_line = True
@@ -311,8 +311,8 @@ cdef class Decoder:
                 return outcome
             rows += outcome
             self.line += 1
-            self.offset += scanner.position() - line_begin
-        used[0] = scanner.position()
+            self.offset += self.scanner.position() - line_begin
+        used[0] = self.scanner.position()
         return BLANK
 
     cdef Outcome _row(self, RowWriter* writer) except RAISED nogil:
@@ -340,22 +340,22 @@ cdef class Decoder:
         if line.count < self.header.needed_count or not line.surplus_blank:
             return self._reject_count(writer)
 
-        text = line.field(self.header.position[<int>EVENT])
-        time_fault = self.event_times.parse(text, line.readable(text), event_ns)
+        text = line.fields[self.header.position[<int>EVENT]]
+        time_fault = self.event_times.parse(text, line.padded, event_ns)
         if time_fault != TIME_GOOD:
             return self._reject(
                 writer, time_reason(b"timestamp", time_fault, text, self.fraction_unit_us), line.text().view())
 
-        text = line.field(self.header.position[<int>DELAY])
+        text = line.fields[self.header.position[<int>DELAY]]
         if self.tardis:
-            time_fault = self.arrival_times.parse(text, line.readable(text), arrival_ns)
+            time_fault = self.arrival_times.parse(text, line.padded, arrival_ns)
             if time_fault != TIME_GOOD:
                 return self._reject(
                     writer, time_reason(b"local_timestamp", time_fault, text, self.fraction_unit_us), line.text().view())
             if not time_difference(arrival_ns, event_ns, latency_ns):
                 return self._reject(writer, string(<const char*>b"the latency is too large"), line.text().view())
         else:
-            number_fault = parse_latency_text(text, line.readable(text), latency_ns)
+            number_fault = parse_latency_text(text, line.padded, latency_ns)
             if number_fault != NUMBER_GOOD:
                 return self._reject(writer, number_reason(b"latency", number_fault, text), line.text().view())
         if not arrival_time(event_ns, latency_ns, self.shift_ns, unclamped_ns):
@@ -366,8 +366,8 @@ cdef class Decoder:
             return self._reject_ticker(writer)
 
         for i in range(4):
-            text = line.field(self.header.position[<int>BID_PRICE + i])
-            number_fault = parse_number_text(text, line.readable(text), numbers[i])
+            text = line.fields[self.header.position[<int>BID_PRICE + i]]
+            number_fault = parse_number_text(text, line.padded, numbers[i])
             if number_fault != NUMBER_GOOD and number_fault != NUMBER_EMPTY:
                 return self._reject(writer, number_reason(QUOTE_COLUMNS[i], number_fault, text), line.text().view())
             if i & 1 and numbers[i] < 0:
@@ -385,7 +385,7 @@ cdef class Decoder:
         if ticker == LEFT_OUT or arrival_ns < self.start_time_ns or arrival_ns >= self.end_time_ns:
             self.skipped += 1
         else:
-            writer.tick(arrival_ns, event_ns, numbers, ticker, self.source_rank, self.line)
+            writer.tick(arrival_ns, event_ns, numbers, ticker, self.line)
         return ROW
 
     cdef Outcome _check_order(self, int64_t event_ns, int64_t unclamped_ns, int64_t latency_ns) noexcept nogil:
@@ -408,7 +408,7 @@ cdef class Decoder:
 
     cdef int _ticker(self, uint32_t& number) except -1 nogil:
         """Find the number of the row's ticker; False: it has none that can be used."""
-        cdef Text first = self.current.field(self.header.position[<int>TICKER])
+        cdef Text first = trimmed(self.current.fields[self.header.position[<int>TICKER]])
         cdef Text second
         cdef char joined[128]
         cdef size_t size
@@ -420,7 +420,7 @@ cdef class Decoder:
                 return True
             with gil:
                 return self._intern(first, b"", number)
-        second = self.current.field(self.header.position[<int>EXCHANGE])
+        second = trimmed(self.current.fields[self.header.position[<int>EXCHANGE]])
         if second.empty():
             return False
         size = first.size() + 1 + second.size()
@@ -458,7 +458,7 @@ cdef class Decoder:
         if place < self.start_time_ns or place >= self.end_time_ns:
             self.skipped += 1
         else:
-            writer.rejection(place, self.source_rank, self.line, reason, raw)
+            writer.rejection(place, self.line, reason, raw)
         return ROW
 
     cdef Outcome _reject_count(self, RowWriter* writer) except RAISED with gil:
@@ -469,7 +469,7 @@ cdef class Decoder:
         cdef Text text
         cdef Part part
         for part, name in ((TICKER, b"symbol" if self.tardis else b"ticker"), (EXCHANGE, b"exchange")):
-            text = self.current.field(self.header.position[<int>part])
+            text = trimmed(self.current.fields[self.header.position[<int>part]])
             fault = _name_fault(text.begin[:text.size()])
             if fault is not None:
                 return self._reject(writer, b"`" + name + b"` " + fault + (
@@ -639,7 +639,7 @@ cdef double _live_number(dict item, str key, bint is_amount) except? -1:
     elif isinstance(value, str):
         encoded = (<str>value).encode("utf-8")
         text = _text(encoded)
-        fault = parse_number_text(text, text.size(), number)
+        fault = parse_number_text(text, False, number)
         if fault != NUMBER_GOOD and fault != NUMBER_EMPTY:
             raise _Unusable((<bytes>number_reason(key.encode(), fault, text)).decode())
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -691,7 +691,7 @@ def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
     cdef Text field = _text(encoded)
     cdef TimeParser parser = TimeParser(fraction_unit_us)
     cdef int64_t time_ns = 0
-    cdef TimeFault fault = parser.parse(field, field.size(), time_ns)
+    cdef TimeFault fault = parser.parse(field, False, time_ns)
     if fault != TIME_GOOD:
         raise ValueError((<bytes>time_reason(b"timestamp", fault, field, fraction_unit_us)).decode())
     return time_ns
@@ -701,7 +701,7 @@ def parse_number(str text not None):
     cdef bytes encoded = text.encode("utf-8", "replace")
     cdef Text field = _text(encoded)
     cdef double number = 0.0
-    cdef NumberFault fault = parse_number_text(field, field.size(), number)
+    cdef NumberFault fault = parse_number_text(field, False, number)
     if fault != NUMBER_GOOD:
         raise ValueError((<bytes>number_reason(b"text", fault, field)).decode())
     return number
@@ -711,7 +711,7 @@ def parse_latency(str text not None):
     cdef bytes encoded = text.encode("utf-8", "replace")
     cdef Text field = _text(encoded)
     cdef int64_t latency_ns = 0
-    cdef NumberFault fault = parse_latency_text(field, field.size(), latency_ns)
+    cdef NumberFault fault = parse_latency_text(field, False, latency_ns)
     if fault != NUMBER_GOOD:
         raise ValueError((<bytes>number_reason(b"latency", fault, field)).decode())
     return latency_ns

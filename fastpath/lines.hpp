@@ -1,5 +1,7 @@
 // Bytes to lines and fields, names to numbers, fields to the columns of a block.
 #pragma once
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -23,7 +25,7 @@ constexpr const char* QUOTE_COLUMNS[4] = {"bid_price", "bid_amount", "ask_price"
 struct Line {
     const char* begin = nullptr;
     const char* end = nullptr;
-    const char* readable_end = nullptr;  // fields may be loaded up to here
+    bool padded = false;  // 24 bytes in front of every field may be loaded
     size_t raw_size = 0;  // with a '\r', without the '\n'
     bool has_quote = false;
     bool surplus_blank = true;  // every field behind the header's last column is empty
@@ -43,39 +45,27 @@ struct Line {
     size_t size() const { return static_cast<size_t>(end - begin); }
     Text text() const { return {begin, end}; }
     bool blank() const { return trimmed(text()).empty(); }
-    Text field(size_t column) const { return trimmed(fields[column]); }
-    size_t readable(Text field) const { return has_quote ? field.size() : static_cast<size_t>(readable_end - field.begin); }
 };
 
-// Walks over the commas, quotes and line ends of a buffer, 64 bytes at a time.
+// Cuts a buffer into lines. An index of the commas, quotes and line ends runs up to 4 KiB ahead, so that a well-formed line costs
+// no branch per byte or field.
 class LineScanner {
   public:
-    explicit LineScanner(const char* begin = nullptr, const char* end = nullptr) : block_(begin), end_(end), line_begin_(begin) {
-        if (block_ < end_) mask_ = classify();
+    LineScanner() : marks_(SEGMENT + 8) {}
+
+    void start(const char* begin, const char* end) {
+        begin_ = indexed_ = line_begin_ = begin;
+        end_ = end;
+        first_ = last_ = 0;
     }
 
     // Fill `line` with the next one; false when the buffer ends before the line does (unless that end counts as a line end).
     bool next(Line& line, bool end_is_line_end) {
+        const size_t columns = line.fields.size();
+        if (last_ - first_ < columns) refill();
         line.begin = line_begin_;
-        line.readable_end = end_;
-        line.has_quote = false;
-        line.clear_fields();
-        const char* field_begin = line_begin_;
-        while (const char* at = next_mark()) {
-            if (*at == ',') {
-                line.add(field_begin, at);
-                field_begin = at + 1;
-            } else if (*at == '\n') {
-                line_begin_ = at + 1;
-                finish(line, field_begin, at);
-                return true;
-            } else {
-                line.has_quote = true;
-            }
-        }
-        if (!end_is_line_end || line_begin_ == end_) return false;
-        line_begin_ = end_;
-        finish(line, field_begin, end_);
+        line.padded = line_begin_ - begin_ >= 24;
+        if (last_ - first_ < columns || !take_plain(line)) return take_any(line, end_is_line_end);
         return true;
     }
 
@@ -83,29 +73,113 @@ class LineScanner {
     const char* position() const { return line_begin_; }
 
   private:
-    static void finish(Line& line, const char* field_begin, const char* end) {
-        line.raw_size = static_cast<size_t>(end - line.begin);
-        line.end = end != line.begin && end[-1] == '\r' ? end - 1 : end;
-        line.add(field_begin, line.end < field_begin ? field_begin : line.end);
+    static constexpr size_t SEGMENT = 4096;
+
+    // A line with as many fields as columns and without quotes.
+    bool take_plain(Line& line) {
+        const size_t columns = line.fields.size();
+        const char* const* const marks = marks_.data() + first_;
+        Text* const fields = line.fields.data();
+        const char* const line_end = marks[columns - 1];
+        const char* field_begin = line_begin_;
+        int unexpected = *line_end ^ '\n';
+        for (size_t i = 0; i < columns - 1; ++i) {
+            fields[i] = {field_begin, marks[i]};
+            unexpected |= *marks[i] ^ ',';
+            field_begin = marks[i] + 1;
+        }
+        if (unexpected) return false;
+        fields[columns - 1] = {field_begin, line_end};
+        line.has_quote = false;
+        line.surplus_blank = true;
+        line.count = columns;
+        line.raw_size = static_cast<size_t>(line_end - line_begin_);
+        line.end = line_end;
+        if (line_end != field_begin && line_end[-1] == '\r') fields[columns - 1].end = line.end = line_end - 1;
+        line_begin_ = line_end + 1;
+        first_ += columns;
+        return true;
     }
 
-    const char* next_mark() {
-        while (mask_ == 0) {
-            if (end_ - block_ <= 64) return nullptr;
-            block_ += 64;
-            mask_ = classify();
+    bool take_any(Line& line, bool end_is_line_end) {
+        line.has_quote = false;
+        line.clear_fields();
+        const char* field_begin = line_begin_;
+        for (size_t i = first_;; ++i) {
+            if (i == last_) {
+                const size_t done = i - first_;
+                if (static_cast<size_t>(indexed_ - line_begin_) > LINE_SIZE_MAX) return take_long(line, end_is_line_end);
+                if (indexed_ == end_) break;
+                refill();
+                i = first_ + done - 1;
+                continue;
+            }
+            const char* const at = marks_[i];
+            if (*at == ',') {
+                line.add(field_begin, at);
+                field_begin = at + 1;
+            } else if (*at == '\n') {
+                first_ = i + 1;
+                finish(line, field_begin, at);
+                return true;
+            } else {
+                line.has_quote = true;
+            }
         }
-        const char* at = block_ + __builtin_ctzll(mask_);
-        mask_ &= mask_ - 1;
-        return at;
+        if (!end_is_line_end || line_begin_ == end_) return false;
+        first_ = last_;
+        finish(line, field_begin, end_);
+        return true;
+    }
+
+    // Whatever such a line holds, it is not looked at: find its end without keeping an index of it.
+    bool take_long(Line& line, bool end_is_line_end) {
+        const char* newline = static_cast<const char*>(std::memchr(indexed_, '\n', static_cast<size_t>(end_ - indexed_)));
+        if (newline == nullptr && !end_is_line_end) return false;
+        first_ = last_ = 0;
+        finish(line, line_begin_, newline ? newline : end_);
+        indexed_ = line_begin_;
+        return true;
+    }
+
+    void finish(Line& line, const char* field_begin, const char* end) {
+        line.raw_size = static_cast<size_t>(end - line.begin);
+        line.end = end != field_begin && end[-1] == '\r' ? end - 1 : end;
+        line.add(field_begin, line.end);
+        line_begin_ = end == end_ ? end_ : end + 1;
+    }
+
+    // Index the next segment behind what is left of the index.
+    void refill() {
+        std::memmove(marks_.data(), marks_.data() + first_, (last_ - first_) * sizeof(const char*));
+        last_ -= first_;
+        first_ = 0;
+        if (marks_.size() < last_ + SEGMENT + 8) marks_.resize(last_ + SEGMENT + 8);
+        for (size_t done = 0; done < SEGMENT && indexed_ != end_; done += 64) {
+            uint64_t mask = classify();
+            const char** out = marks_.data() + last_;
+            const size_t found = count_bits(mask);
+            // Eight at once without asking how many there are; what is too much is overwritten by the next block.
+            for (size_t i = 0; i < 8; ++i, mask &= mask - 1) out[i] = indexed_ + __builtin_ctzll(mask | (uint64_t{1} << 63));
+            for (size_t i = 8; i < found; ++i, mask &= mask - 1) out[i] = indexed_ + __builtin_ctzll(mask);
+            last_ += found;
+            indexed_ += end_ - indexed_ < 64 ? end_ - indexed_ : 64;
+        }
+    }
+
+    // Without a processor option the built-in popcount is a call.
+    static size_t count_bits(uint64_t mask) {
+        mask -= (mask >> 1) & 0x5555555555555555u;
+        mask = (mask & 0x3333333333333333u) + ((mask >> 2) & 0x3333333333333333u);
+        return static_cast<size_t>((((mask + (mask >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * EVERY_BYTE) >> 56);
     }
 
     // Bit i tells whether byte i of the block is a mark. The last block is copied, so that nothing behind the end is read.
     uint64_t classify() const {
         char padded[64] = {};
-        const char* from = block_;
-        if (end_ - block_ < 64) {
-            std::memcpy(padded, block_, static_cast<size_t>(end_ - block_));
+        const char* from = indexed_;
+        if (end_ - indexed_ < 64) {
+            std::memcpy(padded, indexed_, static_cast<size_t>(end_ - indexed_));
             from = padded;
         }
         uint64_t mask = 0;
@@ -123,10 +197,12 @@ class LineScanner {
         return mask;
     }
 
-    const char* block_;
-    const char* end_;
-    const char* line_begin_;
-    uint64_t mask_ = 0;
+    const char* indexed_ = nullptr;  // up to here the index goes
+    const char* begin_ = nullptr;
+    const char* end_ = nullptr;
+    const char* line_begin_ = nullptr;
+    std::vector<const char*> marks_;
+    size_t first_ = 0, last_ = 0;  // the marks that were not taken yet
 };
 
 enum QuoteFault { QUOTES_GOOD = 0, QUOTE_UNCLOSED = 1, QUOTE_FOLLOWED = 2 };
@@ -134,6 +210,7 @@ enum QuoteFault { QUOTES_GOOD = 0, QUOTE_UNCLOSED = 1, QUOTE_FOLLOWED = 2 };
 // Split a line that holds quotes. A field is quoted when it begins with a quote; a doubled quote inside stands for one.
 inline QuoteFault split_quoted(Line& line) {
     line.clear_fields();
+    line.padded = false;
     line.unquoted.clear();
     line.unquoted.reserve(line.size());  // never moves afterwards: fields point into it
     const char* at = line.begin;
@@ -172,7 +249,7 @@ class NameCache {
         for (size_t i = hash(name) & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
             const Slot& slot = slots_[i];
             if (slot.size == 0) return false;
-            if (slot.size == name.size() && std::memcmp(slot.name, name.data(), name.size()) == 0) {
+            if (same(slot, name)) {
                 number = slot.number;
                 return true;
             }
@@ -194,16 +271,24 @@ class NameCache {
         char name[NAME_SIZE_MAX];
     };
 
+    // Whole words, the last of which overlaps the one before it.
     static size_t hash(std::string_view name) {
         constexpr uint64_t MIX = 0x9E3779B97F4A7C15u;
-        uint64_t state = name.size() * MIX;
-        const char* at = name.data();
-        size_t left = name.size();
-        for (; left >= 8; at += 8, left -= 8) state = (state ^ load_eight(at)) * MIX, state ^= state >> 32;
-        uint64_t rest = 0;
-        if (left) std::memcpy(&rest, at, left);
-        state = (state ^ rest) * MIX;
+        uint64_t state = name.size() * MIX, last = 0;
+        size_t at = 0;
+        for (; at + 8 < name.size(); at += 8) state = (state ^ load_eight(name.data() + at)) * MIX, state ^= state >> 32;
+        if (name.size() >= 8) last = load_eight(name.data() + name.size() - 8);
+        else std::memcpy(&last, name.data(), name.size());
+        state = (state ^ last) * MIX;
         return static_cast<size_t>(state ^ (state >> 32));
+    }
+
+    static bool same(const Slot& slot, std::string_view name) {
+        if (slot.size != name.size()) return false;
+        if (name.size() < 8) return std::memcmp(slot.name, name.data(), name.size()) == 0;
+        uint64_t differs = load_eight(slot.name + name.size() - 8) ^ load_eight(name.data() + name.size() - 8);
+        for (size_t at = 0; at + 8 < name.size(); at += 8) differs |= load_eight(slot.name + at) ^ load_eight(name.data() + at);
+        return differs == 0;
     }
 
     void put(std::string_view name, uint32_t number) {
@@ -228,32 +313,27 @@ class NameCache {
     size_t used_ = 0;
 };
 
-// Appends ticks to a block's columns. The columns grow in steps, ahead of the rows; `trim` gives the surplus back.
+// Appends the rows of one source to a block's columns. They grow in steps, ahead of the rows; `trim` gives the surplus back.
 class RowWriter {
   public:
-    explicit RowWriter(Rows* rows) : rows_(*rows), count_(rows->size()), room_(rows->size()) {}
+    RowWriter(Rows* rows, uint32_t source_rank) : rows_(*rows), rank_(source_rank), count_(rows->size()), room_(count_) {}
 
     // `numbers` are bid price, bid amount, ask price, ask amount.
-    void tick(int64_t arrival, int64_t event, const double* numbers, uint32_t ticker, uint32_t rank, uint64_t row) {
+    void tick(int64_t arrival, int64_t event, const double* numbers, uint32_t ticker, uint64_t row) {
         if (count_ == room_) grow();
-        rows_.arrival[count_] = arrival;
-        rows_.event[count_] = event;
-        rows_.bid_price[count_] = numbers[0];
-        rows_.bid_amount[count_] = numbers[1];
-        rows_.ask_price[count_] = numbers[2];
-        rows_.ask_amount[count_] = numbers[3];
-        rows_.ticker[count_] = ticker;
-        rows_.rank[count_] = rank;
-        rows_.row[count_] = row;
-        rows_.rejection[count_] = -1;
-        ++count_;
+        const size_t at = count_++;
+        arrival_[at] = arrival;
+        event_[at] = event;
+        for (int i = 0; i < 4; ++i) numbers_[i][at] = numbers[i];
+        ticker_[at] = ticker;
+        row_[at] = row;
     }
 
-    void rejection(int64_t place, uint32_t rank, uint64_t row, std::string reason, std::string_view raw) {
-        constexpr double NAN_ = std::numeric_limits<double>::quiet_NaN();
-        const double numbers[4] = {NAN_, NAN_, NAN_, NAN_};
+    void rejection(int64_t place, uint64_t row, std::string reason, std::string_view raw) {
+        constexpr double MISSING = std::numeric_limits<double>::quiet_NaN();
+        const double numbers[4] = {MISSING, MISSING, MISSING, MISSING};
         rows_.rejected.push_back({std::move(reason), std::string(raw.substr(0, RAW_SIZE_MAX))});
-        tick(place, 0, numbers, 0, rank, row);
+        tick(place, 0, numbers, 0, row);
         rows_.rejection[count_ - 1] = static_cast<int32_t>(rows_.rejected.size() - 1);
     }
 
@@ -268,10 +348,26 @@ class RowWriter {
     void grow() {
         rows_.resize(count_ + STEP);
         room_ = count_ + STEP;
+        std::fill(rows_.rank.begin() + static_cast<std::ptrdiff_t>(count_), rows_.rank.end(), rank_);
+        std::fill(rows_.rejection.begin() + static_cast<std::ptrdiff_t>(count_), rows_.rejection.end(), -1);
+        arrival_ = rows_.arrival.data();
+        event_ = rows_.event.data();
+        numbers_[0] = rows_.bid_price.data();
+        numbers_[1] = rows_.bid_amount.data();
+        numbers_[2] = rows_.ask_price.data();
+        numbers_[3] = rows_.ask_amount.data();
+        ticker_ = rows_.ticker.data();
+        row_ = rows_.row.data();
     }
 
     Rows& rows_;
+    const uint32_t rank_;
     size_t count_, room_;
+    int64_t* arrival_ = nullptr;
+    int64_t* event_ = nullptr;
+    double* numbers_[4] = {};
+    uint32_t* ticker_ = nullptr;
+    uint64_t* row_ = nullptr;
 };
 
 // Whether a '-' stands behind a delimiter, a quote, a space or a line end. Both loops are plain enough to become SIMD.
@@ -284,8 +380,10 @@ inline bool has_negative_field(const uint8_t* bytes, size_t size, int previous_b
         uint8_t found = 0;
         for (size_t i = start; i < stop; ++i) {
             const uint8_t before = bytes[i - 1];
-            found |= static_cast<uint8_t>((bytes[i] == '-') & ((before == ',') | (before == '"') | (before == ' ') |
-                                                               (before == '\n') | (before == '\r')));
+            const uint8_t dash = bytes[i] == '-' ? 0xFF : 0;
+            const uint8_t comma = before == ',' ? 0xFF : 0, quote = before == '"' ? 0xFF : 0, space = before == ' ' ? 0xFF : 0;
+            const uint8_t newline = before == '\n' ? 0xFF : 0, carriage = before == '\r' ? 0xFF : 0;
+            found |= dash & (comma | quote | space | newline | carriage);
         }
         if (found) return true;
         start = stop;

@@ -1,6 +1,6 @@
 // Text to values: numbers, times, latencies, UTF-8. Nothing allocates but the functions that return a string, nothing throws but
-// bad_alloc. A `Text` never includes the spaces around a field; `readable` says how many bytes from its begin on may be loaded
-// (at least its size), which lets short fields be parsed eight characters at a time.
+// bad_alloc. `padded` says that 24 bytes in front of a text may be loaded too (they are masked out): short fields are then parsed
+// eight characters at a time.
 #pragma once
 #include <charconv>
 #include <cmath>
@@ -20,6 +20,7 @@ struct Text {
     std::string_view view() const { return {begin, size()}; }
 };
 
+// Without the spaces around it.
 inline Text trimmed(Text text) {
     while (text.begin != text.end && *text.begin == ' ') ++text.begin;
     while (text.begin != text.end && text.end[-1] == ' ') --text.end;
@@ -35,7 +36,7 @@ constexpr bool EIGHT_AT_A_TIME = true;
 constexpr bool EIGHT_AT_A_TIME = false;
 #endif
 constexpr uint64_t EVERY_BYTE = 0x0101010101010101u;
-constexpr uint64_t ZEROS = '0' * EVERY_BYTE;
+constexpr uint64_t POINTS = ('.' ^ '0') * EVERY_BYTE;
 
 inline uint64_t load_eight(const char* from) {
     uint64_t word;
@@ -43,33 +44,32 @@ inline uint64_t load_eight(const char* from) {
     return word;
 }
 
-// The first `size` (1-8) characters at `from`, moved to the right end of the word behind '0's. Reads 8 bytes.
-inline uint64_t load_right(const char* from, size_t size) {
-    const unsigned shift = 8 * (8 - static_cast<unsigned>(size));
-    return (load_eight(from) << shift) | (ZEROS >> 1 >> (63 - shift));
+// The `size` (1-8) characters before `end`, at the right end of the word. A digit becomes its value, what is in front becomes 0.
+inline uint64_t load_digits(const char* end, size_t size) {
+    return (load_eight(end - 8) ^ ('0' * EVERY_BYTE)) & (~uint64_t{0} << (8 * (8 - size)));
 }
 
-inline bool all_digits(uint64_t word) {
-    return (((word + 0x46 * EVERY_BYTE) | (word - ZEROS)) & (0x80 * EVERY_BYTE)) == 0;
-}
+inline bool all_digits(uint64_t word) { return (((word + 0x76 * EVERY_BYTE) | word) & (0x80 * EVERY_BYTE)) == 0; }
 
 // Eight digits to their value: pairs, then fours, then all, each step with one multiplication.
 inline uint64_t digits_value(uint64_t word) {
-    word -= ZEROS;
     word = word * 10 + (word >> 8);
     return (((word & 0x000000FF000000FFu) * 0x000F424000000064u) + (((word >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u)) >> 32;
 }
 
-// Take the first '.' out of a word. Returns how many characters stood behind it, or -1 without one.
-inline int remove_point(uint64_t& word) {
-    const uint64_t differs = word ^ ('.' * EVERY_BYTE);
-    const uint64_t found = (differs - EVERY_BYTE) & ~differs & (0x80 * EVERY_BYTE);
-    if (found == 0) return -1;
-    const unsigned position = static_cast<unsigned>(__builtin_ctzll(found)) / 8;
-    const uint64_t before = (uint64_t{1} << (8 * position)) - 1;
-    word = (word & ~((before << 8) | 0xFF)) | ((word & before) << 8) | '0';
-    return 7 - static_cast<int>(position);
+// Not zero when the word has a point: its lowest bit is then the highest bit of the first point's byte.
+inline uint64_t find_point(uint64_t word) {
+    const uint64_t differs = word ^ POINTS;
+    return (differs - EVERY_BYTE) & ~differs & (0x80 * EVERY_BYTE);
 }
+
+// The word without that point: what stands before it moves by one character.
+inline uint64_t without_point(uint64_t word, uint64_t found) {
+    const uint64_t up_to_point = found ^ (found - 1);
+    return word ^ ((word ^ (word << 8)) & up_to_point);
+}
+
+inline size_t characters_behind(uint64_t found) { return 7 - static_cast<size_t>(__builtin_ctzll(found)) / 8; }
 
 // ---- Numbers ----------------------------------------------------------------------------------------------------------------
 enum NumberFault { NUMBER_GOOD = 0, NUMBER_BAD = 1, NUMBER_TOO_LARGE = 2, NUMBER_EMPTY = 3, NUMBER_NEGATIVE = 4 };
@@ -99,7 +99,7 @@ inline double divide_exactly(uint64_t mantissa, uint64_t divisor) {
 // Clinger's fast path: both operands are exact, so one rounding is the right rounding.
 inline bool small_decimal(uint64_t mantissa, int64_t exponent, double& out) {
     if (mantissa <= EXACT_IN_DOUBLE && exponent >= -22 && exponent <= 22) {
-        const double value = static_cast<double>(mantissa);
+        const double value = static_cast<double>(static_cast<int64_t>(mantissa));  // cheaper than from unsigned
         out = exponent < 0 ? value / POWERS_OF_TEN[-exponent] : value * POWERS_OF_TEN[exponent];
         return true;
     }
@@ -164,46 +164,53 @@ inline NumberFault parse_any_number(Text text, double& out) {
 }
 
 // A number of up to 24 characters that is only digits with at most one point; false means: let parse_any_number decide.
-inline bool parse_plain_number(Text text, size_t readable, double& out) {
+// Loads up to 24 bytes in front of the text's end.
+inline bool parse_plain_number(Text text, double& out) {
     const size_t size = text.size();
-    if (!EIGHT_AT_A_TIME || size == 0 || size > 24 || readable < 8) return false;
-    uint64_t last = size <= 8 ? load_right(text.begin, size) : load_eight(text.end - 8);
-    const int in_last = remove_point(last);
-    if (!all_digits(last)) return false;
-    uint64_t mantissa = digits_value(last);
-    int behind = in_last < 0 ? 0 : in_last;
-    int points = in_last >= 0;
-    if (size > 8) {
-        const size_t left = size <= 16 ? size - 8 : 8;
-        uint64_t middle = size <= 16 ? load_right(text.begin, left) : load_eight(text.end - 16);
-        const int in_middle = remove_point(middle);
-        if (!all_digits(middle)) return false;
-        mantissa += digits_value(middle) * (points ? 10000000u : 100000000u);
-        behind = in_middle < 0 ? behind : in_middle + 8;
-        points += in_middle >= 0;
-        if (size > 16) {
-            uint64_t first = load_right(text.begin, size - 16);
-            const int in_first = remove_point(first);
-            if (!all_digits(first)) return false;
-            const uint64_t high = digits_value(first);
-            // 999 followed by 16 digits is the most that surely fits.
-            if (high > 999) return false;
-            mantissa += high * (points ? 1000000000000000u : 10000000000000000u);
-            behind = in_first < 0 ? behind : in_first + 16;
-            points += in_first >= 0;
-        }
+    if (!EIGHT_AT_A_TIME || size - 1 >= 24) return false;
+    uint64_t word = load_digits(text.end, size < 8 ? size : 8);
+    size_t behind = 0, points = 0;
+    uint64_t unit = 100000000u;  // what a digit in front of the word counts
+    if (const uint64_t found = find_point(word)) {
+        word = without_point(word, found);
+        behind = characters_behind(found);
+        unit = 10000000u;
+        points = 1;
     }
-    if (points > 1 || size == static_cast<size_t>(points)) return false;
-    return small_decimal(mantissa, -behind, out);
+    if (!all_digits(word)) return false;
+    uint64_t mantissa = digits_value(word);
+    for (size_t done = 8; done < size; done += 8) {
+        word = load_digits(text.end - done, size - done < 8 ? size - done : 8);
+        uint64_t next_unit = unit * 100000000u;
+        if (const uint64_t found = find_point(word)) {
+            word = without_point(word, found);
+            behind = characters_behind(found) + done;
+            next_unit = unit * 10000000u;
+            ++points;
+        }
+        if (!all_digits(word)) return false;
+        const uint64_t high = digits_value(word);
+        // 999 in front of 16 digits is the most that surely fits.
+        if (done == 16 && high > 999) return false;
+        mantissa += high * unit;
+        unit = next_unit;
+    }
+    if (points > 1 || size == points) return false;
+    if (mantissa <= EXACT_IN_DOUBLE) {
+        out = static_cast<double>(static_cast<int64_t>(mantissa)) / POWERS_OF_TEN[behind];
+        return true;
+    }
+    return small_decimal(mantissa, -static_cast<int64_t>(behind), out);
 }
 
 inline bool is_nan_word(Text text) {
     return text.size() == 3 && (text.begin[0] | 32) == 'n' && (text.begin[1] | 32) == 'a' && (text.begin[2] | 32) == 'n';
 }
 
-// A trimmed field: `nan` in any case is a number (a missing value), an empty field is a fault of its own and reads as NaN.
-inline NumberFault parse_number(Text text, size_t readable, double& out) {
-    if (parse_plain_number(text, readable, out)) return NUMBER_GOOD;
+// A field: `nan` in any case is a number (a missing value), an empty field is a fault of its own and reads as NaN.
+inline NumberFault parse_number(Text text, bool padded, double& out) {
+    if (padded && parse_plain_number(text, out)) return NUMBER_GOOD;
+    text = trimmed(text);
     if (text.empty() || is_nan_word(text)) {
         out = std::numeric_limits<double>::quiet_NaN();
         return text.empty() ? NUMBER_EMPTY : NUMBER_GOOD;
@@ -212,9 +219,9 @@ inline NumberFault parse_number(Text text, size_t readable, double& out) {
 }
 
 // Milliseconds to nanoseconds: float64, one multiplication, half to even.
-inline NumberFault parse_latency(Text text, size_t readable, int64_t& out) {
+inline NumberFault parse_latency(Text text, bool padded, int64_t& out) {
     double value;
-    const NumberFault fault = parse_number(text, readable, value);
+    const NumberFault fault = parse_number(text, padded, value);
     if (fault != NUMBER_GOOD) return fault;
     if (std::isnan(value)) return NUMBER_BAD;
     const double nanoseconds = value * 1e6;
@@ -257,15 +264,19 @@ class TimeParser {
   public:
     explicit TimeParser(bool fraction_unit_us = false) : fraction_unit_us_(fraction_unit_us) {}
 
-    TimeFault parse(Text text, size_t readable, int64_t& out) {
-        if (text.size() >= 19 && std::memcmp(text.begin, minute_text_, 17) == 0 && parse_in_minute(text, readable, out))
-            return TIME_GOOD;
+    TimeFault parse(Text text, bool padded, int64_t& out) {
+        if (padded && text.size() >= 19 && in_known_minute(text.begin) && parse_in_minute(text, out)) return TIME_GOOD;
         if (parse_microseconds(text, out)) return TIME_GOOD;
-        return parse_any(text, out);
+        return parse_any(trimmed(text), out);
     }
 
   private:
-    bool parse_in_minute(Text text, size_t readable, int64_t& out) const {
+    bool in_known_minute(const char* at) const {
+        return ((load_eight(at) ^ load_eight(minute_text_)) | (load_eight(at + 8) ^ load_eight(minute_text_ + 8)) |
+                static_cast<uint64_t>(at[16] ^ minute_text_[16])) == 0;
+    }
+
+    bool parse_in_minute(Text text, int64_t& out) const {
         const char* at = text.begin + 17;
         if (!is_digit(at[0]) || !is_digit(at[1]) || at[0] > '5') return false;
         const int64_t second = (at[0] - '0') * 10 + (at[1] - '0');
@@ -273,8 +284,8 @@ class TimeParser {
         if (text.size() > 19) {
             const size_t digits = text.size() - 20;
             if (at[2] != '.' || digits == 0 || digits > (fraction_unit_us_ ? 6u : 8u)) return false;
-            if (!EIGHT_AT_A_TIME || readable < 28) return false;
-            const uint64_t word = load_right(at + 3, digits);
+            if (!EIGHT_AT_A_TIME) return false;
+            const uint64_t word = load_digits(text.end, digits);
             if (!all_digits(word)) return false;
             fraction_ns = scale_fraction(static_cast<int64_t>(digits_value(word)), digits);
         }
@@ -284,7 +295,7 @@ class TimeParser {
 
     static bool parse_microseconds(Text text, int64_t& out) {
         if (!EIGHT_AT_A_TIME || text.size() != 16 || *text.begin == '0') return false;
-        const uint64_t high = load_eight(text.begin), low = load_eight(text.begin + 8);
+        const uint64_t high = load_digits(text.begin + 8, 8), low = load_digits(text.end, 8);
         if (!all_digits(high) || !all_digits(low)) return false;
         const int64_t microseconds = static_cast<int64_t>(digits_value(high) * 100000000u + digits_value(low));
         if (microseconds > TIME_MAX / 1000) return false;
@@ -424,6 +435,7 @@ inline bool is_utf8(Text text) {
 
 // The first 40 characters in quotes; what is no UTF-8 becomes U+FFFD.
 inline std::string quoted(Text text) {
+    text = trimmed(text);
     std::string out = "'";
     for (int characters = 0; characters < 40 && text.begin != text.end; ++characters) {
         bool valid;

@@ -26,13 +26,13 @@ cdef extern from "text.hpp" namespace "midstream" nogil:
     enum TimeFault:
         TIME_GOOD
 
-    NumberFault parse_number_text "midstream::parse_number"(Text, size_t, double&)
-    NumberFault parse_latency_text "midstream::parse_latency"(Text, size_t, int64_t&)
+    NumberFault parse_number_text "midstream::parse_number"(Text, cbool, double&)
+    NumberFault parse_latency_text "midstream::parse_latency"(Text, cbool, int64_t&)
 
     cdef cppclass TimeParser:
         TimeParser()
         TimeParser(cbool)
-        TimeFault parse(Text, size_t, int64_t&)
+        TimeFault parse(Text, cbool, int64_t&)
 
     cbool arrival_time(int64_t, int64_t, int64_t, int64_t&)
     cbool time_difference(int64_t, int64_t, int64_t&)
@@ -59,13 +59,12 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
         size_t size()
         Text text()
         cbool blank()
-        Text field(size_t)
-        size_t readable(Text)
+        cbool padded
 
     cdef cppclass LineScanner:
         LineScanner()
-        LineScanner(const char*, const char*)
-        cbool next(Line&, cbool)
+        void start(const char*, const char*)
+        cbool next(Line&, cbool) except +
         const char* position()
 
     enum QuoteFault:
@@ -83,9 +82,9 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
     const size_t NAME_SIZE_MAX "midstream::NameCache::NAME_SIZE_MAX"
 
     cdef cppclass RowWriter:
-        RowWriter(Rows*)
-        void tick(int64_t, int64_t, const double*, uint32_t, uint32_t, uint64_t) except +
-        void rejection(int64_t, uint32_t, uint64_t, string, string_view) except +
+        RowWriter(Rows*, uint32_t)
+        void tick(int64_t, int64_t, const double*, uint32_t, uint64_t) except +
+        void rejection(int64_t, uint64_t, string, string_view) except +
         void trim() except +
 
     cbool has_negative_field(const uint8_t*, size_t, int)
