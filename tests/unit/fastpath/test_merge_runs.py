@@ -226,6 +226,46 @@ def test_many_waiting_rows_leave_in_order_and_give_their_slots_back() -> None:
     assert rest == left
 
 
+def dense_history(seed: int, *, rows_max: int = 9000) -> History:
+    """Make sources in which thousands of rows are under way at any time, a few of them for very long."""
+    rng = random.Random(seed)
+    rows: list[list[Row]] = []
+    events: list[list[int]] = []
+    under_way = rng.choice([20, 400, 3000])
+    for rank in range(rng.randint(1, 3)):
+        times = sorted(rng.randrange(2 * rows_max) for _ in range(rng.randrange(rows_max)))
+        latencies = [int(rng.expovariate(1 / under_way)) + (rng.random() < 0.003) * HOUR_NS for _ in times]
+        source: list[Row] = []
+        for number, (event, latency) in enumerate(zip(times, latencies, strict=True), 1):
+            key = (event + latency, rank, number)
+            source.append(tick(*key, event_ns=event) if number % 50 else (key, f"reason {number}", b"raw"))
+        rows.append(source)
+        events.append(times)
+    return History(rows, events, 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_dense_sources_merge_exactly_and_their_oldest_rows_are_known(seed: int) -> None:
+    history = dense_history(seed)
+    drive = Drive(fastpath.merge, history, random.Random(seed), spill_chance=0.01 * (seed % 2))
+    left = [{row[0][2] for row in rows} for rows in history.rows]
+    merged: list[Row] = []
+
+    for batch in drive.batches():
+        merged += batch
+        for row in batch:
+            left[row[0][1]].remove(row[0][2])
+        if drive.runs:
+            continue
+        for rank, rows in enumerate(left):
+            oldest = min(rows, default=-1)
+            was_read = drive.fed[rank] < 0 or oldest <= drive.fed[rank]
+            assert drive.merger.oldest_row(rank) == (oldest if was_read else -1)
+
+    assert merged == history.expected()
+    assert drive.merger.in_flight == 0
+
+
 def seconds_to_stream(waiting_count: int) -> float:
     tickers = Tickers()
     merger = Merger(tickers, 1)
