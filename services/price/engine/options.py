@@ -26,13 +26,13 @@ class EngineOptions:
     retain_bytes: int = 64 * 1024 * 1024
     lock_wait: bool = True
     """Stand by while another sink holds the directory; False refuses at once."""
-    commit_records: int = 256 * 1024
-    """A commit is due when so many records wait for one; twice as many are never held."""
+    commit_records: int = 64 * 1024
+    """A commit is due when so many records wait for one; about twice as many are ever held. More is slower: the text leaves the cache."""
     commit_interval_s: float = 0.05
     """A commit is due when the oldest record waits so long."""
     idle_linger_s: float = 0.002
     """A commit is due when nothing new came for so long: a paced line is in the log at once."""
-    read_count: int = 16
+    read_count: int = 4
     """Entries per read; each holds at most 4,096 records."""
 
     @classmethod

@@ -1,0 +1,67 @@
+"""Settings of the price server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from services.price.engine.options import nanoseconds_of
+from services.runtime.errors import Refused
+from services.runtime.settings import ServerSettings, Switch
+
+
+class PriceSettings(ServerSettings):
+    """What the price server and its engine need to know; read once at start."""
+
+    port: int = Field(default=50053, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_PORT")
+    metrics_port: int = Field(default=9153, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_METRICS_PORT")
+    out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
+    """The logs go here, position and lock to OUT/.midstream."""
+
+    sink: str = Field(default="price", pattern=r"^[A-Za-z0-9._-]{1,64}$", validation_alias="MIDSTREAM_SINK")
+    """Consumer group and name of the announcement: the position in the queue belongs to it."""
+
+    latency_threshold_ms: str = Field(default="20", validation_alias="MIDSTREAM_LATENCY_THRESHOLD_MS")
+    """Historical ticks with a higher latency get an error line. Text, so that it stays exact."""
+
+    log_timestamp: Literal["event", "arrival"] = Field(default="event", validation_alias="MIDSTREAM_LOG_TIMESTAMP")
+
+    mids: Switch = Field(default=True, validation_alias="MIDSTREAM_MIDS")
+    """Publish the mids stream, which GetMidPrice and StreamMidPrices read. One-shot replays do without."""
+
+    mids_csv: Switch = Field(default=False, validation_alias="MIDSTREAM_MIDS_CSV")
+    """Write OUT/mid_prices.csv too, for those who need more than the log."""
+
+    retain_bytes: int = Field(default=64 * 1024 * 1024, ge=1, validation_alias="MIDSTREAM_RETAIN_BYTES")
+    """Newest mids kept for late readers."""
+
+    lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
+    """Stand by while another server writes to OUT; off refuses at once."""
+
+    @field_validator("latency_threshold_ms", mode="before")
+    @classmethod
+    def _check_threshold(cls, value: object) -> object:
+        try:
+            nanoseconds_of(str(value))
+        except Refused as exc:
+            raise ValueError(exc.message) from exc
+        return str(value)
+
+    def engine_config(self) -> dict[str, object]:
+        """Everything the engine needs, as JSON values."""
+        return {
+            "redis_url": self.redis_url,
+            "session": self.session,
+            "out": str(self.out),
+            "sink": self.sink,
+            "latency_threshold_ms": self.latency_threshold_ms,
+            "log_timestamp": self.log_timestamp,
+            "mids": self.mids,
+            "mids_csv": self.mids_csv,
+            "retain_bytes": self.retain_bytes,
+            "lock_wait": self.lock_wait,
+            "log_level": self.log_level,
+            "log_format": self.log_format,
+        }
