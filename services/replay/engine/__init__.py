@@ -1,0 +1,1 @@
+"""The replay engine: polls sources, paces, publishes; a child process of the replay server."""

@@ -1,0 +1,113 @@
+"""The engine's config, as its server sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from fastpath.decode import parse_timestamp
+from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
+from services.replay.engine.engine import Beginning, check_sources
+from services.replay.engine.feed_buffer import FeedLimits
+from services.replay.queue import QueueLimits, SinkExpectation
+from services.replay.sources import HistoricalOptions
+from services.runtime.errors import Refused
+
+_MODES: Final = {"historical": MODE_HISTORICAL, "live": MODE_LIVE}
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Everything the engine needs to know; checked."""
+
+    redis_url: str
+    session: str
+    historical: tuple[str, ...]
+    options: HistoricalOptions
+    live_url: str
+    beginning: Beginning
+    limits: QueueLimits
+    sinks: SinkExpectation
+    feed_limits: FeedLimits
+    cache_dir: Path | None
+    temp_dir: Path | None
+    log_level: str
+    log_format: str
+
+
+def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
+    """Return the config; raise Refused with the setting and the fix when something cannot be used."""
+    historical = tuple(str(path) for path in fields.get("historical") or ())
+    live_url = str(fields.get("live_url") or "")
+    if live_url and (urlsplit(live_url).scheme not in ("ws", "wss") or not urlsplit(live_url).hostname):
+        raise Refused(f"MIDSTREAM_LIVE_URL: {live_url!r} is no websocket; use ws://HOST:PORT or wss://HOST/PATH")
+    mode = _MODES.get(str(fields.get("start_mode") or "historical"))
+    if mode is None:
+        raise Refused(f"MIDSTREAM_START_MODE: {fields['start_mode']!r} is unknown; use historical or live")
+    if mode == MODE_HISTORICAL and not historical:
+        # There is only one thing that such a session can do.
+        mode = MODE_LIVE
+    beginning = Beginning(mode, float(fields.get("speed") or 0.0))
+    check_sources(beginning, historical=bool(historical), live=bool(live_url))
+    defaults, feed = QueueLimits(), FeedLimits()
+    return EngineConfig(
+        redis_url=str(fields["redis_url"]),
+        session=str(fields.get("session") or "default"),
+        historical=historical,
+        options=_options(fields),
+        live_url=live_url,
+        beginning=beginning,
+        limits=QueueLimits(
+            high_bytes=int(fields.get("high_bytes") or defaults.high_bytes),
+            high_records=int(fields.get("high_records") or defaults.high_records),
+            retain_bytes=int(_given(fields, "retain_bytes", defaults.retain_bytes)),
+            group_lease_s=float(fields.get("group_lease_s") or defaults.group_lease_s),
+        ),
+        sinks=SinkExpectation(
+            names=tuple(fields.get("sinks") or ()), grace_s=float(_given(fields, "sink_grace_s", 5.0))
+        ),
+        feed_limits=FeedLimits(
+            frames=int(fields.get("live_frames_max") or feed.frames),
+            size=int(fields.get("live_bytes_max") or feed.size),
+        ),
+        cache_dir=_path(fields, "cache_dir"),
+        temp_dir=_path(fields, "temp_dir"),
+        log_level=str(fields.get("log_level") or "info"),
+        log_format=str(fields.get("log_format") or "json"),
+    )
+
+
+def _options(fields: Mapping[str, Any]) -> HistoricalOptions:
+    minimum = fields.get("min_latency_ms")
+    return HistoricalOptions(
+        fraction_unit_us=bool(fields.get("fraction_unit_us", False)),
+        start_time_ns=_time(fields, "start"),
+        end_time_ns=_time(fields, "end"),
+        tickers=tuple(fields.get("tickers") or ()),
+        negative_latency=fields.get("negative_latency") or "keep",
+        min_latency_ms=None if minimum is None else float(minimum),
+        unsorted=fields.get("unsorted") or "refuse",
+    )
+
+
+def _time(fields: Mapping[str, Any], name: str) -> int | None:
+    text = str(fields.get(name) or "")
+    if not text:
+        return None
+    try:
+        return parse_timestamp(text, fraction_unit_us=bool(fields.get("fraction_unit_us", False)))
+    except ValueError as exc:
+        raise Refused(f"MIDSTREAM_{name.upper()}: {text!r} is no time ({exc}); use YYYY-MM-DD HH:MM:SS.ffffff") from exc
+
+
+def _path(fields: Mapping[str, Any], name: str) -> Path | None:
+    text = fields.get(name)
+    return Path(str(text)) if text else None
+
+
+def _given(fields: Mapping[str, Any], name: str, default: float) -> float:
+    value = fields.get(name)
+    return default if value is None else float(value)

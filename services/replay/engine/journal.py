@@ -1,0 +1,179 @@
+"""Follow the control journal: an operator's intents, in order, from the last one applied."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, Protocol, cast
+
+import redis
+
+from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.keys import SessionKeys
+
+logger = logging.getLogger(__name__)
+
+BLOCK_MS: Final = 1000
+"""How long one read waits. Short, because only a read that found nothing notices that the journal started over."""
+READ_COUNT: Final = 100
+RECONNECT: Final = BackoffPolicy(base_s=0.05, cap_s=1.0)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One entry of the journal. `problem` is filled when it cannot be understood."""
+
+    revision: int
+    kind: str = ""
+    mode: int = 0
+    speed: float = 0.0
+    correlation_id: str = ""
+    problem: str = ""
+    restarts: bool = False
+    """The journal was lost and numbers again: this revision counts although it is not above the last one."""
+
+
+class Journal(Protocol):
+    """Where the engine gets intents from."""
+
+    def start(self, after_revision: int) -> None:
+        """Begin to read behind `after_revision`; called once."""
+
+    def take(self) -> list[Intent]:
+        """Return what has arrived since the last call, oldest first."""
+
+
+def parse_intent(revision: int, body: bytes | None) -> Intent:
+    """Return the intent of an entry; never raises, because every entry counts as applied in the end."""
+    try:
+        fields: dict[str, Any] = json.loads(body or b"")
+        return Intent(
+            revision=revision,
+            kind=str(fields["kind"]),
+            mode=int(fields.get("mode") or 0),
+            speed=float(fields.get("speed") or 0.0),
+            correlation_id=str(fields.get("correlation_id") or ""),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        return Intent(revision=revision, problem=f"the entry cannot be read ({type(exc).__name__})")
+
+
+class JournalTail:
+    """Reads the journal in a thread with a connection of its own, and wakes the engine when something came.
+
+    Redis may come back without the newest entries, or without any. Then the revisions that were applied mean nothing any
+    more, and the journal's sum (the hash of what is intended) is handed over as if it had been journalled.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], redis.Redis],
+        keys: SessionKeys,
+        *,
+        wake: Callable[[], None],
+        random: Random,
+        block_ms: int = BLOCK_MS,
+    ) -> None:
+        self._connect = connect
+        self._keys = keys
+        self._wake = wake
+        self._backoff = Backoff(random, RECONNECT)
+        self._block_ms = block_ms
+        self._arrived: deque[Intent] = deque()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._after = 0
+
+    def start(self, after_revision: int) -> None:
+        self._after = after_revision
+        self._thread = threading.Thread(target=self._run, name="control-journal", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have the thread end; it may take until the end of its read."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def take(self) -> list[Intent]:
+        taken: list[Intent] = []
+        while self._arrived:
+            taken.append(self._arrived.popleft())
+        return taken
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            client = self._connect()
+            try:
+                self._follow(client)
+            except (redis.RedisError, OSError) as exc:
+                logger.warning("control journal interrupted: error=%s", type(exc).__name__)
+                self._stopping.wait(self._backoff.next_s())
+            finally:
+                client.close()
+
+    def _follow(self, client: redis.Redis) -> None:
+        self._check_continuity(client)
+        while not self._stopping.is_set():
+            intents = self.read(client)
+            self._backoff.reset()
+            if intents:
+                self._hand_over(intents)
+            else:
+                self._check_continuity(client)
+
+    def read(self, client: redis.Redis) -> list[Intent]:
+        """Wait for entries behind the last one read, and return them."""
+        answer = cast(
+            "Any", client.xread({self._keys.control: f"0-{self._after}"}, count=READ_COUNT, block=self._block_ms)
+        )
+        intents: list[Intent] = []
+        for _, entries in answer or ():
+            for entry_id, fields in entries:
+                revision = _revision(entry_id)
+                if revision > self._after + 1:
+                    logger.warning("control intents are missing: after=%d next=%d", self._after, revision)
+                self._after = revision
+                intents.append(parse_intent(revision, fields.get(b"intent")))
+        return intents
+
+    def _check_continuity(self, client: redis.Redis) -> None:
+        top = cast("Any", client.xrevrange(self._keys.control, count=1))
+        newest = _revision(top[0][0]) if top else 0
+        if newest >= self._after:
+            return
+        logger.error("the control journal lost its newest entries: applied=%d newest=%d", self._after, newest)
+        intended = cast("dict[bytes, bytes]", client.hgetall(self._keys.intended))
+        self._after = newest
+        self._hand_over(_sum_of(newest, intended))
+
+    def _hand_over(self, intents: list[Intent]) -> None:
+        self._arrived.extend(intents)
+        self._wake()
+
+
+def _sum_of(revision: int, intended: dict[bytes, bytes]) -> list[Intent]:
+    """Return what a journal adds up to as intents of its newest revision."""
+    intents = [Intent(revision, kind="none", restarts=True)]
+    try:
+        if mode := int(intended.get(b"mode", b"0")):
+            intents.append(Intent(revision, kind="mode", mode=mode, restarts=True))
+        if paused := intended.get(b"paused"):
+            intents.append(Intent(revision, kind="pause" if paused == b"1" else "resume", restarts=True))
+        if b"speed" in intended:
+            intents.append(Intent(revision, kind="speed", speed=float(intended[b"speed"]), restarts=True))
+    except ValueError:
+        logger.exception("the sum of the control journal cannot be read")
+    return intents
+
+
+def _revision(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[2])

@@ -1,0 +1,115 @@
+"""Rows that were polled and not yet published."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, NamedTuple, Protocol
+
+from fastpath.columns import Block, Key, Tickers
+from fastpath.frame import BATCH_ROWS_MAX
+from services.replay.sources import Poll, TickSource
+
+POLL_ROWS: Final = 16_384
+"""Rows asked for at a time: four batches."""
+BLOCK_ROWS_MAX: Final = 65_536
+"""A block is emptied when it got this long; only then may a batch at full speed be shorter than the others."""
+
+
+class CursorSource(TickSource, Protocol):
+    """A source that can tell where to read again."""
+
+    def cursor_sources(self) -> bytes:
+        """Return the place from which the rows of the last poll, and everything behind them, can be read again."""
+
+
+class Lane:
+    """One source, its block, and how much of it has been published.
+
+    What was polled stays here while the other source is active, so that the session goes on exactly behind the last row that left.
+    """
+
+    def __init__(self, source: TickSource, tickers: Tickers) -> None:
+        self.source = source
+        self.block = Block(tickers)
+        self.start = 0
+        self.ended = False
+        self.failure: Exception | None = None
+
+    @property
+    def remaining(self) -> int:
+        """Rows that wait to be published."""
+        return len(self.block) - self.start
+
+    def poll(self) -> Poll:
+        """Poll the source once; the block is emptied first when all of it was published."""
+        if self.remaining == 0:
+            self.clear()
+        return self.source.poll(self.block, POLL_ROWS)
+
+    def clear(self) -> None:
+        """Forget every row of the block."""
+        self.block.clear()
+        self.start = 0
+
+    def advance(self, rows: int) -> Key:
+        """Account for published rows; return the key of the last one."""
+        self.start += rows
+        return self.block.key(self.start - 1)
+
+
+class _Mark(NamedTuple):
+    row: int
+    """First row of the block for which the cursor is valid: all rows before it were published then."""
+    cursor: bytes
+
+
+class HistoricalLane(Lane):
+    """A lane that also knows where to read again."""
+
+    def __init__(self, source: CursorSource, tickers: Tickers, *, cursor: bytes, last_key: Key | None) -> None:
+        super().__init__(source, tickers)
+        self.source: CursorSource = source
+        self.last_key = last_key
+        self._marks = deque([_Mark(0, cursor)])
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether everything was polled and published."""
+        return self.ended and self.remaining == 0
+
+    def cursor_sources(self) -> bytes:
+        """Return the newest place that misses none of the rows that still wait."""
+        marks = self._marks
+        while len(marks) > 1 and marks[1].row <= self.start:
+            marks.popleft()
+        return marks[0].cursor
+
+    def fill(self, polls_max: int) -> None:
+        """Poll until there is a full batch to publish, at most `polls_max` times.
+
+        An error of the source is kept in `failure` until everything before it was published.
+        """
+        for _ in range(polls_max):
+            remaining = self.remaining
+            if self.ended or self.failure is not None or remaining >= BATCH_ROWS_MAX:
+                break
+            if remaining and len(self.block) >= BLOCK_ROWS_MAX:
+                break
+            try:
+                poll = self.poll()
+            except Exception as exc:  # noqa: BLE001  whatever it is, what was polled before it goes out first
+                self.failure = exc
+                break
+            self.ended = poll.ended
+            cursor = self.source.cursor_sources()
+            if cursor != self._marks[-1].cursor:
+                self._marks.append(_Mark(len(self.block) - poll.rows, cursor))
+
+    def clear(self) -> None:
+        newest = self._marks[-1].cursor
+        super().clear()
+        self._marks = deque([_Mark(0, newest)])
+
+    def advance(self, rows: int) -> Key:
+        self.last_key = super().advance(rows)
+        return self.last_key

@@ -1,0 +1,53 @@
+"""Markers that wait for their record, as they lie in the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from fastpath.columns import Key
+from fastpath.frame import MARKER_DISCONNECTED, MARKER_SEAM, Marker
+
+
+def seam(
+    *, previous_mode: int, mode: int, last_key: Key | None, time_ns: int, revision: int = 0, reason: str = ""
+) -> Marker:
+    """Return the marker of a switch."""
+    return Marker(
+        kind=MARKER_SEAM,
+        previous_mode=previous_mode,
+        mode=mode,
+        last_key=last_key,
+        time_ns=time_ns,
+        revision=revision,
+        reason=reason,
+    )
+
+
+def to_json(markers: Iterable[Marker]) -> tuple[dict[str, Any], ...]:
+    """Return the markers as JSON values; fields at their default are left out."""
+    return tuple({name: value for name, value in asdict(marker).items() if value} for marker in markers)
+
+
+def from_json(stored: Iterable[Mapping[str, Any]]) -> list[Marker]:
+    """Return the markers of a checkpoint; fields of a newer version are ignored."""
+    known = Marker.__dataclass_fields__
+    restored: list[Marker] = []
+    for fields in stored:
+        values: dict[str, Any] = {name: value for name, value in fields.items() if name in known}
+        for name in ("last_key", "first_key"):
+            values[name] = _key(values.get(name))
+        restored.append(Marker(**values))
+    return restored
+
+
+def addressed(markers: Iterable[Marker], first_key: Key | None) -> list[Marker]:
+    """Return the markers with the key of the record that follows them (a lost feed is told before there is one)."""
+    return [
+        marker if marker.kind == MARKER_DISCONNECTED else replace(marker, first_key=first_key) for marker in markers
+    ]
+
+
+def _key(stored: Any) -> Key | None:
+    return None if stored is None else (int(stored[0]), int(stored[1]), int(stored[2]))

@@ -1,0 +1,167 @@
+"""When the next rows are due, and how to wait for that moment without drifting past it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from services.runtime.clock import Clock
+
+LINGER_NS: Final = 1_000_000
+"""Batches leave at most this often, and no row waits longer than this for others."""
+LINGER_BURST: Final = 32
+"""Batches that may leave without lingering after a quiet time, so that rare ticks are exact."""
+SPIN_NS: Final = 100_000
+"""How long before a deadline the thread stops sleeping: about the lateness of a wake-up (4 % of a core at 500 deadlines/s)."""
+LATENESS_SAMPLES_MAX: Final = 8192
+"""Samples kept between two reports; more would not change a percentile."""
+
+_PR_SET_TIMERSLACK: Final = 29
+
+
+class PacingClock:
+    """Data time against real time, on an anchor: deadline = anchor + (arrival - anchor arrival) / speed.
+
+    The anchor moves at a start, a resume, a change of speed and a seam, never per tick, so nothing drifts. While it is held (paused, or the
+    other source is active) data time stands still. Speed 0 is as fast as possible: everything is due.
+    """
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._anchor_arrival_ns: int | None = None
+        self._anchor_ns = 0
+        self._held_ns: int | None = None
+
+    @property
+    def anchored(self) -> bool:
+        """Tell whether deadlines can be computed."""
+        return self._anchor_arrival_ns is not None
+
+    def begin(self, arrival_ns: int, now_ns: int) -> None:
+        """Anchor at `arrival_ns`, the next row's, or where data time was held; nothing happens when anchored."""
+        if self._anchor_arrival_ns is None:
+            self._anchor_arrival_ns = arrival_ns if self._held_ns is None else self._held_ns
+            self._anchor_ns = now_ns
+            self._held_ns = None
+
+    def hold(self, now_ns: int) -> None:
+        """Stop data time; `begin` lets it go on from there."""
+        if self._anchor_arrival_ns is not None and self.speed > 0:
+            self._held_ns = self.due_ns(now_ns)
+        self._anchor_arrival_ns = None
+
+    def release(self) -> None:
+        """Forget anchor and held time; the next row is due at once."""
+        self._anchor_arrival_ns = None
+        self._held_ns = None
+
+    def set_speed(self, speed: float, now_ns: int) -> None:
+        """Change the speed from now on; data time does not jump."""
+        if speed == self.speed:
+            return
+        if self.speed > 0 and speed > 0:
+            self.hold(now_ns)
+        else:
+            # At full speed there is no data time to go on from.
+            self.release()
+        self.speed = speed
+
+    def deadline_ns(self, arrival_ns: int) -> int:
+        """Return the monotonic time at which a row with this arrival is due."""
+        assert self._anchor_arrival_ns is not None
+        return self._anchor_ns + _scaled(arrival_ns - self._anchor_arrival_ns, 1.0 / self.speed)
+
+    def due_ns(self, now_ns: int) -> int:
+        """Return the arrival time up to which rows are due."""
+        assert self._anchor_arrival_ns is not None
+        return self._anchor_arrival_ns + _scaled(now_ns - self._anchor_ns, self.speed)
+
+
+def _scaled(duration_ns: int, factor: float) -> int:
+    # Exact at 1x however far away the anchor is; elsewhere a float's 53 bits are 100 days of nanoseconds.
+    return duration_ns if factor == 1.0 else round(duration_ns * factor)
+
+
+class Linger:
+    """Lets batches leave at once while they are rare, and at most one per interval when they are not.
+
+    A row is never sent before it is due; under dense traffic it waits up to one interval, for company.
+    """
+
+    def __init__(self, interval_ns: int = LINGER_NS, burst: int = LINGER_BURST) -> None:
+        self._interval_ns = interval_ns
+        self._allowance_ns = interval_ns * (burst - 1)
+        self._earned_ns = 0
+
+    def earliest_ns(self) -> int:
+        """Return the monotonic time before which no batch should leave."""
+        return self._earned_ns - self._allowance_ns
+
+    def sent(self, now_ns: int) -> None:
+        """Account for one batch."""
+        self._earned_ns = max(self._earned_ns, now_ns) + self._interval_ns
+
+
+class Waiter(Protocol):
+    """How the engine waits."""
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Return at `deadline_ns` of the monotonic clock, or earlier when the engine was woken."""
+
+
+class WakeableWaiter:
+    """Sleeps until shortly before the deadline, then looks at the clock; `wake` ends it early."""
+
+    def __init__(self, wake: threading.Event, clock: Clock, *, spin_ns: int = SPIN_NS) -> None:
+        self._wake = wake
+        self._clock = clock
+        self._spin_ns = spin_ns
+
+    def wait_until(self, deadline_ns: int) -> None:
+        clock, wake = self._clock, self._wake
+        sleep_ns = deadline_ns - self._spin_ns - clock.monotonic_ns()
+        if sleep_ns > 0 and wake.wait(sleep_ns / 1e9):
+            return
+        while clock.monotonic_ns() < deadline_ns and not wake.is_set():
+            pass
+
+
+def use_precise_timers() -> None:
+    """Have the kernel wake this thread on time instead of up to 50 us later; does nothing where that is not known."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+
+
+class Quantiles(NamedTuple):
+    """Lateness over one interval."""
+
+    p50_ns: int
+    p99_ns: int
+    max_ns: int
+
+
+class Lateness:
+    """Collects how late paced batches left. One thread notes, another one takes."""
+
+    def __init__(self) -> None:
+        self._samples: list[int] = []
+
+    def note(self, late_ns: int) -> None:
+        """Add one sample."""
+        if len(self._samples) < LATENESS_SAMPLES_MAX:
+            self._samples.append(late_ns)
+
+    def take(self) -> Quantiles | None:
+        """Return what was noted since the last call; None when nothing was."""
+        samples, self._samples = self._samples, []
+        return quantiles(samples) if samples else None
+
+
+def quantiles(samples: Sequence[int]) -> Quantiles:
+    """Return median, 99th percentile and maximum of some samples."""
+    ordered = sorted(samples)
+    last = len(ordered) - 1
+    return Quantiles(ordered[last // 2], ordered[round(last * 0.99)], ordered[last])
