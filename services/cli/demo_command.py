@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from services.cli.fleet import DEFAULT_PORTS, Watcher
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
 from services.cli.supervisor import ChildFailed, ChildRefused
-from services.replay.sources.inspect import inspect_files
+from services.replay.sources.inspect import inspect
 from services.runtime.errors import Refused
 
 OUT = Path("midstream-out/demo")
@@ -133,8 +134,10 @@ def _summarise(console: Console, state: dict[str, Any], sink: dict[str, Any]) ->
     report = build_report(OUT, state=state, sink=sink, rows_before=0, complete=True)
     console.print()
     print_report(console, report)
-    latency = inspect_files([str(SAMPLE_HISTORICAL)]).total.latency_ms
-    shown = "  ".join(f"{name} {value:.3f}" for name, value in latency.items())
+    latency = inspect([str(SAMPLE_HISTORICAL)]).total.latency_ms
+    shown = (
+        "  ".join(f"{name} {value:.3f}" for name, value in asdict(latency).items()) if latency is not None else "none"
+    )
     console.print(f"recorded latency, ms: {shown}", markup=False)
     for name in ("mid_prices.log", "errors.log"):
         console.print(f"\n{OUT / name}", markup=False)

@@ -1,0 +1,122 @@
+"""`midstream inspect`: what is in the files, for people or for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from services.replay.sources.inspect import Figures, FileReport, InspectReport, inspect
+from services.runtime.errors import Refused
+
+LOSS, REFUSED = 1, 2
+TICKERS_SHOWN = 8
+FILES_SHOWN = 40
+
+
+def run_inspect(files: Sequence[str], fraction_unit_us: bool, latency_threshold_ms: float, *, as_json: bool) -> int:
+    """Inspect and print; returns the exit code: 0, 1 when a file could not be read to its end, 2 when it cannot be used."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="midstream-") as scratch:
+            report = _inspect(files, fraction_unit_us, latency_threshold_ms, Path(scratch), quiet=as_json)
+    except Refused as exc:
+        print(f"midstream inspect: {exc}", file=sys.stderr)
+        return REFUSED
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        print_inspection(Console(highlight=False), report)
+    return LOSS if any(file.damage for file in report.files) else 0
+
+
+def _inspect(
+    files: Sequence[str], fraction_unit_us: bool, latency_threshold_ms: float, scratch: Path, *, quiet: bool
+) -> InspectReport:
+    if quiet or not sys.stderr.isatty():
+        return inspect(
+            files, fraction_unit_us=fraction_unit_us, latency_threshold_ms=latency_threshold_ms, temp_dir=scratch
+        )
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.completed:,} rows read"), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task("reading", total=None)
+        return inspect(
+            files,
+            fraction_unit_us=fraction_unit_us,
+            latency_threshold_ms=latency_threshold_ms,
+            temp_dir=scratch,
+            on_progress=lambda rows: bar.advance(task, rows),
+        )
+
+
+def print_inspection(console: Console, report: InspectReport) -> None:
+    """Show every file in a line, then all of them together."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("file", "layout", "rows", "rejected", "sorted by", "note"):
+        table.add_column(heading, justify="right" if heading in ("rows", "rejected") else "left")
+    for file in report.files[:FILES_SHOWN]:
+        figures = file.figures
+        table.add_row(file.path, file.layout, f"{figures.rows:,}", f"{figures.rejected:,}", file.sorted_by, _note(file))
+    console.print(table)
+    if len(report.files) > FILES_SHOWN:
+        console.print(f"... and {len(report.files) - FILES_SHOWN:,} more files (--json lists them all)")
+    console.print()
+    for name, value in _lines(report):
+        console.print(f"{name:<16}{value}", markup=False, soft_wrap=True)
+
+
+def _note(file: FileReport) -> str:
+    notes = [file.damage] if file.damage else []
+    if file.needs_sorting:
+        broken = file.order_broken
+        where = f" (first at line {broken.line}: {broken.before}, then {broken.now})" if broken is not None else ""
+        notes.append(f"needs --unsorted sort{where}")
+    return "; ".join(notes)
+
+
+def _lines(report: InspectReport) -> list[tuple[str, str]]:
+    total = report.total
+    lines = [("rows", f"{total.rows:,} = {total.ticks:,} ticks + {total.rejected:,} rejected")]
+    for name, span in (("event time", total.event_time), ("arrival time", total.arrival_time)):
+        if span is not None:
+            lines.append((name, f"{span.first} .. {span.last}"))
+    lines.append(("tickers", f"{total.ticker_count:,}: {_busiest(total)}"))
+    if total.latency_ms is not None:
+        latency = total.latency_ms
+        lines.append(
+            (
+                "latency, ms",
+                f"min {latency.min:g}  p1 {latency.p1:.3f}  p50 {latency.p50:.3f}  p90 {latency.p90:.3f}  "
+                f"p99 {latency.p99:.3f}  max {latency.max:g}",
+            )
+        )
+    threshold = f"{report.latency_threshold_ms:g} ms"
+    lines.append(("over threshold", f"{total.over_threshold:,} ({total.over_threshold_share:.1%}) above {threshold}"))
+    lines.append(
+        (
+            "ties",
+            f"{total.event_ties:,} in event time, {report.arrival_ties:,} in arrival time (largest {report.largest_arrival_tie:,})",
+        )
+    )
+    lines.append(
+        (
+            "odd quotes",
+            f"{total.bid_missing:,} without bid, {total.ask_missing:,} without ask, {total.both_missing:,} without both, "
+            f"{total.crossed:,} crossed, {total.locked:,} locked, {total.negative_latency:,} with negative latency",
+        )
+    )
+    for rejected in total.rejections:
+        where = ", ".join(str(line) for line in rejected.first_lines)
+        lines.append(("rejected", f"{rejected.count:,} x {rejected.reason} (line {where})"))
+    return lines
+
+
+def _busiest(total: Figures) -> str:
+    shown = ", ".join(f"{entry.ticker} {entry.ticks:,}" for entry in total.tickers[:TICKERS_SHOWN])
+    return shown + (", ..." if total.ticker_count > TICKERS_SHOWN else "")
