@@ -12,9 +12,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from fastpath.columns import Key, Tickers
+from fastpath.columns import Tickers
 from fastpath.decode import BEFORE_EVERYTHING
 from fastpath.frame import (
     BATCH_ROWS_MAX,
@@ -38,6 +38,9 @@ from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.sources import Poll, TickSource, UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
 from services.runtime.errors import Refused
+
+if TYPE_CHECKING:
+    from fastpath.columns import Key
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from fastpath.columns import Block, Key, Tickers
+from fastpath.columns import Block, Tickers
 from fastpath.frame import BATCH_ROWS_MAX
 from services.replay.sources import Poll, TickSource
+
+if TYPE_CHECKING:
+    from fastpath.columns import Key
 
 POLL_ROWS: Final = 16_384
 """Rows asked for at a time: four batches."""

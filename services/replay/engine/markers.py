@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastpath.columns import Key
 from fastpath.frame import MARKER_DISCONNECTED, MARKER_SEAM, Marker
+
+if TYPE_CHECKING:
+    from fastpath.columns import Key
 
 
 def seam(

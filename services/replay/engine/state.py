@@ -226,7 +226,8 @@ class StateReporter:
         self._told: tuple[str, Effective, str] | None = None
         self._told_sequence = 0
         self._told_ns = 0
-        self._away = False
+        self._told_problem: str | None = None
+        """Empty when the server was told that we are ready."""
 
     def start(self) -> None:
         """Begin to report."""
@@ -265,19 +266,20 @@ class StateReporter:
             pipeline.set(self._keys.state, json.dumps(state, separators=(",", ":")), px=STATE_TTL_MS)
             pipeline.sadd(SESSIONS, self._keys.session)
             cast("Any", pipeline).execute()
-            self._set_away("")
+            self._tell_availability("")
         except (redis.RedisError, OSError) as exc:
-            self._set_away(f"Redis is not reachable ({type(exc).__name__})")
+            self._tell_availability(f"Redis is not reachable ({type(exc).__name__})")
         self._tell_server(state)
 
-    def _set_away(self, problem: str) -> None:
-        if bool(problem) == self._away:
+    def _tell_availability(self, problem: str) -> None:
+        """Tell the server whether it may say that it serves: once per change."""
+        if problem == self._told_problem or (not problem and self._report.phase in (STARTING, FAILED)):
             return
-        self._away = bool(problem)
+        self._told_problem = problem
         if problem:
             logger.warning("state not reported: %s", problem)
             self._tell("unavailable", message=problem)
-        elif self._report.phase != STARTING:
+        else:
             self._tell("ready")
 
     def _tell_server(self, state: dict[str, Any]) -> None:
