@@ -103,10 +103,12 @@ class EmbeddedRedis:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End Redis, in order if it manages within `timeout_s`; harmless when repeated."""
-        if self._process.poll() is None and timeout_s > 0:
+        deadline_s = time.monotonic() + timeout_s
+        # Repeated, because Redis forgets a SIGTERM that comes while it writes its first append-only file.
+        while self._process.poll() is None and (left_s := deadline_s - time.monotonic()) > 0:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout_s)
+                self._process.wait(min(left_s, 0.25))
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -189,14 +191,12 @@ def _spawn(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
 def _popen(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            command,
+            parent_death.dying_with_parent(command) if parent_death.available() else list(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             # A group of its own: Ctrl-C goes to us, and Redis outlives the servers that still drain.
             process_group=0,
-            # One prctl through a library that is loaded already: nothing that could need a lock held elsewhere.
-            preexec_fn=parent_death.die_with_parent if parent_death.available() else None,
         )
     if not parent_death.available():
         _guard(process.pid)

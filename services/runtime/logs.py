@@ -70,11 +70,18 @@ def configure_logs(server: str, *, level: str = "info", form: str = "json") -> N
         _Context(server),
         structlog.processors.StackInfoRenderer(),
     ]
-    final: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if form == "console":
-        final += [_redact, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    else:
-        final += [structlog.processors.format_exc_info, _redact, structlog.processors.JSONRenderer()]
+        # Not the default traceback, which shows local variables and with them passwords.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    final: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        _redact,
+        renderer,
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=final, foreign_pre_chain=shared))
     root = logging.getLogger()

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 
-# Loaded once: dlopen must not happen between fork and exec.
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+_LAUNCHER: Final = (
+    "import ctypes,os,sys\n"
+    f"ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG},{int(signal.SIGKILL)},0,0,0)\n"
+    # A parent that died before the call above is not reported by it.
+    "os.getppid()==int(sys.argv[1]) or sys.exit(1)\n"
+    "os.execv(sys.argv[2],sys.argv[2:])\n"
+)
 
 
 def available() -> bool:
@@ -19,9 +28,15 @@ def available() -> bool:
 
 
 def die_with_parent() -> None:
-    """Have this process killed when the thread that started it ends; does nothing where that is not known.
-
-    Safe between fork and exec. The caller sees to it that the thread which forks lives as long as the child shall.
-    """
+    """Have this process killed when the thread that started it ends; does nothing where that is not known."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """Return a command that runs another program so that it is killed when the thread that starts it ends.
+
+    The program keeps the process id. A launcher rather than code between fork and exec: a fork runs gRPC's fork handlers,
+    which abort the child of a busy server.
+    """
+    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]

@@ -43,6 +43,8 @@ def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
         reflection_pb2.DESCRIPTOR.CopyToProto(file)
         old, new = f".{file.package}.", ".grpc.reflection.v1."
         file.name, file.package = _V1_FILE, new.strip(".")
+        # They mark v1alpha as deprecated and name its packages in other languages.
+        file.ClearField("options")
         for message in file.message_type:
             for field in message.field:
                 # Assigning an empty name would mark a scalar field as a message.

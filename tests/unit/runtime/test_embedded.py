@@ -185,3 +185,25 @@ def test_stopping_twice_is_harmless(tmp_path: Path) -> None:
     server.stop()
 
     assert server.poll() is not None
+
+
+def test_redis_starts_beside_a_busy_grpc_server(tmp_path: Path) -> None:
+    program = (
+        "import sys, grpc\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from pathlib import Path\n"
+        "from services.runtime.embedded import EmbeddedRedis\n"
+        "server = grpc.server(ThreadPoolExecutor(1))\n"
+        "port = server.add_insecure_port('127.0.0.1:0')\n"
+        "server.start()\n"
+        "channel = grpc.insecure_channel(f'127.0.0.1:{port}')\n"
+        "grpc.channel_ready_future(channel).result(10)\n"
+        "for number in range(3):\n"
+        "    EmbeddedRedis.start(Path(sys.argv[1]) / str(number), append_only=False).stop()\n"
+    )
+
+    outcome = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")

@@ -1,0 +1,67 @@
+"""Reflection v1 and v1alpha say the same, and describe themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from services.runtime.reflection import V1, V1ALPHA, add_reflection
+
+
+@pytest.fixture
+async def channel() -> AsyncIterator[grpc.aio.Channel]:
+    server = grpc.aio.server()
+    add_reflection(server, [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    await server.stop(0)
+
+
+async def _ask(
+    channel: grpc.aio.Channel, version: str, request: reflection_pb2.ServerReflectionRequest
+) -> reflection_pb2.ServerReflectionResponse:
+    call = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    responses = [response async for response in call(iter((request,)))]
+    assert len(responses) == 1
+    return responses[0]
+
+
+@pytest.mark.parametrize("version", [V1, V1ALPHA])
+async def test_both_versions_list_every_service(channel: grpc.aio.Channel, version: str) -> None:
+    response = await _ask(channel, version, reflection_pb2.ServerReflectionRequest(list_services=""))
+
+    names = [service.name for service in response.list_services_response.service]
+    assert names == sorted(["grpc.health.v1.Health", V1, V1ALPHA])
+
+
+@pytest.mark.parametrize("version", [V1, V1ALPHA])
+@pytest.mark.parametrize("symbol", ["grpc.health.v1.Health", V1, V1ALPHA, "grpc.reflection.v1.ServerReflectionRequest"])
+async def test_both_versions_describe_every_symbol(channel: grpc.aio.Channel, version: str, symbol: str) -> None:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+
+    response = await _ask(channel, version, request)
+
+    (raw,) = response.file_descriptor_response.file_descriptor_proto
+    file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+    assert file.package == symbol.rpartition(".")[0]
+    if file.package == "grpc.reflection.v1":
+        assert b"v1alpha" not in raw
+
+
+async def test_unknown_symbol_is_an_answer_and_not_a_failure(channel: grpc.aio.Channel) -> None:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.such.Thing")
+
+    response = await _ask(channel, V1, request)
+
+    assert response.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]

@@ -1,0 +1,196 @@
+"""A whole server in its own process: ports, ready file, signals, exit codes, grpcurl."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.calls import NAME
+from tests.support.ports import taken_port
+from tests.support.waiting import wait_until
+
+
+class RunningServer:
+    """One plain server and where it listens."""
+
+    def __init__(self, process: subprocess.Popen[str], ready_file: Path) -> None:
+        self.process = process
+        self.ready_file = ready_file
+
+    def wait_ready(self) -> dict[str, Any]:
+        wait_until(lambda: self.ready_file.exists() or self.process.poll() is not None, what="the ready file")
+        ready: dict[str, Any] = json.loads(self.ready_file.read_text(encoding="utf-8"))
+        return ready
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+Start = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    servers: list[RunningServer] = []
+
+    def start_one(**environment: str) -> RunningServer:
+        ready_file = tmp_path / f"ready-{len(servers)}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.plain_server"],
+            env={
+                **os.environ,
+                "MIDSTREAM_REDIS_URL": "redis://127.0.0.1:1/0",
+                "MIDSTREAM_PORT": "0",
+                "MIDSTREAM_METRICS_PORT": "0",
+                "MIDSTREAM_READY_FILE": str(ready_file),
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        servers.append(RunningServer(process, ready_file))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.process.kill()
+        server.process.communicate()
+
+
+@pytest.mark.quick
+def test_server_serves_health_calls_and_metrics_and_ends_with_0(start: Start) -> None:
+    server = start()
+    ready = server.wait_ready()
+
+    with grpc.insecure_channel(f"127.0.0.1:{ready['port']}") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        statuses = [health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status for name in ("", NAME)]
+        answer = channel.unary_unary(f"/{NAME}/Unary")(b"hello", timeout=5)
+    with urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics_port']}/metrics", timeout=5) as response:
+        metrics = response.read().decode()
+    code, out, err = server.end()
+
+    assert (ready["server"], ready["pid"]) == ("control", server.process.pid)
+    assert statuses == [health_pb2.HealthCheckResponse.SERVING] * 2
+    assert answer == b"hello"
+    assert 'grpc_server_handled_total{grpc_code="OK",grpc_method="Unary"' in metrics
+    assert "midstream_serving 1.0" in metrics
+    assert (code, out) == (0, "stopped\n")
+    assert all(json.loads(line)["server"] == "control" for line in err.splitlines())
+    assert not server.ready_file.exists()
+
+
+def test_interrupt_drains_as_well(start: Start) -> None:
+    server = start()
+    server.wait_ready()
+
+    assert server.end(signal.SIGINT)[:2] == (0, "stopped\n")
+
+
+def test_open_streams_end_and_watchers_hear_of_it_before_the_server_goes(start: Start) -> None:
+    server = start()
+    port = server.wait_ready()["port"]
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        stream = channel.unary_stream(f"/{NAME}/Stream")(b"forever", timeout=20)
+        assert next(stream) == b"first"
+        server.process.send_signal(signal.SIGTERM)
+
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stream)
+
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert server.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(("which", "setting"), [("MIDSTREAM_PORT", "MIDSTREAM_CONTROL_PORT"),
+                                              ("MIDSTREAM_METRICS_PORT", "MIDSTREAM_CONTROL_METRICS_PORT")])  # fmt: skip
+def test_taken_port_is_refused_in_one_line(start: Start, which: str, setting: str) -> None:
+    with taken_port() as port:
+        server = start(**{which: str(port)})
+        _, err = server.process.communicate(timeout=20)
+
+    assert err == f"port {port} on 127.0.0.1 is already in use: stop the other process or set {setting}\n"
+    assert server.process.returncode == 2
+
+
+def test_second_server_on_the_same_port_is_refused(start: Start) -> None:
+    port = start().wait_ready()["port"]
+
+    second = start(MIDSTREAM_PORT=str(port))
+    _, err = second.process.communicate(timeout=20)
+
+    assert second.process.returncode == 2
+    assert err.count("\n") == 1
+    assert "already in use" in err
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "said"),
+    [
+        ("refuse", 2, "Redis refused: the reason; the fix\n"),
+        ("crash", 1, "broken"),
+        ("2", 2, ""),
+    ],
+)
+def test_exit_code_says_how_it_ended(start: Start, behaviour: str, code: int, said: str) -> None:
+    server = start(PLAIN_SERVER=behaviour)
+    _, err = server.process.communicate(timeout=20)
+
+    assert server.process.returncode == code
+    assert said in err
+    assert not server.ready_file.exists()
+
+
+def test_unusable_host_is_refused_in_one_line(start: Start) -> None:
+    server = start(MIDSTREAM_HOST="192.0.2.1")
+    _, err = server.process.communicate(timeout=20)
+
+    assert server.process.returncode == 2
+    assert err.count("\n") == 1
+    assert "MIDSTREAM_HOST" in err
+
+
+def _grpcurl() -> str:
+    found = shutil.which("grpcurl")
+    if found is None:
+        pytest.skip("grpcurl is not on PATH")
+    return found
+
+
+def _run_grpcurl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([_grpcurl(), *arguments], capture_output=True, text=True, timeout=20, check=False)
+
+
+def test_grpcurl_lists_and_describes(start: Start) -> None:
+    _grpcurl()
+    address = f"127.0.0.1:{start().wait_ready()['port']}"
+
+    listed = _run_grpcurl("-plaintext", address, "list")
+    described = _run_grpcurl("-plaintext", address, "describe", "grpc.reflection.v1.ServerReflection")
+    checked = _run_grpcurl("-plaintext", address, "grpc.health.v1.Health/Check")
+
+    assert listed.stdout.split() == [
+        "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection", NAME,
+    ]  # fmt: skip
+    assert ".grpc.reflection.v1.ServerReflectionRequest" in described.stdout
+    assert "SERVING" in checked.stdout

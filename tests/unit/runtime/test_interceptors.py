@@ -1,0 +1,219 @@
+"""Around every call: codes, correlation ids, metrics, and the end when the server drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from prometheus_client import CollectorRegistry
+
+from services.runtime.interceptors import CallInterceptor
+from services.runtime.metrics import Metrics
+from services.runtime.statuses import STATUS_DETAILS_KEY
+from tests.support.calls import NAME, SECRET, TestServicer
+
+
+class Rig:
+    """A server in this loop and a channel to it."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.interceptor = CallInterceptor(Metrics(self.registry))
+        self.servicer = TestServicer()
+        self.server = grpc.aio.server(interceptors=(self.interceptor,))
+        self.servicer.add_to(self.server)
+        port = self.server.add_insecure_port("127.0.0.1:0")
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+
+    def unary(self, request: bytes, *, method: str = "Unary", **options: Any) -> Any:
+        return self.channel.unary_unary(f"/{NAME}/{method}")(request, **options)
+
+    def stream(self, request: bytes, **options: Any) -> Any:
+        return self.channel.unary_stream(f"/{NAME}/Stream")(request, **options)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    await rig.server.start()
+    yield rig
+    await rig.channel.close()
+    await rig.server.stop(0)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "code"),
+    [
+        (b"NotFound", grpc.StatusCode.NOT_FOUND),
+        (b"AlreadyExists", grpc.StatusCode.ALREADY_EXISTS),
+        (b"FailedPrecondition", grpc.StatusCode.FAILED_PRECONDITION),
+        (b"OutOfRange", grpc.StatusCode.OUT_OF_RANGE),
+        (b"ResourceExhausted", grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (b"DeadlineExceeded", grpc.StatusCode.DEADLINE_EXCEEDED),
+        (b"Unavailable", grpc.StatusCode.UNAVAILABLE),
+    ],
+)
+async def test_errors_become_codes_in_unary_and_streaming_calls(
+    rig: Rig, request_text: bytes, code: grpc.StatusCode
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as unary:
+        await rig.unary(request_text)
+    stream = rig.stream(request_text)
+    first = await stream.read()
+    with pytest.raises(grpc.aio.AioRpcError) as streamed:
+        await stream.read()
+
+    assert (unary.value.code(), unary.value.details()) == (code, "as asked")
+    assert (streamed.value.code(), streamed.value.details()) == (code, "as asked")
+    assert first == b"first"
+
+
+async def test_invalid_request_names_the_field_in_words_and_in_details(rig: Rig) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.unary(b"invalid")
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "`mode` must be MODE_HISTORICAL or MODE_LIVE (got 7)"
+    raw = dict(caught.value.trailing_metadata() or ())[STATUS_DETAILS_KEY]
+    violations = error_details_pb2.BadRequest()
+    status_pb2.Status.FromString(raw).details[0].Unpack(violations)
+    assert violations.field_violations[0].field == "mode"
+
+
+@pytest.mark.parametrize("request_text", [b"crash", b"bug"])
+async def test_unexpected_error_leaks_nothing_and_is_logged_under_its_request_id(
+    rig: Rig, request_text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR), pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.unary(request_text, metadata=(("x-correlation-id", "abc-1"),))
+
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "internal error, request id abc-1"
+    assert SECRET not in str(caught.value.debug_error_string())
+    assert SECRET in caplog.text
+    assert "abc-1" in caplog.text
+
+
+async def test_metadata_of_an_error_reaches_the_caller(rig: Rig) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.unary(b"exhausted")
+
+    assert dict(caught.value.trailing_metadata() or ())["last-sequence"] == "41"
+
+
+async def test_correlation_id_of_the_caller_is_kept_and_returned(rig: Rig) -> None:
+    call = rig.unary(b"correlation", metadata=(("x-correlation-id", "order-7/1"),))
+    stream = rig.stream(b"correlation", metadata=(("x-correlation-id", "order-8"),))
+
+    assert await call == b"order-7/1"
+    assert dict(await call.trailing_metadata())["x-correlation-id"] == "order-7/1"
+    assert [message async for message in stream] == [b"first", b"order-8"]
+    assert dict(await stream.initial_metadata())["x-correlation-id"] == "order-8"
+    assert dict(await stream.trailing_metadata())["x-correlation-id"] == "order-8"
+
+
+@pytest.mark.parametrize("given", [None, "", "x" * 200, 'a"b', "a b"])
+async def test_missing_or_unusable_correlation_id_is_replaced(rig: Rig, given: str | None) -> None:
+    call = rig.unary(b"correlation", metadata=() if given is None else (("x-correlation-id", given),))
+
+    made = await call
+
+    assert len(made) == 16
+    assert int(made, 16) >= 0
+    assert dict(await call.trailing_metadata())["x-correlation-id"] == made.decode()
+
+
+async def test_aborted_error_returns_the_correlation_id_too(rig: Rig) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.unary(b"abort", metadata=(("x-correlation-id", "abc"),))
+
+    assert caught.value.code() is grpc.StatusCode.DATA_LOSS
+    assert dict(caught.value.trailing_metadata() or ())["x-correlation-id"] == "abc"
+    labels = {"grpc_type": "unary", "grpc_service": NAME, "grpc_method": "Unary", "grpc_code": "DATA_LOSS"}
+    assert rig.value("grpc_server_handled_total", **labels) == 1
+
+
+async def test_metrics_count_calls_messages_and_codes(rig: Rig) -> None:
+    await rig.unary(b"x")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await rig.unary(b"crash")
+    assert [message async for message in rig.stream(b"y")] == [b"first", b"y"]
+
+    async def three() -> AsyncIterator[bytes]:
+        for word in (b"a", b"b", b"c"):
+            yield word
+
+    assert await rig.channel.stream_unary(f"/{NAME}/Collect")(three()) == b"a,b,c"
+    assert [message async for message in rig.channel.stream_stream(f"/{NAME}/Chat")(three())] == [b"A", b"B", b"C"]
+
+    def labels(kind: str, method: str) -> dict[str, str]:
+        return {"grpc_type": kind, "grpc_service": NAME, "grpc_method": method}
+
+    unary, stream = labels("unary", "Unary"), labels("server_stream", "Stream")
+    collect, chat = labels("client_stream", "Collect"), labels("bidi_stream", "Chat")
+    assert rig.value("grpc_server_started_total", **unary) == 2
+    assert rig.value("grpc_server_handled_total", **unary, grpc_code="OK") == 1
+    assert rig.value("grpc_server_handled_total", **unary, grpc_code="INTERNAL") == 1
+    assert rig.value("grpc_server_msg_sent_total", **unary) == 1
+    assert rig.value("grpc_server_msg_sent_total", **stream) == 2
+    assert rig.value("grpc_server_msg_received_total", **stream) == 1
+    assert rig.value("grpc_server_msg_received_total", **collect) == 3
+    assert rig.value("grpc_server_msg_sent_total", **collect) == 1
+    assert rig.value("grpc_server_msg_received_total", **chat) == 3
+    assert rig.value("grpc_server_msg_sent_total", **chat) == 3
+    assert rig.value("grpc_server_handling_seconds_count", **unary) == 2
+
+
+async def test_unknown_methods_share_one_series(rig: Rig) -> None:
+    for number in range(20):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rig.unary(b"", method=f"Guess{number}")
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+    labels = {"grpc_type": "unary", "grpc_service": "unknown", "grpc_method": "unknown"}
+    assert rig.value("grpc_server_handled_total", **labels, grpc_code="UNIMPLEMENTED") == 20
+    methods = {s.labels.get("grpc_method") for m in rig.registry.collect() for s in m.samples}
+    assert methods == {"unknown"}
+
+
+async def test_call_cancelled_by_its_client_counts_as_cancelled_and_releases_the_handler(rig: Rig) -> None:
+    stream = rig.stream(b"forever")
+    assert await stream.read() == b"first"
+
+    stream.cancel()
+
+    labels = {"grpc_type": "server_stream", "grpc_service": NAME, "grpc_method": "Stream", "grpc_code": "CANCELLED"}
+    async with asyncio.timeout(5):
+        while rig.value("grpc_server_handled_total", **labels) is None:  # noqa: ASYNC110  (it is in another component)
+            await asyncio.sleep(0.001)
+    assert rig.servicer.released == 1
+
+
+async def test_draining_ends_streams_with_unavailable_and_lets_unary_calls_go_on(rig: Rig) -> None:
+    stream = rig.stream(b"forever")
+    assert await stream.read() == b"first"
+    unary = asyncio.ensure_future(rig.unary(b"forever"))
+    await rig.unary(b"x")
+
+    rig.interceptor.end_streams()
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "shutting down" in (caught.value.details() or "")
+    assert rig.servicer.released == 1
+    assert not unary.done()
+
+    rig.interceptor.end_calls()
+
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await unary
+    assert ended.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,125 @@
+"""Logs say who, what and under which request; metrics have fixed names."""
+
+from __future__ import annotations
+
+import json
+import logging
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.runtime.errors import Refused
+from services.runtime.logs import LogLimit, configure_logs, correlation, current_correlation_id
+from services.runtime.metrics import FIGURES, Metrics, start_exporter
+from tests.support.clock import FakeClock
+from tests.support.ports import taken_port
+
+
+@pytest.fixture(autouse=True)
+def _restore_root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_log_line_is_one_json_object_with_server_and_correlation_id(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("replay", level="info")
+    logger = logging.getLogger("services.test")
+
+    with correlation("abc"):
+        logger.info("replay started: session=%s", "default")
+    logger.debug("not shown")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    record = json.loads(line)
+    assert record["event"] == "replay started: session=default"
+    assert record["level"] == "info"
+    assert record["server"] == "replay"
+    assert record["logger"] == "services.test"
+    assert record["correlation_id"] == "abc"
+    assert record["timestamp"].endswith("Z")
+    assert current_correlation_id() == ""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_password_of_a_url_never_reaches_the_log(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    configure_logs("replay", form=form)
+
+    logging.getLogger("x").warning("cannot reach %s", "redis://u:hunter2@host:1/0")
+    try:
+        raise RuntimeError("redis://:hunter2@host refused")
+    except RuntimeError:
+        logging.getLogger("x").exception("failed")
+
+    error = capsys.readouterr().err
+    assert "cannot reach redis://u:***@host:1/0" in error
+    assert "RuntimeError: redis://:***@host refused" in error
+    assert "hunter2" not in error
+
+
+def test_log_limit_passes_one_per_interval_and_counts_the_rest() -> None:
+    clock = FakeClock()
+    limit = LogLimit(10.0, clock=clock)
+
+    assert [limit.passes() for _ in range(3)] == [0, None, None]
+    clock.advance(10.0)
+    assert limit.passes() == 2
+
+
+def test_figures_have_full_names_with_units() -> None:
+    names = [figure.name for figure in FIGURES]
+
+    assert len(set(names)) == len(names)
+    for figure in FIGURES:
+        assert figure.name.startswith("midstream_")
+        assert figure.name.endswith("_total") == (figure.kind == "counter"), figure.name
+        assert figure.help
+
+
+def test_reported_counters_go_on_when_an_engine_starts_again_at_zero() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+
+    metrics.take({"midstream_queue_entries_total": 5, "midstream_lag_seconds": 1.5}, origin="1")
+    metrics.take({"midstream_queue_entries_total": 7, "midstream_lag_seconds": 0.5}, origin="1")
+    metrics.take({"midstream_queue_entries_total": 2}, origin="2")
+    metrics.take({"midstream_queue_entries_total": 3}, origin="2")
+
+    assert registry.get_sample_value("midstream_queue_entries_total") == 10
+    assert registry.get_sample_value("midstream_lag_seconds") == 0.5
+
+
+def test_unknown_figures_create_no_series(caplog: pytest.LogCaptureFixture) -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+
+    metrics.take({"midstream_surprise": 1, "midstream_lag_records": "many"}, origin="1")
+
+    assert not [name for metric in registry.collect() for name in [metric.name] if name.startswith("midstream")]
+    assert caplog.text.count("figure ignored") == 2
+
+
+def test_exporter_answers_on_a_free_port_of_loopback() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.set("midstream_lag_records", 3)
+    exporter = start_exporter(metrics.registry, host="127.0.0.1", port=0, setting="MIDSTREAM_X_METRICS_PORT")
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}/metrics", timeout=5) as response:
+            text = response.read().decode()
+    finally:
+        exporter.close()
+
+    assert "midstream_lag_records 3.0" in text
+
+
+def test_exporter_refuses_a_taken_port_in_one_line() -> None:
+    with taken_port() as port, pytest.raises(Refused) as caught:
+        start_exporter(CollectorRegistry(), host="127.0.0.1", port=port, setting="MIDSTREAM_X_METRICS_PORT")
+
+    assert str(caught.value) == (
+        f"port {port} on 127.0.0.1 is already in use: stop the other process or set MIDSTREAM_X_METRICS_PORT"
+    )
