@@ -66,6 +66,7 @@ class HistoricalSource:
         self._runs: dict[int, SpilledRun] = {}
         self._opened = self._interrupted = self._stopped = self._ended = False
         self._rows_since_places = 0
+        self._rows_since_spill = 0
         self._places: tuple[SourceCursor, ...] = ()
         self._cursor: bytes | None = None
         self.names: tuple[str, ...] = ()
@@ -111,7 +112,9 @@ class HistoricalSource:
         while len(into) == before and may_read > 0 and not self._interrupted:
             if merger.take(into, limit):
                 continue
-            if merger.in_flight > self._in_flight_rows_max:
+            # Runs that are read back count as in flight, too. Spilling those again and again would lead nowhere, so new
+            # rows must have been read in between.
+            if min(self._rows_since_spill, merger.in_flight) > self._in_flight_rows_max:
                 self._spill_rows(merger)
             read = self._read_some(merger)
             may_read -= read
@@ -214,6 +217,7 @@ class HistoricalSource:
         except (UnsortedSource, LatencyBoundBroken) as problem:
             raise UnusableInput(f"{file.opened.name}: {problem}") from problem
         merger.advance(rank, file.bound_ns, finished=file.finished)
+        self._rows_since_spill += read
         return read
 
     def _read_run(self, merger: Merger, number: int) -> int:
@@ -231,6 +235,7 @@ class HistoricalSource:
         oldest_rows = {rank: merger.oldest_row(rank) for rank in range(len(self._files))}
         stored = self._spill.append(merger.spill())
         self._add_run(merger, SortedRun(stored, row_count, oldest_rows))
+        self._rows_since_spill = 0
         self.spilled_rows += row_count
 
     def _add_run(self, merger: Merger, run: SortedRun) -> None:
