@@ -120,7 +120,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     health.register(server)
     if settings.reflection:
         add_reflection(server, (*service.names, HEALTH_SERVICE))
-    port = _bind(server, settings.host, settings.port, f"MIDSTREAM_{name.upper()}_PORT")
+    port = bind_port(server, settings.host, settings.port, f"MIDSTREAM_{name.upper()}_PORT")
     exporter = start_exporter(
         metrics.registry,
         host=settings.host,
@@ -188,7 +188,7 @@ def _stop_once(loop: asyncio.AbstractEventLoop, asked_to_stop: asyncio.Event, nu
     asked_to_stop.set()
 
 
-def _bind(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
+def bind_port(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
     """Bind and return the port; raise Refused with one line when it cannot be had."""
     # gRPC reports any failure as the same RuntimeError and prints several lines: ask the system first.
     try:
