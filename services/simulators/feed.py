@@ -1,0 +1,293 @@
+"""Serve a recorded live file as a websocket feed: `python -m services.simulators.feed`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.errors import Refused
+from services.runtime.logs import configure_logs
+from services.runtime.settings import Switch, load
+from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_FILE: Final = Path(__file__).resolve().parents[2] / "data" / "live_sample.csv"
+PORT: Final = 5040
+CLIENTS_MAX: Final = 64
+YIELD_MESSAGES: Final = 64
+"""At full speed, messages sent before other clients and pings get their turn."""
+LATENCY_MEDIAN_S: Final = 0.005
+SEED: Final = 20251002
+GARBAGE: Final = (b"not json at all", b'{"index":1,"timestamp":', b"[1,2,3]", b'{"ticker":"X"}', b"\xff\xfe")
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """What goes wrong, for tests; 0 is never. Counts are messages of one connection."""
+
+    drop_after: int = 0
+    """Break the connection without a word."""
+    close_after: int = 0
+    """Close the connection in order."""
+    stall_after: int = 0
+    """Send nothing more, but keep answering pings."""
+    garbage_every: int = 0
+    """Send a message that cannot be used before every n-th one."""
+    refuse: int = 0
+    """Answer the first n handshakes with 503."""
+    drops: int = 1_000_000
+    """How many connections are dropped or closed before they are left alone."""
+
+
+def parse_faults(text: str) -> FaultPlan:
+    """Return the plan of `name=n,name=n`; raise ValueError naming what is wrong."""
+    known = {field.name for field in fields(FaultPlan)}
+    values: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, count = part.partition("=")
+        if name not in known or not count.isdecimal():
+            raise ValueError(f"must be name=count,... with the names {', '.join(sorted(known))}")
+        values[name] = int(count)
+    return FaultPlan(**values)
+
+
+class SimFeed:
+    """A feed that gives every client all rows from the first one, at their own pace, and is silent afterwards."""
+
+    def __init__(
+        self,
+        rows: list[FeedRow],
+        *,
+        speed: float = 1.0,
+        restamp: bool = False,
+        batch: int = 1,
+        faults: FaultPlan | None = None,
+        clock: Clock | None = None,
+        seed: int = SEED,
+    ) -> None:
+        self._rows = rows
+        self._speed = speed
+        self._restamp = restamp
+        self._batch = batch
+        self._faults = FaultPlan() if faults is None else faults
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._seed = seed
+        self._server: Server | None = None
+        self._refused = 0
+        self._dropped = 0
+        self.handshakes = 0
+        self.clients = 0
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; return the port. Raises OSError."""
+        # Many of the messages that a test feed sends are alike; compressing them would only cost time.
+        self._server = await serve(
+            self._serve_client, host, port, process_request=self._admit, compression=None, max_size=1 << 16
+        )
+        return int(next(iter(self._server.sockets)).getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close every connection and the port."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def _admit(self, connection: ServerConnection, request: Any) -> Any:
+        self.handshakes += 1
+        if self._refused < self._faults.refuse:
+            self._refused += 1
+            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "try again later\n")
+        if self.clients >= CLIENTS_MAX:
+            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{CLIENTS_MAX} clients are connected\n")
+        return None
+
+    async def _serve_client(self, connection: ServerConnection) -> None:
+        self.clients += 1
+        sending = asyncio.create_task(self._send_all(connection))
+        try:
+            # Subscriptions and whatever else clients say is read, so that pings behind it are answered, and ignored.
+            async for _ in connection:
+                pass
+        finally:
+            self.clients -= 1
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send_all(self, connection: ServerConnection) -> None:
+        faults, random = self._faults, Random(self._seed)
+        sent = 0
+        try:
+            async for rows in self._paced():
+                for start in range(0, len(rows), self._batch):
+                    if faults.stall_after and sent >= faults.stall_after:
+                        return
+                    if await self._end(connection, sent):
+                        return
+                    if faults.garbage_every and sent % faults.garbage_every == 0:
+                        garbage = GARBAGE[sent // faults.garbage_every % len(GARBAGE)]
+                        await connection.send(garbage, text=garbage.isascii())
+                    await connection.send(self._message(rows[start : start + self._batch], random), text=True)
+                    sent += 1
+                    if sent % YIELD_MESSAGES == 0:
+                        await asyncio.sleep(0)
+            await self._end(connection, sent)
+        except ConnectionClosed:
+            return
+
+    async def _end(self, connection: ServerConnection, sent: int) -> bool:
+        """End the connection where the plan says so."""
+        faults = self._faults
+        if self._dropped >= faults.drops:
+            return False
+        if faults.drop_after and sent >= faults.drop_after:
+            self._dropped += 1
+            connection.transport.abort()
+            return True
+        if faults.close_after and sent >= faults.close_after:
+            self._dropped += 1
+            await connection.close(1001, "planned")
+            return True
+        return False
+
+    async def _paced(self) -> Any:
+        """Yield runs of rows when they are due."""
+        rows, position = self._rows, 0
+        if self._speed == 0:
+            for position in range(0, len(rows), 1024):
+                yield rows[position : position + 1024]
+            return
+        started_ns = self._clock.monotonic_ns()
+        while position < len(rows):
+            now_ns = self._clock.monotonic_ns()
+            due_ns = (now_ns - started_ns) * self._speed
+            end = position
+            while end < len(rows) and rows[end].offset_ns <= due_ns:
+                end += 1
+            if end > position:
+                yield rows[position:end]
+                position = end
+            else:
+                await asyncio.sleep((rows[position].offset_ns - due_ns) / self._speed / 1e9)
+
+    def _message(self, rows: list[FeedRow], random: Random) -> bytes:
+        if self._restamp:
+            now_ns = self._clock.time_ns()
+            messages = [
+                row.message(spell_time(now_ns - round(random.lognormvariate(0, 1) * LATENCY_MEDIAN_S * 1e9)))
+                for row in rows
+            ]
+        else:
+            messages = [row.message() for row in rows]
+        return messages[0] if self._batch == 1 else join_messages(messages)
+
+
+def _read_speed(value: object) -> object:
+    return 0.0 if isinstance(value, str) and value.strip().lower() == "max" else value
+
+
+class FeedSettings(BaseSettings):
+    """Settings of the simulator."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MIDSTREAM_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    host: str = "127.0.0.1"
+    """Loopback: it is for trying things out."""
+    port: int = Field(default=PORT, ge=0, le=65535, validation_alias="MIDSTREAM_SIM_FEED_PORT")
+    file: Path = Field(default=DEFAULT_FILE, validation_alias="MIDSTREAM_SIM_FEED_FILE")
+    speed: Annotated[float, BeforeValidator(_read_speed)] = Field(
+        default=1.0, ge=0, le=1e6, validation_alias="MIDSTREAM_SIM_FEED_SPEED"
+    )
+    """Factor of the pace of the timestamps; 0 (spelt `max`) is as fast as possible."""
+    restamp: Switch = Field(default=False, validation_alias="MIDSTREAM_SIM_FEED_RESTAMP")
+    """On: timestamps are now minus a few milliseconds, so that latencies look like those of a real feed."""
+    batch: int = Field(default=1, ge=1, le=1000, validation_alias="MIDSTREAM_SIM_FEED_BATCH")
+    """Rows per message; more than one are sent as an array."""
+    faults: str = Field(default="", validation_alias="MIDSTREAM_SIM_FEED_FAULTS")
+    """What goes wrong, for tests: name=count,..."""
+    ready_file: Path | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("faults")
+    @classmethod
+    def _check_faults(cls, value: str) -> str:
+        parse_faults(value)
+        return value
+
+
+async def run(settings: FeedSettings) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    feed = SimFeed(
+        load_script(settings.file),
+        speed=settings.speed,
+        restamp=settings.restamp,
+        batch=settings.batch,
+        faults=parse_faults(settings.faults),
+    )
+    try:
+        port = await feed.start(settings.host, settings.port)
+    except OSError as exc:
+        raise Refused(
+            f"cannot listen on {settings.host}:{settings.port} ({os.strerror(exc.errno or 0)}): "
+            "stop the other process or set MIDSTREAM_SIM_FEED_PORT"
+        ) from exc
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    logger.info("feed simulator serves: url=ws://%s:%d file=%s", settings.host, port, settings.file)
+    with _ready_file(settings.ready_file, port):
+        await stopping.wait()
+    await feed.stop()
+    return 0
+
+
+@contextlib.contextmanager
+def _ready_file(path: Path | None, port: int) -> Any:
+    """Tell a supervisor that we serve, as long as we do; it never sees half a file."""
+    if path is None:
+        yield
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps({"server": "sim-feed", "port": port, "metrics_port": 0, "pid": os.getpid()}) + "\n")
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def main(runner: Callable[[FeedSettings], Any] = run) -> int:
+    """Start the simulator; returns the exit code."""
+    settings = load(FeedSettings)
+    configure_logs("sim-feed", level=settings.log_level, form=settings.log_format)
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    try:
+        return int(asyncio.run(runner(settings)))
+    except Refused as exc:
+        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
