@@ -34,7 +34,6 @@ def sort_file(
     rank: int,
     spill: SpillFile,
     interrupted: Callable[[], bool],
-    run_rows: int = RUN_ROWS,
 ) -> list[SortedRun]:
     """Write the rows of a file as sorted runs. What an interruption leaves is incomplete and must not be played.
 
@@ -58,7 +57,7 @@ def sort_file(
     while not rows.finished and not interrupted():
         rows.feed(pending, READ_ROWS)
         held = collector.in_flight
-        if held >= run_rows or (rows.finished and held):
+        if held >= RUN_ROWS or (rows.finished and held):
             runs.append(SortedRun(spill.append(collector.spill()), held, {rank: first_line}))
             first_line = rows.decoder.line
     file.skipped_on_disk = rows.decoder.skipped

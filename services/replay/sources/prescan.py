@@ -7,6 +7,7 @@ a `-` proves it cheaply; otherwise the latencies are read once, and what was fou
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -169,4 +170,5 @@ def _write_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path 
         unfinished.write_text(json.dumps({"key": _cache_key(opened, options), "scanned": asdict(scanned)}))
         unfinished.replace(path)
     except OSError:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
