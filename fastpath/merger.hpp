@@ -14,8 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "carry.hpp"
-#include "spill.hpp"
+#include "source.hpp"
 
 namespace midstream {
 
@@ -157,28 +156,6 @@ class Merger {
     }
 
   private:
-    struct Source {
-        explicit Source(Rows* columns) : rows(columns) {}
-
-        Rows* rows;               // what was decoded; the first `looked_at` rows left or wait
-        size_t looked_at = 0;
-        size_t admitted = 0;      // rows that were checked against the bound that stood when they were read
-        uint64_t bound = 0;
-        uint64_t last_row = 0;
-        bool finished = false;
-        size_t number = 0;
-        RadixHeap here;           // rows that wait where they were decoded: refs are positions
-        std::vector<uint8_t> waits;  // for the first positions: does the row there wait?
-        size_t first_waiting = 0;    // no row before this position does
-        RadixHeap moved;          // rows that wait in slots: refs are slots
-        Waiting slotted;          // those rows in row order
-        // Runs only.
-        std::unique_ptr<Rows> own;
-        std::unique_ptr<RunReader> reader;
-        std::unordered_map<uint32_t, uint64_t> oldest_rows;
-
-        bool is_run() const { return reader != nullptr; }
-    };
     struct ResumeKey {
         uint64_t arrival;
         Place place;
@@ -215,51 +192,6 @@ class Merger {
         const Rows& rows = rows_of(ref);
         return {rows.arrival[i],    rows.event[i], rows.bid_price[i], rows.bid_amount[i], rows.ask_price[i],
                 rows.ask_amount[i], rows.row[i],   rows.ticker[i],    rows.rank[i],       0, 0};
-    }
-
-    static void check_size(const Source& source) {
-        if (source.rows->size() < source.admitted) {
-            throw std::invalid_argument("rows of source " + std::to_string(source.number) +
-                                        " were removed from its pending block; only append to it");
-        }
-    }
-
-    // Checks rows read since the last call: the order of everything rests on the promises that a source makes.
-    static void admit(Source& source) {
-        check_size(source);
-        const Rows& rows = *source.rows;
-        const size_t start = source.admitted, stop = rows.size();
-        if (start == stop || source.is_run()) return;
-        const uint32_t rank = static_cast<uint32_t>(source.number);
-        const int64_t bound = time_of(source.bound);
-        bool broken = rows.row[start] < source.last_row;
-        for (size_t i = start; i < stop; ++i) broken |= (rows.arrival[i] < bound) | (rows.rank[i] != rank);
-        for (size_t i = start + 1; i < stop; ++i) broken |= rows.row[i] < rows.row[i - 1];
-        if (broken) explain(source, start, stop);
-        source.last_row = rows.row[stop - 1];
-        source.admitted = stop;
-    }
-
-    [[noreturn]] static void explain(const Source& source, size_t start, size_t stop) {
-        const Rows& rows = *source.rows;
-        uint64_t last_row = source.last_row;
-        for (size_t i = start; i < stop; ++i) {
-            const std::string where = "row " + std::to_string(rows.row[i]) + " of source " + std::to_string(source.number);
-            if (rows.rank[i] != source.number) {
-                throw std::invalid_argument(where + " carries the source rank " + std::to_string(rows.rank[i]) +
-                                            "; decode it with its own rank");
-            }
-            if (rows.row[i] < last_row) {
-                throw std::invalid_argument(where + " comes after row " + std::to_string(last_row) + "; append rows in row order");
-            }
-            if (key_of(rows.arrival[i]) < source.bound) {
-                throw std::invalid_argument(where + " arrives at " + std::to_string(rows.arrival[i]) + " ns, before the bound of " +
-                                            std::to_string(time_of(source.bound)) +
-                                            " ns that its source had promised; declare a lower latency bound or sort the file");
-            }
-            last_row = rows.row[i];
-        }
-        throw std::logic_error("no row breaks a promise");
     }
 
     // Rows only leave in `take` and spills, so that the peak stands just before.
@@ -474,28 +406,6 @@ class Merger {
         });
         cut(source.waits, stop);
         source.first_waiting -= std::min(source.first_waiting, count);
-    }
-
-    static void cut_rows(Rows& rows, size_t count) {
-        if (count == rows.size()) {
-            rows.clear();
-            return;
-        }
-        cut(rows.arrival, count); cut(rows.event, count);
-        cut(rows.bid_price, count); cut(rows.bid_amount, count); cut(rows.ask_price, count); cut(rows.ask_amount, count);
-        cut(rows.ticker, count); cut(rows.rank, count); cut(rows.row, count); cut(rows.rejection, count);
-        if (rows.rejected.empty()) return;
-        // Rejections are appended like rows: those of the rows that stay are the last ones.
-        size_t kept = 0;
-        for (const int32_t rejection : rows.rejection) kept += rejection >= 0;
-        const int32_t gone = static_cast<int32_t>(rows.rejected.size() - kept);
-        cut(rows.rejected, gone);
-        for (int32_t& rejection : rows.rejection) rejection -= rejection >= 0 ? gone : 0;
-    }
-
-    template <class T>
-    static void cut(std::vector<T>& column, size_t count) {
-        column.erase(column.begin(), column.begin() + count);
     }
 
     void move_together() {
