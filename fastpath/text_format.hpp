@@ -204,36 +204,39 @@ inline char* put_repr(char* at, double value) {
     if (std::signbit(value)) *at++ = '-';
     value = std::fabs(value);
     if (std::isinf(value)) return put(at, "inf");
-    char shortest[32];
-    const char* end = std::to_chars(shortest, shortest + sizeof shortest, value, std::chars_format::scientific).ptr;
-    char digits[20];
-    int count = 0;
-    const char* from = shortest;
-    for (; *from != 'e'; ++from) {
-        if (*from != '.') digits[count++] = *from;
+    char shortest[32];  // d.ddde-dd
+    const char* const end = std::to_chars(shortest, shortest + sizeof shortest, value, std::chars_format::scientific).ptr;
+    const char* e = end;
+    while (*--e != 'e') {
     }
     int exponent = 0;
-    std::from_chars(from + (from[1] == '+' ? 2 : 1), end, exponent);
-    if (exponent < -4 || exponent >= 16) {
+    for (const char* digit = e + 2; digit < end; ++digit) exponent = exponent * 10 + (*digit - '0');
+    const bool is_small = e[1] == '-';
+    // The first digit moves over the point, so that the digits stand together.
+    std::string_view digits(shortest, 1);
+    if (e - shortest > 1) {
+        shortest[1] = shortest[0];
+        digits = {shortest + 1, static_cast<size_t>(e - shortest - 1)};
+    }
+    if (exponent >= (is_small ? 5 : 16)) {
         *at++ = digits[0];
-        if (count > 1) {
+        if (digits.size() > 1) {
             *at++ = '.';
-            at = put(at, {digits + 1, static_cast<size_t>(count - 1)});
+            at = put(at, digits.substr(1));
         }
         *at++ = 'e';
-        *at++ = exponent < 0 ? '-' : '+';
-        const int magnitude = std::abs(exponent);
-        return put_padded(at, magnitude, magnitude >= 100 ? 3 : 2);
+        *at++ = is_small ? '-' : '+';
+        return put_padded(at, exponent, exponent >= 100 ? 3 : 2);
     }
-    if (exponent < 0) {
-        at = put(at, std::string_view("0.000", 1 - exponent));
-        return put(at, {digits, static_cast<size_t>(count)});
+    if (is_small) return put(put(at, std::string_view("0.000", 1 + exponent)), digits);
+    const size_t whole = exponent + 1;
+    if (digits.size() > whole) {
+        at = put(at, digits.substr(0, whole));
+        *at++ = '.';
+        return put(at, digits.substr(whole));
     }
-    for (int i = 0; i < count || i <= exponent + 1; ++i) {
-        if (i == exponent + 1) *at++ = '.';
-        *at++ = i < count ? digits[i] : '0';
-    }
-    return at;
+    at = put(at, digits);
+    return put(at, std::string_view("000000000000000.0").substr(15 - (whole - digits.size())));
 }
 
 // The same text, quickly for prices that are decimals: `decimals` is a guess that improves from price to price.
@@ -251,17 +254,24 @@ inline char* put_price(char* at, double value, uint8_t& decimals) {
         const double power = static_cast<double>(POWERS[d]);
         const double scaled = size * power;
         if (scaled >= MANTISSA_MAX) break;
-        const uint64_t mantissa = static_cast<uint64_t>(static_cast<int64_t>(scaled + 0.5));
-        if (static_cast<double>(static_cast<int64_t>(mantissa)) / power != size) continue;
+        const int64_t mantissa = static_cast<int64_t>(scaled + 0.5);
+        const double back = static_cast<double>(mantissa) / power;
+        if (back != size) {
+            // A sum's rounding noise: next to a short decimal, so not another one, and only all digits will do.
+            if (std::fabs(back - size) <= size * 5e-16) break;
+            continue;
+        }
         decimals = static_cast<uint8_t>(d);
         if (std::signbit(value)) *at++ = '-';
-        at = put_unsigned(at, mantissa / POWERS[d]);
+        // Rounding cannot have carried `size` to the next integer: an ulp is less than 10^-d / 4.
+        const int64_t whole = static_cast<int64_t>(size);
+        at = put_unsigned(at, static_cast<uint64_t>(whole));
         *at++ = '.';
         if (d == 0) {
             *at++ = '0';
             return at;
         }
-        at = put_padded(at, mantissa % POWERS[d], d);
+        at = put_padded(at, static_cast<uint64_t>(mantissa - whole * static_cast<int64_t>(POWERS[d])), d);
         while (at[-1] == '0' && at[-2] != '.') --at;
         return at;
     }
