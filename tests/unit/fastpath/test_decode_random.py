@@ -1,0 +1,108 @@
+"""Files that are mostly good and sometimes broken: the kernel against its twin, in any chunks, with restarts."""
+
+import random
+
+import pytest
+
+from fastpath.columns import Block, Tickers
+from tests.reference.decode import Options, decode_file
+from tests.unit.fastpath.decode_support import comparable, decode_with_kernel, make_decoder, random_content, state_of
+
+MINUTE_NS = 60 * 10**9
+FIRST_NS = 1_759_446_000 * 10**9  # 2025-10-02 23:00:00
+OPTIONS = [
+    Options(check_order=False),
+    Options(latency_bound_ns=-500_000),
+    Options(source_rank=3, negative_latency="clamp"),
+    Options(negative_latency="shift", shift_ns=20_000_000, only_tickers=("T1", "T2", "A", "A@ex1", "T7@ex2")),
+    Options(check_order=False, start_time_ns=FIRST_NS + 5 * MINUTE_NS, end_time_ns=FIRST_NS + 50 * MINUTE_NS),
+    Options(check_order=False, fraction_unit_us=True),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["any-order", "keep", "clamp", "shift", "window", "fraction-unit-us"])
+@pytest.mark.parametrize("tardis", [False, True], ids=["assignment", "tardis"])
+@pytest.mark.parametrize("seed", range(6))
+def test_random_files_decode_as_the_twin_says(seed: int, tardis: bool, options: Options) -> None:
+    content = random_content(
+        seed, tardis=tardis, line_count=250, broken_share=0.15, in_order=not options.check_order or seed != 5
+    )
+    print(f"{seed=}")
+
+    decoded = decode_with_kernel(content, options)
+
+    assert comparable(decoded) == comparable(decode_file(content, options))
+
+
+@pytest.mark.parametrize("tardis", [False, True], ids=["assignment", "tardis"])
+@pytest.mark.parametrize("seed", range(8))
+def test_chunks_row_limits_and_restarts_make_no_difference(seed: int, tardis: bool) -> None:
+    options = OPTIONS[seed % len(OPTIONS)]
+    content = random_content(seed + 100, tardis=tardis, line_count=120, broken_share=0.3)
+    print(f"{seed=}")
+
+    decoded = decode_with_kernel(content, options, random.Random(seed))
+
+    assert comparable(decoded) == comparable(decode_file(content, options))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_decoder_resumed_at_any_place_gives_the_same_rows(seed: int) -> None:
+    print(f"{seed=}")
+    chooser = random.Random(seed)
+    options = OPTIONS[seed]
+    content = random_content(seed + 200, tardis=seed % 2 == 1, line_count=150, broken_share=0.2)
+    whole = decode_with_kernel(content, options)
+    tickers = Tickers()
+    decoder = make_decoder(content, tickers, options)
+    at, rows_before = decoder.offset, Block(tickers)
+    for _ in range(chooser.randrange(1, 100)):
+        if whole.stopped_by and decoder.line >= whole.line - 1:
+            break
+        at += decoder.feed(content[at:], rows_before, row_limit=1, final=True)
+
+    resumed = make_decoder(content, tickers, options, **state_of(decoder))
+    rows_after = Block(tickers)
+    try:
+        resumed.feed(content[resumed.offset :], rows_after, row_limit=2**40, final=True)
+    except ValueError as error:
+        assert type(error).__name__ == whole.stopped_by
+
+    rows = [*rows_before.to_rows(), *rows_after.to_rows()]
+    assert repr(rows) == repr(whole.rows)
+    assert (resumed.skipped, resumed.line, resumed.order) == (whole.skipped, whole.line, whole.order)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_row_arrives_below_a_bound_that_was_announced(seed: int) -> None:
+    print(f"{seed=}")
+    options = [
+        Options(latency_bound_ns=-500_000),
+        Options(negative_latency="clamp"),
+        Options(negative_latency="shift", shift_ns=500_000),
+    ][seed % 3]
+    content = random_content(seed + 300, tardis=False, line_count=200, broken_share=0.3)
+    tickers = Tickers()
+    decoder = make_decoder(content, tickers, options)
+    at, block, bound_ns = decoder.offset, Block(tickers), decoder.bound_ns
+
+    while used := decoder.feed(content[at:], block, row_limit=1, final=True):
+        at += used
+        keys = [row[0] for row in block.to_rows()]
+        block.clear()
+
+        assert all(arrival_ns >= bound_ns for arrival_ns, _, _ in keys)
+        assert decoder.bound_ns >= bound_ns
+        bound_ns = decoder.bound_ns
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1000, 1200))
+def test_many_random_files_decode_as_the_twin_says(seed: int) -> None:
+    print(f"{seed=}")
+    options = OPTIONS[seed % len(OPTIONS)]
+    content = random_content(seed, tardis=seed % 4 == 1, line_count=1000, broken_share=0.3, in_order=seed % 3 > 0)
+    expected = comparable(decode_file(content, options))
+
+    assert comparable(decode_with_kernel(content, options)) == expected
+    assert comparable(decode_with_kernel(content, options, random.Random(seed))) == expected
