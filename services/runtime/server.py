@@ -131,7 +131,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         await _start(server, service, health)
         _write_ready(settings.ready_file, name, port, exporter)
         logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
-        return await _until_end(service, asked_to_stop, health, interceptor, server)
+        return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
         _remove_ready(settings.ready_file)
         exporter.close()
@@ -151,13 +151,14 @@ async def _start(server: grpc.aio.Server, service: Service, health: HealthBoard)
         raise
 
 
-async def _until_end(
+async def run_until_end(
     service: Service,
     asked_to_stop: asyncio.Event,
     health: HealthBoard,
     interceptor: CallInterceptor,
     server: grpc.aio.Server,
 ) -> int:
+    """Run until the service ends or a signal asks; drain; return the exit code."""
     running = asyncio.create_task(service.run(), name="service-run")
     asked = asyncio.create_task(asked_to_stop.wait(), name="asked-to-stop")
     await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)

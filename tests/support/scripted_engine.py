@@ -28,6 +28,9 @@ def main(channel: EngineChannel) -> int:
                 channel.report("drained")
             case "hang":
                 threading.Event().wait()
+            case "hold-gil":
+                # Endless, and in C: no other thread of this process runs again.
+                sum(iter(int, 1))
             case "crash":
                 os._exit(9)
             case "crash-once":

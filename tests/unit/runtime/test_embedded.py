@@ -207,3 +207,18 @@ def test_redis_starts_beside_a_busy_grpc_server(tmp_path: Path) -> None:
     )
 
     assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+def test_what_a_killed_redis_left_behind_is_removed_by_the_next_start(tmp_path: Path) -> None:
+    killed = EmbeddedRedis.start(tmp_path / "killed", append_only=False)
+    neighbour = EmbeddedRedis.start(tmp_path / "neighbour", append_only=False)
+    left_behind = Path(killed.url.removeprefix("unix://")).parent
+    os.kill(killed.pid, signal.SIGKILL)
+    wait_until(lambda: killed.poll() is not None, what="the end of Redis")
+    assert left_behind.exists()
+
+    EmbeddedRedis.start(tmp_path / "next", append_only=False).stop()
+
+    assert not left_behind.exists()
+    assert Path(neighbour.url.removeprefix("unix://")).exists()
+    neighbour.stop()
