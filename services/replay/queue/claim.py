@@ -11,12 +11,12 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-
 from services.replay.queue.errors import Fenced, QueueLost, SessionTaken
+from services.replay.queue.groups import TRIM_SCRIPT
 from services.replay.queue.wire import Wire, pack
 from services.runtime.keys import SessionKeys
 
@@ -25,7 +25,14 @@ logger = logging.getLogger(__name__)
 LEASE_MS: Final = 10_000
 RENEW_NS: Final = 2_000_000_000
 _ATTEMPTS: Final = 10
-_FOREVER_MS: Final = 1 << 40
+_CONFIRM_SCRIPT: Final = """
+local token = redis.call('GET', KEYS[1])
+if token == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], 2^40)
+  redis.call('PERSIST', KEYS[1])
+end
+return token
+"""
 
 
 @dataclass(frozen=True)
@@ -112,19 +119,9 @@ class Claim:
         memory.
         """
         keys = self._keys
-        for _ in range(_ATTEMPTS):
-            wire.call("WATCH", keys.fence)
-            self.verify(wire.call("GET", keys.fence))
-            touched = self._execute(
-                wire,
-                pack("PEXPIRE", keys.fence, _FOREVER_MS),
-                pack("PERSIST", keys.fence),
-                pack("PEXPIRE", keys.lease, LEASE_MS),
-            )
-            if touched is not None:
-                self.lease_gone = not touched[-1]
-                return
-        raise RedisConnectionError("the fence is changing all the time")
+        # A script, because inside MULTI nothing is taken when memory is short.
+        self.verify(wire.call("EVAL", _CONFIRM_SCRIPT, 1, keys.fence, self._token))
+        self.renew(wire)
 
     def arm(self, wire: Wire) -> int:
         """Bind the next transaction; returns the length of the stream. Raises Fenced or QueueLost."""
@@ -143,11 +140,19 @@ class Claim:
             raise Fenced(self._fenced_text())
 
     def renewal(self) -> bytes:
-        """Return the packed command that prolongs the lease, inside a transaction."""
+        """Return the packed command that prolongs the lease, for a transaction."""
         if self.lease_gone:
             return pack("SET", self._keys.lease, self.holder.encode(), "PX", LEASE_MS)
-        # Unlike SET it is allowed when Redis is out of memory.
         return pack("PEXPIRE", self._keys.lease, LEASE_MS)
+
+    def renew(self, wire: Wire) -> None:
+        """Prolong the lease outside of a transaction; works without memory. At worst it prolongs an heir's."""
+        self.lease_gone = not wire.call("PEXPIRE", self._keys.lease, LEASE_MS)
+
+    def trim(self, floor: int, ignored: Iterable[bytes]) -> bytes:
+        """Return the packed command that trims the stream up to `floor` while the fence is ours."""
+        keys = self._keys
+        return pack("EVAL", TRIM_SCRIPT, 2, keys.ticks, keys.fence, self._token, floor, *ignored)
 
     def release(self, wire: Wire) -> None:
         """Delete the lease, on an armed connection."""

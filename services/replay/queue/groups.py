@@ -15,9 +15,10 @@ RECHECK_NS: Final = 5_000_000_000
 """How often a group that stopped counting, or is about to, is asked for its consumers' idle time."""
 
 TRIM_SCRIPT: Final = """
-local floor = tonumber(ARGV[1])
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
+local floor = tonumber(ARGV[2])
 local ignored = {}
-for i = 2, #ARGV do ignored[ARGV[i]] = true end
+for i = 3, #ARGV do ignored[ARGV[i]] = true end
 local function sequence(id) return id:sub(1, 2) == '0-' and tonumber(id:sub(3)) or 2^53 end
 for _, flat in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
@@ -32,7 +33,11 @@ end
 local id = string.format('0-%.0f', floor)
 return {redis.call('XTRIM', KEYS[1], 'MINID', '=', id), id}
 """
-"""Trim up to ARGV[1], but nothing that a group has not committed, whatever happened since they were last looked at."""
+"""Trim up to a sequence, but nothing that a group has not committed, whatever happened since they were last looked at.
+
+Keys: stream, fence. Arguments: token, the sequence, names of groups that do not count. It checks the fence itself, because Redis
+takes no transaction at all when memory is short, and that is when a trim matters most.
+"""
 
 
 @dataclass(frozen=True)

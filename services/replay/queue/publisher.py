@@ -21,7 +21,7 @@ import os
 import threading
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
@@ -29,7 +29,7 @@ from fastpath.frame import MODE_LIVE, peek
 from services.replay.queue.backlog import Backlog, Entry
 from services.replay.queue.claim import RENEW_NS, Claim
 from services.replay.queue.errors import Fenced, QueueLost, RedisRefused, Stopped
-from services.replay.queue.groups import TRIM_SCRIPT, GroupTracker, parse_id
+from services.replay.queue.groups import GroupTracker, parse_id
 from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation
 from services.replay.queue.stream import Adoption, read_groups, tail_sequence
 from services.replay.queue.transaction import Batch, Outcome, Transaction, is_temporary
@@ -297,6 +297,8 @@ class Publisher:
                 self._complete()
                 if poll or self._blocked or self._poll_is_due(self._clock.monotonic_ns()):
                     self._poll()
+                if self._blocked:
+                    self._relieve()
                 self._send()
                 return
             except (Fenced, QueueLost):
@@ -327,19 +329,12 @@ class Publisher:
     def _next_transaction(self) -> Transaction:
         now_ns = self._clock.monotonic_ns()
         transaction = Transaction()
-        # A lease that has to be written again needs memory, and must not hold up what frees it.
-        if self._lease_is_due(now_ns) and not (self._blocked and self._claim.lease_gone):
+        if self._lease_is_due(now_ns):
             self._renewed_ns = now_ns
             transaction.commands["lease"] = self._claim.renewal()
-        # Never the newest entry that is in: it is the record of how far we came.
-        floor = min(self._backlog.trim_floor(thrifty=bool(self._blocked)), self._tail)
-        if floor > self._backlog.oldest_sequence:
-            ignored = self._groups.ignored
-            transaction.commands["trim"] = pack("EVAL", TRIM_SCRIPT, 1, self._keys.ticks, floor, *ignored)
-        if self._blocked and transaction:
-            # Short of memory, Redis refuses a transaction that adds anything; so what frees memory goes alone.
-            self._blocked = ""
-            return transaction
+        floor = self._trim_floor()
+        if floor:
+            transaction.commands["trim"] = self._claim.trim(floor, self._groups.ignored)
         transaction.batches = self._filling[:BATCHES_PER_TRANSACTION]
         if self._checkpoint is not None and len(transaction.batches) == len(self._filling):
             transaction.checkpoint, self._checkpoint = self._checkpoint, None
@@ -348,6 +343,29 @@ class Publisher:
                 *transaction.checkpoint.fields(),
             )
         return transaction
+
+    def _trim_floor(self) -> int:
+        """Return up to where to trim, 0 for not now; never the newest entry that is in: it tells how far we came."""
+        floor = min(self._backlog.trim_floor(thrifty=bool(self._blocked)), self._tail)
+        return floor if floor > self._backlog.oldest_sequence else 0
+
+    def _relieve(self) -> None:
+        """Do without a transaction what must go on while Redis takes none: trim, and keep the lease."""
+        now_ns = self._clock.monotonic_ns()
+        if self._lease_is_due(now_ns):
+            self._renewed_ns = now_ns
+            self._claim.renew(self._wire)
+        floor = self._trim_floor()
+        if floor:
+            self._note_trim(self._wire.call_packed(self._claim.trim(floor, self._groups.ignored)))
+            # The trim touched the stream that the next transaction is bound to.
+            self._length = self._claim.arm(self._wire)
+
+    def _note_trim(self, result: list[Any] | None) -> None:
+        if result is None:
+            raise Fenced("another producer took the session over")
+        self._length -= int(result[0])
+        self._backlog.trimmed(parse_id(result[1]))
 
     def _complete(self) -> None:
         """Read the replies to the transaction under way and act on them."""
@@ -372,7 +390,8 @@ class Publisher:
         self._acknowledge(transaction, outcome)
         self._claim.verify(fence)
         if length != self._length:
-            self._check_length(int(length))
+            # Entries that somebody deleted do not matter as long as the newest one is there.
+            self._settle()
         self._backoff.reset()
         if transaction.checkpoint is not None:
             fault("after_checkpoint")
@@ -391,8 +410,7 @@ class Publisher:
             if isinstance(result, ResponseError):
                 raise RedisRefused(f"Redis refused to write the {name}: {result}")
             if name == "trim":
-                self._length -= int(result[0])
-                self._backlog.trimmed(parse_id(result[1]))
+                self._note_trim(result)
             elif name == "lease":
                 self._claim.lease_gone = result == 0
 
@@ -409,6 +427,10 @@ class Publisher:
                 f"the newest entry is 0-{newest}, it should be 0-{max(expected)} or at least 0-{self._tail}"
             )
         left = [batch for batch in batches if batch.entry.first > newest]
+        if length != self._length + len(batches) - len(left):
+            logger.warning(
+                "stream has another length than what we put in: found=%d; only the producer may trim it", length
+            )
         self._tail = newest
         if left:
             self._filling_since_ns = self._clock.monotonic_ns()
@@ -417,13 +439,6 @@ class Publisher:
         if transaction is not None and self._checkpoint is None and not executed:
             self._checkpoint = transaction.checkpoint
         self._length = length
-
-    def _check_length(self, length: int) -> None:
-        """Look whether entries that vanished matter: the newest one has to be there."""
-        logger.warning(
-            "stream has another length: expected=%d found=%d; only the producer may trim it", self._length, length
-        )
-        self._settle()
 
     def _recover(self, cause: Exception) -> None:
         """Connect again, make sure that nothing of the old connection comes in late, and settle."""

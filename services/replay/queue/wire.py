@@ -101,7 +101,11 @@ class Wire:
 
     def call(self, *arguments: Argument) -> Any:
         """Send one command and return its reply; raises ResponseError when it is one."""
-        self.send([pack(*arguments)])
+        return self.call_packed(pack(*arguments))
+
+    def call_packed(self, command: bytes) -> Any:
+        """As `call`, for a command that is packed already."""
+        self.send([command])
         reply = self._read_one()
         if isinstance(reply, ResponseError):
             raise reply

@@ -117,6 +117,11 @@ class Producer:
             self.next = last + 1
         return batches
 
+    def publish_all(self, batches: int) -> None:
+        """Publish and wait for the answers."""
+        self.publish(batches)
+        self.publisher.flush()
+
 
 @contextmanager
 def producing(url: str, session: str, **options: Any) -> Iterator[Producer]:
