@@ -59,7 +59,7 @@ def state_of(decoder: Decoder) -> dict[str, int]:
     }
 
 
-def decode_with_kernel(content: bytes, options: Options = Options(), chooser: random.Random | None = None) -> Decoded:
+def decode_with_kernel(content: bytes, options: Options, chooser: random.Random | None = None) -> Decoded:
     """Decode a whole file: at once, or in chunks, row limits and restarts that `chooser` picks."""
     tickers = Tickers()
     block = Block(tickers)
@@ -77,8 +77,8 @@ def decode_with_kernel(content: bytes, options: Options = Options(), chooser: ra
             held_from += decoder.feed(content[held_from:held_to], block, row_limit=row_limit, final=final)
         except (UnsortedSource, LatencyBoundBroken) as error:
             decoded.stopped_by = type(error).__name__
-            assert error.line == decoder.line
-            assert f"line {error.line}" in str(error)
+            # Tests compare the line with the twin's; the message must name the same one.
+            decoded.line = error.line if f"line {error.line}: " in str(error) else -1
             break
         if final and held_from == held_to:
             break
@@ -89,7 +89,7 @@ def decode_with_kernel(content: bytes, options: Options = Options(), chooser: ra
             held_from = decoder.offset
     decoded.rows = list(block.to_rows())
     decoded.skipped = decoder.skipped
-    decoded.line = decoder.line
+    decoded.line = decoded.line if decoded.stopped_by else decoder.line
     decoded.order = decoder.order
     decoded.latency_ns_min = min(decoded.latency_ns_min, decoder.latency_ns_min)
     decoded.negative_latencies += decoder.negative_latencies
@@ -140,8 +140,13 @@ def random_time_text(chooser: random.Random, second: int) -> str:
 
 def random_line(chooser: random.Random, tardis: bool, second: int) -> bytes:
     """One line that is good, before anything is done to it."""
-    number = lambda: chooser.choice(NUMBER_TEXTS) if chooser.random() < 0.5 else repr(chooser.uniform(0, 10**5))  # noqa: E731
-    amount = lambda: number().replace("-1", "1")  # noqa: E731
+
+    def number() -> str:
+        return chooser.choice(NUMBER_TEXTS) if chooser.random() < 0.5 else repr(chooser.uniform(0, 10**5))
+
+    def amount() -> str:
+        return number().replace("-1", "1")
+
     ticker = chooser.choice(TICKER_TEXTS) if chooser.random() < 0.3 else b"T%d" % chooser.randrange(50)
     quote = ",".join((amount(), number(), number(), amount())).encode()
     if tardis:

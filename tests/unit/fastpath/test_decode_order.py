@@ -10,6 +10,7 @@ from tests.unit.fastpath.decode_support import ASSIGNMENT, TARDIS, make_decoder
 QUICK = pytest.mark.quick
 START_NS = 1_735_689_600 * 10**9
 MS = 10**6
+PLAIN = Options()
 
 
 def rows_of(*event_and_latency_ms: tuple[int, float] | None) -> bytes:
@@ -29,7 +30,7 @@ def tardis_rows_of(*event_and_arrival_ms: tuple[int, int]) -> bytes:
     return TARDIS + b"\n" + "\n".join(lines).encode()
 
 
-def feed(content: bytes, options: Options = Options()) -> tuple[Decoder, list[int | None], Exception | None]:
+def feed(content: bytes, options: Options = PLAIN) -> tuple[Decoder, list[int | None], Exception | None]:
     """Decode a file at once; give its arrivals in ms since the start, None for those before everything, and what stopped it."""
     tickers = Tickers()
     decoder, block, stopped_by = make_decoder(content, tickers, options), Block(tickers), None
