@@ -14,9 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import grpc
 from rich.console import Console
 
 from clients.rpc import ControlClient
+from protos.common.v1.market_pb2 import Marker
+from protos.replay.v1.replay_pb2 import StreamTicksRequest
+from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from services.cli.control_commands import MODE_NAMES
 from services.cli.fleet import DEFAULT_PORTS, Watcher
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
@@ -57,11 +62,13 @@ async def _demo(console: Console) -> int:
         watcher = Watcher(fleet.redis_url, "default", sink="price")
         with contextlib.closing(watcher):
             state, sink = await _tour(console, watcher, ports["control"])
+            seams = await asyncio.to_thread(_seams, ports["replay"], int(state["last_sequence"]))
     finally:
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
         await supervisor.stop()
+    console.print(f"the stream shows it: {'; '.join(seams)}", markup=False)
     _summarise(console, state, sink)
     return 0
 
@@ -74,9 +81,7 @@ async def _tour(console: Console, watcher: Watcher, control_port: int) -> tuple[
         await _until(watcher, lambda state, sink: _committed(sink) >= HISTORICAL_RECORDS, console, total)
         answer = await asyncio.to_thread(control.set_mode, "live")
         stopped_at = int(watcher.state()["last_sequence"])
-        console.print(
-            f"switched to live at record {stopped_at:,} (revision {answer.revision}): the feed simulator, over a websocket"
-        )
+        console.print(f"switched to live (revision {answer.revision}): the feed simulator, over a websocket")
         await _until(
             watcher,
             lambda state, sink: _committed(sink) >= stopped_at + LIVE_RECORDS,
@@ -85,17 +90,30 @@ async def _tour(console: Console, watcher: Watcher, control_port: int) -> tuple[
             stopped_at,
         )
         answer = await asyncio.to_thread(control.set_mode, "historical")
-        resumed_at = int(watcher.state()["last_sequence"])
-        console.print(
-            f"switched back after {resumed_at - stopped_at:,} live records (revision {answer.revision}): "
-            f"the historical replay resumes behind record {stopped_at:,}"
-        )
+        console.print(f"switched back (revision {answer.revision}): the historical replay resumes where it stopped")
+        live = int(watcher.state()["last_sequence"]) - stopped_at
         return await _until(
             watcher,
             lambda state, sink: state.get("state") == "COMPLETED" and _committed(sink) >= state["last_sequence"],
             console,
-            total + resumed_at - stopped_at,
+            total + live,
         )
+
+
+def _seams(replay_port: int, last_sequence: int) -> list[str]:
+    """Read the whole session through ReplayService and tell where its mode changed, from the markers in the stream."""
+    found: list[str] = []
+    with grpc.insecure_channel(f"127.0.0.1:{replay_port}") as channel:
+        stream = ReplayServiceStub(channel).StreamTicks(StreamTicksRequest(after_sequence=0), timeout=STEP_TIMEOUT_S)
+        for batch in stream:
+            for marker in batch.markers:
+                if marker.kind == Marker.KIND_SEAM:
+                    names = MODE_NAMES[marker.previous_mode], MODE_NAMES[marker.mode]
+                    found.append(f"record {marker.sequence:,}: {names[0]} -> {names[1]}")
+            if batch.last_sequence >= last_sequence:
+                stream.cancel()
+                break
+    return found
 
 
 async def _until(
@@ -133,7 +151,7 @@ async def _until(
 def _summarise(console: Console, state: dict[str, Any], sink: dict[str, Any]) -> None:
     report = build_report(OUT, state=state, sink=sink, rows_before=0, complete=True)
     console.print()
-    print_report(console, report)
+    print_report(console, report, pace=f"paced at {SPEED}x of real time; `midstream replay` is as fast as it can")
     latency = inspect([str(SAMPLE_HISTORICAL)]).total.latency_ms
     shown = (
         "  ".join(f"{name} {value:.3f}" for name, value in asdict(latency).items()) if latency is not None else "none"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 BEFORE_EVERYTHING = -(2**63)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,26 +69,27 @@ def build_report(out: Path, *, state: dict[str, Any], sink: dict[str, Any], rows
     )
 
 
-def print_report(console: Console, report: Report) -> None:
-    """Show the figures as a person reads them."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(justify="left")
-    table.add_column(justify="right")
-    table.add_column(justify="left", style="dim")
-    table.add_row("rows in", f"{report.rows_in:,}", _notes(report))
-    table.add_row("mid prices", f"{report.mids:,}", report.mid_prices_log)
-    for name, value in (
-        ("over the latency threshold", report.latency_filtered),
-        ("a side is missing", report.missing_side),
-        ("rejected rows", report.rejected),
-    ):
-        table.add_row(name, f"{value:,}", report.errors_log if value else "")
+def print_report(console: Console, report: Report, *, pace: str = "first byte read to last line durable") -> None:
+    """Show the figures as a person reads them; `pace` says what the rate means."""
+    rows = [
+        ("rows in", f"{report.rows_in:,}", _notes(report)),
+        ("mid prices", f"{report.mids:,}", report.mid_prices_log),
+        (
+            "over the latency threshold",
+            f"{report.latency_filtered:,}",
+            report.errors_log if report.latency_filtered else "",
+        ),
+        ("a side is missing", f"{report.missing_side:,}", report.errors_log if report.missing_side else ""),
+        ("rejected rows", f"{report.rejected:,}", report.errors_log if report.rejected else ""),
+    ]
     if report.skipped:
-        table.add_row("left out by filters", f"{report.skipped:,}", "")
-    table.add_row("first arrival", report.first_arrival, "")
-    table.add_row("last arrival", report.last_arrival, "")
-    table.add_row("throughput", f"{report.ticks_per_second:,.0f} rows/s", "first byte read to last line durable")
-    console.print(table)
+        rows.append(("left out by filters", f"{report.skipped:,}", ""))
+    rows.append(("rows per second", f"{report.ticks_per_second:,.0f}", pace))
+    # Plain columns: a table would wrap paths on a narrow terminal, and a wrapped path cannot be copied.
+    for name, value, note in rows:
+        console.print(f"{name:<28}{value:>12}   {note}".rstrip(), markup=False)
+    if report.first_arrival:
+        console.print(f"{'arrivals':<28}{report.first_arrival} .. {report.last_arrival}", markup=False)
 
 
 def _notes(report: Report) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def serve_environment() -> dict[str, str]:
         "MIDSTREAM_HISTORICAL": os.environ.get("MIDSTREAM_HISTORICAL", str(SAMPLE_HISTORICAL)),
         "MIDSTREAM_SPEED": os.environ.get("MIDSTREAM_SPEED", "1"),
         "MIDSTREAM_LIVE_URL": live_url or f"ws://127.0.0.1:{sim_feed_port}",
+        # A person reads lines, a log collector JSON.
+        "MIDSTREAM_LOG_FORMAT": os.environ.get("MIDSTREAM_LOG_FORMAT", "console" if sys.stderr.isatty() else "json"),
     }
 
 

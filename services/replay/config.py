@@ -77,6 +77,8 @@ class ReplaySettings(ServerSettings):
             "group_lease_s": self.group_lease_s,
             "sinks": _listed(self.sinks),
             "sink_grace_s": self.sink_grace_s,
+            "log_level": self.log_level,
+            "log_format": self.log_format,
             "cache_dir": str(private / "cache"),
             "temp_dir": str(private / "tmp"),
         }
