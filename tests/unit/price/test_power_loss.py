@@ -1,0 +1,74 @@
+"""What was acknowledged survives a loss of power at any moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from services.price.engine.files import Logs
+from services.price.engine.position import Position, PositionFile
+from tests.unit.price.crash_files import CrashFiles, PowerLost
+
+
+def line_of(number: int) -> bytes:
+    return b"line %d %s\n" % (number, b"x" * (number % 200))
+
+
+def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
+    """Append and commit lines as the sink does; return how many were acknowledged."""
+    files = CrashFiles(random)
+    files.syncs_until_crash = random.randrange(0, 40)
+    position_file = PositionFile(directory / "position", files)
+    position = position_file.position or Position()
+    logs = Logs(
+        directory,
+        mid_bytes=position.mid_bytes,
+        error_bytes=position.error_bytes,
+        csv_bytes=None,
+        with_csv=False,
+        files=files,
+    )
+    acknowledged = position.sequence
+    try:
+        if position_file.position is None:
+            position_file.commit(position)
+        logs.cut()
+        while acknowledged < lines:
+            count = random.randrange(1, 30)
+            numbers = range(acknowledged, acknowledged + count)
+            logs.append(b"".join(line_of(number) for number in numbers), b"error %d\n" % count, b"")
+            logs.sync()
+            position = replace(
+                position,
+                sequence=acknowledged + count,
+                mid_bytes=logs.mids.length,
+                error_bytes=logs.errors.length,
+                cursor=bytes(random.randrange(0, 6000)),
+            )
+            position_file.commit(position)
+            acknowledged += count
+    except PowerLost:
+        return acknowledged
+    files.lose_power()
+    return acknowledged
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_acknowledged_lines_survive_losing_power(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    acknowledged = 0
+    for _ in range(5):
+        before = acknowledged
+        acknowledged = run_until_power_is_lost(tmp_path, random, lines=300)
+
+        assert acknowledged >= before
+        position_path = tmp_path / "position"
+        if acknowledged:
+            committed = PositionFile(position_path, CrashFiles(random)).position
+            assert committed is not None
+            assert committed.sequence >= acknowledged
+            content = (tmp_path / "mid_prices.log").read_bytes()[: committed.mid_bytes]
+            assert content == b"".join(line_of(number) for number in range(committed.sequence))
