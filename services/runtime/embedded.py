@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +33,9 @@ LOADING_S: Final = 120.0
 
 LOG_LINES: Final = 8
 """Last lines of Redis' log in the error of a failed start."""
+
+DEAD_SOCKET_AGE_S: Final = 3600.0
+"""Age at which the socket of a killed Redis is removed by the next one that starts."""
 
 _SOCKET_PREFIX: Final = "midstream-redis-"
 
@@ -52,8 +59,11 @@ def find_redis_binary() -> Path:
 class EmbeddedRedis:
     """One running redis-server of ours. It is killed when this process ends, however that happens."""
 
-    def __init__(self, process: subprocess.Popen[bytes], socket_directory: Path, log_path: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], socket_directory: Path, log_path: Path, lock: TextIOWrapper
+    ) -> None:
         self._process = process
+        self._lock = lock
         self._socket_directory = socket_directory
         self.log_path = log_path
         self.url = f"unix://{socket_directory / 'redis.sock'}"
@@ -63,17 +73,16 @@ class EmbeddedRedis:
     def start(cls, directory: Path, *, append_only: bool, extra: Sequence[str] = ()) -> EmbeddedRedis:
         """Start a Redis whose files live in `directory`, and wait until it answers (blocking; bounded).
 
-        With `append_only` its data survives a restart in the same directory, losing at most the last second.
+        With `append_only` its data survives a restart in the same directory, losing at most the last second. A restart in
+        the same directory has the same URL, so that clients come back by themselves; a second Redis there is refused.
         `extra` are further redis-server arguments.
         """
         binary = find_redis_binary()
         directory.mkdir(parents=True, exist_ok=True)
         directory = directory.resolve()
         log_path = directory / "redis.log"
-        # A socket path holds at most 107 bytes, so it cannot live below an arbitrary directory.
-        parent_directory = _short_temp_directory()
-        _remove_dead_sockets(parent_directory)
-        socket_directory = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=parent_directory))
+        lock = _lock(directory)
+        socket_directory = _socket_directory(directory)
         command = [
             str(binary),
             *("--port", "0"),
@@ -91,8 +100,9 @@ class EmbeddedRedis:
             process = _spawn(command, log_path)
         except OSError as exc:
             shutil.rmtree(socket_directory, ignore_errors=True)
+            lock.close()
             raise Refused(f"cannot start {binary}: {exc.strerror or exc}") from exc
-        embedded = cls(process, socket_directory, log_path)
+        embedded = cls(process, socket_directory, log_path, lock)
         try:
             embedded._wait_until_ready()
         except BaseException:
@@ -102,7 +112,11 @@ class EmbeddedRedis:
 
     def poll(self) -> int | None:
         """Return the exit code when Redis has ended (negative: killed by that signal), None while it runs."""
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            # Whoever learns of the end may start the next one in the same directory.
+            self._lock.close()
+        return code
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End Redis, in order if it manages within `timeout_s`; harmless when repeated."""
@@ -115,7 +129,9 @@ class EmbeddedRedis:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._socket_directory, ignore_errors=True)
+        if not self._lock.closed:
+            shutil.rmtree(self._socket_directory, ignore_errors=True)
+            self._lock.close()
 
     def _wait_until_ready(self) -> None:
         client = connect(self.url, client_name="midstream-embedded", timeout_s=1.0)
@@ -161,11 +177,43 @@ def _short_temp_directory() -> Path:
     return Path("/tmp" if os.access("/tmp", os.W_OK | os.X_OK) else tempfile.gettempdir())
 
 
+def _lock(directory: Path) -> TextIOWrapper:
+    """Hold the data directory for as long as this process lives: two servers would ruin one append-only file."""
+    lock = (directory / "redis.lock").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        lock.close()
+        raise Refused(
+            f"{directory} is in use by the Redis of another process: stop that one, or choose another MIDSTREAM_OUT"
+        ) from exc
+    return lock
+
+
+def _socket_directory(directory: Path) -> Path:
+    """Return a private directory for the socket, the same for the same data directory wherever possible."""
+    # A socket path holds at most 107 bytes, so it cannot live below an arbitrary directory.
+    parent_directory = _short_temp_directory()
+    _remove_dead_sockets(parent_directory)
+    digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    chosen = parent_directory / f"{_SOCKET_PREFIX}{os.getuid()}-{digest}"
+    with contextlib.suppress(FileExistsError):
+        chosen.mkdir(mode=0o700)
+    found = chosen.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700:
+        return chosen
+    # Somebody else took the name, which anybody can guess.
+    return Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=parent_directory))
+
+
 def _remove_dead_sockets(parent_directory: Path) -> None:
-    """Remove what a Redis of ours left behind when it was killed: a directory with a socket nobody listens on."""
+    """Remove what a Redis of ours left behind when it was killed: an old directory with a socket nobody listens on."""
     for directory in parent_directory.glob(_SOCKET_PREFIX + "*"):
         with contextlib.suppress(OSError):
-            if directory.stat().st_uid == os.getuid() and _nobody_listens(directory / "redis.sock"):
+            found = directory.lstat()
+            # A young one may be about to be used again by its owner.
+            old = time.time() - found.st_mtime > DEAD_SOCKET_AGE_S
+            if old and found.st_uid == os.getuid() and _nobody_listens(directory / "redis.sock"):
                 shutil.rmtree(directory, ignore_errors=True)
 
 

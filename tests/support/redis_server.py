@@ -18,7 +18,7 @@ from services.runtime.keys import SESSIONS
 class RedisForTests:
     """A redis-server that a test may kill, stop, suspend and start again on its own files.
 
-    Its URL changes with every start, as that of any embedded Redis; `running.url` is the current one.
+    Its URL stays the same over restarts; its process id does not.
     """
 
     def __init__(self, directory: Path, *, append_only: bool, extra: Sequence[str] = ()) -> None:
@@ -29,7 +29,7 @@ class RedisForTests:
 
     @property
     def url(self) -> str:
-        """URL of the server that runs now."""
+        """URL of the server."""
         return self.running.url
 
     @property

@@ -216,9 +216,50 @@ def test_what_a_killed_redis_left_behind_is_removed_by_the_next_start(tmp_path: 
     os.kill(killed.pid, signal.SIGKILL)
     wait_until(lambda: killed.poll() is not None, what="the end of Redis")
     assert left_behind.exists()
+    for url in (killed.url, neighbour.url):
+        os.utime(Path(url.removeprefix("unix://")).parent, (0, 0))
 
     EmbeddedRedis.start(tmp_path / "next", append_only=False).stop()
 
     assert not left_behind.exists()
     assert Path(neighbour.url.removeprefix("unix://")).exists()
     neighbour.stop()
+
+
+def test_restart_in_the_same_directory_has_the_same_url(tmp_path: Path) -> None:
+    first = EmbeddedRedis.start(tmp_path, append_only=True)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: first.poll() is not None, what="the end of Redis")
+
+    second = EmbeddedRedis.start(tmp_path, append_only=True)
+    first.stop()
+
+    client = connect(first.url, client_name="test")
+    try:
+        assert client.ping() is True
+    finally:
+        client.close()
+        second.stop()
+
+
+def test_second_redis_on_the_same_files_is_refused(tmp_path: Path) -> None:
+    server = EmbeddedRedis.start(tmp_path, append_only=True)
+
+    with pytest.raises(Refused, match="in use by the Redis of another process"):
+        EmbeddedRedis.start(tmp_path, append_only=True)
+
+    client = connect(server.url, client_name="test")
+    assert client.ping() is True
+    client.close()
+    server.stop()
+
+
+def test_socket_directory_that_is_not_ours_alone_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_short_temp_directory", lambda: tmp_path)
+    usual = embedded._socket_directory(tmp_path / "data")
+    usual.chmod(0o777)
+
+    chosen = embedded._socket_directory(tmp_path / "data")
+
+    assert chosen != usual
+    assert chosen.stat().st_mode & 0o777 == 0o700
