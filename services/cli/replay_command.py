@@ -78,7 +78,7 @@ async def _replay(run: ReplayRun, errors: Console) -> tuple[int, Report | None]:
         url, private = run.redis_url, None
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midstream-")))
         if url is None:
-            private = EmbeddedRedis.start(scratch / "redis", append_only=False)
+            private = _private_redis(scratch)
             stack.callback(private.stop)
             url = private.url
         watcher = Watcher(url, run.options.session, sink=SINK)
@@ -88,9 +88,18 @@ async def _replay(run: ReplayRun, errors: Console) -> tuple[int, Report | None]:
             for name in ("replay", "price")
         ]
         supervisor = Supervisor(
-            specs, redis=private, progress=watcher.progress, on_event=lambda line: errors.print(line, markup=False)
+            specs,
+            redis=private,
+            restart_redis=lambda: _private_redis(scratch),
+            progress=watcher.progress,
+            on_event=lambda line: errors.print(line, markup=False),
         )
         return await _supervise(run, supervisor, watcher, errors)
+
+
+def _private_redis(scratch: Path) -> EmbeddedRedis:
+    # Without an append-only file: recorded ticks can be read again, and the sink knows from where.
+    return EmbeddedRedis.start(scratch / "redis", append_only=False)
 
 
 async def _supervise(
