@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from pathlib import Path
 
@@ -86,19 +87,36 @@ def test_cursor_moves_on_with_the_replay(tmp_path: Path) -> None:
 
 
 def test_damaged_end_that_was_reported_is_not_reported_again(tmp_path: Path) -> None:
-    import gzip
-
-    path = tmp_path / "cut.csv.gz"
-    path.write_bytes(gzip.compress(history_text(random.Random(3), Quirks(rows=300, hour_long=0)))[:-3000])
-    whole = replay([str(path)], limit=11)
-    assert len(whole.damaged) == 1
+    cut, other = tmp_path / "cut.csv.gz", tmp_path / "other.csv"
+    cut.write_bytes(gzip.compress(history_text(random.Random(3), Quirks(rows=300)))[:-3000])
+    # It goes on long after the damage was met.
+    other.write_bytes(history_text(random.Random(4), Quirks(rows=300, step_us=6_000)))
+    paths = [str(cut), str(other)]
+    whole = replay(paths, limit=11)
+    assert whole.damaged == (str(cut),)
 
     for poll in range(len(whole.cursors)):
         emitted, cursor = resume_at(whole, poll, rows_of_poll=1)
-        rest = replay([str(path)], limit=11, resume=cursor)
+        rest = replay(paths, limit=11, resume=cursor)
 
         assert rest.rows == whole.rows[emitted:]
         assert rest.damaged == whole.damaged
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+def test_resuming_at_the_end_adds_nothing(tmp_path: Path, damaged: bool) -> None:
+    path = tmp_path / "file.csv.gz"
+    content = gzip.compress(history_text(random.Random(3), Quirks(rows=300, last_newline=False)))
+    path.write_bytes(content[:-3000] if damaged else content)
+    source = HistoricalSource([str(path)], HistoricalOptions())
+    source.open()
+    block = Block(Tickers())
+    while not source.poll(block, 11).ended:
+        pass
+    cursor = Cursor(block.key(len(block) - 1), decode_cursor(source.cursor_sources()).sources)
+    source.stop()
+
+    assert replay([str(path)], resume=cursor).rows == []
 
 
 def test_cursor_of_other_files_is_refused(tmp_path: Path) -> None:
