@@ -391,8 +391,20 @@ class Engine:
                 return lane.start
         self._report.lateness.note(now_ns - due_at_ns)
         self._linger.sent(now_ns)
-        due = block.count_due(lane.start, max(pacing.due_ns(now_ns), first_ns))
-        return lane.start + min(due, BATCH_ROWS_MAX)
+        return lane.start + self._count_due(lane, max(pacing.due_ns(now_ns), first_ns))
+
+    @staticmethod
+    def _count_due(lane: HistoricalLane, due_ns: int) -> int:
+        """Count the rows that are due, at most a batch; polls on while all that is at hand is due."""
+        for _ in range(POLLS_MAX):
+            due = lane.block.count_due(lane.start, due_ns)
+            if due < lane.remaining or due >= BATCH_ROWS_MAX or lane.ended:
+                break
+            before = lane.remaining
+            lane.fill(1)
+            if lane.remaining == before:
+                break
+        return min(due, BATCH_ROWS_MAX)
 
     def _step_live(self, lane: Lane) -> None:
         if lane.remaining == 0 and not self._urgent:

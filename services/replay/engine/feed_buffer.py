@@ -56,6 +56,8 @@ class FeedBuffer:
         self._frames = 0
         self._size = 0
         self._gap: Marker | None = None
+        self._feed_losses = 0
+        """Markers of a lost feed inside of the gap."""
         self.lost_frames = 0
 
     def __len__(self) -> int:
@@ -110,11 +112,12 @@ class FeedBuffer:
         frames_max = self._limits.frames - self._limits.frames // DROP_SHARE
         size_max = self._limits.size - self._limits.size // DROP_SHARE
         lost = 0
-        feed_losses = 0
+        if self._gap is None:
+            self._feed_losses = 0
         while self._frames > 1 and (self._frames > frames_max or self._size > size_max):
             head = self._entries.popleft()
             if isinstance(head, Marker):
-                feed_losses += head.kind == MARKER_DISCONNECTED
+                self._feed_losses += head.kind == MARKER_DISCONNECTED
                 lost += head.lost_frames
                 continue
             lost += 1
@@ -122,9 +125,9 @@ class FeedBuffer:
             self._size -= len(head.payload) + FRAME_OVERHEAD_BYTES
         self.lost_frames += lost
         reason = "the buffer for live frames was full"
-        if feed_losses:
-            reason += f"; the feed itself was lost {feed_losses} times meanwhile"
+        if self._feed_losses:
+            reason += f"; the feed itself was lost {self._feed_losses} times meanwhile"
         if self._gap is None:
             self._gap = Marker(kind=MARKER_GAP, time_ns=self._time_ns(), reason=reason, lost_frames=lost)
         else:
-            self._gap = replace(self._gap, lost_frames=self._gap.lost_frames + lost)
+            self._gap = replace(self._gap, reason=reason, lost_frames=self._gap.lost_frames + lost)

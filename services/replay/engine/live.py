@@ -62,6 +62,8 @@ class LiveSource:
             limits if limits is not None else FeedLimits(), wake=lambda: self._wake(), time_ns=clock.time_ns
         )
         self._number = 0
+        self._open = False
+        self._was_lost = False
         self._markers: list[Marker] = []
         """Taken out of the buffer and waiting for a row; only a lost feed is told without one."""
         self._thread: threading.Thread | None = None
@@ -136,6 +138,8 @@ class LiveSource:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
+        # A switch is told by its seam: what was lost before it does not come back with this connection.
+        self._was_lost = False
         self._task = loop.create_task(self.follow())
         try:
             loop.run_until_complete(self._task)
@@ -155,15 +159,14 @@ class LiveSource:
 
     async def follow(self) -> None:
         """Connect, receive until the connection ends, and again, until cancelled."""
-        was_connected = False
         while True:
+            self._open = False
             try:
                 link = await self._dial(self._on_message)
             except Exception as exc:  # noqa: BLE001  whatever a peer can do to a handshake must not end the feed
                 await self._pause(f"the live feed cannot be reached: {_described(exc)}")
                 continue
-            self._on_connected(again=was_connected)
-            was_connected = True
+            self._on_open()
             since_ns = self._clock.monotonic_ns()
             try:
                 await link.wait_closed()
@@ -173,11 +176,17 @@ class LiveSource:
             if self._clock.monotonic_ns() - since_ns >= STABLE_S * 1e9:
                 self._backoff.reset()
             reason = link.reason()
+            self._was_lost = True
             self._buffer.put(Marker(kind=MARKER_DISCONNECTED, time_ns=self._clock.time_ns(), reason=reason))
             await self._pause(f"the live feed was lost: {reason}")
 
-    def _on_connected(self, *, again: bool) -> None:
-        if again:
+    def _on_open(self) -> None:
+        """Note that the connection is there: called when dialling returns, or by the first message, which may be earlier."""
+        if self._open:
+            return
+        self._open = True
+        if self._was_lost:
+            self._was_lost = False
             self.reconnects += 1
             self._buffer.put(Marker(kind=MARKER_RECONNECTED, time_ns=self._clock.time_ns()))
         self.connected = True
@@ -186,6 +195,7 @@ class LiveSource:
         self._wake()
 
     def _on_message(self, receive_time_ns: int, payload: bytes) -> None:
+        self._on_open()
         self._number += 1
         self._buffer.put(Frame(self._number, receive_time_ns, payload))
 

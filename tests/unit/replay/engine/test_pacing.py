@@ -1,0 +1,77 @@
+"""Clocks, linger and waiting."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from services.replay.engine.pacing import Lateness, Linger, PacingClock, WakeableWaiter, quantiles
+from tests.support.clock import FakeClock
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize("speed", [0.001, 0.3, 1.0, 7.0, 1000.0])
+def test_deadlines_and_due_times_are_each_others_inverse(speed: float) -> None:
+    clock = PacingClock(speed)
+    clock.begin(5_000, 100)
+
+    for arrival_ns in (5_000, 6_000, 5_000 + 86_400_000_000_000):
+        assert abs(clock.due_ns(clock.deadline_ns(arrival_ns)) - arrival_ns) <= max(1, speed)
+
+
+def test_at_1x_deadlines_are_exact_however_far_away() -> None:
+    clock = PacingClock(1.0)
+    clock.begin(0, 0)
+
+    assert clock.deadline_ns(4_000_000_000_000_000_007) == 4_000_000_000_000_000_007
+
+
+def test_held_data_time_goes_on_where_it_stood() -> None:
+    clock = PacingClock(2.0)
+    clock.begin(1_000, 0)
+    clock.hold(500)
+    clock.begin(999_999, 10_000)
+
+    assert clock.deadline_ns(2_000) == 10_000
+    assert clock.deadline_ns(2_200) == 10_100
+
+
+def test_linger_lets_a_burst_through_and_then_one_batch_per_interval() -> None:
+    linger = Linger(MS, 4)
+    now = 1_000 * MS
+    left: list[int] = []
+    for _ in range(10):
+        now = max(now, linger.earliest_ns())
+        left.append(now - 1_000 * MS)
+        linger.sent(now)
+
+    assert left == [0, 0, 0, 0, 1 * MS, 2 * MS, 3 * MS, 4 * MS, 5 * MS, 6 * MS]
+
+
+def test_a_wait_ends_when_woken() -> None:
+    wake = threading.Event()
+    clock = FakeClock()
+    wake.set()
+
+    WakeableWaiter(wake, clock).wait_until(clock.monotonic_ns() + 3_600_000 * MS)
+
+
+def test_a_deadline_in_the_past_does_not_wait() -> None:
+    clock = FakeClock()
+
+    WakeableWaiter(threading.Event(), clock).wait_until(clock.monotonic_ns() - 1)
+
+
+def test_lateness_is_taken_once() -> None:
+    lateness = Lateness()
+    for late_ns in range(1, 101):
+        lateness.note(late_ns)
+
+    assert lateness.take() == (50, 99, 100)
+    assert lateness.take() is None
+
+
+def test_quantiles_of_one_sample_are_that_sample() -> None:
+    assert quantiles([7]) == (7, 7, 7)

@@ -1,0 +1,183 @@
+"""What the engine reports."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+
+from protos.replay.v1.replay_pb2 import Session, SessionState
+from services.replay.engine.state import Effective, EngineReport, StateReporter
+from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.metrics import FIGURES
+from tests.support.clock import FakeClock
+
+KEYS = SessionKeys("default")
+
+
+class FakeRedis:
+    """Takes reports, or is away."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.sessions: set[str] = set()
+        self.away = False
+        self._waiting: list[Any] = []
+
+    def pipeline(self, transaction: bool) -> FakeRedis:
+        self._waiting = []
+        return self
+
+    def set(self, key: str, value: str, px: int) -> None:
+        self._waiting.append(lambda: self.values.update({key: json.loads(value)}))
+
+    def sadd(self, key: str, name: str) -> None:
+        assert key == SESSIONS
+        self._waiting.append(lambda: self.sessions.add(name))
+
+    def execute(self) -> None:
+        if self.away:
+            raise redis.ConnectionError("gone")
+        for command in self._waiting:
+            command()
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.report = EngineReport("default")
+        self.redis = FakeRedis()
+        self.told: list[tuple[str, dict[str, object]]] = []
+        self.clock = FakeClock()
+        self.reporter = StateReporter(
+            self.report,
+            connect=lambda: self.redis,  # type: ignore[arg-type,return-value]
+            keys=KEYS,
+            tell=lambda event, **fields: self.told.append((event, fields)),
+            clock=self.clock,
+        )
+
+    def events(self) -> list[str]:
+        return [event for event, _ in self.told]
+
+
+class Queue:
+    waiting = False
+    problem = "nobody reads"
+    redis_run_id = "run"
+    backlog_records = 3
+    backlog_bytes = 300
+    oldest_sequence = 1
+
+
+def test_every_field_of_a_session_is_reported() -> None:
+    report = EngineReport("default").to_json(5)
+
+    assert {field.name for field in Session.DESCRIPTOR.fields} <= set(report)
+    assert SessionState.Value(f"SESSION_STATE_{report['state']}")
+    json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    ("phase", "paused", "waiting", "state"),
+    [
+        ("STARTING", True, True, "STARTING"),
+        ("RUNNING", False, False, "RUNNING"),
+        ("RUNNING", False, True, "BACKPRESSURED"),
+        ("RUNNING", True, True, "PAUSED"),
+        ("COMPLETED", False, False, "COMPLETED"),
+        ("FAILED", True, True, "FAILED"),
+    ],
+)
+def test_the_state_is_what_keeps_records_from_leaving(phase: str, paused: bool, waiting: bool, state: str) -> None:
+    queue = Queue()
+    queue.waiting = waiting
+    report = EngineReport("default", phase=phase, effective=Effective(paused=paused), queue=queue)
+
+    assert report.state == state
+
+
+def test_a_wait_and_damaged_sources_show_in_the_error() -> None:
+    class Historical:
+        skipped = 0
+        damaged = ("a.csv.gz",)
+
+    queue = Queue()
+    queue.waiting = True
+    report = EngineReport("default", queue=queue, historical=Historical())
+
+    assert report.problems() == "nobody reads; a.csv.gz is damaged: what could be read was replayed"
+    assert report.to_json(1)["damaged_sources"] == 1
+
+
+def test_reports_lie_in_redis_and_ready_is_told_once() -> None:
+    stage = Stage()
+    stage.reporter.publish()
+    stage.report.phase = "RUNNING"
+    stage.report.last_sequence = 7
+    stage.clock.advance(1.0)
+    stage.reporter.publish()
+    stage.reporter.publish()
+
+    assert stage.redis.values[KEYS.state]["last_sequence"] == 7
+    assert stage.redis.sessions == {"default"}
+    assert stage.events().count("ready") == 1
+    assert stage.events().count("progress") == 1
+
+
+def test_redis_away_is_told_and_so_is_its_return() -> None:
+    stage = Stage()
+    stage.report.phase = "RUNNING"
+    stage.reporter.publish()
+    stage.redis.away = True
+    stage.reporter.publish()
+    stage.reporter.publish()
+    stage.redis.away = False
+    stage.reporter.publish()
+
+    assert [event for event in stage.events() if event in ("ready", "unavailable")] == ["ready", "unavailable", "ready"]
+
+
+def test_progress_is_told_at_most_ten_times_a_second_and_only_when_there_is_some() -> None:
+    stage = Stage()
+    stage.report.phase = "RUNNING"
+    for _ in range(100):
+        stage.report.last_sequence += 1
+        stage.clock.advance(0.01)
+        stage.reporter.publish()
+    moving = stage.events().count("progress")
+    for _ in range(100):
+        stage.clock.advance(0.01)
+        stage.reporter.publish()
+
+    assert 9 <= moving <= 11
+    assert stage.events().count("progress") <= moving + 1
+
+
+def test_a_refused_intent_is_told_once() -> None:
+    stage = Stage()
+    stage.report.effective = Effective(revision=4, refused=(4, "no live source is configured"))
+    stage.reporter.publish()
+    stage.reporter.publish()
+
+    assert stage.told.count(("intent_refused", {"revision": 4, "reason": "no live source is configured"})) == 1
+    assert stage.redis.values[KEYS.state]["refused"] == {"revision": 4, "reason": "no live source is configured"}
+
+
+def test_every_figure_has_a_known_name() -> None:
+    class Live:
+        connected = True
+        problem = ""
+        reconnects = 1
+        lost_frames = 2
+        queued_frames = 3
+
+    class Historical:
+        skipped = 4
+        damaged = ()
+
+    report = EngineReport("default", queue=Queue(), live=Live(), historical=Historical())
+    report.lateness.note(5)
+
+    assert set(report.figures()) <= {figure.name for figure in FIGURES}
