@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import NamedTuple, Self, final
 
 from typing_extensions import Buffer
 
@@ -115,7 +115,7 @@ class TickFrame:
     tickers: list[str]
     rejections: list[Rejection]
     markers: list[Marker]
-    def __init__(self, buffer: Buffer) -> None:
+    def __new__(cls, buffer: Buffer) -> Self:
         """Raises FrameError on anything that is not well-formed.
 
         That includes columns of unequal length, an index out of range, and sequences that do not add up. A batch in which
@@ -138,7 +138,7 @@ class MidFrame:
     mode: int
     first_sequence: int
     last_sequence: int
-    def __init__(self, buffer: Buffer) -> None: ...
+    def __new__(cls, buffer: Buffer) -> Self: ...
     def __len__(self) -> int: ...
     def mids(self) -> list[tuple[int, str, int, int, float]]:
         """(sequence, ticker, event ns, arrival ns, mid) per mid."""

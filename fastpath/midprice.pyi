@@ -1,6 +1,6 @@
 """From a frame to mids and log text."""
 
-from typing import NamedTuple, final
+from typing import NamedTuple, Self, final
 
 from typing_extensions import Buffer
 
@@ -27,15 +27,15 @@ class PriceKernel:
     last_arrival_time_ns: int
     """Arrival of the first and last tick so far; BEFORE_EVERYTHING when there was none. Rejections do not count."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         latency_threshold_ns: int,
         log_arrival: bool = False,
         with_csv: bool = False,
         with_mids: bool = True,
         state: bytes = b"",
-    ) -> None: ...
+    ) -> Self: ...
     def process(self, frame: TickFrame, *, after_sequence: int = 0) -> int:
         """Account for the records of `frame` with a sequence above `after_sequence`; return how many there were.
 

@@ -193,7 +193,7 @@ def _column(descriptor: FieldDescriptor, values: list[Any], rng: random.Random) 
 
 def _scalar(descriptor: FieldDescriptor, value: Any, rng: random.Random) -> bytes:
     if descriptor.type in (FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64):
-        return _tag(descriptor.number, 1, rng) + (value % 2**64).to_bytes(8, "little")
+        return _tag(descriptor.number, 1, rng) + struct.pack("<Q", value % 2**64)
     if descriptor.type == FieldDescriptor.TYPE_STRING:
         return _delimited(descriptor.number, value.encode(), rng)
     if descriptor.type == FieldDescriptor.TYPE_BYTES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -188,7 +188,7 @@ def test_a_batch_of_ticks_closes_at_1_mib_to_the_byte(spare: int, rows_expected:
     first = len(frame.encode_batch(block, 0, 4000, epoch="e", mode=2, first_sequence=1, sources=[])[0])
     # One more tick of 52 bytes, whose ticker has a tag of one byte and a length of three.
     ticker = "T" * (frame.BATCH_BYTES_MAX - first - 56 + spare)
-    prices = {"bid_price": 1.0, "bid_amount": 1.0, "ask_price": 1.0, "ask_amount": 1.0}
+    prices: dict[str, Any] = {"bid_price": 1.0, "bid_amount": 1.0, "ask_price": 1.0, "ask_amount": 1.0}
     block.append_tick(ticker, arrival_time_ns=1, event_time_ns=1, **prices)
 
     encoded, rows, _ = frame.encode_batch(block, 0, 4001, epoch="e", mode=2, first_sequence=1, sources=[])
