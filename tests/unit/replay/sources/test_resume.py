@@ -16,6 +16,8 @@ from tests.reference.history import HistoryOptions, expected_outputs
 from tests.support.history_files import TICKERS, Quirks, history_text, write_files
 from tests.support.replayed import comparable_records, replay, resume_at
 
+HEADER = "index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency"
+
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +108,10 @@ def test_damaged_end_that_was_reported_is_not_reported_again(tmp_path: Path) -> 
 @pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
 def test_resuming_at_the_end_adds_nothing(tmp_path: Path, damaged: bool) -> None:
     path = tmp_path / "file.csv.gz"
-    content = gzip.compress(history_text(random.Random(3), Quirks(rows=300, last_newline=False)))
-    path.write_bytes(content[:-3000] if damaged else content)
+    # With equal latencies the rejection that reports the damage is the very last record.
+    rows = [f"{i},2025-01-01 00:00:00.{i:03d},A,1,{random.Random(i).random()},1,1,5" for i in range(300)]
+    content = gzip.compress("\n".join([HEADER, *rows]).encode())
+    path.write_bytes(content[:-300] if damaged else content)
     source = HistoricalSource([str(path)], HistoricalOptions())
     source.open()
     block = Block(Tickers())
