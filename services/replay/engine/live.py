@@ -164,6 +164,8 @@ class LiveSource:
             try:
                 link = await self._dial(self._on_message)
             except Exception as exc:  # noqa: BLE001  whatever a peer can do to a handshake must not end the feed
+                if self._open:
+                    self._on_lost(_described(exc))
                 await self._pause(f"the live feed cannot be reached: {_described(exc)}")
                 continue
             self._on_open()
@@ -175,10 +177,8 @@ class LiveSource:
                 self.connected = False
             if self._clock.monotonic_ns() - since_ns >= STABLE_S * 1e9:
                 self._backoff.reset()
-            reason = link.reason()
-            self._was_lost = True
-            self._buffer.put(Marker(kind=MARKER_DISCONNECTED, time_ns=self._clock.time_ns(), reason=reason))
-            await self._pause(f"the live feed was lost: {reason}")
+            self._on_lost(link.reason())
+            await self._pause(f"the live feed was lost: {link.reason()}")
 
     def _on_open(self) -> None:
         """Note that the connection is there: called when dialling returns, or by the first message, which may be earlier."""
@@ -193,6 +193,11 @@ class LiveSource:
         self.problem = ""
         logger.info("live feed connected: url=%s", self.names[0])
         self._wake()
+
+    def _on_lost(self, reason: str) -> None:
+        self.connected = False
+        self._was_lost = True
+        self._buffer.put(Marker(kind=MARKER_DISCONNECTED, time_ns=self._clock.time_ns(), reason=reason))
 
     def _on_message(self, receive_time_ns: int, payload: bytes) -> None:
         self._on_open()
