@@ -17,7 +17,7 @@ from typing import Any
 
 from services.runtime.backoff import full_jitter
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.parent_death import die_with_parent
+from services.runtime.parent_death import dying_with_parent
 
 RESTARTS_WITHOUT_PROGRESS_MAX = 5
 STABLE_S = 30.0
@@ -121,16 +121,13 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(spec.log.open("ab")) if spec.log is not None else None
             child.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                spec.module,
+                *dying_with_parent([sys.executable, "-m", spec.module]),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 # Ctrl-C reaches the whole foreground group; the servers wait for their SIGTERM so that they drain in order.
                 start_new_session=True,
-                preexec_fn=die_with_parent,
             )
         child.started_s = time.monotonic()
 

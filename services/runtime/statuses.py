@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final, NoReturn
 
 import grpc
+import redis
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 """Where gRPC clients look for structured details beside the sentence."""
+
+REDIS_GONE: Final = "Redis is not reachable; the server tries again by itself, retry with backoff"
+"""Instead of the client's own words, which name hosts and sockets."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -29,6 +33,9 @@ _CODES: Final[dict[type[BaseException], grpc.StatusCode]] = {
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    # Servicers read Redis directly, so that it is gone is an answer, not a bug. What it says otherwise (a wrong type, say) is one.
+    redis.ConnectionError: grpc.StatusCode.UNAVAILABLE,
+    redis.TimeoutError: grpc.StatusCode.UNAVAILABLE,
 }
 _BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -64,7 +71,8 @@ async def abort(context: Context, exc: BaseException, identifier: str, path: str
         metadata = (*metadata, *exc.metadata)
     if isinstance(exc, errors.InvalidRequest):
         metadata = (*metadata, (STATUS_DETAILS_KEY, _field_violation(exc)))
-    await context.abort(code, str(exc), metadata)
+    text = REDIS_GONE if isinstance(exc, redis.RedisError) else str(exc)
+    await context.abort(code, text, metadata)
 
 
 def _field_violation(exc: errors.InvalidRequest) -> bytes:

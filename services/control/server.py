@@ -1,0 +1,65 @@
+"""The control server: journals what operators ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import grpc
+import redis
+
+from protos.control.v1.control_pb2_grpc import add_ControlServiceServicer_to_server
+from services.control.config import ControlSettings
+from services.control.journal import ControlJournal
+from services.control.servicer import ControlServicer
+from services.control.sessions import SessionReports
+from services.runtime.clock import SystemClock
+from services.runtime.connection import connect_async, redacted
+from services.runtime.server import HealthBoard, run_server
+from services.runtime.settings import load
+
+PROBE_S = 0.5
+"""How often Redis is asked whether it is there; the answer decides NOT_SERVING."""
+
+
+class ControlServer:
+    """Wires the journal to the servicer."""
+
+    names: Sequence[str] = ("midstream.control.v1.ControlService",)
+
+    def __init__(self, settings: ControlSettings) -> None:
+        self._client = connect_async(settings.redis_url, client_name="midstream-control")
+        journal = ControlJournal(self._client, clock=SystemClock(), archive_directory=settings.out / "journal")
+        reports = SessionReports(journal, default_session=settings.session, redis_url=redacted(settings.redis_url))
+        self._servicer = ControlServicer(journal, reports, default_session=settings.session)
+        self._probe: asyncio.Task[None] | None = None
+
+    def register(self, server: grpc.aio.Server) -> None:
+        add_ControlServiceServicer_to_server(self._servicer, server)
+
+    async def start(self, health: HealthBoard) -> None:
+        self._probe = asyncio.create_task(self._watch_redis(health))
+
+    async def run(self) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    async def stop(self) -> None:
+        if self._probe is not None:
+            self._probe.cancel()
+        await self._client.aclose()
+
+    async def _watch_redis(self, health: HealthBoard) -> None:
+        while True:
+            try:
+                await self._client.ping()
+            except (redis.RedisError, OSError) as exc:
+                health.set(self.names[0], False, f"Redis does not answer: {type(exc).__name__}")
+            else:
+                health.set(self.names[0], True)
+            await asyncio.sleep(PROBE_S)
+
+
+def main() -> int:
+    settings = load(ControlSettings)
+    return run_server("control", settings, ControlServer(settings))

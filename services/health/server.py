@@ -1,0 +1,81 @@
+"""The health server: one report about everything that a running Midstream needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+
+from protos.health.v1 import health_pb2 as pb
+from protos.health.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
+from services.health.board import Board
+from services.health.checks import Check, ServerCheck, feed_check, queue_check, redis_check
+from services.health.config import HealthSettings
+from services.runtime.clock import SystemClock
+from services.runtime.connection import connect_async
+from services.runtime.server import HealthBoard, run_server
+from services.runtime.settings import load
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class HealthServicer(HealthServiceServicer):
+    """Answers from the board."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.GetReportResponse:
+        return pb.GetReportResponse(report=self._board.report())
+
+    async def WatchReport(
+        self, request: pb.WatchReportRequest, context: Context
+    ) -> AsyncIterator[pb.WatchReportResponse]:
+        while True:
+            yield pb.WatchReportResponse(report=self._board.report())
+            await self._board.wait_changed()
+
+
+class HealthServer:
+    """Wires the checks to the servicer. It serves whatever its dependencies do: telling that they are gone is its purpose."""
+
+    names: Sequence[str] = ("midstream.health.v1.HealthService",)
+
+    def __init__(self, settings: HealthSettings) -> None:
+        self._client = connect_async(settings.redis_url, client_name="midstream-health")
+        clock = SystemClock()
+        self._servers = {name: ServerCheck(address) for name, address in settings.targets().items()}
+        checks: dict[str, Check] = {**self._servers}
+        checks["redis"] = redis_check(self._client)
+        checks["feed"] = feed_check(self._client, clock)
+        checks["queue"] = queue_check(self._client, group_lease_s=settings.group_lease_s)
+        self._board = Board(
+            checks, clock=clock, interval_s=settings.check_interval_s, timeout_s=settings.check_timeout_s
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def register(self, server: grpc.aio.Server) -> None:
+        add_HealthServiceServicer_to_server(HealthServicer(self._board), server)
+
+    async def start(self, health: HealthBoard) -> None:
+        self._task = asyncio.create_task(self._board.run())
+        health.set(self.names[0], True)
+
+    async def run(self) -> int:
+        assert self._task is not None  # start() came first
+        await self._task
+        return 0
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        for check in self._servers.values():
+            await check.close()
+        await self._client.aclose()
+
+
+def main() -> int:
+    settings = load(HealthSettings)
+    return run_server("health", settings, HealthServer(settings))
