@@ -126,6 +126,8 @@ class SimFeed:
             # Subscriptions and whatever else clients say is read, so that pings behind it are answered, and ignored.
             async for _ in connection:
                 pass
+        except ConnectionClosed:
+            pass  # A client may leave without a word; that is no trouble of ours.
         finally:
             self.clients -= 1
             sending.cancel()
