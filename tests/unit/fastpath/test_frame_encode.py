@@ -182,19 +182,23 @@ def test_a_batch_closes_at_the_last_record_that_fits_into_1_mib(mode: int, reaso
     assert frame.BATCH_BYTES_MAX - 3000 < len(got[0]) <= frame.BATCH_BYTES_MAX
 
 
-@pytest.mark.parametrize(("spare", "rows_expected"), [(-1, 4001), (0, 4001), (1, 4000)])
-def test_a_batch_of_ticks_closes_at_1_mib_to_the_byte(spare: int, rows_expected: int) -> None:
+@pytest.mark.parametrize("long_one_last", [True, False], ids=["new ticker last", "known ticker last"])
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_a_batch_of_ticks_closes_at_1_mib_to_the_byte(spare: int, long_one_last: bool) -> None:
     block = block_of(4000, every=4000, ticker="{:0190d}")
     first = len(frame.encode_batch(block, 0, 4000, epoch="e", mode=2, first_sequence=1, sources=[])[0])
-    # One more tick of 52 bytes, whose ticker has a tag of one byte and a length of three.
-    ticker = "T" * (frame.BATCH_BYTES_MAX - first - 56 + spare)
+    # Two more ticks of 52 bytes, one with a ticker whose tag takes one byte and whose length takes three.
+    long_one = "T" * (frame.BATCH_BYTES_MAX - first - 108 + spare)
+    known = block.tickers.name(0)
     prices: dict[str, Any] = {"bid_price": 1.0, "bid_amount": 1.0, "ask_price": 1.0, "ask_amount": 1.0}
-    block.append_tick(ticker, arrival_time_ns=1, event_time_ns=1, **prices)
+    for ticker in (known, long_one) if long_one_last else (long_one, known):
+        block.append_tick(ticker, arrival_time_ns=1, event_time_ns=1, **prices)
 
-    encoded, rows, _ = frame.encode_batch(block, 0, 4001, epoch="e", mode=2, first_sequence=1, sources=[])
+    encoded, rows, _ = frame.encode_batch(block, 0, 4002, epoch="e", mode=2, first_sequence=1, sources=[])
 
-    assert rows == rows_expected
-    assert len(encoded) == (frame.BATCH_BYTES_MAX + spare if rows == 4001 else first)
+    assert rows == (4002 if spare <= 0 else 4001)
+    without_last = first + 52 if long_one_last else frame.BATCH_BYTES_MAX + spare - 52
+    assert len(encoded) == (frame.BATCH_BYTES_MAX + spare if rows == 4002 else without_last)
 
 
 def test_a_single_record_is_encoded_however_large_it_is() -> None:
