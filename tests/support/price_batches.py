@@ -13,7 +13,7 @@ from fastpath.midprice import PriceKernel
 NAN = float("nan")
 START_NS = 1_735_689_600_000_000_000
 THRESHOLD_NS = 20_000_000
-TICKERS = ("BTC-USDT@BINANCE", "ETH-USDT@BINANCE", "SOL-USDT-SWAP@OKX", "EL,\"M1\"@EEX")
+TICKERS = ("BTC-USDT@BINANCE", "ETH-USDT@BINANCE", "SOL-USDT-SWAP@OKX", 'EL,"M1"@EEX')
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,14 @@ def make_batches(
 def marker_batch(marker: Marker, *, sequence: int, epoch: str = "epoch-1") -> Batch:
     """Encode a batch that holds one marker and nothing else."""
     payload, _, last_sequence = encode_batch(
-        Block(Tickers()), 0, 0, epoch=epoch, mode=MODE_HISTORICAL, first_sequence=sequence, sources=[], markers=(marker,)
+        Block(Tickers()),
+        0,
+        0,
+        epoch=epoch,
+        mode=MODE_HISTORICAL,
+        first_sequence=sequence,
+        sources=[],
+        markers=(marker,),
     )
     return Batch(sequence, last_sequence, payload)
 

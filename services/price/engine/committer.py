@@ -59,6 +59,7 @@ class Committer:
         self._wake = wake
         self._commit: Commit | None = None
         self._result: Committed | BaseException | None = None
+        self._closed = False
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
@@ -85,12 +86,20 @@ class Committer:
             raise result
         return result
 
+    def close(self) -> None:
+        """End the thread once nothing is in flight."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        self._thread.join()
+
     def _run(self) -> None:
         while True:
             with self._condition:
-                while self._commit is None:
-                    self._condition.wait()
+                self._condition.wait_for(lambda: self._commit is not None or self._closed)
                 commit = self._commit
+            if commit is None:
+                return
             result: Committed | BaseException
             try:
                 result = self._store(commit)

@@ -111,6 +111,9 @@ class Sink:
             return 1
         finally:
             self._reader.close()
+            self._committer.close()
+            self._position_file.close()
+            self._logs.close()
 
     def _consume_while_connected(self) -> None:
         try:

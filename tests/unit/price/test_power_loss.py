@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from fastpath.midprice import PriceCounts
+from services.price.engine.committer import Commit, Committer, Tally
 from services.price.engine.files import Logs
 from services.price.engine.position import Position, PositionFile
 from tests.unit.price.crash_files import CrashFiles, PowerLost
@@ -32,28 +33,37 @@ def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
         files=files,
     )
     acknowledged = position.sequence
+    committer = Committer(logs=logs, position_file=position_file, wake=lambda: None)
     try:
         if position_file.position is None:
             position_file.commit(position)
         logs.cut()
         while acknowledged < lines:
-            count = random.randrange(1, 30)
-            numbers = range(acknowledged, acknowledged + count)
-            logs.append(b"".join(line_of(number) for number in numbers), b"error %d\n" % count, b"")
-            logs.sync()
-            position = replace(
-                position,
-                sequence=acknowledged + count,
-                mid_bytes=logs.mids.length,
-                error_bytes=logs.errors.length,
-                cursor=bytes(random.randrange(0, 6000)),
-            )
-            position_file.commit(position)
-            acknowledged += count
+            committer.submit(make_commit(acknowledged, random))
+            committed = committer.collect(wait=True)
+            assert committed is not None
+            acknowledged = committed.position.sequence
     except PowerLost:
         return acknowledged
+    finally:
+        committer.close()
     files.lose_power()
     return acknowledged
+
+
+def make_commit(acknowledged: int, random: Random) -> Commit:
+    count = random.randrange(1, 30)
+    numbers = range(acknowledged, acknowledged + count)
+    return Commit(
+        position=Position(sequence=acknowledged + count, cursor=bytes(random.randrange(0, 6000))),
+        mid_text=b"".join(line_of(number) for number in numbers),
+        error_text=b"error %d\n" % count,
+        csv_text=b"",
+        records=count,
+        entry_ids=(),
+        tally=Tally(PriceCounts(0, 0, 0, 0, 0, 0, 0), 0, 0, ""),
+        publish_time_ns=0,
+    )
 
 
 @pytest.mark.parametrize("seed", range(200))
