@@ -121,6 +121,20 @@ def test_a_producer_whose_lease_ran_out_is_fenced_off(
         assert sequences(redis_client, heir.keys) == list(range(1, 31))
 
 
+def test_a_takeover_alone_already_keeps_the_old_producer_out(
+    redis_url: str, session_name: str, redis_client: redis.Redis
+) -> None:
+    with producing(redis_url, session_name) as stopped:
+        stopped.publish_all(1)
+        redis_client.delete(stopped.keys.lease)
+
+        with producing(redis_url, session_name, seed=2):
+            with pytest.raises(Fenced):
+                stopped.publish_all(1)
+
+        assert sequences(redis_client, stopped.keys) == list(range(1, 11))
+
+
 def test_case_1_the_tail_is_continued(redis_url: str, session_name: str, redis_client: redis.Redis) -> None:
     epoch = fill(redis_url, session_name)
     announce(redis_client, SessionKeys(session_name), "price", epoch=epoch, sequence=10)

@@ -209,4 +209,4 @@ def test_whatever_groups_do_nothing_unread_is_trimmed(
         producer.publisher.flush()
 
         assert producer.next > 100
-        assert redis_client.xinfo_stream(keys.ticks)["entries-added"] > redis_client.xlen(keys.ticks)
+        assert redis_client.xlen(keys.ticks) < (producer.next - 1) // 10, "nothing was trimmed at all"

@@ -63,7 +63,7 @@ def test_a_lost_reply_loses_and_doubles_nothing(
 ) -> None:
     clock = FakeClock()
     limits = QueueLimits(retain_bytes=0, high_bytes=64 << 20)
-    with producing(redis_proxy.url, session_name, clock=clock, limits=limits, padding=30_000) as producer:
+    with producing(redis_proxy.url, session_name, clock=clock, limits=limits, padding=60_000) as producer:
         readers = [Reader(redis_client, producer.keys, name) for name in ("a", "b")]
         producer.publish(8)
         producer.publisher.flush()
@@ -322,6 +322,33 @@ def test_what_somebody_deletes_is_noticed_before_there_is_a_hole(
         assert sequences(redis_client, producer.keys) == list(range(1, producer.next))
 
 
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ("return redis.call('SET', KEYS[2], 'somebody else')", Fenced),
+        ("return redis.call('DEL', KEYS[2])", QueueLost),
+        ("return redis.call('DEL', KEYS[1])", QueueLost),
+        ("redis.call('DEL', KEYS[1]) return redis.call('XGROUP', 'CREATE', KEYS[1], 'g', '0', 'MKSTREAM')", QueueLost),
+    ],
+    ids=["taken over", "fence deleted", "stream deleted", "stream made again"],
+)
+def test_what_happens_between_exec_and_the_next_watch_is_noticed_before_the_next_append(
+    script: str, error: type[Exception], redis_url: str, redis_client: redis.Redis, session_name: str
+) -> None:
+    with producing(redis_url, session_name) as producer:
+        producer.publish_all(8)
+        keys, claim = producer.keys, producer.publisher._claim
+        watch = pack("WATCH", keys.fence, keys.ticks)
+        claim.arming = claim.arming.replace(watch, pack("EVAL", script, 2, keys.ticks, keys.fence))
+        length = redis_client.xlen(keys.ticks)
+
+        with pytest.raises(error):
+            producer.publish_all(8)
+
+        # The transaction before that instant is in, or went with the stream; the one after it never left.
+        assert redis_client.xlen(keys.ticks) in (length + 4, 0)
+
+
 def test_live_records_lost_with_the_stream_become_a_gap(
     redis_url: str, redis_client: redis.Redis, session_name: str
 ) -> None:
@@ -392,11 +419,12 @@ def test_another_token_in_the_fence_is_final(redis_url: str, redis_client: redis
 # Memory
 
 
+@pytest.mark.parametrize("retain_bytes", [0, 1 << 20])
 def test_a_full_redis_is_waited_for_and_trimming_still_makes_room(
-    new_redis: Callable[..., RedisForTests], session_name: str
+    retain_bytes: int, new_redis: Callable[..., RedisForTests], session_name: str
 ) -> None:
     server = new_redis()
-    limits = QueueLimits(retain_bytes=1 << 20)
+    limits = QueueLimits(retain_bytes=retain_bytes)
     with (
         connected(server.url) as client,
         producing(server.url, session_name, limits=limits, padding=30_000) as producer,
