@@ -69,7 +69,7 @@ def run_replay(run: ReplayRun) -> int:
         if run.as_json:
             print(json.dumps(asdict(report)))
         else:
-            print_report(Console(highlight=False), report)
+            print_report(Console(highlight=False, soft_wrap=True), report)
     return code
 
 

@@ -1,0 +1,46 @@
+"""grpcurl, run as the README shows it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ROOT, Completed
+
+PATIENCE_S = 30.0
+
+
+def go_tool(name: str) -> str:
+    """Path of a program that `go install` installs; skips the test where it is missing."""
+    found = shutil.which(name)
+    if found is None and (go := shutil.which("go")) is not None:
+        folder = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=True).stdout.strip()
+        found = shutil.which(name, path=str(Path(folder) / "bin"))
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def grpcurl(*arguments: str) -> Completed:
+    """Run grpcurl."""
+    done = subprocess.run(
+        [go_tool("grpcurl"), *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def readme_calls() -> list[str]:
+    """Every grpcurl line of the README, as it is printed there."""
+    return [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("grpcurl ")]
+
+
+def run_call(line: str, ports: Mapping[str, int]) -> Completed:
+    """Run a line that was written for the default ports against other ones."""
+    for documented, port in ports.items():
+        line = line.replace(f"localhost:{documented}", f"localhost:{port}")
+    return grpcurl(*shlex.split(line)[1:])
