@@ -18,10 +18,11 @@ from libcpp.string cimport string
 
 from fastpath.columns cimport AFTER_EVERYTHING as AFTER, BEFORE_EVERYTHING as BEFORE, Block, Tickers, string_view
 from fastpath.text cimport (
-    LINE_SIZE_MAX, NAME_SIZE_MAX, NUMBER_EMPTY, NUMBER_GOOD, NUMBER_NEGATIVE, QUOTE_COLUMNS, QUOTE_FOLLOWED, QUOTE_UNCLOSED, QUOTES_GOOD,
-    RAW_SIZE_MAX, TIME_GOOD, Line, LineScanner, NameCache, NumberFault, QuoteFault, RowWriter, Text, TimeFault, TimeParser,
-    arrival_time, has_negative_field, is_utf8, number_reason, parse_latency_text, parse_number_text, quoted, saturated_sum,
-    split_quoted, time_difference, time_reason, trimmed,
+    BID_PRICE, DELAY, EVENT, EXCHANGE, LINE_SIZE_MAX, NAME_SIZE_MAX, NOTHING, NUMBER_EMPTY, NUMBER_GOOD, NUMBER_NEGATIVE, PARTS,
+    QUOTE_COLUMNS, QUOTE_FOLLOWED, QUOTE_UNCLOSED, QUOTES_GOOD, RAW_SIZE_MAX, TICKER, TIME_GOOD, Line, LineCutter, NameCache,
+    NumberFault, Part, QuickReader, QuoteFault, RowWriter, Text, TimeFault, TimeParser, Values, arrival_time, has_negative_field,
+    is_utf8, number_reason, parse_latency_text, parse_number_text, quoted, saturated_sum, split, time_difference, time_reason,
+    trimmed,
 )
 
 BEFORE_EVERYTHING = BEFORE
@@ -69,16 +70,8 @@ class NegativeLatency(enum.IntEnum):
     SHIFT = 3
 
 
-# Which column plays which part. The numbers of a quote come last, in the order in which they are stored.
-cdef enum Part:
-    EVENT = 0
-    DELAY = 1  # the latency, or the arrival time itself
-    TICKER = 2
-    EXCHANGE = 3
-    BID_PRICE = 4
-    PARTS = 8
-
 _QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
+# The columns of each layout's parts, in the order of `Part`.
 _NEEDED = {
     Layout.ASSIGNMENT: ("timestamp", "latency", "ticker", None, *_QUOTE),
     Layout.TARDIS: ("timestamp", "local_timestamp", "symbol", "exchange", *_QUOTE),
@@ -90,7 +83,7 @@ _LAYOUT_NAMES = {Layout.ASSIGNMENT: "assignment", Layout.TARDIS: "Tardis"}
 cdef class Header:
     cdef readonly object layout
     cdef readonly tuple columns
-    cdef size_t position[PARTS]
+    cdef size_t position[8]  # of each part's column
     cdef size_t needed_count
 
     def __init__(self, bytes line not None):
@@ -133,7 +126,7 @@ def _header_columns(bytes raw):
     line.begin = <const char*>text
     line.end = line.begin + len(text)
     line.fields.resize(text.count(b",") + 1)
-    if split_quoted(line) != QUOTES_GOOD:
+    if split(line) != QUOTES_GOOD:
         raise HeaderError("the header has a quote that is not closed, or text behind a closing quote")
     columns = []
     for i in range(line.count):
@@ -182,8 +175,10 @@ cdef class Decoder:
 
     cdef TimeParser event_times, arrival_times
     cdef NameCache names
-    cdef LineScanner scanner
+    cdef QuickReader quick
+    cdef LineCutter lines
     cdef Line current
+    cdef Values values
     # A line that is too long and whose end was not seen yet.
     cdef cbool in_long_line
     cdef uint64_t long_line_size
@@ -224,6 +219,11 @@ cdef class Decoder:
         self.event_times = TimeParser(fraction_unit_us)
         self.arrival_times = TimeParser(fraction_unit_us)
         self.current.fields.resize(len(header.columns))
+        self.quick.delay_is_time = self.tardis
+        self.quick.parts.assign(len(header.columns), NOTHING)
+        for part in range(<int>PARTS):
+            if part != <int>EXCHANGE or self.tardis:
+                self.quick.parts[header.position[part]] = <Part>part
         self.in_long_line = False
 
     @property
@@ -270,7 +270,7 @@ cdef class Decoder:
         try:
             if self.in_long_line:
                 self._finish_long_line(writer, 0)
-            self._reject(writer, reason.encode("utf-8", "replace"), text.view())
+            self._reject_raw(writer, reason.encode("utf-8", "replace"), text.view())
             self.line += 1
         finally:
             writer.trim()
@@ -293,10 +293,14 @@ cdef class Decoder:
             rows = 1
             line_begin = used[0]
 
-        self.scanner.start(line_begin, end)
+        self.lines.start(line_begin, end)
         while rows < row_limit:
-            line_begin = self.scanner.position()
-            if not self.scanner.next(self.current, final):
+            line_begin = self.lines.position
+            if self.quick.read(self.lines, self.event_times, self.arrival_times, self.current, self.values):
+                outcome = self._accept(writer)
+            elif self.lines.next(self.current, final):
+                outcome = self._judge(writer)
+            else:
                 if <size_t>(end - line_begin) > LINE_SIZE_MAX:
                     # Only its head is kept. `offset` and `line` stay at its begin until its end is found.
                     self.in_long_line = True
@@ -305,75 +309,78 @@ cdef class Decoder:
                     used[0] = end
                     return BLANK
                 break
-            outcome = self._row(writer)
             if outcome >= UNSORTED:
                 used[0] = line_begin
                 return outcome
             rows += outcome
             self.line += 1
-            self.offset += self.scanner.position() - line_begin
-        used[0] = self.scanner.position()
+            self.offset += self.lines.position - line_begin
+        used[0] = self.lines.position
         return BLANK
 
-    cdef Outcome _row(self, RowWriter* writer) except RAISED nogil:
+    cdef Outcome _judge(self, RowWriter* writer) except RAISED nogil:
+        """Split and read a line thoroughly: what is wrong with it becomes the reason of a rejection."""
         cdef Line* line = &self.current
+        cdef size_t* position = self.header.position
         cdef QuoteFault quote_fault
-        cdef Text text
         cdef TimeFault time_fault
         cdef NumberFault number_fault
-        cdef int64_t event_ns = 0, arrival_ns = 0, latency_ns = 0
-        cdef int64_t unclamped_ns = 0
-        cdef uint32_t ticker = 0
-        cdef double numbers[4]
-        cdef size_t i
+        cdef Text text
+        cdef int i
 
         if line.raw_size > LINE_SIZE_MAX:
-            return self._reject(writer, string(<const char*>b"line is longer than 65536 bytes"), line.text().view())
+            return self._reject(writer, string(<const char*>b"line is longer than 65536 bytes"))
         if line.blank():
             return BLANK
-        if line.has_quote:
-            quote_fault = split_quoted(line[0])
-            if quote_fault == QUOTE_UNCLOSED:
-                return self._reject(writer, string(<const char*>b"a quote is not closed"), line.text().view())
-            if quote_fault == QUOTE_FOLLOWED:
-                return self._reject(writer, string(<const char*>b"text stands behind a closing quote"), line.text().view())
+        quote_fault = split(line[0])
+        if quote_fault == QUOTE_UNCLOSED:
+            return self._reject(writer, string(<const char*>b"a quote is not closed"))
+        if quote_fault == QUOTE_FOLLOWED:
+            return self._reject(writer, string(<const char*>b"text stands behind a closing quote"))
         if line.count < self.header.needed_count or not line.surplus_blank:
             return self._reject_count(writer)
 
-        text = line.fields[self.header.position[<int>EVENT]]
-        time_fault = self.event_times.parse(text, line.padded, event_ns)
+        text = line.fields[position[<int>EVENT]]
+        time_fault = self.event_times.parse(text, self.values.event_ns)
         if time_fault != TIME_GOOD:
-            return self._reject(
-                writer, time_reason(b"timestamp", time_fault, text, self.fraction_unit_us), line.text().view())
-
-        text = line.fields[self.header.position[<int>DELAY]]
+            return self._reject(writer, time_reason(b"timestamp", time_fault, text, self.fraction_unit_us))
+        text = line.fields[position[<int>DELAY]]
         if self.tardis:
-            time_fault = self.arrival_times.parse(text, line.padded, arrival_ns)
+            time_fault = self.arrival_times.parse(text, self.values.delay_ns)
             if time_fault != TIME_GOOD:
-                return self._reject(
-                    writer, time_reason(b"local_timestamp", time_fault, text, self.fraction_unit_us), line.text().view())
-            if not time_difference(arrival_ns, event_ns, latency_ns):
-                return self._reject(writer, string(<const char*>b"the latency is too large"), line.text().view())
+                return self._reject(writer, time_reason(b"local_timestamp", time_fault, text, self.fraction_unit_us))
         else:
-            number_fault = parse_latency_text(text, line.padded, latency_ns)
+            number_fault = parse_latency_text(text, line.padded, self.values.delay_ns)
             if number_fault != NUMBER_GOOD:
-                return self._reject(writer, number_reason(b"latency", number_fault, text), line.text().view())
-        if not arrival_time(event_ns, latency_ns, self.shift_ns, unclamped_ns):
-            return self._reject(writer, string(<const char*>b"the arrival time is outside the years 1678 to 2261"), line.text().view())
-        arrival_ns = event_ns if self.clamp and latency_ns < 0 else unclamped_ns
+                return self._reject(writer, number_reason(b"latency", number_fault, text))
+        for i in range(4):
+            text = line.fields[position[<int>BID_PRICE + i]]
+            number_fault = parse_number_text(text, line.padded, self.values.numbers[i])
+            if number_fault == NUMBER_GOOD and i & 1 and self.values.numbers[i] < 0:
+                number_fault = NUMBER_NEGATIVE
+            if number_fault != NUMBER_GOOD and number_fault != NUMBER_EMPTY:
+                return self._reject(writer, number_reason(QUOTE_COLUMNS[i], number_fault, text))
+        self.values.ticker = line.fields[position[<int>TICKER]]
+        self.values.exchange = line.fields[position[<int>EXCHANGE]]
+        return self._accept(writer)
 
+    cdef Outcome _accept(self, RowWriter* writer) except RAISED nogil:
+        """Order, policy, filters: what becomes of a row whose values could be read."""
+        cdef int64_t event_ns = self.values.event_ns
+        cdef int64_t latency_ns = self.values.delay_ns
+        cdef int64_t arrival_ns = 0, unclamped_ns = 0
+        cdef uint32_t ticker = 0
+        cdef Outcome broken
+
+        if self.tardis and not time_difference(self.values.delay_ns, event_ns, latency_ns):
+            return self._reject(writer, string(<const char*>b"the latency is too large"))
+        if not arrival_time(event_ns, latency_ns, self.shift_ns, unclamped_ns):
+            return self._reject(writer, string(<const char*>b"the arrival time is outside the years 1678 to 2261"))
+        arrival_ns = event_ns if self.clamp and latency_ns < 0 else unclamped_ns
         if not self._ticker(ticker):
             return self._reject_ticker(writer)
 
-        for i in range(4):
-            text = line.fields[self.header.position[<int>BID_PRICE + i]]
-            number_fault = parse_number_text(text, line.padded, numbers[i])
-            if number_fault != NUMBER_GOOD and number_fault != NUMBER_EMPTY:
-                return self._reject(writer, number_reason(QUOTE_COLUMNS[i], number_fault, text), line.text().view())
-            if i & 1 and numbers[i] < 0:
-                return self._reject(writer, number_reason(QUOTE_COLUMNS[i], NUMBER_NEGATIVE, text), line.text().view())
-
-        cdef Outcome broken = self._check_order(event_ns, unclamped_ns, arrival_ns - event_ns)
+        broken = self._check_order(event_ns, unclamped_ns, arrival_ns - event_ns)
         if broken != ROW:
             return broken
         if latency_ns < self.latency_ns_min:
@@ -385,7 +392,7 @@ cdef class Decoder:
         if ticker == LEFT_OUT or arrival_ns < self.start_time_ns or arrival_ns >= self.end_time_ns:
             self.skipped += 1
         else:
-            writer.tick(arrival_ns, event_ns, numbers, ticker, self.line)
+            writer.tick(arrival_ns, event_ns, self.values.numbers, ticker, self.line)
         return ROW
 
     cdef Outcome _check_order(self, int64_t event_ns, int64_t unclamped_ns, int64_t latency_ns) noexcept nogil:
@@ -408,7 +415,7 @@ cdef class Decoder:
 
     cdef int _ticker(self, uint32_t& number) except -1 nogil:
         """Find the number of the row's ticker; False: it has none that can be used."""
-        cdef Text first = trimmed(self.current.fields[self.header.position[<int>TICKER]])
+        cdef Text first = trimmed(self.values.ticker)
         cdef Text second
         cdef char joined[128]
         cdef size_t size
@@ -420,7 +427,7 @@ cdef class Decoder:
                 return True
             with gil:
                 return self._intern(first, b"", number)
-        second = trimmed(self.current.fields[self.header.position[<int>EXCHANGE]])
+        second = trimmed(self.values.exchange)
         if second.empty():
             return False
         size = first.size() + 1 + second.size()
@@ -453,7 +460,10 @@ cdef class Decoder:
             return self.previous_event_time_ns
         return self.previous_arrival_time_ns
 
-    cdef Outcome _reject(self, RowWriter* writer, string reason, string_view raw) except RAISED nogil:
+    cdef Outcome _reject(self, RowWriter* writer, string reason) except RAISED nogil:
+        return self._reject_raw(writer, reason, self.current.text().view())
+
+    cdef Outcome _reject_raw(self, RowWriter* writer, string reason, string_view raw) except RAISED nogil:
         cdef int64_t place = self._place()
         if place < self.start_time_ns or place >= self.end_time_ns:
             self.skipped += 1
@@ -463,21 +473,21 @@ cdef class Decoder:
 
     cdef Outcome _reject_count(self, RowWriter* writer) except RAISED with gil:
         reason = f"line has {self.current.count} fields, the header {len(self.header.columns)}"
-        return self._reject(writer, reason.encode(), self.current.text().view())
+        return self._reject(writer, reason.encode())
 
     cdef Outcome _reject_ticker(self, RowWriter* writer) except RAISED with gil:
-        cdef Text text
-        cdef Part part
-        for part, name in ((TICKER, b"symbol" if self.tardis else b"ticker"), (EXCHANGE, b"exchange")):
-            text = trimmed(self.current.fields[self.header.position[<int>part]])
+        cdef Text text = trimmed(self.values.ticker)
+        name = b"symbol" if self.tardis else b"ticker"
+        fault = _name_fault(text.begin[:text.size()])
+        if fault is None:
+            text = trimmed(self.values.exchange)
+            name = b"exchange"
             fault = _name_fault(text.begin[:text.size()])
-            if fault is not None:
-                return self._reject(writer, b"`" + name + b"` " + fault + (
-                    b"" if text.empty() else b": " + <bytes>quoted(text)), self.current.text().view())
-        raise AssertionError("a ticker was refused without a reason")
+        shown = b"" if text.empty() else b": " + <bytes>quoted(text)
+        return self._reject(writer, b"`" + name + b"` " + fault + shown)
 
     cdef int _finish_long_line(self, RowWriter* writer, uint64_t line_end_size) except -1 nogil:
-        self._reject(
+        self._reject_raw(
             writer, string(<const char*>b"line is longer than 65536 bytes"),
             string_view(self.long_line_head.data(), self.long_line_head.size()),
         )
@@ -691,7 +701,7 @@ def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
     cdef Text field = _text(encoded)
     cdef TimeParser parser = TimeParser(fraction_unit_us)
     cdef int64_t time_ns = 0
-    cdef TimeFault fault = parser.parse(field, False, time_ns)
+    cdef TimeFault fault = parser.parse(field, time_ns)
     if fault != TIME_GOOD:
         raise ValueError((<bytes>time_reason(b"timestamp", fault, field, fraction_unit_us)).decode())
     return time_ns

@@ -8,9 +8,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 #include "columns.hpp"
 #include "text.hpp"
@@ -25,13 +22,12 @@ constexpr const char* QUOTE_COLUMNS[4] = {"bid_price", "bid_amount", "ask_price"
 struct Line {
     const char* begin = nullptr;
     const char* end = nullptr;
-    bool padded = false;  // 24 bytes in front of every field may be loaded
-    size_t raw_size = 0;  // with a '\r', without the '\n'
-    bool has_quote = false;
-    bool surplus_blank = true;  // every field behind the header's last column is empty
+    size_t raw_size = 0;         // with a '\r', without the '\n'
+    bool padded = false;         // 24 bytes in front of every field may be loaded
+    bool surplus_blank = true;   // every field behind the header's last column is empty
     size_t count = 0;
     std::vector<Text> fields;
-    std::string unquoted;  // owns the fields of a line with quotes
+    std::string unquoted;        // owns the fields of a line with quotes
 
     void clear_fields() {
         count = 0;
@@ -42,178 +38,58 @@ struct Line {
         else surplus_blank = surplus_blank && trimmed({field_begin, field_end}).empty();
         ++count;
     }
+    // The end is where the '\n' is, or would be.
+    void set(const char* line_begin, const char* line_end) {
+        begin = line_begin;
+        raw_size = static_cast<size_t>(line_end - line_begin);
+        end = raw_size != 0 && line_end[-1] == '\r' ? line_end - 1 : line_end;
+    }
     size_t size() const { return static_cast<size_t>(end - begin); }
     Text text() const { return {begin, end}; }
     bool blank() const { return trimmed(text()).empty(); }
 };
 
-// Cuts a buffer into lines. An index of the commas, quotes and line ends runs up to 4 KiB ahead, so that a well-formed line costs
-// no branch per byte or field.
-class LineScanner {
-  public:
-    LineScanner() : marks_(SEGMENT + 8) {}
+// Cuts a buffer into lines, without a look at what they hold.
+struct LineCutter {
+    const char* begin = nullptr;
+    const char* end = nullptr;
+    const char* position = nullptr;  // where the line after the last complete one begins
 
-    void start(const char* begin, const char* end) {
-        begin_ = indexed_ = line_begin_ = begin;
-        end_ = end;
-        first_ = last_ = 0;
+    void start(const char* buffer_begin, const char* buffer_end) {
+        begin = position = buffer_begin;
+        end = buffer_end;
     }
 
-    // Fill `line` with the next one; false when the buffer ends before the line does (unless that end counts as a line end).
+    // False when the buffer ends before the line does (unless that end counts as a line end).
     bool next(Line& line, bool end_is_line_end) {
-        const size_t columns = line.fields.size();
-        if (last_ - first_ < columns) refill();
-        line.begin = line_begin_;
-        line.padded = line_begin_ - begin_ >= 24;
-        if (last_ - first_ < columns || !take_plain(line)) return take_any(line, end_is_line_end);
-        return true;
-    }
-
-    // Where the line after the last complete one begins.
-    const char* position() const { return line_begin_; }
-
-  private:
-    static constexpr size_t SEGMENT = 4096;
-
-    // A line with as many fields as columns and without quotes.
-    bool take_plain(Line& line) {
-        const size_t columns = line.fields.size();
-        const char* const* const marks = marks_.data() + first_;
-        Text* const fields = line.fields.data();
-        const char* const line_end = marks[columns - 1];
-        const char* field_begin = line_begin_;
-        int unexpected = *line_end ^ '\n';
-        for (size_t i = 0; i < columns - 1; ++i) {
-            fields[i] = {field_begin, marks[i]};
-            unexpected |= *marks[i] ^ ',';
-            field_begin = marks[i] + 1;
-        }
-        if (unexpected) return false;
-        fields[columns - 1] = {field_begin, line_end};
-        line.has_quote = false;
-        line.surplus_blank = true;
-        line.count = columns;
-        line.raw_size = static_cast<size_t>(line_end - line_begin_);
-        line.end = line_end;
-        if (line_end != field_begin && line_end[-1] == '\r') fields[columns - 1].end = line.end = line_end - 1;
-        line_begin_ = line_end + 1;
-        first_ += columns;
-        return true;
-    }
-
-    bool take_any(Line& line, bool end_is_line_end) {
-        line.has_quote = false;
-        line.clear_fields();
-        const char* field_begin = line_begin_;
-        for (size_t i = first_;; ++i) {
-            if (i == last_) {
-                const size_t done = i - first_;
-                if (static_cast<size_t>(indexed_ - line_begin_) > LINE_SIZE_MAX) return take_long(line, end_is_line_end);
-                if (indexed_ == end_) break;
-                refill();
-                i = first_ + done - 1;
-                continue;
-            }
-            const char* const at = marks_[i];
-            if (*at == ',') {
-                line.add(field_begin, at);
-                field_begin = at + 1;
-            } else if (*at == '\n') {
-                first_ = i + 1;
-                finish(line, field_begin, at);
-                return true;
-            } else {
-                line.has_quote = true;
-            }
-        }
-        if (!end_is_line_end || line_begin_ == end_) return false;
-        first_ = last_;
-        finish(line, field_begin, end_);
-        return true;
-    }
-
-    // Whatever such a line holds, it is not looked at: find its end without keeping an index of it.
-    bool take_long(Line& line, bool end_is_line_end) {
-        const char* newline = static_cast<const char*>(std::memchr(indexed_, '\n', static_cast<size_t>(end_ - indexed_)));
+        if (position == end) return false;
+        const void* const newline = std::memchr(position, '\n', static_cast<size_t>(end - position));
         if (newline == nullptr && !end_is_line_end) return false;
-        first_ = last_ = 0;
-        finish(line, line_begin_, newline ? newline : end_);
-        indexed_ = line_begin_;
+        const char* const line_end = newline ? static_cast<const char*>(newline) : end;
+        line.padded = position - begin >= 24;
+        line.set(position, line_end);
+        position = newline ? line_end + 1 : end;
         return true;
     }
-
-    void finish(Line& line, const char* field_begin, const char* end) {
-        line.raw_size = static_cast<size_t>(end - line.begin);
-        line.end = end != field_begin && end[-1] == '\r' ? end - 1 : end;
-        line.add(field_begin, line.end);
-        line_begin_ = end == end_ ? end_ : end + 1;
-    }
-
-    // Index the next segment behind what is left of the index.
-    void refill() {
-        std::memmove(marks_.data(), marks_.data() + first_, (last_ - first_) * sizeof(const char*));
-        last_ -= first_;
-        first_ = 0;
-        if (marks_.size() < last_ + SEGMENT + 8) marks_.resize(last_ + SEGMENT + 8);
-        for (size_t done = 0; done < SEGMENT && indexed_ != end_; done += 64) {
-            uint64_t mask = classify();
-            const char** out = marks_.data() + last_;
-            const size_t found = count_bits(mask);
-            // Eight at once without asking how many there are; what is too much is overwritten by the next block.
-            for (size_t i = 0; i < 8; ++i, mask &= mask - 1) out[i] = indexed_ + __builtin_ctzll(mask | (uint64_t{1} << 63));
-            for (size_t i = 8; i < found; ++i, mask &= mask - 1) out[i] = indexed_ + __builtin_ctzll(mask);
-            last_ += found;
-            indexed_ += end_ - indexed_ < 64 ? end_ - indexed_ : 64;
-        }
-    }
-
-    // Without a processor option the built-in popcount is a call.
-    static size_t count_bits(uint64_t mask) {
-        mask -= (mask >> 1) & 0x5555555555555555u;
-        mask = (mask & 0x3333333333333333u) + ((mask >> 2) & 0x3333333333333333u);
-        return static_cast<size_t>((((mask + (mask >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * EVERY_BYTE) >> 56);
-    }
-
-    // Bit i tells whether byte i of the block is a mark. The last block is copied, so that nothing behind the end is read.
-    uint64_t classify() const {
-        char padded[64] = {};
-        const char* from = indexed_;
-        if (end_ - indexed_ < 64) {
-            std::memcpy(padded, indexed_, static_cast<size_t>(end_ - indexed_));
-            from = padded;
-        }
-        uint64_t mask = 0;
-#if defined(__SSE2__)
-        const __m128i comma = _mm_set1_epi8(','), newline = _mm_set1_epi8('\n'), quote = _mm_set1_epi8('"');
-        for (int i = 0; i < 4; ++i) {
-            const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from) + i);
-            const __m128i found = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, comma), _mm_cmpeq_epi8(bytes, newline)),
-                                               _mm_cmpeq_epi8(bytes, quote));
-            mask |= static_cast<uint64_t>(static_cast<uint32_t>(_mm_movemask_epi8(found))) << (16 * i);
-        }
-#else
-        for (int i = 0; i < 64; ++i) mask |= uint64_t{from[i] == ',' || from[i] == '\n' || from[i] == '"'} << i;
-#endif
-        return mask;
-    }
-
-    const char* indexed_ = nullptr;  // up to here the index goes
-    const char* begin_ = nullptr;
-    const char* end_ = nullptr;
-    const char* line_begin_ = nullptr;
-    std::vector<const char*> marks_;
-    size_t first_ = 0, last_ = 0;  // the marks that were not taken yet
 };
 
 enum QuoteFault { QUOTES_GOOD = 0, QUOTE_UNCLOSED = 1, QUOTE_FOLLOWED = 2 };
 
-// Split a line that holds quotes. A field is quoted when it begins with a quote; a doubled quote inside stands for one.
-inline QuoteFault split_quoted(Line& line) {
+// Split a line at its commas. A field is quoted when it begins with a quote; a doubled quote inside stands for one.
+inline QuoteFault split(Line& line) {
     line.clear_fields();
+    const char* at = line.begin;
+    if (line.size() == 0 || std::memchr(line.begin, '"', line.size()) == nullptr) {
+        for (const char* field_begin = at;; ++at) {
+            if (at != line.end && *at != ',') continue;
+            line.add(field_begin, at);
+            if (at == line.end) return QUOTES_GOOD;
+            field_begin = at + 1;
+        }
+    }
     line.padded = false;
     line.unquoted.clear();
     line.unquoted.reserve(line.size());  // never moves afterwards: fields point into it
-    const char* at = line.begin;
     while (true) {
         const char* field_begin = at;
         if (at != line.end && *at == '"') {

@@ -1,6 +1,6 @@
 // Text to values: numbers, times, latencies, UTF-8. Nothing allocates but the functions that return a string, nothing throws but
-// bad_alloc. `padded` says that 24 bytes in front of a text may be loaded too (they are masked out): short fields are then parsed
-// eight characters at a time.
+// bad_alloc. `padded` says that 24 bytes in front of a text may be loaded too (they are masked out): numbers are then parsed eight
+// characters at a time.
 #pragma once
 #include <charconv>
 #include <cmath>
@@ -163,24 +163,32 @@ inline NumberFault parse_any_number(Text text, double& out) {
     return NUMBER_GOOD;
 }
 
-// A number of up to 24 characters that is only digits with at most one point; false means: let parse_any_number decide.
-// Loads up to 24 bytes in front of the text's end.
-inline bool parse_plain_number(Text text, double& out) {
+// Both functions below read numbers that are only digits with at most one point; false means: let parse_any_number decide.
+
+// Up to 8 characters: one word. Loads 8 bytes in front of the text's end.
+inline bool parse_short_number(Text text, double& out) {
     const size_t size = text.size();
-    if (!EIGHT_AT_A_TIME || size - 1 >= 24) return false;
-    uint64_t word = load_digits(text.end, size < 8 ? size : 8);
-    size_t behind = 0, points = 0;
-    uint64_t unit = 100000000u;  // what a digit in front of the word counts
+    if (!EIGHT_AT_A_TIME || size - 1 >= 8) return false;
+    uint64_t word = load_digits(text.end, size);
+    size_t behind = 0;
     if (const uint64_t found = find_point(word)) {
+        if (size == 1) return false;
         word = without_point(word, found);
         behind = characters_behind(found);
-        unit = 10000000u;
-        points = 1;
     }
     if (!all_digits(word)) return false;
-    uint64_t mantissa = digits_value(word);
-    for (size_t done = 8; done < size; done += 8) {
-        word = load_digits(text.end - done, size - done < 8 ? size - done : 8);
+    out = static_cast<double>(static_cast<int64_t>(digits_value(word))) / POWERS_OF_TEN[behind];
+    return true;
+}
+
+// 9 to 24 characters, from the last word to the first. Loads 24 bytes in front of the text's end.
+inline bool parse_long_number(Text text, double& out) {
+    const size_t size = text.size();
+    if (!EIGHT_AT_A_TIME || size < 9 || size > 24) return false;
+    uint64_t mantissa = 0, unit = 1;  // what the last digit of the word counts
+    size_t behind = 0, points = 0;
+    for (size_t done = 0; done < size; done += 8) {
+        uint64_t word = load_digits(text.end - done, size - done < 8 ? size - done : 8);
         uint64_t next_unit = unit * 100000000u;
         if (const uint64_t found = find_point(word)) {
             word = without_point(word, found);
@@ -189,18 +197,13 @@ inline bool parse_plain_number(Text text, double& out) {
             ++points;
         }
         if (!all_digits(word)) return false;
-        const uint64_t high = digits_value(word);
+        const uint64_t value = digits_value(word);
         // 999 in front of 16 digits is the most that surely fits.
-        if (done == 16 && high > 999) return false;
-        mantissa += high * unit;
+        if (done == 16 && value > 999) return false;
+        mantissa += value * unit;
         unit = next_unit;
     }
-    if (points > 1 || size == points) return false;
-    if (mantissa <= EXACT_IN_DOUBLE) {
-        out = static_cast<double>(static_cast<int64_t>(mantissa)) / POWERS_OF_TEN[behind];
-        return true;
-    }
-    return small_decimal(mantissa, -static_cast<int64_t>(behind), out);
+    return points <= 1 && small_decimal(mantissa, -static_cast<int64_t>(behind), out);
 }
 
 inline bool is_nan_word(Text text) {
@@ -209,7 +212,7 @@ inline bool is_nan_word(Text text) {
 
 // A field: `nan` in any case is a number (a missing value), an empty field is a fault of its own and reads as NaN.
 inline NumberFault parse_number(Text text, bool padded, double& out) {
-    if (padded && parse_plain_number(text, out)) return NUMBER_GOOD;
+    if (padded && (parse_short_number(text, out) || parse_long_number(text, out))) return NUMBER_GOOD;
     text = trimmed(text);
     if (text.empty() || is_nan_word(text)) {
         out = std::numeric_limits<double>::quiet_NaN();
@@ -218,13 +221,10 @@ inline NumberFault parse_number(Text text, bool padded, double& out) {
     return parse_any_number(text, out);
 }
 
-// Milliseconds to nanoseconds: float64, one multiplication, half to even.
-inline NumberFault parse_latency(Text text, bool padded, int64_t& out) {
-    double value;
-    const NumberFault fault = parse_number(text, padded, value);
-    if (fault != NUMBER_GOOD) return fault;
-    if (std::isnan(value)) return NUMBER_BAD;
-    const double nanoseconds = value * 1e6;
+// Milliseconds to nanoseconds: one multiplication, half to even.
+inline NumberFault latency_of(double milliseconds, int64_t& out) {
+    if (std::isnan(milliseconds)) return NUMBER_BAD;
+    const double nanoseconds = milliseconds * 1e6;
     if (!(std::fabs(nanoseconds) < 9.2e18)) return NUMBER_TOO_LARGE;
     // Adding 1.5 * 2^52 pushes the fraction out of the mantissa, rounding half to even on the way.
     if (std::fabs(nanoseconds) < 2251799813685248.0) {
@@ -233,6 +233,12 @@ inline NumberFault parse_latency(Text text, bool padded, int64_t& out) {
         out = std::llrint(nanoseconds);
     }
     return NUMBER_GOOD;
+}
+
+inline NumberFault parse_latency(Text text, bool padded, int64_t& out) {
+    double milliseconds;
+    const NumberFault fault = parse_number(text, padded, milliseconds);
+    return fault != NUMBER_GOOD ? fault : latency_of(milliseconds, out);
 }
 
 // ---- Times ------------------------------------------------------------------------------------------------------------------
@@ -264,43 +270,43 @@ class TimeParser {
   public:
     explicit TimeParser(bool fraction_unit_us = false) : fraction_unit_us_(fraction_unit_us) {}
 
-    TimeFault parse(Text text, bool padded, int64_t& out) {
-        if (padded && text.size() >= 19 && in_known_minute(text.begin) && parse_in_minute(text, out)) return TIME_GOOD;
-        if (parse_microseconds(text, out)) return TIME_GOOD;
-        return parse_any(trimmed(text), out);
+    TimeFault parse(Text text, int64_t& out) { return parse_any(trimmed(text), out); }
+
+    // Read the common forms up to their end; null leaves the field for `parse`. Loads up to 32 bytes from `at` on.
+    const char* read_plain(const char* at, int64_t& out) const {
+        if (in_known_minute(at)) return read_in_minute(at + 17, out);
+        // 16 digits are microseconds.
+        const uint64_t high = load_digits(at + 8, 8), low = load_digits(at + 16, 8);
+        if (!all_digits(high) || !all_digits(low) || is_digit(at[16]) || at[0] == '0') return nullptr;
+        const int64_t microseconds = static_cast<int64_t>(digits_value(high) * 100000000u + digits_value(low));
+        if (microseconds > TIME_MAX / 1000) return nullptr;
+        out = microseconds * 1000;
+        return at[16] == 'Z' ? nullptr : end_of_time(at + 16);
     }
 
   private:
+    static const char* end_of_time(const char* at) {
+        at += *at == 'Z';
+        return (*at == ',') | (*at == '\n') | (*at == '\r') ? at : nullptr;
+    }
+
     bool in_known_minute(const char* at) const {
         return ((load_eight(at) ^ load_eight(minute_text_)) | (load_eight(at + 8) ^ load_eight(minute_text_ + 8)) |
                 static_cast<uint64_t>(at[16] ^ minute_text_[16])) == 0;
     }
 
-    bool parse_in_minute(Text text, int64_t& out) const {
-        const char* at = text.begin + 17;
-        if (!is_digit(at[0]) || !is_digit(at[1]) || at[0] > '5') return false;
-        const int64_t second = (at[0] - '0') * 10 + (at[1] - '0');
-        int64_t fraction_ns = 0;
-        if (text.size() > 19) {
-            const size_t digits = text.size() - 20;
-            if (at[2] != '.' || digits == 0 || digits > (fraction_unit_us_ ? 6u : 8u)) return false;
-            if (!EIGHT_AT_A_TIME) return false;
-            const uint64_t word = load_digits(text.end, digits);
-            if (!all_digits(word)) return false;
-            fraction_ns = scale_fraction(static_cast<int64_t>(digits_value(word)), digits);
-        }
-        out = minute_ns_ + second * SECOND_NS + fraction_ns;
-        return true;
-    }
-
-    static bool parse_microseconds(Text text, int64_t& out) {
-        if (!EIGHT_AT_A_TIME || text.size() != 16 || *text.begin == '0') return false;
-        const uint64_t high = load_digits(text.begin + 8, 8), low = load_digits(text.end, 8);
-        if (!all_digits(high) || !all_digits(low)) return false;
-        const int64_t microseconds = static_cast<int64_t>(digits_value(high) * 100000000u + digits_value(low));
-        if (microseconds > TIME_MAX / 1000) return false;
-        out = microseconds * 1000;
-        return true;
+    // Seconds, and a fraction of up to 8 digits.
+    const char* read_in_minute(const char* at, int64_t& out) const {
+        if (!is_digit(at[0]) || !is_digit(at[1]) || at[0] > '5') return nullptr;
+        const int64_t second_ns = minute_ns_ + ((at[0] - '0') * 10 + (at[1] - '0')) * SECOND_NS;
+        out = second_ns;
+        if (at[2] != '.') return end_of_time(at + 2);
+        const uint64_t word = load_digits(at + 11, 8);
+        const uint64_t other = ((word + 0x76 * EVERY_BYTE) | word) & (0x80 * EVERY_BYTE);
+        const size_t digits = other != 0 ? static_cast<size_t>(__builtin_ctzll(other)) / 8 : 8;
+        if (digits == 0 || digits > (fraction_unit_us_ ? 6u : 8u)) return nullptr;
+        out = second_ns + scale_fraction(static_cast<int64_t>(digits_value(word << (8 * (8 - digits)))), digits);
+        return end_of_time(at + 3 + digits);
     }
 
     int64_t scale_fraction(int64_t value, size_t digits) const {
@@ -340,7 +346,6 @@ class TimeParser {
             if (at == fraction) return TIME_BAD;
         }
         const size_t fraction_digits = static_cast<size_t>(at - fraction);
-        const char* const zone = at;
         int offset_minutes = 0;
         bool offset_good = true;
         if (at != text.end && *at == 'Z') {
@@ -377,7 +382,7 @@ class TimeParser {
         out = minute_ns - int64_t{offset_minutes} * 60 * SECOND_NS + second * SECOND_NS + fraction_ns;
         // An offset may carry the first or last day of the range across its edge.
         if (out < TIME_MIN || out > TIME_MAX) return TIME_YEAR;
-        if (zone == text.end) {
+        if (offset_minutes == 0) {
             std::memcpy(minute_text_, text.begin, 17);
             minute_ns_ = minute_ns;
         }

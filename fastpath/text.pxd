@@ -32,7 +32,7 @@ cdef extern from "text.hpp" namespace "midstream" nogil:
     cdef cppclass TimeParser:
         TimeParser()
         TimeParser(cbool)
-        TimeFault parse(Text, cbool, int64_t&)
+        TimeFault parse(Text, int64_t&)
 
     cbool arrival_time(int64_t, int64_t, int64_t, int64_t&)
     cbool time_difference(int64_t, int64_t, int64_t&)
@@ -52,27 +52,25 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
         const char* begin
         const char* end
         size_t raw_size
-        cbool has_quote
+        cbool padded
         cbool surplus_blank
         size_t count
         vector[Text] fields
         size_t size()
         Text text()
         cbool blank()
-        cbool padded
 
-    cdef cppclass LineScanner:
-        LineScanner()
+    cdef cppclass LineCutter:
+        const char* position
         void start(const char*, const char*)
-        cbool next(Line&, cbool) except +
-        const char* position()
+        cbool next(Line&, cbool)
 
     enum QuoteFault:
         QUOTES_GOOD
         QUOTE_UNCLOSED
         QUOTE_FOLLOWED
 
-    QuoteFault split_quoted(Line&) except +
+    QuoteFault split(Line&) except +
 
     cdef cppclass NameCache:
         NameCache()
@@ -88,3 +86,26 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
         void trim() except +
 
     cbool has_negative_field(const uint8_t*, size_t, int)
+
+
+cdef extern from "quick.hpp" namespace "midstream" nogil:
+    enum Part:
+        EVENT
+        DELAY
+        TICKER
+        EXCHANGE
+        BID_PRICE
+        PARTS
+        NOTHING
+
+    cdef cppclass Values:
+        int64_t event_ns
+        int64_t delay_ns
+        Text ticker
+        Text exchange
+        double numbers[4]
+
+    cdef cppclass QuickReader:
+        vector[Part] parts
+        cbool delay_is_time
+        cbool read(LineCutter&, TimeParser&, TimeParser&, Line&, Values&)

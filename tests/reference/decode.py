@@ -249,10 +249,16 @@ def _decode_fields(line: bytes, columns: list[str], options: Options) -> tuple[i
             texts["local_timestamp"], fraction_unit_us=options.fraction_unit_us, column="local_timestamp"
         )
         latency_ns = local_ns - event_ns
-        if not -(2**63) <= latency_ns < 2**63:
-            raise Unusable("the latency is too large")
     else:
         latency_ns = parse_latency(texts["latency"])
+    numbers = []
+    for column in QUOTE_COLUMNS:
+        number = parse_number(texts[column], column) if texts[column].strip(" ") else math.nan
+        if column.endswith("_amount") and number < 0:
+            raise Unusable(f"`{column}` is negative: {shown(texts[column].strip(' '))}")
+        numbers.append(number)
+    if not -(2**63) <= latency_ns < 2**63:
+        raise Unusable("the latency is too large")
     shift_ns = options.shift_ns if options.negative_latency == "shift" else 0
     if not TIME_MIN_NS <= event_ns + latency_ns + shift_ns <= TIME_MAX_NS:
         raise Unusable("the arrival time is outside the years 1678 to 2261")
@@ -261,12 +267,6 @@ def _decode_fields(line: bytes, columns: list[str], options: Options) -> tuple[i
         name = check_name(raw["symbol"], "symbol") + b"@" + check_name(raw["exchange"], "exchange")
     else:
         name = check_name(raw["ticker"], "ticker")
-    numbers = []
-    for column in QUOTE_COLUMNS:
-        number = parse_number(texts[column], column) if texts[column].strip(" ") else math.nan
-        if column.endswith("_amount") and number < 0:
-            raise Unusable(f"`{column}` is negative: {shown(texts[column].strip(' '))}")
-        numbers.append(number)
     return event_ns, latency_ns, name.decode(), numbers
 
 

@@ -1,0 +1,138 @@
+// Reads a well-formed line in one pass, without splitting it first: the values' ends are found while they are read. It may give up
+// on any line, which is then cut, split and judged in full; what it accepts has the same values. It never accepts quotes.
+#pragma once
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "lines.hpp"
+
+namespace midstream {
+
+// What a column is for; the numbers stand in the order in which they are stored.
+enum Part : uint8_t { EVENT = 0, DELAY = 1, TICKER = 2, EXCHANGE = 3, BID_PRICE = 4, PARTS = 8, NOTHING = 9 };
+
+// What a row says, in whatever layout.
+struct Values {
+    int64_t event_ns = 0;
+    int64_t delay_ns = 0;  // the latency, or with `delay_is_time` the arrival
+    Text ticker{}, exchange{};
+    double numbers[4] = {};
+};
+
+class QuickReader {
+  public:
+    std::vector<Part> parts;  // of the columns, in their order
+    bool delay_is_time = false;
+
+    // Read the next line of `cutter`; false leaves everything for the thorough way.
+    bool read(LineCutter& cutter, TimeParser& events, TimeParser& arrivals, Line& line, Values& values) const {
+        const char* at = cutter.position;
+        if (!EIGHT_AT_A_TIME || at - cutter.begin < 24) return false;
+        const char* const last_start = cutter.end - READ_AHEAD;
+        const size_t last = parts.size() - 1;
+        for (size_t i = 0;; ++i) {
+            if (at > last_start) return false;
+            const Part part = parts[i];
+            const char* end = nullptr;
+            if (part >= BID_PRICE && part < PARTS) {
+                double& number = values.numbers[part - BID_PRICE];
+                end = read_number(at, last_start, number);
+                if (((part & 1) != 0) & (number < 0)) return false;
+            } else if (part == EVENT) {
+                end = read_time(at, last_start, events, values.event_ns);
+            } else if (part == DELAY) {
+                end = delay_is_time ? read_time(at, last_start, arrivals, values.delay_ns) : read_latency(at, last_start, values.delay_ns);
+            } else {
+                end = find_end(at, last_start);
+                if (part == TICKER) values.ticker = {at, end};
+                if (part == EXCHANGE) values.exchange = {at, end};
+            }
+            if (end == nullptr) return false;
+            if (i != last) {
+                if (*end != ',') return false;
+                at = end + 1;
+                continue;
+            }
+            // Only text runs into a '\r'; a number stops in front of it.
+            const char* const newline = *end == '\r' ? end + 1 : end;
+            if (*newline != '\n' || static_cast<size_t>(newline - cutter.position) > LINE_SIZE_MAX) return false;
+            line.set(cutter.position, newline);
+            if (part == TICKER) values.ticker.end = line.end;
+            if (part == EXCHANGE) values.exchange.end = line.end;
+            cutter.position = newline + 1;
+            return true;
+        }
+    }
+
+  private:
+    static constexpr std::ptrdiff_t READ_AHEAD = 64;
+
+    // The first comma or line end; null for a quote before it, and when the buffer comes to its end.
+    static const char* find_end(const char* at, const char* last_start) {
+        for (; at <= last_start; at += 32) {
+            uint32_t marks = 0;
+#if defined(__SSE2__)
+            const __m128i comma = _mm_set1_epi8(','), newline = _mm_set1_epi8('\n'), quote = _mm_set1_epi8('"');
+            for (int half = 0; half < 2; ++half) {
+                const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at) + half);
+                const __m128i found = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, comma), _mm_cmpeq_epi8(bytes, newline)),
+                                                   _mm_cmpeq_epi8(bytes, quote));
+                marks |= static_cast<uint32_t>(_mm_movemask_epi8(found)) << (16 * half);
+            }
+#else
+            for (int i = 0; i < 32 && marks == 0; ++i)
+                marks = static_cast<uint32_t>(at[i] == ',' || at[i] == '\n' || at[i] == '"') << i;
+#endif
+            if (marks == 0) continue;
+            at += __builtin_ctz(marks);
+            return *at == '"' ? nullptr : at;
+        }
+        return nullptr;
+    }
+
+    // A field's text, without the '\r' in front of a line end.
+    static Text field(const char* at, const char* end) { return {at, *end == '\n' && end != at && end[-1] == '\r' ? end - 1 : end}; }
+
+    static const char* read_number(const char* at, const char* last_start, double& out) {
+        const uint64_t word = load_eight(at) ^ ('0' * EVERY_BYTE);
+        uint64_t other = ((word + 0x76 * EVERY_BYTE) | word) & (0x80 * EVERY_BYTE);  // what is no digit
+        uint64_t digits = word;
+        size_t behind = 0, shortest = 1;
+        if (other != 0) {
+            const size_t position = static_cast<size_t>(__builtin_ctzll(other)) / 8;
+            if (at[position] == '.') {
+                digits = without_point(word, other);
+                other &= other - 1;
+                behind = position + 1;
+                shortest = 2;
+            }
+        }
+        const size_t size = other != 0 ? static_cast<size_t>(__builtin_ctzll(other)) / 8 : 8;
+        const char* end = at + size;
+        if (((*end == ',') | (*end == '\n') | (*end == '\r')) & (size >= shortest)) {
+            const uint64_t value = digits_value(digits << (8 * (8 - size)));
+            out = static_cast<double>(static_cast<int64_t>(value)) / POWERS_OF_TEN[behind == 0 ? 0 : size - behind];
+            return end;
+        }
+        end = find_end(at, last_start);
+        if (end == nullptr) return nullptr;
+        const NumberFault fault = parse_number(field(at, end), true, out);
+        return fault == NUMBER_GOOD || fault == NUMBER_EMPTY ? field(at, end).end : nullptr;
+    }
+
+    static const char* read_latency(const char* at, const char* last_start, int64_t& out) {
+        double milliseconds;
+        const char* const end = read_number(at, last_start, milliseconds);
+        return end != nullptr && latency_of(milliseconds, out) == NUMBER_GOOD ? end : nullptr;
+    }
+
+    static const char* read_time(const char* at, const char* last_start, TimeParser& times, int64_t& out) {
+        if (const char* const end = times.read_plain(at, out)) return end;
+        const char* const end = find_end(at, last_start);
+        if (end == nullptr || times.parse(field(at, end), out) != TIME_GOOD) return nullptr;
+        return field(at, end).end;
+    }
+};
+
+}  // namespace midstream
