@@ -1,5 +1,6 @@
 """Builds the Cython kernels. Everything else about the package stands in pyproject.toml."""
 
+import glob
 import os
 
 from Cython.Build import cythonize
@@ -10,6 +11,7 @@ from setuptools import Extension, setup
 DEBUG = os.environ.get("FASTPATH_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTPATH_SANITIZE") == "1"
 KERNELS = ["columns", "decode", "merge", "frame", "midprice", "survey"]
+HEADERS = glob.glob("fastpath/*.hpp")
 
 compile_args = ["-std=c++17", "-O3", "-fvisibility=hidden"]
 link_args: list[str] = []
@@ -24,20 +26,24 @@ extensions = [
         [f"fastpath/{name}.pyx"],
         language="c++",
         include_dirs=["fastpath"],
+        depends=HEADERS,
         extra_compile_args=compile_args,
         extra_link_args=link_args,
     )
     for name in KERNELS
-    if os.path.exists(f"fastpath/{name}.pyx")
 ]
 
 setup(
+    # Compiling is most of `make run` on a fresh machine.
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         extensions,
         build_dir="build/cython",
         annotate=os.environ.get("FASTPATH_ANNOTATE") == "1",
         compiler_directives={
             "language_level": "3",
+            # Kernels hold C++ state that cannot be pickled; without the stubs of pickling the type stubs match as well.
+            "auto_pickle": False,
             "boundscheck": DEBUG,
             "wraparound": DEBUG,
             "initializedcheck": DEBUG,
