@@ -50,7 +50,7 @@ class Serving:
         self.log = out / "serve.log"
         self._names = tuple(names)
         self._channels: dict[str, grpc.Channel] = {}
-        self._log_file: IO[bytes] = self.log.open("ab")
+        self._log_file: IO[bytes] = self.log.open("wb")
         self.process = subprocess.Popen(
             command("serve", *names),
             cwd=ROOT,
