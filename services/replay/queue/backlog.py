@@ -42,7 +42,11 @@ class Backlog:
     @property
     def records(self) -> int:
         """Unread records."""
-        return self._unread[-1].last - self._unread[0].first + 1 if self._unread else 0
+        # Other threads read this, so a look before the access would not help.
+        try:
+            return self._unread[-1].last - self._unread[0].first + 1
+        except IndexError:
+            return 0
 
     @property
     def size(self) -> int:
@@ -52,9 +56,12 @@ class Backlog:
     @property
     def oldest_sequence(self) -> int:
         """Return the oldest sequence retained; 0 when there is none."""
-        if self._committed:
-            return self._committed[0].first
-        return self._unread[0].first if self._unread else 0
+        for entries in (self._committed, self._unread):
+            try:
+                return entries[0].first
+            except IndexError:
+                continue
+        return 0
 
     @property
     def room(self) -> int:

@@ -42,7 +42,8 @@ from services.runtime.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
-BATCHES_PER_TRANSACTION: Final = 4
+BATCHES_PER_TRANSACTION: Final = 8
+"""Measured with 4,096 ticks each, against redis-benchmark with the same pipelining: 4 reach 0.6 to 0.9 of it, 8 1.0 to 1.2."""
 LINGER_NS: Final = 2_000_000
 """How long a batch may wait for others to share its transaction."""
 POLL_NS: Final = 500_000_000
@@ -195,7 +196,7 @@ class Publisher:
     ) -> bool:
         """Append a batch; returns before Redis has acknowledged it.
 
-        It leaves when four batches are together, with the first call after 2 ms, with `tend` or `flush`, and at once
+        It leaves when eight batches are together, with the first call after 2 ms, with `tend` or `flush`, and at once
         when `urgent` or when a checkpoint goes with it (in the same transaction). False: nothing was appended, because
         `wake` was set while waiting for room; call again with the same batch. `batch` must not change afterwards.
         Raises Fenced, QueueLost, Stopped.
