@@ -40,6 +40,8 @@ class Intake:
         self._publish_time_ns = 0
         self.records = 0
         """Records taken since the last commit was cut."""
+        self.gap_noted = False
+        """A gap was learnt from a batch that was seen before: worth a commit although there is no new record."""
         self.entry_ids: list[bytes] = []
         """Entries to acknowledge with the next commit."""
 
@@ -105,6 +107,7 @@ class Intake:
         # Also of a batch that was seen: its gap may begin before, and end behind, what this sink has.
         for marker in frame.markers:
             if marker.kind == MARKER_GAP and marker.next_sequence > self.sequence:
+                self.gap_noted = self.gap_noted or marker.next_sequence != self._gap_next_sequence
                 self._gap_next_sequence = marker.next_sequence
 
     def cut(self) -> Commit:
@@ -128,5 +131,6 @@ class Intake:
             publish_time_ns=self._publish_time_ns,
         )
         self.records = 0
+        self.gap_noted = False
         self.entry_ids.clear()
         return commit

@@ -214,7 +214,7 @@ class Sink:
         idle = now_ns - self._last_entry_ns >= options.idle_linger_s * 1e9
         old = now_ns - self._uncommitted_since_ns >= options.commit_interval_s * 1e9
         if intake.records >= options.commit_records or idle or (old and intake.records):
-            if intake.records:
+            if intake.records or intake.gap_noted:
                 self._submit()
             else:
                 # Only repeats of what is committed: nothing to store.

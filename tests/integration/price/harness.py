@@ -68,6 +68,19 @@ class Queue:
     def pending(self, group: str = "price") -> int:
         return int(self.client.xpending(self.keys.ticks, group)["pending"])
 
+    def acknowledged(self, group: str = "price") -> int:
+        """Return the first sequence of the last entry that the group took and acknowledged; 0 when there is none."""
+        found = [row for row in self._groups() if row["name"] == group.encode()]
+        if not found or found[0]["pending"]:
+            return 0
+        return int(found[0]["last-delivered-id"].partition(b"-")[2])
+
+    def _groups(self) -> list[dict[str, Any]]:
+        try:
+            return list(self.client.xinfo_groups(self.keys.ticks))
+        except redis.ResponseError:
+            return []
+
     def close(self) -> None:
         self.client.close()
 
