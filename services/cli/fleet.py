@@ -20,7 +20,7 @@ SERVERS = {
     "health": "services.health",
     "sim-feed": "services.simulators.feed",
 }
-"""Name on the command line -> module, in the order of starting and stopping."""
+"""Name on the command line -> module, in the order of starting; the first is stopped before the others."""
 DEFAULT_PORTS = {"replay": 50051, "control": 50052, "price": 50053, "health": 50054}
 
 

@@ -103,10 +103,10 @@ class Supervisor:
             await asyncio.gather(*watchers, return_exceptions=True)
 
     async def stop_servers(self) -> None:
-        """Stop the servers in order (a source before what it feeds); Redis stays."""
+        """Stop the first server, which feeds the others, then these at the same time; Redis stays."""
         self._stopping = True
-        for child in self._children:
-            await self._stop_child(child)
+        for children in (self._children[:1], self._children[1:]):
+            await asyncio.gather(*(self._stop_child(child) for child in children))
 
     async def stop(self) -> None:
         """Stop the servers, then Redis."""
