@@ -230,11 +230,13 @@ class Engine:
         self._add_gap(adopted)
         self._publisher.save(self._checkpoint())
         self._markers_stored = bool(self._markers)
+        self._tell_effective()
+        # What is journalled already counts from the first record on.
+        self._journal.start(self._revision)
+        self._apply_intents()
         if self._mode == MODE_LIVE and self._live is not None:
             self._live.source.start(self._wake.set)
-        self._tell_effective()
         self._set_phase(state.RUNNING)
-        self._journal.start(self._revision)
         logger.info(
             "replay ready: epoch=%s next_sequence=%d mode=%s speed=%g paused=%s revision=%d",
             *(self._epoch, self._next, MODE_NAMES[self._mode], self._pacing.speed, self._paused, self._revision),
@@ -622,7 +624,8 @@ class Engine:
             self._leave_live()
             self._mode = mode
         self._add_seam(previous, revision=revision)
-        self._report.phase = state.RUNNING
+        if self._report.phase == state.COMPLETED:
+            self._report.phase = state.RUNNING
 
     def _add_seam(self, previous_mode: int, *, revision: int = 0, reason: str = "") -> None:
         self._markers.append(

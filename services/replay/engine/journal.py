@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 BLOCK_MS: Final = 1000
 """How long one read waits. Short, because only a read that found nothing notices that the journal started over."""
 READ_COUNT: Final = 100
+CATCH_UP_S: Final = 1.0
+"""How long a start waits for what is in the journal already; an intent that takes longer is applied when it comes."""
 RECONNECT: Final = BackoffPolicy(base_s=0.05, cap_s=1.0)
 
 
@@ -42,7 +44,7 @@ class Journal(Protocol):
     """Where the engine gets intents from."""
 
     def start(self, after_revision: int) -> None:
-        """Begin to read behind `after_revision`; called once."""
+        """Begin to read behind `after_revision`; called once. What is there already can be taken when it returns."""
 
     def take(self) -> list[Intent]:
         """Return what has arrived since the last call, oldest first."""
@@ -86,6 +88,7 @@ class JournalTail:
         self._block_ms = block_ms
         self._arrived: deque[Intent] = deque()
         self._stopping = threading.Event()
+        self._caught_up = threading.Event()
         self._thread: threading.Thread | None = None
         self._after = 0
 
@@ -93,6 +96,7 @@ class JournalTail:
         self._after = after_revision
         self._thread = threading.Thread(target=self._run, name="control-journal", daemon=True)
         self._thread.start()
+        self._caught_up.wait(CATCH_UP_S)
 
     def stop(self) -> None:
         """Have the thread end; it may take until the end of its read."""
@@ -122,6 +126,9 @@ class JournalTail:
 
     def _follow(self, client: redis.Redis) -> None:
         self._check_continuity(client)
+        while intents := self.read(client, wait=False):
+            self._hand_over(intents)
+        self._caught_up.set()
         while not self._stopping.is_set():
             intents = self.read(client)
             self._backoff.reset()
@@ -130,11 +137,10 @@ class JournalTail:
             else:
                 self._check_continuity(client)
 
-    def read(self, client: redis.Redis) -> list[Intent]:
-        """Wait for entries behind the last one read, and return them."""
-        answer = cast(
-            "Any", client.xread({self._keys.control: f"0-{self._after}"}, count=READ_COUNT, block=self._block_ms)
-        )
+    def read(self, client: redis.Redis, *, wait: bool = True) -> list[Intent]:
+        """Return entries behind the last one read; wait for some when there are none."""
+        block_ms = self._block_ms if wait else None
+        answer = cast("Any", client.xread({self._keys.control: f"0-{self._after}"}, count=READ_COUNT, block=block_ms))
         intents: list[Intent] = []
         for _, entries in answer or ():
             for entry_id, fields in entries:

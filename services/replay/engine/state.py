@@ -223,7 +223,7 @@ class StateReporter:
         self._changed = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._told: tuple[str, Effective, str] | None = None
+        self._told: tuple[str, Effective, str, bool] | None = None
         self._told_sequence = 0
         self._told_ns = 0
         self._told_problem: str | None = None
@@ -283,7 +283,7 @@ class StateReporter:
             self._tell("ready")
 
     def _tell_server(self, state: dict[str, Any]) -> None:
-        told = (state["state"], self._report.effective, state["error"])
+        told = (state["state"], self._report.effective, state["error"], state["live_connected"])
         if told != self._told:
             refused = self._told is None or self._told[1].refused != told[1].refused
             self._told = told

@@ -77,7 +77,7 @@ async def test_refused_handshakes_are_answered_with_503() -> None:
         with pytest.raises(InvalidStatus, match="503"):
             await connect(url)
         async with connect(url) as connection:
-            await receive(connection, 1)
+            await receive(connection, 200)
 
 
 async def test_garbage_comes_between_the_rows() -> None:

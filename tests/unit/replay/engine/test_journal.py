@@ -21,7 +21,7 @@ class FakeRedis:
         self.entries = entries
         self.intended = intended or {}
 
-    def xread(self, streams: dict[str, str], count: int, block: int) -> list[Any]:
+    def xread(self, streams: dict[str, str], count: int, block: int | None) -> list[Any]:
         (key, after), *_ = streams.items()
         assert key == KEYS.control
         found = [
