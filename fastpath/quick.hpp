@@ -94,31 +94,60 @@ class QuickReader {
     // A field's text, without the '\r' in front of a line end.
     static Text field(const char* at, const char* end) { return {at, *end == '\n' && end != at && end[-1] == '\r' ? end - 1 : end}; }
 
-    static const char* read_number(const char* at, const char* last_start, double& out) {
+    // Digits with at most one point, as far as they go within eight characters.
+    struct Run {
+        uint64_t value;
+        size_t size;    // characters, with the point
+        size_t behind;  // of these behind the point
+        size_t points;
+    };
+
+    [[gnu::always_inline]] static inline Run read_run(const char* at) {
         const uint64_t word = load_eight(at) ^ ('0' * EVERY_BYTE);
         uint64_t other = ((word + 0x76 * EVERY_BYTE) | word) & (0x80 * EVERY_BYTE);  // what is no digit
-        uint64_t digits = word;
-        size_t behind = 0, shortest = 1;
+        Run run{word, 8, 0, 0};
+        size_t point = 0;
         if (other != 0) {
-            const size_t position = static_cast<size_t>(__builtin_ctzll(other)) / 8;
-            if (at[position] == '.') {
-                digits = without_point(word, other);
+            point = static_cast<size_t>(__builtin_ctzll(other)) / 8;
+            run.size = point;
+            if (at[point] == '.') {
+                run.value = without_point(word, other);
+                run.points = 1;
                 other &= other - 1;
-                behind = position + 1;
-                shortest = 2;
+                run.size = other != 0 ? static_cast<size_t>(__builtin_ctzll(other)) / 8 : 8;
+                run.behind = run.size - point - 1;
             }
         }
-        const size_t size = other != 0 ? static_cast<size_t>(__builtin_ctzll(other)) / 8 : 8;
-        const char* end = at + size;
-        if (((*end == ',') | (*end == '\n') | (*end == '\r')) & (size >= shortest)) {
-            const uint64_t value = digits_value(digits << (8 * (8 - size)));
-            out = static_cast<double>(static_cast<int64_t>(value)) / POWERS_OF_TEN[behind == 0 ? 0 : size - behind];
-            return end;
+        run.value = run.size != 0 ? digits_value(run.value << (8 * (8 - run.size))) : 0;
+        return run;
+    }
+
+    static bool ends_field(char c) { return c == ',' || c == '\n' || c == '\r'; }
+
+    static const char* read_number(const char* at, const char* last_start, double& out) {
+        const Run run = read_run(at);
+        const char* const end = at + run.size;
+        if (!ends_field(*end) || run.size <= run.points) return read_other_number(at, run, last_start, out);
+        out = static_cast<double>(static_cast<int64_t>(run.value)) / POWERS_OF_TEN[run.behind];
+        return end;
+    }
+
+    // Up to 16 characters as two runs; everything else by its end.
+    [[gnu::noinline]] static const char* read_other_number(const char* at, Run run, const char* last_start, double& out) {
+        if (run.size == 8) {
+            const Run next = read_run(at + 8);
+            const char* const end = at + 8 + next.size;
+            if (ends_field(*end) && run.points + next.points <= 1) {
+                const uint64_t mantissa = run.value * INTEGER_POWERS_OF_TEN[next.size - next.points] + next.value;
+                const size_t behind = run.points ? run.behind + next.size : next.behind;
+                if (small_decimal(mantissa, -static_cast<int64_t>(behind), out)) return end;
+            }
         }
-        end = find_end(at, last_start);
+        const char* const end = find_end(at, last_start);
         if (end == nullptr) return nullptr;
-        const NumberFault fault = parse_number(field(at, end), true, out);
-        return fault == NUMBER_GOOD || fault == NUMBER_EMPTY ? field(at, end).end : nullptr;
+        const Text text = field(at, end);
+        const NumberFault fault = parse_number(text, true, out);
+        return fault == NUMBER_GOOD || fault == NUMBER_EMPTY ? text.end : nullptr;
     }
 
     static const char* read_latency(const char* at, const char* last_start, int64_t& out) {
