@@ -17,6 +17,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async, redacted
 from services.runtime.server import HealthBoard, run_server
 from services.runtime.settings import load
+from services.runtime.tasks import end_task
 
 PROBE_S = 0.5
 """How often Redis is asked whether it is there; the answer decides NOT_SERVING."""
@@ -45,8 +46,7 @@ class ControlServer:
         return 0
 
     async def stop(self) -> None:
-        if self._probe is not None:
-            self._probe.cancel()
+        await end_task(self._probe)
         await self._client.aclose()
 
     async def _watch_redis(self, health: HealthBoard) -> None:

@@ -17,6 +17,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
 from services.runtime.server import HealthBoard, run_server
 from services.runtime.settings import load
+from services.runtime.tasks import end_task
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -69,8 +70,7 @@ class HealthServer:
         return 0
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        await end_task(self._task)
         for check in self._servers.values():
             await check.close()
         await self._client.aclose()

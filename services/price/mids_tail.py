@@ -20,6 +20,7 @@ from fastpath.frame import MidFrame
 from services.runtime.backoff import Backoff
 from services.runtime.connection import redacted
 from services.runtime.keys import SessionKeys
+from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +93,7 @@ class MidsTail:
         self._task = asyncio.create_task(self._run(), name="mids-tail")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_task(self._task)
 
     @property
     def ready(self) -> bool:

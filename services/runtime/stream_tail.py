@@ -17,6 +17,7 @@ import redis
 import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +72,7 @@ class StreamTail:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_task(self._task)
 
     async def oldest_sequence(self) -> int:
         """First sequence that is still retained; 0 when the stream is empty."""
