@@ -1,4 +1,10 @@
-"""Text to columns: delimited text lines and live JSON frames become rows of a Block; what cannot be used becomes a rejection."""
+"""Text to columns: delimited text lines and live JSON frames become rows of a Block; what cannot be used becomes a rejection.
+
+Numbers match `[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)?` in ASCII with spaces around them; they read as Python's `float` reads them and
+must not overflow. An empty or `nan` price or amount is NaN (missing, unknown); a negative amount is a rejection, a negative price is
+not. Times have a space, `T` or `D` in the middle, at most 9 fraction digits, and `Z`, `+hh`, `+hhmm`, `+hh:mm` or nothing behind; or they
+are epoch integers of 9-10 (s), 12-13 (ms), 15-16 (us) or 18-19 (ns) digits. Event and arrival lie in the years 1678 to 2261.
+"""
 
 import enum
 from collections.abc import Sequence
@@ -25,7 +31,7 @@ class LatencyBoundBroken(ValueError):
     line: int
 
 class Layout(enum.IntEnum):
-    """Which of the known layouts a header belongs to."""
+    """Which of the known layouts a header belongs to; ASSIGNMENT when its columns would do for both."""
 
     ASSIGNMENT = 1
     TARDIS = 2
@@ -39,7 +45,10 @@ class NegativeLatency(enum.IntEnum):
 
 @final
 class Header:
-    """The columns of a file by name. Extra and unnamed columns are tolerated; a column named twice is refused."""
+    """The columns of a file by name. Extra and unnamed columns are tolerated; a column named twice is refused.
+
+    `line` is the first line, with or without byte order mark and line end.
+    """
 
     layout: Layout
     columns: tuple[str, ...]
@@ -51,6 +60,9 @@ class Decoder:
 
     Every good row is counted, a row that filters leave out (`start_time_ns` inclusive and `end_time_ns` exclusive are arrival
     times) adds to `skipped`, a bad row becomes a rejection at the arrival time of the last good row before it.
+    A line with fewer fields than the needed columns take, or with more fields than the header (unless these are empty), is bad; so is one
+    with a quote that is not closed, a ticker that is empty, not UTF-8 or holds a NUL byte. Spaces around fields do not count. The ticker of
+    the TARDIS layout is `<symbol>@<exchange>`, so that the files of several exchanges can be replayed together.
     It learns whether the rows are sorted by event time, by arrival time or both, and gives with `bound_ns` the lowest arrival
     time that a row still to come can have.
     """
@@ -58,12 +70,16 @@ class Decoder:
     line: int
     """Physical line number (from 1) of the next line to decode."""
     offset: int
-    """Offset of that line in the (decompressed) bytes."""
+    """Offset of that line in the (decompressed) bytes. Inside a line that is too long it stays at the line's begin, so that a decoder
+    that continues from these attributes never starts in the middle of one."""
     skipped: int
+    """Rows that filters left out. A rejection counts as skipped when its place lies outside the window, whatever its ticker."""
     previous_arrival_time_ns: int
+    """Arrival of the last good row, before clamping. BEFORE_EVERYTHING before the first row, like the next."""
     previous_event_time_ns: int
     order: int
-    """Bit 0: not sorted by event time. Bit 1: not sorted by arrival time. Both: UnsortedSource was raised."""
+    """Bit 0: not sorted by event time. Bit 1: not sorted by arrival time. Both, or bit 1 in the TARDIS layout: UnsortedSource was raised
+    (unless the order is not checked)."""
     bound_ns: int
     """Lowest arrival time that a row still to come can have. BEFORE_EVERYTHING before the first row."""
     latency_ns_min: int
@@ -92,36 +108,50 @@ class Decoder:
         latency_bound_ns: int = 0,
         check_order: bool = True,
     ) -> None:
-        """`latency_bound_ns` is a lower bound (<= 0) of every latency after the policy; `shift_ns` is added with SHIFT.
-        `check_order=False` reads a file in any order (for an external sort): `bound_ns` stays BEFORE_EVERYTHING."""
+        """`latency_bound_ns` is a lower bound of every latency after the policy; only the ASSIGNMENT layout needs it and is held to it.
+        `shift_ns` is added with SHIFT. `check_order=False` reads a file in any order (for an external sort): `bound_ns` stays
+        BEFORE_EVERYTHING and no latency is too low. `order`, `skipped`, `line`, `offset` and `previous_...` of another decoder of the same
+        file and options continue where it stands; `latency_ns_min` and `negative_latencies` start over."""
 
     def feed(self, chunk: Buffer, into: Block, *, row_limit: int, final: bool = False) -> int:
-        """Decode whole lines of `chunk` until `row_limit` rows were read; return the number of bytes used.
+        """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used.
 
-        A line without its newline is left unless `final`. A line over 64 KiB is rejected as soon as that much of it was seen, and
-        the decoder resynchronises at the next newline. When nothing more can be decoded it returns what it used (maybe 0).
+        A line without its newline is left unless `final`. A line over 64 KiB is used up without being held; it becomes one rejection
+        once its end is found. When nothing more can be decoded it returns what it used (maybe 0). UnsortedSource and LatencyBoundBroken
+        leave the rows before the bad one in the block and the decoder standing at it. The GIL is released; `into` belongs to the call.
         """
 
     def reject(self, into: Block, reason: str, raw: bytes = b"") -> None:
         """Append a rejection at the current place and count a line (a truncated compressed file, for example)."""
 
 def may_have_negative_field(chunk: Buffer, previous_byte: int) -> bool:
-    """Tell whether a `-` stands at the start of a field: behind a delimiter, a quote, a space or a line end. SIMD speed."""
+    """Tell whether a `-` stands at the start of a field: behind a delimiter, a quote, a space or a line end. SIMD speed.
+
+    `previous_byte` is the byte in front of the chunk; below 0 there is none.
+    """
 
 def decode_live_frame(
-    payload: Buffer | str, into: Block, *, receive_time_ns: int, source_rank: int, frame_number: int, only_tickers: frozenset[str] | None = None
+    payload: Buffer | str,
+    into: Block,
+    *,
+    receive_time_ns: int,
+    source_rank: int,
+    frame_number: int,
+    only_tickers: frozenset[str] | None = None,
 ) -> int:
     """Decode one websocket message (an object or an array of objects) in the assignment's live layout.
 
     Arrival is `receive_time_ns`. What cannot be used becomes one rejection (per object; per frame when it is no JSON). Returns how many
-    rows a ticker filter left out. Row numbers are `frame_number`.
+    rows a ticker filter left out. Row numbers are `frame_number`. Prices and amounts are JSON numbers, strings that match the grammar, or
+    null (missing); the timestamp is a string or an epoch integer. Extra keys are tolerated, a missing key is a rejection naming it.
+    It never raises for what `payload` holds.
     """
 
 def parse_timestamp(text: str, *, fraction_unit_us: bool = False) -> int:
     """Parse one timestamp as the decoder does; UTC nanoseconds. Raises ValueError with the reason."""
 
 def parse_number(text: str) -> float:
-    """Parse one number as the decoder does. Raises ValueError with the reason."""
+    """Parse one number as the decoder does; `nan` is NaN. Raises ValueError with the reason, also for an empty text."""
 
 def parse_latency(text: str) -> int:
     """Parse a latency in milliseconds as the decoder does: float64 times 1e6, rounded half to even, in nanoseconds."""
