@@ -43,7 +43,7 @@ def attack(directory: Path, seed: int, *, kills: int, rows: int, append_only: bo
         assert_logs_exact(chaos.out, expected, sink)
         # Otherwise the round proves less than it claims: give it more rows.
         assert flowing >= 0.8 * kills, f"only {flowing} faults came while ticks were flowing"
-    print(f"seed {seed}: {dict(done)}, gave up and restarted {chaos.restarted_after_give_up} times")
+    print(f"seed {seed}: {dict(done)}, gave up and restarted {chaos.restarted_after_give_up} times")  # noqa: T201
     return done
 
 

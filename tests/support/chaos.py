@@ -204,10 +204,10 @@ class Chaos:
         self.redis.stop()
         self._client.close()
         if kind is not None:
-            print(f"seed {self.seed}, files kept in {self.directory}, {len(self.faults)} faults:")
-            print("\n".join(map(str, self.faults)))
+            print(f"seed {self.seed}, files kept in {self.directory}, {len(self.faults)} faults:")  # noqa: T201
+            print("\n".join(map(str, self.faults)))  # noqa: T201
             for server in self.servers.values():
-                print(
+                print(  # noqa: T201
                     f"--- {server.name} (started {server.starts} times), last lines of {server.log}:\n{server.tail()}"
                 )
 
