@@ -323,3 +323,50 @@ def test_sigterm_commits_and_exits_0(start_server: Callable[..., Server], queue:
 
     assert code == 0
     assert expected_logs(batches).mids.startswith(read_logs(out).mids)
+
+
+def test_second_server_that_must_not_wait_is_refused_in_one_line(
+    start_server: Callable[..., Server], queue: Queue, out: Path
+) -> None:
+    start_server().ready()
+    wait_for(queue.announcement, what="the first server's announcement")
+
+    second = start_server(MIDSTREAM_LOCK_WAIT="off", MIDSTREAM_LOG_LEVEL="error")
+
+    assert second.process.wait(PATIENCE_S) == 2
+    lines = second.stderr_path.read_text().splitlines()
+    assert len(lines) == 1
+    assert "is written by process" in lines[0]
+
+
+@pytest.mark.long
+def test_server_on_a_full_disk_gives_up_and_resumes_exactly(
+    start_server: Callable[..., Server], queue: Queue, out: Path
+) -> None:
+    batches = make_batches(1_000)
+    queue.publish(batches[:5])
+    first = start_server()
+    queue.wait_committed(500)
+    assert first.stop() == 0
+    queue.publish(batches[5:])
+
+    full = start_server(MIDSTREAM_FAULT="sink_before_write:1:enospc")
+    code = full.process.wait(60)
+
+    assert code == 1
+    assert "No space left" in queue.announcement()["finished_error"]
+    assert queue.announcement()["sequence"] == 500
+    start_server()
+    queue.wait_committed(1_000)
+    assert read_logs(out).mids == expected_logs(batches).mids
+
+
+def test_wrong_settings_are_all_named_at_once(start_server: Callable[..., Server]) -> None:
+    server = start_server(
+        MIDSTREAM_LATENCY_THRESHOLD_MS="fast", MIDSTREAM_LOG_TIMESTAMP="receive", MIDSTREAM_SINK="a b", MIDSTREAM_MIDS="2"
+    )  # fmt: skip
+
+    assert server.process.wait(PATIENCE_S) == 2
+    text = server.stderr_path.read_text()
+    for name in ("LATENCY_THRESHOLD_MS", "LOG_TIMESTAMP", "SINK", "MIDS"):
+        assert f"MIDSTREAM_{name}" in text
