@@ -32,6 +32,18 @@ def check_session(name: str) -> str:
     return name
 
 
+def in_option_names(message: str) -> str:
+    """Say a server's complaint about a setting in terms of the option that it came from."""
+    return SETTING.sub(lambda found: _OPTION_OF[found[0]], message)
+
+
+_OPTION_OF = {
+    f"MIDSTREAM_{name}": f"--{name.lower().replace('_', '-')}"
+    for name in ("LATENCY_THRESHOLD_MS", "MIN_LATENCY_MS", "START", "END", "REDIS_URL")
+}
+SETTING = re.compile("|".join(rf"\b{name}\b" for name in _OPTION_OF))
+
+
 @dataclass(frozen=True)
 class ReplayOptions:
     """What one run of `midstream replay` does; everything that changes its output is in `fingerprint`."""

@@ -14,11 +14,12 @@ from typing import Any
 from rich.console import Console
 
 from services.cli.fleet import Watcher, child
-from services.cli.options import ReplayOptions
+from services.cli.options import ReplayOptions, in_option_names
 from services.cli.progress import ProgressDisplay
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import Refused
 
@@ -53,17 +54,25 @@ def run_replay(run: ReplayRun) -> int:
     """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        run.directory.prepare(run.options, resume=run.resume, overwrite=run.overwrite)
-        code, report = asyncio.run(_replay(run, errors))
+        # What can be known without starting anything is said at once.
+        inputs = open_inputs(run.options.files)
+        for opened in inputs:
+            opened.close()
+        with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite):
+            return _finish(run, *asyncio.run(_replay(run, errors)))
     except (DirectoryRefused, ChildRefused, Refused) as exc:
-        errors.print(f"midstream replay: {exc}", markup=False)
+        errors.print(f"midstream replay: {in_option_names(str(exc))}", markup=False)
         return REFUSED
     except ChildFailed as exc:
         errors.print(f"midstream replay: {exc}; what is committed stays, continue with --resume", markup=False)
         return FAILED
     except OSError as exc:
-        errors.print(f"midstream replay: {exc}", markup=False)
-        return REFUSED
+        errors.print(f"midstream replay: {exc}; what is committed stays, continue with --resume", markup=False)
+        return FAILED
+
+
+def _finish(run: ReplayRun, code: int, report: Report | None) -> int:
+    """Write the report and show it."""
     if report is not None:
         report.write(run.directory.path / "report.json")
         if run.as_json:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
+import contextlib
+import fcntl
 import json
 import os
 import shutil
-import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.options import ReplayOptions
+from services.replay.sources.inputs import InputFile
 
 LOGS = ("mid_prices.log", "errors.log")
 OUTPUTS = (*LOGS, "mid_prices.csv", "report.json")
-HEAD_BYTES = 65_536
+LOCKS = ("run.lock", "lock")
+"""In DIR/.midstream: of the command, and of the price engine. Deleting them would let a second holder in."""
 
 
 class DirectoryRefused(Exception):
@@ -40,11 +42,33 @@ class RunDirectory:
     def server_logs(self) -> Path:
         return self.private / "logs"
 
-    def prepare(self, options: ReplayOptions, *, resume: bool, overwrite: bool) -> None:
-        """Make the directory ready for this run. Raises DirectoryRefused before anything is changed."""
+    @contextlib.contextmanager
+    def prepared(
+        self, options: ReplayOptions, inputs: Sequence[InputFile], *, resume: bool, overwrite: bool
+    ) -> Iterator[None]:
+        """Make the directory ready and keep it for this run alone. Raises DirectoryRefused before anything is changed."""
+        wanted: dict[str, object] = {"options": options.fingerprint(), "inputs": _fingerprints(inputs)}
+        self._check(wanted, resume=resume, overwrite=overwrite)
+        with contextlib.ExitStack() as stack:
+            try:
+                self.server_logs.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(self._locked(LOCKS[0]))
+                # Another run may have begun and ended since.
+                self._check(wanted, resume=resume, overwrite=overwrite)
+                if overwrite:
+                    self._clear()
+                temporary = self.manifest.with_suffix(".tmp")
+                temporary.write_text(json.dumps(wanted, indent=1))
+                os.replace(temporary, self.manifest)
+            except OSError as exc:
+                raise DirectoryRefused(
+                    f"cannot write to {self.path} ({exc.strerror or exc}); choose another directory with --out"
+                ) from exc
+            yield
+
+    def _check(self, wanted: dict[str, object], *, resume: bool, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise DirectoryRefused(f"{self.path} is not a directory; choose another one with --out")
-        wanted: dict[str, object] = {"options": options.fingerprint(), "inputs": _fingerprints(options.files)}
         held = [name for name in OUTPUTS if (self.path / name).exists()]
         if self.manifest.exists() and resume:
             self._check_same(json.loads(self.manifest.read_text()), wanted)
@@ -55,12 +79,18 @@ class RunDirectory:
                 if self.manifest.exists()
                 else f"{self.path} already holds {held[0]} which no run of this program left; use --overwrite or another --out"
             )
-        if overwrite:
-            self._clear()
-        self.server_logs.mkdir(parents=True, exist_ok=True)
-        temporary = self.manifest.with_suffix(".tmp")
-        temporary.write_text(json.dumps(wanted, indent=1))
-        os.replace(temporary, self.manifest)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold a lock file; the kernel frees it when its holder dies."""
+        with (self.private / name).open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DirectoryRefused(
+                    f"{self.path} is in use by another process; wait for it, or choose another directory with --out"
+                ) from None
+            yield
 
     def _check_same(self, before: dict[str, object], wanted: dict[str, object]) -> None:
         for part, fix in (("options", "use the same options"), ("inputs", "use the same, unchanged files")):
@@ -71,10 +101,15 @@ class RunDirectory:
                 )
 
     def _clear(self) -> None:
-        for name in OUTPUTS:
-            (self.path / name).unlink(missing_ok=True)
-        if self.private.exists():
-            shutil.rmtree(self.private)
+        with self._locked(LOCKS[1]):
+            for name in OUTPUTS:
+                (self.path / name).unlink(missing_ok=True)
+            for path in self.private.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name not in LOCKS:
+                    path.unlink()
+            self.server_logs.mkdir()
 
 
 def _difference(before: object, wanted: object) -> str:
@@ -85,18 +120,6 @@ def _difference(before: object, wanted: object) -> str:
     return "another list of files"
 
 
-def _fingerprints(files: tuple[str, ...]) -> list[list[object]]:
+def _fingerprints(inputs: Sequence[InputFile]) -> list[list[object]]:
     """Path as given, size, modification time and a hash of the head of every input, in rank order."""
-    found: list[list[object]] = []
-    for pattern in files:
-        for path in [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True)):
-            status = os.stat(path)
-            head = b""
-            if stat.S_ISREG(status.st_mode):
-                try:
-                    with open(path, "rb") as source:
-                        head = source.read(HEAD_BYTES)
-                except OSError:
-                    head = b""  # the replay engine says what is wrong with it
-            found.append([path, status.st_size, status.st_mtime_ns, hashlib.sha256(head).hexdigest()])
-    return found
+    return [[one.name, one.size, one.mtime_ns, one.head_digest] for one in inputs]

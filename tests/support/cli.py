@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from services.cli.main import app
 from tests.reference.history import Expected
 from tests.support.waiting import wait_until
 
@@ -54,8 +57,8 @@ class Completed:
 
     @property
     def error_line(self) -> str:
-        """The one line that it wrote to stderr; fails when there is not exactly one."""
-        lines = self.stderr.splitlines()
+        """The one line that it wrote to stderr beside its progress; fails when there is not exactly one."""
+        lines = [line for line in self.stderr.splitlines() if not line.endswith("records committed")]
         assert len(lines) == 1, self.stderr
         return lines[0]
 
@@ -72,6 +75,13 @@ def midstream(*arguments: str | Path, cwd: Path = ROOT, environment: Mapping[str
         check=False,
     )
     return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def midstream_here(*arguments: str | Path) -> Completed:
+    """Run `midstream ARGUMENTS` inside this process: for what is refused before anything starts."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="midstream")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Completed(result.exit_code, result.stdout, result.stderr)
 
 
 @dataclass(frozen=True)
