@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.reference.history import expected_outputs
-from tests.support.chaos import Chaos, TailReader, assert_logs_exact, can_see_processes
+from tests.support.chaos import Chaos, TailReader, assert_exact, can_see_processes
 from tests.support.history_files import Quirks, write_files
 
 pytestmark = pytest.mark.skipif(not can_see_processes(), reason="engines are found through /proc")
@@ -40,7 +40,7 @@ def attack(directory: Path, seed: int, *, kills: int, rows: int, append_only: bo
         flowing = sum(fault.log_bytes < len(expected.mid_log) + len(expected.error_log) for fault in chaos.faults)
         sink = chaos.complete_at_full_speed()
         reader.assert_clean()
-        assert_logs_exact(chaos.out, expected, sink)
+        assert_exact(chaos.out, expected, sink)
         # Otherwise the round proves less than it claims: give it more rows.
         assert flowing >= 0.8 * kills, f"only {flowing} faults came while ticks were flowing"
     print(f"seed {seed}: {dict(done)}, gave up and restarted {chaos.restarted_after_give_up} times")  # noqa: T201
