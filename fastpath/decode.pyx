@@ -5,7 +5,8 @@ Parsing stands in text.hpp, lines and fields in lines.hpp; here is what a row me
 """
 
 import enum
-from datetime import UTC, datetime
+from datetime import UTC as _UTC
+from datetime import datetime
 
 import orjson
 
@@ -36,23 +37,13 @@ class HeaderError(ValueError):
 class UnsortedSource(ValueError):
     """A file promised to be sorted and is not. The message names row, times and the fix."""
 
-    def __init__(self, message, line):
-        super().__init__(message, line)
-        self.line = line
-
-    def __str__(self):
-        return self.args[0]
+    line = 0
 
 
 class LatencyBoundBroken(ValueError):
     """A row's latency is below the declared lower bound. The message names row and fix."""
 
-    def __init__(self, message, line):
-        super().__init__(message, line)
-        self.line = line
-
-    def __str__(self):
-        return self.args[0]
+    line = 0
 
 
 class Layout(enum.IntEnum):
@@ -80,6 +71,7 @@ _LAYOUT_NAMES = {Layout.ASSIGNMENT: "assignment", Layout.TARDIS: "Tardis"}
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Header:
     cdef readonly object layout
     cdef readonly tuple columns
@@ -503,19 +495,17 @@ cdef class Decoder:
         else:
             kind, now, before = "arrival", self.broken_arrival_ns, self.previous_arrival_time_ns
         promise = "arrival time" if self.tardis else "event time nor by arrival time"
-        return UnsortedSource(
+        return _at_line(UnsortedSource(
             f"line {self.line}: {kind} time {_time_text(now)} is before {_time_text(before)} of the row before it; the file is"
-            f" {'not sorted by' if self.tardis else 'sorted neither by'} {promise}; read it with `--unsorted sort`",
-            self.line,
-        )
+            f" {'not sorted by' if self.tardis else 'sorted neither by'} {promise}; read it with `--unsorted sort`"
+        ), self.line)
 
     cdef object _below_bound(self):
-        return LatencyBoundBroken(
+        return _at_line(LatencyBoundBroken(
             f"line {self.line}: latency {self.broken_latency_ns / 1e6!r} ms is below the lower bound of"
             f" {self.latency_bound_ns / 1e6!r} ms; declare a lower one with `--min-latency-ms`, or leave it out to have the file"
-            f" scanned first",
-            self.line,
-        )
+            f" scanned first"
+        ), self.line)
 
 
 def _name_fault(bytes name):
@@ -529,11 +519,16 @@ def _name_fault(bytes name):
     return None if is_utf8(text) else b"is not valid UTF-8"
 
 
+def _at_line(error, line):
+    error.line = line
+    return error
+
+
 def _time_text(time_ns):
     seconds, fraction = divmod(time_ns, 1_000_000_000)
     if time_ns == BEFORE:
         return "the beginning of time"
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{fraction:09d}"
+    return f"{datetime.fromtimestamp(seconds, _UTC):%Y-%m-%d %H:%M:%S}.{fraction:09d}"
 
 
 def may_have_negative_field(const uint8_t[::1] chunk, int previous_byte):

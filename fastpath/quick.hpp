@@ -68,7 +68,7 @@ class QuickReader {
   private:
     static constexpr std::ptrdiff_t READ_AHEAD = 64;
 
-    // The first comma or line end; null for a quote before it, and when the buffer comes to its end.
+    // The first comma, line end or quote (at which the caller gives up); null when the buffer comes to its end.
     static const char* find_end(const char* at, const char* last_start) {
         for (; at <= last_start; at += 32) {
             uint32_t marks = 0;
@@ -85,8 +85,7 @@ class QuickReader {
                 marks = static_cast<uint32_t>(at[i] == ',' || at[i] == '\n' || at[i] == '"') << i;
 #endif
             if (marks == 0) continue;
-            at += __builtin_ctz(marks);
-            return *at == '"' ? nullptr : at;
+            return at + __builtin_ctz(marks);
         }
         return nullptr;
     }
