@@ -34,7 +34,7 @@ from services.replay.engine.journal import Intent, Journal
 from services.replay.engine.lane import CursorSource, HistoricalLane, Lane
 from services.replay.engine.pacing import Linger, PacingClock, Waiter
 from services.replay.engine.state import Effective, EngineReport
-from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
+from services.replay.queue import Adopted, Checkpoint, Fenced, QueueLost, Stopped
 from services.replay.sources import Poll, TickSource, UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
 from services.runtime.errors import Refused
@@ -203,6 +203,8 @@ class Engine:
         except Stopped:
             logger.info("stopped while waiting for the queue: published=%d", self._next - 1)
         except Exception as exc:
+            # The state of a session that another producer has is not ours to write.
+            self._report.owned = self._report.owned and not isinstance(exc, Fenced)
             self._report.error = str(exc)
             self._set_phase(state.FAILED)
             raise
@@ -215,6 +217,7 @@ class Engine:
         """Find out where the session stands. Unusable files are refused before Redis is touched."""
         opened = self._open_source(None)
         adopted = self._publisher.adopt()
+        self._report.owned = True
         cursor = decode_cursor(adopted.cursor)
         checkpoint = adopted.checkpoint
         if opened is not None and checkpoint is not None and adopted.cursor:

@@ -63,17 +63,23 @@ class FeedBuffer:
     def __len__(self) -> int:
         return self._frames
 
-    def put(self, entry: Frame | Marker) -> None:
-        """Append one entry; wakes the reader when there was none."""
+    def put(self, marker: Marker) -> None:
+        """Append a marker; wakes the reader."""
+        with self._lock:
+            self._entries.append(marker)
+        self._wake()
+
+    def put_frames(self, frames: list[Frame]) -> None:
+        """Append frames; wakes the reader when there was nothing before."""
+        size = sum([len(frame.payload) for frame in frames]) + len(frames) * FRAME_OVERHEAD_BYTES
         with self._lock:
             was_empty = not self._entries
-            self._entries.append(entry)
-            if isinstance(entry, Frame):
-                self._frames += 1
-                self._size += len(entry.payload) + FRAME_OVERHEAD_BYTES
-                if self._frames > self._limits.frames or self._size > self._limits.size:
-                    self._shed()
-        if was_empty or isinstance(entry, Marker):
+            self._entries.extend(frames)
+            self._frames += len(frames)
+            self._size += size
+            if self._frames > self._limits.frames or self._size > self._limits.size:
+                self._shed()
+        if was_empty:
             self._wake()
 
     def take(self, limit: int) -> Taken:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
 
+from services.replay.engine.frame_splitter import FrameSplitter
+
 logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S: Final = 10.0
@@ -22,8 +24,11 @@ MESSAGE_BYTES_MAX: Final = 1 << 20
 _DATA: Final = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
-OnMessage = Callable[[int, bytes], None]
-"""Called with the receive time and the payload of every message, in the thread of the connection."""
+HEADERS_END: Final = b"\r\n\r\n"
+SWITCHING_PROTOCOLS: Final = 101
+
+OnMessages = Callable[[int, list[bytes]], None]
+"""Called with a receive time and the payloads of the messages that came then, in the thread of the connection."""
 
 
 class ReceiveClock:
@@ -65,7 +70,7 @@ class FeedLink(Protocol):
 class Dialer(Protocol):
     """How a feed is connected."""
 
-    async def __call__(self, on_message: OnMessage) -> FeedLink: ...
+    async def __call__(self, on_messages: OnMessages) -> FeedLink: ...
 
 
 class StampedConnection(ClientConnection):
@@ -75,28 +80,51 @@ class StampedConnection(ClientConnection):
     Text is not decoded here: what is no UTF-8 becomes a rejection later.
     """
 
-    def __init__(self, *args: Any, clock: ReceiveClock, on_message: OnMessage, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, clock: ReceiveClock, on_messages: OnMessages, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._clock = clock
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._received_ns = 0
+        self._handshake = b""
+        self._splitter: FrameSplitter | None = None
         self._parts: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
         self._received_ns = self._clock.now_ns()
-        super().data_received(data)
+        if self._splitter is not None:
+            self._splitter.feed(data)
+            return
+        # The library gets the handshake up to its last byte, so that what follows begins with a frame.
+        seen = len(self._handshake)
+        self._handshake += data
+        end = self._handshake.find(HEADERS_END, max(0, seen - len(HEADERS_END)))
+        if end < 0:
+            super().data_received(data)
+            return
+        rest = self._handshake[end + len(HEADERS_END) :]
+        super().data_received(data[: len(data) - len(rest)])
+        self._splitter = FrameSplitter(
+            size_max=MESSAGE_BYTES_MAX,
+            deliver=lambda messages: self._on_messages(self._received_ns, messages),
+            other=super().data_received,
+        )
+        self._handshake = b""
+        if self.response is None or self.response.status_code != SWITCHING_PROTOCOLS:
+            # A refusal may have a body: the library reads it.
+            self._splitter.give_up()
+        if rest:
+            self._splitter.feed(rest)
 
     def process_event(self, event: Any) -> None:
         if self.response is None or not isinstance(event, Frame) or event.opcode not in _DATA:
             super().process_event(event)
-        elif event.fin and not self._parts:
-            self._on_message(self._received_ns, bytes(event.data))
-        else:
-            self._parts.append(bytes(event.data))
-            if event.fin:
-                payload = b"".join(self._parts)
-                self._parts = []
-                self._on_message(self._received_ns, payload)
+            return
+        # Only a message in fragments comes this way.
+        self._parts.append(bytes(event.data))
+        if event.fin:
+            payload = b"".join(self._parts)
+            self._parts = []
+            self._on_messages(self._received_ns, [payload])
 
     def end(self) -> None:
         self.transport.abort()
@@ -115,9 +143,9 @@ class WebsocketDialer:
         self._url = url
         self._clock = clock
 
-    async def __call__(self, on_message: OnMessage) -> FeedLink:
+    async def __call__(self, on_messages: OnMessages) -> FeedLink:
         def create(*args: Any, **kwargs: Any) -> StampedConnection:
-            return StampedConnection(*args, clock=self._clock, on_message=on_message, **kwargs)
+            return StampedConnection(*args, clock=self._clock, on_messages=on_messages, **kwargs)
 
         # The library only calls it; its annotation asks for a class.
         factory = cast("type[ClientConnection]", create)

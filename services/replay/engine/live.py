@@ -162,7 +162,7 @@ class LiveSource:
         while True:
             self._open = False
             try:
-                link = await self._dial(self._on_message)
+                link = await self._dial(self._on_messages)
             except Exception as exc:  # noqa: BLE001  whatever a peer can do to a handshake must not end the feed
                 if self._open:
                     self._on_lost(_described(exc))
@@ -199,10 +199,13 @@ class LiveSource:
         self._was_lost = True
         self._buffer.put(Marker(kind=MARKER_DISCONNECTED, time_ns=self._clock.time_ns(), reason=reason))
 
-    def _on_message(self, receive_time_ns: int, payload: bytes) -> None:
+    def _on_messages(self, receive_time_ns: int, payloads: list[bytes]) -> None:
         self._on_open()
-        self._number += 1
-        self._buffer.put(Frame(self._number, receive_time_ns, payload))
+        first = self._number + 1
+        self._number += len(payloads)
+        self._buffer.put_frames(
+            [Frame(number, receive_time_ns, payload) for number, payload in enumerate(payloads, first)]
+        )
 
     async def _pause(self, problem: str) -> None:
         delay_s = self._backoff.next_s()

@@ -89,6 +89,8 @@ class EngineReport:
     live_configured: bool = False
     phase: str = STARTING
     """STARTING, RUNNING, COMPLETED or FAILED; pauses and waits are worked out when a report is made."""
+    owned: bool = False
+    """Whether the session is ours: only then does its state in Redis say what we do."""
     effective: Effective = field(default_factory=Effective)
     epoch: str = ""
     last_sequence: int = 0
@@ -262,10 +264,13 @@ class StateReporter:
         try:
             if self._client is None:
                 self._client = self._connect()
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.set(self._keys.state, json.dumps(state, separators=(",", ":")), px=STATE_TTL_MS)
-            pipeline.sadd(SESSIONS, self._keys.session)
-            cast("Any", pipeline).execute()
+            if self._report.owned:
+                pipeline = self._client.pipeline(transaction=False)
+                pipeline.set(self._keys.state, json.dumps(state, separators=(",", ":")), px=STATE_TTL_MS)
+                pipeline.sadd(SESSIONS, self._keys.session)
+                cast("Any", pipeline).execute()
+            else:
+                self._client.ping()
             self._tell_availability("")
         except (redis.RedisError, OSError) as exc:
             self._tell_availability(f"Redis is not reachable ({type(exc).__name__})")

@@ -129,6 +129,7 @@ def test_a_second_engine_is_refused(redis_url: str, session_name: str, start_eng
     (refused,) = second.events("refused")
     assert session_name in refused["message"]
     assert first.process.poll() is None
+    assert Session(redis_url, session_name).state()["pid"] == first.process.pid
 
 
 def test_an_engine_that_was_fenced_ends_with_one_clear_line(

@@ -24,8 +24,10 @@ def numbers(frames: list[Frame]) -> list[int]:
 
 def test_frames_leave_in_order_and_a_marker_ends_a_run() -> None:
     buffer, _ = make()
-    for entry in (frame(1), frame(2), LOST, BACK, frame(3)):
-        buffer.put(entry)
+    buffer.put_frames([frame(1), frame(2)])
+    buffer.put(LOST)
+    buffer.put(BACK)
+    buffer.put_frames([frame(3)])
 
     first, second = buffer.take(10), buffer.take(10)
 
@@ -37,8 +39,10 @@ def test_frames_leave_in_order_and_a_marker_ends_a_run() -> None:
 def test_the_reader_is_woken_by_the_first_frame_and_by_every_marker() -> None:
     buffer, woken = make()
 
-    for entry in (frame(1), frame(2), LOST, frame(3)):
-        buffer.put(entry)
+    buffer.put_frames([frame(1)])
+    buffer.put_frames([frame(2)])
+    buffer.put(LOST)
+    buffer.put_frames([frame(3)])
 
     assert len(woken) == 2
 
@@ -46,7 +50,7 @@ def test_the_reader_is_woken_by_the_first_frame_and_by_every_marker() -> None:
 def test_a_full_buffer_drops_its_oldest_frames_as_one_run_with_one_gap_in_its_place() -> None:
     buffer, _ = make(frames=16)
     for number in range(1, 101):
-        buffer.put(frame(number))
+        buffer.put_frames([frame(number)])
 
     taken = buffer.take(1000)
 
@@ -61,10 +65,10 @@ def test_a_full_buffer_drops_its_oldest_frames_as_one_run_with_one_gap_in_its_pl
 def test_frames_taken_before_the_overflow_stay_in_front_of_the_gap() -> None:
     buffer, _ = make(frames=16)
     for number in range(1, 11):
-        buffer.put(frame(number))
+        buffer.put_frames([frame(number)])
     before = buffer.take(4)
     for number in range(11, 31):
-        buffer.put(frame(number))
+        buffer.put_frames([frame(number)])
 
     behind = buffer.take(1000)
 
@@ -75,7 +79,7 @@ def test_frames_taken_before_the_overflow_stay_in_front_of_the_gap() -> None:
 def test_bytes_are_bounded_too() -> None:
     buffer, _ = make(frames=1000, size=10 * (1000 + FRAME_OVERHEAD_BYTES))
     for number in range(1, 101):
-        buffer.put(frame(number, size=1000))
+        buffer.put_frames([frame(number, size=1000)])
 
     assert len(buffer) <= 10
 
@@ -83,7 +87,7 @@ def test_bytes_are_bounded_too() -> None:
 def test_one_frame_larger_than_the_bound_is_kept() -> None:
     buffer, _ = make(size=100)
 
-    buffer.put(frame(1, size=5000))
+    buffer.put_frames([frame(1, size=5000)])
 
     assert numbers(buffer.take(10).frames) == [1]
 
@@ -91,11 +95,11 @@ def test_one_frame_larger_than_the_bound_is_kept() -> None:
 def test_markers_inside_of_the_lost_run_are_told_by_its_gap() -> None:
     buffer, _ = make(frames=16)
     for number in range(1, 6):
-        buffer.put(frame(number))
+        buffer.put_frames([frame(number)])
     buffer.put(LOST)
     buffer.put(BACK)
     for number in range(6, 101):
-        buffer.put(frame(number))
+        buffer.put_frames([frame(number)])
 
     taken = buffer.take(1000)
 
@@ -107,7 +111,7 @@ def test_markers_inside_of_the_lost_run_are_told_by_its_gap() -> None:
 def test_discarding_counts_frames_and_those_of_a_gap() -> None:
     buffer, _ = make(frames=16)
     for number in range(1, 101):
-        buffer.put(frame(number))
+        buffer.put_frames([frame(number)])
 
     assert buffer.discard() == 100
     assert buffer.take(10) == ([], [])

@@ -10,7 +10,7 @@ import pytest
 
 from fastpath.columns import Block, Tickers
 from fastpath.frame import MARKER_DISCONNECTED, MARKER_RECONNECTED
-from services.replay.engine.feed_connection import FeedLink, OnMessage, ReceiveClock, without_credentials
+from services.replay.engine.feed_connection import FeedLink, OnMessages, ReceiveClock, without_credentials
 from services.replay.engine.live import LiveSource
 from tests.support.clock import FakeClock
 
@@ -54,7 +54,7 @@ class ScriptedDialer:
         self._steps = steps
         self.attempts = 0
 
-    async def __call__(self, on_message: OnMessage) -> FeedLink:
+    async def __call__(self, on_messages: OnMessages) -> FeedLink:
         self.attempts += 1
         if not self._steps:
             raise asyncio.CancelledError
@@ -62,8 +62,8 @@ class ScriptedDialer:
         if isinstance(step, Exception):
             raise step
         messages, held_s = step
-        for payload in messages:
-            on_message(self._clock.time_ns(), payload)
+        if messages:
+            on_messages(self._clock.time_ns(), messages)
         return ScriptedLink(self._clock, held_s)
 
 
@@ -191,7 +191,7 @@ def test_stop_ends_a_connection_attempt_that_hangs() -> None:
     clock = FakeClock()
 
     class Hanging:
-        async def __call__(self, on_message: OnMessage) -> FeedLink:
+        async def __call__(self, on_messages: OnMessages) -> FeedLink:
             await asyncio.sleep(3600)
             raise AssertionError
 

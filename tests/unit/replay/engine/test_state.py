@@ -26,6 +26,10 @@ class FakeRedis:
         self.away = False
         self._waiting: list[Any] = []
 
+    def ping(self) -> None:
+        if self.away:
+            raise redis.ConnectionError("gone")
+
     def pipeline(self, transaction: bool) -> FakeRedis:
         self._waiting = []
         return self
@@ -46,7 +50,7 @@ class FakeRedis:
 
 class Stage:
     def __init__(self) -> None:
-        self.report = EngineReport("default")
+        self.report = EngineReport("default", owned=True)
         self.redis = FakeRedis()
         self.told: list[tuple[str, dict[str, object]]] = []
         self.clock = FakeClock()
@@ -124,6 +128,17 @@ def test_reports_lie_in_redis_and_ready_is_told_once() -> None:
     assert stage.redis.sessions == {"default"}
     assert stage.events().count("ready") == 1
     assert stage.events().count("progress") == 1
+
+
+def test_a_session_that_is_not_ours_keeps_its_state() -> None:
+    stage = Stage()
+    stage.report.owned = False
+    stage.report.phase = "FAILED"
+
+    stage.reporter.publish()
+
+    assert stage.redis.values == {}
+    assert stage.events()[0] == "state"
 
 
 def test_redis_away_is_told_and_so_is_its_return() -> None:
