@@ -15,8 +15,11 @@ cd "$scratch"
 echo "building the kernels with sanitizers ..."
 FASTPATH_SANITIZE=1 FASTPATH_DEBUG=1 "$python" setup.py -q build_ext --inplace >build.log 2>&1 || { tail -30 build.log; exit 1; }
 
-asan=$(g++ -print-file-name=libasan.so)
+# The C++ runtime comes along, because the sanitizer has to find its exception functions before an extension brings them.
+preload="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libstdc++.so)"
 # CPython keeps memory until it exits, so leak reports would be about the interpreter.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-LD_PRELOAD="$asan" "$python" -m pytest -q -p no:cacheprovider -m "not long and not bench" tests/unit/fastpath "${@:2}"
+# Python buffers what it prints, and an abort would lose it.
+export PYTHONUNBUFFERED=1
+LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider --capture=sys -m "not long and not bench" tests/unit/fastpath "${@:2}"
