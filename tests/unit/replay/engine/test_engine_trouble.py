@@ -152,6 +152,24 @@ def test_an_intent_is_not_lost_when_the_queue_vanishes_while_it_is_saved() -> No
     assert queue.prices() == [1, 2, 3, 4, 5]
 
 
+def test_a_switch_is_not_lost_when_the_queue_vanishes_while_the_rest_of_the_feed_goes_out() -> None:
+    feed = FakeFeed()
+    stage = Stage(rows_every(1000, 3), feed=feed, mode=MODE_LIVE)
+
+    def leave_and_lose() -> None:
+        feed.put(Row(9_000_000_000_000, price=1001), Row(9_000_000_000_001, price=1002))
+        stage.journal.add("mode", mode=MODE_HISTORICAL)
+        stage.publisher.lost = True
+
+    stage.at(1.0, leave_and_lose)
+
+    queue = stage.play()
+
+    assert queue.prices() == [1001, 1002, 1, 2, 3]
+    assert queue.checkpoint is not None
+    assert (queue.checkpoint.revision, queue.checkpoint.mode) == (1, MODE_HISTORICAL)
+
+
 def test_a_failing_source_ends_the_session_after_everything_before_it_left() -> None:
     stage = Stage(rows_every(SECOND_NS, 30), speed=10.0, failure=UnusableInput("rows.csv: line 99 is not sorted"))
 
