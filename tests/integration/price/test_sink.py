@@ -387,7 +387,7 @@ def proxy(redis_url: str, tmp_path: Path) -> Iterator[ReplyDropper]:
     proxy.close()
 
 
-@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("nth", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("command", [b"XREADGROUP", b"XACK", b"XGROUP", b"HSET", b"XADD"])
 def test_lost_reply_neither_loses_nor_doubles(
     start_engine: StartEngine, queue: Queue, out: Path, proxy: ReplyDropper, command: bytes, nth: int
