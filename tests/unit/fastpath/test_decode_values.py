@@ -16,6 +16,7 @@ from tests.unit.fastpath.decode_support import (
     ASSIGNMENT,
     BAD_NUMBER_TEXTS,
     NUMBER_TEXTS,
+    comparable,
     decode_with_kernel,
     random_time_text,
     same_float,
@@ -49,6 +50,23 @@ def in_a_file(texts: list[str]) -> list[float | str]:
 @pytest.mark.parametrize("text", [*NUMBER_TEXTS, *BAD_NUMBER_TEXTS, "NAN", "nAn", " nan "])
 def test_a_number_reads_as_float_does_or_is_refused_as_the_grammar_says(text: str) -> None:
     assert_same_number(text)
+
+
+@QUICK
+@pytest.mark.parametrize(
+    "position", [3, 4, 5, 6, 7], ids=["ask_amount", "ask_price", "bid_price", "bid_amount", "latency"]
+)
+@pytest.mark.parametrize("text", [text for text in (*NUMBER_TEXTS, *BAD_NUMBER_TEXTS) if "," not in text])
+def test_a_number_in_the_midst_of_a_file_reads_as_the_twin_says(text: str, position: int) -> None:
+    good = "0,2025-01-01 00:00:00,A,1,1,1,1,0"
+    fields = good.split(",")
+    fields[position] = text
+    content = "\n".join([ASSIGNMENT.decode(), good, ",".join(fields), good, good, good]).encode()
+    options = twin.Options(check_order=False)
+
+    decoded = decode_with_kernel(content, options)
+
+    assert comparable(decoded) == comparable(twin.decode_file(content, options))
 
 
 @pytest.mark.parametrize(
