@@ -11,6 +11,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from fastpath.decode import Header, HeaderError
 from services.replay.sources.errors import UnusableInput
@@ -19,6 +20,7 @@ from services.replay.sources.readers import GZIP_MAGIC, ByteReader, GzipReader, 
 
 HEAD_BYTES = 64 * 1024
 HEADER_BYTES_MAX = 64 * 1024
+FILES_NAMED_MAX = 64  # beyond, a change is noticed but the file is not named
 DESCRIPTORS_SPARE = 64  # what the rest of the process needs beside the files
 
 
@@ -159,13 +161,16 @@ def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:
 
 def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions) -> str:
     """Return text that is equal as long as the same files, unchanged, are read in the same way."""
-    files = hashlib.sha256()
-    for opened in inputs:
-        files.update(
-            f"{opened.name}\0{opened.size}\0{opened.mtime_ns}\0{opened.head_digest}\n".encode(errors="replace")
+    prints = [f"{opened.size}\0{opened.mtime_ns}\0{opened.head_digest}\n" for opened in inputs]
+    if len(inputs) <= FILES_NAMED_MAX:
+        files = ",".join(
+            f"{quote(opened.name, errors='replace')}={_digest(text)[:16]}"
+            for opened, text in zip(inputs, prints, strict=True)
         )
-    how = hashlib.sha256(options.canonical().encode())
-    return f"files:{files.hexdigest()[:32]} options:{how.hexdigest()[:32]}"
+    else:
+        # The text lies in every checkpoint, so it has to stay short.
+        files = _digest("".join(f"{opened.name}\0{text}" for opened, text in zip(inputs, prints, strict=True)))[:32]
+    return f"files:{files} options:{_digest(options.canonical())[:32]}"
 
 
 def fingerprint_difference(before: str, now: str) -> str:
@@ -173,10 +178,32 @@ def fingerprint_difference(before: str, now: str) -> str:
     if before == now:
         return ""
     old, new = (dict(part.partition(":")[::2] for part in text.split()) for text in (before, now))
-    changed = [
-        name for name, key in (("the input files", "files"), ("the options", "options")) if old.get(key) != new.get(key)
-    ]
-    return " and ".join(changed) + " changed"
+    found = []
+    if old.get("files") != new.get("files"):
+        found.append(_files_difference(old.get("files", ""), new.get("files", "")))
+    if old.get("options") != new.get("options"):
+        found.append("the options changed")
+    return " and ".join(found)
+
+
+def _files_difference(before: str, now: str) -> str:
+    old, new = ([tuple(part.partition("=")[::2]) for part in text.split(",")] for text in (before, now))
+    if not all(digest for _, digest in old + new):
+        return "the input files changed"
+    if [name for name, _ in old] == [name for name, _ in new]:
+        changed = [f"`{unquote(was[0])}`" for was, is_now in zip(old, new, strict=True) if was != is_now]
+        more = f" and {len(changed) - 3} more files" if len(changed) > 3 else ""
+        return f"{', '.join(changed[:3])}{more} changed"
+    for one, other, what in ((old, new, "is not among the inputs any more"), (new, old, "is a new input")):
+        names = {name for name, _ in other}
+        for name, _ in one:
+            if name not in names:
+                return f"`{unquote(name)}` {what}"
+    return "the input files come in another order"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _kind(mode: int) -> str:

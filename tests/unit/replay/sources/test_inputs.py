@@ -195,8 +195,37 @@ def test_fingerprint_tells_changed_files_from_changed_options(tmp_path: Path) ->
     assert again == first
     assert fingerprint_difference(first, again) == ""
     assert fingerprint_difference(first, other_options) == "the options changed"
-    assert fingerprint_difference(first, other_content) == "the input files changed"
-    assert fingerprint_difference(first, other_time) == "the input files and the options changed"
+    assert fingerprint_difference(first, other_content) == f"`{path}` changed"
+    assert fingerprint_difference(first, other_time) == f"`{path}` changed and the options changed"
+
+
+def test_fingerprint_names_the_file_that_changed_came_or_went(tmp_path: Path) -> None:
+    paths = [str(write(tmp_path / f"{name}, 1=.csv")) for name in "abc"]
+
+    def print_of(*names: str) -> str:
+        opened = open_inputs(names)
+        for file in opened:
+            file.close()
+        return fingerprint(opened, HistoricalOptions())
+
+    first = print_of(*paths)
+
+    assert fingerprint_difference(first, print_of(*paths[:2])) == f"`{paths[2]}` is not among the inputs any more"
+    assert fingerprint_difference(print_of(*paths[1:]), first) == f"`{paths[0]}` is a new input"
+    assert fingerprint_difference(first, print_of(*paths[::-1])) == "the input files come in another order"
+    write(Path(paths[1]), HEADER + ROW + ROW)
+    assert fingerprint_difference(first, print_of(*paths)) == f"`{paths[1]}` changed"
+
+
+def test_fingerprint_of_many_files_stays_short_and_still_tells(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv")
+    (opened,) = open_inputs([str(path)])
+    opened.close()
+
+    many, more = (fingerprint([opened] * count, HistoricalOptions()) for count in (1000, 1001))
+
+    assert len(many) < 200
+    assert fingerprint_difference(many, more) == "the input files changed"
 
 
 def test_more_files_than_the_soft_limit_are_opened(tmp_path: Path) -> None:
