@@ -107,6 +107,7 @@ class Server:
         self.log = directory / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.starts = 0
+        directory.mkdir(parents=True, exist_ok=True)
         self._log_file: IO[bytes] = self.log.open("ab")
 
     @property
@@ -143,6 +144,15 @@ class Server:
         with contextlib.suppress(OSError, ValueError):
             return dict(json.loads(self.ready_file.read_text()))
         return {}
+
+    def stop(self, timeout_s: float = 30.0) -> tuple[int, float]:
+        """SIGTERM; return the exit code and how long it took."""
+        assert self.process is not None
+        began_s = time.monotonic()
+        self.process.terminate()
+        code = self.process.wait(timeout_s)
+        self.process = None
+        return code, time.monotonic() - began_s
 
     def kill(self) -> None:
         """Make sure that it is gone; its engine goes with it."""
@@ -267,6 +277,23 @@ class Chaos:
         server = self.servers[name]
         return server.engine_pid if engine else server.pid
 
+    def another(self, name: str, **settings: str) -> Server:
+        """Start one more server like one of ours, with other settings; the caller closes it."""
+        environment = {f"MIDSTREAM_{key}": value for key, value in settings.items()}
+        server = Server(name, self.directory / "another", {**self.servers[name].environment, **environment})
+        server.start()
+        return server
+
+    def stop(self, name: str) -> float:
+        """SIGTERM to a server, which has to end in order; return how long it took."""
+        server = self.servers[name]
+        pid = server.pid
+        assert pid is not None
+        self.faults.append(Fault(time.monotonic() - self._began_s, "sigterm", name, pid, self.log_bytes()))
+        code, took_s = server.stop()
+        assert code == 0, f"{name} ended with {code}: {server.tail()}"
+        return took_s
+
     def kill(self, target: str) -> bool:
         """kill -9; False when it does not run."""
         pid = self.pid_of(target)
@@ -303,12 +330,12 @@ class Chaos:
     def rampage(
         self, count: int, *, targets: Mapping[str, float] = HISTORY_TARGETS, delay_s: float = 0.3
     ) -> Counter[str]:
-        """Do `count` random things, most of them while ticks flow; return how often each was done."""
+        """Do `count` random things, half of them just after ticks flowed; return how often each was done."""
         names, weights = list(targets), list(targets.values())
         done: Counter[str] = Counter()
         while done.total() < count:
             target = self.random.choices(names, weights)[0]
-            if self.random.random() < 0.75:
+            if self.random.random() < 0.5:
                 self._wait_for_output()
                 self.tend_for(self.random.choice((0.0, 0.002, 0.02, 0.1)) * self.random.random())
             else:
