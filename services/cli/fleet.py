@@ -44,24 +44,29 @@ class Watcher:
         self._keys = SessionKeys(session)
         self._sink = sink
 
+    def both(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The engine's last report and the sink's last announcement; empty before the first, or while Redis is away."""
+        try:
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.get(self._keys.state)
+            pipeline.hget(self._keys.sinks, self._sink)
+            state, sink = cast("list[bytes | None]", pipeline.execute())
+        except (redis.RedisError, OSError):
+            return {}, {}
+        return json.loads(state) if state else {}, json.loads(sink) if sink else {}
+
     def state(self) -> dict[str, Any]:
-        """The engine's last report; empty before the first, or while Redis is away."""
-        return self._read(lambda: self._client.get(self._keys.state))
+        """The engine's last report alone."""
+        return self.both()[0]
 
     def sink(self) -> dict[str, Any]:
-        """The sink's last announcement; empty before the first, or while Redis is away."""
-        return self._read(lambda: self._client.hget(self._keys.sinks, self._sink))
+        """The sink's last announcement alone."""
+        return self.both()[1]
 
     def progress(self) -> object:
         """Something that changes while ticks flow."""
-        return self.state().get("last_sequence"), self.sink().get("sequence")
+        state, sink = self.both()
+        return state.get("last_sequence"), sink.get("sequence")
 
     def close(self) -> None:
         self._client.close()
-
-    def _read(self, command: Any) -> dict[str, Any]:
-        try:
-            found = command()
-        except (redis.RedisError, OSError):
-            return {}
-        return cast("dict[str, Any]", json.loads(found)) if found else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -196,17 +197,38 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
-def main() -> None:
-    """Run the command line."""
+# The class behind every complaint about arguments; the framework does not export it under a name of its own.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; wrong arguments take one line on stderr."""
     from services.runtime.errors import Refused
     from services.runtime.kernels import require_kernels
 
     try:
         require_kernels()
+        return int(app(list(arguments), prog_name="midstream", standalone_mode=False) or 0)
     except Refused as exc:
         print(f"midstream: {exc}", file=sys.stderr)
-        sys.exit(2)
-    app(prog_name="midstream")
+    except typer.Abort:
+        print("midstream: interrupted", file=sys.stderr)
+        return 130
+    except _UsageError as exc:
+        message = str(exc.format_message())  # type: ignore[attr-defined]
+        # Without any argument the message is the whole help.
+        print(message if "\n" in message else f"midstream: {message} (see `{_help_of(exc)}`)", file=sys.stderr)
+    return 2
+
+
+def _help_of(exc: Exception) -> str:
+    context = getattr(exc, "ctx", None)
+    return f"{context.command_path if context is not None else 'midstream'} --help"
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

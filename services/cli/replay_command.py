@@ -25,7 +25,8 @@ from services.runtime.errors import Refused
 
 COMPLETE, FAILED, REFUSED = 0, 1, 2
 SINK = "price"
-POLL_S = 0.02
+POLL_S = 0.05
+"""A look costs a core a few hundred microseconds, which the replay itself wants."""
 RETAIN_BYTES = 16 * 1024 * 1024
 """A private Redis has no late readers: keep little, so that its memory stays small."""
 
@@ -161,7 +162,7 @@ async def _supervise(
 async def _wait_finished(watcher: Watcher, display: ProgressDisplay, sink_before: dict[str, Any]) -> int:
     """Wait until every published record is committed by the sink; returns the exit code."""
     while True:
-        state, sink = await asyncio.gather(asyncio.to_thread(watcher.state), asyncio.to_thread(watcher.sink))
+        state, sink = await asyncio.to_thread(watcher.both)
         if sink and "rows" not in sink_before:
             sink_before["rows"] = int(sink.get("rows_at_start", 0))
         display.show(state, sink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
 SIM_FEED = "sim-feed"
 SIM_FEED_PORT = 5040
+REPORT_WAIT_S = 10.0
+REPORT_POLL_S = 0.02
 
 
 def serve_environment() -> dict[str, str]:
@@ -79,9 +82,13 @@ class Fleet:
             self.announcements = await self._start(supervisor, stopping)
             if stopping.is_set():
                 return 0
-            self._announce()
             watch = asyncio.create_task(supervisor.watch())
             waiting = asyncio.create_task(stopping.wait())
+            reported = asyncio.create_task(self._first_report())
+            await asyncio.wait({watch, waiting, reported}, return_when=asyncio.FIRST_COMPLETED)
+            reported.cancel()
+            if not watch.done() and not stopping.is_set():
+                self._announce()
             await asyncio.wait({watch, waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             if watch.done():
@@ -99,12 +106,12 @@ class Fleet:
             self._redis = self._start_redis()
             self.redis_url = self._redis.url
         environment = {**self._environment, "MIDSTREAM_REDIS_URL": self.redis_url}
-        watcher = Watcher(self.redis_url, os.environ.get("MIDSTREAM_SESSION", "default"), sink="price")
+        self._watcher = Watcher(self.redis_url, os.environ.get("MIDSTREAM_SESSION", "default"), sink="price")
         return Supervisor(
             [child(name, environment, ready=self._out / ".midstream" / "ready", log=None) for name in self._names],
             redis=self._redis,
             restart_redis=self._start_redis if self._redis is not None else None,
-            progress=watcher.progress,
+            progress=self._watcher.progress,
             on_event=lambda line: self._console.print(line, markup=False),
         )
 
@@ -118,6 +125,14 @@ class Fleet:
             await asyncio.gather(starting, return_exceptions=True)
             return {}
         return starting.result()
+
+    async def _first_report(self) -> None:
+        """Wait until the engine says what it does, so that the first call finds it; not for ever, it may have much to read."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_WAIT_S):
+                # The engine writes into Redis, so there is nothing to await but time.
+                while "replay" in self._names and not await asyncio.to_thread(self._watcher.state):  # noqa: ASYNC110
+                    await asyncio.sleep(REPORT_POLL_S)
 
     def _start_redis(self) -> EmbeddedRedis:
         # A live feed may be switched to at any time, and live ticks exist once: the append-only file is on.

@@ -13,7 +13,7 @@ from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
 from services.control.journal import ControlJournal, Intent
-from services.control.sessions import POLL_S, SessionReports
+from services.control.sessions import POLL_S, Applied, SessionReports
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest
 from services.runtime.keys import SessionKeys, check_session_name
 from services.runtime.logs import current_correlation_id
@@ -49,12 +49,13 @@ class ControlServicer(ControlServiceServicer):
             return pb.SetModeResponse(
                 previous_mode=request.mode, mode=request.mode, revision=int(report.get("revision", 0))
             )
-        previous: Any = report["mode"] if report is not None else 0
-        revision, applied = await self._apply(keys, Intent("mode", str(request.mode), request.request_id), context)
-        refused = applied.get("refused")
-        if refused and int(refused["revision"]) == revision:
+        applied = await self._apply(keys, Intent("mode", str(request.mode), request.request_id), context)
+        refused = applied.report.get("refused")
+        if refused and int(refused["revision"]) == applied.revision:
             raise FailedPrecondition(f"session `{keys.session}`: {refused['reason']}")
-        return pb.SetModeResponse(previous_mode=previous, mode=applied["mode"], revision=revision)
+        # An engine that was still starting when the call came has reported since.
+        previous: Any = (report or applied.before or {}).get("mode", 0)
+        return pb.SetModeResponse(previous_mode=previous, mode=applied.report["mode"], revision=applied.revision)
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         return pb.GetStateResponse(state=await self._reports.describe(self._keys(request.session)))
@@ -72,14 +73,14 @@ class ControlServicer(ControlServiceServicer):
     async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
         keys = self._keys(request.session)
         await self._reports.known(keys)
-        revision, _ = await self._apply(keys, Intent("paused", "1", request.request_id), context)
-        return pb.PauseResponse(revision=revision)
+        applied = await self._apply(keys, Intent("paused", "1", request.request_id), context)
+        return pb.PauseResponse(revision=applied.revision)
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
         keys = self._keys(request.session)
         await self._reports.known(keys)
-        revision, _ = await self._apply(keys, Intent("paused", "0", request.request_id), context)
-        return pb.ResumeResponse(revision=revision)
+        applied = await self._apply(keys, Intent("paused", "0", request.request_id), context)
+        return pb.ResumeResponse(revision=applied.revision)
 
     async def SetSpeed(self, request: pb.SetSpeedRequest, context: Context) -> pb.SetSpeedResponse:
         keys = self._keys(request.session)
@@ -88,13 +89,13 @@ class ControlServicer(ControlServiceServicer):
                 "speed", f"must be 0 (as fast as possible) or up to {SPEED_MAX:g}, got {request.speed}"
             )
         await self._reports.known(keys)
-        revision, applied = await self._apply(keys, Intent("speed", repr(request.speed), request.request_id), context)
-        return pb.SetSpeedResponse(speed=float(applied["speed"]), revision=revision)
+        applied = await self._apply(keys, Intent("speed", repr(request.speed), request.request_id), context)
+        return pb.SetSpeedResponse(speed=float(applied.report["speed"]), revision=applied.revision)
 
     def _keys(self, session: str) -> SessionKeys:
         return SessionKeys(check_session_name(session) if session else self._default_session)
 
-    async def _apply(self, keys: SessionKeys, intent: Intent, context: Context) -> tuple[int, dict[str, Any]]:
+    async def _apply(self, keys: SessionKeys, intent: Intent, context: Context) -> Applied:
         """Journal `intent` and wait until it is effective; the intent stays journalled when the wait runs out."""
         if len(intent.request_id) > REQUEST_ID_LENGTH_MAX:
             raise InvalidRequest("request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters")
@@ -103,7 +104,7 @@ class ControlServicer(ControlServiceServicer):
         timeout_s = WAIT_MAX_S if remaining is None else min(WAIT_MAX_S, remaining - ANSWER_MARGIN_S)
         try:
             async with asyncio.timeout(max(timeout_s, 0)):
-                return revision, await self._reports.wait_applied(keys, revision)
+                return await self._reports.wait_applied(keys, revision)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"intent {revision} for session `{keys.session}` is journalled but not effective yet; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, cast
 
 from protos.common.v1.market_pb2 import Mode
@@ -13,6 +14,16 @@ from services.runtime.keys import SessionKeys
 
 POLL_S = 0.02
 """How often a waiting call looks at the report: short against the 0.5 s that a person notices, cheap for Redis."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """An intent that has become effective."""
+
+    revision: int
+    report: dict[str, Any]
+    before: dict[str, Any] | None
+    """The last report before; None when there was none while we waited."""
 
 
 class SessionReports:
@@ -30,12 +41,14 @@ class SessionReports:
             raise NotFound(f"session `{keys.session}` is not known; ReplayService/ListSessions lists those that are")
         return report
 
-    async def wait_applied(self, keys: SessionKeys, revision: int) -> dict[str, Any]:
+    async def wait_applied(self, keys: SessionKeys, revision: int) -> Applied:
         """Wait until the engine has applied `revision`; the caller bounds the wait."""
+        before: dict[str, Any] | None = None
         while True:
             report = await self._journal.state(keys)
             if report is not None and int(report.get("revision", 0)) >= revision:
-                return report
+                return Applied(revision, report, before)
+            before = report
             await asyncio.sleep(POLL_S)
 
     async def describe(self, keys: SessionKeys) -> ControlState:

@@ -180,7 +180,7 @@ def test_wrong_options_are_refused_with_their_legal_values(tmp_path: Path) -> No
         done = midstream_here("replay", path, "--out", tmp_path / "out", *options)
 
         assert (done.code, done.stdout) == (2, ""), done
-        assert part in done.stderr
+        assert part in done.error_line
         assert not (tmp_path / "out").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import random
 import signal
 from dataclasses import replace
@@ -27,7 +28,7 @@ EVERY_QUIRK = (
 
 def quirky_files(directory: Path, seed: int, *, unsorted: bool = False) -> list[str]:
     """Write one file of every kind, in random order, gzipped at random."""
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201  (shown when the test fails)
     random_ = random.Random(seed)
     contents = [history_text(random_, quirks) for quirks in EVERY_QUIRK]
     contents.append(tardis_text(random_, 200, negative=True))
@@ -61,9 +62,7 @@ def test_paced_replay_of_unsorted_files_with_other_times_and_limits_is_exact(tmp
 
     outputs = replay(paths, tmp_path / "out", *options, "--latency-threshold-ms", "0.5", "--mids-csv")
 
-    expected = expected_outputs(
-        paths, HistoryOptions(threshold_ns=500_000, log_arrival=True, negative_latency="clamp")
-    )
+    expected = expected_outputs(paths, HistoryOptions(threshold_ns=500_000, log_arrival=True, negative_latency="clamp"))
     assert expected.unsorted
     assert_exact(outputs, expected)
     assert_mids_csv(outputs, expected.sequence)
@@ -100,7 +99,7 @@ def test_rows_split_into_files_give_the_same_logs(tmp_path: Path) -> None:
     whole.write_text("\n".join([header, *rows]) + "\n")
     cuts = [0, *sorted(random_.sample(range(1, len(rows)), 3)), len(rows)]
     parts = []
-    for number, (begin, end) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (begin, end) in enumerate(itertools.pairwise(cuts)):
         part = tmp_path / f"part-{number}.csv.gz"
         part.write_bytes(gzip.compress("\n".join([header, *rows[begin:end]]).encode()))
         parts.append(part)
@@ -149,16 +148,14 @@ def test_printed_example_comes_in_the_order_of_its_reading(
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 115))
 def test_random_files_and_options_are_exact(tmp_path: Path, seed: int) -> None:
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201  (shown when the test fails)
     random_ = random.Random(seed)
     paths = write_files(tmp_path, random_, random_.randrange(1, 6), rows=2000)
     policy, threshold_us = random_.choice(["keep", "clamp", "shift"]), random_.choice([500, 17_500, 20_000])
     log = random_.choice(["event", "arrival"])
     options = ["--negative-latency", policy, "--latency-threshold-ms", str(threshold_us / 1000), "--log-timestamp", log]
     options += ["--speed", random_.choice(["max", "1000000", "50000"]), "--unsorted", "sort"]
-    chosen = HistoryOptions(
-        threshold_ns=threshold_us * 1000, log_arrival=log == "arrival", negative_latency=policy
-    )
+    chosen = HistoryOptions(threshold_ns=threshold_us * 1000, log_arrival=log == "arrival", negative_latency=policy)
     if random_.random() < 0.3:
         options += ["--start", "2025-01-01 00:00:01", "--ticker", TICKERS[0]]
         chosen = replace(chosen, start_time_ns=START_NS + 10**9, tickers=TICKERS[:1])
@@ -187,9 +184,7 @@ def assert_interruptions_leave_no_trace(directory: Path, *, seed: int, signals: 
     for number, signal_ in enumerate(signals):
         # The hour-long latencies keep such a run from ending by itself.
         after_bytes = int(share * (number + random_.random() * 0.8))
-        completed = interrupt_replay(
-            paths, out, "--resume", "--speed", "1", number=signal_, after_bytes=after_bytes
-        )
+        completed = interrupt_replay(paths, out, "--resume", "--speed", "1", number=signal_, after_bytes=after_bytes)
         if signal_ == signal.SIGKILL:
             assert completed.code == -signal_
             continue

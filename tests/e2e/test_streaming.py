@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -186,9 +185,7 @@ def test_latest_mid_price_is_that_of_the_last_tick(flood: Flood) -> None:
 
     mid = until(latest, what="the last mid")
     assert (mid.mid_price, mid.mode) == (last + 0.5, MODE_HISTORICAL)
-    code, details = refused(
-        lambda: flood.servers.price.GetMidPrice(price_pb2.GetMidPriceRequest(ticker="NOBODY"))
-    )
+    code, details = refused(lambda: flood.servers.price.GetMidPrice(price_pb2.GetMidPriceRequest(ticker="NOBODY")))
     assert (code, "NOBODY" in details) == (grpc.StatusCode.NOT_FOUND, True), details
 
 

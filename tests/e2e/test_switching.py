@@ -20,7 +20,7 @@ from tests.support.serving import Serving, sequences, serving, ticks
 
 
 def quirky_file(path: Path, seed: int, rows: int) -> Path:
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201  (shown when the test fails)
     path.write_bytes(history_text(random.Random(seed), Quirks(rows=rows, negative=0.05, step_us=1000)))
     return path
 
@@ -152,9 +152,10 @@ def test_switching_while_the_producer_waits_for_a_slow_group_loses_nothing(
     assert [tick[3] for tick in ticks(slow, mode=MODE_HISTORICAL)] == list(range(1, rows + 1))
     assert len(ticks(slow, mode=MODE_LIVE)) >= 50 - 1
     assert_seams(slow)
-    assert sink["counts"]["mids"] + sink["counts"]["missing_side"] + sink["counts"]["rejected"] == last - sink[
-        "counts"
-    ]["markers"]
+    assert (
+        sink["counts"]["mids"] + sink["counts"]["missing_side"] + sink["counts"]["rejected"]
+        == last - sink["counts"]["markers"]
+    )
 
 
 def read_group(
@@ -167,7 +168,9 @@ def read_group(
 
     def step() -> bool:
         answer = client.xreadgroup(group, "one", {keys.ticks: ">"}, count=8, block=200)  # type: ignore[attr-defined]
-        entries = next(iter(answer.values()))[0] if isinstance(answer, dict) and answer else answer[0][1] if answer else []
+        entries = (
+            next(iter(answer.values()))[0] if isinstance(answer, dict) and answer else answer[0][1] if answer else []
+        )
         for entry_id, fields in entries:
             batches.append(TickBatch.FromString(fields[b"b"]))
             client.xack(keys.ticks, group, entry_id)  # type: ignore[attr-defined]

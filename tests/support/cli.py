@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
-
-from services.cli.main import app
+from services.cli.main import run
 from tests.reference.history import Expected
 from tests.support.waiting import wait_until
 
@@ -79,9 +79,9 @@ def midstream(*arguments: str | Path, cwd: Path = ROOT, environment: Mapping[str
 
 def midstream_here(*arguments: str | Path) -> Completed:
     """Run `midstream ARGUMENTS` inside this process: for what is refused before anything starts."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="midstream")
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Completed(result.exit_code, result.stdout, result.stderr)
+    with contextlib.redirect_stdout(io.StringIO()) as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
+        code = run([str(argument) for argument in arguments])
+    return Completed(code, stdout.getvalue(), stderr.getvalue())
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,7 @@ class Outputs:
 def read_outputs(out: Path, completed: Completed) -> Outputs:
     """Read DIR, and check what holds after every run: the report accounts for every row and for every line."""
     report = json.loads((out / "report.json").read_text())
-    outputs = Outputs(
-        out, report, (out / "mid_prices.log").read_bytes(), (out / "errors.log").read_bytes(), completed
-    )
+    outputs = Outputs(out, report, (out / "mid_prices.log").read_bytes(), (out / "errors.log").read_bytes(), completed)
     assert_conserved(outputs)
     return outputs
 

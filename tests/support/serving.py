@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+from unittest import mock
 
 import grpc
 import redis
@@ -22,7 +23,7 @@ from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.runtime.connection import connect
 from services.runtime.keys import SessionKeys
-from tests.support.cli import PATIENCE_S, ROOT, Completed, clean_environment, command, midstream, until
+from tests.support.cli import PATIENCE_S, ROOT, Completed, clean_environment, command, midstream_here, until
 from tests.support.ports import free_port
 
 SERVERS = ("replay", "control", "price", "health")
@@ -108,8 +109,9 @@ class Serving:
         return connect(self.redis_url, client_name="test")
 
     def midstream(self, *arguments: str) -> Completed:
-        """Run a `midstream` command against these servers."""
-        return midstream(*arguments, environment=self.environment)
+        """Run a `midstream` command against these servers, inside this process."""
+        with mock.patch.dict(os.environ, self.environment):
+            return midstream_here(*arguments)
 
     # What it is doing
 
@@ -188,13 +190,11 @@ class Serving:
 @contextlib.contextmanager
 def serving(out: Path, names: Sequence[str] = (), **environment: str) -> Iterator[Serving]:
     """Keep `midstream serve` up for a block. Keywords are settings without their prefix; it has to end with exit code 0."""
-    servers = Serving(
-        out, environment={f"MIDSTREAM_{name}": value for name, value in environment.items()}, names=names
-    )
+    servers = Serving(out, environment={f"MIDSTREAM_{name}": value for name, value in environment.items()}, names=names)
     try:
         yield servers
     except BaseException:
-        print(servers.log.read_text())
+        print(servers.log.read_text())  # noqa: T201  (shown when the test fails)
         servers.kill()
         raise
     assert servers.stop() == 0, servers.log.read_text()
@@ -205,9 +205,7 @@ def serving(out: Path, names: Sequence[str] = (), **environment: str) -> Iterato
 
 def sequences(batches: Sequence[TickBatch]) -> list[int]:
     """Every sequence that the batches cover, in their order."""
-    return [
-        sequence for batch in batches for sequence in range(batch.first_sequence, batch.last_sequence + 1)
-    ]
+    return [sequence for batch in batches for sequence in range(batch.first_sequence, batch.last_sequence + 1)]
 
 
 def ticks(batches: Sequence[TickBatch], *, mode: int | None = None) -> list[tuple[int, int, str, float, float]]:
