@@ -382,10 +382,8 @@ class TimeParser {
         out = minute_ns - int64_t{offset_minutes} * 60 * SECOND_NS + second * SECOND_NS + fraction_ns;
         // An offset may carry the first or last day of the range across its edge.
         if (out < TIME_MIN || out > TIME_MAX) return TIME_YEAR;
-        if (offset_minutes == 0) {
-            std::memcpy(minute_text_, text.begin, 17);
-            minute_ns_ = minute_ns;
-        }
+        std::memcpy(minute_text_, text.begin, 17);
+        minute_ns_ = minute_ns;
         return TIME_GOOD;
     }
 

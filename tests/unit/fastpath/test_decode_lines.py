@@ -165,6 +165,11 @@ def test_an_unusable_line_is_a_rejection_with_reason_and_raw_text(line: bytes, r
             b"ex,A,1588291201099000,15882912010,1,1,1,1",
             "local_timestamp is no epoch time in s, ms, us or ns: '15882912010'",
         ),
+        (
+            b"x,A,0588291201099000,1588291201099000,1,1,1,1",
+            "timestamp is no epoch time in s, ms, us or ns: '0588291201099000'",
+        ),
+        (b"x,A,9999999999999999,1588291201099000,1,1,1,1", "timestamp is outside the years 1678 to 2261"),
         (b",A,1588291201099000,1588291201099000,1,1,1,1", "`exchange` is empty"),
         (b"a@b,,1588291201099000,1588291201099000,1,1,1,1", "`symbol` is empty"),
         (b"\xff,A,1588291201099000,1588291201099000,1,1,1,1", "`exchange` is not valid UTF-8: '\ufffd'"),
@@ -175,7 +180,7 @@ def test_an_unusable_tardis_line_names_its_column(line: bytes, reason: str) -> N
     # The first line leaves a name behind that only looks like the empty symbol's.
     good = b"b,@a,1588291201099000,1588291201099000,1,1,1,1"
 
-    assert reasons(good, line, header=TARDIS) == [reason]
+    assert reasons(good, line, good, good, header=TARDIS) == [reason]
 
 
 @QUICK

@@ -246,6 +246,49 @@ def test_every_day_from_1678_to_2261_has_its_number() -> None:
         day += timedelta(days=1)
 
 
+@QUICK
+@pytest.mark.parametrize("fraction_unit_us", [False, True])
+def test_a_time_behind_one_of_the_same_minute_is_judged_as_strictly(fraction_unit_us: bool) -> None:
+    seconds = [
+        "00",
+        "59",
+        "60",
+        "75",
+        "99",
+        "5",
+        "5x",
+        "x5",
+        "05.",
+        "05.5",
+        "05.12345678",
+        "05.123456789",
+        "05.1234567890",
+    ]
+    seconds += [
+        "05Z",
+        "05.5Z",
+        "05.5z",
+        "05ZZ",
+        "05.5+01",
+        "05+0100",
+        "05.12x",
+        "05.1.2",
+        "05 ",
+        "05.5 ",
+        " 05",
+        "05.000000",
+        "05-",
+    ]
+    good = "0,2025-01-01 00:00:00,A,1,1,1,1,0"
+    lines = [good.replace(":00,", f":{second},") for second in seconds]
+    content = "\n".join([ASSIGNMENT.decode(), good, *lines, good, good, good]).encode()
+    options = twin.Options(check_order=False, fraction_unit_us=fraction_unit_us)
+
+    decoded = decode_with_kernel(content, options)
+
+    assert comparable(decoded) == comparable(twin.decode_file(content, options))
+
+
 @pytest.mark.parametrize("fraction_unit_us", [False, True])
 def test_random_times_in_a_file_read_as_the_twin_says(fraction_unit_us: bool) -> None:
     chooser = random.Random(99)
