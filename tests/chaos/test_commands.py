@@ -139,6 +139,7 @@ def test_serve_gives_up_after_five_restarts_without_progress(tmp_path: Path) -> 
         servers.kill()
 
 
+@pytest.mark.long
 def test_redis_suspended_under_load_changes_nothing(tmp_path: Path) -> None:
     """Longer than a client waits for an answer, so every connection is given up and made again."""
     files, expected = write_history(tmp_path / "in", 51, 6_000)
