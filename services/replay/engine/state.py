@@ -46,10 +46,12 @@ class Effective(NamedTuple):
 class QueueFigures(Protocol):
     """What the publisher lets other threads read."""
 
-    waiting: bool
-    problem: str
-    redis_run_id: str
-
+    @property
+    def waiting(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def redis_run_id(self) -> str: ...
     @property
     def backlog_records(self) -> int: ...
     @property

@@ -84,6 +84,7 @@ class Claim:
         self._held = False
         self.lease_gone = False
         """The lease vanished and must be written again, not only prolonged."""
+        self._renewed_ns = 0
         self.arming = pack("WATCH", keys.fence, keys.ticks) + pack("GET", keys.fence) + pack("XLEN", keys.ticks)
         """Binds the next transaction to the fence and to the stream as they are now."""
 
@@ -138,6 +139,14 @@ class Claim:
             raise fence
         if fence != self._token:
             raise Fenced(self._fenced_text())
+
+    def renewal_is_due(self, now_ns: int) -> bool:
+        """Tell whether the lease should be prolonged now."""
+        return now_ns - self._renewed_ns >= RENEW_NS
+
+    def note_renewal(self, now_ns: int) -> None:
+        """Remember that the lease is being prolonged."""
+        self._renewed_ns = now_ns
 
     def renewal(self) -> bytes:
         """Return the packed command that prolongs the lease, for a transaction."""

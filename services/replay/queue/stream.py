@@ -81,6 +81,14 @@ def tail_sequence(wire: Wire, ticks: str, epoch: str) -> int:
     return parse_id(entry_id)
 
 
+def read_run_id(wire: Wire) -> str:
+    """Return the id of the Redis process we talk to."""
+    for line in wire.call("INFO", "server").splitlines():
+        if line.startswith(b"run_id:"):
+            return str(line[7:].strip().decode())
+    return ""
+
+
 def read_groups(wire: Wire, ticks: str, tracker: GroupTracker, now_ns: int) -> None:
     """Bring `tracker` up to date: one round trip, a second one for a group that had no pending entries before."""
     names = tracker.names
@@ -151,7 +159,7 @@ class Adoption:
         except AuthenticationError as exc:
             raise RedisRefused(f"Redis does not let us in: {exc}; check user and password in the Redis URL") from exc
         self._claim.take(self._wire)
-        run_id = self.read_run_id()
+        run_id = read_run_id(self._wire)
         wire, keys = self._wire, self._keys
         wire.call("SADD", SESSIONS, keys.session)
         stored = self._read_checkpoint()
@@ -196,13 +204,6 @@ class Adoption:
             seen=max([adopted.next_sequence - 1, *(sink.sequence for sink in same)]),
             seen_live=max(lived, default=0),
         )
-
-    def read_run_id(self) -> str:
-        """Return the id of the Redis process we talk to."""
-        for line in self._wire.call("INFO", "server").splitlines():
-            if line.startswith(b"run_id:"):
-                return str(line[7:].strip().decode())
-        return ""
 
     def _check_redis(self) -> None:
         with connect(self._url, client_name="midstream-preflight", timeout_s=min(2.0, STALL_S)) as client:

@@ -16,6 +16,7 @@ from redis.exceptions import (
 )
 
 from services.replay.queue.backlog import Entry
+from services.replay.queue.errors import RedisRefused
 from services.replay.queue.model import Checkpoint
 from services.replay.queue.wire import pack
 
@@ -101,3 +102,9 @@ def is_temporary(error: ResponseError) -> bool:
     if isinstance(error, ExecAbortError):
         return any(word in str(error) for word in ("OOM", *_TEMPORARY_TEXT, "READONLY"))
     return isinstance(error, _TEMPORARY) or str(error).startswith(_TEMPORARY_TEXT)
+
+
+def refuse_unless_temporary(error: ResponseError) -> None:
+    """Raise RedisRefused unless waiting may help."""
+    if not is_temporary(error):
+        raise RedisRefused(f"Redis refuses to work for us: {error}") from error

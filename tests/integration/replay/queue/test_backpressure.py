@@ -93,9 +93,9 @@ def test_without_readers_only_what_is_retained_stays(
     with producing(redis_url, session_name, padding=PADDING, limits=limits) as producer:
         producer.publish(150)
         producer.publisher.flush()
-        producer.publisher._poll()
+        producer.publisher._pipeline.poll()
         producer.publisher.flush()
-        producer.publisher._advance(poll=True)
+        producer.publisher._pipeline.advance(poll=True)
         producer.publisher.flush()
 
         kept = sequences(redis_client, producer.keys)
@@ -143,7 +143,7 @@ def test_trimming_looks_at_the_groups_again_at_the_very_moment(
     with producing(redis_url, session_name, padding=PADDING, limits=limits) as producer:
         producer.publish(20)
         producer.publisher.flush()
-        producer.publisher._poll()
+        producer.publisher._pipeline.poll()
         assert producer.publisher._backlog.trim_floor() > 1
 
         # Between the look and the trim a reader comes that wants all of it.
@@ -204,7 +204,7 @@ def test_whatever_groups_do_nothing_unread_is_trimmed(
             producer.wake = threading.Event()
             producer.wake.set()
             producer.publish(random.randrange(1, 4))
-            producer.publisher._advance(poll=True)
+            producer.publisher._pipeline.advance(poll=True)
             act()
         producer.publisher.flush()
 

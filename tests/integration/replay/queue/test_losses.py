@@ -11,10 +11,10 @@ import redis
 
 from fastpath.frame import MODE_LIVE
 from services.replay.queue import Fenced, QueueLimits, QueueLost, SinkExpectation, Stopped
-from services.replay.queue import publisher as publisher_module
+from services.replay.queue import patience as patience_module
 from services.replay.queue import wire as wire_module
 from services.replay.queue.claim import Claim
-from services.replay.queue.publisher import BATCHES_PER_TRANSACTION
+from services.replay.queue.pipeline import BATCHES_PER_TRANSACTION
 from services.replay.queue.wire import Wire, pack
 from services.runtime.keys import SessionKeys
 from tests.integration.replay.queue.harness import (
@@ -510,4 +510,4 @@ def test_the_lease_outlives_a_lack_of_memory(new_redis: Callable[..., RedisForTe
 
 
 def test_delays_between_attempts_are_bounded_and_random() -> None:
-    assert publisher_module._RECONNECT.cap_s <= 1.0
+    assert patience_module._RECONNECT.cap_s <= 1.0

@@ -1,0 +1,309 @@
+"""Sending transactions and settling what became of them: every entry exactly once, in order.
+
+- Every append is one MULTI/EXEC, bound by WATCH to the fence (another producer) and to the stream (somebody deleted
+  it). The commands that bind the next transaction travel behind EXEC, so there is no extra round trip; the next
+  transaction is sent only after their replies said that the fence is still ours. Commands of consumer groups do not
+  touch a watched stream.
+- One transaction may be unanswered while the next one is filled, so encoding overlaps Redis.
+- When a reply is lost, the outcome is read from the stream: entry ids are sequences, so what is in is known, and the
+  rest is sent again. The newest entry is never trimmed, because it is the record of what is in.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from services.replay.queue.claim import Claim
+from services.replay.queue.errors import Fenced, QueueLost, RedisRefused
+from services.replay.queue.groups import parse_id
+from services.replay.queue.model import Checkpoint
+from services.replay.queue.patience import Patience
+from services.replay.queue.room import Room
+from services.replay.queue.stream import Found, read_run_id, tail_sequence
+from services.replay.queue.transaction import Batch, Outcome, Transaction, refuse_unless_temporary
+from services.replay.queue.wire import LOST, Wire, pack
+from services.runtime.clock import Clock
+from services.runtime.faults import fault
+from services.runtime.keys import SessionKeys
+
+logger = logging.getLogger(__name__)
+
+BATCHES_PER_TRANSACTION: Final = 8
+"""In paired runs with 4,096 ticks each, 8 carried 1.0 to 1.5 times what 4 did."""
+LINGER_NS: Final = 2_000_000
+"""How long a batch may wait for others to share its transaction."""
+
+
+class Pipeline:
+    """Batches on their way into the stream: those that wait for company, and the transaction under way.
+
+    `ready` is False before the first adoption, and again after Fenced or QueueLost.
+    """
+
+    def __init__(
+        self, *, wire: Wire, keys: SessionKeys, claim: Claim, room: Room, patience: Patience, clock: Clock
+    ) -> None:
+        self._wire = wire
+        self._keys = keys
+        self._claim = claim
+        self._room = room
+        self._patience = patience
+        self._clock = clock
+
+        self._epoch = ""
+        self._filling: list[Batch] = []
+        self._filling_since_ns = 0
+        self._checkpoint: Checkpoint | None = None
+        self._inflight: Transaction | None = None
+        self._tail = 0
+        """First sequence of the newest acknowledged entry; 0 before the first."""
+        self._length = 0
+
+        self.ready = False
+        self.blocked = ""
+        """Why Redis executes nothing at the moment; empty when it does."""
+        self.redis_run_id = ""
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether every batch is in the stream."""
+        return self._inflight is None and not self._filling
+
+    @property
+    def settled(self) -> bool:
+        """Whether Redis has everything, checkpoints included."""
+        return self.acknowledged and self._checkpoint is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do at the moment, not even keeping the lease or looking at the groups."""
+        now_ns = self._clock.monotonic_ns()
+        return (
+            self.acknowledged
+            and not self.blocked
+            and not self._claim.renewal_is_due(now_ns)
+            and not self._room.poll_is_due(now_ns)
+        )
+
+    def restart(self, found: Found) -> None:
+        """Go on where adoption armed the connection; whatever was on its way is forgotten."""
+        self._epoch, self.redis_run_id = found.adopted.epoch, found.run_id
+        self._filling.clear()
+        self._checkpoint = None
+        self._inflight = None
+        self._tail, self._length = found.tail, found.length
+        self.blocked = ""
+        now_ns = self._clock.monotonic_ns()
+        self._room.restart(found.entries, now_ns)
+        self._claim.note_renewal(now_ns)
+        self.ready = True
+
+    def append(self, batch: Batch, checkpoint: Checkpoint | None, *, urgent: bool) -> None:
+        """Add a batch, and send when there is enough or when it cannot wait. Raises Fenced, QueueLost, Stopped."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._filling:
+            self._filling_since_ns = now_ns
+        self._filling.append(batch)
+        if checkpoint is not None:
+            self._checkpoint = checkpoint
+        full = len(self._filling) >= BATCHES_PER_TRANSACTION
+        if full or urgent or checkpoint is not None or now_ns - self._filling_since_ns >= LINGER_NS:
+            self.advance()
+
+    def store(self, checkpoint: Checkpoint) -> None:
+        """Have a checkpoint stored behind every batch so far; `advance` sends it."""
+        self._checkpoint = checkpoint
+
+    def advance(self, *, poll: bool = False) -> None:
+        """Settle the transaction before, then send the next one if there is anything to send."""
+        while True:
+            try:
+                self._complete()
+                if poll or self.blocked or self._room.poll_is_due(self._clock.monotonic_ns()):
+                    self.poll()
+                if self.blocked:
+                    self._relieve()
+                self._send()
+                return
+            except (Fenced, QueueLost):
+                self.ready = False
+                raise
+            except LOST as exc:
+                self._recover(exc)
+            except ResponseError as exc:
+                refuse_unless_temporary(exc)
+                self._recover(exc)
+
+    def poll(self) -> None:
+        """Ask how far the groups are. Nothing is under way on the connection."""
+        self._room.poll(self._wire, self._keys.ticks, self._clock.monotonic_ns())
+
+    def release(self) -> None:
+        """Take the replies that are due and give up the lease; raises whatever stands in the way."""
+        if self._inflight is not None:
+            self._wire.read(self._inflight.queued + 5)
+        self._claim.arm(self._wire)
+        self._claim.release(self._wire)
+
+    def close(self) -> None:
+        """Drop the connection, and what was under way."""
+        self.ready = False
+        self._inflight = None
+        self._wire.close()
+
+    # Sending
+
+    def _send(self) -> None:
+        transaction = self._next_transaction()
+        if not transaction:
+            return
+        if transaction.checkpoint is not None:
+            fault("before_checkpoint")
+        if transaction.batches:
+            fault("before_xadd")
+        self._inflight = transaction
+        del self._filling[: len(transaction.batches)]
+        if self._filling:
+            self._filling_since_ns = self._clock.monotonic_ns()
+        self._wire.send(list(transaction.chunks(self._keys.ticks, self._claim.arming, create=not self._tail)))
+        if transaction.batches:
+            fault("after_xadd")
+
+    def _next_transaction(self) -> Transaction:
+        now_ns = self._clock.monotonic_ns()
+        transaction = Transaction()
+        if self._claim.renewal_is_due(now_ns):
+            self._claim.note_renewal(now_ns)
+            transaction.commands["lease"] = self._claim.renewal()
+        floor = self._trim_floor()
+        if floor:
+            transaction.commands["trim"] = self._claim.trim(floor, self._room.ignored)
+        transaction.batches = self._filling[:BATCHES_PER_TRANSACTION]
+        if self._checkpoint is not None and len(transaction.batches) == len(self._filling):
+            transaction.checkpoint, self._checkpoint = self._checkpoint, None
+            transaction.commands["checkpoint"] = pack(
+                *("HSET", self._keys.checkpoint, "epoch", self._epoch, "run_id", self.redis_run_id),
+                *transaction.checkpoint.fields(),
+            )
+        return transaction
+
+    def _relieve(self) -> None:
+        """Do without a transaction what must go on while Redis takes none: trim, and keep the lease."""
+        now_ns = self._clock.monotonic_ns()
+        if self._claim.renewal_is_due(now_ns):
+            self._claim.note_renewal(now_ns)
+            self._claim.renew(self._wire)
+        floor = self._trim_floor()
+        if floor:
+            self._note_trim(self._wire.call_packed(self._claim.trim(floor, self._room.ignored)))
+            # The trim touched the stream that the next transaction is bound to.
+            self._length = self._claim.arm(self._wire)
+
+    def _trim_floor(self) -> int:
+        return self._room.trim_floor(self._tail, thrifty=bool(self.blocked))
+
+    def _note_trim(self, result: list[Any] | None) -> None:
+        if result is None:
+            raise Fenced("another producer took the session over")
+        self._length -= int(result[0])
+        self._room.trimmed(parse_id(result[1]))
+
+    # Settling
+
+    def _complete(self) -> None:
+        """Read the replies to the transaction under way and act on them."""
+        transaction = self._inflight
+        if transaction is None:
+            return
+        replies = self._wire.read(transaction.queued + 5)
+        outcome = transaction.outcome(replies[:-3])
+        _, fence, length = replies[-3:]
+        if outcome.error is not None:
+            self._claim.verify(fence)
+            refuse_unless_temporary(outcome.error)
+            self._settle()
+            self.blocked = f"Redis refuses: {outcome.error}"
+            return
+        if outcome.touched:
+            self._claim.verify(fence)
+            self._settle()
+            return
+        self._inflight = None
+        self.blocked = ""
+        self._acknowledge(transaction, outcome)
+        self._claim.verify(fence)
+        if length != self._length:
+            # Entries that somebody deleted do not matter as long as the newest one is there.
+            self._settle()
+        self._patience.reached()
+        if transaction.checkpoint is not None:
+            fault("after_checkpoint")
+
+    def _acknowledge(self, transaction: Transaction, outcome: Outcome) -> None:
+        for batch, added in zip(transaction.batches, outcome.added, strict=True):
+            if isinstance(added, ResponseError):
+                raise QueueLost(
+                    f"Redis refused entry 0-{batch.entry.first}: {added}; somebody else wrote to the stream"
+                )
+            if added is None:
+                raise QueueLost("the stream is gone: somebody deleted it")
+            self._tail = batch.entry.first
+            self._length += 1
+        for name, result in outcome.results.items():
+            if isinstance(result, ResponseError):
+                raise RedisRefused(f"Redis refused to write the {name}: {result}")
+            if name == "trim":
+                self._note_trim(result)
+            elif name == "lease":
+                self._claim.lease_gone = result == 0
+
+    def _settle(self) -> None:
+        """Find out from the armed stream which entries under way are in; keep the others for the next transaction."""
+        # Until both answers are here nothing is changed, so that losing the connection again loses nothing else.
+        newest = tail_sequence(self._wire, self._keys.ticks, self._epoch)
+        length = int(self._wire.call("XLEN", self._keys.ticks))
+        transaction, self._inflight = self._inflight, None
+        batches = transaction.batches if transaction is not None else []
+        expected = {self._tail, *(batch.entry.first for batch in batches)}
+        if newest not in expected or newest < self._tail:
+            raise QueueLost(
+                f"the newest entry is 0-{newest}, it should be 0-{max(expected)} or at least 0-{self._tail}"
+            )
+        left = [batch for batch in batches if batch.entry.first > newest]
+        if length != self._length + len(batches) - len(left):
+            logger.warning(
+                "stream has another length than what we put in: found=%d; only the producer may trim it", length
+            )
+        self._tail = newest
+        if left:
+            self._filling_since_ns = self._clock.monotonic_ns()
+        self._filling[:0] = left
+        executed = bool(batches) and not left
+        if transaction is not None and self._checkpoint is None and not executed:
+            self._checkpoint = transaction.checkpoint
+        self._length = length
+
+    def _recover(self, cause: Exception) -> None:
+        """Connect again, make sure that nothing of the old connection comes in late, and settle."""
+        logger.warning("connection to Redis lost: %s", cause)
+        while True:
+            self._wire.close()
+            self._patience.pause(f"Redis is unreachable: {cause}")
+            try:
+                self._wire.open()
+                self._claim.confirm(self._wire)
+                self._claim.arm(self._wire)
+                self.redis_run_id = read_run_id(self._wire)
+                self._settle()
+            except LOST as exc:
+                cause = exc
+            except ResponseError as exc:
+                refuse_unless_temporary(exc)
+                cause = exc
+            else:
+                logger.info("connected to Redis again: run_id=%s resending=%d", self.redis_run_id, len(self._filling))
+                self._patience.resume()
+                return
