@@ -27,11 +27,11 @@ class ReplayServer:
     def __init__(self, settings: ReplaySettings) -> None:
         self._client = connect_async(settings.redis_url, client_name="midstream-replay-server")
         self._sessions = Sessions(self._client, default_session=settings.session)
-        self._servicer = ReplayServicer(self._sessions, default_session=settings.session)
+        self._metrics = process_metrics()
+        self._servicer = ReplayServicer(self._sessions, default_session=settings.session, metrics=self._metrics)
         self._settings = settings
         self._engine: EngineProcess | None = None
         self._health: HealthBoard | None = None
-        self._metrics = process_metrics()
         self._engine_pid = 0
         self._engine_starts = 0
 

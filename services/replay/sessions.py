@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import redis.asyncio
 
 from fastpath.frame import MARKER_GAP, TickFrame, peek
+from protos.common.v1.market_pb2 import TickBatch
 from protos.replay.v1.replay_pb2 import Session
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.keys import SESSIONS, SessionKeys
@@ -16,6 +19,7 @@ from services.runtime.stream_tail import Batch, StreamTail
 
 TAILS_MAX = 64
 """Sessions that can be streamed at the same time; each costs one connection and one ring of memory."""
+NO_REPORT = "its engine has not reported for an hour"
 
 
 def batch_head(payload: bytes) -> Batch:
@@ -31,13 +35,60 @@ def explains_hole(payload: bytes, next_sequence: int) -> bool:
     )
 
 
+def cut_batch(payload: bytes, after_sequence: int) -> bytes | None:
+    """Drop the records up to `after_sequence`; None when nothing is left. Happens once per subscription at most, so the slow runtime does.
+
+    A gap marker among what is dropped stays when the hole that it names reaches beyond `after_sequence`: a client whose last
+    records are among the lost ones gets it in their place, under the number after its last.
+    """
+    batch = TickBatch.FromString(payload)
+    sequences = _tick_sequences(batch)
+    keep = [index for index, sequence in enumerate(sequences) if sequence > after_sequence]
+    for name in _COLUMNS:
+        column = getattr(batch, name)
+        column[:] = [column[index] for index in keep]
+    if batch.tick_sequence:
+        batch.tick_sequence[:] = [sequences[index] for index in keep]
+    for marker in batch.markers:
+        if marker.sequence <= after_sequence and marker.next_sequence > after_sequence + 1:
+            marker.sequence = after_sequence + 1
+    for name in ("rejections", "markers"):
+        records = getattr(batch, name)
+        kept = [record for record in records if record.sequence > after_sequence]
+        del records[:]
+        records.extend(kept)
+    if not (keep or batch.rejections or batch.markers):
+        return None
+    batch.first_sequence = after_sequence + 1
+    batch.last_sequence = max(batch.last_sequence, batch.first_sequence)
+    return batch.SerializeToString(deterministic=True)
+
+
+_COLUMNS = ("ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount")
+
+
+def _tick_sequences(batch: TickBatch) -> list[int]:
+    """The number of every tick: rejections and markers carry theirs, the ticks take the others in order."""
+    if batch.tick_sequence:
+        return list(batch.tick_sequence)
+    taken = {record.sequence for record in batch.rejections} | {marker.sequence for marker in batch.markers}
+    jumps = {marker.sequence: marker.next_sequence for marker in batch.markers if marker.next_sequence}
+    sequences: list[int] = []
+    sequence = batch.first_sequence
+    while len(sequences) < len(batch.ticker_index):
+        if sequence not in taken:
+            sequences.append(sequence)
+        sequence = jumps.get(sequence, sequence + 1)
+    return sequences
+
+
 class Sessions:
     """Reads reports and keeps one tail per session that somebody streams."""
 
     def __init__(self, client: redis.asyncio.Redis, *, default_session: str) -> None:
         self._client = client
         self._default_session = default_session
-        self._tails: dict[str, StreamTail] = {}
+        self._tails: dict[str, _SharedTail] = {}
 
     async def names(self) -> list[str]:
         found = await cast("Awaitable[set[bytes]]", self._client.smembers(SESSIONS))
@@ -45,33 +96,69 @@ class Sessions:
 
     async def describe(self, keys: SessionKeys) -> Session:
         """Put the engine's report into a message. Raises NotFound."""
-        found = await self._client.get(keys.state)
-        if not found:
+        session = await self._find(keys)
+        if session is None:
             raise NotFound(f"session `{keys.session}` is not known; ListSessions lists those that are")
-        report: dict[str, Any] = json.loads(found)
-        session = Session(state=f"SESSION_STATE_{report['state']}", mode=report["mode"])
-        for field in Session.DESCRIPTOR.fields:
-            if field.name not in ("state", "mode") and report.get(field.name) is not None:
-                setattr(session, field.name, report[field.name])
-        session.name = keys.session
         return session
 
-    async def tail(self, keys: SessionKeys) -> StreamTail:
-        """The tail of a known session, started at its first use. Raises NotFound, ResourceExhausted."""
-        tail = self._tails.get(keys.session)
-        if tail is not None:
-            return tail
+    async def describe_all(self) -> list[Session]:
+        """Describe every session that this Redis knows, in the order of their names."""
+        found = [await self._find(SessionKeys(name)) for name in await self.names()]
+        return [session for session in found if session is not None]
+
+    async def _find(self, keys: SessionKeys) -> Session | None:
+        found = await self._client.get(keys.state)
+        if found:
+            return _from_report(keys, json.loads(found))
+        if not await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)):
+            return None
+        # Its report expired long after its engine ended, but its records may be retained.
+        session = Session(name=keys.session, error=NO_REPORT)
+        newest = await self._client.xrevrange(keys.ticks, count=1)
+        if newest:
+            head = peek(newest[0][1][b"b"])
+            session.epoch, session.last_sequence = head.epoch, head.last_sequence
+        return session
+
+    @contextlib.asynccontextmanager
+    async def tail(self, keys: SessionKeys) -> AsyncIterator[StreamTail]:
+        """The tail of a known session, for as long as a subscriber needs it. Raises NotFound, ResourceExhausted."""
         if keys.session != self._default_session:
             await self.describe(keys)
-        if len(self._tails) >= TAILS_MAX:
-            raise ResourceExhausted(f"{TAILS_MAX} sessions are streamed already")
-        # No await between the look-up above and this: two first subscribers share one tail.
-        tail = self._tails.setdefault(
-            keys.session, StreamTail(self._client, keys.ticks, head=batch_head, explains=explains_hole)
-        )
-        await tail.start()
-        return tail
+        # No await from here to the count: two first subscribers share one tail.
+        shared = self._tails.get(keys.session)
+        if shared is None:
+            if len(self._tails) >= TAILS_MAX:
+                raise ResourceExhausted(
+                    f"{TAILS_MAX} sessions are streamed already; try again when one has no subscriber"
+                )
+            tail = StreamTail(self._client, keys.ticks, head=batch_head, cut=cut_batch, explains=explains_hole)
+            shared = self._tails[keys.session] = _SharedTail(tail)
+            tail.start()
+        shared.subscribers += 1
+        try:
+            yield shared.tail
+        finally:
+            shared.subscribers -= 1
+            if not shared.subscribers and keys.session != self._default_session:
+                del self._tails[keys.session]
+                await shared.tail.stop()
 
     async def close(self) -> None:
-        for tail in self._tails.values():
-            await tail.stop()
+        for shared in tuple(self._tails.values()):
+            await shared.tail.stop()
+
+
+@dataclass
+class _SharedTail:
+    tail: StreamTail
+    subscribers: int = 0
+
+
+def _from_report(keys: SessionKeys, report: dict[str, Any]) -> Session:
+    session = Session(state=f"SESSION_STATE_{report['state']}", mode=report["mode"])
+    for field in Session.DESCRIPTOR.fields:
+        if field.name not in ("state", "mode") and report.get(field.name) is not None:
+            setattr(session, field.name, report[field.name])
+    session.name = keys.session
+    return session

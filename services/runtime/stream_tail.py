@@ -2,14 +2,19 @@
 
 Nothing here holds the producer back. A subscriber that keeps up is served from a small ring in memory that all share; one that fell behind
 reads from the stream at its own pace; one that fell behind what the stream retains is told so and ends.
+
+The ring is only ever a run of consecutive batches of one epoch. Everything else that can happen to a stream (it starts over, comes back
+with an older top, has a hole that a gap marker explains, is cut elsewhere than before) is decided from the stream itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
 
@@ -23,13 +28,18 @@ logger = logging.getLogger(__name__)
 
 RING_BYTES_MAX = 16 * 1024 * 1024
 """Newest batches kept in memory for subscribers that keep up; older ones are read from Redis."""
+RING_BATCHES_MAX = 4096
+"""The same for small batches, whose bookkeeping outweighs their bytes."""
+STEP_BYTES = 1024 * 1024
+"""What one subscriber holds at a time: it outlives the ring in the hands of one that does not read."""
 BLOCK_MS = 1000
 READ_COUNT = 16
+STEP_COUNT_MAX = 64
 RECONNECT = BackoffPolicy(base_s=0.05, cap_s=2.0)
 
 
 class Batch(NamedTuple):
-    """One entry of the stream."""
+    """One entry of the stream, or the rest of one."""
 
     epoch: str
     first_sequence: int
@@ -48,6 +58,8 @@ class FellBehind(Exception):
 
 Head = Callable[[bytes], Batch]
 """Reads epoch and sequences out of a payload."""
+Cut = Callable[[bytes, int], bytes | None]
+"""Drops the records up to a sequence from a payload; None when nothing is left."""
 Explains = Callable[[bytes, int], bool]
 """Tells whether a payload says in-band that the sequence after it is the one given."""
 
@@ -55,88 +67,122 @@ Explains = Callable[[bytes, int], bool]
 class StreamTail:
     """The newest batches of one stream, and a way to read any retained one."""
 
-    def __init__(self, client: redis.asyncio.Redis, key: str, *, head: Head, explains: Explains | None = None) -> None:
+    def __init__(self, client: redis.asyncio.Redis, key: str, *, head: Head, cut: Cut, explains: Explains) -> None:
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
         self._head = head
-        self._explains = explains or (lambda payload, sequence: False)
+        self._cut = cut
+        self._explains = explains
         self._ring: deque[Batch] = deque()
         self._ring_bytes = 0
+        self._entry_bytes = STEP_BYTES
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._epoch = ""
         self._backoff = Backoff(Random(), RECONNECT)
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+    def start(self) -> None:
+        """Begin to read; needs a running event loop."""
+        self._task = asyncio.create_task(self._run(), name="stream-tail")
 
     async def stop(self) -> None:
         await end_task(self._task)
 
     async def oldest_sequence(self) -> int:
         """First sequence that is still retained; 0 when the stream is empty."""
-        entries = await self._client.xrange(self._key, count=1)
-        return self._head(entries[0][1][b"b"]).first_sequence if entries else 0
+        entries = self._batches(await self._client.xrange(self._key, count=1))
+        return entries[0].first_sequence if entries else 0
 
     async def newest(self) -> Batch | None:
         """The last batch in the stream; None when it is empty."""
-        entries = await self._client.xrevrange(self._key, count=1)
-        return self._head(entries[0][1][b"b"]) if entries else None
+        entries = self._batches(await self._client.xrevrange(self._key, count=1))
+        return entries[0] if entries else None
 
-    async def holding(self, sequence: int) -> Batch | None:
-        """The batch that holds `sequence`, or else the first one after it; None when there is none yet."""
-        before = await self._client.xrevrange(self._key, max=f"0-{sequence}", count=1)
-        if before:
-            batch = self._head(before[0][1][b"b"])
-            if batch.last_sequence >= sequence:
-                return batch
-        after = await self._client.xrange(self._key, min=f"0-{sequence}", count=1)
-        return self._head(after[0][1][b"b"]) if after else None
+    async def follow(self, after_sequence: int | None, epoch: str) -> AsyncGenerator[Batch, None]:
+        """Yield every batch behind `after_sequence` of `epoch`, for ever. Raises FellBehind.
 
-    async def follow(self, after_sequence: int, epoch: str) -> AsyncIterator[Batch]:
-        """Yield every batch behind `after_sequence`, which must be the end of a batch, for ever. Raises FellBehind.
-
-        A batch of another epoch starts over at its own first sequence.
+        Without `after_sequence` it begins with whatever the stream holds first, or gets first. A position inside of a batch gets
+        the rest of that batch first. When the numbering starts over (another epoch), it goes on with the new one's first sequence.
         """
-        position, last = after_sequence, None
+        position = after_sequence
         while True:
             grown = self._grown
-            batches = self._ring_after(position, epoch)
+            batches = self._from_ring(position, epoch)
             if batches is None:
-                batches = await self._read_after(position)
+                batches = await self._from_stream(position, epoch)
             for batch in batches:
-                if batch.epoch != epoch:
-                    epoch, position, last = batch.epoch, batch.first_sequence - 1, None
-                if batch.last_sequence <= position:
-                    continue
-                if batch.first_sequence > position + 1 and not (
-                    last is not None and self._explains(last.payload, batch.first_sequence)
-                ):
-                    raise FellBehind(position, batch.first_sequence)
                 yield batch
-                position, last = batch.last_sequence, batch
+                position, epoch = batch.last_sequence, batch.epoch
             if not batches:
                 await grown.wait()
 
-    def _ring_after(self, position: int, epoch: str) -> list[Batch] | None:
-        """Batches of the ring behind `position`; None when they have to be read from the stream."""
-        if not self._ring:
-            return None if not self._epoch else []
-        if self._ring[0].epoch != epoch or self._ring[-1].epoch != epoch:
-            return list(self._ring) if self._ring[0].first_sequence == 1 else None
-        if position < self._ring[0].first_sequence - 1:
+    def _from_ring(self, position: int | None, epoch: str) -> list[Batch] | None:
+        """The next batches for a subscriber that keeps up; None when the stream has to be asked."""
+        ring = self._ring
+        if position is None or not ring or ring[-1].epoch != epoch:
             return None
-        found: list[Batch] = []
-        for batch in reversed(self._ring):
-            if batch.last_sequence <= position:
-                break
-            found.append(batch)
-        found.reverse()
-        return found
+        if position == ring[-1].last_sequence:
+            return []
+        index = bisect_left(ring, position + 1, key=lambda batch: batch.first_sequence)
+        if index == len(ring) or ring[index].first_sequence != position + 1:
+            return None
+        return self._step(islice(ring, index, None))
 
-    async def _read_after(self, position: int) -> list[Batch]:
-        entries = await self._client.xrange(self._key, min=f"0-{position + 1}", count=READ_COUNT)
+    def _step(self, batches: Any) -> list[Batch]:
+        """As many batches as one subscriber may hold, at least one where there is one."""
+        taken: list[Batch] = []
+        size = 0
+        for batch in batches:
+            size += len(batch.payload)
+            if taken and size > STEP_BYTES:
+                break
+            taken.append(batch)
+        return taken
+
+    async def _from_stream(self, position: int | None, epoch: str) -> list[Batch]:
+        if position is None:
+            return self._step(_consecutive(self._batches(await self._client.xrange(self._key, count=self._count()))))
+        # One transaction, because the stream may start over between two commands.
+        async with self._client.pipeline(transaction=True) as both:
+            both.xrange(self._key, min=f"0-{position + 1}", count=self._count())
+            both.xrevrange(self._key, max=f"0-{position + 1}", count=1)
+            answers = [self._batches(entries) for entries in await both.execute()]
+        after, before = answers[0], answers[1][0] if answers[1] else None
+        known = [batch for batch in (*after[:1], before) if batch is not None]
+        if not known:
+            return []
+        if any(epoch not in ("", batch.epoch) for batch in known):
+            return await self._start_over(position, epoch)
+        if after and after[0].first_sequence == position + 1:
+            return self._step(_consecutive(after))
+        if before is not None and before.last_sequence > position:
+            return self._rest(before, position)
+        if not after:
+            # The stream ends at the position, or came back with an older top and will grow past it again.
+            return []
+        if before is not None and self._explains(before.payload, after[0].first_sequence):
+            # Whoever has the marker goes on behind the hole. Whoever has lost records instead of it, because the stream came
+            # back without them, gets the marker first.
+            marker = self._rest(before, position) if before.last_sequence < position else []
+            return [*marker, *self._step(_consecutive(after))]
+        raise FellBehind(position, after[0].first_sequence)
+
+    def _rest(self, batch: Batch, position: int) -> list[Batch]:
+        payload = self._cut(batch.payload, position)
+        return [self._head(payload)] if payload is not None else []
+
+    async def _start_over(self, position: int, epoch: str) -> list[Batch]:
+        """The beginning of an epoch that follows the one asked for."""
+        batches = self._batches(await self._client.xrange(self._key, count=self._count()))
+        if batches and batches[0].first_sequence != 1:
+            raise FellBehind(position, batches[0].first_sequence)
+        logger.info("numbering started over: key=%s before=%s position=%d", self._key, epoch, position)
+        return self._step(_consecutive(batches))
+
+    def _count(self) -> int:
+        return min(max(STEP_BYTES // max(self._entry_bytes, 1), 1), STEP_COUNT_MAX)
+
+    def _batches(self, entries: Any) -> list[Batch]:
         return [self._head(fields[b"b"]) for _, fields in entries]
 
     async def _run(self) -> None:
@@ -146,6 +192,11 @@ class StreamTail:
             except (redis.RedisError, OSError) as exc:
                 logger.warning("stream tail interrupted: key=%s error=%s", self._key, type(exc).__name__)
                 await asyncio.sleep(self._backoff.next_s())
+            except (ValueError, KeyError):
+                # An entry that is not ours. Those who reach it fail; this goes on, because newer ones may be fine.
+                logger.exception("stream tail met an unreadable entry: key=%s", self._key)
+                self._forget()
+                await asyncio.sleep(RECONNECT.cap_s)
 
     async def _tail(self) -> None:
         """Read on until the connection breaks or the stream turns out to have started over."""
@@ -153,9 +204,9 @@ class StreamTail:
         self._backoff.reset()
         last_id = b"0-0"
         self._forget()
-        if newest:
-            last_id = newest[0][0]
-            self._keep(self._head(newest[0][1][b"b"]))
+        for entry_id, fields in newest:
+            last_id = entry_id
+            self._keep(self._head(fields[b"b"]))
         while True:
             answer = await self._client.xread({self._key: last_id}, count=READ_COUNT, block=BLOCK_MS)
             if not answer:
@@ -174,15 +225,29 @@ class StreamTail:
         self._wake()
 
     def _keep(self, batch: Batch) -> None:
-        if self._ring and batch.epoch != self._epoch:
+        if self._ring and (batch.epoch, batch.first_sequence) != (
+            self._ring[-1].epoch,
+            self._ring[-1].last_sequence + 1,
+        ):
             self._forget()
-        self._epoch = batch.epoch
         self._ring.append(batch)
         self._ring_bytes += len(batch.payload)
-        while self._ring_bytes > RING_BYTES_MAX and len(self._ring) > 1:
+        self._entry_bytes = len(batch.payload)
+        while len(self._ring) > 1 and (self._ring_bytes > RING_BYTES_MAX or len(self._ring) > RING_BATCHES_MAX):
             self._ring_bytes -= len(self._ring.popleft().payload)
         self._wake()
 
     def _wake(self) -> None:
         self._grown.set()
         self._grown = asyncio.Event()
+
+
+def _consecutive(batches: list[Batch]) -> list[Batch]:
+    """The batches up to the first hole; what lies behind it is looked at when the subscriber gets there."""
+    for index in range(1, len(batches)):
+        if (batches[index].epoch, batches[index].first_sequence) != (
+            batches[index - 1].epoch,
+            batches[index - 1].last_sequence + 1,
+        ):
+            return batches[:index]
+    return batches

@@ -1,0 +1,368 @@
+"""The tail of a stream under everything that can happen to a stream, against a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+
+import pytest
+import redis
+
+from fastpath.frame import MARKER_GAP, Marker, TickFrame
+from services.replay.sessions import batch_head, cut_batch, explains_hole
+from services.runtime import stream_tail
+from services.runtime.connection import connect_async
+from services.runtime.keys import SessionKeys
+from services.runtime.stream_tail import Batch, FellBehind, StreamTail
+from tests.support.price_batches import Batch as MadeBatch
+from tests.support.price_batches import make_batches, marker_batch
+from tests.support.redis_server import RedisForTests
+
+PATIENCE_S = 20.0
+
+
+class Stream:
+    """The producer's side of one stream."""
+
+    def __init__(self, client: redis.Redis, key: str) -> None:
+        self.client = client
+        self.key = key
+
+    def append(self, batches: Sequence[MadeBatch]) -> None:
+        for batch in batches:
+            self.client.xadd(self.key, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+
+    def delete(self) -> None:
+        self.client.delete(self.key)
+
+    def renumber(self, batches: Sequence[MadeBatch]) -> None:
+        """Delete the stream and fill it again, without anybody seeing the moment between."""
+        with self.client.pipeline(transaction=True) as both:
+            both.delete(self.key)
+            for batch in batches:
+                both.xadd(self.key, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+            both.execute()
+
+    def trim(self, first_kept: int) -> None:
+        self.client.xtrim(self.key, minid=f"0-{first_kept}", approximate=False)
+
+
+@pytest.fixture
+def stream(redis_client: redis.Redis, session_name: str) -> Stream:
+    return Stream(redis_client, SessionKeys(session_name).ticks)
+
+
+@contextlib.asynccontextmanager
+async def tailing(url: str, key: str) -> AsyncIterator[StreamTail]:
+    """A started tail of one stream."""
+    client = connect_async(url, client_name="test-tail")
+    tail = StreamTail(client, key, head=batch_head, cut=cut_batch, explains=explains_hole)
+    tail.start()
+    try:
+        yield tail
+    finally:
+        await tail.stop()
+        await client.aclose()
+
+
+@pytest.fixture
+async def tail(redis_url: str, stream: Stream) -> AsyncIterator[StreamTail]:
+    async with tailing(redis_url, stream.key) as started:
+        yield started
+
+
+async def take(follower: AsyncGenerator[Batch, None], *, to: int) -> list[Batch]:
+    """Read until a batch ends with `to`."""
+    taken: list[Batch] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for batch in follower:
+            taken.append(batch)
+            if batch.last_sequence == to:
+                return taken
+    raise AssertionError("the tail ended")
+
+
+def numbers(batches: Sequence[Batch]) -> list[int]:
+    """The numbers of all records, as a client reads them out of the payloads."""
+    found: list[int] = []
+    for batch in batches:
+        frame = TickFrame(batch.payload)
+        assert (frame.first_sequence, frame.last_sequence) == (batch.first_sequence, batch.last_sequence)
+        records = [tick[0] for tick in frame.ticks()]
+        records += [record.sequence for record in frame.rejections] + [marker.sequence for marker in frame.markers]
+        found += sorted(records)
+    return found
+
+
+def gap(*, next_sequence: int) -> Marker:
+    return Marker(kind=MARKER_GAP, previous_mode=2, mode=2, reason="lost with the queue", next_sequence=next_sequence)
+
+
+async def test_follower_of_an_empty_stream_gets_everything_from_its_first_record(
+    tail: StreamTail, stream: Stream
+) -> None:
+    follower = tail.follow(None, "")
+    first = asyncio.ensure_future(anext(follower))
+    await asyncio.sleep(0)
+
+    stream.append(make_batches(300))
+
+    assert numbers([await first, *await take(follower, to=300)]) == list(range(1, 301))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("after", [0, 99, 100, 101, 250, 299])
+async def test_any_position_continues_with_the_very_next_record(tail: StreamTail, stream: Stream, after: int) -> None:
+    stream.append(make_batches(300))
+
+    batches = await take(tail.follow(after, "epoch-1"), to=300)
+
+    assert numbers(batches) == list(range(after + 1, 301))
+
+
+async def test_follower_that_keeps_up_is_served_without_asking_redis(
+    tail: StreamTail, stream: Stream, redis_client: redis.Redis
+) -> None:
+    stream.append(make_batches(100))
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=100)
+    later = make_batches(500, first_sequence=101)
+    stream.append(later[:1])
+    await take(follower, to=200)
+    before = redis_client.info("commandstats").get("cmdstat_xrange", {}).get("calls", 0)
+
+    stream.append(later[1:])
+    batches = await take(follower, to=600)
+
+    assert numbers(batches) == list(range(201, 601))
+    assert redis_client.info("commandstats")["cmdstat_xrange"]["calls"] == before
+
+
+async def test_late_follower_gets_what_the_ring_has_dropped_from_the_stream(
+    tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 3)
+    stream.append(make_batches(5_000))
+    await take(tail.follow(4_900, "epoch-1"), to=5_000)
+
+    batches = await take(tail.follow(0, "epoch-1"), to=5_000)
+
+    assert numbers(batches) == list(range(1, 5_001))
+    assert len(tail._ring) <= 3
+
+
+async def test_a_slow_follower_holds_no_more_than_one_step(
+    tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.append(make_batches(100))
+    await take(tail.follow(0, "epoch-1"), to=100)
+    made = make_batches(4_000, first_sequence=101)
+    monkeypatch.setattr(stream_tail, "STEP_BYTES", 3 * len(made[0].payload) + 100)
+    stream.append(made)
+    await take(tail.follow(100, "epoch-1"), to=4_100)
+
+    step = tail._from_ring(100, "epoch-1")
+
+    assert step is not None
+    assert 1 <= len(step) <= 3
+
+
+async def test_new_epoch_is_followed_from_its_first_record(tail: StreamTail, stream: Stream) -> None:
+    stream.append(make_batches(300))
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=300)
+
+    stream.renumber(make_batches(200, epoch="epoch-2"))
+    batches = await take(follower, to=200)
+
+    assert {batch.epoch for batch in batches} == {"epoch-2"}
+    assert numbers(batches) == list(range(1, 201))
+
+
+async def test_new_epoch_that_has_grown_past_the_old_position_is_followed_from_its_first_record_too(
+    tail: StreamTail, stream: Stream
+) -> None:
+    stream.append(make_batches(300))
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=300)
+
+    stream.renumber(make_batches(900, epoch="epoch-2"))
+    batches = await take(follower, to=900)
+
+    assert numbers(batches) == list(range(1, 901))
+
+
+async def test_follower_that_missed_the_beginning_of_a_new_epoch_is_told_so(tail: StreamTail, stream: Stream) -> None:
+    stream.append(make_batches(300))
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=300)
+
+    stream.renumber([batch for batch in make_batches(900, epoch="epoch-2") if batch.first_sequence > 500])
+
+    with pytest.raises(FellBehind) as caught:
+        await take(follower, to=900)
+    assert (caught.value.last_sequence, caught.value.oldest_sequence) == (300, 501)
+
+
+@pytest.mark.parametrize("rows_per_batch", [100, 70], ids=["same batches", "batches cut elsewhere"])
+@pytest.mark.parametrize("republished_from", [1, 201], ids=["from the beginning", "from the slowest sink"])
+async def test_same_epoch_republished_lower_gives_nothing_twice(
+    tail: StreamTail, stream: Stream, rows_per_batch: int, republished_from: int
+) -> None:
+    stream.append(make_batches(300))
+    follower = tail.follow(0, "epoch-1")
+    before = await take(follower, to=300)
+
+    again = make_batches(701 - republished_from, rows_per_batch=rows_per_batch, first_sequence=republished_from)
+    half = len(again) // 4
+    stream.renumber(again[:half])
+    after = asyncio.ensure_future(take(follower, to=700))
+    stream.append(again[half:])
+
+    assert numbers(before + await after) == list(range(1, 701))
+
+
+async def test_redis_that_comes_back_with_an_older_top_does_not_show(tail: StreamTail, stream: Stream) -> None:
+    made = make_batches(600)
+    stream.append(made[:5])
+    follower = tail.follow(0, "epoch-1")
+    before = await take(follower, to=500)
+
+    stream.renumber(made[:3])
+    rest = asyncio.ensure_future(take(follower, to=600))
+    stream.append(make_batches(300, rows_per_batch=290, first_sequence=301))
+
+    assert numbers(before + await rest) == list(range(1, 601))
+
+
+async def test_follower_with_the_lost_records_goes_on_behind_the_gap(tail: StreamTail, stream: Stream) -> None:
+    made = make_batches(500)
+    stream.append(made)
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=500)
+
+    stream.renumber([*made[:3], marker_batch(gap(next_sequence=501), sequence=301)])
+    stream.append(make_batches(100, first_sequence=501))
+
+    assert numbers(await take(follower, to=600)) == list(range(501, 601))
+
+
+@pytest.mark.parametrize("after", [200, 300, 301], ids=["before the gap", "at the gap", "behind the marker"])
+async def test_hole_that_a_gap_marker_explains_is_passed(tail: StreamTail, stream: Stream, after: int) -> None:
+    stream.append(make_batches(300))
+    stream.append([marker_batch(gap(next_sequence=501), sequence=301)])
+    stream.append(make_batches(100, first_sequence=501))
+
+    batches = await take(tail.follow(after, "epoch-1"), to=600)
+
+    assert numbers(batches) == [*range(after + 1, 302), *range(501, 601)]
+
+
+async def test_follower_within_the_lost_records_gets_the_gap_marker_under_its_next_number(
+    tail: StreamTail, stream: Stream
+) -> None:
+    stream.append(make_batches(300))
+    stream.append([marker_batch(gap(next_sequence=501), sequence=301)])
+    stream.append(make_batches(100, first_sequence=501))
+
+    batches = await take(tail.follow(400, "epoch-1"), to=600)
+
+    assert numbers(batches) == [401, *range(501, 601)]
+    assert TickFrame(batches[0].payload).markers[0].next_sequence == 501
+
+
+async def test_gap_marker_in_front_of_records_is_cut_like_any_record(tail: StreamTail, stream: Stream) -> None:
+    stream.append(make_batches(300))
+    stream.append(make_batches(100, first_sequence=301, markers=(gap(next_sequence=501),)))
+
+    assert numbers(await take(tail.follow(400, "epoch-1"), to=600)) == [401, *range(501, 601)]
+    assert numbers(await take(tail.follow(500, "epoch-1"), to=600)) == list(range(501, 601))
+    assert numbers(await take(tail.follow(550, "epoch-1"), to=600)) == list(range(551, 601))
+
+
+async def test_hole_without_a_marker_ends_the_follower_naming_both_ends(tail: StreamTail, stream: Stream) -> None:
+    stream.append(make_batches(300))
+    stream.append(make_batches(100, first_sequence=401))
+
+    with pytest.raises(FellBehind) as caught:
+        await take(tail.follow(0, "epoch-1"), to=500)
+    assert (caught.value.last_sequence, caught.value.oldest_sequence) == (300, 401)
+
+
+async def test_follower_whose_next_record_was_trimmed_while_it_did_not_read_is_told_so(
+    tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 2)
+    made = make_batches(1_000)
+    monkeypatch.setattr(stream_tail, "STEP_BYTES", len(made[0].payload))
+    stream.append(made)
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=100)
+
+    stream.trim(601)
+
+    with pytest.raises(FellBehind) as caught:
+        await take(follower, to=1_000)
+    assert caught.value.oldest_sequence == 601
+    assert caught.value.last_sequence < 601
+
+
+async def test_beginning_at_the_oldest_record_never_falls_behind_a_trim(tail: StreamTail, stream: Stream) -> None:
+    stream.append(make_batches(1_000))
+    stream.trim(601)
+
+    batches = await take(tail.follow(None, ""), to=1_000)
+
+    assert numbers(batches) == list(range(601, 1_001))
+
+
+async def test_tail_goes_on_when_an_unreadable_entry_is_removed(
+    tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_tail, "RECONNECT", stream_tail.BackoffPolicy(base_s=0.001, cap_s=0.001))
+    stream.append(make_batches(100))
+    follower = tail.follow(0, "epoch-1")
+    await take(follower, to=100)
+
+    stream.client.xadd(stream.key, {"other": b""}, id="0-101")
+    with pytest.raises(KeyError):
+        await take(follower, to=200)
+    stream.renumber(make_batches(200))
+
+    assert numbers(await take(tail.follow(100, "epoch-1"), to=200)) == list(range(101, 201))
+    stream.append(make_batches(100, first_sequence=201))
+    assert numbers(await take(tail.follow(200, "epoch-1"), to=300)) == list(range(201, 301))
+
+
+async def test_cancelled_follower_leaves_the_others_alone(tail: StreamTail, stream: Stream) -> None:
+    stream.append(make_batches(100))
+    staying, leaving = tail.follow(0, "epoch-1"), tail.follow(0, "epoch-1")
+    await take(staying, to=100)
+    task = asyncio.ensure_future(take(leaving, to=200))
+    await asyncio.sleep(0)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stream.append(make_batches(100, first_sequence=101))
+
+    assert numbers(await take(staying, to=200)) == list(range(101, 201))
+
+
+async def test_follower_that_keeps_up_survives_a_killed_redis(new_redis: Callable[..., RedisForTests]) -> None:
+    server = new_redis(append_only=True, extra=("--appendfsync", "always"))
+    async with tailing(server.url, "ticks") as tail:
+        with contextlib.closing(server.client()) as client:
+            Stream(client, "ticks").append(make_batches(300))
+        follower = tail.follow(0, "epoch-1")
+        before = await take(follower, to=300)
+        rest = asyncio.ensure_future(take(follower, to=500))
+        await asyncio.sleep(0)
+
+        server.kill()
+        server.restart()
+        with contextlib.closing(server.client()) as client:
+            Stream(client, "ticks").append(make_batches(200, first_sequence=301))
+
+        assert numbers(before + await rest) == list(range(1, 501))
