@@ -1,5 +1,7 @@
 // Rows as columns, shared by every kernel. Plain data: no I/O, no Python objects, no exceptions but bad_alloc.
 #pragma once
+#include "column.hpp"
+
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -48,13 +50,13 @@ class TickerTable {
 // Parallel columns: element i of each belongs to row i. A rejected row has rejection[i] >= 0, an index into `rejected`;
 // its prices are NaN, its event time is 0, its ticker 0, and its arrival is its place in the order.
 struct Rows {
-    std::vector<int64_t> arrival;   // ns UTC
-    std::vector<int64_t> event;     // ns UTC
-    std::vector<double> bid_price, bid_amount, ask_price, ask_amount;
-    std::vector<uint32_t> ticker;   // number in the TickerTable
-    std::vector<uint32_t> rank;     // which source
-    std::vector<uint64_t> row;      // physical line, or number of the live frame
-    std::vector<int32_t> rejection; // -1: a tick
+    Column<int64_t> arrival;   // ns UTC
+    Column<int64_t> event;     // ns UTC
+    Column<double> bid_price, bid_amount, ask_price, ask_amount;
+    Column<uint32_t> ticker;   // number in the TickerTable
+    Column<uint32_t> rank;     // which source
+    Column<uint64_t> row;      // physical line, or number of the live frame
+    Column<int32_t> rejection; // -1: a tick
     std::vector<Rejected> rejected;
 
     size_t size() const { return arrival.size(); }

@@ -80,7 +80,7 @@ inline void admit(Source& source) {
 }
 
 template <class T>
-void cut(std::vector<T>& column, size_t count) {
+void cut(T& column, size_t count) {
     column.erase(column.begin(), column.begin() + count);
 }
 

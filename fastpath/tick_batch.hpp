@@ -9,7 +9,6 @@
 
 namespace midstream {
 
-using wire::Column;
 
 constexpr int32_t MODE_HISTORICAL = 1;
 constexpr int32_t MODE_LIVE = 2;

@@ -1,6 +1,8 @@
 // The protobuf wire format: a reader for bytes that may be hostile, and writers that size and fill with one description.
 // No Python, no I/O. Loads and stores go through memcpy, because nothing on the wire is aligned.
 #pragma once
+#include "column.hpp"
+
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -21,25 +23,6 @@ struct Malformed : std::invalid_argument {
 enum Type : uint32_t { VARINT = 0, FIXED64 = 1, LENGTH = 2, GROUP_START = 3, GROUP_END = 4, FIXED32 = 5 };
 
 constexpr int GROUP_DEPTH_MAX = 100;  // what the official parsers allow
-
-// A vector whose resize() does not clear what is overwritten at once.
-template <class T>
-struct Uninitialised : std::allocator<T> {
-    template <class U>
-    struct rebind {
-        using other = Uninitialised<U>;
-    };
-    template <class U>
-    void construct(U* place) noexcept {
-        ::new (static_cast<void*>(place)) U;
-    }
-    template <class U, class... Args>
-    void construct(U* place, Args&&... args) {
-        ::new (static_cast<void*>(place)) U(std::forward<Args>(args)...);
-    }
-};
-template <class T>
-using Column = std::vector<T, Uninitialised<T>>;
 
 // Length of the UTF-8 character at the start of `text` (not empty); 0 when there is no valid one.
 inline size_t utf8_character(std::string_view text) {
