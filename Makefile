@@ -43,7 +43,8 @@ lint: $(VENV)/.built ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(VENV)/.built ## Check types and the stubs of the kernels
-	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest fastpath.columns fastpath.decode fastpath.merge fastpath.frame fastpath.midprice
+	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt \
+		fastpath.columns fastpath.decode fastpath.merge fastpath.frame fastpath.midprice fastpath.survey
 
 protos: $(VENV)/.installed ## Generate the Python code of the protos
 	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. \

@@ -3,6 +3,10 @@
 
 cimport cython
 
+Key = tuple[int, int, int]
+TickRow = tuple[Key, int, str, float, float, float, float]
+RejectedRow = tuple[Key, str, bytes]
+
 
 @cython.final
 cdef class Tickers:

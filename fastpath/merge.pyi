@@ -30,7 +30,7 @@ class Merger:
     @property
     def in_flight_max(self) -> int:
         """The most rows that were ever held, counted when rows are about to leave."""
-    def __init__(self, tickers: Tickers, source_count: int, *, resume_after: Key | None = None) -> None:
+    def __new__(cls, tickers: Tickers, source_count: int, *, resume_after: Key | None = None) -> Merger:
         """Rows up to and including `resume_after` are dropped when they are taken."""
 
     def pending(self, rank: int) -> Block:

@@ -50,10 +50,7 @@ cdef object _break(OrderBreak found):
 cdef class Survey:
     cdef unique_ptr[SurveyCore] core
 
-    def __cinit__(self, *args, **kwargs):
-        self.core.reset(new SurveyCore(0))
-
-    def __init__(self, *, int64_t latency_threshold_ns):
+    def __cinit__(self, *, int64_t latency_threshold_ns):
         self.core.reset(new SurveyCore(latency_threshold_ns))
 
     def add(self, Block block not None):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -12,6 +14,11 @@ from services.runtime.connection import connect
 from tests.support.clock import FakeClock
 from tests.support.proxy import TcpProxy
 from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
+
+# No deadline per example: how long one takes says more about the machine than about the code. A failure prints how to repeat it.
+hypothesis.settings.register_profile("midstream", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("sanitized", deadline=None, print_blob=True, max_examples=30)
+hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midstream"))
 
 
 @pytest.fixture(scope="session")
