@@ -12,8 +12,9 @@ from typing import Any
 from fastpath.columns import Block
 from fastpath.decode import BEFORE_EVERYTHING
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, Cursor, Marker, SourceCursor, TickFrame, encode_cursor
-from services.replay.engine.engine import Beginning, Engine
+from services.replay.engine.engine import Engine
 from services.replay.engine.journal import Intent
+from services.replay.engine.ports import Beginning
 from services.replay.engine.state import EngineReport
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide

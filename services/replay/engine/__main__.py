@@ -14,11 +14,12 @@ import redis
 
 from fastpath.frame import Cursor
 from services.replay.engine.config import EngineConfig, parse_config
-from services.replay.engine.engine import Engine, RecordedSource
+from services.replay.engine.engine import Engine
 from services.replay.engine.feed_connection import ReceiveClock, WebsocketDialer
 from services.replay.engine.journal import JournalTail
 from services.replay.engine.live import LiveSource
 from services.replay.engine.pacing import WakeableWaiter, use_precise_timers
+from services.replay.engine.ports import RecordedSource
 from services.replay.engine.state import EngineReport, StateReporter
 from services.replay.queue import Fenced, Publisher
 from services.replay.sources import HistoricalSource, SourceFailed

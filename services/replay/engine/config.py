@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from fastpath.decode import parse_timestamp
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
-from services.replay.engine.engine import Beginning, check_sources
 from services.replay.engine.feed_buffer import FeedLimits
+from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
 from services.runtime.errors import Refused

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastpath.columns import Block, Tickers
 from fastpath.frame import BATCH_ROWS_MAX
+from services.replay.engine.ports import CursorSource, FeedSource
 from services.replay.sources import Poll, TickSource
 
 if TYPE_CHECKING:
@@ -16,13 +17,6 @@ POLL_ROWS: Final = 16_384
 """Rows asked for at a time: four batches."""
 BLOCK_ROWS_MAX: Final = 65_536
 """A block is emptied when it got this long; only then may a batch at full speed be shorter than the others."""
-
-
-class CursorSource(TickSource, Protocol):
-    """A source that can tell where to read again."""
-
-    def cursor_sources(self) -> bytes:
-        """Return the place from which the rows of the last poll, and everything behind them, can be read again."""
 
 
 class Lane:
@@ -58,6 +52,22 @@ class Lane:
         """Account for published rows; return the key of the last one."""
         self.start += rows
         return self.block.key(self.start - 1)
+
+
+class LiveLane(Lane):
+    """A lane whose rows exist once."""
+
+    def __init__(self, source: FeedSource, tickers: Tickers) -> None:
+        super().__init__(source, tickers)
+        self.source: FeedSource = source
+
+    def discard(self) -> int:
+        """Drop what was received and not published; return how many frames that were."""
+        lost = self.source.discard()
+        if self.remaining:
+            lost += self.block.key(len(self.block) - 1)[2] - self.block.key(self.start)[2] + 1
+            self.clear()
+        return lost
 
 
 class _Mark(NamedTuple):

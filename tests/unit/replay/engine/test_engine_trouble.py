@@ -248,7 +248,7 @@ def test_completed_waits_for_everything_to_be_acknowledged() -> None:
 
 
 def test_a_session_without_any_source_is_refused() -> None:
-    from services.replay.engine.engine import Beginning, check_sources
+    from services.replay.engine.ports import Beginning, check_sources
 
     with pytest.raises(Refused, match="MIDSTREAM_HISTORICAL"):
         check_sources(Beginning(MODE_HISTORICAL, 0.0), historical=False, live=False)

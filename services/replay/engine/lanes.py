@@ -1,0 +1,77 @@
+"""The two sources of a session, opened and placed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fastpath.columns import Tickers
+from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, Cursor, decode_cursor, encode_cursor
+from services.replay.engine.lane import HistoricalLane, LiveLane
+from services.replay.engine.ports import FeedSource, RecordedSource
+from services.replay.engine.state import EngineReport
+
+
+class Lanes:
+    """The historical lane, which is made again wherever the session stands, and the live lane, which is only filled again."""
+
+    def __init__(
+        self,
+        *,
+        open_historical: Callable[[Cursor | None], RecordedSource] | None,
+        live: FeedSource | None,
+        report: EngineReport,
+        wake: Callable[[], None],
+    ) -> None:
+        self._open_historical = open_historical
+        self._report = report
+        self._wake = wake
+        self._tickers = Tickers()
+        self.historical: HistoricalLane | None = None
+        self.live = None if live is None else LiveLane(live, self._tickers)
+        self.inputs = ""
+        """Fingerprint of the recorded files."""
+
+    def configured(self, mode: int) -> bool:
+        """Tell whether there is a source for `mode`."""
+        return (mode == MODE_HISTORICAL and self._open_historical is not None) or (
+            mode == MODE_LIVE and self.live is not None
+        )
+
+    def open(self, cursor: Cursor | None) -> RecordedSource | None:
+        """Open the recorded files at `cursor`; None when there are none. Raises UnusableInput."""
+        if self._open_historical is None:
+            return None
+        source = self._open_historical(cursor)
+        report = self._report
+        report.sources = tuple(source.names)
+        report.first_read_monotonic_ns = report.first_read_monotonic_ns or source.first_read_monotonic_ns
+        report.historical = source
+        self.inputs = source.fingerprint
+        return source
+
+    def place(self, source: RecordedSource, encoded_cursor: bytes) -> None:
+        """Read on from `source`, which was opened at this cursor; empty is the beginning."""
+        cursor = decode_cursor(encoded_cursor)
+        places = encode_cursor(replace(cursor, last_key=None)) if encoded_cursor else b""
+        self.historical = HistoricalLane(source, self._tickers, cursor=places, last_key=cursor.last_key)
+
+    def reopen(self, encoded_cursor: bytes) -> None:
+        """Read on from another place, where recorded files are read at all."""
+        if self.historical is None:
+            return
+        self.historical.source.stop()
+        source = self.open(decode_cursor(encoded_cursor) if encoded_cursor else None)
+        if source is not None:
+            self.place(source, encoded_cursor)
+
+    def start_live(self) -> None:
+        """Connect to the feed, if there is one; nothing happens while connected."""
+        if self.live is not None:
+            self.live.source.start(self._wake)
+
+    def stop(self) -> None:
+        """End both sources."""
+        for lane in (self.live, self.historical):
+            if lane is not None:
+                lane.source.stop()

@@ -1,0 +1,131 @@
+"""What leaves the engine: markers and rows as batches, under the next numbers."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from fastpath.decode import BEFORE_EVERYTHING
+from fastpath.frame import MARKER_GAP, MODE_LIVE, Marker, encode_batch, peek
+from services.replay.engine import markers as marking
+from services.replay.engine.lane import Lane
+from services.replay.engine.lanes import Lanes
+from services.replay.engine.ports import Publishing
+from services.replay.engine.standing import Standing
+from services.replay.engine.state import EngineReport
+from services.replay.queue.errors import Stopped
+from services.replay.queue.model import Checkpoint
+from services.runtime.clock import Clock
+
+
+class Outlet:
+    """Numbers, encodes and publishes."""
+
+    def __init__(
+        self, *, standing: Standing, lanes: Lanes, publisher: Publishing, report: EngineReport, clock: Clock
+    ) -> None:
+        self._standing = standing
+        self._lanes = lanes
+        self._publisher = publisher
+        self._report = report
+        self._clock = clock
+
+    def save(self) -> None:
+        """Store the checkpoint behind everything published so far."""
+        standing = self._standing
+        self._publisher.save(standing.checkpoint(self._lanes.inputs))
+        standing.markers_stored = bool(standing.markers)
+
+    def publish(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
+        """Publish markers that are due and the rows up to `stop`; False: nothing was, because `wake` was set."""
+        standing = self._standing
+        if standing.repeating:
+            return self._publish_again(lane, stop, mode, wake, urgent=urgent)
+        checkpoint = None
+        if standing.markers and standing.markers_stored:
+            checkpoint = replace(standing.checkpoint(self._lanes.inputs), seams=())
+        if not self._append(lane, stop, mode, standing.markers, wake, checkpoint=checkpoint, urgent=urgent):
+            return False
+        standing.markers, standing.urgent = [], False
+        standing.markers_stored = standing.markers_stored and checkpoint is None
+        return True
+
+    def jump(self, gap: Marker, stopping: threading.Event) -> None:
+        """Publish a gap behind which the numbers go on elsewhere, so it is a batch of its own. Raises Stopped."""
+        lane = self._lanes.live or self._lanes.historical
+        assert lane is not None
+        if not self._append(lane, lane.start, MODE_LIVE, [gap], stopping, urgent=True):
+            raise Stopped("told to stop before the gap was published")
+        self._standing.next = gap.next_sequence
+
+    def _publish_again(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
+        standing = self._standing
+        due, rows_max = standing.repeats.take(standing.next)
+        rows = min(stop - lane.start, rows_max)
+        published = self._append(lane, lane.start + rows, mode, due, wake, urgent=urgent)
+        if not published:
+            standing.repeats.put_back(due)
+        return published
+
+    def _append(
+        self,
+        lane: Lane,
+        stop: int,
+        mode: int,
+        markers: list[Marker],
+        wake: threading.Event,
+        *,
+        urgent: bool,
+        checkpoint: Checkpoint | None = None,
+    ) -> bool:
+        block, start, historical, standing = lane.block, lane.start, self._lanes.historical, self._standing
+        first_sequence = standing.next
+        first_key = block.key(start) if stop > start else None
+        batch, rows, last_sequence = encode_batch(
+            block,
+            start,
+            stop,
+            epoch=standing.epoch,
+            mode=mode,
+            first_sequence=first_sequence,
+            sources=lane.source.names,
+            markers=marking.addressed(markers, first_key) if markers else (),
+            cursor_sources=historical.cursor_sources() if historical is not None else b"",
+            last_key=historical.last_key if historical is not None else None,
+            publish_time_ns=self._clock.time_ns(),
+        )
+        last_key = block.key(start + rows - 1) if rows else standing.last_key
+        arrival_time_ns = last_key[0] if last_key is not None and last_key[0] != BEFORE_EVERYTHING else 0
+        if checkpoint is not None:
+            checkpoint = replace(checkpoint, sequence=last_sequence)
+        if not self._publisher.publish(
+            batch,
+            first_sequence,
+            last_sequence,
+            wake=wake,
+            arrival_time_ns=arrival_time_ns,
+            checkpoint=checkpoint,
+            urgent=urgent,
+        ):
+            return False
+        if rows:
+            standing.last_key = lane.advance(rows)
+        if markers:
+            standing.repeats.note(markers, first_sequence)
+        standing.next = last_sequence + 1
+        standing.numbered = max(standing.numbered, last_sequence)
+        self._account(batch, rows, markers, last_sequence, arrival_time_ns)
+        return True
+
+    def _account(
+        self, batch: bytes, rows: int, markers: list[Marker], last_sequence: int, arrival_time_ns: int
+    ) -> None:
+        report = self._report
+        report.last_sequence = last_sequence
+        if arrival_time_ns:
+            report.last_arrival_time_ns = arrival_time_ns
+        report.rows += rows
+        report.rejected += rows - peek(batch).tick_count
+        report.batches += 1
+        report.published_bytes += len(batch)
+        report.gaps += sum(marker.kind == MARKER_GAP for marker in markers)

@@ -1,0 +1,85 @@
+"""What the engine asks of those around it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
+from services.replay.queue.model import Adopted, Checkpoint
+from services.replay.sources import TickSource
+from services.runtime.errors import Refused
+
+MODE_NAMES: Final = {MODE_HISTORICAL: "historical", MODE_LIVE: "live"}
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a session begins that no operator has touched yet."""
+
+    mode: int
+    speed: float
+
+
+def check_sources(beginning: Beginning, *, historical: bool, live: bool) -> None:
+    """Raise Refused when there is nothing to begin with."""
+    if not historical and not live:
+        raise Refused("no source is configured: set MIDSTREAM_HISTORICAL to files, or MIDSTREAM_LIVE_URL to a feed")
+    if beginning.mode == MODE_LIVE and not live:
+        raise Refused("the session is to begin live, but no feed is configured: set MIDSTREAM_LIVE_URL")
+
+
+class Publishing(Protocol):
+    """The part of the publisher that the engine uses; see services.replay.queue.Publisher."""
+
+    def adopt(self) -> Adopted: ...
+    def publish(
+        self,
+        batch: bytes,
+        first_sequence: int,
+        last_sequence: int,
+        *,
+        wake: threading.Event,
+        arrival_time_ns: int,
+        checkpoint: Checkpoint | None = None,
+        urgent: bool = False,
+    ) -> bool: ...
+    def save(self, checkpoint: Checkpoint) -> None: ...
+    def flush(self) -> None: ...
+    def tend(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class CursorSource(TickSource, Protocol):
+    """A source that can tell where to read again."""
+
+    def cursor_sources(self) -> bytes:
+        """Return the place from which the rows of the last poll, and everything behind them, can be read again."""
+
+
+class RecordedSource(CursorSource, Protocol):
+    """What the engine uses of services.replay.sources.HistoricalSource."""
+
+    fingerprint: str
+    first_read_monotonic_ns: int
+
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def damaged(self) -> tuple[str, ...]: ...
+
+
+class FeedSource(TickSource, Protocol):
+    """What the engine uses of services.replay.engine.live.LiveSource."""
+
+    connected: bool
+    problem: str
+    reconnects: int
+
+    @property
+    def lost_frames(self) -> int: ...
+    @property
+    def queued_frames(self) -> int: ...
+    def discard(self) -> int:
+        """Drop what was received and not polled; return how many frames that were."""

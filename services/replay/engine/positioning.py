@@ -1,0 +1,138 @@
+"""Finding out where the session goes on: at the start, and again whenever the queue was lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+
+from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, Cursor, decode_cursor
+from services.replay.engine import markers as marking
+from services.replay.engine.lanes import Lanes
+from services.replay.engine.outlet import Outlet
+from services.replay.engine.pacing import PacingClock
+from services.replay.engine.ports import MODE_NAMES, Beginning, Publishing
+from services.replay.engine.standing import Standing
+from services.replay.engine.state import EngineReport
+from services.replay.queue.model import Adopted, Checkpoint
+from services.replay.sources import UnusableInput, fingerprint_difference
+from services.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Positioning:
+    """Has the publisher adopt the session, and puts standing and sources where it goes on."""
+
+    def __init__(
+        self,
+        *,
+        beginning: Beginning,
+        standing: Standing,
+        lanes: Lanes,
+        outlet: Outlet,
+        publisher: Publishing,
+        report: EngineReport,
+        clock: Clock,
+        stopping: threading.Event,
+    ) -> None:
+        self._beginning = beginning
+        self._standing = standing
+        self._lanes = lanes
+        self._outlet = outlet
+        self._publisher = publisher
+        self._report = report
+        self._clock = clock
+        self._stopping = stopping
+
+    def start(self) -> None:
+        """Find out where the session stands. Unusable files are refused before Redis is touched."""
+        standing, lanes = self._standing, self._lanes
+        opened = lanes.open(None)
+        adopted = self._publisher.adopt()
+        self._report.owned = True
+        cursor = decode_cursor(adopted.cursor)
+        checkpoint = adopted.checkpoint
+        if opened is not None and checkpoint is not None and adopted.cursor:
+            _check_inputs(checkpoint.inputs, opened.fingerprint)
+        if opened is not None and adopted.cursor:
+            opened.stop()
+            opened = lanes.open(cursor)
+        self._stand(adopted)
+        if opened is not None:
+            lanes.place(opened, adopted.cursor)
+        if checkpoint is not None:
+            self._resume_from(checkpoint, cursor)
+        elif adopted.cursor:
+            standing.last_key = cursor.last_key
+        self._add_gap(adopted)
+        self._outlet.save()
+        self._report.effective = standing.effective()
+
+    def adopt_again(self) -> None:
+        """Go on after the queue was lost. What was in effect stays in effect; memory knows it better than the queue."""
+        standing = self._standing
+        epoch, sequence = standing.epoch, standing.next
+        adopted = self._publisher.adopt()
+        if (adopted.epoch, adopted.next_sequence) != (epoch, sequence):
+            self._lanes.reopen(adopted.cursor)
+            self._stand(adopted)
+            standing.pacing.release()
+            self._repeat(epoch, adopted)
+            logger.warning("repositioned: epoch=%s next_sequence=%d before=%d", standing.epoch, standing.next, sequence)
+        self._add_gap(adopted)
+        self._outlet.save()
+
+    def _stand(self, adopted: Adopted) -> None:
+        standing, report = self._standing, self._report
+        standing.epoch, standing.next = adopted.epoch, adopted.next_sequence
+        report.epoch, report.last_sequence = adopted.epoch, adopted.next_sequence - 1
+
+    def _resume_from(self, checkpoint: Checkpoint, cursor: Cursor) -> None:
+        """Take over what was in effect. Settings rule as long as no operator has said anything."""
+        standing = self._standing
+        standing.revision = checkpoint.revision
+        standing.paused = checkpoint.paused
+        standing.markers = marking.from_json(checkpoint.seams)
+        if checkpoint.mode == MODE_HISTORICAL and not standing.markers:
+            standing.last_key = cursor.last_key
+        mode = checkpoint.mode
+        if checkpoint.revision > 0:
+            standing.pacing = PacingClock(checkpoint.speed)
+        else:
+            mode = self._beginning.mode
+        if not self._lanes.configured(mode):
+            mode = self._beginning.mode
+            logger.warning("mode %s is not configured any more", MODE_NAMES.get(checkpoint.mode, checkpoint.mode))
+        standing.mode = mode
+        if mode != checkpoint.mode and standing.next > 1:
+            standing.add_seam(checkpoint.mode, time_ns=self._clock.time_ns(), reason="the settings changed")
+
+    def _repeat(self, epoch_before: str, adopted: Adopted) -> None:
+        """Have records that are numbered already go out again under the same numbers, whatever the mode is now."""
+        standing = self._standing
+        if adopted.epoch != epoch_before:
+            standing.numbered = 0
+            standing.repeats.reset()
+            return
+        jumps = adopted.gap is not None and adopted.gap.next_sequence > 0
+        readable = not jumps and self._lanes.historical is not None
+        standing.repeats.restart(standing.next, standing.numbered if readable else 0)
+
+    def _add_gap(self, adopted: Adopted) -> None:
+        gap, standing = adopted.gap, self._standing
+        if gap is None:
+            return
+        marker = replace(gap, last_key=gap.last_key or standing.last_key)
+        if gap.next_sequence:
+            self._outlet.jump(marker, self._stopping)
+        elif not any(other.kind == MARKER_GAP and other.reason == gap.reason for other in standing.markers):
+            standing.markers.append(marker)
+
+
+def _check_inputs(before: str, now: str) -> None:
+    difference = fingerprint_difference(before, now) if before else ""
+    if difference:
+        raise UnusableInput(
+            f"the session stands in the middle of its inputs and {difference}; restore them, or take another session name"
+        )

@@ -1,0 +1,139 @@
+"""Where the session stands: what is in effect, and which number comes next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from fastpath.frame import MODE_LIVE, Marker
+from services.replay.engine import markers as marking
+from services.replay.engine.pacing import PacingClock
+from services.replay.engine.state import Effective
+from services.replay.queue.model import Checkpoint
+from services.replay.sources import Poll
+
+if TYPE_CHECKING:
+    from fastpath.columns import Key
+
+SENT_MARKERS_MAX: Final = 256
+"""Markers remembered, to publish them again at their place when Redis loses its last second."""
+
+
+class Repeats:
+    """Historical records that have numbers already and go out again, under the same numbers, before anything else."""
+
+    def __init__(self) -> None:
+        self.until = 0
+        """The last number that goes out again."""
+        self._markers: deque[Marker] = deque()
+        self._sent: deque[Marker] = deque(maxlen=SENT_MARKERS_MAX)
+
+    def note(self, markers: Iterable[Marker], first_sequence: int) -> None:
+        """Remember markers that went out, the first of them under `first_sequence`."""
+        for offset, marker in enumerate(markers):
+            self._sent.append(replace(marker, sequence=first_sequence + offset))
+
+    def reset(self) -> None:
+        """Forget everything: another numbering begins."""
+        self.until, self._markers = 0, deque()
+        self._sent.clear()
+
+    def restart(self, next_sequence: int, until: int) -> None:
+        """Have `next_sequence` to `until` go out again; 0 when what was lost cannot be read again."""
+        sent = {marker.sequence: marker for marker in (*self._markers, *self._sent)}
+        self.reset()
+        self._sent.extend(sent[sequence] for sequence in sorted(sent) if sequence < next_sequence)
+        if until:
+            self.until = until
+            self._markers.extend(sent[sequence] for sequence in sorted(sent) if sequence >= next_sequence)
+
+    def take(self, next_sequence: int) -> tuple[list[Marker], int]:
+        """Take the markers that come next; also return how many rows may follow them."""
+        due: list[Marker] = []
+        again = self._markers
+        while again and again[0].sequence == next_sequence + len(due):
+            due.append(again.popleft())
+        following = again[0].sequence if again else self.until + 1
+        return due, following - next_sequence - len(due)
+
+    def put_back(self, markers: list[Marker]) -> None:
+        """Have the markers that were taken come next after all."""
+        self._markers.extendleft(reversed(markers))
+
+
+@dataclass
+class Standing:
+    """What the parts of the engine share; its thread alone reads and writes it."""
+
+    mode: int
+    pacing: PacingClock
+    paused: bool = False
+    revision: int = 0
+    refused: tuple[int, str] | None = None
+    """Revision and reason of the last intent that could not be applied."""
+
+    epoch: str = ""
+    next: int = 1
+    numbered: int = 0
+    """Highest number ever given in this epoch."""
+    last_key: Key | None = None
+    """Of the last record that was published."""
+    repeats: Repeats = field(default_factory=Repeats)
+
+    markers: list[Marker] = field(default_factory=list)
+    """Due with the next record."""
+    urgent: bool = False
+    """The markers go out now, without a record."""
+    markers_stored: bool = False
+    """The checkpoint in Redis names markers, so the batch that carries them has to renew it."""
+
+    @property
+    def repeating(self) -> bool:
+        """Tell whether the next number was given before."""
+        return self.next <= self.repeats.until
+
+    def effective(self) -> Effective:
+        """Return what is in effect, for the report."""
+        return Effective(
+            mode=self.mode,
+            revision=self.revision,
+            paused=self.paused,
+            speed=self.pacing.speed,
+            refused=self.refused,
+        )
+
+    def checkpoint(self, inputs: str) -> Checkpoint:
+        """Return what a restarted engine has to know; `inputs` is the fingerprint of what is read."""
+        return Checkpoint(
+            revision=self.revision,
+            mode=self.mode,
+            paused=self.paused,
+            speed=self.pacing.speed,
+            seams=marking.to_json(self.markers),
+            inputs=inputs,
+            sequence=self.next - 1,
+        )
+
+    def add_seam(self, previous_mode: int, *, time_ns: int, revision: int = 0, reason: str = "") -> None:
+        """Have the next record say that the mode was another one before it."""
+        self.markers.append(
+            marking.seam(
+                previous_mode=previous_mode,
+                mode=self.mode,
+                last_key=self.last_key,
+                time_ns=time_ns,
+                revision=revision,
+                reason=reason,
+            )
+        )
+
+    def take_markers(self, poll: Poll) -> None:
+        """Have the markers of a live poll go out: with its rows, or at once when they are urgent."""
+        if poll.markers:
+            self.markers += [
+                replace(marker, previous_mode=MODE_LIVE, mode=MODE_LIVE, last_key=self.last_key)
+                for marker in poll.markers
+            ]
+        self.urgent = poll.urgent and poll.rows == 0
