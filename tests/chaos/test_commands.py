@@ -42,12 +42,13 @@ def logged(out: Path) -> int:
     return sum(path.stat().st_size for path in (out / "mid_prices.log", out / "errors.log") if path.exists())
 
 
-@pytest.mark.parametrize("seed", [31, pytest.param(32, marks=pytest.mark.long)], ids=lambda seed: f"seed {seed}")
-def test_replay_killed_as_a_whole_leaves_no_process_and_resumes_exactly(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_replay_killed_as_a_whole_leaves_no_process_and_resumes_exactly(tmp_path: Path, kills: int) -> None:
+    seed = 31
     random = Random(seed)
-    files, expected = write_history(tmp_path / "in", seed, 4_000)
+    files, expected = write_history(tmp_path / "in", seed, 1_500 * (kills + 1))
     out = tmp_path / "out"
-    for again in range(2):
+    for again in range(kills):
         process = start_replay(files, out, "--speed", "2", *(["--resume"] if again else []))
         try:
             least = logged(out) + random.randrange(1, 60_000)
