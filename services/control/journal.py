@@ -2,43 +2,92 @@
 
 from __future__ import annotations
 
+import asyncio
+import enum
+import fcntl
 import json
+import logging
+import os
 import uuid
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import redis
 import redis.asyncio
 
 from services.runtime.clock import Clock
-from services.runtime.keys import SessionKeys
+from services.runtime.errors import ResourceExhausted, Unavailable
+from services.runtime.keys import SESSIONS, SessionKeys
+
+logger = logging.getLogger(__name__)
 
 JOURNAL_LENGTH_MAX = 10_000
-"""Intents kept in Redis; older ones move to the archive file."""
+"""Intents kept in Redis; older ones that are applied move to the archive file."""
 ARCHIVE_STEP = 500
 """Intents moved at a time, so that most appends do not touch the file."""
+PENDING_MAX = 10_000
+"""Intents beyond JOURNAL_LENGTH_MAX that may wait for an engine; more are refused, because none of them may be archived."""
 
-# KEYS: journal, requests, intended. ARGV: request id, field that the intent sets, its value, JSON of the intent, requests kept.
+# KEYS: journal, requests, intended. ARGV: request id, field that the intent sets, its value, JSON of the intent, requests kept,
+# entries at most, value in effect (empty: unknown), revision in effect.
 # One script, because deduplicating, numbering and appending must not be separable by a crash or by a second Control server.
 # It carries no market data, so the cost of Lua does not matter here.
 _APPEND = """
+local length = redis.call('XLEN', KEYS[1])
 local known = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if known then return {tonumber(known), 0} end
-local field, value = ARGV[2], ARGV[3]
-local revision, added
-if redis.call('HGET', KEYS[3], field) == value then
-  revision, added = tonumber(redis.call('HGET', KEYS[3], field .. '_revision')), 0
+if known then return {tonumber(known), 2, length} end
+local field, value, effective, applied = ARGV[2], ARGV[3], ARGV[7], tonumber(ARGV[8])
+local intended = redis.call('HGET', KEYS[3], field)
+local asked = tonumber(redis.call('HGET', KEYS[3], field .. '_revision') or '0')
+-- What was asked for last is what counts while it is on its way. Once the engine has seen it, only the effect counts: it may have refused.
+local settled = effective ~= '' and applied >= asked
+local revision, outcome
+if settled and effective == value then
+  revision, outcome = intended == value and asked or applied, 0
+elseif not settled and intended == value then
+  revision, outcome = asked, 0
 else
-  revision, added = tonumber(redis.call('HGET', KEYS[3], 'revision') or '0') + 1, 1
-  redis.call('XADD', KEYS[1], '0-' .. revision, 'intent', ARGV[4])
+  if length >= tonumber(ARGV[6]) then return {0, 3, length} end
+  -- Above what an engine has applied: it may remember more than a Redis that lost its last second.
+  revision, outcome = math.max(tonumber(redis.call('HGET', KEYS[3], 'revision') or '0'), applied) + 1, 1
+  redis.call('XADD', KEYS[1], '0-' .. string.format('%.0f', revision), 'intent', ARGV[4])
   redis.call('HSET', KEYS[3], 'revision', revision, field, value, field .. '_revision', revision)
+  length = length + 1
 end
 redis.call('ZADD', KEYS[2], revision, ARGV[1])
 local excess = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[5])
 if excess > 0 then redis.call('ZPOPMIN', KEYS[2], excess) end
-return {revision, added}
+return {revision, outcome, length}
 """
+
+
+class Outcome(enum.IntEnum):
+    """What became of an append; the numbers are those of the script."""
+
+    ALREADY_SO = 0
+    """The value is intended, or in effect, already; nothing was journalled."""
+    ADDED = 1
+    REPEATED = 2
+    """The request id is known: this is the answer to the first request once more."""
+    FULL = 3
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What the engine reported last; `value` is empty when it is not known."""
+
+    value: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Journalled:
+    """Which revision answers a request."""
+
+    revision: int
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -49,16 +98,31 @@ class Intent:
     value: str
     request_id: str = ""
 
-    def to_json(self, *, time_ns: int, correlation_id: str) -> str:
-        body: dict[str, Any] = {"request_id": self.request_id, "time_ns": time_ns, "correlation_id": correlation_id}
+    def to_json(self, *, request_id: str, before: str, time_ns: int, correlation_id: str) -> str:
+        """Return the journal's entry; `before` is the value that was in effect."""
+        body: dict[str, Any] = {"request_id": request_id, "time_ns": time_ns, "correlation_id": correlation_id}
         match self.kind:
             case "mode":
-                body |= {"kind": "mode", "mode": int(self.value)}
+                body |= {"kind": "mode", "mode": int(self.value), "previous_mode": int(before or 0)}
             case "paused":
                 body |= {"kind": "pause" if self.value == "1" else "resume"}
             case _:
                 body |= {"kind": "speed", "speed": float(self.value)}
         return json.dumps(body)
+
+    def effect(self, report: dict[str, Any] | None) -> Effect:
+        """What a report says of the thing that this intent changes."""
+        if report is None or report["state"] == "STARTING" or not report["mode"]:
+            # An engine that is still finding out reports what it has not decided.
+            return Effect()
+        match self.kind:
+            case "mode":
+                value = str(int(report["mode"]))
+            case "paused":
+                value = "1" if report["paused"] else "0"
+            case _:
+                value = repr(float(report["speed"]))
+        return Effect(value, int(report["revision"]))
 
 
 class ControlJournal:
@@ -70,22 +134,54 @@ class ControlJournal:
         self._archive_directory = archive_directory
         self._script = client.register_script(_APPEND)
 
-    async def append(self, keys: SessionKeys, intent: Intent, *, correlation_id: str) -> int:
-        """Journal `intent` once and return its revision; a repeat, or a value that is intended already, returns the earlier one."""
+    async def append(self, keys: SessionKeys, intent: Intent, *, effect: Effect, correlation_id: str) -> Journalled:
+        """Journal `intent` once; a repeat, or what is so already, is answered with an earlier revision.
+
+        Raises ResourceExhausted when too many intents wait for an engine.
+        """
         request_id = intent.request_id or uuid.uuid4().hex
-        body = Intent(intent.kind, intent.value, request_id).to_json(
-            time_ns=self._clock.time_ns(), correlation_id=correlation_id
+        body = intent.to_json(
+            request_id=request_id,
+            before=effect.value,
+            time_ns=self._clock.time_ns(),
+            correlation_id=correlation_id,
         )
-        revision, added = cast(
-            "list[int]",
-            await self._script(
-                keys=[keys.control, keys.requests, keys.intended],
-                args=[request_id, intent.kind, intent.value, body, JOURNAL_LENGTH_MAX],
-            ),
-        )
-        if added and revision % ARCHIVE_STEP == 0:
-            await self._archive(keys, revision)
-        return revision
+        limit = JOURNAL_LENGTH_MAX + PENDING_MAX
+        try:
+            revision, outcome, length = cast(
+                "list[int]",
+                await self._script(
+                    keys=[keys.control, keys.requests, keys.intended],
+                    args=[
+                        *(request_id, intent.kind, intent.value, body, JOURNAL_LENGTH_MAX, limit),
+                        *(effect.value, effect.revision),
+                    ],
+                ),
+            )
+        except redis.exceptions.OutOfMemoryError as exc:
+            raise Unavailable(
+                "Redis has no memory left for an intent; raise its maxmemory or let consumers catch up"
+            ) from exc
+        if outcome == Outcome.FULL:
+            raise ResourceExhausted(
+                f"{length} intents wait for session `{keys.session}`; start its replay server first"
+            )
+        if outcome == Outcome.ADDED and length >= JOURNAL_LENGTH_MAX + ARCHIVE_STEP:
+            try:
+                await self._archive(keys, length - JOURNAL_LENGTH_MAX, applied=effect.revision)
+            except (OSError, redis.RedisError):
+                # The intent is journalled, and that is what was asked for; the next append tries again.
+                logger.exception("intents not archived: session=%s", keys.session)
+        return Journalled(revision, Outcome(outcome))
+
+    async def entry(self, keys: SessionKeys, revision: int) -> dict[str, Any]:
+        """Read one intent; empty when it is not kept any more."""
+        entries: Any = await self._client.xrange(keys.control, f"0-{revision}", f"0-{revision}")
+        return cast("dict[str, Any]", json.loads(entries[0][1][b"intent"])) if entries else {}
+
+    async def is_known(self, keys: SessionKeys) -> bool:
+        """Tell whether an engine ever served the session."""
+        return bool(await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)))
 
     async def intended(self, keys: SessionKeys) -> dict[str, str]:
         """Read what was asked for last: revision, mode, paused, speed."""
@@ -97,20 +193,30 @@ class ControlJournal:
         found = await self._client.get(keys.state)
         return cast("dict[str, Any]", json.loads(found)) if found else None
 
-    async def _archive(self, keys: SessionKeys, revision: int) -> None:
-        oldest_kept = revision - JOURNAL_LENGTH_MAX + 1
-        if oldest_kept <= 1:
-            return
+    async def _archive(self, keys: SessionKeys, count: int, *, applied: int) -> None:
+        """Move the `count` oldest intents to the file, but none that an engine still has to read."""
         entries = cast(
             "list[tuple[bytes, dict[bytes, bytes]]]",
-            await self._client.xrange(keys.control, "-", f"0-{oldest_kept - 1}"),
+            await self._client.xrange(keys.control, "-", f"0-{applied}", count=count),
         )
         if not entries:
             return
-        self._archive_directory.mkdir(parents=True, exist_ok=True)
-        bodies = [fields[b"intent"] for _, fields in entries]
-        with (self._archive_directory / f"control-{keys.session}.jsonl").open("ab") as archive:
-            for (entry_id, _), body in zip(entries, bodies, strict=True):
-                archive.write(b'{"revision": %s, "intent": %s}\n' % (entry_id.split(b"-")[1], body))
+        revisions = [int(entry_id.partition(b"-")[2]) for entry_id, _ in entries]
+        lines = b"".join(
+            b'{"revision": %d, "intent": %s}\n' % (revision, fields[b"intent"])
+            for revision, (_, fields) in zip(revisions, entries, strict=True)
+        )
+        path = self._archive_directory / f"control-{keys.session}.jsonl"
+        await asyncio.to_thread(_append_durably, path, lines)
         # The archive holds them now; a crash before this line archives them twice, which the revision shows.
-        await self._client.xtrim(keys.control, minid=f"0-{oldest_kept}", approximate=False)
+        await self._client.xtrim(keys.control, minid=f"0-{revisions[-1] + 1}", approximate=False)
+
+
+def _append_durably(path: Path, lines: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as archive:
+        # Another Control server may be writing.
+        fcntl.flock(archive, fcntl.LOCK_EX)
+        archive.write(lines)
+        archive.flush()
+        os.fsync(archive.fileno())

@@ -39,6 +39,7 @@ class ControlServer:
         add_ControlServiceServicer_to_server(self._servicer, server)
 
     async def start(self, health: HealthBoard) -> None:
+        health.set(self.names[0], False, "Redis has not answered yet")
         self._probe = asyncio.create_task(self._watch_redis(health))
 
     async def run(self) -> int:

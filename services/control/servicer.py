@@ -12,18 +12,19 @@ import grpc
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
-from services.control.journal import ControlJournal, Intent
-from services.control.sessions import POLL_S, Applied, SessionReports
-from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest
+from services.control.journal import ControlJournal, Intent, Journalled, Outcome
+from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
+from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.keys import SessionKeys, check_session_name
 from services.runtime.logs import current_correlation_id
 
 WAIT_MAX_S = 30.0
 """Longest wait for an intent to become effective when the caller gave no deadline, or a longer one."""
-ANSWER_MARGIN_S = 0.05
-"""Kept of the caller's deadline, so that the answer that says what was journalled still arrives."""
+ANSWER_MARGIN_SHARE, ANSWER_MARGIN_S_MIN, ANSWER_MARGIN_S_MAX = 0.1, 0.05, 0.5
+"""Kept of the caller's deadline, so that the answer that says what was journalled still arrives from a busy machine."""
 REQUEST_ID_LENGTH_MAX = 128
 SPEED_MAX = 1e6
+WATCHERS_MAX = 1_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -35,6 +36,7 @@ class ControlServicer(ControlServiceServicer):
         self._journal = journal
         self._reports = reports
         self._default_session = default_session
+        self._watchers = 0
 
     async def SetMode(self, request: pb.SetModeRequest, context: Context) -> pb.SetModeResponse:
         keys = self._keys(request.session)
@@ -43,73 +45,95 @@ class ControlServicer(ControlServiceServicer):
         report = await self._reports.known(keys)
         if report is not None and not report.get(_configured_field(request.mode), False):
             raise FailedPrecondition(_not_configured(keys.session, request.mode))
-        intended = await self._journal.intended(keys)
-        if report is not None and "mode" not in intended and int(report["mode"]) == request.mode:
-            # Nobody ever asked for a mode, and the one it started in is the one wanted: nothing to journal.
-            return pb.SetModeResponse(
-                previous_mode=request.mode, mode=request.mode, revision=int(report.get("revision", 0))
-            )
-        applied = await self._apply(keys, Intent("mode", str(request.mode), request.request_id), context)
+        intent = Intent("mode", str(request.mode), request.request_id)
+        journalled, applied = await self._apply(keys, intent, report, context)
         refused = applied.report.get("refused")
         if refused and int(refused["revision"]) == applied.revision:
             raise FailedPrecondition(f"session `{keys.session}`: {refused['reason']}")
         # An engine that was still starting when the call came has reported since.
         previous: Any = (report or applied.before or {}).get("mode", 0)
+        if journalled.outcome == Outcome.REPEATED:
+            previous = await self._first_answer(keys, intent, journalled.revision)
         return pb.SetModeResponse(previous_mode=previous, mode=applied.report["mode"], revision=applied.revision)
+
+    async def _first_answer(self, keys: SessionKeys, intent: Intent, revision: int) -> int:
+        """The previous mode that the first request with this id was told."""
+        entry = await self._journal.entry(keys, revision)
+        # Where the intent is another request's, the first one found its mode in effect.
+        return int(entry["previous_mode"] if entry.get("request_id") == intent.request_id else intent.value)
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         return pb.GetStateResponse(state=await self._reports.describe(self._keys(request.session)))
 
     async def WatchState(self, request: pb.WatchStateRequest, context: Context) -> AsyncIterator[pb.WatchStateResponse]:
         keys = self._keys(request.session)
+        if self._watchers >= WATCHERS_MAX:
+            raise ResourceExhausted(f"{WATCHERS_MAX} watchers are connected already; try again when one has left")
         sent: pb.ControlState | None = None
-        while True:
-            state = await self._reports.describe(keys)
-            if sent is None or _changed(sent, state):
-                yield pb.WatchStateResponse(state=state)
-                sent = state
-            await asyncio.sleep(5 * POLL_S)
+        self._watchers += 1
+        try:
+            while True:
+                state = await self._reports.watched(keys)
+                if sent is None or _changed(sent, state):
+                    yield pb.WatchStateResponse(state=state)
+                    sent = state
+                await asyncio.sleep(WATCH_POLL_S)
+        finally:
+            self._watchers -= 1
 
     async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
-        keys = self._keys(request.session)
-        await self._reports.known(keys)
-        applied = await self._apply(keys, Intent("paused", "1", request.request_id), context)
+        applied = await self._change(request.session, Intent("paused", "1", request.request_id), context)
         return pb.PauseResponse(revision=applied.revision)
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
-        keys = self._keys(request.session)
-        await self._reports.known(keys)
-        applied = await self._apply(keys, Intent("paused", "0", request.request_id), context)
+        applied = await self._change(request.session, Intent("paused", "0", request.request_id), context)
         return pb.ResumeResponse(revision=applied.revision)
 
     async def SetSpeed(self, request: pb.SetSpeedRequest, context: Context) -> pb.SetSpeedResponse:
-        keys = self._keys(request.session)
         if not math.isfinite(request.speed) or not 0 <= request.speed <= SPEED_MAX:
             raise InvalidRequest(
                 "speed", f"must be 0 (as fast as possible) or up to {SPEED_MAX:g}, got {request.speed}"
             )
-        await self._reports.known(keys)
-        applied = await self._apply(keys, Intent("speed", repr(request.speed), request.request_id), context)
+        # -0 is 0.
+        intent = Intent("speed", repr(abs(request.speed)), request.request_id)
+        applied = await self._change(request.session, intent, context)
         return pb.SetSpeedResponse(speed=float(applied.report["speed"]), revision=applied.revision)
+
+    async def _change(self, session: str, intent: Intent, context: Context) -> Applied:
+        keys = self._keys(session)
+        report = await self._reports.known(keys)
+        return (await self._apply(keys, intent, report, context))[1]
 
     def _keys(self, session: str) -> SessionKeys:
         return SessionKeys(check_session_name(session) if session else self._default_session)
 
-    async def _apply(self, keys: SessionKeys, intent: Intent, context: Context) -> Applied:
+    async def _apply(
+        self, keys: SessionKeys, intent: Intent, report: dict[str, Any] | None, context: Context
+    ) -> tuple[Journalled, Applied]:
         """Journal `intent` and wait until it is effective; the intent stays journalled when the wait runs out."""
         if len(intent.request_id) > REQUEST_ID_LENGTH_MAX:
-            raise InvalidRequest("request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters")
-        revision = await self._journal.append(keys, intent, correlation_id=current_correlation_id())
-        remaining = context.time_remaining()
-        timeout_s = WAIT_MAX_S if remaining is None else min(WAIT_MAX_S, remaining - ANSWER_MARGIN_S)
+            raise InvalidRequest(
+                "request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters, got {len(intent.request_id)}"
+            )
+        journalled = await self._journal.append(
+            keys, intent, effect=intent.effect(report), correlation_id=current_correlation_id()
+        )
         try:
-            async with asyncio.timeout(max(timeout_s, 0)):
-                return await self._reports.wait_applied(keys, revision)
+            async with asyncio.timeout(_wait_s(context.time_remaining())):
+                return journalled, await self._reports.wait_applied(keys, intent, journalled)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"intent {revision} for session `{keys.session}` is journalled but not effective yet; "
+                f"intent {journalled.revision} for session `{keys.session}` is journalled but not effective yet; "
                 "the replay server applies it when it runs, GetState tells"
             ) from None
+
+
+def _wait_s(remaining_s: float | None) -> float:
+    """How long to wait for an intent to become effective."""
+    if remaining_s is None:
+        return WAIT_MAX_S
+    margin_s = min(max(remaining_s * ANSWER_MARGIN_SHARE, ANSWER_MARGIN_S_MIN), ANSWER_MARGIN_S_MAX)
+    return max(min(remaining_s - margin_s, WAIT_MAX_S), 0.0)
 
 
 def _changed(before: pb.ControlState, after: pb.ControlState) -> bool:

@@ -8,12 +8,16 @@ from typing import Any, cast
 
 from protos.common.v1.market_pb2 import Mode
 from protos.control.v1.control_pb2 import ControlState
-from services.control.journal import ControlJournal
+from services.control.journal import ControlJournal, Intent, Journalled, Outcome
 from services.runtime.errors import NotFound
 from services.runtime.keys import SessionKeys
 
 POLL_S = 0.02
 """How often a waiting call looks at the report: short against the 0.5 s that a person notices, cheap for Redis."""
+
+
+WATCH_POLL_S = 0.1
+"""How often the state is read for watchers: once for all of a session."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,62 @@ class SessionReports:
         self._journal = journal
         self._default_session = default_session
         self._redis_url = redis_url
+        self._shared: dict[str, tuple[float, asyncio.Task[ControlState]]] = {}
 
     async def known(self, keys: SessionKeys) -> dict[str, Any] | None:
-        """Return the last report, or None when the default session has not reported yet; any other unknown session is NotFound."""
+        """Return the last report; None when there is none of a session that is known. Raises NotFound.
+
+        The default session counts as known before it first reports, and any other one after its report has expired.
+        """
         report = await self._journal.state(keys)
-        if report is None and keys.session != self._default_session:
+        if report is None and keys.session != self._default_session and not await self._journal.is_known(keys):
             raise NotFound(f"session `{keys.session}` is not known; ReplayService/ListSessions lists those that are")
         return report
 
-    async def wait_applied(self, keys: SessionKeys, revision: int) -> Applied:
-        """Wait until the engine has applied `revision`; the caller bounds the wait."""
+    async def wait_applied(self, keys: SessionKeys, intent: Intent, journalled: Journalled) -> Applied:
+        """Wait until the engine has applied an intent; the caller bounds the wait."""
         before: dict[str, Any] | None = None
         while True:
             report = await self._journal.state(keys)
-            if report is not None and int(report.get("revision", 0)) >= revision:
-                return Applied(revision, report, before)
-            before = report
+            if report is not None and int(report["revision"]) >= journalled.revision:
+                if await self._is_settled(keys, intent, journalled, report):
+                    return Applied(journalled.revision, report, before)
+            else:
+                before = report
             await asyncio.sleep(POLL_S)
+
+    async def _is_settled(
+        self, keys: SessionKeys, intent: Intent, journalled: Journalled, report: dict[str, Any]
+    ) -> bool:
+        """Tell whether a report that has reached the revision is really about it.
+
+        A Redis that lost the journal counts again from below what a running engine remembers, for as long as that needs to notice.
+        """
+        refused = report.get("refused")
+        if (
+            journalled.outcome == Outcome.REPEATED
+            or (refused and int(refused["revision"]) == journalled.revision)
+            or intent.effect(report).value == intent.value
+        ):
+            return True
+        # Not in effect although applied: another intent came after it.
+        intended = await self._journal.intended(keys)
+        return int(intended.get(f"{intent.kind}_revision", 0)) > journalled.revision
+
+    async def watched(self, keys: SessionKeys) -> ControlState:
+        """As `describe`, at most WATCH_POLL_S old: any number of watchers cost Redis as much as one."""
+        now_s = asyncio.get_running_loop().time()
+        begun_s, task = self._shared.get(keys.session, (0.0, None))
+        if task is None or now_s - begun_s >= WATCH_POLL_S:
+            task = asyncio.create_task(self.describe(keys))
+            self._shared[keys.session] = (now_s, task)
+            task.add_done_callback(lambda done: self._forget_failure(keys.session, done))
+        return await asyncio.shield(task)
+
+    def _forget_failure(self, session: str, task: asyncio.Task[ControlState]) -> None:
+        # Names that nobody knows must not pile up.
+        if (task.cancelled() or task.exception() is not None) and self._shared.get(session, (0.0, None))[1] is task:
+            del self._shared[session]
 
     async def describe(self, keys: SessionKeys) -> ControlState:
         """Put what was asked for and what is effective into one message."""

@@ -1,0 +1,126 @@
+"""A control server inside the test, and an engine that does nothing but apply intents."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import redis
+
+from protos.control.v1.control_pb2_grpc import ControlServiceStub, add_ControlServiceServicer_to_server
+from services.control.journal import ControlJournal
+from services.control.servicer import ControlServicer
+from services.control.sessions import SessionReports
+from services.replay.engine.journal import Intent, parse_intent
+from services.runtime.clock import SystemClock
+from services.runtime.connection import connect, connect_async, redacted
+from services.runtime.interceptors import CallInterceptor
+from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.server import process_metrics
+from tests.support.waiting import wait_until
+
+HISTORICAL, LIVE = 1, 2
+CALL_S = 20.0
+
+
+class EngineStandIn:
+    """Applies intents when it is told to, as the engine does, and reports."""
+
+    def __init__(self, url: str, session: str, *, live: bool = True, historical: bool = True) -> None:
+        self._client: redis.Redis = connect(url, client_name="test-engine")
+        self.keys = SessionKeys(session)
+        self.applied: list[Intent] = []
+        self.report: dict[str, Any] = {
+            "state": "RUNNING",
+            "mode": HISTORICAL,
+            "revision": 0,
+            "paused": False,
+            "speed": 4.0,
+            "last_sequence": 17,
+            "live_configured": live,
+            "historical_configured": historical,
+            "live_connected": False,
+            "error": "",
+            "refused": None,
+        }
+        self.refuses = ""
+        self.publish()
+
+    def publish(self, **changes: Any) -> None:
+        """Report, with changes."""
+        self.report |= changes
+        self._client.sadd(SESSIONS, self.keys.session)
+        self._client.set(self.keys.state, json.dumps({**self.report, "reported_time_ns": time.time_ns()}))
+
+    def expire(self) -> None:
+        """Let the report expire, as it does an hour after an engine has ended."""
+        self._client.delete(self.keys.state)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every intent in the journal."""
+        entries: Any = self._client.xrange(self.keys.control)
+        return [json.loads(fields[b"intent"]) for _, fields in entries]
+
+    def apply(self) -> None:
+        """Apply what is in the journal."""
+        entries: Any = self._client.xrange(self.keys.control, f"0-{self.report['revision'] + 1}")
+        for entry_id, fields in entries:
+            intent = parse_intent(int(entry_id.split(b"-")[1]), fields[b"intent"])
+            self.applied.append(intent)
+            changes: dict[str, Any] = {"revision": intent.revision}
+            if self.refuses and intent.kind == "mode":
+                changes["refused"] = {"revision": intent.revision, "reason": self.refuses}
+            elif intent.kind == "mode":
+                changes["mode"] = intent.mode
+            elif intent.kind == "speed":
+                changes["speed"] = intent.speed
+            else:
+                changes["paused"] = intent.kind == "pause"
+            self.publish(**changes)
+
+    def wait_journalled(self, count: int) -> None:
+        """Wait until the journal has `count` intents."""
+        wait_until(lambda: self._client.xlen(self.keys.control) >= count, what=f"{count} intents")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Apply intents as they come."""
+
+        async def follow() -> None:
+            while True:
+                await asyncio.to_thread(self.apply)
+                await asyncio.sleep(0.005)
+
+        task = asyncio.create_task(follow())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@contextlib.asynccontextmanager
+async def serving(url: str, session: str, archive: Path) -> AsyncIterator[ControlServiceStub]:
+    """A control server in this process and a stub of it."""
+    client = connect_async(url, client_name="midstream-control")
+    journal = ControlJournal(client, clock=SystemClock(), archive_directory=archive)
+    reports = SessionReports(journal, default_session=session, redis_url=redacted(url))
+    server = grpc.aio.server(interceptors=(CallInterceptor(process_metrics()),))
+    add_ControlServiceServicer_to_server(ControlServicer(journal, reports, default_session=session), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield ControlServiceStub(channel)
+    finally:
+        await server.stop(0)
+        await client.aclose()

@@ -1,0 +1,149 @@
+"""The journal beyond 10,000 intents, in memory trouble, and with two servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from services.control import journal as journal_module
+from services.control.journal import ControlJournal, Effect, Intent
+from services.runtime.clock import SystemClock
+from services.runtime.connection import connect_async
+from services.runtime.errors import ResourceExhausted, Unavailable
+from services.runtime.keys import SessionKeys
+from tests.support.redis_server import RedisForTests
+
+KEPT, STEP = 100, 20
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same at a size that takes no time."""
+    assert journal_module.JOURNAL_LENGTH_MAX == 10_000
+    monkeypatch.setattr(journal_module, "JOURNAL_LENGTH_MAX", KEPT)
+    monkeypatch.setattr(journal_module, "ARCHIVE_STEP", STEP)
+    monkeypatch.setattr(journal_module, "PENDING_MAX", 50)
+
+
+@pytest.fixture
+def keys(session_name: str) -> SessionKeys:
+    return SessionKeys(session_name)
+
+
+@pytest.fixture
+async def make_journal(redis_url: str) -> AsyncIterator[Callable[[Path], ControlJournal]]:
+    clients = []
+
+    def make(directory: Path) -> ControlJournal:
+        clients.append(connect_async(redis_url, client_name="test-control"))
+        return ControlJournal(clients[-1], clock=SystemClock(), archive_directory=directory)
+
+    yield make
+    for client in clients:
+        await client.aclose()
+
+
+async def set_speeds(journal: ControlJournal, keys: SessionKeys, speeds: range, *, applied: int | None = None) -> None:
+    """Journal a speed each; the engine has applied everything before, or up to `applied`."""
+    for speed in speeds:
+        effect = Effect(repr(float(speed - 1)), speed - 1 if applied is None else applied)
+        await journal.append(keys, Intent("speed", repr(float(speed))), effect=effect, correlation_id="c")
+
+
+def archived(directory: Path, keys: SessionKeys) -> list[dict[str, Any]]:
+    path = directory / f"control-{keys.session}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def kept(client: redis.Redis, keys: SessionKeys) -> dict[int, dict[str, Any]]:
+    entries: Any = client.xrange(keys.control)
+    return {int(entry_id.split(b"-")[1]): json.loads(fields[b"intent"]) for entry_id, fields in entries}
+
+
+async def test_intents_beyond_the_newest_move_to_the_file_and_none_is_lost(
+    make_journal: Callable[[Path], ControlJournal], redis_client: redis.Redis, keys: SessionKeys, tmp_path: Path
+) -> None:
+    await set_speeds(make_journal(tmp_path), keys, range(1, 251))
+
+    lines = archived(tmp_path, keys)
+    rest = kept(redis_client, keys)
+    assert [line["revision"] for line in lines] + list(rest) == list(range(1, 251))
+    assert KEPT <= len(rest) < KEPT + STEP
+    assert [line["intent"]["speed"] for line in lines] == [float(line["revision"]) for line in lines]
+
+
+async def test_crash_between_file_and_trim_archives_twice_and_loses_nothing(
+    make_journal: Callable[[Path], ControlJournal],
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dying, after = make_journal(tmp_path), make_journal(tmp_path)
+
+    async def die(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("the process died here")
+
+    monkeypatch.setattr(dying._client, "xtrim", die)
+    await set_speeds(dying, keys, range(1, KEPT + STEP + 1))
+    assert len(archived(tmp_path, keys)) == STEP
+    assert len(kept(redis_client, keys)) == KEPT + STEP
+
+    await set_speeds(after, keys, range(KEPT + STEP + 1, KEPT + STEP + 2))
+
+    assert {line["revision"] for line in archived(tmp_path, keys)} | set(kept(redis_client, keys)) == set(
+        range(1, KEPT + STEP + 2)
+    )
+    assert len(kept(redis_client, keys)) == KEPT
+
+
+async def test_file_that_cannot_be_written_does_not_fail_the_intent(
+    make_journal: Callable[[Path], ControlJournal], redis_client: redis.Redis, keys: SessionKeys, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a directory")
+
+    await set_speeds(make_journal(tmp_path / "file"), keys, range(1, KEPT + STEP + 11))
+
+    assert list(kept(redis_client, keys)) == list(range(1, KEPT + STEP + 11))
+
+
+async def test_intents_that_no_engine_has_read_are_not_archived_and_more_are_refused(
+    make_journal: Callable[[Path], ControlJournal], redis_client: redis.Redis, keys: SessionKeys, tmp_path: Path
+) -> None:
+    journal = make_journal(tmp_path)
+
+    with pytest.raises(ResourceExhausted, match="start its replay server"):
+        await set_speeds(journal, keys, range(1, 1_000), applied=0)
+
+    assert archived(tmp_path, keys) == []
+    assert list(kept(redis_client, keys)) == list(range(1, KEPT + 51))
+
+
+async def test_request_ids_are_forgotten_with_the_oldest_intents_only(
+    make_journal: Callable[[Path], ControlJournal], redis_client: redis.Redis, keys: SessionKeys, tmp_path: Path
+) -> None:
+    journal = make_journal(tmp_path)
+    for speed in range(1, 151):
+        intent = Intent("speed", repr(float(speed)), f"request-{speed}")
+        await journal.append(keys, intent, effect=Effect("0.5", speed - 1), correlation_id="")
+
+    assert redis_client.zcard(keys.requests) == KEPT
+    again = Intent("speed", "60.0", "request-60")
+    assert (await journal.append(keys, again, effect=Effect("150.0", 150), correlation_id="")).revision == 60
+
+
+async def test_redis_without_memory_is_unavailable_with_the_reason(
+    new_redis: Callable[..., RedisForTests], tmp_path: Path
+) -> None:
+    server = new_redis(extra=("--maxmemory", "1"))
+    client = connect_async(server.url, client_name="test-control")
+    journal = ControlJournal(client, clock=SystemClock(), archive_directory=tmp_path)
+
+    with pytest.raises(Unavailable, match="no memory"):
+        await journal.append(SessionKeys("s"), Intent("paused", "1"), effect=Effect(), correlation_id="")
+    await client.aclose()
