@@ -101,6 +101,7 @@ def test_servers_stopped_at_many_moments_go_on_exactly(tmp_path: Path) -> None:
     stop_at_random(tmp_path, 1717, stops=10, rows=20_000)
 
 
+@pytest.mark.long
 def test_second_servers_are_refused_naming_the_first_which_goes_on(tmp_path: Path) -> None:
     files = write_history(tmp_path / "in", 13, 4_000)
     expected = expected_outputs(files)
