@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import redis
 
 from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_UNSPECIFIED, QueueLag, Report, Status
 from protos.health.v1.health_pb2 import Check as CheckMessage
 from services.health.checks import Check, Outcome
 from services.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -39,9 +44,10 @@ class Board:
         """Check everything, each on its own, for ever."""
         await asyncio.gather(*(self._repeat(name, check) for name, check in self._checks.items()))
 
-    async def wait_changed(self) -> None:
-        """Wait until a status changes."""
-        await self._changed.wait()
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next change of a status. Take it before the report, so that no change falls between the two."""
+        return self._changed
 
     def report(self) -> Report:
         """Put the last results together; the whole is as bad as the worst of them."""
@@ -78,8 +84,12 @@ class Board:
                 outcome = await check()
         except TimeoutError:
             outcome = Outcome(STATUS_DOWN, f"no answer within {self._timeout_s:g} s")
-        except Exception as exc:  # noqa: BLE001  a check may fail in any way; that is what it is for
-            outcome = Outcome(STATUS_DOWN, f"{type(exc).__name__}")
+        except (redis.ConnectionError, redis.TimeoutError) as exc:
+            outcome = Outcome(STATUS_DOWN, f"Redis does not answer ({type(exc).__name__})")
+        except Exception as exc:  # everything: a check may fail in any way, and that is what the report is for
+            if result.status != STATUS_DOWN:
+                logger.exception("check failed: name=%s", name)
+            outcome = Outcome(STATUS_DOWN, f"the check itself failed ({type(exc).__name__})")
         before = result.status
         result.status, result.detail, result.queues = outcome.status, outcome.detail, outcome.queues
         result.checked_ns = self._clock.monotonic_ns()

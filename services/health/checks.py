@@ -11,14 +11,15 @@ import grpc
 import redis.asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from protos.common.v1.market_pb2 import MODE_LIVE
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, QueueLag, Status
-from services.health.lag import measure_lag
+from services.health.lag import GroupActivity, measure_lag
 from services.runtime.clock import Clock
 from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.metrics import Metrics
 
 REPORT_AGE_MAX_NS = 5_000_000_000
 """An engine reports every 500 ms; ten missed reports mean that it is gone."""
-
 
 # A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
 _CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
@@ -66,56 +67,71 @@ def redis_check(client: redis.asyncio.Redis) -> Check:
     async def check() -> Outcome:
         facts = await client.info()
         used_mib = int(facts["used_memory"]) / 2**20
-        return Outcome(
-            STATUS_OK, f"Redis {facts['redis_version']}, {used_mib:.1f} MiB used, {facts['connected_clients']} clients"
-        )
+        seen = f"Redis {facts['redis_version']}, {used_mib:.1f} MiB used, {facts['connected_clients']} clients"
+        if facts.get("aof_enabled") and facts.get("aof_last_write_status") != "ok":
+            return Outcome(STATUS_DEGRADED, f"{seen}; it cannot write its append-only file")
+        return Outcome(STATUS_OK, seen)
 
     return check
 
 
-async def read_reports(client: redis.asyncio.Redis) -> dict[str, dict[str, Any]]:
-    """Read every session's last report."""
-    names = sorted(name.decode() for name in await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
-    if not names:
-        return {}
-    found = await client.mget([SessionKeys(name).state for name in names])
-    return {name: json.loads(report) for name, report in zip(names, found, strict=True) if report}
+async def session_names(client: redis.asyncio.Redis) -> list[str]:
+    """Read the names of all sessions."""
+    return sorted(name.decode() for name in await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
 
 
-def feed_check(client: redis.asyncio.Redis, clock: Clock) -> Check:
-    """Tell how the engines and their live feeds are, from their reports."""
+def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -> Check:
+    """Tell how the engine and the live feed of every session are, from its report.
+
+    The session that these servers serve has to be there. Others may have ended: a one-shot replay leaves its session behind.
+    """
 
     async def check() -> Outcome:
-        reports = await read_reports(client)
-        if not reports:
-            return Outcome(STATUS_DEGRADED, "no session has reported yet")
+        names = await session_names(client)
+        found = await client.mget([SessionKeys(name).state for name in names]) if names else []
+        if own_session not in names:
+            names, found = [own_session, *names], [None, *found]
         worst, lines = STATUS_OK, []
-        for name, report in reports.items():
-            age_ns = clock.time_ns() - int(report["reported_time_ns"])
-            live = int(report["mode"]) == 2
-            status = STATUS_OK
-            if age_ns > REPORT_AGE_MAX_NS or report["state"] == "FAILED":
-                status = STATUS_DOWN
-            elif live and not report.get("live_connected"):
-                status = STATUS_DEGRADED
-            connected = "connected" if report.get("live_connected") else "not connected"
-            feed = f"live feed {connected}" if live else "historical"
-            error = f", {report['error']}" if report.get("error") else ""
-            lines.append(f"{name}: {report['state'].lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}")
+        for name, raw in zip(names, found, strict=True):
+            status, line = _describe(json.loads(raw) if raw else None, clock.time_ns(), own=name == own_session)
+            lines.append(f"{name}: {line}")
             worst = max(worst, status)
         return Outcome(worst, "; ".join(lines))
 
     return check
 
 
-def queue_check(client: redis.asyncio.Redis, *, group_lease_s: float) -> Check:
+def _describe(report: dict[str, Any] | None, now_ns: int, *, own: bool) -> tuple[Status, str]:
+    """How one session is, and the line that says so."""
+    if report is None:
+        return (STATUS_DEGRADED, "has not reported yet") if own else (STATUS_OK, "has not reported for an hour")
+    age_ns = now_ns - int(report["reported_time_ns"])
+    live = int(report["mode"]) == MODE_LIVE
+    status = STATUS_OK
+    if report["state"] == "FAILED" or (own and age_ns > REPORT_AGE_MAX_NS):
+        status = STATUS_DOWN
+    elif age_ns > REPORT_AGE_MAX_NS:
+        status = STATUS_OK if report["state"] == "COMPLETED" else STATUS_DEGRADED
+    elif live and not report.get("live_connected"):
+        status = STATUS_DEGRADED
+    connected = "connected" if report.get("live_connected") else "not connected"
+    feed = f"live feed {connected}" if live else "historical"
+    error = f", {report['error']}" if report.get("error") else ""
+    return status, f"{report['state'].lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}"
+
+
+def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: Metrics) -> Check:
     """Measure how far every consumer group of every session is behind."""
 
     async def check() -> Outcome:
         queues: list[QueueLag] = []
-        for name in await read_reports(client):
-            queues += await measure_lag(client, SessionKeys(name), group_lease_s=group_lease_s)
-        lagging = max((queue.lag_records for queue in queues if queue.active), default=0)
+        for name in await session_names(client):
+            queues += await measure_lag(client, SessionKeys(name), activity)
+        activity.keep({(queue.session, queue.group) for queue in queues})
+        active = [queue for queue in queues if queue.active]
+        lagging = max((queue.lag_records for queue in active), default=0)
+        metrics.set("midstream_lag_records", lagging)
+        metrics.set("midstream_lag_seconds", max((queue.lag_data_time_ns for queue in active), default=0) / 1e9)
         lost = [f"{queue.session}/{queue.group}" for queue in queues if not queue.active]
         detail = f"{len(queues)} consumer groups, the slowest is {lagging} records behind"
         if lost:

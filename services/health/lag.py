@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import redis
 import redis.asyncio
 
-from fastpath.frame import FrameHead, peek
+from fastpath.frame import FrameHead, TickFrame, peek
 from protos.health.v1.health_pb2 import QueueLag
+from services.runtime.clock import Clock
 from services.runtime.keys import SessionKeys
 
+BEFORE_EVERYTHING = -(2**63)
+"""Arrival time of a batch without ticks."""
 
-async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, *, group_lease_s: float) -> list[QueueLag]:
+
+class GroupActivity:
+    """Remembers when consumer groups were last seen doing something, for as long as they exist."""
+
+    def __init__(self, clock: Clock, *, lease_s: float) -> None:
+        self._clock = clock
+        self._lease_ns = round(lease_s * 1e9)
+        self._seen: dict[tuple[str, str], tuple[object, int]] = {}
+
+    def is_active(self, session: str, group: str, *, position: object, idle_ms: Sequence[int]) -> bool:
+        """Tell whether a group called within the lease. Without consumers only a change of its position shows that."""
+        now_ns = self._clock.monotonic_ns()
+        before, since_ns = self._seen.get((session, group), (position, now_ns))
+        if before != position:
+            since_ns = now_ns
+        self._seen[session, group] = position, since_ns
+        if idle_ms:
+            since_ns = now_ns - min(idle_ms) * 1_000_000
+        return now_ns - since_ns <= self._lease_ns
+
+    def keep(self, groups: Collection[tuple[str, str]]) -> None:
+        """Forget every other (session, group)."""
+        self._seen = {name: seen for name, seen in self._seen.items() if name in groups}
+
+
+async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity) -> list[QueueLag]:
     """Measure every group on the session's tick stream; a stream without groups, or no stream, gives an empty list."""
     newest = await _head_at(client, keys.ticks, max_id="+")
     if newest is None:
         return []
     try:
         groups = await client.xinfo_groups(keys.ticks)
+        return [await _lag_of(client, keys, group, *newest, activity=activity) for group in groups]
     except redis.ResponseError:
-        return []  # the stream went between two commands
-    return [await _lag_of(client, keys, group, *newest, group_lease_s=group_lease_s) for group in groups]
+        return []  # the stream, or a group, went between two commands
 
 
 async def _lag_of(
@@ -31,40 +60,51 @@ async def _lag_of(
     newest: FrameHead,
     newest_bytes: int,
     *,
-    group_lease_s: float,
+    activity: GroupActivity,
 ) -> QueueLag:
     committed_id = group["last-delivered-id"]
     if int(group["pending"]):
         pending = await client.xpending(keys.ticks, group["name"])
         # Below the lowest pending entry everything is committed.
-        committed_id = f"({pending['min'].decode()}" if pending["min"] else committed_id
+        committed_id = b"(" + pending["min"] if pending["min"] else committed_id
     committed = await _head_at(client, keys.ticks, max_id=committed_id)
     if committed is None:
-        # Nothing committed is retained: measure from the oldest entry there is.
+        # Nothing that it committed is retained: it is behind by everything there is.
         oldest: Any = await client.xrange(keys.ticks, count=1)
-        first = peek(oldest[0][1][b"b"]).first_sequence if oldest else newest.first_sequence
-        records, data_time_ns = newest.last_sequence - first + 1, 0
+        frame = TickFrame(oldest[0][1][b"b"]) if oldest else None
+        behind_ns = _first_arrival_ns(frame) if frame is not None else newest.last_arrival_time_ns
+        records = newest.last_sequence - (frame.first_sequence if frame is not None else newest.first_sequence) + 1
     else:
-        records = newest.last_sequence - committed[0].last_sequence
-        data_time_ns = max(newest.last_arrival_time_ns - committed[0].last_arrival_time_ns, 0)
+        behind_ns = committed[0].last_arrival_time_ns
+        # A group may be ahead of what was read as the newest a moment before.
+        records = max(newest.last_sequence - committed[0].last_sequence, 0)
+    data_time_ns = 0
+    # Batches without ticks have no data time.
+    if records and BEFORE_EVERYTHING not in (behind_ns, newest.last_arrival_time_ns):
+        data_time_ns = max(newest.last_arrival_time_ns - behind_ns, 0)
+    consumers = await client.xinfo_consumers(keys.ticks, group["name"])
+    name = group["name"].decode("utf-8", "replace")
     bytes_per_record = newest_bytes / (newest.last_sequence - newest.first_sequence + 1)
     return QueueLag(
         session=keys.session,
-        group=group["name"].decode(),
+        group=name,
         lag_records=records,
         lag_bytes=round(records * bytes_per_record),
-        lag_data_time_ns=data_time_ns if records else 0,
-        active=await _is_active(client, keys, group, group_lease_s),
+        lag_data_time_ns=data_time_ns,
+        active=activity.is_active(
+            keys.session,
+            name,
+            position=(group["last-delivered-id"], group["pending"]),
+            idle_ms=[int(consumer["idle"]) for consumer in consumers],
+        ),
     )
+
+
+def _first_arrival_ns(frame: TickFrame) -> int:
+    ticks = frame.ticks()
+    return ticks[0][3] if ticks else BEFORE_EVERYTHING
 
 
 async def _head_at(client: redis.asyncio.Redis, key: str, *, max_id: str | bytes) -> tuple[FrameHead, int] | None:
     entries: Any = await client.xrevrange(key, max=max_id, count=1)
     return (peek(entries[0][1][b"b"]), len(entries[0][1][b"b"])) if entries else None
-
-
-async def _is_active(
-    client: redis.asyncio.Redis, keys: SessionKeys, group: dict[str, Any], group_lease_s: float
-) -> bool:
-    consumers = await client.xinfo_consumers(keys.ticks, group["name"])
-    return not consumers or min(int(consumer["idle"]) for consumer in consumers) < group_lease_s * 1000

@@ -13,9 +13,10 @@ from protos.health.v1.health_pb2_grpc import HealthServiceServicer, add_HealthSe
 from services.health.board import Board
 from services.health.checks import Check, ServerCheck, feed_check, queue_check, redis_check
 from services.health.config import HealthSettings
+from services.health.lag import GroupActivity
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
-from services.runtime.server import HealthBoard, run_server
+from services.runtime.server import HealthBoard, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
 
@@ -35,8 +36,9 @@ class HealthServicer(HealthServiceServicer):
         self, request: pb.WatchReportRequest, context: Context
     ) -> AsyncIterator[pb.WatchReportResponse]:
         while True:
+            changed = self._board.changed
             yield pb.WatchReportResponse(report=self._board.report())
-            await self._board.wait_changed()
+            await changed.wait()
 
 
 class HealthServer:
@@ -50,8 +52,10 @@ class HealthServer:
         self._servers = {name: ServerCheck(address) for name, address in settings.targets().items()}
         checks: dict[str, Check] = {**self._servers}
         checks["redis"] = redis_check(self._client)
-        checks["feed"] = feed_check(self._client, clock)
-        checks["queue"] = queue_check(self._client, group_lease_s=settings.group_lease_s)
+        checks["feed"] = feed_check(self._client, clock, own_session=settings.session)
+        checks["queue"] = queue_check(
+            self._client, GroupActivity(clock, lease_s=settings.group_lease_s), process_metrics()
+        )
         self._board = Board(
             checks, clock=clock, interval_s=settings.check_interval_s, timeout_s=settings.check_timeout_s
         )

@@ -1,0 +1,269 @@
+"""The checks against a real Redis whose content is known."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from prometheus_client import CollectorRegistry
+
+from fastpath.frame import MARKER_DISCONNECTED, Marker, TickFrame, peek
+from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, QueueLag
+from services.health.checks import ServerCheck, feed_check, queue_check, redis_check
+from services.health.lag import GroupActivity, measure_lag
+from services.runtime.connection import connect_async
+from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.metrics import Metrics
+from tests.support.clock import FakeClock
+from tests.support.ports import free_port
+from tests.support.price_batches import Batch, make_batches, marker_batch
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    async with connect_async(redis_url, client_name="test-health") as connected:
+        yield connected
+
+
+@pytest.fixture
+def keys(session_name: str) -> SessionKeys:
+    return SessionKeys(session_name)
+
+
+@pytest.fixture
+def batches(redis_client: redis.Redis, keys: SessionKeys) -> list[Batch]:
+    """1,000 records in ten entries, in the queue of a session."""
+    made = make_batches(1_000)
+    redis_client.sadd(SESSIONS, keys.session)
+    for batch in made:
+        redis_client.xadd(keys.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+    return made
+
+
+def activity(clock: FakeClock) -> GroupActivity:
+    return GroupActivity(clock, lease_s=3600)
+
+
+def read(client: redis.Redis, keys: SessionKeys, group: str, entries: int, *, acknowledge: int) -> None:
+    """Make a group, read some entries and acknowledge the first of them."""
+    with contextlib.suppress(redis.ResponseError):
+        client.xgroup_create(keys.ticks, group, id="0")
+    answer: Any = client.xreadgroup(group, "one", {keys.ticks: ">"}, count=entries)
+    ids = [entry_id for entry_id, _ in answer[0][1]]
+    if ids[:acknowledge]:
+        client.xack(keys.ticks, group, *ids[:acknowledge])
+
+
+def arrival(batch: Batch) -> int:
+    return peek(batch.payload).last_arrival_time_ns
+
+
+@pytest.mark.quick
+async def test_lag_is_what_lies_between_the_committed_and_the_newest_record(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+) -> None:
+    read(redis_client, keys, "acknowledged", 4, acknowledge=4)
+    read(redis_client, keys, "pending", 6, acknowledge=2)
+    read(redis_client, keys, "done", 10, acknowledge=10)
+    redis_client.xgroup_create(keys.ticks, "fresh", id="0")
+
+    lags = {lag.group: lag for lag in await measure_lag(client, keys, activity(fake_clock))}
+
+    newest = batches[-1]
+    per_record = len(newest.payload) / 100
+    first = TickFrame(batches[0].payload).ticks()[0][3]
+    for group, records, behind in (
+        ("acknowledged", 600, arrival(batches[3])),
+        ("pending", 800, arrival(batches[1])),
+        ("done", 0, arrival(newest)),
+        ("fresh", 1_000, first),
+    ):
+        assert lags[group] == QueueLag(
+            session=keys.session,
+            group=group,
+            lag_records=records,
+            lag_bytes=round(records * per_record),
+            lag_data_time_ns=arrival(newest) - behind,
+            active=True,
+        )
+
+
+async def test_group_whose_committed_entries_are_trimmed_is_measured_from_the_oldest_one(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+) -> None:
+    read(redis_client, keys, "slow", 3, acknowledge=3)
+    redis_client.xtrim(keys.ticks, minid="0-301", approximate=False)
+
+    (lag,) = await measure_lag(client, keys, activity(fake_clock))
+
+    assert lag.lag_records == 700
+
+
+async def test_batches_without_ticks_have_no_data_time(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, keys: SessionKeys, fake_clock: FakeClock
+) -> None:
+    alone = marker_batch(Marker(kind=MARKER_DISCONNECTED, mode=2, previous_mode=2), sequence=1)
+    redis_client.xadd(keys.ticks, {"b": alone.payload}, id="0-1")
+    read(redis_client, keys, "price", 1, acknowledge=1)
+    for batch in make_batches(10, first_sequence=2):
+        redis_client.xadd(keys.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+
+    (lag,) = await measure_lag(client, keys, activity(fake_clock))
+
+    assert (lag.lag_records, lag.lag_data_time_ns) == (10, 0)
+
+
+def test_group_without_calls_beyond_the_lease_is_inactive_until_it_calls_again(fake_clock: FakeClock) -> None:
+    groups = activity(fake_clock)
+
+    def active(**state: Any) -> bool:
+        return groups.is_active("s", "g", **state)
+
+    assert active(position=1, idle_ms=[3_600_000, 9_000_000])
+    assert not active(position=1, idle_ms=[3_600_001, 9_000_000])
+    assert active(position=1, idle_ms=[0])
+    # Without consumers: as long as its position stands still.
+    assert active(position=2, idle_ms=[])
+    fake_clock.advance(3600)
+    assert active(position=2, idle_ms=[])
+    fake_clock.advance(1)
+    assert not active(position=2, idle_ms=[])
+    assert active(position=3, idle_ms=[])
+
+
+async def test_queue_check_names_lost_groups_and_exports_the_largest_lag(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+) -> None:
+    read(redis_client, keys, "price", 4, acknowledge=4)
+    redis_client.xgroup_create(keys.ticks, "lost", id="0")
+    metrics = Metrics(CollectorRegistry())
+    check = queue_check(client, activity(fake_clock), metrics)
+
+    before = await check()
+    fake_clock.advance(3601)
+    after = await check()
+
+    assert before.status == STATUS_OK
+    assert after.status == STATUS_DEGRADED
+    assert f"{keys.session}/lost" in after.detail
+    assert {lag.group: lag.active for lag in after.queues if lag.session == keys.session} == {
+        "lost": False,
+        "price": True,
+    }
+    assert metrics.registry.get_sample_value("midstream_lag_records") == 600
+    seconds = (arrival(batches[-1]) - arrival(batches[3])) / 1e9
+    assert metrics.registry.get_sample_value("midstream_lag_seconds") == pytest.approx(seconds)
+
+
+class Reports:
+    """Writes reports of sessions."""
+
+    def __init__(self, client: redis.Redis, clock: FakeClock) -> None:
+        self._client = client
+        self._clock = clock
+
+    def put(self, session: str, **changes: Any) -> None:
+        report = {"state": "RUNNING", "mode": 1, "live_connected": False, "error": ""} | changes
+        report["reported_time_ns"] = self._clock.time_ns()
+        self._client.sadd(SESSIONS, session)
+        self._client.set(SessionKeys(session).state, json.dumps(report))
+
+
+@pytest.mark.parametrize(
+    ("changes", "age_s", "status", "part"),
+    [
+        pytest.param({}, 1.0, STATUS_OK, "running, historical, reported 1.0 s ago", id="runs"),
+        pytest.param({}, 5.1, STATUS_DOWN, "5.1 s ago", id="engine gone"),
+        pytest.param({"state": "FAILED", "error": "disk full"}, 0.1, STATUS_DOWN, "disk full", id="failed"),
+        pytest.param({"mode": 2}, 0.1, STATUS_DEGRADED, "live feed not connected", id="feed gone"),
+        pytest.param({"mode": 2, "live_connected": True}, 0.1, STATUS_OK, "live feed connected", id="feed there"),
+    ],
+)
+async def test_feed_check_tells_how_the_own_session_is(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    session_name: str,
+    fake_clock: FakeClock,
+    changes: dict[str, Any],
+    age_s: float,
+    status: int,
+    part: str,
+) -> None:
+    Reports(redis_client, fake_clock).put(session_name, **changes)
+    fake_clock.advance(age_s)
+
+    outcome = await feed_check(client, fake_clock, own_session=session_name)()
+
+    assert outcome.status == status
+    assert f"{session_name}: " in outcome.detail
+    assert part in outcome.detail
+
+
+async def test_feed_check_tells_about_every_session(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    reports = Reports(redis_client, fake_clock)
+    ended, expired = f"{session_name}-ended", f"{session_name}-expired"
+    reports.put(ended, state="COMPLETED")
+    reports.put(expired)
+    redis_client.delete(SessionKeys(expired).state)
+    fake_clock.advance(60)
+    reports.put(session_name)
+    check = feed_check(client, fake_clock, own_session=session_name)
+
+    well = await check()
+    reports.put(ended, state="RUNNING")
+    fake_clock.advance(60)
+    reports.put(session_name)
+    stopped = await check()
+    redis_client.srem(SESSIONS, ended, expired)
+    redis_client.delete(SessionKeys(ended).state)
+
+    assert well.status == STATUS_OK
+    for name, part in ((session_name, "running"), (ended, "completed"), (expired, "not reported for an hour")):
+        assert f"{name}: {part}" in well.detail or f"{name}: has {part}" in well.detail
+    assert stopped.status == STATUS_DEGRADED
+
+
+async def test_own_session_that_never_reported_is_named(
+    client: redis.asyncio.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    outcome = await feed_check(client, fake_clock, own_session=session_name)()
+
+    assert outcome.status == STATUS_DEGRADED
+    assert f"{session_name}: has not reported yet" in outcome.detail
+
+
+async def test_redis_check_tells_version_and_memory(client: redis.asyncio.Redis) -> None:
+    outcome = await redis_check(client)()
+
+    assert outcome.status == STATUS_OK
+    assert "MiB used" in outcome.detail
+
+
+async def test_server_that_nobody_runs_is_down_naming_its_address() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    check = ServerCheck(address)
+
+    outcome = await check()
+    await check.close()
+
+    assert outcome.status == STATUS_DOWN
+    assert outcome.detail == f"{address}: unavailable"

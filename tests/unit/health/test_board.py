@@ -1,0 +1,133 @@
+"""The board: what a report says, when watchers hear of it, and that nobody but the schedule runs a check."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis
+
+from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, STATUS_UNSPECIFIED, Check, Report
+from services.health.board import Board
+from services.health.checks import Outcome
+from tests.support.clock import FakeClock
+
+
+class Scripted:
+    """A check that says what it is told to."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.outcome: Outcome | Exception = Outcome(STATUS_OK, "fine")
+
+    async def __call__(self) -> Outcome:
+        self.calls += 1
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def one() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def board(one: Scripted, fake_clock: FakeClock) -> Board:
+    return Board({"one": one, "two": Scripted()}, clock=fake_clock, interval_s=0.001, timeout_s=0.05)
+
+
+def check(report: Report, name: str = "one") -> Check:
+    return next(check for check in report.checks if check.name == name)
+
+
+def test_before_the_first_check_nothing_is_known(board: Board) -> None:
+    report = board.report()
+
+    assert report.status == STATUS_UNSPECIFIED
+    assert check(report).detail == "not checked yet"
+
+
+@pytest.mark.quick
+async def test_worst_check_decides_and_every_transition_is_seen(board: Board, one: Scripted) -> None:
+    seen = []
+    for outcome in (
+        Outcome(STATUS_OK, "fine"),
+        Outcome(STATUS_DEGRADED, "slow"),
+        Outcome(STATUS_DOWN, "gone"),
+        Outcome(STATUS_OK, "fine again"),
+    ):
+        one.outcome = outcome
+        changed = board.changed
+        await board.check_once("one", one)
+        seen.append((board.report().status, check(board.report()).detail, changed.is_set()))
+
+    assert seen == [
+        (STATUS_OK, "fine", True),
+        (STATUS_DEGRADED, "slow", True),
+        (STATUS_DOWN, "gone", True),
+        (STATUS_OK, "fine again", True),
+    ]
+    assert check(board.report()).last_error == "gone"
+
+
+async def test_same_status_again_is_no_change(board: Board, one: Scripted) -> None:
+    await board.check_once("one", one)
+    changed = board.changed
+    await board.check_once("one", one)
+
+    assert not changed.is_set()
+
+
+async def test_age_grows_until_the_next_check(board: Board, one: Scripted, fake_clock: FakeClock) -> None:
+    await board.check_once("one", one)
+    assert check(board.report()).age_ms == 0
+
+    fake_clock.advance(12.5)
+
+    assert check(board.report()).age_ms == 12_500
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        pytest.param(redis.ConnectionError("unix:///secret.sock"), "Redis does not answer", id="redis"),
+        pytest.param(RuntimeError("secret"), "RuntimeError", id="bug"),
+    ],
+)
+async def test_check_that_fails_is_down_without_leaking_its_text(
+    board: Board, one: Scripted, error: Exception, part: str
+) -> None:
+    one.outcome = error
+
+    await board.check_once("one", one)
+
+    result = check(board.report())
+    assert result.status == STATUS_DOWN
+    assert part in result.detail
+    assert "secret" not in result.detail
+
+
+async def test_check_that_hangs_is_down_and_does_not_hold_up_the_others(fake_clock: FakeClock) -> None:
+    async def hang() -> Outcome:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    fine = Scripted()
+    board = Board({"hangs": hang, "fine": fine}, clock=fake_clock, interval_s=0.001, timeout_s=0.05)
+    running = asyncio.create_task(board.run())
+    async with asyncio.timeout(10):
+        while check(board.report(), "hangs").status != STATUS_DOWN:
+            await board.changed.wait()
+    running.cancel()
+
+    assert "0.05 s" in check(board.report(), "hangs").detail
+    assert fine.calls > 1
+
+
+async def test_reading_reports_runs_no_check(board: Board, one: Scripted) -> None:
+    await board.check_once("one", one)
+    for _ in range(1_000):
+        board.report()
+
+    assert one.calls == 1
