@@ -118,14 +118,14 @@ def test_unusable_inputs_are_refused_in_one_line_before_anything_is_written(tmp_
 
 
 def test_unsorted_file_is_refused_naming_row_and_fix_and_the_logs_stay_a_valid_prefix(tmp_path: Path) -> None:
-    path = write_made_ticks(tmp_path / "late.csv", 40_000)
+    path = write_made_ticks(tmp_path / "late.csv", 20_000)
     with path.open("a") as out:
-        out.write("40001,2024-12-31 00:00:00,AAA,1,2,1,1,5\n")
+        out.write("20001,2024-12-31 00:00:00,AAA,1,2,1,1,5\n")
 
     done = midstream("replay", path, "--out", tmp_path / "out")
 
     assert done.code == 2, done
-    assert "line 40002" in done.error_line
+    assert "line 20002" in done.error_line
     assert "--unsorted sort" in done.error_line
     # Without the row that came too late, what was written is the beginning of the right log.
     lines = expected_outputs([path]).mid_log.split(b"\n", 1)[1]
@@ -148,9 +148,9 @@ def test_truncated_gzip_keeps_what_was_read_and_exits_with_1(tmp_path: Path) -> 
 
 
 def test_second_replay_into_the_same_directory_is_refused_while_the_first_runs(tmp_path: Path) -> None:
-    path = write_made_ticks(tmp_path / "made.csv", 60_000)
+    path = write_made_ticks(tmp_path / "made.csv", 6000)
     out = tmp_path / "out"
-    first = start_replay([path], out, "--speed", "1")
+    first = start_replay([path], out, "--speed", "0.1")
     try:
         wait_until(lambda: log_bytes(out) > 0 or first.poll() is not None, timeout_s=30, what="output of the first")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_OK, GetReportRequest
 from services.cli.fleet import DEFAULT_PORTS
 from tests.support.cli import ROOT, clean_environment, kill, midstream, until
 from tests.support.grpcurl import grpcurl, readme_calls, run_call
@@ -175,6 +176,22 @@ def test_second_serve_on_the_same_ports_and_directory_is_refused_in_one_line(ser
     assert str(servers.ports["control"]) in port.stderr
 
 
+def test_health_sees_a_killed_server_go_and_come_back(servers: Serving) -> None:
+    names = ("replay", "control", "price", "redis", "feed", "queue")
+    until(lambda: [servers.statuses()[name] for name in names] == [STATUS_OK] * 6, what="everything healthy")
+    before = servers.state()["pid"]
+
+    os.kill(servers.server_pid("replay"), signal.SIGKILL)
+
+    until(lambda: servers.statuses()["replay"] == STATUS_DOWN, what="the report of the death")
+    until(lambda: servers.statuses()["replay"] == STATUS_OK, what="the report of the return")
+    until(lambda: servers.state()["pid"] != before, what="another engine")
+    report = servers.health.GetReport(GetReportRequest()).report
+    replay = next(check for check in report.checks if check.name == "replay")
+    assert replay.last_error
+    assert replay.age_ms < 5000
+
+
 def test_command_without_a_server_says_what_to_start() -> None:
     done = midstream("status", environment={"MIDSTREAM_CONTROL_PORT": str(free_port())})
 
@@ -205,6 +222,7 @@ def test_reflection_can_be_turned_off(shared_redis: RedisForTests, tmp_path: Pat
     assert described.code == 0, described.stderr
 
 
+@pytest.mark.long
 def test_servers_say_nothing_on_stdout_and_stop_with_exit_code_0(tmp_path: Path) -> None:
     environment = {"MIDSTREAM_OUT": str(tmp_path), "MIDSTREAM_CONTROL_PORT": "0", "MIDSTREAM_CONTROL_METRICS_PORT": "0"}
     log = tmp_path / "stderr"

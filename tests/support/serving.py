@@ -17,6 +17,7 @@ import redis
 
 from clients.rpc import ControlClient
 from protos.common.v1.market_pb2 import TickBatch
+from protos.health.v1.health_pb2 import GetReportRequest
 from protos.health.v1.health_pb2_grpc import HealthServiceStub
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
@@ -159,6 +160,11 @@ class Serving:
                 stream.cancel()
                 break
         return batches
+
+    def statuses(self) -> dict[str, int]:
+        """Status of every check of the health report, by name."""
+        report = self.health.GetReport(GetReportRequest(), timeout=CALL_S).report
+        return {check.name: check.status for check in report.checks}
 
     def server_pid(self, name: str) -> int:
         """Process id of the server `name`, from its ready file."""
