@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ async def _demo(console: Console) -> int:
     ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
     os.environ.update(_environment(ports))
     console.print("starting Redis and the replay, control, price and health servers ...")
-    fleet = Fleet(SERVERS, console)
+    fleet = Fleet(SERVERS, partial(console.print, markup=False))
     supervisor = fleet.build()
     watch: asyncio.Task[None] | None = None
     try:
@@ -151,7 +152,11 @@ async def _until(
 def _summarise(console: Console, state: dict[str, Any], sink: dict[str, Any]) -> None:
     report = build_report(OUT, state=state, sink=sink, rows_before=0, complete=True)
     console.print()
-    print_report(console, report, pace=f"paced at {SPEED}x of real time; `midstream replay` is as fast as it can")
+    print_report(
+        partial(console.print, markup=False),
+        report,
+        pace=f"paced at {SPEED}x of real time; `midstream replay` is as fast as it can",
+    )
     latency = inspect([str(SAMPLE_HISTORICAL)]).total.latency_ms
     shown = (
         "  ".join(f"{name} {value:.3f}" for name, value in asdict(latency).items()) if latency is not None else "none"

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import json
 import signal
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from services.cli.fleet import Watcher, child
 from services.cli.options import ReplayOptions, in_option_names
@@ -53,23 +52,26 @@ class ReplayRun:
 
 def run_replay(run: ReplayRun) -> int:
     """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         # What can be known without starting anything is said at once.
         inputs = open_inputs(run.options.files)
         for opened in inputs:
             opened.close()
         with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite):
-            return _finish(run, *asyncio.run(_replay(run, errors)))
+            return _finish(run, *asyncio.run(_replay(run)))
     except (DirectoryRefused, ChildRefused, Refused) as exc:
-        errors.print(f"midstream replay: {in_option_names(str(exc))}", markup=False)
+        _say(f"midstream replay: {in_option_names(str(exc))}")
         return REFUSED
     except ChildFailed as exc:
-        errors.print(f"midstream replay: {exc}; what is committed stays, continue with --resume", markup=False)
+        _say(f"midstream replay: {exc}; what is committed stays, continue with --resume")
         return FAILED
     except OSError as exc:
-        errors.print(f"midstream replay: {exc}; what is committed stays, continue with --resume", markup=False)
+        _say(f"midstream replay: {exc}; what is committed stays, continue with --resume")
         return FAILED
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _finish(run: ReplayRun, code: int, report: Report | None) -> int:
@@ -79,11 +81,11 @@ def _finish(run: ReplayRun, code: int, report: Report | None) -> int:
         if run.as_json:
             print(json.dumps(asdict(report)))
         else:
-            print_report(Console(highlight=False, soft_wrap=True), report)
+            print_report(print, report)
     return code
 
 
-async def _replay(run: ReplayRun, errors: Console) -> tuple[int, Report | None]:
+async def _replay(run: ReplayRun) -> tuple[int, Report | None]:
     with contextlib.ExitStack() as stack:
         url, private = run.redis_url, None
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midstream-")))
@@ -102,9 +104,9 @@ async def _replay(run: ReplayRun, errors: Console) -> tuple[int, Report | None]:
             redis=private,
             restart_redis=lambda: _private_redis(scratch),
             progress=watcher.progress,
-            on_event=lambda line: errors.print(line, markup=False),
+            on_event=_say,
         )
-        return await _supervise(run, supervisor, watcher, errors)
+        return await _supervise(run, supervisor, watcher)
 
 
 def _private_redis(scratch: Path) -> EmbeddedRedis:
@@ -112,9 +114,7 @@ def _private_redis(scratch: Path) -> EmbeddedRedis:
     return EmbeddedRedis.start(scratch / "redis", append_only=False)
 
 
-async def _supervise(
-    run: ReplayRun, supervisor: Supervisor, watcher: Watcher, errors: Console
-) -> tuple[int, Report | None]:
+async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -> tuple[int, Report | None]:
     interrupted = _interruption()
     display = ProgressDisplay(quiet=run.as_json)
     sink_before: dict[str, Any] = {}
@@ -130,7 +130,7 @@ async def _supervise(
             code = finished.result()
     except _Interrupted as exc:
         code = 128 + exc.number
-        errors.print("interrupted: everything written is committed; continue with --resume", markup=False)
+        _say("interrupted: everything written is committed; continue with --resume")
     finally:
         display.close()
         for task in tasks[1:]:
@@ -152,9 +152,7 @@ async def _supervise(
         complete=code == COMPLETE,
     )
     if report.damaged_sources and code == COMPLETE:
-        errors.print(
-            f"{report.damaged_sources} source(s) could not be read to the end; errors.log says where", markup=False
-        )
+        _say(f"{report.damaged_sources} source(s) could not be read to the end; errors.log says where")
         code = FAILED
     return code, report
 
@@ -228,6 +226,8 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_SINKS": SINK,
         "MIDSTREAM_SINK_GRACE": "30",
         "MIDSTREAM_HOST": "127.0.0.1",
+        # A refusal is told from log lines by not being JSON.
+        "MIDSTREAM_LOG_FORMAT": "json",
     }
     if is_private:
         environment["MIDSTREAM_RETAIN_BYTES"] = str(RETAIN_BYTES)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 BEFORE_EVERYTHING = -(2**63)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +68,9 @@ def build_report(out: Path, *, state: dict[str, Any], sink: dict[str, Any], rows
     )
 
 
-def print_report(console: Console, report: Report, *, pace: str = "first byte read to last line durable") -> None:
+def print_report(
+    say: Callable[[str], None], report: Report, *, pace: str = "first byte read to last line durable"
+) -> None:
     """Show the figures as a person reads them; `pace` says what the rate means."""
     rows = [
         ("rows in", f"{report.rows_in:,}", _notes(report)),
@@ -87,9 +88,9 @@ def print_report(console: Console, report: Report, *, pace: str = "first byte re
     rows.append(("rows per second", f"{report.ticks_per_second:,.0f}", pace))
     # Plain columns: a table would wrap paths on a narrow terminal, and a wrapped path cannot be copied.
     for name, value, note in rows:
-        console.print(f"{name:<28}{value:>12}   {note}".rstrip(), markup=False)
+        say(f"{name:<28}{value:>12}   {note}".rstrip())
     if report.first_arrival:
-        console.print(f"{'arrivals':<28}{report.first_arrival} .. {report.last_arrival}", markup=False)
+        say(f"{'arrivals':<28}{report.first_arrival} .. {report.last_arrival}")
 
 
 def _notes(report: Report) -> str:

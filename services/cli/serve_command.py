@@ -7,10 +7,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from rich.console import Console
 
 from services.cli.fleet import DEFAULT_PORTS, SERVERS, Watcher, child
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
@@ -45,25 +43,29 @@ def default_names() -> list[str]:
     return [name for name in SERVERS if name != SIM_FEED or not os.environ.get("MIDSTREAM_LIVE_URL")]
 
 
+def say(line: str) -> None:
+    """Tell the terminal; stdout stays free."""
+    print(line, file=sys.stderr)
+
+
 def run_serve(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return asyncio.run(Fleet(names or default_names(), console).run())
+        return asyncio.run(Fleet(names or default_names(), say).run())
     except (ChildRefused, Refused) as exc:
-        console.print(f"midstream serve: {exc}", markup=False)
+        say(f"midstream serve: {exc}")
         return 2
     except ChildFailed as exc:
-        console.print(f"midstream serve: {exc} (gave up after five restarts without progress)", markup=False)
+        say(f"midstream serve: {exc} (gave up after five restarts without progress)")
         return 1
 
 
 class Fleet:
     """The servers of one `serve`, and the Redis that it owns."""
 
-    def __init__(self, names: Sequence[str], console: Console) -> None:
+    def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
         self._names = sorted(names, key=list(SERVERS).index)
-        self._console = console
+        self._say = say
         self._environment = serve_environment()
         self._out = Path(self._environment["MIDSTREAM_OUT"])
         self.redis_url = os.environ.get("MIDSTREAM_REDIS_URL", "")
@@ -112,7 +114,7 @@ class Fleet:
             redis=self._redis,
             restart_redis=self._start_redis if self._redis is not None else None,
             progress=self._watcher.progress,
-            on_event=lambda line: self._console.print(line, markup=False),
+            on_event=self._say,
         )
 
     async def _start(self, supervisor: Supervisor, stopping: asyncio.Event) -> dict[str, dict[str, object]]:
@@ -139,17 +141,16 @@ class Fleet:
         return EmbeddedRedis.start(self._out / "redis", append_only=True)
 
     def _announce(self) -> None:
-        print_line = self._console.print
-        print_line(f"Redis     {redacted(self.redis_url)}", markup=False)
+        say = self._say
+        say(f"Redis     {redacted(self.redis_url)}")
         for name, announcement in self.announcements.items():
             port = announcement.get("port")
             scheme = "ws" if name == SIM_FEED else "grpc"
             metrics = announcement.get("metrics_port")
             extra = f"   metrics http://127.0.0.1:{metrics}/metrics" if metrics else ""
-            print_line(f"{name:<9} {scheme}://127.0.0.1:{port}{extra}", markup=False)
+            say(f"{name:<9} {scheme}://127.0.0.1:{port}{extra}")
         control = self.announcements.get("control", {}).get("port", DEFAULT_PORTS["control"])
-        print_line("every server is up; Ctrl-C stops them. Try:", markup=False)
-        print_line(
+        say("every server is up; Ctrl-C stops them. Try:")
+        say(
             f"""  grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' localhost:{control} midstream.control.v1.ControlService/SetMode""",
-            markup=False,
         )

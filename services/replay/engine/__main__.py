@@ -8,16 +8,14 @@ import signal
 import sys
 import threading
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import redis
 
 from fastpath.frame import Cursor
 from services.replay.engine.config import EngineConfig, parse_config
 from services.replay.engine.engine import Engine
-from services.replay.engine.feed_connection import ReceiveClock, WebsocketDialer
 from services.replay.engine.journal import JournalTail
-from services.replay.engine.live import LiveSource
 from services.replay.engine.pacing import WakeableWaiter, use_precise_timers
 from services.replay.engine.ports import RecordedSource
 from services.replay.engine.state import EngineReport, StateReporter
@@ -29,6 +27,9 @@ from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import Refused
 from services.runtime.keys import SessionKeys
 from services.runtime.logs import configure_logs
+
+if TYPE_CHECKING:
+    from services.replay.engine.live import LiveSource
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,10 @@ class _Wiring:
         self.reporter.stop(REPORT_S)
 
     def _live_source(self, clock: SystemClock, random: Random) -> LiveSource:
+        # Only here: an engine that replays files alone starts without the websocket library.
+        from services.replay.engine.feed_connection import ReceiveClock, WebsocketDialer
+        from services.replay.engine.live import LiveSource
+
         config = self.config
         received = ReceiveClock(time_ns=clock.time_ns, monotonic_ns=clock.monotonic_ns)
         return LiveSource(
