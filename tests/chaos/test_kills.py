@@ -56,5 +56,5 @@ def test_a_few_random_kills_leave_no_trace(tmp_path: Path, seed: int) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("append_only", [False, True], ids=["memory", "append-only"])
 @pytest.mark.parametrize("seed", [101, 102], ids=lambda seed: f"seed {seed}")
-def test_fifty_random_kills_leave_no_trace(tmp_path: Path, seed: int, append_only: bool) -> None:
-    attack(tmp_path, seed, kills=52, rows=16_000, append_only=append_only, speed="0.7")
+def test_sixty_random_kills_leave_no_trace(tmp_path: Path, seed: int, append_only: bool) -> None:
+    attack(tmp_path, seed, kills=62, rows=19_000, append_only=append_only, speed="0.7")
