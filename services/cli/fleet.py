@@ -43,6 +43,7 @@ class Watcher:
         self._client = connect(redis_url, client_name="midstream-cli")
         self._keys = SessionKeys(session)
         self._sink = sink
+        self._seen: dict[str, int] = {}
 
     def both(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The engine's last report and the sink's last announcement; empty before the first, or while Redis is away."""
@@ -64,9 +65,12 @@ class Watcher:
         return self.both()[1]
 
     def progress(self) -> object:
-        """Something that changes while ticks flow."""
+        """Something that changes while ticks flow. A Redis that is away for a while changes nothing."""
         state, sink = self.both()
-        return state.get("last_sequence"), sink.get("sequence")
+        for name, value in (("published", state.get("last_sequence")), ("committed", sink.get("sequence"))):
+            if value is not None:
+                self._seen[name] = value
+        return tuple(sorted(self._seen.items()))
 
     def close(self) -> None:
         self._client.close()

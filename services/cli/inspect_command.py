@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from services.replay.sources.inspect import Figures, FileReport, InspectReport, inspect
 from services.runtime.errors import Refused
@@ -57,13 +56,16 @@ def _inspect(
 
 def print_inspection(console: Console, report: InspectReport) -> None:
     """Show every file in a line, then all of them together."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("file", "layout", "rows", "rejected", "sorted by", "note"):
-        table.add_column(heading, justify="right" if heading in ("rows", "rejected") else "left")
+    rows = [("file", "layout", "rows", "rejected", "sorted by", "note")]
     for file in report.files[:FILES_SHOWN]:
         figures = file.figures
-        table.add_row(file.path, file.layout, f"{figures.rows:,}", f"{figures.rejected:,}", file.sorted_by, _note(file))
-    console.print(table)
+        rows.append((file.path, file.layout, f"{figures.rows:,}", f"{figures.rejected:,}", file.sorted_by, _note(file)))
+    # Plain columns: a table would cut paths on a narrow terminal, and a path that is cut cannot be copied.
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        path, layout, *numbers, order, note = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        numbers = [number.strip().rjust(width) for number, width in zip(numbers, widths[2:4], strict=True)]
+        console.print("  ".join((path, layout, *numbers, order, note)).rstrip(), markup=False, soft_wrap=True)
     if len(report.files) > FILES_SHOWN:
         console.print(f"... and {len(report.files) - FILES_SHOWN:,} more files (--json lists them all)")
     console.print()

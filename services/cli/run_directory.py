@@ -71,7 +71,7 @@ class RunDirectory:
             raise DirectoryRefused(f"{self.path} is not a directory; choose another one with --out")
         held = [name for name in OUTPUTS if (self.path / name).exists()]
         if self.manifest.exists() and resume:
-            self._check_same(json.loads(self.manifest.read_text()), wanted)
+            self._check_same(self._read_manifest(), wanted)
         elif held and not overwrite:
             raise DirectoryRefused(
                 f"{self.path} already holds {held[0]}; continue it with --resume, replace it with --overwrite, "
@@ -79,6 +79,17 @@ class RunDirectory:
                 if self.manifest.exists()
                 else f"{self.path} already holds {held[0]} which no run of this program left; use --overwrite or another --out"
             )
+
+    def _read_manifest(self) -> dict[str, object]:
+        try:
+            found = json.loads(self.manifest.read_text())
+        except (OSError, ValueError):
+            found = None
+        if not isinstance(found, dict):
+            raise DirectoryRefused(
+                f"{self.manifest} cannot be read, so nothing can be continued; start over with --overwrite"
+            )
+        return found
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -24,7 +24,11 @@ STABLE_S = 30.0
 """A child that stayed up this long made progress, whatever it does."""
 STOP_GRACE_S = 8.0
 """A server drains within 5 s; beyond this it is killed."""
+READY_TIMEOUT_S = 60.0
+"""A server serves before its engine is ready, so even a loaded machine needs a fraction of this."""
 READY_POLL_S = 0.01
+REFUSAL_BYTES = 64 * 1024
+"""How much of the end of a log is searched for a refusal."""
 REFUSED = 2
 
 
@@ -84,23 +88,18 @@ class Supervisor:
         """Start every server and wait until all serve; returns their announcements by name."""
         for child in self._children:
             await self._spawn(child)
-        for child in self._children:
-            await self._wait_ready(child)
+        # At the same time, so that the first that fails is heard of while others still start.
+        async with _first_failure() as waiting:
+            for child in self._children:
+                waiting.append(asyncio.create_task(self._wait_ready(child)))
         return {child.spec.name: child.announcement for child in self._children}
 
     async def watch(self) -> None:
         """Restart what dies, until cancelled. Raises ChildRefused or ChildFailed."""
-        watchers = [asyncio.create_task(self._watch_child(child)) for child in self._children]
-        if self._redis is not None:
-            watchers.append(asyncio.create_task(self._watch_redis()))
-        try:
-            done, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        finally:
-            for task in watchers:
-                task.cancel()
-            await asyncio.gather(*watchers, return_exceptions=True)
+        async with _first_failure() as watchers:
+            watchers += [asyncio.create_task(self._watch_child(child)) for child in self._children]
+            if self._redis is not None:
+                watchers.append(asyncio.create_task(self._watch_redis()))
 
     async def stop_servers(self) -> None:
         """Stop the first server, which feeds the others, then these at the same time; Redis stays."""
@@ -134,7 +133,12 @@ class Supervisor:
     async def _wait_ready(self, child: _Child) -> None:
         assert child.process is not None  # _spawn came first
         # Another process writes the file, so there is nothing to await but time.
-        while child.process.returncode is None and not child.spec.ready_file.exists():  # noqa: ASYNC110
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while child.process.returncode is None and not child.spec.ready_file.exists():
+            if time.monotonic() > deadline_s:
+                raise ChildFailed(
+                    f"the {child.spec.name} server does not serve after {READY_TIMEOUT_S:g} s{_where(child.spec)}"
+                )
             await asyncio.sleep(READY_POLL_S)
         if child.spec.ready_file.exists():
             child.announcement = json.loads(child.spec.ready_file.read_text())
@@ -144,7 +148,7 @@ class Supervisor:
     def _raise_exit(self, child: _Child) -> None:
         assert child.process is not None
         code = child.process.returncode
-        where = f", see {child.spec.log}" if child.spec.log is not None else ""
+        where = _where(child.spec)
         if code == REFUSED:
             raise ChildRefused(_refusal(child.spec) or f"the {child.spec.name} server refused to start{where}")
         raise ChildFailed(f"the {child.spec.name} server ended with exit code {code}{where}")
@@ -157,7 +161,7 @@ class Supervisor:
                 return
             if code == REFUSED:
                 self._raise_exit(child)
-            progress = self._progress()
+            progress = await asyncio.to_thread(self._progress)
             if time.monotonic() - child.started_s > STABLE_S or progress != child.progress:
                 child.restarts = 0
             child.progress = progress
@@ -175,7 +179,7 @@ class Supervisor:
                 continue
             if self._restart_redis is None:
                 raise ChildFailed("the embedded Redis ended")
-            progress = self._progress()
+            progress = await asyncio.to_thread(self._progress)
             self._redis_restarts = 1 if progress != self._redis_progress else self._redis_restarts + 1
             self._redis_progress = progress
             if self._redis_restarts > RESTARTS_WITHOUT_PROGRESS_MAX:
@@ -198,9 +202,30 @@ class Supervisor:
             await process.wait()
 
 
+def _where(spec: ChildSpec) -> str:
+    return f", see {spec.log}" if spec.log is not None else ""
+
+
+@contextlib.asynccontextmanager
+async def _first_failure() -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Wait for all tasks that the block makes; raise what the first failure raised as it is, and cancel the others."""
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        yield tasks
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION) if tasks else (set(), None)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _refusal(spec: ChildSpec) -> str:
     """The one plain line with which a server refused, from its log; empty where it went to the terminal already."""
     if spec.log is None:
         return ""
-    lines = spec.log.read_text(errors="replace").splitlines()
+    with spec.log.open("rb") as log:
+        log.seek(max(spec.log.stat().st_size - REFUSAL_BYTES, 0))
+        lines = log.read().decode(errors="replace").splitlines()
     return next((line for line in reversed(lines) if line and not line.startswith("{")), "")

@@ -1,0 +1,144 @@
+"""What an output directory allows, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.options import ReplayOptions
+from services.cli.run_directory import DirectoryRefused, RunDirectory
+
+OPTIONS = ReplayOptions(
+    files=("a.csv",),
+    session="default",
+    speed=0.0,
+    latency_threshold_ms="20",
+    log_timestamp="event",
+    fraction_unit="",
+    negative_latency="keep",
+    min_latency_ms="",
+    unsorted="refuse",
+    tickers=(),
+    start="",
+    end="",
+    mids_csv=False,
+)
+
+
+@dataclass
+class Input:
+    """What the directory asks of an input file."""
+
+    name: str = "a.csv"
+    size: int = 100
+    mtime_ns: int = 1
+    head_digest: str = "d"
+
+
+INPUTS = (Input(),)
+
+
+def prepare(
+    directory: RunDirectory,
+    *,
+    options: ReplayOptions = OPTIONS,
+    inputs: Any = INPUTS,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    with directory.prepared(options, inputs, resume=resume, overwrite=overwrite):
+        (directory.path / "mid_prices.log").write_text("a line\n")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> RunDirectory:
+    """A directory with one run in it."""
+    used = RunDirectory(tmp_path / "out")
+    prepare(used)
+    return used
+
+
+def content(directory: RunDirectory) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.quick
+def test_used_directory_is_refused_unless_told_what_to_do_with_it(directory: RunDirectory) -> None:
+    before = content(directory)
+
+    with pytest.raises(DirectoryRefused, match=r"mid_prices\.log.*--resume.*--overwrite.*--out"):
+        prepare(directory)
+    assert content(directory) == before
+
+    prepare(directory, resume=True)
+    prepare(directory, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        pytest.param(
+            {"options": replace(OPTIONS, latency_threshold_ms="5")}, "latency_threshold_ms: '20'", id="option"
+        ),
+        pytest.param({"options": replace(OPTIONS, tickers=("A",))}, "tickers", id="tickers"),
+        pytest.param({"options": replace(OPTIONS, session="other")}, "session", id="session"),
+        pytest.param({"inputs": (Input(), Input("b.csv"))}, "list of files", id="another file"),
+        pytest.param({"inputs": (Input(size=101),)}, "unchanged files", id="a file that grew"),
+        pytest.param({"inputs": (Input(head_digest="e"),)}, "unchanged files", id="another head"),
+    ],
+)
+def test_resuming_another_run_is_refused_naming_the_difference(
+    directory: RunDirectory, changes: dict[str, Any], part: str
+) -> None:
+    before = content(directory)
+
+    with pytest.raises(DirectoryRefused, match=part):
+        prepare(directory, resume=True, **changes)
+
+    assert content(directory) == before
+
+
+def test_speed_may_differ_between_a_run_and_its_continuation(directory: RunDirectory) -> None:
+    prepare(directory, options=replace(OPTIONS, speed=50.0), resume=True)
+
+
+def test_logs_that_no_run_left_are_refused_even_for_resume(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    (tmp_path / "errors.log").write_text("left by somebody\n")
+
+    with pytest.raises(DirectoryRefused, match="no run of this program"):
+        prepare(directory, resume=True)
+    with pytest.raises(DirectoryRefused, match="no run of this program"):
+        prepare(directory)
+    assert (tmp_path / "errors.log").read_text() == "left by somebody\n"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"], ids=["empty", "torn", "another shape", "zeros"])
+def test_manifest_that_cannot_be_read_is_refused_and_can_be_overwritten(directory: RunDirectory, text: str) -> None:
+    directory.manifest.write_text(text)
+
+    with pytest.raises(DirectoryRefused, match="--overwrite"):
+        prepare(directory, resume=True)
+
+    prepare(directory, overwrite=True)
+    prepare(directory, resume=True)
+
+
+def test_path_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(DirectoryRefused, match="not a directory"):
+        prepare(RunDirectory(tmp_path / "file"))
+    with pytest.raises(DirectoryRefused, match="cannot write"):
+        prepare(RunDirectory(tmp_path / "file" / "below"))
+
+
+def test_directory_in_use_is_refused_for_everybody_else(directory: RunDirectory) -> None:
+    with directory.prepared(OPTIONS, (Input(),), resume=True, overwrite=False):  # type: ignore[arg-type]
+        for how in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(DirectoryRefused, match="in use"):
+                prepare(directory, **how)
+        assert (directory.path / "mid_prices.log").exists()
