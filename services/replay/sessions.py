@@ -114,7 +114,7 @@ class Sessions:
             return None
         # Its report expired long after its engine ended, but its records may be retained.
         session = Session(name=keys.session, error=NO_REPORT)
-        newest = await self._client.xrevrange(keys.ticks, count=1)
+        newest: Any = await self._client.xrevrange(keys.ticks, count=1)
         if newest:
             head = peek(newest[0][1][b"b"])
             session.epoch, session.last_sequence = head.epoch, head.last_sequence

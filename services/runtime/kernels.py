@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from typing import Final, NoReturn, cast
 
 from services.runtime.errors import Refused
 
-KERNELS: Final = ("columns", "decode", "merge", "frame", "midprice")
+KERNELS: Final = ("columns", "decode", "merge", "frame", "midprice", "survey")
 
 FIX: Final = "run `make build-ext` (it needs a C++ compiler and the Python headers)"
 
@@ -40,6 +41,8 @@ def launch(target: str) -> NoReturn:
 
     A missing build and a Refused become one line on stderr and exit code 2.
     """
+    # A SIGTERM while the imports run finds nothing to drain yet; the server puts its own handler in this one's place.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     module_name, _, function_name = target.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name or "main")
