@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -228,6 +229,9 @@ def _help_of(exc: Exception) -> str:
 
 def main() -> None:
     """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Until a command has handlers of its own, a signal ends it in order and without a traceback.
+        signal.signal(number, lambda received, frame: sys.exit(128 + received))
     sys.exit(run(sys.argv[1:]))
 
 

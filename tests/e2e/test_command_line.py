@@ -168,6 +168,22 @@ def test_second_replay_into_the_same_directory_is_refused_while_the_first_runs(t
     assert_exact(replay([path], out, "--resume"), expected_outputs([path]))
 
 
+def test_interrupt_before_anything_was_replayed_ends_in_order(tmp_path: Path) -> None:
+    path = write_made_ticks(tmp_path / "made.csv", 20)
+    process = start_replay([path], tmp_path / "out")
+    try:
+        wait_until((tmp_path / "out" / ".midstream" / "run.json").exists, timeout_s=30, what="the run's beginning")
+
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    finally:
+        kill(process)
+
+    assert process.returncode == 130
+    assert stdout == "" or json.loads(stdout)["complete"] is False
+    assert "Traceback" not in stderr
+
+
 def test_wrong_options_are_refused_with_their_legal_values(tmp_path: Path) -> None:
     path = tmp_path / "made.csv"
     path.write_text(HEADER)
