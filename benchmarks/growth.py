@@ -1,0 +1,52 @@
+"""G8: what grows with the input. Memory must not, time only in proportion."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.context import Context
+from benchmarks.pipeline import LARGE, LARGE_PAIRS, median, ours
+from benchmarks.processes import Usage
+from benchmarks.results import Goal, Result
+
+SMALL: Final = 5
+"""The small input is the usual one divided by this."""
+MEBIBYTE: Final = 2**20
+
+Roles = dict[str, Usage]
+
+
+def g8(context: Context) -> list[Result]:
+    """What grows with the input: memory must not, time only in proportion."""
+    small = context.data_of(context.ticks // SMALL)
+    large = context.data_of(LARGE * context.ticks)
+    pairs = min(context.pairs, LARGE_PAIRS)
+    peaks: list[float] = []
+    times: list[float] = []
+    roles: list[tuple[Roles, Roles]] = []
+    for _ in range(pairs):
+        few, many = ours(context, small), ours(context, large)
+        before, after = few.finished.by_role(), many.finished.by_role()
+        roles.append((before, after))
+        peaks.append(max(after[role].peak_rss_bytes / before[role].peak_rss_bytes for role in before))
+        times.append((many.seconds / large.count) / (few.seconds / small.count))
+        context.say(f"  peak memory {peaks[-1]:.2f}, time per tick {times[-1]:.2f}")
+    shown = ", ".join(
+        f"{role} {_peak(roles, 0, role)} -> {_peak(roles, 1, role)}" for role in sorted(roles[0][0]) if role
+    )
+    sizes = f"{large.count / 1e6:g}M against {small.count / 1e6:g}M ticks"
+    return [
+        Result(
+            "G8",
+            "peak memory, worst process",
+            sizes,
+            tuple(peaks),
+            Goal(1.1, 1.0, lower_is_better=True),
+            note=f"peak RSS in MiB: {shown}",
+        ),
+        Result("G8b", "time per tick", sizes, tuple(times), Goal(1.2, 1.0, lower_is_better=True)),
+    ]
+
+
+def _peak(roles: list[tuple[Roles, Roles]], which: int, role: str) -> str:
+    return f"{median([pair[which][role].peak_rss_bytes for pair in roles]) / MEBIBYTE:.0f}"

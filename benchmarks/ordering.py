@@ -1,0 +1,159 @@
+"""G4: arrival order of eight files, against sorting everything in memory.
+
+Ours is timed in the merger's own calls, fed from the decoder as the merger recommends; decoding is not counted, as reading
+the arrays is not counted for numpy. It moves every column of a row, so the fair comparison is argsort and gather.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from benchmarks.competitors.polars_replay import FILE_TIME
+from benchmarks.context import Context
+from benchmarks.data import Ticks
+from benchmarks.results import Goal, Result
+from benchmarks.wire import columns
+from fastpath.columns import Block, Tickers
+from fastpath.decode import Decoder, Header
+from fastpath.frame import MODE_HISTORICAL, encode_batch
+from fastpath.merge import Merger
+
+ROWS_IN_FLIGHT: Final = 4096
+"""Rows of all sources together that the merger recommends to read at a time; a feed brings this much divided by the files."""
+TAKE_ROWS: Final = 4096
+BUFFER_BYTES: Final = 256 * 1024
+PAYLOAD_COLUMNS: Final = 6
+"""48 bytes per row: what a tick holds beside its key."""
+MICROSECOND_NS: Final = 1000
+
+
+class Feeder:
+    """Decodes one file in pieces."""
+
+    def __init__(self, path: str, rank: int, tickers: Tickers) -> None:
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115  (closed with the last row)
+        header = self._file.readline()
+        self.decoder = Decoder(Header(header), tickers, source_rank=rank, offset=len(header), line=2)
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._start = self._end = 0
+        self.finished = False
+
+    def feed(self, into: Block, rows: int) -> None:
+        """Append up to `rows` rows."""
+        while not self.finished:
+            used = self.decoder.feed(self._buffer[self._start : self._end], into, row_limit=rows)
+            self._start += used
+            if used:
+                return
+            left = self._end - self._start
+            self._buffer[:left] = bytes(self._buffer[self._start : self._end])
+            count = self._file.readinto(self._buffer[left:])
+            self._start, self._end = 0, left + count
+            if count == 0:
+                self.finished = True
+                self._file.close()
+
+
+class Ordered:
+    """What one pass of the merger brought."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.in_flight_max = 0
+        self.parts: list[dict[str, Any]] = []
+
+
+def merge(ticks: Ticks, *, keep: bool = False) -> Ordered:
+    """Merge all files; the time is that of the merger's calls."""
+    tickers, ordered = Tickers(), Ordered()
+    sources = [Feeder(path, rank, tickers) for rank, path in enumerate(ticks.paths)]
+    merger, block = Merger(tickers, len(sources)), Block(tickers)
+    rows_each, feeds = ROWS_IN_FLIGHT // len(sources), 2 * len(sources)
+    clock, seconds, running = time.thread_time, 0.0, True
+    while running:
+        for _ in range(feeds):
+            before = clock()
+            rank = merger.laggard()
+            seconds += clock() - before
+            if rank < 0:
+                running = False
+                break
+            source = sources[rank]
+            source.feed(merger.pending(rank), rows_each)
+            before = clock()
+            merger.advance(rank, source.decoder.bound_ns, finished=source.finished)
+            seconds += clock() - before
+        before = clock()
+        while merger.take(block, TAKE_ROWS):
+            if keep:
+                ordered.parts.append(_columns(block))
+            block.clear()
+        seconds += clock() - before
+    ordered.seconds, ordered.in_flight_max = seconds, merger.in_flight_max
+    return ordered
+
+
+def g4(context: Context) -> list[Result]:
+    """Compare with a stable argsort of all arrivals, alone and with gathering the rows."""
+    ticks = context.data
+    arrays = _load(ticks)
+    _compare(ticks, arrays)
+    payload = np.ascontiguousarray(np.tile(np.arange(ticks.count, dtype=np.float64)[:, None], PAYLOAD_COLUMNS))
+    in_flight: list[int] = []
+    alone: list[float] = []
+    gathered: list[float] = []
+    for _ in range(context.pairs):
+        merged = merge(ticks)
+        in_flight.append(merged.in_flight_max)
+        before = time.thread_time()
+        order = np.argsort(arrays["arrival_time_ns"], kind="stable")
+        sorted_s = time.thread_time() - before
+        rows = np.take(payload, order, axis=0)
+        gathered_s = time.thread_time() - before
+        del rows, order
+        alone.append(sorted_s / merged.seconds)
+        gathered.append(gathered_s / merged.seconds)
+        context.say(f"  ours {merged.seconds:.3f} s, argsort {sorted_s:.3f} s, and gather {gathered_s:.3f} s")
+    what = "arrival order of 8 files, rows moved"
+    note = f"CPU time; at most {max(in_flight):,} rows in memory for {ticks.count:,} ticks (numpy: all of them)"
+    return [
+        Result("G4", what, "numpy argsort (stable), nothing moved", tuple(alone), Goal(1.8, 3), note=note),
+        Result("G4b", what, "numpy argsort and gather of 48 bytes", tuple(gathered), Goal(4, 10)),
+    ]
+
+
+def _load(ticks: Ticks) -> dict[str, Any]:
+    """Every column in the order of files and rows, read with polars."""
+    frame = (
+        pl.scan_csv(ticks.paths)
+        .with_columns(
+            event_time_ns=pl.col("timestamp").str.to_datetime(FILE_TIME, time_unit="us").to_physical() * MICROSECOND_NS
+        )
+        .with_columns(
+            arrival_time_ns=pl.col("event_time_ns") + (pl.col("latency") * 1e6).round().cast(pl.Int64),
+        )
+        .select("event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount")
+        .collect()
+    )
+    return {name: frame[name].to_numpy() for name in frame.columns}
+
+
+def _compare(ticks: Ticks, arrays: dict[str, Any]) -> None:
+    """Raise AssertionError unless the merger's rows are those of the argsort, one after the other."""
+    order = np.argsort(arrays["arrival_time_ns"], kind="stable")
+    parts = merge(ticks, keep=True).parts
+    for name, column in arrays.items():
+        if not np.array_equal(np.concatenate([part[name] for part in parts]), column[order]):
+            raise AssertionError(f"the merger's order is not that of a stable sort: `{name}` differs")
+
+
+def _columns(block: Block) -> dict[str, Any]:
+    encoded, rows, _ = encode_batch(
+        block, 0, len(block), epoch="e", mode=MODE_HISTORICAL, first_sequence=1, sources=[str(n) for n in range(64)]
+    )
+    assert rows == len(block)
+    return columns(encoded)

@@ -1,0 +1,163 @@
+"""Watch a process and everything below it: CPU time and peak memory by role, read from /proc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+SAMPLE_S: Final = 0.02
+"""What a process does between its last sample and its end is missed; at most this much."""
+CLOCK_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+KIBIBYTE: Final = 1024
+
+ROLES: Final = {
+    "services.replay.engine": "replay engine",
+    "services.price.engine": "price engine",
+    "services.replay": "replay server",
+    "services.price": "price server",
+    "services.control": "control server",
+    "services.health": "health server",
+    "services.simulators.feed": "feed",
+    "services.cli": "command line",
+}
+
+
+@dataclass
+class Usage:
+    """What one process took, as of its last sample."""
+
+    role: str
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+
+
+@dataclass
+class Finished:
+    """A command that ended."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+    by_pid: dict[int, Usage] = field(default_factory=dict)
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all processes together."""
+        return sum(usage.cpu_s for usage in self.by_pid.values())
+
+    def by_role(self) -> dict[str, Usage]:
+        """Add up the CPU time, and take the highest peak, of the processes of each role."""
+        total: dict[str, Usage] = {}
+        for usage in self.by_pid.values():
+            entry = total.setdefault(usage.role, Usage(usage.role))
+            entry.cpu_s += usage.cpu_s
+            entry.peak_rss_bytes = max(entry.peak_rss_bytes, usage.peak_rss_bytes)
+        return total
+
+
+class Watch:
+    """Samples a process tree from a thread until `stop`."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._stopping = threading.Event()
+        self.by_pid: dict[int, Usage] = {}
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> dict[int, Usage]:
+        """End the sampling and return what was seen."""
+        self._stopping.set()
+        self._thread.join()
+        return self.by_pid
+
+    def sample(self) -> None:
+        """Look at every process of the tree once."""
+        for pid in _descendants(self._root):
+            found = _usage(pid)
+            if found is None:
+                continue
+            known = self.by_pid.setdefault(pid, found)
+            # A child is called like its parent until it has become what it is.
+            known.role = found.role or known.role
+            known.cpu_s = max(known.cpu_s, found.cpu_s)
+            known.peak_rss_bytes = max(known.peak_rss_bytes, found.peak_rss_bytes)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.sample()
+            self._stopping.wait(SAMPLE_S)
+
+
+def run_watched(
+    command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, timeout_s: float
+) -> Finished:
+    """Run `command` to its end and watch it; raises TimeoutExpired after killing it."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environment), cwd=cwd)
+    watch = Watch(process.pid)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+        raise
+    finally:
+        by_pid = watch.stop()
+    return Finished(process.returncode, stdout, stderr, time.monotonic() - started, by_pid)
+
+
+def _descendants(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = Path(entry.path, "stat").read_text()
+        except OSError:
+            continue
+        # The name in parentheses may hold spaces and parentheses itself.
+        parent = int(stat[stat.rindex(")") + 2 :].split()[1])
+        children.setdefault(parent, []).append(int(entry.name))
+    found, queue = [], [root]
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        queue += children.get(pid, [])
+    return found
+
+
+def _usage(pid: int) -> Usage | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        status = Path(f"/proc/{pid}/status").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    cpu_s = (int(fields[11]) + int(fields[12])) * CLOCK_TICK_S
+    peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    return Usage(_role(command), cpu_s, peak * KIBIBYTE)
+
+
+def _role(command: bytes) -> str:
+    words = [word.decode(errors="replace") for word in command.split(b"\0") if word]
+    if not words:
+        return ""
+    if "redis" in Path(words[0]).name:
+        return "redis"
+    for word in words:
+        if word in ROLES:
+            return ROLES[word]
+    return Path(words[0]).name
