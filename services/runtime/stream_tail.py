@@ -22,7 +22,7 @@ import redis
 import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
-from services.runtime.tasks import end_task
+from services.runtime.tasks import end_task, raise_if_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class StreamTail:
             batches = self._from_ring(position, epoch)
             if batches is None:
                 batches = await self._from_stream(position, epoch)
+                raise_if_cancelled()
             for batch in batches:
                 yield batch
                 position, epoch = batch.last_sequence, batch.epoch
@@ -183,7 +184,10 @@ class StreamTail:
         return min(max(STEP_BYTES // max(self._entry_bytes, 1), 1), STEP_COUNT_MAX)
 
     def _batches(self, entries: Any) -> list[Batch]:
-        return [self._head(fields[b"b"]) for _, fields in entries]
+        batches = [self._head(fields[b"b"]) for _, fields in entries]
+        if batches:
+            self._entry_bytes = len(batches[-1].payload)
+        return batches
 
     async def _run(self) -> None:
         while True:

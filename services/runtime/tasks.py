@@ -19,3 +19,10 @@ async def end_task(task: asyncio.Task[Any] | None) -> None:
         await asyncio.wait((task,), timeout=REPEAT_S)
     if task is not None and not task.cancelled():
         task.exception()
+
+
+def raise_if_cancelled() -> None:
+    """Raise the cancellation of the current task again where a library has swallowed it; call it before a wait without end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,0 +1,280 @@
+"""ReplayService over a real channel, with a queue that the test fills itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+from fastpath.frame import TickFrame
+from protos.replay.v1 import replay_pb2 as pb
+from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from services.replay import servicer as servicer_module
+from services.replay import sessions as sessions_module
+from services.replay.servicer import LAST_SEQUENCE_TRAILER, ReplayServicer
+from services.replay.sessions import Sessions
+from services.runtime import stream_tail
+from services.runtime.connection import connect_async
+from services.runtime.interceptors import CallInterceptor
+from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.metrics import Metrics
+from tests.support.price_batches import TICKERS, make_batches
+from tests.support.waiting import wait_until
+
+CALL_S = 20.0
+
+
+class Queue:
+    """What an engine leaves in Redis."""
+
+    def __init__(self, client: redis.Redis, session: str) -> None:
+        self.client = client
+        self.keys = SessionKeys(session)
+
+    def report(self, **changes: Any) -> None:
+        report = {
+            "name": self.keys.session,
+            "epoch": "epoch-1",
+            "state": "RUNNING",
+            "mode": 1,
+            "speed": 2.0,
+            "sources": [],
+        }
+        self.client.sadd(SESSIONS, self.keys.session)
+        self.client.set(self.keys.state, json.dumps(report | {"reported_time_ns": time.time_ns()} | changes))
+
+    def append(self, rows: int, *, first_sequence: int = 1, epoch: str = "epoch-1") -> None:
+        for batch in make_batches(rows, first_sequence=first_sequence, epoch=epoch):
+            self.client.xadd(self.keys.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+
+    def trim(self, first_kept: int) -> None:
+        self.client.xtrim(self.keys.ticks, minid=f"0-{first_kept}", approximate=False)
+
+
+@pytest.fixture
+def queue(redis_client: redis.Redis, session_name: str) -> Queue:
+    return Queue(redis_client, session_name)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@pytest.fixture
+async def replay(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[ReplayServiceStub]:
+    client = connect_async(redis_url, client_name="test-replay")
+    sessions = Sessions(client, default_session=session_name)
+    server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
+    ReplayServicer(sessions, default_session=session_name, metrics=metrics).add_to(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield ReplayServiceStub(channel)
+    await server.stop(0)
+    await sessions.close()
+    await client.aclose()
+
+
+async def read(call: Any, *, to: int) -> list[TickFrame]:
+    """Read on in a stream up to the record `to`."""
+    frames: list[TickFrame] = []
+    while not frames or frames[-1].last_sequence < to:
+        frames.append(TickFrame((await anext(aiter(call))).SerializeToString()))
+    return frames
+
+
+async def stream(replay: ReplayServiceStub, *, to: int, **request: Any) -> list[TickFrame]:
+    """Read StreamTicks up to the record `to`."""
+    call = replay.StreamTicks(pb.StreamTicksRequest(**request), timeout=CALL_S)
+    frames = await read(call, to=to)
+    call.cancel()
+    return frames
+
+
+async def no_subscriber(metrics: Metrics) -> None:
+    """Wait until the server has noticed that every subscriber left."""
+    left = "midstream_subscribers"
+    await asyncio.to_thread(wait_until, lambda: not metrics.registry.get_sample_value(left), what="the last to leave")
+
+
+async def refused(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+def numbers(frames: list[TickFrame]) -> list[int]:
+    return sorted(
+        [tick[0] for frame in frames for tick in frame.ticks()]
+        + [record.sequence for frame in frames for record in (*frame.rejections, *frame.markers)]
+    )
+
+
+async def test_sessions_are_listed_even_when_the_report_of_one_has_expired(
+    replay: ReplayServiceStub, queue: Queue
+) -> None:
+    old = Queue(queue.client, f"{queue.keys.session}-old")
+    queue.report(state="BACKPRESSURED", last_sequence=7)
+    old.report()
+    old.append(200)
+    queue.client.delete(old.keys.state)
+
+    listed = (await replay.ListSessions(pb.ListSessionsRequest(), timeout=CALL_S)).sessions
+    found = {session.name: session for session in listed if session.name.startswith(queue.keys.session)}
+    asked = (await replay.GetSession(pb.GetSessionRequest(session=old.keys.session), timeout=CALL_S)).session
+    queue.client.srem(SESSIONS, old.keys.session)
+    queue.client.delete(old.keys.ticks)
+
+    assert [session.name for session in listed] == sorted(session.name for session in listed)
+    assert found[queue.keys.session].state == pb.SESSION_STATE_BACKPRESSURED
+    assert found[queue.keys.session].last_sequence == 7
+    assert asked == found[old.keys.session]
+    assert (asked.state, asked.epoch, asked.last_sequence) == (pb.SESSION_STATE_UNSPECIFIED, "epoch-1", 200)
+    assert "not reported" in asked.error
+
+
+async def test_unknown_session_is_not_found(replay: ReplayServiceStub) -> None:
+    for call in (
+        replay.GetSession(pb.GetSessionRequest(session="nobody"), timeout=CALL_S),
+        stream(replay, to=1, session="nobody"),
+    ):
+        error = await refused(call)
+        assert error.code() == grpc.StatusCode.NOT_FOUND
+        assert "`nobody`" in str(error.details())
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("request_", "first"),
+    [
+        pytest.param({}, 101, id="oldest retained"),
+        pytest.param({"from_now": False}, 101, id="not from now"),
+        pytest.param({"after_sequence": 100}, 101, id="all that is retained"),
+        pytest.param({"after_sequence": 150, "epoch": "epoch-1"}, 151, id="inside of a batch"),
+        pytest.param({"after_sequence": 300}, 301, id="end"),
+        pytest.param({"from_now": True}, 301, id="from now"),
+    ],
+)
+async def test_stream_begins_with_the_very_record_asked_for(
+    replay: ReplayServiceStub, queue: Queue, request_: dict[str, Any], first: int
+) -> None:
+    queue.append(300)
+    queue.trim(101)
+    call = replay.StreamTicks(pb.StreamTicksRequest(**request_), timeout=CALL_S)
+    await call.initial_metadata()
+    frames = []
+    if first <= 300:
+        frames = await read(call, to=300)
+    else:
+        # Nothing arrives that could be awaited, but the position is taken within this time.
+        await asyncio.sleep(0.2)
+    queue.append(100, first_sequence=301)
+    frames += await read(call, to=400)
+    call.cancel()
+
+    assert numbers(frames) == list(range(first, 401))
+
+
+async def test_filter_keeps_rejections_and_the_numbers_of_what_it_keeps(
+    replay: ReplayServiceStub, queue: Queue
+) -> None:
+    queue.append(300)
+    everything = await stream(replay, to=300)
+
+    frames = await stream(replay, to=300, tickers=[TICKERS[0]], after_sequence=150)
+
+    kept = [tick for frame in everything for tick in frame.ticks() if tick[1] == TICKERS[0] and tick[0] > 150]
+    assert [tick[:4] for frame in frames for tick in frame.ticks()] == [tick[:4] for tick in kept]
+    rejected = [record.sequence for frame in everything for record in frame.rejections if record.sequence > 150]
+    assert [record.sequence for frame in frames for record in frame.rejections] == rejected
+
+
+@pytest.mark.parametrize(
+    ("request_", "part"),
+    [
+        pytest.param({"after_sequence": 50}, "oldest retained is 101", id="trimmed"),
+        pytest.param({"after_sequence": 0}, "oldest retained is 101", id="beginning"),
+        pytest.param({"after_sequence": 301}, "300", id="beyond"),
+        pytest.param({"after_sequence": 200, "epoch": "old"}, "`epoch-1`", id="epoch"),
+    ],
+)
+async def test_position_that_cannot_be_served_is_out_of_range(
+    replay: ReplayServiceStub, queue: Queue, request_: dict[str, Any], part: str
+) -> None:
+    queue.append(300)
+    queue.trim(101)
+
+    error = await refused(stream(replay, to=300, **request_))
+
+    assert error.code() == grpc.StatusCode.OUT_OF_RANGE
+    assert part in str(error.details())
+
+
+async def test_position_in_a_queue_without_records_is_out_of_range(replay: ReplayServiceStub) -> None:
+    error = await refused(stream(replay, to=1, after_sequence=5))
+
+    assert error.code() == grpc.StatusCode.OUT_OF_RANGE
+    assert "nothing is retained" in str(error.details())
+
+
+async def test_client_that_falls_behind_is_told_its_last_sequence_and_counted(
+    replay: ReplayServiceStub, queue: Queue, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 1)
+    queue.append(300)
+    call = replay.StreamTicks(pb.StreamTicksRequest(), timeout=CALL_S)
+    got = [(await anext(aiter(call))).last_sequence]
+    queue.client.delete(queue.keys.ticks)
+    queue.append(100, first_sequence=601)
+
+    async def read_on() -> None:
+        async for batch in call:
+            got.append(batch.last_sequence)
+
+    error = await refused(read_on())
+
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(error.trailing_metadata())[LAST_SEQUENCE_TRAILER] == str(got[-1])
+    assert metrics.registry.get_sample_value("midstream_subscribers_disconnected_total") == 1
+    assert metrics.registry.get_sample_value("midstream_subscribers") == 0
+
+
+async def test_subscribers_are_limited_and_leave_room_when_they_go(
+    replay: ReplayServiceStub, queue: Queue, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servicer_module, "SUBSCRIBERS_MAX", 1)
+    queue.append(100)
+    first = replay.StreamTicks(pb.StreamTicksRequest(), timeout=CALL_S)
+    await anext(aiter(first))
+    assert metrics.registry.get_sample_value("midstream_subscribers") == 1
+
+    assert (await refused(stream(replay, to=100))).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    first.cancel()
+    await no_subscriber(metrics)
+    assert numbers(await stream(replay, to=100)) == list(range(1, 101))
+
+
+async def test_other_sessions_can_be_streamed_and_cost_nothing_afterwards(
+    replay: ReplayServiceStub, queue: Queue, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions_module, "TAILS_MAX", 1)
+    names = [f"{queue.keys.session}-{letter}" for letter in "abc"]
+    for name in names:
+        other = Queue(queue.client, name)
+        other.report()
+        other.append(100)
+
+        assert numbers(await stream(replay, to=100, session=name)) == list(range(1, 101))
+
+        await no_subscriber(metrics)
+        queue.client.srem(SESSIONS, name)
+        queue.client.delete(other.keys.ticks, other.keys.state)

@@ -1,0 +1,56 @@
+"""Settings of the replay server as its engine gets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.replay.config import ReplaySettings
+
+
+def config(**settings: Any) -> dict[str, object]:
+    return ReplaySettings(redis_url="unix:///nowhere", **settings).engine_config()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        pytest.param("", [], id="none"),
+        pytest.param("a.csv", ["a.csv"], id="one"),
+        pytest.param(" a.csv , b*.csv.gz ,", ["a.csv", "b*.csv.gz"], id="several"),
+        pytest.param('["a,b.csv", "c.csv"]', ["a,b.csv", "c.csv"], id="names with commas"),
+    ],
+)
+def test_files_are_listed_in_the_order_that_decides_ties(text: str, files: list[str]) -> None:
+    assert config(historical=text)["historical"] == files
+
+
+@pytest.mark.parametrize(("text", "speed"), [("max", 0.0), ("MAX", 0.0), ("0", 0.0), ("50", 50.0), ("0.5", 0.5)])
+def test_speed_is_max_or_a_factor(text: str, speed: float) -> None:
+    assert config(speed=text)["speed"] == speed
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"speed": "-1"},
+        {"speed": "nan"},
+        {"speed": "1e7"},
+        {"speed": "fast"},
+        {"unsorted": "drop"},
+        {"start_mode": "both"},
+    ],
+    ids=str,
+)
+def test_values_without_a_meaning_are_refused(settings: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        config(**settings)
+
+
+def test_private_files_lie_below_out() -> None:
+    assert config(out=Path("here"))["cache_dir"] == "here/.midstream/cache"
+    assert config(min_latency_ms="")["min_latency_ms"] is None
