@@ -30,12 +30,13 @@ FILTERS = ("--ticker", "AAA", "--latency-threshold-ms", "3")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(file, directory) of a complete run with filters."""
+    """(file, directory) of a complete run with filters, begun by --resume in an empty directory."""
     directory = tmp_path_factory.mktemp("finished")
     path = write_made_ticks(directory / "made.csv", 300)
     expected = expected_outputs([path], HistoryOptions(tickers=("AAA",), threshold_ns=3_000_000))
 
-    outputs = replay([path], directory / "out", *FILTERS)
+    (directory / "out").mkdir()
+    outputs = replay([path], directory / "out", *FILTERS, "--resume")
 
     assert_exact(outputs, expected)
     assert outputs.report["skipped"] == 200
@@ -88,7 +89,7 @@ def test_resuming_with_other_options_or_inputs_is_refused(finished: tuple[Path, 
     assert (out / "mid_prices.log").read_bytes() == logs
 
 
-def test_resume_in_an_empty_directory_starts_and_overwrite_starts_over(tmp_path: Path) -> None:
+def test_overwrite_replaces_what_resume_does_not_know(tmp_path: Path) -> None:
     path = write_made_ticks(tmp_path / "made.csv", 20)
     out = tmp_path / "out"
     out.mkdir()
@@ -96,10 +97,8 @@ def test_resume_in_an_empty_directory_starts_and_overwrite_starts_over(tmp_path:
     assert midstream_here("replay", path, "--out", out, "--resume").code == 2
 
     outputs = replay([path], out, "--overwrite")
-    assert_exact(outputs, expected_outputs([path]))
 
-    (tmp_path / "empty").mkdir()
-    assert_exact(replay([path], tmp_path / "empty", "--resume"), expected_outputs([path]))
+    assert_exact(outputs, expected_outputs([path]))
 
 
 def test_unusable_inputs_are_refused_in_one_line_before_anything_is_written(tmp_path: Path) -> None:
