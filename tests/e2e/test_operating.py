@@ -121,7 +121,6 @@ def test_the_same_mode_again_returns_the_same_revision(servers: Serving) -> None
     assert first["revision"] == second["revision"]
 
 
-@pytest.mark.quick
 def test_pause_resume_and_speed_are_told_by_status(servers: Serving) -> None:
     assert servers.midstream("pause").stdout.startswith("paused, revision ")
     paused = midstream_json(servers, "status")

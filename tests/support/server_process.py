@@ -85,7 +85,7 @@ def server_process(name: str, directory: Path, **settings: str) -> Iterator[Serv
     try:
         yield server
     except BaseException:
-        print(server.log.read_text())
+        print(server.log.read_text())  # noqa: T201  (beside the failure)
         server.channel.close()
         server.kill()
         raise

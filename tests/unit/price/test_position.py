@@ -61,6 +61,7 @@ def test_last_commit_is_read_back(path: Path, commits: int) -> None:
     assert not file.doubtful
 
 
+@pytest.mark.quick
 def test_commit_keeps_the_one_before_in_the_other_slot(path: Path) -> None:
     content = write(path, 1, 2, 3)
     slots = [content[:SLOT_BYTES_MIN], content[SLOT_BYTES_MIN:]]
@@ -75,7 +76,6 @@ def test_commit_keeps_the_one_before_in_the_other_slot(path: Path) -> None:
     assert file.doubtful
 
 
-@pytest.mark.quick
 def test_every_flipped_bit_is_noticed(path: Path) -> None:
     content = write(path, 41, 42)
     silent = []
