@@ -86,7 +86,9 @@ class Context:
         return json.loads(self.python(*arguments, **settings).stdout)
 
     @contextlib.contextmanager
-    def child(self, *arguments: str, log: Path, stdin: bool = False, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    def child(
+        self, *arguments: str, log: Path, stdin: bool = False, **settings: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Keep a Python module of the checkout running for a block; its stdout is a pipe."""
         with log.open("ab") as errors:
             process = subprocess.Popen(

@@ -86,7 +86,9 @@ def _write_file(path: Path, number: int, rows: int) -> None:
     event_us = START_US + np.cumsum(random.exponential(SECOND_US * FILES / TICKS_PER_SECOND, rows)).astype(np.int64)
     event_us -= event_us % resolution_us
     event_us[event_us % SECOND_US == 0] += resolution_us
-    latency_us = np.rint(MILLISECOND_US * random.lognormal(np.log(LATENCY_MEDIAN_MS), LATENCY_SIGMA, rows)).astype(np.int64)
+    latency_us = np.rint(MILLISECOND_US * random.lognormal(np.log(LATENCY_MEDIAN_MS), LATENCY_SIGMA, rows)).astype(
+        np.int64
+    )
     latency_us[latency_us % MILLISECOND_US == 0] += 1
     # Whole price steps: a price never carries more decimals than its venue quotes.
     scale = 10**decimals

@@ -55,7 +55,9 @@ def g3(context: Context) -> list[Result]:
             seconds[name].append(total)
         context.say("  " + ", ".join(f"{name} {total:.3f} s" for name, total in spent.items()))
     rate = ticks.count / min(seconds["ours"]) / 1e6
-    note = f"CPU time; ours {rate:.1f} M rows/s at best, {ticks.size / min(seconds['ours']) / 1e9:.2f} GB/s; columns equal"
+    note = (
+        f"CPU time; ours {rate:.1f} M rows/s at best, {ticks.size / min(seconds['ours']) / 1e9:.2f} GB/s; columns equal"
+    )
     return [
         _result("G3", "pyarrow.csv, one thread", seconds["ours"], seconds["pyarrow"], Goal(4, 6), note),
         _result("G3b", "pandas read_csv", seconds["ours"], seconds["pandas"], Goal(4, 6), ""),
@@ -149,7 +151,9 @@ def _compare(path: str) -> None:
         theirs = {name: frame[name].to_numpy() for name in COLUMNS if name not in ("timestamp", "latency", "ticker")}
         theirs["ticker"] = frame["ticker"].astype(object).to_numpy()
         theirs["event_time_ns"] = frame["timestamp"].astype("datetime64[ns]").astype("int64").to_numpy()
-        theirs["arrival_time_ns"] = theirs["event_time_ns"] + np.rint(frame["latency"].to_numpy() * 1e6).astype(np.int64)
+        theirs["arrival_time_ns"] = theirs["event_time_ns"] + np.rint(frame["latency"].to_numpy() * 1e6).astype(
+            np.int64
+        )
         for name in EXPECTED:
             if not np.array_equal(ours[name], theirs[name]):
                 raise AssertionError(f"{reader} reads another `{name}` from {path}")

@@ -10,7 +10,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = ("polars", "pandas", "pyarrow", "numpy", "redis", "hiredis", "grpcio", "protobuf", "websockets", "orjson")
+PACKAGES: Final = (
+    "polars",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "redis",
+    "hiredis",
+    "grpcio",
+    "protobuf",
+    "websockets",
+    "orjson",
+)
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,7 @@ class Watch:
             self._stopping.wait(SAMPLE_S)
 
 
-def run_watched(
-    command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, timeout_s: float
-) -> Finished:
+def run_watched(command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, timeout_s: float) -> Finished:
     """Run `command` to its end and watch it; raises TimeoutExpired after killing it."""
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environment), cwd=cwd)

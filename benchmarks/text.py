@@ -49,7 +49,10 @@ def g6(context: Context) -> list[Result]:
         rates.append(len(times) / ours / 1e6)
         context.say(f"  ours {ours:.4f} s, polars {theirs:.4f} s, write() {written:.4f} s")
     what = f"mids to log text, {len(times) / 1e6:.1f}M lines"
-    note = f"{max(rates):.1f} M lines/s at best, on one core; ours also filters and hashes the order. polars: {pl.thread_pool_size()} threads"
+    note = (
+        f"{max(rates):.1f} M lines/s at best, on one core; ours also filters and hashes the order. "
+        f"polars: {pl.thread_pool_size()} threads"
+    )
     return [
         Result("G6", what, "polars write_csv, wall time", tuple(against_polars), Goal(1.5, 2.5), note=note),
         Result("G6b", what, "share of the speed of write()", tuple(against_write), Goal(0.25, 0.4)),

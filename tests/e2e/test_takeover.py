@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_OK, WatchReportRequest
