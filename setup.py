@@ -50,5 +50,5 @@ setup(
             "cdivision": not DEBUG,
             "freethreading_compatible": False,
         },
-    )
+    ),
 )
