@@ -89,7 +89,6 @@ def test_interrupted_and_resumed_run_is_exact(tmp_path: Path) -> None:
     assert_interruptions_leave_no_trace(tmp_path, seed=4, signals=(signal.SIGINT, signal.SIGTERM))
 
 
-@pytest.mark.quick
 def test_rows_split_into_files_give_the_same_logs(tmp_path: Path) -> None:
     """Cut where ties and all, the order stays: rank, then row."""
     random_ = random.Random(5)
