@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for processes, so two at a time nearly halve the run; a file's tests stay together, for their fixtures.
+PARALLEL := -n 2 --dist loadfile
 KERNELS := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
@@ -31,10 +33,10 @@ serve: $(VENV)/.built ## Keep every server up, with the embedded Redis
 	@$(BIN)/midstream serve
 
 test: $(VENV)/.built ## Run the default test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-quick: $(VENV)/.built ## Run the part of the suite that every supported Python runs in CI
-	@$(BIN)/python -m pytest -m quick
+	@$(BIN)/python -m pytest $(PARALLEL) -m quick
 
 test-long: $(VENV)/.built ## Run the tests that need minutes
 	@$(BIN)/python -m pytest -m long

@@ -61,7 +61,7 @@ class Context:
                 break
             mine, other = ours(), theirs()
             ratios.append(other / mine)
-            self.say(f"  ours {mine:.3f}, theirs {other:.3f}: {ratios[-1]:.2f}")
+            self.say(f"  ours {mine:.3g}, theirs {other:.3g}: {ratios[-1]:.2f}")
         return ratios
 
     def directory(self, name: str) -> Path:

@@ -141,8 +141,9 @@ class Supervisor:
                 )
             await asyncio.sleep(READY_POLL_S)
         if child.spec.ready_file.exists():
+            # It did serve; should it have ended since, watch() starts it again.
             child.announcement = json.loads(child.spec.ready_file.read_text())
-        if child.process.returncode is not None:
+        elif child.process.returncode is not None:
             self._raise_exit(child)
 
     def _raise_exit(self, child: _Child) -> None:

@@ -235,7 +235,7 @@ def _cannot_open(name: str, error: OSError | ValueError) -> str:
 def _allow_descriptors(count: int) -> None:
     # The usual soft limit of 1,024 is a default for select(), not a policy; the hard limit is one, and is respected.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + DESCRIPTORS_SPARE
+    wanted = len(os.listdir("/dev/fd")) + count + DESCRIPTORS_SPARE
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
