@@ -47,9 +47,13 @@ def g7(context: Context) -> list[Result]:
             lambda: _stream(context, ours, count, 1),
             pairs=pairs,
         )
-    note = f"{max(rates) / 1e6:.1f} M ticks/s against {max(one_by_one):,.0f} at best; client and server in Python, decoded"
+    note = (
+        f"{max(rates) / 1e6:.1f} M ticks/s against {max(one_by_one):,.0f} at best; client and server in Python, decoded"
+    )
     return [
-        Result("G7", "StreamTicks in batches", "one tick per message", tuple(against_single), Goal(200, 600), note=note),
+        Result(
+            "G7", "StreamTicks in batches", "one tick per message", tuple(against_single), Goal(200, 600), note=note
+        ),
         Result("G7b", f"{SUBSCRIBERS} subscribers, aggregate rate", "1 subscriber", tuple(several), Goal(0.8, 1.0)),
     ]
 

@@ -41,9 +41,9 @@ def encoded(ticks: int, path: str) -> list[bytes]:
     while len(block) < ticks and not source.finished:
         source.feed(block, ticks - len(block))
     return [
-        encode_batch(
-            block, row, row + 1, epoch="e" * 16, mode=MODE_HISTORICAL, first_sequence=row + 1, sources=[path]
-        )[0]
+        encode_batch(block, row, row + 1, epoch="e" * 16, mode=MODE_HISTORICAL, first_sequence=row + 1, sources=[path])[
+            0
+        ]
         for row in range(ticks)
     ]
 

@@ -46,7 +46,8 @@ class PriceSettings(ServerSettings):
         try:
             nanoseconds_of(str(value))
         except Refused as exc:
-            raise ValueError(exc.message) from exc
+            # The settings loader names the value itself.
+            raise ValueError(exc.message.removesuffix(f" (got {str(value)!r})")) from exc
         return str(value)
 
     def engine_config(self) -> dict[str, object]:

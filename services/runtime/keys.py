@@ -82,7 +82,7 @@ class SessionKeys:
 
     @property
     def requests(self) -> str:
-        """Hash request id -> revision."""
+        """Sorted set of request ids, scored by the revision that each got."""
         return self._of_session("requests")
 
     @property
