@@ -39,7 +39,7 @@ test-quick: $(VENV)/.built ## Run the part of the suite that every supported Pyt
 	@$(BIN)/python -m pytest $(PARALLEL) -m quick
 
 test-long: $(VENV)/.built ## Run the tests that need minutes
-	@$(BIN)/python -m pytest -m long
+	@$(BIN)/python -m pytest $(PARALLEL) -m long
 
 lint: $(VENV)/.built ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

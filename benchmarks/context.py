@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import data
+from benchmarks.data import Ticks, make_ticks, warm
 from benchmarks.processes import Finished, run_watched
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -35,21 +35,20 @@ class Context:
     seconds_per_row: float
     """No further pair begins when a row took longer than this."""
     say: Callable[[str], None]
-    _known: dict[str, Any] = field(default_factory=dict)
+    _data: dict[int, Ticks] = field(default_factory=dict)
 
     @property
-    def data(self) -> data.Ticks:
-        """The ticks of the usual size."""
+    def data(self) -> Ticks:
+        """The ticks of the usual size, in the page cache."""
         return self.data_of(self.ticks)
 
-    def data_of(self, count: int) -> data.Ticks:
+    def data_of(self, count: int) -> Ticks:
         """Ticks of another size."""
-        if not self._known.get(f"data {count}"):
-            self.say(f"preparing {count:,} ticks")
-            self._known[f"data {count}"] = data.ticks(count)
-        found: data.Ticks = self._known[f"data {count}"]
-        data.warm(found)
-        return found
+        if count not in self._data:
+            self.say(f"  preparing {count:,} ticks")
+            self._data[count] = make_ticks(count)
+        warm(self._data[count])
+        return self._data[count]
 
     def pairs_of(self, ours: Callable[[], float], theirs: Callable[[], float], *, pairs: int = 0) -> list[float]:
         """Run both alternately and return theirs / ours per pair: how many times ours is faster when they return times."""
@@ -71,30 +70,30 @@ class Context:
         path.mkdir(parents=True)
         return path
 
-    def python(self, *arguments: str, timeout_s: float = TIMEOUT_S, **settings: str) -> Finished:
+    def python(self, *arguments: str) -> Finished:
         """Run a Python module of the checkout as a child, watched; raises RuntimeError when it fails."""
         command = [sys.executable, "-m", *arguments]
-        finished = run_watched(command, environment=clean_environment(**settings), cwd=ROOT, timeout_s=timeout_s)
+        finished = run_watched(command, environment=clean_environment(), cwd=ROOT, timeout_s=TIMEOUT_S)
         if finished.returncode != 0:
             raise RuntimeError(
                 f"`{' '.join(command)[:300]}` ended with {finished.returncode}: {finished.stderr.decode()[-2000:]}"
             )
         return finished
 
-    def answer(self, *arguments: str, **settings: str) -> Any:
+    def answer(self, *arguments: str) -> Any:
         """Run a child that prints one JSON object, and return it."""
-        return json.loads(self.python(*arguments, **settings).stdout)
+        return json.loads(self.python(*arguments).stdout)
 
     @contextlib.contextmanager
     def child(
-        self, *arguments: str, log: Path, stdin: bool = False, **settings: str
+        self, *arguments: str, log: Path, settings: Mapping[str, str] | None = None, stdin: bool = False
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Keep a Python module of the checkout running for a block; its stdout is a pipe."""
         with log.open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=ROOT,
-                env=clean_environment(**settings),
+                env=clean_environment(settings or {}),
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -115,10 +114,10 @@ class Context:
                         pipe.close()
 
 
-def clean_environment(**settings: str) -> dict[str, str]:
+def clean_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment without settings of Midstream, plus `settings`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIDSTREAM_")}
-    return kept | settings
+    return kept | dict(settings or {})
 
 
 def until(condition: Callable[[], object], *, what: str, timeout_s: float = 60.0, poll_s: float = 0.005) -> None:

@@ -56,7 +56,7 @@ class Ticks:
         return sum(os.path.getsize(path) for path in self.paths)
 
 
-def ticks(count: int, cache: Path = CACHE) -> Ticks:
+def make_ticks(count: int, cache: Path = CACHE) -> Ticks:
     """Return `count` ticks (rounded down to a multiple of the files) from the cache, or generate them."""
     rows = count // FILES
     directory = cache / f"v{VERSION}-{rows * FILES}"

@@ -73,7 +73,7 @@ def _ours(context: Context, frames: int) -> float:
             "MIDSTREAM_REPLAY_METRICS_PORT": "0",
             "MIDSTREAM_LOG_LEVEL": "warning",
         }
-        with context.child("services.replay", log=out / "server.log", **settings):
+        with context.child("services.replay", log=out / "server.log", settings=settings):
             assert feed.stdout is not None
             begin = float(feed.stdout.readline())
             client: Any = redis.Redis.from_url(server.url)

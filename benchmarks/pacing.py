@@ -74,7 +74,7 @@ def _queue_p99_ms(context: Context) -> float:
             "MIDSTREAM_REPLAY_METRICS_PORT": "0",
             "MIDSTREAM_LOG_LEVEL": "warning",
         }
-        with context.child("services.replay", log=out / "server.log", **settings):
+        with context.child("services.replay", log=out / "server.log", settings=settings):
             received = _listen(server.url, LISTEN_S_QUICK if context.quick else LISTEN_S)
     finally:
         server.stop()

@@ -102,7 +102,7 @@ def _command(out: Path, arguments: list[str], settings: dict[str, str]) -> Itera
         process = subprocess.Popen(
             [sys.executable, "-m", "services.cli", *arguments],
             cwd=ROOT,
-            env=clean_environment(**settings),
+            env=clean_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,

@@ -77,7 +77,7 @@ def _replay_server(context: Context, count: int) -> Iterator[str]:
             "MIDSTREAM_REPLAY_METRICS_PORT": "0",
             "MIDSTREAM_LOG_LEVEL": "warning",
         }
-        with context.child("services.replay", log=out / "server.log", **settings):
+        with context.child("services.replay", log=out / "server.log", settings=settings):
             until(ready.exists, what="the replay server's start")
             address = f"127.0.0.1:{json.loads(ready.read_text())['port']}"
             with grpc.insecure_channel(address) as channel:

@@ -15,13 +15,19 @@ import grpc
 from benchmarks.ordering import Feeder
 from fastpath.columns import Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, encode_batch
-from protos.replay.v1.replay_pb2 import StreamTicksRequest
+from protos.replay.v1.replay_pb2 import (
+    GetSessionRequest,
+    GetSessionResponse,
+    ListSessionsRequest,
+    ListSessionsResponse,
+    StreamTicksRequest,
+)
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
 from services.runtime.raw_stream import register_with_raw_stream
 
 
 class TickServicer(ReplayServiceServicer):
-    """Sends the same messages to everybody."""
+    """Sends the same messages to everybody, and knows no other method."""
 
     def __init__(self, messages: list[bytes]) -> None:
         self._messages = messages
@@ -33,6 +39,14 @@ class TickServicer(ReplayServiceServicer):
         for message in self._messages:
             yield message
 
+    async def ListSessions(self, request: ListSessionsRequest, context: Any) -> ListSessionsResponse:
+        """Know none."""
+        return ListSessionsResponse()
+
+    async def GetSession(self, request: GetSessionRequest, context: Any) -> GetSessionResponse:
+        """Know none."""
+        return GetSessionResponse()
+
 
 def encoded(ticks: int, path: str) -> list[bytes]:
     """Encode the first `ticks` rows of a file, one by one."""
@@ -40,12 +54,13 @@ def encoded(ticks: int, path: str) -> list[bytes]:
     block, source = Block(tickers), Feeder(path, 0, tickers)
     while len(block) < ticks and not source.finished:
         source.feed(block, ticks - len(block))
-    return [
-        encode_batch(block, row, row + 1, epoch="e" * 16, mode=MODE_HISTORICAL, first_sequence=row + 1, sources=[path])[
-            0
-        ]
-        for row in range(ticks)
-    ]
+    return [_message(block, row, path) for row in range(ticks)]
+
+
+def _message(block: Block, row: int, path: str) -> bytes:
+    return encode_batch(
+        block, row, row + 1, epoch="e" * 16, mode=MODE_HISTORICAL, first_sequence=row + 1, sources=[path]
+    )[0]
 
 
 async def serve(messages: list[bytes]) -> None:
