@@ -61,7 +61,7 @@ bench: $(VENV)/.built ## Measure against the alternatives and print ratios
 	@$(BIN)/python -m benchmarks
 
 sanitize: $(VENV)/.installed ## Run the kernels' tests and the fuzz corpus under AddressSanitizer and UndefinedBehaviorSanitizer
-	@tests/sanitize.sh $(abspath $(BIN))/python
+	@tests/sanitize.sh $(abspath $(BIN))/python $(PARALLEL)
 
 sample-data: $(VENV)/.built ## Generate data/*.csv and data/sample_output again
 	@$(BIN)/python data/generate.py

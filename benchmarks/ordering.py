@@ -6,6 +6,8 @@ the arrays is not counted for numpy. It moves every column of a row, so the fair
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from typing import Any, Final
 
@@ -97,31 +99,43 @@ def merge(ticks: Ticks, *, keep: bool = False) -> Ordered:
 
 
 def g4(context: Context) -> list[Result]:
-    """Compare with a stable argsort of all arrivals, alone and with gathering the columns."""
+    """Compare with a stable argsort of all arrivals, alone and with gathering the columns; every run in a new process."""
     ticks = context.data
-    arrays = _load(ticks)
-    _compare(ticks, arrays)
+    _compare(ticks, _load(ticks))
     in_flight: list[int] = []
     alone: list[float] = []
     gathered: list[float] = []
     for _ in range(context.pairs):
-        merged = merge(ticks)
-        in_flight.append(merged.in_flight_max)
-        before = time.thread_time()
-        order = np.argsort(arrays["arrival_time_ns"], kind="stable")
-        sorted_s = time.thread_time() - before
-        rows = {name: column[order] for name, column in arrays.items()}
-        gathered_s = time.thread_time() - before
-        del rows, order
-        alone.append(sorted_s / merged.seconds)
-        gathered.append(gathered_s / merged.seconds)
-        context.say(f"  ours {merged.seconds:.3f} s, argsort {sorted_s:.3f} s, and gather {gathered_s:.3f} s")
+        ours, theirs = (context.answer("benchmarks.ordering", side, *ticks.paths) for side in ("ours", "numpy"))
+        in_flight.append(ours["in_flight_max"])
+        alone.append(theirs["sorted_s"] / ours["seconds"])
+        gathered.append(theirs["gathered_s"] / ours["seconds"])
+        context.say(
+            f"  ours {ours['seconds']:.3f} s, argsort {theirs['sorted_s']:.3f} s, and gather {theirs['gathered_s']:.3f} s"
+        )
     what = "arrival order of 8 files, rows moved"
     note = f"CPU time; at most {max(in_flight):,} rows in memory for {ticks.count:,} ticks (numpy: all of them)"
     return [
         Result("G4", what, "numpy argsort (stable), nothing moved", tuple(alone), Goal(1.8, 3), note=note),
         Result("G4b", what, "numpy argsort and gather of the columns", tuple(gathered), Goal(4, 10)),
     ]
+
+
+def main() -> None:
+    """Run one side once: `python -m benchmarks.ordering ours|numpy FILE...`."""
+    side, paths = sys.argv[1], tuple(sys.argv[2:])
+    if side == "ours":
+        merged = merge(Ticks(0, paths))
+        print(json.dumps({"seconds": merged.seconds, "in_flight_max": merged.in_flight_max}))
+        return
+    arrays = _load(Ticks(0, paths))
+    before = time.thread_time()
+    order = np.argsort(arrays["arrival_time_ns"], kind="stable")
+    sorted_s = time.thread_time() - before
+    rows = {name: column[order] for name, column in arrays.items()}
+    gathered_s = time.thread_time() - before
+    assert len(rows["arrival_time_ns"]) == len(order)
+    print(json.dumps({"sorted_s": sorted_s, "gathered_s": gathered_s}))
 
 
 def _load(ticks: Ticks) -> dict[str, Any]:
@@ -157,3 +171,7 @@ def _columns(block: Block) -> dict[str, Any]:
     )
     assert rows == len(block)
     return columns(encoded)
+
+
+if __name__ == "__main__":
+    main()
