@@ -70,6 +70,12 @@ class Context:
         path.mkdir(parents=True)
         return path
 
+    def clean_directory(self, name: str) -> Path:
+        """An empty directory on a disk that has nothing else to write: what one side leaves behind is not the other's load."""
+        path = self.directory(name)
+        os.sync()
+        return path
+
     def python(self, *arguments: str) -> Finished:
         """Run a Python module of the checkout as a child, watched; raises RuntimeError when it fails."""
         command = [sys.executable, "-m", *arguments]
