@@ -50,14 +50,19 @@ class Context:
         warm(self._data[count])
         return self._data[count]
 
+    def rounds(self, count: int = 0) -> Iterator[int]:
+        """Count the rounds of a row, the usual number or `count`, and end early when the row took too long."""
+        started = time.monotonic()
+        for number in range(count or self.pairs):
+            if number and time.monotonic() - started > self.seconds_per_row:
+                self.say(f"  out of time after {number} rounds")
+                return
+            yield number
+
     def pairs_of(self, ours: Callable[[], float], theirs: Callable[[], float], *, pairs: int = 0) -> list[float]:
         """Run both alternately and return theirs / ours per pair: how many times ours is faster when they return times."""
         ratios: list[float] = []
-        started = time.monotonic()
-        for number in range(pairs or self.pairs):
-            if number and time.monotonic() - started > self.seconds_per_row:
-                self.say("  out of time for this row")
-                break
+        for _ in self.rounds(pairs):
             mine, other = ours(), theirs()
             ratios.append(other / mine)
             self.say(f"  ours {mine:.3g}, theirs {other:.3g}: {ratios[-1]:.2f}")

@@ -38,11 +38,7 @@ def g3(context: Context) -> list[Result]:
     }
     _compare(ticks.paths[0])
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    started = time.monotonic()
-    for number in range(context.pairs):
-        if number and time.monotonic() - started > 2 * context.seconds_per_row:
-            context.say("  out of time for this row")
-            break
+    for number in context.rounds():
         spent = dict.fromkeys(sides, 0.0)
         for turn, path in enumerate(ticks.paths, start=number):
             # Whoever comes first finds the file in memory, the others in the cache: everybody is first in turn.

@@ -20,11 +20,10 @@ def g8(context: Context) -> list[Result]:
     """What grows with the input: memory must not, time only in proportion."""
     small = context.data_of(SMALL)
     large = context.data_of(max(LARGE * context.ticks, LARGE * SMALL))
-    pairs = min(context.pairs, LARGE_PAIRS)
     peaks: list[float] = []
     times: list[float] = []
     roles: list[tuple[Roles, Roles]] = []
-    for _ in range(pairs):
+    for _ in context.rounds(min(context.pairs, LARGE_PAIRS)):
         few, many = ours(context, small), ours(context, large)
         before, after = few.finished.by_role(), many.finished.by_role()
         roles.append((before, after))

@@ -105,7 +105,7 @@ def g4(context: Context) -> list[Result]:
     in_flight: list[int] = []
     alone: list[float] = []
     gathered: list[float] = []
-    for _ in range(context.pairs):
+    for _ in context.rounds():
         ours, theirs = (context.answer("benchmarks.ordering", side, *ticks.paths) for side in ("ours", "numpy"))
         in_flight.append(ours["in_flight_max"])
         alone.append(theirs["sorted_s"] / ours["seconds"])

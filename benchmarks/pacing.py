@@ -32,12 +32,12 @@ def g9(context: Context) -> list[Result]:
     deadlines = str(DEADLINES_QUICK if context.quick else DEADLINES)
     found: dict[str, list[float]] = {"ours": [], "sleep": []}
     ratios = []
-    for seed in range(context.pairs):
+    for seed in context.rounds():
         for how, values in found.items():
             values.append(context.answer("benchmarks.pacing_probe", how, str(seed), deadlines)["p99_us"])
         ratios.append(found["ours"][-1] / found["sleep"][-1])
         context.say(f"  p99 {found['ours'][-1]:.0f} us, time.sleep {found['sleep'][-1]:.0f} us")
-    late = [_queue_p99_ms(context) for _ in range(min(context.pairs, RUNS_MAX))]
+    late = [_queue_p99_ms(context) for _ in context.rounds(min(context.pairs, RUNS_MAX))]
     return [
         Result(
             "G9",

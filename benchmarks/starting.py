@@ -32,7 +32,7 @@ POLL_S: Final = 0.005
 def g11(context: Context) -> list[Result]:
     """Measure both starts; Python's files are in the page cache, nothing else of ours runs."""
     serve, replay = [], []
-    for _ in range(context.pairs):
+    for _ in context.rounds():
         serve.append(_serve(context))
         replay.append(_replay(context))
         context.say(f"  serve {serve[-1]:.2f} s, replay {replay[-1]:.2f} s")

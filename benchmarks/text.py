@@ -51,10 +51,7 @@ def g6(context: Context) -> list[Result]:
     against_write: list[float] = []
     whole: list[float] = []
     rates: list[float] = []
-    started = time.monotonic()
-    for number in range(2 * context.pairs + 1):
-        if number > context.pairs and time.monotonic() - started > context.seconds_per_row:
-            break
+    for _ in context.rounds(2 * context.pairs + 1):
         kernel_s, polars_s = _ours(frames), _polars(frame)
         digest_s, write_s = _digest(hashed), _write(text, context.scratch / "text.log")
         format_s = kernel_s - digest_s
