@@ -215,8 +215,17 @@ class MidsTail:
                 if entry.epoch != self._end.epoch:
                     await self._start_over(entry.epoch)
                     break
+                if entry.first_sequence > self._end.sequence + 1 and not await self._still_there(self._last_id):
+                    # Retention overtook this reader: what the ring holds does not reach up to this entry.
+                    self._ring.clear()
+                    self._ring_bytes = 0
+                    self._floor = entry.first_sequence - 1
                 self._last_id = entry_id
                 self._append(entry, frame)
+
+    async def _still_there(self, entry_id: bytes) -> bool:
+        """Tell whether an entry is retained; then everything behind it is, because the oldest go first."""
+        return entry_id == _BEGINNING or bool(await self._client.xrange(self._keys.mids, min=entry_id, max=entry_id))
 
     async def _synchronise(self) -> None:
         """Compare what is known with the top of the stream, and start over where they do not fit."""

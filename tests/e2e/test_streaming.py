@@ -43,10 +43,10 @@ def flood(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flood]:
     directory = tmp_path_factory.mktemp("flood")
     made = write_made_ticks(directory / "made.csv", ROWS, step_us=10)
     # Nearly standing still, so that every subscriber is there before the flood.
-    settings = {"HISTORICAL": str(made), "SPEED": "0.001", "HIGH_BYTES": str(2**21), "RETAIN_BYTES": str(2**20)}
+    settings = {"HISTORICAL": str(made), "SPEED": "0.001", "HIGH_BYTES": str(2**21), "RETAIN_BYTES": str(2**22)}
     with serving(directory / "out", **settings) as servers:
         until(lambda: servers.state().get("last_sequence"), what="first record")
-        slow = ReplayServiceStub(servers.channel("replay")).StreamTicks(StreamTicksRequest(), timeout=CALL_S)
+        slow = ReplayServiceStub(servers.channel("replay")).StreamTicks(StreamTicksRequest(), timeout=3 * CALL_S)
         slow_received = next(iter(slow)).last_sequence
         fast: list[TickBatch] = []
         fast_mids: list[float] = []
