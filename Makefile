@@ -24,6 +24,11 @@ $(VENV)/.built: $(VENV)/.installed $(KERNELS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(VENV)/.tested: $(VENV)/.built tests/requirements.txt
+	@echo "installing what the tests need ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
 build-ext: $(VENV)/.built ## Build the Cython kernels in place and leave .venv/bin/midstream runnable
 
 run: $(VENV)/.built ## Replay the sample data, switch to live and back, print a summary
@@ -32,19 +37,19 @@ run: $(VENV)/.built ## Replay the sample data, switch to live and back, print a 
 serve: $(VENV)/.built ## Keep every server up, with the embedded Redis
 	@$(BIN)/midstream serve
 
-test: $(VENV)/.built ## Run the default test suite
+test: $(VENV)/.tested ## Run the default test suite
 	@$(BIN)/python -m pytest $(PARALLEL)
 
-test-quick: $(VENV)/.built ## Run the part of the suite that every supported Python runs in CI
+test-quick: $(VENV)/.tested ## Run the part of the suite that every supported Python runs in CI
 	@$(BIN)/python -m pytest $(PARALLEL) -m quick
 
-test-long: $(VENV)/.built ## Run the tests that need minutes
+test-long: $(VENV)/.tested ## Run the tests that need minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m long
 
-lint: $(VENV)/.built ## Check style
+lint: $(VENV)/.tested ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: $(VENV)/.built ## Check types and the stubs of the kernels
+types: $(VENV)/.tested ## Check types and the stubs of the kernels
 	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt \
 		fastpath.columns fastpath.decode fastpath.merge fastpath.frame fastpath.midprice fastpath.survey
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.runtime.settings import ServerSettings
+from services.runtime.settings import SessionSettings
 
 
-class ControlSettings(ServerSettings):
+class ControlSettings(SessionSettings):
     """What the control server needs to know; read once at start."""
 
     port: int = Field(default=50052, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_PORT")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.runtime.settings import ServerSettings
+from services.runtime.settings import SessionSettings
 
 
-class HealthSettings(ServerSettings):
+class HealthSettings(SessionSettings):
     """What the health server watches, and how often."""
 
     port: int = Field(default=50054, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_PORT")

@@ -9,10 +9,10 @@ from pydantic import Field, field_validator
 
 from services.price.engine.options import nanoseconds_of
 from services.runtime.errors import Refused
-from services.runtime.settings import ServerSettings, Switch
+from services.runtime.settings import SessionSettings, Switch
 
 
-class PriceSettings(ServerSettings):
+class PriceSettings(SessionSettings):
     """What the price server and its engine need to know; read once at start."""
 
     port: int = Field(default=50053, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_PORT")

@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from services.runtime.settings import ServerSettings
+from services.runtime.settings import SessionSettings
 
 
-class ReplaySettings(ServerSettings):
+class ReplaySettings(SessionSettings):
     """What the replay server and its engine need to know; read once at start."""
 
     port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")

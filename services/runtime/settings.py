@@ -46,7 +46,7 @@ Switch = Annotated[bool, BeforeValidator(read_switch)]
 
 
 class ServerSettings(BaseSettings):
-    """What every server needs to know. A server subclasses it and narrows `port` and `metrics_port`."""
+    """What every server needs to know. A server subclasses it (or `SessionSettings`) and narrows `port` and `metrics_port`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -56,11 +56,6 @@ class ServerSettings(BaseSettings):
         populate_by_name=True,
         hide_input_in_errors=True,
     )
-
-    redis_url: str = Field(repr=False)
-    """May hold a password: `redacted()` before it is shown anywhere."""
-
-    session: str = "default"
 
     host: str = "127.0.0.1"
     """Loopback: nothing here has authentication, so exposing it is a decision."""
@@ -81,6 +76,22 @@ class ServerSettings(BaseSettings):
     ready_file: Path | None = None
     """Written when the server serves: how a supervisor learns ports and pid."""
 
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if not value or any(character.isspace() or character == "/" for character in value):
+            raise ValueError("must be a host name or an address, like 127.0.0.1")
+        return value
+
+
+class SessionSettings(ServerSettings):
+    """What a server around a session's queue needs, too."""
+
+    redis_url: str = Field(repr=False)
+    """May hold a password: `redacted()` before it is shown anywhere."""
+
+    session: str = "default"
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str) -> str:
@@ -95,13 +106,6 @@ class ServerSettings(BaseSettings):
             return check_session_name(value)
         except InvalidRequest as exc:
             raise ValueError("must be 1 to 64 characters of A-Z a-z 0-9 . _ -") from exc
-
-    @field_validator("host")
-    @classmethod
-    def _check_host(cls, value: str) -> str:
-        if not value or any(character.isspace() or character == "/" for character in value):
-            raise ValueError("must be a host name or an address, like 127.0.0.1")
-        return value
 
 
 S = TypeVar("S", bound=BaseSettings)

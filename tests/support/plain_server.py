@@ -11,7 +11,7 @@ import grpc
 
 from services.runtime.errors import Refused
 from services.runtime.server import HealthBoard, run_server
-from services.runtime.settings import ServerSettings, load
+from services.runtime.settings import SessionSettings, load
 from tests.support.calls import NAME, TestServicer
 
 
@@ -44,4 +44,4 @@ class PlainService:
 
 
 if __name__ == "__main__":
-    sys.exit(run_server("control", load(ServerSettings), PlainService(os.environ.get("PLAIN_SERVER", ""))))
+    sys.exit(run_server("control", load(SessionSettings), PlainService(os.environ.get("PLAIN_SERVER", ""))))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from services.runtime.settings import CommaList, ServerSettings, Switch, load
+from services.runtime.settings import CommaList, SessionSettings, Switch, load
 
 
-class ExampleSettings(ServerSettings):
+class ExampleSettings(SessionSettings):
     port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_EXAMPLE_PORT")
     metrics_port: int = Field(default=9151, ge=0, le=65535, validation_alias="MIDSTREAM_EXAMPLE_METRICS_PORT")
     speed: float = Field(default=1.0, gt=0)

@@ -1,0 +1,93 @@
+"""The interface that every exchange client has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from clients.exchanges.errors import Sent
+from clients.exchanges.model import Instrument, Price, Quote, ServerTime
+from clients.resilience.call import CallSpec
+
+
+@dataclass(frozen=True)
+class ExchangeRequest:
+    """One REST call in the exchange's own terms. `parameters` keep their order; values are text as they go out."""
+
+    market: str
+    method: str
+    path: str
+    spec: CallSpec
+    parameters: Sequence[tuple[str, str]] = ()
+    signed: bool = False
+    json_body: Mapping[str, Any] | None = None
+    """BitMEX bodies; numbers as Decimal keep their spelling."""
+
+
+@dataclass(frozen=True)
+class ExchangeResponse:
+    """A successful answer, parsed with exact decimals (numbers with a fraction become Decimal)."""
+
+    status: int
+    payload: Any
+    raw: bytes = field(repr=False)
+    """At most 4 KiB of the body, for the journal."""
+    sent: Sent
+    received_wall_ns: int
+    request_id: str = ""
+
+
+class ExchangeClient(ABC):
+    """One exchange, all its markets. An async context manager; `close` is safe to call twice.
+
+    Two concurrent calls for the same thing are one request. Every error is an `ExchangeError` or a `ResilienceError`.
+    Unified symbols are those of `Instrument.symbol`; an unknown one raises CallerMustAct (NOT_FOUND) naming near matches.
+    """
+
+    name: str
+    markets: Sequence[str]
+
+    @abstractmethod
+    async def get_price(self, symbol: str) -> Price: ...
+
+    @abstractmethod
+    async def get_quote(self, symbol: str) -> Quote: ...
+
+    @abstractmethod
+    async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
+        """Return all instruments of all markets by unified symbol; cached until `refresh` or an hour has passed."""
+        ...
+
+    @abstractmethod
+    async def get_server_time(self, market: str | None = None) -> ServerTime:
+        """Measure the clock offset; signed requests apply the last measurement."""
+        ...
+
+    @abstractmethod
+    async def ping(self, market: str | None = None) -> float:
+        """Return the round trip in seconds."""
+        ...
+
+    @abstractmethod
+    def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
+        """Yield quotes as they arrive, over reconnects, until closed. A consumer that is slow gets the newest quote per symbol."""
+        ...
+
+    @abstractmethod
+    async def request(self, request: ExchangeRequest, *, deadline_s: float | None = None) -> ExchangeResponse:
+        """Make one call under all policies: the primitive that everything else here uses, and orders too."""
+        ...
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,115 @@
+"""Instruments, quotes and prices, the same for every exchange. Money and quantities are Decimal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum, unique
+
+
+@unique
+class InstrumentKind(StrEnum):
+    """What is traded."""
+
+    SPOT = "spot"
+    PERPETUAL = "perpetual"
+    DELIVERY = "delivery"
+
+
+@unique
+class Payout(StrEnum):
+    """How a contract pays; SPOT has no contract."""
+
+    SPOT = "spot"
+    LINEAR = "linear"
+    INVERSE = "inverse"
+    QUANTO = "quanto"
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One tradable instrument.
+
+    `symbol` is the unified one: `BTC/USDT`, `BTC/USDT:USDT`, `BTC/USD:BTC`, `BTC/USDT:USDT-261225` (base/quote:settle-expiry).
+    `exchange_symbol` is unique only together with `market`.
+    Quantities in `lot_size`, `quantity_min`, `quantity_max` are in the unit that orders of this API use: base currency for spot and
+    linear contracts of Binance, contracts where the exchange counts contracts. `contract_size` is what one such unit is worth: base
+    units (spot, linear), quote units (inverse).
+    None means that the exchange states no such limit.
+    """
+
+    exchange: str
+    market: str
+    exchange_symbol: str
+    symbol: str
+    kind: InstrumentKind
+    payout: Payout
+    base: str
+    quote: str
+    settle: str
+    price_tick: Decimal
+    lot_size: Decimal
+    quantity_min: Decimal
+    quantity_max: Decimal | None
+    market_lot_size: Decimal | None
+    """Lot of MARKET orders where it differs."""
+    price_min: Decimal | None
+    price_max: Decimal | None
+    notional_min: Decimal | None
+    contract_size: Decimal
+    multiplier: Decimal
+    """As the exchange states it; quanto contracts need it."""
+    expiry_time_ns: int | None
+    tradable: bool
+    exchange_quantity_scale: Decimal = Decimal(1)
+    """Exchange units per unit of this API (BitMEX spot counts satoshi): quantity on the wire = quantity * scale."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Best bid and ask at one moment. A side that the exchange does not give is None.
+
+    `event_time_ns` is the exchange's time, None where it gives none (Binance spot bookTicker): age counts from `receive_time_ns` then.
+    `update_id` orders the quotes of one symbol where the exchange numbers them.
+    """
+
+    exchange: str
+    market: str
+    symbol: str
+    bid_price: Decimal | None
+    bid_quantity: Decimal | None
+    ask_price: Decimal | None
+    ask_quantity: Decimal | None
+    event_time_ns: int | None
+    receive_time_ns: int
+    """UTC, taken when the bytes arrived."""
+    update_id: int | None = None
+    source: str = "rest"
+    """`rest` or `stream`."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """A price and how old it is: the mid of the quote, or the last trade where a side is missing (`basis` says which)."""
+
+    exchange: str
+    market: str
+    symbol: str
+    price: Decimal
+    basis: str
+    """`mid` or `last`."""
+    event_time_ns: int | None
+    receive_time_ns: int
+    source: str
+    """`stream`, `rest` or `cache`."""
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class ServerTime:
+    """What is known of the exchange's clock: server time = local wall clock + offset, within +- `error_ns`."""
+
+    offset_ns: int
+    error_ns: int
+    measured_ns: int
+    """Monotonic time of the measurement."""

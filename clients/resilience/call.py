@@ -1,0 +1,78 @@
+"""What the policies need to know about a call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol, TypeVar
+
+from clients.resilience.outcome import Verdict
+
+T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """Who may use the headroom of a limit."""
+
+    NORMAL = 0
+    RECOVERY = 1
+    """Cancels and the queries that resolve an unknown outcome: they pass when everything else has to wait."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Units of one limit that a call is expected to use, such as `Cost("binance:spot:weight", 20)`."""
+
+    limit: str
+    units: int
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """One kind of call. `target` and `group` name the breaker and the bulkhead; all four names are from fixed sets, never user input."""
+
+    target: str
+    """The other side: `binance:spot`, `bitmex`, `reference-price`."""
+    group: str
+    """Endpoint group that fails together: `market`, `orders`, `account`."""
+    operation: str
+    """For metrics and logs: `get_quote`, `place_order`."""
+    idempotent: bool = True
+    """Whether a repetition after an unknown outcome does no harm."""
+    costs: tuple[Cost, ...] = ()
+    priority: Priority = Priority.NORMAL
+    deadline_s: float = 10.0
+    """For everything together: waiting, attempts, delays."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt. The callable has to keep within `timeout_s`; the executor also enforces it."""
+
+    number: int
+    """From 1."""
+    timeout_s: float
+    correlation_id: str
+
+
+class Classifier(Protocol):
+    """Judges what an attempt raised."""
+
+    def __call__(self, error: BaseException) -> Verdict | None:
+        """Return None for what is no failure of the call (a bug, a cancellation): it passes through untouched."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs calls under all policies: deadline, one retry layer, breaker, limiter, bulkhead; the implementation documents the order."""
+
+    async def call(
+        self, spec: CallSpec, attempt: Callable[[Attempt], Awaitable[T]], *, deadline_s: float | None = None
+    ) -> T:
+        """Return what the last attempt returned, or raise its error unchanged.
+
+        Raises CallNotPermitted (breaker open), LimitReached (the limiter would have to wait past the deadline), BulkheadFull,
+        DeadlineExpired (nothing was sent); all of them mean that no attempt is outstanding.
+        """
+        ...
