@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
@@ -20,7 +17,8 @@ from services.runtime.errors import Refused
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.logs import configure_logs
-from services.runtime.metrics import Exporter, Metrics, port_refused, start_exporter
+from services.runtime.metrics import Metrics, port_refused, start_exporter
+from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
 
@@ -129,11 +127,10 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     )
     try:
         await _start(server, service, health)
-        _write_ready(settings.ready_file, name, port, exporter)
-        logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
-        return await run_until_end(service, asked_to_stop, health, interceptor, server)
+        with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port):
+            logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
+            return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
-        _remove_ready(settings.ready_file)
         exporter.close()
 
 
@@ -206,22 +203,3 @@ def bind_port(server: grpc.aio.Server, host: str, port: int, setting: str) -> in
         return server.add_insecure_port(f"{shown}:{port}")
     except RuntimeError as exc:
         raise Refused(f"port {port} on {host} is already in use: stop the other process or set {setting}") from exc
-
-
-def _write_ready(path: Path | None, name: str, port: int, exporter: Exporter) -> None:
-    """Tell a supervisor that we serve; it never sees half a file."""
-    if path is None:
-        return
-    line = json.dumps({"server": name, "port": port, "metrics_port": exporter.port, "pid": os.getpid()})
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(line + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-def _remove_ready(path: Path | None) -> None:
-    """Take the ready file back, if it is still ours."""
-    if path is None:
-        return
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
-            path.unlink()

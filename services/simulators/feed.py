@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http
-import json
 import logging
 import os
 import signal
@@ -24,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.errors import Refused
 from services.runtime.logs import configure_logs
+from services.runtime.ready import ready_file
 from services.runtime.settings import Switch, load
 from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
 
@@ -258,25 +257,10 @@ async def run(settings: FeedSettings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     logger.info("feed simulator serves: url=ws://%s:%d file=%s", settings.host, port, settings.file)
-    with _ready_file(settings.ready_file, port):
+    with ready_file(settings.ready_file, "sim-feed", port=port):
         await stopping.wait()
     await feed.stop()
     return 0
-
-
-@contextlib.contextmanager
-def _ready_file(path: Path | None, port: int) -> Any:
-    """Tell a supervisor that we serve, as long as we do; it never sees half a file."""
-    if path is None:
-        yield
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps({"server": "sim-feed", "port": port, "metrics_port": 0, "pid": os.getpid()}) + "\n")
-    draft.replace(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def main(runner: Callable[[FeedSettings], Any] = run) -> int:
