@@ -1,0 +1,141 @@
+"""Open a database by URL, and tell an outage from a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+BUSY_TIMEOUT_MS: Final = 5_000
+"""How long SQLite waits for another writer; longer is an outage that the caller handles."""
+CONNECT_TIMEOUT_S: Final = 5.0
+STATEMENT_TIMEOUT_S: Final = 30.0
+
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+_WRITE: Final = "midstream_write"
+
+_UNAVAILABLE: Final = (
+    "database is locked",
+    "database or disk is full",
+    "disk i/o error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "connection is closed",
+    "connection was closed",
+    "cannot perform operation",
+    "the database system is",
+    "terminating connection",
+    "too many connections",
+    "too many clients",
+    "connection refused",
+    "connection reset",
+    "no space left",
+)
+"""What drivers say when the database, and not the statement, is the trouble."""
+
+
+def usable_url(url: str) -> URL:
+    """Return the URL with the driver we use; raise ValueError naming what is legal. `sqlite:///var/x.db` is a relative path."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        # The text of the library's error repeats the URL, password included.
+        raise ValueError("must be sqlite:///path/to/file.db or postgresql://user:password@host/database") from exc
+    driver = _DRIVERS.get(parsed.drivername)
+    if driver is None:
+        raise ValueError(
+            f"must begin with sqlite:/// or postgresql://, not {parsed.drivername}://; those two databases are supported"
+        )
+    if driver.startswith("sqlite") and not parsed.database:
+        raise ValueError("must name a file, like sqlite:///var/midstream.db: a database in memory forgets everything")
+    return parsed.set(drivername=driver)
+
+
+def shown_url(url: str) -> str:
+    """Return the URL for people: without the password."""
+    return usable_url(url).render_as_string(hide_password=True)
+
+
+def open_database(url: str, *, application: str) -> AsyncEngine:
+    """Return an engine; nothing is connected yet. Raises ValueError for an unusable URL.
+
+    SQLite runs with a write-ahead log and syncs on every commit, so a commit survives power loss; its writers queue up
+    (`writing`) instead of failing half way. Postgres connections are tested before use.
+    """
+    parsed = usable_url(url)
+    if parsed.drivername.startswith("sqlite"):
+        assert parsed.database  # usable_url refuses it otherwise
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_async_engine(parsed, pool_pre_ping=False)
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        parsed,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": STATEMENT_TIMEOUT_S,
+            "server_settings": {"application_name": f"midstream-{application}"},
+        },
+    )
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction that writes: committed at the end, rolled back on an error.
+
+    SQLite takes the write lock at once: a transaction that reads first and asks for the lock later can only fail.
+    """
+    async with engine.connect() as connection:
+        await connection.execution_options(**{_WRITE: True})
+        async with connection.begin():
+            yield connection
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database is gone, locked or full, so that the same statement may succeed later."""
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError)):
+        text = str(getattr(error, "orig", None) or error).lower()
+        return any(phrase in text for phrase in _UNAVAILABLE)
+    return False
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # The driver's own transaction control begins too late for us; `_begin_sqlite` does it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,145 @@
+"""URLs, transactions and migrations."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from clients.database import is_unavailable, migrate, open_database, shown_url, usable_url, writing
+from clients.database.migrate import NewerDatabase
+
+FIRST = '''"""First."""
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table("things", sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.Text))
+'''
+SECOND = '''"""Second."""
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("things", sa.Column("size", sa.BigInteger))
+'''
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}/test.db"
+
+
+def scripts_in(path: Path, *texts: str) -> Path:
+    folder = path / "scripts"
+    folder.mkdir(exist_ok=True)
+    for number, script in enumerate(texts, 1):
+        (folder / f"{number:04d}_step.py").write_text(script)
+    return folder
+
+
+def test_urls_get_the_driver_we_use() -> None:
+    assert usable_url("sqlite:///a/b.db").render_as_string() == "sqlite+aiosqlite:///a/b.db"
+    assert usable_url("postgres://u:p@h/d").drivername == "postgresql+asyncpg"
+
+
+@pytest.mark.parametrize("url", ["mysql://u@h/d", "nonsense", "sqlite://", ""])
+def test_an_unusable_url_names_the_legal_ones(url: str) -> None:
+    with pytest.raises(ValueError, match=r"sqlite:///"):
+        usable_url(url)
+
+
+def test_the_password_is_never_shown() -> None:
+    assert "hunter2" not in shown_url("postgresql://me:hunter2@db/x")
+    with pytest.raises(ValueError) as caught:
+        usable_url("postgresql://me:hunter2@db:port/x")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_migrations_run_once_however_many_start_together(tmp_path: Path) -> None:
+    scripts = scripts_in(tmp_path, FIRST)
+    engines = [open_database(url_of(tmp_path), application="test") for _ in range(4)]
+
+    await asyncio.gather(*(migrate(engine, scripts, "version_things") for engine in engines))
+    scripts_in(tmp_path, FIRST, SECOND)
+    await migrate(engines[0], scripts, "version_things")
+
+    async with engines[0].connect() as connection:
+        rows = (await connection.execute(text("SELECT version_num FROM version_things"))).all()
+        await connection.execute(text("SELECT id, name, size FROM things"))
+    assert rows == [("0002",)]
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_tables_of_a_newer_version_are_refused(tmp_path: Path) -> None:
+    engine = open_database(url_of(tmp_path), application="test")
+    await migrate(engine, scripts_in(tmp_path, FIRST), "version_things")
+    async with writing(engine) as connection:
+        await connection.execute(text("UPDATE version_things SET version_num = '0099'"))
+
+    with pytest.raises(NewerDatabase, match="0099"):
+        await migrate(engine, tmp_path / "scripts", "version_things")
+
+    await engine.dispose()
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    engine = open_database(url_of(tmp_path), application="test")
+    broken = SECOND.replace("op.add_column", "op.create_table('half', sa.Column('id', sa.Integer))\n    op.nonsense")
+
+    with pytest.raises(AttributeError):
+        await migrate(engine, scripts_in(tmp_path, FIRST, broken), "version_things")
+
+    async with engine.connect() as connection:
+        tables = (await connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))).all()
+    assert tables == []
+    await engine.dispose()
+
+
+async def test_writers_wait_for_each_other_instead_of_failing(tmp_path: Path) -> None:
+    engine = open_database(url_of(tmp_path), application="test")
+    await migrate(engine, scripts_in(tmp_path, FIRST), "version_things")
+
+    async def add(number: int) -> None:
+        async with writing(engine) as connection:
+            count = (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one()
+            await asyncio.sleep(0)
+            await connection.execute(text("INSERT INTO things VALUES (:id, :name)"), {"id": count, "name": str(number)})
+
+    await asyncio.gather(*(add(number) for number in range(8)))
+
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 8
+    await engine.dispose()
+
+
+async def test_an_error_rolls_the_transaction_back(tmp_path: Path) -> None:
+    engine = open_database(url_of(tmp_path), application="test")
+    await migrate(engine, scripts_in(tmp_path, FIRST), "version_things")
+
+    with pytest.raises(RuntimeError, match="halfway"):  # noqa: PT012  (the block is what is tested)
+        async with writing(engine) as connection:
+            await connection.execute(text("INSERT INTO things VALUES (1, 'x')"))
+            raise RuntimeError("halfway")
+
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 0
+    await engine.dispose()
+
+
+def test_an_outage_is_told_from_a_mistake() -> None:
+    assert is_unavailable(OperationalError("x", {}, Exception("database is locked")))
+    assert is_unavailable(ConnectionRefusedError())
+    assert not is_unavailable(OperationalError("x", {}, Exception("no such table: things")))
+    assert not is_unavailable(ValueError("x"))
