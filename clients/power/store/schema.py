@@ -1,0 +1,110 @@
+"""Tables of the power desk. Prices and quantities are integers of 1/10,000, times are UTC nanoseconds: nothing here is a float."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "E4",
+    "METADATA",
+    "VERSION_TABLE",
+    "deals",
+    "feed_cursor",
+    "feed_gaps",
+    "reference_prices",
+    "unusable_messages",
+]
+
+E4: Final = 10_000
+"""EUR/MWh and MW are stored times this."""
+
+VERSION_TABLE: Final = "alembic_version_power"
+
+METADATA: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# SQLite counts rows by itself only where the key is called INTEGER.
+_ROW_ID: Final = BigInteger().with_variant(Integer, "sqlite")
+
+deals: Final = Table(
+    "deals",
+    METADATA,
+    Column("id", Text, primary_key=True, comment="the exchange's"),
+    Column("price_e4", BigInteger, nullable=False),
+    Column("quantity_e4", BigInteger, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("delivery_day", Text, nullable=False, comment="ISO date, local"),
+    Column("delivery_hour", Text, nullable=False, comment="HH-HH, local"),
+    Column("trader_id", Text, nullable=False),
+    Column("execution_time_ns", BigInteger, nullable=False),
+    Column("received_time_ns", BigInteger, nullable=False),
+    Column("flags", Text, nullable=False, server_default="", comment="what is odd about it, separated by commas"),
+    Column("position", BigInteger, nullable=False, comment="order of arrival, ours, from 1"),
+    Column("raw_kind", Text, nullable=False, comment="deal_confirmation or trade_confirmation"),
+    UniqueConstraint("position"),
+    CheckConstraint("direction IN ('buy', 'sell')", name="direction"),
+    Index(None, "delivery_day", "trader_id", "delivery_hour"),
+)
+
+feed_cursor: Final = Table(
+    "feed_cursor",
+    METADATA,
+    Column("feed", Text, primary_key=True),
+    Column("last_deal_id", Text, nullable=False, comment="last one committed"),
+    Column("updated_time_ns", BigInteger, nullable=False),
+)
+
+feed_gaps: Final = Table(
+    "feed_gaps",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("feed", Text, nullable=False),
+    Column("since_ns", BigInteger, nullable=False),
+    Column("until_ns", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "until_ns"),
+)
+
+unusable_messages: Final = Table(
+    "unusable_messages",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("received_time_ns", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("raw", Text, nullable=False, comment="at most 1 kB"),
+    Index(None, "received_time_ns"),
+)
+
+reference_prices: Final = Table(
+    "reference_prices",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("delivery_day", Text, nullable=False),
+    Column("delivery_hour", Text, nullable=False),
+    Column("value_e4", BigInteger, nullable=True, comment="null: the provider has none yet"),
+    Column("unit", Text, nullable=False),
+    Column("last_update_ns", BigInteger, nullable=True, comment="the provider's stamp"),
+    Column("observed_time_ns", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    UniqueConstraint(
+        "delivery_day", "delivery_hour", "last_update_ns", "value_e4", name="uq_reference_prices_observation"
+    ),
+)
