@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from clients.resilience.outcome import Verdict
+
+if TYPE_CHECKING:
+    from clients.resilience.limiter import Permit
 
 T = TypeVar("T")
 
@@ -54,6 +57,8 @@ class Attempt:
     """From 1."""
     timeout_s: float
     correlation_id: str
+    permit: Permit | None = None
+    """Of the limiter, where there is one: `permit.observe(report)` tells it what the answer's headers said."""
 
 
 class Classifier(Protocol):
