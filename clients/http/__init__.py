@@ -1,0 +1,24 @@
+"""One HTTP exchange at a time: what was sent, what was answered, what is unknown."""
+
+from clients.http.httpx_transport import HttpxTransport, Timeouts
+from clients.http.transport import (
+    ANSWER_BYTES_MAX,
+    AnswerLost,
+    HttpRequest,
+    HttpResponse,
+    HttpTransport,
+    NotSent,
+    TransportError,
+)
+
+__all__ = [
+    "ANSWER_BYTES_MAX",
+    "AnswerLost",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpTransport",
+    "HttpxTransport",
+    "NotSent",
+    "Timeouts",
+    "TransportError",
+]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class HttpRequest:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    answer_bytes_max: int = ANSWER_BYTES_MAX
+    """A larger answer, after decompression, counts as lost."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,441 @@
+"""What all exchange clients share: sending, signing, judging, clocks, instruments. An exchange fills in the hooks of `RestClient`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, Protocol, TypeVar
+
+from clients.exchanges.client import ExchangeClient, ExchangeRequest, ExchangeResponse
+from clients.exchanges.clock_offset import ClockOffset, ClockReading, measure
+from clients.exchanges.error_table import ErrorTable, Signal, error_class
+from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, Sent, TryLater
+from clients.exchanges.exact_json import MalformedAnswer, parse_json
+from clients.exchanges.instrument_cache import InstrumentCache
+from clients.exchanges.model import Instrument, Price, Quote, ServerTime
+from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, HttpTransport, NotSent
+from clients.resilience.call import Attempt, Executor
+from clients.resilience.outcome import Outcome
+from clients.resilience.ports import MonotonicNs, WallNs
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RAW_BYTES_MAX: Final = 4096
+TEXT_CHARACTERS_MAX: Final = 200
+CLOCK_AGE_S_MAX: Final = 600.0
+"""Quartz drifts by less than 100 ppm: 60 ms in that time, a hundredth of the usual receive window."""
+EXECUTOR_MARGIN: Final = 0.95
+"""Part of an attempt's time that the transport gets: it must end first, because it knows whether something was sent."""
+
+
+class SigningKey(Protocol):
+    """A key pair that keeps its secret out of reprs."""
+
+    @property
+    def key_id(self) -> str: ...
+
+    def reveal(self) -> str:
+        """Return the secret."""
+        ...
+
+
+class ResponseObserver(Protocol):
+    """Sees every answer, errors included, before it is judged: limiters learn from its headers here."""
+
+    async def __call__(self, request: ExchangeRequest, response: HttpResponse) -> None: ...
+
+
+@dataclass(frozen=True)
+class ClientPorts:
+    """What every exchange client is given."""
+
+    transport: HttpTransport
+    executor: Executor
+    key: SigningKey | None = None
+    observer: ResponseObserver | None = None
+    monotonic_ns: MonotonicNs = time.monotonic_ns
+    wall_ns: WallNs = time.time_ns
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A request built and, where asked for, signed: for one attempt only."""
+
+    request: HttpRequest
+    expires_server_time_ns: int | None = None
+    """When the exchange refuses it at last; None where nothing bounds that."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as the judge sees it."""
+
+    request: ExchangeRequest
+    response: HttpResponse
+    payload: Any
+    """Parsed body; None when it is empty or no JSON."""
+    malformed: str = ""
+    """Why the body is no JSON; empty when it is."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What an unsuccessful answer says, in the terms of the error table."""
+
+    code: str
+    text: str
+
+
+@dataclass
+class _Clock:
+    """One server's clock. The lock makes concurrent measurements one."""
+
+    offset: ClockOffset | None = None
+    distrusted: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class RestClient(ExchangeClient):
+    """Implements ExchangeClient on hooks.
+
+    An attempt is: know the server's clock, build and sign anew, send, let the observer see the headers, parse, judge. Every attempt
+    has a timestamp and a signature of its own. After an answer that blames the clock, the next signed attempt measures it again first.
+    """
+
+    errors: ErrorTable
+
+    def __init__(self, ports: ClientPorts) -> None:
+        self.ports = ports
+        self.instruments = InstrumentCache(self.name, self.load_instruments, monotonic_ns=ports.monotonic_ns)
+        self._clocks: dict[str, _Clock] = {}
+        self._flights: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self._closed = False
+
+    # Hooks: what an exchange has to fill in.
+
+    @abstractmethod
+    def build(self, request: ExchangeRequest, *, server_time_ns: int) -> Wire:
+        """Return the bytes to send; sign when `request.signed`. `server_time_ns` is the exchange's time now (0 when unsigned)."""
+
+    @abstractmethod
+    def complaint(self, answer: Answer) -> Complaint | None:
+        """Return what the answer complains about, or None when it is a success. The status alone may decide."""
+
+    @abstractmethod
+    def clock_probe(self, market: str) -> ExchangeRequest:
+        """Return an unsigned request whose answer tells the server's time."""
+
+    @abstractmethod
+    def clock_reading(self, answer: Answer) -> ClockReading:
+        """Return the server's time; raise MalformedAnswer."""
+
+    @abstractmethod
+    async def load_instruments(self) -> Sequence[Instrument]:
+        """Ask for all instruments of all markets."""
+
+    @abstractmethod
+    async def fetch_quote(self, instrument: Instrument) -> Quote:
+        """Ask for best bid and ask."""
+
+    @abstractmethod
+    async def fetch_last_price(self, instrument: Instrument) -> Price:
+        """Ask for the price of the last trade."""
+
+    def clock_name(self, market: str) -> str:
+        """Return what identifies the clock of a market; markets on one host may share one."""
+        return market
+
+    def retry_after_s(self, answer: Answer, complaint: Complaint) -> float | None:
+        """Return the server's hint, from now; by default the Retry-After header in seconds."""
+        value = answer.response.headers.get("retry-after", "").strip()
+        return float(value) if value.isascii() and value.isdecimal() and len(value) <= 7 else None
+
+    def request_id(self, response: HttpResponse) -> str:
+        """Return the exchange's own name for the exchange of messages, where it gives one."""
+        return ""
+
+    # The interface.
+
+    async def request(self, request: ExchangeRequest, *, deadline_s: float | None = None) -> ExchangeResponse:
+        async def attempt(attempt: Attempt) -> ExchangeResponse:
+            answer, sent = await self._exchange(request, attempt)
+            return ExchangeResponse(
+                status=answer.response.status,
+                payload=answer.payload,
+                raw=answer.response.body[:RAW_BYTES_MAX],
+                sent=sent,
+                received_wall_ns=answer.response.received_wall_ns,
+                request_id=self.request_id(answer.response),
+            )
+
+        self._require(request)
+        return await self.ports.executor.call(request.spec, attempt, deadline_s=deadline_s)
+
+    async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
+        return await self.instruments.all(refresh=refresh)
+
+    async def get_quote(self, symbol: str) -> Quote:
+        instrument = await self.instruments.by_symbol(symbol)
+        return await self._once("quote", symbol, lambda: self.fetch_quote(instrument))
+
+    async def get_price(self, symbol: str) -> Price:
+        instrument = await self.instruments.by_symbol(symbol)
+        quote = await self.get_quote(symbol)
+        if quote.bid_price is None or quote.ask_price is None:
+            return await self._once("last", symbol, lambda: self.fetch_last_price(instrument))
+        return Price(
+            exchange=quote.exchange,
+            market=quote.market,
+            symbol=quote.symbol,
+            price=(quote.bid_price + quote.ask_price) * Decimal("0.5"),
+            basis="mid",
+            event_time_ns=quote.event_time_ns,
+            receive_time_ns=quote.receive_time_ns,
+            source=quote.source,
+        )
+
+    async def get_server_time(self, market: str | None = None) -> ServerTime:
+        market = self._market(market)
+        probe = self.clock_probe(market)
+        offset = await self._once(
+            "clock",
+            market,
+            lambda: self.ports.executor.call(probe.spec, lambda attempt: self._measure(market, attempt)),
+        )
+        return offset.as_server_time()
+
+    async def ping(self, market: str | None = None) -> float:
+        probe = self.ping_probe(self._market(market))
+
+        async def attempt(attempt: Attempt) -> float:
+            answer, _ = await self._exchange(probe, attempt)
+            return (answer.response.received_ns - answer.response.sent_ns) / 1e9
+
+        return await self.ports.executor.call(probe.spec, attempt)
+
+    def ping_probe(self, market: str) -> ExchangeRequest:
+        """Return the cheapest request there is; the clock's unless overridden."""
+        return self.clock_probe(market)
+
+    async def close(self) -> None:
+        """End what is shared here; the transport and the executor belong to whoever made them."""
+        self._closed = True
+        for flight in tuple(self._flights.values()):
+            flight.cancel()
+
+    # For subclasses and streams.
+
+    def server_now_ns(self, market: str) -> int | None:
+        """Return the exchange's time as last measured; None before the first measurement."""
+        offset = self._clock(market).offset
+        return None if offset is None else offset.server_now_ns(self.ports.monotonic_ns())
+
+    async def signing_time_ns(self, market: str, *, timeout_s: float = 5.0) -> int:
+        """Return the exchange's time, measuring it first where needed: streams sign their logins with it."""
+        clock = await self._trusted_clock(market, Attempt(1, timeout_s, ""))
+        return clock.server_now_ns(self.ports.monotonic_ns())
+
+    def server_time_of_clock(self, market: str) -> ServerTime | None:
+        """Return the last measurement, for health."""
+        offset = self._clock(market).offset
+        return None if offset is None else offset.as_server_time()
+
+    def fail(
+        self,
+        request: ExchangeRequest,
+        outcome: Outcome,
+        text: str,
+        *,
+        code: str = "",
+        sent: Sent | None = None,
+    ) -> ExchangeError:
+        """Return (not raise) an error about this request."""
+        return error_class(outcome)(self.name, request.spec.operation, outcome, clean(text), code=code, sent=sent)
+
+    # The attempt.
+
+    async def _exchange(self, request: ExchangeRequest, attempt: Attempt) -> tuple[Answer, Sent]:
+        started_ns = self.ports.monotonic_ns()
+        timeout_s = attempt.timeout_s * EXECUTOR_MARGIN
+        offset: ClockOffset | None = None
+        if request.signed:
+            offset = await self._trusted_clock(request.market, attempt)
+            timeout_s -= (self.ports.monotonic_ns() - started_ns) / 1e9
+            if timeout_s <= 0:
+                raise self.fail(request, Outcome.RETRYABLE, "no time left after measuring the clock; nothing was sent")
+        now_ns = self.ports.monotonic_ns()
+        wire = self.build(request, server_time_ns=0 if offset is None else offset.server_now_ns(now_ns))
+        sent = Sent(self.ports.wall_ns(), wire.expires_server_time_ns, attempt.correlation_id)
+        try:
+            answer = await self._answer(request, wire, timeout_s)
+            return self._judged(answer, sent), sent
+        except NotSent as exc:
+            raise self.fail(request, Outcome.RETRYABLE, str(exc)) from exc
+        except AnswerLost as exc:
+            raise self._lost(request, str(exc), sent) from exc
+        except ExchangeError as exc:
+            if exc.outcome is Outcome.CLOCK:
+                self._distrust(request.market, offset)
+            raise
+
+    async def _answer(self, request: ExchangeRequest, wire: Wire, timeout_s: float) -> Answer:
+        response = await self.ports.transport.send(wire.request, timeout_s=timeout_s)
+        await self._observe(request, response)
+        payload, malformed = None, ""
+        try:
+            payload = parse_json(response.body) if response.body else None
+        except MalformedAnswer as exc:
+            malformed = str(exc)
+        return Answer(request, response, payload, malformed)
+
+    async def _observe(self, request: ExchangeRequest, response: HttpResponse) -> None:
+        if self.ports.observer is None:
+            return
+        try:
+            await self.ports.observer(request, response)
+        except Exception:  # Whatever is wrong with the bookkeeping, the answer must not get lost: it may be an order's.
+            logger.exception("response observer failed: exchange=%s operation=%s", self.name, request.spec.operation)
+
+    def _judged(self, answer: Answer, sent: Sent) -> Answer:
+        """Return a successful answer; raise what the error table says about any other."""
+        complaint = self.complaint(answer)
+        if complaint is None:
+            if answer.malformed:
+                raise self._lost(answer.request, f"the answer is malformed: {answer.malformed}", sent, answer)
+            return answer
+        request = answer.request
+        row = self.errors.row_of(
+            Signal(
+                market=request.market,
+                operation=request.spec.operation,
+                reads=_reads(request),
+                status=answer.response.status,
+                code=complaint.code,
+                text=complaint.text,
+            )
+        )
+        raise error_class(row.outcome)(
+            self.name,
+            request.spec.operation,
+            row.outcome,
+            clean(complaint.text) or "no reason given",
+            code=complaint.code,
+            http_status=answer.response.status,
+            retry_after_s=self.retry_after_s(answer, complaint),
+            request_id=self.request_id(answer.response),
+            sent=sent,
+            raw=answer.response.body[:RAW_BYTES_MAX],
+        )
+
+    def _lost(self, request: ExchangeRequest, text: str, sent: Sent, answer: Answer | None = None) -> ExchangeError:
+        """Return the error for a request whose answer cannot be known: a read is simply repeatable."""
+        kind = TryLater if _reads(request) else OutcomeUnknown
+        return kind(
+            self.name,
+            request.spec.operation,
+            Outcome.RETRYABLE if _reads(request) else Outcome.UNKNOWN,
+            clean(text),
+            http_status=None if answer is None else answer.response.status,
+            sent=sent,
+            raw=b"" if answer is None else answer.response.body[:RAW_BYTES_MAX],
+        )
+
+    def _require(self, request: ExchangeRequest) -> None:
+        if self._closed:
+            raise self.fail(request, Outcome.REJECTED, "the client is closed", code="CLOSED")
+        if request.signed and self.ports.key is None:
+            raise OperatorMustAct(
+                self.name,
+                request.spec.operation,
+                Outcome.AUTH,
+                f"no API key: set MIDSTREAM_{self.name.upper()}_API_KEY and _API_SECRET",
+                code="NO_KEY",
+            )
+
+    # Clocks.
+
+    def _clock(self, market: str) -> _Clock:
+        return self._clocks.setdefault(self.clock_name(market), _Clock())
+
+    def _distrust(self, market: str, used: ClockOffset | None) -> None:
+        clock = self._clock(market)
+        if clock.offset is used:
+            clock.distrusted = True
+
+    async def _trusted_clock(self, market: str, attempt: Attempt) -> ClockOffset:
+        """Return an offset to sign with: measured before, not blamed since, not too old."""
+        clock = self._clock(market)
+        offset = clock.offset
+        if offset is not None and not clock.distrusted and not self._aged(offset):
+            return offset
+        async with clock.lock:
+            if clock.offset is not None and clock.offset is not offset:
+                return clock.offset
+            try:
+                return await self._measure(
+                    market, Attempt(attempt.number, attempt.timeout_s / 2, attempt.correlation_id)
+                )
+            except ExchangeError:
+                if offset is None or clock.distrusted:
+                    raise
+                # Old is better than nothing: the receive window tolerates far more than the drift.
+                return offset
+
+    def _aged(self, offset: ClockOffset) -> bool:
+        return self.ports.monotonic_ns() - offset.measured_ns > CLOCK_AGE_S_MAX * 1e9
+
+    async def _measure(self, market: str, attempt: Attempt) -> ClockOffset:
+        probe = self.clock_probe(market)
+        answer, sent = await self._exchange(probe, attempt)
+        try:
+            offset = measure(self.clock_reading(answer), answer.response)
+        except MalformedAnswer as exc:
+            raise self._lost(probe, str(exc), sent, answer) from exc
+        clock = self._clock(market)
+        clock.offset = offset
+        clock.distrusted = False
+        return offset
+
+    # Sharing.
+
+    def _market(self, market: str | None) -> str:
+        if market is None:
+            return self.markets[0]
+        if market not in self.markets:
+            text = f"`market` is {market!r}; {self.name} has {', '.join(self.markets)}"
+            raise CallerMustAct(self.name, "get_server_time", Outcome.REJECTED, clean(text), code="NO_MARKET")
+        return market
+
+    async def _once(self, kind: str, name: str, make: Callable[[], Awaitable[T]]) -> T:
+        """Let concurrent callers for the same thing share one call; a caller that gives up does not take the others' answer along."""
+        key = (kind, name)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.ensure_future(make())
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        result: T = await asyncio.shield(flight)
+        return result
+
+    def _landed(self, key: tuple[str, str], flight: asyncio.Future[Any]) -> None:
+        self._flights.pop(key, None)
+        if not flight.cancelled():
+            # Every waiter may have gone: an error nobody waits for is no news.
+            flight.exception()
+
+
+def clean(text: str) -> str:
+    """Return a foreign text fit for an error or a log line: printable, one line, bounded."""
+    printable = "".join(character if character.isprintable() else " " for character in text[: TEXT_CHARACTERS_MAX * 2])
+    return " ".join(printable.split())[:TEXT_CHARACTERS_MAX]
+
+
+def _reads(request: ExchangeRequest) -> bool:
+    return request.method in ("GET", "HEAD")

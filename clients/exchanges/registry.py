@@ -1,0 +1,54 @@
+"""Which exchanges there are. A new one is a folder under `clients/exchanges/` and a line in `EXCHANGES`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+from clients.exchanges.base import ClientPorts
+from clients.exchanges.client import ExchangeClient
+from clients.exchanges.trading import TradingClient
+
+EXCHANGES: Final[Mapping[str, str]] = {
+    "binance": "clients.exchanges.binance",
+    "bitmex": "clients.exchanges.bitmex",
+}
+"""Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Where an exchange answers, by market: `https://...` for REST, `wss://...` for quotes and for user data; no slash at the end."""
+
+    rest: Mapping[str, str]
+    stream: Mapping[str, str] = field(default_factory=dict)
+    user_stream: Mapping[str, str] = field(default_factory=dict)
+
+
+class ExchangePackage(Protocol):
+    """What the `__init__.py` of an exchange's package offers."""
+
+    def create_client(self, ports: ClientPorts, bases: Bases) -> ExchangeClient: ...
+
+    def create_trading(self, client: ExchangeClient) -> TradingClient:
+        """Return order entry over a client that `create_client` made."""
+        ...
+
+
+def exchange_package(name: str) -> ExchangePackage:
+    """Return the package of an exchange; an unknown name is a ValueError that lists the known ones."""
+    if name not in EXCHANGES:
+        raise ValueError(f"no exchange {name[:32]!r}; there are {', '.join(EXCHANGES)}")
+    return cast(ExchangePackage, import_module(EXCHANGES[name]))
+
+
+def create_client(name: str, ports: ClientPorts, bases: Bases) -> ExchangeClient:
+    """Return a client of the exchange; the caller closes it, and keeps transport and executor open until then."""
+    return exchange_package(name).create_client(ports, bases)
+
+
+def create_trading(name: str, client: ExchangeClient) -> TradingClient:
+    """Return order entry over a client of the same exchange."""
+    return exchange_package(name).create_trading(client)
