@@ -39,16 +39,48 @@ class WatchReportResponse(_message.Message):
     def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("status", "checks", "queues", "report_time_ns")
+    __slots__ = ("status", "checks", "queues", "report_time_ns", "exchanges")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CHECKS_FIELD_NUMBER: _ClassVar[int]
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     REPORT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGES_FIELD_NUMBER: _ClassVar[int]
     status: Status
     checks: _containers.RepeatedCompositeFieldContainer[Check]
     queues: _containers.RepeatedCompositeFieldContainer[QueueLag]
     report_time_ns: int
-    def __init__(self, status: _Optional[_Union[Status, str]] = ..., checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., queues: _Optional[_Iterable[_Union[QueueLag, _Mapping]]] = ..., report_time_ns: _Optional[int] = ...) -> None: ...
+    exchanges: _containers.RepeatedCompositeFieldContainer[ExchangeHealth]
+    def __init__(self, status: _Optional[_Union[Status, str]] = ..., checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., queues: _Optional[_Iterable[_Union[QueueLag, _Mapping]]] = ..., report_time_ns: _Optional[int] = ..., exchanges: _Optional[_Iterable[_Union[ExchangeHealth, _Mapping]]] = ...) -> None: ...
+
+class ExchangeHealth(_message.Message):
+    __slots__ = ("target", "group", "process", "status", "latency_p50_ms", "latency_p99_ms", "breaker_state", "limiter_fill", "clock_offset_ms", "clock_error_ms", "stream_age_ms", "last_error", "age_ms")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_P50_MS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_P99_MS_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_STATE_FIELD_NUMBER: _ClassVar[int]
+    LIMITER_FILL_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_OFFSET_MS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_ERROR_MS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    group: str
+    process: str
+    status: Status
+    latency_p50_ms: float
+    latency_p99_ms: float
+    breaker_state: str
+    limiter_fill: float
+    clock_offset_ms: float
+    clock_error_ms: float
+    stream_age_ms: int
+    last_error: str
+    age_ms: int
+    def __init__(self, target: _Optional[str] = ..., group: _Optional[str] = ..., process: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., latency_p50_ms: _Optional[float] = ..., latency_p99_ms: _Optional[float] = ..., breaker_state: _Optional[str] = ..., limiter_fill: _Optional[float] = ..., clock_offset_ms: _Optional[float] = ..., clock_error_ms: _Optional[float] = ..., stream_age_ms: _Optional[int] = ..., last_error: _Optional[str] = ..., age_ms: _Optional[int] = ...) -> None: ...
 
 class Check(_message.Message):
     __slots__ = ("name", "status", "detail", "last_error", "age_ms", "duration_us")

@@ -1,11 +1,23 @@
 from protos.common.v1 import market_pb2 as _market_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class PriceSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRICE_SOURCE_UNSPECIFIED: _ClassVar[PriceSource]
+    PRICE_SOURCE_STREAM: _ClassVar[PriceSource]
+    PRICE_SOURCE_REST: _ClassVar[PriceSource]
+    PRICE_SOURCE_FALLBACK: _ClassVar[PriceSource]
+PRICE_SOURCE_UNSPECIFIED: PriceSource
+PRICE_SOURCE_STREAM: PriceSource
+PRICE_SOURCE_REST: PriceSource
+PRICE_SOURCE_FALLBACK: PriceSource
 
 class GetMidPriceRequest(_message.Message):
     __slots__ = ("ticker", "session")
@@ -74,3 +86,79 @@ class ComputeMidPricesResponse(_message.Message):
     mid_price: _containers.RepeatedScalarFieldContainer[float]
     missing_side: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, mid_price: _Optional[_Iterable[float]] = ..., missing_side: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class GetPriceRequest(_message.Message):
+    __slots__ = ("symbol", "exchange", "max_age_ms")
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    symbol: str
+    exchange: str
+    max_age_ms: int
+    def __init__(self, symbol: _Optional[str] = ..., exchange: _Optional[str] = ..., max_age_ms: _Optional[int] = ...) -> None: ...
+
+class GetPriceResponse(_message.Message):
+    __slots__ = ("price",)
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    price: ExchangePrice
+    def __init__(self, price: _Optional[_Union[ExchangePrice, _Mapping]] = ...) -> None: ...
+
+class ExchangePrice(_message.Message):
+    __slots__ = ("exchange", "market", "symbol", "price", "basis", "bid_price", "bid_quantity", "ask_price", "ask_quantity", "event_time_ns", "receive_time_ns", "age_ms", "source", "stale", "attempts")
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    MARKET_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    BASIS_FIELD_NUMBER: _ClassVar[int]
+    BID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    BID_QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    ASK_PRICE_FIELD_NUMBER: _ClassVar[int]
+    ASK_QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    exchange: str
+    market: str
+    symbol: str
+    price: str
+    basis: str
+    bid_price: str
+    bid_quantity: str
+    ask_price: str
+    ask_quantity: str
+    event_time_ns: int
+    receive_time_ns: int
+    age_ms: int
+    source: PriceSource
+    stale: bool
+    attempts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., price: _Optional[str] = ..., basis: _Optional[str] = ..., bid_price: _Optional[str] = ..., bid_quantity: _Optional[str] = ..., ask_price: _Optional[str] = ..., ask_quantity: _Optional[str] = ..., event_time_ns: _Optional[int] = ..., receive_time_ns: _Optional[int] = ..., age_ms: _Optional[int] = ..., source: _Optional[_Union[PriceSource, str]] = ..., stale: _Optional[bool] = ..., attempts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListExchangePricesRequest(_message.Message):
+    __slots__ = ("symbols", "exchange", "max_age_ms")
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    symbols: _containers.RepeatedScalarFieldContainer[str]
+    exchange: str
+    max_age_ms: int
+    def __init__(self, symbols: _Optional[_Iterable[str]] = ..., exchange: _Optional[str] = ..., max_age_ms: _Optional[int] = ...) -> None: ...
+
+class ListExchangePricesResponse(_message.Message):
+    __slots__ = ("prices", "failures")
+    PRICES_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    prices: _containers.RepeatedCompositeFieldContainer[ExchangePrice]
+    failures: _containers.RepeatedCompositeFieldContainer[PriceFailure]
+    def __init__(self, prices: _Optional[_Iterable[_Union[ExchangePrice, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[PriceFailure, _Mapping]]] = ...) -> None: ...
+
+class PriceFailure(_message.Message):
+    __slots__ = ("symbol", "reason")
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    symbol: str
+    reason: str
+    def __init__(self, symbol: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

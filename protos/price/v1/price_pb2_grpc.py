@@ -27,6 +27,7 @@ if _version_not_supported:
 
 class PriceServiceStub:
     """Mid prices of a session: the latest per ticker, a stream of all, and a stateless computation with the same kernel.
+    Prices of exchanges: one symbol, or many, from whichever exchange can give them.
     """
 
     def __init__(self, channel):
@@ -50,10 +51,21 @@ class PriceServiceStub:
                 request_serializer=protos_dot_price_dot_v1_dot_price__pb2.ComputeMidPricesRequest.SerializeToString,
                 response_deserializer=protos_dot_price_dot_v1_dot_price__pb2.ComputeMidPricesResponse.FromString,
                 _registered_method=True)
+        self.GetPrice = channel.unary_unary(
+                '/midstream.price.v1.PriceService/GetPrice',
+                request_serializer=protos_dot_price_dot_v1_dot_price__pb2.GetPriceRequest.SerializeToString,
+                response_deserializer=protos_dot_price_dot_v1_dot_price__pb2.GetPriceResponse.FromString,
+                _registered_method=True)
+        self.ListExchangePrices = channel.unary_unary(
+                '/midstream.price.v1.PriceService/ListExchangePrices',
+                request_serializer=protos_dot_price_dot_v1_dot_price__pb2.ListExchangePricesRequest.SerializeToString,
+                response_deserializer=protos_dot_price_dot_v1_dot_price__pb2.ListExchangePricesResponse.FromString,
+                _registered_method=True)
 
 
 class PriceServiceServicer:
     """Mid prices of a session: the latest per ticker, a stream of all, and a stateless computation with the same kernel.
+    Prices of exchanges: one symbol, or many, from whichever exchange can give them.
     """
 
     def GetMidPrice(self, request, context):
@@ -78,6 +90,24 @@ class PriceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPrice(self, request, context):
+        """Price of one symbol on an exchange: the freshest streamed quote if it is young enough, else asked for by REST, else (exchange `any`)
+        from the next exchange that lists the same symbol, else the last known value, marked stale and never older than `max_age_ms`.
+        Codes: NOT_FOUND (no such exchange or symbol), UNAVAILABLE (nothing young enough; the text says what was tried),
+        INVALID_ARGUMENT. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExchangePrices(self, request, context):
+        """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call.
+        Codes: INVALID_ARGUMENT, NOT_FOUND (no such exchange). Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PriceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +126,16 @@ def add_PriceServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_price_dot_v1_dot_price__pb2.ComputeMidPricesRequest.FromString,
                     response_serializer=protos_dot_price_dot_v1_dot_price__pb2.ComputeMidPricesResponse.SerializeToString,
             ),
+            'GetPrice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPrice,
+                    request_deserializer=protos_dot_price_dot_v1_dot_price__pb2.GetPriceRequest.FromString,
+                    response_serializer=protos_dot_price_dot_v1_dot_price__pb2.GetPriceResponse.SerializeToString,
+            ),
+            'ListExchangePrices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExchangePrices,
+                    request_deserializer=protos_dot_price_dot_v1_dot_price__pb2.ListExchangePricesRequest.FromString,
+                    response_serializer=protos_dot_price_dot_v1_dot_price__pb2.ListExchangePricesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'midstream.price.v1.PriceService', rpc_method_handlers)
@@ -106,6 +146,7 @@ def add_PriceServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PriceService:
     """Mid prices of a session: the latest per ticker, a stream of all, and a stateless computation with the same kernel.
+    Prices of exchanges: one symbol, or many, from whichever exchange can give them.
     """
 
     @staticmethod
@@ -179,6 +220,60 @@ class PriceService:
             '/midstream.price.v1.PriceService/ComputeMidPrices',
             protos_dot_price_dot_v1_dot_price__pb2.ComputeMidPricesRequest.SerializeToString,
             protos_dot_price_dot_v1_dot_price__pb2.ComputeMidPricesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPrice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.price.v1.PriceService/GetPrice',
+            protos_dot_price_dot_v1_dot_price__pb2.GetPriceRequest.SerializeToString,
+            protos_dot_price_dot_v1_dot_price__pb2.GetPriceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExchangePrices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.price.v1.PriceService/ListExchangePrices',
+            protos_dot_price_dot_v1_dot_price__pb2.ListExchangePricesRequest.SerializeToString,
+            protos_dot_price_dot_v1_dot_price__pb2.ListExchangePricesResponse.FromString,
             options,
             channel_credentials,
             insecure,
