@@ -1,0 +1,104 @@
+"""Settings of the exchange clients: one variable chooses simulator, testnet or production for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from clients.exchanges.bases import Environment, MarketBases, checked_url, default_bases
+
+
+class ExchangeSettings(BaseSettings):
+    """Where one exchange is, for all of its clients. A subclass per exchange names it and its markets' overrides.
+
+    Production is reached only with `MIDSTREAM_EXCHANGES=prod`, spelled exactly so.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MIDSTREAM_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    exchange: ClassVar[str]
+
+    exchanges: Literal["simulator", "testnet", "prod"] = "simulator"
+    """The simulators need no key and move no money."""
+
+    @property
+    def environment(self) -> Environment:
+        """Which exchanges everything talks to."""
+        return Environment(self.exchanges)
+
+    def bases(self) -> Mapping[str, MarketBases]:
+        """Return the base URLs by market, overrides applied and checked."""
+        origin = self._override("url")
+        bases = dict(default_bases(self.exchange, self.environment, simulator_origin=origin))
+        for market, base in bases.items():
+            # An exchange with one market has no market in its names.
+            prefix = "" if market == self.exchange else f"{market}_"
+            bases[market] = replace(
+                base,
+                rest=self._override(f"{prefix}rest_url") or base.rest,
+                stream=self._override(f"{prefix}stream_url", socket=True) or base.stream,
+                websocket_api=self._override(f"{prefix}websocket_api_url", socket=True) or base.websocket_api,
+            )
+        return bases
+
+    @model_validator(mode="after")
+    def _check_urls(self) -> ExchangeSettings:
+        if self._value("url") and self.environment is not Environment.SIMULATOR:
+            name = f"MIDSTREAM_{self.exchange.upper()}_URL"
+            raise ValueError(f"{name} moves the simulator; it means nothing with MIDSTREAM_EXCHANGES={self.exchanges}")
+        self.bases()
+        return self
+
+    def _override(self, name: str, *, socket: bool = False) -> str:
+        url = self._value(name)
+        if not url:
+            return ""
+        try:
+            return checked_url(self.exchange, self.environment, url, socket=socket)
+        except ValueError as exc:
+            raise ValueError(f"MIDSTREAM_{self.exchange.upper()}_{name.upper()}: {exc}") from None
+
+    def _value(self, name: str) -> str:
+        return str(getattr(self, f"{self.exchange}_{name}", ""))
+
+
+class BinanceSettings(ExchangeSettings):
+    """Binance: spot, USD-M, COIN-M."""
+
+    exchange: ClassVar[str] = "binance"
+
+    binance_url: str = Field(default="", repr=False)
+    """Origin of the simulator where it is not on port 5070; loopback only."""
+
+    binance_spot_rest_url: str = Field(default="", repr=False)
+    binance_spot_stream_url: str = Field(default="", repr=False)
+    binance_spot_websocket_api_url: str = Field(default="", repr=False)
+    binance_usdm_rest_url: str = Field(default="", repr=False)
+    binance_usdm_stream_url: str = Field(default="", repr=False)
+    binance_coinm_rest_url: str = Field(default="", repr=False)
+    binance_coinm_stream_url: str = Field(default="", repr=False)
+
+
+class BitmexSettings(ExchangeSettings):
+    """BitMEX: one API for everything."""
+
+    exchange: ClassVar[str] = "bitmex"
+
+    bitmex_url: str = Field(default="", repr=False)
+    """Origin of the simulator where it is not on port 5080; loopback only."""
+
+    bitmex_rest_url: str = Field(default="", repr=False)
+    bitmex_stream_url: str = Field(default="", repr=False)
+
+
+SETTINGS: Final[Mapping[str, type[ExchangeSettings]]] = {
+    BinanceSettings.exchange: BinanceSettings,
+    BitmexSettings.exchange: BitmexSettings,
+}
+"""By exchange; a new one adds its line here and its bases in `bases`."""
