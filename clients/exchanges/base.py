@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol, TypeVar
 
@@ -20,10 +19,9 @@ from clients.exchanges.instrument_cache import InstrumentCache
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
 from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, HttpTransport, NotSent
 from clients.resilience.call import Attempt, Executor
+from clients.resilience.limiter import LimitReport
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import MonotonicNs, WallNs
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -31,6 +29,7 @@ RAW_BYTES_MAX: Final = 4096
 TEXT_CHARACTERS_MAX: Final = 200
 CLOCK_AGE_S_MAX: Final = 600.0
 """Quartz drifts by less than 100 ppm: 60 ms in that time, a hundredth of the usual receive window."""
+PARSE_INLINE_BYTES_MAX: Final = 256 * 1024
 EXECUTOR_MARGIN: Final = 0.95
 """Part of an attempt's time that the transport gets: it must end first, because it knows whether something was sent."""
 
@@ -46,12 +45,6 @@ class SigningKey(Protocol):
         ...
 
 
-class ResponseObserver(Protocol):
-    """Sees every answer, errors included, before it is judged: limiters learn from its headers here."""
-
-    async def __call__(self, request: ExchangeRequest, response: HttpResponse) -> None: ...
-
-
 @dataclass(frozen=True)
 class ClientPorts:
     """What every exchange client is given."""
@@ -59,7 +52,6 @@ class ClientPorts:
     transport: HttpTransport
     executor: Executor
     key: SigningKey | None = None
-    observer: ResponseObserver | None = None
     monotonic_ns: MonotonicNs = time.monotonic_ns
     wall_ns: WallNs = time.time_ns
 
@@ -105,7 +97,7 @@ class _Clock:
 class RestClient(ExchangeClient):
     """Implements ExchangeClient on hooks.
 
-    An attempt is: know the server's clock, build and sign anew, send, let the observer see the headers, parse, judge. Every attempt
+    An attempt is: know the server's clock, build and sign anew, send, report the headers to the limiter, parse, judge. Every attempt
     has a timestamp and a signature of its own. After an answer that blames the clock, the next signed attempt measures it again first.
     """
 
@@ -156,6 +148,10 @@ class RestClient(ExchangeClient):
         """Return the server's hint, from now; by default the Retry-After header in seconds."""
         value = answer.response.headers.get("retry-after", "").strip()
         return float(value) if value.isascii() and value.isdecimal() and len(value) <= 7 else None
+
+    def limit_report(self, request: ExchangeRequest, response: HttpResponse) -> LimitReport | None:
+        """Return what the headers say about the exchange's limits; called for every answer, errors included, before it is judged."""
+        return None
 
     def request_id(self, response: HttpResponse) -> str:
         """Return the exchange's own name for the exchange of messages, where it gives one."""
@@ -274,9 +270,11 @@ class RestClient(ExchangeClient):
         wire = self.build(request, server_time_ns=0 if offset is None else offset.server_now_ns(now_ns))
         sent = Sent(self.ports.wall_ns(), wire.expires_server_time_ns, attempt.correlation_id)
         try:
-            answer = await self._answer(request, wire, timeout_s)
+            answer = await self._answer(request, wire, attempt, timeout_s)
             return self._judged(answer, sent), sent
         except NotSent as exc:
+            if attempt.permit is not None:
+                attempt.permit.not_sent()
             raise self.fail(request, Outcome.RETRYABLE, str(exc)) from exc
         except AnswerLost as exc:
             raise self._lost(request, str(exc), sent) from exc
@@ -285,23 +283,28 @@ class RestClient(ExchangeClient):
                 self._distrust(request.market, offset)
             raise
 
-    async def _answer(self, request: ExchangeRequest, wire: Wire, timeout_s: float) -> Answer:
+    async def _answer(self, request: ExchangeRequest, wire: Wire, attempt: Attempt, timeout_s: float) -> Answer:
         response = await self.ports.transport.send(wire.request, timeout_s=timeout_s)
-        await self._observe(request, response)
+        self._report_limits(request, response, attempt)
         payload, malformed = None, ""
         try:
-            payload = parse_json(response.body) if response.body else None
+            payload = await self._parsed(response.body)
         except MalformedAnswer as exc:
             malformed = str(exc)
         return Answer(request, response, payload, malformed)
 
-    async def _observe(self, request: ExchangeRequest, response: HttpResponse) -> None:
-        if self.ports.observer is None:
+    async def _parsed(self, body: bytes) -> Any:
+        if len(body) > PARSE_INLINE_BYTES_MAX:
+            # A list of all instruments takes long enough to be felt by every stream in this loop.
+            return await asyncio.to_thread(parse_json, body)
+        return parse_json(body) if body else None
+
+    def _report_limits(self, request: ExchangeRequest, response: HttpResponse, attempt: Attempt) -> None:
+        if attempt.permit is None:
             return
-        try:
-            await self.ports.observer(request, response)
-        except Exception:  # Whatever is wrong with the bookkeeping, the answer must not get lost: it may be an order's.
-            logger.exception("response observer failed: exchange=%s operation=%s", self.name, request.spec.operation)
+        report = self.limit_report(request, response)
+        if report is not None:
+            attempt.permit.observe(report)
 
     def _judged(self, answer: Answer, sent: Sent) -> Answer:
         """Return a successful answer; raise what the error table says about any other."""
@@ -379,9 +382,8 @@ class RestClient(ExchangeClient):
             if clock.offset is not None and clock.offset is not offset:
                 return clock.offset
             try:
-                return await self._measure(
-                    market, Attempt(attempt.number, attempt.timeout_s / 2, attempt.correlation_id)
-                )
+                # Under the permit of the call that needs it: its answer's headers count, too.
+                return await self._measure(market, replace(attempt, timeout_s=attempt.timeout_s / 2))
             except ExchangeError:
                 if offset is None or clock.distrusted:
                     raise
