@@ -149,8 +149,8 @@ class RestClient(ExchangeClient):
         value = answer.response.headers.get("retry-after", "").strip()
         return float(value) if value.isascii() and value.isdecimal() and len(value) <= 7 else None
 
-    def limit_report(self, request: ExchangeRequest, response: HttpResponse) -> LimitReport | None:
-        """Return what the headers say about the exchange's limits; called for every answer, errors included, before it is judged."""
+    def limit_report(self, answer: Answer) -> LimitReport | None:
+        """Return what the answer says about the exchange's limits; called for every answer, errors included, before it is judged."""
         return None
 
     def request_id(self, response: HttpResponse) -> str:
@@ -285,26 +285,22 @@ class RestClient(ExchangeClient):
 
     async def _answer(self, request: ExchangeRequest, wire: Wire, attempt: Attempt, timeout_s: float) -> Answer:
         response = await self.ports.transport.send(wire.request, timeout_s=timeout_s)
-        self._report_limits(request, response, attempt)
         payload, malformed = None, ""
         try:
             payload = await self._parsed(response.body)
         except MalformedAnswer as exc:
             malformed = str(exc)
-        return Answer(request, response, payload, malformed)
+        answer = Answer(request, response, payload, malformed)
+        report = None if attempt.permit is None else self.limit_report(answer)
+        if attempt.permit is not None and report is not None:
+            attempt.permit.observe(report)
+        return answer
 
     async def _parsed(self, body: bytes) -> Any:
         if len(body) > PARSE_INLINE_BYTES_MAX:
             # A list of all instruments takes long enough to be felt by every stream in this loop.
             return await asyncio.to_thread(parse_json, body)
         return parse_json(body) if body else None
-
-    def _report_limits(self, request: ExchangeRequest, response: HttpResponse, attempt: Attempt) -> None:
-        if attempt.permit is None:
-            return
-        report = self.limit_report(request, response)
-        if report is not None:
-            attempt.permit.observe(report)
 
     def _judged(self, answer: Answer, sent: Sent) -> Answer:
         """Return a successful answer; raise what the error table says about any other."""
