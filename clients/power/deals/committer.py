@@ -1,0 +1,150 @@
+"""Brings entries into the database in order, over outages by way of the spool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from clients.database import is_unavailable
+from clients.power.deals.entry import Entry
+from clients.power.deals.intake import Intake
+from clients.power.deals.model import Deal, Flag
+from clients.power.deals.sink import Committed, DealSink
+from clients.power.deals.spool import Spool, SpoolFull
+from clients.power.deals.tally import Tally
+from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 2_000
+"""Entries in one transaction."""
+DRAIN: Final = 4_000
+"""As `BATCH`, out of the spool: more than comes in meanwhile, so that it gets empty."""
+COMMIT_TIMEOUT_S: Final = 10.0
+"""Longer than any ordinary commit, SQLite's wait for another writer included; after it the outcome is unknown, which does no harm."""
+RETRY_MIN_S: Final = 0.5
+RETRY_MAX_S: Final = 5.0
+"""An operator who has repaired the database does not want to wait for us."""
+
+
+class Committer:
+    """One task. Everything that `intake` hands out is committed, spooled, or still held when neither is possible."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        sink: DealSink,
+        spool: Spool,
+        tally: Tally,
+        *,
+        sleep: Sleep,
+        monotonic_ns: MonotonicNs,
+        wall_ns: WallNs,
+        random: RandomSource,
+    ) -> None:
+        self._intake = intake
+        self._sink = sink
+        self._spool = spool
+        self._tally = tally
+        self._sleep = sleep
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
+        self._random = random
+        self._retry_at_ns = 0
+        self._failures = 0
+        self._measure()
+
+    async def run(self) -> None:
+        """Work until the intake is closed and empty; what is spooled then stays spooled."""
+        while not self._intake.done:
+            entries = await self._intake.take(BATCH, timeout_s=self._wait_s())
+            if entries:
+                self._tally.waiting = len(entries) + len(self._intake)
+                await self._store(entries)
+            if not self._spool.empty and self._monotonic_ns() >= self._retry_at_ns:
+                await self._drain()
+            self._measure()
+
+    def _wait_s(self) -> float | None:
+        if self._spool.empty:
+            return None
+        return max(0.001, (self._retry_at_ns - self._monotonic_ns()) / 1e9)
+
+    async def _store(self, entries: Sequence[Entry]) -> None:
+        """Commit, or keep on disk; where both fail, hold on to the batch and read nothing more."""
+        if self._spool.empty and await self._commit(entries):
+            return
+        while True:
+            try:
+                await asyncio.to_thread(self._spool.append, entries)
+            except SpoolFull as exc:
+                if str(exc) != self._tally.spool_trouble:
+                    logger.error("spool takes no more, reading stops until there is room: reason=%s", exc)
+                self._tally.spool_trouble = str(exc)
+            else:
+                self._tally.spool_trouble = ""
+                self._tally.spooled += len(entries)
+                return
+            await self._sleep(RETRY_MIN_S)
+            # A spool that is full gets room by being drained; one that is empty makes way for the database.
+            if not self._spool.empty:
+                await self._drain()
+            elif await self._commit(entries):
+                return
+
+    async def _drain(self) -> None:
+        entries, token = await asyncio.to_thread(self._spool.peek, DRAIN)
+        if await self._commit(entries):
+            await asyncio.to_thread(self._spool.forget, len(entries), token)
+            if self._spool.empty:
+                logger.info("spool is empty again")
+
+    async def _commit(self, entries: Sequence[Entry]) -> bool:
+        """Commit a batch; False when the database is away."""
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                committed = await self._sink.commit(entries)
+        except Exception as exc:
+            # Which errors mean an outage is for the database's package to say; every other one is a bug and ends the listener.
+            if not is_unavailable(exc):
+                raise
+            self._note_outage(exc)
+            return False
+        self._note_commit(entries, committed)
+        return True
+
+    def _note_outage(self, exc: BaseException) -> None:
+        reason = f"{type(exc).__name__}: {str(exc).splitlines()[0][:200]}" if str(exc) else type(exc).__name__
+        if not self._tally.database_trouble:
+            logger.warning("database is away, deals go to the spool: reason=%s", reason)
+            self._tally.outages += 1
+        self._tally.database_trouble = reason
+        self._failures += 1
+        ceiling_s = min(RETRY_MAX_S, RETRY_MIN_S * 2.0 ** min(self._failures, 10))
+        self._retry_at_ns = self._monotonic_ns() + round(self._random.uniform(RETRY_MIN_S, ceiling_s) * 1e9)
+
+    def _note_commit(self, entries: Sequence[Entry], committed: Committed) -> None:
+        if self._tally.database_trouble:
+            logger.info("database is back: spooled_records=%d", self._spool.records)
+            self._tally.database_trouble = ""
+        self._failures = 0
+        self._retry_at_ns = 0
+        tally, now_ns = self._tally, self._wall_ns()
+        tally.note_deals(committed.deals, now_ns)
+        tally.duplicates += committed.duplicates
+        tally.unusable += committed.unusable
+        tally.gaps += committed.gaps
+        tally.repeated += committed.repeated
+        tally.commits += 1
+        deals = [entry.item for entry in entries if isinstance(entry.item, Deal)]
+        tally.flagged += sum(1 for deal in deals if deal.flags)
+        live = [deal.execution_time_ns for deal in deals if Flag.BACKFILLED not in deal.flags]
+        if live:
+            tally.commit_lag_s = (now_ns - min(live)) / 1e9
+
+    def _measure(self) -> None:
+        self._tally.waiting = len(self._intake)
+        self._tally.spool_records = self._spool.records
+        self._tally.spool_bytes = self._spool.bytes_waiting

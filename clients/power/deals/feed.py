@@ -1,0 +1,152 @@
+"""The deals feed over all its connections: what arrives, in order, and what may have been missed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from clients.power.deals.messages import parse_message
+from clients.power.deals.model import Deal, Gap, Item
+from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble, feed_url
+from clients.sockets import Connected, Disconnected, Event, Message, SocketStatus, Stale
+
+__all__ = ["DealFeed", "EventSource", "NextUrl", "ReplayUse"]
+
+logger = logging.getLogger(__name__)
+
+ReplayUse = Literal["auto", "on", "off"]
+"""Whether missed deals are asked for: where the exchange offers it; always, so that it has to; never."""
+
+NextUrl = Callable[[], Awaitable[str]]
+"""Asked for the URL of each attempt to connect."""
+
+LOST_ANSWERS_MAX: Final = 3
+"""Under `auto`: so many broken answers in a row mean that the other side speaks websocket and nothing else."""
+
+
+class EventSource(Protocol):
+    """The part of `ResilientSocket` that a feed uses."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    def status(self) -> SocketStatus: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass
+class _Plan:
+    """How the connection that is being opened begins."""
+
+    after: str | None = None
+    """Deal behind which the exchange goes on; empty: from the beginning of its list; None: it cannot, we hear what comes."""
+    catch_up_to: str = ""
+    """Newest deal of the list when we asked: what comes up to it was missed and is late by nature."""
+    gap_reason: str = ""
+    """Why something may be missing for good; empty when nothing can."""
+
+
+class DealFeed:
+    """Turns socket events into items. `open_socket` gets the callable that names the URL of each attempt.
+
+    A connection goes on behind the last deal that was handed on, where the exchange can do that; otherwise it begins with a `Gap`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        open_socket: Callable[[NextUrl], EventSource],
+        replay: ReplayClient,
+        *,
+        use: ReplayUse = "auto",
+        resume_after: str | None = None,
+    ) -> None:
+        self._url = url
+        self._replay = replay
+        self._use = use
+        self._last_id = resume_after
+        self._plan = _Plan()
+        self._lost_answers = 0
+        self._alive_ns: int | None = None
+        """When the feed was last known to be complete; None before the first connection of this process."""
+        self._catching_up_to = ""
+        self._connected_ns = 0
+        self._socket = open_socket(self._next_url)
+        self.messages = 0
+        self.replays = False
+        """Whether the current connection goes on where the last one ended."""
+
+    def status(self) -> SocketStatus:
+        """Return the state of the connection."""
+        return self._socket.status()
+
+    async def close(self) -> None:
+        """End the connection; `items` ends."""
+        await self._socket.close()
+
+    async def items(self) -> AsyncIterator[Item]:
+        """Yield everything in order until `close`."""
+        async for event in self._socket:
+            if isinstance(event, Message):
+                self.messages += 1
+                self._alive_ns = event.receive_wall_ns
+                yield self._read(event)
+            elif isinstance(event, Connected) and not event.planned:
+                for gap in self._begin(event):
+                    yield gap
+            elif isinstance(event, Disconnected) and not event.planned:
+                logger.warning("deals feed is down: reason=%s code=%s", event.reason, event.code)
+            elif isinstance(event, Stale):
+                logger.warning("deals feed is silent: seconds=%.0f", event.silent_s)
+
+    def _read(self, message: Message) -> Item:
+        late = bool(self._catching_up_to)
+        item = parse_message(message.payload, message.receive_wall_ns, binary=message.binary, backfilled=late)
+        if isinstance(item, Deal):
+            self._last_id = item.id
+            # The second condition holds where that one was unusable.
+            if item.id == self._catching_up_to or item.execution_time_ns >= self._connected_ns:
+                self._catching_up_to = ""
+        return item
+
+    def _begin(self, event: Connected) -> list[Gap]:
+        plan = self._plan
+        self.replays = plan.after is not None
+        self._catching_up_to = plan.catch_up_to
+        gaps = [Gap(self._alive_ns, event.wall_ns, plan.gap_reason)] if plan.gap_reason else []
+        self._alive_ns = self._connected_ns = event.wall_ns
+        logger.info("deals feed is up: replay=%s", "on" if self.replays else "off")
+        return gaps
+
+    async def _next_url(self) -> str:
+        """Decide how the next connection begins; what is raised here counts as a failed attempt."""
+        self._plan = await self._make_plan()
+        return feed_url(self._url, after=self._plan.after)
+
+    async def _make_plan(self) -> _Plan:
+        missed = "the listener was away" if self._alive_ns is None else "the connection was lost"
+        if self._use == "off":
+            return _Plan(gap_reason=f"{missed} and replay is switched off")
+        after = self._last_id or ""
+        try:
+            offer, page = await self._replay.ask(after)
+            if offer is Offer.UNKNOWN_DEAL:
+                reason = f"{missed} and the exchange does not know deal {after} any more; its whole list is read again"
+                offer, page = await self._replay.ask("")
+                plan = _Plan("", page.last_id, reason)
+            else:
+                plan = _Plan(after, page.last_id if page.messages else "")
+        except ReplayTrouble as exc:
+            self._lost_answers = self._lost_answers + 1 if exc.lost else 0
+            if self._use == "on" or self.replays or self._lost_answers < LOST_ANSWERS_MAX:
+                raise
+            offer = Offer.NONE
+        else:
+            self._lost_answers = 0
+        if offer is Offer.KNOWN:
+            return plan
+        if self._use == "on":
+            raise ReplayTrouble("the exchange offers no replay, and the settings ask for it")
+        return _Plan(gap_reason=f"{missed} and the exchange offers no replay")

@@ -1,0 +1,84 @@
+"""What comes out of a message of the deals feed: a deal, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import Final
+
+__all__ = ["RAW_BYTES_MAX", "Deal", "Flag", "Gap", "Item", "Unusable", "capped"]
+
+RAW_BYTES_MAX: Final = 1000
+"""What is kept of a message that cannot be used."""
+
+
+@unique
+class Flag(StrEnum):
+    """What is odd about a deal that is kept all the same. Stored in this order, separated by commas."""
+
+    BACKFILLED = "backfilled"
+    """Fetched after it had been missed: when it was received says nothing about its execution time."""
+    NO_ZONE = "no_zone"
+    """Its execution time names no zone; it was read as UTC."""
+    HOURS_OFF = "hours_off"
+    """Executed one or two whole hours before or after it was received: the mark of a clock in another zone."""
+    FUTURE = "future"
+    """Executed after it was received."""
+    OLD = "old"
+    """Executed long before it was received, although it came live."""
+    AFTER_GATE = "after_gate"
+    """Executed after its delivery had begun."""
+    AMBIGUOUS_HOUR = "ambiguous_hour"
+    """For the hour that happens twice in October; the feed cannot say which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """A validated deal. Integers of 1/10,000 EUR/MWh and MW; times are UTC nanoseconds."""
+
+    id: str
+    price_e4: int
+    quantity_e4: int
+    direction: str
+    """`buy` or `sell`."""
+    delivery_day: str
+    delivery_hour: str
+    trader_id: str
+    execution_time_ns: int
+    received_time_ns: int
+    flags: str
+    raw_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A message that is no deal: why, and at most 1 kB of it, printable and storable everywhere."""
+
+    received_time_ns: int
+    reason: str
+    raw: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which deals may have been missed for good. Without `since_ns` it began at the last committed deal."""
+
+    since_ns: int | None
+    until_ns: int
+    reason: str
+
+
+Item = Deal | Unusable | Gap
+"""What the listener hands on, in order of arrival."""
+
+
+def capped(payload: bytes | str) -> str:
+    """Return the beginning of a message as text that every database stores: control characters and bad bytes are escaped."""
+    raw = payload if isinstance(payload, bytes) else payload[:RAW_BYTES_MAX].encode("utf-8", "surrogatepass")
+    text = raw[:RAW_BYTES_MAX].decode("utf-8", "backslashreplace")
+    text = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+    # Escapes are longer than what they stand for; a cut character at the end is left out.
+    return text.encode("utf-8")[:RAW_BYTES_MAX].decode("utf-8", "ignore")

@@ -1,0 +1,43 @@
+"""What the listener needs of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from clients.power.deals.entry import Entry
+
+__all__ = ["Committed", "Cursor", "DealSink"]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the feed was left: the last committed deal and when it was received."""
+
+    last_deal_id: str
+    updated_time_ns: int
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What became of a batch."""
+
+    deals: int = 0
+    duplicates: int = 0
+    unusable: int = 0
+    gaps: int = 0
+    repeated: int = 0
+    """Items that an earlier commit, whose answer was lost, had written already."""
+
+
+class DealSink(Protocol):
+    """The tables of one feed. Any method may raise what `clients.database.is_unavailable` recognises."""
+
+    async def cursor(self) -> Cursor | None:
+        """Return where the feed was left; None before the first deal."""
+        ...
+
+    async def commit(self, entries: Sequence[Entry]) -> Committed:
+        """Write a batch, all of it or nothing, with the cursor. Repeating a batch, or parts of it, changes nothing."""
+        ...
