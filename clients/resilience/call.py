@@ -78,6 +78,8 @@ class Executor(Protocol):
         """Return what the last attempt returned, or raise its error unchanged.
 
         Raises CallNotPermitted (breaker open), LimitReached (the limiter would have to wait past the deadline), BulkheadFull,
-        DeadlineExpired (nothing was sent); all of them mean that no attempt is outstanding.
+        DeadlineExpired (nothing was sent); all of them mean that no attempt is outstanding. Raises AttemptTimedOut (treat as
+        Outcome.UNKNOWN) when an attempt did not keep its time. After an attempt whose outcome is unknown, an error that only says
+        that a later one was not executed never hides it: the earlier one is raised.
         """
         ...

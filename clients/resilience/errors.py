@@ -26,3 +26,10 @@ class BulkheadFull(ResilienceError):
 
 class DeadlineExpired(ResilienceError):
     """The deadline passed before anything was sent."""
+
+
+class AttemptTimedOut(Exception):
+    """An attempt did not keep within its time and was cancelled. It may have been executed: treat it as Outcome.UNKNOWN.
+
+    A backstop: a transport that keeps the time it is given raises its own error before.
+    """

@@ -35,7 +35,8 @@ class Verdict:
     """How a failed attempt is judged.
 
     `counts_against_server` is what a breaker records: a refused request is the caller's fault and never opens it.
-    `retry_after_s` is the server's hint, measured from now; None without one.
+    `retry_after_s` is the server's hint, measured from now; None without one. Negative or not a number (one that cannot be read, or
+    says not to come back): not repeated.
     """
 
     outcome: Outcome
