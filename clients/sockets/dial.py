@@ -29,7 +29,7 @@ _silent.propagate = False
 
 
 class WebsocketDialer:
-    """Opens one connection per call: no compression, no redirect to another host, certificates checked."""
+    """Opens one connection per call: no compression, no redirect, certificates checked."""
 
     def __init__(self, policy: SocketPolicy, *, ssl: tls.SSLContext | None = None) -> None:
         self._policy = policy
@@ -42,7 +42,7 @@ class WebsocketDialer:
         parts = urlsplit(target.url)
         options: dict[str, Any] = {"ssl": self._ssl} if self._ssl is not None and parts.scheme == "wss" else {}
         try:
-            connection = await connect(
+            connection = await _Connect(
                 target.url,
                 additional_headers=dict(target.headers),
                 open_timeout=self._policy.open_timeout_s,
@@ -53,7 +53,6 @@ class WebsocketDialer:
                 compression=None,
                 # A proxy of the environment is not for a simulator on this machine.
                 proxy=None if parts.hostname in _LOOPBACK else True,
-                process_exception=lambda error: error,
                 logger=_silent,
                 # The library only calls it; its annotation asks for a class.
                 create_connection=cast("type[ClientConnection]", create),
@@ -69,6 +68,13 @@ class WebsocketDialer:
             raise OpenFailed(f"{parts.hostname} did not complete the handshake: {type(error).__name__}") from None
         assert isinstance(connection, _Connection)
         return _WebsocketLink(connection)
+
+
+class _Connect(connect):
+    """Follows no redirect: headers that hold keys must not go to whoever the other side names."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class _Connection(ClientConnection):
@@ -118,6 +124,8 @@ class _Connection(ClientConnection):
     def _why(self, exc: Exception | None) -> str:
         if self.ended is not None:
             return self.ended
+        if self.protocol.close_sent is not None and self.protocol.close_rcvd_then_sent is False:
+            return f"ended by us with code {self.protocol.close_sent.code} ({self.protocol.close_sent.reason})"
         if self._code() is None:
             return "the connection broke" + (f": {type(exc).__name__}" if exc is not None else "")
         text = "".join(character for character in self.close_reason or "" if character.isprintable())

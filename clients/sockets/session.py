@@ -136,6 +136,12 @@ class Session:
         if self.closed is not None:
             raise NotConnected(f"the connection is over: {self.closed[0]}")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        # What came before anybody waited for it, such as a greeting, counts too.
+        for message in tuple(self._early or ()):
+            if self._answers(match, answer, message.payload):
+                assert self._early is not None
+                self._early.remove(message)
+                return answer
         self._expected.append((match, answer))
         return answer
 
