@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from clients.resilience.call import Attempt, Executor
 from clients.resilience.limiter import LimitReport
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import MonotonicNs, WallNs
+from clients.resilience.single_flight import SingleFlight
 
 T = TypeVar("T")
 
@@ -87,11 +88,11 @@ class Complaint:
 
 @dataclass
 class _Clock:
-    """One server's clock. The lock makes concurrent measurements one."""
+    """What is known of one server's clock."""
 
     offset: ClockOffset | None = None
     distrusted: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """An answer has blamed the offset since it was measured."""
 
 
 class RestClient(ExchangeClient):
@@ -107,7 +108,7 @@ class RestClient(ExchangeClient):
         self.ports = ports
         self.instruments = InstrumentCache(self.name, self.load_instruments, monotonic_ns=ports.monotonic_ns)
         self._clocks: dict[str, _Clock] = {}
-        self._flights: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self._flights: SingleFlight[tuple[str, str], Any] = SingleFlight()
         self._closed = False
 
     # Hooks: what an exchange has to fill in.
@@ -160,8 +161,18 @@ class RestClient(ExchangeClient):
     # The interface.
 
     async def request(self, request: ExchangeRequest, *, deadline_s: float | None = None) -> ExchangeResponse:
+        """Make one call; a request that is not idempotent goes out once at most, whatever the executor's retry policy says."""
+        failed: list[ExchangeError] = []
+
         async def attempt(attempt: Attempt) -> ExchangeResponse:
-            answer, sent = await self._exchange(request, attempt)
+            if failed and not request.spec.idempotent:
+                # Whoever placed it decides whether and when to repeat it, whatever the executor's policies are.
+                raise failed[0]
+            try:
+                answer, sent = await self._exchange(request, attempt)
+            except ExchangeError as exc:
+                failed.append(exc)
+                raise
             return ExchangeResponse(
                 status=answer.response.status,
                 payload=answer.payload,
@@ -221,10 +232,8 @@ class RestClient(ExchangeClient):
         return self.clock_probe(market)
 
     async def close(self) -> None:
-        """End what is shared here; the transport and the executor belong to whoever made them."""
+        """Refuse further requests; the transport and the executor belong to whoever made them."""
         self._closed = True
-        for flight in tuple(self._flights.values()):
-            flight.cancel()
 
     # For subclasses and streams.
 
@@ -254,6 +263,13 @@ class RestClient(ExchangeClient):
     ) -> ExchangeError:
         """Return (not raise) an error about this request."""
         return error_class(outcome)(self.name, request.spec.operation, outcome, clean(text), code=code, sent=sent)
+
+    def parsed(self, request: ExchangeRequest, response: ExchangeResponse, parse: Callable[[Any], T]) -> T:
+        """Return what `parse` makes of a successful answer; one that is not as documented is as good as lost."""
+        try:
+            return parse(response.payload)
+        except MalformedAnswer as exc:
+            raise self._lost(request, f"the answer is not as documented: {exc}", response.sent, response.raw) from exc
 
     # The attempt.
 
@@ -307,7 +323,9 @@ class RestClient(ExchangeClient):
         complaint = self.complaint(answer)
         if complaint is None:
             if answer.malformed:
-                raise self._lost(answer.request, f"the answer is malformed: {answer.malformed}", sent, answer)
+                raise self._lost(
+                    answer.request, f"the answer is malformed: {answer.malformed}", sent, answer.response.body
+                )
             return answer
         request = answer.request
         row = self.errors.row_of(
@@ -333,7 +351,7 @@ class RestClient(ExchangeClient):
             raw=answer.response.body[:RAW_BYTES_MAX],
         )
 
-    def _lost(self, request: ExchangeRequest, text: str, sent: Sent, answer: Answer | None = None) -> ExchangeError:
+    def _lost(self, request: ExchangeRequest, text: str, sent: Sent, raw: bytes = b"") -> ExchangeError:
         """Return the error for a request whose answer cannot be known: a read is simply repeatable."""
         kind = TryLater if _reads(request) else OutcomeUnknown
         return kind(
@@ -341,9 +359,8 @@ class RestClient(ExchangeClient):
             request.spec.operation,
             Outcome.RETRYABLE if _reads(request) else Outcome.UNKNOWN,
             clean(text),
-            http_status=None if answer is None else answer.response.status,
             sent=sent,
-            raw=b"" if answer is None else answer.response.body[:RAW_BYTES_MAX],
+            raw=raw[:RAW_BYTES_MAX],
         )
 
     def _require(self, request: ExchangeRequest) -> None:
@@ -374,17 +391,18 @@ class RestClient(ExchangeClient):
         offset = clock.offset
         if offset is not None and not clock.distrusted and not self._aged(offset):
             return offset
-        async with clock.lock:
-            if clock.offset is not None and clock.offset is not offset:
-                return clock.offset
-            try:
-                # Under the permit of the call that needs it: its answer's headers count, too.
-                return await self._measure(market, replace(attempt, timeout_s=attempt.timeout_s / 2))
-            except ExchangeError:
-                if offset is None or clock.distrusted:
-                    raise
-                # Old is better than nothing: the receive window tolerates far more than the drift.
-                return offset
+        try:
+            # Under the permit of the call that needs it: its answer's headers count, too.
+            return await self._once(
+                "signing-clock",
+                self.clock_name(market),
+                lambda: self._measure(market, replace(attempt, timeout_s=attempt.timeout_s / 2)),
+            )
+        except ExchangeError:
+            if offset is None or clock.distrusted:
+                raise
+            # Old is better than nothing: the receive window tolerates far more than the drift.
+            return offset
 
     def _aged(self, offset: ClockOffset) -> bool:
         return self.ports.monotonic_ns() - offset.measured_ns > CLOCK_AGE_S_MAX * 1e9
@@ -395,7 +413,7 @@ class RestClient(ExchangeClient):
         try:
             offset = measure(self.clock_reading(answer), answer.response)
         except MalformedAnswer as exc:
-            raise self._lost(probe, str(exc), sent, answer) from exc
+            raise self._lost(probe, str(exc), sent, answer.response.body) from exc
         clock = self._clock(market)
         clock.offset = offset
         clock.distrusted = False
@@ -412,21 +430,9 @@ class RestClient(ExchangeClient):
         return market
 
     async def _once(self, kind: str, name: str, make: Callable[[], Awaitable[T]]) -> T:
-        """Let concurrent callers for the same thing share one call; a caller that gives up does not take the others' answer along."""
-        key = (kind, name)
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = asyncio.ensure_future(make())
-            self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._landed(key, done))
-        result: T = await asyncio.shield(flight)
+        """Let concurrent callers for the same thing share one call."""
+        result: T = await self._flights.run((kind, name), make)
         return result
-
-    def _landed(self, key: tuple[str, str], flight: asyncio.Future[Any]) -> None:
-        self._flights.pop(key, None)
-        if not flight.cancelled():
-            # Every waiter may have gone: an error nobody waits for is no news.
-            flight.exception()
 
 
 def clean(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from clients.exchanges.symbols import near_matches
 from clients.resilience.errors import ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import MonotonicNs
+from clients.resilience.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
 
@@ -35,21 +35,21 @@ class InstrumentCache:
         self._exchange = exchange
         self._load = load
         self._monotonic_ns = monotonic_ns
-        self._lock = asyncio.Lock()
+        self._flights: SingleFlight[str, None] = SingleFlight()
         self._by_symbol: Mapping[str, Instrument] = {}
         self._by_exchange_symbol: Mapping[tuple[str, str], Instrument] = {}
         self._due_ns: int | None = None
-        self._loads = 0
 
     async def all(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         """Return every instrument by unified symbol."""
-        seen = self._loads
-        if not refresh and self._fresh():
-            return self._by_symbol
-        async with self._lock:
-            # Whoever waited here for another's load takes that one.
-            if self._loads == seen and (refresh or not self._fresh()):
-                await self._renew(refresh=refresh)
+        if refresh or self._due_ns is None or self._monotonic_ns() >= self._due_ns:
+            try:
+                await self._flights.run("load", self._renew)
+            except (ExchangeError, ResilienceError) as exc:
+                if refresh or not self._by_symbol:
+                    raise
+                logger.warning("older instruments serve: exchange=%s cause=%s", self._exchange, exc)
+                self._due_ns = self._monotonic_ns() + round(RETRY_S * 1e9)
         return self._by_symbol
 
     async def by_symbol(self, symbol: str) -> Instrument:
@@ -71,24 +71,13 @@ class InstrumentCache:
         """Return it if it has been loaded, without asking anybody."""
         return self._by_exchange_symbol.get((market, exchange_symbol))
 
-    def _fresh(self) -> bool:
-        return self._due_ns is not None and self._monotonic_ns() < self._due_ns
-
-    async def _renew(self, *, refresh: bool) -> None:
-        try:
-            instruments = await self._load()
-        except (ExchangeError, ResilienceError) as exc:
-            if refresh or not self._by_symbol:
-                raise
-            logger.warning("instruments not renewed, the older list serves: exchange=%s cause=%s", self._exchange, exc)
-            self._due_ns = self._monotonic_ns() + round(RETRY_S * 1e9)
-            return
+    async def _renew(self) -> None:
+        instruments = await self._load()
         self._by_symbol = MappingProxyType({instrument.symbol: instrument for instrument in instruments})
         self._by_exchange_symbol = {
             (instrument.market, instrument.exchange_symbol): instrument for instrument in instruments
         }
         self._due_ns = self._monotonic_ns() + round(AGE_S_MAX * 1e9)
-        self._loads += 1
 
 
 def _unknown(exchange: str, symbol: str, near: Sequence[str]) -> CallerMustAct:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Final, Protocol, cast
 
 from clients.exchanges.base import ClientPorts
+from clients.exchanges.bases import MarketBases
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.trading import TradingClient
 
@@ -18,19 +18,10 @@ EXCHANGES: Final[Mapping[str, str]] = {
 """Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
 
 
-@dataclass(frozen=True)
-class Bases:
-    """Where an exchange answers, by market: `https://...` for REST, `wss://...` for quotes and for user data; no slash at the end."""
-
-    rest: Mapping[str, str]
-    stream: Mapping[str, str] = field(default_factory=dict)
-    user_stream: Mapping[str, str] = field(default_factory=dict)
-
-
 class ExchangePackage(Protocol):
     """What the `__init__.py` of an exchange's package offers."""
 
-    def create_client(self, ports: ClientPorts, bases: Bases) -> ExchangeClient: ...
+    def create_client(self, ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient: ...
 
     def create_trading(self, client: ExchangeClient) -> TradingClient:
         """Return order entry over a client that `create_client` made."""
@@ -44,7 +35,7 @@ def exchange_package(name: str) -> ExchangePackage:
     return cast(ExchangePackage, import_module(EXCHANGES[name]))
 
 
-def create_client(name: str, ports: ClientPorts, bases: Bases) -> ExchangeClient:
+def create_client(name: str, ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient:
     """Return a client of the exchange; the caller closes it, and keeps transport and executor open until then."""
     return exchange_package(name).create_client(ports, bases)
 
