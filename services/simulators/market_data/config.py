@@ -1,0 +1,63 @@
+"""Settings of the simulated market data provider."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field, field_validator, model_validator
+
+from services.runtime.settings import Switch
+from services.runtime.web import WebSettings
+from services.simulators.market_data.faults import parse_faults
+from services.simulators.market_data.provider import NoValue
+from services.simulators.market_data.schedule import ScheduleOptions, Scope
+
+PORT: Final = 5060
+_OWN: Final = "MIDSTREAM_SIM_MARKET_DATA_"
+
+
+class ProviderSettings(WebSettings):
+    """One object, read once."""
+
+    port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
+    seed: int = Field(default=ScheduleOptions.seed, validation_alias=f"{_OWN}SEED")
+    interval_s: int = Field(default=600, ge=1, le=86_400, validation_alias=f"{_OWN}INTERVAL_S")
+    """A shorter one shows new prices sooner to whoever tries things out."""
+    phase_s: int = Field(default=0, ge=0, le=86_400, validation_alias=f"{_OWN}PHASE_S")
+    delay_min_s: float = Field(default=0.0, ge=0, le=3_600, validation_alias=f"{_OWN}DELAY_MIN_S")
+    delay_max_s: float = Field(default=30.0, ge=0, le=3_600, validation_alias=f"{_OWN}DELAY_MAX_S")
+    scope: Scope = Field(default="all", validation_alias=f"{_OWN}SCOPE")
+    first_value_max_s: float = Field(default=7_200.0, ge=0, le=172_800, validation_alias=f"{_OWN}FIRST_VALUE_MAX_S")
+    gate_lead_s: float = Field(default=0.0, ge=0, le=86_400, validation_alias=f"{_OWN}GATE_LEAD_S")
+    no_value: NoValue = Field(default="null", validation_alias=f"{_OWN}NO_VALUE")
+    quota: Switch = Field(default=True, validation_alias=f"{_OWN}QUOTA")
+    """Off: requests are counted and never refused."""
+    per_minute: int = Field(default=50, ge=1, validation_alias=f"{_OWN}PER_MINUTE")
+    per_hour: int = Field(default=1_000, ge=1, validation_alias=f"{_OWN}PER_HOUR")
+    faults: str = Field(default="", validation_alias=f"{_OWN}FAULTS")
+    """What goes wrong, for tests: kind@from-until:amount,... in seconds behind the start."""
+
+    @field_validator("faults")
+    @classmethod
+    def _check_faults(cls, value: str) -> str:
+        parse_faults(value, 0)
+        return value
+
+    @model_validator(mode="after")
+    def _check_delays(self) -> ProviderSettings:
+        if self.delay_min_s > self.delay_max_s:
+            raise ValueError(f"delay_min_s ({self.delay_min_s}) has to be at most delay_max_s ({self.delay_max_s})")
+        return self
+
+    def schedule_options(self) -> ScheduleOptions:
+        """Return how the provider publishes."""
+        return ScheduleOptions(
+            seed=self.seed,
+            interval_s=self.interval_s,
+            phase_s=self.phase_s,
+            delay_min_s=self.delay_min_s,
+            delay_max_s=self.delay_max_s,
+            scope=self.scope,
+            first_value_max_s=self.first_value_max_s,
+            gate_lead_s=self.gate_lead_s,
+        )

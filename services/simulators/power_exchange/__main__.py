@@ -1,0 +1,83 @@
+"""Serve a simulated power exchange: `python -m services.simulators.power_exchange`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from typing import Final
+
+from services.runtime.errors import Refused
+from services.runtime.logs import configure_logs
+from services.runtime.ready import ready_file
+from services.runtime.settings import load
+from services.simulators.power_exchange.config import ExchangeSettings
+from services.simulators.power_exchange.faults import parse_faults
+from services.simulators.power_exchange.script import PowerExchangeScript
+from services.simulators.power_exchange.server import PowerExchange
+
+NAME: Final = "sim-power-exchange"
+logger = logging.getLogger(__name__)
+
+
+async def run(settings: ExchangeSettings) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    options, now_ns = settings.script_options(), time.time_ns()
+    exchange = PowerExchange(
+        PowerExchangeScript(now_ns, options),
+        replay=settings.replay,
+        kind=settings.kind,
+        faults=parse_faults(settings.faults),
+    )
+    # From a start of their own, so that no id comes twice.
+    for deal in PowerExchangeScript(now_ns - 1, replace(options, gap_min_s=0, gap_max_s=0, deals_max=settings.burst)):
+        exchange.publish(deal)
+    try:
+        port = await exchange.start(settings.host, settings.port)
+    except OSError as exc:
+        raise Refused(
+            f"cannot listen on {settings.host}:{settings.port} ({os.strerror(exc.errno or 0)}): "
+            "stop the other process or set MIDSTREAM_SIM_POWER_EXCHANGE_PORT"
+        ) from exc
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    logger.info("power exchange simulator serves: url=ws://%s:%d replay=%s", settings.host, port, settings.replay)
+    if sys.stderr.isatty():
+        print(banner(settings, port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)
+    with ready_file(settings.ready_file, NAME, port=port):
+        await stopping.wait()
+    await exchange.stop()
+    return 0
+
+
+def banner(settings: ExchangeSettings, port: int) -> str:
+    """Return what a person wants to know."""
+    shown = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    return (
+        f"\n  power exchange   ws://{shown}:{port}\n"
+        f"  its deals        http://{shown}:{port}/deals\n"
+        f"  a deal every     {settings.gap_min_s:g} to {settings.gap_max_s:g} s, "
+        f"replay {'on' if settings.replay else 'off'}\n"
+    )
+
+
+def main() -> int:
+    """Start the simulator; returns the exit code."""
+    settings = load(ExchangeSettings)
+    configure_logs(NAME, level=settings.log_level, form=settings.log_format)
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    try:
+        return asyncio.run(run(settings))
+    except Refused as exc:
+        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Settings of the simulated power exchange."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.runtime.settings import CommaList, Switch
+from services.simulators.power_exchange.faults import parse_faults
+from services.simulators.power_exchange.script import Kind, ScriptOptions
+
+PORT: Final = 5050
+_OWN: Final = "MIDSTREAM_SIM_POWER_EXCHANGE_"
+
+
+class ExchangeSettings(BaseSettings):
+    """One object, read once."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MIDSTREAM_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+    host: str = "127.0.0.1"
+    """Loopback: it is for trying things out."""
+    port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
+    seed: int = Field(default=ScriptOptions.seed, validation_alias=f"{_OWN}SEED")
+    gap_min_s: float = Field(default=5.0, ge=0, le=3600, validation_alias=f"{_OWN}GAP_MIN_S")
+    gap_max_s: float = Field(default=10.0, ge=0, le=3600, validation_alias=f"{_OWN}GAP_MAX_S")
+    """Deals follow each other after a random time between the two; 0.006 in both is 10,000 a minute."""
+    burst: int = Field(default=3, ge=0, le=500_000, validation_alias=f"{_OWN}BURST")
+    """Deals that are on the list already at the start, so that nobody waits ten seconds in front of an empty page."""
+    traders: CommaList = Field(default=ScriptOptions.traders, min_length=1, validation_alias=f"{_OWN}TRADERS")
+    gate_lead_s: float = Field(default=0.0, ge=0, le=86_400, validation_alias=f"{_OWN}GATE_LEAD_S")
+    kind: Kind = Field(default="deal_confirmation", validation_alias=f"{_OWN}KIND")
+    replay: Switch = Field(default=True, validation_alias=f"{_OWN}REPLAY")
+    """Off: a plain feed; what a client was not there for is lost to it."""
+    faults: str = Field(default="", validation_alias=f"{_OWN}FAULTS")
+    """What goes wrong, for tests: name=count,..."""
+    ready_file: Path | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("faults")
+    @classmethod
+    def _check_faults(cls, value: str) -> str:
+        parse_faults(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_gaps(self) -> ExchangeSettings:
+        if self.gap_min_s > self.gap_max_s:
+            raise ValueError(f"gap_min_s ({self.gap_min_s}) has to be at most gap_max_s ({self.gap_max_s})")
+        return self
+
+    def script_options(self) -> ScriptOptions:
+        """Return what the deals are like."""
+        return ScriptOptions(
+            seed=self.seed,
+            gap_min_s=self.gap_min_s,
+            gap_max_s=self.gap_max_s,
+            traders=self.traders,
+            gate_lead_s=self.gate_lead_s,
+            kind=self.kind,
+        )

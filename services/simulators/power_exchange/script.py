@@ -1,0 +1,121 @@
+"""A seeded list of deals, each with the moment at which it is sent. It reads no clock, so a test can have a day of it at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from clients.power.calendar import DeliveryHour, tradable_hours
+from services.simulators.power_prices import fair_price_e2, hour_random
+
+__all__ = ["Kind", "PowerExchangeScript", "ScriptOptions", "ScriptedDeal", "deal_message"]
+
+SECOND_NS: Final = 1_000_000_000
+QUANTITY_MAX_E1: Final = 120
+"""12 MW: what small plants trade."""
+
+Kind = Literal["deal_confirmation", "trade_confirmation"]
+
+
+@dataclass(frozen=True)
+class ScriptOptions:
+    """What the deals are like."""
+
+    seed: int = 20230221
+    gap_min_s: float = 5.0
+    gap_max_s: float = 10.0
+    """Deals follow each other after a random time between the two."""
+    traders: tuple[str, ...] = tuple(f"flex_trader_{number}" for number in range(1, 6))
+    gate_lead_s: float = 0.0
+    """How long before delivery an hour closes."""
+    kind: Kind = "deal_confirmation"
+    deals_max: int | None = None
+    """The script ends after so many; None never."""
+
+
+@dataclass(frozen=True)
+class ScriptedDeal:
+    """A deal before it is written down."""
+
+    time_ns: int
+    """When it is executed and sent."""
+    id: str
+    price_e2: int
+    quantity_e1: int
+    direction: str
+    delivery: DeliveryHour
+    trader_id: str
+
+    def fields(self) -> dict[str, Any]:
+        """Return what stands in the message."""
+        return {
+            "id": self.id,
+            "price": self.price_e2 / 100,
+            "quantity": self.quantity_e1 / 10,
+            "direction": self.direction,
+            "delivery_day": self.delivery.day_text,
+            "delivery_hour": self.delivery.label,
+            "trader_id": self.trader_id,
+            "execution_time": datetime.fromtimestamp(self.time_ns // SECOND_NS, tz=UTC).isoformat(),
+        }
+
+
+def deal_message(fields: dict[str, Any], kind: Kind = "deal_confirmation") -> str:
+    """Return a message of the exchange as it goes over the wire."""
+    return json.dumps({kind: fields})
+
+
+class PowerExchangeScript:
+    """Iterates over deals. Prices, traders and gaps depend on the seed; ids also on the start, so that no two runs share one."""
+
+    def __init__(self, start_ns: int, options: ScriptOptions | None = None) -> None:
+        self.options = ScriptOptions() if options is None else options
+        if not 0 <= self.options.gap_min_s <= self.options.gap_max_s:
+            raise ValueError(f"a gap of {self.options.gap_min_s} to {self.options.gap_max_s} s cannot be")
+        self._random = hour_random(self.options.seed, "deals")
+        self._ids = hour_random(self.options.seed, "ids", start_ns)
+        self._time_ns = start_ns
+        self._made = 0
+        self._early: ScriptedDeal | None = None
+
+    def __iter__(self) -> Iterator[ScriptedDeal]:
+        return self
+
+    def __next__(self) -> ScriptedDeal:
+        if self._early is not None:
+            deal, self._early = self._early, None
+            return deal
+        if self.options.deals_max is not None and self._made >= self.options.deals_max:
+            raise StopIteration
+        self._made += 1
+        return self._draw()
+
+    def take_until(self, end_ns: int) -> list[ScriptedDeal]:
+        """Return the next deals, up to those that are executed before `end_ns`."""
+        taken: list[ScriptedDeal] = []
+        for deal in self:
+            if deal.time_ns >= end_ns:
+                self._early = deal
+                break
+            taken.append(deal)
+        return taken
+
+    def _draw(self) -> ScriptedDeal:
+        options, random = self.options, self._random
+        self._time_ns += round(random.uniform(options.gap_min_s, options.gap_max_s) * 1e9)
+        hours = tradable_hours(self._time_ns, round(options.gate_lead_s * 1e9))
+        # The next hours are traded most.
+        delivery = hours[min(int(random.expovariate(0.25)), len(hours) - 1)]
+        fair_e2 = fair_price_e2(options.seed, delivery.day, delivery.hour)
+        return ScriptedDeal(
+            time_ns=self._time_ns,
+            id=f"{self._ids.getrandbits(128):032x}",
+            price_e2=fair_e2 + round(random.gauss(0.0, 400.0)),
+            quantity_e1=random.randint(1, QUANTITY_MAX_E1),
+            direction=random.choice(("buy", "sell")),
+            delivery=delivery,
+            trader_id=random.choice(options.traders),
+        )
