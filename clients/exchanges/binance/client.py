@@ -17,13 +17,18 @@ from clients.exchanges.binance.weights import costs, limit_report
 from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.clock_offset import ClockReading
 from clients.exchanges.model import Instrument, Price, Quote
+from clients.exchanges.streaming import StreamHub, StreamPorts
 from clients.http.transport import ANSWER_BYTES_MAX, HttpRequest, HttpResponse
 from clients.resilience.call import CallSpec, Priority
 from clients.resilience.limiter import LimitReport
+from clients.sockets import ConnectBudget
 
 RECV_WINDOW_MS: Final = 5000
 """The exchange's own default: long enough for a slow network, short enough that a lost order is soon certain not to arrive."""
 INSTRUMENTS_BYTES_MAX: Final = 32 * 1024 * 1024
+CONNECTIONS_PER_WINDOW: Final = 150
+"""Half of what an address may open in five minutes: others may share it."""
+CONNECTION_WINDOW_S: Final = 300.0
 MILLISECOND_NS: Final = 1_000_000
 KEYED_PATHS: Final = ("/listenKey", "/userDataStream")
 """Routes that need the key but no signature."""
@@ -37,11 +42,18 @@ class BinanceClient(RestClient):
     errors = TABLE
 
     def __init__(
-        self, ports: ClientPorts, bases: Mapping[str, MarketBases], *, recv_window_ms: int = RECV_WINDOW_MS
+        self,
+        ports: ClientPorts,
+        bases: Mapping[str, MarketBases],
+        stream_ports: StreamPorts | None = None,
+        *,
+        recv_window_ms: int = RECV_WINDOW_MS,
     ) -> None:
         if not 1 <= recv_window_ms <= RECV_WINDOW_MS_MAX:
             raise ValueError(f"`recv_window_ms` is {recv_window_ms}; Binance takes 1 to {RECV_WINDOW_MS_MAX}")
         super().__init__(ports)
+        budget = ConnectBudget(CONNECTIONS_PER_WINDOW, CONNECTION_WINDOW_S, monotonic_ns=ports.monotonic_ns)
+        self.streams = StreamHub(NAME, ports, stream_ports or StreamPorts(), budget)
         self.bases = bases
         self._recv_window_ms = recv_window_ms
 
@@ -138,13 +150,15 @@ class BinanceClient(RestClient):
             request, response, lambda payload: parse_last_price(instrument, payload, response.received_wall_ns)
         )
 
-    async def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
+    def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
         # The streams build on this client.
         from clients.exchanges.binance.streams import QuoteStream
 
-        instruments = [await self.instruments.by_symbol(symbol) for symbol in symbols]
-        async for quote in QuoteStream(self, instruments).quotes():
-            yield quote
+        return QuoteStream(self, symbols).quotes()
+
+    async def close(self) -> None:
+        await self.streams.close()
+        await super().close()
 
     def _market_request(
         self, market: Market, path: str, operation: str, *, weight: int, symbol: str = ""

@@ -187,12 +187,11 @@ class BinanceTrading:
             await self._client.request(orders.dead_man(instrument, countdown_ms))
         return len(covered) == len(instruments)
 
-    async def user_events(self) -> AsyncIterator[OrderReport | StreamGap]:
-        # The streams build on this client.
+    def user_events(self) -> AsyncIterator[OrderReport | StreamGap]:
+        # The streams build on the client.
         from clients.exchanges.binance.streams import UserStream
 
-        async for event in UserStream(self._client).events():
-            yield event
+        return UserStream(self._client).events()
 
     def capabilities(self, instrument: Instrument) -> Capabilities:
         futures = MARKETS[instrument.market].futures
