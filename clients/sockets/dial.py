@@ -124,8 +124,10 @@ class _Connection(ClientConnection):
     def _why(self, exc: Exception | None) -> str:
         if self.ended is not None:
             return self.ended
-        if self.protocol.close_sent is not None and self.protocol.close_rcvd_then_sent is False:
-            return f"ended by us with code {self.protocol.close_sent.code} ({self.protocol.close_sent.reason})"
+        sent = self.protocol.close_sent
+        if sent is not None and not self.protocol.close_rcvd_then_sent:
+            # A frame that breaks the protocol, or the limit on its size: the library ends the connection with a code that says so.
+            return f"refused with code {sent.code} ({sent.reason})"
         if self._code() is None:
             return "the connection broke" + (f": {type(exc).__name__}" if exc is not None else "")
         text = "".join(character for character in self.close_reason or "" if character.isprintable())

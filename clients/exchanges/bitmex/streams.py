@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -63,8 +64,9 @@ class QuoteStream:
         async def pump(relay: QuoteRelay) -> None:
             await self._pump(instruments, relay)
 
-        async for quote in relayed([pump]):
-            yield quote
+        async with aclosing(relayed([pump])) as quotes:
+            async for quote in quotes:
+                yield quote
 
     async def _pump(self, instruments: Mapping[str, Instrument], relay: QuoteRelay) -> None:
         topics = [f"quote:{symbol}" for symbol in instruments]
