@@ -22,11 +22,12 @@ OVERALL: Final = ""
 class HealthBoard:
     """One line per service: serving or not, and why not. Used from the event loop only.
 
-    The overall service "" serves while all others do. `set` takes effect for callers at the next turn of the loop.
+    The overall service "" serves while all others do; a process without services of its own sets it directly.
+    `set` takes effect for callers at the next turn of the loop.
     """
 
     def __init__(self, services: Sequence[str], metrics: Metrics | None = None) -> None:
-        self._serving = dict.fromkeys(services, True)
+        self._serving = dict.fromkeys(services or (OVERALL,), True)
         self._reasons: dict[str, str] = {}
         self._metrics = metrics
         self._servicer = health_aio.HealthServicer()

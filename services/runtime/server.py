@@ -118,12 +118,13 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     health.register(server)
     if settings.reflection:
         add_reflection(server, (*service.names, HEALTH_SERVICE))
-    port = bind_port(server, settings.host, settings.port, f"MIDSTREAM_{name.upper()}_PORT")
+    prefix = f"MIDSTREAM_{name.upper().replace('-', '_')}"
+    port = bind_port(server, settings.host, settings.port, f"{prefix}_PORT")
     exporter = start_exporter(
         metrics.registry,
         host=settings.host,
         port=settings.metrics_port,
-        setting=f"MIDSTREAM_{name.upper()}_METRICS_PORT",
+        setting=f"{prefix}_METRICS_PORT",
     )
     try:
         await _start(server, service, health)

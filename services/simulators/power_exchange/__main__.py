@@ -21,7 +21,7 @@ from services.simulators.power_exchange.script import PowerExchangeScript
 from services.simulators.power_exchange.server import PowerExchange
 
 NAME: Final = "sim-power-exchange"
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("services.simulators.power_exchange")
 
 
 async def run(settings: ExchangeSettings) -> int:

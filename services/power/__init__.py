@@ -1,0 +1,1 @@
+"""The power desk: from the exchange and the provider into the database."""

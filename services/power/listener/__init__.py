@@ -1,0 +1,1 @@
+"""The deals listener as a process."""

@@ -1,0 +1,134 @@
+"""The deals listener inside the scaffold of servers: health, metrics, orderly start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+
+from clients.database import is_unavailable, open_database
+from clients.database.migrate import NewerDatabase
+from clients.http import HttpxTransport
+from clients.power.deals import DealListener, ListenerOptions, Spool, SpoolBusy
+from clients.power.store.deal_store import DealStore
+from clients.sockets import SocketState
+from services.power.listener.config import ListenerSettings
+from services.runtime.errors import Refused
+from services.runtime.health import OVERALL
+from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.settings import load
+from services.runtime.tasks import end_task
+
+NAME: Final = "power-listener"
+REPORT_S: Final = 0.5
+"""How often health and metrics look at the listener."""
+STOP_S: Final = 4.0
+FIRST_LOOK_S: Final = 10.0
+
+
+class ListenerServer:
+    """Wires the listener to socket, database and disk."""
+
+    names: Sequence[str] = ()
+
+    def __init__(self, settings: ListenerSettings) -> None:
+        self._settings = settings
+        self._engine = open_database(settings.database_url, application=NAME)
+        self._store = DealStore(self._engine)
+        self._transport = HttpxTransport()
+        self._spool: Spool | None = None
+        self._listener: DealListener | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._reporting: asyncio.Task[None] | None = None
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Nothing to add: health is all that it serves."""
+
+    async def start(self, health: HealthBoard) -> None:
+        health.set(OVERALL, False, "starting")
+        await self._check_database()
+        try:
+            self._spool = await asyncio.to_thread(
+                Spool, self._settings.power_spool, bytes_max=self._settings.power_spool_bytes_max
+            )
+        except SpoolBusy as exc:
+            raise Refused(f"MIDSTREAM_POWER_SPOOL: {exc}") from exc
+        except OSError as exc:
+            raise Refused(
+                f"MIDSTREAM_POWER_SPOOL: {self._settings.power_spool} cannot be used ({exc.strerror}); name a directory"
+            ) from exc
+        options = ListenerOptions(
+            self._settings.power_url,
+            replay=self._settings.power_replay,
+            stale_after_s=self._settings.power_stale_after_s,
+        )
+        self._listener = DealListener(options, self._store, self._spool, self._transport)
+        self._listening = asyncio.create_task(self._listener.run(), name="deals-listener")
+        self._reporting = asyncio.create_task(self._report(self._listener, health), name="deals-report")
+
+    async def run(self) -> int:
+        assert self._listening is not None
+        await asyncio.shield(self._listening)
+        return 0
+
+    async def stop(self) -> None:
+        if self._listener is not None and self._listening is not None:
+            await self._listener.stop()
+            await asyncio.wait((self._listening,), timeout=STOP_S)
+        await end_task(self._listening)
+        await end_task(self._reporting)
+        if self._spool is not None:
+            await asyncio.to_thread(self._spool.close)
+        await self._transport.aclose()
+        await self._engine.dispose()
+
+    async def _check_database(self) -> None:
+        """Refuse a database that a newer version made; one that is away now is what the spool is for."""
+        try:
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self._store.prepare()
+        except NewerDatabase as exc:
+            raise Refused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
+        except Exception as exc:
+            if not is_unavailable(exc):
+                raise
+
+    async def _report(self, listener: DealListener, health: HealthBoard) -> None:
+        metrics, tally = process_metrics(), listener.tally
+        while True:
+            trouble = listener.trouble()
+            health.set(OVERALL, not trouble, trouble)
+            status = listener.status()
+            metrics.take(
+                {
+                    "midstream_deals_total": tally.deals,
+                    "midstream_deals_per_minute": tally.deals_per_minute(time.time_ns()),
+                    "midstream_deals_messages_total": tally.messages,
+                    "midstream_deals_unusable_total": tally.unusable,
+                    "midstream_deals_duplicates_total": tally.duplicates,
+                    "midstream_deals_flagged_total": tally.flagged,
+                    "midstream_deals_fetched_total": tally.backfilled,
+                    "midstream_deals_gaps_total": tally.gaps,
+                    "midstream_deals_commit_lag_seconds": tally.commit_lag_s,
+                    "midstream_deals_waiting": tally.waiting,
+                    "midstream_deals_spool_records": tally.spool_records,
+                    "midstream_deals_spool_bytes": tally.spool_bytes,
+                    "midstream_deals_database_outages_total": tally.outages,
+                    "midstream_deals_connected": float(status is not None and status.state is SocketState.OPEN),
+                    "midstream_deals_reconnects_total": 0 if status is None else max(0, status.connections - 1),
+                },
+                origin=NAME,
+            )
+            await asyncio.sleep(REPORT_S)
+
+
+def main() -> int:
+    """Start the listener; returns the exit code."""
+    settings = load(ListenerSettings)
+    # Its progress is of no interest while it succeeds, and what fails raises.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return run_server(NAME, settings, ListenerServer(settings))

@@ -1,0 +1,173 @@
+"""A private Postgres for tests: its own cluster in a temporary folder, on a free port, never reachable from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.ports import free_port
+
+__all__ = ["PostgresForTests", "postgres_missing", "shared_postgres"]
+
+USER: Final = "midstream"
+PATIENCE_S: Final = 60.0
+
+
+def _binaries() -> Path | None:
+    """Return the folder of the newest server that is installed."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        found.append(Path(on_path).resolve().parent)
+    return max(found, default=None, key=lambda path: path.parent.name.zfill(4))
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Return the user to run as: Postgres refuses root."""
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid())
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return None
+
+
+def postgres_missing() -> str:
+    """Return why there can be no Postgres here; empty where there can."""
+    if _binaries() is None:
+        return "no Postgres server is installed (apt-get install postgresql)"
+    if _account() is None:
+        return "Postgres does not run as root, and there is no other user to run it as"
+    return ""
+
+
+class PostgresForTests:
+    """A running server. `stop` ends it politely, `kill` as a power cut would; `start` brings it back with its data, on the same port."""
+
+    def __init__(self, directory: Path) -> None:
+        binaries, account = _binaries(), _account()
+        assert binaries is not None, postgres_missing()
+        assert account is not None, postgres_missing()
+        self._binaries = binaries
+        self._account = account
+        self._root = directory
+        self._data = directory / "data"
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        self._hand_over(directory)
+        subprocess.run(
+            [str(binaries / "initdb"), "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            **self._as_account(),
+        )
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """URL of the database that every server has."""
+        return self.database_url("postgres")
+
+    def database_url(self, name: str) -> str:
+        """URL of a database by name."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def new_database(self, name: str) -> str:
+        """Create an empty database and return its URL."""
+        self._tool("createdb", name)
+        return self.database_url(name)
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        log = (self._root / "server.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [
+                    *(str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self._root}"),
+                    *("-c", "fsync=off", "-c", "max_connections=50", "-c", "shared_buffers=16MB"),
+                ],
+                stdout=log,
+                stderr=log,
+                **self._as_account(),
+            )
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self._answers():
+            assert self._process.poll() is None, (self._root / "server.log").read_text()
+            assert time.monotonic() < deadline_s, "Postgres does not answer"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Shut down fast: sessions are ended, data is kept."""
+        self._end(lambda process: process.send_signal(2))
+
+    def kill(self) -> None:
+        """End it without notice, as SIGQUIT does: recovery has to repair what was under way."""
+        self._end(lambda process: process.send_signal(3))
+
+    def end_sessions(self) -> None:
+        """Cut every connection to the server but the one that asks for it."""
+        self._sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+    def _sql(self, statement: str) -> None:
+        self._tool("psql", "-qAtc", statement, "postgres")
+
+    def _tool(self, name: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._binaries / name), "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, *arguments],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+
+    def _answers(self) -> bool:
+        asked = subprocess.run(
+            [str(self._binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"], check=False, cwd="/"
+        )
+        return asked.returncode == 0
+
+    def _end(self, signal: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                signal(self._process)
+            self._process.wait(timeout=PATIENCE_S)
+            self._process = None
+
+    def _hand_over(self, directory: Path) -> None:
+        """Let the account use the folder and reach it through the folders of the test run, which are private to their owner."""
+        if os.geteuid() != 0:
+            return
+        os.chown(directory, self._account.pw_uid, self._account.pw_gid)
+        for parent in directory.parents:
+            if parent == Path("/tmp") or parent == parent.parent:
+                break
+            if not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def _as_account(self) -> dict[str, Any]:
+        if os.geteuid() != 0:
+            return {"cwd": "/"}
+        return {"cwd": "/", "user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresForTests]:
+    """One server for the whole run: take a `new_database` of it, and do not stop it. Import it in a `conftest.py` to use it."""
+    if reason := postgres_missing():
+        pytest.skip(reason)
+    server = PostgresForTests(tmp_path_factory.mktemp("postgres") / "shared")
+    yield server
+    server.stop()
