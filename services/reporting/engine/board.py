@@ -1,0 +1,204 @@
+"""Keeps the newest figures ready for any number of readers, at the price of one small read per interval."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final, Protocol
+
+from clients.database import is_unavailable
+from clients.power.calendar import delivery_hour, local_day
+from clients.resilience.ports import MonotonicNs, Sleep, WallNs
+from services.reporting.engine.book import Arrivals, DayBook, Snapshot
+from services.reporting.engine.past import PastDays
+from services.reporting.engine.report import ReferenceState, Report, Selection, build_day, traders_of
+from services.runtime.errors import Unavailable
+
+__all__ = ["Board", "View"]
+
+logger = logging.getLogger(__name__)
+
+POLL_S: Final = 0.2
+"""Between two looks at the database; also what this adds to the way from a deal to the page."""
+AWAY_NS: Final = 3_000_000_000
+"""Without a successful read for this long the figures are called stale and health says so."""
+UNAVAILABLE_NS: Final = 900_000_000_000
+"""After this long they are not shown any more: nobody should trade on a page that stopped a quarter of an hour ago."""
+
+Key = tuple[str, str]
+
+
+class Source(Protocol):
+    """What the board reads; `Book` outside of tests."""
+
+    snapshot: Snapshot
+
+    async def refresh(self, days: tuple[str, ...]) -> Arrivals | None: ...
+
+    async def day(self, day: str) -> DayBook: ...
+
+
+@dataclass(frozen=True)
+class View:
+    """What everybody sees at one moment; a page is a function of this and of nothing else."""
+
+    revision: int
+    version: str
+    """The revision with what makes it unique over restarts."""
+    snapshot: Snapshot
+    today: str
+    tomorrow: str
+    states: dict[Key, ReferenceState]
+    """By day and hour, for the hours that have a price and are kept."""
+    late: bool
+    away: bool
+    """The database does not answer: this is what was last known."""
+
+
+class Board:
+    """Follows a source. `view` is always there after `start`; `changed` waits for the next."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        wall_ns: WallNs,
+        monotonic_ns: MonotonicNs,
+        sleep: Sleep,
+        on_arrivals: Callable[[Arrivals], None] | None = None,
+        on_health: Callable[[bool, str], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._sleep = sleep
+        self._on_arrivals = on_arrivals
+        self._on_health = on_health
+        self._boot = secrets.token_hex(4)
+        self._changed = asyncio.Event()
+        self._answered_ns = monotonic_ns()
+        self._closed = False
+        self._past = PastDays(source.day, monotonic_ns=monotonic_ns)
+        self.view = self._viewed(Snapshot(), away=True)
+
+    async def run(self) -> None:
+        """Look at the database for ever. Only what means that the database is away is lived with."""
+        while True:
+            await self.look()
+            await self._sleep(POLL_S)
+
+    async def look(self) -> None:
+        """Read once, and tell everybody when there is something to tell."""
+        try:
+            arrivals = await self._source.refresh(self._kept_days())
+        except Exception as exc:
+            if not is_unavailable(exc) and not _is_not_ready(exc):
+                raise
+            self._note_failure(exc)
+        else:
+            self._answered_ns = self._monotonic_ns()
+            if self._on_health is not None:
+                self._on_health(True, "")
+            self._publish(self._viewed(self._source.snapshot, away=False))
+            if arrivals is not None and arrivals.deals and self._on_arrivals is not None:
+                self._on_arrivals(arrivals)
+
+    def close(self) -> None:
+        """End every wait in `changed`."""
+        self._closed = True
+        self._changed.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def changed(self, revision: int) -> View | None:
+        """Return a view newer than `revision`, at once where there is one; None when the server ends."""
+        while self.view.revision <= revision and not self._closed:
+            await self._changed.wait()
+        return None if self._closed else self.view
+
+    def require(self) -> View:
+        """Return the view; raise Unavailable when it is too old to be shown, or there never was one."""
+        view = self.view
+        if not view.snapshot.as_of_ns:
+            raise Unavailable("the database has not answered yet; try again in a moment")
+        if view.away and self._monotonic_ns() - self._answered_ns > UNAVAILABLE_NS:
+            raise Unavailable(
+                "the database has not answered for a quarter of an hour; what was known is too old to show"
+            )
+        return view
+
+    async def report(self, selection: Selection) -> tuple[View, Report]:
+        """Return what a selection shows. Days that are not kept are read once for everybody who asks."""
+        view = self.require()
+        days = (selection.day,) if selection.day else (view.today, view.tomorrow)
+        books = {day: view.snapshot.days.get(day) or await self._past.get(day) for day in days}
+        built = tuple(build_day(day, books[day], selection, view.states) for day in days)
+        return view, Report(selection, built, traders_of([*view.snapshot.days.values(), *books.values()]))
+
+    def _kept_days(self) -> tuple[str, ...]:
+        today = local_day(self._wall_ns())
+        return tuple((today + timedelta(days=shift)).isoformat() for shift in (-1, 0, 1))
+
+    def _note_failure(self, exc: Exception) -> None:
+        away = self._monotonic_ns() - self._answered_ns > AWAY_NS
+        if away and self._on_health is not None:
+            self._on_health(False, f"the database does not answer: {type(exc).__name__}")
+        if away and self.view.snapshot.as_of_ns:
+            self._publish(self._viewed(self.view.snapshot, away=True))
+
+    def _viewed(self, snapshot: Snapshot, *, away: bool) -> View:
+        now_ns = self._wall_ns()
+        today = local_day(now_ns)
+        tomorrow = (today + timedelta(days=1)).isoformat()
+        states = {
+            (day, label): _state(day, label, reference.update_ns, snapshot, now_ns)
+            for day, book in snapshot.days.items()
+            for label, reference in book.references.items()
+        }
+        late = snapshot.standing.late(now_ns)
+        return View(0, "", snapshot, today.isoformat(), tomorrow, states, late, away)
+
+    def _publish(self, new: View) -> None:
+        old = self.view
+        if old.revision and _same(old, new):
+            # What is never shown (when we last looked) may move on in silence.
+            self.view = replace(new, revision=old.revision, version=old.version)
+            return
+        revision = old.revision + 1
+        self.view = replace(new, revision=revision, version=f"{self._boot}-{revision}")
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _same(old: View, new: View) -> bool:
+    one, other = old.snapshot, new.snapshot
+    return (
+        one.position == other.position
+        and one.reference_id == other.reference_id
+        and one.gap_until_ns == other.gap_until_ns
+        and one.days == other.days
+        and one.standing.next_due_ns == other.standing.next_due_ns
+        and one.standing.trouble == other.standing.trouble
+        and old.today == new.today
+        and old.states == new.states
+        and old.late == new.late
+        and old.away == new.away
+    )
+
+
+def _state(day: str, label: str, update_ns: int, snapshot: Snapshot, now_ns: int) -> ReferenceState:
+    if not delivery_hour(day, label).tradable(now_ns):
+        return ReferenceState.FINAL
+    return ReferenceState.STALE if snapshot.standing.stale(update_ns, now_ns) else ReferenceState.CURRENT
+
+
+def _is_not_ready(exc: Exception) -> bool:
+    """A database whose tables another process is about to make."""
+    text = str(exc).lower()
+    return "no such table" in text or "does not exist" in text

@@ -1,0 +1,170 @@
+"""What the server knows of the database: sums by delivery day, kept up to date by reading only what is new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.reporting.engine.figures import Sums
+from services.reporting.engine.queries import change_marks, deal_sums, latest_references, newest_times, read_deal_sums
+from services.reporting.engine.standing import Standing
+
+__all__ = ["Book", "DayBook", "Reference", "Snapshot"]
+
+SOURCE: Final = "reference-price"
+"""The one provider there is; names its rows in the tables that could hold several."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The newest reference price of an hour."""
+
+    value_e4: int
+    update_ns: int
+    """The provider's stamp."""
+    observed_ns: int
+
+
+@dataclass(frozen=True)
+class DayBook:
+    """One delivery day. Mappings are never changed, only replaced."""
+
+    sums: Mapping[tuple[str, str], Sums] = field(default_factory=dict)
+    """By hour and trader."""
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    """By hour."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that was read, consistent and immutable."""
+
+    position: int = 0
+    """Deals up to this one are in."""
+    reference_id: int = 0
+    gap_until_ns: int = 0
+    days: Mapping[str, DayBook] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
+    as_of_ns: int = 0
+    """Wall clock of the last successful read."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """New deals that a read brought."""
+
+    deals: int
+    executed_ns: int
+    received_ns: int
+
+
+class Book:
+    """Reads the database. One task refreshes; others look at `snapshot` and may load days with `day()`."""
+
+    def __init__(
+        self, engine: AsyncEngine, *, wall_ns: Callable[[], int], monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._engine = engine
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._audit_after_ns = 0
+        self.snapshot = Snapshot()
+        self.reads = 0
+        self.corrections = 0
+
+    async def refresh(self, days: Iterable[str]) -> Arrivals | None:
+        """Bring the snapshot up to date for `days`; other days leave it. Returns what deals arrived, None at the first read.
+
+        One small statement when nothing has changed. Raises what the database raises; the snapshot then stays as it was.
+        """
+        wanted = frozenset(days)
+        before = self.snapshot
+        first = not before.as_of_ns
+        async with self._engine.connect() as connection:
+            self.reads += 1
+            marks = (await connection.execute(change_marks(SOURCE))).one()
+            position, reference_id, gap_until_ns = int(marks[0]), int(marks[1]), int(marks[2])
+            if position < before.position or reference_id < before.reference_id:
+                # Another database stands where ours was (a file deleted, a restore): begin again.
+                before = Snapshot()
+            known = {day: book for day, book in before.days.items() if day in wanted}
+            arrivals = None if first else Arrivals(0, 0, 0)
+            if position > before.position and known:
+                known = await self._with_new_deals(connection, known, before.position, position)
+            if position > before.position and not first:
+                arrivals = await self._arrivals(connection, before.position, position)
+            missing = wanted - known.keys()
+            if missing:
+                known |= await self._deals_of(connection, missing, position)
+            if reference_id > before.reference_id or missing:
+                known = await self._with_references(connection, known)
+            if self._audit_is_due():
+                known = await self._audited(connection, known, position)
+        standing = Standing.read(*marks[3:])
+        self.snapshot = Snapshot(position, reference_id, gap_until_ns, known, standing, self._wall_ns())
+        return arrivals
+
+    async def day(self, day: str) -> DayBook:
+        """Read one day from the beginning, for pages about the past."""
+        async with self._engine.connect() as connection:
+            self.reads += 1
+            marks = (await connection.execute(change_marks(SOURCE))).one()
+            books = await self._deals_of(connection, {day}, int(marks[0]))
+            return (await self._with_references(connection, books))[day]
+
+    async def _with_new_deals(
+        self, connection: AsyncConnection, books: Mapping[str, DayBook], after: int, upto: int
+    ) -> dict[str, DayBook]:
+        sums = {day: dict(book.sums) for day, book in books.items()}
+        touched = set()
+        for row in await connection.execute(deal_sums(after=after, upto=upto, days=books)):
+            found = read_deal_sums(row)
+            key = (found.delivery_hour, found.trader_id)
+            of_day = sums[found.delivery_day]
+            of_day[key] = of_day.get(key, Sums()) + found.sums
+            touched.add(found.delivery_day)
+        return {day: replace(book, sums=sums[day]) if day in touched else book for day, book in books.items()}
+
+    async def _deals_of(self, connection: AsyncConnection, days: Iterable[str], upto: int) -> dict[str, DayBook]:
+        sums: dict[str, dict[tuple[str, str], Sums]] = {day: {} for day in days}
+        for row in await connection.execute(deal_sums(upto=upto, days=sums)):
+            found = read_deal_sums(row)
+            sums[found.delivery_day][found.delivery_hour, found.trader_id] = found.sums
+        return {day: DayBook(sums=of_day) for day, of_day in sums.items()}
+
+    async def _with_references(self, connection: AsyncConnection, books: Mapping[str, DayBook]) -> dict[str, DayBook]:
+        references: dict[str, dict[str, Reference]] = {day: {} for day in books}
+        for day, hour, value_e4, update_ns, observed_ns in await connection.execute(latest_references(books)):
+            references[day][hour] = Reference(int(value_e4), int(update_ns), int(observed_ns))
+        return {
+            day: book if book.references == references[day] else replace(book, references=references[day])
+            for day, book in books.items()
+        }
+
+    async def _arrivals(self, connection: AsyncConnection, after: int, upto: int) -> Arrivals:
+        executed_ns, received_ns, count = (await connection.execute(newest_times(after=after, upto=upto))).one()
+        return Arrivals(int(count), int(executed_ns or 0), int(received_ns or 0))
+
+    def _audit_is_due(self) -> bool:
+        return self._monotonic_ns() >= self._audit_after_ns
+
+    async def _audited(
+        self, connection: AsyncConnection, books: Mapping[str, DayBook], upto: int
+    ) -> dict[str, DayBook]:
+        """Read everything again now and then: two writers on one database may commit positions out of order."""
+        began_ns = self._monotonic_ns()
+        true = await self._deals_of(connection, books, upto)
+        took_ns = self._monotonic_ns() - began_ns
+        self._audit_after_ns = self._monotonic_ns() + max(AUDIT_EVERY_NS, AUDIT_SHARE * took_ns)
+        wrong = [day for day, book in books.items() if book.sums != true[day].sums]
+        self.corrections += len(wrong)
+        return {day: replace(book, sums=true[day].sums) if day in wrong else book for day, book in books.items()}
+
+
+AUDIT_EVERY_NS: Final = 60_000_000_000
+AUDIT_SHARE: Final = 50
+"""An audit may take a fiftieth of the time, however many deals a day has."""

@@ -1,0 +1,53 @@
+"""Figures for Prometheus about deals, prices and pages."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from clients.resilience.ports import WallNs
+from services.reporting.engine.board import View
+from services.reporting.engine.book import Arrivals
+from services.reporting.engine.report import ReferenceState
+from services.runtime.metrics import Metrics
+
+__all__ = ["Measures"]
+
+MINUTE_NS: Final = 60_000_000_000
+
+
+class Measures:
+    """Turns what the board sees into metrics."""
+
+    def __init__(self, metrics: Metrics, *, wall_ns: WallNs) -> None:
+        self._metrics = metrics
+        self._wall_ns = wall_ns
+        self._reads = 0
+        # At most one entry per look at the database.
+        self._recent: deque[tuple[int, int]] = deque(maxlen=1_000)
+
+    def arrived(self, arrivals: Arrivals) -> None:
+        """Take note of deals that a page can show from now on."""
+        now_ns = self._wall_ns()
+        self._recent.append((now_ns, arrivals.deals))
+        self._metrics.add("midstream_reporting_deals_total", arrivals.deals)
+        self._metrics.set("midstream_reporting_execution_lag_seconds", (now_ns - arrivals.executed_ns) / 1e9)
+        self._metrics.set("midstream_reporting_receive_lag_seconds", (now_ns - arrivals.received_ns) / 1e9)
+
+    def take(self, view: View, *, reads: int, pages: int) -> None:
+        """Set what is measured once a second."""
+        now_ns = self._wall_ns()
+        while self._recent and now_ns - self._recent[0][0] > MINUTE_NS:
+            self._recent.popleft()
+        self._metrics.set("midstream_reporting_deals_per_minute", sum(count for _, count in self._recent))
+        self._metrics.set("midstream_reporting_pages_open", pages)
+        self._metrics.add("midstream_reporting_database_reads_total", reads - self._reads)
+        self._reads = reads
+        ages = [
+            now_ns - reference.update_ns
+            for day, book in view.snapshot.days.items()
+            for label, reference in book.references.items()
+            if view.states.get((day, label)) is not ReferenceState.FINAL
+        ]
+        if ages:
+            self._metrics.set("midstream_reporting_price_age_seconds", max(ages) / 1e9)

@@ -1,0 +1,116 @@
+"""The reporting server: gRPC and the dashboard in one process, over one reader of the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+
+from clients.database import is_unavailable, open_database
+from clients.power.store import prepare_power_database
+from protos.reporting.v1.reporting_pb2_grpc import add_ReportingServiceServicer_to_server
+from services.reporting.config import ReportingSettings
+from services.reporting.engine.board import Board
+from services.reporting.engine.book import Book
+from services.reporting.engine.deals import DealStore
+from services.reporting.measures import Measures
+from services.reporting.servicer import ReportingServicer
+from services.reporting.web.app import dashboard
+from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.settings import load
+from services.runtime.tasks import end_task
+from services.runtime.web import WebFace
+
+__all__ = ["ReportingServer", "main"]
+
+logger = logging.getLogger(__name__)
+
+PREPARE_AGAIN_S: Final = 1.0
+WEB_SETTING: Final = "MIDSTREAM_REPORTING_WEB_PORT"
+
+
+class ReportingServer:
+    """Wires the board to the servicer and the dashboard."""
+
+    names: Sequence[str] = ("midstream.reporting.v1.ReportingService",)
+
+    def __init__(self, settings: ReportingSettings) -> None:
+        self._engine = open_database(settings.database_url, application="reporting")
+        self._book = Book(self._engine, wall_ns=time.time_ns)
+        self._measures = Measures(process_metrics(), wall_ns=time.time_ns)
+        self._board = Board(
+            self._book,
+            wall_ns=time.time_ns,
+            monotonic_ns=time.monotonic_ns,
+            sleep=asyncio.sleep,
+            on_arrivals=self._measures.arrived,
+            on_health=self._set_health,
+        )
+        deals = DealStore(self._engine)
+        self._servicer = ReportingServicer(self._board, deals)
+        self.app = dashboard(self._board, deals, hosts=settings.web_hosts, bound_host=settings.host)
+        self._face = WebFace(self.app, host=settings.host, port=settings.web_port, setting=WEB_SETTING)
+        self._health: HealthBoard | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.web_port = 0
+
+    def register(self, server: grpc.aio.Server) -> None:
+        add_ReportingServiceServicer_to_server(self._servicer, server)
+
+    async def start(self, health: HealthBoard) -> None:
+        self._health = health
+        health.set(self.names[0], False, "the database has not answered yet")
+        for task in (self._follow(), self._measure()):
+            self._tasks.append(asyncio.create_task(task))
+        self.web_port = await self._face.start()
+        logger.info("dashboard: port=%d", self.web_port)
+
+    async def run(self) -> int:
+        """Return only when following the database has failed for a reason of our own."""
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+        return 1
+
+    async def stop(self) -> None:
+        self._board.close()
+        await self._face.stop()
+        for task in self._tasks:
+            await end_task(task)
+        await self._engine.dispose()
+
+    async def _follow(self) -> None:
+        await self._prepare()
+        await self._board.run()
+
+    async def _prepare(self) -> None:
+        """Make the tables; whoever of listener, price process and this server comes first does it."""
+        while True:
+            try:
+                await prepare_power_database(self._engine)
+            except Exception as exc:
+                if not is_unavailable(exc):
+                    raise
+                self._set_health(False, f"the database does not answer: {type(exc).__name__}")
+                await asyncio.sleep(PREPARE_AGAIN_S)
+            else:
+                return
+
+    async def _measure(self) -> None:
+        while True:
+            self._measures.take(self._board.view, reads=self._book.reads, pages=self.app.pages_open)
+            await asyncio.sleep(1.0)
+
+    def _set_health(self, serving: bool, reason: str) -> None:
+        if self._health is not None:
+            self._health.set(self.names[0], serving, reason)
+
+
+def main() -> int:
+    settings = load(ReportingSettings)
+    return run_server("reporting", settings, ReportingServer(settings))

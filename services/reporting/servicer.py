@@ -1,0 +1,127 @@
+"""Translates reporting calls into questions to the board and the store of deals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Protocol
+
+import grpc
+
+from clients.power.calendar import InvalidDelivery, delivery_hour
+from protos.reporting.v1 import reporting_pb2 as pb
+from protos.reporting.v1.reporting_pb2_grpc import ReportingServiceServicer
+from services.reporting.engine.board import Board
+from services.reporting.engine.deals import DealFilter, DealRow
+from services.reporting.engine.report import Selection
+from services.reporting.messages import deal_message, performance_message
+from services.runtime.errors import InvalidRequest, ResourceExhausted, Unavailable
+
+__all__ = ["ReportingServicer"]
+
+PAGE_DEFAULT: Final = 100
+PAGE_MAX: Final = 1_000
+TRADER_CHARACTERS_MAX: Final = 128
+WATCHERS_MAX: Final = 1_000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Deals(Protocol):
+    """Where deals are listed from."""
+
+    async def page(self, chosen: DealFilter, *, before: int | None, limit: int) -> list[DealRow]: ...
+
+
+class ReportingServicer(ReportingServiceServicer):
+    """The reporting methods; all of them only read."""
+
+    def __init__(self, board: Board, deals: Deals) -> None:
+        self._board = board
+        self._deals = deals
+        self._watchers = 0
+
+    async def ListDeals(self, request: pb.ListDealsRequest, context: Context) -> pb.ListDealsResponse:
+        chosen = DealFilter(day=_day(request.delivery_day), hour=_hour(request), trader=_trader(request.trader_id))
+        if not 0 <= request.page_size <= PAGE_MAX:
+            raise InvalidRequest("page_size", f"must be from 0 to {PAGE_MAX}, got {request.page_size}")
+        limit = request.page_size or PAGE_DEFAULT
+        rows = await self._deals.page(chosen, before=_position(request.page_token), limit=limit + 1)
+        token = str(rows[limit - 1].position) if len(rows) > limit else ""
+        return pb.ListDealsResponse(deals=[deal_message(row) for row in rows[:limit]], next_page_token=token)
+
+    async def GetPerformance(self, request: pb.GetPerformanceRequest, context: Context) -> pb.GetPerformanceResponse:
+        return pb.GetPerformanceResponse(performance=await self._performance(_selection(request)))
+
+    async def WatchPerformance(
+        self, request: pb.WatchPerformanceRequest, context: Context
+    ) -> AsyncIterator[pb.WatchPerformanceResponse]:
+        selection = _selection(request)
+        if self._watchers >= WATCHERS_MAX:
+            raise ResourceExhausted(f"{WATCHERS_MAX} watchers are connected already; try again when one has left")
+        self._watchers += 1
+        try:
+            self._board.require()
+            sent, revision = None, -1
+            while (view := await self._board.changed(revision)) is not None:
+                revision = view.revision
+                performance = await self._performance(selection)
+                if sent is None or _differ(sent, performance):
+                    yield pb.WatchPerformanceResponse(performance=performance)
+                    sent = performance
+            raise Unavailable("the server is shutting down; watch again")
+        finally:
+            self._watchers -= 1
+
+    async def _performance(self, selection: Selection) -> pb.Performance:
+        view, report = await self._board.report(selection)
+        return performance_message(view, report)
+
+
+def _differ(before: pb.Performance, after: pb.Performance) -> bool:
+    quiet = pb.Performance()
+    quiet.CopyFrom(after)
+    # Changes elsewhere, and how often we looked, are no news for this watcher.
+    quiet.version, quiet.as_of_time_ns = before.version, before.as_of_time_ns
+    quiet.reference.last_answer_time_ns = before.reference.last_answer_time_ns
+    return quiet != before
+
+
+def _selection(request: pb.GetPerformanceRequest | pb.WatchPerformanceRequest) -> Selection:
+    return Selection(
+        trader=_trader(request.trader_id), day=_day(request.delivery_day), all_hours=request.include_empty_hours
+    )
+
+
+def _trader(text: str) -> str:
+    if len(text) > TRADER_CHARACTERS_MAX:
+        raise InvalidRequest("trader_id", f"must have at most {TRADER_CHARACTERS_MAX} characters, got {len(text)}")
+    return text
+
+
+def _day(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        # Every day has a first hour.
+        return delivery_hour(text, "00-01").day_text
+    except InvalidDelivery as exc:
+        raise InvalidRequest("delivery_day", f"must be a date like 2023-02-21: {exc}") from exc
+
+
+def _hour(request: pb.ListDealsRequest) -> str:
+    if not request.delivery_hour:
+        return ""
+    if not request.delivery_day:
+        raise InvalidRequest("delivery_day", "must be set where `delivery_hour` is")
+    try:
+        return delivery_hour(request.delivery_day, request.delivery_hour).label
+    except InvalidDelivery as exc:
+        raise InvalidRequest("delivery_hour", f"must be like 08-09: {exc}") from exc
+
+
+def _position(token: str) -> int | None:
+    if not token:
+        return None
+    if not (token.isascii() and token.isdecimal() and len(token) <= 18):
+        raise InvalidRequest("page_token", "must be the `next_page_token` of an earlier answer")
+    return int(token)

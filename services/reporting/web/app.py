@@ -1,0 +1,226 @@
+"""The dashboard: addresses, and what answers them."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from clients.resilience.errors import ResilienceError
+from clients.resilience.single_flight import SingleFlight
+from services.reporting.engine.board import Board, View
+from services.reporting.engine.deals import DealFilter, DealRow, DealStore
+from services.reporting.engine.report import Report
+from services.reporting.web.assets import Assets
+from services.reporting.web.events import EventStreams
+from services.reporting.web.export import deals_lines, performance_csv
+from services.reporting.web.guard import Guard
+from services.reporting.web.http import (
+    ALWAYS,
+    NEVER,
+    Answer,
+    BadQuery,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    answer_of,
+    parsed,
+    send_answer,
+)
+from services.reporting.web.pages import DRILL_MAX, Pages, chart_of, drill_of
+from services.reporting.web.query import Address
+from services.runtime.errors import Unavailable
+
+__all__ = ["Dashboard", "dashboard"]
+
+logger = logging.getLogger(__name__)
+
+RENDERED_MAX: Final = 512
+"""Answers that are kept; a page in use is a few of them."""
+CSV: Final = b"text/csv; charset=utf-8"
+JSON: Final = b"application/json"
+
+Render = Callable[[View, Report, Address], Awaitable[str | bytes]]
+
+
+class Dashboard:
+    """An ASGI application. A page is rendered once per change of what it shows, however many people look at it."""
+
+    def __init__(self, board: Board, deals: DealStore, *, guard: Guard, assets: Assets, events: EventStreams) -> None:
+        self._board = board
+        self._deals = deals
+        self._guard = guard
+        self._assets = assets
+        self._events = events
+        self._pages = Pages(assets.path)
+        self._rendered: OrderedDict[tuple[str, str], tuple[int, Answer]] = OrderedDict()
+        self._flight: SingleFlight[tuple[str, str, str], Answer] = SingleFlight(timeout_s=10.0, keys_max=RENDERED_MAX)
+        self._kinds: dict[str, tuple[Render, bytes]] = {
+            "/": (self._page, b"text/html; charset=utf-8"),
+            "/board": (self._fragment, b"text/html; charset=utf-8"),
+            "/deals": (self._drill_fragment, b"text/html; charset=utf-8"),
+            "/chart.json": (self._chart, JSON),
+            "/performance.csv": (self._performance, CSV),
+        }
+
+    @property
+    def pages_open(self) -> int:
+        """Event streams being served."""
+        return self._events.open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            # Nothing here speaks websocket.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        request = Request.of(scope)
+        try:
+            await self._answer(request, receive, send)
+        except BadQuery as exc:
+            await self._say(400, str(exc), request, send)
+        except (Unavailable, ResilienceError) as exc:
+            await self._say(503, f"Not available right now: {exc}.", request, send, again=True)
+
+    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
+        refused = self._guard.refusal(request)
+        if refused is not None:
+            await self._say(*refused, request, send)
+        elif (kind := self._kinds.get(request.path)) is not None:
+            await send_answer(await self._kept(request, *kind), request, send)
+        elif request.path == "/events":
+            if request.method == "HEAD":
+                await self._say(405, "an event stream has to be read: use GET", request, send)
+            else:
+                await self._events.serve(receive, send)
+        elif request.path == "/deals.csv":
+            await self._export(request, send)
+        elif (asset := self._assets.get(request.path)) is not None:
+            await send_answer(asset, request, send)
+        else:
+            await self._say(404, "There is nothing at this address.", request, send)
+
+    async def _kept(self, request: Request, render: Render, content_type: bytes) -> Answer:
+        """Return the answer of an address: from memory while nothing has changed, else rendered once for all who ask."""
+        address = _address(request.query_string)
+        # Addresses that mean the same share one answer, whatever else they carry.
+        key = (request.path, address.text)
+        view = self._board.require()
+        kept = self._rendered.get(key)
+        if kept is not None and kept[0] == view.revision:
+            return kept[1]
+        view, report = await self._board.report(address.selection)
+        return await self._flight.run(
+            (*key, view.version), lambda: self._render(key, view, report, address, render, content_type)
+        )
+
+    async def _render(
+        self,
+        key: tuple[str, str],
+        view: View,
+        report: Report,
+        address: Address,
+        render: Render,
+        content_type: bytes,
+    ) -> Answer:
+        answer = answer_of(await render(view, report, address), content_type=content_type)
+        if content_type is CSV:
+            answer = replace(answer, extra=((b"content-disposition", b'attachment; filename="performance.csv"'),))
+        if _is_kept_up_to_date(view, address):
+            self._rendered[key] = (view.revision, answer)
+            self._rendered.move_to_end(key)
+        while len(self._rendered) > RENDERED_MAX:
+            self._rendered.popitem(last=False)
+        return answer
+
+    async def _page(self, view: View, report: Report, address: Address) -> str:
+        return self._pages.page(view, report, address, await self._drill(address))
+
+    async def _fragment(self, view: View, report: Report, address: Address) -> str:
+        return self._pages.board(view, report, address)
+
+    async def _drill_fragment(self, view: View, report: Report, address: Address) -> str:
+        drill = await self._drill(address)
+        return "" if drill is None else self._pages.deals(drill)
+
+    async def _drill(self, address: Address) -> dict[str, Any] | None:
+        hour = address.opened
+        if hour is None:
+            return None
+        # The open period may be on a day that the table does not show.
+        _, report = await self._board.report(replace(address.selection, day=hour.day_text, all_hours=False))
+        row = next((row for day in report.days for row in day.rows if row.hour == hour), None)
+        if row is None:
+            _, report = await self._board.report(replace(address.selection, day=hour.day_text, all_hours=True))
+            row = next((row for day in report.days for row in day.rows if row.hour == hour), None)
+        chosen = DealFilter(hour.day_text, hour.label, address.selection.trader)
+        rows: list[DealRow] = await self._deals.page(chosen, before=None, limit=DRILL_MAX + 1)
+        return drill_of(row, hour, address, rows[:DRILL_MAX], more=len(rows) > DRILL_MAX)
+
+    async def _chart(self, view: View, report: Report, address: Address) -> bytes:
+        return orjson.dumps(chart_of(report))
+
+    async def _performance(self, view: View, report: Report, address: Address) -> str:
+        return performance_csv(report)
+
+    async def _export(self, request: Request, send: Send) -> None:
+        """Send deals page by page: an export is never whole in memory."""
+        address = _address(request.query_string)
+        hour, chosen = address.opened, address.selection
+        wanted = DealFilter(chosen.day, "", chosen.trader)
+        if hour is not None:
+            wanted = DealFilter(hour.day_text, hour.label, chosen.trader)
+        pages = self._deals.export(wanted)
+        first: list[DealRow] = await anext(pages, [])
+        headers = [
+            *ALWAYS,
+            (b"content-type", CSV),
+            (b"cache-control", NEVER),
+            (b"content-disposition", b'attachment; filename="deals.csv"'),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        body = deals_lines(first, header=True).encode()
+        if request.method != "HEAD":
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            async for rows in pages:
+                lines = deals_lines(rows, header=False).encode()
+                await send({"type": "http.response.body", "body": lines, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _say(self, status: int, text: str, request: Request, send: Send, *, again: bool = False) -> None:
+        body = self._pages.message(text, again=again).encode()
+        extra = ((b"retry-after", b"5"),) if again else ((b"allow", b"GET, HEAD"),) if status == 405 else ()
+        await send_answer(Answer(status=status, body=body, extra=extra), request, send)
+
+
+def dashboard(board: Board, deals: DealStore, *, hosts: Collection[str], bound_host: str) -> Dashboard:
+    """Return the application around a board."""
+    guard = Guard(hosts=hosts, bound_host=bound_host)
+    return Dashboard(board, deals, guard=guard, assets=Assets(), events=EventStreams(board))
+
+
+@lru_cache(maxsize=1024)
+def _address(query_string: bytes) -> Address:
+    return Address.read(parsed(query_string))
+
+
+def _is_kept_up_to_date(view: View, address: Address) -> bool:
+    """Whether everything that the address shows changes with the view's revision, and with nothing else."""
+    days = {address.selection.day, "" if address.opened is None else address.opened.day_text} - {""}
+    return days <= view.snapshot.days.keys()
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,66 @@
+"""What the address of a page says, and how to write such an address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+from urllib.parse import urlencode
+
+from clients.power.calendar import DeliveryHour, InvalidDelivery, delivery_hour
+from services.reporting.engine.report import Selection
+from services.reporting.web.http import BadQuery
+
+__all__ = ["Address"]
+
+TRADER_CHARACTERS_MAX: Final = 128
+
+
+@dataclass(frozen=True)
+class Address:
+    """A selection and the period whose deals are open. Everything that a page remembers is here, so a bookmark remembers it too."""
+
+    selection: Selection = Selection()  # noqa: RUF009  (frozen)
+    opened: DeliveryHour | None = None
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Address:
+        """Take the parameters. Raises BadQuery for one that cannot be."""
+        trader = query.get("trader", "")
+        if len(trader) > TRADER_CHARACTERS_MAX:
+            raise BadQuery(f"`trader` has {len(trader)} characters; names have at most {TRADER_CHARACTERS_MAX}")
+        all_hours = query.get("hours", "") == "all"
+        try:
+            day = delivery_hour(query["day"], "00-01").day_text if query.get("day") else ""
+            opened = _opened(query.get("open", ""))
+        except InvalidDelivery as exc:
+            raise BadQuery(str(exc)) from exc
+        return cls(Selection(trader, day, all_hours), opened)
+
+    @cached_property
+    def text(self) -> str:
+        """The parameters, always in the same order; nothing for what is usual."""
+        chosen = self.selection
+        fields = {
+            "trader": chosen.trader,
+            "day": chosen.day,
+            "hours": "all" if chosen.all_hours else "",
+            "open": "" if self.opened is None else f"{self.opened.day_text}.{self.opened.label}",
+        }
+        return urlencode({name: value for name, value in fields.items() if value})
+
+    def with_selection(self, **changes: str | bool) -> Address:
+        """Return the address with another selection; a period that is open stays so."""
+        return replace(self, selection=replace(self.selection, **changes))  # type: ignore[arg-type]
+
+    def with_opened(self, opened: DeliveryHour | None) -> Address:
+        """Return the address with another period open."""
+        return replace(self, opened=opened)
+
+
+def _opened(text: str) -> DeliveryHour | None:
+    if not text:
+        return None
+    day, _, hour = text.partition(".")
+    return delivery_hour(day, hour)
