@@ -10,7 +10,7 @@ from typing import Final
 from clients.power.calendar import BERLIN
 from services.reporting.engine.figures import plain
 
-__all__ = ["Number", "amount", "clock", "day_name", "number", "signed"]
+__all__ = ["Number", "amount", "clock", "day_name", "money", "number", "signed"]
 
 DIGITS: Final = 2
 _STEP: Final = Decimal(1).scaleb(-DIGITS)
@@ -44,6 +44,15 @@ def signed(value: Decimal) -> Number:
     sign, direction = ("+", "up") if value > 0 else ("-", "down")
     text, pad = (shown.text, shown.pad) if shown.text != "0" else ("<0.01", 0)
     return Number(sign + text, pad, plain(value), direction)
+
+
+def money(value: Decimal) -> Number:
+    """Show euros and cents with their sign."""
+    shown = signed(value)
+    if shown.text.endswith("<0.01"):
+        return shown
+    text = f"{abs(value).quantize(_STEP, rounding=ROUND_HALF_UP):f}"
+    return Number({"up": "+", "down": "-"}.get(shown.direction, "") + _grouped(text), 0, shown.exact, shown.direction)
 
 
 def amount(value: Decimal) -> str:

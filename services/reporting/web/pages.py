@@ -17,7 +17,7 @@ from services.reporting.engine.board import View
 from services.reporting.engine.deals import DealRow
 from services.reporting.engine.figures import Figures, from_e4, from_e8, plain
 from services.reporting.engine.report import DayReport, HourRow, Report
-from services.reporting.web.format import Number, amount, clock, day_name, number, signed
+from services.reporting.web.format import Number, amount, clock, day_name, money, number, signed
 from services.reporting.web.query import Address
 
 __all__ = ["DRILL_MAX", "Pages", "chart_of", "drill_of"]
@@ -183,21 +183,18 @@ def _shared(figures: Figures) -> dict[str, Any]:
     return {
         "average": None if average is None else number(average),
         "per_mwh": None if per_mwh is None else signed(per_mwh),
-        "euro": Number("", 0, "") if euro is None else signed(euro),
+        "euro": Number("", 0, "") if euro is None else money(euro),
         "volume": _volume(figures),
+        "deals": _count(figures.sums.deals),
     }
 
 
 def _volume(figures: Figures) -> str:
     sums = figures.sums
-    if not sums.deals:
-        return "no deals"
-    parts = [_count(sums.deals)]
-    if sums.sold.deals:
-        parts.append(f"sold {amount(sums.sold.energy)} MWh")
+    parts = [f"sold {amount(sums.sold.energy)}"] if sums.sold.deals else []
     if sums.bought.deals:
-        parts.append(f"bought {amount(sums.bought.energy)} MWh")
-    return ", ".join(parts)
+        parts.append(f"bought {amount(sums.bought.energy)}")
+    return ", ".join(parts) + " MWh" if parts else "no deals"
 
 
 def _count(deals: int) -> str:
@@ -219,7 +216,7 @@ def drill_of(
                 "name": name,
                 "energy": amount(side.energy),
                 "average": None if side.average is None else number(side.average),
-                "result": None if result is None or not side.deals else signed(from_e8(result)),
+                "result": None if result is None or not side.deals else money(from_e8(result)),
             }
         )
     return {

@@ -122,7 +122,7 @@
       const since = now - Number(element.dataset.ms);
       let text = `${span(since)} ago`;
       if (element.classList.contains('due')) text = since < 0 ? `in ${span(-since)}` : 'now';
-      const whole = `${element.dataset.text}, ${text}`;
+      const whole = element.classList.contains('brief') ? text : `${element.dataset.text}, ${text}`;
       if (element.textContent !== whole) element.textContent = whole;
     }
   }
