@@ -211,11 +211,12 @@ class RetriedCall(Generic[T]):
         outcome = self._last.outcome
         retry = self._retries.get(outcome, 0)
         self._retries[outcome] = retry + 1
-        self._delay_s = self.policy.backoffs[outcome].delay_s(retry, self._delay_s, self._tools.random)
+        backoff = self.policy.backoffs[outcome]
+        self._delay_s = backoff.delay_s(retry, self._delay_s, self._tools.random)
         self._hint_s = self._last.retry_after_s
         if self._hint_s is None or not self._hint_s >= 0:
             return self._delay_s
-        return self._after(self._hint_s, self._delay_s)
+        return self._after(max(self._hint_s, backoff.floor_s), self._delay_s - backoff.floor_s)
 
     def _stop(self, state: RetryCallState) -> bool:
         in_time = state.upcoming_sleep < self.deadline.remaining_s()
