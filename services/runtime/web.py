@@ -78,7 +78,9 @@ def bind_web(host: str, port: int, setting: str) -> socket.socket:
 class WebFace:
     """Serves one ASGI application. `start` returns once the port answers; `stop` lets requests finish within the grace period."""
 
-    def __init__(self, app: AsgiApplication, *, host: str, port: int, setting: str) -> None:
+    def __init__(self, app: AsgiApplication, *, host: str, port: int, setting: str, date_header: bool = True) -> None:
+        """`date_header` off is for an application that states its own time."""
+        self._date_header = date_header
         self._app = app
         self._host = host
         self._port = port
@@ -94,6 +96,7 @@ class WebFace:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=self._date_header,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
             h11_max_incomplete_event_size=HEADER_BYTES_MAX,
@@ -120,7 +123,13 @@ class WebFace:
 
 
 def run_web(
-    name: str, settings: WebSettings, app: AsgiApplication, *, setting: str, banner: Callable[[int], str] | None = None
+    name: str,
+    settings: WebSettings,
+    app: AsgiApplication,
+    *,
+    setting: str,
+    banner: Callable[[int], str] | None = None,
+    date_header: bool = True,
 ) -> int:
     """Serve `app` until SIGTERM or SIGINT; return the exit code (2: refused, in one line on stderr).
 
@@ -130,20 +139,25 @@ def run_web(
     for chatty in ("uvicorn", "uvicorn.error", "websockets"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
-        return asyncio.run(_run(name, settings, app, setting, banner))
+        return asyncio.run(_run(name, settings, app, setting, banner, date_header))
     except Refused as exc:
         print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
         return 2
 
 
 async def _run(
-    name: str, settings: WebSettings, app: AsgiApplication, setting: str, banner: Callable[[int], str] | None
+    name: str,
+    settings: WebSettings,
+    app: AsgiApplication,
+    setting: str,
+    banner: Callable[[int], str] | None,
+    date_header: bool,
 ) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    face = WebFace(app, host=settings.host, port=settings.port, setting=setting)
+    face = WebFace(app, host=settings.host, port=settings.port, setting=setting, date_header=date_header)
     port = await face.start()
     logger.info("serving: name=%s url=http://%s:%d", name, settings.host, port)
     if banner is not None and sys.stderr.isatty():

@@ -1,0 +1,280 @@
+"""The simulated Binance: three markets, one account system, one port's worth of routes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from email.utils import formatdate
+from typing import Final
+
+from services.simulators.binance.call import Answer, Call, Route, Security
+from services.simulators.binance.errors import PLANNED, BinanceError, invalid_symbol
+from services.simulators.binance.futures_routes import FuturesRoutes
+from services.simulators.binance.limits import BinanceLimits, LimitOptions
+from services.simulators.binance.listen_keys import ListenKeys
+from services.simulators.binance.listings import COINM, SPOT, USDM, binance_listings
+from services.simulators.binance.market_data import MarketData
+from services.simulators.binance.orders import OrderDesk
+from services.simulators.binance.render import execution_report, order_trade_update, trade_lite
+from services.simulators.binance.signing import check_signature, check_time, merged
+from services.simulators.binance.spot_routes import SpotRoutes
+from services.simulators.binance.streams import Streams, locate
+from services.simulators.binance.welcome import welcome_text
+from services.simulators.binance.ws_api import PATH as WS_API_PATH
+from services.simulators.binance.ws_api import WsApi
+from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
+from services.simulators.venue.faults import Rule
+from services.simulators.venue.ledger import Account
+from services.simulators.venue.listing import Listing
+from services.simulators.venue.messages import Request, Response, json_response
+from services.simulators.venue.orders import Event, EventKind, Order, Status
+from services.simulators.venue.sockets import SimSocket
+
+DEMO_ACCOUNT: Final = Account("demo", "midstream-demo-binance-key", "midstream-demo-binance-secret")
+LIFETIME_S: Final = 86_400.0
+AMENDMENTS_MAX: Final = 10_000
+
+DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
+    **{
+        (SPOT, asset): Decimal(amount)
+        for asset, amount in (("USDT", 1_000_000), ("USDC", 1_000_000), ("BTC", 20), ("ETH", 300), ("SOL", 5_000))
+    },
+    **{(USDM, asset): Decimal(1_000_000) for asset in ("USDT", "USDC")},
+    **{(COINM, asset): Decimal(amount) for asset, amount in (("BTC", 20), ("ETH", 300), ("SOL", 5_000))},
+}
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """One change of an order's terms."""
+
+    client_id_before: str
+    client_id_after: str
+    quantity_before: Decimal
+    quantity_after: Decimal
+    price_before: Decimal
+    price_after: Decimal
+    time_ns: int
+
+
+class SimulatedBinance(SimulatedVenue):
+    """Binance spot, USD-M and COIN-M."""
+
+    name = "binance"
+    error_names = tuple(PLANNED)
+
+    def __init__(
+        self,
+        *,
+        options: VenueOptions | None = None,
+        limits: LimitOptions | None = None,
+        accounts: Iterable[Account] = (DEMO_ACCOUNT,),
+        faults: Iterable[Rule] = (),
+        socket_lifetime_s: float = LIFETIME_S,
+        wall_ns: Callable[[], int] = time.time_ns,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(
+            binance_listings(wall_ns()),
+            accounts=accounts,
+            deposits=DEPOSITS,
+            options=VenueOptions() if options is None else options,
+            faults=faults,
+            wall_ns=wall_ns,
+            sleep=sleep,
+        )
+        self.limits = BinanceLimits(LimitOptions() if limits is None else limits)
+        self.listen_keys = ListenKeys(lambda: self.made_id() + self.made_id())
+        self.market_data = MarketData(self)
+        self.streams = Streams(self)
+        self.ws_api = WsApi(self)
+        self._socket_lifetime_s = socket_lifetime_s
+        self._by_symbol: dict[str, dict[str, Listing]] = {}
+        for listing in self.engine.listings.values():
+            self._by_symbol.setdefault(listing.market, {})[listing.symbol] = listing
+        self._amendments: dict[int, list[Amendment]] = {}
+        desk = OrderDesk(self)
+        self.routes: Mapping[tuple[str, str], Route] = {
+            **self.market_data.routes(),
+            **SpotRoutes(self, desk).routes(),
+            **FuturesRoutes(self, desk, USDM).routes(),
+            **FuturesRoutes(self, desk, COINM).routes(),
+        }
+
+    # -- what the routes use --------------------------------------------------------------------------------------
+
+    def listings(self, market: str) -> Mapping[str, Listing]:
+        """Return a market's listings by symbol."""
+        return self._by_symbol[market]
+
+    def listing(self, market: str, symbol: str) -> Listing:
+        """Return one listing; raise -1121 when there is none."""
+        found = self._by_symbol[market].get(symbol)
+        if found is None:
+            raise invalid_symbol()
+        return found
+
+    def account(self, api_key: str) -> Account:
+        """Return the account behind a key; raise -2014 or -2015 when there is none."""
+        if not api_key:
+            raise BinanceError(401, -2014, "API-key format invalid.")
+        account = self.ledger.by_key(api_key)
+        if account is None:
+            raise BinanceError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+        return account
+
+    def made_id(self) -> str:
+        """Return an id as the exchange makes them."""
+        alphabet = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz0123456789"
+        return "".join(self.random.choices(alphabet, k=22))
+
+    def note_amendment(
+        self,
+        order: Order,
+        client_id_before: str,
+        quantity_before: Decimal,
+        quantity_after: Decimal,
+        now_ns: int,
+        price_before: Decimal | None = None,
+        price_after: Decimal | None = None,
+    ) -> None:
+        """Remember a change of terms, for the history routes."""
+        if len(self._amendments) >= AMENDMENTS_MAX:
+            self._amendments.pop(next(iter(self._amendments)))
+        self._amendments.setdefault(order.id, []).append(
+            Amendment(
+                client_id_before,
+                order.client_id,
+                quantity_before,
+                quantity_after,
+                price_before or order.price or Decimal(0),
+                price_after or order.price or Decimal(0),
+                now_ns,
+            )
+        )
+
+    def amendments(self, order: Order) -> list[Amendment]:
+        """Return an order's changes of terms, oldest first."""
+        return self._amendments.get(order.id, [])
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    def parameters(self, request: Request) -> Mapping[str, str]:
+        return merged(request.query, request.body.decode("utf-8", "replace"))
+
+    async def answer(self, request: Request) -> Response:
+        now_ns = self.wall_ns()
+        route = self.routes.get((request.method, request.path))
+        headers = {"date": formatdate(self.exchange_ns() / 1e9, usegmt=True)}
+        if route is None:
+            known = any(path == request.path for _, path in self.routes)
+            error = BinanceError(
+                405 if known else 404, -5000, f"Path {request.path}, Method {request.method} is invalid"
+            )
+            return json_response(error.status, error.payload(), headers)
+        parameters = self.parameters(request)
+        weight = route.weight(parameters)
+        account: Account | None = None
+        try:
+            self.limits.charge(request.address, route.market, weight, now_ns)
+            account, expires_ms = self._authenticate(request, route, parameters)
+            if route.counts_order:
+                assert account is not None
+                self.limits.count_order(account.name, route.market, now_ns)
+            call = Call(route.market, request.route, parameters, now_ns, account, expires_ms)
+            result = await route.handler(call)
+            status, payload = (result.status, result.payload) if isinstance(result, Answer) else (200, result)
+            if route.free_on_success:
+                self.limits.give_back(request.address, route.market, weight, now_ns)
+            if route.counts_order and account is not None:
+                headers |= self.limits.order_headers(account.name, route.market, now_ns)
+        except BinanceError as exc:
+            status, payload = exc.status, exc.payload()
+            headers |= exc.headers
+        used = str(self.limits.used(request.address, route.market, self.wall_ns()))
+        headers["x-mbx-used-weight-1m"] = used
+        if route.market == SPOT:
+            headers["x-mbx-used-weight"] = used
+        return json_response(status, payload, headers)
+
+    def error_response(self, name: str, request: Request) -> Response:
+        error = PLANNED.get(name) or BinanceError(int(name), -1000, "planned error")
+        headers = {**error.headers, "date": formatdate(self.exchange_ns() / 1e9, usegmt=True)}
+        if error.code == 0:
+            return Response(
+                error.status, b"<html><h1>403 Forbidden</h1></html>", {**headers, "content-type": "text/html"}
+            )
+        return json_response(error.status, error.payload(), headers)
+
+    def _authenticate(
+        self, request: Request, route: Route, parameters: Mapping[str, str]
+    ) -> tuple[Account | None, int | None]:
+        if route.security is Security.NONE:
+            return None, None
+        account = self.account(request.headers.get("x-mbx-apikey", ""))
+        if route.right not in account.rights:
+            raise BinanceError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+        if route.security is Security.KEY:
+            return account, None
+        check_signature(account.secret, request.query, request.body.decode("utf-8", "surrogateescape"))
+        return account, check_time(route.market, parameters, self.shown_ms(self.wall_ns()))
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def connect(self, path: str, query: str, headers: Mapping[str, str]) -> SimSocket | Response:
+        place = locate(path)
+        if place is None and path.rstrip("/") != WS_API_PATH:
+            return Response(404, b"no such stream path")
+        refusal = self.refuse_socket(path)
+        if refusal is not None:
+            return refusal
+        socket = self.open_socket(path)
+        if place is None:
+            self.ws_api.open(socket)
+        else:
+            self.streams.open(socket, place, query)
+        return socket
+
+    async def receive(self, socket: SimSocket, text: str) -> None:
+        if socket.closed is not None:
+            return
+        if self.ws_api.has(socket):
+            await self.ws_api.receive(socket, text)
+        else:
+            self.streams.receive(socket, text)
+
+    def socket_closed(self, socket: SimSocket) -> None:
+        self.streams.close(socket)
+        self.ws_api.close(socket)
+
+    def publish(self, now_ns: int) -> None:
+        for socket in list(self.sockets):
+            if now_ns - socket.opened_ns > self._socket_lifetime_s * 1e9:
+                socket.close(1001, "connection lifetime is over")
+        self.streams.expire_keys(now_ns)
+        self.streams.publish(now_ns)
+
+    def send_event(self, event: Event) -> None:
+        order = event.order
+        if order.listing.market == SPOT:
+            self.ws_api.send_user(order.account, execution_report(event, self.shown_ms))
+            return
+        if event.kind is EventKind.TRADE:
+            self.streams.send_user(order.account, order.listing.market, trade_lite(event, self.shown_ms))
+        self.streams.send_user(order.account, order.listing.market, order_trade_update(event, self.shown_ms))
+
+    def _on_event(self, event: Event) -> None:
+        order = event.order
+        if order.listing.market == SPOT and event.kind is EventKind.TRADE and order.status is Status.FILLED:
+            self.limits.filled(order.account, event.time_ns)
+        super()._on_event(event)
+
+    def announce_shutdown(self) -> None:
+        self.streams.announce_shutdown()
+        self.ws_api.announce_shutdown()
+
+    def welcome(self, base_url: str) -> str:
+        return welcome_text(base_url, next(iter(self.ledger.accounts), DEMO_ACCOUNT))

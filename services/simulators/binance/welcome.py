@@ -1,0 +1,28 @@
+"""What the simulator says about itself: on the terminal, and at `GET /`."""
+
+from __future__ import annotations
+
+from services.simulators.venue.ledger import Account
+
+
+def welcome_text(base_url: str, account: Account) -> str:
+    """Return addresses, keys, and a line to paste."""
+    ws = base_url.replace("http", "ws", 1)
+    return f"""\
+Simulated Binance. Nothing here is real; keys and balances are for trying things out.
+
+  spot     {base_url}/api/v3     streams {ws}/ws  {ws}/stream
+  USD-M    {base_url}/fapi/v1    streams {ws}/fstream/public  /market  /private
+  COIN-M   {base_url}/dapi/v1    streams {ws}/dstream
+  ws-api   {ws}/ws-api/v3
+  key      {account.api_key}
+  secret   {account.secret}
+  admin    {base_url}/sim          what really happened, and the faults
+
+Try:
+  curl '{base_url}/api/v3/ticker/bookTicker?symbol=BTCUSDT'
+  Q="symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.001&timestamp=$(date +%s000)"; \\
+  S=$(printf %s "$Q" | openssl dgst -sha256 -hmac {account.secret} | sed 's/.* //'); \\
+  curl -X POST -H 'X-MBX-APIKEY: {account.api_key}' "{base_url}/api/v3/order?$Q&signature=$S"
+  curl -X PUT {base_url}/sim/faults -d 'lose@POST /api/v3/order,count=1'    # the next order's answer gets lost
+"""

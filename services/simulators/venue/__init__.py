@@ -1,0 +1,22 @@
+"""What simulated exchanges are made of: prices that move, a matching engine, faults, a port."""
+
+from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
+from services.simulators.venue.faults import Fault, FaultPlan, Rule, parse_faults
+from services.simulators.venue.ledger import Account
+from services.simulators.venue.messages import Fate, Request, Response
+from services.simulators.venue.sockets import Closed, SimSocket
+
+__all__ = [
+    "Account",
+    "Closed",
+    "Fate",
+    "Fault",
+    "FaultPlan",
+    "Request",
+    "Response",
+    "Rule",
+    "SimSocket",
+    "SimulatedVenue",
+    "VenueOptions",
+    "parse_faults",
+]

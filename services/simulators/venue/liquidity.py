@@ -1,0 +1,107 @@
+"""The book that orders trade against: made anew at each step, around the price of that step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+from typing import Final
+
+from services.simulators.venue.listing import Listing
+from services.simulators.venue.orders import Side
+from services.simulators.venue.prices import PriceWalk
+
+LEVELS: Final = 20
+
+
+@dataclass(frozen=True)
+class Level:
+    """One price and what is there."""
+
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class Book:
+    """Best first on both sides."""
+
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+
+    def against(self, side: Side) -> Sequence[Level]:
+        """Return what an order of this side trades with."""
+        return self.asks if side is Side.BUY else self.bids
+
+
+class Liquidity:
+    """Makes the books of all listings; what was taken from a step's book stays taken until the next step."""
+
+    def __init__(self, walk: PriceWalk, *, seed: int, depth: Decimal = Decimal(1)) -> None:
+        self._walk = walk
+        self._seed = seed
+        self._depth = depth
+        self._books: dict[str, tuple[int, Book]] = {}
+        self._changes: dict[str, int] = {}
+
+    @property
+    def step(self) -> int:
+        """The step that the books are of."""
+        return self._walk.step
+
+    def mark(self, listing: Listing) -> Decimal:
+        """Return the fair price: the underlying's, with the listing's premium, unrounded to ticks but short."""
+        fair = Decimal(self._walk.price(listing.base)) * (1 + listing.premium)
+        return round(fair, max(2, -int(listing.tick.as_tuple().exponent)))
+
+    def book(self, listing: Listing) -> Book:
+        """Return the book of the current step."""
+        key = f"{listing.market}:{listing.symbol}"
+        known = self._books.get(key)
+        if known is not None and known[0] == self._walk.step:
+            return known[1]
+        made = self._make(listing, key)
+        self._books[key] = (self._walk.step, made)
+        self._changes[key] = 0
+        return made
+
+    def update_id(self, listing: Listing) -> int:
+        """Return a number that grows with each change of the book."""
+        self.book(listing)
+        return 1_000_000 + self._walk.step * 1000 + min(999, self._changes[f"{listing.market}:{listing.symbol}"])
+
+    def take(self, listing: Listing, side: Side, price: Decimal, quantity: Decimal) -> None:
+        """Remove what an order of `side` took at that price."""
+        key = f"{listing.market}:{listing.symbol}"
+        book = self.book(listing)
+        left = tuple(
+            Level(level.price, level.quantity - quantity) if level.price == price else level
+            for level in book.against(side)
+        )
+        left = tuple(level for level in left if level.quantity > 0)
+        changed = Book(book.bids, left) if side is Side.BUY else Book(left, book.asks)
+        self._books[key] = (self._walk.step, changed)
+        self._changes[key] += 1
+
+    def forget(self) -> None:
+        """Make the books anew: the price was moved by hand."""
+        self._books.clear()
+
+    def _make(self, listing: Listing, key: str) -> Book:
+        random = Random(f"{self._seed}:{key}:{self._walk.step}")
+        mid = self.mark(listing)
+        bid = listing.round_down(mid - listing.tick * listing.spread_ticks / 2)
+        ask = bid + listing.tick * listing.spread_ticks
+        bids, asks = [], []
+        below, above = 0, 0
+        for number in range(LEVELS):
+            bids.append(Level(bid - listing.tick * below, self._quantity(listing, random, number)))
+            asks.append(Level(ask + listing.tick * above, self._quantity(listing, random, number)))
+            below += random.randint(1, 3)
+            above += random.randint(1, 3)
+        return Book(tuple(level for level in bids if level.price > 0), tuple(asks))
+
+    def _quantity(self, listing: Listing, random: Random, number: int) -> Decimal:
+        wanted = listing.typical_quantity * self._depth * (1 + number) * Decimal(round(random.uniform(0.3, 1.7), 3))
+        return max(listing.lot, listing.lots(wanted))

@@ -1,0 +1,351 @@
+"""The matching engine: orders of accounts against the simulated book. No I/O, no clock of its own.
+
+Orders of accounts do not trade with each other; each sees the simulated book alone. A resting order fills when the price moves through
+it, and now and then, in part, when it is the best price.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from random import Random
+from typing import Final
+
+from services.simulators.venue.ledger import Ledger, order_cost
+from services.simulators.venue.liquidity import Level, Liquidity
+from services.simulators.venue.listing import Listing, Payout
+from services.simulators.venue.orderbook import OrderBook
+from services.simulators.venue.orders import (
+    Event,
+    EventKind,
+    Fill,
+    Lifetime,
+    Order,
+    OrderType,
+    Reason,
+    Refusal,
+    Side,
+    Status,
+    Ticket,
+)
+from services.simulators.venue.prices import STEPS_MAX, PriceWalk
+
+TOUCH_CHANCE: Final = 0.15
+"""Chance per step that somebody trades with an order at the best price."""
+
+
+class MatchingEngine:
+    """Places, amends, cancels and fills. Every change goes to `listener` as an Event, numbered without holes."""
+
+    def __init__(
+        self,
+        listings: Iterable[Listing],
+        *,
+        walk: PriceWalk,
+        liquidity: Liquidity,
+        ledger: Ledger,
+        step_ns: int,
+        seed: int,
+        listener: Callable[[Event], None],
+        touch_chance: float = TOUCH_CHANCE,
+    ) -> None:
+        self.listings: Mapping[tuple[str, str], Listing] = {(one.market, one.symbol): one for one in listings}
+        self.book = OrderBook()
+        self.walk = walk
+        self.liquidity = liquidity
+        self.ledger = ledger
+        self.held = False
+        """While set, resting orders do not fill; the venue keeps new requests in its queue."""
+        self._step_ns = step_ns
+        self._random = Random(f"{seed}:touch")
+        self._touch_chance = touch_chance
+        self._listener = listener
+        self._order_ids = 4_000_000
+        self._trade_ids = 9_000_000
+        self._ranks = 0
+        self._events = 0
+        self._timers: dict[tuple[str, str, str | None], int] = {}
+
+    def place(self, ticket: Ticket, now_ns: int, *, tolerant: bool = False) -> Order:
+        """Match an order and let the rest of it rest, or raise Refusal with nothing changed.
+
+        With `tolerant` an order that would take against its will, or cannot fill at once, is accepted and ends immediately, with `why`.
+        """
+        self.advance(now_ns)
+        quantity = ticket.quantity or self._quantity_for(ticket)
+        levels = self._crossed(ticket.listing, ticket.side, ticket.price)
+        refusal = self._unmatchable(ticket, quantity, levels)
+        if refusal is not None and not tolerant:
+            raise Refusal(refusal)
+        if ticket.reduce_only and self._reducible(ticket.account, ticket.listing, ticket.side) <= 0:
+            raise Refusal(Reason.NOTHING_TO_REDUCE)
+        if not ticket.reduce_only and refusal is None:
+            self._check_funds(ticket.account, ticket.listing, ticket.side, self._worst_price(ticket, levels), quantity)
+        order = self._new_order(ticket, quantity, now_ns)
+        self.book.add(order)
+        self._emit(EventKind.NEW, order, now_ns)
+        if refusal is not None:
+            return self._end(order, Status.EXPIRED, now_ns, why=refusal.value)
+        self._take(order, levels, now_ns)
+        if order.status.is_open and (order.type is OrderType.MARKET or order.lifetime is not Lifetime.GTC):
+            self._end(order, Status.EXPIRED, now_ns, why="nothing more to trade with")
+        return order
+
+    def cancel(self, order: Order, now_ns: int, *, request_id: str = "", why: str = "canceled") -> Order:
+        """Cancel an open order; raise Refusal when it is not open (any more)."""
+        self.advance(now_ns)
+        if not order.status.is_open:
+            raise Refusal(Reason.NOT_OPEN)
+        return self._end(order, Status.CANCELED, now_ns, request_id=request_id, why=why)
+
+    def amend(
+        self,
+        order: Order,
+        *,
+        quantity: Decimal,
+        price: Decimal | None,
+        now_ns: int,
+        keep_rank: bool = False,
+        client_id: str | None = None,
+    ) -> Order:
+        """Set quantity and price; raise Refusal when it is not open or nothing would change.
+
+        It loses its rank unless told otherwise. A quantity that is filled already, or a post-only order that would take, cancels it.
+        """
+        self.advance(now_ns)
+        if not order.status.is_open:
+            raise Refusal(Reason.NOT_OPEN)
+        price = order.price if price is None else price
+        if quantity == order.quantity and price == order.price and client_id in (None, order.client_id):
+            raise Refusal(Reason.NO_CHANGE)
+        levels = self._crossed(order.listing, order.side, price)
+        if quantity <= order.filled:
+            return self._end(order, Status.CANCELED, now_ns, why="amended to what is filled")
+        if order.post_only and levels and price != order.price:
+            return self._end(order, Status.CANCELED, now_ns, why=Reason.WOULD_TAKE.value)
+        if not order.reduce_only and price is not None:
+            self._check_funds(
+                order.account, order.listing, order.side, price, quantity - order.filled, without=order.id
+            )
+        order.quantity, order.price, order.updated_ns = quantity, price, now_ns
+        order.amends += 1
+        if client_id is not None and client_id != order.client_id:
+            self.book.rename(order, client_id)
+        if not keep_rank:
+            order.rank = self._next_rank()
+        self._emit(EventKind.AMENDED, order, now_ns)
+        self._take(order, levels, now_ns)
+        return order
+
+    def arm(self, account: str, market: str, symbol: str | None, deadline_ns: int | None) -> None:
+        """Cancel everything of an account (on a listing) at that time; None disarms."""
+        if deadline_ns is None:
+            self._timers.pop((account, market, symbol), None)
+        else:
+            self._timers[account, market, symbol] = deadline_ns
+
+    def advance(self, now_ns: int) -> None:
+        """Walk all steps that are due, filling resting orders at each."""
+        due = self.walk.due(now_ns)
+        if due > STEPS_MAX:
+            self.walk.jump(due - STEPS_MAX)
+            due = STEPS_MAX
+        for left in range(due - 1, -1, -1):
+            self.walk.take()
+            step_ns = now_ns - left * self._step_ns
+            if self._timers:
+                self._run_timers(step_ns)
+            if not self.held:
+                for market, symbol in self.book.places_with_orders():
+                    self._match_resting(self.listings[market, symbol], step_ns)
+        if self._timers:
+            self._run_timers(now_ns)
+
+    def fill_by_hand(self, order: Order, quantity: Decimal, price: Decimal | None, now_ns: int) -> Order:
+        """Fill a resting order as a test says, whatever the book holds."""
+        if not order.status.is_open:
+            raise Refusal(Reason.NOT_OPEN)
+        self._fill(order, price or order.price or Decimal(0), min(quantity, order.remaining), maker=True, now_ns=now_ns)
+        return order
+
+    def snapshot(self, order: Order) -> Order:
+        """Return a copy that later changes leave alone."""
+        return copy.copy(order)
+
+    def accepted(self, order: Order) -> Order:
+        """Return a copy as it was when it was accepted, before anything matched: what a bare acknowledgement shows."""
+        shown = copy.copy(order)
+        shown.status, shown.filled, shown.value, shown.coin_value = Status.NEW, Decimal(0), Decimal(0), Decimal(0)
+        shown.updated_ns = order.created_ns
+        return shown
+
+    # -- matching -------------------------------------------------------------------------------------------------
+
+    def _crossed(self, listing: Listing, side: Side, price: Decimal | None) -> Sequence[Level]:
+        levels = self.liquidity.book(listing).against(side)
+        if price is None:
+            return levels
+        return [level for level in levels if (price - level.price) * side.sign >= 0]
+
+    def _take(self, order: Order, levels: Sequence[Level], now_ns: int) -> None:
+        for level in levels:
+            quantity = min(order.remaining, level.quantity, self._allowed(order))
+            if quantity <= 0:
+                break
+            self.liquidity.take(order.listing, order.side, level.price, quantity)
+            self._fill(order, level.price, quantity, maker=False, now_ns=now_ns)
+
+    def _match_resting(self, listing: Listing, now_ns: int) -> None:
+        waiting = self.book.open_at(listing.market, listing.symbol)
+        waiting.sort(key=lambda order: (-(order.price or Decimal(0)) * order.side.sign, order.rank))
+        for order in waiting:
+            assert order.price is not None
+            for level in self._crossed(listing, order.side, order.price):
+                quantity = min(order.remaining, level.quantity, self._allowed(order))
+                if quantity > 0:
+                    self.liquidity.take(listing, order.side, level.price, quantity)
+                    self._fill(order, order.price, quantity, maker=True, now_ns=now_ns)
+            if order.status.is_open and order.reduce_only and self._allowed(order) <= 0:
+                self._end(order, Status.EXPIRED, now_ns, why=Reason.NOTHING_TO_REDUCE.value)
+            elif order.status.is_open:
+                self._touch(order, now_ns)
+
+    def _touch(self, order: Order, now_ns: int) -> None:
+        own_side = self.liquidity.book(order.listing).against(order.side.other)
+        assert order.price is not None
+        if not own_side or (order.price - own_side[0].price) * order.side.sign < 0:
+            return
+        if self._random.random() >= self._touch_chance:
+            return
+        share = Decimal(round(self._random.uniform(0.1, 1.2), 3))
+        quantity = min(order.remaining, self._allowed(order), order.listing.lots(order.quantity * share))
+        if quantity > 0:
+            self._fill(order, order.price, quantity, maker=True, now_ns=now_ns)
+
+    def _fill(self, order: Order, price: Decimal, quantity: Decimal, *, maker: bool, now_ns: int) -> None:
+        fee, fee_asset, realized = self.ledger.settle(order, price, quantity, maker=maker, now_ns=now_ns)
+        self._trade_ids += 1
+        order.filled += quantity
+        order.value += price * quantity
+        order.coin_value += quantity / price
+        order.updated_ns = now_ns
+        order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
+        fill = Fill(
+            trade_id=self._trade_ids,
+            order_id=order.id,
+            account=order.account,
+            client_id=order.client_id,
+            market=order.listing.market,
+            symbol=order.listing.symbol,
+            side=order.side,
+            price=price,
+            quantity=quantity,
+            fee=fee,
+            fee_asset=fee_asset,
+            maker=maker,
+            realized=realized,
+            time_ns=now_ns,
+        )
+        self.book.fills.append(fill)
+        if not order.status.is_open:
+            self.book.close(order)
+        self._emit(EventKind.TRADE, order, now_ns, fill=fill)
+
+    def _end(self, order: Order, status: Status, now_ns: int, *, request_id: str = "", why: str = "") -> Order:
+        order.status, order.updated_ns, order.why = status, now_ns, why
+        self.book.close(order)
+        kind = EventKind.EXPIRED if status is Status.EXPIRED else EventKind.CANCELED
+        self._emit(kind, order, now_ns, request_id=request_id)
+        return order
+
+    # -- what may be placed ---------------------------------------------------------------------------------------
+
+    def _unmatchable(self, ticket: Ticket, quantity: Decimal, levels: Sequence[Level]) -> Reason | None:
+        if ticket.post_only and levels:
+            return Reason.WOULD_TAKE
+        there = sum((level.quantity for level in levels), Decimal(0))
+        if ticket.lifetime is Lifetime.FOK and ticket.type is OrderType.LIMIT and there < quantity:
+            return Reason.CANNOT_FILL
+        return None
+
+    def _quantity_for(self, ticket: Ticket) -> Decimal:
+        """Return how much a MARKET order by value buys or sells."""
+        assert ticket.quote_quantity is not None
+        left, quantity = ticket.quote_quantity, Decimal(0)
+        for level in self.liquidity.book(ticket.listing).against(ticket.side):
+            value = ticket.listing.notional(level.price, level.quantity)
+            if value >= left:
+                return quantity + ticket.listing.lots(left / (level.price * ticket.listing.unit))
+            left -= value
+            quantity += level.quantity
+        return quantity
+
+    def _worst_price(self, ticket: Ticket, levels: Sequence[Level]) -> Decimal:
+        if ticket.price is not None:
+            return ticket.price
+        there, worst = Decimal(0), Decimal(0)
+        for level in levels:
+            worst = level.price
+            there += level.quantity
+            if there >= ticket.quantity:
+                break
+        return worst
+
+    def _check_funds(
+        self, name: str, listing: Listing, side: Side, price: Decimal, quantity: Decimal, *, without: int | None = None
+    ) -> None:
+        if listing.payout is not Payout.SPOT:
+            held = self.ledger.holdings[name].position(listing).quantity
+            if held and (held > 0) != (side is Side.BUY) and abs(held) >= quantity:
+                return  # It only closes: that frees margin.
+        cost = order_cost(listing, side, price, quantity)
+        orders = [order for order in self.book.open_of(name, listing.market) if order.id != without]
+        self.ledger.check(cost, name=name, wallet=listing.market, orders=orders, listings=self.listings)
+
+    def _reducible(self, name: str, listing: Listing, side: Side) -> Decimal:
+        return -self.ledger.holdings[name].position(listing).quantity * side.sign
+
+    def _allowed(self, order: Order) -> Decimal:
+        if not order.reduce_only:
+            return order.remaining
+        return max(Decimal(0), self._reducible(order.account, order.listing, order.side))
+
+    def _run_timers(self, now_ns: int) -> None:
+        for key, deadline_ns in list(self._timers.items()):
+            if deadline_ns <= now_ns:
+                del self._timers[key]
+                for order in self.book.open_of(*key):
+                    self._end(order, Status.CANCELED, now_ns, why="dead-man timer")
+
+    # -- bookkeeping ----------------------------------------------------------------------------------------------
+
+    def _new_order(self, ticket: Ticket, quantity: Decimal, now_ns: int) -> Order:
+        self._order_ids += 1
+        return Order(
+            id=self._order_ids,
+            listing=ticket.listing,
+            account=ticket.account,
+            client_id=ticket.client_id,
+            side=ticket.side,
+            type=ticket.type,
+            quantity=quantity,
+            price=ticket.price,
+            lifetime=ticket.lifetime,
+            post_only=ticket.post_only,
+            reduce_only=ticket.reduce_only,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            rank=self._next_rank(),
+            marks=dict(ticket.marks),
+        )
+
+    def _next_rank(self) -> int:
+        self._ranks += 1
+        return self._ranks
+
+    def _emit(
+        self, kind: EventKind, order: Order, now_ns: int, *, fill: Fill | None = None, request_id: str = ""
+    ) -> None:
+        self._events += 1
+        self._listener(Event(self._events, kind, now_ns, self.snapshot(order), fill, request_id))
