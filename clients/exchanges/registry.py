@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Final, Protocol, cast
 
@@ -10,6 +10,7 @@ from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.trading import TradingClient
+from clients.resilience.limiter import ScopeRules
 
 EXCHANGES: Final[Mapping[str, str]] = {
     "binance": "clients.exchanges.binance",
@@ -20,6 +21,11 @@ EXCHANGES: Final[Mapping[str, str]] = {
 
 class ExchangePackage(Protocol):
     """What the `__init__.py` of an exchange's package offers."""
+
+    @property
+    def RULES(self) -> Sequence[ScopeRules]:
+        """The limits that it keeps, by scope."""
+        ...
 
     def create_client(self, ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient: ...
 
@@ -33,6 +39,11 @@ def exchange_package(name: str) -> ExchangePackage:
     if name not in EXCHANGES:
         raise ValueError(f"no exchange {name[:32]!r}; there are {', '.join(EXCHANGES)}")
     return cast(ExchangePackage, import_module(EXCHANGES[name]))
+
+
+def limit_scopes(name: str) -> Sequence[ScopeRules]:
+    """Return the limits that an exchange keeps: what a limiter for it is made of."""
+    return exchange_package(name).RULES
 
 
 def create_client(name: str, ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient:

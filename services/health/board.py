@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import redis
 
-from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_UNSPECIFIED, QueueLag, Report, Status
+from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_UNSPECIFIED, ExchangeHealth, QueueLag, Report, Status
 from protos.health.v1.health_pb2 import Check as CheckMessage
 from services.health.checks import Check, Outcome
 from services.runtime.clock import Clock
@@ -27,6 +27,7 @@ class Result:
     checked_ns: int = 0
     duration_ns: int = 0
     queues: tuple[QueueLag, ...] = ()
+    exchanges: tuple[ExchangeHealth, ...] = ()
 
 
 class Board:
@@ -67,6 +68,7 @@ class Board:
             status=max((check.status for check in checks), default=STATUS_UNSPECIFIED),
             checks=checks,
             queues=[queue for result in self._results.values() for queue in result.queues],
+            exchanges=[exchange for result in self._results.values() for exchange in result.exchanges],
             report_time_ns=self._clock.time_ns(),
         )
 
@@ -91,7 +93,8 @@ class Board:
                 logger.exception("check failed: name=%s", name)
             outcome = Outcome(STATUS_DOWN, f"the check itself failed ({type(exc).__name__})")
         before = result.status
-        result.status, result.detail, result.queues = outcome.status, outcome.detail, outcome.queues
+        result.status, result.detail = outcome.status, outcome.detail
+        result.queues, result.exchanges = outcome.queues, outcome.exchanges
         result.checked_ns = self._clock.monotonic_ns()
         result.duration_ns = result.checked_ns - started_ns
         if outcome.status == STATUS_DOWN:

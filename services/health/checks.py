@@ -12,7 +12,7 @@ import redis.asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.common.v1.market_pb2 import MODE_LIVE
-from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, QueueLag, Status
+from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, QueueLag, Status
 from services.health.lag import GroupActivity, measure_lag
 from services.runtime.clock import Clock
 from services.runtime.keys import SESSIONS, SessionKeys
@@ -32,6 +32,7 @@ class Outcome:
     status: Status
     detail: str
     queues: tuple[QueueLag, ...] = field(default=())
+    exchanges: tuple[ExchangeHealth, ...] = field(default=())
 
 
 Check = Callable[[], Awaitable[Outcome]]

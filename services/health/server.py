@@ -13,6 +13,7 @@ from protos.health.v1.health_pb2_grpc import HealthServiceServicer, add_HealthSe
 from services.health.board import Board
 from services.health.checks import Check, ServerCheck, feed_check, queue_check, redis_check
 from services.health.config import HealthSettings
+from services.health.exchanges import exchanges_check
 from services.health.lag import GroupActivity
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
@@ -56,6 +57,7 @@ class HealthServer:
         checks["queue"] = queue_check(
             self._client, GroupActivity(clock, lease_s=settings.group_lease_s), process_metrics()
         )
+        checks["exchanges"] = exchanges_check(self._client, clock)
         self._board = Board(
             checks, clock=clock, interval_s=settings.check_interval_s, timeout_s=settings.check_timeout_s
         )

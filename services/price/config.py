@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from services.price.engine.options import nanoseconds_of
 from services.runtime.errors import Refused
-from services.runtime.settings import SessionSettings, Switch
+from services.runtime.settings import CommaList, SessionSettings, Switch
 
 
 class PriceSettings(SessionSettings):
@@ -39,6 +39,18 @@ class PriceSettings(SessionSettings):
 
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
     """Stand by while another server writes to OUT; off refuses at once."""
+
+    price_exchanges: CommaList = Field(default=("binance", "bitmex"), validation_alias="MIDSTREAM_PRICE_EXCHANGES")
+    """Exchanges whose prices are served, in the order in which `any` asks them; empty talks to none."""
+
+    price_streams: CommaList = Field(default=(), validation_alias="MIDSTREAM_PRICE_STREAMS")
+    """Symbols that are streamed from the start; others are once somebody asks for them."""
+
+    price_fresh_ms: int = Field(default=1000, ge=1, validation_alias="MIDSTREAM_PRICE_FRESH_MS")
+    """A streamed quote younger than this is given without asking the exchange."""
+
+    price_max_age_ms: int = Field(default=10_000, ge=1, validation_alias="MIDSTREAM_PRICE_MAX_AGE_MS")
+    """The oldest fallback when a caller does not say."""
 
     @field_validator("latency_threshold_ms", mode="before")
     @classmethod

@@ -9,6 +9,8 @@ from typing import Any, Final
 import grpc
 
 from services.price.config import PriceSettings
+from services.price.exchanges.answers import ExchangePrices
+from services.price.exchanges.opened import PricedExchanges
 from services.price.mids_tail import MidsTail
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
@@ -41,7 +43,11 @@ class PriceServer:
             self._tail = MidsTail(
                 self._client, SessionKeys(settings.session), random=Random(), on_trouble=self._on_mids_trouble
             )
-        self._servicer = PriceServicer(session=settings.session, tail=self._tail, metrics=self._metrics)
+        self._prices = ExchangePrices()
+        self._servicer = PriceServicer(
+            session=settings.session, tail=self._tail, metrics=self._metrics, exchange_prices=self._prices
+        )
+        self._exchanges: PricedExchanges | None = None
         self._engine: EngineProcess | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -54,6 +60,9 @@ class PriceServer:
         await self._engine.start()
         if self._tail is not None:
             await self._tail.start()
+        if self._settings.price_exchanges:
+            self._exchanges = await PricedExchanges.open(self._settings, self._client)
+            self._prices.desk = self._exchanges.desk
 
     async def run(self) -> int:
         assert self._engine is not None
@@ -62,6 +71,8 @@ class PriceServer:
     async def stop(self) -> None:
         if self._engine is not None:
             await self._engine.stop(ENGINE_STOP_S)
+        if self._exchanges is not None:
+            await self._exchanges.close()
         if self._tail is not None:
             await self._tail.stop()
         await self._client.aclose()

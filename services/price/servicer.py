@@ -15,6 +15,7 @@ from fastpath.midprice import compute_mids
 from protos.common.v1.market_pb2 import MidBatch
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceServicer, add_PriceServiceServicer_to_server
+from services.price.exchanges.answers import ExchangePrices
 from services.price.mids_tail import FellBehind, MidsEntry, MidsTail, Position
 from services.runtime.errors import (
     FailedPrecondition,
@@ -41,8 +42,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class PriceServicer(PriceServiceServicer):
     """The price methods of one session. `tail` is None when the mids stream is off."""
 
-    def __init__(self, *, session: str, tail: MidsTail | None, metrics: Metrics) -> None:
+    def __init__(
+        self, *, session: str, tail: MidsTail | None, metrics: Metrics, exchange_prices: ExchangePrices
+    ) -> None:
         self._session = session
+        self._exchange_prices = exchange_prices
         self._tail = tail
         self._metrics = metrics
         self._subscribers = 0
@@ -70,6 +74,14 @@ class PriceServicer(PriceServiceServicer):
                 mode=latest.mode,  # type: ignore[arg-type]  # the same numbers, checked where they were written
             )
         )
+
+    async def GetPrice(self, request: pb.GetPriceRequest, context: Context) -> pb.GetPriceResponse:
+        return await self._exchange_prices.get(request)
+
+    async def ListExchangePrices(
+        self, request: pb.ListExchangePricesRequest, context: Context
+    ) -> pb.ListExchangePricesResponse:
+        return await self._exchange_prices.list(request)
 
     async def StreamMidPrices(  # type: ignore[override]  # bytes on purpose: see add_to
         self, request: pb.StreamMidPricesRequest, context: Context

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 
 from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
+from clients.exchanges.bitmex import limits
 from clients.exchanges.bitmex.client import BitMEXClient
 from clients.exchanges.bitmex.trading import BitMEXTrading
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.trading import TradingClient
 
-__all__ = ["BitMEXClient", "BitMEXTrading", "create_client", "create_trading"]
+__all__ = ["RULES", "BitMEXClient", "BitMEXTrading", "create_client", "create_trading"]
+
+RULES = (limits.RULES,)
 
 
 def create_client(ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient:

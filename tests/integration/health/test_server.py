@@ -45,7 +45,7 @@ async def _storm(port: int, calls: int) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = HealthServiceStub(channel)
         answers = await asyncio.gather(*(stub.GetReport(pb.GetReportRequest(), timeout=CALL_S) for _ in range(calls)))
-    assert all(len(answer.report.checks) == 6 for answer in answers)
+    assert all(len(answer.report.checks) == 7 for answer in answers)
 
 
 def commands(client: Any) -> dict[str, int]:
@@ -109,4 +109,12 @@ def test_report_names_everything_that_is_watched(redis_url: str, tmp_path: Path)
     with server_process("health", tmp_path, REDIS_URL=redis_url) as server:
         report = HealthServiceStub(server.channel).GetReport(pb.GetReportRequest(), timeout=CALL_S).report
 
-    assert [check.name for check in report.checks] == ["replay", "control", "price", "redis", "feed", "queue"]
+    assert [check.name for check in report.checks] == [
+        "replay",
+        "control",
+        "price",
+        "redis",
+        "feed",
+        "queue",
+        "exchanges",
+    ]

@@ -1,0 +1,166 @@
+"""Opens exchange clients with everything around them: keys, transport, limits, breakers, watching. Closes them in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clients.exchanges.base import ClientPorts, RestClient
+from clients.exchanges.bases import Environment
+from clients.exchanges.client import ExchangeClient
+from clients.exchanges.error_table import classify
+from clients.exchanges.registry import create_client, create_trading, limit_scopes
+from clients.exchanges.settings import SETTINGS
+from clients.exchanges.trading import TradingClient
+from clients.http.httpx_transport import HttpxTransport
+from clients.http.transport import HttpTransport
+from clients.resilience.breaker import CircuitBreaker
+from clients.resilience.call import CallSpec
+from clients.resilience.executor import PolicyExecutor
+from clients.resilience.limiter_memory import memory_limiter
+from clients.resilience.limiter_queue import QueuedLimiter
+from clients.secrets.environment import key_source
+from clients.secrets.errors import SecretRefused
+from services.runtime.errors import Refused
+from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
+from services.runtime.settings import load
+
+logger = logging.getLogger(__name__)
+
+STREAM_GROUP: Final = "stream"
+MakeLimiter = Callable[[Any], QueuedLimiter]
+"""From the scopes of an exchange to its limiter; processes that share an address share it through Redis."""
+
+
+@dataclass(frozen=True)
+class OpenExchange:
+    """One exchange, ready to use."""
+
+    client: ExchangeClient
+    executor: PolicyExecutor
+    limiter: QueuedLimiter
+    signed: bool
+    """Whether there is a key."""
+
+    def trading(self) -> TradingClient:
+        """Return order entry over the same client, limits and breakers."""
+        return create_trading(self.client.name, self.client)
+
+
+class ExchangeRoom:
+    """The exchanges of a server, by name, in the order in which they were asked for."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        exchanges: Mapping[str, OpenExchange],
+        transport: HttpTransport,
+        watcher: ExchangeWatcher,
+        metrics: ExchangeMetrics,
+    ) -> None:
+        self.environment = environment
+        self.exchanges = exchanges
+        self._transport = transport
+        self._watcher = watcher
+        self._metrics = metrics
+
+    @property
+    def clients(self) -> dict[str, ExchangeClient]:
+        """The clients alone."""
+        return {name: exchange.client for name, exchange in self.exchanges.items()}
+
+    async def statuses(self, stream_age_ms: Callable[[str], int | None] = lambda name: None) -> list[GroupStatus]:
+        """Return how every endpoint group is; reaches no exchange. `stream_age_ms` tells the age of a client's newest streamed message."""
+        for name, exchange in self.exchanges.items():
+            for breaker_name, breaker in exchange.executor.breakers.all().items():
+                self._note_breaker(breaker_name, breaker)
+            await self._note_fill(name, exchange)
+            self._note_clock(name, exchange)
+            self._note_stream(name, stream_age_ms(name))
+        return self._watcher.groups()
+
+    async def close(self) -> None:
+        """Close the clients, then what they stand on."""
+        for exchange in self.exchanges.values():
+            await exchange.client.close()
+            await exchange.limiter.close()
+        await self._transport.aclose()
+
+    def _note_breaker(self, name: str, breaker: CircuitBreaker) -> None:
+        target, _, group = name.rpartition("/")
+        self._watcher.group(target, group).breaker_state = breaker.snapshot().state.value
+
+    async def _note_fill(self, name: str, exchange: OpenExchange) -> None:
+        fills = await exchange.limiter.fill()
+        for fill in fills:
+            self._metrics.limiter_fill.labels(fill.limit).set(fill.used / fill.size)
+        tightest = max((fill.used / fill.size for fill in fills), default=0.0)
+        for group in self._groups_of(name):
+            group.limiter_fill = tightest
+
+    def _note_clock(self, name: str, exchange: OpenExchange) -> None:
+        if not isinstance(exchange.client, RestClient):
+            return
+        for market in exchange.client.markets:
+            clock = exchange.client.server_time_of_clock(market)
+            if clock is None:
+                continue
+            target = name if market in ("", name) else f"{name}:{market}"
+            self._metrics.clock_offset_seconds.labels(target).set(clock.offset_ns / 1e9)
+            for group in self._groups_of(target):
+                group.clock_offset_ms, group.clock_error_ms = clock.offset_ns / 1e6, clock.error_ns / 1e6
+
+    def _note_stream(self, name: str, age_ms: int | None) -> None:
+        if age_ms is not None:
+            self._metrics.stream_age_seconds.labels(name).set(age_ms / 1e3)
+            self._watcher.group(name, STREAM_GROUP).stream_age_ms = age_ms
+
+    def _groups_of(self, target: str) -> list[GroupStatus]:
+        return [
+            group for group in self._watcher.groups() if group.target == target or group.target.startswith(f"{target}:")
+        ]
+
+
+async def open_exchanges(
+    names: Sequence[str],
+    *,
+    metrics: ExchangeMetrics,
+    environ: Mapping[str, str] | None = None,
+    make_limiter: MakeLimiter = memory_limiter,
+    transport: HttpTransport | None = None,
+) -> ExchangeRoom:
+    """Open the exchanges named; nothing is sent yet. Raises Refused for an unknown name or an unusable key, naming the fix."""
+    unknown = [name for name in names if name not in SETTINGS]
+    if unknown:
+        raise Refused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(SETTINGS)}")
+    environment = os.environ if environ is None else environ
+    shared = HttpxTransport() if transport is None else transport
+    watcher = ExchangeWatcher(metrics, monotonic_ns=time.monotonic_ns)
+    opened: dict[str, OpenExchange] = {}
+    chosen = Environment.SIMULATOR
+    for name in names:
+        settings = load(SETTINGS[name])
+        chosen = settings.environment
+        limiter = make_limiter(limit_scopes(name))
+        executor = PolicyExecutor(classify, limiter=limiter, resync=_measured_by_the_client, observers=(watcher,))
+        key = await _key(name, environment)
+        client = create_client(name, ClientPorts(shared, executor, key), settings.bases())
+        opened[name] = OpenExchange(client, executor, limiter, signed=key is not None)
+    logger.info("exchanges opened: names=%s environment=%s", ",".join(opened), chosen.value)
+    return ExchangeRoom(chosen, opened, shared, watcher, metrics)
+
+
+async def _key(name: str, environ: Mapping[str, str]) -> Any:
+    try:
+        source = key_source(name, environ)
+        return None if source is None else await source.key()
+    except SecretRefused as exc:
+        raise Refused(f"the API key of {name} is not usable: {exc}") from exc
+
+
+async def _measured_by_the_client(spec: CallSpec) -> None:
+    """Clients measure the clock again by themselves before the next signed attempt."""

@@ -1,0 +1,157 @@
+"""What the policies tell about every call becomes metrics, and one line per endpoint group for the health report."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from clients.resilience.breaker_config import BreakerState, Transition
+from clients.resilience.events import AttemptEnded, CallEnded, Ended, Event, Refused, RetryScheduled, Throttled
+from clients.resilience.ports import MonotonicNs
+
+LATENCIES_KEPT: Final = 512
+LATENCY_AGE_NS_MAX: Final = 300_000_000_000
+GROUPS_MAX: Final = 128
+BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_GROUP: Final = ("target", "group")
+
+
+class ExchangeMetrics:
+    """Prometheus metrics of exchange clients; labels are from fixed sets."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        prefix = "midstream_exchange"
+        self.attempts = Counter(
+            f"{prefix}_attempts", "Attempts by outcome", (*_GROUP, "operation", "outcome"), registry=registry
+        )
+        self.attempt_seconds = Histogram(
+            f"{prefix}_attempt_seconds", "Duration of attempts", _GROUP, buckets=BUCKETS_S, registry=registry
+        )
+        self.calls = Counter(f"{prefix}_calls", "Calls by how they ended", (*_GROUP, "ended"), registry=registry)
+        self.call_attempts = Histogram(
+            f"{prefix}_call_attempts", "Attempts per call", _GROUP, buckets=(0, 1, 2, 3, 5, 8), registry=registry
+        )
+        self.retries = Counter(f"{prefix}_retries", "Repetitions by reason", (*_GROUP, "reason"), registry=registry)
+        self.throttles = Counter(f"{prefix}_throttles", "Answers that say we ask too often", _GROUP, registry=registry)
+        self.refusals = Counter(
+            f"{prefix}_refusals", "Calls that a policy did not let out", (*_GROUP, "by"), registry=registry
+        )
+        self.breaker_changes = Counter(
+            f"{prefix}_breaker_changes", "Changes of a breaker's state", (*_GROUP, "state"), registry=registry
+        )
+        self.breaker_state = Gauge(
+            f"{prefix}_breaker_state", "1 for the state that a breaker is in", (*_GROUP, "state"), registry=registry
+        )
+        self.limiter_fill = Gauge(f"{prefix}_limiter_fill", "Share of a limit in use", ("limit",), registry=registry)
+        self.clock_offset_seconds = Gauge(
+            f"{prefix}_clock_offset_seconds", "Exchange clock minus ours", ("target",), registry=registry
+        )
+        self.stream_age_seconds = Gauge(
+            f"{prefix}_stream_age_seconds", "Age of the newest streamed message", ("target",), registry=registry
+        )
+
+
+@dataclass
+class GroupStatus:
+    """How one endpoint group is, as this process sees it; the fields are those of `midstream.health.v1.ExchangeHealth`."""
+
+    target: str
+    group: str
+    reachable: bool | None = None
+    """Whether the last attempt was answered; None before the first."""
+    latency_p50_ms: float = 0.0
+    latency_p99_ms: float = 0.0
+    breaker_state: str = ""
+    limiter_fill: float = 0.0
+    clock_offset_ms: float = 0.0
+    clock_error_ms: float = 0.0
+    stream_age_ms: int = -1
+    last_error: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+class ExchangeWatcher:
+    """Observes executors. Cheap per event: a counter, and a place in a ring of latencies."""
+
+    def __init__(self, metrics: ExchangeMetrics, *, monotonic_ns: MonotonicNs) -> None:
+        self._metrics = metrics
+        self._monotonic_ns = monotonic_ns
+        self._groups: dict[tuple[str, str], GroupStatus] = {}
+        self._latencies: dict[tuple[str, str], deque[tuple[int, float]]] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case AttemptEnded():
+                self._attempt(event)
+            case CallEnded():
+                labels = (event.spec.target, event.spec.group)
+                self._metrics.calls.labels(*labels, event.ended.value).inc()
+                self._metrics.call_attempts.labels(*labels).observe(event.attempts)
+                if event.ended is Ended.FAILED and event.text:
+                    self._group(*labels).last_error = f"{event.spec.operation}: {event.text}"[:300]
+            case RetryScheduled(spec=spec, reason=reason):
+                name = "breaker" if reason is None else reason.value
+                self._metrics.retries.labels(spec.target, spec.group, name).inc()
+            case Throttled(spec=spec):
+                self._metrics.throttles.labels(spec.target, spec.group).inc()
+            case Refused(spec=spec, by=by):
+                self._metrics.refusals.labels(spec.target, spec.group, by.value).inc()
+            case Transition():
+                self._transition(event)
+
+    def groups(self) -> list[GroupStatus]:
+        """Return the groups seen so far, with their latencies of the last five minutes."""
+        for key, group in self._groups.items():
+            group.latency_p50_ms, group.latency_p99_ms = self._percentiles(key)
+        return list(self._groups.values())
+
+    def group(self, target: str, name: str) -> GroupStatus:
+        """Return the status of a group, made when it is new."""
+        return self._group(target, name)
+
+    def _attempt(self, event: AttemptEnded) -> None:
+        key = (event.spec.target, event.spec.group)
+        outcome = "success" if event.outcome is None else event.outcome.value
+        self._metrics.attempts.labels(*key, event.spec.operation, outcome).inc()
+        self._metrics.attempt_seconds.labels(*key).observe(event.duration_s)
+        group = self._group(*key)
+        answered = event.known and outcome not in ("unknown", "retryable", "maintenance")
+        group.reachable = answered
+        if answered:
+            ring = self._latencies.setdefault(key, deque(maxlen=LATENCIES_KEPT))
+            ring.append((self._monotonic_ns(), event.duration_s))
+
+    def _transition(self, event: Transition) -> None:
+        target, _, group = event.breaker.rpartition("/")
+        self._metrics.breaker_changes.labels(target, group, event.state.value).inc()
+        for state in BreakerState:
+            self._metrics.breaker_state.labels(target, group, state.value).set(state is event.state)
+
+    def _percentiles(self, key: tuple[str, str]) -> tuple[float, float]:
+        oldest_ns = self._monotonic_ns() - LATENCY_AGE_NS_MAX
+        values = sorted(seconds for at_ns, seconds in self._latencies.get(key, ()) if at_ns >= oldest_ns)
+        if not values:
+            return 0.0, 0.0
+        return values[len(values) // 2] * 1e3, values[min(len(values) - 1, len(values) * 99 // 100)] * 1e3
+
+    def _group(self, target: str, name: str) -> GroupStatus:
+        key = (target, name)
+        if key not in self._groups:
+            if len(self._groups) >= GROUPS_MAX:
+                raise ValueError(
+                    f"more than {GROUPS_MAX} endpoint groups; their names are from a fixed set, never from input"
+                )
+            self._groups[key] = GroupStatus(target, name)
+        return self._groups[key]
+
+
+def fill_of(used: Mapping[str, float]) -> float:
+    """Share of the tightest limit."""
+    return max(used.values(), default=0.0)
