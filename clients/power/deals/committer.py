@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from clients.database import is_unavailable
 from clients.power.deals.entry import Entry
@@ -15,6 +15,9 @@ from clients.power.deals.sink import Committed, DealSink
 from clients.power.deals.spool import Spool, SpoolFull
 from clients.power.deals.tally import Tally
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,12 @@ COMMIT_TIMEOUT_S: Final = 10.0
 RETRY_MIN_S: Final = 0.5
 RETRY_MAX_S: Final = 5.0
 """An operator who has repaired the database does not want to wait for us."""
+
+
+class Offload(Protocol):
+    """Runs what blocks beside the event loop; `asyncio.to_thread` outside of tests."""
+
+    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
 
 
 class Committer:
@@ -43,6 +52,7 @@ class Committer:
         monotonic_ns: MonotonicNs,
         wall_ns: WallNs,
         random: RandomSource,
+        offload: Offload = asyncio.to_thread,
     ) -> None:
         self._intake = intake
         self._sink = sink
@@ -52,6 +62,7 @@ class Committer:
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
         self._random = random
+        self._offload = offload
         self._retry_at_ns = 0
         self._failures = 0
         self._measure()
@@ -78,7 +89,7 @@ class Committer:
             return
         while True:
             try:
-                await asyncio.to_thread(self._spool.append, entries)
+                await self._offload(self._spool.append, entries)
             except SpoolFull as exc:
                 if str(exc) != self._tally.spool_trouble:
                     logger.error("spool takes no more, reading stops until there is room: reason=%s", exc)
@@ -95,9 +106,9 @@ class Committer:
                 return
 
     async def _drain(self) -> None:
-        entries, token = await asyncio.to_thread(self._spool.peek, DRAIN)
+        entries, token = await self._offload(self._spool.peek, DRAIN)
         if await self._commit(entries):
-            await asyncio.to_thread(self._spool.forget, len(entries), token)
+            await self._offload(self._spool.forget, len(entries), token)
             if self._spool.empty:
                 logger.info("spool is empty again")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from clients.database import is_unavailable
 from clients.http.transport import HttpTransport
-from clients.power.deals.committer import COMMIT_TIMEOUT_S, Committer
+from clients.power.deals.committer import COMMIT_TIMEOUT_S, Committer, Offload
 from clients.power.deals.feed import DealFeed, EventSource, NextUrl, ReplayUse
 from clients.power.deals.intake import Intake
 from clients.power.deals.model import Deal, Item
@@ -64,6 +64,7 @@ class DealListener:
         monotonic_ns: MonotonicNs = time.monotonic_ns,
         wall_ns: WallNs = time.time_ns,
         random: RandomSource | None = None,
+        offload: Offload = asyncio.to_thread,
     ) -> None:
         self._options = options
         self._sink = sink
@@ -84,6 +85,7 @@ class DealListener:
             monotonic_ns=monotonic_ns,
             wall_ns=wall_ns,
             random=random or system_random(),
+            offload=offload,
         )
         self._reconciler = Reconciler(
             self._replay,
