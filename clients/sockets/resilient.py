@@ -156,8 +156,13 @@ class ResilientSocket:
         self._queue.close(discard=True)
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
+            try:
                 await self._task
+            except asyncio.CancelledError:
+                pass
+            except Exception:
+                # Only a bug gets here; whoever iterates gets it raised, and closing has to go on.
+                logger.exception("socket ended by a bug: name=%s", self._name)
         while self._sessions:
             await self._hang_up(self._sessions.pop())
 
