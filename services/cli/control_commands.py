@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-from rich.console import Console
 
 from clients.rpc import ControlClient
 from protos.control.v1.control_pb2 import ControlState
+from services.cli.rpc_errors import refused_by_server
 
 MODE_NAMES = {0: "unknown", 1: "historical", 2: "live"}
 
@@ -30,15 +30,9 @@ def call(session: str, as_json: bool, action: Callable[[ControlClient], tuple[st
         with ControlClient(address, session=session) as client:
             sentence, figures = action(client)
     except grpc.RpcError as exc:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"midstream: {_explain(exc, address)}", markup=False
-        )
-        return 2 if exc.code() in _CALLER_CODES else 1
+        return refused_by_server("control", address, exc)
     print(json.dumps(figures) if as_json else sentence)
     return 0
-
-
-_CALLER_CODES = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 def switch(mode: str) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
@@ -116,10 +110,3 @@ def _status_lines(state: ControlState) -> list[str]:
     if state.error:
         lines.append(f"error      {state.error}")
     return lines
-
-
-def _explain(exc: grpc.RpcError, address: str) -> str:
-    code, details = exc.code(), exc.details()
-    if code == grpc.StatusCode.UNAVAILABLE and "connect" in str(details).lower():
-        return f"no control server answers on {address}: start it with `midstream serve` or set MIDSTREAM_CONTROL_PORT"
-    return f"{details} ({code.name})"

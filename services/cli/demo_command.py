@@ -204,8 +204,9 @@ def _environment(ports: dict[str, int]) -> dict[str, str]:
         "MIDSTREAM_LOG_LEVEL": "error",
         "MIDSTREAM_SIM_FEED_PORT": str(ports["sim-feed"]),
         "MIDSTREAM_SIM_FEED_RESTAMP": "on",
+        "MIDSTREAM_PRICE_EXCHANGES": "",
     }
-    for name in DEFAULT_PORTS:
+    for name in (name for name in SERVERS if name in DEFAULT_PORTS):
         environment[f"MIDSTREAM_{name.upper()}_PORT"] = str(ports[name])
         environment[f"MIDSTREAM_{name.upper()}_METRICS_PORT"] = "0"
     return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,15 +14,43 @@ from services.cli.supervisor import ChildSpec
 from services.runtime.connection import connect
 from services.runtime.keys import SessionKeys
 
-SERVERS = {
-    "replay": "services.replay",
-    "control": "services.control",
-    "price": "services.price",
-    "health": "services.health",
-    "sim-feed": "services.simulators.feed",
+
+@dataclass(frozen=True)
+class Server:
+    """One server: its module, its usual port and what speaks there; what it needs."""
+
+    module: str
+    port: int
+    scheme: str = "grpc"
+    redis: bool = True
+    web: int = 0
+    """Usual port of its web face; 0 has none."""
+    in_default: bool = True
+    """Whether `midstream serve` without names starts it."""
+
+
+SERVERS: Mapping[str, Server] = {
+    "replay": Server("services.replay", 50051),
+    "control": Server("services.control", 50052),
+    "price": Server("services.price", 50053),
+    "health": Server("services.health", 50054),
+    "orders": Server("services.orders", 50055, web=8080),
+    "reporting": Server("services.reporting", 50056, redis=False, web=8081),
+    "power-listener": Server("services.power.listener", 50057, redis=False, in_default=False),
+    "power-etl": Server("services.power.etl", 50058, redis=False, in_default=False),
+    "sim-feed": Server("services.simulators.feed", 5040, "ws", redis=False),
+    "sim-binance": Server("services.simulators.binance", 5070, "http", redis=False),
+    "sim-bitmex": Server("services.simulators.bitmex", 5080, "http", redis=False),
+    "sim-power-exchange": Server("services.simulators.power_exchange", 5050, "ws", redis=False, in_default=False),
+    "sim-market-data": Server("services.simulators.market_data", 5060, "http", redis=False, in_default=False),
 }
-"""Name on the command line -> module, in the order of starting; the first is stopped before the others."""
-DEFAULT_PORTS = {"replay": 50051, "control": 50052, "price": 50053, "health": 50054}
+"""By the name on the command line, in the order of starting; the first is stopped before the others."""
+DEFAULT_PORTS = {name: server.port for name, server in SERVERS.items() if server.scheme == "grpc"}
+
+
+def port_variable(name: str) -> str:
+    """The setting that moves a server's port."""
+    return f"MIDSTREAM_{name.upper().replace('-', '_')}_PORT"
 
 
 def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:
@@ -29,7 +58,7 @@ def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path |
     ready.mkdir(parents=True, exist_ok=True)
     return ChildSpec(
         name=name,
-        module=SERVERS[name],
+        module=SERVERS[name].module,
         environment=dict(environment),
         ready_file=ready / f"{name}.json",
         log=log / f"{name}.log" if log is not None else None,

@@ -178,6 +178,21 @@ def speed(
 
 
 @app.command()
+def price(
+    symbols: Annotated[
+        list[str], typer.Argument(metavar="SYMBOL...", help="Unified symbols: BTC/USDT, BTC/USDT:USDT, BTC/USD:BTC.")
+    ],
+    exchange: Annotated[str, typer.Option(help="binance, bitmex, or any: the first that can tell.")] = "any",
+    max_age_ms: Annotated[int, typer.Option(min=0, help="Oldest value to accept; 0 is the server's default.")] = 0,
+    json: Json = False,
+) -> None:
+    """Ask the price server for prices of exchanges."""
+    from services.cli.price_command import run_price
+
+    raise typer.Exit(run_price(symbols, exchange=exchange, max_age_ms=max_age_ms, as_json=json))
+
+
+@app.command()
 def inspect(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Tick files or globs.")],
     fraction_unit: Annotated[FractionUnit | None, typer.Option(help="Read a plain fraction as this unit.")] = None,

@@ -221,6 +221,7 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_MIDS_CSV": "on" if options.mids_csv else "off",
         # Nobody can attach to a private Redis in time, so its mids stream would be work for nothing.
         "MIDSTREAM_MIDS": "off" if is_private else "on",
+        "MIDSTREAM_PRICE_EXCHANGES": "",
         "MIDSTREAM_LOCK_WAIT": "off",
         "MIDSTREAM_SINK": SINK,
         "MIDSTREAM_SINKS": SINK,

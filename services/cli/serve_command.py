@@ -7,10 +7,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from services.cli.fleet import DEFAULT_PORTS, SERVERS, Watcher, child
+from services.cli.fleet import SERVERS, Watcher, child
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.runtime.connection import redacted
 from services.runtime.embedded import EmbeddedRedis
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
 SIM_FEED = "sim-feed"
 SIM_FEED_PORT = 5040
+NAME_WIDTH = 18
 REPORT_WAIT_S = 10.0
 REPORT_POLL_S = 0.02
 
@@ -39,8 +40,16 @@ def serve_environment() -> dict[str, str]:
 
 
 def default_names() -> list[str]:
-    """Every server that exists; the feed simulator only where no real feed is named."""
-    return [name for name in SERVERS if name != SIM_FEED or not os.environ.get("MIDSTREAM_LIVE_URL")]
+    """Every server of the suite, and the simulators of what no setting names: the live feed, the exchanges.
+
+    The power desk has a world of its own and is started by its names (`make run-power`).
+    """
+    left_out = set()
+    if os.environ.get("MIDSTREAM_LIVE_URL"):
+        left_out.add(SIM_FEED)
+    if os.environ.get("MIDSTREAM_EXCHANGES", "simulator") != "simulator":
+        left_out |= {"sim-binance", "sim-bitmex"}
+    return [name for name, server in SERVERS.items() if server.in_default and name not in left_out]
 
 
 def say(line: str) -> None:
@@ -71,6 +80,7 @@ class Fleet:
         self.redis_url = os.environ.get("MIDSTREAM_REDIS_URL", "")
         self.announcements: dict[str, dict[str, object]] = {}
         self._redis: EmbeddedRedis | None = None
+        self._watcher: Watcher | None = None
 
     async def run(self) -> int:
         """Start everything, say where it is, and watch it until a signal comes."""
@@ -104,16 +114,20 @@ class Fleet:
 
     def build(self) -> Supervisor:
         """Start Redis where it is ours, and describe the servers."""
-        if not self.redis_url:
-            self._redis = self._start_redis()
-            self.redis_url = self._redis.url
-        environment = {**self._environment, "MIDSTREAM_REDIS_URL": self.redis_url}
-        self._watcher = Watcher(self.redis_url, os.environ.get("MIDSTREAM_SESSION", "default"), sink="price")
+        environment = dict(self._environment)
+        watched = [name for name in self._names if SERVERS[name].scheme == "grpc" and name != "health"]
+        environment.setdefault("MIDSTREAM_HEALTH_WATCH", ",".join(watched))
+        if any(SERVERS[name].redis for name in self._names):
+            if not self.redis_url:
+                self._redis = self._start_redis()
+                self.redis_url = self._redis.url
+            environment["MIDSTREAM_REDIS_URL"] = self.redis_url
+            self._watcher = Watcher(self.redis_url, os.environ.get("MIDSTREAM_SESSION", "default"), sink="price")
         return Supervisor(
             [child(name, environment, ready=self._out / ".midstream" / "ready", log=None) for name in self._names],
             redis=self._redis,
             restart_redis=self._start_redis if self._redis is not None else None,
-            progress=self._watcher.progress,
+            progress=self._watcher.progress if self._watcher is not None else lambda: None,
             on_event=self._say,
         )
 
@@ -130,10 +144,13 @@ class Fleet:
 
     async def _first_report(self) -> None:
         """Wait until the engine says what it does, so that the first call finds it; not for ever, it may have much to read."""
+        watcher = self._watcher
+        if watcher is None or "replay" not in self._names:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_WAIT_S):
                 # The engine writes into Redis, so there is nothing to await but time.
-                while "replay" in self._names and not await asyncio.to_thread(self._watcher.state):  # noqa: ASYNC110
+                while not await asyncio.to_thread(watcher.state):  # noqa: ASYNC110
                     await asyncio.sleep(REPORT_POLL_S)
 
     def _start_redis(self) -> EmbeddedRedis:
@@ -142,15 +159,41 @@ class Fleet:
 
     def _announce(self) -> None:
         say = self._say
-        say(f"Redis     {redacted(self.redis_url)}")
+        if self.redis_url:
+            say(f"{'Redis':<{NAME_WIDTH}} {redacted(self.redis_url)}")
         for name, announcement in self.announcements.items():
-            port = announcement.get("port")
-            scheme = "ws" if name == SIM_FEED else "grpc"
-            metrics = announcement.get("metrics_port")
-            extra = f"   metrics http://127.0.0.1:{metrics}/metrics" if metrics else ""
-            say(f"{name:<9} {scheme}://127.0.0.1:{port}{extra}")
-        control = self.announcements.get("control", {}).get("port", DEFAULT_PORTS["control"])
+            say(f"{name:<{NAME_WIDTH}} {_where(name, announcement)}")
         say("every server is up; Ctrl-C stops them. Try:")
-        say(
-            f"""  grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' localhost:{control} midstream.control.v1.ControlService/SetMode""",
-        )
+        for line in self._suggestions():
+            say(f"  {line}")
+
+    def _suggestions(self) -> Iterator[str]:
+        """Lines to type next, for what is there."""
+        ports = {
+            name: announcement.get("port", SERVERS[name].port) for name, announcement in self.announcements.items()
+        }
+        if "control" in ports:
+            yield (
+                f"""grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' localhost:{ports["control"]} """
+                "midstream.control.v1.ControlService/SetMode"
+            )
+        if "price" in ports:
+            yield "midstream price BTC/USDT --exchange binance"
+        if "orders" in ports:
+            yield f"curl http://127.0.0.1:{_web_port('orders')}/health"
+        if "reporting" in ports:
+            yield f"open http://127.0.0.1:{_web_port('reporting')}/ in a browser"
+
+
+def _where(name: str, announcement: dict[str, object]) -> str:
+    """Addresses of a server, in one line."""
+    server = SERVERS[name]
+    line = f"{server.scheme}://127.0.0.1:{announcement.get('port')}"
+    if server.web:
+        line += f"   http://127.0.0.1:{_web_port(name)}"
+    metrics = announcement.get("metrics_port")
+    return line + (f"   metrics http://127.0.0.1:{metrics}/metrics" if metrics else "")
+
+
+def _web_port(name: str) -> str:
+    return os.environ.get(f"MIDSTREAM_{name.upper()}_WEB_PORT", str(SERVERS[name].web))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Final
 
-from services.runtime.settings import SessionSettings
+from pydantic import Field, field_validator
+
+from services.runtime.settings import CommaList, SessionSettings
+
+WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")
 
 
 class HealthSettings(SessionSettings):
@@ -12,9 +16,15 @@ class HealthSettings(SessionSettings):
 
     port: int = Field(default=50054, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_PORT")
     metrics_port: int = Field(default=9154, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_METRICS_PORT")
+    watch: CommaList = Field(default=("replay", "control", "price"), validation_alias="MIDSTREAM_HEALTH_WATCH")
+    """Servers that have to be there; `midstream serve` names those that it starts."""
     replay_port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
     control_port: int = Field(default=50052, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_PORT")
     price_port: int = Field(default=50053, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_PORT")
+    orders_port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
+    reporting_port: int = Field(default=50056, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_PORT")
+    power_listener_port: int = Field(default=50057, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_LISTENER_PORT")
+    power_etl_port: int = Field(default=50058, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_PORT")
     check_interval_s: float = Field(default=1.0, gt=0, validation_alias="MIDSTREAM_HEALTH_INTERVAL")
     """How often everything is checked. Calls read the last result, so this alone decides the load on the dependencies."""
     check_timeout_s: float = Field(default=2.0, gt=0, validation_alias="MIDSTREAM_HEALTH_TIMEOUT")
@@ -22,5 +32,13 @@ class HealthSettings(SessionSettings):
 
     def targets(self) -> dict[str, str]:
         """Address of every server that is watched, by its name."""
-        ports = {"replay": self.replay_port, "control": self.control_port, "price": self.price_port}
+        ports = {name: int(getattr(self, f"{name.replace('-', '_')}_port")) for name in self.watch}
         return {name: f"{self.host}:{port}" for name, port in ports.items() if port}
+
+    @field_validator("watch")
+    @classmethod
+    def _check_watch(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in WATCHABLE]
+        if unknown:
+            raise ValueError(f"must name servers out of {', '.join(WATCHABLE)}")
+        return value

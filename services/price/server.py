@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from services.price.config import PriceSettings
 from services.price.exchanges.answers import ExchangePrices
-from services.price.exchanges.opened import PricedExchanges
 from services.price.mids_tail import MidsTail
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
@@ -18,6 +17,9 @@ from services.runtime.engine_process import EngineProcess
 from services.runtime.keys import SessionKeys
 from services.runtime.server import HealthBoard, process_metrics, run_server
 from services.runtime.settings import load
+
+if TYPE_CHECKING:
+    from services.price.exchanges.opened import PricedExchanges
 
 SERVICE: Final = "midstream.price.v1.PriceService"
 ENGINE_STOP_S: Final = 4.0
@@ -61,6 +63,9 @@ class PriceServer:
         if self._tail is not None:
             await self._tail.start()
         if self._settings.price_exchanges:
+            # Imported here: a replay without exchanges does not pay for their clients.
+            from services.price.exchanges.opened import PricedExchanges
+
             self._exchanges = await PricedExchanges.open(self._settings, self._client)
             self._prices.desk = self._exchanges.desk
 

@@ -18,6 +18,7 @@ from tests.support.chaos import MODULES, assert_logs_exact, can_see_processes, c
 from tests.support.cli import assert_exact, kill, midstream, replay, start_replay, until
 from tests.support.history_files import Quirks, write_files
 from tests.support.ports import taken_port
+from tests.support.serving import SERVERS as CORE
 from tests.support.serving import Serving, serving
 from tests.support.waiting import is_gone, wait_until
 
@@ -79,7 +80,8 @@ def processes(servers: Serving) -> dict[str, int]:
             if "redis" in Path(words[0]).name:
                 found["redis"] = pid
             # A launcher names its target too, before it turns into it.
-            for name, module in SERVERS.items():
+            for name, server in SERVERS.items():
+                module = server.module
                 if words[1:3] == ["-m", module]:
                     found[name] = pid
                     if name in MODULES and (engine := engine_of(pid, module)) is not None:
@@ -92,7 +94,7 @@ def test_serve_restarts_whatever_is_killed_and_the_logs_stay_exact(tmp_path: Pat
     out = tmp_path / "out"
     with serving(out, HISTORICAL=",".join(files), SPEED="0.5") as servers:
         victims = set(processes(servers))
-        assert victims == {"redis", *SERVERS, "replay engine", "price engine"}
+        assert victims == {"redis", *CORE, "sim-feed", "replay engine", "price engine"}
         for name in sorted(victims):
             pid = until(lambda name=name: processes(servers).get(name), what=f"{name} running")
             os.kill(pid, signal.SIGKILL)

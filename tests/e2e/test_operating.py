@@ -65,7 +65,7 @@ def midstream_json(running: Serving, *arguments: str) -> dict[str, object]:
 
 
 def test_every_grpcurl_line_of_the_readme_works(servers: Serving) -> None:
-    ports = {str(port): servers.ports[name] for name, port in DEFAULT_PORTS.items()}
+    ports = {str(port): servers.ports[name] for name, port in DEFAULT_PORTS.items() if name in servers.ports}
     calls = readme_calls()
     assert len(calls) >= 8
 

@@ -43,6 +43,7 @@ class Serving:
             "MIDSTREAM_LOG_LEVEL": "warning",
             "MIDSTREAM_SIM_FEED_PORT": str(self.ports["sim-feed"]),
             "MIDSTREAM_HEALTH_INTERVAL": "0.2",
+            "MIDSTREAM_PRICE_EXCHANGES": "",
         }
         for name in SERVERS:
             self.environment[f"MIDSTREAM_{name.upper()}_PORT"] = str(self.ports[name])
@@ -50,7 +51,9 @@ class Serving:
         self.environment |= environment
         out.mkdir(parents=True, exist_ok=True)
         self.log = out / "serve.log"
-        self._names = tuple(names)
+        # The suite's core: everything else has tests and ports of its own.
+        names = tuple(names) or (*SERVERS, *(() if environment.get("MIDSTREAM_LIVE_URL") else ("sim-feed",)))
+        self._names = names
         self._channels: dict[str, grpc.Channel] = {}
         self._log_file: IO[bytes] = self.log.open("wb")
         self.process = subprocess.Popen(

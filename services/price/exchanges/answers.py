@@ -64,7 +64,7 @@ def message_of(priced: Priced) -> pb.ExchangePrice:
         exchange=price.exchange,
         market=price.market,
         symbol=price.symbol,
-        price=_text(price.price),
+        price=_text(price.price.normalize()),
         basis=price.basis,
         bid_price=_text(quote.bid_price) if quote is not None else "",
         bid_quantity=_text(quote.bid_quantity) if quote is not None else "",

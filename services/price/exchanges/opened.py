@@ -9,7 +9,14 @@ import redis.asyncio
 from services.price.config import PriceSettings
 from services.price.exchanges.desk import DeskOptions, PriceDesk
 from services.price.exchanges.quote_book import QuoteBook, newest_age_ms
-from services.runtime.exchanges import ExchangeMetrics, ExchangeRoom, GroupStatus, StatusPublisher, open_exchanges
+from services.runtime.exchanges import (
+    ExchangeMetrics,
+    ExchangeRoom,
+    GroupStatus,
+    StatusPublisher,
+    open_exchanges,
+    shared_limiter,
+)
 from services.runtime.server import process_metrics
 
 
@@ -29,7 +36,11 @@ class PricedExchanges:
     @classmethod
     async def open(cls, settings: PriceSettings, client: redis.asyncio.Redis) -> PricedExchanges:
         """Open the exchanges that the settings name, and begin to stream and to report. Raises Refused."""
-        room = await open_exchanges(settings.price_exchanges, metrics=ExchangeMetrics(process_metrics().registry))
+        room = await open_exchanges(
+            settings.price_exchanges,
+            metrics=ExchangeMetrics(process_metrics().registry),
+            make_limiter=shared_limiter(client),
+        )
         opened = cls(room, settings, client)
         for book in opened._books.values():
             book.start()

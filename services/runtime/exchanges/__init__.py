@@ -1,7 +1,7 @@
 """Exchange clients inside a server: opened with all policies, watched, and reported."""
 
 from services.runtime.exchanges.publisher import StatusPublisher
-from services.runtime.exchanges.room import ExchangeRoom, OpenExchange, open_exchanges
+from services.runtime.exchanges.room import ExchangeRoom, OpenExchange, open_exchanges, shared_limiter
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "OpenExchange",
     "StatusPublisher",
     "open_exchanges",
+    "shared_limiter",
 ]

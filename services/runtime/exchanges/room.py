@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import redis.asyncio
+
 from clients.exchanges.base import ClientPorts, RestClient
 from clients.exchanges.bases import Environment
 from clients.exchanges.client import ExchangeClient
@@ -21,8 +23,10 @@ from clients.http.transport import HttpTransport
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.call import CallSpec
 from clients.resilience.executor import PolicyExecutor
+from clients.resilience.limiter import ScopeRules
 from clients.resilience.limiter_memory import memory_limiter
 from clients.resilience.limiter_queue import QueuedLimiter
+from clients.resilience.limiter_redis import redis_limiter
 from clients.secrets.environment import key_source
 from clients.secrets.errors import SecretRefused
 from services.runtime.errors import Refused
@@ -32,8 +36,8 @@ from services.runtime.settings import load
 logger = logging.getLogger(__name__)
 
 STREAM_GROUP: Final = "stream"
-MakeLimiter = Callable[[Any], QueuedLimiter]
-"""From the scopes of an exchange to its limiter; processes that share an address share it through Redis."""
+MakeLimiter = Callable[[Sequence[ScopeRules], Environment], QueuedLimiter]
+"""From the scopes of an exchange to its limiter."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,17 @@ class ExchangeRoom:
         ]
 
 
+def shared_limiter(client: redis.asyncio.Redis) -> MakeLimiter:
+    """Limits are an address's or an account's: all our processes that use the same Redis keep them together."""
+    return lambda scopes, environment: redis_limiter(client, scopes, namespace=environment.value)
+
+
 async def open_exchanges(
     names: Sequence[str],
     *,
     metrics: ExchangeMetrics,
     environ: Mapping[str, str] | None = None,
-    make_limiter: MakeLimiter = memory_limiter,
+    make_limiter: MakeLimiter = lambda scopes, environment: memory_limiter(scopes),
     transport: HttpTransport | None = None,
 ) -> ExchangeRoom:
     """Open the exchanges named; nothing is sent yet. Raises Refused for an unknown name or an unusable key, naming the fix."""
@@ -145,7 +154,7 @@ async def open_exchanges(
     for name in names:
         settings = load(SETTINGS[name])
         chosen = settings.environment
-        limiter = make_limiter(limit_scopes(name))
+        limiter = make_limiter(limit_scopes(name), chosen)
         executor = PolicyExecutor(classify, limiter=limiter, resync=_measured_by_the_client, observers=(watcher,))
         key = await _key(name, environment)
         client = create_client(name, ClientPorts(shared, executor, key), settings.bases())

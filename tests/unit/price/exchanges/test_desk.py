@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from clients.resilience.outcome import Outcome
+from services.price.exchanges.answers import message_of
 from services.price.exchanges.desk import DeskOptions, PriceDesk
 from services.price.exchanges.quote_book import IDLE_S, SYMBOLS_MAX, QuoteBook
 from services.runtime.errors import InvalidRequest, NotFound, Unavailable
@@ -283,5 +284,18 @@ def test_an_older_quote_does_not_replace_a_newer_one() -> None:
         await at.settle()
 
         assert at.books["first"].quotes[SYMBOL].bid_price == Decimal(100)
+
+    market(body)
+
+
+def test_an_answer_spells_decimals_without_exponent_and_without_empty_digits() -> None:
+    async def body(at: Market) -> None:
+        at.first.answer = at.quote("first", "65000.10000000", "65000.20000000")
+
+        message = message_of(await at.desk.get(SYMBOL, "first"))
+
+        assert (message.price, message.bid_price) == ("65000.15", "65000.10000000")
+        at.first.answer = at.quote("first", "900", "1100")
+        assert message_of(await at.desk.get(SYMBOL, "first")).price == "1000"
 
     market(body)
