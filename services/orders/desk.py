@@ -1,0 +1,305 @@
+"""The order desk: everything that both faces offer, in one object that knows neither gRPC nor HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from clients.exchanges.errors import ExchangeError
+from clients.exchanges.model import Instrument, Price
+from clients.resilience.errors import ResilienceError
+from services.orders.domain import Cause, Order, TradingMode
+from services.orders.domain.events import AmendUncertain, AnswerLost
+from services.orders.engine.changing import WAIT_S, AmendCommand, Cancelled, Changer
+from services.orders.engine.commands import Caller, PlaceCommand
+from services.orders.engine.feed import ChangeFeed
+from services.orders.engine.intake import Intake
+from services.orders.engine.ledger import Change, Ledger
+from services.orders.engine.placing import KEY_LIFE_NS, Placed, Placer
+from services.orders.engine.routing import Router
+from services.orders.errors import Reason, denied
+from services.orders.guards.gate import TradingGate
+from services.orders.guards.guards import Guards
+from services.orders.guards.limits import Limits
+from services.orders.guards.positions import Held, Key, PositionBook
+from services.orders.guards.prices import PriceGuard
+from services.orders.guards.rate import OrderRate
+from services.orders.journal.store import (
+    FillFilter,
+    FillRow,
+    JournalStore,
+    JournalUnavailable,
+    Kept,
+    OrderFilter,
+    SwitchRow,
+)
+from services.orders.ports import Ports
+from services.orders.safety.dead_man import DeadMan
+from services.orders.safety.kill_switch import KillSwitch
+from services.orders.truth.arrival import ServerClocks
+from services.orders.truth.follower import Follower
+from services.orders.truth.listener import StreamListener
+from services.orders.truth.reconciler import EVERY_S, Reconciler
+from services.orders.truth.standing import Standing, Standings
+from services.orders.venues import Venues
+from services.runtime.errors import Refused
+from services.runtime.tasks import end_task
+
+logger = logging.getLogger(__name__)
+
+KEYS_SWEEP_S: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class DeskOptions:
+    """What an operator decides about a desk."""
+
+    mode: TradingMode = TradingMode.DRY_RUN
+    limits: Limits = field(default_factory=Limits)
+    kill_file: Path | None = None
+    dead_man: bool = True
+    symbols: Sequence[str] = ()
+    """Unified symbols that reconciliation looks at even if nothing was traded in them."""
+    reconcile_s: float = EVERY_S
+
+
+class Desk:
+    """Owns the parts and their tasks. `start` loads the journal and begins to follow what was left open; `stop` leaves nothing running."""
+
+    def __init__(self, store: JournalStore, venues: Venues, options: DeskOptions, ports: Ports) -> None:
+        self.options = options
+        self.venues = venues
+        self._store = store
+        self._ports = ports
+        self.ledger = Ledger(store, ports)
+        self.switch = KillSwitch(store, ports, file=options.kill_file)
+        self.gate = TradingGate(options.mode, self.switch, monotonic_ns=ports.monotonic_ns)
+        self.positions = PositionBook()
+        self.standings = Standings(monotonic_ns=ports.monotonic_ns)
+        self.feed = ChangeFeed(store)
+        prices = PriceGuard(wall_ns=ports.wall_ns, age_max_s=options.limits.price_age_max_s)
+        rate = OrderRate(options.limits.orders_per_second, monotonic_ns=ports.monotonic_ns)
+        self.guards = Guards(options.limits, self.gate, prices, self.positions, self.ledger, rate)
+        self.intake = Intake(self.ledger, venues, options.mode)
+        clocks = ServerClocks(ports)
+        self.follower = Follower(self.ledger, venues, self.intake, self.guards, clocks, ports)
+        router = Router(venues, self.guards, prices)
+        self.placer = Placer(self.ledger, venues, self.guards, router, self.intake, ports, options.mode)
+        self.changer = Changer(
+            self.ledger, venues, self.guards, ports, self.follower.follow, self.follower.cancel_unjournalled
+        )
+        self.placer.on_unsettled = self.follower.follow
+        self.follower.is_sending = self.placer.is_sending
+        self.follower.send_again = self.placer.send_again
+        self.switch.on_engage(self.placer.stop_sending)
+        self.ledger.listen(self.positions.follow)
+        self.ledger.listen(self.feed.publish)
+        self.ledger.listen(self._changed)
+        self.reconcilers = {
+            venue.exchange: Reconciler(
+                venue, self.ledger, self.intake, self.positions, self.gate, self.standings, ports,
+                query=self.follower.query_now, symbols=options.symbols, every_s=options.reconcile_s,
+            )
+            for venue in venues
+        }  # fmt: skip
+        self.dead_men = {venue.exchange: DeadMan(venue, self.ledger, ports) for venue in venues}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Load the journal, follow what is unsettled, and begin to listen and to reconcile. Raises Refused."""
+        await self.switch.open()
+        await self.ledger.open()
+        self._check_modes()
+        await self._recover()
+        self._begin(self._sweep_keys(), "idempotency-keys")
+        if self.options.mode is TradingMode.DRY_RUN:
+            return
+        for venue in self.venues:
+            reconciler = self.reconcilers[venue.exchange]
+            listener = StreamListener(venue, self.intake, self.standings, self._ports, on_gap=reconciler.ask)
+            self._begin(listener.run(), f"user-stream-{venue.exchange}")
+            self._begin(reconciler.run(), f"reconcile-{venue.exchange}")
+            if self.options.dead_man:
+                self._begin(self.dead_men[venue.exchange].run(), f"dead-man-{venue.exchange}")
+
+    async def stop(self) -> None:
+        """Let what is in flight come to an outcome, then stop everything."""
+        await self.placer.close()
+        await self.follower.close()
+        await asyncio.gather(*(end_task(task) for task in self._tasks))
+        self._tasks.clear()
+        await self.switch.close()
+        await self.ledger.close()
+
+    async def place(self, command: PlaceCommand, caller: Caller) -> Placed:
+        """Place an order, or return the one that its key has placed already."""
+        return await self.placer.place(command, caller)
+
+    async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Order:
+        """Amend an order and wait for the confirmation."""
+        return await self.changer.amend(command, caller, wait_s=wait_s)
+
+    async def cancel(self, order_id: str, caller: Caller, *, wait_s: float = WAIT_S) -> Cancelled:
+        """Cancel an order and wait for the confirmation."""
+        return await self.changer.cancel(order_id, caller, wait_s=wait_s)
+
+    async def cancel_many(
+        self, caller: Caller, *, order_ids: Sequence[str] = (), all_: bool = False, exchange: str = "", symbol: str = "",
+        wait_s: float = WAIT_S,
+    ) -> list[Cancelled]:  # fmt: skip
+        """Cancel several orders, or all open ones of the caller that match."""
+        if all_ == bool(order_ids):
+            raise denied(Reason.BAD_FIELD, "or `all` is required, and not both", field="order_ids")
+        if all_:
+            order_ids = [order.order_id for order in self.active(caller, exchange=exchange, symbol=symbol)]
+        return await self.changer.cancel_many(order_ids, caller, wait_s=wait_s)
+
+    async def get(
+        self, caller: Caller, *, order_id: str = "", client_order_id: str = "", exchange_order_id: str = "",
+        exchange: str = "", refresh: bool = False,
+    ) -> Order:  # fmt: skip
+        """Return one order by any of its ids; with `refresh` after asking the exchange, if that answers."""
+        if sum(map(bool, (order_id, client_order_id, exchange_order_id))) != 1:
+            raise denied(
+                Reason.BAD_FIELD,
+                ", `client_order_id` or `exchange_order_id`: exactly one is required",
+                field="order_id",
+            )
+        if not order_id:
+            wanted = OrderFilter(
+                owner=caller.sees,
+                client_order_ids=(client_order_id,) if client_order_id else (),
+                exchange_order_ids=(exchange_order_id,) if exchange_order_id else (),
+                exchange=exchange,
+                limit=1,
+            )
+            found = await self._find(wanted)
+            order_id = found[0].order_id if found else client_order_id or exchange_order_id
+        order = await self.changer.visible(order_id, caller)
+        return (
+            await self.follower.query_now(order) if refresh and self.options.mode is not TradingMode.DRY_RUN else order
+        )
+
+    async def find(self, caller: Caller, wanted: OrderFilter) -> list[Order]:
+        """Return matching orders that the caller may see, oldest first."""
+        return await self._find(replace(wanted, owner=caller.sees))
+
+    def active(self, caller: Caller, *, exchange: str = "", symbol: str = "") -> list[Order]:
+        """Return orders that are not terminal, from memory: an exchange or a journal that is down changes nothing about them."""
+        return [
+            order
+            for order in self.ledger.open_orders
+            if (caller.sees is None or order.owner == caller.sees)
+            and (not exchange or order.exchange == exchange)
+            and (not symbol or order.symbol == symbol)
+        ]
+
+    def sources(self, exchange: str = "") -> list[Standing]:
+        """Say how fresh `active` is, per exchange."""
+        return [self.standings.of(name) for name in self.venues.names if not exchange or name == exchange]
+
+    async def fills(self, caller: Caller, wanted: FillFilter) -> list[FillRow]:
+        """Return executions that the caller may see, oldest first."""
+        try:
+            return await self._store.fills(replace(wanted, owner=caller.sees))
+        except JournalUnavailable as exc:
+            raise denied(Reason.JOURNAL, str(exc)) from exc
+
+    def held(self, exchange: str = "") -> list[tuple[Key, Held]]:
+        """Return positions, sorted."""
+        return sorted((key, held) for key, held in self.positions.all().items() if not exchange or key[0] == exchange)
+
+    async def instruments(self, *, exchange: str = "", base: str = "", kind: str = "") -> list[Instrument]:
+        """Return instruments, sorted by exchange and symbol."""
+        found: list[Instrument] = []
+        for venue in [self.venues.named(exchange)] if exchange else self.venues:
+            try:
+                listed = await venue.market.get_instruments()
+            except (ExchangeError, ResilienceError) as exc:
+                raise denied(Reason.PRICE_MISSING, f"{venue.exchange} does not list its instruments: {exc}") from exc
+            found += [
+                instrument
+                for instrument in listed.values()
+                if (not base or instrument.base == base) and (not kind or instrument.kind.value == kind)
+            ]
+        return sorted(found, key=lambda instrument: (instrument.exchange, instrument.symbol))
+
+    async def price(self, exchange: str, symbol: str) -> Price:
+        """Return an exchange's price of a symbol; without an exchange the first one's that has it."""
+        problem: Exception | None = None
+        for venue in [self.venues.named(exchange)] if exchange else self.venues:
+            try:
+                await venue.instrument(symbol)
+                return await venue.market.get_price(symbol)
+            except (ExchangeError, ResilienceError) as exc:
+                problem = denied(Reason.PRICE_MISSING, f"{venue.exchange} gives no price of {symbol}: {exc}")
+            except Exception as exc:  # noqa: BLE001  kept and raised when no other exchange has the symbol
+                problem = exc
+        raise problem or denied(Reason.UNKNOWN_EXCHANGE, "is required: none is configured", field="exchange")
+
+    async def audit(self, *, after_sequence: int = 0, order_id: str = "") -> AsyncIterator[Kept]:
+        """Yield journal events up to the newest one."""
+        async for kept in self._store.events(after_sequence=after_sequence, order_id=order_id):
+            yield kept
+
+    async def set_switch(self, engaged: bool, reason: str, caller: Caller) -> SwitchRow:
+        """Throw or release the kill switch."""
+        if not reason.strip():
+            raise denied(Reason.BAD_FIELD, "is required: say why", field="reason")
+        try:
+            return await self.switch.set(engaged, reason, caller.name)
+        except JournalUnavailable as exc:
+            state = "it is engaged, but not durable yet" if engaged else "it is not released"
+            raise denied(Reason.JOURNAL, f"{state}: {exc}") from exc
+
+    def blocked(self) -> dict[str, str]:
+        """Say per exchange why nothing goes out; exchanges that are open are left out."""
+        found = {name: self.gate.blocked(name) for name in self.venues.names}
+        return {name: problem for name, problem in found.items() if problem}
+
+    async def _find(self, wanted: OrderFilter) -> list[Order]:
+        try:
+            return await self._store.find(wanted)
+        except JournalUnavailable as exc:
+            raise denied(Reason.JOURNAL, str(exc)) from exc
+
+    def _changed(self, change: Change) -> None:
+        if not change.order.unsettled:
+            self.follower.settled(change.order.order_id)
+
+    def _check_modes(self) -> None:
+        """Orders of another mode are at another exchange: asking this one for them would prove what is not true."""
+        strangers = [order for order in self.ledger.open_orders if order.mode is not self.options.mode]
+        if strangers:
+            raise Refused(
+                f"the journal holds {len(strangers)} open orders of mode {strangers[0].mode}, and MIDSTREAM_TRADING is "
+                f"{self.options.mode}: start it in that mode, or name another database in MIDSTREAM_ORDERS_DATABASE_URL"
+            )
+
+    async def _recover(self) -> None:
+        """Whatever was on its way when the last process ended may have arrived."""
+        for order in self.ledger.open_orders:
+            if order.sending:
+                lost = AnswerLost("the server ended while it was being sent")
+                await self.ledger.change(order.order_id, lambda now, body=lost: body, Cause.RESTART)  # type: ignore[misc]
+            if order.amending is not None and not order.amending.uncertain:
+                unsure = AmendUncertain("the server ended while it was being sent")
+                await self.ledger.change(order.order_id, lambda now, body=unsure: body, Cause.RESTART)  # type: ignore[misc]
+            newest = self.ledger.known(order.order_id)
+            if newest is not None and newest.unsettled:
+                self.follower.follow(order.order_id)
+
+    async def _sweep_keys(self) -> None:
+        while True:
+            await self._ports.sleep(KEYS_SWEEP_S)
+            try:
+                await self._store.forget_keys(before_ns=self._ports.wall_ns() - KEY_LIFE_NS)
+            except JournalUnavailable as exc:
+                logger.warning("idempotency keys not swept: %s", exc)
+
+    def _begin(self, work: object, name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type]

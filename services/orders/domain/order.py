@@ -1,0 +1,104 @@
+"""An order as its journal tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from clients.exchanges.trading import OrderType, Side, TimeInForce
+from services.orders.domain.states import OrderState, TradingMode
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class AmendTarget:
+    """Absolute quantity and price that an amend asked for. `until_ns` (UTC) is when it is no longer sent again."""
+
+    quantity: Decimal
+    price: Decimal
+    until_ns: int
+    expires_server_ns: int | None = None
+    """When the last attempt can no longer arrive, on the exchange's clock; None while unknown."""
+    uncertain: bool = False
+    """Whether an attempt was made whose answer was lost."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """The state after `revision` events. Made by `fold.apply` and by nothing else.
+
+    Pending flags say what we want and do not know yet; they are no states: an order that is being cancelled is still NEW until
+    the exchange says otherwise.
+    """
+
+    order_id: str
+    owner: str
+    """Who may see it; empty for external orders."""
+    client_order_id: str
+    venue_client_order_id: str
+    exchange: str
+    market: str
+    symbol: str
+    exchange_symbol: str
+    side: Side
+    type: OrderType | None
+    quantity: Decimal | None
+    """None for an external order whose quantity no statement has told yet."""
+    price: Decimal | None
+    time_in_force: TimeInForce | None
+    post_only: bool
+    reduce_only: bool
+    mode: TradingMode
+    state: OrderState
+    created_ns: int
+    updated_ns: int
+    revision: int
+    resend_allowed: bool = False
+    any_exchange: bool = False
+    external: bool = False
+    send_until_ns: int = 0
+    """UTC; nothing of this order's placement is sent afterwards."""
+    attempts: int = 0
+    """How often sending was allowed; each time was journalled first."""
+    filled: Decimal = ZERO
+    average_price: Decimal | None = None
+    exchange_order_id: str = ""
+    venue_state: str = ""
+    venue_update_ns: int | None = None
+    """The exchange's time of the newest statement that changed something."""
+    reason: str = ""
+    sending: bool = False
+    """A placement was allowed to go out and has no outcome yet."""
+    expires_server_ns: int | None = None
+    """When a placement with a lost answer can no longer arrive, on the exchange's clock; None while unknown."""
+    canceling: bool = False
+    cancel_asked_ns: int = 0
+    filled_at_cancel: Decimal = ZERO
+    amending: AmendTarget | None = None
+    amend_problem: str = ""
+    """Why the last amend did not happen; empty when it did."""
+    halted: str = ""
+    trade_ids: frozenset[str] = frozenset()
+    fills_quantity: Decimal = ZERO
+    """Sum of the executions known one by one; below `filled` while some are missing."""
+    fills_notional: Decimal = ZERO
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still be executed."""
+        if self.state.terminal or self.quantity is None:
+            return ZERO
+        return max(self.quantity - self.filled, ZERO)
+
+    @property
+    def unsettled(self) -> bool:
+        """Something about it is being found out or brought about."""
+        return not self.state.terminal and (
+            self.state is OrderState.UNKNOWN or self.canceling or self.amending is not None
+        )
+
+    @property
+    def fills_missing(self) -> bool:
+        """More was executed than we know executions of."""
+        return self.fills_quantity < self.filled

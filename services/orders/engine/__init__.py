@@ -1,0 +1,1 @@
+"""From commands to the wire: the ledger, placing, routing, amending, cancelling."""

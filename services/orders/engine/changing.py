@@ -1,0 +1,175 @@
+"""Amends and cancels: journal what is wanted, let it be followed up, and wait until it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from clients.exchanges.errors import ExchangeError
+from clients.exchanges.trading import OrderType
+from clients.resilience.errors import ResilienceError
+from services.orders.domain import Body, Cause, Order
+from services.orders.domain.events import AmendAsked, CancelAsked
+from services.orders.domain.order import ZERO
+from services.orders.engine.commands import Caller
+from services.orders.engine.ledger import Ledger
+from services.orders.errors import Reason, denied
+from services.orders.guards.guards import Guards
+from services.orders.journal.store import JournalUnavailable
+from services.orders.ports import Ports
+from services.orders.venues import Venues
+from services.runtime.errors import DeadlineExceeded, MidstreamError, NotFound
+
+logger = logging.getLogger(__name__)
+
+WAIT_S: Final = 10.0
+"""How long a caller without a deadline waits for a confirmation."""
+
+
+@dataclass(frozen=True)
+class AmendCommand:
+    """Absolute targets; None keeps what is."""
+
+    order_id: str
+    quantity: Decimal | None
+    price: Decimal | None
+    valid_for_ms: int
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What became of a cancel."""
+
+    order_id: str
+    order: Order | None
+    confirmed: bool
+    filled_during_cancel: Decimal
+    problem: str = ""
+
+
+class Changer:
+    """Asks for amends and cancels; the follower carries them out."""
+
+    def __init__(
+        self, ledger: Ledger, venues: Venues, guards: Guards, ports: Ports, follow: Callable[[str], None],
+        cancel_unjournalled: Callable[[Order], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._ledger = ledger
+        self._venues = venues
+        self._guards = guards
+        self._ports = ports
+        self._follow = follow
+        self._cancel_unjournalled = cancel_unjournalled
+
+    async def visible(self, order_id: str, caller: Caller) -> Order:
+        """Return an order that the caller may see; another owner's does not exist for the caller."""
+        order = await self._ledger.get(order_id)
+        if order is None or (caller.sees is not None and order.owner != caller.sees):
+            raise NotFound(f"there is no order {order_id[:64]!r}")
+        return order
+
+    async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Order:
+        """Amend an open order; return it once the target shows."""
+        order = await self.visible(command.order_id, caller)
+        _check_amendable(order)
+        assert order.quantity is not None
+        assert order.price is not None
+        quantity = command.quantity if command.quantity is not None else order.quantity
+        price = command.price if command.price is not None else order.price
+        if (quantity, price) == (order.quantity, order.price):
+            raise denied(Reason.NO_CHANGE, "quantity and price are what they are already")
+        if quantity <= order.filled:
+            raise denied(
+                Reason.QUANTITY, f"is {quantity:f}, but {order.filled:f} is executed already; cancel the order instead",
+                field="quantity",
+            )  # fmt: skip
+        venue = self._venues.named(order.exchange)
+        instrument = await venue.instrument(order.symbol)
+        capabilities = venue.trading.capabilities(instrument)
+        if price != order.price and not capabilities.amend_price:
+            raise denied(
+                Reason.UNSUPPORTED, f"cannot be amended for {order.symbol}; cancel and place anew", field="price"
+            )
+        if quantity > order.quantity and not capabilities.amend_quantity_up:
+            raise denied(
+                Reason.UNSUPPORTED,
+                f"can only be amended downwards for {order.symbol}; place another order",
+                field="quantity",
+            )
+        await self._guards.check_amend(venue, instrument, order, quantity, price)
+        asked = AmendAsked(quantity, price, self._ports.wall_ns() + command.valid_for_ms * 1_000_000)
+
+        def decide(now: Order) -> Body:
+            _check_amendable(now)
+            return asked
+
+        try:
+            await self._ledger.change(order.order_id, decide, Cause.CALLER, actor=caller.name, must=False)
+        except JournalUnavailable as exc:
+            raise denied(Reason.JOURNAL, f"nothing was sent: {exc}") from exc
+        self._follow(order.order_id)
+        after = await self._ledger.wait_for(order.order_id, lambda now: now.amending is None, wait_s)
+        if after is None:
+            raise DeadlineExceeded(
+                f"the amend of order {order.order_id} is journalled but not confirmed yet; GetOrder tells, and it is followed up"
+            )
+        if after.amend_problem:
+            raise denied(Reason.AMEND_REFUSED, f"the amend did not happen: {after.amend_problem}")
+        if (after.quantity, after.price) != (quantity, price):
+            raise denied(Reason.ORDER_CLOSED, f"the order became {after.state} before the amend was applied")
+        return after
+
+    async def cancel(self, order_id: str, caller: Caller, *, wait_s: float = WAIT_S) -> Cancelled:
+        """Cancel an order; return what is known when a terminal state was seen, or when the time is over."""
+        order = await self.visible(order_id, caller)
+        if order.state.terminal:
+            return Cancelled(order_id, order, True, ZERO)
+        try:
+            await self._ledger.change(
+                order_id, lambda now: None if now.canceling or now.state.terminal else CancelAsked(), Cause.CALLER,
+                actor=caller.name, must=False,
+            )  # fmt: skip
+        except JournalUnavailable as exc:
+            await self._cancel_anyway(order)
+            raise denied(
+                Reason.JOURNAL, f"a cancel was sent once, but it is not followed up: {exc}; ask again"
+            ) from exc
+        self._follow(order_id)
+        after = await self._ledger.wait_for(order_id, lambda now: now.state.terminal, wait_s)
+        newest = after or await self._ledger.get(order_id) or order
+        problem = "" if after is not None else "no terminal state was seen in time; the cancel is repeated until one is"
+        return Cancelled(order_id, newest, after is not None, max(newest.filled - order.filled, ZERO), problem)
+
+    async def _cancel_anyway(self, order: Order) -> None:
+        """A broken journal must not keep anybody from getting out of the market."""
+        try:
+            await self._cancel_unjournalled(order)
+        except (ExchangeError, ResilienceError, MidstreamError):
+            logger.exception("cancel without journal failed: order=%s", order.order_id)
+
+    async def cancel_many(self, order_ids: Sequence[str], caller: Caller, *, wait_s: float = WAIT_S) -> list[Cancelled]:
+        """Cancel several at once; one that is not known does not stop the others."""
+
+        async def one(order_id: str) -> Cancelled:
+            try:
+                return await self.cancel(order_id, caller, wait_s=wait_s)
+            except NotFound as exc:
+                return Cancelled(order_id, None, False, ZERO, exc.message)
+
+        return list(await asyncio.gather(*(one(order_id) for order_id in order_ids)))
+
+
+def _check_amendable(order: Order) -> None:
+    if order.halted:
+        raise denied(Reason.ORDER_HALTED, f"the order is halted: {order.halted}")
+    if order.state.terminal:
+        raise denied(Reason.ORDER_CLOSED, f"the order is {order.state}")
+    if not order.state.live or order.canceling or order.amending is not None:
+        what = "being cancelled" if order.canceling else "being amended" if order.amending is not None else "UNKNOWN"
+        raise denied(Reason.ORDER_BUSY, f"the order is {what}; wait until that is settled")
+    if order.type is not OrderType.LIMIT or order.quantity is None or order.price is None:
+        raise denied(Reason.UNSUPPORTED, "is no LIMIT order, only those can be amended", field="order_id")

@@ -1,0 +1,119 @@
+"""What callers ask for, checked field by field. Both faces make these, so both refuse the same with the same words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from clients.exchanges.trading import OrderType, Side, TimeInForce
+from services.orders.errors import Reason, denied
+from services.orders.journal.codec import encode
+
+VALID_FOR_MS: Final = 10_000
+VALID_FOR_MS_MAX: Final = 60_000
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+_KEY: Final = re.compile(r"[!-~]{1,128}")
+_CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, as authentication found out."""
+
+    name: str
+    owner: str
+    role: str = "trade"
+
+    @property
+    def sees(self) -> str | None:
+        """Whose orders the caller may see; None for everyone's."""
+        return None if self.role == "admin" else self.owner
+
+
+@dataclass(frozen=True)
+class PlaceCommand:
+    """A new order."""
+
+    idempotency_key: str
+    exchange: str
+    symbol: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None = None
+    time_in_force: TimeInForce | None = None
+    post_only: bool = False
+    reduce_only: bool = False
+    client_order_id: str = ""
+    valid_for_ms: int = VALID_FOR_MS
+    resend_if_not_placed: bool = False
+
+    @property
+    def body_hash(self) -> str:
+        """Hash of everything but the key: what has to be the same when the key is."""
+        return hashlib.sha256(encode(replace(self, idempotency_key="")).encode()).hexdigest()
+
+
+def place_command(
+    *, idempotency_key: str, exchange: str, symbol: str, side: Side | None, type_: OrderType | None, quantity: str,
+    price: str = "", time_in_force: TimeInForce | None = None, post_only: bool = False, reduce_only: bool = False,
+    client_order_id: str = "", valid_for_ms: int = 0, resend_if_not_placed: bool = False,
+) -> PlaceCommand:  # fmt: skip
+    """Return the command; raise InvalidRequest naming the first field that is unusable."""
+    if _KEY.fullmatch(idempotency_key) is None:
+        raise _bad("idempotency_key", "is required: 1 to 128 printable ASCII characters without spaces")
+    if not exchange:
+        raise _bad("exchange", "is required")
+    if not symbol:
+        raise _bad("symbol", "is required")
+    if side is None:
+        raise _bad("side", "is required: BUY or SELL")
+    if type_ is None:
+        raise _bad("type", "is required: MARKET or LIMIT")
+    if client_order_id and _CLIENT_ID.fullmatch(client_order_id) is None:
+        raise _bad("client_order_id", "must have up to 64 characters of A-Z a-z 0-9 . _ : / -")
+    amount = decimal_field("quantity", quantity)
+    limit: Decimal | None = None
+    if type_ is OrderType.LIMIT:
+        limit = decimal_field("price", price)
+        time_in_force = time_in_force or TimeInForce.GTC
+        if post_only and time_in_force is not TimeInForce.GTC:
+            raise _bad("time_in_force", f"is {time_in_force}, a post-only order rests: it must be GTC")
+    else:
+        if price:
+            raise _bad("price", "is for LIMIT orders")
+        if time_in_force is not None:
+            raise _bad("time_in_force", "is for LIMIT orders")
+        if post_only:
+            raise _bad("post_only", "is for LIMIT orders")
+    return PlaceCommand(
+        idempotency_key, exchange.upper() if exchange.upper() == "ANY" else exchange.lower(), symbol, side, type_, amount,
+        limit, time_in_force, post_only, reduce_only, client_order_id, valid_for(valid_for_ms), resend_if_not_placed,
+    )  # fmt: skip
+
+
+def decimal_field(field: str, text: str) -> Decimal:
+    """Return a positive decimal; refuse everything that is not plain digits with at most one point."""
+    if _DECIMAL.fullmatch(text) is None:
+        raise _bad(
+            field, f"must be a positive decimal like 0.001, with at most 20 digits on either side (got {text[:48]!r})"
+        )
+    value = Decimal(text)
+    if value <= 0:
+        raise _bad(field, f"must be above zero (got {text})")
+    return value
+
+
+def valid_for(milliseconds: int) -> int:
+    """Return how long a request may be sent; 0 stands for the default."""
+    if not 0 <= milliseconds <= VALID_FOR_MS_MAX:
+        raise _bad("valid_for_ms", f"must be up to {VALID_FOR_MS_MAX} (got {milliseconds})")
+    return milliseconds or VALID_FOR_MS
+
+
+def _bad(field: str, problem: str) -> Exception:
+    return denied(Reason.BAD_FIELD, problem, field=field)

@@ -1,0 +1,115 @@
+"""Statements of the exchanges, from wherever they come, into the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from clients.exchanges.trading import Fill, OrderReport
+from services.orders.domain import Body, Cause, Order, TradingMode
+from services.orders.domain.events import Discovered, Executed, Halted
+from services.orders.domain.statements import fill_body, mismatch, news
+from services.orders.engine.ledger import Ledger
+from services.orders.venues import Venues
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Finds the order that a statement is about, compares it with what we sent, and journals what is new."""
+
+    def __init__(self, ledger: Ledger, venues: Venues, mode: TradingMode) -> None:
+        self._ledger = ledger
+        self._venues = venues
+        self._mode = mode
+        self._discovering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.on_external: Callable[[Order], None] = lambda order: None
+        self.on_halt: Callable[[Order], None] = lambda order: None
+
+    async def take(self, report: OrderReport, cause: Cause) -> Order:
+        """Take a statement about any order of the account; one that is not ours becomes an external order."""
+        order = await self._ledger.by_venue_ids(
+            report.exchange, report.market, report.client_order_id, report.exchange_order_id
+        )
+        if order is None:
+            order = await self._discover(report, cause)
+        return await self.absorb(order.order_id, report, cause)
+
+    async def absorb(self, order_id: str, report: OrderReport, cause: Cause) -> Order:
+        """Take a statement about one order. A statement that contradicts what was sent halts the order, loudly."""
+
+        def decide(order: Order) -> Body | None:
+            problem = mismatch(order, report)
+            if not problem:
+                return news(order, report)
+            return None if order.halted else Halted(problem)
+
+        before = self._ledger.known(order_id)
+        after = await self._ledger.change(order_id, decide, cause, raw=report.raw)
+        if after.halted and (before is None or not before.halted):
+            logger.critical(
+                "order halted: order=%s exchange=%s problem=%s", after.order_id, after.exchange, after.halted
+            )
+            self.on_halt(after)
+        return after
+
+    async def take_fill(self, fill: Fill, cause: Cause) -> Order | None:
+        """Take one execution; None when no order of it is known (then its order has to be asked for)."""
+        order = await self._ledger.by_venue_ids(
+            fill.exchange, fill.market, fill.client_order_id, fill.exchange_order_id
+        )
+        if order is None:
+            return None
+        body = fill_body(fill)
+        return await self._ledger.change(
+            order.order_id, lambda now: None if body.trade_id in now.trade_ids else Executed(body), cause
+        )
+
+    async def _discover(self, report: OrderReport, cause: Cause) -> Order:
+        # An id made of the exchange's: whoever discovers it first, it is one order.
+        name = (
+            f"{report.exchange}\n{report.market}\n{report.symbol}\n{report.exchange_order_id or report.client_order_id}"
+        )
+        order_id = hashlib.sha256(name.encode()).hexdigest()[:32]
+        lock = self._discovering.get(order_id)
+        if lock is None:
+            lock = self._discovering[order_id] = asyncio.Lock()
+        async with lock:
+            known = await self._ledger.get(order_id)
+            if known is not None:
+                return known
+            order = await self._ledger.create(order_id, await self._discovered(report), cause, raw=report.raw)
+        logger.warning(
+            "external order found: order=%s exchange=%s symbol=%s exchange_order_id=%s state=%s",
+            order_id, order.exchange, order.symbol, order.exchange_order_id, order.state,
+        )  # fmt: skip
+        self.on_external(order)
+        return order
+
+    async def _discovered(self, report: OrderReport) -> Discovered:
+        venue = self._venues.get(report.exchange)
+        instruments = await venue.market.get_instruments() if venue is not None else {}
+        instrument = instruments.get(report.symbol)
+        return Discovered(
+            exchange=report.exchange,
+            market=report.market,
+            symbol=report.symbol,
+            exchange_symbol=instrument.exchange_symbol if instrument is not None else "",
+            exchange_order_id=report.exchange_order_id,
+            venue_client_order_id=report.client_order_id,
+            side=report.side,
+            type=report.type,
+            time_in_force=report.time_in_force,
+            mode=self._mode,
+            state=report.state,
+            raw_state=report.raw_state[:64],
+            quantity=report.quantity,
+            price=report.price or None,
+            filled=report.filled_quantity,
+            average_price=report.average_price or None,
+            update_time_ns=report.update_time_ns,
+            reason=report.reason[:500],
+        )

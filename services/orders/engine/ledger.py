@@ -1,0 +1,282 @@
+"""Orders in memory, changed only through the journal: an event is durable first, then it is true."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from services.orders.domain import Body, Cause, Event, Order, apply
+from services.orders.domain.events import Executed, FillBody, Stated
+from services.orders.journal.store import (
+    Entry,
+    FillRow,
+    IdempotencyRow,
+    JournalStore,
+    JournalUnavailable,
+    OrderFilter,
+    Superseded,
+)
+from services.orders.ports import Ports
+from services.runtime.logs import current_correlation_id
+
+logger = logging.getLogger(__name__)
+
+CLOSED_MAX: Final = 10_000
+"""Terminal orders kept in memory, the latest used ones; others are read from the journal."""
+RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Waits between attempts to journal what has happened already; the last one repeats for ever."""
+RAW_BYTES_MAX: Final = 4096
+
+_SECRET: Final = re.compile(
+    r"(?i)(signature|api[-_ ]?key|api[-_ ]?secret|secret|listen[-_ ]?key|token|authorization)(\"?\s*[:=]\s*\"?)[^\"&,\s}]+"
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An event that is durable, and the order after it."""
+
+    sequence: int
+    event: Event
+    before: Order | None
+    order: Order
+
+
+class Ledger:
+    """The only place that changes orders. Changes of one order follow each other; those of different orders share commits."""
+
+    def __init__(self, store: JournalStore, ports: Ports, *, closed_max: int = CLOSED_MAX) -> None:
+        self.store = store
+        self._ports = ports
+        self._closed_max = closed_max
+        self._open: dict[str, Order] = {}
+        self._closed: OrderedDict[str, Order] = OrderedDict()
+        self._by_client: dict[tuple[str, str], str] = {}
+        self._by_exchange: dict[tuple[str, str, str], str] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._waiters: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._listeners: list[Callable[[Change], None]] = []
+        self._writes: set[asyncio.Task[Order]] = set()
+        self.superseded = asyncio.Event()
+        """Set when another server has taken over the journal."""
+        self.trouble = ""
+        """Why the journal cannot be written; empty when it can."""
+
+    async def open(self) -> None:
+        """Load every order that is not terminal."""
+        after: tuple[int, str] | None = None
+        while page := await self.store.find(OrderFilter(open_only=True, after=after, limit=500)):
+            for order in page:
+                self._keep(order)
+            after = (page[-1].created_ns, page[-1].order_id)
+
+    async def close(self) -> None:
+        """Wait for changes that are being written."""
+        while self._writes:
+            await asyncio.wait(self._writes)
+
+    def listen(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` for every change, in journal order of each order; it must not raise or block."""
+        self._listeners.append(listener)
+
+    @property
+    def open_orders(self) -> list[Order]:
+        """Orders that are not terminal, oldest first."""
+        return sorted(self._open.values(), key=lambda order: (order.created_ns, order.order_id))
+
+    @property
+    def open_count(self) -> int:
+        """How many orders are not terminal."""
+        return len(self._open)
+
+    def known(self, order_id: str) -> Order | None:
+        """Return an order that is in memory."""
+        return self._open.get(order_id) or self._closed.get(order_id)
+
+    async def get(self, order_id: str) -> Order | None:
+        """Return an order, from memory or from the journal."""
+        order = self.known(order_id)
+        if order is None:
+            order = await self.store.order(order_id)
+            # It may have been changed while the journal was read.
+            order = self.known(order_id) or order
+            if order is not None:
+                self._keep(order)
+        return order
+
+    async def by_venue_ids(self, exchange: str, market: str, client_id: str, exchange_id: str) -> Order | None:
+        """Return the order that an exchange speaks of; our client id counts first."""
+        for order_id in (
+            self._by_client.get((exchange, client_id)) if client_id else None,
+            self._by_exchange.get((exchange, market, exchange_id)) if exchange_id else None,
+        ):
+            if order_id is not None:
+                return await self.get(order_id)
+        found: list[Order] = []
+        if client_id:
+            found = await self.store.find(OrderFilter(exchange=exchange, venue_client_order_ids=(client_id,), limit=1))
+        if not found and exchange_id:
+            found = await self.store.find(
+                OrderFilter(exchange=exchange, market=market, exchange_order_ids=(exchange_id,), limit=1)
+            )
+        return await self.get(found[0].order_id) if found else None
+
+    async def create(
+        self, order_id: str, body: Body, cause: Cause, *, actor: str = "", raw: bytes = b"",
+        idempotency: IdempotencyRow | None = None,
+    ) -> Order:  # fmt: skip
+        """Journal the first event of an order. Raises JournalUnavailable (the caller may try again) and ClientIdTaken."""
+        return await self._shielded(self._create(order_id, body, cause, actor, raw, idempotency))
+
+    async def change(
+        self, order_id: str, decide: Callable[[Order], Body | None], cause: Cause, *, actor: str = "", raw: bytes = b"",
+        must: bool = True,
+    ) -> Order:  # fmt: skip
+        """Journal one more event, if `decide` gives one for the order as it is at that moment; return the order.
+
+        With `must` it does not give up while the journal is unavailable: what happened has happened. Raises Superseded.
+        """
+        return await self._shielded(self._change(order_id, decide, cause, actor, raw, must))
+
+    async def wait_for(self, order_id: str, reached: Callable[[Order], bool], timeout_s: float) -> Order | None:
+        """Return the order once `reached`; None when that takes too long."""
+        deadline_ns = self._ports.monotonic_ns() + round(timeout_s * 1e9)
+        while True:
+            order = await self.get(order_id)
+            if order is not None and reached(order):
+                return order
+            left_s = (deadline_ns - self._ports.monotonic_ns()) / 1e9
+            if left_s <= 0 or not await self.changed(order_id, left_s):
+                return None
+
+    async def changed(self, order_id: str, timeout_s: float) -> bool:
+        """Wait for the next change of an order; return whether there was one."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters[order_id]
+        waiters.add(waiter)
+        try:
+            async with asyncio.timeout(max(timeout_s, 0.0)):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(order_id, None)
+        return True
+
+    async def _shielded(self, work: Coroutine[Any, Any, Order]) -> Order:
+        # An event that was handed to the journal has to reach memory too, whoever stops waiting for it.
+        task = asyncio.create_task(work)
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+        return await asyncio.shield(task)
+
+    def _written(self, task: asyncio.Task[Order]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            # Whoever waited has it; whoever went away must not leave a warning.
+            task.exception()
+
+    async def _create(
+        self, order_id: str, body: Body, cause: Cause, actor: str, raw: bytes, idempotency: IdempotencyRow | None
+    ) -> Order:
+        event = self._event(order_id, 1, body, cause, actor, raw)
+        order = apply(None, event)
+        async with self._lock(order_id):
+            sequence = await self._append(Entry(event, order, idempotency), must=False)
+            self._take(Change(sequence, event, None, order))
+        return order
+
+    async def _change(
+        self, order_id: str, decide: Callable[[Order], Body | None], cause: Cause, actor: str, raw: bytes, must: bool
+    ) -> Order:
+        async with self._lock(order_id):
+            before = await self.get(order_id)
+            if before is None:
+                raise KeyError(f"order {order_id} is not in the journal")
+            body = decide(before)
+            if body is None:
+                return before
+            event = self._event(order_id, before.revision + 1, body, cause, actor, raw)
+            order = apply(before, event)
+            sequence = await self._append(Entry(event, order, fill=_fill_row(order, body)), must=must)
+            self._take(Change(sequence, event, before, order))
+            return order
+
+    async def _append(self, entry: Entry, *, must: bool) -> int:
+        attempt = 0
+        while True:
+            try:
+                sequence = await self.store.append(entry)
+            except Superseded:
+                self.superseded.set()
+                raise
+            except JournalUnavailable as exc:
+                self.trouble = str(exc)
+                if not must:
+                    raise
+                logger.warning("journal entry waits: order=%s kind=%s", entry.event.order_id, entry.event.kind)
+                await self._ports.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                attempt += 1
+            else:
+                self.trouble = ""
+                return sequence
+
+    def _event(self, order_id: str, revision: int, body: Body, cause: Cause, actor: str, raw: bytes) -> Event:
+        return Event(
+            order_id, revision, self._ports.wall_ns(), cause, body, current_correlation_id(), actor, cleaned(raw)
+        )
+
+    def _lock(self, order_id: str) -> asyncio.Lock:
+        lock = self._locks.get(order_id)
+        if lock is None:
+            lock = self._locks[order_id] = asyncio.Lock()
+        return lock
+
+    def _take(self, change: Change) -> None:
+        self._keep(change.order)
+        for waiter in self._waiters.get(change.order.order_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+        for listener in self._listeners:
+            listener(change)
+
+    def _keep(self, order: Order) -> None:
+        if order.venue_client_order_id:
+            self._by_client[order.exchange, order.venue_client_order_id] = order.order_id
+        if order.exchange_order_id:
+            self._by_exchange[order.exchange, order.market, order.exchange_order_id] = order.order_id
+        if not order.state.terminal:
+            self._closed.pop(order.order_id, None)
+            self._open[order.order_id] = order
+            return
+        self._open.pop(order.order_id, None)
+        self._closed[order.order_id] = order
+        self._closed.move_to_end(order.order_id)
+        while len(self._closed) > self._closed_max:
+            _, oldest = self._closed.popitem(last=False)
+            self._by_client.pop((oldest.exchange, oldest.venue_client_order_id), None)
+            self._by_exchange.pop((oldest.exchange, oldest.market, oldest.exchange_order_id), None)
+
+
+def cleaned(raw: bytes) -> str:
+    """Return an exchange's answer as text that may be kept: cut to 4 KiB, without anything that looks like a secret."""
+    text = raw[:RAW_BYTES_MAX].decode("utf-8", "replace").replace("\x00", "\ufffd")
+    return _SECRET.sub(r"\1\2***", text)
+
+
+def _fill_row(order: Order, body: Body) -> FillRow | None:
+    fill: FillBody | None = body.fill if isinstance(body, (Stated, Executed)) else None
+    if fill is None:
+        return None
+    return FillRow(
+        order.exchange, order.market, order.symbol, fill.trade_id, order.order_id, order.owner, order.exchange_order_id,
+        order.side, fill.quantity, fill.price, fill.fee, fill.fee_currency, fill.trade_time_ns,
+    )  # fmt: skip

@@ -1,0 +1,341 @@
+"""From a command to the wire: check, journal, send, journal what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from clients.exchanges.errors import ExchangeError
+from clients.exchanges.model import Instrument
+from clients.exchanges.trading import OrderReport, VenueOrder
+from clients.resilience.errors import ResilienceError
+from services.orders.domain import Body, Cause, Order, OrderState, TradingMode
+from services.orders.domain.events import AnswerLost, Intended, NotPlaced, Refused, Rerouted, SendingAgain
+from services.orders.engine.commands import Caller, PlaceCommand
+from services.orders.engine.intake import Intake
+from services.orders.engine.ledger import Ledger
+from services.orders.engine.outcomes import Failure, Fate, judge
+from services.orders.engine.routing import Route, Router
+from services.orders.errors import Reason, denied
+from services.orders.guards.guards import Guards
+from services.orders.journal.store import ClientIdTaken, IdempotencyRow, JournalUnavailable
+from services.orders.ports import Ports
+from services.orders.venues import ANY, Venue, Venues
+from services.runtime.errors import MidstreamError
+from services.runtime.faults import fault
+
+logger = logging.getLogger(__name__)
+
+KEY_LIFE_NS: Final = 24 * 3600 * 1_000_000_000
+ATTEMPTS_MAX: Final = 3
+"""At one exchange, all of them after certain refusals to execute; the first included."""
+RETRY_FLOOR_S: Final = 0.25
+CLIENT_ID_PREFIX: Final = "ms-"
+"""Ours at the exchange; with the order id it makes 35 of the 36 characters that exchanges take."""
+IN_FLIGHT_MAX: Final = 500
+"""Placements between command and outcome; more are refused at once instead of being late."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The order, and whether this command was only a repetition."""
+
+    order: Order
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class _Pending:
+    body_hash: str
+    task: asyncio.Task[Placed]
+
+
+class Placer:
+    """Places each command once. A caller that goes away does not stop what it has started."""
+
+    def __init__(
+        self, ledger: Ledger, venues: Venues, guards: Guards, router: Router, intake: Intake, ports: Ports, mode: TradingMode,
+        *, in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> None:  # fmt: skip
+        self._ledger = ledger
+        self._venues = venues
+        self._guards = guards
+        self._router = router
+        self._intake = intake
+        self._ports = ports
+        self._mode = mode
+        self._in_flight_max = in_flight_max
+        self._pending: dict[tuple[str, str], _Pending] = {}
+        self._wire: dict[str, asyncio.Task[OrderReport]] = {}
+        self._again: set[asyncio.Task[Order]] = set()
+        self.on_unsettled: Callable[[str], None] = lambda order_id: None
+        self.on_outcome: Callable[[Order, str, float], None] = lambda order, outcome, seconds: None
+
+    @property
+    def in_flight(self) -> int:
+        """Commands without an outcome."""
+        return len(self._pending)
+
+    def is_sending(self, order_id: str) -> bool:
+        """Whether a placement of this process is on the wire or about to be."""
+        return order_id in self._wire
+
+    def stop_sending(self) -> None:
+        """Take every placement off the wire now: what may have left already becomes UNKNOWN and is asked for."""
+        for task in self._wire.values():
+            task.cancel()
+
+    async def close(self) -> None:
+        """Wait until everything in flight has an outcome or is off the wire."""
+        tasks = [pending.task for pending in self._pending.values()] + list(self._again)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def place(self, command: PlaceCommand, caller: Caller) -> Placed:
+        """Place an order, or return the one that this key has placed already."""
+        key = (caller.owner, command.idempotency_key)
+        pending = self._pending.get(key)
+        if pending is not None:
+            self._check_same(pending.body_hash, command)
+            placed = await asyncio.shield(pending.task)
+            return Placed(await self._newest(placed.order), repeated=True)
+        if len(self._pending) >= self._in_flight_max:
+            raise denied(Reason.OVERLOADED, f"{self._in_flight_max} placements are in flight; try again later")
+        task = asyncio.create_task(self._place(command, caller), name="place-order")
+        self._pending[key] = _Pending(command.body_hash, task)
+        task.add_done_callback(lambda done: self._settle(key, done))
+        return await asyncio.shield(task)
+
+    def _settle(self, key: tuple[str, str], task: asyncio.Task[Placed]) -> None:
+        self._pending.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _place(self, command: PlaceCommand, caller: Caller) -> Placed:
+        try:
+            since_ns = self._ports.wall_ns() - KEY_LIFE_NS
+            used = await self._ledger.store.used_key(caller.owner, command.idempotency_key, since_ns=since_ns)
+            if used is not None:
+                self._check_same(used.body_hash, command)
+                order = await self._ledger.get(used.order_id)
+                if order is not None:
+                    return Placed(order, repeated=True)
+            order = await self._intend(command, caller)
+        except JournalUnavailable as exc:
+            raise denied(Reason.JOURNAL, f"nothing was sent: {exc}; try again with the same key") from exc
+        return Placed(await self._send(order))
+
+    def _check_same(self, body_hash: str, command: PlaceCommand) -> None:
+        if body_hash != command.body_hash:
+            raise denied(
+                Reason.KEY_REUSED,
+                f"the idempotency key {command.idempotency_key[:32]!r} was used with another body; use a new key for a new order",
+            )
+
+    async def _intend(self, command: PlaceCommand, caller: Caller) -> Order:
+        order_id = self._ports.new_id()
+        try:
+            route = await self._router.first(command, order_id)
+            now_ns = self._ports.wall_ns()
+            body = Intended(
+                owner=caller.owner,
+                client_order_id=command.client_order_id,
+                venue_client_order_id=CLIENT_ID_PREFIX + order_id,
+                exchange=route.venue.exchange,
+                market=route.instrument.market,
+                symbol=route.instrument.symbol,
+                exchange_symbol=route.instrument.exchange_symbol,
+                side=command.side,
+                type=command.type,
+                quantity=route.quantity,
+                price=command.price,
+                time_in_force=command.time_in_force,
+                post_only=command.post_only,
+                reduce_only=command.reduce_only,
+                mode=self._mode,
+                send_until_ns=now_ns + command.valid_for_ms * 1_000_000,
+                resend_allowed=command.resend_if_not_placed,
+                any_exchange=command.exchange == ANY,
+            )
+            key = IdempotencyRow(caller.owner, command.idempotency_key, command.body_hash, order_id, now_ns)
+            return await self._ledger.create(order_id, body, Cause.CALLER, actor=caller.name, idempotency=key)
+        except ClientIdTaken:
+            raise denied(
+                Reason.CLIENT_ID_TAKEN,
+                f"the client order id {command.client_order_id!r} was used before; ids are for ever",
+            ) from None
+        finally:
+            self._guards.release(order_id)
+
+    def send_again(self, order: Order) -> None:
+        """Send once more an order that `SendingAgain` was journalled for."""
+        task = asyncio.create_task(self._send(order), name="send-again")
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+
+    async def _send(self, order: Order) -> Order:
+        """Send until there is an outcome; every further attempt is journalled first, like the first one."""
+        tried = {order.exchange}
+        attempts = 1
+        while True:
+            try:
+                venue = self._venues.named(order.exchange)
+                instrument = await venue.instrument(order.symbol)
+            except (MidstreamError, ExchangeError, ResilienceError) as exc:
+                return await self._end(order, NotPlaced(f"never sent: {exc}"[:500]), Cause.GUARD)
+            outcome = await self._attempt(order, venue, instrument)
+            if not isinstance(outcome, Failure):
+                return outcome
+            order = await self._newest(order)
+            again = await self._after_not_done(order, outcome, tried, attempts)
+            if again is None:
+                return await self._newest(order)
+            attempts = attempts + 1 if again.exchange == order.exchange else 1
+            order = again
+
+    async def _attempt(self, order: Order, venue: Venue, instrument: Instrument) -> Order | Failure:
+        """Send once. Returns the order after an outcome, or why it was certainly not executed."""
+        left_s = (order.send_until_ns - self._ports.wall_ns()) / 1e9
+        if self._mode is TradingMode.DRY_RUN:
+            return await self._end(order, NotPlaced("dry-run: validated and journalled, never sent"), Cause.DRY_RUN)
+        if left_s <= 0:
+            return await self._end(order, NotPlaced("its time to be sent has passed"), Cause.GUARD)
+        fault("orders.journalled")
+        # Nothing may be awaited between this look and the first step of the request.
+        if problem := self._guards.still_open(order.exchange):
+            cause = Cause.KILL_SWITCH if "kill switch" in problem else Cause.GUARD
+            return await self._end(order, NotPlaced(f"never sent: {problem}"), cause)
+        begun_ns = self._ports.monotonic_ns()
+        task = asyncio.ensure_future(venue.trading.place(_venue_order(order, instrument), deadline_s=left_s))
+        self._wire[order.order_id] = task
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        finally:
+            self._wire.pop(order.order_id, None)
+        fault("orders.answered")
+        seconds = (self._ports.monotonic_ns() - begun_ns) / 1e9
+        if task.cancelled():
+            return await self._killed_on_the_wire(order)
+        error = task.exception()
+        if error is None:
+            self.on_outcome(order, "accepted", seconds)
+            return await self._intake.absorb(order.order_id, task.result(), Cause.ANSWER)
+        failure = judge(error)
+        self.on_outcome(order, failure.fate.name.lower(), seconds)
+        return await self._after_failure(order, venue, instrument, failure, error)
+
+    async def _killed_on_the_wire(self, order: Order) -> Order:
+        lost = AnswerLost("it was taken off the wire; it may have left already")
+        return await self._lose(order, lost, Cause.KILL_SWITCH, b"")
+
+    async def _after_failure(
+        self, order: Order, venue: Venue, instrument: Instrument, failure: Failure, error: BaseException
+    ) -> Order | Failure:
+        match failure.fate:
+            case Fate.NOT_DONE:
+                return failure
+            case Fate.UNUSABLE:
+                logger.error("exchange refuses our key or clock: exchange=%s code=%s", order.exchange, failure.code)
+                return await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
+            case Fate.REFUSED | Fate.MISSING:
+                return await self._end(order, Refused(failure.text, failure.code), Cause.ANSWER, failure.raw)
+            case Fate.DUPLICATE:
+                logger.warning("exchange knows the client id already: order=%s", order.order_id)
+            case Fate.LOST:
+                logger.warning("answer lost: order=%s error=%s", order.order_id, type(error).__name__)
+        lost = AnswerLost(failure.text, failure.sent_wall_ns, failure.expires_server_ns)
+        return await self._lose(order, lost, Cause.ANSWER, failure.raw)
+
+    async def _lose(self, order: Order, lost: AnswerLost, cause: Cause, raw: bytes) -> Order:
+        """Journal that the outcome is unknown, unless evidence came first; from now on it is followed up."""
+        after = await self._ledger.change(
+            order.order_id, lambda now: lost if _same_attempt(now, order) else None, cause, raw=raw
+        )
+        self.on_unsettled(order.order_id)
+        return after
+
+    async def _end(self, order: Order, body: Body, cause: Cause, raw: bytes = b"") -> Order:
+        return await self._ledger.change(
+            order.order_id, lambda now: body if _same_attempt(now, order) else None, cause, raw=raw
+        )
+
+    async def _after_not_done(self, order: Order, failure: Failure, tried: set[str], attempts: int) -> Order | None:
+        """Decide after proof that the exchange did not accept it: elsewhere, once more, or not at all. None: not at all."""
+        if not _waits_for_outcome(order):
+            return None
+        if order.any_exchange and not order.canceling:
+            route = await self._router.next(order, tried)
+            if route is not None:
+                tried.add(route.venue.exchange)
+                return await self._move(order, route, failure)
+        wait_s = max(
+            failure.retry_after_s or 0.0, RETRY_FLOOR_S * 2 ** (attempts - 1) * (1 + self._ports.random.random())
+        )
+        left_s = (order.send_until_ns - self._ports.wall_ns()) / 1e9
+        if attempts >= ATTEMPTS_MAX or wait_s >= left_s or order.canceling:
+            await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
+            return None
+        await self._ports.sleep(wait_s)
+        text = f"certainly not executed: {failure.text}"
+        again = SendingAgain(text, order.send_until_ns)
+        after = await self._ledger.change(
+            order.order_id, lambda now: again if _same_attempt(now, order) and not now.canceling else None, Cause.ANSWER
+        )
+        if after.attempts == order.attempts:
+            await self._end(after, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
+            return None
+        return after
+
+    async def _move(self, order: Order, route: Route, failure: Failure) -> Order | None:
+        rerouted = Rerouted(
+            exchange=route.venue.exchange,
+            market=route.instrument.market,
+            symbol=route.instrument.symbol,
+            exchange_symbol=route.instrument.exchange_symbol,
+            quantity=route.quantity,
+            text=f"certainly not executed: {failure.text}",
+        )
+        try:
+            after = await self._ledger.change(
+                order.order_id,
+                lambda now: rerouted if _same_attempt(now, order) else None,
+                Cause.FAILOVER,
+                raw=failure.raw,
+            )
+        finally:
+            self._guards.release(order.order_id)
+        return after if after.attempts != order.attempts else None
+
+    async def _newest(self, order: Order) -> Order:
+        return await self._ledger.get(order.order_id) or order
+
+
+def _same_attempt(now: Order, order: Order) -> bool:
+    """Whether there is neither evidence nor another attempt since."""
+    return now.state is OrderState.UNKNOWN and now.attempts == order.attempts
+
+
+def _waits_for_outcome(order: Order) -> bool:
+    return order.state is OrderState.UNKNOWN and order.sending
+
+
+def _venue_order(order: Order, instrument: Instrument) -> VenueOrder:
+    assert order.type is not None
+    assert order.quantity is not None
+    return VenueOrder(
+        instrument=instrument,
+        client_order_id=order.venue_client_order_id,
+        side=order.side,
+        type=order.type,
+        quantity=order.quantity,
+        price=order.price,
+        time_in_force=order.time_in_force,
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+    )

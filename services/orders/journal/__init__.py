@@ -1,0 +1,34 @@
+"""The journal: what was intended, what happened, and everything that has to survive a kill."""
+
+from services.orders.journal.database import DatabaseJournal, prepare_orders_database
+from services.orders.journal.store import (
+    ClientIdTaken,
+    Entry,
+    FillFilter,
+    FillRow,
+    IdempotencyRow,
+    JournalStore,
+    JournalUnavailable,
+    Kept,
+    OrderFilter,
+    Superseded,
+    SwitchRow,
+    Traded,
+)
+
+__all__ = [
+    "ClientIdTaken",
+    "DatabaseJournal",
+    "Entry",
+    "FillFilter",
+    "FillRow",
+    "IdempotencyRow",
+    "JournalStore",
+    "JournalUnavailable",
+    "Kept",
+    "OrderFilter",
+    "Superseded",
+    "SwitchRow",
+    "Traded",
+    "prepare_orders_database",
+]

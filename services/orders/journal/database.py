@@ -1,0 +1,351 @@
+"""The journal in SQLite or Postgres: one writer, many entries per commit, nothing acknowledged before it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Select, delete, func, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from clients.database import is_unavailable, migrate, writing
+from services.orders.domain import Cause, Event, Order
+from services.orders.domain.events import KINDS
+from services.orders.journal import schema
+from services.orders.journal.codec import decode, encode
+from services.orders.journal.rows import fill_row, filled_rows, order_row
+from services.orders.journal.store import (
+    ClientIdTaken,
+    Entry,
+    FillFilter,
+    FillRow,
+    IdempotencyRow,
+    JournalUnavailable,
+    Kept,
+    OrderFilter,
+    Superseded,
+    SwitchRow,
+    Traded,
+)
+
+__all__ = ["MIGRATIONS", "DatabaseJournal", "prepare_orders_database"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = Path(__file__).resolve().parent / "migrations"
+BATCH_MAX: Final = 256
+"""Entries per commit: enough for any burst, small enough that one commit stays short."""
+QUEUE_MAX: Final = 10_000
+"""Entries that wait for a commit; more are refused as unavailable."""
+PAGE: Final = 500
+
+
+async def prepare_orders_database(engine: AsyncEngine) -> None:
+    """Create or upgrade the tables of the orders server; safe when several processes start at once."""
+    await migrate(engine, MIGRATIONS, schema.VERSION_TABLE)
+
+
+class DatabaseJournal:
+    """A `JournalStore`. `open` takes the journal over: whoever wrote to it before is refused from then on."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._epoch = 0
+        self._sequence = 0
+        self._unsure = False
+        """Whether the last commit may have happened although it failed."""
+        self._waiting: asyncio.Queue[tuple[Entry, asyncio.Future[int]]] = asyncio.Queue(QUEUE_MAX)
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Claim the journal and start the writer."""
+        self._epoch = await self._guarded(self._claim)
+        self._sequence = await self.last_sequence()
+        self._task = asyncio.create_task(self._write_on(), name="order-journal")
+
+    async def close(self) -> None:
+        """Write what waits and stop."""
+        if self._task is None:
+            return
+        await self._waiting.join()
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        self._task = None
+
+    async def append(self, entry: Entry) -> int:
+        if self._task is None or self._task.done():
+            raise JournalUnavailable("the journal is closed")
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        try:
+            self._waiting.put_nowait((entry, done))
+        except asyncio.QueueFull:
+            raise JournalUnavailable(f"{QUEUE_MAX} journal entries are waiting already") from None
+        return await done
+
+    async def _write_on(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            try:
+                await self._commit(batch)
+            finally:
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(JournalUnavailable("the journal stopped before the entry was durable"))
+                    self._waiting.task_done()
+
+    async def _commit(self, batch: Sequence[tuple[Entry, asyncio.Future[int]]]) -> None:
+        """Commit all entries at once, or, when one of them is refused, each by itself."""
+        try:
+            sequences = await self._guarded(lambda: self._insert([entry for entry, _ in batch]))
+        except ClientIdTaken as exc:
+            if len(batch) == 1:
+                _fail(batch[0][1], exc)
+                return
+            for one in batch:
+                await self._commit([one])
+        except (JournalUnavailable, Superseded) as exc:
+            for _, done in batch:
+                _fail(done, exc)
+        except Exception as exc:  # everything: a bug in one entry must not end the writer of all others
+            logger.exception("journal entry could not be written: entries=%d", len(batch))
+            if len(batch) == 1:
+                _fail(batch[0][1], exc)
+                return
+            for one in batch:
+                await self._commit([one])
+        else:
+            for (_, done), sequence in zip(batch, sequences, strict=True):
+                if not done.done():
+                    done.set_result(sequence)
+
+    async def _insert(self, entries: Sequence[Entry]) -> list[int]:
+        present: dict[tuple[str, int], int] = {}
+        if self._unsure:
+            present = await self._present(entries)
+            self._sequence = await self.last_sequence()
+        missing = [entry for entry in entries if (entry.event.order_id, entry.event.revision) not in present]
+        first = self._sequence + 1
+        if missing:
+            self._unsure = True
+            await self._insert_all(missing, first)
+            self._sequence = first + len(missing) - 1
+        self._unsure = False
+        for sequence, entry in enumerate(missing, first):
+            present[entry.event.order_id, entry.event.revision] = sequence
+        return [present[entry.event.order_id, entry.event.revision] for entry in entries]
+
+    async def _present(self, entries: Sequence[Entry]) -> dict[tuple[str, int], int]:
+        """Return what is in the journal already, because a commit succeeded whose answer was lost."""
+        table = schema.events
+        wanted = [entry.event.order_id for entry in entries]
+        rows = await self._rows(
+            select(table.c.sequence, table.c.order_id, table.c.revision).where(table.c.order_id.in_(wanted))
+        )
+        return {(row.order_id, row.revision): row.sequence for row in rows}
+
+    async def _insert_all(self, entries: Sequence[Entry], first: int) -> None:
+        newest: dict[str, Order] = {}
+        created: dict[str, Order] = {}
+        for entry in entries:
+            newest[entry.order.order_id] = entry.order
+            if entry.event.revision == 1:
+                created[entry.order.order_id] = entry.order
+        async with writing(self._engine) as connection:
+            await self._check_epoch(connection)
+            await connection.execute(
+                insert(schema.events),
+                [_event_row(entry.event, first + index) for index, entry in enumerate(entries)],
+            )
+            if created:
+                try:
+                    await connection.execute(insert(schema.orders), [order_row(order) for order in created.values()])
+                except IntegrityError as exc:
+                    raise ClientIdTaken from exc
+            for order in newest.values():
+                if created.get(order.order_id) is not order:
+                    row = order_row(order)
+                    await connection.execute(
+                        update(schema.orders).where(schema.orders.c.order_id == row.pop("order_id")).values(**row)
+                    )
+            for entry in entries:
+                await self._insert_aside(connection, entry)
+
+    async def _insert_aside(self, connection: AsyncConnection, entry: Entry) -> None:
+        if entry.idempotency is not None:
+            row = entry.idempotency
+            table = schema.idempotency
+            # One that has expired makes room for its successor.
+            await connection.execute(delete(table).where(table.c.owner == row.owner, table.c.key == row.key))
+            await connection.execute(insert(table).values(**vars(row)))
+        if entry.fill is not None:
+            table = schema.fills
+            fill = fill_row(entry.fill)
+            same = [table.c[name] == fill[name] for name in ("exchange", "market", "symbol", "trade_id")]
+            if (await connection.execute(select(table.c.trade_id).where(*same))).first() is None:
+                await connection.execute(insert(table).values(**fill))
+
+    async def _claim(self) -> int:
+        async with writing(self._engine) as connection:
+            table = schema.writer
+            epoch = (await connection.execute(select(table.c.epoch).where(table.c.id == 1))).scalar()
+            if epoch is None:
+                await connection.execute(insert(table).values(id=1, epoch=1))
+                return 1
+            await connection.execute(update(table).where(table.c.id == 1).values(epoch=epoch + 1))
+            return int(epoch) + 1
+
+    async def _check_epoch(self, connection: AsyncConnection) -> None:
+        # An update and no select: on Postgres it locks the row, so a new writer waits for this commit.
+        table = schema.writer
+        changed = await connection.execute(
+            update(table).where(table.c.id == 1, table.c.epoch == self._epoch).values(epoch=self._epoch)
+        )
+        if changed.rowcount != 1:
+            raise Superseded("another orders server has taken over this journal; stop one of them")
+
+    async def order(self, order_id: str) -> Order | None:
+        rows = await self._rows(select(schema.orders.c.snapshot).where(schema.orders.c.order_id == order_id))
+        return decode(Order, rows[0].snapshot) if rows else None
+
+    async def find(self, wanted: OrderFilter) -> list[Order]:
+        table = schema.orders
+        query = select(table.c.snapshot).order_by(table.c.created_ns, table.c.order_id).limit(wanted.limit)
+        for column, values in (
+            (table.c.order_id, wanted.order_ids),
+            (table.c.client_order_id, wanted.client_order_ids),
+            (table.c.exchange_order_id, wanted.exchange_order_ids),
+            (table.c.venue_client_order_id, wanted.venue_client_order_ids),
+            (table.c.state, wanted.states),
+        ):
+            if values:
+                query = query.where(column.in_([str(value) for value in values]))
+        for name in ("exchange", "market", "symbol"):
+            if value := getattr(wanted, name):
+                query = query.where(table.c[name] == value)
+        if wanted.owner is not None:
+            query = query.where(table.c.owner == wanted.owner)
+        if wanted.open_only:
+            query = query.where(table.c.open.is_(True))
+        if wanted.created_from_ns is not None:
+            query = query.where(table.c.created_ns >= wanted.created_from_ns)
+        if wanted.created_to_ns is not None:
+            query = query.where(table.c.created_ns < wanted.created_to_ns)
+        if wanted.after is not None:
+            query = query.where(tuple_(table.c.created_ns, table.c.order_id) > tuple_(*wanted.after))
+        return [decode(Order, row.snapshot) for row in await self._rows(query)]
+
+    async def fills(self, wanted: FillFilter) -> list[FillRow]:
+        table = schema.fills
+        keys = (table.c.trade_time_ns, table.c.exchange, table.c.market, table.c.symbol, table.c.trade_id)
+        query = select(table).order_by(*keys).limit(wanted.limit)
+        for name in ("order_id", "exchange", "symbol"):
+            if value := getattr(wanted, name):
+                query = query.where(table.c[name] == value)
+        if wanted.owner is not None:
+            query = query.where(table.c.owner == wanted.owner)
+        if wanted.from_ns is not None:
+            query = query.where(table.c.trade_time_ns >= wanted.from_ns)
+        if wanted.to_ns is not None:
+            query = query.where(table.c.trade_time_ns < wanted.to_ns)
+        if wanted.after is not None:
+            query = query.where(tuple_(*keys) > tuple_(*wanted.after))
+        return filled_rows(await self._rows(query))
+
+    async def used_key(self, owner: str, key: str, *, since_ns: int) -> IdempotencyRow | None:
+        table = schema.idempotency
+        rows = await self._rows(
+            select(table).where(table.c.owner == owner, table.c.key == key, table.c.created_ns >= since_ns)
+        )
+        return IdempotencyRow(**rows[0]._mapping) if rows else None
+
+    async def events(self, *, after_sequence: int = 0, order_id: str = "") -> AsyncIterator[Kept]:
+        table = schema.events
+        while True:
+            query = select(table).where(table.c.sequence > after_sequence).order_by(table.c.sequence).limit(PAGE)
+            if order_id:
+                query = query.where(table.c.order_id == order_id)
+            rows = await self._rows(query)
+            for row in rows:
+                yield _kept(row)
+            if len(rows) < PAGE:
+                return
+            after_sequence = rows[-1].sequence
+
+    async def last_sequence(self) -> int:
+        rows = await self._rows(select(func.max(schema.events.c.sequence).label("newest")))
+        return int(rows[0].newest or 0)
+
+    async def switch(self) -> SwitchRow | None:
+        table = schema.switch
+        rows = await self._rows(select(table).order_by(table.c.id.desc()).limit(1))
+        return SwitchRow(bool(rows[0].engaged), rows[0].reason, rows[0].actor, rows[0].at_ns) if rows else None
+
+    async def set_switch(self, row: SwitchRow) -> None:
+        async def write() -> None:
+            async with writing(self._engine) as connection:
+                await connection.execute(insert(schema.switch).values(**vars(row)))
+
+        await self._guarded(write)
+
+    async def traded(self) -> list[Traded]:
+        table = schema.orders
+        rows = await self._rows(select(table.c.exchange, table.c.market, table.c.symbol).distinct())
+        return [Traded(row.exchange, row.market, row.symbol) for row in rows]
+
+    async def forget_keys(self, *, before_ns: int) -> None:
+        async def write() -> None:
+            async with writing(self._engine) as connection:
+                table = schema.idempotency
+                await connection.execute(delete(table).where(table.c.created_ns < before_ns))
+
+        await self._guarded(write)
+
+    async def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        async def read() -> Sequence[Any]:
+            async with self._engine.connect() as connection:
+                rows: Sequence[Any] = (await connection.execute(query)).all()
+                return rows
+
+        return await self._guarded(read)
+
+    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except (SQLAlchemyError, OSError) as exc:
+            if is_unavailable(exc):
+                raise JournalUnavailable(f"the journal's database is not available: {type(exc).__name__}") from exc
+            raise
+
+
+def _fail(done: asyncio.Future[int], exc: Exception) -> None:
+    if not done.done():
+        done.set_exception(exc)
+
+
+def _event_row(event: Event, sequence: int) -> dict[str, Any]:
+    return {
+        "sequence": sequence,
+        "order_id": event.order_id,
+        "revision": event.revision,
+        "at_ns": event.at_ns,
+        "kind": event.kind,
+        "cause": event.cause.value,
+        "correlation_id": event.correlation_id,
+        "actor": event.actor,
+        "body": encode(event.body),
+        "raw": event.raw,
+    }
+
+
+def _kept(row: Any) -> Kept:
+    body = decode(KINDS[row.kind], row.body)
+    event = Event(row.order_id, row.revision, row.at_ns, Cause(row.cause), body, row.correlation_id, row.actor, row.raw)
+    return Kept(row.sequence, event)

@@ -1,0 +1,1 @@
+"""Revisions of the orders database, oldest first; run by `prepare_orders_database`."""

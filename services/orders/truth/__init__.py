@@ -1,0 +1,1 @@
+"""Finding out what is true: unknown outcomes, confirmations, user streams, reconciliation."""

@@ -1,0 +1,291 @@
+"""Follows every order that is not settled until it is: unknown outcomes, cancels without a terminal state, amends without confirmation.
+
+One task per order. What it does next follows from the order as it is in the ledger, so it can begin anywhere: after a lost answer,
+after a restart, after a statement that came in meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from clients.exchanges.trading import OrderReport
+from services.orders.domain import Cause, Order, OrderState
+from services.orders.domain.events import NotPlaced, SendingAgain
+from services.orders.engine.intake import Intake
+from services.orders.engine.ledger import Ledger
+from services.orders.engine.outcomes import Failure, Fate, judge
+from services.orders.guards.guards import Guards
+from services.orders.guards.prices import check_band
+from services.orders.journal.store import Superseded
+from services.orders.ports import Ports
+from services.orders.truth.amends import AmendStep
+from services.orders.truth.arrival import PROCESSING_NS, Proof, ServerClocks
+from services.orders.venues import Venue, Venues
+from services.runtime.errors import MidstreamError
+
+logger = logging.getLogger(__name__)
+
+ROUNDS_S: Final = (0.2, 0.4, 0.8, 1.5, 2.5, 4.0)
+"""Waits between rounds; the last one repeats."""
+LONG_UNKNOWN_NS: Final = 300_000_000_000
+LONG_UNKNOWN_ROUND_S: Final = 30.0
+"""An order that stays unknown for minutes (no bound on arrival, no evidence) is asked for less often, for ever."""
+STEPS_AT_ONCE: Final = 16
+QUERY_DEADLINE_S: Final = 5.0
+CANCEL_DEADLINE_S: Final = 5.0
+CANCEL_AGAIN_NS: Final = 2_000_000_000
+
+
+class Follower:
+    """Brings unsettled orders to an end. `follow` is safe to call at any time, for any order."""
+
+    def __init__(
+        self, ledger: Ledger, venues: Venues, intake: Intake, guards: Guards, clocks: ServerClocks, ports: Ports
+    ) -> None:
+        self._ledger = ledger
+        self._venues = venues
+        self._intake = intake
+        self._guards = guards
+        self._clocks = clocks
+        self._ports = ports
+        self._amends = AmendStep(ledger, intake, guards, clocks, ports, self._query)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._steps = asyncio.Semaphore(STEPS_AT_ONCE)
+        self.is_sending: Callable[[str], bool] = lambda order_id: False
+        self.send_again: Callable[[Order], None] = lambda order: None
+        self.on_trouble: Callable[[str, Failure], None] = lambda exchange, failure: None
+
+    def follow(self, order_id: str) -> None:
+        """Start to follow an order, or look at it again at once."""
+        wake = self._wakes.get(order_id)
+        if wake is not None:
+            wake.set()
+            return
+        self._wakes[order_id] = asyncio.Event()
+        task = asyncio.create_task(self._follow(order_id), name=f"follow-{order_id[:8]}")
+        self._tasks[order_id] = task
+        task.add_done_callback(lambda done: self._ended(order_id, done))
+
+    def settled(self, order_id: str) -> None:
+        """End the wait for the next round of an order that has settled: nothing is asked or sent again."""
+        wake = self._wakes.get(order_id)
+        if wake is not None:
+            wake.set()
+
+    def _ended(self, order_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(order_id) is task:
+            del self._tasks[order_id]
+        self._amends.forget(order_id)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("following ended: order=%s", order_id, exc_info=task.exception())
+
+    @property
+    def following(self) -> int:
+        """How many orders are being followed."""
+        return len(self._tasks)
+
+    async def close(self) -> None:
+        """Stop; whoever starts next goes on from the ledger."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _follow(self, order_id: str) -> None:
+        round_number = 0
+        proof = Proof(0)
+        state = _Following()
+        wake = self._wakes[order_id]
+        try:
+            while True:
+                wake.clear()
+                order = await self._ledger.get(order_id)
+                if order is None or not order.unsettled or (order.halted and not order.canceling):
+                    return
+                # A placement on the wire has its own way of ending; only a cancel does not wait for it.
+                if not self.is_sending(order_id) or order.canceling:
+                    if proof.attempt != order.attempts:
+                        proof = Proof(order.attempts)
+                    async with self._steps:
+                        await self._step(order, proof, state)
+                    order = await self._ledger.get(order_id) or order
+                    if not order.unsettled:
+                        return
+                if await self._pause(order, wake, round_number):
+                    round_number = 0
+                else:
+                    round_number += 1
+        finally:
+            self._wakes.pop(order_id, None)
+            if wake.is_set():
+                # Asked for between the last look and now.
+                newest = self._ledger.known(order_id)
+                if newest is not None and newest.unsettled and not asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    asyncio.get_running_loop().call_soon(self.follow, order_id)
+
+    async def _pause(self, order: Order, wake: asyncio.Event, round_number: int) -> bool:
+        delay_s = ROUNDS_S[min(round_number, len(ROUNDS_S) - 1)]
+        age_ns = self._ports.wall_ns() - order.updated_ns
+        if order.state is OrderState.UNKNOWN and not order.canceling and age_ns > LONG_UNKNOWN_NS:
+            delay_s = LONG_UNKNOWN_ROUND_S
+        return await self._ports.wait(wake, delay_s * (0.8 + 0.4 * self._ports.random.random()))
+
+    async def _step(self, order: Order, proof: Proof, state: _Following) -> None:
+        venue = self._venues.get(order.exchange)
+        if venue is None:
+            logger.error(
+                "order is at an exchange that is not configured: order=%s exchange=%s", order.order_id, order.exchange
+            )
+            return
+        try:
+            await self._step_at(venue, order, proof, state)
+        except Superseded:
+            raise
+        except Exception:  # everything: one order's trouble must not end the task that has to bring it to an end
+            logger.exception("following an order failed: order=%s", order.order_id)
+
+    async def _step_at(self, venue: Venue, order: Order, proof: Proof, state: _Following) -> None:
+        if order.canceling:
+            now_ns = self._ports.monotonic_ns()
+            if state.cancel_sent_ns is None or now_ns - state.cancel_sent_ns >= CANCEL_AGAIN_NS:
+                if await self._cancel(venue, order):
+                    state.cancel_sent_ns = now_ns
+                order = await self._newest(order)
+        elif order.amending is not None and order.state.live:
+            await self._amends.step(venue, order)
+            return
+        if order.unsettled and (order.state is OrderState.UNKNOWN or order.canceling):
+            await self._resolve(venue, order, proof)
+
+    async def _cancel(self, venue: Venue, order: Order) -> bool:
+        """Send a cancel; return whether it was heard. Repeating one does no harm."""
+        instrument = await venue.instrument(order.symbol)
+        try:
+            report = await venue.trading.cancel(
+                instrument, client_order_id=order.venue_client_order_id, exchange_order_id=order.exchange_order_id,
+                deadline_s=CANCEL_DEADLINE_S,
+            )  # fmt: skip
+        except Exception as exc:  # noqa: BLE001  whatever it is, the query that follows tells what became of the order
+            failure = judge(exc)
+            self.on_trouble(order.exchange, failure)
+            # One that overtook its order has to be sent again when the order is there.
+            early = failure.fate is Fate.MISSING and order.state is OrderState.UNKNOWN
+            return not early and failure.fate not in (Fate.NOT_DONE, Fate.LOST)
+        await self._intake.absorb(order.order_id, report, Cause.ANSWER)
+        return True
+
+    async def _resolve(self, venue: Venue, order: Order, proof: Proof) -> None:
+        """Ask for the order; without one, find out whether it can still come."""
+        asked_ns = await self._asked_ns(venue, order)
+        found = await self._query(venue, order)
+        if not isinstance(found, Failure):
+            await self._intake.absorb(order.order_id, found, Cause.QUERY)
+            return
+        if found.fate is not Fate.MISSING or order.state is not OrderState.UNKNOWN or asked_ns is None:
+            return
+        bound_ns = await self._arrives_until_ns(venue, order)
+        if bound_ns is None or asked_ns <= bound_ns + PROCESSING_NS or self.is_sending(order.order_id):
+            return
+        if proof.add(self._ports.monotonic_ns()):
+            await self._conclude(venue, order, found, proof)
+
+    async def _asked_ns(self, venue: Venue, order: Order) -> int | None:
+        """Return the exchange's time before the question, where its answer can be a proof."""
+        instrument = await venue.instrument(order.symbol)
+        if order.state is not OrderState.UNKNOWN or not venue.trading.capabilities(instrument).bounded_arrival:
+            return None
+        return await self._clocks.earliest_ns(venue, order.market)
+
+    async def _arrives_until_ns(self, venue: Venue, order: Order) -> int | None:
+        """Return until when the placement can arrive, on the exchange's clock. What the request itself says counts first.
+
+        Without it (killed, restarted) it was signed before it became too late to send it, with the longest window that we use.
+        """
+        if order.expires_server_ns is not None:
+            return order.expires_server_ns
+        latest_ns = await self._clocks.latest_of_ns(venue, order.market, order.send_until_ns)
+        return None if latest_ns is None else latest_ns + round(venue.receive_window_s * 1e9)
+
+    async def _conclude(self, venue: Venue, order: Order, found: Failure, proof: Proof) -> None:
+        text = f"it can no longer arrive, and {venue.exchange} did not know it {proof.count} times after that"
+        if order.resend_allowed and not order.canceling and not await self._may_not_resend(venue, order):
+            again = SendingAgain(text, order.send_until_ns)
+            after = await self._ledger.change(
+                order.order_id, lambda now: again if _unknown_still(now, order) and not now.canceling else None,
+                Cause.DEADLINE_RULE, raw=found.raw,
+            )  # fmt: skip
+            if after.attempts == order.attempts + 1:
+                self.send_again(after)
+            return
+        await self._ledger.change(
+            order.order_id, lambda now: NotPlaced(text, found.code) if _unknown_still(now, order) else None,
+            Cause.DEADLINE_RULE, raw=found.raw,
+        )  # fmt: skip
+
+    async def _may_not_resend(self, venue: Venue, order: Order) -> str:
+        """Say why an order that was not placed is not sent again: its time is over, or a guard would deny it by now."""
+        if self._ports.wall_ns() >= order.send_until_ns:
+            return "its time to be sent has passed"
+        if problem := self._guards.still_open(order.exchange):
+            return problem
+        try:
+            price = await self._guards.prices.fresh(venue, order.symbol)
+            if order.price is not None:
+                check_band(await venue.instrument(order.symbol), order.price, price, self._guards.limits.price_band)
+        except MidstreamError as exc:
+            return exc.message
+        return ""
+
+    async def _query(self, venue: Venue, order: Order) -> OrderReport | Failure:
+        instrument = await venue.instrument(order.symbol)
+        # The exchange's id where it is known: a client id may have been used again by somebody else.
+        try:
+            return await venue.trading.query(
+                instrument,
+                client_order_id="" if order.exchange_order_id else order.venue_client_order_id,
+                exchange_order_id=order.exchange_order_id,
+                deadline_s=QUERY_DEADLINE_S,
+            )
+        except Exception as exc:  # noqa: BLE001  an answer that cannot be read is asked for again
+            failure = judge(exc)
+            self.on_trouble(order.exchange, failure)
+            return failure
+
+    async def cancel_unjournalled(self, order: Order) -> None:
+        """Send a cancel without a trace in the journal, for when the journal is what does not work."""
+        venue = self._venues.get(order.exchange)
+        if venue is not None:
+            instrument = await venue.instrument(order.symbol)
+            await venue.trading.cancel(
+                instrument, client_order_id=order.venue_client_order_id, exchange_order_id=order.exchange_order_id,
+                deadline_s=CANCEL_DEADLINE_S,
+            )  # fmt: skip
+
+    async def query_now(self, order: Order) -> Order:
+        """Ask for one order outside of any round; what the exchange says is in the ledger afterwards."""
+        venue = self._venues.get(order.exchange)
+        if venue is None:
+            return order
+        found = await self._query(venue, order)
+        if isinstance(found, Failure):
+            return await self._newest(order)
+        return await self._intake.absorb(order.order_id, found, Cause.QUERY)
+
+    async def _newest(self, order: Order) -> Order:
+        return await self._ledger.get(order.order_id) or order
+
+
+class _Following:
+    """What one task remembers between its rounds."""
+
+    def __init__(self) -> None:
+        self.cancel_sent_ns: int | None = None
+
+
+def _unknown_still(now: Order, order: Order) -> bool:
+    return now.state is OrderState.UNKNOWN and now.attempts == order.attempts

@@ -1,0 +1,69 @@
+"""How much is known of each exchange, and since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clients.resilience.ports import MonotonicNs
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What ListActiveOrders says beside the orders."""
+
+    exchange: str
+    source: str
+    """`stream`, `reconciliation` or `journal`."""
+    age_ms: int
+    """-1 when the exchange never confirmed anything."""
+    reachable: bool
+    problem: str
+
+
+class Standings:
+    """Written by streams and reconciliation, read by whoever lists."""
+
+    def __init__(self, *, monotonic_ns: MonotonicNs) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._connected: set[str] = set()
+        self._heard_ns: dict[str, int] = {}
+        self._reconciled_ns: dict[str, int] = {}
+        self._problems: dict[str, str] = {}
+
+    def gap(self, exchange: str) -> None:
+        """The user stream has (re)connected; what it missed is being asked for."""
+        self._connected.add(exchange)
+        self._heard_ns.pop(exchange, None)
+
+    def heard(self, exchange: str) -> None:
+        """The user stream has said something."""
+        self._heard_ns[exchange] = self._monotonic_ns()
+
+    def silent(self, exchange: str, problem: str) -> None:
+        """The user stream has ended."""
+        self._connected.discard(exchange)
+        self._problems[exchange] = problem
+
+    def reconciled(self, exchange: str) -> None:
+        """The books were compared."""
+        self._reconciled_ns[exchange] = self._monotonic_ns()
+        self._problems.pop(exchange, None)
+
+    def failed(self, exchange: str, problem: str) -> None:
+        """The exchange did not answer."""
+        self._problems[exchange] = problem
+
+    def of(self, exchange: str) -> Standing:
+        """Return what is known of one exchange."""
+        now_ns = self._monotonic_ns()
+        reconciled_ns = self._reconciled_ns.get(exchange)
+        newest_ns = max((at for at in (reconciled_ns, self._heard_ns.get(exchange)) if at is not None), default=None)
+        problem = self._problems.get(exchange, "")
+        if reconciled_ns is None:
+            source = "journal"
+        elif exchange in self._connected:
+            source = "stream"
+        else:
+            source = "reconciliation"
+        age_ms = -1 if newest_ns is None else (now_ns - newest_ns) // 1_000_000
+        return Standing(exchange, source, age_ms, not problem and newest_ns is not None, problem)

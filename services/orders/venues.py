@@ -1,0 +1,85 @@
+"""The exchanges as the engine sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from clients.exchanges.model import Instrument, Price, Quote, ServerTime
+from clients.exchanges.symbols import near_matches
+from clients.exchanges.trading import TradingClient
+from services.orders.errors import Reason, denied
+
+ANY = "ANY"
+"""Any of the configured exchanges, in their order."""
+
+
+class MarketData(Protocol):
+    """The part of an `ExchangeClient` that orders need."""
+
+    async def get_price(self, symbol: str) -> Price: ...
+
+    async def get_quote(self, symbol: str) -> Quote: ...
+
+    async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]: ...
+
+    async def get_server_time(self, market: str | None = None) -> ServerTime: ...
+
+    async def ping(self, market: str | None = None) -> float: ...
+
+
+@dataclass(frozen=True)
+class Venue:
+    """One exchange."""
+
+    exchange: str
+    trading: TradingClient
+    market: MarketData
+    receive_window_s: float = 60.0
+    """The longest receive window that its requests are signed with; only matters where arrival is bounded."""
+
+    async def instrument(self, symbol: str) -> Instrument:
+        """Return the instrument; a symbol that it does not have is denied with near matches."""
+        instruments = await self.market.get_instruments()
+        found = instruments.get(symbol)
+        if found is None:
+            near = near_matches(symbol, instruments)
+            hint = f"; near matches: {', '.join(near)}" if near else "; ListInstruments names those that exist"
+            raise denied(
+                Reason.UNKNOWN_SYMBOL, f"{symbol[:64]!r} is no symbol of {self.exchange}{hint}", field="symbol"
+            )
+        return found
+
+
+class Venues:
+    """All configured exchanges, in the order in which `ANY` tries them."""
+
+    def __init__(self, venues: Sequence[Venue]) -> None:
+        self._venues = {venue.exchange: venue for venue in venues}
+
+    def __iter__(self) -> Iterator[Venue]:
+        return iter(self._venues.values())
+
+    def __len__(self) -> int:
+        return len(self._venues)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names, in order."""
+        return tuple(self._venues)
+
+    def get(self, exchange: str) -> Venue | None:
+        """Return an exchange; None when it is not configured (any more)."""
+        return self._venues.get(exchange)
+
+    def named(self, exchange: str) -> Venue:
+        """Return an exchange; one that is not configured is denied."""
+        venue = self._venues.get(exchange)
+        if venue is None:
+            raise denied(
+                Reason.UNKNOWN_EXCHANGE,
+                f"is {exchange[:32]!r}, legal are {', '.join((*self._venues, ANY))}",
+                field="exchange",
+            )
+        return venue

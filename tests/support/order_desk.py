@@ -1,0 +1,136 @@
+"""A desk over scripted exchanges, and the commands that tests give it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from clients.exchanges.trading import OrderType, Side, TimeInForce
+from services.orders.desk import Desk, DeskOptions
+from services.orders.domain import Order, TradingMode
+from services.orders.engine.commands import Caller, PlaceCommand
+from services.orders.guards.limits import Limits
+from services.orders.journal.store import JournalStore
+from services.orders.ports import Ports
+from services.orders.venues import Venue, Venues
+from tests.support.memory_journal import MemoryJournal
+from tests.support.scripted_venue import ScriptedVenue
+from tests.support.virtual_time import VirtualLoop
+
+TRADER = Caller("trader", "desk")
+STRANGER = Caller("stranger", "elsewhere")
+ADMIN = Caller("admin", "desk", "admin")
+
+_keys = itertools.count(1)
+
+
+def virtual_ports(loop: VirtualLoop, seed: int = 1) -> Ports:
+    """Return ports of a virtual loop; ids follow from the seed."""
+    random = Random(seed)
+    return Ports(loop.wall_ns, loop.monotonic_ns, asyncio.sleep, random, lambda: f"{random.getrandbits(128):032x}")
+
+
+def order(**changes: Any) -> PlaceCommand:
+    """Return a command for an order that rests: a LIMIT to buy 0.5 at 99, well formed in every way."""
+    values: dict[str, Any] = {
+        "idempotency_key": f"key-{next(_keys)}",
+        "exchange": "binance",
+        "symbol": "BTC/USDT",
+        "side": Side.BUY,
+        "type": OrderType.LIMIT,
+        "quantity": Decimal("0.5"),
+        "price": Decimal("99"),
+        "time_in_force": TimeInForce.GTC,
+    }
+    values.update(changes)
+    if values["type"] is OrderType.MARKET:
+        values.update(price=None, time_in_force=None)
+    return PlaceCommand(**values)
+
+
+class Trading:
+    """A running desk, its exchanges and its journal."""
+
+    def __init__(self, desk: Desk, venues: dict[str, ScriptedVenue], store: JournalStore, ports: Ports) -> None:
+        self.desk = desk
+        self.venues = venues
+        self.store = store
+        self.ports = ports
+
+    @property
+    def venue(self) -> ScriptedVenue:
+        """The first exchange."""
+        return next(iter(self.venues.values()))
+
+    async def place(self, **changes: Any) -> Order:
+        """Place an order as the trader."""
+        return (await self.desk.place(order(**changes), TRADER)).order
+
+    async def until(self, order_id: str, reached: Callable[[Order], bool], within_s: float = 120.0) -> Order:
+        """Return the order once `reached`; fail when it takes longer than that."""
+        found = await self.desk.ledger.wait_for(order_id, reached, within_s)
+        newest = await self.desk.ledger.get(order_id)
+        assert found is not None, f"not reached within {within_s:g} s: {newest}"
+        return found
+
+    async def settled(self, order_id: str, within_s: float = 120.0) -> Order:
+        """Return the order once nothing about it is being found out."""
+        return await self.until(order_id, lambda now: not now.unsettled, within_s)
+
+    async def ready(self) -> None:
+        """Wait until every exchange has been reconciled."""
+        async with asyncio.timeout(60):
+            while self.desk.blocked():
+                await self.ports.sleep(0.05)
+
+
+@asynccontextmanager
+async def trading(
+    ports: Ports, *venues: ScriptedVenue, store: JournalStore | None = None, mode: TradingMode = TradingMode.SIMULATOR,
+    limits: Limits | None = None, ready: bool = True, **options: Any,
+) -> AsyncIterator[Trading]:  # fmt: skip
+    """Run a desk; by default over one Binance-like exchange, with the journal in memory, reconciled."""
+    exchanges = venues or (ScriptedVenue("binance", ports),)
+    journal = store if store is not None else MemoryJournal()
+    desk = Desk(
+        journal,
+        Venues([Venue(venue.exchange, venue, venue, receive_window_s=5.0) for venue in exchanges]),
+        DeskOptions(mode=mode, limits=limits or Limits(), **options),
+        ports,
+    )
+    await desk.start()
+    running = Trading(desk, {venue.exchange: venue for venue in exchanges}, journal, ports)
+    try:
+        if ready:
+            await running.ready()
+        yield running
+    finally:
+        await desk.stop()
+
+
+async def kill(desk: Desk) -> None:
+    """End a desk as a killed process ends: nothing is waited for, nothing more is journalled, everything on the wire is cut."""
+    own = asyncio.current_task()
+    tasks = [task for task in _tasks_of(desk) if task is not own]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _tasks_of(desk: Desk) -> list[asyncio.Task[Any]]:
+    placer, follower, ledger, switch = desk.placer, desk.follower, desk.ledger, desk.switch
+    return [
+        *desk._tasks,
+        *(pending.task for pending in placer._pending.values()),
+        *placer._wire.values(),
+        *placer._again,
+        *follower._tasks.values(),
+        *ledger._writes,
+        *switch._tasks,
+    ]

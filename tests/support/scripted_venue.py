@@ -1,0 +1,511 @@
+"""An exchange in this process, with an order book per client and faults on demand: what a `TradingClient` shows of the outside world.
+
+It keeps the rules that matter for truth: client ids are unique among open orders only (Binance) or for ever (BitMEX), a request that
+arrives after its receive window is dropped (Binance) or executed all the same (BitMEX), an absolute amend may be repeated, and the
+user stream says everything, in whatever order and as often as the script wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknown, Sent, TryLater
+from clients.exchanges.model import Instrument, InstrumentKind, Payout, Price, Quote, ServerTime
+from clients.exchanges.trading import (
+    Capabilities,
+    Fill,
+    OrderReport,
+    OrderType,
+    Position,
+    Side,
+    StreamGap,
+    TimeInForce,
+    VenueOrder,
+    VenueState,
+)
+from clients.resilience.outcome import Outcome
+from services.orders.ports import Ports
+
+T = TypeVar("T")
+
+ZERO = Decimal(0)
+WINDOW_NS = 5_000_000_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one request. Without any field set it is answered normally.
+
+    `lose`: executed, but the answer is lost. `vanish`: never arrives, and nobody can tell. `late_s`: arrives that much later, the
+    answer is lost. `error`: refused with this error, not executed. `delay_s`: the answer takes that long.
+    """
+
+    lose: bool = False
+    vanish: bool = False
+    late_s: float | None = None
+    error: Exception | None = None
+    delay_s: float = 0.0
+
+
+@dataclass
+class Booked:
+    """One order in the exchange's book."""
+
+    instrument: Instrument
+    exchange_order_id: str
+    client_order_id: str
+    side: Side
+    type: OrderType
+    quantity: Decimal
+    price: Decimal | None
+    time_in_force: TimeInForce | None
+    created_ns: int
+    updated_ns: int
+    state: VenueState = VenueState.NEW
+    filled: Decimal = ZERO
+    notional: Decimal = ZERO
+    reason: str = ""
+
+
+@dataclass
+class Call:
+    """One request as it was made."""
+
+    operation: str
+    at_ns: int
+    client_order_id: str = ""
+    fault: Fault = field(default_factory=Fault)
+
+
+def instrument(exchange: str, market: str, symbol: str, **changes: Any) -> Instrument:
+    """Return an instrument with ordinary filters."""
+    base, rest = symbol.split("/")
+    quote, _, settle = rest.partition(":")
+    spot = not settle
+    values: dict[str, Any] = {
+        "exchange": exchange,
+        "market": market,
+        "exchange_symbol": symbol.replace("/", "").replace(":", "_"),
+        "symbol": symbol,
+        "kind": InstrumentKind.SPOT if spot else InstrumentKind.PERPETUAL,
+        "payout": Payout.SPOT if spot else Payout.LINEAR,
+        "base": base,
+        "quote": quote,
+        "settle": settle or quote,
+        "price_tick": Decimal("0.1"),
+        "lot_size": Decimal("0.001"),
+        "quantity_min": Decimal("0.001"),
+        "quantity_max": Decimal(1000),
+        "market_lot_size": None,
+        "price_min": Decimal("0.1"),
+        "price_max": Decimal(1_000_000),
+        "notional_min": Decimal(5),
+        "contract_size": Decimal(1),
+        "multiplier": Decimal(1),
+        "expiry_time_ns": None,
+        "tradable": True,
+    }
+    return Instrument(**{**values, **changes})
+
+
+class ScriptedVenue:
+    """Both a `TradingClient` and the market data that orders need."""
+
+    def __init__(
+        self, exchange: str, ports: Ports, *, instruments: Sequence[Instrument] = (), bounded: bool = True,
+        ids_for_ever: bool = False, latency_s: float = 0.01, amend_up: bool = True,
+    ) -> None:  # fmt: skip
+        self.exchange = exchange
+        self._ports = ports
+        self._bounded = bounded
+        self._ids_for_ever = ids_for_ever
+        self._amend_up = amend_up
+        self.latency_s = latency_s
+        listed = instruments or (
+            instrument(exchange, "spot", "BTC/USDT"),
+            instrument(exchange, "perp", "BTC/USDT:USDT"),
+        )
+        self.instruments: dict[str, Instrument] = {one.symbol: one for one in listed}
+        self.mid: defaultdict[str, Decimal] = defaultdict(lambda: Decimal(100))
+        self.spread = Decimal("0.2")
+        self.quote_age_ns = 0
+        self.quotes_error: ExchangeError | None = None
+        self.offset_ns = 0
+        self.book: dict[str, Booked] = {}
+        self.trades: list[Fill] = []
+        self.calls: list[Call] = []
+        self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
+        self.down: Exception | None = None
+        self.stream_delay_s = 0.0
+        self.stream_mute = False
+        self._streams: set[asyncio.Queue[OrderReport | StreamGap | None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._dead_man: asyncio.TimerHandle | None = None
+        self._next = 0
+        self.placed: defaultdict[str, int] = defaultdict(int)
+        """How many orders each client id has made; more than one is the double that must never be."""
+
+    # -- what tests do -------------------------------------------------------------------------------------------------------
+
+    def script(self, operation: str, *faults: Fault) -> None:
+        """Let the next requests of an operation meet these faults."""
+        self.faults[operation].extend(faults)
+
+    def sent(self, operation: str) -> list[Call]:
+        """Return the requests of an operation."""
+        return [call for call in self.calls if call.operation == operation]
+
+    def open_booked(self) -> list[Booked]:
+        """Return the orders in the book."""
+        return [booked for booked in self.book.values() if not booked.state.terminal]
+
+    def by_client_id(self, client_order_id: str) -> Booked | None:
+        """Return the newest order with a client id."""
+        found = [booked for booked in self.book.values() if booked.client_order_id == client_order_id]
+        return found[-1] if found else None
+
+    def fill(self, booked: Booked, quantity: Decimal, price: Decimal | None = None, *, tell: bool = True) -> Fill:
+        """Execute a part of an order."""
+        at = price if price is not None else booked.price or self.mid[booked.instrument.symbol]
+        self._touch(booked)
+        booked.filled += quantity
+        booked.notional += quantity * at
+        booked.state = VenueState.FILLED if booked.filled >= booked.quantity else VenueState.PARTIALLY_FILLED
+        self._next += 1
+        fill = Fill(
+            self.exchange, booked.instrument.market, booked.instrument.symbol, f"t{self._next}", booked.exchange_order_id,
+            booked.client_order_id, booked.side, quantity, at, quantity * at / 1000, booked.instrument.quote,
+            booked.updated_ns,
+        )  # fmt: skip
+        self.trades.append(fill)
+        if tell:
+            self.tell(replace(self.report(booked), fill=fill, source="stream"))
+        return fill
+
+    def end(
+        self, booked: Booked, state: VenueState = VenueState.CANCELED, reason: str = "", *, tell: bool = True
+    ) -> None:
+        """End an order."""
+        if not booked.state.terminal:
+            self._touch(booked)
+            booked.state = state
+            booked.reason = reason
+            if tell:
+                self.tell(replace(self.report(booked), source="stream"))
+
+    def external(
+        self, symbol: str = "BTC/USDT", side: Side = Side.BUY, quantity: str = "0.5", price: str = "90"
+    ) -> Booked:
+        """Let somebody else place an order on the same account."""
+        self._next += 1
+        return self._book(
+            self.instruments[symbol], f"other-{self._next}", side, OrderType.LIMIT, Decimal(quantity), Decimal(price),
+            TimeInForce.GTC, tell=True,
+        )  # fmt: skip
+
+    def tell(self, event: OrderReport | StreamGap) -> None:
+        """Say something on the user stream, after its delay."""
+        if self.stream_mute and not isinstance(event, StreamGap):
+            return
+        if self.stream_delay_s:
+            asyncio.get_running_loop().call_later(self.stream_delay_s, self._tell_now, event)
+        else:
+            self._tell_now(event)
+
+    def _tell_now(self, event: OrderReport | StreamGap) -> None:
+        for queue in self._streams:
+            queue.put_nowait(event)
+
+    def cut_stream(self) -> None:
+        """End every user stream; clients come back by themselves."""
+        for queue in self._streams:
+            queue.put_nowait(None)
+
+    def report(self, booked: Booked) -> OrderReport:
+        """State an order."""
+        return OrderReport(
+            self.exchange, booked.instrument.market, booked.instrument.symbol, booked.exchange_order_id,
+            booked.client_order_id, booked.state, booked.state.value, booked.side, booked.type, booked.quantity,
+            booked.price, booked.filled, booked.notional / booked.filled if booked.filled else None, booked.updated_ns,
+            booked.created_ns, booked.time_in_force, booked.reason, raw=b'{"status":"%s"}' % booked.state.value.encode(),
+        )  # fmt: skip
+
+    def position(self, symbol: str) -> Decimal:
+        """Return the signed sum of all executions."""
+        return sum(
+            (
+                fill.quantity if fill.side is Side.BUY else -fill.quantity
+                for fill in self.trades
+                if fill.symbol == symbol
+            ),
+            ZERO,
+        )
+
+    # -- TradingClient -------------------------------------------------------------------------------------------------------
+
+    async def place(self, order: VenueOrder, *, deadline_s: float) -> OrderReport:
+        return await self._request("place", order.client_order_id, lambda: self._place(order))
+
+    async def amend(
+        self, instrument: Instrument, *, client_order_id: str, exchange_order_id: str, side: Side, quantity: Decimal,
+        price: Decimal, deadline_s: float,
+    ) -> OrderReport:  # fmt: skip
+        def change() -> OrderReport:
+            booked = self._find(instrument, client_order_id, exchange_order_id, "amend")
+            if booked.state.terminal:
+                raise self._refuse("amend", f"Invalid ordStatus: {booked.state}")
+            if quantity <= booked.filled:
+                self.end(booked, reason="amended below what is executed")
+            else:
+                self._touch(booked)
+                booked.quantity, booked.price = quantity, price
+                self.tell(replace(self.report(booked), source="stream"))
+            return self.report(booked)
+
+        return await self._request("amend", client_order_id, change)
+
+    async def cancel(
+        self, instrument: Instrument, *, client_order_id: str, exchange_order_id: str, deadline_s: float
+    ) -> OrderReport:
+        def cancel() -> OrderReport:
+            booked = self._find(instrument, client_order_id, exchange_order_id, "cancel")
+            if booked.state.terminal:
+                raise self._refuse("cancel", f"Unable to cancel order due to existing state: {booked.state}")
+            self.end(booked)
+            return self.report(booked)
+
+        return await self._request("cancel", client_order_id, cancel)
+
+    async def cancel_all(self, instrument: Instrument | None, *, deadline_s: float) -> Sequence[OrderReport]:
+        def cancel() -> Sequence[OrderReport]:
+            ended = [
+                one for one in self.open_booked() if instrument is None or one.instrument.symbol == instrument.symbol
+            ]
+            for booked in ended:
+                self.end(booked)
+            return [self.report(booked) for booked in ended]
+
+        return await self._request("cancel_all", "", cancel)
+
+    async def query(
+        self,
+        instrument: Instrument,
+        *,
+        client_order_id: str = "",
+        exchange_order_id: str = "",
+        deadline_s: float = 10.0,
+    ) -> OrderReport:
+        return await self._request(
+            "query",
+            client_order_id or exchange_order_id,
+            lambda: replace(
+                self.report(self._find(instrument, client_order_id, exchange_order_id, "query")), source="query"
+            ),
+        )
+
+    async def open_orders(self, instrument: Instrument | None = None) -> Sequence[OrderReport]:
+        return await self._request(
+            "open_orders",
+            "",
+            lambda: [
+                self.report(one)
+                for one in self.open_booked()
+                if instrument is None or one.instrument.symbol == instrument.symbol
+            ],
+        )
+
+    async def orders_between(self, instrument: Instrument, *, start_ns: int, end_ns: int) -> Sequence[OrderReport]:
+        return await self._request(
+            "orders_between",
+            "",
+            lambda: [
+                self.report(one)
+                for one in self.book.values()
+                if one.instrument.symbol == instrument.symbol and start_ns <= one.created_ns <= end_ns
+            ],
+        )
+
+    async def fills(self, instrument: Instrument, *, start_ns: int, end_ns: int) -> Sequence[Fill]:
+        return await self._request(
+            "fills",
+            "",
+            lambda: [
+                fill
+                for fill in self.trades
+                if fill.symbol == instrument.symbol and start_ns <= fill.trade_time_ns <= end_ns
+            ],
+        )
+
+    async def positions(self) -> Sequence[Position]:
+        return await self._request(
+            "positions",
+            "",
+            lambda: [
+                Position(self.exchange, one.market, one.symbol, self.position(one.symbol), None)
+                for one in self.instruments.values()
+                if one.kind is not InstrumentKind.SPOT
+            ],
+        )
+
+    async def arm_dead_man(self, *, timeout_s: float, instruments: Sequence[Instrument]) -> bool:
+        def arm() -> bool:
+            if self._dead_man is not None:
+                self._dead_man.cancel()
+            self._dead_man = None
+            if timeout_s:
+                self._dead_man = asyncio.get_running_loop().call_later(timeout_s, self._cancel_everything)
+            return True
+
+        return await self._request("arm_dead_man", "", arm)
+
+    def _cancel_everything(self) -> None:
+        for booked in self.open_booked():
+            self.end(booked, reason="dead man's switch")
+
+    async def user_events(self) -> AsyncIterator[OrderReport | StreamGap]:
+        queue: asyncio.Queue[OrderReport | StreamGap | None] = asyncio.Queue()
+        self._streams.add(queue)
+        try:
+            yield StreamGap(None)
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._streams.discard(queue)
+
+    def capabilities(self, instrument: Instrument) -> Capabilities:
+        derivative = instrument.kind is not InstrumentKind.SPOT
+        return Capabilities(
+            time_in_force=frozenset(TimeInForce), post_only=True, reduce_only=derivative, amend_price=True,
+            amend_quantity_up=self._amend_up, dead_man=derivative, bounded_arrival=self._bounded,
+        )  # fmt: skip
+
+    # -- market data ---------------------------------------------------------------------------------------------------------
+
+    async def get_quote(self, symbol: str) -> Quote:
+        if self.quotes_error is not None:
+            raise self.quotes_error
+        mid, half = self.mid[symbol], self.spread / 2
+        at_ns = self._ports.wall_ns() - self.quote_age_ns
+        return Quote(
+            self.exchange, self.instruments[symbol].market, symbol, mid - half, Decimal(1), mid + half, Decimal(1), at_ns,
+            at_ns,
+        )  # fmt: skip
+
+    async def get_price(self, symbol: str) -> Price:
+        if self.quotes_error is not None:
+            raise self.quotes_error
+        at_ns = self._ports.wall_ns() - self.quote_age_ns
+        return Price(
+            self.exchange, self.instruments[symbol].market, symbol, self.mid[symbol], "mid", at_ns, at_ns, "rest"
+        )
+
+    async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
+        return self.instruments
+
+    async def get_server_time(self, market: str | None = None) -> ServerTime:
+        if self.down is not None:
+            raise self.down
+        return ServerTime(self.offset_ns, 1_000_000, self._ports.monotonic_ns())
+
+    async def ping(self, market: str | None = None) -> float:
+        if self.down is not None:
+            raise self.down
+        return self.latency_s
+
+    # -- inside --------------------------------------------------------------------------------------------------------------
+
+    async def _request(self, operation: str, client_order_id: str, work: Callable[[], T]) -> T:
+        fault = self.faults[operation].popleft() if self.faults[operation] else Fault()
+        self.calls.append(Call(operation, self._ports.wall_ns(), client_order_id, fault))
+        if self.down is not None:
+            raise self.down
+        sent_ns = self._ports.wall_ns()
+        expires_ns = sent_ns + self.offset_ns + WINDOW_NS if self._bounded else None
+        await self._ports.sleep(self.latency_s)
+        if fault.error is not None:
+            raise fault.error
+        lost = OutcomeUnknown(
+            self.exchange, operation, Outcome.UNKNOWN, "the answer was lost", sent=Sent(sent_ns, expires_ns)
+        )
+        if fault.vanish:
+            raise lost
+        if fault.late_s is not None:
+            self._later(fault.late_s, expires_ns, work)
+            raise lost
+        answer = work()
+        await self._ports.sleep(self.latency_s + fault.delay_s)
+        if fault.lose:
+            raise lost
+        return answer
+
+    def _later(self, seconds: float, expires_ns: int | None, work: Callable[[], object]) -> None:
+        async def arrive() -> None:
+            await self._ports.sleep(seconds)
+            if expires_ns is None or self._ports.wall_ns() + self.offset_ns <= expires_ns:
+                with contextlib.suppress(ExchangeError):
+                    work()
+
+        task = asyncio.create_task(arrive())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _place(self, order: VenueOrder) -> OrderReport:
+        for booked in self.book.values():
+            same = booked.client_order_id == order.client_order_id
+            if same and (self._ids_for_ever or not booked.state.terminal):
+                raise CallerMustAct(self.exchange, "place", Outcome.DUPLICATE, "Duplicate order sent.", code="-2010")
+        self.placed[order.client_order_id] += 1
+        booked = self._book(
+            order.instrument, order.client_order_id, order.side, order.type, order.quantity, order.price, order.time_in_force,
+            tell=True,
+        )  # fmt: skip
+        self._match(booked)
+        return self.report(booked)
+
+    def _match(self, booked: Booked) -> None:
+        """Execute what crosses the spread."""
+        symbol = booked.instrument.symbol
+        touch = self.mid[symbol] + (self.spread / 2 if booked.side is Side.BUY else -self.spread / 2)
+        crosses = booked.price is None or (booked.price >= touch if booked.side is Side.BUY else booked.price <= touch)
+        if crosses:
+            self.fill(booked, booked.quantity, touch)
+        elif booked.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+            self.end(booked, VenueState.EXPIRED)
+
+    def _book(
+        self, instrument: Instrument, client_order_id: str, side: Side, type_: OrderType, quantity: Decimal,
+        price: Decimal | None, time_in_force: TimeInForce | None, *, tell: bool,
+    ) -> Booked:  # fmt: skip
+        self._next += 1
+        now_ns = self._ports.wall_ns()
+        booked = Booked(
+            instrument, f"x{self._next}", client_order_id, side, type_, quantity, price, time_in_force, now_ns, now_ns
+        )
+        self.book[booked.exchange_order_id] = booked
+        if tell:
+            self.tell(replace(self.report(booked), source="stream"))
+        return booked
+
+    def _touch(self, booked: Booked) -> None:
+        # Statements about one order are ordered by time, so no two of them share one.
+        booked.updated_ns = max(self._ports.wall_ns(), booked.updated_ns + 1)
+
+    def _find(self, instrument: Instrument, client_order_id: str, exchange_order_id: str, operation: str) -> Booked:
+        booked = self.book.get(exchange_order_id) if exchange_order_id else self.by_client_id(client_order_id)
+        if booked is None or booked.instrument.symbol != instrument.symbol:
+            raise CallerMustAct(self.exchange, operation, Outcome.NOT_FOUND, "Order does not exist.", code="-2013")
+        return booked
+
+    def _refuse(self, operation: str, text: str) -> ExchangeError:
+        return CallerMustAct(self.exchange, operation, Outcome.REJECTED, text, code="-2011")
+
+
+def unavailable(exchange: str = "binance") -> TryLater:
+    """Return the error of an exchange that certainly did not execute anything."""
+    return TryLater(exchange, "place", Outcome.MAINTENANCE, "closed for maintenance")
