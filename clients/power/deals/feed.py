@@ -25,6 +25,8 @@ NextUrl = Callable[[], Awaitable[str]]
 LOST_ANSWERS_MAX: Final = 3
 """Under `auto`: so many broken answers in a row mean that the other side speaks websocket and nothing else."""
 
+PLANS_MAX: Final = 100
+
 
 class EventSource(Protocol):
     """The part of `ResilientSocket` that a feed uses."""
@@ -36,16 +38,16 @@ class EventSource(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Plan:
-    """How the connection that is being opened begins."""
+    """How a connection begins."""
 
     after: str | None = None
     """Deal behind which the exchange goes on; empty: from the beginning of its list; None: it cannot, we hear what comes."""
     catch_up_to: str = ""
     """Newest deal of the list when we asked: what comes up to it was missed and is late by nature."""
     gap_reason: str = ""
-    """Why something may be missing for good; empty when nothing can."""
+    """Why something may be missing for good, without the beginning of the sentence; empty when nothing can."""
 
 
 class DealFeed:
@@ -67,7 +69,11 @@ class DealFeed:
         self._replay = replay
         self._use = use
         self._last_id = resume_after
-        self._plan = _Plan()
+        self._attempts = 0
+        self._plans: dict[int, _Plan] = {}
+        """By attempt: when its connection is heard of, a later attempt may have been planned already."""
+        self._offered = False
+        """Whether the exchange has ever offered replay to this process."""
         self._lost_answers = 0
         self._alive_ns: int | None = None
         """When the feed was last known to be complete; None before the first connection of this process."""
@@ -112,41 +118,47 @@ class DealFeed:
         return item
 
     def _begin(self, event: Connected) -> list[Gap]:
-        plan = self._plan
+        plan = self._plans.get(event.connection) or self._plans[max(self._plans)]
+        self._plans = {number: kept for number, kept in self._plans.items() if number > event.connection}
         self.replays = plan.after is not None
         self._catching_up_to = plan.catch_up_to
-        gaps = [Gap(self._alive_ns, event.wall_ns, plan.gap_reason)] if plan.gap_reason else []
+        missed = "the listener was away" if self._alive_ns is None else "the connection was lost"
+        gaps = [Gap(self._alive_ns, event.wall_ns, f"{missed} and {plan.gap_reason}")] if plan.gap_reason else []
         self._alive_ns = self._connected_ns = event.wall_ns
         logger.info("deals feed is up: replay=%s", "on" if self.replays else "off")
         return gaps
 
     async def _next_url(self) -> str:
         """Decide how the next connection begins; what is raised here counts as a failed attempt."""
-        self._plan = await self._make_plan()
-        return feed_url(self._url, after=self._plan.after)
+        self._attempts += 1
+        attempt = self._attempts
+        plan = self._plans[attempt] = await self._make_plan()
+        # Attempts that fail behind this point leave their plan; connections that nobody has heard of yet are few.
+        self._plans.pop(attempt - PLANS_MAX, None)
+        return feed_url(self._url, after=plan.after)
 
     async def _make_plan(self) -> _Plan:
-        missed = "the listener was away" if self._alive_ns is None else "the connection was lost"
         if self._use == "off":
-            return _Plan(gap_reason=f"{missed} and replay is switched off")
+            return _Plan(gap_reason="replay is switched off")
         after = self._last_id or ""
         try:
             offer, page = await self._replay.ask(after)
             if offer is Offer.UNKNOWN_DEAL:
-                reason = f"{missed} and the exchange does not know deal {after} any more; its whole list is read again"
+                reason = f"the exchange does not know deal {after} any more; its whole list is read again"
                 offer, page = await self._replay.ask("")
                 plan = _Plan("", page.last_id, reason)
             else:
                 plan = _Plan(after, page.last_id if page.messages else "")
         except ReplayTrouble as exc:
             self._lost_answers = self._lost_answers + 1 if exc.lost else 0
-            if self._use == "on" or self.replays or self._lost_answers < LOST_ANSWERS_MAX:
+            if self._use == "on" or self._offered or self._lost_answers < LOST_ANSWERS_MAX:
                 raise
             offer = Offer.NONE
         else:
             self._lost_answers = 0
         if offer is Offer.KNOWN:
+            self._offered = True
             return plan
         if self._use == "on":
             raise ReplayTrouble("the exchange offers no replay, and the settings ask for it")
-        return _Plan(gap_reason=f"{missed} and the exchange offers no replay")
+        return _Plan(gap_reason="the exchange offers no replay")

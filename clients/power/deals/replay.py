@@ -108,5 +108,5 @@ def _read(response: HttpResponse) -> tuple[Offer, Page]:
 
 def _with_query(url: str, pairs: list[tuple[str, str]]) -> str:
     parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, urlencode(pairs, quote_via=quote))))
+    query = "&".join(filter(None, (parts.query, urlencode(pairs, safe="", quote_via=quote))))
     return urlunsplit(parts._replace(query=query))
