@@ -133,10 +133,11 @@ class BreakerConfig:
     """How long it stays open the first time; each further time in a row twice as long."""
     open_s_max: float = 60.0
     """Before jitter."""
-    open_jitter: float = 0.1
-    """Share by which the open time is varied to both sides, so that clients do not come back together."""
-    probes: int = 3
-    """Calls admitted in HALF_OPEN. The rates' thresholds hold for them too."""
+    open_jitter: float = 0.2
+    """Share by which the open time is varied to both sides, so that clients do not come back together, nor always in the same
+    phase of a side that flaps."""
+    probes: int = 1
+    """Calls admitted in HALF_OPEN; the rates' thresholds hold for them too. One, so that a side that flaps costs one call each time."""
     probe_lease_s: float = 30.0
     """A probe without a result for longer than this counts as a failed one, and opens the breaker."""
 

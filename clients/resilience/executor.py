@@ -51,9 +51,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ATTEMPT_S_MIN: Final = 0.001
-"""With less time left nothing is sent: it could only end as a lost answer."""
-
 _REFUSERS: Final = (
     (CallNotPermitted, Refuser.BREAKER),
     (BulkheadFull, Refuser.BULKHEAD),
@@ -301,9 +298,9 @@ class PolicyExecutor:
 
     def _time_left(self, call: RetriedCall[T]) -> float:
         remaining_s = call.deadline.remaining_s()
-        if remaining_s < ATTEMPT_S_MIN:
+        if remaining_s < call.policy.attempt_s_min or not remaining_s:
             raise DeadlineExpired(
-                f"{call.spec.target} {call.spec.operation}: no time left after {call.deadline.elapsed_s():.3f} s; "
+                f"{call.spec.target} {call.spec.operation}: only {remaining_s:.3f} s left after {call.deadline.elapsed_s():.3f} s; "
                 "nothing was sent; give a longer `deadline_s`"
             )
         return remaining_s

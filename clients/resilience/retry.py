@@ -41,8 +41,8 @@ NOT_EXECUTED: Final = frozenset({Outcome.RETRYABLE, Outcome.THROTTLED, Outcome.C
 
 DEFAULT_BACKOFFS: Final[Mapping[Outcome, Backoff]] = MappingProxyType(
     {
-        Outcome.RETRYABLE: Backoff(base_s=0.1, cap_s=5.0),
-        Outcome.UNKNOWN: Backoff(base_s=0.1, cap_s=5.0),
+        Outcome.RETRYABLE: Backoff(base_s=0.25, cap_s=5.0),
+        Outcome.UNKNOWN: Backoff(base_s=0.25, cap_s=5.0),
         Outcome.THROTTLED: Backoff(base_s=0.5, cap_s=10.0, floor_s=1.0),
         Outcome.MAINTENANCE: Backoff(base_s=1.0, cap_s=10.0, floor_s=1.0),
         Outcome.CLOCK: Backoff(base_s=0.0, cap_s=0.0),
@@ -58,6 +58,8 @@ class RetryPolicy:
     """The first one included."""
     attempt_timeout_s: float = 5.0
     """For one attempt; what is left of the deadline where that is less."""
+    attempt_s_min: float = 0.05
+    """With less time left no attempt is made: it would end unanswered, and the breaker would blame the other side for that."""
     backoffs: Mapping[Outcome, Backoff] = field(default_factory=lambda: DEFAULT_BACKOFFS)
     """What is retried at all, and when. UNKNOWN is retried for idempotent calls only, CLOCK once, whatever stands here."""
     breaker_waits_max: int = 1
@@ -68,6 +70,8 @@ class RetryPolicy:
             raise ValueError(f"`attempts_max` is {self.attempts_max!r}; give at least 1, which means no retry")
         if not (math.isfinite(self.attempt_timeout_s) and self.attempt_timeout_s > 0):
             raise ValueError(f"`attempt_timeout_s` is {self.attempt_timeout_s!r}; give seconds above 0")
+        if not 0 <= self.attempt_s_min <= self.attempt_timeout_s:
+            raise ValueError(f"`attempt_s_min` is {self.attempt_s_min!r}; give seconds from 0 to `attempt_timeout_s`")
         if self.breaker_waits_max < 0:
             raise ValueError(f"`breaker_waits_max` is {self.breaker_waits_max!r}; give 0 or more")
         if wrong := NEVER_REPEATED & self.backoffs.keys():
@@ -219,7 +223,7 @@ class RetriedCall(Generic[T]):
         return self._after(max(self._hint_s, backoff.floor_s), self._delay_s - backoff.floor_s)
 
     def _stop(self, state: RetryCallState) -> bool:
-        in_time = state.upcoming_sleep < self.deadline.remaining_s()
+        in_time = state.upcoming_sleep < self._time_to_wait_s()
         if self._refusal is not None:
             return not in_time
         assert self._last is not None
@@ -227,7 +231,7 @@ class RetriedCall(Generic[T]):
             return self._stopped(GaveUp.ATTEMPTS)
         if self._last.outcome is Outcome.CLOCK and self._retries[Outcome.CLOCK] > 1:
             return self._stopped(GaveUp.NOT_RETRYABLE)
-        if self._hint_s is not None and not 0 <= self._hint_s < self.deadline.remaining_s():
+        if self._hint_s is not None and not 0 <= self._hint_s < self._time_to_wait_s():
             return self._stopped(GaveUp.HINT)
         if not in_time:
             return self._stopped(GaveUp.DEADLINE)
@@ -247,9 +251,12 @@ class RetriedCall(Generic[T]):
 
     # The rest
 
+    def _time_to_wait_s(self) -> float:
+        return self.deadline.remaining_s() - self.policy.attempt_s_min
+
     def _after(self, hint_s: float, delay_s: float) -> float:
         # After the hint, not at it: everybody was told the same. Spread less where the deadline would forbid it.
-        room_s = (self.deadline.remaining_s() - hint_s) / 2
+        room_s = (self._time_to_wait_s() - hint_s) / 2
         return hint_s + max(0.0, min(delay_s, room_s))
 
     def _may_wait_for_breaker(self, refusal: ResilienceError) -> bool:

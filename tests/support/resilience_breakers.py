@@ -99,7 +99,7 @@ def bench(
 ) -> Bench:
     """Return a breaker: window and minimum 10 calls, open for 5 s without jitter, 3 probes, unless told otherwise."""
     clock = FakeClock()
-    figures = {"window_calls": 10, "calls_min": 10, "open_jitter": 0.0, **config}
+    figures = {"window_calls": 10, "calls_min": 10, "open_jitter": 0.0, "probes": 3, **config}
     breaker = kind(
         "exchange/market",
         BreakerConfig(**figures),
