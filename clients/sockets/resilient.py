@@ -239,6 +239,8 @@ class ResilientSocket:
         session.release()
         if self._queue.full:
             session.link.pause_reading()
+        else:
+            session.link.resume_reading()
 
     async def _attend(self, session: Session) -> Session | None:
         """Stay with a connection until it is over; return its successor where there is one already."""

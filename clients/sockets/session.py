@@ -15,7 +15,7 @@ from clients.sockets.policy import SocketPolicy, TextPing
 T = TypeVar("T")
 
 EARLY_MESSAGES_MAX = 4096
-"""Messages kept while the opening hook runs; more than that before it is done is a failure to open."""
+"""Messages kept while the opening hook runs; then nothing more is read until it is done, which an answer behind them prevents."""
 
 
 class Session:
@@ -77,9 +77,10 @@ class Session:
     def attach(self, link: Link) -> None:
         """Take over an open link."""
         self._link = link
+        self._hold_early()
 
     def release(self) -> None:
-        """Hand on what came while the hook ran, and everything from now on."""
+        """Hand on what came while the hook ran, and everything from now on. Whether to go on reading is the caller's to say."""
         early, self._early = self._early or [], None
         for message in early:
             self._deliver(message)
@@ -119,10 +120,9 @@ class Session:
         message = Message(payload, self._wall_ns(), now_ns, self.number, binary)
         if self._early is None:
             self._deliver(message)
-        elif len(self._early) < EARLY_MESSAGES_MAX:
-            self._early.append(message)
         else:
-            self.link.abort(f"{EARLY_MESSAGES_MAX} messages came before the subscription was answered")
+            self._early.append(message)
+            self._hold_early()
 
     def on_closed(self, reason: str, code: int | None) -> None:
         self.closed = (reason, code)
@@ -151,6 +151,11 @@ class Session:
                 return await answer
         finally:
             self._forget(answer)
+
+    def _hold_early(self) -> None:
+        # What the same read of the socket brought comes all the same: its size is the bound beyond this one.
+        if self._link is not None and len(self._early or ()) >= EARLY_MESSAGES_MAX:
+            self._link.pause_reading()
 
     def _forget(self, answer: asyncio.Future[Any]) -> None:
         self._expected = [pair for pair in self._expected if pair[1] is not answer]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from clients.sockets import Message, NotConnected, Session
+from clients.sockets import NotConnected, Session
 from clients.sockets.session import EARLY_MESSAGES_MAX
 from tests.support.socket_links import Reader, ScriptedDialer, ScriptedLink, scripted_socket
 from tests.support.virtual_time import VirtualLoop, run_virtual
@@ -121,25 +121,24 @@ def test_a_matcher_with_a_bug_fails_its_caller_and_nobody_else() -> None:
     run_virtual(main)
 
 
-def test_more_than_can_be_kept_while_opening_ends_the_attempt() -> None:
+def test_a_flood_before_the_hook_is_done_stops_the_reading_and_is_handed_on_afterwards() -> None:
     async def main(loop: VirtualLoop) -> None:
-        async def subscribe(session: Session) -> None:
-            await session.request("subscribe", _ack)
+        ready = asyncio.Event()
 
-        def plan(link: ScriptedLink) -> None:
-            if link.number == 1:
-                link.answers = lambda payload: ["flood"] * (EARLY_MESSAGES_MAX + 1)
-            else:
-                link.answers = lambda payload: ["ack"]
+        async def on_open(session: Session) -> None:
+            await ready.wait()
 
-        dialer = ScriptedDialer(loop, plan)
-        socket = scripted_socket(loop, dialer, on_open=subscribe)
-        reader = Reader(socket)
-        await dialer.link(2)
+        dialer = ScriptedDialer(loop)
+        reader = Reader(scripted_socket(loop, dialer, on_open=on_open))
+        link = await dialer.link(1)
+        await asyncio.sleep(0)
+        while link.reading:
+            link.receive("flood")
+        ready.set()
         await asyncio.sleep(0.01)
 
-        assert "before the subscription was answered" in dialer.links[0].end
-        assert [event for event in reader.events if isinstance(event, Message)] == []
+        assert reader.payloads == ["flood"] * EARLY_MESSAGES_MAX
+        assert link.reading
         await reader.stop()
 
     run_virtual(main)
