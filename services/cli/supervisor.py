@@ -119,16 +119,23 @@ class Supervisor:
         environment = {**os.environ, **spec.environment, "MIDSTREAM_READY_FILE": str(spec.ready_file)}
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(spec.log.open("ab")) if spec.log is not None else None
-            child.process = await asyncio.create_subprocess_exec(
-                *dying_with_parent([sys.executable, "-m", spec.module]),
-                env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C reaches the whole foreground group; the servers wait for their SIGTERM so that they drain in order.
-                start_new_session=True,
+            spawning = asyncio.create_task(
+                asyncio.create_subprocess_exec(
+                    *dying_with_parent([sys.executable, "-m", spec.module]),
+                    env=environment,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    # Ctrl-C reaches the whole foreground group; the servers wait for their SIGTERM so that they drain in order.
+                    start_new_session=True,
+                )
             )
-        child.started_s = time.monotonic()
+            try:
+                await asyncio.shield(spawning)
+            finally:
+                # Half a start cannot be cancelled: the process would be there, and nobody would know it.
+                child.process = await spawning
+                child.started_s = time.monotonic()
 
     async def _wait_ready(self, child: _Child) -> None:
         assert child.process is not None  # _spawn came first
