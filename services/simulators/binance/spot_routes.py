@@ -62,6 +62,8 @@ class SpotRoutes:
             ("GET", f"{key}/account"): Route(SPOT, self.account, flat(20), signed),
             ("GET", f"{key}/rateLimit/order"): Route(SPOT, self.order_usage, flat(40), signed),
             ("GET", "/sapi/v1/capital/config/getall"): Route(SPOT, self.coins, flat(10), signed),
+            ("GET", "/sapi/v1/margin/allPairs"): Route(SPOT, self.no_margin, flat(1)),
+            ("GET", "/sapi/v1/margin/isolated/allPairs"): Route(SPOT, self.no_margin, flat(10), signed),
         }
 
     async def place(self, call: Call) -> Any:
@@ -276,6 +278,10 @@ class SpotRoutes:
             for (wallet, asset), total in self._venue.ledger.holdings[call.owner].balances.items()
             if wallet == SPOT
         ]
+
+    async def no_margin(self, call: Call) -> Any:
+        """List margin pairs: there are none."""
+        return []
 
     def _find_to_replace(self, call: Call) -> Order | None:
         names = {"orderId": call.get("cancelOrderId"), "origClientOrderId": call.get("cancelOrigClientOrderId")}
