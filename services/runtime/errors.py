@@ -51,6 +51,14 @@ class ResourceExhausted(MidstreamError):
     """A limit was reached: the caller is too slow or asks for too much."""
 
 
+class Unauthenticated(MidstreamError):
+    """The caller did not say who it is, or cannot prove it."""
+
+
+class PermissionDenied(MidstreamError):
+    """The caller is known and may not do this."""
+
+
 class DeadlineExceeded(MidstreamError):
     """The outcome did not arrive in time; it may still arrive."""
 

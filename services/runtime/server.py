@@ -65,7 +65,7 @@ def process_metrics() -> Metrics:
 
 
 class Service(Protocol):
-    """What a server adds to the scaffold."""
+    """What a server adds to the scaffold. An attribute `interceptors` is used where there is one."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -112,7 +112,9 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         loop.add_signal_handler(number, _stop_once, loop, asked_to_stop, number)
     metrics = process_metrics()
     interceptor = CallInterceptor(metrics)
-    server = grpc.aio.server(interceptors=(interceptor,), options=_OPTIONS)
+    # What a service adds (authentication) runs inside of ours, so that its errors become statuses, too.
+    inner: Sequence[grpc.aio.ServerInterceptor] = getattr(service, "interceptors", ())
+    server = grpc.aio.server(interceptors=(interceptor, *inner), options=_OPTIONS)
     health = HealthBoard(service.names, metrics)
     service.register(server)
     health.register(server)

@@ -23,6 +23,7 @@ from clients.http.transport import HttpTransport
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.call import CallSpec
 from clients.resilience.executor import PolicyExecutor
+from clients.resilience.executor import Ports as ExecutorPorts
 from clients.resilience.limiter import ScopeRules
 from clients.resilience.limiter_memory import memory_limiter
 from clients.resilience.limiter_queue import QueuedLimiter
@@ -31,6 +32,7 @@ from clients.secrets.environment import key_source
 from clients.secrets.errors import SecretRefused
 from services.runtime.errors import Refused
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
+from services.runtime.logs import current_correlation_id, new_correlation_id
 from services.runtime.settings import load
 
 logger = logging.getLogger(__name__)
@@ -155,7 +157,13 @@ async def open_exchanges(
         settings = load(SETTINGS[name])
         chosen = settings.environment
         limiter = make_limiter(limit_scopes(name), chosen)
-        executor = PolicyExecutor(classify, limiter=limiter, resync=_measured_by_the_client, observers=(watcher,))
+        executor = PolicyExecutor(
+            classify,
+            limiter=limiter,
+            resync=_measured_by_the_client,
+            observers=(watcher,),
+            ports=ExecutorPorts(new_id=_call_id),
+        )
         key = await _key(name, environment)
         client = create_client(name, ClientPorts(shared, executor, key), settings.bases())
         opened[name] = OpenExchange(client, executor, limiter, signed=key is not None)
@@ -169,6 +177,11 @@ async def _key(name: str, environ: Mapping[str, str]) -> Any:
         return None if source is None else await source.key()
     except SecretRefused as exc:
         raise Refused(f"the API key of {name} is not usable: {exc}") from exc
+
+
+def _call_id() -> str:
+    """Name an exchange call after the request that causes it, so that one id leads from our callers to the exchange."""
+    return current_correlation_id() or new_correlation_id()
 
 
 async def _measured_by_the_client(spec: CallSpec) -> None:
