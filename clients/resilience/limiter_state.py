@@ -223,12 +223,16 @@ class ScopeState:
         alone._advance(alone_now_ns)
         for name in self._limits:
             other = alone._limits[name]
-            count = math.ceil(max(0.0, alone._own(name, alone_now_ns) - other.in_flight))
+            # Not what it was seeded with: that came from here.
+            answered = math.ceil(max(0.0, alone._own(name, alone_now_ns) - other.in_flight))
+            count = min(answered, other.reserved - other.in_flight)
             self._limits[name].reserved += count
             self._add(name, count, now_ns)
             self._count(name, count, now_ns)
         for permit_id, flight in alone._flights.items():
-            self._start(permit_id, dict(flight.units), now_ns + flight.ends_ns - alone_now_ns, now_ns)
+            # It is there already when Redis did what it was asked and only its answer was lost.
+            if permit_id not in self._flights:
+                self._start(permit_id, dict(flight.units), now_ns + flight.ends_ns - alone_now_ns, now_ns)
         for name, until_ns in alone._blocks.items():
             self.block(name, (until_ns - alone_now_ns) / 1e9, now_ns)
 
