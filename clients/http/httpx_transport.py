@@ -13,7 +13,7 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +27,9 @@ KEEPALIVE_S: Final = 20.0
 """Shorter than any exchange's own limit, so that a request rarely meets a connection that is being closed."""
 
 _FIRST_BYTE: Final = "http11.send_request_headers.started"
+_HEAD_SENT: Final = "http11.send_request_headers.complete"
+_CONNECTED: Final = "connection.connect_tcp.complete"
+_SECURED: Final = "connection.start_tls.complete"
 _USER_AGENT: Final = "midstream"
 
 
@@ -48,11 +51,21 @@ class _Progress:
     """What the pool has reported about one request."""
 
     monotonic_ns: MonotonicNs
-    sent_ns: int | None = field(default=None)
+    sent_ns: int | None = None
+    head_sent: bool = False
+    unsecured: Any = None
+    """The connection, while it is open and nothing of the request may go out yet."""
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         if event == _FIRST_BYTE and self.sent_ns is None:
             self.sent_ns = self.monotonic_ns()
+            self.unsecured = None
+        elif event == _HEAD_SENT:
+            self.head_sent = True
+        elif event == _CONNECTED:
+            self.unsecured = info["return_value"]
+        elif event == _SECURED:
+            self.unsecured = None
 
 
 class HttpxTransport:
@@ -96,6 +109,10 @@ class HttpxTransport:
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as exc:
             # OSError includes the TimeoutError of the whole exchange.
             raise _judged(exc, request, progress, timeout_s) from exc
+        finally:
+            if progress.unsecured is not None:
+                # The pool forgets a connection whose handshake is cancelled, and the event loop would keep it open for good.
+                await progress.unsecured.aclose()
 
     async def aclose(self) -> None:
         if not self._closed:
@@ -228,6 +245,8 @@ def _judged(exc: Exception, request: HttpRequest, progress: _Progress, timeout_s
     # The error's own text may hold parts of the URL or of the answer: its kind says enough.
     kind = f"no answer within {timeout_s:g} s" if isinstance(exc, TimeoutError) else type(exc).__name__
     where = urlsplit(request.url).hostname or "?"
-    if progress.sent_ns is None:
+    # A request that HTTP cannot express is refused when its head would be written.
+    unspeakable = isinstance(exc, httpx2.LocalProtocolError) and not progress.head_sent
+    if progress.sent_ns is None or unspeakable:
         return NotSent(f"{where}: nothing was sent: {kind}")
     return AnswerLost(f"{where}: the answer was lost: {kind}")
