@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -242,11 +243,23 @@ def _help_of(exc: Exception) -> str:
     return f"{context.command_path if context is not None else 'midstream'} --help"
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """Exit as the signal says. An exit raised inside a finalizer would be swallowed there, and the signal lost: then a moment later."""
+    at = frame
+    while at is not None:
+        if at.f_code.co_name == "__del__":
+            signal.signal(signal.SIGALRM, lambda _, later: _end(number, later))
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+            return
+        at = at.f_back
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # Until a command has handlers of its own, a signal ends it in order and without a traceback.
-        signal.signal(number, lambda received, frame: sys.exit(128 + received))
+        signal.signal(number, _end)
     sys.exit(run(sys.argv[1:]))
 
 
