@@ -134,7 +134,7 @@ class BitMEXClient(RestClient):
         response = await self.request(request)
         try:
             rows = response.payload
-            if not isinstance(rows, list) or len(rows) != 1:
+            if not isinstance(rows, list) or len(rows) != 1 or not isinstance(rows[0], Mapping):
                 raise MalformedAnswer("the answer is not one quote")
             return parse_quote(rows[0], instrument, receive_time_ns=response.received_wall_ns, source="rest")
         except MalformedAnswer as error:
