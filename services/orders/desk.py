@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Price
@@ -40,16 +41,19 @@ from services.orders.journal.store import (
 from services.orders.ports import Ports
 from services.orders.safety.dead_man import DeadMan
 from services.orders.safety.kill_switch import KillSwitch
+from services.orders.safety.watchdog import Watchdog
 from services.orders.truth.arrival import ServerClocks
 from services.orders.truth.follower import Follower
 from services.orders.truth.listener import StreamListener
 from services.orders.truth.reconciler import EVERY_S, Reconciler
 from services.orders.truth.standing import Standing, Standings
 from services.orders.venues import Venues
-from services.runtime.errors import Refused
+from services.runtime.errors import MidstreamError, Refused
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KEYS_SWEEP_S: Final = 3600.0
 
@@ -65,6 +69,8 @@ class DeskOptions:
     symbols: Sequence[str] = ()
     """Unified symbols that reconciliation looks at even if nothing was traded in them."""
     reconcile_s: float = EVERY_S
+    loss_max: Decimal | None = None
+    stale_kill_s: float = 0.0
 
 
 class Desk:
@@ -106,6 +112,17 @@ class Desk:
             )
             for venue in venues
         }  # fmt: skip
+        self.watchdog = Watchdog(
+            self.ledger,
+            venues,
+            prices,
+            self.switch,
+            ports,
+            loss_max=options.loss_max,
+            stale_kill_s=options.stale_kill_s,
+        )
+        self.ledger.listen(self.watchdog.follow)
+        self.on_denied: Callable[[str, MidstreamError], None] = lambda operation, error: None
         self.dead_men = {venue.exchange: DeadMan(venue, self.ledger, ports) for venue in venues}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -118,6 +135,8 @@ class Desk:
         self._begin(self._sweep_keys(), "idempotency-keys")
         if self.options.mode is TradingMode.DRY_RUN:
             return
+        if self.watchdog.needed:
+            self._begin(self.watchdog.run(), "watchdog")
         for venue in self.venues:
             reconciler = self.reconcilers[venue.exchange]
             listener = StreamListener(venue, self.intake, self.standings, self._ports, on_gap=reconciler.ask)
@@ -137,11 +156,11 @@ class Desk:
 
     async def place(self, command: PlaceCommand, caller: Caller) -> Placed:
         """Place an order, or return the one that its key has placed already."""
-        return await self.placer.place(command, caller)
+        return await self._counted("place", self.placer.place(command, caller))
 
     async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Order:
         """Amend an order and wait for the confirmation."""
-        return await self.changer.amend(command, caller, wait_s=wait_s)
+        return await self._counted("amend", self.changer.amend(command, caller, wait_s=wait_s))
 
     async def cancel(self, order_id: str, caller: Caller, *, wait_s: float = WAIT_S) -> Cancelled:
         """Cancel an order and wait for the confirmation."""
@@ -282,13 +301,13 @@ class Desk:
 
     async def _recover(self) -> None:
         """Whatever was on its way when the last process ended may have arrived."""
+        lost = AnswerLost("the server ended while it was being sent")
+        unsure = AmendUncertain("the server ended while it was being sent")
         for order in self.ledger.open_orders:
             if order.sending:
-                lost = AnswerLost("the server ended while it was being sent")
-                await self.ledger.change(order.order_id, lambda now, body=lost: body, Cause.RESTART)  # type: ignore[misc]
+                await self.ledger.change(order.order_id, lambda now: lost, Cause.RESTART)
             if order.amending is not None and not order.amending.uncertain:
-                unsure = AmendUncertain("the server ended while it was being sent")
-                await self.ledger.change(order.order_id, lambda now, body=unsure: body, Cause.RESTART)  # type: ignore[misc]
+                await self.ledger.change(order.order_id, lambda now: unsure, Cause.RESTART)
             newest = self.ledger.known(order.order_id)
             if newest is not None and newest.unsettled:
                 self.follower.follow(order.order_id)
@@ -301,5 +320,12 @@ class Desk:
             except JournalUnavailable as exc:
                 logger.warning("idempotency keys not swept: %s", exc)
 
-    def _begin(self, work: object, name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type]
+    async def _counted(self, operation: str, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        except MidstreamError as exc:
+            self.on_denied(operation, exc)
+            raise
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))

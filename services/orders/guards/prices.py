@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Quote
@@ -11,6 +12,9 @@ from clients.resilience.errors import ResilienceError
 from clients.resilience.ports import WallNs
 from services.orders.errors import Reason, denied
 from services.orders.venues import Venue
+
+REUSE_NS: Final = 200_000_000
+"""A burst of orders asks the exchange five times a second and not once per order."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,10 @@ class PriceGuard:
         self._last: dict[tuple[str, str], FreshPrice] = {}
 
     async def fresh(self, venue: Venue, symbol: str) -> Decimal:
-        """Return the price; deny where it is missing, stale or crossed."""
+        """Return the price; deny where it is missing, stale or crossed. One asked for a moment ago is used again."""
+        known = self._last.get((venue.exchange, symbol))
+        if known is not None and 0 <= self._wall_ns() - known.at_ns <= REUSE_NS:
+            return known.price
         try:
             quote = await venue.market.get_quote(symbol)
         except (ExchangeError, ResilienceError) as exc:

@@ -1,0 +1,160 @@
+"""Settings of the orders server. Everything that could cost money is off, or has a limit, unless somebody says otherwise."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from clients.database import usable_url
+from clients.exchanges.bases import Environment
+from clients.exchanges.registry import EXCHANGES
+from services.orders.domain import TradingMode
+from services.orders.guards.limits import Limits
+from services.runtime.settings import CommaList, ServerSettings, Switch
+
+ENVIRONMENT_OF: dict[TradingMode, Environment | None] = {
+    TradingMode.DRY_RUN: None,
+    TradingMode.SIMULATOR: Environment.SIMULATOR,
+    TradingMode.TESTNET: Environment.TESTNET,
+    TradingMode.LIVE: Environment.PROD,
+}
+"""Which exchanges a mode is for; dry-run takes prices from any, and sends to none."""
+
+
+class OrdersSettings(ServerSettings):
+    """What the orders server needs to know; read once at start."""
+
+    port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
+    metrics_port: int = Field(default=9155, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_METRICS_PORT")
+    web_port: int = Field(default=8080, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_WEB_PORT")
+    """The REST face."""
+
+    trading: Literal["dry-run", "simulator", "testnet", "live"] = Field(
+        default="dry-run", validation_alias="MIDSTREAM_TRADING"
+    )
+    """`dry-run` validates and journals, and never sends; `live` needs keys and limits too."""
+
+    exchanges: Literal["simulator", "testnet", "prod"] = Field(
+        default="simulator", validation_alias="MIDSTREAM_EXCHANGES"
+    )
+    """Which exchanges the clients talk to; has to fit `trading`."""
+
+    venues: CommaList = Field(default=tuple(EXCHANGES), validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
+    """Exchanges in use, in the order in which `ANY` tries them."""
+
+    symbols: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_SYMBOLS")
+    """Unified symbols that reconciliation looks at although nothing was traded in them yet."""
+
+    database_url: str = Field(
+        default="sqlite:///var/orders.db", repr=False, validation_alias="MIDSTREAM_ORDERS_DATABASE_URL"
+    )
+    """The journal."""
+
+    redis_url: str = Field(default="", repr=False, validation_alias="MIDSTREAM_REDIS_URL")
+    """Where limits are shared with other processes; empty keeps them in this one."""
+
+    kill_file: Path | None = Field(default=None, validation_alias="MIDSTREAM_ORDERS_KILL_FILE")
+    """While this file exists nothing new goes out; by default `kill-switch` beside the journal's file."""
+
+    out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
+
+    dead_man: Switch = Field(default=True, validation_alias="MIDSTREAM_ORDERS_DEAD_MAN")
+    """Let exchanges cancel our open orders when this process is gone for a minute, where they can."""
+
+    reconcile_s: float = Field(default=30.0, ge=1.0, le=300.0, validation_alias="MIDSTREAM_ORDERS_RECONCILE_S")
+
+    notional_max: Decimal | None = Field(default=None, gt=0, validation_alias="MIDSTREAM_ORDERS_NOTIONAL_MAX")
+    """Of one order, in quote currency."""
+
+    position_max: Decimal | None = Field(default=None, gt=0, validation_alias="MIDSTREAM_ORDERS_POSITION_MAX")
+    """Of one instrument, in quote currency, with everything open executed."""
+
+    quantity_max: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_QUANTITY_MAX")
+    """`SYMBOL=QUANTITY, ...`: of one order, in the instrument's unit."""
+
+    open_orders_max: int = Field(default=1000, ge=1, validation_alias="MIDSTREAM_ORDERS_OPEN_MAX")
+    orders_per_second: float = Field(default=50.0, gt=0, le=10_000, validation_alias="MIDSTREAM_ORDERS_PER_SECOND")
+    price_band: Decimal = Field(default=Decimal("0.05"), gt=0, le=1, validation_alias="MIDSTREAM_ORDERS_PRICE_BAND")
+    """How far a LIMIT price may be from the market, as a fraction."""
+
+    price_age_max_s: float = Field(default=5.0, gt=0, le=60, validation_alias="MIDSTREAM_ORDERS_PRICE_AGE_MAX_S")
+    loss_max: Decimal | None = Field(default=None, gt=0, validation_alias="MIDSTREAM_ORDERS_LOSS_MAX")
+    """Loss since the start, in quote currency, at which the kill switch is thrown; none by default."""
+
+    stale_kill_s: float = Field(default=0.0, ge=0, le=3600, validation_alias="MIDSTREAM_ORDERS_STALE_KILL_S")
+    """Throw the kill switch when an instrument with open orders has had no usable price for this long; 0 does not."""
+
+    calls_per_second: float = Field(default=100.0, gt=0, le=100_000, validation_alias="MIDSTREAM_ORDERS_KEY_RATE")
+    """Of one API key; a burst may use two seconds' worth at once."""
+
+    docs: Switch = Field(default=True, validation_alias="MIDSTREAM_ORDERS_DOCS")
+    """Serve the OpenAPI description; off hides it."""
+
+    @property
+    def mode(self) -> TradingMode:
+        """The trading mode."""
+        return TradingMode(self.trading)
+
+    @property
+    def limits(self) -> Limits:
+        """What orders may be."""
+        return Limits(
+            notional_max=self.notional_max,
+            position_max=self.position_max,
+            quantity_max=_quantities(self.quantity_max),
+            open_orders_max=self.open_orders_max,
+            orders_per_second=self.orders_per_second,
+            price_band=self.price_band,
+            price_age_max_s=self.price_age_max_s,
+        )
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str) -> str:
+        usable_url(value)
+        return value
+
+    @field_validator("venues")
+    @classmethod
+    def _check_venues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in EXCHANGES]
+        if unknown or not value:
+            raise ValueError(f"must name some of {', '.join(EXCHANGES)}")
+        return value
+
+    @field_validator("quantity_max")
+    @classmethod
+    def _check_quantities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _quantities(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> OrdersSettings:
+        wanted = ENVIRONMENT_OF[self.mode]
+        if wanted is not None and wanted.value != self.exchanges:
+            raise ValueError(
+                f"MIDSTREAM_TRADING={self.trading} needs MIDSTREAM_EXCHANGES={wanted.value}, which is {self.exchanges}"
+            )
+        missing = self.limits.missing_for_live if self.mode is TradingMode.LIVE else ()
+        if missing:
+            raise ValueError(f"MIDSTREAM_TRADING=live needs limits: set {' and '.join(missing)}")
+        return self
+
+
+def _quantities(pairs: tuple[str, ...]) -> dict[str, Decimal]:
+    found: dict[str, Decimal] = {}
+    for pair in pairs:
+        symbol, separator, text = pair.partition("=")
+        try:
+            quantity = Decimal(text)
+        except InvalidOperation:
+            quantity = Decimal(0)
+        if not separator or not symbol.strip() or not quantity.is_finite() or quantity <= 0:
+            raise ValueError(
+                f"must be SYMBOL=QUANTITY pairs like BTC/USDT=0.5, separated by commas ({pair[:64]!r} is none)"
+            )
+        found[symbol.strip()] = quantity
+    return found

@@ -1,0 +1,81 @@
+"""The exchanges of the orders server: opened for a trading mode, or refused."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+import redis.asyncio
+
+from clients.exchanges.binance.client import RECV_WINDOW_MS
+from services.orders.config import OrdersSettings
+from services.orders.domain import TradingMode
+from services.orders.venues import Venue, Venues
+from services.runtime.connection import connect_async
+from services.runtime.errors import Refused
+from services.runtime.exchanges import (
+    ExchangeMetrics,
+    ExchangeRoom,
+    GroupStatus,
+    StatusPublisher,
+    open_exchanges,
+    shared_limiter,
+)
+from services.runtime.server import process_metrics
+
+logger = logging.getLogger(__name__)
+
+RECEIVE_WINDOWS_S: Final = {"binance": RECV_WINDOW_MS / 1000}
+"""Where arrival is bounded, by what."""
+
+
+class OrderExchanges:
+    """The room with its clients, and where it is reported; closed together."""
+
+    def __init__(self, room: ExchangeRoom, client: redis.asyncio.Redis | None) -> None:
+        self._room = room
+        self._client = client
+        self._publisher = (
+            StatusPublisher(client, "orders", self.statuses, wall_ns=time.time_ns) if client is not None else None
+        )
+        self.venues = Venues(
+            [
+                Venue(name, opened.trading(), opened.client, RECEIVE_WINDOWS_S.get(name, 60.0))
+                for name, opened in room.exchanges.items()
+            ]
+        )
+
+    @classmethod
+    async def open(cls, settings: OrdersSettings) -> OrderExchanges:
+        """Open the exchanges that the settings name. Raises Refused when one has no key and the mode needs it."""
+        client = connect_async(settings.redis_url, client_name="midstream-orders") if settings.redis_url else None
+        metrics = ExchangeMetrics(process_metrics().registry)
+        if client is not None:
+            room = await open_exchanges(settings.venues, metrics=metrics, make_limiter=shared_limiter(client))
+        else:
+            room = await open_exchanges(settings.venues, metrics=metrics)
+        opened = cls(room, client)
+        unsigned = [name for name, exchange in room.exchanges.items() if not exchange.signed]
+        if settings.mode is not TradingMode.DRY_RUN and unsigned:
+            await opened.close()
+            name = unsigned[0].upper()
+            raise Refused(
+                f"MIDSTREAM_TRADING={settings.trading} needs a key of {unsigned[0]}: set MIDSTREAM_{name}_API_KEY and "
+                f"MIDSTREAM_{name}_API_SECRET, or leave it out of MIDSTREAM_ORDERS_EXCHANGES (simulators print their demo keys)"
+            )
+        if opened._publisher is not None:
+            opened._publisher.start()
+        return opened
+
+    async def statuses(self) -> list[GroupStatus]:
+        """Return how every endpoint group of every exchange is."""
+        return await self._room.statuses()
+
+    async def close(self) -> None:
+        """Close clients, limits and connections."""
+        if self._publisher is not None:
+            await self._publisher.stop()
+        await self._room.close()
+        if self._client is not None:
+            await self._client.aclose()

@@ -1,0 +1,129 @@
+"""The orders server: the desk with its journal and its exchanges behind two faces."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+from sqlalchemy.exc import SQLAlchemyError
+
+from clients.database import is_unavailable, open_database, shown_url
+from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
+from services.orders.auth import Authenticator, AuthInterceptor, list_keys
+from services.orders.auth.roles import SERVICE
+from services.orders.config import OrdersSettings
+from services.orders.desk import Desk, DeskOptions
+from services.orders.exchanges import OrderExchanges
+from services.orders.journal import DatabaseJournal, JournalUnavailable, prepare_orders_database
+from services.orders.metrics import OrdersMetrics
+from services.orders.ports import Ports
+from services.orders.servicer import OrdersServicer
+from services.runtime.errors import Refused
+from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.settings import load
+from services.runtime.tasks import end_task
+
+logger = logging.getLogger(__name__)
+
+MEASURE_S: Final = 0.5
+
+
+class OrdersServer:
+    """Wires everything; starts it in the order in which the parts need each other."""
+
+    names: Sequence[str] = (SERVICE,)
+
+    def __init__(self, settings: OrdersSettings) -> None:
+        self._settings = settings
+        self._ports = Ports()
+        self._engine = open_database(settings.database_url, application="orders")
+        self._journal = DatabaseJournal(self._engine)
+        self._authenticator = Authenticator(
+            lambda: list_keys(self._engine),
+            wall_ns=self._ports.wall_ns,
+            monotonic_ns=self._ports.monotonic_ns,
+            per_second=settings.calls_per_second,
+        )
+        self.interceptors = (AuthInterceptor(self._authenticator),)
+        self._servicer = OrdersServicer(self._ports)
+        self._metrics = OrdersMetrics(process_metrics().registry)
+        self._exchanges: OrderExchanges | None = None
+        self._desk: Desk | None = None
+        self._health: HealthBoard | None = None
+        self._measuring: asyncio.Task[None] | None = None
+
+    def register(self, server: grpc.aio.Server) -> None:
+        add_OrderServiceServicer_to_server(self._servicer, server)
+
+    async def start(self, health: HealthBoard) -> None:
+        self._health = health
+        await self._open_journal()
+        self._exchanges = await OrderExchanges.open(self._settings)
+        desk = self._desk = Desk(self._journal, self._exchanges.venues, _options(self._settings), self._ports)
+        self._metrics.attach(desk)
+        await desk.start()
+        self._servicer.desk = desk
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGUSR1, desk.switch.trip, "the signal SIGUSR1 was received", "signal"
+        )
+        self._measuring = asyncio.create_task(self._measure(desk), name="measure-orders")
+        logger.info(
+            "orders: mode=%s exchanges=%s journal=%s",
+            self._settings.trading, ",".join(desk.venues.names), shown_url(self._settings.database_url),
+        )  # fmt: skip
+
+    async def run(self) -> int:
+        """Return when another server has taken over the journal."""
+        assert self._desk is not None
+        await self._desk.ledger.superseded.wait()
+        logger.error("another orders server has taken over the journal: this one ends")
+        return 1
+
+    async def stop(self) -> None:
+        await end_task(self._measuring)
+        if self._desk is not None:
+            await self._desk.stop()
+        if self._exchanges is not None:
+            await self._exchanges.close()
+        await self._journal.close()
+        await self._engine.dispose()
+
+    async def _open_journal(self) -> None:
+        try:
+            await prepare_orders_database(self._engine)
+            await self._journal.open()
+        except (JournalUnavailable, SQLAlchemyError, OSError) as exc:
+            if not isinstance(exc, JournalUnavailable) and not is_unavailable(exc):
+                raise
+            shown = shown_url(self._settings.database_url)
+            raise Refused(f"the journal {shown} cannot be opened: {exc}; set MIDSTREAM_ORDERS_DATABASE_URL") from exc
+
+    async def _measure(self, desk: Desk) -> None:
+        while True:
+            self._metrics.refresh(desk, self._ports)
+            if self._health is not None:
+                trouble = desk.ledger.trouble
+                self._health.set(SERVICE, not trouble, trouble)
+            await asyncio.sleep(MEASURE_S)
+
+
+def _options(settings: OrdersSettings) -> DeskOptions:
+    return DeskOptions(
+        mode=settings.mode,
+        limits=settings.limits,
+        kill_file=settings.kill_file or settings.out / "orders-kill-switch",
+        dead_man=settings.dead_man,
+        symbols=settings.symbols,
+        reconcile_s=settings.reconcile_s,
+        loss_max=settings.loss_max,
+        stale_kill_s=settings.stale_kill_s,
+    )
+
+
+def main() -> int:
+    settings = load(OrdersSettings)
+    return run_server("orders", settings, OrdersServer(settings))
