@@ -1,4 +1,4 @@
-"""A private Postgres for tests: its own cluster in a temporary folder, on a free port, never reachable from elsewhere."""
+"""A private Postgres for tests: its own cluster in a folder of its own, on a free port, never reachable from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,18 +55,19 @@ def postgres_missing() -> str:
 class PostgresForTests:
     """A running server. `stop` ends it politely, `kill` as a power cut would; `start` brings it back with its data, on the same port."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self) -> None:
         binaries, account = _binaries(), _account()
         assert binaries is not None, postgres_missing()
         assert account is not None, postgres_missing()
         self._binaries = binaries
         self._account = account
-        self._root = directory
-        self._data = directory / "data"
+        # Not below the folder of the test run: every run that begins makes that one private to root again.
+        self._root = Path(tempfile.mkdtemp(prefix="midstream-postgres-"))
+        self._data = self._root / "data"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        directory.mkdir(parents=True, exist_ok=True)
-        self._hand_over(directory)
+        if os.geteuid() == 0:
+            os.chown(self._root, account.pw_uid, account.pw_gid)
         subprocess.run(
             [str(binaries / "initdb"), "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True,
@@ -112,6 +114,11 @@ class PostgresForTests:
         """Shut down fast: sessions are ended, data is kept."""
         self._end(lambda process: process.send_signal(2))
 
+    def close(self) -> None:
+        """Stop for good and remove everything."""
+        self.stop()
+        shutil.rmtree(self._root, ignore_errors=True)
+
     def kill(self) -> None:
         """End it without notice, as SIGQUIT does: recovery has to repair what was under way."""
         self._end(lambda process: process.send_signal(3))
@@ -135,7 +142,9 @@ class PostgresForTests:
 
     def _answers(self) -> bool:
         asked = subprocess.run(
-            [str(self._binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"], check=False, cwd="/"
+            [str(self._binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-q"],
+            check=False,
+            cwd="/",
         )
         return asked.returncode == 0
 
@@ -146,17 +155,6 @@ class PostgresForTests:
             self._process.wait(timeout=PATIENCE_S)
             self._process = None
 
-    def _hand_over(self, directory: Path) -> None:
-        """Let the account use the folder and reach it through the folders of the test run, which are private to their owner."""
-        if os.geteuid() != 0:
-            return
-        os.chown(directory, self._account.pw_uid, self._account.pw_gid)
-        for parent in directory.parents:
-            if parent == Path("/tmp") or parent == parent.parent:
-                break
-            if not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-
     def _as_account(self) -> dict[str, Any]:
         if os.geteuid() != 0:
             return {"cwd": "/"}
@@ -164,10 +162,10 @@ class PostgresForTests:
 
 
 @pytest.fixture(scope="session")
-def shared_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresForTests]:
+def shared_postgres() -> Iterator[PostgresForTests]:
     """One server for the whole run: take a `new_database` of it, and do not stop it. Import it in a `conftest.py` to use it."""
     if reason := postgres_missing():
         pytest.skip(reason)
-    server = PostgresForTests(tmp_path_factory.mktemp("postgres") / "shared")
+    server = PostgresForTests()
     yield server
-    server.stop()
+    server.close()
