@@ -1,0 +1,114 @@
+"""Instruments are loaded once an hour, by one call for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from clients.exchanges.errors import CallerMustAct, TryLater
+from clients.exchanges.instrument_cache import AGE_S_MAX, RETRY_S, InstrumentCache
+from clients.exchanges.model import Instrument
+from clients.resilience.outcome import Outcome
+from tests.support.exchange_wire import WireClock
+from tests.support.fake_exchange import instrument
+
+
+class _Loader:
+    def __init__(self) -> None:
+        self.calls = 0
+        self.failing = False
+        self.symbols = ["BTC/USDT", "ETH/USDT"]
+
+    async def __call__(self) -> Sequence[Instrument]:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.failing:
+            raise TryLater("x", "get_instruments", Outcome.RETRYABLE, "down")
+        return [instrument("x", symbol) for symbol in self.symbols]
+
+
+@pytest.fixture
+def clock() -> WireClock:
+    return WireClock()
+
+
+@pytest.fixture
+def loader() -> _Loader:
+    return _Loader()
+
+
+@pytest.fixture
+def cache(clock: WireClock, loader: _Loader) -> InstrumentCache:
+    return InstrumentCache("x", loader, monotonic_ns=clock.monotonic_ns)
+
+
+@pytest.mark.quick
+async def test_they_are_loaded_once_and_again_after_an_hour(
+    cache: InstrumentCache, loader: _Loader, clock: WireClock
+) -> None:
+    await cache.all()
+    clock.advance(AGE_S_MAX - 1)
+    await cache.all()
+    assert loader.calls == 1
+
+    clock.advance(1)
+    loader.symbols = ["SOL/USDT"]
+    assert list(await cache.all()) == ["SOL/USDT"]
+    assert cache.known("spot", "BTCUSDT") is None
+
+
+async def test_a_thousand_concurrent_callers_are_one_load(cache: InstrumentCache, loader: _Loader) -> None:
+    await asyncio.gather(*(cache.by_symbol("BTC/USDT") for _ in range(1000)))
+
+    assert loader.calls == 1
+
+
+async def test_a_failed_first_load_is_one_error_for_everybody(cache: InstrumentCache, loader: _Loader) -> None:
+    loader.failing = True
+
+    results = await asyncio.gather(*(cache.all() for _ in range(100)), return_exceptions=True)
+
+    assert loader.calls == 1
+    assert all(isinstance(result, TryLater) for result in results)
+
+
+async def test_the_older_list_serves_while_a_renewal_fails(
+    cache: InstrumentCache, loader: _Loader, clock: WireClock
+) -> None:
+    await cache.all()
+    clock.advance(AGE_S_MAX)
+    loader.failing = True
+
+    assert "BTC/USDT" in await cache.all()
+    assert "BTC/USDT" in await cache.all()
+    assert loader.calls == 2
+
+    clock.advance(RETRY_S)
+    loader.failing = False
+    await cache.all()
+    assert loader.calls == 3
+
+
+async def test_an_explicit_refresh_says_that_it_failed(cache: InstrumentCache, loader: _Loader) -> None:
+    await cache.all()
+    loader.failing = True
+
+    with pytest.raises(TryLater):
+        await cache.all(refresh=True)
+
+    assert "BTC/USDT" in await cache.all()
+
+
+async def test_an_unknown_symbol_names_near_matches(cache: InstrumentCache) -> None:
+    with pytest.raises(CallerMustAct, match="did you mean BTC/USDT") as unknown:
+        await cache.by_symbol("BTC/USTD")
+
+    assert unknown.value.outcome is Outcome.NOT_FOUND
+
+
+async def test_an_unknown_exchange_symbol_is_not_found(cache: InstrumentCache) -> None:
+    assert (await cache.by_exchange_symbol("spot", "BTCUSDT")).symbol == "BTC/USDT"
+    with pytest.raises(CallerMustAct):
+        await cache.by_exchange_symbol("usdm", "BTCUSDT")
