@@ -1,0 +1,299 @@
+"""Carries out what the planner decides: asks, stores what is answered, says how things stand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final, Protocol
+
+from clients.http import TransportError
+from clients.power.calendar import DeliveryHour, hours_of_day, local_day, tradable_hours
+from clients.power.reference import Ask, Observation, Planner, ProviderError, SavedStanding, Schedule, Urgency
+from clients.power.reference.store import KnownHour
+from clients.resilience.errors import CallNotPermitted, LimitReached, ResilienceError
+from clients.resilience.ports import Sleep, WallNs
+from services.power.etl.standing import StandingBoard
+from services.runtime.logs import LogLimit
+
+__all__ = ["Poller", "Prices", "Store", "Tally"]
+
+logger = logging.getLogger(__name__)
+
+SECOND_NS: Final = 1_000_000_000
+UNDER_WAY_MAX: Final = 8
+"""Requests at once: enough for thirty-five answers in about a second, few enough not to be a burden."""
+UNSTORED_MAX: Final = 256
+"""Answers that wait for the database; polling stops above that."""
+LEASE_NS: Final = 15 * SECOND_NS
+LEASE_RENEW_S: Final = 5.0
+REFUSED_NS: Final = SECOND_NS // 4
+"""Pause after a refusal that does not say how long it holds."""
+REFUSED_NS_MAX: Final = 5 * SECOND_NS
+"""Longest pause at a time: replies and other processes free slots earlier than foreseen."""
+STANDING_EVERY_S: Final = 15.0
+STANDING_PACE_S: Final = 1.0
+"""At most this often: a burst of answers is told once."""
+COMPLAIN_S: Final = 30.0
+
+
+class Prices(Protocol):
+    """Where prices come from."""
+
+    async def get(self, hour: DeliveryHour) -> Observation: ...
+
+
+class Store(Protocol):
+    """Where they go. Raises what a database raises; `is_away` tells which of it passes."""
+
+    async def add(self, observed: Sequence[tuple[Observation, bool]]) -> int: ...
+    async def known(self, days: Sequence[date]) -> list[KnownHour]: ...
+    async def standing(self) -> SavedStanding | None: ...
+    async def save_standing(self, standing: SavedStanding, *, now_ns: int) -> None: ...
+    async def hold(self, holder: str, *, now_ns: int, until_ns: int) -> bool: ...
+    async def release(self, holder: str) -> None: ...
+    def is_away(self, error: Exception) -> bool: ...
+
+
+@dataclass
+class Tally:
+    """Counts since the start."""
+
+    requests: int = 0
+    failures: int = 0
+    stored: int = 0
+    freshness_ns: int = 0
+    """From the newest price's stamp to when it was stored."""
+    polling: bool = False
+    late: bool = False
+
+
+class Poller:
+    """One per process. Polls while it holds the lease; otherwise it stands by and looks every few seconds."""
+
+    def __init__(
+        self, prices: Prices, store: Store, *, wall_ns: WallNs, sleep: Sleep, lead_ns: int = 0, holder: str = ""
+    ) -> None:
+        self._prices = prices
+        self._store = store
+        self._wall_ns = wall_ns
+        self._sleep = sleep
+        self._lead_ns = lead_ns
+        self._holder = holder or secrets.token_hex(16)
+        self._planner = Planner(Schedule(), lead_ns=lead_ns)
+        self._board = StandingBoard()
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._unstored: asyncio.Queue[tuple[Observation, bool]] = asyncio.Queue(maxsize=UNSTORED_MAX)
+        self._complaint = LogLimit(COMPLAIN_S)
+        self._offered: tuple[int, tuple[DeliveryHour, ...]] = (0, ())
+        self._held_until_ns = 0
+        self.tally = Tally()
+
+    @property
+    def planner(self) -> Planner:
+        """What it goes by, for tests and figures."""
+        return self._planner
+
+    @property
+    def trouble(self) -> str:
+        """Why prices do not come; empty when they do."""
+        return self._board.trouble(self._wall_ns())
+
+    async def run(self) -> None:
+        """Run for ever; only bugs end it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store_answers(), name="store-prices")
+            group.create_task(self._say_standing(), name="say-standing")
+            group.create_task(self._keep_lease(), name="keep-lease")
+            group.create_task(self._poll(), name="poll-prices")
+
+    async def stop(self) -> None:
+        """Give the lease back and end what is under way; call it after `run` was cancelled."""
+        for task in tuple(self._under_way):
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        if self._held_until_ns:
+            try:
+                await self._store.release(self._holder)
+            except Exception as exc:
+                if not self._store.is_away(exc):
+                    raise
+
+    # polling
+
+    async def _poll(self) -> None:
+        while True:
+            self._wake.clear()
+            now_ns = self._wall_ns()
+            wait_ns = SECOND_NS
+            if now_ns < self._held_until_ns and len(self._under_way) < UNDER_WAY_MAX and not self._unstored.full():
+                step = self._planner.next(now_ns, self._tradable(now_ns))
+                if isinstance(step, Ask):
+                    self._ask(step, now_ns)
+                    continue
+                wait_ns = min(max(step.until_ns - now_ns, 1), 30 * SECOND_NS)
+            await self._nap(wait_ns / 1e9, self._wake)
+
+    async def _nap(self, seconds: float, event: asyncio.Event) -> None:
+        """Sleep until it is time, or something happens; the caller clears the event."""
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
+        woken = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait((sleeping, woken), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, woken):
+                task.cancel()
+
+    def _tradable(self, now_ns: int) -> tuple[DeliveryHour, ...]:
+        # Whole seconds are enough, and the calendar is not cheap.
+        second = now_ns // SECOND_NS
+        if self._offered[0] != second:
+            self._offered = (second, tradable_hours(now_ns, self._lead_ns))
+        return self._offered[1]
+
+    def _ask(self, step: Ask, now_ns: int) -> None:
+        task = asyncio.create_task(self._get(step, now_ns))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._wake.set()
+        self._news.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("asking for a price failed: %s", type(error).__name__, exc_info=error)
+
+    async def _get(self, step: Ask, asked_ns: int) -> None:
+        try:
+            seen = await self._prices.get(step.hour)
+        except ResilienceError as exc:
+            self._refused(step.hour, exc)
+        except (ProviderError, TransportError) as exc:
+            self._failed(step.hour, exc)
+        except BaseException:
+            self._planner.failed(step.hour, self._wall_ns(), sent=True)
+            raise
+        else:
+            self.tally.requests += 1
+            self._board.answered(self._wall_ns())
+            self._planner.answered(seen, asked_ns=asked_ns)
+            await self._unstored.put((seen, step.urgency is Urgency.FINAL))
+
+    def _refused(self, hour: DeliveryHour, exc: ResilienceError) -> None:
+        """Nothing was sent (any more): the quota, the breaker or the deadline said no."""
+        now_ns = self._wall_ns()
+        sent = not isinstance(exc, (LimitReached, CallNotPermitted))
+        self._planner.failed(hour, now_ns, sent=sent)
+        pause_ns = REFUSED_NS if exc.retry_after_s is None else round(exc.retry_after_s * 1e9)
+        self._planner.pause(now_ns + min(max(pause_ns, SECOND_NS // 100), REFUSED_NS_MAX))
+        if isinstance(exc, LimitReached):
+            self._board.waited(now_ns, exc.message)
+            return
+        self.tally.failures += sent
+        self._board.failed(now_ns, "the provider does not answer")
+
+    def _failed(self, hour: DeliveryHour, exc: Exception) -> None:
+        now_ns = self._wall_ns()
+        self.tally.requests += 1
+        self.tally.failures += 1
+        self._planner.failed(hour, now_ns, sent=True)
+        self._board.failed(now_ns, str(exc))
+        if self._complaint.passes() is not None:
+            logger.warning("no price: hour=%s %s reason=%s", hour.day_text, hour.label, exc)
+
+    # keeping
+
+    async def _store_answers(self) -> None:
+        while True:
+            batch = [await self._unstored.get()]
+            while not self._unstored.empty():
+                batch.append(self._unstored.get_nowait())
+            await self._keep(batch)
+            self._wake.set()
+
+    async def _keep(self, batch: list[tuple[Observation, bool]]) -> None:
+        """Store a batch, however long the database is away; polling goes on only as far as the queue has room."""
+        while True:
+            try:
+                self.tally.stored += await self._store.add(batch)
+            except Exception as exc:
+                if not self._store.is_away(exc):
+                    raise
+                self._board.unstored(self._wall_ns())
+                await self._sleep(0.5)
+            else:
+                break
+        self._board.stored()
+        newest_ns = max((seen.update_ns or 0 for seen, _ in batch), default=0)
+        if newest_ns:
+            self.tally.freshness_ns = self._wall_ns() - newest_ns
+
+    async def _say_standing(self) -> None:
+        saved: SavedStanding | None = None
+        while True:
+            await self._nap(STANDING_EVERY_S, self._news)
+            await self._sleep(STANDING_PACE_S)
+            self._news.clear()
+            now_ns = self._wall_ns()
+            if now_ns >= self._held_until_ns:
+                continue
+            due_ns = self._planner.next_due_ns(now_ns)
+            self.tally.late = bool(due_ns) and now_ns > due_ns
+            schedule = self._planner.schedule.to_json()
+            new = SavedStanding(due_ns, self._board.answered_ns, self.trouble, schedule)
+            if new == saved:
+                continue
+            try:
+                await self._store.save_standing(new, now_ns=now_ns)
+            except Exception as exc:
+                if not self._store.is_away(exc):
+                    raise
+            else:
+                saved = new
+
+    # who polls
+
+    async def _keep_lease(self) -> None:
+        while True:
+            now_ns = self._wall_ns()
+            try:
+                held = await self._store.hold(self._holder, now_ns=now_ns, until_ns=now_ns + LEASE_NS)
+                if held and not self.tally.polling:
+                    await self._recall(now_ns)
+            except Exception as exc:
+                if not self._store.is_away(exc):
+                    raise
+                # Without a database there is no ledger either: nothing goes out until it is back.
+                held = False
+                self._board.unstored(now_ns)
+            self._held_until_ns = now_ns + LEASE_NS if held else 0
+            if held != self.tally.polling:
+                logger.info(
+                    "polling: %s", "begins" if held else "another process has the lease, or the database is away"
+                )
+            self.tally.polling = held
+            self._wake.set()
+            await self._sleep(LEASE_RENEW_S)
+
+    async def _recall(self, now_ns: int) -> None:
+        """Begin where the process before this one ended."""
+        today = local_day(now_ns)
+        days = (today, today + timedelta(days=1))
+        saved = await self._store.standing()
+        planner = Planner(Schedule.from_json("" if saved is None else saved.schedule), lead_ns=self._lead_ns)
+        known = {found.hour: found for found in await self._store.known(days)}
+        tradable = set(tradable_hours(now_ns, self._lead_ns))
+        for hour in (hour for day in days for hour in hours_of_day(day)):
+            found = known.get(hour)
+            if hour in tradable:
+                planner.restore(hour, None if found is None else found.stamp_ns)
+            elif found is not None and not found.final:
+                # It closed while nobody asked: its last price is still to be had.
+                planner.restore(hour, found.stamp_ns)
+        self._planner = planner

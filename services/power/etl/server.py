@@ -1,0 +1,138 @@
+"""The reference-price process: wires provider, quota, database and poller; has health and metrics and no calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+
+from clients.database import is_unavailable, open_database
+from clients.http import HttpxTransport
+from clients.power.reference import QuotaLimiter, ReferencePriceClient, ReferenceStore, SqlLedger, classify
+from clients.power.store import prepare_power_database
+from clients.resilience.breaker_config import BreakerConfig
+from clients.resilience.bulkhead import BulkheadConfig
+from clients.resilience.errors import ResilienceError
+from clients.resilience.executor import Policies, PolicyExecutor
+from clients.resilience.quota import LedgerUnavailable, Quota
+from clients.resilience.retry import RetryPolicy
+from services.power.etl.config import EtlSettings
+from services.power.etl.poller import UNDER_WAY_MAX, Poller
+from services.runtime.metrics import Metrics
+from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.settings import load
+from services.runtime.tasks import end_task
+
+__all__ = ["POLICIES", "EtlServer", "main"]
+
+logger = logging.getLogger(__name__)
+
+ATTEMPT_TIMEOUT_S: Final = 6.0
+PREPARE_AGAIN_S: Final = 1.0
+
+POLICIES: Final = Policies(
+    # The planner asks again by itself: a second attempt only bridges a hiccup.
+    retry=RetryPolicy(attempts_max=2, attempt_timeout_s=ATTEMPT_TIMEOUT_S, breaker_waits_max=0),
+    # Short openings: while a publication is due, every second counts, and one probe per opening is no burden.
+    breaker=BreakerConfig(window_calls=20, calls_min=5, open_s=3.0, open_s_max=15.0, probe_lease_s=10.0),
+    bulkhead=BulkheadConfig(concurrent_max=UNDER_WAY_MAX, waiting_max=UNDER_WAY_MAX),
+)
+
+
+class DurableStore(ReferenceStore):
+    """The store with what the poller asks about its errors."""
+
+    def is_away(self, error: Exception) -> bool:
+        """Tell whether the database is the trouble, and not the statement."""
+        return is_unavailable(error)
+
+
+class EtlServer:
+    """The service of the process."""
+
+    names: Sequence[str] = ()
+
+    def __init__(self, settings: EtlSettings) -> None:
+        self._engine = open_database(settings.database_url, application="power-etl")
+        self._transport = HttpxTransport()
+        # A request may reach the provider until its attempt times out, and what a network may hold back after that.
+        self._quota = Quota(SqlLedger(self._engine, quota="reference-price"), arrival_bound_s=ATTEMPT_TIMEOUT_S + 10.0)
+        self._limiter = QuotaLimiter(self._quota)
+        executor = PolicyExecutor(classify, policies=POLICIES, limiter=self._limiter)
+        client = ReferencePriceClient(settings.reference_url, self._transport, executor)
+        self._poller = Poller(
+            client,
+            DurableStore(self._engine),
+            wall_ns=time.time_ns,
+            sleep=asyncio.sleep,
+            lead_ns=round(settings.gate_lead_s * 1e9),
+        )
+        self._metrics = process_metrics()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """There is nothing to call here."""
+
+    async def start(self, health: HealthBoard) -> None:
+        for work in (self._work(), self._measure(self._metrics)):
+            self._tasks.append(asyncio.create_task(work))
+
+    async def run(self) -> int:
+        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+        return 1
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            await end_task(task)
+        await self._poller.stop()
+        await self._transport.aclose()
+        await self._engine.dispose()
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await prepare_power_database(self._engine)
+                break
+            except Exception as exc:
+                if not is_unavailable(exc):
+                    raise
+                logger.warning("the database does not answer: %s", type(exc).__name__)
+                await asyncio.sleep(PREPARE_AGAIN_S)
+        await self._poller.run()
+
+    async def _measure(self, metrics: Metrics) -> None:
+        before = (0, 0, 0, 0)
+        while True:
+            tally = self._poller.tally
+            now = (tally.requests, tally.failures, tally.stored, self._limiter.throttled)
+            names = ("requests", "failures", "observations", "throttled")
+            for name, total, known in zip(names, now, before, strict=True):
+                metrics.add(f"midstream_reference_{name}_total", total - known)
+            before = now
+            metrics.set("midstream_reference_polling", float(tally.polling))
+            metrics.set("midstream_reference_late", float(tally.late))
+            metrics.set("midstream_reference_freshness_seconds", tally.freshness_ns / 1e9)
+            try:
+                minute, hour = await self._quota.usage()
+            except (LedgerUnavailable, ResilienceError):
+                logger.debug("quota not readable")
+            except Exception as exc:
+                # Tables are not there before the first preparation.
+                if "no such table" not in str(exc) and "does not exist" not in str(exc):
+                    raise
+            else:
+                metrics.set("midstream_reference_quota_used_minute", minute.used)
+                metrics.set("midstream_reference_quota_used_hour", hour.used)
+            await asyncio.sleep(1.0)
+
+
+def main() -> int:
+    settings = load(EtlSettings)
+    return run_server("power-etl", settings, EtlServer(settings))

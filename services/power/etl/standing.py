@@ -1,0 +1,51 @@
+"""Whether prices come, and if not, why: in a sentence for traders."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["StandingBoard"]
+
+SECOND_NS: Final = 1_000_000_000
+PATIENCE_NS: Final = 20 * SECOND_NS
+"""Trouble shorter than this is nobody's business but the log's."""
+
+
+class StandingBoard:
+    """Remembers the last answers and failures."""
+
+    def __init__(self) -> None:
+        self.answered_ns = 0
+        self._failing_since_ns = 0
+        self._reason = ""
+        self._unstored_since_ns = 0
+
+    def answered(self, now_ns: int) -> None:
+        """A usable answer came."""
+        self.answered_ns = now_ns
+        self._failing_since_ns, self._reason = 0, ""
+
+    def failed(self, now_ns: int, reason: str) -> None:
+        """None came."""
+        self._failing_since_ns = self._failing_since_ns or now_ns
+        self._reason = reason
+
+    def waited(self, now_ns: int, reason: str) -> None:
+        """The quota had no slot: normal for a while, trouble when it lasts."""
+        self.failed(now_ns, reason)
+
+    def unstored(self, now_ns: int) -> None:
+        """The database is away."""
+        self._unstored_since_ns = self._unstored_since_ns or now_ns
+
+    def stored(self) -> None:
+        """It is back."""
+        self._unstored_since_ns = 0
+
+    def trouble(self, now_ns: int) -> str:
+        """Return what people should know; empty when there is nothing."""
+        if self._unstored_since_ns and now_ns - self._unstored_since_ns > PATIENCE_NS:
+            return "the database does not answer"
+        if self._failing_since_ns and now_ns - self._failing_since_ns > PATIENCE_NS:
+            return self._reason
+        return ""
