@@ -23,7 +23,11 @@ NextUrl = Callable[[], Awaitable[str]]
 """Asked for the URL of each attempt to connect."""
 
 LOST_ANSWERS_MAX: Final = 3
-"""Under `auto`: so many broken answers in a row mean that the other side speaks websocket and nothing else."""
+"""Under `auto`: after so many broken answers in a row the feed is taken without replay: perhaps the other side speaks nothing else."""
+
+FRUITLESS_MAX: Final = 3
+"""After so many connections in a row that broke before the first missed deal, what comes first there cannot be taken (it may be
+longer than any message is allowed to be). Waiting for it would keep everything behind it out, too."""
 
 PLANS_MAX: Final = 100
 
@@ -72,8 +76,9 @@ class DealFeed:
         self._attempts = 0
         self._plans: dict[int, _Plan] = {}
         """By attempt: when its connection is heard of, a later attempt may have been planned already."""
-        self._offered = False
-        """Whether the exchange has ever offered replay to this process."""
+        self._fruitless = 0
+        self._heard = True
+        """Whether the current connection has delivered anything, or had nothing to deliver."""
         self._lost_answers = 0
         self._alive_ns: int | None = None
         """When the feed was last known to be complete; None before the first connection of this process."""
@@ -97,6 +102,7 @@ class DealFeed:
         async for event in self._socket:
             if isinstance(event, Message):
                 self.messages += 1
+                self._heard, self._fruitless = True, 0
                 self._alive_ns = event.receive_wall_ns
                 yield self._read(event)
             elif isinstance(event, Connected) and not event.planned:
@@ -104,6 +110,7 @@ class DealFeed:
                     yield gap
             elif isinstance(event, Disconnected) and not event.planned:
                 logger.warning("deals feed is down: reason=%s code=%s", event.reason, event.code)
+                self._fruitless += not self._heard
             elif isinstance(event, Stale):
                 logger.warning("deals feed is silent: seconds=%.0f", event.silent_s)
 
@@ -122,6 +129,7 @@ class DealFeed:
         self._plans = {number: kept for number, kept in self._plans.items() if number > event.connection}
         self.replays = plan.after is not None
         self._catching_up_to = plan.catch_up_to
+        self._heard = not plan.catch_up_to
         missed = "the listener was away" if self._alive_ns is None else "the connection was lost"
         gaps = [Gap(self._alive_ns, event.wall_ns, f"{missed} and {plan.gap_reason}")] if plan.gap_reason else []
         self._alive_ns = self._connected_ns = event.wall_ns
@@ -140,6 +148,9 @@ class DealFeed:
     async def _make_plan(self) -> _Plan:
         if self._use == "off":
             return _Plan(gap_reason="replay is switched off")
+        if self._use == "auto" and self._fruitless >= FRUITLESS_MAX:
+            self._fruitless = 0
+            return _Plan(gap_reason="what comes next on the exchange's list breaks the connection")
         after = self._last_id or ""
         try:
             offer, page = await self._replay.ask(after)
@@ -151,14 +162,15 @@ class DealFeed:
                 plan = _Plan(after, page.last_id if page.messages else "")
         except ReplayTrouble as exc:
             self._lost_answers = self._lost_answers + 1 if exc.lost else 0
-            if self._use == "on" or self._offered or self._lost_answers < LOST_ANSWERS_MAX:
+            if self._use == "on" or self._lost_answers < LOST_ANSWERS_MAX:
                 raise
             offer = Offer.NONE
         else:
             self._lost_answers = 0
         if offer is Offer.KNOWN:
-            self._offered = True
             return plan
         if self._use == "on":
             raise ReplayTrouble("the exchange offers no replay, and the settings ask for it")
-        return _Plan(gap_reason="the exchange offers no replay")
+        return _Plan(
+            gap_reason="the exchange offers no replay" if not self._lost_answers else "its list cannot be read"
+        )

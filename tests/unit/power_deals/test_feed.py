@@ -10,7 +10,7 @@ import pytest
 
 from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, NotSent
 from clients.power.deals import Deal, Gap, Unusable
-from clients.power.deals.feed import LOST_ANSWERS_MAX, DealFeed, NextUrl, ReplayUse
+from clients.power.deals.feed import FRUITLESS_MAX, LOST_ANSWERS_MAX, DealFeed, NextUrl, ReplayUse
 from clients.power.deals.model import Flag, Item
 from clients.power.deals.reconciler import PAUSE_S, Reconciler
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble
@@ -206,16 +206,42 @@ async def test_a_server_that_never_answers_http_is_a_plain_feed_after_some_attem
     assert await scene.socket.connect() == URL
 
 
-async def test_an_exchange_that_replayed_before_is_never_taken_for_a_plain_feed_because_of_trouble() -> None:
+async def test_an_exchange_that_cannot_be_asked_any_more_is_heard_all_the_same_and_the_gap_is_told() -> None:
     scene = Scene(["a"])
-    await scene.socket.connect()
+    await scene.socket.connect(100)
     scene.socket.drop()
     await scene.read()
     scene.exchange.error = AnswerLost("closed")
-
-    for _ in range(LOST_ANSWERS_MAX + 5):
+    for _ in range(LOST_ANSWERS_MAX - 1):
         with pytest.raises(ReplayTrouble):
             await scene.socket.connect()
+
+    assert await scene.socket.connect(400) == URL
+
+    (gap,) = await scene.read()
+    assert gap == Gap(100, 400, "the connection was lost and its list cannot be read")
+
+
+async def test_a_deal_that_breaks_every_connection_is_passed_by_and_told() -> None:
+    scene = Scene(["a", "huge", "b"], resume_after="a")
+    for number in range(FRUITLESS_MAX):
+        assert await scene.socket.connect(number) == f"{URL}?after=a"
+        scene.socket.drop()
+        assert await scene.read() == []
+
+    assert await scene.socket.connect(400) == URL
+
+    (gap,) = await scene.read()
+    assert isinstance(gap, Gap)
+    assert "breaks the connection" in gap.reason
+
+
+async def test_connections_that_end_with_nothing_to_say_prove_nothing() -> None:
+    scene = Scene(["a"], resume_after="a")
+    for _ in range(FRUITLESS_MAX + 2):
+        assert await scene.socket.connect() == f"{URL}?after=a"
+        scene.socket.drop()
+        await scene.read()
 
 
 async def test_replay_that_is_insisted_on_is_not_done_without() -> None:
