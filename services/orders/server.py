@@ -21,15 +21,18 @@ from services.orders.exchanges import OrderExchanges
 from services.orders.journal import DatabaseJournal, JournalUnavailable, prepare_orders_database
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
+from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
 from services.runtime.errors import Refused
 from services.runtime.server import HealthBoard, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
+from services.runtime.web import WebFace
 
 logger = logging.getLogger(__name__)
 
 MEASURE_S: Final = 0.5
+WEB_SETTING: Final = "MIDSTREAM_ORDERS_WEB_PORT"
 
 
 class OrdersServer:
@@ -54,6 +57,8 @@ class OrdersServer:
         self._exchanges: OrderExchanges | None = None
         self._desk: Desk | None = None
         self._health: HealthBoard | None = None
+        self._face: WebFace | None = None
+        self.web_port = 0
         self._measuring: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -71,9 +76,14 @@ class OrdersServer:
             signal.SIGUSR1, desk.switch.trip, "the signal SIGUSR1 was received", "signal"
         )
         self._measuring = asyncio.create_task(self._measure(desk), name="measure-orders")
+        app = orders_app(
+            desk, self._authenticator, self._ports, registry=process_metrics().registry, docs=self._settings.docs
+        )
+        self._face = WebFace(app, host=self._settings.host, port=self._settings.web_port, setting=WEB_SETTING)
+        self.web_port = await self._face.start()
         logger.info(
-            "orders: mode=%s exchanges=%s journal=%s",
-            self._settings.trading, ",".join(desk.venues.names), shown_url(self._settings.database_url),
+            "orders: mode=%s exchanges=%s web_port=%d journal=%s",
+            self._settings.trading, ",".join(desk.venues.names), self.web_port, shown_url(self._settings.database_url),
         )  # fmt: skip
 
     async def run(self) -> int:
@@ -84,6 +94,8 @@ class OrdersServer:
         return 1
 
     async def stop(self) -> None:
+        if self._face is not None:
+            await self._face.stop()
         await end_task(self._measuring)
         if self._desk is not None:
             await self._desk.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,7 +59,7 @@ class ChangeFeed:
             if not watcher.overrun:
                 watcher.queue.put_nowait(seen)
 
-    async def watch(self, *, after_sequence: int, wanted: Callable[[Order], bool]) -> AsyncIterator[Seen]:
+    async def watch(self, *, after_sequence: int, wanted: Callable[[Order], bool]) -> AsyncGenerator[Seen, None]:
         """Yield changes for ever: those behind `after_sequence` (0: none) from the journal, then live ones. Raises ResourceExhausted."""
         if len(self._watchers) >= WATCHERS_MAX:
             raise ResourceExhausted(f"{WATCHERS_MAX} watchers are connected already; try again when one has left")

@@ -1,0 +1,162 @@
+"""In front of every request: its id, its size, who sends it, and whether they may. Pure ASGI, so that nothing is parsed before."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from services.orders.auth import Authenticator, Role, Signed
+from services.orders.rest.problems import problem, problem_of
+from services.runtime.errors import MidstreamError, PermissionDenied
+from services.runtime.logs import accept_correlation_id, correlation
+
+BODY_BYTES_MAX: Final = 64 * 1024
+CORRELATION_HEADER: Final = b"x-correlation-id"
+
+ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
+    ("POST", "/v1/orders"): Role.TRADE,
+    ("GET", "/v1/orders"): Role.READ,
+    ("POST", "/v1/orders/cancel"): Role.TRADE,
+    ("GET", "/v1/orders/active"): Role.READ,
+    ("GET", "/v1/orders/events"): Role.READ,
+    ("GET", "/v1/orders/{order_id}"): Role.READ,
+    ("PATCH", "/v1/orders/{order_id}"): Role.TRADE,
+    ("DELETE", "/v1/orders/{order_id}"): Role.TRADE,
+    ("GET", "/v1/instruments"): Role.READ,
+    ("GET", "/v1/prices/{symbol:path}"): Role.READ,
+    ("GET", "/v1/positions"): Role.READ,
+    ("GET", "/v1/fills"): Role.READ,
+    ("GET", "/v1/kill-switch"): Role.READ,
+    ("PUT", "/v1/kill-switch"): Role.ADMIN,
+    ("GET", "/v1/audit"): Role.ADMIN,
+    ("GET", "/health"): None,
+    ("GET", "/health/{exchange}"): None,
+    ("GET", "/metrics"): None,
+    ("GET", "/openapi.json"): None,
+}
+"""Role per route, None for everyone. A route without a line here is refused for everybody."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class TooLarge(Exception):
+    """The body is larger than any request of ours."""
+
+
+class RequestGate:
+    """Wraps an application."""
+
+    def __init__(self, app: FastAPI, authenticator: Authenticator) -> None:
+        self._app = app
+        self._authenticator = authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+        given = accept_correlation_id(headers.get(CORRELATION_HEADER))
+        with correlation(given):
+
+            async def tell(message: MutableMapping[str, Any]) -> None:
+                if message["type"] == "http.response.start":
+                    own = [(CORRELATION_HEADER, given.encode()), (b"cache-control", b"no-store")]
+                    message["headers"] = [*message.get("headers", []), *own]
+                await send(message)
+
+            await self._admit(scope, receive, tell, headers)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
+        try:
+            body = await _read(receive)
+            path = self._template(scope)
+            if path is not None:
+                scope.setdefault("state", {})["caller"] = await self._caller(scope, path, headers, body)
+        except TooLarge:
+            await _answer(problem(413, f"a request has at most {BODY_BYTES_MAX} bytes"), scope, receive, send)
+            return
+        except MidstreamError as exc:
+            await _answer(problem_of(exc), scope, receive, send)
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+    def _template(self, scope: Scope) -> str | None:
+        """Return the template of the route; None where there is no route (404) or another method (405)."""
+        for route in self._app.routes:
+            if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
+                return route.path
+        return None
+
+    async def _caller(self, scope: Scope, path: str, headers: Mapping[bytes, bytes], body: bytes) -> Any:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if (method, path) not in ROLES:
+            raise PermissionDenied("nobody may call this route")
+        needed = ROLES[method, path]
+        if needed is None:
+            return None
+        peer = scope["client"][0] if scope.get("client") else ""
+        if b"x-midstream-signature" in headers:
+            return await self._authenticator.signed(_signed(scope, headers, body), peer, needed)
+        text = headers.get(b"authorization")
+        return await self._authenticator.bearer(None if text is None else text.decode("latin-1"), peer, needed)
+
+
+def _signed(scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Signed:
+    def header(name: str) -> str:
+        return headers.get(f"x-midstream-{name}".encode(), b"").decode("latin-1")
+
+    raw_path = bytes(scope.get("raw_path") or scope["path"].encode())
+    query = bytes(scope["query_string"])
+    target = raw_path + (b"?" + query if query else b"")
+    return Signed(
+        key_id=header("key"),
+        timestamp_ms=header("timestamp"),
+        nonce=header("nonce"),
+        signature=header("signature"),
+        method=scope["method"],
+        target=target.decode("latin-1"),
+        body=body,
+    )
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(parts)
+        part = message.get("body", b"")
+        size += len(part)
+        if size > BODY_BYTES_MAX:
+            raise TooLarge
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Hand out a body that was read already; then whatever comes, which is the disconnect."""
+    given = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    await response(scope, receive, send)

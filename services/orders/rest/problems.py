@@ -1,0 +1,88 @@
+"""Errors as RFC 9457 problems."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from services.orders.errors import Reason, reason_of
+from services.orders.rest.models import Problem
+from services.runtime import errors
+from services.runtime.logs import current_correlation_id
+
+logger = logging.getLogger(__name__)
+
+STATUSES: Final[dict[type[errors.MidstreamError], int]] = {
+    errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.PermissionDenied: 403,
+    errors.NotFound: 404,
+    errors.AlreadyExists: 409,
+    errors.FailedPrecondition: 422,
+    errors.OutOfRange: 422,
+    errors.ResourceExhausted: 429,
+    errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
+}
+RETRY_AFTER_S: Final = 1
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "model": Problem,
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 500, 503, 504)
+}
+"""What every route may answer, for the description."""
+
+
+def problem(status: int, detail: str, *, reason: str = "", field: str = "") -> JSONResponse:
+    """Return a problem."""
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": str(RETRY_AFTER_S)}}.get(status, {})
+    body = {
+        "type": f"urn:midstream:problem:{reason or HTTPStatus(status).name.lower().replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "reason": reason,
+        "field": field,
+        "request_id": current_correlation_id(),
+    }
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+
+
+def problem_of(error: BaseException) -> JSONResponse:
+    """Return the problem of an error; what is not meant for callers becomes a request id."""
+    status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+    if status == 500 or not isinstance(error, errors.MidstreamError):
+        logger.error("request failed: request_id=%s", current_correlation_id(), exc_info=error)
+        return problem(500, f"internal error, request id {current_correlation_id()}")
+    field = error.field if isinstance(error, errors.InvalidRequest) else ""
+    return problem(status, error.message, reason=reason_of(error), field=field)
+
+
+def add_problems(app: FastAPI) -> None:
+    """Let an application answer with problems and nothing else."""
+
+    @app.exception_handler(errors.MidstreamError)
+    async def ours(_: Request, exc: errors.MidstreamError) -> JSONResponse:
+        return problem_of(exc)
+
+    @app.exception_handler(RequestValidationError)
+    async def unusable(_: Request, exc: RequestValidationError) -> JSONResponse:
+        first = exc.errors()[0]
+        path = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+        field = ".".join(path)
+        return problem(400, f"`{field}` is not usable: {first['msg']}", reason=Reason.BAD_FIELD.value, field=field)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, exc: HTTPException) -> JSONResponse:
+        answer = problem(exc.status_code, str(exc.detail))
+        answer.headers.update(exc.headers or {})
+        return answer
