@@ -1,0 +1,144 @@
+"""A client of the simulated exchanges that knows nothing but how to sign: for tests that look at bare answers."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from services.simulators.binance.simulator import DEMO_ACCOUNT as BINANCE_DEMO
+from services.simulators.binance.simulator import SimulatedBinance
+from services.simulators.bitmex.simulator import DEMO_ACCOUNT as BITMEX_DEMO
+from services.simulators.bitmex.simulator import SimulatedBitmex
+from services.simulators.venue.admin import Admin
+from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
+from services.simulators.venue.faults import parse_faults
+from services.simulators.venue.ledger import Account
+from services.simulators.venue.messages import Fate, Request, Response
+from tests.support.virtual_time import VirtualLoop
+
+CALM = VenueOptions(volatility=0.0, touch_chance=0.0)
+"""Prices that stand still, so that nothing fills unless a test lets it."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A parsed answer."""
+
+    status: int
+    payload: Any
+    headers: Mapping[str, str]
+    fate: Fate = Fate.WHOLE
+
+    @property
+    def code(self) -> Any:
+        """Binance's error number."""
+        return self.payload.get("code") if isinstance(self.payload, dict) else None
+
+    @property
+    def message(self) -> str:
+        """BitMEX's error text."""
+        return str(self.payload["error"]["message"])
+
+
+def reply(response: Response) -> Reply:
+    """Parse an answer where it is JSON."""
+    try:
+        payload = json.loads(response.body, parse_float=Decimal)
+    except ValueError:
+        payload = None
+    return Reply(response.status, payload, response.headers, response.fate)
+
+
+def set_faults(venue: SimulatedVenue, text: str) -> None:
+    """Put a plan in force, now."""
+    venue.faults.replace(parse_faults(text, errors=venue.error_names), venue.wall_ns())
+
+
+def admin(venue: SimulatedVenue, method: str, path: str, payload: Any = None) -> Any:
+    """Ask the simulator's own page."""
+    body = b"" if payload is None else json.dumps(payload).encode()
+    path, _, query = path.partition("?")
+    return json.loads(Admin(venue).handle(Request(method, path, query, body=body)).body)
+
+
+class BinanceCalls:
+    """Calls of one account."""
+
+    def __init__(self, venue: SimulatedBinance, account: Account = BINANCE_DEMO, address: str = "127.0.0.1") -> None:
+        self.venue = venue
+        self.account = account
+        self.address = address
+
+    async def get(self, path: str, **parameters: object) -> Reply:
+        """Make a public call."""
+        query = urlencode(parameters)
+        return reply(await self.venue.handle(Request("GET", path, query, address=self.address)))
+
+    async def keyed(self, method: str, path: str) -> Reply:
+        """Make a call that needs the key and no signature."""
+        headers = {"x-mbx-apikey": self.account.api_key}
+        return reply(await self.venue.handle(Request(method, path, headers=headers, address=self.address)))
+
+    async def signed(self, method: str, path: str, *, at_ms: int | None = None, **parameters: str | int) -> Reply:
+        """Make a signed call; `at_ms` replaces the timestamp."""
+        now_ms = self.venue.exchange_ns() // 1_000_000
+        query = urlencode({**parameters, "timestamp": now_ms if at_ms is None else at_ms})
+        signature = hmac.new(self.account.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        headers = {"x-mbx-apikey": self.account.api_key}
+        request = Request(method, path, f"{query}&signature={signature}", headers, address=self.address)
+        return reply(await self.venue.handle(request))
+
+    async def limit(self, path: str = "/api/v3/order", **parameters: str) -> Reply:
+        """Place a resting buy of a thousandth BTC, or what is asked for instead."""
+        usual: dict[str, str] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.002"}
+        return await self.signed("POST", path, at_ms=None, **{**usual, "price": "60000", **parameters})
+
+
+class BitmexCalls:
+    """Calls of one account."""
+
+    def __init__(self, venue: SimulatedBitmex, account: Account = BITMEX_DEMO, address: str = "127.0.0.1") -> None:
+        self.venue = venue
+        self.account = account
+        self.address = address
+
+    async def get(self, path: str, **parameters: object) -> Reply:
+        """Make a public call."""
+        return reply(await self.venue.handle(Request("GET", path, urlencode(parameters), address=self.address)))
+
+    async def signed(
+        self, method: str, path: str, payload: Any = None, *, expires_in_s: int = 60, **query: object
+    ) -> Reply:
+        """Make a signed call with a JSON body."""
+        body = b"" if payload is None else json.dumps(payload).encode()
+        text = urlencode(query)
+        expires = str(self.venue.exchange_ns() // 1_000_000_000 + expires_in_s)
+        target = path + (f"?{text}" if text else "")
+        message = f"{method}{target}{expires}".encode() + body
+        headers = {
+            "api-key": self.account.api_key,
+            "api-expires": expires,
+            "api-signature": hmac.new(self.account.secret.encode(), message, hashlib.sha256).hexdigest(),
+        }
+        return reply(await self.venue.handle(Request(method, path, text, headers, body, self.address)))
+
+    async def limit(self, **parameters: object) -> Reply:
+        """Place a resting buy of 100 XBTUSD, or what is asked for instead."""
+        usual = {"symbol": "XBTUSD", "side": "Buy", "orderQty": 100, "price": 60000}
+        return await self.signed("POST", "/api/v1/order", {**usual, **parameters})
+
+
+def virtual_binance(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any) -> BinanceCalls:
+    """Return a calm Binance in virtual time."""
+    return BinanceCalls(SimulatedBinance(options=options, wall_ns=loop.wall_ns, **more))
+
+
+def virtual_bitmex(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any) -> BitmexCalls:
+    """Return a calm BitMEX in virtual time."""
+    return BitmexCalls(SimulatedBitmex(options=options, wall_ns=loop.wall_ns, **more))
