@@ -60,10 +60,19 @@ class Reply:
 class StagedTransport:
     """Implements HttpTransport; `answer` decides, by raising too."""
 
-    def __init__(self, answer: Callable[[Seen], Reply], *, date_s: int | None = NOW_S) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Seen], Reply],
+        *,
+        date_s: int | None = NOW_S,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.answer = answer
         self.seen: list[Seen] = []
         self.date_s = date_s
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
 
     def of(self, path: str, method: str = "") -> list[Seen]:
         """Return the requests for a path, in order."""
@@ -78,8 +87,8 @@ class StagedTransport:
         reply = self.answer(seen)
         headers = {"date": formatdate(self.date_s, usegmt=True)} if self.date_s is not None else {}
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-        now_ns = time.monotonic_ns()
-        return HttpResponse(reply.status, headers | dict(reply.headers), body, now_ns, now_ns, time.time_ns())
+        now_ns = self._monotonic_ns()
+        return HttpResponse(reply.status, headers | dict(reply.headers), body, now_ns, now_ns, self._wall_ns())
 
     async def aclose(self) -> None:
         pass

@@ -91,7 +91,7 @@ def on_stage(
             return Reply([{"symbol": "XBTUSD", "lastPrice": 1, "timestamp": "2025-01-01T00:00:00.000Z"}])
         return answer(seen)
 
-    transport = StagedTransport(answered)
+    transport = StagedTransport(answered, **clocks)
     made = ports(transport, key=StageKey() if key else None, **clocks)
     return BitMEXClient(made, bases or BASES, stream_ports), transport
 

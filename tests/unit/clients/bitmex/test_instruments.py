@@ -86,7 +86,7 @@ def test_a_linear_contract_is_worth_what_the_contract_case_paid_for_it() -> None
 def test_what_cannot_be_mapped_is_left_out_and_what_is_broken_costs_only_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    rows = [
+    rows: list[Any] = [
         XBTUSD,
         XBTUSD | {"symbol": ".BXBT", "typ": "MRCXXX"},
         XBTUSD | {"symbol": "XBTU25_XBTZ25", "typ": "FFMCSX"},

@@ -1,0 +1,374 @@
+"""BitMEX's `quote` topic: greeting, acknowledgements, snapshot, rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from clients.exchanges.bitmex.streams import CONNECTIONS_PER_HOUR
+from clients.exchanges.bitmex.tables import parse_frame
+from clients.exchanges.exact_json import MalformedAnswer
+from clients.exchanges.model import Quote
+from tests.support.recorded_payloads import recorded, recorded_bytes, recorded_lines
+from tests.support.socket_links import ScriptedDialer, ScriptedLink
+from tests.support.virtual_time import START_NS, VirtualLoop, run_virtual
+from tests.unit.clients.streams.stage import Consumer, bitmex, settle, text
+
+WELCOME = {"info": "Welcome to the BitMEX Realtime API.", "version": "x", "limit": {"remaining": 39}}
+
+
+def welcome(link: ScriptedLink, *, remaining: int = 39) -> None:
+    """Greet, and acknowledge every topic."""
+    link.receive(text(WELCOME | {"limit": {"remaining": remaining}}))
+    link.answers = acknowledge
+
+
+def acknowledge(payload: str) -> list[str]:
+    """Answer as the exchange does: one frame per topic, each repeating the whole request."""
+    if payload == "ping":
+        return ["pong"]
+    import json
+
+    request = json.loads(payload)
+    if request["op"] == "subscribe":
+        return [text({"success": True, "subscribe": topic, "request": request}) for topic in request["args"]]
+    return [text({"success": True, "request": request})]
+
+
+def partial(symbol: str = "XBTUSD", **row: Any) -> str:
+    """Return a snapshot of one instrument's quote."""
+    return text(
+        {
+            "table": "quote",
+            "action": "partial",
+            "keys": [],
+            "filter": {"symbol": symbol},
+            "data": [quote(symbol, **row)],
+        }
+    )
+
+
+def insert(*rows: dict[str, Any]) -> str:
+    """Return new rows."""
+    return text({"table": "quote", "action": "insert", "data": list(rows)})
+
+
+def quote(symbol: str = "XBTUSD", **changes: Any) -> dict[str, Any]:
+    """Return a row."""
+    return {
+        "timestamp": "2025-10-09T08:53:20.000Z",
+        "symbol": symbol,
+        "bidSize": 100,
+        "bidPrice": 90000.5,
+        "askPrice": 90001,
+        "askSize": 200,
+    } | changes
+
+
+@pytest.mark.quick
+def test_the_capture_of_2021_is_read_in_order() -> None:
+    # recorded, captured: greeting, acknowledgement, snapshot and inserts of July 2021.
+    frames = recorded_lines("bitmex/ws/quote_trade.XBTUSD.2021-capture.jsonl", provenance="captured")
+    rows = [row for frame in frames if frame.get("table") == "quote" for row in frame["data"]]
+
+    async def main(loop: VirtualLoop) -> list[Quote]:
+        dialer = ScriptedDialer(loop, lambda link: link.receive(text(frames[0])))
+        consumer = Consumer(bitmex(loop, dialer).stream_quotes(["BTC/USD:BTC"]))
+        link = await dialer.link(1)
+        await settle()
+        assert link.sent == ['{"op":"subscribe","args":["quote:XBTUSD"]}']
+        for frame in frames[1:]:
+            link.receive(text(frame))
+            await settle()
+        await consumer.stop()
+        return consumer.got
+
+    got = run_virtual(main)
+
+    assert len(rows) > 50
+    # Of a frame with several rows a consumer gets the last one.
+    last = [frame["data"][-1] for frame in frames if frame.get("table") == "quote"]
+    assert [(made.bid_price, made.bid_quantity, made.ask_price, made.ask_quantity) for made in got] == [
+        (row["bidPrice"], row["bidSize"], row["askPrice"], row["askSize"]) for row in last
+    ]
+    assert all(made.symbol == "BTC/USD:BTC" and made.source == "stream" for made in got)
+    assert all(made.event_time_ns is not None and made.receive_time_ns > START_NS for made in got)
+
+
+@pytest.mark.parametrize(
+    ("name", "provenance", "rows"),
+    [
+        ("bitmex/ws/quote.XBTUSD.2022-capture.json", "captured", 2),
+        ("bitmex/ws/xchange/execution_market-buy.json", "captured", 2),
+        ("bitmex/ws/xchange/position_initial.json", "captured", None),
+    ],
+)
+def test_recorded_table_frames_are_recognised(name: str, provenance: str, rows: int | None) -> None:
+    # recorded, captured: one frame each.
+    frame = parse_frame(recorded_bytes(name, provenance=provenance))
+
+    assert frame is not None
+    assert rows is None or len(frame.rows) == rows
+
+
+def test_the_documented_conversation_is_ours() -> None:
+    # recorded, docs-example: `>` is sent by us, `<` the acknowledgement, `=` what is pushed.
+    script = recorded_bytes("bitmex/ws/bitmexnet/subscribe.quote.txt", provenance="docs-example").decode()
+    sent, acknowledged = (line[2:] for line in script.splitlines()[:2])
+    pushed = script.split("=", 1)[1].strip().encode()
+
+    import json
+
+    assert json.loads(sent) == {"op": "subscribe", "args": ["quote:ETH_USDT"]}
+    assert json.loads(acknowledged) == json.loads(acknowledge(sent)[0])
+    frame = parse_frame(pushed)
+    assert frame is not None
+    assert frame.rows[0]["bidPrice"] == Decimal("97269.9")
+
+
+def test_a_sample_row_of_2024_is_read() -> None:
+    # recorded, edited-capture.
+    row = recorded("bitmex/ws/nautilus/ws_quote.json", provenance="edited-capture")
+    from clients.exchanges.bitmex.parsing import parse_quote
+    from tests.unit.clients.bitmex.stage import XBTUSDT, instrument
+
+    made = instrument(XBTUSDT | {"symbol": "BCHUSDT", "underlying": "BCH"})
+    parsed = parse_quote(row, made, receive_time_ns=1, source="stream")
+
+    assert (parsed.symbol, parsed.bid_price, parsed.ask_price) == (
+        "BCH/USDT:USDT",
+        Decimal("487.55"),
+        Decimal("488.25"),
+    )
+
+
+def _play(act: Callable[[VirtualLoop, ScriptedLink], Any], symbols: list[str] | None = None) -> list[Quote]:
+    """Connect, let `act` be the exchange, and return what the consumer got."""
+
+    async def main(loop: VirtualLoop) -> list[Quote]:
+        dialer = ScriptedDialer(loop, welcome)
+        consumer = Consumer(bitmex(loop, dialer).stream_quotes(symbols or ["BTC/USD:BTC"]))
+        link = await dialer.link(1)
+        await settle()
+        await act(loop, link)
+        await settle()
+        await consumer.stop()
+        assert all(link.closed for link in dialer.links)
+        return consumer.got
+
+    return run_virtual(main)
+
+
+def test_rows_are_dropped_until_the_snapshot_of_their_instrument_has_come() -> None:
+    async def act(loop: VirtualLoop, link: ScriptedLink) -> None:
+        link.receive(insert(quote("XBTUSD", bidPrice=1), quote("XBTUSDT", bidPrice=2)))
+        link.receive(partial("XBTUSD", bidPrice=3))
+        await settle()
+        link.receive(insert(quote("XBTUSD", bidPrice=4), quote("XBTUSDT", bidPrice=5)))
+
+    got = _play(act, ["BTC/USD:BTC", "BTC/USDT:USDT"])
+
+    assert [(made.symbol, made.bid_price) for made in got] == [("BTC/USD:BTC", Decimal(3)), ("BTC/USD:BTC", Decimal(4))]
+
+
+def test_sizes_of_spot_come_in_base_currency() -> None:
+    async def act(loop: VirtualLoop, link: ScriptedLink) -> None:
+        link.receive(partial("XBT_USDT", bidSize=11_900))
+
+    (made,) = _play(act, ["BTC/USDT"])
+
+    assert made.bid_quantity == Decimal("0.000119")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "{",
+        "[]",
+        "[" * 5000,
+        '{"table": 1, "action": "insert", "data": []}',
+        '{"table": "quote", "action": "explode", "data": []}',
+        '{"table": "quote", "action": "insert", "data": {}}',
+        '{"table": "quote", "action": "insert", "data": [1]}',
+        '{"table": "quote", "action": "insert", "data": [{"symbol": "XBTUSD", "bidPrice": NaN}]}',
+        '{"table": "quote", "table": "quote"}',
+        insert(quote(bidPrice="x")),
+        insert(quote(timestamp=None)),
+        b"\xff\xfe",
+        b"\x00",
+        '{"table": "quote", "action": "insert", "data": [{"symbol": "XBTUSD", "bidPrice": 1' + "0" * 5000 + "}]}",
+    ],
+    ids=lambda frame: str(frame)[:50],
+)
+def test_w06_no_frame_ends_the_stream(frame: str | bytes) -> None:
+    async def act(loop: VirtualLoop, link: ScriptedLink) -> None:
+        link.receive(partial())
+        await settle()
+        link.receive(frame)
+        link.receive(insert(quote(bidPrice=7)))
+
+    assert [made.bid_price for made in _play(act)] == [Decimal("90000.5"), Decimal(7)]
+
+
+def test_frames_that_are_none_are_named() -> None:
+    for payload in (b"[]", b'{"table": "quote"}', b'{"table":"q","action":"insert","data":[1]}'):
+        with pytest.raises(MalformedAnswer):
+            parse_frame(payload)
+    assert parse_frame(text(WELCOME).encode()) is None
+
+
+def test_a_slow_consumer_gets_the_newest_quote_of_each_symbol() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop, welcome)
+        stream = bitmex(loop, dialer).stream_quotes(["BTC/USD:BTC", "BTC/USDT:USDT"])
+
+        async def begin() -> None:
+            await anext(stream)
+
+        begun = asyncio.create_task(begin())
+        link = await dialer.link(1)
+        await settle()
+        for symbol in ("XBTUSD", "XBTUSDT"):
+            link.receive(partial(symbol))
+        await begun
+        for number in range(5_000):
+            link.receive(insert(quote("XBTUSD", bidPrice=number), quote("XBTUSDT", bidPrice=number)))
+            if number % 100 == 0:
+                await settle()
+        await settle()
+
+        newest = {made.symbol: made.bid_price for made in [await anext(stream), await anext(stream)]}
+
+        assert newest == {"BTC/USD:BTC": Decimal(4999), "BTC/USDT:USDT": Decimal(4999)}
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    run_virtual(main)
+
+
+def test_w02_the_stream_survives_a_dead_peer_and_waits_for_the_snapshot_again() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        def plan(link: ScriptedLink) -> None:
+            welcome(link)
+            if link.number == 1:
+                inner = link.answers
+                link.answers = lambda payload: [] if payload == "ping" else inner(payload)
+
+        dialer = ScriptedDialer(loop, plan)
+        consumer = Consumer(bitmex(loop, dialer).stream_quotes(["BTC/USD:BTC"]))
+        first = await dialer.link(1)
+        await settle()
+        first.receive(partial())
+        before_ns = loop.monotonic_ns()
+        second = await dialer.link(2)
+        assert loop.monotonic_ns() - before_ns <= 15_000_000_000
+        await settle()
+        second.receive(insert(quote(bidPrice=1)))
+        second.receive(partial(bidPrice=2))
+        await settle()
+
+        assert [made.bid_price for made in consumer.got] == [Decimal("90000.5"), Decimal(2)]
+        await consumer.stop()
+
+    run_virtual(main)
+
+
+def test_a_refused_topic_is_told_and_tried_again() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        refusal = {"status": 400, "error": "Unknown table: qoute", "meta": {}, "request": {}}
+
+        def plan(link: ScriptedLink) -> None:
+            welcome(link)
+            link.answers = lambda payload: [text(refusal)]
+
+        dialer = ScriptedDialer(loop, plan)
+        client = bitmex(loop, dialer)
+        consumer = Consumer(client.stream_quotes(["BTC/USD:BTC"]))
+        await dialer.link(3)
+        await settle()
+
+        (status,) = client.streams.statuses()
+        assert "Unknown table: qoute" in status.last_error
+        assert consumer.got == []
+        await consumer.stop()
+        assert list(client.streams.statuses()) == []
+
+    run_virtual(main)
+
+
+def test_a_used_up_connection_limit_holds_further_connections_back() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop, lambda link: welcome(link, remaining=1 if link.number == 1 else 39))
+        consumer = Consumer(bitmex(loop, dialer).stream_quotes(["BTC/USD:BTC"]))
+        (await dialer.link(1)).receive(partial())
+        await settle()
+        dialer.links[0].drop()
+        await dialer.link(2)
+
+        assert (dialer.attempts_ns[1] - dialer.attempts_ns[0]) / 1e9 == pytest.approx(120.0, abs=1.0)
+        await consumer.stop()
+
+    run_virtual(main)
+
+
+def test_a_refused_connection_frame_is_waited_out() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        def plan(link: ScriptedLink) -> None:
+            if link.number == 1:
+                limited = {"status": 429, "error": "Rate limit exceeded", "meta": {"retryAfter": 45}}
+                link.receive(text(limited))
+            else:
+                welcome(link)
+
+        dialer = ScriptedDialer(loop, plan)
+        consumer = Consumer(bitmex(loop, dialer).stream_quotes(["BTC/USD:BTC"]))
+        await dialer.link(2)
+
+        assert (dialer.attempts_ns[1] - dialer.attempts_ns[0]) / 1e9 >= 45.0
+        await consumer.stop()
+
+    run_virtual(main)
+
+
+def test_all_streams_of_a_client_together_keep_within_the_connections_of_an_hour() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        def plan(link: ScriptedLink) -> None:
+            welcome(link)
+            loop.call_later(40.0, link.drop)
+
+        dialer = ScriptedDialer(loop, plan)
+        client = bitmex(loop, dialer)
+        consumers = [Consumer(client.stream_quotes(["BTC/USD:BTC"])) for _ in range(3)]
+        await asyncio.sleep(3 * 3600)
+
+        assert dialer.most_in(3600.0) <= CONNECTIONS_PER_HOUR
+        for consumer in consumers:
+            await consumer.stop()
+
+    run_virtual(main)
+
+
+def test_many_topics_go_out_in_several_messages() -> None:
+    from clients.exchanges.bitmex.streams import TOPICS_PER_MESSAGE, subscribe
+    from clients.sockets import Session
+    from tests.support.socket_links import Reader, scripted_socket
+
+    async def main(loop: VirtualLoop) -> None:
+        topics = [f"quote:S{number}" for number in range(2 * TOPICS_PER_MESSAGE + 1)]
+
+        async def on_open(session: Session) -> None:
+            await subscribe(session, topics)
+
+        dialer = ScriptedDialer(loop, welcome)
+        reader = Reader(scripted_socket(loop, dialer, on_open=on_open))
+        link = await dialer.link(1)
+        await settle()
+
+        assert len(link.sent) == 3
+        assert reader.kinds()[0] == "Connected"
+        await reader.stop()
+
+    run_virtual(main)
