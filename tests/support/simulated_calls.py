@@ -96,7 +96,13 @@ class BinanceCalls:
 
     async def limit(self, path: str = "/api/v3/order", **parameters: str) -> Reply:
         """Place a resting buy of a thousandth BTC, or what is asked for instead."""
-        usual: dict[str, str] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.002"}
+        usual: dict[str, str] = {
+            "symbol": "BTCUSDT",
+            "side": "BUY",
+            "type": "LIMIT",
+            "timeInForce": "GTC",
+            "quantity": "0.002",
+        }
         return await self.signed("POST", path, at_ms=None, **{**usual, "price": "60000", **parameters})
 
 
