@@ -10,7 +10,7 @@ from clients.exchanges.bitmex.instruments import EXCHANGE, MARKET
 from clients.exchanges.bitmex.units import currency, money, time_ns
 from clients.exchanges.errors import Sent
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal
-from clients.exchanges.model import Instrument, InstrumentKind, Quote
+from clients.exchanges.model import Instrument, Quote
 from clients.exchanges.trading import Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
 
 _SIDES: Final = {"Buy": Side.BUY, "Sell": Side.SELL}
@@ -105,11 +105,9 @@ def parse_fill(row: Mapping[str, Any], instrument: Instrument) -> Fill | None:
     """Return a row of the `execution` table as a fill; None where it is about something else (a new order, funding)."""
     if row.get("execType") != "Trade":
         return None
-    # Fees of contracts are in the settle currency, those of spot in the quote currency.
-    paid_in = instrument.settle
+    # A row says what its fee is paid in; a spot row that does not means the quote currency (as captured in 2025).
     stated = row.get("settlCurrency")
-    if instrument.kind is not InstrumentKind.SPOT and isinstance(stated, str) and stated:
-        paid_in = currency(stated)
+    paid_in = currency(stated) if isinstance(stated, str) and stated else instrument.settle
     fee = _maybe(row, "execComm")
     return Fill(
         exchange=EXCHANGE,

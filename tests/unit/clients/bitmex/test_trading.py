@@ -496,6 +496,23 @@ async def test_fees_of_contracts_are_in_the_settle_currency() -> None:
     assert (fill.fee, fill.fee_currency) == (Decimal("0.00000076"), "BTC")
 
 
+async def test_a_fee_is_paid_in_what_its_row_says() -> None:
+    row = order_row(
+        symbol="XBT_USDT",
+        execType="Trade",
+        execID="e",
+        lastQty=10_000,
+        lastPx=95000,
+        execComm=9,
+        settlCurrency="XBt",
+    )
+    desk, _ = trading(lambda seen: Reply([row]))
+
+    (fill,) = await desk.fills(SPOT, start_ns=0, end_ns=2 * 10**18)
+
+    assert (fill.fee, fill.fee_currency) == (Decimal("0.00000009"), "BTC")
+
+
 async def test_positions_are_signed_and_empty_ones_are_left_out() -> None:
     # recorded, captured: testnet, January 2025: spot rows hold no position.
     spot = recorded("bitmex/ws/xchange/position_initial.json", provenance="captured")["data"]
