@@ -52,13 +52,15 @@ class MemorySink:
     def _write(self, fresh: Sequence[Entry], asked: int) -> Committed:
         if not fresh:
             return Committed(repeated=asked)
-        new = duplicates = unusable = gaps = 0
+        new = fetched = duplicates = unusable = gaps = 0
         for entry in fresh:
             item = entry.item
             if isinstance(item, Deal):
                 known = item.id in self.deals
                 self.deals.setdefault(item.id, item)
-                new, duplicates = new + (not known), duplicates + known
+                new += not known
+                fetched += not known and not entry.moves_cursor
+                duplicates += known and entry.moves_cursor
                 if entry.moves_cursor:
                     self.last = Cursor(item.id, item.received_time_ns)
             elif isinstance(item, Unusable):
@@ -69,7 +71,7 @@ class MemorySink:
                 gaps += 1
         self.mark = fresh[-1].mark
         self.batches.append(len(fresh))
-        return Committed(new, duplicates, unusable, gaps, asked - len(fresh))
+        return Committed(new, fetched, duplicates, unusable, gaps, asked - len(fresh))
 
     def _fail_when_down(self) -> None:
         if self.down:

@@ -144,6 +144,7 @@ class Committer:
         self._retry_at_ns = 0
         tally, now_ns = self._tally, self._wall_ns()
         tally.note_deals(committed.deals, now_ns)
+        tally.fetched += committed.fetched
         tally.duplicates += committed.duplicates
         tally.unusable += committed.unusable
         tally.gaps += committed.gaps

@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol
 from clients.power.deals.messages import parse_message
 from clients.power.deals.model import Deal, Gap, Item
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble, feed_url
-from clients.sockets import Connected, Disconnected, Event, Message, SocketStatus, Stale
+from clients.sockets import Connected, Disconnected, Event, Message, SocketState, SocketStatus, Stale
 
 __all__ = ["DealFeed", "EventSource", "NextUrl", "ReplayUse"]
 
@@ -92,6 +92,11 @@ class DealFeed:
     def status(self) -> SocketStatus:
         """Return the state of the connection."""
         return self._socket.status()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether what was missed before the current connection has arrived."""
+        return not self._catching_up_to and self.status().state is SocketState.OPEN
 
     async def close(self) -> None:
         """End the connection; `items` ends."""

@@ -90,7 +90,7 @@ class DealListener:
         self._reconciler = Reconciler(
             self._replay,
             self._take_fetched,
-            busy=lambda: len(self._intake) > BUSY_ITEMS,
+            busy=self._busy,
             sleep=sleep,
             wall_ns=wall_ns,
         )
@@ -154,8 +154,11 @@ class DealListener:
                 self._reconciler.saw(item.id)
             await self._intake.put(item)
 
+    def _busy(self) -> bool:
+        """Whether what the reconciler would miss may still be on its way; fetching it would only spoil the order."""
+        return len(self._intake) > BUSY_ITEMS or self._feed is None or not self._feed.caught_up
+
     async def _take_fetched(self, item: Item) -> None:
-        self.tally.backfilled += 1
         await self._intake.put(item, moves_cursor=False)
 
     async def _resume_after(self) -> str | None:

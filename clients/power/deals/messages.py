@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from clients.power.calendar import InvalidDelivery, delivery_hour
@@ -19,7 +20,7 @@ from clients.power.deals.values import (
     read_trader,
 )
 
-__all__ = ["KINDS", "ClockTolerance", "parse_message"]
+__all__ = ["KINDS", "ClockTolerance", "message_id", "parse_message"]
 
 KINDS: Final = ("deal_confirmation", "trade_confirmation")
 DIRECTIONS: Final = ("buy", "sell")
@@ -61,6 +62,16 @@ def parse_message(
         return Unusable(received_ns, capped(str(exc))[:300], capped(payload))
 
 
+def message_id(payload: bytes | str) -> str | None:
+    """Return the id in a message, without a look at the rest of it; None for what is no confirmation."""
+    try:
+        _, fields = _unpack(payload, binary=False)
+    except _Refusal:
+        return None
+    value = fields.get("id")
+    return value if type(value) is str else None
+
+
 def _unpack(payload: bytes | str, binary: bool) -> tuple[str, dict[str, object]]:
     if binary:
         raise _Refusal("a binary frame; confirmations are text")
@@ -99,7 +110,7 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
     execution_ns, zoned = _field(fields, "execution_time", read_time_ns)
     day, hour = (_field(fields, name, _plain_text) for name in ("delivery_day", "delivery_hour"))
     try:
-        delivery = delivery_hour(day, hour)
+        delivery = _delivery(day, hour)
     except InvalidDelivery as exc:
         raise _Refusal(f"`delivery_day` and `delivery_hour`: {exc}") from exc
     flags = []
@@ -108,7 +119,7 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
     if not zoned:
         flags.append(Flag.NO_ZONE)
     flags.extend(_clock_flags(received_ns - execution_ns, backfilled, tolerance))
-    if execution_ns >= delivery.gate_closure_ns():
+    if execution_ns >= delivery.gate_closure_ns:
         flags.append(Flag.AFTER_GATE)
     if delivery.ambiguous:
         flags.append(Flag.AMBIGUOUS_HOUR)
@@ -117,14 +128,30 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
         price_e4=price_e4,
         quantity_e4=quantity_e4,
         direction=direction,
-        delivery_day=delivery.day_text,
-        delivery_hour=delivery.label,
+        delivery_day=delivery.day,
+        delivery_hour=delivery.hour,
         trader_id=trader_id,
         execution_time_ns=execution_ns,
         received_time_ns=received_ns,
         flags=",".join(flags),
         raw_kind=kind,
     )
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """What a deal needs of its hour; a day has few of them, so they are kept."""
+
+    day: str
+    hour: str
+    gate_closure_ns: int
+    ambiguous: bool
+
+
+@lru_cache(maxsize=4096)
+def _delivery(day: str, hour: str) -> _Delivery:
+    found = delivery_hour(day, hour)
+    return _Delivery(found.day_text, found.label, found.gate_closure_ns(), found.ambiguous)
 
 
 def _clock_flags(age_ns: int, backfilled: bool, tolerance: ClockTolerance) -> list[Flag]:

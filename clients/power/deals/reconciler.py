@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from clients.power.deals.messages import parse_message
+from clients.power.deals.messages import message_id, parse_message
 from clients.power.deals.model import Deal, Item
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble
 from clients.resilience.ports import Sleep, WallNs
@@ -81,17 +81,22 @@ class Reconciler:
         """Hand on what is missing; return False where it has to be looked at again, because it may be under way."""
         missing: set[str] = set()
         for message in messages:
-            item = parse_message(message, self._wall_ns(), backfilled=True)
-            if not isinstance(item, Deal):
-                continue  # The feed delivered it as well, and said there what is wrong with it.
-            if item.id not in self._seen:
-                if tail and item.id not in self._missing:
-                    missing.add(item.id)
+            deal_id = message_id(message)
+            if deal_id is None:
+                continue
+            if deal_id not in self._seen:
+                if tail and deal_id not in self._missing:
+                    missing.add(deal_id)
                     continue
-                self.fetched += 1
-                await self._hand_on(item)
-                self.saw(item.id)
+                await self._fetch(message)
             if not missing:
-                self._checked = item.id
+                self._checked = deal_id
         self._missing = missing
         return not missing
+
+    async def _fetch(self, message: bytes) -> None:
+        item = parse_message(message, self._wall_ns(), backfilled=True)
+        if isinstance(item, Deal):
+            self.fetched += 1
+            await self._hand_on(item)
+            self.saw(item.id)

@@ -24,7 +24,10 @@ class Committed:
     """What became of a batch."""
 
     deals: int = 0
+    fetched: int = 0
+    """Those of `deals` that the feed had skipped: taken from the exchange's list."""
     duplicates: int = 0
+    """Deals that the feed delivered although they were here already."""
     unusable: int = 0
     gaps: int = 0
     repeated: int = 0

@@ -19,7 +19,7 @@ class Tally:
     unusable: int = 0
     gaps: int = 0
     flagged: int = 0
-    backfilled: int = 0
+    fetched: int = 0
     repeated: int = 0
     commits: int = 0
     spooled: int = 0

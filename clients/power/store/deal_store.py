@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import bindparam, func, select, text
@@ -69,44 +70,34 @@ class DealStore:
             fresh = [entry for entry in entries if not mark.covers(entry.mark)]
             if not fresh:
                 return Committed(repeated=len(entries))
-            items = [entry.item for entry in fresh]
-            arrived = [item for item in items if isinstance(item, Deal)]
-            new, conflicts = await self._sort_out(connection, arrived)
-            unusable = [*(item for item in items if isinstance(item, Unusable)), *conflicts]
-            gaps = await self._resolve(connection, [item for item in items if isinstance(item, Gap)])
-            await self._insert(connection, new, unusable, gaps)
-            moving = [entry.item for entry in fresh if entry.moves_cursor and isinstance(entry.item, Deal)]
-            if moving:
-                await self._set_cursor(connection, self._feed, moving[-1].id, moving[-1].received_time_ns)
+            arrivals = [_Arrival(entry.item, entry.moves_cursor) for entry in fresh if isinstance(entry.item, Deal)]
+            known = await self._known(connection, [arrival.deal.id for arrival in arrivals])
+            sorted_out = _sort_out(arrivals, known)
+            unusable = [*(entry.item for entry in fresh if isinstance(entry.item, Unusable)), *sorted_out.conflicts]
+            gaps = await self._resolve(connection, [entry.item for entry in fresh if isinstance(entry.item, Gap)])
+            await self._insert(connection, [arrival.deal for arrival in sorted_out.new], unusable, gaps)
+            fed = [arrival.deal for arrival in arrivals if arrival.by_feed]
+            if fed:
+                await self._set_cursor(connection, self._feed, fed[-1].id, fed[-1].received_time_ns)
             await self._set_cursor(connection, self._mark_row, fresh[-1].mark.spelt(), _time_of(fresh[-1]))
         return Committed(
-            deals=len(new),
-            duplicates=len(arrived) - len(new) - len(conflicts),
+            deals=len(sorted_out.new),
+            fetched=sum(not arrival.by_feed for arrival in sorted_out.new),
+            duplicates=sum(arrival.by_feed for arrival in sorted_out.again),
             unusable=len(unusable),
             gaps=len(gaps),
             repeated=len(entries) - len(fresh),
         )
 
-    async def _sort_out(
-        self, connection: AsyncConnection, arrived: Sequence[Deal]
-    ) -> tuple[list[Deal], list[Unusable]]:
-        """Return the deals that are new, and a complaint for each id that was used before for something else."""
+    @staticmethod
+    async def _known(connection: AsyncConnection, asked: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """Return what is in the database under these ids."""
         known: dict[str, tuple[Any, ...]] = {}
-        ids = list(dict.fromkeys(deal.id for deal in arrived))
+        ids = list(dict.fromkeys(asked))
         for start in range(0, len(ids), LOOKUP_IDS):
             rows = await connection.execute(_KNOWN, {"ids": ids[start : start + LOOKUP_IDS]})
             known.update((row[0], tuple(row[1:])) for row in rows)
-        new: list[Deal] = []
-        conflicts: list[Unusable] = []
-        for deal in arrived:
-            content = tuple(getattr(deal, name) for name in _CONTENT)
-            before = known.setdefault(deal.id, content)
-            if before is content:
-                new.append(deal)
-            elif before != content:
-                reason = f"deal {capped(deal.id)[:64]} was confirmed before with other values; the first is kept"
-                conflicts.append(Unusable(deal.received_time_ns, reason, capped(str(deal))))
-        return new, conflicts
+        return known
 
     async def _resolve(self, connection: AsyncConnection, gaps: Sequence[Gap]) -> list[dict[str, Any]]:
         """Give a gap its beginning. One before the first deal ever is none: nothing was promised before."""
@@ -161,6 +152,41 @@ class DealStore:
         values = {"last_deal_id": last_deal_id, "updated_time_ns": time_ns}
         statement = insert.values(feed=feed, **values).on_conflict_do_update(index_elements=["feed"], set_=values)
         await connection.execute(statement)
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """A deal and whether the feed delivered it, as opposed to a look at the exchange's list."""
+
+    deal: Deal
+    by_feed: bool
+
+
+@dataclass
+class _SortedOut:
+    """Arrivals by what becomes of them."""
+
+    new: list[_Arrival] = field(default_factory=list)
+    again: list[_Arrival] = field(default_factory=list)
+    conflicts: list[Unusable] = field(default_factory=list)
+
+
+def _sort_out(arrivals: Iterable[_Arrival], known: dict[str, tuple[Any, ...]]) -> _SortedOut:
+    """Tell what is new from what comes again, and from an id that comes again for something else."""
+    found = _SortedOut()
+    for arrival in arrivals:
+        deal = arrival.deal
+        content = tuple(getattr(deal, name) for name in _CONTENT)
+        before = known.setdefault(deal.id, content)
+        if before is content:
+            found.new.append(arrival)
+        elif before == content:
+            found.again.append(arrival)
+        elif arrival.by_feed:
+            # Once, when the feed says it; the list says it again after every start.
+            reason = f"deal {capped(deal.id)[:64]} was confirmed before with other values; the first is kept"
+            found.conflicts.append(Unusable(deal.received_time_ns, reason, capped(str(deal))))
+    return found
 
 
 def _deal_rows(new: Iterable[Deal], last_position: int) -> Iterable[dict[str, Any]]:

@@ -111,7 +111,7 @@ class ListenerServer:
                     "midstream_deals_unusable_total": tally.unusable,
                     "midstream_deals_duplicates_total": tally.duplicates,
                     "midstream_deals_flagged_total": tally.flagged,
-                    "midstream_deals_fetched_total": tally.backfilled,
+                    "midstream_deals_fetched_total": tally.fetched,
                     "midstream_deals_gaps_total": tally.gaps,
                     "midstream_deals_commit_lag_seconds": tally.commit_lag_s,
                     "midstream_deals_waiting": tally.waiting,

@@ -138,8 +138,16 @@ async def test_a_gap_without_a_beginning_begins_at_the_last_deal(power_engine: A
 async def test_what_was_fetched_beside_the_feed_does_not_move_the_cursor(power_engine: AsyncEngine) -> None:
     store = DealStore(power_engine)
 
-    await store.commit([Entry(Mark("a", 1), made_deal(1)), Entry(Mark("a", 2), made_deal(7), moves_cursor=False)])
+    committed = await store.commit(
+        [
+            Entry(Mark("a", 1), made_deal(1)),
+            Entry(Mark("a", 2), made_deal(7), moves_cursor=False),
+            Entry(Mark("a", 3), made_deal(1), moves_cursor=False),
+            Entry(Mark("a", 4), replace(made_deal(7), price_e4=1), moves_cursor=False),
+        ]
+    )
 
+    assert (committed.deals, committed.fetched, committed.duplicates, committed.unusable) == (2, 1, 0, 0)
     assert await cursor_id(power_engine) == made_deal(1).id
     assert await deal_ids(power_engine) == [made_deal(1).id, made_deal(7).id]
 
