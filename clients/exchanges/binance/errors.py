@@ -116,7 +116,7 @@ _ORDERS: Final = [
 _REQUESTS: Final = [
     *_codes(Outcome.NOT_FOUND, "sheet 7: no such listen key, create a new one", (-1125,)),
     *_codes(Outcome.REJECTED, "sheet 6: request, permanent", (-1013,)),
-    *_codes(Outcome.REJECTED, "sheet 6: request, permanent", range(-1100, -1131, -1)),
+    *_codes(Outcome.REJECTED, "sheet 6: request, permanent", [code for code in range(-1130, -1099) if code != -1125]),
     *_codes(Outcome.REJECTED, "sheet 6: request, permanent", (-4003, -4004, -4005, -4014, -4164), FUTURES),
 ]
 
