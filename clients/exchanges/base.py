@@ -15,7 +15,7 @@ from clients.exchanges.clock_offset import ClockOffset, ClockReading, measure
 from clients.exchanges.error_table import ErrorTable, Signal, error_class
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, Sent, TryLater
 from clients.exchanges.exact_json import MalformedAnswer, parse_json
-from clients.exchanges.instrument_cache import InstrumentCache
+from clients.exchanges.instrument_cache import InstrumentCache, Load
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
 from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, HttpTransport, NotSent
 from clients.resilience.call import Attempt, Executor
@@ -106,7 +106,7 @@ class RestClient(ExchangeClient):
 
     def __init__(self, ports: ClientPorts) -> None:
         self.ports = ports
-        self.instruments = InstrumentCache(self.name, self.load_instruments, monotonic_ns=ports.monotonic_ns)
+        self.instruments = InstrumentCache(self.name, self.instrument_loads(), monotonic_ns=ports.monotonic_ns)
         self._clocks: dict[str, _Clock] = {}
         self._flights: SingleFlight[tuple[str, str], Any] = SingleFlight()
         self._closed = False
@@ -132,6 +132,10 @@ class RestClient(ExchangeClient):
     @abstractmethod
     async def load_instruments(self) -> Sequence[Instrument]:
         """Ask for all instruments of all markets."""
+
+    def instrument_loads(self) -> Mapping[str, Load]:
+        """Return the requests that together bring all instruments, by name; one unless overridden."""
+        return {"": self.load_instruments}
 
     @abstractmethod
     async def fetch_quote(self, instrument: Instrument) -> Quote:

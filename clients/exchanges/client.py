@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from clients.exchanges.errors import Sent
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
+from clients.exchanges.quote_relay import QuoteSink
 from clients.resilience.call import CallSpec
 
 
@@ -75,6 +76,10 @@ class ExchangeClient(ABC):
     def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
         """Yield quotes as they arrive, over reconnects, until closed. A consumer that is slow gets the newest quote per symbol."""
         ...
+
+    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
+        """Put every quote into `sink`, none conflated, until cancelled; over reconnects, which the sink is told of."""
+        raise NotImplementedError(f"{self.name} streams no quotes")
 
     @abstractmethod
     async def request(self, request: ExchangeRequest, *, deadline_s: float | None = None) -> ExchangeResponse:

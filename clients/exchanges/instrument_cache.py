@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -22,61 +23,99 @@ RETRY_S: Final = 60.0
 """How long a failed renewal is not tried again while the older list serves."""
 
 
-class InstrumentCache:
-    """Loads on first use and then hourly; concurrent callers share one load.
+Load = Callable[[], Awaitable[Sequence[Instrument]]]
 
-    When a renewal fails, the older list goes on serving, with a warning: tick sizes change rarely, and a client that forgets them
-    cannot even cancel. An explicit `refresh` raises instead.
+
+class InstrumentCache:
+    """Loads on first use and then hourly, market by market; concurrent callers share one load.
+
+    A market that cannot be reached does not take the others along. When a renewal fails, the older list goes on serving, with a
+    warning: tick sizes change rarely, and a client that forgets them cannot even cancel. An explicit `refresh` raises instead.
     """
 
-    def __init__(
-        self, exchange: str, load: Callable[[], Awaitable[Sequence[Instrument]]], *, monotonic_ns: MonotonicNs
-    ) -> None:
+    def __init__(self, exchange: str, loads: Mapping[str, Load], *, monotonic_ns: MonotonicNs) -> None:
         self._exchange = exchange
-        self._load = load
-        self._monotonic_ns = monotonic_ns
-        self._flights: SingleFlight[str, None] = SingleFlight()
+        self._parts = {name: _Part(f"{exchange} {name}".strip(), load, monotonic_ns) for name, load in loads.items()}
         self._by_symbol: Mapping[str, Instrument] = {}
         self._by_exchange_symbol: Mapping[tuple[str, str], Instrument] = {}
-        self._due_ns: int | None = None
 
     async def all(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
-        """Return every instrument by unified symbol."""
-        if refresh or self._due_ns is None or self._monotonic_ns() >= self._due_ns:
-            try:
-                await self._flights.run("load", self._renew)
-            except (ExchangeError, ResilienceError) as exc:
-                if refresh or not self._by_symbol:
-                    raise
-                logger.warning("older instruments serve: exchange=%s cause=%s", self._exchange, exc)
-                self._due_ns = self._monotonic_ns() + round(RETRY_S * 1e9)
+        """Return every instrument by unified symbol; raise when a market's have never been loaded and cannot be."""
+        failed = await self._load(refresh=refresh)
+        if failed:
+            raise failed[0]
         return self._by_symbol
 
     async def by_symbol(self, symbol: str) -> Instrument:
         """Return one instrument; raise CallerMustAct (NOT_FOUND) naming near matches."""
-        found = (await self.all()).get(symbol)
-        if found is None:
-            raise _unknown(self._exchange, symbol, near_matches(symbol, self._by_symbol))
-        return found
+        failed = await self._load()
+        found = self._by_symbol.get(symbol)
+        if found is not None:
+            return found
+        if failed:
+            # It may well exist where nobody answered.
+            raise failed[0]
+        raise _unknown(self._exchange, symbol, near_matches(symbol, self._by_symbol))
 
     async def by_exchange_symbol(self, market: str, exchange_symbol: str) -> Instrument:
         """Return the instrument that the exchange calls so on that market."""
-        await self.all()
+        failed = await self._load()
         found = self._by_exchange_symbol.get((market, exchange_symbol))
-        if found is None:
-            raise _unknown(self._exchange, f"{exchange_symbol} ({market})", [])
-        return found
+        if found is not None:
+            return found
+        if failed:
+            raise failed[0]
+        raise _unknown(self._exchange, f"{exchange_symbol} ({market})", [])
 
     def known(self, market: str, exchange_symbol: str) -> Instrument | None:
         """Return it if it has been loaded, without asking anybody."""
         return self._by_exchange_symbol.get((market, exchange_symbol))
 
-    async def _renew(self) -> None:
-        instruments = await self._load()
-        self._by_symbol = MappingProxyType({instrument.symbol: instrument for instrument in instruments})
+    async def _load(self, *, refresh: bool = False) -> list[Exception]:
+        """Load what is due; return the errors of those parts that have nothing to serve (or, with `refresh`, of all)."""
+        due = [part for part in self._parts.values() if refresh or part.due()]
+        if not due:
+            return []
+        results = await asyncio.gather(*(part.load(refresh=refresh) for part in due), return_exceptions=True)
+        loaded = [instrument for part in self._parts.values() for instrument in part.instruments]
+        self._by_symbol = MappingProxyType({instrument.symbol: instrument for instrument in loaded})
         self._by_exchange_symbol = {
-            (instrument.market, instrument.exchange_symbol): instrument for instrument in instruments
+            (instrument.market, instrument.exchange_symbol): instrument for instrument in loaded
         }
+        failed: list[Exception] = []
+        for result in results:
+            if isinstance(result, (ExchangeError, ResilienceError)):
+                failed.append(result)
+            elif isinstance(result, BaseException):
+                raise result
+        return failed
+
+
+class _Part:
+    """The instruments that come with one request."""
+
+    def __init__(self, name: str, load: Load, monotonic_ns: MonotonicNs) -> None:
+        self._name = name
+        self._load = load
+        self._monotonic_ns = monotonic_ns
+        self._flights: SingleFlight[str, None] = SingleFlight()
+        self._due_ns: int | None = None
+        self.instruments: Sequence[Instrument] = ()
+
+    def due(self) -> bool:
+        return self._due_ns is None or self._monotonic_ns() >= self._due_ns
+
+    async def load(self, *, refresh: bool) -> None:
+        try:
+            await self._flights.run("load", self._renew)
+        except (ExchangeError, ResilienceError) as exc:
+            if refresh or self._due_ns is None:
+                raise
+            logger.warning("older instruments serve: of=%s cause=%s", self._name, exc)
+            self._due_ns = self._monotonic_ns() + round(RETRY_S * 1e9)
+
+    async def _renew(self) -> None:
+        self.instruments = await self._load()
         self._due_ns = self._monotonic_ns() + round(AGE_S_MAX * 1e9)
 
 

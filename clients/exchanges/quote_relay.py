@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from clients.exchanges.model import Quote
 
 
+class QuoteSink(Protocol):
+    """Takes what a quote stream brings, in its order. Its methods must return at once: nobody waits for them."""
+
+    def put(self, quote: Quote) -> None:
+        """Take one quote."""
+        ...
+
+    def forget_order(self, symbols: set[str]) -> None:
+        """Take whatever comes next for these: the exchange may have begun to count anew."""
+        ...
+
+    def connected(self) -> None:
+        """Note that one of the stream's connections is open."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """Note that one of them broke: quotes may be missing from here until it is `connected` again."""
+        ...
+
+
 class QuoteRelay:
-    """Holds at most one quote per symbol, in the order in which symbols changed first since they were taken.
+    """Implements QuoteSink.
+
+    Holds at most one quote per symbol, in the order in which symbols changed first since they were taken.
 
     A quote that is older than one of its symbol that was put before is dropped: by `update_id` where both have one, else by event time.
     """
@@ -33,6 +56,12 @@ class QuoteRelay:
         self.conflated += quote.symbol in self._waiting
         self._waiting[quote.symbol] = quote
         self._changed.set()
+
+    def connected(self) -> None:
+        """Nothing to do: quotes say for themselves how old they are."""
+
+    def lost(self, reason: str) -> None:
+        """See `connected`."""
 
     def forget_order(self, symbols: set[str]) -> None:
         """Take whatever comes next for these: the exchange may have begun to count anew."""

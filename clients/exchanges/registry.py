@@ -1,22 +1,17 @@
-"""Which exchanges there are. A new one is a folder under `clients/exchanges/` and a line in `EXCHANGES`."""
+"""From the name of an exchange to its client, its order entry and its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 
 from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.client import ExchangeClient
+from clients.exchanges.names import EXCHANGES
 from clients.exchanges.trading import TradingClient
 from clients.resilience.limiter import ScopeRules
-
-EXCHANGES: Final[Mapping[str, str]] = {
-    "binance": "clients.exchanges.binance",
-    "bitmex": "clients.exchanges.bitmex",
-}
-"""Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
 
 
 class ExchangePackage(Protocol):

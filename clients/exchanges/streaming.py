@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 from clients.exchanges.base import ClientPorts
 from clients.exchanges.model import Quote
-from clients.exchanges.quote_relay import QuoteRelay
+from clients.exchanges.quote_relay import QuoteRelay, QuoteSink
 from clients.resilience.ports import RandomSource, Sleep, system_random
 from clients.sockets import ConnectBudget, Dialer, ResilientSocket, SocketPolicy, SocketStatus
 from clients.sockets.resilient import Headers, OpenHook, Url
@@ -105,9 +105,9 @@ class Unusable:
 
 
 class Pump(Protocol):
-    """Reads one socket into a relay until it is cancelled."""
+    """Reads one socket into a sink until it is cancelled."""
 
-    async def __call__(self, relay: QuoteRelay) -> None: ...
+    async def __call__(self, sink: QuoteSink) -> None: ...
 
 
 async def relayed(pumps: Sequence[Pump]) -> AsyncGenerator[Quote, None]:
@@ -119,6 +119,19 @@ async def relayed(pumps: Sequence[Pump]) -> AsyncGenerator[Quote, None]:
             yield await relay.take()
     finally:
         await _end(tasks)
+
+
+async def follow(pumps: Sequence[Pump], sink: QuoteSink) -> None:
+    """Let the pumps put every quote into `sink`, none conflated, until cancelled; raises what one of them fails with."""
+    tasks = [asyncio.create_task(_running(pump(sink))) for pump in pumps]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _end(tasks)
+
+
+async def _running(awaited: Awaitable[None]) -> None:
+    await awaited
 
 
 async def merged(streams: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from clients.exchanges.base import Answer, ClientPorts, Complaint, RestClient, Wire
@@ -16,15 +16,19 @@ from clients.exchanges.binance.signing import RECV_WINDOW_MS_MAX, encode, signed
 from clients.exchanges.binance.weights import costs, limit_report
 from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.clock_offset import ClockReading
+from clients.exchanges.instrument_cache import Load
 from clients.exchanges.model import Instrument, Price, Quote
+from clients.exchanges.quote_relay import QuoteSink
 from clients.exchanges.streaming import StreamHub, StreamPorts
 from clients.http.transport import ANSWER_BYTES_MAX, HttpRequest, HttpResponse
-from clients.resilience.call import CallSpec, Priority
+from clients.resilience.call import CallSpec
 from clients.resilience.limiter import LimitReport
 from clients.sockets import ConnectBudget
 
 RECV_WINDOW_MS: Final = 5000
 """The exchange's own default: long enough for a slow network, short enough that a lost order is soon certain not to arrive."""
+INSTRUMENTS_DEADLINE_S: Final = 30.0
+"""Megabytes take their time."""
 INSTRUMENTS_BYTES_MAX: Final = 32 * 1024 * 1024
 CONNECTIONS_PER_WINDOW: Final = 150
 """Half of what an address may open in five minutes: others may share it."""
@@ -121,19 +125,30 @@ class BinanceClient(RestClient):
         return ClockReading(server_time_ms(answer.payload) * MILLISECOND_NS, MILLISECOND_NS)
 
     async def load_instruments(self) -> Sequence[Instrument]:
-        found = await asyncio.gather(*(self._load(market) for market in MARKETS.values()))
+        found = [await self._load(market) for market in MARKETS.values()]
         return [instrument for instruments in found for instrument in instruments]
 
-    async def _load(self, market: Market) -> list[Instrument]:
-        weight = 1 if market.futures else 20
-        request = self._market_request(market, market.path("exchangeInfo"), "get_instruments", weight=weight)
+    def instrument_loads(self) -> Mapping[str, Load]:
+        return {market.name: partial(self._load, market) for market in MARKETS.values()}
+
+    async def _load(self, market: Market) -> Sequence[Instrument]:
+        # Permission sets are most of spot's list, and nothing here needs them.
+        parameters = () if market.futures else (("showPermissionSets", "false"),)
+        request = self._market_request(
+            market,
+            market.path("exchangeInfo"),
+            "get_instruments",
+            weight=1 if market.futures else 20,
+            parameters=parameters,
+            deadline_s=INSTRUMENTS_DEADLINE_S,
+        )
         response = await self.request(request)
         return self.parsed(request, response, lambda payload: parse_instruments(market, payload))
 
     async def fetch_quote(self, instrument: Instrument) -> Quote:
         market = MARKETS[instrument.market]
         request = self._market_request(
-            market, market.path("ticker/bookTicker"), "get_quote", weight=2, symbol=instrument.exchange_symbol
+            market, market.path("ticker/bookTicker"), "get_quote", weight=2, parameters=_symbol(instrument)
         )
         response = await self.request(request)
         return self.parsed(
@@ -142,9 +157,7 @@ class BinanceClient(RestClient):
 
     async def fetch_last_price(self, instrument: Instrument) -> Price:
         market = MARKETS[instrument.market]
-        request = self._market_request(
-            market, market.price_path, "get_price", weight=2, symbol=instrument.exchange_symbol
-        )
+        request = self._market_request(market, market.price_path, "get_price", weight=2, parameters=_symbol(instrument))
         response = await self.request(request)
         return self.parsed(
             request, response, lambda payload: parse_last_price(instrument, payload, response.received_wall_ns)
@@ -156,12 +169,24 @@ class BinanceClient(RestClient):
 
         return QuoteStream(self, symbols).quotes()
 
+    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
+        from clients.exchanges.binance.streams import QuoteStream
+
+        await QuoteStream(self, symbols).follow(sink)
+
     async def close(self) -> None:
         await self.streams.close()
         await super().close()
 
     def _market_request(
-        self, market: Market, path: str, operation: str, *, weight: int, symbol: str = ""
+        self,
+        market: Market,
+        path: str,
+        operation: str,
+        *,
+        weight: int,
+        parameters: tuple[tuple[str, str], ...] = (),
+        deadline_s: float = 10.0,
     ) -> ExchangeRequest:
         return ExchangeRequest(
             market=market.name,
@@ -172,10 +197,14 @@ class BinanceClient(RestClient):
                 group="market",
                 operation=operation,
                 costs=costs(market, weight),
-                priority=Priority.NORMAL,
+                deadline_s=deadline_s,
             ),
-            parameters=(("symbol", symbol),) if symbol else (),
+            parameters=parameters,
         )
+
+
+def _symbol(instrument: Instrument) -> tuple[tuple[str, str], ...]:
+    return (("symbol", instrument.exchange_symbol),)
 
 
 def _plain_text(answer: Answer) -> str:

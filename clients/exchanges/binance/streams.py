@@ -26,14 +26,15 @@ from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.errors import ExchangeError, OperatorMustAct
 from clients.exchanges.exact_json import MalformedAnswer, parse_json
 from clients.exchanges.model import Instrument, Quote
-from clients.exchanges.quote_relay import QuoteRelay
-from clients.exchanges.streaming import Pump, StreamHub, Unusable, merged, relayed
+from clients.exchanges.quote_relay import QuoteSink
+from clients.exchanges.streaming import Pump, StreamHub, Unusable, follow, merged, relayed
 from clients.exchanges.trading import OrderReport, StreamGap
 from clients.resilience.call import CallSpec
 from clients.resilience.errors import ResilienceError
 from clients.sockets import (
     AuthRefused,
     Connected,
+    Disconnected,
     Message,
     OpenFailed,
     ResilientSocket,
@@ -78,6 +79,15 @@ class QuoteStream:
 
     async def quotes(self) -> AsyncGenerator[Quote, None]:
         """Yield quotes until closed; a slow consumer gets the newest of each symbol."""
+        async with aclosing(relayed(await self._pumps())) as quotes:
+            async for quote in quotes:
+                yield quote
+
+    async def follow(self, sink: QuoteSink) -> None:
+        """Put every quote into `sink` until cancelled."""
+        await follow(await self._pumps(), sink)
+
+    async def _pumps(self) -> list[Pump]:
         instruments = [await self._client.instruments.by_symbol(symbol) for symbol in dict.fromkeys(self._symbols)]
         groups = [
             chosen[start : start + STREAMS_PER_CONNECTION]
@@ -85,17 +95,15 @@ class QuoteStream:
             if (chosen := [instrument for instrument in instruments if instrument.market == market])
             for start in range(0, len(chosen), STREAMS_PER_CONNECTION)
         ]
-        async with aclosing(relayed([self._pump(group) for group in groups])) as quotes:
-            async for quote in quotes:
-                yield quote
+        return [self._pump(group) for group in groups]
 
     def _pump(self, instruments: Sequence[Instrument]) -> Pump:
-        async def pump(relay: QuoteRelay) -> None:
-            await self._read(instruments, relay)
+        async def pump(sink: QuoteSink) -> None:
+            await self._read(instruments, sink)
 
         return pump
 
-    async def _read(self, instruments: Sequence[Instrument], relay: QuoteRelay) -> None:
+    async def _read(self, instruments: Sequence[Instrument], sink: QuoteSink) -> None:
         hub, market = self._client.streams, instruments[0].market
         names = [f"{instrument.exchange_symbol.lower()}@bookTicker" for instrument in instruments]
         by_name = {instrument.exchange_symbol: instrument for instrument in instruments}
@@ -108,14 +116,17 @@ class QuoteStream:
         try:
             async for event in socket:
                 if isinstance(event, Connected) and not event.planned:
-                    relay.forget_order({instrument.symbol for instrument in instruments})
+                    sink.forget_order({instrument.symbol for instrument in instruments})
+                    sink.connected()
                 elif isinstance(event, Message):
-                    self._take(event, by_name, relay, socket)
+                    self._take(event, by_name, sink, socket)
+                elif isinstance(event, Disconnected) and not event.planned:
+                    sink.lost(event.reason)
         finally:
             await hub.release(socket)
 
     def _take(
-        self, message: Message, by_name: Mapping[str, Instrument], relay: QuoteRelay, socket: ResilientSocket
+        self, message: Message, by_name: Mapping[str, Instrument], sink: QuoteSink, socket: ResilientSocket
     ) -> None:
         try:
             event = parse_event(message.payload)
@@ -126,7 +137,7 @@ class QuoteStream:
                 return
             instrument = by_name.get(str(event.get("s")))
             if instrument is not None and kind(event) == "bookTicker":
-                relay.put(parse_book_ticker(event, instrument, receive_time_ns=message.receive_wall_ns))
+                sink.put(parse_book_ticker(event, instrument, receive_time_ns=message.receive_wall_ns))
         except MalformedAnswer as error:
             self.unusable.note(error)
 

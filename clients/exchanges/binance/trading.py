@@ -226,7 +226,13 @@ class BinanceTrading:
 
     async def _cancel_symbol(self, instrument: Instrument, *, deadline_s: float) -> list[OrderReport]:
         request = orders.cancel_all(instrument)
-        response = await self._client.request(request, deadline_s=deadline_s)
+        try:
+            response = await self._client.request(request, deadline_s=deadline_s)
+        except CallerMustAct as exc:
+            if exc.outcome is Outcome.NOT_FOUND:
+                # What spot answers when nothing is open: then there is nothing left to cancel.
+                return []
+            raise
         if MARKETS[instrument.market].futures:
             return []
         return await self._reports(request, response, source="answer", cancel=True)

@@ -25,6 +25,7 @@ from clients.exchanges.error_table import Signal, error_class
 from clients.exchanges.errors import ExchangeError, Sent
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal
 from clients.exchanges.model import Instrument, Price, Quote
+from clients.exchanges.quote_relay import QuoteSink
 from clients.exchanges.streaming import StreamHub, StreamPorts
 from clients.http.transport import HttpRequest, HttpResponse
 from clients.resilience.call import CallSpec, Cost, Priority
@@ -164,6 +165,9 @@ class BitMEXClient(RestClient):
 
     def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
         return QuoteStream(self, symbols).quotes()
+
+    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
+        await QuoteStream(self, symbols).follow(sink)
 
     async def close(self) -> None:
         await self.streams.close()

@@ -15,12 +15,13 @@ from clients.exchanges.bitmex.signing import STREAM_PATH, expiry_s, sign
 from clients.exchanges.bitmex.tables import KeyedTable, SnapshotGate, parse_frame
 from clients.exchanges.exact_json import MalformedAnswer, parse_json
 from clients.exchanges.model import Instrument, Quote
-from clients.exchanges.quote_relay import QuoteRelay
-from clients.exchanges.streaming import Unusable, relayed
+from clients.exchanges.quote_relay import QuoteSink
+from clients.exchanges.streaming import Pump, Unusable, follow, relayed
 from clients.exchanges.trading import OrderReport, StreamGap
 from clients.sockets import (
     AuthRefused,
     Connected,
+    Disconnected,
     Message,
     OpenFailed,
     Session,
@@ -58,17 +59,24 @@ class QuoteStream:
 
     async def quotes(self) -> AsyncGenerator[Quote, None]:
         """Yield quotes until closed; a slow consumer gets the newest of each symbol."""
-        found = [await self._client.instruments.by_symbol(symbol) for symbol in dict.fromkeys(self._symbols)]
-        instruments = {instrument.exchange_symbol: instrument for instrument in found}
-
-        async def pump(relay: QuoteRelay) -> None:
-            await self._pump(instruments, relay)
-
-        async with aclosing(relayed([pump])) as quotes:
+        async with aclosing(relayed([await self._pump()])) as quotes:
             async for quote in quotes:
                 yield quote
 
-    async def _pump(self, instruments: Mapping[str, Instrument], relay: QuoteRelay) -> None:
+    async def follow(self, sink: QuoteSink) -> None:
+        """Put every quote into `sink` until cancelled."""
+        await follow([await self._pump()], sink)
+
+    async def _pump(self) -> Pump:
+        found = [await self._client.instruments.by_symbol(symbol) for symbol in dict.fromkeys(self._symbols)]
+        instruments = {instrument.exchange_symbol: instrument for instrument in found}
+
+        async def pump(sink: QuoteSink) -> None:
+            await self._read(instruments, sink)
+
+        return pump
+
+    async def _read(self, instruments: Mapping[str, Instrument], sink: QuoteSink) -> None:
         topics = [f"quote:{symbol}" for symbol in instruments]
 
         async def opened(session: Session) -> None:
@@ -81,13 +89,16 @@ class QuoteStream:
             async for event in socket:
                 if isinstance(event, Connected):
                     gate = SnapshotGate()
+                    sink.connected()
                 elif isinstance(event, Message):
-                    self._take(event, gate, instruments, relay)
+                    self._take(event, gate, instruments, sink)
+                elif isinstance(event, Disconnected) and not event.planned:
+                    sink.lost(event.reason)
         finally:
             await self._client.streams.release(socket)
 
     def _take(
-        self, message: Message, gate: SnapshotGate, instruments: Mapping[str, Instrument], relay: QuoteRelay
+        self, message: Message, gate: SnapshotGate, instruments: Mapping[str, Instrument], sink: QuoteSink
     ) -> None:
         try:
             frame = parse_frame(message.payload)
@@ -96,7 +107,7 @@ class QuoteStream:
             for row in gate.admit(frame):
                 instrument = instruments.get(str(row.get("symbol")))
                 if instrument is not None:
-                    relay.put(parse_quote(row, instrument, receive_time_ns=message.receive_wall_ns, source="stream"))
+                    sink.put(parse_quote(row, instrument, receive_time_ns=message.receive_wall_ns, source="stream"))
         except MalformedAnswer as error:
             self.unusable.note(error)
 

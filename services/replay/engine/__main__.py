@@ -15,6 +15,7 @@ import redis
 from fastpath.frame import Cursor
 from services.replay.engine.config import EngineConfig, parse_config
 from services.replay.engine.engine import Engine
+from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.journal import JournalTail
 from services.replay.engine.pacing import WakeableWaiter, use_precise_timers
 from services.replay.engine.ports import RecordedSource
@@ -127,14 +128,21 @@ class _Wiring:
 
     def _live_source(self, clock: SystemClock, random: Random) -> LiveSource:
         # Only here: an engine that replays files alone starts without the websocket library.
-        from services.replay.engine.feed_connection import ReceiveClock, WebsocketDialer
+        from services.replay.engine.feed_connection import Dialer, ReceiveClock, WebsocketDialer
         from services.replay.engine.live import LiveSource
 
         config = self.config
-        received = ReceiveClock(time_ns=clock.time_ns, monotonic_ns=clock.monotonic_ns)
+        address = exchange_address(config.live_url)
+        if address is None:
+            received = ReceiveClock(time_ns=clock.time_ns, monotonic_ns=clock.monotonic_ns)
+            dial: Dialer = WebsocketDialer(config.live_url, received)
+        else:
+            from services.replay.engine.exchange_feed import ExchangeDialer, open_quotes_client
+
+            dial = ExchangeDialer(address, open_quotes_client)
         return LiveSource(
             config.live_url,
-            dial=WebsocketDialer(config.live_url, received),
+            dial=dial,
             clock=clock,
             random=random,
             tickers=frozenset(config.options.tickers) or None,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from fastpath.decode import parse_timestamp
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
+from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
@@ -42,8 +43,14 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
     """Return the config; raise Refused with the setting and the fix when something cannot be used."""
     historical = tuple(str(path) for path in fields.get("historical") or ())
     live_url = str(fields.get("live_url") or "")
-    if live_url and (urlsplit(live_url).scheme not in ("ws", "wss") or not urlsplit(live_url).hostname):
-        raise Refused(f"MIDSTREAM_LIVE_URL: {live_url!r} is no websocket; use ws://HOST:PORT or wss://HOST/PATH")
+    if (
+        live_url
+        and exchange_address(live_url) is None
+        and (urlsplit(live_url).scheme not in ("ws", "wss") or not urlsplit(live_url).hostname)
+    ):
+        raise Refused(
+            f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or binance://BTC/USDT,ETH/USDT"
+        )
     mode = _MODES.get(str(fields.get("start_mode") or "historical"))
     if mode is None:
         raise Refused(f"MIDSTREAM_START_MODE: {fields['start_mode']!r} is unknown; use historical or live")
