@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from random import Random
@@ -20,7 +20,7 @@ from services.orders.ports import Ports
 from services.orders.venues import Venue, Venues
 from tests.support.memory_journal import MemoryJournal
 from tests.support.scripted_venue import ScriptedVenue
-from tests.support.virtual_time import VirtualLoop
+from tests.support.virtual_time import VirtualLoop, run_virtual
 
 TRADER = Caller("trader", "desk")
 STRANGER = Caller("stranger", "elsewhere")
@@ -134,3 +134,14 @@ def _tasks_of(desk: Desk) -> list[asyncio.Task[Any]]:
         *ledger._writes,
         *switch._tasks,
     ]
+
+
+def virtual(scenario: Callable[[Ports, VirtualLoop], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Turn `async def test(ports, loop)` into a test that runs in virtual time."""
+
+    def test() -> None:
+        run_virtual(lambda loop: scenario(virtual_ports(loop), loop))
+
+    # Not functools.wraps: pytest would take the scenario's arguments for fixtures.
+    test.__name__, test.__doc__, test.__module__ = scenario.__name__, scenario.__doc__, scenario.__module__
+    return test

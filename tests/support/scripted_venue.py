@@ -139,9 +139,11 @@ class ScriptedVenue:
         self.offset_ns = 0
         self.book: dict[str, Booked] = {}
         self.trades: list[Fill] = []
+        self.extra_positions: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.calls: list[Call] = []
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self.down: Exception | None = None
+        self.clock_error: Exception | None = None
         self.stream_delay_s = 0.0
         self.stream_mute = False
         self._streams: set[asyncio.Queue[OrderReport | StreamGap | None]] = set()
@@ -160,6 +162,10 @@ class ScriptedVenue:
     def sent(self, operation: str) -> list[Call]:
         """Return the requests of an operation."""
         return [call for call in self.calls if call.operation == operation]
+
+    def down_error(self) -> TryLater:
+        """Return the error of an exchange that certainly did not execute anything."""
+        return TryLater(self.exchange, "request", Outcome.MAINTENANCE, "closed for maintenance")
 
     def open_booked(self) -> list[Booked]:
         """Return the orders in the book."""
@@ -347,7 +353,13 @@ class ScriptedVenue:
             "positions",
             "",
             lambda: [
-                Position(self.exchange, one.market, one.symbol, self.position(one.symbol), None)
+                Position(
+                    self.exchange,
+                    one.market,
+                    one.symbol,
+                    self.position(one.symbol) + self.extra_positions[one.symbol],
+                    None,
+                )
                 for one in self.instruments.values()
                 if one.kind is not InstrumentKind.SPOT
             ],
@@ -409,8 +421,8 @@ class ScriptedVenue:
         return self.instruments
 
     async def get_server_time(self, market: str | None = None) -> ServerTime:
-        if self.down is not None:
-            raise self.down
+        if self.down is not None or self.clock_error is not None:
+            raise self.down or self.clock_error  # type: ignore[misc]
         return ServerTime(self.offset_ns, 1_000_000, self._ports.monotonic_ns())
 
     async def ping(self, market: str | None = None) -> float:
@@ -504,8 +516,3 @@ class ScriptedVenue:
 
     def _refuse(self, operation: str, text: str) -> ExchangeError:
         return CallerMustAct(self.exchange, operation, Outcome.REJECTED, text, code="-2011")
-
-
-def unavailable(exchange: str = "binance") -> TryLater:
-    """Return the error of an exchange that certainly did not execute anything."""
-    return TryLater(exchange, "place", Outcome.MAINTENANCE, "closed for maintenance")

@@ -49,6 +49,8 @@ def mismatch(order: Order, report: OrderReport) -> str:
     Used before an order is adopted that answers to our client id. An amended order differs from its intent, so once there is an
     exchange id only that one counts.
     """
+    if report.exchange != order.exchange:
+        return f"{report.exchange} has it, too, after it went to {order.exchange}"
     if order.exchange_order_id and report.exchange_order_id and order.exchange_order_id != report.exchange_order_id:
         return (
             f"the exchange has two orders under client id {order.venue_client_order_id}: "
@@ -56,8 +58,6 @@ def mismatch(order: Order, report: OrderReport) -> str:
         )
     if order.external:
         return ""
-    if report.exchange != order.exchange:
-        return f"{report.exchange} has it, too, after it went to {order.exchange}"
     if report.symbol != order.symbol or report.market != order.market:
         return f"symbol is {report.market} {report.symbol}, sent was {order.market} {order.symbol}"
     if report.side is not order.side:

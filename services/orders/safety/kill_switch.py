@@ -31,6 +31,7 @@ class KillSwitch:
         self._row = SwitchRow(False, "", "", 0)
         self._listeners: list[Callable[[], None]] = []
         self._unwritten: SwitchRow | None = None
+        self._tripped = asyncio.Event()
         self._lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -70,6 +71,7 @@ class KillSwitch:
             return
         self._row = self._unwritten = SwitchRow(True, reason[:500], actor, self._ports.wall_ns())
         logger.error("kill switch engaged: actor=%s reason=%s", actor, reason)
+        self._tripped.set()
         for listener in self._listeners:
             listener()
 
@@ -106,7 +108,9 @@ class KillSwitch:
                     logger.warning("kill switch is engaged but not durable yet")
                     await self._ports.sleep(PERSIST_RETRY_S)
                     continue
-            await self._ports.sleep(FILE_POLL_S)
+            self._tripped.clear()
+            if self._unwritten is None:
+                await self._tripped.wait()
 
     async def _watch_file(self) -> None:
         while True:
