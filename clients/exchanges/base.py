@@ -129,9 +129,9 @@ class RestClient(ExchangeClient):
     def clock_reading(self, answer: Answer) -> ClockReading:
         """Return the server's time; raise MalformedAnswer."""
 
-    @abstractmethod
     async def load_instruments(self) -> Sequence[Instrument]:
-        """Ask for all instruments of all markets."""
+        """Ask for all instruments with one request; where it takes several, override `instrument_loads` instead."""
+        raise NotImplementedError
 
     def instrument_loads(self) -> Mapping[str, Load]:
         """Return the requests that together bring all instruments, by name; one unless overridden."""

@@ -124,10 +124,6 @@ class BinanceClient(RestClient):
     def clock_reading(self, answer: Answer) -> ClockReading:
         return ClockReading(server_time_ms(answer.payload) * MILLISECOND_NS, MILLISECOND_NS)
 
-    async def load_instruments(self) -> Sequence[Instrument]:
-        found = [await self._load(market) for market in MARKETS.values()]
-        return [instrument for instruments in found for instrument in instruments]
-
     def instrument_loads(self) -> Mapping[str, Load]:
         return {market.name: partial(self._load, market) for market in MARKETS.values()}
 

@@ -162,6 +162,19 @@ async def test_cancelling_a_spot_symbol_reports_the_orders() -> None:
     assert (report.client_order_id, report.state) == ("mine", VenueState.CANCELED)
 
 
+async def test_cancelling_a_spot_symbol_without_open_orders_is_no_error() -> None:
+    wire = BinanceWire({"DELETE /api/v3/openOrders": reply({"code": -2011, "msg": "Unknown order sent."}, status=400)})
+
+    assert await wire.trading.cancel_all(await _instrument(wire), deadline_s=5) == []
+
+
+async def test_a_refused_cancel_of_everything_is_an_error() -> None:
+    wire = BinanceWire({"DELETE /api/v3/openOrders": reply({"code": -1121, "msg": "Invalid symbol."}, status=400)})
+
+    with pytest.raises(CallerMustAct):
+        await wire.trading.cancel_all(await _instrument(wire), deadline_s=5)
+
+
 @pytest.mark.parametrize("market", ["usdm", "coinm"])
 async def test_cancelling_a_futures_symbol_names_no_orders(market: str) -> None:
     done = {"code": 200, "msg": "The operation of cancel all open order is done."}

@@ -41,7 +41,7 @@ def loader() -> _Loader:
 
 @pytest.fixture
 def cache(clock: WireClock, loader: _Loader) -> InstrumentCache:
-    return InstrumentCache("x", loader, monotonic_ns=clock.monotonic_ns)
+    return InstrumentCache("x", {"spot": loader}, monotonic_ns=clock.monotonic_ns)
 
 
 @pytest.mark.quick
@@ -112,3 +112,34 @@ async def test_an_unknown_exchange_symbol_is_not_found(cache: InstrumentCache) -
     assert (await cache.by_exchange_symbol("spot", "BTCUSDT")).symbol == "BTC/USDT"
     with pytest.raises(CallerMustAct):
         await cache.by_exchange_symbol("usdm", "BTCUSDT")
+
+
+async def test_a_market_that_cannot_be_reached_does_not_take_the_others_along(clock: WireClock) -> None:
+    good, bad = _Loader(), _Loader()
+    bad.failing = True
+    cache = InstrumentCache("x", {"good": good, "bad": bad}, monotonic_ns=clock.monotonic_ns)
+
+    assert (await cache.by_symbol("BTC/USDT")).symbol == "BTC/USDT"
+    assert (await cache.by_exchange_symbol("spot", "BTCUSDT")).symbol == "BTC/USDT"
+    # What is not found may be where nobody answered: not knowing is another answer than no.
+    with pytest.raises(TryLater):
+        await cache.by_symbol("XRP/USDT")
+    with pytest.raises(TryLater):
+        await cache.by_exchange_symbol("spot", "XRPUSDT")
+    with pytest.raises(TryLater):
+        await cache.all()
+    assert good.calls == 1
+
+    bad.failing = False
+    bad.symbols = ["XRP/USDT"]
+    assert set(await cache.all()) == {"BTC/USDT", "ETH/USDT", "XRP/USDT"}
+
+
+async def test_a_bug_while_loading_is_not_hidden(clock: WireClock) -> None:
+    async def broken() -> Sequence[Instrument]:
+        raise ZeroDivisionError
+
+    cache = InstrumentCache("x", {"spot": broken}, monotonic_ns=clock.monotonic_ns)
+
+    with pytest.raises(ZeroDivisionError):
+        await cache.by_symbol("BTC/USDT")
