@@ -55,6 +55,12 @@ class Liquidity:
         fair = Decimal(self._walk.price(listing.base)) * (1 + listing.premium)
         return round(fair, max(2, -int(listing.tick.as_tuple().exponent)))
 
+    def is_far(self, listing: Listing, highest_bid: float, lowest_ask: float) -> bool:
+        """Whether orders at these prices are surely out of the book's reach at this step: cheap, so that it can be asked at each."""
+        fair = self._walk.price(listing.base) * (1 + float(listing.premium))
+        reach = float(listing.tick) * (listing.spread_ticks + 2)
+        return highest_bid < fair - reach and lowest_ask > fair + reach
+
     def book(self, listing: Listing) -> Book:
         """Return the book of the current step."""
         key = f"{listing.market}:{listing.symbol}"

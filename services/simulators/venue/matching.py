@@ -7,6 +7,7 @@ it, and now and then, in part, when it is the best price.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
@@ -151,14 +152,15 @@ class MatchingEngine:
         if due > STEPS_MAX:
             self.walk.jump(due - STEPS_MAX)
             due = STEPS_MAX
+        reaches = self._reaches() if due and not self.held else {}
         for left in range(due - 1, -1, -1):
             self.walk.take()
             step_ns = now_ns - left * self._step_ns
             if self._timers:
                 self._run_timers(step_ns)
-            if not self.held:
-                for market, symbol in self.book.places_with_orders():
-                    self._match_resting(self.listings[market, symbol], step_ns)
+            for place, (highest_bid, lowest_ask) in reaches.items():
+                if not self.liquidity.is_far(self.listings[place], highest_bid, lowest_ask):
+                    self._match_resting(self.listings[place], step_ns)
         if self._timers:
             self._run_timers(now_ns)
 
@@ -210,6 +212,17 @@ class MatchingEngine:
                 self._end(order, Status.EXPIRED, now_ns, why=Reason.NOTHING_TO_REDUCE.value)
             elif order.status.is_open:
                 self._touch(order, now_ns)
+
+    def _reaches(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """Return highest buy and lowest sell of each listing with open orders."""
+        found = {}
+        for place in self.book.places_with_orders():
+            orders = [(order.side, float(order.price or 0)) for order in self.book.open_at(*place)]
+            found[place] = (
+                max((price for side, price in orders if side is Side.BUY), default=0.0),
+                min((price for side, price in orders if side is Side.SELL), default=math.inf),
+            )
+        return found
 
     def _touch(self, order: Order, now_ns: int) -> None:
         own_side = self.liquidity.book(order.listing).against(order.side.other)
