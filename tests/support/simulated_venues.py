@@ -103,6 +103,11 @@ class SimulatedSocket:
             raise ConnectionError(f"closed with {frame.code}: {frame.reason}")
         return frame
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be received."""
+        return self._socket.waiting == 0
+
     async def close(self) -> None:
         """Leave."""
         self._socket.left()

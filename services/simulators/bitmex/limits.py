@@ -54,8 +54,12 @@ class BitmexLimits:
 
     def check_ban(self, address: str, now_ns: int) -> None:
         """Raise 403 for a banned address."""
-        if self._record(address)[1].active(now_ns):
+        if self.is_banned(address, now_ns):
             raise BitmexError(403, "Access Denied")
+
+    def is_banned(self, address: str, now_ns: int) -> bool:
+        """Whether an address is banned."""
+        return self._record(address)[1].active(now_ns)
 
     def count_error(self, address: str, now_ns: int) -> None:
         """Count a refused request of an address."""

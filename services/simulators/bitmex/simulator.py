@@ -152,7 +152,8 @@ class SimulatedBitmex(SimulatedVenue):
             payload = await route.handler(Call(request.route, self._read(request), now_ns, account))
             return json_response(200, payload, headers)
         except BitmexError as exc:
-            self.limits.count_error(request.address, now_ns)
+            if not self.limits.is_banned(request.address, now_ns):
+                self.limits.count_error(request.address, now_ns)
             return json_response(exc.status, exc.payload(), {**headers, **exc.headers})
 
     def error_response(self, name: str, request: Request) -> Response:

@@ -48,6 +48,11 @@ class SimSocket:
             self._outbox.put_nowait(self.closed)
             self._on_close(self)
 
+    @property
+    def waiting(self) -> int:
+        """Frames that the client has not taken yet."""
+        return self._outbox.qsize()
+
     def left(self) -> None:
         """Note that the client is gone."""
         self.close(None, "the client left")
