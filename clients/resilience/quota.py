@@ -167,9 +167,9 @@ class Quota:
             step_ns = (wall_ns - self._seen_ns[0]) - (monotonic_ns - self._seen_ns[1])
             # What drifts less than the margin between two looks is the margin's business; slewing never gets there.
             if step_ns > self._margin_ns // 2:
-                self._steps = [
-                    (at, by) for at, by in self._steps if at + by + self._longest_ns + self._arrival_ns > wall_ns
-                ]
+                # A step matters while any slot from before it may be held, which all steps together prolong.
+                held_ns = self._longest_ns + self._arrival_ns + step_ns + sum(by for _, by in self._steps)
+                self._steps = [(at, by) for at, by in self._steps if at + held_ns > wall_ns]
                 self._steps.append((wall_ns, step_ns))
                 if len(self._steps) > _STEPS_MAX:
                     (_, older_ns), (at_ns, newer_ns), *rest = self._steps
@@ -196,8 +196,8 @@ class Quota:
                 left_s = (deadline_ns - self._monotonic_ns()) / 1e9
                 if wait_s > left_s:
                     raise LimitReached(f"the quota is used up for {wait_s:.1f} s; ask again then", retry_after_s=wait_s)
-                # Replies of another process free slots earlier than their bound: look again now and then.
-                await self._sleep(min(wait_s, self._poll_s))
+                # Replies of another process free slots earlier than their bound: look again now and then, the more often the nearer.
+                await self._sleep(min(wait_s, max(self._poll_s, wait_s / 8)))
         finally:
             self._turn.release()
 

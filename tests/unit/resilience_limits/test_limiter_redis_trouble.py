@@ -168,6 +168,24 @@ def test_lost_answers_of_redis_never_lead_beyond_the_limit() -> None:
     assert calls > 75
 
 
+def test_a_call_that_redis_admitted_without_its_answer_arriving_is_counted_once_and_ends() -> None:
+    async def main(loop: VirtualLoop) -> tuple[float, float]:
+        server = SwapServer(loop.wall_ns, random.Random(1))
+        limiter = start(loop, server, rules())
+        await limiter.fill()
+        server.lost_answers = 1.0
+        permit = await limiter.acquire([Cost(WEIGHT, 10)], priority=Priority.NORMAL, deadline_s=0.5)
+        server.lost_answers = 0.0
+        await asyncio.sleep(2.0)
+        during = (await limiter.fill())[0].used
+        assert not limiter.degraded
+        await permit.settle(answered=True)
+        await asyncio.sleep(100.0)
+        return during, (await limiter.fill())[0].used
+
+    assert run_virtual(main) == (10, 0)
+
+
 def test_many_processes_race_and_every_unit_is_counted() -> None:
     async def main(loop: VirtualLoop) -> tuple[float, int]:
         server = SwapServer(loop.wall_ns, random.Random(2), travel_s=0.005)

@@ -118,15 +118,15 @@ def campaign(seed: int, *, hours: float, restarts: int) -> CountingProvider:
     return run_virtual(main)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_l01_two_processes_with_restarts_never_exceed_the_quota_in_either_kind_of_window(seed: int) -> None:
-    provider = campaign(seed, hours=3, restarts=14)
+    provider = campaign(seed, hours=1.3, restarts=8)
 
     assert provider.refused == 0
     assert provider.most[0] <= 50
     assert provider.most[1] <= 1000
     # 1000 an hour bind: almost all of it gets used.
-    assert provider.requests > 3 * 850
+    assert provider.requests > 1.3 * 850
 
 
 @pytest.mark.long
