@@ -141,9 +141,14 @@ def tradable_hours(now_ns: int, lead_ns: int = 0) -> tuple[DeliveryHour, ...]:
     return tuple(
         hour
         for day in (today, today + timedelta(days=1))
-        for hour in hours_of_day(day)
-        if hour.gate_closure_ns(lead_ns) > now_ns
+        for closure_ns, hour in _closures(day)
+        if closure_ns - lead_ns > now_ns
     )
+
+
+@lru_cache(maxsize=512)
+def _closures(day: date) -> tuple[tuple[int, DeliveryHour], ...]:
+    return tuple((hour.gate_closure_ns(), hour) for hour in hours_of_day(day))
 
 
 @lru_cache(maxsize=512)

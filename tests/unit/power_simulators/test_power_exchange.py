@@ -1,0 +1,143 @@
+"""The exchange's script and list, without a port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from itertools import islice, pairwise
+
+import pytest
+
+from clients.power.calendar import tradable_hours
+from clients.power.deals import Deal, parse_message
+from services.simulators.power_exchange import Board, PowerExchangeScript, ScriptOptions, deal_message
+from services.simulators.power_exchange.faults import ExchangeFaults, parse_faults
+from tests.support.virtual_time import VirtualLoop, run_virtual
+
+DAY_NS = 86_400 * 10**9
+START_NS = int(datetime(2023, 2, 21, 9, 31, tzinfo=UTC).timestamp()) * 10**9
+
+
+@pytest.mark.quick
+def test_the_same_seed_and_start_give_the_same_deals() -> None:
+    first, second = (list(islice(PowerExchangeScript(START_NS), 100)) for _ in range(2))
+
+    assert first == second
+
+
+def test_another_start_gives_the_same_prices_under_other_ids() -> None:
+    first = list(islice(PowerExchangeScript(START_NS), 50))
+    second = list(islice(PowerExchangeScript(START_NS + 1), 50))
+
+    assert [deal.price_e2 for deal in first] == [deal.price_e2 for deal in second]
+    assert {deal.id for deal in first}.isdisjoint(deal.id for deal in second)
+
+
+def test_a_day_of_deals_is_what_the_issue_asks_for() -> None:
+    deals = PowerExchangeScript(START_NS).take_until(START_NS + DAY_NS)
+
+    gaps_s = [(later.time_ns - earlier.time_ns) / 1e9 for earlier, later in pairwise(deals)]
+    assert len({deal.id for deal in deals}) == len(deals)
+    assert 86_400 / 10 < len(deals) < 86_400 / 5
+    assert all(5 <= gap_s <= 10.000001 for gap_s in gaps_s)
+    assert {deal.trader_id for deal in deals} == {f"flex_trader_{number}" for number in range(1, 6)}
+    assert {deal.direction for deal in deals} == {"buy", "sell"}
+    assert all(len(deal.id) == 32 and int(deal.id, 16) >= 0 for deal in deals)
+
+
+@pytest.mark.parametrize(
+    "day", [datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)], ids=["spring", "autumn"]
+)
+@pytest.mark.parametrize("lead_s", [0, 1800])
+def test_only_hours_that_are_still_tradable_are_dealt_in(day: datetime, lead_s: int) -> None:
+    start_ns = int(day.timestamp()) * 10**9
+    options = ScriptOptions(gap_min_s=60, gap_max_s=120, gate_lead_s=lead_s)
+
+    deals = PowerExchangeScript(start_ns, options).take_until(start_ns + 2 * DAY_NS)
+
+    assert all(deal.delivery in tradable_hours(deal.time_ns, lead_s * 10**9) for deal in deals)
+
+
+def test_every_message_is_a_deal_without_any_flag() -> None:
+    script = PowerExchangeScript(START_NS)
+    for deal in islice(script, 500):
+        found = parse_message(deal_message(deal.fields()), deal.time_ns)
+
+        assert isinstance(found, Deal), found
+        assert (found.id, found.price_e4, found.flags) == (deal.id, deal.price_e2 * 100, "")
+
+
+def test_the_script_stops_taking_at_a_moment_and_goes_on_there() -> None:
+    whole = PowerExchangeScript(START_NS).take_until(START_NS + DAY_NS)
+    script = PowerExchangeScript(START_NS)
+
+    parts = [script.take_until(START_NS + DAY_NS * step // 7) for step in range(1, 8)]
+
+    assert [deal for part in parts for deal in part] == whole
+
+
+def test_a_script_with_an_end_ends() -> None:
+    assert len(list(PowerExchangeScript(START_NS, ScriptOptions(deals_max=7)))) == 7
+
+
+def test_a_gap_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be"):
+        PowerExchangeScript(START_NS, ScriptOptions(gap_min_s=3, gap_max_s=2))
+
+
+@pytest.mark.quick
+def test_the_list_goes_on_behind_a_deal() -> None:
+    board = Board()
+    for name in "abc":
+        board.post(name, f"message {name}")
+
+    assert board.place_after("") == 0
+    assert board.place_after("b") == 2
+    assert board.place_after("x") is None
+    assert board.read(1, 10) == ["message b", "message c"]
+    assert (board.last_id, board.ids()) == ("c", ["a", "b", "c"])
+
+
+def test_the_list_forgets_the_oldest() -> None:
+    board = Board(messages_max=3)
+    for number in range(10):
+        board.post(str(number), f"message {number}")
+
+    assert board.ids() == ["7", "8", "9"]
+    assert board.place_after("6") is None
+    assert board.place_after("") == board.first == 7
+    assert board.read(8, 1) == ["message 8"]
+
+
+def test_whoever_waits_for_the_end_of_the_list_is_woken() -> None:
+    async def main(loop: VirtualLoop) -> list[str]:
+        board = Board()
+
+        async def read() -> list[str]:
+            await board.wait_beyond(1)
+            return list(board.read(0, 5))
+
+        readers = [asyncio.create_task(read()) for _ in range(3)]
+        board.post("a", "1")
+        await asyncio.sleep(1)
+        assert not any(reader.done() for reader in readers)
+        board.post("b", "2")
+        (first, *others) = await asyncio.gather(*readers)
+        assert all(other == first for other in others)
+        return first
+
+    assert run_virtual(main) == ["1", "2"]
+
+
+def test_a_message_names_its_kind() -> None:
+    deal = next(PowerExchangeScript(START_NS))
+
+    assert list(json.loads(deal_message(deal.fields(), "trade_confirmation"))) == ["trade_confirmation"]
+
+
+def test_fault_plans_are_read() -> None:
+    assert parse_faults("drop_after=3, garbage_every=5") == ExchangeFaults(drop_after=3, garbage_every=5)
+    for wrong in ("explode=1", "drop_after", "drop_after=x", "drop_after=-1", "drop_after=١"):
+        with pytest.raises(ValueError, match="must be name=count"):
+            parse_faults(wrong)
