@@ -113,4 +113,7 @@ class ReportingServer:
 
 def main() -> int:
     settings = load(ReportingSettings)
+    # Their progress is of no interest while they succeed, and what fails raises.
+    for chatty in ("alembic", "uvicorn", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     return run_server("reporting", settings, ReportingServer(settings))

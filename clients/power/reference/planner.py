@@ -30,14 +30,15 @@ LATE_PROBE_NS: Final = 4 * SECOND_NS
 LATE_NS: Final = 150 * SECOND_NS
 VERY_LATE_PROBE_NS: Final = 15 * SECOND_NS
 NONE_AGAIN_NS: Final = 300 * SECOND_NS
-"""Hours without a price are asked for after each publication, and this often where none is seen."""
+"""Hours without a price are asked for after each publication, and this often while no hour has one."""
 FAILED_AGAIN_NS: Final = 2 * SECOND_NS
-FAILED_AGAIN_NS_MAX: Final = 60 * SECOND_NS
+FAILED_AGAIN_NS_MAX: Final = 300 * SECOND_NS
 FINAL_NS: Final = 120 * SECOND_NS
 """From closure to the last question: hours that are still traded come first when a publication is due at the full hour."""
 FINAL_FAILURES_MAX: Final = 8
 BUDGET_PER_HOUR: Final = 900
 """Of 1,000: what planning counts on; the rest is for attempts that are repeated."""
+UNKNOWN_PACE_NS: Final = 30 * SECOND_NS
 LATE_TURNS_NS: Final = 10 * SECOND_NS
 """When it is this late, the members of a group are asked in turn."""
 PROBES_MAX: Final = 3
@@ -150,8 +151,12 @@ class Planner:
             self._group_has_published(before_ns, seen.observed_ns)
         return True
 
-    def failed(self, hour: DeliveryHour, now_ns: int, *, sent: bool) -> None:
-        """Say that no usable answer came. `sent` is false where the quota or the breaker kept the request here."""
+    def failed(self, hour: DeliveryHour, now_ns: int, *, sent: bool, own_fault: bool = False) -> None:
+        """Say that no usable answer came.
+
+        `sent` is false where the quota or the breaker kept the request here. `own_fault` says that the trouble is this hour's and
+        not the provider's: then it is asked ever more rarely; of an outage the breaker takes care.
+        """
         track = self._tracks.get(hour)
         if track is None:
             return
@@ -159,7 +164,9 @@ class Planner:
         if not sent:
             return
         track.failures += 1
-        delay_ns = min(FAILED_AGAIN_NS * 2 ** min(track.failures - 1, 10), FAILED_AGAIN_NS_MAX)
+        delay_ns = FAILED_AGAIN_NS
+        if own_fault:
+            delay_ns = min(FAILED_AGAIN_NS * 2 ** min(track.failures, 10), FAILED_AGAIN_NS_MAX)
         track.not_before_ns = now_ns + delay_ns
         if track.closed and track.failures >= FINAL_FAILURES_MAX:
             self._tracks.pop(hour)
@@ -195,6 +202,7 @@ class Planner:
 
     def _candidates(self, now_ns: int, today: object) -> Iterable[tuple[_Track, Urgency, int]]:
         groups: dict[int, list[_Track]] = defaultdict(list)
+        unpriced: list[_Track] = []
         for track in self._tracks.values():
             if track.closed:
                 if not track.under_way:
@@ -203,11 +211,15 @@ class Planner:
                 if not track.under_way:
                     yield track, Urgency.TODAY if track.hour.day == today else Urgency.TOMORROW, track.not_before_ns
             elif track.stamp_ns is None:
+                unpriced.append(track)
+            else:
+                groups[track.stamp_ns].append(track)
+        if not groups:
+            # Else publications tell when to ask for these; at a time of their own they would take slots from one.
+            for track in unpriced:
                 if not track.under_way:
                     urgency = Urgency.TODAY if track.hour.day == today else Urgency.TOMORROW
                     yield track, urgency, max(track.asked_ns + NONE_AGAIN_NS, track.not_before_ns)
-            else:
-                groups[track.stamp_ns].append(track)
         for stamp_ns, members in groups.items():
             yield self._probe(stamp_ns, members, len(groups), now_ns)
         self._not_yet_ns = {stamp: moment for stamp, moment in self._not_yet_ns.items() if stamp in groups}
@@ -224,7 +236,9 @@ class Planner:
             leader = min(usable, key=lambda track: (track.asked_ns, track.hour))
         if sum(track.under_way for track in members) >= PROBES_MAX:
             return leader, Urgency.PROBE, now_ns + IDLE_NS
-        ready_ns = window.begin_ns
+        # Half way through, a look whether the provider has become faster; often, until its pace is known at all.
+        pause_ns = self.schedule.period_ns // 2 if self.schedule.period_known else UNKNOWN_PACE_NS
+        ready_ns = min(window.begin_ns, asked_ns + pause_ns)
         if asked_ns >= window.begin_ns:
             ready_ns = asked_ns + self._step_ns(window, groups, asked_ns)
         return leader, Urgency.PROBE, max(ready_ns, leader.not_before_ns)

@@ -28,6 +28,8 @@ WINDOW_NS: Final = 30 * SECOND_NS
 PERIOD_NS_MIN, PERIOD_NS_MAX = 2 * SECOND_NS, 86_400 * SECOND_NS
 REMEMBERED: Final = 24
 """Publications per level; four hours of the documented schedule."""
+DIFFERENCES_REMEMBERED: Final = 5
+"""Few, so that a provider that changes its pace is followed soon."""
 FITTING: Final = 0.7
 """Share of stamps that have to fit one window: the others were late."""
 SLACK_NS: Final = 2 * SECOND_NS
@@ -54,12 +56,17 @@ class Schedule:
     period_ns: int = PERIOD_NS
     clock_difference_ns: int = 0
     """What to add to the provider's stamps to get our time; 0 while everything seen allows that."""
-    _differences: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _differences: deque[int] = field(default_factory=lambda: deque(maxlen=DIFFERENCES_REMEMBERED))
     _seen: dict[Level, deque[int]] = field(default_factory=dict)
     _clocks: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=CLOCKS_REMEMBERED))
     _pairs: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _phases: dict[DeliveryHour, tuple[int, int]] = field(default_factory=dict)
     """What was worked out from the above; empty after each change of it."""
+
+    @property
+    def period_known(self) -> bool:
+        """False while the period is only what the documentation says."""
+        return bool(self._differences)
 
     def learn(self, hour: DeliveryHour, stamp_ns: int, *, before_ns: int | None) -> None:
         """Take note of a new stamp of an hour, and of the one that it replaced."""
@@ -140,7 +147,11 @@ class Schedule:
     def _settle_period(self) -> None:
         if not self._differences:
             return
-        middle_ns = round(statistics.median_low(self._differences))
+        # Where some publications were missed or did not take place, the shortest distances tell the pace.
+        shortest_ns = min(self._differences)
+        middle_ns = statistics.median_low([found for found in self._differences if found <= 1.5 * shortest_ns])
+        if abs(middle_ns - PERIOD_NS) <= WINDOW_NS:
+            middle_ns = PERIOD_NS
         for step_ns in (MINUTE_NS, 10 * SECOND_NS, SECOND_NS):
             # Delays blur single differences by up to a window; the finer step is for schedules faster than that.
             rounded_ns = round(middle_ns / step_ns) * step_ns

@@ -13,8 +13,9 @@ from typing import Final, Protocol
 from clients.http import TransportError
 from clients.power.calendar import DeliveryHour, hours_of_day, local_day, tradable_hours
 from clients.power.reference import Ask, Observation, Planner, ProviderError, SavedStanding, Schedule, Urgency
+from clients.power.reference.errors import ProviderRefused, UnusableAnswer
 from clients.power.reference.store import KnownHour
-from clients.resilience.errors import CallNotPermitted, LimitReached, ResilienceError
+from clients.resilience.errors import AttemptTimedOut, CallNotPermitted, LimitReached, ResilienceError
 from clients.resilience.ports import Sleep, WallNs
 from services.power.etl.standing import StandingBoard
 from services.runtime.logs import LogLimit
@@ -172,10 +173,12 @@ class Poller:
     async def _get(self, step: Ask, asked_ns: int) -> None:
         try:
             seen = await self._prices.get(step.hour)
+        except AttemptTimedOut as exc:
+            self._failed(step.hour, exc)
         except ResilienceError as exc:
             self._refused(step.hour, exc)
         except (ProviderError, TransportError) as exc:
-            self._failed(step.hour, exc)
+            self._failed(step.hour, exc, own_fault=isinstance(exc, (ProviderRefused, UnusableAnswer)))
         except BaseException:
             self._planner.failed(step.hour, self._wall_ns(), sent=True)
             raise
@@ -198,11 +201,11 @@ class Poller:
         self.tally.failures += sent
         self._board.failed(now_ns, "the provider does not answer")
 
-    def _failed(self, hour: DeliveryHour, exc: Exception) -> None:
+    def _failed(self, hour: DeliveryHour, exc: Exception, *, own_fault: bool = False) -> None:
         now_ns = self._wall_ns()
         self.tally.requests += 1
         self.tally.failures += 1
-        self._planner.failed(hour, now_ns, sent=True)
+        self._planner.failed(hour, now_ns, sent=True, own_fault=own_fault)
         self._board.failed(now_ns, str(exc))
         if self._complaint.passes() is not None:
             logger.warning("no price: hour=%s %s reason=%s", hour.day_text, hour.label, exc)

@@ -22,6 +22,7 @@ from clients.resilience.quota import LedgerUnavailable, Quota
 from clients.resilience.retry import RetryPolicy
 from services.power.etl.config import EtlSettings
 from services.power.etl.poller import UNDER_WAY_MAX, Poller
+from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, process_metrics, run_server
 from services.runtime.settings import load
@@ -31,14 +32,14 @@ __all__ = ["POLICIES", "EtlServer", "main"]
 
 logger = logging.getLogger(__name__)
 
-ATTEMPT_TIMEOUT_S: Final = 6.0
+ATTEMPT_TIMEOUT_S: Final = 10.0
 PREPARE_AGAIN_S: Final = 1.0
 
 POLICIES: Final = Policies(
     # The planner asks again by itself: a second attempt only bridges a hiccup.
     retry=RetryPolicy(attempts_max=2, attempt_timeout_s=ATTEMPT_TIMEOUT_S, breaker_waits_max=0),
     # Short openings: while a publication is due, every second counts, and one probe per opening is no burden.
-    breaker=BreakerConfig(window_calls=20, calls_min=5, open_s=3.0, open_s_max=15.0, probe_lease_s=10.0),
+    breaker=BreakerConfig(window_calls=20, calls_min=5, open_s=2.0, open_s_max=10.0, probe_lease_s=15.0),
     bulkhead=BulkheadConfig(concurrent_max=UNDER_WAY_MAX, waiting_max=UNDER_WAY_MAX),
 )
 
@@ -72,13 +73,15 @@ class EtlServer:
             lead_ns=round(settings.gate_lead_s * 1e9),
         )
         self._metrics = process_metrics()
+        self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def register(self, server: grpc.aio.Server) -> None:
         """There is nothing to call here."""
 
     async def start(self, health: HealthBoard) -> None:
-        for work in (self._work(), self._measure(self._metrics)):
+        health.set(OVERALL, False, "the database has not answered yet")
+        for work in (self._work(health), self._measure(self._metrics, health)):
             self._tasks.append(asyncio.create_task(work))
 
     async def run(self) -> int:
@@ -95,7 +98,7 @@ class EtlServer:
         await self._transport.aclose()
         await self._engine.dispose()
 
-    async def _work(self) -> None:
+    async def _work(self, health: HealthBoard) -> None:
         while True:
             try:
                 await prepare_power_database(self._engine)
@@ -103,11 +106,12 @@ class EtlServer:
             except Exception as exc:
                 if not is_unavailable(exc):
                     raise
-                logger.warning("the database does not answer: %s", type(exc).__name__)
+                health.set(OVERALL, False, f"the database does not answer: {type(exc).__name__}")
                 await asyncio.sleep(PREPARE_AGAIN_S)
+        self._ready = True
         await self._poller.run()
 
-    async def _measure(self, metrics: Metrics) -> None:
+    async def _measure(self, metrics: Metrics, health: HealthBoard) -> None:
         before = (0, 0, 0, 0)
         while True:
             tally = self._poller.tally
@@ -116,6 +120,9 @@ class EtlServer:
             for name, total, known in zip(names, now, before, strict=True):
                 metrics.add(f"midstream_reference_{name}_total", total - known)
             before = now
+            if self._ready:
+                trouble = self._poller.trouble
+                health.set(OVERALL, not trouble, trouble)
             metrics.set("midstream_reference_polling", float(tally.polling))
             metrics.set("midstream_reference_late", float(tally.late))
             metrics.set("midstream_reference_freshness_seconds", tally.freshness_ns / 1e9)
@@ -135,4 +142,6 @@ class EtlServer:
 
 def main() -> int:
     settings = load(EtlSettings)
+    # Its progress is of no interest while it succeeds, and what fails raises.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     return run_server("power-etl", settings, EtlServer(settings))
