@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from clients.database import usable_url
 from clients.exchanges.bases import Environment
-from clients.exchanges.registry import EXCHANGES
+from clients.exchanges.names import EXCHANGES
 from services.orders.domain import TradingMode
 from services.orders.guards.limits import Limits
 from services.runtime.settings import CommaList, ServerSettings, Switch

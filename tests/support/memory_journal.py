@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from services.orders.domain import Order
-from services.orders.journal.codec import decode, encode
 from services.orders.journal.store import (
     ClientIdTaken,
     Entry,
@@ -28,7 +27,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.kept: list[Kept] = []
-        self.orders: dict[str, str] = {}
+        self.orders: dict[str, Order] = {}
         self.revisions: dict[str, int] = {}
         self.client_ids: set[tuple[str, str]] = set()
         self.fill_rows: dict[tuple[str, str, str, str], FillRow] = {}
@@ -51,7 +50,7 @@ class MemoryJournal:
             raise AssertionError(f"revision {event.revision} of {order.order_id} is not the next one")
         self.revisions[order.order_id] = event.revision
         self.kept.append(Kept(len(self.kept) + 1, event))
-        self.orders[order.order_id] = encode(order)
+        self.orders[order.order_id] = order
         if entry.idempotency is not None:
             self.keys[entry.idempotency.owner, entry.idempotency.key] = entry.idempotency
         if entry.fill is not None:
@@ -61,13 +60,11 @@ class MemoryJournal:
 
     async def order(self, order_id: str) -> Order | None:
         self._check()
-        text = self.orders.get(order_id)
-        return decode(Order, text) if text is not None else None
+        return self.orders.get(order_id)
 
     async def find(self, wanted: OrderFilter) -> list[Order]:
         self._check()
-        found = [decode(Order, text) for text in self.orders.values()]
-        found.sort(key=lambda order: (order.created_ns, order.order_id))
+        found = sorted(self.orders.values(), key=lambda order: (order.created_ns, order.order_id))
         return [order for order in found if _matches(order, wanted)][: wanted.limit]
 
     async def fills(self, wanted: FillFilter) -> list[FillRow]:
@@ -110,9 +107,8 @@ class MemoryJournal:
 
     async def traded(self) -> list[Traded]:
         self._check()
-        orders = (decode(Order, text) for text in self.orders.values())
         return sorted(
-            {Traded(order.exchange, order.market, order.symbol) for order in orders},
+            {Traded(order.exchange, order.market, order.symbol) for order in self.orders.values()},
             key=lambda row: (row.exchange, row.market, row.symbol),
         )
 

@@ -81,6 +81,8 @@ class Call:
     at_ns: int
     client_order_id: str = ""
     fault: Fault = field(default_factory=Fault)
+    refused: bool = False
+    """Whether the exchange was down: certainly not executed."""
 
 
 def instrument(exchange: str, market: str, symbol: str, **changes: Any) -> Instrument:
@@ -123,7 +125,7 @@ class ScriptedVenue:
     ) -> None:  # fmt: skip
         self.exchange = exchange
         self._ports = ports
-        self._bounded = bounded
+        self.bounded = bounded
         self._ids_for_ever = ids_for_ever
         self._amend_up = amend_up
         self.latency_s = latency_s
@@ -146,6 +148,7 @@ class ScriptedVenue:
         self.clock_error: Exception | None = None
         self.stream_delay_s = 0.0
         self.stream_mute = False
+        self.repeat_events = 1
         self._streams: set[asyncio.Queue[OrderReport | StreamGap | None]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._dead_man: asyncio.TimerHandle | None = None
@@ -219,10 +222,11 @@ class ScriptedVenue:
         """Say something on the user stream, after its delay."""
         if self.stream_mute and not isinstance(event, StreamGap):
             return
-        if self.stream_delay_s:
-            asyncio.get_running_loop().call_later(self.stream_delay_s, self._tell_now, event)
-        else:
-            self._tell_now(event)
+        for number in range(self.repeat_events):
+            if delay_s := self.stream_delay_s + number:
+                asyncio.get_running_loop().call_later(delay_s, self._tell_now, event)
+            else:
+                self._tell_now(event)
 
     def _tell_now(self, event: OrderReport | StreamGap) -> None:
         for queue in self._streams:
@@ -394,7 +398,7 @@ class ScriptedVenue:
         derivative = instrument.kind is not InstrumentKind.SPOT
         return Capabilities(
             time_in_force=frozenset(TimeInForce), post_only=True, reduce_only=derivative, amend_price=True,
-            amend_quantity_up=self._amend_up, dead_man=derivative, bounded_arrival=self._bounded,
+            amend_quantity_up=self._amend_up, dead_man=derivative, bounded_arrival=self.bounded,
         )  # fmt: skip
 
     # -- market data ---------------------------------------------------------------------------------------------------------
@@ -434,11 +438,13 @@ class ScriptedVenue:
 
     async def _request(self, operation: str, client_order_id: str, work: Callable[[], T]) -> T:
         fault = self.faults[operation].popleft() if self.faults[operation] else Fault()
-        self.calls.append(Call(operation, self._ports.wall_ns(), client_order_id, fault))
+        call = Call(operation, self._ports.wall_ns(), client_order_id, fault)
+        self.calls.append(call)
         if self.down is not None:
+            call.refused = True
             raise self.down
         sent_ns = self._ports.wall_ns()
-        expires_ns = sent_ns + self.offset_ns + WINDOW_NS if self._bounded else None
+        expires_ns = sent_ns + self.offset_ns + WINDOW_NS if self.bounded else None
         await self._ports.sleep(self.latency_s)
         if fault.error is not None:
             raise fault.error

@@ -1,0 +1,35 @@
+"""A randomised campaign in virtual time: at the end our books are the exchanges', and nothing was sent again before proof."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.order_campaign import Campaign, Tally
+from tests.support.virtual_time import VirtualLoop, run_virtual
+
+
+def run(seed: int, *, orders: int, kills: int) -> Tally:
+    print(f"seed={seed} orders={orders} kills={kills}")  # noqa: T201  (how to run a failure again)
+
+    async def main(loop: VirtualLoop) -> Tally:
+        return await Campaign(loop, seed, orders=orders, kills=kills).run()
+
+    return run_virtual(main)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_books_are_equal_after_a_campaign(seed: int) -> None:
+    tally = run(seed, orders=150, kills=4)
+
+    assert tally.placed > 50
+    assert tally.unknown > 3
+    assert tally.kills == 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_books_are_equal_after_a_long_campaign(seed: int) -> None:
+    tally = run(seed, orders=2000, kills=20)
+
+    assert tally.placed > 500
+    assert tally.unknown > 30
