@@ -532,7 +532,7 @@ def test_jitter_in_a_buckets_headers_does_not_make_it_fuller_than_we_know(kind: 
 
 @pytest.mark.parametrize("exchange_kind", list(Kind))
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3, 4))])
 def test_concurrent_callers_are_never_over_and_never_starved_whatever_the_delays(
     kind: str, exchange_kind: Kind, headers: bool, seed: int
 ) -> None:

@@ -112,6 +112,30 @@ async def test_the_call_ends_when_nobody_waits_for_it_and_a_newcomer_starts_its_
     assert flight.under_way == 0
 
 
+async def test_a_newcomer_does_not_join_a_call_that_is_being_cancelled() -> None:
+    flight: SingleFlight[str, int] = SingleFlight()
+    tidied = asyncio.Event()
+
+    async def tidies_up_slowly() -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await tidied.wait()
+        return 0
+
+    caller = asyncio.create_task(flight.run("key", tidies_up_slowly))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait({caller})
+    wanted = Upstream()
+    wanted.go.set()
+
+    async with asyncio.timeout(5.0):
+        assert await flight.run("key", wanted) == 1
+    tidied.set()
+    await asyncio.sleep(0)
+
+
 def test_l04_a_hanging_leader_gives_everybody_one_error_after_the_time_limit() -> None:
     async def main(loop: VirtualLoop) -> tuple[set[int], float, int]:
         flight: SingleFlight[str, int] = SingleFlight(timeout_s=5.0)

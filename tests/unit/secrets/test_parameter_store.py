@@ -169,6 +169,11 @@ async def test_a_permission_that_is_taken_away_ends_the_cached_key_too(
         with pytest.raises(SecretRefused, match=code) as refusal:
             await source.key()
         assert SECRET not in str(refusal.value)
+    # Nor does an outage bring it back.
+    stored.error = refused("InternalServerError")
+    fake_clock.advance(11.0)
+    with pytest.raises(SecretUnavailable):
+        await source.key()
 
 
 async def test_missing_parameters_are_named(ssm: CountingClient, fake_clock: FakeClock) -> None:
