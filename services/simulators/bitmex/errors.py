@@ -37,7 +37,7 @@ OVERLOADED: Final = "The system is currently overloaded. Please try again later.
 
 PLANNED: Final[Mapping[str, BitmexError]] = {
     "overloaded": BitmexError(503, OVERLOADED),
-    "unavailable": BitmexError(503, "Service Unavailable"),
+    "unavailable": BitmexError(503, "Service unavailable"),
     "bad-gateway": BitmexError(502, "Bad Gateway"),
     "gateway-timeout": BitmexError(504, "Gateway Timeout"),
     "too-many-requests": BitmexError(429, "Rate limit exceeded, retry in 5 seconds.", headers={"retry-after": "5"}),

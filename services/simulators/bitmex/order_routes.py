@@ -118,7 +118,7 @@ class OrderRoutes:
         if kind not in ("Limit", "Market"):
             raise invalid("Invalid ordType: only Limit and Market are simulated")
         if quantity is None or not quantity:
-            raise invalid("Invalid orderQty")
+            raise invalid("orderQty is invalid")
         side = Side.SELL if (call.get("side") or "") == "Sell" or quantity < 0 else Side.BUY
         if call.get("side") not in (None, "Buy", "Sell"):
             raise invalid("Invalid side")
@@ -249,7 +249,7 @@ def check_quantity(listing: Listing, quantity: Decimal) -> None:
     if quantity % listing.lot:
         raise invalid(f"Order quantity must be a multiple of lot size: {listing.lot}")
     if not listing.quantity_min <= quantity <= listing.quantity_max:
-        raise invalid("Invalid orderQty")
+        raise invalid("orderQty is invalid")
 
 
 def check_price(listing: Listing, price: Decimal) -> None:

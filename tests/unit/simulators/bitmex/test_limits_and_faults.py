@@ -72,7 +72,7 @@ def test_load_shedding_is_told_from_a_plain_503_and_both_take_from_the_bucket() 
         plain = await calls.limit(clOrdID="plain")
 
         assert (shed.status, shed.message) == (503, "The system is currently overloaded. Please try again later.")
-        assert (plain.status, plain.message) == (503, "Service Unavailable")
+        assert (plain.status, plain.message) == (503, "Service unavailable")
         assert shed.headers["x-ratelimit-remaining-1s"] == "9"
         assert [one["client_id"] for one in admin(calls.venue, "GET", "/sim/orders")] == ["plain"]
 

@@ -15,7 +15,49 @@ from tests.unit.simulators.bitmex.test_realtime import authenticate, take, tell
 
 ORDER = "/api/v1/order"
 FIGURES = frozenset(
-    ["buyLeg", "capped", "closingTimestamp", "fairBasis", "fairBasisRate", "fairMethod", "fairPrice", "front", "fundingBaseRate", "fundingBaseSymbol", "fundingPremiumSymbol", "fundingQuoteRate", "fundingQuoteSymbol", "fundingTimestamp", "impactAskPrice", "impactBidPrice", "impactMidPrice", "indicativeFundingRate", "indicativeSettlePrice", "indicativeTaxRate", "insuranceFee", "inverseLeg", "limit", "limitDownPrice", "limitUpPrice", "listedSettle", "minTick", "openingTimestamp", "prevClosePrice", "prevTotalTurnover", "prevTotalVolume", "relistInterval", "riskLimit", "riskStep", "sellLeg", "sessionInterval", "settle", "totalTurnover", "totalVolume", "turnover", "volume"]
+    {
+        "buyLeg",
+        "capped",
+        "closingTimestamp",
+        "fairBasis",
+        "fairBasisRate",
+        "fairMethod",
+        "fairPrice",
+        "front",
+        "fundingBaseRate",
+        "fundingBaseSymbol",
+        "fundingPremiumSymbol",
+        "fundingQuoteRate",
+        "fundingQuoteSymbol",
+        "fundingTimestamp",
+        "impactAskPrice",
+        "impactBidPrice",
+        "impactMidPrice",
+        "indicativeFundingRate",
+        "indicativeSettlePrice",
+        "indicativeTaxRate",
+        "insuranceFee",
+        "inverseLeg",
+        "limit",
+        "limitDownPrice",
+        "limitUpPrice",
+        "listedSettle",
+        "minTick",
+        "openingTimestamp",
+        "prevClosePrice",
+        "prevTotalTurnover",
+        "prevTotalVolume",
+        "relistInterval",
+        "riskLimit",
+        "riskStep",
+        "sellLeg",
+        "sessionInterval",
+        "settle",
+        "totalTurnover",
+        "totalVolume",
+        "turnover",
+        "volume",
+    }
 )
 """Statistics and history that the simulator does not make up."""
 OLD = frozenset(

@@ -1,0 +1,32 @@
+"""One process per exchange for the tests of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.simulator_process import SimulatorProcess, simulator_process
+
+
+@pytest.fixture(scope="module")
+def binance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """A simulated Binance without faults."""
+    with simulator_process("binance", tmp_path_factory.mktemp("binance"), STEP="0.05") as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def bitmex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """A simulated BitMEX without faults."""
+    with simulator_process("bitmex", tmp_path_factory.mktemp("bitmex"), STEP="0.05") as simulator:
+        yield simulator
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave no plan behind for the next test."""
+    yield
+    for name in ("binance", "bitmex"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).admin("DELETE", "/sim/faults")

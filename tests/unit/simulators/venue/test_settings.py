@@ -1,0 +1,57 @@
+"""Settings of the simulators: every wrong one is refused in one line that names what would be legal."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.runtime.settings import load
+from services.simulators.binance.__main__ import BinanceSimSettings
+from services.simulators.bitmex.__main__ import BitmexSimSettings
+from services.simulators.venue.settings import read_keys
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("FAULTS", "explode", "is no fault"),
+        ("FAULTS", "error=teapot", "unavailable"),
+        ("PORT", "99999", "up to 65535"),
+        ("STEP", "0", "above 0"),
+        ("DEPTH", "-1", "above 0"),
+        ("VOLATILITY", "fast", "a number"),
+        ("KEYS", "name:key", "name:key:secret"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "settings_class"),
+    [("BINANCE", BinanceSimSettings), ("BITMEX", BitmexSimSettings)],
+    ids=["binance", "bitmex"],
+)
+def test_wrong_setting_is_refused(
+    name: str,
+    settings_class: type[BinanceSimSettings] | type[BitmexSimSettings],
+    variable: str,
+    value: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(f"MIDSTREAM_SIM_{name}_{variable}", value)
+
+    with pytest.raises(SystemExit) as ended:
+        load(settings_class)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith(f"MIDSTREAM_SIM_{name}_{variable}: ")
+    assert says in line
+
+
+def test_more_accounts_are_read_and_their_secrets_not_shown() -> None:
+    accounts = read_keys("alice:key-a:canary-secret, bob:key-b:other")
+
+    assert [(one.name, one.api_key) for one in accounts] == [("alice", "key-a"), ("bob", "key-b")]
+    assert "canary-secret" not in repr(accounts)
+    with pytest.raises(ValueError, match="entry 1") as refused:
+        read_keys("alice:canary-secret")
+    assert "canary" not in str(refused.value)
