@@ -67,6 +67,12 @@ class InstrumentCache:
             raise failed[0]
         raise _unknown(self._exchange, f"{exchange_symbol} ({market})", [])
 
+    async def ready(self, market: str) -> None:
+        """Load what is due; raise only when nothing of this market is known afterwards."""
+        failed = await self._load()
+        if failed and not any(name == market for name, _ in self._by_exchange_symbol):
+            raise failed[0]
+
     def known(self, market: str, exchange_symbol: str) -> Instrument | None:
         """Return it if it has been loaded, without asking anybody."""
         return self._by_exchange_symbol.get((market, exchange_symbol))

@@ -152,7 +152,6 @@ class UserStream:
 
     async def events(self) -> AsyncGenerator[OrderReport | StreamGap, None]:
         """Yield until closed. Nothing is dropped: a slow consumer makes the sockets stop reading."""
-        await self._client.instruments.all()
         streams = [self._spot() if market == SPOT else self._futures(market) for market in self._markets]
         async with aclosing(merged(streams)) as events:
             async for event in events:
@@ -162,6 +161,8 @@ class UserStream:
         hub = self._client.streams
 
         async def opened(session: Session) -> None:
+            # Here, so that an exchange that is away is tried again like any connection.
+            await self._client.instruments.ready(SPOT)
             await self._subscribe_spot(session)
 
         url = self._client.bases[SPOT].websocket_api
@@ -179,7 +180,7 @@ class UserStream:
             return user_url(market, base, await self._listen_key("POST", market))
 
         async def opened(session: Session) -> None:
-            return None
+            await self._client.instruments.ready(market)
 
         socket = hub.open(f"{market} user", url, _rotating(USER_POLICY, hub), opened)
         keeper = asyncio.create_task(self._keep_alive(market, socket))

@@ -121,9 +121,10 @@ class UserStream:
 
     async def events(self) -> AsyncGenerator[OrderReport | StreamGap, None]:
         """Yield until closed. Nothing is dropped: a slow consumer makes the socket stop reading."""
-        await self._client.instruments.all()
 
         async def opened(session: Session) -> None:
+            # Here, so that an exchange that is away is tried again like any connection.
+            await self._client.instruments.ready(MARKET)
             await greet(self._client, session)
             await self._log_in(session)
             await subscribe(session, ["order", "execution"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Any, Generic, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.binance.client import BinanceClient
 from clients.exchanges.bitmex import BitMEXClient
+from clients.exchanges.instrument_cache import Load
 from clients.exchanges.model import Instrument
 from clients.exchanges.streaming import StreamPorts
 from clients.resilience.ports import RandomSource
@@ -56,8 +57,11 @@ class StagedBinance(BinanceClient):
 
     listing: Sequence[Instrument] = INSTRUMENTS
 
-    async def load_instruments(self) -> Sequence[Instrument]:
+    async def _listing(self) -> Sequence[Instrument]:
         return self.listing
+
+    def instrument_loads(self) -> Mapping[str, Load]:
+        return {"listing": self._listing}
 
 
 def binance(

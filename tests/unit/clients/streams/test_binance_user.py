@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from clients.exchanges.binance.streams import UserStream
+from clients.exchanges.instrument_cache import InstrumentCache
 from clients.exchanges.trading import OrderReport, Side, StreamGap, VenueState
+from clients.resilience.outcome import Outcome
 from tests.support.exchange_stage import Reply, Seen
 from tests.support.recorded_payloads import recorded, recorded_bytes
 from tests.support.socket_links import NoJitter, ScriptedDialer, ScriptedLink
@@ -395,5 +397,55 @@ def test_all_markets_are_merged_and_each_has_its_own_gap() -> None:
         await client.close()
         await consumer.stop()
         assert all(link.closed for link in dialer.links)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+def test_instruments_that_cannot_be_had_are_asked_for_again_like_a_connection(market: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop, accept)
+        client, _ = binance(loop, dialer, Keys())
+        tries = 0
+
+        async def load() -> Any:
+            nonlocal tries
+            tries += 1
+            if tries < 4:
+                raise client.fail(client.clock_probe("spot"), Outcome.RETRYABLE, "it is away")
+            return client.listing
+
+        client.instruments = InstrumentCache("binance", {market: load}, monotonic_ns=loop.monotonic_ns)
+        consumer = Consumer(UserStream(client, [market]).events())
+        await dialer.link(4)
+        await settle()
+
+        assert consumer.got == [StreamGap(None)]
+        await consumer.stop()
+
+    run_virtual(main)
+
+
+def test_a_market_that_is_away_does_not_keep_the_others_statements_back() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop, accept)
+        client, _ = binance(loop, dialer, Keys())
+
+        async def spot() -> Any:
+            return [made for made in client.listing if made.market == "spot"]
+
+        async def away() -> Any:
+            raise client.fail(client.clock_probe("coinm"), Outcome.RETRYABLE, "it is away")
+
+        loads = {"spot": spot, "coinm": away}
+        client.instruments = InstrumentCache("binance", loads, monotonic_ns=loop.monotonic_ns)
+        consumer = Consumer(UserStream(client, ["spot", "coinm"]).events())
+        await asyncio.sleep(60)
+
+        assert consumer.got == [StreamGap(None)]
+        spot_status, coinm_status = client.streams.statuses()
+        assert (spot_status.state.value, spot_status.last_error) == ("open", "")
+        assert "it is away" in coinm_status.last_error
+        await consumer.stop()
 
     run_virtual(main)
