@@ -1,0 +1,162 @@
+"""The page of truth: what tests may ask and pull."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.simulators.venue.admin import Admin
+from services.simulators.venue.messages import Request
+from tests.support.simulated_calls import BinanceCalls, admin, set_faults, virtual_binance
+from tests.support.simulated_venues import SimulatedTransport
+from tests.support.virtual_time import VirtualLoop, run_virtual
+
+
+def status(calls: BinanceCalls, method: str, path: str, body: bytes = b"") -> int:
+    return Admin(calls.venue).handle(Request(method, path, body=body)).status
+
+
+def test_unknown_routes_and_bad_bodies_are_refused_with_help() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+
+        assert status(calls, "GET", "/sim/nowhere") == 404
+        assert "GET /sim/fills" in admin(calls.venue, "GET", "/sim/nowhere")["routes"]
+        for method, path, body in (
+            ("PUT", "/sim/faults", b"explode"),
+            ("PUT", "/sim/faults", b"[{]"),
+            ("PUT", "/sim/faults", b"[[[1]]]"),
+            ("POST", "/sim/matching/advance", b'{"steps": 0}'),
+            ("POST", "/sim/matching/advance", b'{"steps": "x"}'),
+            ("PUT", "/sim/prices", b'{"BTC": -1}'),
+            ("PUT", "/sim/prices", b'{"DOGE": 1}'),
+            ("PUT", "/sim/clock", b"{}"),
+            ("POST", "/sim/orders/1/fill", b"{}"),
+            ("POST", "/sim/orders/x/fill", b"{}"),
+        ):
+            assert status(calls, method, path, body) == 400, (path, body)
+
+    run_virtual(main)
+
+
+@pytest.mark.quick
+def test_plan_is_shown_with_what_has_happened_replaced_extended_and_cleared() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+
+        def plan() -> list[tuple[str, int]]:
+            faults: list[dict[str, Any]] = admin(calls.venue, "GET", "/sim/faults")["faults"]
+            return [(one["rule"], one["happened"]) for one in faults]
+
+        assert status(calls, "PUT", "/sim/faults", b"drop@GET *,count=2; latency=0.1") == 200
+        await calls.get("/api/v3/time")
+        assert status(calls, "POST", "/sim/faults", b'{"fault": "lose", "route": "POST *"}') == 200
+        assert plan() == [("drop@GET *,count=2", 1), ("latency=0.1", 0), ("lose@POST *", 0)]
+        assert status(calls, "DELETE", "/sim/faults") == 200
+        assert plan() == []
+
+    run_virtual(main)
+
+
+def test_faults_do_not_touch_the_page_and_it_is_not_counted_as_a_request() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        set_faults(calls.venue, "drop")
+        await calls.get("/api/v3/time")
+
+        seen = admin(calls.venue, "GET", "/sim/requests")
+
+        assert seen["by_route"] == {"GET /api/v3/time": 1}
+        assert seen["requests"][0]["fate"] == "cut"
+        admin(calls.venue, "DELETE", "/sim/requests")
+        assert admin(calls.venue, "GET", "/sim/requests")["total"] == 0
+
+    run_virtual(main)
+
+
+def test_prices_are_moved_and_steps_taken_by_hand() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        placed = await calls.limit()
+
+        admin(calls.venue, "PUT", "/sim/prices", {"BTC": 59000})
+
+        found = admin(calls.venue, "GET", "/sim/orders?symbol=BTCUSDT")[0]
+        assert (found["id"], found["status"]) == (placed.payload["orderId"], "FILLED")
+        before = admin(calls.venue, "GET", "/sim")["step"]
+        assert admin(calls.venue, "POST", "/sim/matching/advance", {"steps": 10})["step"] == before + 10
+
+    run_virtual(main)
+
+
+def test_requests_show_parameters_and_never_keys_or_signatures() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        await calls.limit(newClientOrderId="mine")
+
+        text = str(admin(calls.venue, "GET", "/sim/requests")) + str(admin(calls.venue, "GET", "/sim/accounts"))
+
+        assert "mine" in text
+        assert "signature" not in text
+        assert calls.account.secret not in text
+        assert calls.account.api_key not in text
+
+    run_virtual(main)
+
+
+def test_accounts_have_balances_and_positions() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
+        await calls.signed("POST", "/fapi/v1/order", **order)
+
+        held = admin(calls.venue, "GET", "/sim/accounts")["demo"]
+
+        assert held["positions"]["usdm:BTCUSDT"]["quantity"] == "0.01"
+        assert Decimal(held["balances"]["usdm:USDT"]) < 1_000_000
+
+    run_virtual(main)
+
+
+def test_in_process_transport_processes_what_its_caller_gave_up() -> None:
+    """What makes campaigns honest: a timeout of the client is no timeout of the exchange."""
+
+    async def main(loop: VirtualLoop) -> None:
+        from clients.http.transport import AnswerLost, HttpRequest, NotSent
+        from tests.support.simulated_calls import BINANCE_DEMO
+
+        calls = virtual_binance(loop)
+        transport = SimulatedTransport({"api.sim": calls.venue}, monotonic_ns=loop.monotonic_ns, wall_ns=loop.wall_ns)
+        good = await transport.send(HttpRequest("GET", "http://api.sim/api/v3/time"), timeout_s=1)
+        assert (good.status, good.received_ns >= good.sent_ns) == (200, True)
+        with pytest.raises(NotSent):
+            await transport.send(HttpRequest("GET", "http://other.sim/"), timeout_s=1)
+
+        set_faults(calls.venue, "latency=5@POST *")
+        import hashlib
+        import hmac
+
+        query = (
+            f"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.001&recvWindow=60000&timestamp={loop.wall_ns() // 10**6}"
+        )
+        signature = hmac.new(BINANCE_DEMO.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        request = HttpRequest(
+            "POST", f"http://api.sim/api/v3/order?{query}&signature={signature}", {"X-MBX-APIKEY": BINANCE_DEMO.api_key}
+        )
+        begun = loop.time()
+        with pytest.raises(AnswerLost):
+            await transport.send(request, timeout_s=2)
+        assert loop.time() - begun == pytest.approx(2, abs=0.01)
+        assert admin(calls.venue, "GET", "/sim/fills") == []
+        await asyncio.sleep(4)
+        assert len(admin(calls.venue, "GET", "/sim/fills")) == 1
+        for fault, error in (("refuse", NotSent), ("stall", AnswerLost), ("truncate", AnswerLost)):
+            set_faults(calls.venue, fault)
+            with pytest.raises(error):
+                await transport.send(HttpRequest("GET", "http://api.sim/api/v3/time"), timeout_s=1)
+        await transport.aclose()
+
+    run_virtual(main)
