@@ -149,6 +149,8 @@ class ScriptedVenue:
         self.stream_delay_s = 0.0
         self.stream_mute = False
         self.repeat_events = 1
+        self.pending_cancels = False
+        """Whether cancels are answered, and not carried out yet."""
         self._streams: set[asyncio.Queue[OrderReport | StreamGap | None]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._dead_man: asyncio.TimerHandle | None = None
@@ -287,7 +289,8 @@ class ScriptedVenue:
             booked = self._find(instrument, client_order_id, exchange_order_id, "cancel")
             if booked.state.terminal:
                 raise self._refuse("cancel", f"Unable to cancel order due to existing state: {booked.state}")
-            self.end(booked)
+            if not self.pending_cancels:
+                self.end(booked)
             return self.report(booked)
 
         return await self._request("cancel", client_order_id, cancel)
