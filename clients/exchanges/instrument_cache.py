@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -35,9 +35,10 @@ class InstrumentCache:
 
     def __init__(self, exchange: str, loads: Mapping[str, Load], *, monotonic_ns: MonotonicNs) -> None:
         self._exchange = exchange
-        self._parts = {name: _Part(f"{exchange} {name}".strip(), load, monotonic_ns) for name, load in loads.items()}
+        self._parts = [_Part(f"{exchange} {name}".strip(), load, monotonic_ns) for name, load in loads.items()]
         self._by_symbol: Mapping[str, Instrument] = {}
         self._by_exchange_symbol: Mapping[tuple[str, str], Instrument] = {}
+        self._part_of: Mapping[str, _Part] = {}
 
     async def all(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         """Return every instrument by unified symbol; raise when a market's have never been loaded and cannot be."""
@@ -47,9 +48,11 @@ class InstrumentCache:
         return self._by_symbol
 
     async def by_symbol(self, symbol: str) -> Instrument:
-        """Return one instrument; raise CallerMustAct (NOT_FOUND) naming near matches."""
-        failed = await self._load()
-        found = self._by_symbol.get(symbol)
+        """Return one instrument; raise CallerMustAct (NOT_FOUND) naming near matches.
+
+        It is there as soon as its own market has answered: the others are not waited for.
+        """
+        found, failed = await self._find(lambda: self._by_symbol.get(symbol))
         if found is not None:
             return found
         if failed:
@@ -59,8 +62,7 @@ class InstrumentCache:
 
     async def by_exchange_symbol(self, market: str, exchange_symbol: str) -> Instrument:
         """Return the instrument that the exchange calls so on that market."""
-        failed = await self._load()
-        found = self._by_exchange_symbol.get((market, exchange_symbol))
+        found, failed = await self._find(lambda: self._by_exchange_symbol.get((market, exchange_symbol)))
         if found is not None:
             return found
         if failed:
@@ -77,24 +79,37 @@ class InstrumentCache:
         """Return it if it has been loaded, without asking anybody."""
         return self._by_exchange_symbol.get((market, exchange_symbol))
 
+    async def _find(self, look: Callable[[], Instrument | None]) -> tuple[Instrument | None, list[Exception]]:
+        """Look; load what is due where that may change the answer, until it is there; return it, or why it may be missing."""
+        found = look()
+        candidates = self._parts if found is None else [self._part_of[found.symbol]]
+        loads = {asyncio.create_task(self._loaded(part)) for part in candidates if part.due()}
+        failed: list[Exception] = []
+        try:
+            while loads:
+                done, loads = await asyncio.wait(loads, return_when=asyncio.FIRST_COMPLETED)
+                failed += _expected(task.exception() for task in done)
+                found = look()
+                if found is not None:
+                    break
+        finally:
+            for load in loads:
+                load.cancel()
+            await asyncio.gather(*loads, return_exceptions=True)
+        return found, failed
+
     async def _load(self, *, refresh: bool = False) -> list[Exception]:
         """Load what is due; return the errors of those parts that have nothing to serve (or, with `refresh`, of all)."""
-        due = [part for part in self._parts.values() if refresh or part.due()]
-        if not due:
-            return []
-        results = await asyncio.gather(*(part.load(refresh=refresh) for part in due), return_exceptions=True)
-        loaded = [instrument for part in self._parts.values() for instrument in part.instruments]
-        self._by_symbol = MappingProxyType({instrument.symbol: instrument for instrument in loaded})
-        self._by_exchange_symbol = {
-            (instrument.market, instrument.exchange_symbol): instrument for instrument in loaded
-        }
-        failed: list[Exception] = []
-        for result in results:
-            if isinstance(result, (ExchangeError, ResilienceError)):
-                failed.append(result)
-            elif isinstance(result, BaseException):
-                raise result
-        return failed
+        due = [part for part in self._parts if refresh or part.due()]
+        results = await asyncio.gather(*(self._loaded(part, refresh=refresh) for part in due), return_exceptions=True)
+        return _expected(results)
+
+    async def _loaded(self, part: _Part, *, refresh: bool = False) -> None:
+        await part.load(refresh=refresh)
+        self._part_of = {made.symbol: part for part in self._parts for made in part.instruments}
+        listed = [made for part in self._parts for made in part.instruments]
+        self._by_symbol = MappingProxyType({made.symbol: made for made in listed})
+        self._by_exchange_symbol = {(made.market, made.exchange_symbol): made for made in listed}
 
 
 class _Part:
@@ -123,6 +138,17 @@ class _Part:
     async def _renew(self) -> None:
         self.instruments = await self._load()
         self._due_ns = self._monotonic_ns() + round(AGE_S_MAX * 1e9)
+
+
+def _expected(results: Iterable[BaseException | None]) -> list[Exception]:
+    """Return the errors that a load may end with; anything else is a bug and raised."""
+    failed: list[Exception] = []
+    for result in results:
+        if isinstance(result, (ExchangeError, ResilienceError)):
+            failed.append(result)
+        elif result is not None:
+            raise result
+    return failed
 
 
 def _unknown(exchange: str, symbol: str, near: Sequence[str]) -> CallerMustAct:

@@ -143,3 +143,56 @@ async def test_a_bug_while_loading_is_not_hidden(clock: WireClock) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await cache.by_symbol("BTC/USDT")
+
+
+async def test_an_instrument_is_there_before_the_other_markets_have_answered(clock: WireClock) -> None:
+    ended = asyncio.Event()
+
+    async def hanging() -> Sequence[Instrument]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return []
+
+    cache = InstrumentCache("x", {"hanging": hanging, "good": _Loader()}, monotonic_ns=clock.monotonic_ns)
+
+    assert (await cache.by_symbol("BTC/USDT")).symbol == "BTC/USDT"
+    # Nobody waits for it any more, so nobody pays for it.
+    assert ended.is_set()
+    assert (await cache.by_symbol("BTC/USDT")).symbol == "BTC/USDT"
+
+
+async def test_one_market_that_is_due_is_renewed_alone(clock: WireClock) -> None:
+    first, second = _Loader(), _Loader()
+    second.symbols = ["XRP/USDT"]
+    cache = InstrumentCache("x", {"first": first, "second": second}, monotonic_ns=clock.monotonic_ns)
+    await cache.all()
+    clock.advance(AGE_S_MAX)
+
+    await cache.by_symbol("BTC/USDT")
+    assert (first.calls, second.calls) == (2, 1)
+
+    await cache.by_symbol("XRP/USDT")
+    assert (first.calls, second.calls) == (2, 2)
+
+
+async def test_an_instrument_that_is_gone_after_a_renewal_is_not_found(
+    cache: InstrumentCache, loader: _Loader, clock: WireClock
+) -> None:
+    await cache.all()
+    clock.advance(AGE_S_MAX)
+    loader.symbols = ["ETH/USDT"]
+
+    with pytest.raises(CallerMustAct):
+        await cache.by_symbol("BTC/USDT")
+
+
+async def test_a_market_is_ready_when_it_has_been_loaded(clock: WireClock) -> None:
+    good, bad = _Loader(), _Loader()
+    bad.failing = True
+    cache = InstrumentCache("x", {"good": good, "bad": bad}, monotonic_ns=clock.monotonic_ns)
+
+    await cache.ready("spot")
+    with pytest.raises(TryLater):
+        await cache.ready("usdm")

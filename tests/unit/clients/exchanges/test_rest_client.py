@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -373,3 +374,54 @@ async def test_a_read_is_repeated_by_the_real_executor_and_an_order_is_not() -> 
     with pytest.raises(TryLater):
         await client.request(_request("POST"))
     assert len(wire.asked) == 3
+
+
+async def test_a_login_is_signed_by_the_measured_clock() -> None:
+    wire = BinanceWire(skew_ms=5_000)
+    assert wire.client.server_time_of_clock("spot") is None
+
+    first_ns = await wire.client.signing_time_ns("spot")
+    wire.transport.clock.advance(1)
+    second_ns = await wire.client.signing_time_ns("spot")
+
+    assert second_ns - first_ns == 10**9
+    measured = wire.client.server_time_of_clock("spot")
+    assert measured is not None
+    assert measured.offset_ns == pytest.approx(5_000_000_000, abs=1_000_000)
+    assert len(wire.transport.sent) == 1
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"serverTime":"soon"}', b'{"serverTime":1.5}'])
+async def test_a_clock_that_tells_no_time_is_a_failed_read(body: bytes) -> None:
+    wire = BinanceWire({"/api/v3/time": reply(body)})
+
+    with pytest.raises(TryLater):
+        await wire.client.get_server_time("spot")
+
+
+async def test_a_large_answer_is_parsed_all_the_same() -> None:
+    book = {**QUOTE, "pad": "x" * 300_000}
+    wire = BinanceWire({"/api/v3/ticker/bookTicker": reply(book)})
+
+    assert (await wire.client.get_quote("BTC/USDT")).ask_price == Decimal("3.00")
+
+
+async def test_a_refresh_asks_every_market_again() -> None:
+    wire = BinanceWire()
+    await wire.client.get_instruments()
+
+    await wire.client.get_instruments(refresh=True)
+
+    assert Counter(wire.transport.paths()) == {
+        f"GET {path}": 2 for path in ("/api/v3/exchangeInfo", "/fapi/v1/exchangeInfo", "/dapi/v1/exchangeInfo")
+    }
+
+
+async def test_spot_is_priced_while_another_market_is_down() -> None:
+    wire = BinanceWire({"/dapi/v1/exchangeInfo": NotSent("down"), "/api/v3/ticker/bookTicker": reply(QUOTE)})
+
+    quote = await wire.client.get_quote("BTC/USDT")
+
+    assert quote.symbol == "BTC/USDT"
+    with pytest.raises(TryLater):
+        await wire.client.get_quote("BTC/USD:BTC")
