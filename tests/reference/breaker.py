@@ -49,9 +49,11 @@ class ReferenceBreaker:
             self.enter("open", min(ends))
         return self.state
 
+    def open_wait(self) -> int:
+        return min(self.open_ns << (self.openings - 1), self.open_ns_max)
+
     def acquire(self, now: int) -> ReferencePermit | None:
-        wait = min(self.open_ns * 2 ** (self.openings - 1), self.open_ns_max) if self.look(now) == "open" else 0
-        if self.state == "open" and now - self.opened_at >= wait:
+        if self.look(now) == "open" and now - self.opened_at >= self.open_wait():
             self.enter("half_open", now)
         full = self.state == "half_open" and len(self.under_way) + len(self.calls) >= self.probes
         if self.state in ("open", "forced_open") or full:

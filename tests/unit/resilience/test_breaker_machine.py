@@ -101,9 +101,30 @@ class BreakerMachine(RuleBasedStateMachine):
         for _ in range(times):
             self.settle(self.acquire(), ending)
 
-    @rule(seconds=st.sampled_from([1, 2, 5, 10, 20, 30]), nanoseconds=st.sampled_from([-1, 0, 1]))
-    def wait(self, seconds: int, nanoseconds: int) -> None:
-        self.here.clock.advance_ns(seconds * S + nanoseconds)
+    @rule(seconds=st.sampled_from([1, 2, 5, 20, 60]))
+    def wait(self, seconds: int) -> None:
+        self.here.clock.advance_ns(seconds * S)
+
+    @rule(edge=st.sampled_from(["open", "lease", "window", "slow"]), nanoseconds=st.sampled_from([-1, 0, 1]))
+    def wait_until_an_edge(self, edge: str, nanoseconds: int) -> None:
+        """Most of what can be wrong is wrong within a nanosecond of these moments."""
+        model = self.model
+        moments = {
+            "open": [model.opened_at + model.open_wait()] if model.state == "open" else [],
+            "lease": [permit.lease_end for permit in model.under_way if permit.lease_end is not None],
+            "window": [call[0] + (model.window_ns or 0) for call in model.calls[:1]],
+            "slow": [permit.start + model.slow_ns for permit in model.under_way],
+        }[edge]
+        if moments:
+            self.here.clock.advance_ns(min(moments) + nanoseconds - self.now)
+
+    @rule(target=permits)
+    def break_it(self) -> Any:
+        """Open it from CLOSED: nothing of interest happens before."""
+        if self.model.look(self.now) == "closed":
+            self.calls(6, "failure")
+        self.wait_until_an_edge("open", 0)
+        return self.acquire()
 
     @rule(state=st.sampled_from(["closed", "open", "forced_open", "disabled"]))
     def by_hand(self, state: str) -> None:

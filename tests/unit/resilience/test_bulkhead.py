@@ -100,6 +100,24 @@ def test_cancelled_waiter_does_not_take_the_place_of_the_next() -> None:
     run_virtual(main)
 
 
+def test_waiter_cancelled_after_its_place_was_granted_gives_it_back() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        bulkhead, log = of(1), list[str]()
+        first = bulkhead.place(Priority.NORMAL, wait_s=1)
+        await first.__aenter__()
+        waiter = asyncio.ensure_future(hold(bulkhead, 1, log, "waiter"))
+        await asyncio.sleep(0)
+
+        await first.__aexit__(None, None, None)
+        assert bulkhead.active == 1
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
+
+        assert (bulkhead.active, bulkhead.waiting, log) == (0, 0, [])
+
+    run_virtual(main)
+
+
 def test_random_cancellations_lose_no_place() -> None:
     async def main(loop: VirtualLoop) -> None:
         random, bulkhead, log = Random(SEED), of(3, extra=1, waiting=1_000), list[str]()

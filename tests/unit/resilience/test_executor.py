@@ -179,6 +179,21 @@ def test_calls_that_waited_in_line_do_not_go_to_a_side_that_failed_meanwhile() -
     run_virtual(main)
 
 
+def test_open_breaker_refuses_before_anything_is_reserved_or_waited_for() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        limiter = FakeLimiter(wait_s=1)
+        executor = executor_on(loop, limiter=limiter, policies=Policies(breaker=QUICK_BREAKER, retry=ONE_TRY))
+        await break_it(executor, loop)
+        started = loop.time()
+
+        with pytest.raises(CallNotPermitted):
+            await executor.call(COSTLY, Upstream(loop))
+
+        assert (limiter.log, loop.time()) == ([], started)
+
+    run_virtual(main)
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("failure", "ended"),

@@ -223,6 +223,22 @@ def test_r11_nested_call_ends_with_the_attempt_around_it() -> None:
     run_virtual(main)
 
 
+def test_r11_nested_call_earns_no_retries_of_its_own() -> None:
+    class Counting(RetryBudget):
+        requests = 0
+
+        def on_request(self) -> None:
+            self.requests += 1
+
+    async def main(loop: VirtualLoop) -> None:
+        budget = Counting()
+        executor, upstream = executor_on(loop, budget=budget), Upstream(loop)
+        await executor.call(spec(), lambda attempt: executor.call(spec(), upstream))
+        assert budget.requests == 1
+
+    run_virtual(main)
+
+
 def test_r11_task_that_outlives_the_attempt_is_by_itself() -> None:
     async def main(loop: VirtualLoop) -> None:
         executor, upstream = executor_on(loop), Upstream(loop, [CallFailed(Outcome.RETRYABLE)])
