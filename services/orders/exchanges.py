@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 import redis.asyncio
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from clients.exchanges.binance.client import RECV_WINDOW_MS
 from services.orders.config import OrdersSettings
@@ -22,7 +23,6 @@ from services.runtime.exchanges import (
     open_exchanges,
     shared_limiter,
 )
-from services.runtime.server import process_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +47,10 @@ class OrderExchanges:
         )
 
     @classmethod
-    async def open(cls, settings: OrdersSettings) -> OrderExchanges:
+    async def open(cls, settings: OrdersSettings, registry: CollectorRegistry = REGISTRY) -> OrderExchanges:
         """Open the exchanges that the settings name. Raises Refused when one has no key and the mode needs it."""
         client = connect_async(settings.redis_url, client_name="midstream-orders") if settings.redis_url else None
-        metrics = ExchangeMetrics(process_metrics().registry)
+        metrics = ExchangeMetrics(registry)
         if client is not None:
             room = await open_exchanges(settings.venues, metrics=metrics, make_limiter=shared_limiter(client))
         else:

@@ -67,7 +67,7 @@ class OrdersServer:
     async def start(self, health: HealthBoard) -> None:
         self._health = health
         await self._open_journal()
-        self._exchanges = await OrderExchanges.open(self._settings)
+        self._exchanges = await OrderExchanges.open(self._settings, process_metrics().registry)
         desk = self._desk = Desk(self._journal, self._exchanges.venues, _options(self._settings), self._ports)
         self._metrics.attach(desk)
         await desk.start()

@@ -27,9 +27,9 @@ def test_books_are_equal_after_a_campaign(seed: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(100, 110))
+@pytest.mark.parametrize("seed", range(100, 103))
 def test_books_are_equal_after_a_long_campaign(seed: int) -> None:
-    tally = run(seed, orders=2000, kills=20)
+    tally = run(seed, orders=800, kills=15)
 
-    assert tally.placed > 500
+    assert tally.placed > 300
     assert tally.unknown > 30

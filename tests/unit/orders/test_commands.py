@@ -1,0 +1,100 @@
+"""O06: fields of commands, one by one; what is not plain is refused with the field's name."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.exchanges.trading import OrderType, Side, TimeInForce
+from services.orders.engine.commands import PlaceCommand, decimal_field, place_command, valid_for
+from services.orders.errors import reason_of
+from services.runtime.errors import InvalidRequest
+
+GOOD: dict[str, Any] = {
+    "idempotency_key": "k", "exchange": "binance", "symbol": "BTC/USDT", "side": Side.BUY, "type_": OrderType.LIMIT,
+    "quantity": "0.5", "price": "99",
+}  # fmt: skip
+
+
+def command(**changes: Any) -> PlaceCommand:
+    return place_command(**{**GOOD, **changes})
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "0.0", "-1", "+1", "NaN", "nan", "inf", "-inf", "1e308", "1e5", "1E5", "1_000", " 1", "1 ", "1,5", ".5", "5.",
+     "0x10", "١٢", "1" * 21, "0." + "1" * 21, "1\n", "1\x00", "½", "--1", "1.2.3"],
+)  # fmt: skip
+def test_what_is_no_plain_positive_decimal_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decimal_field("quantity", text)
+
+    assert refused.value.field == "quantity"
+    assert reason_of(refused.value) == "bad-field"
+
+
+@given(st.text(max_size=30))
+def test_no_text_becomes_anything_but_a_finite_positive_decimal(text: str) -> None:
+    try:
+        value = decimal_field("quantity", text)
+    except InvalidRequest:
+        return
+    assert value.is_finite()
+    assert value > 0
+    assert format(value, "f").strip("0") == text.strip("0")
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("idempotency_key", {"idempotency_key": ""}),
+        ("idempotency_key", {"idempotency_key": "a b"}),
+        ("idempotency_key", {"idempotency_key": "x" * 129}),
+        ("idempotency_key", {"idempotency_key": "ü"}),
+        ("exchange", {"exchange": ""}),
+        ("symbol", {"symbol": ""}),
+        ("side", {"side": None}),
+        ("type", {"type_": None}),
+        ("price", {"price": ""}),
+        ("price", {"type_": OrderType.MARKET}),
+        ("time_in_force", {"type_": OrderType.MARKET, "price": "", "time_in_force": TimeInForce.IOC}),
+        ("post_only", {"type_": OrderType.MARKET, "price": "", "post_only": True}),
+        ("time_in_force", {"post_only": True, "time_in_force": TimeInForce.IOC}),
+        ("client_order_id", {"client_order_id": "a b"}),
+        ("client_order_id", {"client_order_id": "x" * 65}),
+        ("valid_for_ms", {"valid_for_ms": 60_001}),
+        ("valid_for_ms", {"valid_for_ms": -1}),
+    ],
+)
+def test_an_unusable_field_is_named(field: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        command(**changes)
+
+    assert refused.value.field == field
+
+
+def test_defaults_are_filled_in() -> None:
+    made = command()
+
+    assert made.time_in_force is TimeInForce.GTC
+    assert made.valid_for_ms == valid_for(0) == 10_000
+    assert command(exchange="any").exchange == "ANY"
+    assert command(exchange="Binance").exchange == "binance"
+
+
+def test_the_hash_is_of_the_meaning_and_not_of_the_key() -> None:
+    assert command().body_hash == command(idempotency_key="other").body_hash
+    for changes in (
+        {"quantity": "0.6"},
+        {"price": "98"},
+        {"side": Side.SELL},
+        {"client_order_id": "c"},
+        {"symbol": "X"},
+    ):
+        assert command().body_hash != command(**changes).body_hash
+    assert command(quantity="0.5").quantity == Decimal("0.5")
