@@ -7,7 +7,7 @@ PARALLEL := -n 2 --dist loadfile
 KERNELS := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-quick test-long build-ext protos check-protos bench lint types sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long build-ext protos check-protos bench lint types sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ run: $(VENV)/.built ## Replay the sample data, switch to live and back, print a 
 
 serve: $(VENV)/.built ## Keep every server up, with the embedded Redis
 	@$(BIN)/midstream serve
+
+run-orders: $(VENV)/.built ## Place orders against the simulated exchanges: REST on 8080, gRPC on 50055
+	@MIDSTREAM_TRADING=$${MIDSTREAM_TRADING:-simulator} $(BIN)/midstream serve sim-binance sim-bitmex price orders
+
+run-power: $(VENV)/.built ## The power desk with its simulated world: dashboard on http://127.0.0.1:8081
+	@$(BIN)/midstream serve sim-power-exchange sim-market-data power-listener power-etl reporting
 
 test: $(VENV)/.tested ## Run the default test suite
 	@$(BIN)/python -m pytest $(PARALLEL)

@@ -206,6 +206,47 @@ def inspect(
     raise typer.Exit(run_inspect(files, fraction_unit is not None, latency_threshold_ms, as_json=json))
 
 
+keys = typer.Typer(help="API keys of the orders server.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+class KeyRole(enum.StrEnum):
+    """What a key may do; each may do what the ones before it may."""
+
+    READ = "read"
+    TRADE = "trade"
+    ADMIN = "admin"
+
+
+@keys.command("create")
+def keys_create(
+    role: Annotated[KeyRole, typer.Option(help="read, trade or admin.")],
+    name: Annotated[str, typer.Option(help="Whose key it is, for lists and the audit.")] = "desk",
+    owner: Annotated[str, typer.Option(help="Keys of one owner see the same orders; the name by default.")] = "",
+    json: Json = False,
+) -> None:
+    """Make a key and print it; it is not shown again."""
+    from services.cli.keys_command import run_create
+
+    raise typer.Exit(run_create(name, role.value, owner, as_json=json))
+
+
+@keys.command("list")
+def keys_list(json: Json = False) -> None:
+    """List the keys, without their secrets."""
+    from services.cli.keys_command import run_list
+
+    raise typer.Exit(run_list(as_json=json))
+
+
+@keys.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` names it.")]) -> None:
+    """Make a key unusable."""
+    from services.cli.keys_command import run_revoke
+
+    raise typer.Exit(run_revoke(key_id))
+
+
 @app.command(hidden=True)
 def demo() -> None:
     """What `make run` shows: sample data, historical, live and back, with a summary."""

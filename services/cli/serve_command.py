@@ -39,6 +39,21 @@ def serve_environment() -> dict[str, str]:
     }
 
 
+def demo_keys(names: Sequence[str]) -> dict[str, str]:
+    """The simulators' public demo keys, for exchanges that are simulated here and that no other key is named for."""
+    found: dict[str, str] = {}
+    if os.environ.get("MIDSTREAM_EXCHANGES", "simulator") != "simulator":
+        return found
+    for exchange in ("binance", "bitmex"):
+        prefix = f"MIDSTREAM_{exchange.upper()}"
+        if f"sim-{exchange}" in names and not any(
+            name.startswith((f"{prefix}_API_", f"{prefix}_SSM_")) for name in os.environ
+        ):
+            found[f"{prefix}_API_KEY"] = f"midstream-demo-{exchange}-key"
+            found[f"{prefix}_API_SECRET"] = f"midstream-demo-{exchange}-secret"
+    return found
+
+
 def default_names() -> list[str]:
     """Every server of the suite, and the simulators of what no setting names: the live feed, the exchanges.
 
@@ -115,8 +130,9 @@ class Fleet:
     def build(self) -> Supervisor:
         """Start Redis where it is ours, and describe the servers."""
         environment = dict(self._environment)
+        environment |= demo_keys(self._names)
         watched = [name for name in self._names if SERVERS[name].scheme == "grpc" and name != "health"]
-        environment.setdefault("MIDSTREAM_HEALTH_WATCH", ",".join(watched))
+        environment["MIDSTREAM_HEALTH_WATCH"] = os.environ.get("MIDSTREAM_HEALTH_WATCH") or ",".join(watched)
         if any(SERVERS[name].redis for name in self._names):
             if not self.redis_url:
                 self._redis = self._start_redis()
