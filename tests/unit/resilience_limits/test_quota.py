@@ -130,6 +130,7 @@ def test_l01_two_processes_with_restarts_never_exceed_the_quota_in_either_kind_o
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [11, 12])
 def test_l01_a_day_with_a_hundred_restarts_never_exceeds_the_quota(seed: int) -> None:
     provider = campaign(seed, hours=24, restarts=100)
