@@ -316,6 +316,16 @@ def test_a_held_budget_lets_nothing_through() -> None:
     run_virtual(main)
 
 
+def test_a_budget_gives_no_attempt_that_it_does_not_have() -> None:
+    now_ns = 0
+    budget = ConnectBudget(2, 10.0, monotonic_ns=lambda: now_ns)
+
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+    assert budget.wait_s() == 10.0
+    now_ns = 10_000_000_000
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+
+
 @pytest.mark.parametrize(("attempts", "window_s"), [(0, 1.0), (1, 0.0), (1, -1.0)])
 def test_a_budget_that_lets_nothing_through_is_refused(attempts: int, window_s: float) -> None:
     with pytest.raises(ValueError, match="lets nothing through"):

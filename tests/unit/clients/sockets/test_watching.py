@@ -192,6 +192,28 @@ def test_w08_a_slow_consumer_stops_the_reading_and_loses_nothing(policy: SocketP
     run_virtual(main)
 
 
+def test_time_in_which_nothing_was_read_is_no_silence_of_the_feed() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop)
+        policy = SocketPolicy(queue_messages_max=2, stale_after_s=30.0, reconnect_after_silence_s=120.0)
+        async with scripted_socket(loop, dialer, policy) as socket:
+            await anext(socket)
+            link = dialer.links[0]
+            while link.reading:
+                link.receive("deal")
+            await asyncio.sleep(3600)
+
+            for _ in range(3):
+                assert isinstance(await anext(socket), Message)
+            await asyncio.sleep(1)
+
+            assert link.reading
+            assert not link.closed
+            assert socket.status().healthy
+
+    run_virtual(main)
+
+
 def test_w08_shedding_is_counted_and_told_where_the_hole_is() -> None:
     async def main(loop: VirtualLoop) -> None:
         dialer = ScriptedDialer(loop)
