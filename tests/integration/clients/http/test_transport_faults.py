@@ -110,6 +110,18 @@ async def test_a_certificate_nobody_vouches_for_means_that_nothing_was_sent(
     assert server.requests == []
 
 
+async def test_an_authority_named_by_the_environment_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    transport = HttpxTransport()
+    async with RawServer(answering(ANSWER), tls=certificate.server_context()) as server:
+        with pytest.raises(NotSent):
+            await _order(transport, server.url)
+    await transport.aclose()
+
+
 async def test_a_certificate_that_is_vouched_for_is_accepted(tmp_path: Path) -> None:
     certificate = make_certificate(tmp_path)
     transport = HttpxTransport(tls=ssl.create_default_context(cafile=str(certificate.path)))

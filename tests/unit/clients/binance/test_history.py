@@ -88,3 +88,27 @@ async def test_a_range_without_rows_asks_once_per_window() -> None:
 
     assert found == []
     assert exchange.calls == 10
+
+
+async def test_a_window_ends_where_its_rows_end() -> None:
+    """Asking by id goes on behind the window: the first row there is the end, however many follow."""
+    rows = [Dated(index, index, f"row {index}") for index in range(1000)]
+    exchange = _Exchange(rows, page=10, window_ms=100)
+
+    found = await between(
+        exchange.fetch, start_ns=0, end_ns=14 * MS, window_ns=100 * MS, page_size=10, from_field="fromId"
+    )
+
+    assert len(found) == 15
+    assert exchange.calls == 2
+
+
+async def test_a_row_that_the_exchange_repeats_comes_once() -> None:
+    row = Dated(5, 50, "row")
+
+    async def fetch(page: Page) -> list[Dated[str]]:
+        return [row]
+
+    found = await between(fetch, start_ns=0, end_ns=999 * MS, window_ns=100 * MS, page_size=10, from_field="fromId")
+
+    assert found == ["row"]

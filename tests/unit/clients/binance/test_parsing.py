@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.exchanges.binance.parsing import (
@@ -320,6 +320,7 @@ _JSON = st.recursive(
     ],
     ids=["order", "fill", "position", "quote", "price", "time", "rows", "held"],
 )
+@settings(max_examples=40)
 @given(payload=_JSON)
 def test_any_document_reads_or_is_malformed(parse: Callable[[Any], object], payload: Any) -> None:
     """No third way: every other exception would get past whoever treats a bad answer as a lost one."""
