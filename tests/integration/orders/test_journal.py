@@ -1,0 +1,263 @@
+"""One contract, three journals: SQLite, Postgres, and the list that campaigns use."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
+from services.orders.domain import Cause, Event, Order, OrderState, TradingMode, apply, fold
+from services.orders.domain.events import Body, FillBody, Intended, Stated
+from services.orders.journal import (
+    ClientIdTaken,
+    DatabaseJournal,
+    Entry,
+    FillFilter,
+    FillRow,
+    IdempotencyRow,
+    JournalStore,
+    JournalUnavailable,
+    OrderFilter,
+    Superseded,
+    SwitchRow,
+    Traded,
+    prepare_orders_database,
+)
+from services.orders.journal.schema import METADATA, VERSION_TABLE
+from tests.support.postgres import PostgresForTests
+
+
+def intended(number: int, **changes: object) -> Intended:
+    body = Intended(
+        owner="desk", client_order_id="", venue_client_order_id=f"ms-{number}", exchange="binance", market="spot",
+        symbol="BTC/USDT", exchange_symbol="BTCUSDT", side=Side.BUY, type=OrderType.LIMIT, quantity=Decimal("1.50"),
+        price=Decimal("99.10"), time_in_force=TimeInForce.GTC, post_only=False, reduce_only=False,
+        mode=TradingMode.SIMULATOR, send_until_ns=10**18,
+    )  # fmt: skip
+    return replace(body, **changes)  # type: ignore[arg-type]
+
+
+def entry(before: Order | None, body: Body, *, order_id: str = "", at_ns: int = 1) -> Entry:
+    revision = 1 if before is None else before.revision + 1
+    name = order_id if before is None else before.order_id
+    event = Event(name, revision, at_ns, Cause.CALLER, body, "corr", "me", "raw")
+    return Entry(event, apply(before, event))
+
+
+async def kept(journal: JournalStore, number: int, *, at_ns: int = 1, **changes: object) -> Order:
+    one = entry(None, intended(number, **changes), order_id=f"{number:032x}", at_ns=at_ns)
+    await journal.append(one)
+    return one.order
+
+
+@pytest.mark.quick
+async def test_what_was_appended_is_read_back_in_order(journal: JournalStore) -> None:
+    order = await kept(journal, 1)
+    second = entry(order, Stated(VenueState.PARTIALLY_FILLED, "PARTIALLY_FILLED", "x1", filled=Decimal("0.5")))
+    await journal.append(second)
+
+    events = [one async for one in journal.events()]
+
+    assert [one.sequence for one in events] == [1, 2]
+    assert await journal.last_sequence() == 2
+    assert fold(one.event for one in events) == second.order == await journal.order(order.order_id)
+    assert events[0].event.correlation_id == "corr"
+    assert [one.sequence async for one in journal.events(after_sequence=1)] == [2]
+    assert [one.sequence async for one in journal.events(order_id="nobody")] == []
+
+
+async def test_concurrent_entries_get_sequences_without_holes(journal: JournalStore) -> None:
+    sequences = await asyncio.gather(
+        *(journal.append(entry(None, intended(number), order_id=f"{number:032x}")) for number in range(1, 301))
+    )
+
+    assert sorted(sequences) == list(range(1, 301))
+    assert [one.sequence async for one in journal.events()] == list(range(1, 301))
+
+
+async def test_orders_are_found_by_everything_that_they_can_be_found_by(journal: JournalStore) -> None:
+    first = await kept(journal, 1, at_ns=10, client_order_id="mine")
+    second = await kept(journal, 2, at_ns=20, owner="other", symbol="ETH/USDT", exchange="bitmex")
+    third = await kept(journal, 3, at_ns=30)
+    done = entry(third, Stated(VenueState.FILLED, "FILLED", "x3"))
+    await journal.append(done)
+
+    async def ids(**wanted: object) -> list[str]:
+        return [order.order_id for order in await journal.find(OrderFilter(**wanted))]  # type: ignore[arg-type]
+
+    everything = [first.order_id, second.order_id, third.order_id]
+    assert await ids() == everything
+    assert await ids(owner="desk") == [first.order_id, third.order_id]
+    assert await ids(client_order_ids=["mine"]) == [first.order_id]
+    assert await ids(order_ids=everything[:2]) == everything[:2]
+    assert await ids(exchange_order_ids=["x3"], market="spot") == [third.order_id]
+    assert await ids(venue_client_order_ids=["ms-2"]) == [second.order_id]
+    assert await ids(states=[OrderState.FILLED, OrderState.NEW]) == [third.order_id]
+    assert await ids(exchange="bitmex") == await ids(symbol="ETH/USDT") == [second.order_id]
+    assert await ids(created_from_ns=20) == everything[1:]
+    assert await ids(created_to_ns=20) == everything[:1]
+    assert await ids(open_only=True) == everything[:2]
+    assert await ids(limit=2) == everything[:2]
+    assert await ids(after=(10, first.order_id)) == everything[1:]
+    assert await journal.traded() == sorted(
+        [Traded("binance", "spot", "BTC/USDT"), Traded("bitmex", "spot", "ETH/USDT")], key=lambda row: row.exchange
+    )
+
+
+async def test_pages_reach_every_order_once_even_at_equal_times(journal: JournalStore) -> None:
+    for number in range(1, 24):
+        await kept(journal, number, at_ns=number // 10)
+
+    seen: list[str] = []
+    after: tuple[int, str] | None = None
+    while page := await journal.find(OrderFilter(after=after, limit=5)):
+        seen += [order.order_id for order in page]
+        after = (page[-1].created_ns, page[-1].order_id)
+
+    assert seen == [f"{number:032x}" for number in range(1, 24)]
+
+
+async def test_an_execution_is_kept_once(journal: JournalStore) -> None:
+    order = await kept(journal, 1)
+    row = FillRow(
+        "binance", "spot", "BTC/USDT", "t1", order.order_id, "desk", "x1", Side.BUY, Decimal("0.5"), Decimal("99.1"),
+        None, "BNB", 77,
+    )  # fmt: skip
+    for _ in range(2):
+        fill = FillBody("t1", Decimal("0.5"), Decimal("99.1"), None, "BNB", 77)
+        one = entry(order, Stated(VenueState.PARTIALLY_FILLED, "x", "x1", fill=fill))
+        await journal.append(replace(one, fill=row))
+        order = one.order
+
+    assert await journal.fills(FillFilter()) == [row]
+    assert await journal.fills(FillFilter(owner="other")) == []
+    assert await journal.fills(FillFilter(order_id=order.order_id, exchange="binance", symbol="BTC/USDT")) == [row]
+    assert await journal.fills(FillFilter(from_ns=78)) == await journal.fills(FillFilter(to_ns=77)) == []
+    assert await journal.fills(FillFilter(after=(77, "binance", "spot", "BTC/USDT", "t0"))) == [row]
+    assert await journal.fills(FillFilter(after=(77, "binance", "spot", "BTC/USDT", "t1"))) == []
+
+
+async def test_a_key_comes_with_its_order_and_expires(journal: JournalStore) -> None:
+    one = entry(None, intended(1), order_id="a" * 32)
+    key = IdempotencyRow("desk", "k", "hash", "a" * 32, 100)
+    await journal.append(replace(one, idempotency=key))
+
+    assert await journal.used_key("desk", "k", since_ns=100) == key
+    assert await journal.used_key("desk", "k", since_ns=101) is None
+    assert await journal.used_key("other", "k", since_ns=0) is None
+
+    again = IdempotencyRow("desk", "k", "other", "b" * 32, 200)
+    await journal.append(replace(entry(None, intended(2), order_id="b" * 32), idempotency=again))
+    assert await journal.used_key("desk", "k", since_ns=0) == again
+    await journal.forget_keys(before_ns=201)
+    assert await journal.used_key("desk", "k", since_ns=0) is None
+
+
+async def test_a_client_order_id_is_taken_per_owner_and_others_of_the_commit_are_kept(journal: JournalStore) -> None:
+    await kept(journal, 1, client_order_id="mine")
+
+    results = await asyncio.gather(
+        kept(journal, 2, client_order_id="mine"),
+        kept(journal, 3, client_order_id="mine", owner="other"),
+        kept(journal, 4),
+        kept(journal, 5),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[0], ClientIdTaken)
+    assert all(isinstance(result, Order) for result in results[1:])
+    assert len(await journal.find(OrderFilter())) == 4
+    assert [one.sequence async for one in journal.events()] == [1, 2, 3, 4]
+
+
+async def test_the_kill_switch_is_remembered(journal: JournalStore) -> None:
+    assert await journal.switch() is None
+
+    await journal.set_switch(SwitchRow(True, "why", "me", 5))
+    await journal.set_switch(SwitchRow(False, "fine", "you", 6))
+
+    assert await journal.switch() == SwitchRow(False, "fine", "you", 6)
+
+
+async def test_a_second_server_takes_over_and_the_first_is_refused(database: AsyncEngine) -> None:
+    first, second = DatabaseJournal(database), DatabaseJournal(database)
+    await first.open()
+    await kept(first, 1)
+    await second.open()
+
+    with pytest.raises(Superseded):
+        await kept(first, 2)
+    await kept(second, 3)
+
+    assert [one.event.order_id for one in [one async for one in second.events()]] == [f"{1:032x}", f"{3:032x}"]
+    await first.close()
+    await second.close()
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_doubled(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    real = journal._insert_all
+
+    async def loses_its_answer(entries: list[Entry], first: int) -> None:
+        await real(entries, first)
+        raise ConnectionResetError("the answer was lost")
+
+    monkeypatch.setattr(journal, "_insert_all", loses_its_answer)
+    one = entry(None, intended(1), order_id="a" * 32)
+    with pytest.raises(JournalUnavailable):
+        await journal.append(one)
+    monkeypatch.setattr(journal, "_insert_all", real)
+
+    assert await journal.append(one) == 1
+    assert await journal.append(entry(one.order, Stated(VenueState.NEW, "NEW"))) == 2
+    assert [kept.event.revision async for kept in journal.events()] == [1, 2]
+    await journal.close()
+
+
+async def test_migrations_and_tables_agree(database: AsyncEngine) -> None:
+    await prepare_orders_database(database)
+
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        found = [
+            found for one in compare_metadata(context, METADATA) for found in (one if isinstance(one, list) else [one])
+        ]
+        # Other parts' tables, and what columns say about themselves.
+        return [one for one in found if one[0] not in ("modify_comment", "remove_table", "remove_index")]
+
+    async with database.connect() as connection:
+        assert await connection.run_sync(differences) == []
+        assert (await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))).scalar() == "0001"
+
+
+async def test_a_database_that_goes_away_and_comes_back_loses_nothing(
+    shared_postgres: PostgresForTests, database: AsyncEngine
+) -> None:
+    if database.dialect.name != "postgresql":
+        pytest.skip("SQLite does not go away")
+    journal = DatabaseJournal(database)
+    await journal.open()
+    await kept(journal, 1)
+    await asyncio.to_thread(shared_postgres.end_sessions)
+
+    order: Order | None = None
+    for _ in range(50):
+        try:
+            order = await kept(journal, 2)
+            break
+        except JournalUnavailable:
+            await asyncio.sleep(0.05)
+
+    assert order is not None
+    assert [one.sequence async for one in journal.events()] == [1, 2]
+    await journal.close()
