@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import redis.asyncio
 
@@ -28,11 +28,9 @@ from clients.resilience.limiter import ScopeRules
 from clients.resilience.limiter_memory import memory_limiter
 from clients.resilience.limiter_queue import QueuedLimiter
 from clients.resilience.limiter_redis import redis_limiter
-from clients.secrets.environment import key_source
-from clients.secrets.errors import SecretRefused
 from services.runtime.errors import Refused
+from services.runtime.exchanges.keys import ExchangeKey, load_key
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
-from services.runtime.logs import current_correlation_id, new_correlation_id
 from services.runtime.settings import load
 
 logger = logging.getLogger(__name__)
@@ -49,8 +47,12 @@ class OpenExchange:
     client: ExchangeClient
     executor: PolicyExecutor
     limiter: QueuedLimiter
-    signed: bool
-    """Whether there is a key."""
+    key: ExchangeKey | None
+
+    @property
+    def signed(self) -> bool:
+        """Whether there is a key."""
+        return self.key is not None
 
     def trading(self) -> TradingClient:
         """Return order entry over the same client, limits and breakers."""
@@ -94,6 +96,8 @@ class ExchangeRoom:
         for exchange in self.exchanges.values():
             await exchange.client.close()
             await exchange.limiter.close()
+            if exchange.key is not None:
+                await exchange.key.close()
         await self._transport.aclose()
 
     def _note_breaker(self, name: str, breaker: CircuitBreaker) -> None:
@@ -164,19 +168,11 @@ async def open_exchanges(
             observers=(watcher,),
             ports=ExecutorPorts(new_id=_call_id),
         )
-        key = await _key(name, environment)
+        key = await load_key(name, environment)
         client = create_client(name, ClientPorts(shared, executor, key), settings.bases())
-        opened[name] = OpenExchange(client, executor, limiter, signed=key is not None)
+        opened[name] = OpenExchange(client, executor, limiter, key)
     logger.info("exchanges opened: names=%s environment=%s", ",".join(opened), chosen.value)
     return ExchangeRoom(chosen, opened, shared, watcher, metrics)
-
-
-async def _key(name: str, environ: Mapping[str, str]) -> Any:
-    try:
-        source = key_source(name, environ)
-        return None if source is None else await source.key()
-    except SecretRefused as exc:
-        raise Refused(f"the API key of {name} is not usable: {exc}") from exc
 
 
 def _call_id() -> str:
