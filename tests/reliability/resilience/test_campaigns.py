@@ -26,10 +26,11 @@ IMPATIENT = RetryPolicy(breaker_waits_max=0)
 @pytest.mark.quick
 @pytest.mark.parametrize("guarded", [True, False], ids=["with breaker", "budget alone"])
 def test_r10_total_outage_is_not_amplified(guarded: bool) -> None:
-    total_outage(1_500, guarded=guarded)
+    total_outage(1_000, guarded=guarded)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("guarded", [True, False], ids=["with breaker", "budget alone"])
 def test_r10_ten_thousand_requests_into_an_outage_are_not_amplified(guarded: bool) -> None:
     total_outage(10_000, guarded=guarded)
@@ -61,7 +62,7 @@ def total_outage(requests: int, *, guarded: bool) -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize("outage_s", [8.0, 30.0, 300.0])
+@pytest.mark.parametrize("outage_s", [8.0, 30.0, pytest.param(300.0, marks=pytest.mark.long)])
 def test_outage_is_noticed_soon_and_recovery_takes_no_longer_than_one_open_period(outage_s: float) -> None:
     async def main(loop: VirtualLoop) -> None:
         campaign = Campaign(loop)
@@ -94,7 +95,9 @@ WAVES = {
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("name", WAVES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name == "slow base" else name for name in WAVES]
+)
 def test_r16_thousand_clients_that_fail_together_do_not_come_back_together(name: str) -> None:
     failure, backoff = WAVES[name]
 
@@ -140,7 +143,9 @@ def test_r16_clients_whose_breakers_opened_together_probe_apart() -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("period_s", [10, 7, 61])
+@pytest.mark.parametrize(
+    "period_s", [10, pytest.param(7, marks=pytest.mark.long), pytest.param(61, marks=pytest.mark.long)]
+)
 def test_l12_hour_of_flapping_costs_at_most_one_probe_per_open_period(period_s: int) -> None:
     async def main(loop: VirtualLoop) -> None:
         campaign = Campaign(loop)
@@ -227,7 +232,7 @@ def test_slow_side_is_left_alone_until_it_is_fast_again() -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 10))])
 def test_r18_every_execution_is_an_attempt_that_somebody_saw(seed: int) -> None:
     outcomes = [None, None, *Outcome]
 
@@ -235,15 +240,15 @@ def test_r18_every_execution_is_an_attempt_that_somebody_saw(seed: int) -> None:
         random, campaign = Random(seed), Campaign(loop)
         script = [
             None if outcome is None else CallFailed(outcome, retry_after_s=random.choice([None, 0.0, 0.3, 99, -1]))
-            for outcome in random.choices(outcomes, k=3_000)
+            for outcome in random.choices(outcomes, k=2_000)
         ]
         upstream = Upstream(loop, script, latency_s=0.05)
         executor = executor_on(loop, observe=campaign.observe)
 
-        await campaign.drive(executor, upstream, spec(idempotent=seed % 2 == 0), every_s=0.1, seconds=120)
+        await campaign.drive(executor, upstream, spec(idempotent=seed % 2 == 0), every_s=0.1, seconds=60)
 
         assert upstream.requests == campaign.attempts == sum(call.attempts for call in campaign.calls)
-        assert len(campaign.calls) == len(campaign.results) == 1_200
+        assert len(campaign.calls) == len(campaign.results) == 600
         assert max(Counter(call.attempts for call in campaign.calls)) <= 3
         counts = executor.breakers.get("exchange", "market").snapshot().counts
         assert counts.successes + counts.failures + counts.ignored + counts.cancelled + counts.late == upstream.requests

@@ -92,6 +92,7 @@ def test_cb12_hundred_threads_at_the_instant_get_exactly_the_probes() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_cb12_thousand_repeats_with_threads() -> None:
     run_threads(1_000)
 
@@ -101,6 +102,7 @@ async def test_cb12_hundred_tasks_at_the_instant_get_exactly_the_probes() -> Non
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_cb12_thousand_repeats_with_tasks() -> None:
     await run_tasks(1_000)
 
@@ -145,5 +147,6 @@ def test_cb26_mixed_calls_of_many_threads_add_up() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_cb26_ten_thousand_calls_of_64_threads_add_up() -> None:
     run_mixed(64, 10_000, seed=2026)

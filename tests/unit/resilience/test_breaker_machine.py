@@ -159,10 +159,11 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
-TestBreakerMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBreakerMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_cb40_ten_thousand_steps_differ_nowhere() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         BreakerMachine, settings=settings(max_examples=200, stateful_step_count=60, deadline=None)
