@@ -31,6 +31,7 @@ from clients.resilience.limiter_redis import redis_limiter
 from services.runtime.errors import Refused
 from services.runtime.exchanges.keys import ExchangeKey, load_key
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
+from services.runtime.logs import current_correlation_id, new_correlation_id
 from services.runtime.settings import load
 
 logger = logging.getLogger(__name__)
