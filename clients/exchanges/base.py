@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from clients.exchanges.client import ExchangeClient, ExchangeRequest, ExchangeResponse
 from clients.exchanges.clock_offset import ClockOffset, ClockReading, measure
@@ -17,12 +16,14 @@ from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustA
 from clients.exchanges.exact_json import MalformedAnswer, parse_json
 from clients.exchanges.instrument_cache import InstrumentCache, Load
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
-from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, HttpTransport, NotSent
-from clients.resilience.call import Attempt, Executor
+from clients.exchanges.wire import Answer, ClientPorts, Complaint, SigningKey, Wire
+from clients.http.transport import AnswerLost, HttpResponse, NotSent
+from clients.resilience.call import Attempt
 from clients.resilience.limiter import LimitReport
 from clients.resilience.outcome import Outcome
-from clients.resilience.ports import MonotonicNs, WallNs
 from clients.resilience.single_flight import SingleFlight
+
+__all__ = ["Answer", "ClientPorts", "Complaint", "RestClient", "SigningKey", "Wire", "clean"]
 
 T = TypeVar("T")
 
@@ -33,57 +34,6 @@ CLOCK_AGE_S_MAX: Final = 600.0
 PARSE_INLINE_BYTES_MAX: Final = 256 * 1024
 EXECUTOR_MARGIN: Final = 0.95
 """Part of an attempt's time that the transport gets: it must end first, because it knows whether something was sent."""
-
-
-class SigningKey(Protocol):
-    """A key pair that keeps its secret out of reprs."""
-
-    @property
-    def key_id(self) -> str: ...
-
-    def reveal(self) -> str:
-        """Return the secret."""
-        ...
-
-
-@dataclass(frozen=True)
-class ClientPorts:
-    """What every exchange client is given."""
-
-    transport: HttpTransport
-    executor: Executor
-    key: SigningKey | None = None
-    monotonic_ns: MonotonicNs = time.monotonic_ns
-    wall_ns: WallNs = time.time_ns
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A request built and, where asked for, signed: for one attempt only."""
-
-    request: HttpRequest
-    expires_server_time_ns: int | None = None
-    """When the exchange refuses it at last; None where nothing bounds that."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer as the judge sees it."""
-
-    request: ExchangeRequest
-    response: HttpResponse
-    payload: Any
-    """Parsed body; None when it is empty or no JSON."""
-    malformed: str = ""
-    """Why the body is no JSON; empty when it is."""
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """What an unsuccessful answer says, in the terms of the error table."""
-
-    code: str
-    text: str
 
 
 @dataclass
