@@ -15,6 +15,7 @@ from clients.exchanges.base import ClientPorts, RestClient
 from clients.exchanges.bases import Environment
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.error_table import classify
+from clients.exchanges.policies import EXCHANGE_POLICIES
 from clients.exchanges.registry import create_client, create_trading, limit_scopes
 from clients.exchanges.settings import SETTINGS
 from clients.exchanges.trading import TradingClient
@@ -164,6 +165,7 @@ async def open_exchanges(
         limiter = make_limiter(limit_scopes(name), chosen)
         executor = PolicyExecutor(
             classify,
+            policies=EXCHANGE_POLICIES,
             limiter=limiter,
             resync=_measured_by_the_client,
             observers=(watcher,),
