@@ -72,9 +72,12 @@ class ReportingServer:
     async def run(self) -> int:
         """Return only when following the database has failed for a reason of our own."""
         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        for task in ended:
+            task.result()
+        if not ended:
+            # `stop` has cancelled them: the end was asked for.
+            await asyncio.Event().wait()
         return 1
 
     async def stop(self) -> None:

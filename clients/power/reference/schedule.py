@@ -13,6 +13,7 @@ import statistics
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from clients.power.calendar import DeliveryHour
@@ -32,6 +33,8 @@ DIFFERENCES_REMEMBERED: Final = 5
 """Few, so that a provider that changes its pace is followed soon."""
 FITTING: Final = 0.7
 """Share of stamps that have to fit one window: the others were late."""
+SEVERAL: Final = 0.3
+"""Where too few fit: share that is more than a coincidence."""
 SLACK_NS: Final = 2 * SECOND_NS
 """Stamps are in whole seconds, and clocks differ a little."""
 LEVELS_MAX: Final = 256
@@ -167,7 +170,8 @@ class Schedule:
             fitting = self._fitting(self._seen.get(level, ()), window_ns)
             if fitting is not None:
                 return self._nominal(*fitting, window_ns)
-        return self._nominal(stamp_ns % self.period_ns, stamp_ns % self.period_ns, window_ns)
+        first_ns, last_ns = self._earliest(self._seen.get(_levels(hour)[-1], (stamp_ns,)), window_ns)
+        return self._nominal(first_ns, last_ns, window_ns)
 
     def _fitting(self, stamps: Iterable[int], window_ns: int) -> tuple[int, int] | None:
         """Return first and last residue of the fullest window; None when too few fit one."""
@@ -183,6 +187,19 @@ class Schedule:
             best = max(best, (end - begin, -turned[begin], turned[end - 1]))
         count, first, last = best
         return (-first, last) if count >= FITTING * len(residues) else None
+
+    def _earliest(self, stamps: Iterable[int], window_ns: int) -> tuple[int, int]:
+        """Return first and last residue of the earliest window that holds several: whatever comes after it was late."""
+        residues = sorted(stamp % self.period_ns for stamp in stamps)
+        gaps = [later - earlier for earlier, later in pairwise([*residues, residues[0] + self.period_ns])]
+        # What follows the longest silence comes first.
+        begin = gaps.index(max(gaps)) + 1
+        ordered = residues[begin:] + [residue + self.period_ns for residue in residues[:begin]]
+        for first_ns in ordered:
+            fitting = [residue for residue in ordered if 0 <= residue - first_ns <= window_ns + SLACK_NS]
+            if len(fitting) >= SEVERAL * len(ordered):
+                return first_ns, fitting[-1]
+        return ordered[0], ordered[0]
 
     def _nominal(self, first_ns: int, last_ns: int, window_ns: int) -> tuple[int, int]:
         earliest_ns = last_ns - window_ns

@@ -86,9 +86,12 @@ class EtlServer:
 
     async def run(self) -> int:
         await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        for task in ended:
+            task.result()
+        if not ended:
+            # `stop` has cancelled them: the end was asked for.
+            await asyncio.Event().wait()
         return 1
 
     async def stop(self) -> None:

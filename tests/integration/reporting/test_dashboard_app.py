@@ -1,0 +1,319 @@
+"""The dashboard's answers: figures, states, caching, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import re
+from html import unescape
+
+import orjson
+import pytest
+
+from tests.support.reporting_app import DeskApp
+from tests.support.reporting_desk import Desk, MadeDeal, berlin_ns
+
+NOW_NS = berlin_ns("2025-10-09 10:53")
+TODAY, TOMORROW = "2025-10-09", "2025-10-10"
+SECOND_NS = 1_000_000_000
+XSS = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+
+
+@pytest.fixture
+async def app(sqlite_desk: Desk) -> DeskApp:
+    return DeskApp(sqlite_desk, now_ns=NOW_NS)
+
+
+def cells(html: str, row: str) -> list[str]:
+    """The texts of a row's cells, as a reader sees them."""
+    found = re.search(rf'<tr id="row-{re.escape(row)}".*?</tr>', html, re.DOTALL)
+    assert found is not None, html
+    parts = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", found[0], re.DOTALL)
+    return [" ".join(unescape(re.sub(r"<[^>]+>", " ", part)).split()) for part in parts]
+
+
+async def filled(app: DeskApp, desk: Desk) -> None:
+    await desk.add_deals(
+        [
+            MadeDeal("10.2", "5", "sell", TODAY, "15-16"),
+            MadeDeal("5.7", "2", "sell", TODAY, "16-17", trader_id="flex_trader_2"),
+            MadeDeal("120", "1", "sell", TODAY, "17-18"),
+            MadeDeal("80", "1", "buy", TODAY, "17-18", trader_id="flex_trader_2"),
+            MadeDeal("50", "1", "sell", TOMORROW, "08-09"),
+        ]
+    )
+    for hour, value in (("15-16", "9.8"), ("16-17", "8.9"), ("17-18", "100")):
+        await desk.set_reference(TODAY, hour, value, update_ns=NOW_NS - 60 * SECOND_NS)
+    await app.board.look()
+
+
+async def test_the_table_says_how_we_are_doing(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    html = (await app.get("/")).text
+
+    headings = ["Delivery period", "Our average price per MWh", "Reference price", "How are we doing so far?"]
+    assert re.findall(r'<th scope="col">([^<]*)</th>', html)[:4] == headings
+    assert cells(html, f"{TODAY}.15-16") == ["15-16 sold 5 MWh", "10.2", "9.8 10:52:00", "+0.4 +2.00 EUR"]
+    assert cells(html, f"{TODAY}.16-17") == ["16-17 sold 2 MWh", "5.7", "8.9 10:52:00", "-3.2 -6.40 EUR"]
+    assert cells(html, f"{TOMORROW}.08-09") == ["08-09 sold 1 MWh", "50", "none yet", "\u2013"]
+    assert 'class="up"' in html
+    assert 'class="down"' in html
+
+
+async def test_a_mixed_row_is_marked_and_explained_and_shows_both_sides(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    html = (await app.get("/")).text
+    drill = (await app.get(f"/deals?open={TODAY}.17-18")).text
+
+    assert cells(html, f"{TODAY}.17-18") == [
+        "17-18 buys + sells sold 1, bought 1 MWh",
+        "100",
+        "100 10:52:00",
+        "+20 +40.00 EUR",
+    ]
+    assert "not average minus reference" in html
+    assert re.findall(r"<dt>(Sold|Bought)</dt><dd><b>1</b> MWh at <b title=\"\w+\">(\w+)</b>", drill) == [
+        ("Sold", "120"), ("Bought", "80"),
+    ]  # fmt: skip
+
+
+async def test_a_trader_sees_only_their_own_deals(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    html = (await app.get("/?trader=flex_trader_2")).text
+
+    assert re.findall(r'<tr id="row-([^"]*)"', html) == [f"{TODAY}.16-17", f"{TODAY}.17-18"]
+    assert "No deals of flex_trader_2 for this day yet." in html
+
+
+async def test_hours_without_deals_are_shown_when_asked_for(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    html = (await app.get("/?hours=all")).text
+
+    assert html.count('<tr id="row-') == 48
+    assert cells(html, f"{TODAY}.03-04") == ["03-04 no deals", "\u2013", "none yet", "\u2013"]
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2025-03-30", 23), ("2025-10-26", 24)], ids=["spring", "autumn"])
+async def test_days_that_change_the_clock_have_their_hours(
+    app: DeskApp, sqlite_desk: Desk, day: str, hours: int
+) -> None:
+    await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", "2025-10-26", "02-03")])
+    await app.board.look()
+
+    html = (await app.get(f"/?day={day}&hours=all")).text
+
+    assert html.count('<tr id="row-') == hours
+    assert ("both hours" in html) == (day == "2025-10-26")
+
+
+async def test_totals_leave_hours_without_a_reference_out_and_say_so(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    html = (await app.get(f"/?day={TOMORROW}")).text
+
+    assert "1 deal without a reference left out" in html
+
+
+async def test_texts_of_others_never_become_markup(app: DeskApp, sqlite_desk: Desk) -> None:
+    await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", TODAY, "15-16", trader_id=XSS, id=XSS, flags=XSS)])
+    await app.board.look()
+
+    for target in ("/", f"/board?open={TODAY}.15-16", f"/deals?open={TODAY}.15-16", "/?trader=%3Cscript%3Ealert(3)"):
+        html = (await app.get(target)).text
+        assert "<img src=x" not in html
+        assert "<script>" not in html
+
+
+async def test_a_stale_price_is_marked_and_a_closed_one_is_final(app: DeskApp, sqlite_desk: Desk) -> None:
+    await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", TODAY, hour) for hour in ("09-10", "15-16")])
+    for hour in ("09-10", "15-16"):
+        await sqlite_desk.set_reference(TODAY, hour, "5", update_ns=NOW_NS - 1_800 * SECOND_NS)
+    await app.board.look()
+
+    html = (await app.get("/")).text
+
+    assert "final" in cells(html, f"{TODAY}.09-10")[2]
+    assert "stale" in cells(html, f"{TODAY}.15-16")[2]
+
+
+@pytest.mark.parametrize(
+    ("due_s", "trouble", "words"),
+    [
+        (240, "", "Next reference prices due by"),
+        (-60, "", "are late: they were due by"),
+        (240, "the provider answers 503", "the provider answers 503"),
+    ],
+    ids=["due", "late", "down"],
+)
+async def test_the_page_says_when_the_next_price_is_due(
+    app: DeskApp, sqlite_desk: Desk, due_s: int, trouble: str, words: str
+) -> None:
+    await sqlite_desk.set_standing(next_due_ns=NOW_NS + due_s * SECOND_NS, last_answer_ns=NOW_NS, trouble=trouble)
+    await app.board.look()
+
+    assert words in (await app.get("/")).text
+
+
+async def test_a_hole_in_the_feed_is_told(app: DeskApp, sqlite_desk: Desk) -> None:
+    await sqlite_desk.add_gap(NOW_NS - 100 * SECOND_NS, NOW_NS - 50 * SECOND_NS)
+    await app.board.look()
+
+    assert "deals of that time may be missing" in (await app.get("/")).text
+
+
+async def test_an_unchanged_page_costs_nothing_to_ask_for_again(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    reads = app.book.reads
+    first = await app.get("/board?trader=flex_trader_1")
+
+    again = await app.get("/board?trader=flex_trader_1", headers={"if-none-match": first.headers["etag"]})
+
+    assert (again.status, again.body) == (304, b"")
+    assert app.book.reads == reads
+
+
+async def test_a_change_of_what_is_shown_changes_the_tag(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    first = await app.get("/board")
+    await sqlite_desk.add_deals([MadeDeal("99", "1", "sell", TODAY, "20-21")])
+    await app.board.look()
+
+    again = await app.get("/board", headers={"if-none-match": first.headers["etag"]})
+
+    assert again.status == 200
+    assert "20-21" in again.text
+
+
+async def test_every_answer_carries_the_policy(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    targets = [
+        "/",
+        "/board",
+        f"/deals?open={TODAY}.15-16",
+        "/chart.json",
+        "/performance.csv",
+        "/deals.csv",
+        "/nowhere",
+        "/?day=x",
+    ]
+
+    for target in targets:
+        got = await app.get(target)
+        assert "default-src 'none'" in got.headers["content-security-policy"], target
+        assert "unsafe" not in got.headers["content-security-policy"]
+        assert got.headers["x-content-type-options"] == "nosniff"
+    assert (await app.get("/", method="POST")).status == 405
+    assert (await app.get("/", headers={"host": "evil.example"})).status == 421
+    assert (await app.get("/?day=x")).status == 400
+    assert (await app.get("/nowhere")).status == 404
+    assert (await app.get("/docs")).status == 404
+
+
+async def test_pages_have_no_inline_code_and_no_foreign_address(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    html = (await app.get(f"/?open={TODAY}.15-16")).text
+
+    assert not re.findall(r"<script(?![^>]*\bsrc=)", html)
+    assert not re.findall(r"\son\w+=|\sstyle=|<style|https?://", html)
+    for path in re.findall(r'(?:src|href|data-worker)="(/assets/[^"]+)"', html):
+        got = await app.get(path)
+        assert got.status == 200
+        assert "immutable" in got.headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/assets/../app.py", "/assets/x/dashboard.js", "/assets/%2e%2e/app.py", "/assets/LICENSES/htmx.org.txt"]
+)
+async def test_assets_are_a_fixed_list(app: DeskApp, sqlite_desk: Desk, path: str) -> None:
+    await filled(app, sqlite_desk)
+
+    assert (await app.get(path)).status == 404
+
+
+async def test_the_chart_shows_the_rows_of_the_table(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+
+    series = orjson.loads((await app.get("/chart.json")).body)
+
+    assert series == {
+        "days": [{"name": "Thu 9 Oct 2025", "hours": 3}, {"name": "Fri 10 Oct 2025", "hours": 1}],
+        "labels": ["15-16", "16-17", "17-18", "08-09"],
+        "own": ["10.2", "5.7", "100", "50"],
+        "reference": ["9.8", "8.9", "100", None],
+    }
+
+
+async def test_exports_hold_exact_figures_and_no_formulas(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    await sqlite_desk.add_deals([MadeDeal("-1.5", "1", "buy", TODAY, "15-16", trader_id='=HYPERLINK("x")', id="@1")])
+    await app.board.look()
+
+    performance = list(csv.DictReader(io.StringIO((await app.get(f"/performance.csv?day={TODAY}")).text)))
+    deals = list(csv.DictReader(io.StringIO((await app.get(f"/deals.csv?open={TODAY}.15-16")).text)))
+
+    assert performance[1]["performance_eur_mwh"] == "-3.2"
+    assert performance[1]["reference_updated"] == "2025-10-09T08:52:00Z"
+    assert [(row["id"], row["trader"], row["price_eur_mwh"]) for row in deals] == [
+        ("'@1", "'=HYPERLINK(\"x\")", "-1.5"), ("0" * 31 + "1", "flex_trader_1", "10.2"),
+    ]  # fmt: skip
+
+
+async def test_a_change_is_signalled_to_every_stream(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    async with app.events() as one, app.events() as two:
+        for stream in (one, two):
+            assert [await stream.get() for _ in range(2)] == ["http.response.start", "retry: 1500\n\n"]
+            assert (await stream.get()).startswith("event: changed\n")
+        assert app.app.pages_open == 2
+
+        await sqlite_desk.add_deals([MadeDeal("99", "1", "sell", TODAY, "20-21")])
+        await app.board.look()
+
+        for stream in (one, two):
+            assert (await asyncio.wait_for(stream.get(), 5)).startswith("event: changed\n")
+    assert app.app.pages_open == 0
+
+
+async def test_streams_end_with_the_server(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    async with app.events() as stream:
+        for _ in range(3):
+            await stream.get()
+        app.board.close()
+        assert await asyncio.wait_for(stream.get(), 5) == ""
+
+
+async def test_without_a_database_the_last_figures_are_shown_marked_then_no_longer(
+    app: DeskApp, sqlite_desk: Desk
+) -> None:
+    await filled(app, sqlite_desk)
+
+    async def away(days: object) -> None:
+        raise ConnectionRefusedError
+
+    app.book.refresh = away  # type: ignore[assignment]
+    app.advance(10)
+    await app.board.look()
+    marked = await app.get("/")
+    app.advance(3_600)
+    await app.board.look()
+    gone = await app.get("/")
+
+    assert "The database does not answer. Everything here is as it was at" in marked.text
+    assert "+0.4" in marked.text
+    assert gone.status == 503
+    assert gone.headers["retry-after"] == "5"
+    assert "+0.4" not in gone.text
+
+
+async def test_before_the_first_read_the_page_says_so(app: DeskApp) -> None:
+    got = await app.get("/")
+
+    assert got.status == 503
+    assert "the database has not answered yet" in got.text
