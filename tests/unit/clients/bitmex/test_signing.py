@@ -52,7 +52,7 @@ def test_json_has_one_spelling(value: object, text: bytes) -> None:
     assert encode({"x": value}) == text
 
 
-@pytest.mark.parametrize("value", [1.5, Decimal("NaN"), Decimal("Infinity"), object()], ids=str)
+@pytest.mark.parametrize("value", [1.5, Decimal("NaN"), Decimal("Infinity"), {1}], ids=str)
 def test_what_has_no_exact_spelling_is_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         encode({"x": value})
