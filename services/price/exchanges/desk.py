@@ -11,7 +11,7 @@ from typing import Final
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.model import Price, Quote
-from clients.resilience.errors import ResilienceError
+from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import WallNs
 from services.price.exchanges.quote_book import QuoteBook
@@ -142,7 +142,7 @@ class PriceDesk:
         except TimeoutError:
             tried.sentences.append(f"{name} did not answer within {self._options.rest_deadline_s:g} s")
             return None
-        except (ExchangeError, ResilienceError) as exc:
+        except (ExchangeError, ResilienceError, AttemptTimedOut) as exc:
             if isinstance(exc, CallerMustAct) and exc.outcome is Outcome.NOT_FOUND:
                 tried.unlisted.append(str(exc))
             tried.sentences.append(str(exc))

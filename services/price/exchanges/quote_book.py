@@ -10,7 +10,7 @@ from typing import Final
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Quote
-from clients.resilience.errors import ResilienceError
+from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.ports import MonotonicNs, Sleep
 from services.runtime.tasks import end_task
 
@@ -127,7 +127,7 @@ class QuoteBook:
             async for quote in self._client.stream_quotes(symbols):
                 self._take(quote)
             self.last_error = "the stream ended"
-        except (ExchangeError, ResilienceError, OSError) as exc:
+        except (ExchangeError, ResilienceError, AttemptTimedOut, OSError) as exc:
             self.last_error = str(exc)
             logger.warning("quote stream ended: exchange=%s reason=%s", self._client.name, exc)
         except Exception as exc:

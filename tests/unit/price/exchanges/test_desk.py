@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from clients.resilience.errors import AttemptTimedOut, CallNotPermitted, LimitReached
 from clients.resilience.outcome import Outcome
 from services.price.exchanges.answers import message_of
 from services.price.exchanges.desk import DeskOptions, PriceDesk
@@ -112,6 +113,22 @@ def test_the_next_exchange_is_asked_when_the_first_does_not_answer() -> None:
         assert (priced.price.exchange, priced.price.stale) == ("second", False)
         assert len(priced.attempts) == 1
         assert "it is down" in priced.attempts[0]
+
+    market(body)
+
+
+@pytest.mark.parametrize(
+    "error", [AttemptTimedOut("no answer"), LimitReached("too many calls"), CallNotPermitted("open")]
+)
+def test_whatever_a_policy_says_the_next_exchange_is_asked(error: Exception) -> None:
+    async def body(at: Market) -> None:
+        at.first.answer = error
+        at.second.answer = at.quote("second", "100", "102")
+
+        priced = await at.desk.get(SYMBOL)
+
+        assert priced.price.exchange == "second"
+        assert priced.attempts == (str(error),)
 
     market(body)
 
