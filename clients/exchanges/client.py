@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from clients.exchanges.errors import Sent
+from clients.exchanges.errors import CallerMustAct, Sent
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
 from clients.exchanges.quote_relay import QuoteSink
 from clients.resilience.call import CallSpec
+from clients.resilience.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class ExchangeClient(ABC):
 
     name: str
     markets: Sequence[str]
+    streams_quotes: ClassVar[bool] = True
+    """Whether it has the two methods about streams; without them prices are asked for, one by one."""
 
     @abstractmethod
     async def get_price(self, symbol: str) -> Price: ...
@@ -72,14 +75,16 @@ class ExchangeClient(ABC):
         """Return the round trip in seconds."""
         ...
 
-    @abstractmethod
     def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
         """Yield quotes as they arrive, over reconnects, until closed. A consumer that is slow gets the newest quote per symbol."""
-        ...
+        raise self._no_stream("stream_quotes")
 
     async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
         """Put every quote into `sink`, none conflated, until cancelled; over reconnects, which the sink is told of."""
-        raise NotImplementedError(f"{self.name} streams no quotes")
+        raise self._no_stream("follow_quotes")
+
+    def _no_stream(self, operation: str) -> CallerMustAct:
+        return CallerMustAct(self.name, operation, Outcome.REJECTED, "this client streams no quotes", code="NO_STREAM")
 
     @abstractmethod
     async def request(self, request: ExchangeRequest, *, deadline_s: float | None = None) -> ExchangeResponse:

@@ -10,12 +10,18 @@ from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.names import EXCHANGES
+from clients.exchanges.settings import ExchangeSettings
 from clients.exchanges.trading import TradingClient
 from clients.resilience.limiter import ScopeRules
 
 
 class ExchangePackage(Protocol):
     """What the `__init__.py` of an exchange's package offers."""
+
+    @property
+    def SETTINGS(self) -> type[ExchangeSettings]:
+        """Where it is, and which variables say otherwise."""
+        ...
 
     @property
     def RULES(self) -> Sequence[ScopeRules]:
@@ -25,8 +31,12 @@ class ExchangePackage(Protocol):
     def create_client(self, ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient: ...
 
     def create_trading(self, client: ExchangeClient) -> TradingClient:
-        """Return order entry over a client that `create_client` made."""
+        """Return order entry over a client that `create_client` made; a package for prices only leaves this out."""
         ...
+
+
+class NoOrderEntry(LookupError):
+    """The exchange can be read, and not traded on. Says which one."""
 
 
 def exchange_package(name: str) -> ExchangePackage:
@@ -34,6 +44,11 @@ def exchange_package(name: str) -> ExchangePackage:
     if name not in EXCHANGES:
         raise ValueError(f"no exchange {name[:32]!r}; there are {', '.join(EXCHANGES)}")
     return cast(ExchangePackage, import_module(EXCHANGES[name]))
+
+
+def settings_class(name: str) -> type[ExchangeSettings]:
+    """Return the settings of an exchange; making one reads the environment."""
+    return exchange_package(name).SETTINGS
 
 
 def limit_scopes(name: str) -> Sequence[ScopeRules]:
@@ -47,5 +62,8 @@ def create_client(name: str, ports: ClientPorts, bases: Mapping[str, MarketBases
 
 
 def create_trading(name: str, client: ExchangeClient) -> TradingClient:
-    """Return order entry over a client of the same exchange."""
-    return exchange_package(name).create_trading(client)
+    """Return order entry over a client of the same exchange; raise NoOrderEntry where its package has none."""
+    package = exchange_package(name)
+    if not hasattr(package, "create_trading"):
+        raise NoOrderEntry(f"{name} is there for its prices only: its package has no `create_trading`")
+    return package.create_trading(client)

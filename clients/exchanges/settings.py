@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from clients.exchanges.bases import Environment, MarketBases, checked_url, default_bases
+from clients.exchanges.bases import Environment, MarketBases, Places
 
 
 class ExchangeSettings(BaseSettings):
-    """Where one exchange is, for all of its clients. A subclass per exchange names it and its markets' overrides.
+    """Where one exchange is, for all of its clients. The package of the exchange has a subclass that names its overrides.
 
     Production is reached only with `MIDSTREAM_EXCHANGES=prod`, spelled exactly so.
     """
@@ -22,7 +22,7 @@ class ExchangeSettings(BaseSettings):
         env_prefix="MIDSTREAM_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
     )
 
-    exchange: ClassVar[str]
+    places: ClassVar[Places]
 
     exchanges: Literal["simulator", "testnet", "prod"] = "simulator"
     """The simulators need no key and move no money."""
@@ -35,10 +35,10 @@ class ExchangeSettings(BaseSettings):
     def bases(self) -> Mapping[str, MarketBases]:
         """Return the base URLs by market, overrides applied and checked."""
         origin = self._override("url")
-        bases = dict(default_bases(self.exchange, self.environment, simulator_origin=origin))
+        bases = dict(self.places.bases(self.environment, simulator_origin=origin))
         for market, base in bases.items():
             # An exchange with one market has no market in its names.
-            prefix = "" if market == self.exchange else f"{market}_"
+            prefix = "" if market == self.places.exchange else f"{market}_"
             bases[market] = replace(
                 base,
                 rest=self._override(f"{prefix}rest_url") or base.rest,
@@ -50,7 +50,7 @@ class ExchangeSettings(BaseSettings):
     @model_validator(mode="after")
     def _check_urls(self) -> ExchangeSettings:
         if self._value("url") and self.environment is not Environment.SIMULATOR:
-            name = f"MIDSTREAM_{self.exchange.upper()}_URL"
+            name = f"MIDSTREAM_{self.places.exchange.upper()}_URL"
             raise ValueError(f"{name} moves the simulator; it means nothing with MIDSTREAM_EXCHANGES={self.exchanges}")
         self.bases()
         return self
@@ -60,45 +60,9 @@ class ExchangeSettings(BaseSettings):
         if not url:
             return ""
         try:
-            return checked_url(self.exchange, self.environment, url, socket=socket)
+            return self.places.checked_url(self.environment, url, socket=socket)
         except ValueError as exc:
-            raise ValueError(f"MIDSTREAM_{self.exchange.upper()}_{name.upper()}: {exc}") from None
+            raise ValueError(f"MIDSTREAM_{self.places.exchange.upper()}_{name.upper()}: {exc}") from None
 
     def _value(self, name: str) -> str:
-        return str(getattr(self, f"{self.exchange}_{name}", ""))
-
-
-class BinanceSettings(ExchangeSettings):
-    """Binance: spot, USD-M, COIN-M."""
-
-    exchange: ClassVar[str] = "binance"
-
-    binance_url: str = Field(default="", repr=False)
-    """Origin of the simulator where it is not on port 5070; loopback only."""
-
-    binance_spot_rest_url: str = Field(default="", repr=False)
-    binance_spot_stream_url: str = Field(default="", repr=False)
-    binance_spot_websocket_api_url: str = Field(default="", repr=False)
-    binance_usdm_rest_url: str = Field(default="", repr=False)
-    binance_usdm_stream_url: str = Field(default="", repr=False)
-    binance_coinm_rest_url: str = Field(default="", repr=False)
-    binance_coinm_stream_url: str = Field(default="", repr=False)
-
-
-class BitmexSettings(ExchangeSettings):
-    """BitMEX: one API for everything."""
-
-    exchange: ClassVar[str] = "bitmex"
-
-    bitmex_url: str = Field(default="", repr=False)
-    """Origin of the simulator where it is not on port 5080; loopback only."""
-
-    bitmex_rest_url: str = Field(default="", repr=False)
-    bitmex_stream_url: str = Field(default="", repr=False)
-
-
-SETTINGS: Final[Mapping[str, type[ExchangeSettings]]] = {
-    BinanceSettings.exchange: BinanceSettings,
-    BitmexSettings.exchange: BitmexSettings,
-}
-"""By exchange; a new one adds its line here and its bases in `bases`."""
+        return str(getattr(self, f"{self.places.exchange}_{name}", ""))

@@ -42,8 +42,8 @@ class OrdersSettings(ServerSettings):
     )
     """Which exchanges the clients talk to; has to fit `trading`."""
 
-    venues: CommaList = Field(default=tuple(EXCHANGES), validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
-    """Exchanges in use, in the order in which `ANY` tries them."""
+    venues: CommaList = Field(default=("binance", "bitmex"), validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
+    """Exchanges in use, in the order in which `ANY` tries them. Known is not used: a new one has to be named before it is traded on."""
 
     symbols: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_SYMBOLS")
     """Unified symbols that reconciliation looks at although nothing was traded in them yet."""

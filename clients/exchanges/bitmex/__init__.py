@@ -6,12 +6,14 @@ from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.bitmex import limits
 from clients.exchanges.bitmex.client import BitMEXClient
+from clients.exchanges.bitmex.settings import BitmexSettings
 from clients.exchanges.bitmex.trading import BitMEXTrading
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.trading import TradingClient
 
-__all__ = ["RULES", "BitMEXClient", "BitMEXTrading", "create_client", "create_trading"]
+__all__ = ["RULES", "SETTINGS", "BitMEXClient", "BitMEXTrading", "create_client", "create_trading"]
 
+SETTINGS = BitmexSettings
 RULES = (limits.RULES,)
 
 

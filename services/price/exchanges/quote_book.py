@@ -56,7 +56,9 @@ class QuoteBook:
         return tuple(sorted(self._wanted_ns))
 
     def start(self) -> None:
-        """Begin; needs a running event loop."""
+        """Begin; needs a running event loop. An exchange without streams has nothing to begin: its prices are asked for."""
+        if not self._client.streams_quotes:
+            return
         self._task = asyncio.create_task(self._run(), name=f"quotes-{self._client.name}")
 
     async def stop(self) -> None:

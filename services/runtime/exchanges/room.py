@@ -15,9 +15,9 @@ from clients.exchanges.base import ClientPorts, RestClient
 from clients.exchanges.bases import Environment
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.error_table import classify
+from clients.exchanges.names import EXCHANGES
 from clients.exchanges.policies import EXCHANGE_POLICIES
-from clients.exchanges.registry import create_client, create_trading, limit_scopes
-from clients.exchanges.settings import SETTINGS
+from clients.exchanges.registry import NoOrderEntry, create_client, create_trading, limit_scopes, settings_class
 from clients.exchanges.trading import TradingClient
 from clients.http.httpx_transport import HttpxTransport
 from clients.http.transport import HttpTransport
@@ -57,8 +57,11 @@ class OpenExchange:
         return self.key is not None
 
     def trading(self) -> TradingClient:
-        """Return order entry over the same client, limits and breakers."""
-        return create_trading(self.client.name, self.client)
+        """Return order entry over the same client, limits and breakers. Raises Refused where the exchange has none."""
+        try:
+            return create_trading(self.client.name, self.client)
+        except NoOrderEntry as exc:
+            raise Refused(str(exc)) from exc
 
 
 class ExchangeRoom:
@@ -151,16 +154,16 @@ async def open_exchanges(
     transport: HttpTransport | None = None,
 ) -> ExchangeRoom:
     """Open the exchanges named; nothing is sent yet. Raises Refused for an unknown name or an unusable key, naming the fix."""
-    unknown = [name for name in names if name not in SETTINGS]
+    unknown = [name for name in names if name not in EXCHANGES]
     if unknown:
-        raise Refused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(SETTINGS)}")
+        raise Refused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(EXCHANGES)}")
     environment = os.environ if environ is None else environ
     shared = HttpxTransport() if transport is None else transport
     watcher = ExchangeWatcher(metrics, monotonic_ns=time.monotonic_ns)
     opened: dict[str, OpenExchange] = {}
     chosen = Environment.SIMULATOR
     for name in names:
-        settings = load(SETTINGS[name])
+        settings = load(settings_class(name))
         chosen = settings.environment
         limiter = make_limiter(limit_scopes(name), chosen)
         executor = PolicyExecutor(

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from clients.exchanges.base import ClientPorts
-from clients.exchanges.bases import Environment, default_bases
+from clients.exchanges.bases import Environment
 from clients.exchanges.binance import RULES, BinanceClient, BinanceTrading
+from clients.exchanges.binance.settings import PLACES
 from clients.exchanges.error_table import classify
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknown, TryLater
 from clients.exchanges.model import Instrument
@@ -103,7 +104,7 @@ def staged(play: Callable[[Desk], Coroutine[Any, Any, None]], *, limits: LimitOp
             monotonic_ns=loop.monotonic_ns,
             wall_ns=loop.wall_ns,
         )
-        async with moving(venue), BinanceClient(ports, default_bases("binance", Environment.SIMULATOR)) as client:
+        async with moving(venue), BinanceClient(ports, PLACES.bases(Environment.SIMULATOR)) as client:
             await play(Desk(loop, venue, wire, client, BinanceTrading(client)))
         await limiter.close()
 

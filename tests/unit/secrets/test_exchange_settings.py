@@ -5,16 +5,20 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from clients.exchanges.bases import ALLOWED_HOSTS, Environment, checked_url, default_bases, is_loopback
-from clients.exchanges.settings import SETTINGS, BinanceSettings, BitmexSettings, ExchangeSettings
+from clients.exchanges.bases import Environment, is_loopback
+from clients.exchanges.binance.settings import PLACES, BinanceSettings
+from clients.exchanges.bitmex.settings import BitmexSettings
+from clients.exchanges.names import EXCHANGES
+from clients.exchanges.registry import settings_class
+from clients.exchanges.settings import ExchangeSettings
 
 SWITCH = "MIDSTREAM_EXCHANGES"
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for settings in SETTINGS.values():
-        for name in settings.model_fields:
+    for exchange in EXCHANGES:
+        for name in settings_class(exchange).model_fields:
             monkeypatch.delenv(f"MIDSTREAM_{name.upper()}", raising=False)
 
 
@@ -28,19 +32,19 @@ def hosts(settings: ExchangeSettings) -> set[str]:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("exchange", SETTINGS)
+@pytest.mark.parametrize("exchange", EXCHANGES)
 def test_the_simulators_are_the_default(exchange: str) -> None:
-    assert hosts(SETTINGS[exchange]()) == {"127.0.0.1"}
+    assert hosts(settings_class(exchange)()) == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("exchange", SETTINGS)
+@pytest.mark.parametrize("exchange", EXCHANGES)
 def test_one_setting_chooses_production_for_every_exchange(exchange: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SWITCH, "prod")
 
-    settings = SETTINGS[exchange]()
+    settings = settings_class(exchange)()
 
     assert settings.environment is Environment.PROD
-    assert hosts(settings) <= ALLOWED_HOSTS[exchange, Environment.PROD]
+    assert hosts(settings) <= settings.places.hosts[Environment.PROD]
 
 
 @pytest.mark.parametrize("value", ["PROD", "Prod", " prod", "prod ", "production", "live", "1", "true", ""])
@@ -51,15 +55,16 @@ def test_nothing_but_the_literal_word_reaches_production(value: str, monkeypatch
         BinanceSettings()
 
 
-@pytest.mark.parametrize("exchange", SETTINGS)
+@pytest.mark.parametrize("exchange", EXCHANGES)
 def test_testnet_and_production_have_no_host_in_common(exchange: str) -> None:
-    testnet, prod = (ALLOWED_HOSTS[exchange, environment] for environment in (Environment.TESTNET, Environment.PROD))
+    places = settings_class(exchange).places
+    testnet, prod = places.hosts[Environment.TESTNET], places.hosts[Environment.PROD]
 
     assert not testnet & prod
     for environment in (Environment.TESTNET, Environment.PROD):
-        for base in default_bases(exchange, environment).values():
-            assert checked_url(exchange, environment, base.rest) == base.rest
-            assert checked_url(exchange, environment, base.stream, socket=True) == base.stream
+        for base in places.bases(environment).values():
+            assert places.checked_url(environment, base.rest) == base.rest
+            assert places.checked_url(environment, base.stream, socket=True) == base.stream
 
 
 def test_a_simulator_elsewhere_on_this_machine_serves_every_market(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,13 +159,13 @@ def test_a_testnet_is_never_turned_into_production(url: str, monkeypatch: pytest
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ws://127.0.0.1:1", "wss://api.binance.com"])
 def test_a_stream_needs_a_websocket_and_rest_needs_http(url: str) -> None:
     with pytest.raises(ValueError):
-        checked_url("binance", Environment.PROD, url, socket=url.startswith("http"))
+        PLACES.checked_url(Environment.PROD, url, socket=url.startswith("http"))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://127.0.0.9:9"])
 def test_this_machine_is_always_allowed(url: str) -> None:
     for environment in Environment:
-        assert checked_url("binance", environment, url) == url
+        assert PLACES.checked_url(environment, url) == url
 
 
 @pytest.mark.parametrize(

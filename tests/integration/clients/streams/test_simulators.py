@@ -18,11 +18,11 @@ from typing import Any, Final
 import pytest
 
 from clients.exchanges.base import ClientPorts
-from clients.exchanges.bases import Environment, default_bases
+from clients.exchanges.bases import Environment
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct
 from clients.exchanges.model import Instrument, Quote
-from clients.exchanges.registry import create_client, create_trading
+from clients.exchanges.registry import create_client, create_trading, settings_class
 from clients.exchanges.trading import (
     OrderReport,
     OrderType,
@@ -90,7 +90,7 @@ async def desk(simulator: Simulator) -> AsyncIterator[tuple[ExchangeClient, Trad
     transport = HttpxTransport()
     ports = ClientPorts(transport=transport, executor=OneAttempt(), key=simulator.key)
     origin = f"http://127.0.0.1:{simulator.proxy.port}"
-    bases = default_bases(simulator.exchange, Environment.SIMULATOR, simulator_origin=origin)
+    bases = settings_class(simulator.exchange).places.bases(Environment.SIMULATOR, simulator_origin=origin)
     client = create_client(simulator.exchange, ports, bases)
     try:
         async with client:

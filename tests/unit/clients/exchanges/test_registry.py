@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from clients.exchanges.bases import Environment, default_bases
+from clients.exchanges.bases import Environment
 from clients.exchanges.binance import BinanceClient, BinanceTrading
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.names import EXCHANGES
 from clients.exchanges.policies import EXCHANGE_POLICIES
-from clients.exchanges.registry import create_client, create_trading, limit_scopes
-from clients.exchanges.settings import SETTINGS
+from clients.exchanges.registry import create_client, create_trading, limit_scopes, settings_class
 from tests.support.binance_wire import BinanceWire
 from tests.support.exchange_wire import WireTransport, reply, wire_ports
 
@@ -19,7 +18,7 @@ from tests.support.exchange_wire import WireTransport, reply, wire_ports
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_every_exchange_is_made_by_its_name(name: str) -> None:
     transport = WireTransport(lambda sent: reply({}))
-    bases = default_bases(name, Environment.SIMULATOR)
+    bases = settings_class(name).places.bases(Environment.SIMULATOR)
 
     async with create_client(name, wire_ports(transport), bases) as client:
         trading = create_trading(name, client)
@@ -32,7 +31,7 @@ async def test_every_exchange_is_made_by_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_every_exchange_has_settings_and_limits(name: str) -> None:
-    assert name in SETTINGS
+    assert settings_class(name).places.exchange == name
     assert all(rules.limits for rules in limit_scopes(name))
 
 
