@@ -1,0 +1,253 @@
+"""The dashboard in a real browser: what a trader sees, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from clients.power.calendar import local_day
+from tests.support.ports import free_port
+from tests.support.reporting_desk import Desk, MadeDeal, sqlite_url
+from tests.support.server_process import SERVING, server_process
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE_MS = 20_000
+SECOND_NS = 1_000_000_000
+XSS = '"><img src=x onerror="window.hit=1"><script>window.hit=2</script>'
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (apt-get install chromium)")
+
+
+class Screen:
+    """A running desk, and a browser in front of it."""
+
+    def __init__(self, desk: Desk, browser: Browser, url: str) -> None:
+        self.desk = desk
+        self.browser = browser
+        self.url = url
+        self.tomorrow = (local_day(time.time_ns()) + timedelta(days=1)).isoformat()
+        self.complaints: list[str] = []
+
+    async def open(self, query: str = "", *, width: int = 1280, pages: int = 1) -> list[Page]:
+        """Open pages as tabs of one browser, and wait until they are live."""
+        context = await self.browser.new_context(viewport={"width": width, "height": 844})
+        opened = []
+        for _ in range(pages):
+            page = await context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.on(
+                "console", lambda message: self.complaints.append(message.text) if message.type == "error" else None
+            )
+            page.on("pageerror", lambda error: self.complaints.append(str(error)))
+            await page.goto(self.url + query)
+            await page.wait_for_selector("#live.on")
+            opened.append(page)
+        return opened
+
+    async def deal(self, price: str, quantity: str, direction: str, hour: str, trader: str = "flex_trader_1") -> None:
+        """Let the listener's part happen."""
+        made = MadeDeal(price, quantity, direction, self.tomorrow, hour, trader, execution_time_ns=time.time_ns())
+        await self.desk.add_deals([made])
+
+    async def price(self, hour: str, value: str) -> None:
+        """Let the price process's part happen."""
+        await self.desk.set_reference(self.tomorrow, hour, value, update_ns=time.time_ns())
+
+    def row(self, page: Page, hour: str) -> str:
+        """The selector of a row."""
+        return f'[id="row-{self.tomorrow}.{hour}"]'
+
+
+@asynccontextmanager
+async def screen(directory: Path) -> AsyncIterator[Screen]:
+    url = sqlite_url(directory)
+    port = free_port()
+    desk = await Desk.open(url)
+    settings = {"DATABASE_URL": url, "REPORTING_WEB_PORT": str(port), "LOG_LEVEL": "warning"}
+    server = server_process("reporting", directory, **settings)
+    process = await asyncio.to_thread(server.__enter__)
+    try:
+        await asyncio.to_thread(process.wait_health, SERVING)
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            try:
+                yield Screen(desk, browser, f"http://localhost:{port}/")
+            finally:
+                await browser.close()
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+        await desk.close()
+
+
+async def cells(page: Page, selector: str) -> list[str]:
+    """The texts of a row, as they are seen."""
+    texts = await page.locator(f"{selector} > *").all_inner_texts()
+    return [" ".join(text.split()) for text in texts]
+
+
+@pytest.mark.quick
+async def test_a_deal_and_a_price_appear_without_reload_in_figures_and_colour(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        (page,) = await shown.open()
+        await page.evaluate("window.stayed = true")
+
+        await shown.deal("10.2", "5", "sell", "15-16")
+        await page.wait_for_selector(shown.row(page, "15-16"))
+        first = await cells(page, shown.row(page, "15-16"))
+        await shown.price("15-16", "9.8")
+        await page.wait_for_selector(f"{shown.row(page, '15-16')} .verdict .up")
+        second = await cells(page, shown.row(page, "15-16"))
+        green = await page.locator(f"{shown.row(page, '15-16')} .verdict .main").evaluate(
+            "e => getComputedStyle(e).color"
+        )
+        await shown.price("15-16", "13.4")
+        await page.wait_for_selector(f"{shown.row(page, '15-16')} .verdict .down")
+        third = await cells(page, shown.row(page, "15-16"))
+        red = await page.locator(f"{shown.row(page, '15-16')} .verdict .main").evaluate(
+            "e => getComputedStyle(e).color"
+        )
+
+        assert first == ["15-16 sold 5 MWh", "10.2", "none yet", "\u2013"]
+        assert (second[1], second[3]) == ("10.2", "+0.4 +2.00 EUR")
+        assert (third[1], third[3]) == ("10.2", "-3.2 -16.00 EUR")
+        assert green != red
+        assert await page.evaluate("window.stayed")
+        assert shown.complaints == []
+
+
+@pytest.mark.long
+async def test_fifteen_pages_of_one_browser_stay_live_and_hear_of_a_deal_at_once(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        pages = await shown.open(pages=15)
+
+        began_s = time.monotonic()
+        await shown.deal("10.2", "5", "sell", "15-16")
+        await asyncio.gather(*(page.wait_for_selector(shown.row(page, "15-16")) for page in pages))
+        took_s = time.monotonic() - began_s
+
+        # No claim about speed: only that nobody had to wait for another one's connection.
+        assert took_s < PATIENCE_MS / 1_000
+        assert shown.complaints == []
+
+
+async def test_texts_of_others_stay_texts(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        await shown.deal("10.2", "5", "sell", "15-16", trader=XSS)
+        (page,) = await shown.open()
+
+        await page.click(f"{shown.row(page, '15-16')} .period")
+        await page.wait_for_selector("#drill [data-open]")
+        seen = await page.locator(".deals .name").first.inner_text()
+        await page.click("a.chip >> nth=1")
+        await page.wait_for_selector("#live.on")
+
+        assert await page.evaluate("window.hit") is None
+        assert XSS in await page.locator(".chip.chosen").first.inner_text()
+        assert seen == XSS
+        assert shown.complaints == []
+
+
+@pytest.mark.long
+async def test_the_address_remembers_trader_day_hours_and_open_period(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        await shown.deal("10.2", "5", "sell", "15-16", "flex_trader_1")
+        await shown.deal("20", "1", "buy", "16-17", "flex_trader_2")
+        (page,) = await shown.open()
+
+        await page.click("text=flex_trader_2")
+        await page.wait_for_selector("#live.on")
+        await page.click("#hours")
+        await page.wait_for_selector("#live.on")
+        await page.click(f"{shown.row(page, '16-17')} .period")
+        await page.wait_for_selector("#drill [data-open]")
+        await page.reload()
+
+        assert re.search(r"\?trader=flex_trader_2&hours=all&open=", page.url)
+        assert await page.locator("tr[data-figures]").count() >= 46
+        assert await page.locator(".deals tbody tr").count() == 1
+        await page.click("#drill-close")
+        assert "open=" not in page.url
+
+
+async def test_an_open_period_and_the_chart_follow_the_deals(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        await shown.deal("10.2", "5", "sell", "15-16")
+        (page,) = await shown.open(f"?open={shown.tomorrow}.15-16")
+        await page.wait_for_selector("#chart canvas")
+
+        await shown.deal("8", "5", "buy", "15-16", "flex_trader_2")
+        await page.locator(".deals tbody tr").nth(1).wait_for()
+        await page.wait_for_selector("a.chip:has-text('flex_trader_2')")
+
+        assert "buys + sells" in (await cells(page, shown.row(page, "15-16")))[0]
+        assert await page.locator(".sides dd b").all_inner_texts() == ["5", "10.2", "5", "8"]
+        assert shown.complaints == []
+
+
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 390])
+async def test_nothing_sticks_out_and_nothing_comes_from_elsewhere(tmp_path: Path, width: int) -> None:
+    async with screen(tmp_path) as shown:
+        for hour in ("15-16", "16-17", "17-18"):
+            await shown.deal("12345.67", "1234.5", "sell", hour, "a_trader_with_quite_a_long_name_indeed")
+            await shown.price(hour, "9876.54")
+        (page,) = await shown.open(f"?open={shown.tomorrow}.15-16", width=width)
+        await page.wait_for_selector("#chart canvas")
+
+        addresses = await page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        assert all(address.startswith(shown.url) for address in addresses)
+        assert shown.complaints == []
+
+
+@pytest.mark.long
+async def test_without_scripts_the_page_is_complete(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        await shown.deal("10.2", "5", "sell", "15-16")
+        context = await shown.browser.new_context(java_script_enabled=False)
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        for _ in range(100):
+            await page.goto(shown.url)
+            if await page.locator(shown.row(page, "15-16")).count():
+                break
+
+        await page.click(f"{shown.row(page, '15-16')} .period")
+
+        assert await page.locator(".deals tbody tr").count() == 1
+
+
+@pytest.mark.long
+async def test_a_page_comes_back_by_itself_when_the_server_does(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    port = free_port()
+    settings = {"DATABASE_URL": url, "REPORTING_WEB_PORT": str(port), "LOG_LEVEL": "warning"}
+    desk = await Desk.open(url)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        first = server_process("reporting", tmp_path, **settings)
+        process = await asyncio.to_thread(first.__enter__)
+        await asyncio.to_thread(process.wait_health, SERVING)
+        shown = Screen(desk, browser, f"http://localhost:{port}/")
+        (page,) = await shown.open()
+        await asyncio.to_thread(first.__exit__, None, None, None)
+        await page.wait_for_selector("#live.off")
+        await shown.deal("10.2", "5", "sell", "15-16")
+
+        second = server_process("reporting", tmp_path, **settings)
+        await asyncio.to_thread(second.__enter__)
+        await page.wait_for_selector(shown.row(page, "15-16"))
+
+        assert await page.locator("#live.on").count() == 1
+        await browser.close()
+        await asyncio.to_thread(second.__exit__, None, None, None)
+    await desk.close()
