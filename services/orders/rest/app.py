@@ -77,7 +77,7 @@ def _orders(desk: Desk) -> APIRouter:
     )  # fmt: skip
     async def place(
         body: models.PlaceBody, request: Request, response: Response,
-        idempotency_key: Annotated[str, Header(max_length=128, description="Kept 24 hours; required")] = "",
+        idempotency_key: Annotated[str, Header(pattern=r"^[!-~]{1,128}$", description="Kept 24 hours")],
     ) -> dict[str, Any]:  # fmt: skip
         """Place one order. It is journalled before anything is sent; a lost answer gives state UNKNOWN, which is resolved by asking."""
         command = place_command(

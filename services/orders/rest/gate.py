@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
 from services.orders.auth import Authenticator, Role, Signed
 from services.orders.rest.problems import problem, problem_of
-from services.runtime.errors import MidstreamError, PermissionDenied
+from services.runtime.errors import MidstreamError, NotFound
 from services.runtime.logs import accept_correlation_id, correlation
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -38,7 +38,9 @@ ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
     ("GET", "/metrics"): None,
     ("GET", "/openapi.json"): None,
 }
-"""Role per route, None for everyone. A route without a line here is refused for everybody."""
+"""Role per route, None for everyone; literal paths before those with parameters. What has no line here does not exist."""
+
+_PATTERNS: Final = [(template, compile_path(template)[0]) for template in dict.fromkeys(path for _, path in ROLES)]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -78,29 +80,33 @@ class RequestGate:
     async def _admit(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
         try:
             body = await _read(receive)
-            path = self._template(scope)
-            if path is not None:
-                scope.setdefault("state", {})["caller"] = await self._caller(scope, path, headers, body)
+            path = self._template(scope["path"])
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            if path is None:
+                raise NotFound(f"there is no {scope['path'][:64]!r} here; /openapi.json tells what there is")
+            if (method, path) not in ROLES:
+                allowed = ", ".join(one for one, template in ROLES if template == path)
+                answer = problem(405, f"{path} takes {allowed}")
+                answer.headers["Allow"] = allowed
+                await answer(scope, receive, send)
+                return
+            scope.setdefault("state", {})["caller"] = await self._caller(scope, ROLES[method, path], headers, body)
         except TooLarge:
-            await _answer(problem(413, f"a request has at most {BODY_BYTES_MAX} bytes"), scope, receive, send)
+            await problem(413, f"a request has at most {BODY_BYTES_MAX} bytes")(scope, receive, send)
             return
         except MidstreamError as exc:
-            await _answer(problem_of(exc), scope, receive, send)
+            await problem_of(exc)(scope, receive, send)
             return
-        await self._app(scope, _replayed(body, receive), send)
+        # What a route raises unexpectedly was answered and logged by the application; it is raised again for servers that log it.
+        with contextlib.suppress(Exception):
+            await self._app(scope, _replayed(body, receive), send)
 
-    def _template(self, scope: Scope) -> str | None:
-        """Return the template of the route; None where there is no route (404) or another method (405)."""
-        for route in self._app.routes:
-            if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
-                return route.path
-        return None
+    @staticmethod
+    def _template(path: str) -> str | None:
+        """Return the template of a path. Ours, not the framework's: a route that we do not know is never reached."""
+        return next((template for template, pattern in _PATTERNS if pattern.match(path)), None)
 
-    async def _caller(self, scope: Scope, path: str, headers: Mapping[bytes, bytes], body: bytes) -> Any:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        if (method, path) not in ROLES:
-            raise PermissionDenied("nobody may call this route")
-        needed = ROLES[method, path]
+    async def _caller(self, scope: Scope, needed: Role | None, headers: Mapping[bytes, bytes], body: bytes) -> Any:
         if needed is None:
             return None
         peer = scope["client"][0] if scope.get("client") else ""
@@ -156,7 +162,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
-
-
-async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    await response(scope, receive, send)

@@ -78,11 +78,18 @@ def add_problems(app: FastAPI) -> None:
     async def unusable(_: Request, exc: RequestValidationError) -> JSONResponse:
         first = exc.errors()[0]
         path = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-        field = ".".join(path)
+        # Headers have dashes, everything else of ours underscores.
+        field = ".".join(path).replace("-", "_")
         return problem(400, f"`{field}` is not usable: {first['msg']}", reason=Reason.BAD_FIELD.value, field=field)
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, exc: Exception) -> JSONResponse:
+        return problem_of(exc)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, exc: HTTPException) -> JSONResponse:
-        answer = problem(exc.status_code, str(exc.detail))
+        # A body that cannot even be parsed.
+        reason = Reason.BAD_FIELD.value if exc.status_code == 400 else ""
+        answer = problem(exc.status_code, str(exc.detail), reason=reason)
         answer.headers.update(exc.headers or {})
         return answer
