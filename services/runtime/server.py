@@ -65,7 +65,7 @@ def process_metrics() -> Metrics:
 
 
 class Service(Protocol):
-    """What a server adds to the scaffold. An attribute `interceptors` is used where there is one."""
+    """What a server adds to the scaffold. Attributes `interceptors` and `web_port` are used where there are any."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -130,7 +130,9 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     )
     try:
         await _start(server, service, health)
-        with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port):
+        web_port = int(getattr(service, "web_port", 0))
+        others = {"web_port": web_port} if web_port else {}
+        with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port, **others):
             logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
             return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
