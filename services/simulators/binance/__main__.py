@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from services.runtime.settings import load
 from services.runtime.web import run_web
-from services.simulators.binance.simulator import DEMO_ACCOUNT, SimulatedBinance
+from services.simulators.binance.simulator import DEMO_ACCOUNT, LIFETIME_S, SimulatedBinance
 from services.simulators.binance.welcome import welcome_text
 from services.simulators.venue.faults import parse_faults
 from services.simulators.venue.settings import VenueSettings, read_keys
@@ -31,6 +31,9 @@ class BinanceSimSettings(VenueSettings):
     keys: str = Field(default="", repr=False, validation_alias="MIDSTREAM_SIM_BINANCE_KEYS")
     """More accounts: name:key:secret,..."""
 
+    socket_lifetime_s: float = Field(default=LIFETIME_S, gt=0, validation_alias="MIDSTREAM_SIM_BINANCE_SOCKET_LIFETIME")
+    """Streams end after that many seconds; less than a day shows whether clients come back."""
+
     @field_validator("faults")
     @classmethod
     def _check_faults(cls, value: str) -> str:
@@ -51,6 +54,7 @@ def main() -> int:
         options=settings.options(),
         accounts=(DEMO_ACCOUNT, *read_keys(settings.keys)),
         faults=parse_faults(settings.faults, errors=SimulatedBinance.error_names),
+        socket_lifetime_s=settings.socket_lifetime_s,
     )
     return run_web(
         "sim-binance",

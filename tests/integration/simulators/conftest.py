@@ -1,4 +1,4 @@
-"""One process per exchange for the tests of a module."""
+"""One process per exchange for all tests here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from tests.support.simulator_process import SimulatorProcess, simulator_process
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def binance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
     """A simulated Binance without faults."""
     with simulator_process("binance", tmp_path_factory.mktemp("binance"), STEP="0.05") as simulator:
         yield simulator
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bitmex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
     """A simulated BitMEX without faults."""
     with simulator_process("bitmex", tmp_path_factory.mktemp("bitmex"), STEP="0.05") as simulator:

@@ -23,14 +23,14 @@ ANSWER_S = 5.0
 
 
 @pytest.mark.parametrize("name", ["binance", "bitmex"])
-def test_newcomer_is_told_what_to_do_and_sigterm_ends_with_0(name: str, tmp_path: Path) -> None:
-    with simulator_process(name, tmp_path) as simulator:
-        with urllib.request.urlopen(simulator.url + "/") as answer:
-            text = answer.read().decode()
-        assert f"midstream-demo-{name}-key" in text
-        assert f"curl '{simulator.url}/api" in text
-        assert simulator.stop() == 0
-        assert "error" not in simulator.log.read_text()
+def test_newcomer_is_told_what_to_do(name: str, request: pytest.FixtureRequest) -> None:
+    simulator: SimulatorProcess = request.getfixturevalue(name)
+
+    with urllib.request.urlopen(simulator.url + "/") as answer:
+        text = answer.read().decode()
+
+    assert f"midstream-demo-{name}-key" in text
+    assert f"curl '{simulator.url}/api" in text
 
 
 def get(simulator: SimulatorProcess, path: str) -> tuple[int, bytes]:
@@ -118,11 +118,13 @@ def test_realtime_answers_text_pings(bitmex: SimulatorProcess) -> None:
             pass
 
 
-def test_faults_may_be_given_at_the_start(tmp_path: Path) -> None:
+def test_faults_may_be_given_at_the_start_and_sigterm_ends_with_0(tmp_path: Path) -> None:
     with simulator_process("bitmex", tmp_path, FAULTS="error=overloaded@GET /api/v1/instrument,count=1") as simulator:
         assert get(simulator, "/api/v1/instrument")[0] == 503
         assert get(simulator, "/api/v1/instrument")[0] == 200
         assert simulator.admin("GET", "/sim/faults")["faults"][0]["happened"] == 1
+        assert simulator.stop() == 0
+        assert "error" not in simulator.log.read_text()
 
 
 def test_port_in_use_is_refused_naming_the_setting(binance: SimulatorProcess) -> None:

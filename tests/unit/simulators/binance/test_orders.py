@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -347,8 +348,6 @@ def test_id_pair_that_does_not_match_is_refused_on_spot() -> None:
 
 def test_dead_man_switch_cancels_one_symbol_of_one_market() -> None:
     async def main(loop: VirtualLoop) -> None:
-        import asyncio
-
         calls = virtual_binance(loop)
         await calls.limit(FAPI)
         await calls.limit(FAPI, symbol="ETHUSDT", price="3000", quantity="1")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from urllib.parse import quote
+
 import pytest
 
 from services.simulators.binance.errors import BinanceError
 from services.simulators.binance.signing import check_signature
 from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import Request
-from tests.support.simulated_calls import BINANCE_DEMO, reply, virtual_binance
+from tests.support.simulated_calls import BINANCE_DEMO, BinanceCalls, reply, set_faults, virtual_binance
 from tests.support.simulated_shapes import vectors
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -31,10 +35,6 @@ def test_signature_over_text_that_was_encoded_afterwards_is_refused() -> None:
     """Since January 2026 the percent-encoded bytes are what has to be signed."""
 
     async def main(loop: VirtualLoop) -> None:
-        import hashlib
-        import hmac
-        from urllib.parse import quote
-
         calls = virtual_binance(loop)
         now_ms = calls.venue.exchange_ns() // 1_000_000
         plain = f"symbol=BTCUSDT&origClientOrderId=a/b:c&timestamp={now_ms}"
@@ -51,6 +51,16 @@ def test_signature_over_text_that_was_encoded_afterwards_is_refused() -> None:
         assert codes == [-1022, -2013]
 
     run_virtual(main)
+
+
+def test_bytes_beyond_ascii_are_refused_however_well_they_were_signed() -> None:
+    raw = "symbol=１２３&timestamp=1"
+    signature = hmac.new(b"secret", raw.encode(), hashlib.sha256).hexdigest()
+
+    with pytest.raises(BinanceError) as refused:
+        check_signature("secret", f"{raw}&signature={signature}", "")
+
+    assert refused.value.code == -1022
 
 
 @pytest.mark.parametrize(
@@ -85,9 +95,6 @@ def test_clock_skew_moves_the_window_with_the_server_time() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_binance(loop)
         local_ms = loop.wall_ns() // 1_000_000
-        calls.venue.faults.replace([], 0)
-        from tests.support.simulated_calls import set_faults
-
         set_faults(calls.venue, "skew=30")
 
         late = await calls.signed("GET", "/fapi/v1/order", at_ms=local_ms, symbol="BTCUSDT", orderId="1")
@@ -106,8 +113,6 @@ def test_keys_are_needed_known_and_allowed() -> None:
     async def main(loop: VirtualLoop) -> None:
         reader = Account("reader", "reader-key", "reader-secret", frozenset({"read"}))
         calls = virtual_binance(loop, accounts=(BINANCE_DEMO, reader))
-        from tests.support.simulated_calls import BinanceCalls
-
         unknown = BinanceCalls(calls.venue, Account("x", "nobody", "x"))
         wrong = BinanceCalls(calls.venue, Account("demo", BINANCE_DEMO.api_key, "wrong"))
         reading = BinanceCalls(calls.venue, reader)
@@ -126,9 +131,6 @@ def test_keys_are_needed_known_and_allowed() -> None:
 
 def test_parameters_may_stand_in_query_and_body_and_the_query_wins() -> None:
     async def main(loop: VirtualLoop) -> None:
-        import hashlib
-        import hmac
-
         calls = virtual_binance(loop)
         now_ms = calls.venue.exchange_ns() // 1_000_000
         query = "symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&price=60000"

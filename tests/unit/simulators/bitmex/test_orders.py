@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 from decimal import Decimal
 from typing import Any
 
@@ -221,9 +223,6 @@ def test_cancel_answers_for_each_order_with_an_error_where_it_came_too_late() ->
 
 def test_forms_are_read_as_well_as_json() -> None:
     async def main(loop: VirtualLoop) -> None:
-        import hashlib
-        import hmac
-
         calls = virtual_bitmex(loop)
         body = b"symbol=XBTUSD&side=Sell&orderQty=100&price=70000&clOrdID=form"
         expires = str(calls.venue.exchange_ns() // 1_000_000_000 + 5)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.simulated_calls import admin, virtual_bitmex
-from tests.support.simulated_shapes import lacking, recorded, recorded_body
+from tests.support.simulated_shapes import EXCHANGES, lacking, recorded, recorded_body
 from tests.support.simulated_venues import connect
 from tests.support.virtual_time import VirtualLoop, run_virtual
 from tests.unit.simulators.bitmex.test_realtime import authenticate, take, tell
@@ -178,8 +178,6 @@ def test_quote_and_trade_frames_as_captured() -> None:
 
 
 def _captured_lines() -> list[dict[str, Any]]:
-    from tests.support.simulated_shapes import EXCHANGES
-
     file = EXCHANGES / "recorded" / "bitmex" / "ws" / "quote_trade.XBTUSD.2021-capture.jsonl"
     if not file.exists():
         pytest.skip(f"{file} is not there; set MIDSTREAM_SHARED to where the recordings are")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from clients.http.transport import AnswerLost, HttpRequest, NotSent
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.messages import Request
-from tests.support.simulated_calls import BinanceCalls, admin, set_faults, virtual_binance
+from tests.support.simulated_calls import BINANCE_DEMO, BinanceCalls, admin, set_faults, virtual_binance
 from tests.support.simulated_venues import SimulatedTransport
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -125,9 +128,6 @@ def test_in_process_transport_processes_what_its_caller_gave_up() -> None:
     """What makes campaigns honest: a timeout of the client is no timeout of the exchange."""
 
     async def main(loop: VirtualLoop) -> None:
-        from clients.http.transport import AnswerLost, HttpRequest, NotSent
-        from tests.support.simulated_calls import BINANCE_DEMO
-
         calls = virtual_binance(loop)
         transport = SimulatedTransport({"api.sim": calls.venue}, monotonic_ns=loop.monotonic_ns, wall_ns=loop.wall_ns)
         good = await transport.send(HttpRequest("GET", "http://api.sim/api/v3/time"), timeout_s=1)
@@ -136,9 +136,6 @@ def test_in_process_transport_processes_what_its_caller_gave_up() -> None:
             await transport.send(HttpRequest("GET", "http://other.sim/"), timeout_s=1)
 
         set_faults(calls.venue, "latency=5@POST *")
-        import hashlib
-        import hmac
-
         query = (
             f"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.001&recvWindow=60000&timestamp={loop.wall_ns() // 10**6}"
         )

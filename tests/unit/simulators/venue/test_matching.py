@@ -179,6 +179,16 @@ def test_amend_through_the_book_trades_at_once() -> None:
     assert order.average_price < D(65_100)
 
 
+def test_amend_of_a_post_only_order_into_the_book_cancels_it_and_nothing_trades() -> None:
+    market = Market()
+    order = market.place(market.ticket(price="64000", post_only=True))
+
+    market.engine.amend(order, quantity=order.quantity, price=D(66_000), now_ns=market.now_ns)
+
+    assert (order.status, order.why) == (Status.CANCELED, Reason.WOULD_TAKE.value)
+    assert not market.engine.book.fills
+
+
 def test_reduce_only_needs_a_position_and_never_turns_it() -> None:
     market = Market()
     with pytest.raises(Refusal) as refused:
