@@ -59,6 +59,8 @@ async def test_l03_a_refresh_after_each_change_renders_each_page_once(desk: Desk
         await app.board.look()
         reads = app.book.reads
         await asyncio.gather(*(app.get("/board") for _ in range(200)))
+        for _ in range(20):
+            await app.get("/board?nothing=changed")
         assert app.book.reads == reads
 
     assert rendered == 5

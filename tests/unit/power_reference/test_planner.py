@@ -54,6 +54,24 @@ def test_at_first_every_hour_is_asked_soonest_first() -> None:
     assert len(asked) == 37
 
 
+def test_a_late_publication_is_looked_for_at_half_the_rate() -> None:
+    desk = Desk()
+    desk.drain()
+    probes: list[float] = []
+
+    desk.now_ns = FULL_NS + 31 * SECOND_NS
+    while desk.now_ns < FULL_NS + 90 * SECOND_NS:
+        step = desk.next()
+        if isinstance(step, Ask):
+            probes.append((desk.now_ns - FULL_NS) / 1e9)
+            desk.answer(step, desk.stamp_ns)
+        else:
+            desk.now_ns = step.until_ns
+
+    # With 34 hours to fetch, the minute has room for sixteen of them.
+    assert probes == [float(second) for second in range(31, 90, 4)]
+
+
 def test_in_the_window_one_hour_is_probed_every_two_seconds() -> None:
     desk = Desk()
     desk.drain()
