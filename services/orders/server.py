@@ -112,7 +112,9 @@ class OrdersServer:
             if not isinstance(exc, JournalUnavailable) and not is_unavailable(exc):
                 raise
             shown = shown_url(self._settings.database_url)
-            raise Refused(f"the journal {shown} cannot be opened: {exc}; set MIDSTREAM_ORDERS_DATABASE_URL") from exc
+            # The library adds advice on lines of its own.
+            reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
+            raise Refused(f"the journal {shown} cannot be opened: {reason}; set MIDSTREAM_ORDERS_DATABASE_URL") from exc
 
     async def _measure(self, desk: Desk) -> None:
         while True:

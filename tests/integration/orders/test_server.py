@@ -1,0 +1,129 @@
+"""The server as people start it, over the simulators as people start them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from decimal import Decimal
+from pathlib import Path
+
+import grpc
+import pytest
+
+from protos.orders.v1 import orders_pb2 as pb
+from tests.support.cli import ROOT, clean_environment, until
+from tests.support.order_server import OrderServer, check_against, order_server
+from tests.support.server_process import SERVING
+
+LIMIT = {"type": pb.ORDER_TYPE_LIMIT, "valid_for_ms": 10_000}
+
+
+def touch(server: OrderServer, exchange: str, symbol: str) -> Decimal:
+    """Return an exchange's price over the REST face."""
+    request = urllib.request.Request(
+        f"{server.rest_url}/v1/prices/{symbol}?exchange={exchange}", headers={"authorization": f"Bearer {server.key}"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return Decimal(json.load(answer)["price"])
+
+
+def test_orders_on_both_exchanges_from_placing_to_the_end(tmp_path: Path) -> None:
+    with order_server(tmp_path, "binance", "bitmex") as (server, simulators):
+        server.start()
+        server.wait_trading()
+        assert server.process is not None
+        assert server.process.health("midstream.orders.v1.OrderService") == SERVING
+        away = (touch(server, "binance", "BTC/USDT:USDT") * Decimal("0.97")).quantize(Decimal(1))
+
+        filled = server.place("market")
+        perpetual = server.place("perp", symbol="BTC/USDT:USDT", quantity="0.01", price=str(away), **LIMIT)
+        contracts = server.place(
+            "bitmex", exchange="bitmex", symbol="BTC/USD:BTC", quantity="100", price=str(away), **LIMIT
+        )
+        amended = server.call("AmendOrder", pb.AmendOrderRequest(order_id=contracts.order_id, quantity="200")).order
+        moved = server.call("AmendOrder", pb.AmendOrderRequest(order_id=perpetual.order_id, price=str(away - 10))).order
+        cancelled = server.call("CancelOrders", pb.CancelOrdersRequest(all=True))
+
+        assert (filled.state, filled.filled_quantity) == (pb.ORDER_STATE_FILLED, "0.001")
+        assert amended.quantity == "200"
+        assert moved.price == str(away - 10)
+        assert [result.order.state for result in cancelled.results] == [pb.ORDER_STATE_CANCELED] * 2
+        fills = server.call("ListFills", pb.ListFillsRequest()).fills
+        assert sum(Decimal(fill.quantity) for fill in fills) == Decimal("0.001")
+        orders = server.orders()
+        for name, simulator in simulators.items():
+            check_against(simulator, {key: order for key, order in orders.items() if order.exchange == name})
+        assert server.stop() == 0
+
+
+def test_a_signal_stops_trading_and_a_restart_does_not_start_it_again(tmp_path: Path) -> None:
+    with order_server(tmp_path) as (server, _):
+        server.start()
+        server.wait_trading()
+        assert server.process is not None
+        server.process.process.send_signal(signal.SIGUSR1)
+        until(lambda: server.switch().kill_switch.engaged, what="the kill switch")
+
+        with pytest.raises(grpc.RpcError) as refused:
+            server.place("stopped")
+        server.stop()
+        server.start()
+        with pytest.raises(grpc.RpcError):
+            server.place("still-stopped")
+        server.call("SetKillSwitch", pb.SetKillSwitchRequest(engaged=False, reason="checked"))
+        server.wait_trading()
+
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION  # type: ignore[attr-defined]
+        assert server.place("going").state == pb.ORDER_STATE_FILLED
+        assert server.stop() == 0
+
+
+@pytest.mark.long
+def test_a_second_server_on_the_same_journal_ends_the_first(tmp_path: Path) -> None:
+    with order_server(tmp_path) as (first, _):
+        first.start()
+        first.wait_trading()
+        assert first.process is not None
+        directory = tmp_path / "second"
+        directory.mkdir()
+        second = OrderServer.__new__(OrderServer)
+        second.__dict__.update(first.__dict__, directory=directory, process=None)
+        second.start()
+        try:
+            with pytest.raises(grpc.RpcError):
+                first.place("late")
+            assert first.process.process.wait(timeout=30) == 1
+            second.wait_trading()
+            assert second.place("mine").state == pb.ORDER_STATE_FILLED
+        finally:
+            second.kill()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"TRADING": "simulator"}, "MIDSTREAM_BINANCE_API_KEY"),
+        ({"ORDERS_DATABASE_URL": "sqlite:////nowhere/at/all/x.db"}, "MIDSTREAM_ORDERS_DATABASE_URL"),
+    ],
+    ids=["no-key", "no-journal"],
+)
+def test_what_cannot_be_is_refused_in_one_line(settings: dict[str, str], named: str, tmp_path: Path) -> None:
+    if "ORDERS_DATABASE_URL" in settings and os.geteuid() == 0:
+        settings = {"ORDERS_DATABASE_URL": "sqlite:////proc/x.db"}
+    environment = {f"MIDSTREAM_{name}": value for name, value in settings.items()}
+    environment.setdefault("MIDSTREAM_ORDERS_DATABASE_URL", f"sqlite:///{tmp_path / 'orders.db'}")
+    environment |= {f"MIDSTREAM_ORDERS_{name}": "0" for name in ("PORT", "METRICS_PORT", "WEB_PORT")}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.orders"], cwd=ROOT, env=clean_environment(environment), capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    said = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert ended.returncode == 2, ended.stderr
+    assert len(said) == 1, ended.stderr
+    assert named in said[0]

@@ -1,0 +1,87 @@
+"""O01 with real processes: kill -9 between journal and send, send and answer, answer and journal.
+
+The exchange's own books decide: no client id executed twice, none forgotten, none invented.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+
+from tests.support.order_server import OrderServer, SimulatorProcess, check_against, is_gone, order_server
+
+SITES = {
+    "journal-and-send": "orders.journalled",
+    "answer-and-journal": "orders.answered",
+    "send-and-answer": "",
+}
+"""Where the process dies; the one in the middle is killed from outside, while the exchange takes its time."""
+
+
+def killed_once(server: OrderServer, simulator: SimulatorProcess, site: str, number: int) -> list[str]:
+    """Let a server place orders until it is killed; return the keys that were used."""
+    keys = [f"{site}-{number}-{index}" for index in range(4)]
+    if SITES[site]:
+        # The second or third order is the one that dies with it, so that others are under way.
+        server.start(FAULT=f"{SITES[site]}:{1 + number % 3}")
+    else:
+        simulator.put_faults("answer-latency=0.05..0.4@POST *;lose@POST *,chance=0.2")
+        server.start()
+    server.wait_trading()
+
+    surprises: list[grpc.RpcError] = []
+
+    def place(key: str) -> None:
+        try:
+            server.place(key)
+        except grpc.RpcError as exc:
+            surprises.extend([] if is_gone(exc) else [exc])
+
+    threads = [threading.Thread(target=place, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    if not SITES[site]:
+        threads[0].join(timeout=0.02 * (number % 10))
+        assert server.process is not None
+        server.process.process.kill()
+    for thread in threads:
+        thread.join()
+    server.kill()
+    assert not surprises
+    return keys
+
+
+def run(tmp_path: Path, site: str, kills: int) -> None:
+    with order_server(tmp_path) as (server, simulators):
+        simulator = simulators["binance"]
+        keys: list[str] = []
+        for number in range(kills):
+            keys += killed_once(server, simulator, site, number)
+        simulator.put_faults("")
+        server.start()
+        server.wait_trading()
+        # Callers who got no answer ask again with the same key; nothing may be executed twice because of it.
+        for key in keys:
+            server.place(key)
+
+        orders = server.wait_settled()
+
+        check_against(simulator, orders)
+        assert len(orders) == len(keys)
+        assert server.stop() == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("site", list(SITES))
+def test_a_killed_server_executes_nothing_twice_and_forgets_nothing(site: str, tmp_path: Path) -> None:
+    run(tmp_path, site, kills=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("site", list(SITES))
+def test_a_hundred_kills_execute_nothing_twice_and_forget_nothing(site: str, tmp_path: Path) -> None:
+    run(tmp_path, site, kills=100)
