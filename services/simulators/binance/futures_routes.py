@@ -1,21 +1,19 @@
-"""Signed and keyed routes of USD-M and COIN-M."""
+"""Order routes of USD-M and COIN-M."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from services.simulators.binance.call import Call, Route, Security, flat
 from services.simulators.binance.errors import BinanceError, missing, no_such_order
-from services.simulators.binance.listings import COINM, USDM
+from services.simulators.binance.listings import COINM
 from services.simulators.binance.market_data import PREFIXES
 from services.simulators.binance.orders import OrderDesk
 from services.simulators.binance.render import futures_row, futures_trade
 from services.simulators.binance.rules import check_filters, read_decimal, read_side
 from services.simulators.binance.spelling import plain
 from services.simulators.binance.spot_routes import page_of
-from services.simulators.venue.ledger import profit
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order, OrderType, Reason, Refusal
 
@@ -27,7 +25,7 @@ AMENDS_MAX = 10_000
 
 
 class FuturesRoutes:
-    """Orders, trades, positions, listen keys of one futures market."""
+    """Orders and trades of one futures market."""
 
     def __init__(self, venue: SimulatedBinance, desk: OrderDesk, market: str) -> None:
         self._venue = venue
@@ -42,7 +40,7 @@ class FuturesRoutes:
         def signed(handler: Any, weight: Any, **options: Any) -> Route:
             return Route(market, handler, weight, Security.SIGNED, **options)
 
-        table = {
+        return {
             ("POST", f"{key}/order"): signed(self.place, flat(0), counts_order=True, right="order"),
             ("POST", f"{key}/order/test"): signed(self.test, flat(1), right="order"),
             ("PUT", f"{key}/order"): signed(self.amend, flat(1 if coin else 0), counts_order=not coin, right="order"),
@@ -56,22 +54,7 @@ class FuturesRoutes:
             ("GET", f"{key}/userTrades"): signed(self.trades, flat(20 if coin else 5)),
             ("POST", f"{key}/countdownCancelAll"): signed(self.countdown, flat(10), right="cancel"),
             ("GET", f"{key}/rateLimit/order"): signed(self.order_usage, flat(1)),
-            ("GET", f"{key}/account"): signed(self.account, flat(5)),
-            ("GET", f"{key}/balance"): signed(self.balance, flat(1 if coin else 5)),
-            ("GET", f"{key}/positionRisk"): signed(self.positions, flat(1 if coin else 5)),
-            ("GET", f"{key}/positionSide/dual"): signed(self.dual_side, flat(30)),
-            ("GET", f"{key}/leverageBracket"): signed(self.brackets, flat(1)),
-            ("POST", f"{key}/listenKey"): Route(market, self.open_key, flat(1), Security.KEY),
-            ("PUT", f"{key}/listenKey"): Route(market, self.extend_key, flat(1), Security.KEY),
-            ("DELETE", f"{key}/listenKey"): Route(market, self.close_key, flat(1), Security.KEY),
         }
-        for version in () if coin else ("v2", "v3"):
-            table["GET", f"/fapi/{version}/account"] = signed(self.account, flat(5))
-            table["GET", f"/fapi/{version}/balance"] = signed(self.balance, flat(5))
-            table["GET", f"/fapi/{version}/positionRisk"] = signed(self.positions, flat(5))
-        if coin:
-            table["GET", "/dapi/v2/leverageBracket"] = signed(self.brackets, flat(1))
-        return table
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -245,94 +228,6 @@ class FuturesRoutes:
         """Tell how much of the order limits is used."""
         return self._venue.limits.order_usage(call.owner, self._market, call.now_ns)
 
-    # -- account --------------------------------------------------------------------------------------------------
-
-    async def account(self, call: Call) -> Any:
-        """Tell balances and positions."""
-        assets = [self._asset_row(call, asset) for asset in self._assets(call)]
-        total = sum((Decimal(row["walletBalance"]) for row in assets), Decimal(0))
-        return {
-            "feeTier": 0,
-            "canTrade": True,
-            "canDeposit": True,
-            "canWithdraw": True,
-            "updateTime": 0,
-            "multiAssetsMargin": False,
-            "totalWalletBalance": plain(total),
-            "totalMarginBalance": plain(total),
-            "availableBalance": plain(sum((Decimal(row["availableBalance"]) for row in assets), Decimal(0))),
-            "assets": assets,
-            "positions": [self._position_row(call, listing) for listing in self._held(call)],
-        }
-
-    async def balance(self, call: Call) -> Any:
-        """Tell balances."""
-        rows = []
-        for asset in self._assets(call):
-            row = self._asset_row(call, asset)
-            rows.append(
-                {
-                    "accountAlias": "SgsR",
-                    "asset": asset,
-                    "balance": row["walletBalance"],
-                    "crossWalletBalance": row["walletBalance"],
-                    "crossUnPnl": row["unrealizedProfit"],
-                    "availableBalance": row["availableBalance"],
-                    "maxWithdrawAmount": row["availableBalance"],
-                    "marginAvailable": True,
-                    "updateTime": self._venue.shown_ms(call.now_ns),
-                }
-            )
-        return rows
-
-    async def positions(self, call: Call) -> Any:
-        """Tell positions; all symbols, flat ones included, where the route does so."""
-        symbol = call.get("symbol")
-        if symbol is not None:
-            return [self._position_row(call, self._venue.listing(self._market, symbol))]
-        everything = "v3" not in call.route
-        listings = self._venue.listings(self._market).values() if everything else self._held(call)
-        return [self._position_row(call, listing) for listing in listings]
-
-    async def dual_side(self, call: Call) -> Any:
-        """Tell that the account is in one-way mode."""
-        return {"dualSidePosition": False}
-
-    async def brackets(self, call: Call) -> Any:
-        """Tell the one leverage bracket that is simulated."""
-        bracket = {
-            "bracket": 1,
-            "initialLeverage": 20,
-            "notionalCap": 50_000_000,
-            "qtyCap": 50_000_000,
-            "notionalFloor": 0,
-            "qtyFloor": 0,
-            "qtylFloor": 0,
-            "maintMarginRatio": 0.025,
-            "cum": 0.0,
-        }
-        symbol = call.get("symbol")
-        names = [symbol] if symbol else list(self._venue.listings(self._market))
-        return [{"symbol": name, "pair": name, "brackets": [bracket]} for name in names]
-
-    # -- listen keys ----------------------------------------------------------------------------------------------
-
-    async def open_key(self, call: Call) -> Any:
-        """Open the account's user stream, or extend it."""
-        return {"listenKey": self._venue.listen_keys.open(call.owner, self._market, call.now_ns)}
-
-    async def extend_key(self, call: Call) -> Any:
-        """Extend the user stream."""
-        key = self._venue.listen_keys.extend(call.owner, self._market, call.now_ns)
-        if key is None:
-            raise BinanceError(400, -1125, "This listenKey does not exist.")
-        return {"listenKey": key} if self._market == USDM else {}
-
-    async def close_key(self, call: Call) -> Any:
-        """Close the user stream."""
-        self._venue.listen_keys.close(call.owner, self._market)
-        return {}
-
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _wanted(self, call: Call) -> Mapping[str, Listing]:
@@ -360,79 +255,6 @@ class FuturesRoutes:
     def _gone(self, order: Order, now_ns: int) -> bool:
         days = (now_ns - order.updated_ns) / 86_400e9
         return days > 90 or (days > 3 and not order.status.is_open and not order.filled)
-
-    def _assets(self, call: Call) -> list[str]:
-        balances = self._venue.ledger.holdings[call.owner].balances
-        return [asset for wallet, asset in balances if wallet == self._market]
-
-    def _held(self, call: Call) -> list[Listing]:
-        positions = self._venue.ledger.holdings[call.owner].positions
-        return [
-            self._venue.listing(market, symbol)
-            for (market, symbol), position in positions.items()
-            if market == self._market and position.quantity
-        ]
-
-    def _asset_row(self, call: Call, asset: str) -> dict[str, Any]:
-        ledger = self._venue.ledger
-        wallet = ledger.holdings[call.owner].balance(self._market, asset)
-        orders = self._venue.engine.book.open_of(call.owner, self._market)
-        margin = ledger.margin(call.owner, self._market, asset, self._venue.engine.listings)
-        reserved = ledger.reserved(self._market, asset, orders)
-        gain = sum(
-            (self._unrealized(call, listing) for listing in self._held(call) if listing.settle == asset), Decimal(0)
-        )
-        figures = {
-            "walletBalance": wallet,
-            "unrealizedProfit": gain,
-            "marginBalance": wallet + gain,
-            "maintMargin": margin / 2,
-            "initialMargin": margin + reserved,
-            "positionInitialMargin": margin,
-            "openOrderInitialMargin": reserved,
-            "crossWalletBalance": wallet,
-            "crossUnPnl": gain,
-            "availableBalance": wallet - margin - reserved,
-            "maxWithdrawAmount": wallet - margin - reserved,
-        }
-        return {
-            "asset": asset,
-            **{name: f"{value:.8f}" for name, value in figures.items()},
-            "updateTime": self._venue.shown_ms(call.now_ns),
-        }
-
-    def _position_row(self, call: Call, listing: Listing) -> dict[str, Any]:
-        position = self._venue.ledger.holdings[call.owner].position(listing)
-        mark = self._venue.liquidity.mark(listing)
-        value = listing.settlement_value(mark, position.quantity)
-        return {
-            "symbol": listing.symbol,
-            "positionAmt": plain(position.quantity),
-            "entryPrice": plain(round(position.entry, 8)),
-            "breakEvenPrice": plain(round(position.entry, 8)),
-            "markPrice": f"{mark:.8f}",
-            "unRealizedProfit": f"{self._unrealized(call, listing):.8f}",
-            "unrealizedProfit": f"{self._unrealized(call, listing):.8f}",
-            "liquidationPrice": "0",
-            "leverage": plain(listing.leverage),
-            "maxNotionalValue": "50000000",
-            "marginType": "cross",
-            "marginAsset": listing.settle,
-            "isolatedMargin": "0.00000000",
-            "isolated": False,
-            "isAutoAddMargin": "false",
-            "positionSide": "BOTH",
-            "notional": f"{value:.8f}",
-            "notionalValue": f"{value:.8f}",
-            "isolatedWallet": "0",
-            "initialMargin": f"{abs(value) / listing.leverage:.8f}",
-            "maintMargin": f"{abs(value) / 40:.8f}",
-            "updateTime": self._venue.shown_ms(position.updated_ns) if position.updated_ns else 0,
-        }
-
-    def _unrealized(self, call: Call, listing: Listing) -> Decimal:
-        position = self._venue.ledger.holdings[call.owner].position(listing)
-        return profit(listing, position.quantity, position.entry, self._venue.liquidity.mark(listing))
 
 
 def _open_weight(parameters: Mapping[str, str]) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 
 from services.simulators.binance.call import Answer, Call, Route, Security
 from services.simulators.binance.errors import PLANNED, BinanceError, invalid_symbol
+from services.simulators.binance.futures_account import FuturesAccount
 from services.simulators.binance.futures_routes import FuturesRoutes
 from services.simulators.binance.limits import BinanceLimits, LimitOptions
 from services.simulators.binance.listen_keys import ListenKeys
@@ -102,6 +103,8 @@ class SimulatedBinance(SimulatedVenue):
             **SpotRoutes(self, desk).routes(),
             **FuturesRoutes(self, desk, USDM).routes(),
             **FuturesRoutes(self, desk, COINM).routes(),
+            **FuturesAccount(self, USDM).routes(),
+            **FuturesAccount(self, COINM).routes(),
         }
 
     # -- what the routes use --------------------------------------------------------------------------------------
