@@ -57,7 +57,7 @@ class OrdersSettings(ServerSettings):
     """Where limits are shared with other processes; empty keeps them in this one."""
 
     kill_file: Path | None = Field(default=None, validation_alias="MIDSTREAM_ORDERS_KILL_FILE")
-    """While this file exists nothing new goes out; by default `kill-switch` beside the journal's file."""
+    """While this file exists nothing new goes out; by default `orders-kill-switch` in MIDSTREAM_OUT."""
 
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
 

@@ -1,0 +1,169 @@
+"""What the operating page names exists: metrics with their labels, variables, routes, methods, commands, anchors."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from prometheus_client import CollectorRegistry
+from starlette.routing import compile_path
+
+from clients.exchanges.names import EXCHANGES
+from clients.exchanges.registry import settings_class
+from clients.resilience.breaker_config import BreakerState
+from clients.resilience.outcome import Outcome
+from clients.secrets import key_source
+from protos.health.v1 import health_pb2
+from protos.orders.v1 import orders_pb2
+from services.health.config import HealthSettings
+from services.orders.auth.roles import METHODS, SERVICE
+from services.orders.config import OrdersSettings
+from services.orders.errors import Reason
+from services.orders.metrics import OrdersMetrics
+from services.orders.rest.gate import ROLES
+from services.orders.rest.models import CancelBody, SwitchBody
+from services.runtime.exchanges import ExchangeMetrics
+from services.runtime.settings import PREFIX
+from tests.support.cli import ROOT
+
+PAGE = (ROOT / "docs" / "operating_orders.md").read_text()
+
+
+def known_metrics() -> dict[str, set[str]]:
+    """Every series that the product can have, with its labels."""
+    registry = CollectorRegistry()
+    found: dict[str, set[str]] = {}
+    for owner in (OrdersMetrics(registry), ExchangeMetrics(registry)):
+        for metric in vars(owner).values():
+            labels = set(metric._labelnames)
+            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric._type, [""])
+            found |= {metric._name + suffix: labels | ({"le"} if "_bucket" in suffix else set()) for suffix in suffixes}
+    return found
+
+
+def alerts() -> list[dict[str, Any]]:
+    """The rules of the page."""
+    (group,) = yaml.safe_load(PAGE.split("```yaml\n")[1].split("```")[0])["groups"]
+    rules: list[dict[str, Any]] = group["rules"]
+    return rules
+
+
+def own_variables() -> set[str]:
+    """Every variable of the orders server itself."""
+    fields = OrdersSettings.model_fields
+    return {str(field.validation_alias or PREFIX + name.upper()) for name, field in fields.items()}
+
+
+def test_every_metric_and_label_of_the_page_exists() -> None:
+    known = known_metrics()
+    for name, selector in re.findall(r"\b(midstream_(?:orders|exchange)_\w+)(?:\{([^}]*)\})?", PAGE):
+        assert name in known, name
+        assert set(re.findall(r"(\w+)=", selector)) <= known[name], (name, selector)
+
+
+def test_every_alert_measures_something_and_groups_by_labels_that_are_there() -> None:
+    known = known_metrics()
+    rules = alerts()
+    for rule in rules:
+        used = re.findall(r"midstream_\w+", rule["expr"])
+        assert used, rule
+        grouped = re.findall(r"by \(([^)]*)\)", rule["expr"])
+        assert all(set(re.split(r", *", labels)) <= known[used[0]] for labels in grouped), rule
+        assert rule["labels"]["severity"] in ("page", "ticket")
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+
+
+def test_every_label_value_that_an_alert_waits_for_can_occur() -> None:
+    values = re.findall(r'(\w+)="(\w+)"', " ".join(rule["expr"] for rule in alerts()))
+    possible = {
+        "state": {state.value for state in BreakerState},
+        "outcome": {outcome.value for outcome in Outcome},
+        "result": {"ok", "failed"},
+        "kind": {"position"},
+    }
+    assert values
+    assert all(value in possible[label] for label, value in values)
+
+
+def test_every_runbook_that_an_alert_names_is_on_the_page() -> None:
+    named = {rule["annotations"]["runbook"] for rule in alerts() if "annotations" in rule}
+
+    assert named == set(re.findall(r'<a id="([^"]+)">', PAGE))
+
+
+def test_every_variable_of_the_page_exists_and_none_of_the_server_is_missing() -> None:
+    named = set(re.findall(r"MIDSTREAM_[A-Z0-9_]*[A-Z0-9](?!\w)(?!\.\.\.|_\.\.\.)", PAGE)) - {"MIDSTREAM_BITMEX"}
+    of_exchanges = {f"{PREFIX}{field.upper()}" for name in EXCHANGES for field in settings_class(name).model_fields}
+    of_keys = {name for name in named if re.fullmatch(r"MIDSTREAM_\w+_(API_KEY_FILE|API_SECRET_FILE|SSM_PATH)", name)}
+
+    assert named - own_variables() - of_exchanges - of_keys == set()
+    assert own_variables() - named == {"MIDSTREAM_READY_FILE"}
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_the_key_variables_of_the_page_are_read(name: str, tmp_path: Any) -> None:
+    files = {}
+    for half in ("API_KEY", "API_SECRET"):
+        file = tmp_path / half
+        file.write_text("abc")
+        file.chmod(0o600)
+        files[f"MIDSTREAM_{name.upper()}_{half}_FILE"] = str(file)
+    opened: list[str] = []
+
+    assert key_source(name, files) is not None
+    key_source(name, {f"MIDSTREAM_{name.upper()}_SSM_PATH": "/a/b"}, parameter_store=opened.append)  # type: ignore[arg-type]
+    assert opened == ["/a/b"]
+
+
+def test_every_curl_asks_a_route_that_exists() -> None:
+    lines: list[str] = re.findall(r"curl -s [^`\n]*http://127\.0\.0\.1:8080[^`\n]*", PAGE)
+    assert len(lines) == 6
+    bodies = {"/v1/kill-switch": SwitchBody, "/v1/orders/cancel": CancelBody}
+    for line in lines:
+        method = (re.findall(r"-X (\w+)", line) or ["GET"])[0]
+        path = re.findall(r":8080(/[^\s\"?]*)", line)[0]
+        template = next(known for _, known in ROLES if compile_path(known)[0].fullmatch(path))
+        assert (method, template) in ROLES, line
+        assert ("Bearer $KEY" in line) is (ROLES[method, template] is not None), line
+        for body in re.findall(r"-d '([^']*)'", line):
+            bodies[path].model_validate(json.loads(body))
+
+
+def test_every_path_in_the_text_is_a_route() -> None:
+    for path in re.findall(r"`(/(?:v1|health)[^`]*)`", PAGE):
+        assert any(compile_path(known)[0].fullmatch(path) for _, known in ROLES), path
+
+
+def test_every_grpcurl_calls_a_method_with_fields_that_exist() -> None:
+    calls = re.findall(r"grpcurl [^`\n]*-d '([^']*)' 127\.0\.0\.1:(\d+) ([\w.]+)/(\w+)", PAGE)
+    assert len(calls) == 3
+    for body, port, service, method in calls:
+        assert (service, int(port)) == (SERVICE, OrdersSettings.model_fields["port"].default)
+        assert method in METHODS
+        json_format.Parse(body, getattr(orders_pb2, f"{method}Request")())
+
+
+def test_the_health_report_that_the_page_asks_for_has_what_it_looks_at() -> None:
+    (call,) = re.findall(r"grpcurl -plaintext 127\.0\.0\.1:(\d+) ([\w.]+)/(\w+)`", PAGE)
+    service = health_pb2.DESCRIPTOR.services_by_name["HealthService"]
+
+    assert (int(call[0]), call[1]) == (HealthSettings.model_fields["port"].default, service.full_name)
+    assert call[2] in service.methods_by_name
+    assert "last_error" in health_pb2.ExchangeHealth.DESCRIPTOR.fields_by_name
+
+
+def test_every_reason_of_the_page_is_a_reason() -> None:
+    named = {"price-stale", "price-missing", "journal-unavailable"}
+
+    assert all(f"`{name}`" in PAGE for name in named)
+    assert named <= {reason.value for reason in Reason}
+
+
+def test_the_ports_of_the_page_are_the_defaults() -> None:
+    ports = [str(OrdersSettings.model_fields[name].default) for name in ("port", "web_port", "metrics_port")]
+
+    assert f"gRPC {ports[0]}, REST {ports[1]},\nmetrics {ports[2]}" in PAGE
