@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 OpenSocket = Callable[[NextUrl], EventSource]
 
 BUSY_ITEMS: Final = 100
+QUIET_S: Final = 5.0
+"""A feed that is catching up and says nothing for so long is left to the exchange's list."""
 STOP_S: Final = 3.0
 """How long what has been received may take on its way to database or spool at the end."""
 
@@ -95,6 +97,7 @@ class DealListener:
             wall_ns=wall_ns,
         )
         self._feed: DealFeed | None = None
+        self._began_ns = monotonic_ns()
         self._stopping = False
 
     def status(self) -> SocketStatus | None:
@@ -155,8 +158,17 @@ class DealListener:
             await self._intake.put(item)
 
     def _busy(self) -> bool:
-        """Whether what the reconciler would miss may still be on its way; fetching it would only spoil the order."""
-        return len(self._intake) > BUSY_ITEMS or self._feed is None or not self._feed.caught_up
+        """Whether what the reconciler would miss is most likely on its way; fetching it would only spoil the order."""
+        if len(self._intake) > BUSY_ITEMS:
+            return True
+        if self._feed is None or self._feed.caught_up:
+            return False
+        status = self._feed.status()
+        began_s = (self._monotonic_ns() - self._began_ns) / 1e9
+        # A feed that is stuck, or that cannot be connected, is no reason to wait for it.
+        return (
+            min(age_s for age_s in (status.message_age_s, status.connected_s, began_s) if age_s is not None) < QUIET_S
+        )
 
     async def _take_fetched(self, item: Item) -> None:
         await self._intake.put(item, moves_cursor=False)

@@ -54,7 +54,10 @@ class Reconciler:
 
     async def run(self) -> None:
         """Compare again and again, for ever; trouble is left to the next time."""
+        pause_s = INTERVAL_S
         while True:
+            # At the start, too: the feed comes first.
+            await self._sleep(pause_s)
             pause_s = INTERVAL_S
             # While the queue is filling, what is missing is most likely waiting in it or in the socket.
             if not self._busy():
@@ -62,7 +65,6 @@ class Reconciler:
                     pause_s = await self.compare()
                 except (ReplayTrouble, AuthRefused) as exc:
                     logger.debug("exchange's list cannot be read: reason=%s", exc)
-            await self._sleep(pause_s)
 
     async def compare(self) -> float:
         """Walk from the last checked deal to the end of the list once; return how long to wait before the next time."""

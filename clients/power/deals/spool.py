@@ -84,8 +84,6 @@ class Spool:
             if self._writer is None or self._written >= self._segment_bytes:
                 self._next_segment()
             assert self._writer is not None
-            # After a failed write its torn end is overwritten by this one.
-            os.ftruncate(self._writer, self._written)
             _write_all(self._writer, block, self._written)
             os.fdatasync(self._writer)
         except OSError as exc:

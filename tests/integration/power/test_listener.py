@@ -199,7 +199,10 @@ async def test_no_deal_is_lost_wherever_the_connection_breaks_at_every_byte(tmp_
     await _survives_cuts(tmp_path, lambda total: list(range(1, total)))
 
 
-async def test_what_the_feed_skips_repeats_or_swaps_is_put_right(power_engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_what_the_feed_skips_repeats_or_swaps_is_put_right(
+    power_engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients.power.deals.reconciler.INTERVAL_S", 0.1)
     exchange = PowerExchange(faults=ExchangeFaults(skip_every=7, repeat_every=5, swap_every=11))
     ids = post(exchange, 60)
     async with (
@@ -212,6 +215,34 @@ async def test_what_the_feed_skips_repeats_or_swaps_is_put_right(power_engine: A
 
     assert sorted(await deal_ids(power_engine)) == sorted(ids)
     assert await positions(power_engine) == list(range(1, 61))
+
+
+async def test_the_exchanges_list_does_not_overtake_a_feed_that_is_catching_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients.power.deals.reconciler.INTERVAL_S", 0.001)
+    exchange = PowerExchange()
+    ids = post(exchange, 4_500)
+    sink = MemorySink()
+    async with serving(exchange) as port, listening(port, sink, tmp_path) as listener:
+        await until(lambda: len(sink.deals) == 4_500, what="all deals")
+
+    assert sink.ids == ids
+    assert listener.tally.fetched == 0
+
+
+async def test_what_a_feed_that_is_stuck_does_not_deliver_comes_from_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients.power.deals.reconciler.INTERVAL_S", 0.05)
+    monkeypatch.setattr("clients.power.deals.listener.QUIET_S", 0.2)
+    exchange = PowerExchange(faults=ExchangeFaults(stall_after=5))
+    ids = post(exchange, 20)
+    sink = MemorySink()
+    async with serving(exchange) as port, listening(port, sink, tmp_path):
+        await until(lambda: len(sink.deals) == 20, what="all deals")
+
+    assert sink.ids == ids
 
 
 async def test_garbage_is_told_and_the_deals_around_it_are_kept(power_engine: AsyncEngine, tmp_path: Path) -> None:

@@ -82,13 +82,13 @@ async def test_a_listener_that_is_killed_a_few_times_leaves_an_exact_database(tm
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 async def test_a_listener_that_is_killed_a_hundred_times_leaves_an_exact_database(tmp_path: Path) -> None:
     await _campaign(tmp_path, 100, None)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 async def test_listener_and_postgres_killed_a_hundred_times_leave_an_exact_database(tmp_path: Path) -> None:
     if reason := postgres_missing():
         pytest.skip(reason)
