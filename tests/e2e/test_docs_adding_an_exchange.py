@@ -19,9 +19,9 @@ from clients.exchanges.names import EXCHANGES
 from clients.resilience.errors import LimitReached
 from clients.resilience.outcome import Outcome
 from services.price.exchanges.desk import PriceDesk
-from services.price.exchanges.quote_book import QuoteBook
 from services.runtime.errors import Refused
 from services.runtime.exchanges import ExchangeMetrics, ExchangeRoom, open_exchanges
+from services.runtime.exchanges.quote_book import QuoteBook
 from tests.support.cli import ROOT
 from tests.support.toy_exchange import ToyServer
 

@@ -14,8 +14,8 @@ from clients.exchanges.model import Price, Quote
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import WallNs
-from services.price.exchanges.quote_book import QuoteBook
 from services.runtime.errors import InvalidRequest, NotFound, Unavailable
+from services.runtime.exchanges.quote_book import QuoteBook
 
 ANY: Final = "any"
 HALF: Final = Decimal("0.5")

@@ -8,7 +8,6 @@ import redis.asyncio
 
 from services.price.config import PriceSettings
 from services.price.exchanges.desk import DeskOptions, PriceDesk
-from services.price.exchanges.quote_book import QuoteBook, newest_age_ms
 from services.runtime.exchanges import (
     ExchangeMetrics,
     ExchangeRoom,
@@ -17,6 +16,7 @@ from services.runtime.exchanges import (
     open_exchanges,
     shared_limiter,
 )
+from services.runtime.exchanges.quote_book import QuoteBook, newest_age_ms
 from services.runtime.server import process_metrics
 
 

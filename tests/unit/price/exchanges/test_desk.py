@@ -12,8 +12,8 @@ from clients.resilience.errors import AttemptTimedOut, CallNotPermitted, LimitRe
 from clients.resilience.outcome import Outcome
 from services.price.exchanges.answers import message_of
 from services.price.exchanges.desk import DeskOptions, PriceDesk
-from services.price.exchanges.quote_book import IDLE_S, SYMBOLS_MAX, QuoteBook
 from services.runtime.errors import InvalidRequest, NotFound, Unavailable
+from services.runtime.exchanges.quote_book import IDLE_S, SYMBOLS_MAX, QuoteBook
 from tests.support.fake_exchange import FakeExchange, quote
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
