@@ -28,6 +28,7 @@ from clients.sockets import (
     SocketPolicy,
     SocketState,
 )
+from tests.support.http_raw_server import RawServer, answering
 from tests.support.proxy import TcpProxy
 
 FAST = SocketPolicy(backoff_base_s=0.001, backoff_cap_s=0.002, attempts_max=100_000, close_timeout_s=0.2)
@@ -77,6 +78,11 @@ async def condition(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def refused(socket: ResilientSocket) -> None:
+    """Wait until it has tried several times and is between two attempts: one under way would meet a server that is closing."""
+    await condition(lambda: socket.status().attempts >= 3 and socket.status().state is SocketState.WAITING)
+
+
 async def silent(connection: ServerConnection) -> None:
     """Accept and say nothing."""
     await connection.wait_closed()
@@ -104,7 +110,7 @@ async def test_a_handshake_that_is_never_answered_times_out() -> None:
             policy = SocketPolicy(open_timeout_s=0.1, backoff_base_s=0.001, backoff_cap_s=0.002, attempts_max=1000)
             async with feed(proxy.port, policy) as socket:
                 opening = asyncio.create_task(until(socket, Connected))
-                await condition(lambda: socket.status().attempts >= 3)
+                await refused(socket)
                 assert socket.status().last_error == "no answer in time"
 
                 proxy.restore()
@@ -219,7 +225,7 @@ async def test_s23_a_redirect_is_not_followed_so_keys_go_to_nobody_else() -> Non
         async with server(silent, process_request=redirect) as port:
             async with feed(port, headers={"api-key": "canary"}) as socket:
                 reading = asyncio.create_task(until(socket, Connected))
-                await condition(lambda: socket.status().attempts >= 3)
+                await refused(socket)
                 assert "HTTP 302" in socket.status().last_error
                 reading.cancel()
 
@@ -227,15 +233,10 @@ async def test_s23_a_redirect_is_not_followed_so_keys_go_to_nobody_else() -> Non
 
 
 async def test_a_server_that_speaks_no_websocket_is_a_failed_attempt() -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-        writer.close()
-
-    listener = await asyncio.start_server(talk, "127.0.0.1", 0)
-    async with listener:
-        async with feed(listener.sockets[0].getsockname()[1]) as socket:
+    async with RawServer(answering(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", keep=False)) as other:
+        async with feed(other.port) as socket:
             reading = asyncio.create_task(until(socket, Connected))
-            await condition(lambda: socket.status().attempts >= 3)
+            await refused(socket)
             assert "did not complete the handshake" in socket.status().last_error
             reading.cancel()
 
@@ -295,7 +296,7 @@ async def test_certificates_are_checked(certificate: tuple[Path, Path], trusted:
             if trusted:
                 await reading
             else:
-                await condition(lambda: socket.status().attempts >= 3)
+                await refused(socket)
                 reading.cancel()
                 assert socket.status().connections == 0
                 assert "certificate" in socket.status().last_error.lower()
