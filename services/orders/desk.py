@@ -10,9 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Price
-from clients.resilience.errors import ResilienceError
+from clients.exchanges.trading import Side
 from services.orders.domain import Cause, Order, TradingMode
 from services.orders.domain.events import AmendUncertain, AnswerLost
 from services.orders.engine.changing import WAIT_S, AmendCommand, Cancelled, Changer
@@ -47,7 +46,7 @@ from services.orders.truth.follower import Follower
 from services.orders.truth.listener import StreamListener
 from services.orders.truth.reconciler import EVERY_S, Reconciler
 from services.orders.truth.standing import Standing, Standings
-from services.orders.venues import Venues
+from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.errors import MidstreamError, Refused
 from services.runtime.tasks import end_task
 
@@ -131,6 +130,7 @@ class Desk:
         await self.switch.open()
         await self.ledger.open()
         self._check_modes()
+        await self._load_positions()
         await self._recover()
         self._begin(self._sweep_keys(), "idempotency-keys")
         if self.options.mode is TradingMode.DRY_RUN:
@@ -154,9 +154,9 @@ class Desk:
         await self.switch.close()
         await self.ledger.close()
 
-    async def place(self, command: PlaceCommand, caller: Caller) -> Placed:
-        """Place an order, or return the one that its key has placed already."""
-        return await self._counted("place", self.placer.place(command, caller))
+    async def place(self, command: PlaceCommand, caller: Caller, *, deadline_ns: int | None = None) -> Placed:
+        """Place an order, or return the one that its key has placed already; begin nothing after the deadline (monotonic)."""
+        return await self._counted("place", self.placer.place(command, caller, deadline_ns=deadline_ns))
 
     async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Order:
         """Amend an order and wait for the confirmation."""
@@ -238,7 +238,7 @@ class Desk:
         for venue in [self.venues.named(exchange)] if exchange else self.venues:
             try:
                 listed = await venue.market.get_instruments()
-            except (ExchangeError, ResilienceError) as exc:
+            except CLIENT_ERRORS as exc:
                 raise denied(Reason.PRICE_MISSING, f"{venue.exchange} does not list its instruments: {exc}") from exc
             found += [
                 instrument
@@ -254,7 +254,7 @@ class Desk:
             try:
                 await venue.instrument(symbol)
                 return await venue.market.get_price(symbol)
-            except (ExchangeError, ResilienceError) as exc:
+            except CLIENT_ERRORS as exc:
                 problem = denied(Reason.PRICE_MISSING, f"{venue.exchange} gives no price of {symbol}: {exc}")
             except Exception as exc:  # noqa: BLE001  kept and raised when no other exchange has the symbol
                 problem = exc
@@ -298,6 +298,17 @@ class Desk:
                 f"the journal holds {len(strangers)} open orders of mode {strangers[0].mode}, and MIDSTREAM_TRADING is "
                 f"{self.options.mode}: start it in that mode, or name another database in MIDSTREAM_ORDERS_DATABASE_URL"
             )
+
+    async def _load_positions(self) -> None:
+        """Count what was bought and sold on spot markets, where no exchange states a position."""
+        after: tuple[int, str, str, str, str] | None = None
+        while rows := await self._store.fills(FillFilter(after=after, limit=500)):
+            for row in rows:
+                if ":" not in row.symbol:
+                    signed = row.quantity if row.side is Side.BUY else -row.quantity
+                    self.positions.add((row.exchange, row.market, row.symbol), signed)
+            last = rows[-1]
+            after = (last.trade_time_ns, last.exchange, last.market, last.symbol, last.trade_id)
 
     async def _recover(self) -> None:
         """Whatever was on its way when the last process ended may have arrived."""

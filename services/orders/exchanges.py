@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from clients.exchanges.binance.client import RECV_WINDOW_MS
 from services.orders.config import OrdersSettings
 from services.orders.domain import TradingMode
+from services.orders.quotes import StreamedMarket
 from services.orders.venues import Venue, Venues
 from services.runtime.connection import connect_async
 from services.runtime.errors import Refused
@@ -23,6 +24,7 @@ from services.runtime.exchanges import (
     open_exchanges,
     shared_limiter,
 )
+from services.runtime.exchanges.quote_book import QuoteBook, newest_age_ms
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +35,19 @@ RECEIVE_WINDOWS_S: Final = {"binance": RECV_WINDOW_MS / 1000}
 class OrderExchanges:
     """The room with its clients, and where it is reported; closed together."""
 
-    def __init__(self, room: ExchangeRoom, client: redis.asyncio.Redis | None) -> None:
+    def __init__(self, room: ExchangeRoom, client: redis.asyncio.Redis | None, settings: OrdersSettings) -> None:
         self._room = room
+        self._books = {
+            name: QuoteBook(each, pinned=settings.symbols, monotonic_ns=time.monotonic_ns)
+            for name, each in room.clients.items()
+        }
         self._client = client
         self._publisher = (
             StatusPublisher(client, "orders", self.statuses, wall_ns=time.time_ns) if client is not None else None
         )
         self.venues = Venues(
             [
-                Venue(name, opened.trading(), opened.client, RECEIVE_WINDOWS_S.get(name, 60.0))
+                Venue(name, opened.trading(), self._market(name, settings), RECEIVE_WINDOWS_S.get(name, 60.0))
                 for name, opened in room.exchanges.items()
             ]
         )
@@ -55,7 +61,7 @@ class OrderExchanges:
             room = await open_exchanges(settings.venues, metrics=metrics, make_limiter=shared_limiter(client))
         else:
             room = await open_exchanges(settings.venues, metrics=metrics)
-        opened = cls(room, client)
+        opened = cls(room, client, settings)
         unsigned = [name for name, exchange in room.exchanges.items() if not exchange.signed]
         if settings.mode is not TradingMode.DRY_RUN and unsigned:
             await opened.close()
@@ -64,18 +70,27 @@ class OrderExchanges:
                 f"MIDSTREAM_TRADING={settings.trading} needs a key of {unsigned[0]}: set MIDSTREAM_{name}_API_KEY and "
                 f"MIDSTREAM_{name}_API_SECRET, or leave it out of MIDSTREAM_ORDERS_EXCHANGES (simulators print their demo keys)"
             )
+        for book in opened._books.values():
+            book.start()
         if opened._publisher is not None:
             opened._publisher.start()
         return opened
 
     async def statuses(self) -> list[GroupStatus]:
         """Return how every endpoint group of every exchange is."""
-        return await self._room.statuses()
+        return await self._room.statuses(lambda name: newest_age_ms(self._books, name, time.monotonic_ns()))
+
+    def _market(self, name: str, settings: OrdersSettings) -> StreamedMarket:
+        # Half of the age that orders accept: what is older is asked for before it is too old.
+        fresh_s = settings.price_age_max_s / 2
+        return StreamedMarket(self._room.clients[name], self._books[name], wall_ns=time.time_ns, fresh_s=fresh_s)
 
     async def close(self) -> None:
         """Close clients, limits and connections."""
         if self._publisher is not None:
             await self._publisher.stop()
+        for book in self._books.values():
+            await book.stop()
         await self._room.close()
         if self._client is not None:
             await self._client.aclose()

@@ -65,7 +65,9 @@ class OrdersServicer(OrderServiceServicer):
             raise denied(
                 Reason.BAD_FIELD, f"is {request.time_in_force}, legal are GTC, IOC, FOK", field="time_in_force"
             )
-        placed = await self._desk.place(command, current_caller())
+        left_s = context.time_remaining()
+        deadline_ns = None if left_s is None else self._ports.monotonic_ns() + round(left_s * 1e9)
+        placed = await self._desk.place(command, current_caller(), deadline_ns=deadline_ns)
         return pb.PlaceOrderResponse(order=messages.order_message(placed.order), repeated=placed.repeated)
 
     async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.AmendOrderResponse:

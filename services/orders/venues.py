@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
 from clients.exchanges.symbols import near_matches
 from clients.exchanges.trading import TradingClient
+from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from services.orders.errors import Reason, denied
 
-ANY = "ANY"
+CLIENT_ERRORS: Final = (ExchangeError, ResilienceError, AttemptTimedOut)
+"""What a call of an exchange's client may raise."""
+
+ANY: Final = "ANY"
 """Any of the configured exchanges, in their order."""
 
 

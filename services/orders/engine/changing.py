@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.trading import OrderType
-from clients.resilience.errors import ResilienceError
 from services.orders.domain import Body, Cause, Order
 from services.orders.domain.events import AmendAsked, CancelAsked
 from services.orders.domain.order import ZERO
@@ -21,7 +19,7 @@ from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
 from services.orders.journal.store import JournalUnavailable
 from services.orders.ports import Ports
-from services.orders.venues import Venues
+from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.errors import DeadlineExceeded, MidstreamError, NotFound
 
 logger = logging.getLogger(__name__)
@@ -148,7 +146,7 @@ class Changer:
         """A broken journal must not keep anybody from getting out of the market."""
         try:
             await self._cancel_unjournalled(order)
-        except (ExchangeError, ResilienceError, MidstreamError):
+        except (*CLIENT_ERRORS, MidstreamError):
             logger.exception("cancel without journal failed: order=%s", order.order_id)
 
     async def cancel_many(self, order_ids: Sequence[str], caller: Caller, *, wait_s: float = WAIT_S) -> list[Cancelled]:

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import OrderReport, VenueOrder
-from clients.resilience.errors import ResilienceError
 from services.orders.domain import Body, Cause, Order, OrderState, TradingMode
 from services.orders.domain.events import AnswerLost, Intended, NotPlaced, Refused, Rerouted, SendingAgain
 from services.orders.engine.commands import Caller, PlaceCommand
@@ -23,8 +21,8 @@ from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
 from services.orders.journal.store import ClientIdTaken, IdempotencyRow, JournalUnavailable
 from services.orders.ports import Ports
-from services.orders.venues import ANY, Venue, Venues
-from services.runtime.errors import MidstreamError
+from services.orders.venues import ANY, CLIENT_ERRORS, Venue, Venues
+from services.runtime.errors import DeadlineExceeded, MidstreamError
 from services.runtime.faults import fault
 
 logger = logging.getLogger(__name__)
@@ -35,6 +33,8 @@ ATTEMPTS_MAX: Final = 3
 RETRY_FLOOR_S: Final = 0.25
 CLIENT_ID_PREFIX: Final = "ms-"
 """Ours at the exchange; with the order id it makes 35 of the 36 characters that exchanges take."""
+DRAIN_S: Final = 1.0
+"""At the end, what placements on the wire get to be answered; supervisors give a server five seconds in all."""
 IN_FLIGHT_MAX: Final = 500
 """Placements between command and outcome; more are refused at once instead of being late."""
 
@@ -71,6 +71,7 @@ class Placer:
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._wire: dict[str, asyncio.Task[OrderReport]] = {}
         self._again: set[asyncio.Task[Order]] = set()
+        self._closing = asyncio.Event()
         self.on_unsettled: Callable[[str], None] = lambda order_id: None
         self.on_outcome: Callable[[Order, str, float], None] = lambda order, outcome, seconds: None
 
@@ -89,13 +90,21 @@ class Placer:
             task.cancel()
 
     async def close(self) -> None:
-        """Wait until everything in flight has an outcome or is off the wire."""
+        """Let what is in flight come to an outcome, for a moment; take the rest off the wire, to be asked for by whoever starts next."""
+        self._closing.set()
         tasks = [pending.task for pending in self._pending.values()] + list(self._again)
-        if tasks:
-            await asyncio.wait(tasks)
+        for give_s in (DRAIN_S, DRAIN_S):
+            if tasks:
+                await asyncio.wait(tasks, timeout=give_s)
+            self.stop_sending()
+        for task in tasks:
+            task.cancel()
 
-    async def place(self, command: PlaceCommand, caller: Caller) -> Placed:
-        """Place an order, or return the one that this key has placed already."""
+    async def place(self, command: PlaceCommand, caller: Caller, *, deadline_ns: int | None = None) -> Placed:
+        """Place an order, or return the one that this key has placed already.
+
+        Nothing is begun for a caller whose deadline (monotonic) passes before the intent is journalled.
+        """
         key = (caller.owner, command.idempotency_key)
         pending = self._pending.get(key)
         if pending is not None:
@@ -104,7 +113,7 @@ class Placer:
             return Placed(await self._newest(placed.order), repeated=True)
         if len(self._pending) >= self._in_flight_max:
             raise denied(Reason.OVERLOADED, f"{self._in_flight_max} placements are in flight; try again later")
-        task = asyncio.create_task(self._place(command, caller), name="place-order")
+        task = asyncio.create_task(self._place(command, caller, deadline_ns), name="place-order")
         self._pending[key] = _Pending(command.body_hash, task)
         task.add_done_callback(lambda done: self._settle(key, done))
         return await asyncio.shield(task)
@@ -114,7 +123,7 @@ class Placer:
         if not task.cancelled():
             task.exception()
 
-    async def _place(self, command: PlaceCommand, caller: Caller) -> Placed:
+    async def _place(self, command: PlaceCommand, caller: Caller, deadline_ns: int | None) -> Placed:
         try:
             since_ns = self._ports.wall_ns() - KEY_LIFE_NS
             used = await self._ledger.store.used_key(caller.owner, command.idempotency_key, since_ns=since_ns)
@@ -123,7 +132,7 @@ class Placer:
                 order = await self._ledger.get(used.order_id)
                 if order is not None:
                     return Placed(order, repeated=True)
-            order = await self._intend(command, caller)
+            order = await self._intend(command, caller, deadline_ns)
         except JournalUnavailable as exc:
             raise denied(Reason.JOURNAL, f"nothing was sent: {exc}; try again with the same key") from exc
         return Placed(await self._send(order))
@@ -135,10 +144,12 @@ class Placer:
                 f"the idempotency key {command.idempotency_key[:32]!r} was used with another body; use a new key for a new order",
             )
 
-    async def _intend(self, command: PlaceCommand, caller: Caller) -> Order:
+    async def _intend(self, command: PlaceCommand, caller: Caller, deadline_ns: int | None) -> Order:
         order_id = self._ports.new_id()
         try:
             route = await self._router.first(command, order_id)
+            if deadline_ns is not None and self._ports.monotonic_ns() >= deadline_ns:
+                raise DeadlineExceeded("the deadline has passed while the order was checked; nothing was sent")
             now_ns = self._ports.wall_ns()
             body = Intended(
                 owner=caller.owner,
@@ -184,7 +195,7 @@ class Placer:
             try:
                 venue = self._venues.named(order.exchange)
                 instrument = await venue.instrument(order.symbol)
-            except (MidstreamError, ExchangeError, ResilienceError) as exc:
+            except (MidstreamError, *CLIENT_ERRORS) as exc:
                 return await self._end(order, NotPlaced(f"never sent: {exc}"[:500]), Cause.GUARD)
             outcome = await self._attempt(order, venue, instrument)
             if not isinstance(outcome, Failure):
@@ -281,7 +292,11 @@ class Placer:
         if attempts >= ATTEMPTS_MAX or wait_s >= left_s or order.canceling:
             await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
             return None
-        await self._ports.sleep(wait_s)
+        if await self._ports.wait(self._closing, wait_s):
+            await self._end(
+                order, NotPlaced(f"the server ends: {failure.text}", failure.code), Cause.ANSWER, failure.raw
+            )
+            return None
         text = f"certainly not executed: {failure.text}"
         again = SendingAgain(text, order.send_until_ns)
         after = await self._ledger.change(

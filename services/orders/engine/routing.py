@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Payout
 from clients.exchanges.trading import Side
-from clients.resilience.errors import ResilienceError
 from services.orders.domain import Order
 from services.orders.engine.commands import PlaceCommand
 from services.orders.errors import Reason, denied, reason_of
 from services.orders.guards.guards import Guards
 from services.orders.guards.prices import PriceGuard
-from services.orders.venues import ANY, Venue, Venues
+from services.orders.venues import ANY, CLIENT_ERRORS, Venue, Venues
 from services.runtime.errors import MidstreamError
 
 logger = logging.getLogger(__name__)
@@ -98,7 +96,7 @@ class Router:
                 if self._price_allows(order, price):
                     return Route(venue, instrument, quantity)
                 self._guards.release(order.order_id)
-            except (MidstreamError, ExchangeError, ResilienceError) as exc:
+            except (MidstreamError, *CLIENT_ERRORS) as exc:
                 logger.info("no failover: order=%s exchange=%s reason=%s", order.order_id, venue.exchange, exc)
         return None
 
@@ -126,7 +124,7 @@ class Router:
 async def _instrument(venue: Venue, symbol: str) -> Instrument:
     try:
         return await venue.instrument(symbol)
-    except (ExchangeError, ResilienceError) as exc:
+    except CLIENT_ERRORS as exc:
         raise denied(Reason.PRICE_MISSING, f"the instruments of {venue.exchange} are not available: {exc}") from exc
 
 

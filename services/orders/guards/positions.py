@@ -42,9 +42,11 @@ class PositionBook:
             return
         self.executions += 1
         order = change.order
-        key = (order.exchange, order.market, order.symbol)
+        self.add((order.exchange, order.market, order.symbol), executed if order.side is Side.BUY else -executed)
+
+    def add(self, key: Key, signed: Decimal) -> None:
+        """Add an execution."""
         held = self._held.get(key, Held(ZERO, None, 0))
-        signed = executed if order.side is Side.BUY else -executed
         self._held[key] = Held(held.quantity + signed, held.entry_price, held.stated_ns)
 
     def quantity(self, exchange: str, market: str, symbol: str) -> Decimal:

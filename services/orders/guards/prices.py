@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Quote
-from clients.resilience.errors import ResilienceError
 from clients.resilience.ports import WallNs
 from services.orders.errors import Reason, denied
-from services.orders.venues import Venue
+from services.orders.venues import CLIENT_ERRORS, Venue
 
 REUSE_NS: Final = 200_000_000
 """A burst of orders asks the exchange five times a second and not once per order."""
@@ -43,7 +41,7 @@ class PriceGuard:
             return known.price
         try:
             quote = await venue.market.get_quote(symbol)
-        except (ExchangeError, ResilienceError) as exc:
+        except CLIENT_ERRORS as exc:
             raise denied(Reason.PRICE_MISSING, f"there is no price of {symbol} on {venue.exchange}: {exc}") from exc
         price = await self._price(venue, symbol, quote)
         self._last[venue.exchange, symbol] = FreshPrice(price, self._wall_ns())
@@ -63,7 +61,7 @@ class PriceGuard:
             # A book with one side has a last price at best.
             try:
                 price = await venue.market.get_price(symbol)
-            except (ExchangeError, ResilienceError) as exc:
+            except CLIENT_ERRORS as exc:
                 raise denied(Reason.PRICE_MISSING, f"{symbol} has no two-sided quote and no last price: {exc}") from exc
             if price.stale:
                 raise denied(Reason.PRICE_STALE, f"the last price of {symbol} is marked as stale")

@@ -6,12 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument
-from clients.resilience.errors import ResilienceError
 from services.orders.engine.ledger import Ledger
 from services.orders.ports import Ports
-from services.orders.venues import Venue
+from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
 
 logger = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ class DeadMan:
         while True:
             try:
                 await self.refresh()
-            except (ExchangeError, ResilienceError, MidstreamError) as exc:
+            except (*CLIENT_ERRORS, MidstreamError) as exc:
                 logger.warning("dead-man timer not refreshed: exchange=%s error=%s", self._venue.exchange, exc)
                 self.on_result(self._venue.exchange, False)
             await self._ports.sleep(REFRESH_S)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
-from clients.resilience.errors import ResilienceError
 from services.orders.ports import Ports
-from services.orders.venues import Venue
+from services.orders.venues import CLIENT_ERRORS, Venue
 
 PROCESSING_NS: Final = 10_000_000_000
 """The exchange's own processing timeout: what was accepted in time may take this long to show."""
@@ -40,7 +38,7 @@ class ServerClocks:
             return known
         try:
             time = await venue.market.get_server_time(market)
-        except (ExchangeError, ResilienceError):
+        except CLIENT_ERRORS:
             return None
         found = self._offsets[venue.exchange, market] = _Offset(time.offset_ns, abs(time.error_ns), now_ns)
         return found

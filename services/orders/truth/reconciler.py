@@ -7,10 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import Fill, OrderReport, Position
-from clients.resilience.errors import ResilienceError
 from services.orders.domain import Cause, Order
 from services.orders.engine.intake import Intake
 from services.orders.engine.ledger import Ledger
@@ -19,7 +17,7 @@ from services.orders.guards.positions import PositionBook
 from services.orders.journal.store import JournalUnavailable
 from services.orders.ports import Ports
 from services.orders.truth.standing import Standings
-from services.orders.venues import Venue
+from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +81,7 @@ class Reconciler:
             begun_ns = self._ports.wall_ns()
             try:
                 await self._compare(begun_ns)
-            except (ExchangeError, ResilienceError, MidstreamError, JournalUnavailable) as exc:
+            except (*CLIENT_ERRORS, MidstreamError, JournalUnavailable) as exc:
                 logger.warning("reconciliation failed: exchange=%s error=%s", exchange, exc)
                 self._gate.failed(exchange, str(exc)[:300])
                 self._standings.failed(exchange, str(exc)[:300])
