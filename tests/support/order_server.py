@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +16,9 @@ from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
 from services.orders.auth import Role, create_key
 from services.orders.journal import prepare_orders_database
-from tests.support.cli import PATIENCE_S, ROOT, clean_environment, until
+from tests.support.cli import until
 from tests.support.server_process import ServerProcess
+from tests.support.simulator_process import SimulatorProcess
 
 CALL_S: Final = 30.0
 DEMO_KEYS: Final = {
@@ -31,43 +28,6 @@ DEMO_KEYS: Final = {
     "BITMEX_API_SECRET": "midstream-demo-bitmex-secret",
 }
 """Of the simulators; no secrets."""
-
-
-class SimulatorProcess:
-    """A simulated exchange in a process of its own."""
-
-    def __init__(self, name: str, directory: Path, **settings: str) -> None:
-        ready = directory / f"sim-{name}.json"
-        self.log = directory / f"sim-{name}.log"
-        environment = {f"MIDSTREAM_SIM_{name.upper()}_{key}": value for key, value in settings.items()}
-        environment |= {"MIDSTREAM_READY_FILE": str(ready), f"MIDSTREAM_SIM_{name.upper()}_PORT": "0"}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.simulators.{name}"],
-                cwd=ROOT, env=clean_environment(environment), stdout=log, stderr=log,
-            )  # fmt: skip
-        try:
-            until(ready.exists, what=f"start of sim-{name}")
-            self.url = f"http://127.0.0.1:{json.loads(ready.read_text())['port']}"
-        except BaseException:
-            self.stop()
-            raise
-
-    def ask(self, path: str) -> Any:
-        """Return what its page of truth says."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=CALL_S) as answer:
-            return json.load(answer)
-
-    def put_faults(self, text: str) -> None:
-        """Replace the plan of what goes wrong."""
-        request = urllib.request.Request(f"{self.url}/sim/faults", data=json.dumps(text).encode(), method="PUT")
-        with urllib.request.urlopen(request, timeout=CALL_S):
-            return
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait(timeout=PATIENCE_S)
 
 
 class OrderServer:
@@ -192,12 +152,12 @@ def order_server(
         if server is not None and server.process is not None:
             server.kill()
         for simulator in simulators.values():
-            simulator.stop()
+            simulator.kill()
 
 
 def check_against(simulator: SimulatorProcess, orders: dict[str, pb.Order]) -> None:
     """Assert that an exchange has what we say it has: nothing twice, nothing forgotten, nothing invented."""
-    theirs = simulator.ask("/sim/fills/by-client-id")
+    theirs = simulator.admin("GET", "/sim/fills/by-client-id")
     for client_id, row in theirs.items():
         assert row["orders"] == 1, f"{client_id} was executed {row['orders']} times"
         assert client_id in orders, f"{client_id} was forgotten"

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.orders.auth import Role, create_key, list_keys, revoke_key
-from services.orders.auth.admin import end_key, known_keys, make_key
 from services.orders.auth.keys import KEY_PATTERN, matches
 from services.runtime.errors import InvalidRequest, NotFound
 
 
-def test_a_key_is_made_listed_and_ended(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'orders.db'}"
-
-    key = make_key(url, name="bot", role=Role.TRADE, owner="desk")
+async def test_a_key_is_made_listed_and_ended(database: AsyncEngine) -> None:
+    key = await create_key(database, name="bot", role=Role.TRADE, owner="desk")
     parts = KEY_PATTERN.fullmatch(key)
     assert parts is not None
-    before = known_keys(url)[0]
-    end_key(url, parts.group(1))
-    after = known_keys(url)[0]
+    before = (await list_keys(database))[0]
+    await revoke_key(database, parts.group(1))
+    after = (await list_keys(database))[0]
 
     assert (before.name, before.owner, before.role, before.revoked_ns) == ("bot", "desk", Role.TRADE, None)
     assert matches(before, parts.group(2))
     assert not matches(after, parts.group(2))
-    assert parts.group(2).encode() not in (tmp_path / "orders.db").read_bytes()
+    assert parts.group(2) not in before.secret_hash
 
 
 async def test_keys_of_every_database(database: AsyncEngine) -> None:

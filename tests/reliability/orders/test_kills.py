@@ -11,7 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.support.order_server import OrderServer, SimulatorProcess, check_against, is_gone, order_server
+from tests.support.order_server import OrderServer, check_against, is_gone, order_server
+from tests.support.simulator_process import SimulatorProcess
 
 SITES = {
     "journal-and-send": "orders.journalled",
@@ -28,7 +29,7 @@ def killed_once(server: OrderServer, simulator: SimulatorProcess, site: str, num
         # The second or third order is the one that dies with it, so that others are under way.
         server.start(FAULT=f"{SITES[site]}:{1 + number % 3}")
     else:
-        simulator.put_faults("answer-latency=0.05..0.4@POST *;lose@POST *,chance=0.2")
+        simulator.admin("PUT", "/sim/faults", "answer-latency=0.05..0.4@POST *;lose@POST *,chance=0.2")
         server.start()
     server.wait_trading()
 
@@ -60,7 +61,7 @@ def run(tmp_path: Path, site: str, kills: int) -> None:
         keys: list[str] = []
         for number in range(kills):
             keys += killed_once(server, simulator, site, number)
-        simulator.put_faults("")
+        simulator.admin("PUT", "/sim/faults", "")
         server.start()
         server.wait_trading()
         # Callers who got no answer ask again with the same key; nothing may be executed twice because of it.
