@@ -193,6 +193,31 @@ async def test_an_open_period_and_the_chart_follow_the_deals(tmp_path: Path) -> 
         assert shown.complaints == []
 
 
+async def test_no_click_is_lost_while_deals_pour_in(tmp_path: Path) -> None:
+    hours = [f"{hour:02d}-{hour + 1:02d}" for hour in range(6, 14)]
+    async with screen(tmp_path) as shown:
+        for hour in hours:
+            await shown.deal("10.2", "5", "sell", hour)
+        (page,) = await shown.open()
+
+        async def pour() -> None:
+            while True:
+                await shown.deal("11", "1", "sell", "20-21")
+                await asyncio.sleep(0.02)
+
+        pouring = asyncio.create_task(pour())
+        try:
+            for hour in hours:
+                # As slow as a hand: several changes arrive between press and release.
+                await page.click(f"{shown.row(page, hour)} .period", delay=400)
+                await page.wait_for_selector(f'#drill [data-open="{shown.tomorrow}.{hour}"]')
+        finally:
+            pouring.cancel()
+            await asyncio.wait((pouring,))
+
+        assert shown.complaints == []
+
+
 @pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 390])
 async def test_nothing_sticks_out_and_nothing_comes_from_elsewhere(tmp_path: Path, width: int) -> None:
     async with screen(tmp_path) as shown:

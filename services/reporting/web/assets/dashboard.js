@@ -247,8 +247,41 @@
     for (const row of rows()) row.classList.toggle('open', open !== null && row.id === `row-${open.dataset.open}`);
   }
 
+  // A link that is replaced between press and release is never clicked: what arrives meanwhile is shown after the release.
+  let pressed = false;
+  let postponed = false;
+
+  function released() {
+    pressed = false;
+    if (!postponed) return;
+    postponed = false;
+    for (const element of document.querySelectorAll('#board, #drill [data-open]')) window.htmx.trigger(element, 'sse:changed');
+  }
+
+  document.addEventListener('pointerdown', () => {
+    pressed = true;
+  });
+  for (const name of ['pointerup', 'pointercancel']) {
+    // The click follows the release.
+    window.addEventListener(name, () => window.setTimeout(released, 0));
+  }
+
+  // Answers about a period that is not open any more come too late.
+  let opened = '';
+
+  document.addEventListener('htmx:beforeRequest', (event) => {
+    if (event.detail.elt.matches('a.period')) opened = event.detail.pathInfo.requestPath;
+  });
+
   document.addEventListener('htmx:beforeSwap', (event) => {
-    if (event.detail.target === board) remember();
+    if (event.detail.target.id === 'drill' && opened && event.detail.pathInfo.requestPath !== opened) {
+      event.detail.shouldSwap = false;
+    } else if (pressed) {
+      event.detail.shouldSwap = false;
+      postponed = true;
+    } else if (event.detail.target === board) {
+      remember();
+    }
   });
 
   document.addEventListener('htmx:afterSwap', (event) => {
