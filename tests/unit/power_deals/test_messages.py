@@ -304,6 +304,7 @@ def test_nothing_that_arrives_can_raise(message: bytes | str, backfilled: bool) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @settings(max_examples=20_000)
 @given(st.binary(max_size=300) | st.text(max_size=300) | _CONFIRMATIONS | _DAMAGED, st.booleans())
 def test_nothing_that_arrives_can_raise_in_many_cases(message: bytes | str, backfilled: bool) -> None:
@@ -313,6 +314,7 @@ def test_nothing_that_arrives_can_raise_in_many_cases(message: bytes | str, back
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_hundred_thousand_damaged_messages_are_each_a_deal_or_a_reason() -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201
