@@ -194,7 +194,7 @@ async def test_no_deal_is_lost_wherever_the_connection_breaks(tmp_path: Path) ->
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 async def test_no_deal_is_lost_wherever_the_connection_breaks_at_every_byte(tmp_path: Path) -> None:
     await _survives_cuts(tmp_path, lambda total: list(range(1, total)))
 
