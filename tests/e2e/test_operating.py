@@ -66,7 +66,8 @@ def midstream_json(running: Serving, *arguments: str) -> dict[str, object]:
 
 def test_every_grpcurl_line_of_the_readme_works(servers: Serving) -> None:
     ports = {str(port): servers.ports[name] for name, port in DEFAULT_PORTS.items() if name in servers.ports}
-    calls = readme_calls()
+    # Those of the orders have a test of their own, with a key.
+    calls = [call for call in readme_calls() if "OrderService" not in call]
     assert len(calls) >= 8
 
     answers = {call: run_call(call, {int(port): own for port, own in ports.items()}) for call in calls}
