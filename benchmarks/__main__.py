@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.context import Context, scratch_directory
+from benchmarks.dashboard import dashboard_storm
 from benchmarks.decoding import g3
 from benchmarks.growth import g8
 from benchmarks.live import g10
@@ -36,6 +37,7 @@ BENCHMARKS: Final[dict[str, Callable[[Context], list[Result]]]] = {
     "G9": g9,
     "G10": g10,
     "G11": g11,
+    "G12": dashboard_storm,
 }
 TICKS, TICKS_QUICK = 5_000_000, 500_000
 PAIRS, PAIRS_QUICK = 5, 2
