@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from clients.database import usable_url
 from clients.exchanges.bases import Environment
@@ -49,9 +49,11 @@ class OrdersSettings(ServerSettings):
     """Unified symbols that reconciliation looks at although nothing was traded in them yet."""
 
     database_url: str = Field(
-        default="sqlite:///var/orders.db", repr=False, validation_alias="MIDSTREAM_ORDERS_DATABASE_URL"
+        default="sqlite:///var/orders.db",
+        repr=False,
+        validation_alias=AliasChoices("MIDSTREAM_ORDERS_DATABASE_URL", "MIDSTREAM_DATABASE_URL"),
     )
-    """The journal."""
+    """The journal. The general setting serves the power desk too, in tables of its own; the other one keeps them apart."""
 
     redis_url: str = Field(default="", repr=False, validation_alias="MIDSTREAM_REDIS_URL")
     """Where limits are shared with other processes; empty keeps them in this one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import annotated_types
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -144,10 +144,18 @@ def problems(settings_class: type[BaseSettings], error: ValidationError) -> list
 def _find(settings_class: type[BaseSettings], location: str) -> tuple[str, FieldInfo | None]:
     """Return the environment name and the field behind an error's location, which may be a field name or an alias."""
     for name, field in settings_class.model_fields.items():
-        alias = field.validation_alias if isinstance(field.validation_alias, str) else PREFIX + name.upper()
+        alias = environment_name(name, field)
         if location.lower() in (name.lower(), alias.lower()):
             return alias, field
     return location or PREFIX.rstrip("_"), None
+
+
+def environment_name(name: str, field: FieldInfo) -> str:
+    """Return the environment variable of a field; the first where several will do."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = str(alias.choices[0])
+    return alias if isinstance(alias, str) else PREFIX + name.upper()
 
 
 def _shown(value: object) -> str:
