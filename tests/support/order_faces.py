@@ -112,8 +112,9 @@ class Faces:
 
 async def real_ports(seed: int = 1) -> Ports:
     """Return the system's clock with ids that follow from a seed."""
-    random = Random(seed)
-    return replace(Ports(), random=random, new_id=lambda: f"{random.getrandbits(128):032x}")
+    # Of their own: how often jitter is drawn depends on the machine.
+    ids = Random(seed)
+    return replace(Ports(), new_id=lambda: f"{ids.getrandbits(128):032x}")
 
 
 @asynccontextmanager

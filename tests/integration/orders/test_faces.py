@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from services.orders.guards.limits import Limits
 from tests.support.order_faces import Answer, Face, GrpcFace, RestFace, rest_order, serving_faces
 
 GOLDEN: Final = Path(__file__).with_name("golden_conversations.json")
@@ -115,7 +116,7 @@ def _timeless(value: Any) -> Any:
 async def all_held(kind: str) -> list[dict[str, Any]]:
     """Hold all conversations over one face of a fresh desk."""
     found = []
-    async with serving_faces(seed=7) as faces:
+    async with serving_faces(seed=7, limits=Limits(orders_per_second=1e6)) as faces:
         face = GrpcFace(faces.grpc_port) if kind == "grpc" else RestFace(faces.rest_url)
         try:
             for number in range(CONVERSATIONS):
