@@ -149,6 +149,8 @@ class ScriptedVenue:
         self.stream_delay_s = 0.0
         self.stream_mute = False
         self.repeat_events = 1
+        self.queue_s = 0.0
+        """How long a request waits in the client, as it does for a limit, before it leaves."""
         self.pending_cancels = False
         """Whether cancels are answered, and not carried out yet."""
         self._streams: set[asyncio.Queue[OrderReport | StreamGap | None]] = set()
@@ -440,6 +442,8 @@ class ScriptedVenue:
     # -- inside --------------------------------------------------------------------------------------------------------------
 
     async def _request(self, operation: str, client_order_id: str, work: Callable[[], T]) -> T:
+        if self.queue_s:
+            await self._ports.sleep(self.queue_s)
         fault = self.faults[operation].popleft() if self.faults[operation] else Fault()
         call = Call(operation, self._ports.wall_ns(), client_order_id, fault)
         self.calls.append(call)

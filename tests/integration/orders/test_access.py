@@ -88,6 +88,24 @@ async def test_every_cell_of_routes_and_roles(faces: Faces, over_rest: RestFace)
     assert faces.trading.venue.sent("place") == []
 
 
+def test_a_route_needs_the_role_of_its_method() -> None:
+    methods = {
+        ("POST", "/v1/orders"): "PlaceOrder", ("GET", "/v1/orders"): "ListOrders",
+        ("POST", "/v1/orders/cancel"): "CancelOrders", ("GET", "/v1/orders/active"): "ListActiveOrders",
+        ("GET", "/v1/orders/events"): "WatchOrders", ("GET", "/v1/orders/{order_id}"): "GetOrder",
+        ("PATCH", "/v1/orders/{order_id}"): "AmendOrder", ("DELETE", "/v1/orders/{order_id}"): "CancelOrder",
+        ("GET", "/v1/instruments"): "ListInstruments", ("GET", "/v1/positions"): "ListPositions",
+        ("GET", "/v1/fills"): "ListFills", ("GET", "/v1/kill-switch"): "GetKillSwitch",
+        ("PUT", "/v1/kill-switch"): "SetKillSwitch", ("GET", "/v1/audit"): "ExportAudit",
+    }  # fmt: skip
+    open_to_all = {path for (_, path), role in ROLES.items() if role is None}
+
+    assert set(methods.values()) == set(METHODS)
+    assert {route: ROLES[route] for route in methods} == {route: METHODS[method] for route, method in methods.items()}
+    assert ROLES["GET", "/v1/prices/{symbol:path}"] is Role.READ
+    assert open_to_all == {"/health", "/health/{exchange}", "/metrics", "/openapi.json"}
+
+
 async def test_the_table_of_routes_is_the_description(faces: Faces, over_rest: RestFace) -> None:
     described = (await over_rest.client.get("/openapi.json")).json()["paths"]
     routes = {

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from clients.exchanges.model import Quote
 from clients.exchanges.trading import OrderType, Side
-from services.orders.domain import OrderState, TradingMode
+from services.orders.domain import Cause, OrderState, TradingMode
 from services.orders.engine.changing import AmendCommand
 from services.orders.errors import reason_of
 from services.orders.journal.store import OrderFilter
@@ -174,6 +174,25 @@ async def test_figures_tell_what_is_open_and_what_is_unknown(ports: Ports, loop:
         assert figure("external_total") == 1.0
         assert (figure("reconciliations_total", result="ok") or 0) >= 1.0
         assert figure("ack_seconds_count") == 2.0
+
+
+@virtual
+async def test_what_was_on_its_way_at_a_kill_is_unknown_for_a_reason(ports: Ports, loop: VirtualLoop) -> None:
+    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    async with trading(ports, venue, store=store) as desk:
+        venue.script("place", Fault(delay_s=5.0))
+        running = asyncio.create_task(desk.place())
+        await ports.sleep(0.005)
+        await kill(desk.desk)
+        running.cancel()
+
+    async with trading(ports, venue, store=store) as desk:
+        known = (await desk.desk.find(TRADER, OrderFilter()))[0]
+        events = [kept.event async for kept in desk.desk.audit(order_id=known.order_id)]
+
+        assert [event.kind for event in events][:2] == ["intended", "answer-lost"]
+        assert events[1].cause is Cause.RESTART
+        assert not known.sending
 
 
 @virtual

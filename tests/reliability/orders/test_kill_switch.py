@@ -155,6 +155,24 @@ def test_a_file_that_is_still_there_engages_it_again(tmp_path: Path) -> None:
 
 
 @virtual
+async def test_an_order_that_waits_for_a_limit_does_not_leave_any_more(ports: Ports, loop: VirtualLoop) -> None:
+    async with trading(ports) as desk:
+        await desk.place()
+        desk.venue.queue_s = 0.5
+        waiting = asyncio.create_task(desk.place())
+        await ports.sleep(0.2)
+        await desk.desk.set_switch(True, "stop", ADMIN)
+        desk.venue.queue_s = 0.0
+
+        placed = await waiting
+        ended = await desk.settled(placed.order_id)
+
+        assert placed.state is OrderState.UNKNOWN
+        assert ended.state is OrderState.NOT_PLACED
+        assert len(desk.venue.sent("place")) == 1
+
+
+@virtual
 async def test_too_great_a_loss_throws_it(ports: Ports, loop: VirtualLoop) -> None:
     async with trading(ports, loss_max=Decimal(10)) as desk:
         placed = await desk.place(quantity=Decimal(1), price=Decimal(101))

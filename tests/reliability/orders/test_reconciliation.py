@@ -163,6 +163,18 @@ async def test_an_order_absent_from_open_orders_is_asked_for_by_its_id(ports: Po
 
 
 @virtual
+async def test_the_end_of_an_old_order_is_noticed_although_nobody_spoke_of_it(ports: Ports, loop: VirtualLoop) -> None:
+    async with trading(ports) as desk:
+        placed = await desk.place()
+        desk.venue.stream_mute = True
+        await ports.sleep(1000.0)
+        desk.venue.end(desk.venue.open_booked()[0])
+
+        # Created long before the range that is swept: only its absence tells.
+        assert (await desk.until(placed.order_id, lambda now: now.state.terminal, 31.0)).state is OrderState.CANCELED
+
+
+@virtual
 async def test_a_gap_of_the_stream_asks_at_once(ports: Ports, loop: VirtualLoop) -> None:
     async with trading(ports) as desk:
         placed = await desk.place()
