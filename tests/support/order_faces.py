@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -300,3 +301,34 @@ async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> Non
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  (what is waited for has no event of its own)
             await asyncio.sleep(0.005)
+
+
+class ServedDesk:
+    """A desk that serves in a thread of its own, for a client that blocks."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.grpc_port = 0
+        self._started = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def start(self) -> None:
+        """Return once both faces answer."""
+        self._thread.start()
+        assert self._started.wait(30)
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with serving_faces() as faces:
+            self.url, self.grpc_port = faces.rest_url, faces.grpc_port
+            self._started.set()
+            await self._stop.wait()
+
+    def stop(self) -> None:
+        """End it."""
+        assert self._loop is not None
+        assert self._stop is not None
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from clients.database import open_database
 from services.orders.journal import DatabaseJournal, prepare_orders_database
 from services.orders.journal.schema import METADATA
 from tests.support.memory_journal import MemoryJournal
+from tests.support.order_faces import ServedDesk
 from tests.support.postgres import PostgresForTests, shared_postgres
 
 __all__ = ["shared_postgres"]
@@ -57,3 +58,12 @@ async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     yield opened
     await opened.close()
     await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def served_desk() -> Iterator[ServedDesk]:
+    """Both faces of a desk in a thread of its own, for clients that block."""
+    desk = ServedDesk()
+    desk.start()
+    yield desk
+    desk.stop()
