@@ -58,7 +58,8 @@ def test_second_price_server_takes_over_when_the_first_is_killed_and_the_log_sta
     path.write_bytes(history_text(random.Random(21), Quirks(rows=12_000, negative=0.05, step_us=1000)))
     expected = expected_outputs([path])
     out = tmp_path / "out"
-    with serving(out, ("replay", "control", "health"), HISTORICAL=str(path), SPEED="0.2") as servers:
+    settings = {"HISTORICAL": str(path), "SPEED": "0.2", "HEALTH_WATCH": "replay,control,price"}
+    with serving(out, ("replay", "control", "health"), **settings) as servers:
         watched, spare = servers.ports["price"], free_port()
         with price_server(servers, watched) as first:
             until(lambda: log_bytes(out) > 10_000, what="output of the first")
