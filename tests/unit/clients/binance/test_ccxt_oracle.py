@@ -35,7 +35,7 @@ def test_ccxts_signed_requests_carry_the_signature_that_we_make(oracle: Any, mar
     api, path = APIS[market]
     parameters = {"symbol": "BTCUSDT", "newClientOrderId": "x y/ü&=+", "quantity": "0.001"}
 
-    request = oracle.sign(path, [api], method, parameters)
+    request = oracle.sign(path, api, method, parameters)
 
     sent = request["body"] if request["body"] else urlsplit(request["url"]).query
     payload, _, theirs = sent.rpartition("&signature=")
