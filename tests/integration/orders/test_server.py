@@ -60,6 +60,7 @@ def test_orders_on_both_exchanges_from_placing_to_the_end(tmp_path: Path) -> Non
         assert server.stop() == 0
 
 
+@pytest.mark.long
 def test_a_signal_stops_trading_and_a_restart_does_not_start_it_again(tmp_path: Path) -> None:
     with order_server(tmp_path) as (server, _):
         server.start()
