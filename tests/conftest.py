@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,21 @@ from tests.support.redis_server import RedisForTests, forget_session, fresh_sess
 hypothesis.settings.register_profile("midstream", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("sanitized", deadline=None, print_blob=True, max_examples=30)
 hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midstream"))
+
+
+# Modules that ask third parties; they are pinned in tests/requirements.txt, which the quick suite does without.
+_THIRD_PARTIES = {
+    "e2e/test_dashboard.py": "playwright",
+    "integration/orders/test_description.py": "schemathesis",
+    "unit/orders/test_operating_page.py": "yaml",
+    "unit/secrets/test_parameter_store.py": "moto",
+}
+collect_ignore = [path for path, module in _THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is left out, and why."""
+    return [f"left out: {path} ({_THIRD_PARTIES[path]} is not installed)" for path in collect_ignore]
 
 
 @pytest.fixture(scope="session")
