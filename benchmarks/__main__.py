@@ -16,8 +16,10 @@ from benchmarks.growth import g8
 from benchmarks.live import g10
 from benchmarks.machine import this_machine
 from benchmarks.ordering import g4
+from benchmarks.orders import orders_storm
 from benchmarks.pacing import g9
 from benchmarks.pipeline import g1, g2
+from benchmarks.power_listener import deals_burst
 from benchmarks.queueing import g5
 from benchmarks.results import Result, markdown, table, write_json
 from benchmarks.starting import g11
@@ -38,6 +40,8 @@ BENCHMARKS: Final[dict[str, Callable[[Context], list[Result]]]] = {
     "G10": g10,
     "G11": g11,
     "G12": dashboard_storm,
+    "G13": orders_storm,
+    "G14": deals_burst,
 }
 TICKS, TICKS_QUICK = 5_000_000, 500_000
 PAIRS, PAIRS_QUICK = 5, 2
