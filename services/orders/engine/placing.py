@@ -35,8 +35,9 @@ CLIENT_ID_PREFIX: Final = "ms-"
 """Ours at the exchange; with the order id it makes 35 of the 36 characters that exchanges take."""
 DRAIN_S: Final = 1.0
 """At the end, what placements on the wire get to be answered; supervisors give a server five seconds in all."""
-IN_FLIGHT_MAX: Final = 500
-"""Placements between command and outcome; more are refused at once instead of being late."""
+IN_FLIGHT_MAX: Final = 64
+"""Placements between command and outcome; more are refused at once instead of being late. About a second's worth: an exchange takes
+ten to thirty orders a second of one account, and what waits longer is likelier to be cancelled by its caller than to be of use."""
 
 
 @dataclass(frozen=True)
