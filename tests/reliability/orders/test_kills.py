@@ -86,4 +86,4 @@ def test_a_killed_server_executes_nothing_twice_and_forgets_nothing(site: str, t
 @pytest.mark.parametrize("site", list(SITES))
 def test_many_kills_execute_nothing_twice_and_forget_nothing(site: str, tmp_path: Path) -> None:
     # Each start reconciles, which costs weight: more restarts in so short a time run into the exchange's limit and wait for it.
-    run(tmp_path, site, kills=20)
+    run(tmp_path, site, kills=15)

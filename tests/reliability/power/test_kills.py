@@ -83,8 +83,8 @@ async def test_a_listener_that_is_killed_a_few_times_leaves_an_exact_database(tm
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-async def test_a_listener_that_is_killed_a_hundred_times_leaves_an_exact_database(tmp_path: Path) -> None:
-    await _campaign(tmp_path, 100, None)
+async def test_a_listener_that_is_killed_fifty_times_leaves_an_exact_database(tmp_path: Path) -> None:
+    await _campaign(tmp_path, 50, None)
 
 
 @pytest.mark.long
@@ -94,6 +94,6 @@ async def test_listener_and_postgres_killed_at_random_leave_an_exact_database(tm
         pytest.skip(reason)
     server = await asyncio.to_thread(PostgresForTests)
     try:
-        await _campaign(tmp_path, 30, server)
+        await _campaign(tmp_path, 20, server)
     finally:
         await asyncio.to_thread(server.close)
