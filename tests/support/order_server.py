@@ -21,6 +21,7 @@ from tests.support.server_process import ServerProcess
 from tests.support.simulator_process import SimulatorProcess
 
 CALL_S: Final = 30.0
+RECONCILED_S: Final = 100.0
 DEMO_KEYS: Final = {
     "BINANCE_API_KEY": "midstream-demo-binance-key",
     "BINANCE_API_SECRET": "midstream-demo-binance-secret",
@@ -57,8 +58,8 @@ class OrderServer:
         self.process = ServerProcess("orders", self.directory, **{**self.settings, **settings})
 
     def wait_trading(self) -> None:
-        """Wait until every exchange has been reconciled."""
-        until(lambda: not self.switch().blocked, what="reconciliation")
+        """Wait until every exchange has been reconciled; after many starts in a minute that takes until its limits are free again."""
+        until(lambda: not self.switch().blocked, what="reconciliation", timeout_s=RECONCILED_S)
 
     def kill(self) -> None:
         """kill -9, or only the burial when it has ended by itself."""
