@@ -25,6 +25,7 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 # Modules that ask third parties; they are pinned in tests/requirements.txt, which the quick suite does without.
 _THIRD_PARTIES = {
     "e2e/test_dashboard.py": "playwright",
+    "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "unit/orders/test_operating_page.py": "yaml",
     "unit/secrets/test_parameter_store.py": "moto",
