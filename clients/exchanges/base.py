@@ -6,7 +6,6 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from clients.exchanges.client import ExchangeClient, ExchangeRequest, ExchangeResponse
@@ -15,7 +14,7 @@ from clients.exchanges.error_table import ErrorTable, Signal, error_class
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, Sent, TryLater
 from clients.exchanges.exact_json import MalformedAnswer, parse_json
 from clients.exchanges.instrument_cache import InstrumentCache, Load
-from clients.exchanges.model import Instrument, Price, Quote, ServerTime
+from clients.exchanges.model import Instrument, Price, Quote, ServerTime, mid_price
 from clients.exchanges.wire import Answer, ClientPorts, Complaint, SigningKey, Wire
 from clients.http.transport import AnswerLost, HttpResponse, NotSent
 from clients.resilience.call import Attempt
@@ -149,18 +148,10 @@ class RestClient(ExchangeClient):
     async def get_price(self, symbol: str) -> Price:
         instrument = await self.instruments.by_symbol(symbol)
         quote = await self.get_quote(symbol)
-        if quote.bid_price is None or quote.ask_price is None:
+        price = mid_price(quote, source=quote.source)
+        if price is None:
             return await self._once("last", symbol, lambda: self.fetch_last_price(instrument))
-        return Price(
-            exchange=quote.exchange,
-            market=quote.market,
-            symbol=quote.symbol,
-            price=(quote.bid_price + quote.ask_price) * Decimal("0.5"),
-            basis="mid",
-            event_time_ns=quote.event_time_ns,
-            receive_time_ns=quote.receive_time_ns,
-            source=quote.source,
-        )
+        return price
 
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         market = self._market(market)

@@ -105,6 +105,22 @@ class Price:
     stale: bool = False
 
 
+def mid_price(quote: Quote, *, source: str) -> Price | None:
+    """Return the mid of a two-sided quote; None where a side is missing."""
+    if quote.bid_price is None or quote.ask_price is None:
+        return None
+    return Price(
+        exchange=quote.exchange,
+        market=quote.market,
+        symbol=quote.symbol,
+        price=(quote.bid_price + quote.ask_price) * Decimal("0.5"),
+        basis="mid",
+        event_time_ns=quote.event_time_ns,
+        receive_time_ns=quote.receive_time_ns,
+        source=source,
+    )
+
+
 @dataclass(frozen=True)
 class ServerTime:
     """What is known of the exchange's clock: server time = local wall clock + offset, within +- `error_ns`."""

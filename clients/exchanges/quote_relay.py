@@ -49,7 +49,7 @@ class QuoteRelay:
     def put(self, quote: Quote) -> None:
         """Offer a quote; never blocks."""
         newest = self._newest.get(quote.symbol)
-        if newest is not None and _older(quote, newest):
+        if newest is not None and is_older(quote, newest):
             self.outdated += 1
             return
         self._newest[quote.symbol] = quote
@@ -84,7 +84,8 @@ class QuoteRelay:
         return self._waiting.pop(symbol)
 
 
-def _older(quote: Quote, than: Quote) -> bool:
+def is_older(quote: Quote, than: Quote) -> bool:
+    """Whether the exchange made `quote` before `than`: by its numbers where it numbers, else by its time; unknown is not older."""
     if quote.update_id is not None and than.update_id is not None:
         return quote.update_id < than.update_id
     if quote.event_time_ns is not None and than.event_time_ns is not None:

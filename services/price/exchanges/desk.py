@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Final
 
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct, ExchangeError
-from clients.exchanges.model import Price, Quote
+from clients.exchanges.model import Price, Quote, mid_price
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import WallNs
@@ -18,7 +17,6 @@ from services.runtime.errors import InvalidRequest, NotFound, Unavailable
 from services.runtime.exchanges.quote_book import QuoteBook
 
 ANY: Final = "any"
-HALF: Final = Decimal("0.5")
 KNOWN_MAX: Final = 2_000
 """Last known prices kept; the symbol that was priced longest ago makes room."""
 
@@ -124,7 +122,7 @@ class PriceDesk:
         if quote is None:
             return None
         self._books[name].want(symbol)
-        price = _price_of(quote, source="stream")
+        price = mid_price(quote, source="stream")
         if price is None:
             return None
         self._know(price, quote)
@@ -157,7 +155,7 @@ class PriceDesk:
             raise _Unlisted(f"{name} does not list {symbol}")
         self._books[name].want(symbol)
         quote = await client.get_quote(symbol)
-        price = _price_of(quote, source="rest")
+        price = mid_price(quote, source="rest")
         return (await client.get_price(symbol) if price is None else price), quote
 
     def _fallback(self, names: tuple[str, ...], symbol: str, limit_ms: int) -> Priced | None:
@@ -181,19 +179,3 @@ class PriceDesk:
         self._known[key] = (price, quote)
         if len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
-
-
-def _price_of(quote: Quote, *, source: str) -> Price | None:
-    """The mid of a two-sided quote."""
-    if quote.bid_price is None or quote.ask_price is None:
-        return None
-    return Price(
-        exchange=quote.exchange,
-        market=quote.market,
-        symbol=quote.symbol,
-        price=(quote.bid_price + quote.ask_price) * HALF,
-        basis="mid",
-        event_time_ns=quote.event_time_ns,
-        receive_time_ns=quote.receive_time_ns,
-        source=source,
-    )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Quote
+from clients.exchanges.quote_relay import is_older
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.ports import MonotonicNs, Sleep
 from services.runtime.tasks import end_task
@@ -102,27 +103,18 @@ class QuoteBook:
 
     async def _until_changed(self, stream: asyncio.Task[None] | None) -> None:
         """Return when the set of symbols has changed, or the stream has ended and may be tried again."""
-        while True:
-            changed = asyncio.create_task(self._changed.wait())
-            idle = asyncio.create_task(self._wait(IDLE_S / 10))
-            waiting = {changed, idle} | ({stream} if stream is not None else set())
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                ready = changed.done()
-                await end_task(changed)
-                await end_task(idle)
-            if ready:
-                await self._sleep(SETTLE_S)
-                return
-            if stream is not None and stream.done():
-                await self._sleep(RESTART_S)
-                return
-            if self._drop_idle():
-                return
-
-    async def _wait(self, seconds: float) -> None:
-        await self._sleep(seconds)
+        changed = asyncio.create_task(self._changed.wait())
+        waiting: set[asyncio.Task[Any]] = {changed} if stream is None else {changed, stream}
+        try:
+            done: set[asyncio.Task[Any]] = set()
+            while not done and not self._drop_idle():
+                done, _ = await asyncio.wait(waiting, timeout=IDLE_S / 10, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_task(changed)
+        if changed in done:
+            await self._sleep(SETTLE_S)
+        elif stream in done:
+            await self._sleep(RESTART_S)
 
     async def _stream(self, symbols: tuple[str, ...]) -> None:
         try:
@@ -139,19 +131,10 @@ class QuoteBook:
 
     def _take(self, quote: Quote) -> None:
         known = self.quotes.get(quote.symbol)
-        if known is not None and known.market == quote.market and _older(quote, known):
+        if known is not None and known.market == quote.market and is_older(quote, known):
             return
         self.quotes[quote.symbol] = quote
         self.newest_ns = self._monotonic_ns()
-
-
-def _older(quote: Quote, known: Quote) -> bool:
-    """Whether the exchange made `quote` before `known`: by its numbers where it numbers, else by its time."""
-    if quote.update_id is not None and known.update_id is not None:
-        return quote.update_id < known.update_id
-    if quote.event_time_ns is not None and known.event_time_ns is not None:
-        return quote.event_time_ns < known.event_time_ns
-    return False
 
 
 def newest_age_ms(books: Mapping[str, QuoteBook], exchange: str, now_ns: int) -> int | None:
