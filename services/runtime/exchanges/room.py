@@ -114,7 +114,7 @@ class ExchangeRoom:
         for fill in fills:
             self._metrics.limiter_fill.labels(fill.limit).set(fill.used / fill.size)
         tightest = max((fill.used / fill.size for fill in fills), default=0.0)
-        for group in self._groups_of(name):
+        for group in self._watcher.groups_of(name):
             group.limiter_fill = tightest
 
     def _note_clock(self, name: str, exchange: OpenExchange) -> None:
@@ -126,18 +126,13 @@ class ExchangeRoom:
                 continue
             target = name if market in ("", name) else f"{name}:{market}"
             self._metrics.clock_offset_seconds.labels(target).set(clock.offset_ns / 1e9)
-            for group in self._groups_of(target):
+            for group in self._watcher.groups_of(target):
                 group.clock_offset_ms, group.clock_error_ms = clock.offset_ns / 1e6, clock.error_ns / 1e6
 
     def _note_stream(self, name: str, age_ms: int | None) -> None:
         if age_ms is not None:
             self._metrics.stream_age_seconds.labels(name).set(age_ms / 1e3)
             self._watcher.group(name, STREAM_GROUP).stream_age_ms = age_ms
-
-    def _groups_of(self, target: str) -> list[GroupStatus]:
-        return [
-            group for group in self._watcher.groups() if group.target == target or group.target.startswith(f"{target}:")
-        ]
 
 
 def shared_limiter(client: redis.asyncio.Redis) -> MakeLimiter:

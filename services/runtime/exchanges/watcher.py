@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from clients.resilience.breaker_config import BreakerState, Transition
 from clients.resilience.events import AttemptEnded, CallEnded, Ended, Event, Refused, RetryScheduled, Throttled
+from clients.resilience.keyed import Keyed
 from clients.resilience.ports import MonotonicNs
 
 LATENCIES_KEPT: Final = 512
@@ -83,7 +83,7 @@ class ExchangeWatcher:
     def __init__(self, metrics: ExchangeMetrics, *, monotonic_ns: MonotonicNs) -> None:
         self._metrics = metrics
         self._monotonic_ns = monotonic_ns
-        self._groups: dict[tuple[str, str], GroupStatus] = {}
+        self._groups = Keyed("endpoint group", _new_group, names_max=GROUPS_MAX)
         self._latencies: dict[tuple[str, str], deque[tuple[int, float]]] = {}
 
     def __call__(self, event: Event) -> None:
@@ -95,7 +95,7 @@ class ExchangeWatcher:
                 self._metrics.calls.labels(*labels, event.ended.value).inc()
                 self._metrics.call_attempts.labels(*labels).observe(event.attempts)
                 if event.ended is Ended.FAILED and event.text:
-                    self._group(*labels).last_error = f"{event.spec.operation}: {event.text}"[:300]
+                    self.group(*labels).last_error = f"{event.spec.operation}: {event.text}"[:300]
             case RetryScheduled(spec=spec, reason=reason):
                 name = "breaker" if reason is None else reason.value
                 self._metrics.retries.labels(spec.target, spec.group, name).inc()
@@ -108,20 +108,29 @@ class ExchangeWatcher:
 
     def groups(self) -> list[GroupStatus]:
         """Return the groups seen so far, with their latencies of the last five minutes."""
-        for key, group in self._groups.items():
-            group.latency_p50_ms, group.latency_p99_ms = self._percentiles(key)
-        return list(self._groups.values())
+        groups = list(self._groups.all().values())
+        for group in groups:
+            group.latency_p50_ms, group.latency_p99_ms = self._percentiles((group.target, group.group))
+        return groups
+
+    def groups_of(self, target: str) -> list[GroupStatus]:
+        """Return the groups of a target and of its markets (`binance`: also `binance:spot`), without a look at latencies."""
+        return [
+            group
+            for group in self._groups.all().values()
+            if group.target == target or group.target.startswith(f"{target}:")
+        ]
 
     def group(self, target: str, name: str) -> GroupStatus:
         """Return the status of a group, made when it is new."""
-        return self._group(target, name)
+        return self._groups.get(target, name)
 
     def _attempt(self, event: AttemptEnded) -> None:
         key = (event.spec.target, event.spec.group)
         outcome = "success" if event.outcome is None else event.outcome.value
         self._metrics.attempts.labels(*key, event.spec.operation, outcome).inc()
         self._metrics.attempt_seconds.labels(*key).observe(event.duration_s)
-        group = self._group(*key)
+        group = self.group(*key)
         answered = event.known and outcome not in ("unknown", "retryable", "maintenance")
         group.reachable = answered
         if answered:
@@ -141,17 +150,7 @@ class ExchangeWatcher:
             return 0.0, 0.0
         return values[len(values) // 2] * 1e3, values[min(len(values) - 1, len(values) * 99 // 100)] * 1e3
 
-    def _group(self, target: str, name: str) -> GroupStatus:
-        key = (target, name)
-        if key not in self._groups:
-            if len(self._groups) >= GROUPS_MAX:
-                raise ValueError(
-                    f"more than {GROUPS_MAX} endpoint groups; their names are from a fixed set, never from input"
-                )
-            self._groups[key] = GroupStatus(target, name)
-        return self._groups[key]
 
-
-def fill_of(used: Mapping[str, float]) -> float:
-    """Share of the tightest limit."""
-    return max(used.values(), default=0.0)
+def _new_group(name: str) -> GroupStatus:
+    target, _, group = name.rpartition("/")
+    return GroupStatus(target, group)
