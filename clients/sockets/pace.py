@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clients.resilience.backoff import Backoff
 from clients.resilience.ports import RandomSource
 from clients.sockets.errors import AuthRefused, OpenFailed
 from clients.sockets.policy import SocketPolicy
@@ -12,6 +13,7 @@ class ReconnectPace:
 
     def __init__(self, policy: SocketPolicy, random: RandomSource) -> None:
         self._policy = policy
+        self._backoff = Backoff(base_s=policy.backoff_base_s, cap_s=policy.backoff_cap_s)
         self._random = random
         self._failures = 0
 
@@ -31,7 +33,6 @@ class ReconnectPace:
         return self._next()
 
     def _next(self) -> float:
-        # The exponent is bounded, so that a year of failures does not overflow the float.
-        ceiling_s = min(self._policy.backoff_cap_s, self._policy.backoff_base_s * 2.0 ** min(self._failures, 60))
+        delay_s = self._backoff.delay_s(self._failures, 0.0, self._random)
         self._failures += 1
-        return self._random.uniform(0.0, ceiling_s)
+        return delay_s

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from clients.resilience.backoff import Backoff as JitteredDelays
+
 _shared: Final = Random()
 
 
@@ -50,6 +52,5 @@ class Backoff:
 
 def full_jitter(attempt: int, *, base_s: float, cap_s: float, random: Random | None = None) -> float:
     """Return the delay before attempt number `attempt` (0 is the first repetition)."""
-    # The exponent is bounded, so that an outage of a year does not overflow the float.
     draw = _shared if random is None else random
-    return draw.uniform(0.0, min(cap_s, base_s * 2.0 ** min(attempt, 60)))
+    return JitteredDelays(base_s=base_s, cap_s=cap_s).delay_s(attempt, 0.0, draw)

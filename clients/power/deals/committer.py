@@ -14,6 +14,7 @@ from clients.power.deals.model import Deal, Flag
 from clients.power.deals.sink import Committed, DealSink
 from clients.power.deals.spool import Spool, SpoolFull
 from clients.power.deals.tally import Tally
+from clients.resilience.backoff import Backoff
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs
 
 P = ParamSpec("P")
@@ -30,6 +31,7 @@ COMMIT_TIMEOUT_S: Final = 10.0
 RETRY_MIN_S: Final = 0.5
 RETRY_MAX_S: Final = 5.0
 """An operator who has repaired the database does not want to wait for us."""
+_RETRY: Final = Backoff(base_s=RETRY_MIN_S, cap_s=RETRY_MAX_S)
 
 
 class Offload(Protocol):
@@ -133,8 +135,8 @@ class Committer:
             self._tally.outages += 1
         self._tally.database_trouble = reason
         self._failures += 1
-        ceiling_s = min(RETRY_MAX_S, RETRY_MIN_S * 2.0 ** min(self._failures, 10))
-        self._retry_at_ns = self._monotonic_ns() + round(self._random.uniform(RETRY_MIN_S, ceiling_s) * 1e9)
+        delay_s = self._random.uniform(RETRY_MIN_S, _RETRY.nominal_s(self._failures))
+        self._retry_at_ns = self._monotonic_ns() + round(delay_s * 1e9)
 
     def _note_commit(self, entries: Sequence[Entry], committed: Committed) -> None:
         if self._tally.database_trouble:
