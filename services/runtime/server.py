@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -16,8 +15,9 @@ import grpc
 from services.runtime.errors import Refused
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
+from services.runtime.listening import listening_socket
 from services.runtime.logs import configure_logs
-from services.runtime.metrics import Metrics, port_refused, start_exporter
+from services.runtime.metrics import Metrics, start_exporter
 from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
@@ -194,15 +194,7 @@ def _stop_once(loop: asyncio.AbstractEventLoop, asked_to_stop: asyncio.Event, nu
 def bind_port(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
     """Bind and return the port; raise Refused with one line when it cannot be had."""
     # gRPC reports any failure as the same RuntimeError and prints several lines: ask the system first.
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            # Binding alone succeeds beside another listener that set SO_REUSEADDR; listening does not.
-            probe.listen(1)
-    except OSError as exc:
-        raise port_refused(host, port, setting, exc) from exc
+    listening_socket(host, port, setting).close()
     shown = f"[{host}]" if ":" in host else host
     try:
         return server.add_insecure_port(f"{shown}:{port}")

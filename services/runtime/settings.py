@@ -45,8 +45,8 @@ Switch = Annotated[bool, BeforeValidator(read_switch)]
 """An on/off setting."""
 
 
-class ServerSettings(BaseSettings):
-    """What every server needs to know. A server subclasses it (or `SessionSettings`) and narrows `port` and `metrics_port`."""
+class ListenerSettings(BaseSettings):
+    """What every process that listens needs to know. A subclass narrows `port`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -63,12 +63,6 @@ class ServerSettings(BaseSettings):
     port: int = Field(default=0, ge=0, le=65535)
     """0 takes any free port; the ready file names it."""
 
-    metrics_port: int = Field(default=0, ge=0, le=65535)
-    """As `port`, for the Prometheus exporter."""
-
-    reflection: Switch = True
-    """On, so that grpcurl works without protos; off hides the schema."""
-
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     log_format: Literal["json", "console"] = "json"
@@ -82,6 +76,16 @@ class ServerSettings(BaseSettings):
         if not value or any(character.isspace() or character == "/" for character in value):
             raise ValueError("must be a host name or an address, like 127.0.0.1")
         return value
+
+
+class ServerSettings(ListenerSettings):
+    """What every gRPC server needs to know, too. A server subclasses it (or `SessionSettings`) and narrows the ports."""
+
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """As `port`, for the Prometheus exporter."""
+
+    reflection: Switch = True
+    """On, so that grpcurl works without protos; off hides the schema."""
 
 
 class SessionSettings(ServerSettings):

@@ -5,24 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import uvicorn
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.runtime.errors import Refused
-from services.runtime.logs import configure_logs
-from services.runtime.metrics import port_refused
+from services.runtime.listening import listening_socket, run_listener, stop_on_signals
 from services.runtime.ready import ready_file
-from services.runtime.settings import PREFIX
+from services.runtime.settings import ListenerSettings
 
-__all__ = ["WebFace", "WebSettings", "bind_web", "run_web"]
+__all__ = ["WebFace", "run_web"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,46 +27,12 @@ HEADER_BYTES_MAX: Final = 16 * 1024
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class WebSettings(BaseSettings):
-    """What every web-only server needs to know. A server subclasses it and narrows `port`."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
-    )
-
-    host: str = "127.0.0.1"
-    """Loopback, so exposing it is a decision."""
-    port: int = Field(default=0, ge=0, le=65535)
-    """0 takes any free port; the ready file names it."""
-    ready_file: Path | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
-
-
 class _Uvicorn(uvicorn.Server):
     """Uvicorn without its signal handlers: the process has one owner of signals, and it is not the web server."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-def bind_web(host: str, port: int, setting: str) -> socket.socket:
-    """Return a listening socket; raise Refused with one line when the port cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(1024)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as exc:
-        raise port_refused(host, port, setting, exc) from exc
-    listener.setblocking(False)
-    return listener
 
 
 class WebFace:
@@ -90,7 +50,7 @@ class WebFace:
 
     async def start(self) -> int:
         """Bind and serve; return the port."""
-        listener = bind_web(self._host, self._port, self._setting)
+        listener = listening_socket(self._host, self._port, self._setting)
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -124,7 +84,7 @@ class WebFace:
 
 def run_web(
     name: str,
-    settings: WebSettings,
+    settings: ListenerSettings,
     app: AsgiApplication,
     *,
     setting: str,
@@ -135,28 +95,18 @@ def run_web(
 
     `banner` turns the port into what is printed for a person on a terminal.
     """
-    configure_logs(name, level=settings.log_level, form=settings.log_format)
-    for chatty in ("uvicorn", "uvicorn.error", "websockets"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        return asyncio.run(_run(name, settings, app, setting, banner, date_header))
-    except Refused as exc:
-        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-        return 2
+    return run_listener(name, settings, _run(name, settings, app, setting, banner, date_header))
 
 
 async def _run(
     name: str,
-    settings: WebSettings,
+    settings: ListenerSettings,
     app: AsgiApplication,
     setting: str,
     banner: Callable[[int], str] | None,
     date_header: bool,
 ) -> int:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_on_signals()
     face = WebFace(app, host=settings.host, port=settings.port, setting=setting, date_header=date_header)
     port = await face.start()
     logger.info("serving: name=%s url=http://%s:%d", name, settings.host, port)

@@ -6,24 +6,21 @@ import asyncio
 import http
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.errors import Refused
-from services.runtime.logs import configure_logs
+from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
-from services.runtime.settings import Switch, load
+from services.runtime.settings import ListenerSettings, Switch, load
 from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
 
 logger = logging.getLogger(__name__)
@@ -204,15 +201,9 @@ def _read_speed(value: object) -> object:
     return 0.0 if isinstance(value, str) and value.strip().lower() == "max" else value
 
 
-class FeedSettings(BaseSettings):
+class FeedSettings(ListenerSettings):
     """Settings of the simulator."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MIDSTREAM_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
-    )
-
-    host: str = "127.0.0.1"
-    """Loopback: it is for trying things out."""
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias="MIDSTREAM_SIM_FEED_PORT")
     file: Path = Field(default=DEFAULT_FILE, validation_alias="MIDSTREAM_SIM_FEED_FILE")
     speed: Annotated[float, BeforeValidator(_read_speed)] = Field(
@@ -225,9 +216,6 @@ class FeedSettings(BaseSettings):
     """Rows per message; more than one are sent as an array."""
     faults: str = Field(default="", validation_alias="MIDSTREAM_SIM_FEED_FAULTS")
     """What goes wrong, for tests: name=count,..."""
-    ready_file: Path | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
 
     @field_validator("faults")
     @classmethod
@@ -252,10 +240,7 @@ async def run(settings: FeedSettings) -> int:
             f"cannot listen on {settings.host}:{settings.port} ({os.strerror(exc.errno or 0)}): "
             "stop the other process or set MIDSTREAM_SIM_FEED_PORT"
         ) from exc
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_on_signals()
     logger.info("feed simulator serves: url=ws://%s:%d file=%s", settings.host, port, settings.file)
     with ready_file(settings.ready_file, "sim-feed", port=port):
         await stopping.wait()
@@ -263,16 +248,10 @@ async def run(settings: FeedSettings) -> int:
     return 0
 
 
-def main(runner: Callable[[FeedSettings], Any] = run) -> int:
+def main() -> int:
     """Start the simulator; returns the exit code."""
     settings = load(FeedSettings)
-    configure_logs("sim-feed", level=settings.log_level, form=settings.log_format)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
-    try:
-        return int(asyncio.run(runner(settings)))
-    except Refused as exc:
-        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-        return 2
+    return run_listener("sim-feed", settings, run(settings))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from typing import Final
 
 from pydantic import Field, field_validator, model_validator
 
-from services.runtime.settings import Switch
-from services.runtime.web import WebSettings
+from services.runtime.settings import ListenerSettings, Switch
 from services.simulators.market_data.faults import parse_faults
 from services.simulators.market_data.provider import NoValue
 from services.simulators.market_data.schedule import ScheduleOptions, Scope
@@ -16,7 +15,7 @@ PORT: Final = 5060
 _OWN: Final = "MIDSTREAM_SIM_MARKET_DATA_"
 
 
-class ProviderSettings(WebSettings):
+class ProviderSettings(ListenerSettings):
     """One object, read once."""
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 from dataclasses import replace
 from typing import Final
 
 from services.runtime.errors import Refused
-from services.runtime.logs import configure_logs
+from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import load
 from services.simulators.power_exchange.config import ExchangeSettings
@@ -43,10 +41,7 @@ async def run(settings: ExchangeSettings) -> int:
             f"cannot listen on {settings.host}:{settings.port} ({os.strerror(exc.errno or 0)}): "
             "stop the other process or set MIDSTREAM_SIM_POWER_EXCHANGE_PORT"
         ) from exc
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_on_signals()
     logger.info("power exchange simulator serves: url=ws://%s:%d replay=%s", settings.host, port, settings.replay)
     if sys.stderr.isatty():
         print(banner(settings, port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)
@@ -70,13 +65,7 @@ def banner(settings: ExchangeSettings, port: int) -> str:
 def main() -> int:
     """Start the simulator; returns the exit code."""
     settings = load(ExchangeSettings)
-    configure_logs(NAME, level=settings.log_level, form=settings.log_format)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
-    try:
-        return asyncio.run(run(settings))
-    except Refused as exc:
-        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-        return 2
+    return run_listener(NAME, settings, run(settings))
 
 
 if __name__ == "__main__":

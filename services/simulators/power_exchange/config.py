@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.runtime.settings import CommaList, Switch
+from services.runtime.settings import CommaList, ListenerSettings, Switch
 from services.simulators.power_exchange.faults import parse_faults
 from services.simulators.power_exchange.script import Kind, ScriptOptions
 
@@ -16,15 +14,9 @@ PORT: Final = 5050
 _OWN: Final = "MIDSTREAM_SIM_POWER_EXCHANGE_"
 
 
-class ExchangeSettings(BaseSettings):
+class ExchangeSettings(ListenerSettings):
     """One object, read once."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MIDSTREAM_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
-    )
-
-    host: str = "127.0.0.1"
-    """Loopback: it is for trying things out."""
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
     seed: int = Field(default=ScriptOptions.seed, validation_alias=f"{_OWN}SEED")
     gap_min_s: float = Field(default=5.0, ge=0, le=3600, validation_alias=f"{_OWN}GAP_MIN_S")
@@ -39,9 +31,6 @@ class ExchangeSettings(BaseSettings):
     """Off: a plain feed; what a client was not there for is lost to it."""
     faults: str = Field(default="", validation_alias=f"{_OWN}FAULTS")
     """What goes wrong, for tests: name=count,..."""
-    ready_file: Path | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "console"] = "json"
 
     @field_validator("faults")
     @classmethod

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from services.runtime.web import WebSettings
+from services.runtime.settings import ListenerSettings
 from services.simulators.venue.exchange import VenueOptions
 from services.simulators.venue.ledger import Account
 
 
-class VenueSettings(WebSettings):
+class VenueSettings(ListenerSettings):
     """The market's behaviour, without names of variables."""
 
     seed: int

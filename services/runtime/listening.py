@@ -1,0 +1,60 @@
+"""What every process that listens has alike: its settings' socket, its signals, its one line of refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from services.runtime.errors import Refused
+from services.runtime.logs import configure_logs
+from services.runtime.metrics import port_refused
+from services.runtime.settings import ListenerSettings
+
+__all__ = ["listening_socket", "run_listener", "stop_on_signals"]
+
+_CHATTY: Final = ("uvicorn", "uvicorn.error", "websockets")
+
+
+def listening_socket(host: str, port: int, setting: str) -> socket.socket:
+    """Return a listening socket; raise Refused with one line when the port cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            # Binding alone succeeds beside another listener that set SO_REUSEADDR; listening does not.
+            listener.listen(1024)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as exc:
+        raise port_refused(host, port, setting, exc) from exc
+    listener.setblocking(False)
+    return listener
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set from now on; needs a running event loop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def run_listener(name: str, settings: ListenerSettings, body: Coroutine[Any, Any, int]) -> int:
+    """Run a server without gRPC to its end; return its exit code (2: refused, in one line on stderr)."""
+    configure_logs(name, level=settings.log_level, form=settings.log_format)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        return asyncio.run(body)
+    except Refused as exc:
+        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        return 2
