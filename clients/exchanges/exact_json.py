@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -56,6 +57,14 @@ def to_int(value: object, name: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,20}", value, re.ASCII):
         return int(value)
     raise MalformedAnswer(f"`{name}` is not a whole number: {str(value)[:32]!r}")
+
+
+def to_word(row: Mapping[str, Any], name: str) -> str:
+    """Return a text that has to be there; raise MalformedAnswer naming the field."""
+    value = row.get(name)
+    if not isinstance(value, str) or not value:
+        raise MalformedAnswer(f"`{name}` is missing")
+    return value
 
 
 def plain(value: Decimal) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from clients.exchanges.binance.markets import NAME, SPOT
 from clients.exchanges.binance.parsing import order_type_of, state_of, time_in_force_of
-from clients.exchanges.exact_json import MalformedAnswer, parse_json, to_decimal, to_int
+from clients.exchanges.exact_json import MalformedAnswer, parse_json, to_decimal, to_int, to_word
 from clients.exchanges.model import Instrument, Quote
 from clients.exchanges.trading import Fill, OrderReport, Side
 
@@ -64,7 +64,7 @@ def parse_order_event(event: Mapping[str, Any], instrument: Instrument, *, raw: 
 
     On a spot cancel `c` is the cancel's own id and `C` the order's.
     """
-    raw_state = _word(event, "X")
+    raw_state = to_word(event, "X")
     filled = _maybe(event, "z")
     client_id = event.get("C") or event.get("c") if instrument.market == SPOT else event.get("c")
     price = _maybe(event, "p")
@@ -136,17 +136,10 @@ def _level(event: Mapping[str, Any], price_key: str, quantity_key: str) -> tuple
 
 
 def _side(event: Mapping[str, Any]) -> Side:
-    raw = _word(event, "S")
+    raw = to_word(event, "S")
     if raw not in ("BUY", "SELL"):
         raise MalformedAnswer(f"`S` is not known: {raw[:16]!r}")
     return Side(raw)
-
-
-def _word(event: Mapping[str, Any], name: str) -> str:
-    value = event.get(name)
-    if not isinstance(value, str) or not value:
-        raise MalformedAnswer(f"`{name}` is missing")
-    return value
 
 
 def _maybe(event: Mapping[str, Any], name: str) -> Decimal | None:

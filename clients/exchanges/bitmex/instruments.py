@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from clients.exchanges.bitmex.units import currency, money, time_ns
-from clients.exchanges.exact_json import MalformedAnswer, to_decimal
+from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_word
 from clients.exchanges.model import Instrument, InstrumentKind, Payout
 from clients.exchanges.symbols import unified_symbol
 
@@ -59,8 +59,8 @@ def parse_instrument(row: Mapping[str, Any]) -> Instrument:
     """Return one row as an instrument; MalformedAnswer names the field that is missing or wrong."""
     kind = _KINDS[row["typ"]]
     payout = _payout(row, kind)
-    base, quote = currency(_text(row, "underlying")), currency(_text(row, "quoteCurrency"))
-    settle = quote if kind is InstrumentKind.SPOT else currency(_text(row, "settlCurrency"))
+    base, quote = currency(to_word(row, "underlying")), currency(to_word(row, "quoteCurrency"))
+    settle = quote if kind is InstrumentKind.SPOT else currency(to_word(row, "settlCurrency"))
     expiry_ns = time_ns(row.get("expiry"), "expiry") if kind is InstrumentKind.DELIVERY else None
     scale = _number(row, "underlyingToPositionMultiplier") if kind is InstrumentKind.SPOT else Decimal(1)
     lot = _number(row, "lotSize") / scale
@@ -69,7 +69,7 @@ def parse_instrument(row: Mapping[str, Any]) -> Instrument:
     return Instrument(
         exchange=EXCHANGE,
         market=MARKET,
-        exchange_symbol=_text(row, "symbol"),
+        exchange_symbol=to_word(row, "symbol"),
         symbol=unified_symbol(
             base, quote, settle="" if kind is InstrumentKind.SPOT else settle, expiry_time_ns=expiry_ns
         ),
@@ -120,11 +120,4 @@ def _number(row: Mapping[str, Any], name: str) -> Decimal:
     value = to_decimal(row.get(name), name)
     if value <= 0:
         raise MalformedAnswer(f"`{name}` is not positive: {value}")
-    return value
-
-
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value:
-        raise MalformedAnswer(f"`{name}` is missing")
     return value

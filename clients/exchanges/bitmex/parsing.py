@@ -9,7 +9,7 @@ from typing import Any, Final
 from clients.exchanges.bitmex.instruments import EXCHANGE, MARKET
 from clients.exchanges.bitmex.units import currency, money, time_ns
 from clients.exchanges.errors import Sent
-from clients.exchanges.exact_json import MalformedAnswer, to_decimal
+from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_word
 from clients.exchanges.model import Instrument, Quote
 from clients.exchanges.trading import Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
 
@@ -70,7 +70,7 @@ def parse_order(
     fill: Fill | None = None,
 ) -> OrderReport:
     """Return a row of the `order` or `execution` table as a statement. Fields may be missing or null (spot leaves many out)."""
-    raw_state = _word(row, "ordStatus")
+    raw_state = to_word(row, "ordStatus")
     scale = instrument.exchange_quantity_scale
     quantity, filled = _maybe(row, "orderQty"), _maybe(row, "cumQty")
     average = _maybe(row, "avgPx")
@@ -79,7 +79,7 @@ def parse_order(
         exchange=EXCHANGE,
         market=MARKET,
         symbol=instrument.symbol,
-        exchange_order_id=_word(row, "orderID"),
+        exchange_order_id=to_word(row, "orderID"),
         client_order_id=str(row.get("clOrdID") or ""),
         state=_state(raw_state, quantity, filled),
         raw_state=raw_state,
@@ -113,8 +113,8 @@ def parse_fill(row: Mapping[str, Any], instrument: Instrument) -> Fill | None:
         exchange=EXCHANGE,
         market=MARKET,
         symbol=instrument.symbol,
-        trade_id=_word(row, "execID"),
-        exchange_order_id=_word(row, "orderID"),
+        trade_id=to_word(row, "execID"),
+        exchange_order_id=to_word(row, "orderID"),
         client_order_id=str(row.get("clOrdID") or ""),
         side=_side(row),
         quantity=to_decimal(row.get("lastQty"), "lastQty") / instrument.exchange_quantity_scale,
@@ -165,13 +165,6 @@ def _side(row: Mapping[str, Any]) -> Side:
     if side is None:
         raise MalformedAnswer(f"`side` is not known: {str(row.get('side'))[:16]!r}")
     return side
-
-
-def _word(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value:
-        raise MalformedAnswer(f"`{name}` is missing")
-    return value
 
 
 def _maybe(row: Mapping[str, Any], name: str) -> Decimal | None:
