@@ -206,7 +206,7 @@ def _environment(ports: dict[str, int]) -> dict[str, str]:
         "MIDSTREAM_SIM_FEED_RESTAMP": "on",
         "MIDSTREAM_PRICE_EXCHANGES": "",
     }
-    for name in (name for name in SERVERS if name in DEFAULT_PORTS):
+    for name in DEFAULT_PORTS.keys() & ports:
         environment[f"MIDSTREAM_{name.upper()}_PORT"] = str(ports[name])
         environment[f"MIDSTREAM_{name.upper()}_METRICS_PORT"] = "0"
     return environment

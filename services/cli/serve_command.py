@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from clients.exchanges.names import EXCHANGES
 from services.cli.fleet import SERVERS, Watcher, child
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.runtime.connection import redacted
@@ -44,13 +45,16 @@ def demo_keys(names: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     if os.environ.get("MIDSTREAM_EXCHANGES", "simulator") != "simulator":
         return found
-    for exchange in ("binance", "bitmex"):
+    for exchange in EXCHANGES:
         prefix = f"MIDSTREAM_{exchange.upper()}"
         if f"sim-{exchange}" in names and not any(
             name.startswith((f"{prefix}_API_", f"{prefix}_SSM_")) for name in os.environ
         ):
-            found[f"{prefix}_API_KEY"] = f"midstream-demo-{exchange}-key"
-            found[f"{prefix}_API_SECRET"] = f"midstream-demo-{exchange}-secret"
+            # Only here: whoever serves no exchange does not wait for their simulators' imports.
+            from services.simulators.venue.ledger import demo_account
+
+            account = demo_account(exchange)
+            found |= {f"{prefix}_API_KEY": account.api_key, f"{prefix}_API_SECRET": account.secret}
     return found
 
 

@@ -28,13 +28,13 @@ from services.simulators.binance.ws_api import PATH as WS_API_PATH
 from services.simulators.binance.ws_api import WsApi
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.ledger import Account, demo_account
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Event, EventKind, Order, Status
 from services.simulators.venue.sockets import SimSocket
 
-DEMO_ACCOUNT: Final = Account("demo", "midstream-demo-binance-key", "midstream-demo-binance-secret")
+DEMO_ACCOUNT: Final = demo_account("binance")
 LIFETIME_S: Final = 86_400.0
 AMENDMENTS_MAX: Final = 10_000
 

@@ -26,14 +26,14 @@ from services.simulators.bitmex.signing import check_expiry, check_signature
 from services.simulators.bitmex.welcome import welcome_text
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.ledger import Account, demo_account
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orderbook import ORDERS_MAX
 from services.simulators.venue.orders import Event, Order
 from services.simulators.venue.sockets import SimSocket
 
-DEMO_ACCOUNT: Final = Account("demo", "midstream-demo-bitmex-key", "midstream-demo-bitmex-secret")
+DEMO_ACCOUNT: Final = demo_account("bitmex")
 DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
     (MARKET, asset): Decimal(amount)
     for asset, amount in (("BTC", 20), ("USDT", 1_000_000), ("ETH", 300), ("SOL", 5_000))

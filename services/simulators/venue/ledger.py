@@ -33,6 +33,11 @@ class Account:
     rights: frozenset[str] = ALL_RIGHTS
 
 
+def demo_account(exchange: str) -> Account:
+    """Return the account whose keys everybody may know: the simulators open with it, and `midstream serve` uses it."""
+    return Account("demo", f"midstream-demo-{exchange}-key", f"midstream-demo-{exchange}-secret")
+
+
 @dataclass
 class Holdings:
     """Balances by (wallet, asset) and positions by (market, symbol)."""
