@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("protos", "fastpath", "clients", "services")
+
+# Cython's own syntax, in which kernels import at the left margin only.
+_KERNEL_IMPORT: Final = re.compile(r"^(?:from\s+([\w.]+)\s+c?import\b|c?import\s+([\w.]+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,9 @@ class Import:
 
 def imports_of(path: Path) -> list[Import]:
     """List what a file imports, wherever in the file that stands; an import that does not say the whole name is an error."""
+    if path.suffix in (".pyx", ".pxd"):
+        lines = enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        return [Import(number, match[1] or match[2]) for number, line in lines if (match := _KERNEL_IMPORT.match(line))]
     found: list[Import] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
@@ -34,6 +42,25 @@ def imports_of(path: Path) -> list[Import]:
                 raise ValueError(f"{path}:{node.lineno} imports relatively; write the whole name of the module")
             found += [Import(node.lineno, node.module, alias.name) for alias in node.names]
     return sorted(found, key=lambda one: one.line)
+
+
+def source_files(root: Path, packages: Iterable[str] = PACKAGES) -> list[Path]:
+    """List every file of Python and Cython, stubs and generated code too."""
+    return sorted(
+        path
+        for package in packages
+        for path in (root / package).rglob("*")
+        if path.suffix in (".py", ".pyi", ".pyx", ".pxd") and "__pycache__" not in path.parts
+    )
+
+
+def module_file(module: str, root: Path = ROOT) -> Path | None:
+    """Say where a dotted module lies: its file, or its package's folder; None when there is none of that name."""
+    place = root.joinpath(*module.split("."))
+    for suffix in (".py", ".pyx", ".pyi"):
+        if place.with_suffix(suffix).is_file():
+            return place.with_suffix(suffix)
+    return place if place.is_dir() else None
 
 
 def modules_below(root: Path, packages: Iterable[str] = PACKAGES) -> dict[str, Path]:

@@ -1,0 +1,45 @@
+"""Pages name what exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import ROOT
+from tests.support.pages import PAGES, wrong_names
+
+# This page builds an exchange of that name, and a test of its own runs it.
+MADE_BY_THE_PAGE = {"adding_an_exchange.md": "toy"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_names_paths_modules_and_types_that_exist(page: Path) -> None:
+    wrong = wrong_names(page.read_text(encoding="utf-8"))
+
+    assert [name for name in wrong if MADE_BY_THE_PAGE.get(page.name, "none") not in name.lower()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        pytest.param("see `services/gone/main.py`.", "services/gone/main.py", id="a path"),
+        pytest.param("see `clients/{http,gone}/`", "clients/gone/", id="one of several"),
+        pytest.param("run services.gone.main now", "services.gone.main", id="a module"),
+        pytest.param(
+            "calls `services.runtime.settings.gone`", "services.runtime.settings.gone", id="a part of a module"
+        ),
+        pytest.param("`gonefolder/` does it", "gonefolder/", id="a bare folder"),
+        pytest.param("`gone_file.py` does it", "gone_file.py", id="a bare file"),
+        pytest.param("a `GoneClass` does it", "GoneClass", id="a type"),
+    ],
+)
+def test_what_does_not_exist_is_found(text: str, wrong: str) -> None:
+    assert wrong_names(text) == [wrong]
+
+
+def test_what_exists_passes() -> None:
+    text = """`services/cli/`, clients/{http,sockets}, tests/unit/fastpath/test_merge*.py, services.runtime.settings.load,
+    services.simulators.*, midstream.control.v1.ControlService, `merge.pyx`, `sources/`, `ExchangeClient`, `SetModeRequest`"""
+
+    assert wrong_names(text) == []
