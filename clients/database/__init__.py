@@ -1,6 +1,16 @@
 """One way to a SQL database: SQLite by default, Postgres by URL, migrated by whoever starts first."""
 
-from clients.database.engine import is_unavailable, open_database, shown_url, usable_url, writing
+from clients.database.engine import open_database, shown_url, usable_url, writing
 from clients.database.migrate import migrate
+from clients.database.outages import DatabaseUnavailable, is_unavailable, outages_as
 
-__all__ = ["is_unavailable", "migrate", "open_database", "shown_url", "usable_url", "writing"]
+__all__ = [
+    "DatabaseUnavailable",
+    "is_unavailable",
+    "migrate",
+    "open_database",
+    "outages_as",
+    "shown_url",
+    "usable_url",
+    "writing",
+]

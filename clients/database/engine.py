@@ -1,4 +1,4 @@
-"""Open a database by URL, and tell an outage from a mistake."""
+"""Open a database by URL, and write to it in transactions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -25,25 +25,6 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 _WRITE: Final = "midstream_write"
-
-_UNAVAILABLE: Final = (
-    "database is locked",
-    "database or disk is full",
-    "disk i/o error",
-    "unable to open database file",
-    "attempt to write a readonly database",
-    "connection is closed",
-    "connection was closed",
-    "cannot perform operation",
-    "the database system is",
-    "terminating connection",
-    "too many connections",
-    "too many clients",
-    "connection refused",
-    "connection reset",
-    "no space left",
-)
-"""What drivers say when the database, and not the statement, is the trouble."""
 
 
 def usable_url(url: str) -> URL:
@@ -106,18 +87,6 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         await connection.execution_options(**{_WRITE: True})
         async with connection.begin():
             yield connection
-
-
-def is_unavailable(error: BaseException) -> bool:
-    """Whether the database is gone, locked or full, so that the same statement may succeed later."""
-    if isinstance(error, (ConnectionError, TimeoutError)):
-        return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError)):
-        text = str(getattr(error, "orig", None) or error).lower()
-        return any(phrase in text for phrase in _UNAVAILABLE)
-    return False
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import is_unavailable, open_database, shown_url
+from clients.database import open_database, outages_as, shown_url
 from services.orders.auth import Role, StoredKey, create_key, list_keys, revoke_key
 from services.orders.config import OrdersSettings
 from services.orders.journal import prepare_orders_database
@@ -57,16 +57,15 @@ async def _with_database(work: Work) -> Any:
     url = load(OrdersSettings).database_url
     engine = open_database(url, application="keys")
     try:
-        await prepare_orders_database(engine)
-        return await work(engine)
+        with outages_as(
+            lambda exc: Refused(
+                f"the database {shown_url(url)} cannot be used: {type(exc).__name__}; start it, or set another"
+            )
+        ):
+            await prepare_orders_database(engine)
+            return await work(engine)
     except (InvalidRequest, NotFound) as exc:
         raise Refused(exc.message) from exc
-    except Exception as exc:
-        if not is_unavailable(exc):
-            raise
-        raise Refused(
-            f"the database {shown_url(url)} cannot be used: {type(exc).__name__}; start it, or set another"
-        ) from exc
     finally:
         await engine.dispose()
 

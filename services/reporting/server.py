@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import is_unavailable, open_database
+from clients.database import DatabaseUnavailable, open_database
 from clients.power.store import prepare_power_database
 from protos.reporting.v1.reporting_pb2_grpc import add_ReportingServiceServicer_to_server
 from services.reporting.config import ReportingSettings
@@ -96,10 +96,8 @@ class ReportingServer:
         while True:
             try:
                 await prepare_power_database(self._engine)
-            except Exception as exc:
-                if not is_unavailable(exc):
-                    raise
-                self._set_health(False, f"the database does not answer: {type(exc).__name__}")
+            except DatabaseUnavailable as exc:
+                self._set_health(False, f"the database does not answer: {exc.kind}")
                 await asyncio.sleep(PREPARE_AGAIN_S)
             else:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from clients.database import DatabaseUnavailable
 from clients.power.deals import Committed, Cursor, Deal, Gap, Unusable
 from clients.power.deals.entry import NONE_COMMITTED, Entry, Mark
 from clients.power.deals.model import Item
@@ -46,7 +47,7 @@ class MemorySink:
         committed = self._write([entry for entry in entries if not self.mark.covers(entry.mark)], len(entries))
         if self.lose_answers:
             self.lose_answers -= 1
-            raise ConnectionResetError("the answer was lost")
+            raise DatabaseUnavailable(ConnectionResetError("the answer was lost"))
         return committed
 
     def _write(self, fresh: Sequence[Entry], asked: int) -> Committed:
@@ -75,7 +76,7 @@ class MemorySink:
 
     def _fail_when_down(self) -> None:
         if self.down:
-            raise ConnectionRefusedError("connection refused")
+            raise DatabaseUnavailable(ConnectionRefusedError("connection refused"))
 
 
 def made_deal(number: int, *, received_ns: int = 1_676_960_023_250_000_000) -> Deal:

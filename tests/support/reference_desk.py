@@ -117,9 +117,6 @@ class MemoryStore:
         if self.lease[0] == holder:
             self.lease = ("", 0)
 
-    def is_away(self, error: Exception) -> bool:
-        return isinstance(error, ConnectionError)
-
     def first_seen(self) -> dict[DeliveryHour, list[tuple[int, int]]]:
         """Stamps and when they were stored, by hour, in order of stamps."""
         found: dict[DeliveryHour, list[tuple[int, int]]] = defaultdict(list)

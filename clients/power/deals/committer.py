@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, ParamSpec, Protocol, TypeVar
 
-from clients.database import is_unavailable
+from clients.database import DatabaseUnavailable
 from clients.power.deals.entry import Entry
 from clients.power.deals.intake import Intake
 from clients.power.deals.model import Deal, Flag
@@ -119,17 +119,14 @@ class Committer:
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 committed = await self._sink.commit(entries)
-        except Exception as exc:
-            # Which errors mean an outage is for the database's package to say; every other one is a bug and ends the listener.
-            if not is_unavailable(exc):
-                raise
-            self._note_outage(exc)
+        except (DatabaseUnavailable, TimeoutError) as exc:
+            # Every other error is a bug and ends the listener.
+            self._note_outage(str(exc) or type(exc).__name__)
             return False
         self._note_commit(entries, committed)
         return True
 
-    def _note_outage(self, exc: BaseException) -> None:
-        reason = f"{type(exc).__name__}: {str(exc).splitlines()[0][:200]}" if str(exc) else type(exc).__name__
+    def _note_outage(self, reason: str) -> None:
         if not self._tally.database_trouble:
             logger.warning("database is away, deals go to the spool: reason=%s", reason)
             self._tally.outages += 1

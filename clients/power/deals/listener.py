@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from clients.database import is_unavailable
+from clients.database import DatabaseUnavailable
 from clients.http.transport import HttpTransport
 from clients.power.deals.committer import COMMIT_TIMEOUT_S, Committer, Offload
 from clients.power.deals.feed import DealFeed, EventSource, NextUrl, ReplayUse
@@ -180,9 +180,7 @@ class DealListener:
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 cursor = await self._sink.cursor()
-        except Exception as exc:
-            if not is_unavailable(exc):
-                raise
+        except (DatabaseUnavailable, TimeoutError):
             logger.warning("database is away at the start: deals go to the spool")
             return None
         return None if cursor is None else cursor.last_deal_id

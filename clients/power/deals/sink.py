@@ -35,7 +35,7 @@ class Committed:
 
 
 class DealSink(Protocol):
-    """The tables of one feed. Any method may raise what `clients.database.is_unavailable` recognises."""
+    """The tables of one feed. Any method may raise DatabaseUnavailable."""
 
     async def cursor(self) -> Cursor | None:
         """Return where the feed was left; None before the first deal."""

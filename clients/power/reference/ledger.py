@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import is_unavailable, writing
+from clients.database import outages_as, writing
 from clients.power.reference.tables import quota_blocks, quota_slots
 from clients.resilience.quota import LedgerUnavailable, LedgerView, Slot
 
@@ -37,25 +36,18 @@ class SqlLedger:
         await self._write(lambda connection: raise_block(connection, self._quota, until_ns))
 
     async def load(self) -> LedgerView:
-        async with _told():
+        with outages_as(_in_words_of_the_quota):
             async with self._engine.connect() as connection:
                 return await connection.run_sync(load_view, self._quota)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        async with _told():
+        with outages_as(_in_words_of_the_quota):
             async with writing(self._engine) as connection:
                 return await connection.run_sync(work)
 
 
-@asynccontextmanager
-async def _told() -> AsyncIterator[None]:
-    """Say in the quota's words that the database is away."""
-    try:
-        yield
-    except Exception as exc:
-        if is_unavailable(exc):
-            raise LedgerUnavailable(f"the database does not answer ({type(exc).__name__})") from exc
-        raise
+def _in_words_of_the_quota(exc: Exception) -> LedgerUnavailable:
+    return LedgerUnavailable(f"the database does not answer ({type(exc).__name__})")
 
 
 def reserve_slot(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from sqlalchemy import Connection, case, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from clients.database import writing
+from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.calendar import DeliveryHour, delivery_hour
 from clients.power.reference.observation import Observation
 from clients.power.reference.tables import reference_lease, reference_standing
@@ -44,7 +45,7 @@ class SavedStanding:
 
 
 class ReferenceStore:
-    """Writes; every method is one transaction. The tables have to be there."""
+    """Writes; every method is one transaction. The tables have to be there. Raises DatabaseUnavailable."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -54,7 +55,7 @@ class ReferenceStore:
 
         Return how many were new.
         """
-        async with writing(self._engine) as connection:
+        async with self._writing() as connection:
             return await connection.run_sync(add_observations, observed)
 
     async def known(self, days: Sequence[date]) -> list[KnownHour]:
@@ -72,7 +73,7 @@ class ReferenceStore:
             )
             .group_by(reference_prices.c.delivery_day, reference_prices.c.delivery_hour)
         )
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             rows = await connection.execute(newest)
             return [
                 KnownHour(delivery_hour(day, label), int(stamp_ns), bool(final)) for day, label, stamp_ns, final in rows
@@ -82,7 +83,7 @@ class ReferenceStore:
         """Return what the last process left."""
         columns = reference_standing.c
         statement = select(columns.next_due_ns, columns.last_answer_ns, columns.trouble, columns.schedule)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(statement.where(columns.source == SOURCE))).first()
         return None if row is None else SavedStanding(int(row[0]), int(row[1]), row[2], row[3])
 
@@ -95,7 +96,7 @@ class ReferenceStore:
             "schedule": standing.schedule,
             "updated_time_ns": now_ns,
         }
-        async with writing(self._engine) as connection:
+        async with self._writing() as connection:
             changed = await connection.execute(
                 update(reference_standing).where(reference_standing.c.source == SOURCE).values(**values)
             )
@@ -104,17 +105,29 @@ class ReferenceStore:
 
     async def hold(self, holder: str, *, now_ns: int, until_ns: int) -> bool:
         """Take or keep the lease; return whether `holder` has it. Of two processes only one polls."""
-        async with writing(self._engine) as connection:
+        async with self._writing() as connection:
             return await connection.run_sync(_hold, holder, now_ns, until_ns)
 
     async def release(self, holder: str) -> None:
         """Give the lease back, if `holder` has it."""
-        async with writing(self._engine) as connection:
+        async with self._writing() as connection:
             await connection.execute(
                 update(reference_lease)
                 .where(reference_lease.c.source == SOURCE, reference_lease.c.holder == holder)
                 .values(held_until_ns=0)
             )
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with outages_as(DatabaseUnavailable):
+            async with self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        with outages_as(DatabaseUnavailable):
+            async with writing(self._engine) as connection:
+                yield connection
 
 
 def add_observations(connection: Connection, observed: Sequence[tuple[Observation, bool]]) -> int:

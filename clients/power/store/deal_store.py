@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from clients.database import writing
+from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.deals.entry import NONE_COMMITTED, Entry, Mark
 from clients.power.deals.model import RAW_BYTES_MAX, Deal, Gap, Unusable, capped
 from clients.power.deals.sink import Committed, Cursor
@@ -56,30 +56,35 @@ class DealStore:
     async def cursor(self) -> Cursor | None:
         """Return where the feed was left; None before the first deal."""
         await self.prepare()
-        async with self._engine.connect() as connection:
-            return await self._read_cursor(connection)
+        with outages_as(DatabaseUnavailable):
+            async with self._engine.connect() as connection:
+                return await self._read_cursor(connection)
 
     async def commit(self, entries: Sequence[Entry]) -> Committed:
         """Write a batch, all of it or nothing. Repeating a batch, or parts of it, changes nothing."""
         await self.prepare()
-        async with writing(self._engine) as connection:
-            if connection.dialect.name == "postgresql":
-                # Positions have no holes and no twins: one writer at a time. Readers are not held up.
-                await connection.execute(text("LOCK TABLE deals IN SHARE ROW EXCLUSIVE MODE"))
-            mark = await self._read_mark(connection)
-            fresh = [entry for entry in entries if not mark.covers(entry.mark)]
-            if not fresh:
-                return Committed(repeated=len(entries))
-            arrivals = [_Arrival(entry.item, entry.moves_cursor) for entry in fresh if isinstance(entry.item, Deal)]
-            known = await self._known(connection, [arrival.deal.id for arrival in arrivals])
-            sorted_out = _sort_out(arrivals, known)
-            unusable = [*(entry.item for entry in fresh if isinstance(entry.item, Unusable)), *sorted_out.conflicts]
-            gaps = await self._resolve(connection, [entry.item for entry in fresh if isinstance(entry.item, Gap)])
-            await self._insert(connection, [arrival.deal for arrival in sorted_out.new], unusable, gaps)
-            fed = [arrival.deal for arrival in arrivals if arrival.by_feed]
-            if fed:
-                await self._set_cursor(connection, self._feed, fed[-1].id, fed[-1].received_time_ns)
-            await self._set_cursor(connection, self._mark_row, fresh[-1].mark.spelt(), _time_of(fresh[-1]))
+        with outages_as(DatabaseUnavailable):
+            async with writing(self._engine) as connection:
+                return await self._write(connection, entries)
+
+    async def _write(self, connection: AsyncConnection, entries: Sequence[Entry]) -> Committed:
+        if connection.dialect.name == "postgresql":
+            # Positions have no holes and no twins: one writer at a time. Readers are not held up.
+            await connection.execute(text("LOCK TABLE deals IN SHARE ROW EXCLUSIVE MODE"))
+        mark = await self._read_mark(connection)
+        fresh = [entry for entry in entries if not mark.covers(entry.mark)]
+        if not fresh:
+            return Committed(repeated=len(entries))
+        arrivals = [_Arrival(entry.item, entry.moves_cursor) for entry in fresh if isinstance(entry.item, Deal)]
+        known = await self._known(connection, [arrival.deal.id for arrival in arrivals])
+        sorted_out = _sort_out(arrivals, known)
+        unusable = [*(entry.item for entry in fresh if isinstance(entry.item, Unusable)), *sorted_out.conflicts]
+        gaps = await self._resolve(connection, [entry.item for entry in fresh if isinstance(entry.item, Gap)])
+        await self._insert(connection, [arrival.deal for arrival in sorted_out.new], unusable, gaps)
+        fed = [arrival.deal for arrival in arrivals if arrival.by_feed]
+        if fed:
+            await self._set_cursor(connection, self._feed, fed[-1].id, fed[-1].received_time_ns)
+        await self._set_cursor(connection, self._mark_row, fresh[-1].mark.spelt(), _time_of(fresh[-1]))
         return Committed(
             deals=len(sorted_out.new),
             fetched=sum(not arrival.by_feed for arrival in sorted_out.new),

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Protocol
 
+from clients.database import DatabaseUnavailable
 from clients.http import TransportError
 from clients.power.calendar import DeliveryHour, hours_of_day, local_day, tradable_hours
 from clients.power.reference import Ask, Observation, Planner, ProviderError, SavedStanding, Schedule, Urgency
@@ -48,7 +50,7 @@ class Prices(Protocol):
 
 
 class Store(Protocol):
-    """Where they go. Raises what a database raises; `is_away` tells which of it passes."""
+    """Where they go. Any method may raise DatabaseUnavailable."""
 
     async def add(self, observed: Sequence[tuple[Observation, bool]]) -> int: ...
     async def known(self, days: Sequence[date]) -> list[KnownHour]: ...
@@ -56,7 +58,6 @@ class Store(Protocol):
     async def save_standing(self, standing: SavedStanding, *, now_ns: int) -> None: ...
     async def hold(self, holder: str, *, now_ns: int, until_ns: int) -> bool: ...
     async def release(self, holder: str) -> None: ...
-    def is_away(self, error: Exception) -> bool: ...
 
 
 @dataclass
@@ -120,11 +121,9 @@ class Poller:
         if self._under_way:
             await asyncio.wait(self._under_way)
         if self._held_until_ns:
-            try:
+            # Without a database the lease runs out by itself.
+            with suppress(DatabaseUnavailable):
                 await self._store.release(self._holder)
-            except Exception as exc:
-                if not self._store.is_away(exc):
-                    raise
 
     # polling
 
@@ -225,9 +224,7 @@ class Poller:
         while True:
             try:
                 self.tally.stored += await self._store.add(batch)
-            except Exception as exc:
-                if not self._store.is_away(exc):
-                    raise
+            except DatabaseUnavailable:
                 self._board.unstored(self._wall_ns())
                 await self._sleep(0.5)
             else:
@@ -252,12 +249,9 @@ class Poller:
             new = SavedStanding(due_ns, self._board.answered_ns, self.trouble, schedule)
             if new == saved:
                 continue
-            try:
+            # Said again next time.
+            with suppress(DatabaseUnavailable):
                 await self._store.save_standing(new, now_ns=now_ns)
-            except Exception as exc:
-                if not self._store.is_away(exc):
-                    raise
-            else:
                 saved = new
 
     # who polls
@@ -269,9 +263,7 @@ class Poller:
                 held = await self._store.hold(self._holder, now_ns=now_ns, until_ns=now_ns + LEASE_NS)
                 if held and not self.tally.polling:
                     await self._recall(now_ns)
-            except Exception as exc:
-                if not self._store.is_away(exc):
-                    raise
+            except DatabaseUnavailable:
                 # Without a database there is no ledger either: nothing goes out until it is back.
                 held = False
                 self._board.unstored(now_ns)

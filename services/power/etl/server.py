@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import is_unavailable, open_database
+from clients.database import DatabaseUnavailable, open_database
 from clients.http import HttpxTransport
 from clients.power.reference import QuotaLimiter, ReferencePriceClient, ReferenceStore, SqlLedger, classify
 from clients.power.store import prepare_power_database
@@ -44,14 +44,6 @@ POLICIES: Final = Policies(
 )
 
 
-class DurableStore(ReferenceStore):
-    """The store with what the poller asks about its errors."""
-
-    def is_away(self, error: Exception) -> bool:
-        """Tell whether the database is the trouble, and not the statement."""
-        return is_unavailable(error)
-
-
 class EtlServer:
     """The service of the process."""
 
@@ -67,7 +59,7 @@ class EtlServer:
         client = ReferencePriceClient(settings.reference_url, self._transport, executor)
         self._poller = Poller(
             client,
-            DurableStore(self._engine),
+            ReferenceStore(self._engine),
             wall_ns=time.time_ns,
             sleep=asyncio.sleep,
             lead_ns=round(settings.gate_lead_s * 1e9),
@@ -106,10 +98,8 @@ class EtlServer:
             try:
                 await prepare_power_database(self._engine)
                 break
-            except Exception as exc:
-                if not is_unavailable(exc):
-                    raise
-                health.set(OVERALL, False, f"the database does not answer: {type(exc).__name__}")
+            except DatabaseUnavailable as exc:
+                health.set(OVERALL, False, f"the database does not answer: {exc.kind}")
                 await asyncio.sleep(PREPARE_AGAIN_S)
         self._ready = True
         await self._poller.run()
@@ -129,18 +119,18 @@ class EtlServer:
             metrics.set("midstream_reference_polling", float(tally.polling))
             metrics.set("midstream_reference_late", float(tally.late))
             metrics.set("midstream_reference_freshness_seconds", tally.freshness_ns / 1e9)
-            try:
-                minute, hour = await self._quota.usage()
-            except (LedgerUnavailable, ResilienceError):
-                logger.debug("quota not readable")
-            except Exception as exc:
-                # Tables are not there before the first preparation.
-                if "no such table" not in str(exc) and "does not exist" not in str(exc):
-                    raise
-            else:
-                metrics.set("midstream_reference_quota_used_minute", minute.used)
-                metrics.set("midstream_reference_quota_used_hour", hour.used)
+            if self._ready:
+                await self._measure_quota(metrics)
             await asyncio.sleep(1.0)
+
+    async def _measure_quota(self, metrics: Metrics) -> None:
+        try:
+            minute, hour = await self._quota.usage()
+        except (LedgerUnavailable, ResilienceError):
+            logger.debug("quota not readable")
+        else:
+            metrics.set("midstream_reference_quota_used_minute", minute.used)
+            metrics.set("midstream_reference_quota_used_hour", hour.used)
 
 
 def main() -> int:

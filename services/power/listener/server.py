@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import grpc
 
-from clients.database import is_unavailable, open_database
+from clients.database import DatabaseUnavailable, open_database
 from clients.database.migrate import NewerDatabase
 from clients.http import HttpxTransport
 from clients.power.deals import DealListener, ListenerOptions, Spool, SpoolBusy
@@ -89,13 +90,11 @@ class ListenerServer:
     async def _check_database(self) -> None:
         """Refuse a database that a newer version made; one that is away now is what the spool is for."""
         try:
-            async with asyncio.timeout(FIRST_LOOK_S):
-                await self._store.prepare()
+            with suppress(DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(FIRST_LOOK_S):
+                    await self._store.prepare()
         except NewerDatabase as exc:
             raise Refused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
-        except Exception as exc:
-            if not is_unavailable(exc):
-                raise
 
     async def _report(self, listener: DealListener, health: HealthBoard) -> None:
         metrics, tally = process_metrics(), listener.tally

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Protocol
 
-from clients.database import is_unavailable
+from clients.database import DatabaseUnavailable
 from clients.power.calendar import delivery_hour, local_day
 from clients.resilience.ports import MonotonicNs, Sleep, WallNs
 from services.reporting.engine.book import Arrivals, DayBook, Snapshot
@@ -33,7 +33,7 @@ Key = tuple[str, str]
 
 
 class Source(Protocol):
-    """What the board reads; `Book` outside of tests."""
+    """What the board reads; `Book` outside of tests. Raises DatabaseUnavailable."""
 
     snapshot: Snapshot
 
@@ -95,9 +95,7 @@ class Board:
         """Read once, and tell everybody when there is something to tell."""
         try:
             arrivals = await self._source.refresh(self._kept_days())
-        except Exception as exc:
-            if not is_unavailable(exc) and not _is_not_ready(exc):
-                raise
+        except DatabaseUnavailable as exc:
             self._note_failure(exc)
         else:
             self._answered_ns = self._monotonic_ns()
@@ -145,10 +143,10 @@ class Board:
         today = local_day(self._wall_ns())
         return tuple((today + timedelta(days=shift)).isoformat() for shift in (-1, 0, 1))
 
-    def _note_failure(self, exc: Exception) -> None:
+    def _note_failure(self, exc: DatabaseUnavailable) -> None:
         away = self._monotonic_ns() - self._answered_ns > AWAY_NS
         if away and self._on_health is not None:
-            self._on_health(False, f"the database does not answer: {type(exc).__name__}")
+            self._on_health(False, f"the database does not answer: {exc.kind}")
         if away and self.view.snapshot.as_of_ns:
             self._publish(self._viewed(self.view.snapshot, away=True))
 
@@ -196,9 +194,3 @@ def _state(day: str, label: str, update_ns: int, snapshot: Snapshot, now_ns: int
     if not delivery_hour(day, label).tradable(now_ns):
         return ReferenceState.FINAL
     return ReferenceState.STALE if snapshot.standing.stale(update_ns, now_ns) else ReferenceState.CURRENT
-
-
-def _is_not_ready(exc: Exception) -> bool:
-    """A database whose tables another process is about to make."""
-    text = str(exc).lower()
-    return "no such table" in text or "does not exist" in text

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from clients.database import DatabaseUnavailable, outages_as
 from services.reporting.engine.figures import Sums
 from services.reporting.engine.queries import change_marks, deal_sums, latest_references, newest_times, read_deal_sums
 from services.reporting.engine.standing import Standing
@@ -17,6 +18,10 @@ __all__ = ["Book", "DayBook", "Reference", "Snapshot"]
 
 SOURCE: Final = "reference-price"
 """The one provider there is; names its rows in the tables that could hold several."""
+
+AUDIT_EVERY_NS: Final = 60_000_000_000
+AUDIT_SHARE: Final = 50
+"""An audit may take a fiftieth of the time, however many deals a day has."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,12 @@ class Book:
     async def refresh(self, days: Iterable[str]) -> Arrivals | None:
         """Bring the snapshot up to date for `days`; other days leave it. Returns what deals arrived, None at the first read.
 
-        One small statement when nothing has changed. Raises what the database raises; the snapshot then stays as it was.
+        One small statement when nothing has changed. Raises DatabaseUnavailable; the snapshot then stays as it was.
         """
+        with outages_as(DatabaseUnavailable, besides=_tables_are_missing):
+            return await self._refresh(days)
+
+    async def _refresh(self, days: Iterable[str]) -> Arrivals | None:
         wanted = frozenset(days)
         before = self.snapshot
         first = not before.as_of_ns
@@ -109,12 +118,13 @@ class Book:
         return arrivals
 
     async def day(self, day: str) -> DayBook:
-        """Read one day from the beginning, for pages about the past."""
-        async with self._engine.connect() as connection:
-            self.reads += 1
-            marks = (await connection.execute(change_marks(SOURCE))).one()
-            books = await self._deals_of(connection, {day}, int(marks[0]))
-            return (await self._with_references(connection, books))[day]
+        """Read one day from the beginning, for pages about the past. Raises DatabaseUnavailable."""
+        with outages_as(DatabaseUnavailable, besides=_tables_are_missing):
+            async with self._engine.connect() as connection:
+                self.reads += 1
+                marks = (await connection.execute(change_marks(SOURCE))).one()
+                books = await self._deals_of(connection, {day}, int(marks[0]))
+                return (await self._with_references(connection, books))[day]
 
     async def _with_new_deals(
         self, connection: AsyncConnection, books: Mapping[str, DayBook], after: int, upto: int
@@ -165,6 +175,7 @@ class Book:
         return {day: replace(book, sums=true[day].sums) if day in wrong else book for day, book in books.items()}
 
 
-AUDIT_EVERY_NS: Final = 60_000_000_000
-AUDIT_SHARE: Final = 50
-"""An audit may take a fiftieth of the time, however many deals a day has."""
+def _tables_are_missing(exc: Exception) -> bool:
+    """Whether another process is about to make them, in a new database or one that is being restored."""
+    text = str(exc).lower()
+    return "no such table" in text or "does not exist" in text

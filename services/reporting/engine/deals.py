@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import is_unavailable
+from clients.database import outages_as
 from services.reporting.engine.queries import DEALS_PAGE_MAX, deals_page
 from services.runtime.errors import Unavailable
 
@@ -54,13 +54,9 @@ class DealStore:
     async def page(self, chosen: DealFilter, *, before: int | None, limit: int) -> list[DealRow]:
         """Return at most `limit` deals below position `before`. Raises Unavailable when the database is away."""
         statement = deals_page(day=chosen.day, hour=chosen.hour, trader=chosen.trader, before=before, limit=limit)
-        try:
+        with outages_as(lambda _: Unavailable("the database does not answer; try again in a moment")):
             async with self._engine.connect() as connection:
                 return [_deal(row) for row in await connection.execute(statement)]
-        except Exception as exc:
-            if not is_unavailable(exc):
-                raise
-            raise Unavailable("the database does not answer; try again in a moment") from exc
 
     async def export(self, chosen: DealFilter) -> AsyncIterator[list[DealRow]]:
         """Yield everything, page by page, up to a bound."""

@@ -6,16 +6,19 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
 
-from clients.database import writing
+from clients.database import DatabaseUnavailable, open_database, writing
+from clients.power.store import prepare_power_database
 from clients.power.store.schema import deals
 from services.reporting.engine.book import Book, Snapshot
 from services.reporting.engine.figures import Figures, from_e4
 from services.reporting.engine.report import Selection, build_day
-from tests.support.reporting_desk import Desk, MadeDeal, random_deals
+from tests.support.reporting_desk import Desk, MadeDeal, random_deals, sqlite_url
 
 DAYS = ("2025-10-09", "2025-10-10")
 HOURS = tuple(f"{hour:02d}-{hour + 1:02d}" for hour in range(8, 14))
@@ -141,6 +144,28 @@ async def test_an_audit_finds_what_reading_on_cannot_see(sqlite_desk: Desk) -> N
     await fresh.refresh(DAYS)
     assert book.corrections == 1
     assert book.snapshot.days == fresh.snapshot.days
+
+
+async def test_a_database_without_tables_counts_as_away_until_they_are_made(tmp_path: Path) -> None:
+    engine = open_database(sqlite_url(tmp_path), application="test")
+    book = Book(engine, wall_ns=lambda: NOW_NS)
+
+    with pytest.raises(DatabaseUnavailable, match="no such table"):
+        await book.refresh(DAYS)
+    await prepare_power_database(engine)
+    await book.refresh(DAYS)
+
+    assert book.snapshot.as_of_ns == NOW_NS
+    await engine.dispose()
+
+
+async def test_a_mistake_in_a_statement_does_not_count_as_an_outage(sqlite_desk: Desk) -> None:
+    book = Book(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
+    async with writing(sqlite_desk.engine) as connection:
+        await connection.execute(text("ALTER TABLE deals RENAME COLUMN price_e4 TO price"))
+
+    with pytest.raises(OperationalError, match="no such column"):
+        await book.refresh(DAYS)
 
 
 async def test_a_database_that_was_replaced_is_read_from_its_beginning(sqlite_desk: Desk) -> None:

@@ -11,6 +11,7 @@ from html import unescape
 import orjson
 import pytest
 
+from clients.database import DatabaseUnavailable
 from tests.support.reporting_app import DeskApp
 from tests.support.reporting_desk import Desk, MadeDeal, berlin_ns
 
@@ -295,7 +296,7 @@ async def test_without_a_database_the_last_figures_are_shown_marked_then_no_long
     await filled(app, sqlite_desk)
 
     async def away(days: object) -> None:
-        raise ConnectionRefusedError
+        raise DatabaseUnavailable(ConnectionRefusedError())
 
     app.book.refresh = away  # type: ignore[assignment]
     app.advance(10)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from clients.database import DatabaseUnavailable
 from services.reporting.engine.book import DayBook
 from tests.support.reporting_app import DeskApp
 from tests.support.reporting_desk import Desk, MadeDeal, berlin_ns, sqlite_url
@@ -101,7 +102,7 @@ async def test_l05_what_is_known_is_served_with_its_age_until_it_is_too_old(desk
     await app.board.look()
 
     async def away(days: object) -> None:
-        raise ConnectionResetError
+        raise DatabaseUnavailable(ConnectionResetError())
 
     app.book.refresh = away  # type: ignore[assignment]
     statuses = []
@@ -119,7 +120,7 @@ async def test_l05_figures_come_back_with_the_database(desk: Desk) -> None:
     refresh = app.book.refresh
 
     async def away(days: object) -> None:
-        raise ConnectionResetError
+        raise DatabaseUnavailable(ConnectionResetError())
 
     app.book.refresh = away  # type: ignore[assignment]
     app.advance(3_600)

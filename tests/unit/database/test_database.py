@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 
-from clients.database import is_unavailable, migrate, open_database, shown_url, usable_url, writing
+from clients.database import migrate, open_database, shown_url, usable_url, writing
 from clients.database.migrate import NewerDatabase
 
 FIRST = '''"""First."""
@@ -136,10 +135,3 @@ async def test_an_error_rolls_the_transaction_back(tmp_path: Path) -> None:
     async with engine.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 0
     await engine.dispose()
-
-
-def test_an_outage_is_told_from_a_mistake() -> None:
-    assert is_unavailable(OperationalError("x", {}, Exception("database is locked")))
-    assert is_unavailable(ConnectionRefusedError())
-    assert not is_unavailable(OperationalError("x", {}, Exception("no such table: things")))
-    assert not is_unavailable(ValueError("x"))

@@ -1,0 +1,72 @@
+"""Tell an outage of the database from a mistake of ours, in one place for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+__all__ = ["DatabaseUnavailable", "is_unavailable", "outages_as"]
+
+_UNAVAILABLE: Final = (
+    "database is locked",
+    "database or disk is full",
+    "disk i/o error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "connection is closed",
+    "connection was closed",
+    "cannot perform operation",
+    "the database system is",
+    "terminating connection",
+    "too many connections",
+    "too many clients",
+    "connection refused",
+    "connection reset",
+    "no space left",
+)
+"""What drivers say when the database, and not the statement, is the trouble."""
+REASON_MAX: Final = 200
+"""Characters of a driver's text that are shown: some repeat the whole statement."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database is gone, locked or full: the same statement may succeed later. The text is one line; the cause has the rest."""
+
+    def __init__(self, error: Exception) -> None:
+        self.kind: str = type(error).__name__
+        """Class of the driver's error, for texts that strangers see."""
+        lines = str(error).splitlines()
+        super().__init__(f"{self.kind}: {lines[0][:REASON_MAX]}" if lines else self.kind)
+
+
+@contextmanager
+def outages_as(
+    error: Callable[[Exception], Exception], *, besides: Callable[[Exception], bool] | None = None
+) -> Iterator[None]:
+    """Raise `error(exc)` for an outage of the database inside the block, which may await; everything else passes unchanged.
+
+    `besides` names further errors that count as an outage where the block stands.
+    """
+    try:
+        yield
+    except Exception as exc:
+        # Every class: drivers, pool and system raise classes of their own, and only `is_unavailable` tells which of them pass by
+        # waiting. A cancellation is no Exception and never comes here.
+        if not is_unavailable(exc) and not (besides is not None and besides(exc)):
+            raise
+        raise error(exc) from exc
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database is gone, locked or full, so that the same statement may succeed later."""
+    if isinstance(error, (ConnectionError, TimeoutError, DatabaseUnavailable)):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError)):
+        text = str(getattr(error, "orig", None) or error).lower()
+        return any(phrase in text for phrase in _UNAVAILABLE)
+    return False
