@@ -163,6 +163,14 @@ class Claim:
         keys = self._keys
         return pack("EVAL", TRIM_SCRIPT, 2, keys.ticks, keys.fence, self._token, floor, *ignored)
 
+    def replace(self, wire: Wire, source: str, target: str, *, exists: bool) -> None:
+        """Put the stream `source` in the place of `target` (or nothing, when it does not exist) while the fence is ours."""
+        wire.call("WATCH", self._keys.fence)
+        self.verify(wire.call("GET", self._keys.fence))
+        command = pack("RENAME", source, target) if exists else pack("DEL", target)
+        if self._execute(wire, command) is None:
+            raise QueueLost("the fence was touched while the stream was written anew")
+
     def release(self, wire: Wire) -> None:
         """Delete the lease, on an armed connection."""
         self._execute(wire, pack("DEL", self._keys.lease))

@@ -138,6 +138,9 @@ class Publisher:
             except ResponseError as exc:
                 refuse_unless_temporary(exc)
                 problem = f"Redis refuses: {exc}"
+            except QueueLost as exc:
+                # Somebody touched the keys in the midst of it; the next attempt sees what they are now.
+                problem = str(exc)
             self._wire.close()
             self._patience.pause(problem)
         adopted = found.adopted

@@ -27,6 +27,7 @@ from services.replay.queue.model import (
     parse_checkpoint,
     parse_sink,
 )
+from services.replay.queue.rewind import rewind
 from services.replay.queue.wire import STALL_S, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.connection import connect
@@ -185,7 +186,7 @@ class Adoption:
             "session adopted: session=%s epoch=%s next_sequence=%d fresh=%s gap=%s",
             *(keys.session, adopted.epoch, adopted.next_sequence, adopted.fresh, adopted.gap and adopted.gap.reason),
         )
-        self._prepare(tail, adopted.next_sequence)
+        self._prepare(adopted.next_sequence)
         length = self._claim.arm(wire)
         entries = list(self._scan(tail)) if tail is not None else []
         same = [sink for sink in sinks if sink.epoch == adopted.epoch]
@@ -268,22 +269,17 @@ class Adoption:
                     sinks.append(sink)
         return sinks
 
-    def _prepare(self, tail: Tail | None, next_sequence: int) -> None:
-        """Make the stream take `next_sequence`: entries that somebody deleted leave the last id behind."""
+    def _prepare(self, next_sequence: int) -> None:
+        """Make the stream take `next_sequence`."""
         try:
             last_id = flat_fields(self._wire.call("XINFO", "STREAM", self._keys.ticks))[b"last-generated-id"]
         except ResponseError as exc:
             if "no such key" in str(exc):
                 return
             raise
-        if parse_id(last_id) < next_sequence:
-            return
-        logger.warning("stream is behind its own last id: last_id=%r next_sequence=%d", last_id, next_sequence)
-        if tail is not None:
-            self._wire.call("XSETID", self._keys.ticks, f"0-{tail.first}")
-        else:
-            # Its groups would not see lower ids; readers make theirs again when they find them gone.
-            self._wire.call("DEL", self._keys.ticks)
+        if parse_id(last_id) >= next_sequence:
+            logger.warning("stream is behind its own last id: last_id=%r next_sequence=%d", last_id, next_sequence)
+            rewind(self._wire, self._claim, self._keys.ticks)
 
     def _scan(self, tail: Tail) -> Iterator[Entry]:
         """Yield what the stream holds. Arrival times of old entries are not known; the newest one's stands for all."""

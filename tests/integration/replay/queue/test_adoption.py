@@ -20,6 +20,9 @@ from services.replay.queue import (
     SinkExpectation,
     Stopped,
 )
+from services.replay.queue.claim import Claim
+from services.replay.queue.rewind import rewind
+from services.replay.queue.wire import Wire
 from services.runtime.keys import SessionKeys
 from tests.integration.replay.queue.harness import (
     CHECKPOINT,
@@ -287,6 +290,49 @@ def test_a_newest_entry_that_somebody_deleted_is_published_again_under_its_numbe
         heir.publisher.flush()
 
     assert sequences(redis_client, keys) == list(range(1, 41))
+
+
+def test_groups_of_a_stream_that_is_written_anew_miss_nothing_and_repeat_nothing_they_committed(
+    redis_url: str, session_name: str, redis_client: redis.Redis
+) -> None:
+    fill(redis_url, session_name)
+    keys = SessionKeys(session_name)
+    ids = [entry_id for entry_id, _ in redis_client.xrange(keys.ticks)]
+    for group, acknowledged in (("at-work", 0), ("up-to-date", len(ids) - 1)):
+        redis_client.xgroup_create(keys.ticks, group, id="0")
+        redis_client.xreadgroup(group, "one", {keys.ticks: ">"}, count=len(ids) - 1)
+        for entry_id in ids[:acknowledged]:
+            redis_client.xack(keys.ticks, group, entry_id)
+    redis_client.xdel(keys.ticks, ids[-1])
+
+    with producing(redis_url, session_name, seed=2) as heir:
+        heir.publish(1)
+        heir.publisher.flush()
+
+    def unread(group: str) -> list[bytes]:
+        found = redis_client.xreadgroup(group, "one", {keys.ticks: ">"}, count=100)
+        return [entry_id for entry_id, _ in found[0][1]] if found else []
+
+    assert unread("at-work") == ids
+    assert unread("up-to-date") == ids[-1:]
+    assert not redis_client.exists(f"{keys.ticks}:rewound")
+
+
+def test_a_stream_is_not_written_anew_by_a_producer_that_lost_it(
+    redis_url: str, session_name: str, redis_client: redis.Redis
+) -> None:
+    fill(redis_url, session_name)
+    keys = SessionKeys(session_name)
+    before = redis_client.xrange(keys.ticks)
+    wire = Wire(redis_url, client_name="late", stopping=threading.Event())
+    wire.open()
+    redis_client.set(keys.fence, "somebody else")
+
+    with pytest.raises(Fenced):
+        rewind(wire, Claim(keys, "late"), keys.ticks)
+
+    wire.close()
+    assert redis_client.xrange(keys.ticks) == before
 
 
 def test_an_emptied_stream_takes_low_numbers_again(
