@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -66,7 +65,6 @@ def _cpu_model() -> str:
 
 
 def _redis_version() -> str:
-    from services.runtime.embedded import find_redis_binary
+    from services.runtime.redis_binary import find_engine
 
-    text = subprocess.run([find_redis_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    return next((word[2:] for word in text.split() if word.startswith("v=")), text.strip())
+    return find_engine().text

