@@ -17,8 +17,15 @@ from redis.retry import Retry
 
 from services.runtime.errors import Refused
 
+CONNECTIONS_MAX: Final = 64
+"""Connections of one client of an event loop. More calls than that wait for one; redis-py by itself would refuse them."""
+
 _PASSWORD: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^:@/\s]*):\S+@", re.IGNORECASE)
 _QUERY_PASSWORD: Final = re.compile(r"(?P<name>[?&](?:password|ssl_password)=)[^&\s]+", re.IGNORECASE)
+
+
+class ConnectionsBusy(redis.ConnectionError):
+    """No connection became free in time, though Redis may be well."""
 
 
 def redacted(text: str) -> str:
@@ -39,11 +46,36 @@ def connect(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.Redi
 
 
 def connect_async(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.asyncio.Redis:
-    """Return a client for one event loop; as `connect` otherwise. End it with `await client.aclose()`."""
+    """Return a client for one event loop; as `connect` otherwise. End it with `await client.aclose()`.
+
+    At most CONNECTIONS_MAX commands are under way at once. Others wait up to `timeout_s` for a connection, then raise
+    ConnectionsBusy.
+    """
     try:
-        return redis.asyncio.Redis.from_url(url, **_options(client_name, timeout_s), retry=AsyncRetry(NoBackoff(), 0))
+        pool = _WaitingPool.from_url(
+            url,
+            **_options(client_name, timeout_s),
+            retry=AsyncRetry(NoBackoff(), 0),
+            max_connections=CONNECTIONS_MAX,
+            timeout=timeout_s,
+        )
     except ValueError as exc:
         raise _unusable(url, exc) from exc
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+class _WaitingPool(redis.asyncio.BlockingConnectionPool):
+    """Says that it is the pool that is busy, where redis-py speaks of a lost connection."""
+
+    async def get_connection(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await super().get_connection(*arguments, **options)  # type: ignore[no-untyped-call]
+        except redis.ConnectionError as exc:
+            if isinstance(exc.__cause__, TimeoutError) and not self.can_get_connection():
+                raise ConnectionsBusy(
+                    f"{self.max_connections} calls are waiting for Redis already; retry with backoff"
+                ) from exc
+            raise
 
 
 def _options(client_name: str, timeout_s: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from services.runtime import errors
+from services.runtime.connection import ConnectionsBusy
 from services.runtime.logs import CORRELATION_ID_KEY
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ async def abort(context: Context, exc: BaseException, identifier: str, path: str
         metadata = (*metadata, *exc.metadata)
     if isinstance(exc, errors.InvalidRequest):
         metadata = (*metadata, (STATUS_DETAILS_KEY, _field_violation(exc)))
-    text = REDIS_GONE if isinstance(exc, redis.RedisError) else str(exc)
+    gone = isinstance(exc, redis.RedisError) and not isinstance(exc, ConnectionsBusy)
+    text = REDIS_GONE if gone else str(exc)
     await context.abort(code, text, metadata)
 
 
