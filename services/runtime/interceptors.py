@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final, cast
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from services.runtime import errors
 from services.runtime.logs import CORRELATION_ID_KEY, accept_correlation_id, set_correlation_id
@@ -72,6 +73,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         kind, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, attribute)
         figures = _CallFigures(self._metrics, (kind, service, method))
+        read = handler.request_deserializer or _as_it_is
         respond = _respond_with_stream if handler.response_streaming else _respond_once
 
         async def handle(request: Any, context: Context) -> Any:
@@ -83,7 +85,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 if self._draining:
                     raise errors.Unavailable(SHUTTING_DOWN)
-                counted = figures.counted(request) if handler.request_streaming else figures.one(request)
+                counted = figures.counted(request, read) if handler.request_streaming else figures.one(request, read)
                 response = await respond(behaviour, counted, context, figures, identifier)
                 context.set_trailing_metadata(trailing(context, identifier))
                 code = code_set(context, code)
@@ -107,9 +109,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 figures.end(code, begun_s)
 
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
-        return cast(
-            "grpc.RpcMethodHandler[Any, Any]", make(handle, handler.request_deserializer, handler.response_serializer)
-        )
+        # Requests arrive as bytes and are read above: what cannot be read is an answer and a figure like any other.
+        return cast("grpc.RpcMethodHandler[Any, Any]", make(handle, None, handler.response_serializer))
 
 
 async def _respond_once(behaviour: Any, request: Any, context: Context, figures: _CallFigures, _id: str) -> Any:
@@ -130,8 +131,16 @@ async def _respond_with_stream(
     # Closed here and now: what the handler holds is released with the call, not when the garbage collector finds it.
     async with aclosing(responses):
         async for response in responses:
-            await context.write(response)
+            try:
+                await _write(context, response)
+            except grpc.aio.InternalError as exc:
+                # The only way in which a write fails: the client left while it was under way.
+                raise asyncio.CancelledError("the client left") from exc
             figures.sent.inc()
+
+
+async def _write(context: Context, response: Any) -> None:
+    await context.write(response)
 
 
 class _CallFigures:
@@ -147,18 +156,24 @@ class _CallFigures:
         self._metrics.started.labels(*self._labels).inc()
         return time.perf_counter()
 
-    def one(self, request: Any) -> Any:
+    def one(self, request: bytes, read: Callable[[bytes], Any]) -> Any:
         self._received.inc()
-        return request
+        try:
+            return read(request)
+        except DecodeError as exc:
+            raise errors.InvalidRequest("request", "is not a message of the type that this method takes") from exc
 
-    async def counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def counted(self, requests: AsyncIterator[bytes], read: Callable[[bytes], Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            self._received.inc()
-            yield request
+            yield self.one(request, read)
 
     def end(self, code: grpc.StatusCode, begun_s: float) -> None:
         self._metrics.handled.labels(*self._labels, code.name).inc()
         self._metrics.handling.labels(*self._labels).observe(time.perf_counter() - begun_s)
+
+
+def _as_it_is(request: bytes) -> bytes:
+    return request
 
 
 def _adopt_correlation_id(context: Context) -> str:

@@ -22,7 +22,7 @@ _V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """Serve both versions of reflection for `services` and for themselves."""
     _describe_v1(descriptor_pool.Default())
-    servicer = reflection.aio.ReflectionServicer((*services, V1ALPHA, V1))
+    servicer = _ReflectionServicer((*services, V1ALPHA, V1))
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -32,6 +32,22 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler}),)
         )
+
+
+class _ReflectionServicer(reflection.aio.ReflectionServicer):  # type: ignore[misc]
+    """The package's own, which finds methods too, as the protocol wants (`package.service.method`)."""
+
+    def _file_containing_symbol(
+        self, request: reflection_pb2.ServerReflectionRequest, fully_qualified_name: str
+    ) -> reflection_pb2.ServerReflectionResponse:
+        parent, _, method = fully_qualified_name.rpartition(".")
+        try:
+            service = self._pool.FindServiceByName(parent)
+        except KeyError:
+            service = None
+        if service is not None and method in service.methods_by_name:
+            fully_qualified_name = parent
+        return super()._file_containing_symbol(request, fully_qualified_name)
 
 
 def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from google.protobuf.wrappers_pb2 import StringValue
 
 from services.runtime import errors
 from services.runtime.logs import current_correlation_id
@@ -32,6 +33,8 @@ class TestServicer:
             "Stream": grpc.unary_stream_rpc_method_handler(self.stream),
             "Collect": grpc.stream_unary_rpc_method_handler(self.collect),
             "Chat": grpc.stream_stream_rpc_method_handler(self.chat),
+            "Typed": grpc.unary_unary_rpc_method_handler(self.typed, StringValue.FromString, bytes),
+            "TypedChat": grpc.stream_stream_rpc_method_handler(self.typed_chat, StringValue.FromString, bytes),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
 
@@ -51,6 +54,13 @@ class TestServicer:
     async def chat(self, requests: AsyncIterator[bytes], _context: Context) -> AsyncIterator[bytes]:
         async for request in requests:
             yield request.upper()
+
+    async def typed(self, request: StringValue, _context: Context) -> bytes:
+        return request.value.encode()
+
+    async def typed_chat(self, requests: AsyncIterator[StringValue], _context: Context) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request.value.encode()
 
     @staticmethod
     async def _act(request: bytes, context: Context) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,14 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0, what: 
         if time.monotonic() > deadline_s:
             raise AssertionError(f"{what} did not come true within {timeout_s} s")
         time.sleep(0.005)
+
+
+async def until(condition: Callable[[], bool], *, timeout_s: float = 10.0, what: str = "the condition") -> None:
+    """As `wait_until`, for what changes in this event loop."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited {timeout_s:g} s for {what}"
+        await asyncio.sleep(0.001)
 
 
 def is_gone(pid: int) -> bool:

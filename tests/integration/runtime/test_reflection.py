@@ -59,6 +59,24 @@ async def test_both_versions_describe_every_symbol(channel: grpc.aio.Channel, ve
         assert b"v1alpha" not in raw
 
 
+@pytest.mark.parametrize("version", [V1, V1ALPHA])
+@pytest.mark.parametrize("symbol", ["grpc.health.v1.Health.Check", "grpc.health.v1.HealthCheckResponse.status"])
+async def test_both_versions_find_the_members_of_a_symbol(channel: grpc.aio.Channel, version: str, symbol: str) -> None:
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+
+    response = await _ask(channel, version, request)
+
+    (raw,) = response.file_descriptor_response.file_descriptor_proto
+    assert descriptor_pb2.FileDescriptorProto.FromString(raw).package == "grpc.health.v1"
+
+
+@pytest.mark.parametrize("symbol", ["grpc.health.v1.Health.NoSuchMethod", "Check", ""])
+async def test_method_that_no_service_has_is_not_found(channel: grpc.aio.Channel, symbol: str) -> None:
+    response = await _ask(channel, V1, reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol))
+
+    assert response.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
 async def test_unknown_symbol_is_an_answer_and_not_a_failure(channel: grpc.aio.Channel) -> None:
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.such.Thing")
 

@@ -87,3 +87,16 @@ async def test_unknown_service_is_not_found_and_cannot_be_set(rig: Rig) -> None:
         rig.board.set("c.C", True)
 
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_list_says_how_every_service_is(rig: Rig) -> None:
+    rig.board.set("b.B", False, "broken")
+
+    async def all_known() -> dict[str, int]:
+        response = await rig.stub.List(health_pb2.HealthListRequest())
+        return {name: found.status for name, found in response.statuses.items()}
+
+    while (found := await all_known())["b.B"] == SERVING:
+        pass
+
+    assert found == {"": NOT_SERVING, "a.A": SERVING, "b.B": NOT_SERVING}

@@ -9,13 +9,16 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
+from services.runtime import interceptors
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.statuses import STATUS_DETAILS_KEY
 from tests.support.calls import NAME, SECRET, TestServicer
+from tests.support.waiting import until
 
 
 class Rig:
@@ -195,6 +198,42 @@ async def test_call_cancelled_by_its_client_counts_as_cancelled_and_releases_the
         while rig.value("grpc_server_handled_total", **labels) is None:  # noqa: ASYNC110  (it is in another component)
             await asyncio.sleep(0.001)
     assert rig.servicer.released == 1
+
+
+async def test_client_that_leaves_while_a_message_is_written_cancels_the_call(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def write(_context: object, _message: object) -> None:
+        # What grpc.aio raises when the client's end comes before the outcome of a write: a race of the transport.
+        raise grpc.aio.InternalError('Failed "execute_batch": (<OperationType.SEND_MESSAGE>,)')
+
+    monkeypatch.setattr(interceptors, "_write", write)
+
+    call = rig.stream(b"forever")
+    labels = {"grpc_type": "server_stream", "grpc_service": NAME, "grpc_method": "Stream"}
+    await until(lambda: rig.value("grpc_server_handled_total", grpc_code="CANCELLED", **labels) == 1)
+    call.cancel()
+    assert rig.servicer.released == 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+UNREADABLE = b"\xff\xff\xff\x00garbage"
+
+
+async def test_request_that_cannot_be_read_is_invalid_counted_and_leaks_nothing(rig: Rig) -> None:
+    assert await rig.unary(StringValue(value="good").SerializeToString(), method="Typed") == b"good"
+
+    with pytest.raises(grpc.aio.AioRpcError) as unary:
+        await rig.unary(UNREADABLE, method="Typed")
+    with pytest.raises(grpc.aio.AioRpcError) as streamed:
+        [_ async for _ in rig.channel.stream_stream(f"/{NAME}/TypedChat")(iter((UNREADABLE,)))]
+
+    for caught in (unary, streamed):
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert caught.value.details() == "`request` is not a message of the type that this method takes"
+    for kind, method in (("unary", "Typed"), ("bidi_stream", "TypedChat")):
+        labels = {"grpc_type": kind, "grpc_service": NAME, "grpc_method": method}
+        assert rig.value("grpc_server_handled_total", grpc_code="INVALID_ARGUMENT", **labels) == 1
 
 
 async def test_draining_ends_streams_with_unavailable_and_lets_unary_calls_go_on(rig: Rig) -> None:
