@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Most tests wait for processes, so three at a time on two cores pay; a file's tests stay together, for their fixtures.
 PARALLEL := -n 3 --dist loadfile
-KERNELS := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
+KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
+KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help run run-orders run-power serve test test-quick test-long build-ext protos check-protos bench lint types sanitize sample-data clean
@@ -19,7 +20,7 @@ $(VENV)/.installed: pyproject.toml requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.installed $(KERNELS)
+$(VENV)/.built: $(VENV)/.installed $(KERNEL_FILES)
 	@echo "building the extension ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -56,8 +57,7 @@ lint: $(VENV)/.tested ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(VENV)/.tested ## Check types and the stubs of the kernels
-	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt \
-		fastpath.columns fastpath.decode fastpath.merge fastpath.frame fastpath.midprice fastpath.survey
+	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt $(KERNELS)
 
 protos: $(VENV)/.installed ## Generate the Python code of the protos
 	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. \

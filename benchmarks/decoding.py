@@ -16,8 +16,9 @@ from benchmarks.context import Context
 from benchmarks.results import Goal, Result
 from benchmarks.wire import columns
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Decoder, Header
+from fastpath.decode import Decoder
 from fastpath.frame import MODE_HISTORICAL, encode_batch
+from fastpath.header import Header
 
 COLUMNS: Final = ("timestamp", "ticker", "ask_amount", "ask_price", "bid_price", "bid_amount", "latency")
 BUFFER_BYTES: Final = 256 * 1024

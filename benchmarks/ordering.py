@@ -20,8 +20,9 @@ from benchmarks.data import Ticks
 from benchmarks.results import Goal, Result
 from benchmarks.wire import columns
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Decoder, Header
+from fastpath.decode import Decoder
 from fastpath.frame import MODE_HISTORICAL, encode_batch
+from fastpath.header import Header
 from fastpath.merge import Merger
 
 ROWS_IN_FLIGHT: Final = 4096

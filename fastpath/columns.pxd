@@ -10,8 +10,8 @@ cdef extern from "<string_view>" namespace "std" nogil:
 
 
 cdef extern from "columns.hpp" namespace "midstream" nogil:
-    const int64_t BEFORE_EVERYTHING
-    const int64_t AFTER_EVERYTHING
+    const int64_t C_BEFORE_EVERYTHING "midstream::BEFORE_EVERYTHING"
+    const int64_t C_AFTER_EVERYTHING "midstream::AFTER_EVERYTHING"
 
     cdef cppclass Rejected:
         string reason

@@ -2,6 +2,9 @@
 
 from typing import TypeAlias, final
 
+BEFORE_EVERYTHING: int
+AFTER_EVERYTHING: int
+
 Key: TypeAlias = tuple[int, int, int]
 """(arrival time in ns, source rank, row)."""
 TickRow: TypeAlias = tuple[Key, int, str, float, float, float, float]

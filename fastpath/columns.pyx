@@ -3,6 +3,9 @@
 
 cimport cython
 
+BEFORE_EVERYTHING = C_BEFORE_EVERYTHING
+AFTER_EVERYTHING = C_AFTER_EVERYTHING
+
 Key = tuple[int, int, int]
 TickRow = tuple[Key, int, str, float, float, float, float]
 RejectedRow = tuple[Key, str, bytes]

@@ -1,58 +1,17 @@
-"""Text to columns: delimited text lines and live JSON frames become rows of a Block; what cannot be used becomes a rejection.
+"""Text to columns: delimited text lines become rows of a Block; what cannot be used becomes a rejection.
 
-Numbers match `[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)?` in ASCII with spaces around them; they read as Python's `float` reads them and
-must not overflow. An empty or `nan` price or amount is NaN (missing, unknown); a negative amount is a rejection, a negative price is
-not. Times have a space, `T` or `D` in the middle, at most 9 fraction digits, and `Z`, `+hh`, `+hhmm`, `+hh:mm` or nothing behind; or they
-are epoch integers of 9-10 (s), 12-13 (ms), 15-16 (us) or 18-19 (ns) digits. Event and arrival lie in the years 1678 to 2261.
+An empty or `nan` price or amount is NaN (missing, unknown); a negative amount is a rejection, a negative price is not. `fastpath.values`
+says how numbers and times are read. Event and arrival lie in the years 1678 to 2261.
 """
 
-import enum
 from collections.abc import Sequence
 from typing import final
 
 from typing_extensions import Buffer
 
 from fastpath.columns import Block, Tickers
-
-BEFORE_EVERYTHING: int
-AFTER_EVERYTHING: int
-
-class HeaderError(ValueError):
-    """The header lacks columns that its layout needs; the message names them and the columns that were found."""
-
-class UnsortedSource(ValueError):
-    """A file promised to be sorted and is not. The message names row, times and the fix."""
-
-    line: int
-
-class LatencyBoundBroken(ValueError):
-    """A row's latency is below the declared lower bound. The message names row and fix."""
-
-    line: int
-
-class Layout(enum.IntEnum):
-    """Which of the known layouts a header belongs to; ASSIGNMENT when its columns would do for both."""
-
-    ASSIGNMENT = 1
-    TARDIS = 2
-
-class NegativeLatency(enum.IntEnum):
-    """What happens to a latency below zero."""
-
-    KEEP = 1
-    CLAMP = 2
-    SHIFT = 3
-
-@final
-class Header:
-    """The columns of a file by name. Extra and unnamed columns are tolerated; a column named twice is refused.
-
-    `line` is the first line, with or without byte order mark and line end.
-    """
-
-    layout: Layout
-    columns: tuple[str, ...]
-    def __init__(self, line: bytes) -> None: ...
+from fastpath.header import Header
+from fastpath.rules import NegativeLatency
 
 @final
 class Decoder:
@@ -129,29 +88,3 @@ def may_have_negative_field(chunk: Buffer, previous_byte: int) -> bool:
 
     `previous_byte` is the byte in front of the chunk; below 0 there is none.
     """
-
-def decode_live_frame(
-    payload: Buffer | str,
-    into: Block,
-    *,
-    receive_time_ns: int,
-    source_rank: int,
-    frame_number: int,
-    only_tickers: frozenset[str] | None = None,
-) -> int:
-    """Decode one websocket message (an object or an array of objects) in the assignment's live layout.
-
-    Arrival is `receive_time_ns`. What cannot be used becomes one rejection (per object; per frame when it is no JSON). Returns how many
-    rows a ticker filter left out. Row numbers are `frame_number`. Prices and amounts are JSON numbers, strings that match the grammar, or
-    null (missing); the timestamp is a string or an epoch integer. Extra keys are tolerated, a missing key is a rejection naming it.
-    It never raises for what `payload` holds.
-    """
-
-def parse_timestamp(text: str, *, fraction_unit_us: bool = False) -> int:
-    """Parse one timestamp as the decoder does; UTC nanoseconds. Raises ValueError with the reason."""
-
-def parse_number(text: str) -> float:
-    """Parse one number as the decoder does; `nan` is NaN. Raises ValueError with the reason, also for an empty text."""
-
-def parse_latency(text: str) -> int:
-    """Parse a latency in milliseconds as the decoder does: float64 times 1e6, rounded half to even, in nanoseconds."""

@@ -1,23 +1,21 @@
 # distutils: language = c++
-"""Text to columns: delimited text lines and live JSON frames become rows of a Block; what cannot be used becomes a rejection.
+"""Text to columns: delimited text lines become rows of a Block; what cannot be used becomes a rejection.
 
-Parsing stands in text.hpp, lines and fields in lines.hpp; here is what a row means: layouts, policies, order and filters.
+Numbers and times are parsed in numbers.hpp and times.hpp, lines and fields in lines.hpp; here is what a row means: layouts, policies,
+order and filters.
 """
 
-import enum
-from datetime import UTC as _UTC
-from datetime import datetime
-
-import orjson
+from fastpath.header import Layout
+from fastpath.rules import LatencyBoundBroken, NegativeLatency, UnsortedSource
 
 cimport cython
-from libc.math cimport isnan
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 
-from fastpath.columns cimport AFTER_EVERYTHING as AFTER, BEFORE_EVERYTHING as BEFORE, Block, Tickers, string_view
+from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING as BEFORE, Block, Tickers, string_view
+from fastpath.header cimport Header
 from fastpath.text cimport (
     BID_PRICE, DELAY, EVENT, EXCHANGE, LINE_SIZE_MAX, NAME_SIZE_MAX, NOTHING, NUMBER_EMPTY, NUMBER_GOOD, NUMBER_NEGATIVE, PARTS,
     QUOTE_COLUMNS, QUOTE_FOLLOWED, QUOTE_UNCLOSED, QUOTES_GOOD, RAW_SIZE_MAX, TICKER, TIME_GOOD, Line, LineCutter, NameCache,
@@ -25,110 +23,7 @@ from fastpath.text cimport (
     is_utf8, number_reason, parse_latency_text, parse_number_text, quoted, saturated_sum, split, time_difference, time_reason,
     trimmed,
 )
-
-BEFORE_EVERYTHING = BEFORE
-AFTER_EVERYTHING = AFTER
-
-
-class HeaderError(ValueError):
-    """The header lacks columns that its layout needs; the message names them and the columns that were found."""
-
-
-class UnsortedSource(ValueError):
-    """A file promised to be sorted and is not. The message names row, times and the fix."""
-
-    line = 0
-
-
-class LatencyBoundBroken(ValueError):
-    """A row's latency is below the declared lower bound. The message names row and fix."""
-
-    line = 0
-
-
-class Layout(enum.IntEnum):
-    """Which of the known layouts a header belongs to."""
-
-    ASSIGNMENT = 1
-    TARDIS = 2
-
-
-class NegativeLatency(enum.IntEnum):
-    """What happens to a latency below zero."""
-
-    KEEP = 1
-    CLAMP = 2
-    SHIFT = 3
-
-
-_QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
-# The columns of each layout's parts, in the order of `Part`.
-_NEEDED = {
-    Layout.ASSIGNMENT: ("timestamp", "latency", "ticker", None, *_QUOTE),
-    Layout.TARDIS: ("timestamp", "local_timestamp", "symbol", "exchange", *_QUOTE),
-}
-_LAYOUT_NAMES = {Layout.ASSIGNMENT: "assignment", Layout.TARDIS: "Tardis"}
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Header:
-    cdef readonly object layout
-    cdef readonly tuple columns
-    cdef size_t position[8]  # of each part's column
-    cdef size_t needed_count
-
-    def __init__(self, bytes line not None):
-        self.columns = _header_columns(line)
-        named = [name for name in self.columns if name]
-        for name in named:
-            if named.count(name) > 1:
-                raise HeaderError(f"the header names `{name}` twice; rename one of the columns")
-        self.layout = _layout(set(named))
-        needed = _NEEDED[self.layout]
-        missing = [name for name in needed if name is not None and name not in named]
-        if missing:
-            found = ", ".join(f"`{name}`" for name in named)[:500]
-            raise HeaderError(
-                f"the header lacks {', '.join(f'`{name}`' for name in missing)}, which the {_LAYOUT_NAMES[self.layout]} layout"
-                f" needs; it has {found or 'no named column'}"
-            )
-        for part, name in enumerate(needed):
-            self.position[part] = self.columns.index(name) if name is not None else 0
-        self.needed_count = 1 + max(self.columns.index(name) for name in needed if name is not None)
-
-
-def _layout(set named):
-    # Whole layouts first (the task's own wins), then the one that the header comes closest to, for a message that helps.
-    for layout in Layout:
-        if named.issuperset(name for name in _NEEDED[layout] if name is not None):
-            return layout
-    return Layout.TARDIS if named & {"local_timestamp", "symbol", "exchange"} else Layout.ASSIGNMENT
-
-
-def _header_columns(bytes raw):
-    cdef Line line
-    cdef bytes text = raw.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n").removesuffix(b"\r")
-    if len(text) > <Py_ssize_t>LINE_SIZE_MAX:
-        raise HeaderError(f"the header is longer than {LINE_SIZE_MAX} bytes; is this a text file with one line per row?")
-    if b"\0" in text or b"\n" in text:
-        raise HeaderError("the header holds a NUL byte or a line end; only UTF-8 text with one line per row can be read")
-    if not text.strip():
-        raise HeaderError("the file has no header; its first line must name the columns")
-    line.begin = <const char*>text
-    line.end = line.begin + len(text)
-    line.fields.resize(text.count(b",") + 1)
-    if split(line) != QUOTES_GOOD:
-        raise HeaderError("the header has a quote that is not closed, or text behind a closing quote")
-    columns = []
-    for i in range(line.count):
-        name = line.fields[i].begin[:line.fields[i].size()]
-        try:
-            columns.append(name.decode("utf-8").strip(" "))
-        except UnicodeDecodeError:
-            raise HeaderError(f"the header's column {i + 1} is not valid UTF-8: {name[:40]!r}") from None
-    return tuple(columns)
-
+from fastpath.values cimport name_fault
 
 # What a line turned out to be.
 cdef enum Outcome:
@@ -248,7 +143,7 @@ cdef class Decoder:
         if outcome == UNSORTED:
             raise self._unsorted()
         if outcome == BELOW_BOUND:
-            raise self._below_bound()
+            raise LatencyBoundBroken(self.line, self.broken_latency_ns, self.latency_bound_ns)
         return used - begin
 
     def reject(self, Block into not None, str reason not None, bytes raw=b""):
@@ -436,10 +331,7 @@ cdef class Decoder:
         # The table is shared by the decoders of other threads: it is only touched while the GIL is held.
         cdef bytes name = first.begin[:first.size()] + rest
         cdef string_view view = string_view(<const char*>name, len(name))
-        cdef Text text
-        text.begin = <const char*>name
-        text.end = text.begin + len(name)
-        if b"\0" in name or not is_utf8(text):
+        if name_fault(name) is not None:
             return False
         (&number)[0] = self.tickers.table.intern(view) if not self.only_tickers or name in self.only_tickers else LEFT_OUT
         self.names.add(view, number)
@@ -470,11 +362,11 @@ cdef class Decoder:
     cdef Outcome _reject_ticker(self, RowWriter* writer) except RAISED with gil:
         cdef Text text = trimmed(self.values.ticker)
         name = b"symbol" if self.tardis else b"ticker"
-        fault = _name_fault(text.begin[:text.size()])
+        fault = name_fault(text.begin[:text.size()])
         if fault is None:
             text = trimmed(self.values.exchange)
             name = b"exchange"
-            fault = _name_fault(text.begin[:text.size()])
+            fault = name_fault(text.begin[:text.size()])
         shown = b"" if text.empty() else b": " + <bytes>quoted(text)
         return self._reject(writer, b"`" + name + b"` " + fault + shown)
 
@@ -491,44 +383,8 @@ cdef class Decoder:
 
     cdef object _unsorted(self):
         if self.event_went_back and not self.tardis:
-            kind, now, before = "event", self.broken_event_ns, self.previous_event_time_ns
-        else:
-            kind, now, before = "arrival", self.broken_arrival_ns, self.previous_arrival_time_ns
-        promise = "arrival time" if self.tardis else "event time nor by arrival time"
-        return _at_line(UnsortedSource(
-            f"line {self.line}: {kind} time {_time_text(now)} is before {_time_text(before)} of the row before it; the file is"
-            f" {'not sorted by' if self.tardis else 'sorted neither by'} {promise}; read it with `--unsorted sort`"
-        ), self.line)
-
-    cdef object _below_bound(self):
-        return _at_line(LatencyBoundBroken(
-            f"line {self.line}: latency {self.broken_latency_ns / 1e6!r} ms is below the lower bound of"
-            f" {self.latency_bound_ns / 1e6!r} ms; declare a lower one with `--min-latency-ms`, or leave it out to have the file"
-            f" scanned first"
-        ), self.line)
-
-
-def _name_fault(bytes name):
-    cdef Text text
-    text.begin = <const char*>name
-    text.end = text.begin + len(name)
-    if text.empty():
-        return b"is empty"
-    if b"\0" in name:
-        return b"holds a NUL byte"
-    return None if is_utf8(text) else b"is not valid UTF-8"
-
-
-def _at_line(error, line):
-    error.line = line
-    return error
-
-
-def _time_text(time_ns):
-    seconds, fraction = divmod(time_ns, 1_000_000_000)
-    if time_ns == BEFORE:
-        return "the beginning of time"
-    return f"{datetime.fromtimestamp(seconds, _UTC):%Y-%m-%d %H:%M:%S}.{fraction:09d}"
+            return UnsortedSource(self.line, "event", self.broken_event_ns, self.previous_event_time_ns, by_arrival=False)
+        return UnsortedSource(self.line, "arrival", self.broken_arrival_ns, self.previous_arrival_time_ns, by_arrival=self.tardis)
 
 
 def may_have_negative_field(const uint8_t[::1] chunk, int previous_byte):
@@ -541,182 +397,3 @@ def may_have_negative_field(const uint8_t[::1] chunk, int previous_byte):
     with nogil:
         found = has_negative_field(begin, size, previous_byte)
     return found
-
-
-# ---- Live frames ------------------------------------------------------------------------------------------------------------
-def decode_live_frame(
-    payload, Block into not None, *, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, only_tickers=None
-):
-    cdef Py_ssize_t skipped = 0
-    cdef bytes raw
-    if isinstance(payload, str):
-        raw = (<str>payload).encode("utf-8", "replace")
-    else:
-        raw = payload if isinstance(payload, bytes) else bytes(payload)
-    try:
-        frame = orjson.loads(payload if isinstance(payload, str) else raw)
-    except orjson.JSONDecodeError:
-        _reject_frame(into, receive_time_ns, source_rank, frame_number, "the frame is not valid JSON", raw)
-        return 0
-    if isinstance(frame, dict):
-        objects = [frame]
-    elif isinstance(frame, list):
-        objects = frame
-    else:
-        _reject_frame(
-            into, receive_time_ns, source_rank, frame_number, "the frame is neither an object nor an array of objects", raw)
-        return 0
-    for item in objects:
-        try:
-            skipped += _live_row(item, into, receive_time_ns, source_rank, frame_number, only_tickers)
-        except _Unusable as unusable:
-            if item is not frame:
-                item_raw = _item_raw(item, raw)
-            else:
-                item_raw = raw
-            _reject_frame(into, receive_time_ns, source_rank, frame_number, unusable.args[0], item_raw)
-    return skipped
-
-
-class _Unusable(Exception):
-    """An object of a live frame cannot be used; the message is the reason."""
-
-
-cdef object _live_row(
-    object item, Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, object only_tickers
-):
-    cdef double numbers[4]
-    cdef int64_t event_ns
-    cdef bytes name
-    cdef uint32_t number
-    cdef Py_ssize_t i
-    if not isinstance(item, dict):
-        raise _Unusable(f"the element is not an object: {_shown(item)}")
-    event_ns = _live_time(_live_value(<dict>item, "timestamp"))
-    ticker = _live_value(<dict>item, "ticker")
-    if not isinstance(ticker, str):
-        raise _Unusable(f"`ticker` is not a string: {_shown(ticker)}")
-    ticker = (<str>ticker).strip(" ")
-    name = (<str>ticker).encode("utf-8")
-    if not name or b"\0" in name:
-        fault = _name_fault(name).decode()
-        raise _Unusable(f"`ticker` {fault}" + (f": {_shown(ticker)}" if name else ""))
-    for i in range(4):
-        numbers[i] = _live_number(<dict>item, <str>(<tuple>_QUOTE)[i], i & 1)
-    if only_tickers is not None and ticker not in only_tickers:
-        return 1
-    number = into.tickers.table.intern(string_view(<const char*>name, len(name)))
-    into.rows.push_tick(
-        receive_time_ns, event_ns, numbers[0], numbers[1], numbers[2], numbers[3], number, source_rank, frame_number)
-    return 0
-
-
-cdef object _live_value(dict item, str key):
-    try:
-        return item[key]
-    except KeyError:
-        raise _Unusable(f"`{key}` is missing") from None
-
-
-cdef int64_t _live_time(object value) except? -1:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if value is None:
-        value = ""
-    if not isinstance(value, str):
-        raise _Unusable(f"timestamp is not a time: {_shown(value)}")
-    try:
-        return parse_timestamp(value)
-    except ValueError as error:
-        raise _Unusable(error.args[0]) from None
-
-
-cdef double _live_number(dict item, str key, bint is_amount) except? -1:
-    cdef double number = 0.0
-    cdef NumberFault fault
-    cdef Text text
-    cdef bytes encoded
-    value = _live_value(item, key)
-    if isinstance(value, float):
-        number = value
-    elif value is None:
-        return float("nan")
-    elif isinstance(value, str):
-        encoded = (<str>value).encode("utf-8")
-        text = _text(encoded)
-        fault = parse_number_text(text, False, number)
-        if fault != NUMBER_GOOD and fault != NUMBER_EMPTY:
-            raise _Unusable((<bytes>number_reason(key.encode(), fault, text)).decode())
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    else:
-        raise _Unusable(f"`{key}` is not a number: {_shown(value)}")
-    if number in (float("inf"), float("-inf")):
-        raise _Unusable(f"`{key}` is too large: {_shown(value)}")
-    if is_amount and number < 0:
-        raise _Unusable(f"`{key}` is negative: {_shown(value)}")
-    return number
-
-
-def _shown(value):
-    """Show a JSON value as text in quotes, cut to 40 characters."""
-    if isinstance(value, str):
-        return f"'{value[:40]}'"
-    return f"'{_item_raw(value, b'nested too deeply').decode()[:40]}'"
-
-
-def _item_raw(item, bytes fallback):
-    try:
-        return orjson.dumps(item)
-    except orjson.JSONEncodeError:  # nested more deeply than it writes
-        return fallback
-
-
-cdef int _reject_frame(
-    Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, str reason, bytes raw
-) except -1:
-    into.rows.push_rejection(
-        receive_time_ns, source_rank, frame_number, reason.encode("utf-8", "replace"),
-        string_view(<const char*>raw, min(len(raw), <Py_ssize_t>RAW_SIZE_MAX)),
-    )
-    return 0
-
-
-# ---- Single values ----------------------------------------------------------------------------------------------------------
-cdef Text _text(bytes encoded) noexcept:
-    # Points into `encoded`: the caller keeps it.
-    cdef Text text
-    text.begin = <const char*>encoded
-    text.end = text.begin + len(encoded)
-    return trimmed(text)
-
-
-def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
-    cdef bytes encoded = text.encode("utf-8", "replace")
-    cdef Text field = _text(encoded)
-    cdef TimeParser parser = TimeParser(fraction_unit_us)
-    cdef int64_t time_ns = 0
-    cdef TimeFault fault = parser.parse(field, time_ns)
-    if fault != TIME_GOOD:
-        raise ValueError((<bytes>time_reason(b"timestamp", fault, field, fraction_unit_us)).decode())
-    return time_ns
-
-
-def parse_number(str text not None):
-    cdef bytes encoded = text.encode("utf-8", "replace")
-    cdef Text field = _text(encoded)
-    cdef double number = 0.0
-    cdef NumberFault fault = parse_number_text(field, False, number)
-    if fault != NUMBER_GOOD:
-        raise ValueError((<bytes>number_reason(b"text", fault, field)).decode())
-    return number
-
-
-def parse_latency(str text not None):
-    cdef bytes encoded = text.encode("utf-8", "replace")
-    cdef Text field = _text(encoded)
-    cdef int64_t latency_ns = 0
-    cdef NumberFault fault = parse_latency_text(field, False, latency_ns)
-    if fault != NUMBER_GOOD:
-        raise ValueError((<bytes>number_reason(b"latency", fault, field)).decode())
-    return latency_ns

@@ -5,6 +5,15 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 
+cdef extern from "held_bytes.hpp" namespace "midstream" nogil:
+    cdef cppclass HeldBytes:
+        int hold(object) except -1 with gil
+        const char* data()
+        size_t size()
+
+    void throw_again() except +
+
+
 cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
     # A std::vector that does not clear what it grows by.
     cdef cppclass Column[T]:
@@ -64,3 +73,12 @@ cdef class TickFrame:
     # Filled and checked by the constructor, and never changed afterwards.
     cdef TickBatch batch
     cdef object _tickers, _rejections, _markers
+
+
+# The handler of the C++ exceptions of everything that reads a message.
+cdef int raise_frame_error() except -1
+
+cdef list texts_of(const vector[string]& texts)
+
+# Which tickers of a batch to keep; True when that is all of them.
+cdef cbool choose_tickers(const vector[string]& tickers, object wanted, vector[cbool]& keep) except *

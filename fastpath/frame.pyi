@@ -1,12 +1,12 @@
 """Columns to and from the wire bytes of midstream.common.v1 messages. No protobuf runtime is needed to encode or decode here."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self, final
+from typing import Self, final
 
 from typing_extensions import Buffer
 
 from fastpath.columns import Block, Key
+from fastpath.records import Cursor, FrameHead, Marker, Rejection
 
 MODE_HISTORICAL: int
 MODE_LIVE: int
@@ -18,58 +18,6 @@ BATCH_ROWS_MAX: int
 """4,096 records."""
 BATCH_BYTES_MAX: int
 """1 MiB."""
-
-class FrameError(ValueError):
-    """The bytes are not a TickBatch that this version can read; the message says what is wrong and where."""
-
-@dataclass(frozen=True)
-class Marker:
-    kind: int
-    sequence: int = 0
-    previous_mode: int = 0
-    mode: int = 0
-    last_key: Key | None = None
-    first_key: Key | None = None
-    time_ns: int = 0
-    reason: str = ""
-    lost_frames: int = 0
-    next_sequence: int = 0
-    revision: int = 0
-
-@dataclass(frozen=True)
-class Rejection:
-    sequence: int
-    arrival_time_ns: int
-    source: str
-    line: int
-    reason: str
-    raw: bytes
-
-@dataclass(frozen=True)
-class SourceCursor:
-    offset: int
-    line: int
-    previous_arrival_time_ns: int
-    skipped: int
-    previous_event_time_ns: int
-    order: int
-
-@dataclass(frozen=True)
-class Cursor:
-    last_key: Key | None
-    sources: tuple[SourceCursor, ...]
-
-class FrameHead(NamedTuple):
-    """What a queue needs to know of an entry, without reading its columns."""
-
-    epoch: str
-    mode: int
-    first_sequence: int
-    last_sequence: int
-    tick_count: int
-    last_arrival_time_ns: int
-    """Arrival of the last tick; BEFORE_EVERYTHING when there is none."""
-    publish_time_ns: int
 
 def encode_cursor(cursor: Cursor) -> bytes: ...
 def decode_cursor(encoded: Buffer) -> Cursor: ...
@@ -129,21 +77,3 @@ class TickFrame:
 
 def select_tickers(buffer: Buffer, tickers: Collection[str]) -> bytes | None:
     """Re-encode a batch with the ticks of these tickers, all rejections and all markers; None when nothing is left."""
-
-@final
-class MidFrame:
-    """One decoded MidBatch."""
-
-    epoch: str
-    mode: int
-    first_sequence: int
-    last_sequence: int
-    def __new__(cls, buffer: Buffer) -> Self: ...
-    def __len__(self) -> int: ...
-    def mids(self) -> list[tuple[int, str, int, int, float]]:
-        """(sequence, ticker, event ns, arrival ns, mid) per mid."""
-    def latest(self) -> dict[str, tuple[int, int, int, float]]:
-        """Last (sequence, event ns, arrival ns, mid) per ticker in this batch."""
-
-def select_mids(buffer: Buffer, tickers: Collection[str]) -> bytes | None:
-    """Re-encode a MidBatch with these tickers only; None when nothing is left."""

@@ -1,11 +1,9 @@
 # distutils: language = c++
 """Columns to and from the wire bytes of midstream.common.v1 messages. No protobuf runtime is needed to encode or decode here."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from fastpath.records import Cursor, FrameError, FrameHead, Marker, Rejection, SourceCursor
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
@@ -15,7 +13,6 @@ from libcpp.vector cimport vector
 from fastpath.columns cimport Block, Rows, Tickers, TickerTable, string_view
 
 cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
-    const int64_t C_BEFORE_EVERYTHING "midstream::BEFORE_EVERYTHING"
     const int32_t C_HISTORICAL "midstream::MODE_HISTORICAL"
     const int32_t C_LIVE "midstream::MODE_LIVE"
     const int32_t C_GAP "midstream::MARKER_GAP"
@@ -42,9 +39,9 @@ cdef extern from "tick_reader.hpp" namespace "midstream" nogil:
         size_t tick_count
         int64_t last_arrival, publish_time
 
-    void read_tick_batch(const char*, size_t, TickBatch&) except +
-    void read_head(const char*, size_t, BatchHead&) except +
-    void read_cursor(const char*, size_t, CursorRecord&) except +
+    void read_tick_batch(const char*, size_t, TickBatch&) except +raise_frame_error
+    void read_head(const char*, size_t, BatchHead&) except +raise_frame_error
+    void read_cursor(const char*, size_t, CursorRecord&) except +raise_frame_error
 
 cdef extern from "tick_writer.hpp" namespace "midstream" nogil:
     cdef cppclass BatchPlan:
@@ -65,23 +62,6 @@ cdef extern from "tick_writer.hpp" namespace "midstream" nogil:
     size_t size_batch(const BatchPlan&) except +
     void fill_batch(const BatchPlan&, char*)
 
-cdef extern from "mid_batch.hpp" namespace "midstream" nogil:
-    cdef cppclass MidBatch:
-        string epoch
-        int32_t mode
-        uint64_t first_sequence, last_sequence
-        vector[string] tickers
-        Column[uint32_t] ticker_index
-        Column[uint64_t] sequence
-        Column[int64_t] event, arrival
-        Column[double] mid_price
-        size_t size()
-
-    void read_mid_batch(const char*, size_t, MidBatch&) except +
-    size_t size_mid_batch(const MidBatch&)
-    void fill_mid_batch(const MidBatch&, char*)
-    void c_select_mids "midstream::select_mids"(const MidBatch&, const vector[cbool]&, MidBatch&) except +
-
 
 MODE_HISTORICAL = C_HISTORICAL
 MODE_LIVE = C_LIVE
@@ -95,61 +75,13 @@ BATCH_BYTES_MAX = C_BYTES_MAX
 cdef object SEQUENCE_MAX = 2**64 - 1
 
 
-class FrameError(ValueError):
-    """The bytes are not a TickBatch that this version can read; the message says what is wrong and where."""
-
-
-@dataclass(frozen=True)
-class Marker:
-    kind: int
-    sequence: int = 0
-    previous_mode: int = 0
-    mode: int = 0
-    last_key: tuple[int, int, int] | None = None
-    first_key: tuple[int, int, int] | None = None
-    time_ns: int = 0
-    reason: str = ""
-    lost_frames: int = 0
-    next_sequence: int = 0
-    revision: int = 0
-
-
-@dataclass(frozen=True)
-class Rejection:
-    sequence: int
-    arrival_time_ns: int
-    source: str
-    line: int
-    reason: str
-    raw: bytes
-
-
-@dataclass(frozen=True)
-class SourceCursor:
-    offset: int
-    line: int
-    previous_arrival_time_ns: int
-    skipped: int
-    previous_event_time_ns: int
-    order: int
-
-
-@dataclass(frozen=True)
-class Cursor:
-    last_key: tuple[int, int, int] | None
-    sources: tuple[SourceCursor, ...]
-
-
-class FrameHead(NamedTuple):
-    """What a queue needs to know of an entry, without reading its columns."""
-
-    epoch: str
-    mode: int
-    first_sequence: int
-    last_sequence: int
-    tick_count: int
-    last_arrival_time_ns: int
-    publish_time_ns: int
+cdef int raise_frame_error() except -1:
+    # Runs while a C++ exception is handled. What the reader threw about the bytes is a ValueError for Cython; memory may be short, too.
+    try:
+        throw_again()
+    except ValueError as error:
+        raise FrameError(str(error)) from None
+    return 0
 
 
 cdef tuple _from_key(const RecordKey& key):
@@ -188,15 +120,10 @@ def encode_cursor(cursor):
 
 def decode_cursor(encoded):
     cdef CursorRecord record
-    cdef Py_buffer view
+    cdef HeldBytes held
     cdef size_t i
-    PyObject_GetBuffer(encoded, &view, PyBUF_SIMPLE)
-    try:
-        read_cursor(<const char*>view.buf, view.len, record)
-    except ValueError as error:
-        raise FrameError(str(error)) from None
-    finally:
-        PyBuffer_Release(&view)
+    held.hold(encoded)
+    read_cursor(held.data(), held.size(), record)
     sources = []
     for i in range(record.sources.size()):
         sources.append(SourceCursor(
@@ -318,21 +245,16 @@ def encode_batch(
 
 def peek(buffer):
     cdef BatchHead head
-    cdef Py_buffer view
-    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
-    try:
-        read_head(<const char*>view.buf, view.len, head)
-    except ValueError as error:
-        raise FrameError(str(error)) from None
-    finally:
-        PyBuffer_Release(&view)
+    cdef HeldBytes held
+    held.hold(buffer)
+    read_head(held.data(), held.size(), head)
     return FrameHead(
         head.epoch.decode(), head.mode, head.first_sequence, head.last_sequence, head.tick_count,
         head.last_arrival, head.publish_time,
     )
 
 
-cdef list _texts(const vector[string]& texts):
+cdef list texts_of(const vector[string]& texts):
     cdef size_t i
     return [texts[i].decode() for i in range(texts.size())]
 
@@ -340,15 +262,10 @@ cdef list _texts(const vector[string]& texts):
 @cython.final
 cdef class TickFrame:
     def __cinit__(self, buffer):
-        cdef Py_buffer view
-        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
-        try:
-            with nogil:
-                read_tick_batch(<const char*>view.buf, view.len, self.batch)
-        except ValueError as error:
-            raise FrameError(str(error)) from None
-        finally:
-            PyBuffer_Release(&view)
+        cdef HeldBytes held
+        held.hold(buffer)
+        with nogil:
+            read_tick_batch(held.data(), held.size(), self.batch)
 
     @property
     def epoch(self):
@@ -381,7 +298,7 @@ cdef class TickFrame:
     @property
     def tickers(self):
         if self._tickers is None:
-            self._tickers = _texts(self.batch.tickers)
+            self._tickers = texts_of(self.batch.tickers)
         return self._tickers
 
     @property
@@ -449,10 +366,10 @@ cdef object _from_marker(const MarkerRecord& record):
 
 
 # Which tickers of a batch to keep; True when that is all of them.
-cdef cbool _choose(const vector[string]& tickers, object wanted, vector[cbool]& keep) except *:
+cdef cbool choose_tickers(const vector[string]& tickers, object wanted, vector[cbool]& keep) except *:
     cdef size_t i
     cdef cbool everything = True
-    for name in _texts(tickers):
+    for name in texts_of(tickers):
         chosen = name in wanted
         keep.push_back(chosen)
         everything = everything and chosen
@@ -466,7 +383,7 @@ def select_tickers(buffer, tickers):
     cdef cbool something
     cdef bytes encoded
     cdef char* target
-    cdef cbool everything = _choose(frame.batch.tickers, tickers, keep)
+    cdef cbool everything = choose_tickers(frame.batch.tickers, tickers, keep)
     with nogil:
         something = plan_selection(frame.batch, keep, plan)
     if not something:
@@ -477,88 +394,4 @@ def select_tickers(buffer, tickers):
     target = PyBytes_AS_STRING(encoded)
     with nogil:
         fill_batch(plan, target)
-    return encoded
-
-
-@cython.final
-cdef class MidFrame:
-    cdef MidBatch batch
-
-    def __cinit__(self, buffer):
-        cdef Py_buffer view
-        PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)
-        try:
-            with nogil:
-                read_mid_batch(<const char*>view.buf, view.len, self.batch)
-        except ValueError as error:
-            raise FrameError(str(error)) from None
-        finally:
-            PyBuffer_Release(&view)
-
-    @property
-    def epoch(self):
-        return self.batch.epoch.decode()
-
-    @property
-    def mode(self):
-        return self.batch.mode
-
-    @property
-    def first_sequence(self):
-        return self.batch.first_sequence
-
-    @property
-    def last_sequence(self):
-        return self.batch.last_sequence
-
-    def __len__(self):
-        return self.batch.size()
-
-    def mids(self):
-        cdef size_t i
-        cdef MidBatch* batch = &self.batch
-        cdef list tickers = _texts(batch.tickers)
-        cdef list out = []
-        for i in range(batch.size()):
-            out.append((
-                batch.sequence[i], tickers[batch.ticker_index[i]], batch.event[i], batch.arrival[i], batch.mid_price[i],
-            ))
-        return out
-
-    def latest(self):
-        cdef MidBatch* batch = &self.batch
-        cdef vector[size_t] last
-        cdef size_t none = <size_t>-1
-        cdef size_t i, place
-        last.resize(batch.tickers.size(), none)
-        for i in range(batch.size()):
-            last[batch.ticker_index[i]] = i
-        cdef list tickers = _texts(batch.tickers)
-        cdef dict out = {}
-        for i in range(last.size()):
-            place = last[i]
-            # A foreign encoder may name a ticker twice; the later mid counts.
-            if place != none and (tickers[i] not in out or out[tickers[i]][0] < batch.sequence[place]):
-                out[tickers[i]] = (batch.sequence[place], batch.event[place], batch.arrival[place], batch.mid_price[place])
-        return out
-
-
-def select_mids(buffer, tickers):
-    cdef MidFrame frame = MidFrame(buffer)
-    cdef MidBatch chosen
-    cdef vector[cbool] keep
-    cdef bytes encoded
-    cdef char* target
-    if frame.batch.size() == 0:
-        return None
-    if _choose(frame.batch.tickers, tickers, keep):
-        return bytes(buffer)
-    with nogil:
-        c_select_mids(frame.batch, keep, chosen)
-    if chosen.size() == 0:
-        return None
-    encoded = PyBytes_FromStringAndSize(NULL, size_mid_batch(chosen))
-    target = PyBytes_AS_STRING(encoded)
-    with nogil:
-        fill_mid_batch(chosen, target)
     return encoded

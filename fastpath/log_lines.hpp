@@ -16,8 +16,6 @@ constexpr size_t ERROR_LINE_MAX = 160;
 inline bool is_late(int64_t arrival, int64_t event, int64_t threshold) {
     return format::exceeds(format::difference(arrival, event), threshold);
 }
-// An infinite price cannot come out of a file; it is as unusable as none.
-inline bool is_missing(double price, double amount) { return !std::isfinite(price) || (price == 0 && amount == 0); }
 
 // The writers of lines of bounded length. The caller has made room for MID_LINE_MAX or ERROR_LINE_MAX bytes.
 inline char* put_mid_line(char* at, format::Clock& clock, int64_t time, double mid, uint8_t& decimals) {

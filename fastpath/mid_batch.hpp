@@ -1,5 +1,6 @@
 // midstream.common.v1.MidBatch (protos/common/v1/market.proto): reading and writing.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -8,6 +9,9 @@
 #include "wire.hpp"
 
 namespace midstream {
+
+// No side to make a mid from. An infinite price cannot come out of a file; it is as unusable as none.
+inline bool is_missing(double price, double amount) { return !std::isfinite(price) || (price == 0 && amount == 0); }
 
 struct MidBatch {
     std::string epoch;

@@ -57,21 +57,5 @@ class PriceKernel:
         arrival, row, reason (little-endian int64, uint64, UTF-8 and NUL).
         """
 
-def compute_mids(
-    bid_price: Buffer, ask_price: Buffer, bid_amount: Buffer | None = None, ask_amount: Buffer | None = None
-) -> tuple[bytes, list[int]]:
-    """Mids of float64 columns as float64 bytes, and the positions at which there is none (NaN there).
-
-    There is none where a side is missing, or where the sum overflows. Without amounts a price of 0 counts as a price.
-    Columns are contiguous buffers of format `d` (array.array("d"), memoryview, numpy); TypeError and ValueError name the wrong one.
-    """
-
-def format_mid(mid: float) -> str:
-    """As Python's repr."""
-
-def format_timestamp(time_ns: int) -> str: ...
-def format_latency(latency_ns: int) -> str:
-    """Exact milliseconds without trailing zeros, without the unit."""
-
 def sha256(payload: Buffer, *, portable: bool = False) -> str:
     """Hash (hex) with the kernel's own SHA-256; `portable` keeps it from using the processor's SHA instructions. For tests."""

@@ -5,36 +5,22 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from fastpath.values import format_latency
+
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.math cimport NAN, isfinite
+from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strcmp
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from fastpath.columns cimport BEFORE_EVERYTHING, string_view
-from fastpath.frame cimport Column, RejectionRecord, Special, TickBatch, TickFrame
+from fastpath.columns cimport C_BEFORE_EVERYTHING as BEFORE_EVERYTHING, string_view
+from fastpath.frame cimport HeldBytes, RejectionRecord, Special, TickBatch, TickFrame
+from fastpath.mids cimport MidBatch, fill_mid_batch, is_missing, size_mid_batch
 
 cdef extern from "mid_batch.hpp" namespace "midstream" nogil:
     const int32_t MODE_HISTORICAL
-
-    cdef cppclass MidBatch:
-        string epoch
-        int32_t mode
-        uint64_t first_sequence, last_sequence
-        vector[string] tickers
-        Column[uint32_t] ticker_index
-        Column[uint64_t] sequence
-        Column[int64_t] event, arrival
-        Column[double] mid_price
-        size_t size()
-        void clear()
-
-    size_t size_mid_batch(const MidBatch&)
-    void fill_mid_batch(const MidBatch&, char*)
 
 cdef extern from "sha256.hpp" namespace "midstream" nogil:
     cdef cppclass Sha256:
@@ -63,16 +49,9 @@ cdef extern from "log_lines.hpp" namespace "midstream" nogil:
         void append(string_view) except +
 
     cdef cppclass Clock "midstream::format::Clock":
-        char* put_time(char*, int64_t)
-
-    cdef cppclass Difference "midstream::format::Difference":
         pass
 
-    Difference difference "midstream::format::difference"(int64_t, int64_t)
-    char* put_latency "midstream::format::put_latency"(char*, Difference)
-    char* put_price "midstream::format::put_price"(char*, double, uint8_t&)
     cbool is_late(int64_t, int64_t, int64_t)
-    cbool is_missing(double, double)
     char* put_mid_line(char*, Clock&, int64_t, double, uint8_t&)
     char* put_late_line(char*, Clock&, int64_t, int64_t, int64_t, const string&)
     char* put_missing_line(char*, Clock&, int64_t, cbool, cbool)
@@ -370,95 +349,12 @@ cdef class PriceKernel:
         return 0
 
 
-# Free functions --------------------------------------------------------------------------------------------------------
-
-
-# A buffer of float64, held until the object goes.
-cdef class _Doubles:
-    cdef Py_buffer view
-    cdef cbool held
-    cdef readonly size_t count
-
-    def __cinit__(self, obj, str name):
-        PyObject_GetBuffer(obj, &self.view, PyBUF_ND | PyBUF_FORMAT)
-        self.held = True
-        format = (<bytes>self.view.format).decode() if self.view.format != NULL else "B"
-        if format.lstrip("@=<") != "d" or self.view.itemsize != 8 or self.view.ndim != 1:
-            raise TypeError(f"`{name}` must be one contiguous column of float64 (format 'd'), not format {format!r} in {self.view.ndim} dimensions")
-        self.count = self.view.len // 8
-
-    def __dealloc__(self):
-        if self.held:
-            PyBuffer_Release(&self.view)
-
-    # By memcpy, because a cast memoryview may be misaligned.
-    cdef inline double at(self, size_t i) noexcept nogil:
-        cdef double value
-        memcpy(&value, <const char*>self.view.buf + 8 * i, 8)
-        return value
-
-
-def compute_mids(bid_price, ask_price, bid_amount=None, ask_amount=None):
-    cdef _Doubles bids = _Doubles(bid_price, "bid_price")
-    cdef _Doubles asks = _Doubles(ask_price, "ask_price")
-    cdef _Doubles bid_amounts = None if bid_amount is None else _Doubles(bid_amount, "bid_amount")
-    cdef _Doubles ask_amounts = None if ask_amount is None else _Doubles(ask_amount, "ask_amount")
-    cdef cbool with_bid_amounts = bid_amounts is not None
-    cdef cbool with_ask_amounts = ask_amounts is not None
-    cdef size_t count = bids.count
-    cdef vector[size_t] missing
-    cdef double bid, ask, mid
-    cdef size_t i
-    cdef bytes mids
-    cdef char* target
-    for name, column in (("ask_price", asks), ("bid_amount", bid_amounts), ("ask_amount", ask_amounts)):
-        if column is not None and (<_Doubles>column).count != count:
-            raise ValueError(f"`{name}` has {(<_Doubles>column).count} values, but `bid_price` has {count}")
-    mids = PyBytes_FromStringAndSize(NULL, 8 * count)
-    target = PyBytes_AS_STRING(mids)
-    with nogil:
-        for i in range(count):
-            bid = bids.at(i)
-            ask = asks.at(i)
-            mid = 0.5 * (bid + ask)
-            # Without amounts a price of 0 counts as a price.
-            if (
-                is_missing(bid, bid_amounts.at(i) if with_bid_amounts else NAN)
-                or is_missing(ask, ask_amounts.at(i) if with_ask_amounts else NAN)
-                or not isfinite(mid)
-            ):
-                mid = NAN
-                missing.push_back(i)
-            memcpy(target + 8 * i, &mid, 8)
-    return mids, list(missing)
-
-
-def format_mid(double mid):
-    cdef char text[40]
-    cdef uint8_t decimals = 0
-    return text[:put_price(text, mid, decimals) - text].decode()
-
-
-def format_timestamp(int64_t time_ns):
-    cdef char text[40]
-    cdef Clock clock
-    return text[:clock.put_time(text, time_ns) - text].decode()
-
-
-def format_latency(int64_t latency_ns):
-    cdef char text[40]
-    return text[:put_latency(text, difference(latency_ns, 0)) - text].decode()
-
-
 def sha256(payload, *, bint portable=False):
-    cdef Py_buffer view
+    cdef HeldBytes held
     cdef Sha256* running = new Sha256(<cbool>portable)
     try:
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        try:
-            running.update(string_view(<const char*>view.buf, view.len))
-        finally:
-            PyBuffer_Release(&view)
+        held.hold(payload)
+        running.update(string_view(held.data(), held.size()))
         return (<bytes>running.digest()).hex()
     finally:
         del running

@@ -8,7 +8,8 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from fastpath.frame import FrameHead, TickFrame, peek
+from fastpath.frame import TickFrame, peek
+from fastpath.records import FrameHead
 from protos.health.v1.health_pb2 import QueueLag
 from services.runtime.clock import Clock
 from services.runtime.keys import SessionKeys

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from fastpath.frame import MidFrame
+from fastpath.mids import MidFrame
 from services.runtime.backoff import Backoff
 from services.runtime.connection import redacted
 from services.runtime.keys import SessionKeys

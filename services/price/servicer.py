@@ -10,8 +10,7 @@ from typing import Any, Final
 import grpc
 import redis
 
-from fastpath.frame import select_mids
-from fastpath.midprice import compute_mids
+from fastpath.mids import compute_mids, select_mids
 from protos.common.v1.market_pb2 import MidBatch
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceServicer, add_PriceServiceServicer_to_server

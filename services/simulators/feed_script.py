@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from fastpath.decode import parse_timestamp
+from fastpath.values import parse_timestamp
 from services.runtime.errors import Refused
 
 COLUMNS: Final[tuple[str, ...]] = ("index", "timestamp", "ticker", "ask_amount", "ask_price", "bid_price", "bid_amount")

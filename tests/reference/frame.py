@@ -11,18 +11,8 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from fastpath.frame import (
-    BATCH_BYTES_MAX,
-    BATCH_ROWS_MAX,
-    MARKER_GAP,
-    MODE_HISTORICAL,
-    MODE_LIVE,
-    Cursor,
-    FrameError,
-    Marker,
-    Rejection,
-    SourceCursor,
-)
+from fastpath.frame import BATCH_BYTES_MAX, BATCH_ROWS_MAX, MARKER_GAP, MODE_HISTORICAL, MODE_LIVE
+from fastpath.records import Cursor, FrameError, Marker, Rejection, SourceCursor
 from protos.common.v1 import market_pb2
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from fastpath.frame import MODE_HISTORICAL, Marker, Rejection
+from fastpath.frame import MODE_HISTORICAL
 from fastpath.midprice import PriceCounts
+from fastpath.records import Marker, Rejection
 from protos.common.v1 import market_pb2
 from tests.reference.frame import DecodedBatch, Tick
 

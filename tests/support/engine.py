@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastpath.columns import Block
-from fastpath.decode import BEFORE_EVERYTHING
-from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, Cursor, Marker, SourceCursor, TickFrame, encode_cursor
+from fastpath.columns import BEFORE_EVERYTHING, Block
+from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, TickFrame, encode_cursor
+from fastpath.records import Cursor, Marker, SourceCursor
 from services.replay.engine.engine import Engine
 from services.replay.engine.journal import Intent
 from services.replay.engine.ports import Beginning

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from random import Random
 
 from fastpath.columns import Block, Tickers
-from fastpath.frame import MODE_HISTORICAL, Marker, TickFrame, encode_batch, peek
+from fastpath.frame import MODE_HISTORICAL, TickFrame, encode_batch, peek
 from fastpath.midprice import PriceKernel
+from fastpath.records import Marker
 
 NAN = float("nan")
 START_NS = 1_735_689_600_000_000_000

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastpath.columns import Block, Tickers
-from fastpath.frame import MODE_HISTORICAL, Cursor, TickFrame, decode_cursor, encode_batch
+from fastpath.frame import MODE_HISTORICAL, TickFrame, decode_cursor, encode_batch
 from fastpath.midprice import PriceCounts, PriceKernel
+from fastpath.records import Cursor
 from services.replay.sources import HistoricalOptions, HistoricalSource
 from tests.reference.history import ExpectedRecord, ExpectedTick
 

@@ -3,8 +3,9 @@
 import logging
 from typing import NamedTuple
 
-from fastpath.frame import MARKER_GAP, MODE_LIVE, FrameError, TickFrame
+from fastpath.frame import MARKER_GAP, MODE_LIVE, TickFrame
 from fastpath.midprice import PriceKernel
+from fastpath.records import FrameError
 from services.price.engine.committer import Commit, Tally
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.position import Position

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from fastpath.frame import MidFrame
+from fastpath.mids import MidFrame
 from services.runtime.faults import fault
 from services.runtime.keys import SessionKeys
 

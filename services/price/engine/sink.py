@@ -15,8 +15,9 @@ from threading import Event
 
 from redis.exceptions import RedisError
 
-from fastpath.frame import FrameError, peek
+from fastpath.frame import peek
 from fastpath.midprice import PriceKernel
+from fastpath.records import FrameError
 from services.price.engine.committer import Committed, Committer, Tally
 from services.price.engine.files import FileSystem, Logs, refuse_unknown_logs
 from services.price.engine.intake import Hole, Intake, SinkStopped

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import redis
 
-from fastpath.frame import Cursor
+from fastpath.records import Cursor
 from services.replay.engine.config import EngineConfig, parse_config
 from services.replay.engine.engine import Engine
 from services.replay.engine.exchange_address import exchange_address

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fastpath.decode import parse_timestamp
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
+from fastpath.values import parse_timestamp
 from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.ports import Beginning, check_sources

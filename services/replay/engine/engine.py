@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from fastpath.decode import BEFORE_EVERYTHING
-from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE, Cursor
+from fastpath.columns import BEFORE_EVERYTHING
+from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
+from fastpath.records import Cursor
 from services.replay.engine import state
 from services.replay.engine.journal import Journal
 from services.replay.engine.lane import HistoricalLane, LiveLane

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, cast
 
-from fastpath.frame import MARKER_DISCONNECTED, MARKER_GAP, Marker
+from fastpath.frame import MARKER_DISCONNECTED, MARKER_GAP
+from fastpath.records import Marker
 
 FRAME_OVERHEAD_BYTES: Final = 200
 """What keeping one frame costs beside its payload."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fastpath.columns import Tickers
-from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, Cursor, decode_cursor, encode_cursor
+from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, decode_cursor, encode_cursor
+from fastpath.records import Cursor
 from services.replay.engine.lane import HistoricalLane, LiveLane
 from services.replay.engine.ports import FeedSource, RecordedSource
 from services.replay.engine.state import EngineReport

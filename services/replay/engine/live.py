@@ -10,8 +10,9 @@ from random import Random
 from typing import Final
 
 from fastpath.columns import Block
-from fastpath.decode import decode_live_frame
-from fastpath.frame import MARKER_DISCONNECTED, MARKER_RECONNECTED, MODE_LIVE, Marker
+from fastpath.frame import MARKER_DISCONNECTED, MARKER_RECONNECTED, MODE_LIVE
+from fastpath.live import decode_live_frame
+from fastpath.records import Marker
 from services.replay.engine.feed_buffer import FeedBuffer, FeedLimits, Frame
 from services.replay.engine.feed_connection import Dialer, without_credentials
 from services.replay.sources import Poll

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from fastpath.frame import MARKER_DISCONNECTED, MARKER_SEAM, Marker
+from fastpath.frame import MARKER_DISCONNECTED, MARKER_SEAM
+from fastpath.records import Marker
 
 if TYPE_CHECKING:
     from fastpath.columns import Key

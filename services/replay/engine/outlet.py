@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from fastpath.decode import BEFORE_EVERYTHING
-from fastpath.frame import MARKER_GAP, MODE_LIVE, Marker, encode_batch, peek
+from fastpath.columns import BEFORE_EVERYTHING
+from fastpath.frame import MARKER_GAP, MODE_LIVE, encode_batch, peek
+from fastpath.records import Marker
 from services.replay.engine import markers as marking
 from services.replay.engine.lane import Lane
 from services.replay.engine.lanes import Lanes

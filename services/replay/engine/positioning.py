@@ -6,7 +6,8 @@ import logging
 import threading
 from dataclasses import replace
 
-from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, Cursor, decode_cursor
+from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, decode_cursor
+from fastpath.records import Cursor
 from services.replay.engine import markers as marking
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet

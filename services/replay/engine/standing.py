@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from fastpath.frame import MODE_LIVE, Marker
+from fastpath.frame import MODE_LIVE
+from fastpath.records import Marker
 from services.replay.engine import markers as marking
 from services.replay.engine.pacing import PacingClock
 from services.replay.engine.state import Effective

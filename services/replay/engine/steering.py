@@ -8,7 +8,8 @@ import threading
 from collections import deque
 from typing import Final
 
-from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_LIVE, Marker
+from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_LIVE
+from fastpath.records import Marker
 from services.replay.engine import state
 from services.replay.engine.journal import Intent, Journal
 from services.replay.engine.lanes import Lanes

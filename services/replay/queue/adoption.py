@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from fastpath.frame import MARKER_GAP, MODE_LIVE, Marker
+from fastpath.frame import MARKER_GAP, MODE_LIVE
+from fastpath.records import Marker
 from services.replay.queue.model import Adopted, Memory, SinkPosition, StoredCheckpoint, Tail
 
 logger = logging.getLogger(__name__)

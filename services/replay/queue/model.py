@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastpath.frame import Marker
+from fastpath.records import Marker
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from redis.exceptions import AuthenticationError, ResponseError
 
-from fastpath.frame import BATCH_BYTES_MAX, MODE_LIVE, FrameError, TickFrame, peek
+from fastpath.frame import BATCH_BYTES_MAX, MODE_LIVE, TickFrame, peek
+from fastpath.records import FrameError
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.backlog import Entry
 from services.replay.queue.claim import LEASE_MS, RENEW_NS, Claim

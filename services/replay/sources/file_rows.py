@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fastpath.columns import Block, Tickers
-from fastpath.decode import BEFORE_EVERYTHING, Decoder
-from fastpath.frame import SourceCursor
+from fastpath.columns import BEFORE_EVERYTHING, Block, Tickers
+from fastpath.decode import Decoder
+from fastpath.records import SourceCursor
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.options import HistoricalOptions
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastpath.columns import Block, Tickers
-from fastpath.decode import AFTER_EVERYTHING
-from fastpath.frame import SourceCursor
+from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
+from fastpath.records import SourceCursor
 from services.replay.sources.file_rows import FileRows, block_bytes
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.marks import Marks

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastpath.columns import Block, Tickers
-from fastpath.decode import AFTER_EVERYTHING, LatencyBoundBroken, UnsortedSource
-from fastpath.frame import MODE_HISTORICAL, Cursor, SourceCursor, encode_cursor
+from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
+from fastpath.frame import MODE_HISTORICAL, encode_cursor
 from fastpath.merge import Merger
+from fastpath.records import Cursor, SourceCursor
+from fastpath.rules import LatencyBoundBroken, UnsortedSource
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.external_sort import SortedRun, sort_file
 from services.replay.sources.file_rows import beginning_of

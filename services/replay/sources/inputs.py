@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from fastpath.decode import Header, HeaderError
+from fastpath.header import Header, HeaderError
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.readers import GZIP_MAGIC, ByteReader, GzipReader, PlainReader

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Layout
-from fastpath.midprice import format_timestamp
+from fastpath.header import Layout
 from fastpath.survey import ArrivalTies, Survey
+from fastpath.values import format_timestamp
 from services.replay.sources.file_rows import FileRows, beginning_of
 from services.replay.sources.historical import HistoricalSource
 from services.replay.sources.inputs import InputFile, open_inputs

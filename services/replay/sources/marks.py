@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from fastpath.frame import SourceCursor
+from fastpath.records import SourceCursor
 
 MARKS_MAX = 4096
 """A row that waits an hour pins the marks behind it. Then every second one goes: a resume reads a little more again."""

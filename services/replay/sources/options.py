@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from fastpath.decode import AFTER_EVERYTHING, BEFORE_EVERYTHING, NegativeLatency
+from fastpath.columns import AFTER_EVERYTHING, BEFORE_EVERYTHING
+from fastpath.rules import NegativeLatency
 from services.replay.sources.errors import UnusableInput
 
 NegativeLatencyPolicy = Literal["keep", "clamp", "shift"]

@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fastpath.columns import Block, Tickers
-from fastpath.decode import AFTER_EVERYTHING, Layout, UnsortedSource, may_have_negative_field
+from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
+from fastpath.decode import may_have_negative_field
+from fastpath.header import Layout
+from fastpath.rules import UnsortedSource
 from services.replay.sources.file_rows import FileRows, beginning_of
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.options import HistoricalOptions

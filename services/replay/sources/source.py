@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastpath.columns import Block
-from fastpath.frame import Marker
+from fastpath.records import Marker
 
 
 @dataclass(frozen=True)

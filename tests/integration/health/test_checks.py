@@ -12,7 +12,8 @@ import redis
 import redis.asyncio
 from prometheus_client import CollectorRegistry
 
-from fastpath.frame import MARKER_DISCONNECTED, Marker, TickFrame, peek
+from fastpath.frame import MARKER_DISCONNECTED, TickFrame, peek
+from fastpath.records import Marker
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, QueueLag
 from services.health.checks import ServerCheck, feed_check, queue_check, redis_check
 from services.health.lag import GroupActivity, measure_lag

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from fastpath.frame import MidFrame, TickFrame
+from fastpath.frame import TickFrame
 from fastpath.midprice import PriceKernel
+from fastpath.mids import MidFrame
 from services.price import mids_tail
 from services.price.engine.mids import MidsPublisher
 from services.price.mids_tail import FellBehind, MidsEntry, MidsTail, Position

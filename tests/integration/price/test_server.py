@@ -16,8 +16,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fastpath.frame import MODE_HISTORICAL, MidFrame, TickFrame
+from fastpath.frame import MODE_HISTORICAL, TickFrame
 from fastpath.midprice import PriceKernel
+from fastpath.mids import MidFrame
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from services.runtime.embedded import EmbeddedRedis

@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from fastpath.frame import MARKER_GAP, MODE_LIVE, Cursor, Marker, SourceCursor, encode_cursor
+from fastpath.frame import MARKER_GAP, MODE_LIVE, encode_cursor
+from fastpath.records import Cursor, Marker, SourceCursor
 from tests.integration.price.harness import Engine, Queue, read_logs, wait_for
 from tests.integration.price.redis_proxy import ReplyDropper
 from tests.support.price_batches import Batch, expected_logs, make_batches, marker_batch

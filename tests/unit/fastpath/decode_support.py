@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Decoder, Header, LatencyBoundBroken, NegativeLatency, UnsortedSource
+from fastpath.decode import Decoder
+from fastpath.header import Header
+from fastpath.rules import LatencyBoundBroken, NegativeLatency, UnsortedSource
 from tests.reference.decode import Decoded, Options, decode_file
 
 ASSIGNMENT = b"index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency"

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
-from fastpath import frame
+from fastpath import frame, records
 from fastpath.columns import Block, Tickers
 from protos.common.v1 import market_pb2
 
@@ -22,7 +22,7 @@ TEXT = st.text(max_size=12)
 TICKER = st.sampled_from(["BTC", "ETH", "SOL-USDT-SWAP@BINANCE", "é", "", "X" * 130])
 PRICE = st.floats(width=64)
 SOURCES = ("a.csv", "b é.csv", "c.csv")
-EMPTY_CURSOR = frame.Cursor(None, ())
+EMPTY_CURSOR = records.Cursor(None, ())
 
 
 def same(a: Any, b: Any) -> bool:
@@ -56,7 +56,7 @@ def blocks(draw: st.DrawFn, size_max: int = 30) -> Block:
 
 KEYS = st.tuples(INT64, UINT32, UINT64)
 MARKERS = st.builds(
-    frame.Marker,
+    records.Marker,
     kind=st.integers(1, 4),
     previous_mode=st.integers(0, 2),
     mode=st.integers(0, 2),
@@ -67,8 +67,8 @@ MARKERS = st.builds(
     lost_frames=UINT64,
     revision=UINT64,
 )
-SOURCE_CURSORS = st.builds(frame.SourceCursor, UINT64, UINT64, INT64, UINT64, INT64, UINT32)
-CURSORS = st.builds(frame.Cursor, st.none() | KEYS, st.lists(SOURCE_CURSORS, max_size=3).map(tuple))
+SOURCE_CURSORS = st.builds(records.SourceCursor, UINT64, UINT64, INT64, UINT64, INT64, UINT32)
+CURSORS = st.builds(records.Cursor, st.none() | KEYS, st.lists(SOURCE_CURSORS, max_size=3).map(tuple))
 
 
 @st.composite

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Header, HeaderError, Layout
+from fastpath.header import Header, HeaderError, Layout
 from tests.reference.decode import Options, decode_file
 from tests.unit.fastpath.decode_support import (
     ASSIGNMENT,

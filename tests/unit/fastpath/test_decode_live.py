@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import decode_live_frame
+from fastpath.live import decode_live_frame
 
 QUICK = pytest.mark.quick
 EVENT_NS = 1_759_449_597_290_000_000

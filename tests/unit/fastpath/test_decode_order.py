@@ -3,7 +3,8 @@
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Decoder, LatencyBoundBroken, UnsortedSource
+from fastpath.decode import Decoder
+from fastpath.rules import LatencyBoundBroken, UnsortedSource
 from tests.reference.decode import AFTER_EVERYTHING, BEFORE_EVERYTHING, Options, decode_file
 from tests.unit.fastpath.decode_support import ASSIGNMENT, TARDIS, make_decoder
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import UnsortedSource
+from fastpath.rules import UnsortedSource
 from tests.reference.decode import Options, decode_file
 from tests.unit.fastpath.decode_support import comparable, decode_with_kernel, make_decoder, random_content, state_of
 

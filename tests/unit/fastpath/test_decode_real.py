@@ -7,7 +7,10 @@ import orjson
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import Header, HeaderError, decode_live_frame, may_have_negative_field, parse_timestamp
+from fastpath.decode import may_have_negative_field
+from fastpath.header import Header, HeaderError
+from fastpath.live import decode_live_frame
+from fastpath.values import parse_timestamp
 from tests.reference.decode import Options, decode_file
 from tests.unit.fastpath.decode_support import comparable, decode_with_kernel, shared_file
 

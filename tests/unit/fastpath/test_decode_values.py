@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fastpath.decode as kernel
+import fastpath.values as kernel
 import tests.reference.decode as twin
 from tests.unit.fastpath.decode_support import (
     ASSIGNMENT,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastpath import frame
+from fastpath import frame, records
 from protos.common.v1 import market_pb2
 from tests.reference import frame as reference
 from tests.unit.fastpath.frame_support import CURSORS, encode_differently, same, tick_batches, varint
@@ -34,10 +34,10 @@ def assert_same_verdict(encoded: bytes) -> bool:
     """Compare kernel and twin on bytes that may be anything; tell whether they were accepted."""
     try:
         expected = reference.decode(encoded)
-    except frame.FrameError:
-        with pytest.raises(frame.FrameError):
+    except records.FrameError:
+        with pytest.raises(records.FrameError):
             frame.TickFrame(encoded)
-        with contextlib.suppress(frame.FrameError):
+        with contextlib.suppress(records.FrameError):
             frame.peek(encoded)  # reads less, so it may see nothing wrong; it must raise nothing else
         return False
     assert_same_batch(frame.TickFrame(encoded), expected)
@@ -87,7 +87,7 @@ def test_peek_reads_the_head_of_every_valid_encoding(batch: market_pb2.TickBatch
 
 
 @given(cursor=CURSORS, rng=RANDOMS)
-def test_a_cursor_is_read_from_every_valid_encoding(cursor: frame.Cursor, rng: random.Random) -> None:
+def test_a_cursor_is_read_from_every_valid_encoding(cursor: records.Cursor, rng: random.Random) -> None:
     message = market_pb2.HistoricalCursor.FromString(frame.encode_cursor(cursor))
 
     assert frame.decode_cursor(encode_differently(message, rng)) == cursor
@@ -329,7 +329,7 @@ HOSTILE = {
 @pytest.mark.quick
 @pytest.mark.parametrize(("encoded", "message"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_bytes_are_refused_naming_field_and_place(encoded: bytes, message: str) -> None:
-    with pytest.raises(frame.FrameError, match=message):
+    with pytest.raises(records.FrameError, match=message):
         frame.TickFrame(encoded)
 
     assert not assert_same_verdict(encoded)
@@ -355,7 +355,7 @@ def test_hostile_bytes_are_refused_naming_field_and_place(encoded: bytes, messag
     ],
 )
 def test_every_kind_of_bad_utf8_is_refused(text: bytes) -> None:
-    with pytest.raises(frame.FrameError, match="UTF-8"):
+    with pytest.raises(records.FrameError, match="UTF-8"):
         frame.TickFrame(sample(extra=tag(1, 2) + bytes([len(text)]) + text))
 
 
@@ -413,5 +413,5 @@ def test_what_is_no_buffer_is_a_type_error() -> None:
 
 @pytest.mark.parametrize("encoded", [b"\x0a", b"\x12\x05\x08", b"\x0a\x02\x08\x01", b"\x08\x01"], ids=repr)
 def test_a_damaged_cursor_is_refused(encoded: bytes) -> None:
-    with pytest.raises(frame.FrameError, match="at byte"):
+    with pytest.raises(records.FrameError, match="at byte"):
         frame.decode_cursor(encoded)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpath import frame
+from fastpath import frame, records
 from fastpath.columns import Block, Tickers
 from protos.common.v1 import market_pb2
 from tests.reference import frame as reference
@@ -49,10 +49,10 @@ def block_of(count: int, *, ticker: str = "T{}", every: int = 3) -> Block:
 )
 def test_encode_batch_writes_the_bytes_that_protobuf_writes(
     block: Block,
-    markers: list[frame.Marker],
+    markers: list[records.Marker],
     mode: int,
     first_sequence: int,
-    cursor: frame.Cursor,
+    cursor: records.Cursor,
     last_key: Key | None,
     epoch: str,
     publish_time_ns: int,
@@ -60,8 +60,8 @@ def test_encode_batch_writes_the_bytes_that_protobuf_writes(
 ) -> None:
     start, stop = sorted(int(part * len(block)) for part in cut)
     if start == stop and not markers:
-        markers = [frame.Marker(kind=frame.MARKER_SEAM)]
-    cursor_sources = frame.encode_cursor(frame.Cursor(None, cursor.sources))
+        markers = [records.Marker(kind=frame.MARKER_SEAM)]
+    cursor_sources = frame.encode_cursor(records.Cursor(None, cursor.sources))
 
     got = frame.encode_batch(
         block,
@@ -100,7 +100,7 @@ def test_encode_batch_writes_the_bytes_that_protobuf_writes(
 
 
 @given(cursor=CURSORS)
-def test_a_cursor_survives_and_is_encoded_as_protobuf_does(cursor: frame.Cursor) -> None:
+def test_a_cursor_survives_and_is_encoded_as_protobuf_does(cursor: records.Cursor) -> None:
     encoded = frame.encode_cursor(cursor)
 
     assert encoded == reference.encode_cursor(cursor)
@@ -119,7 +119,7 @@ def test_tickers_stand_in_order_of_first_appearance() -> None:
 
 
 def test_markers_take_the_first_numbers_and_a_gap_can_skip_some() -> None:
-    gap = frame.Marker(kind=frame.MARKER_GAP, next_sequence=100)
+    gap = records.Marker(kind=frame.MARKER_GAP, next_sequence=100)
 
     encoded, rows, last = frame.encode_batch(
         block_of(3),
@@ -129,7 +129,7 @@ def test_markers_take_the_first_numbers_and_a_gap_can_skip_some() -> None:
         mode=1,
         first_sequence=7,
         sources=[],
-        markers=[frame.Marker(kind=frame.MARKER_SEAM, sequence=999), gap],
+        markers=[records.Marker(kind=frame.MARKER_SEAM, sequence=999), gap],
     )
 
     decoded = frame.TickFrame(encoded)
@@ -144,7 +144,7 @@ def test_a_batch_closes_at_4096_records(count: int) -> None:
 
     rows = frame.encode_batch(block, 0, count, epoch="e", mode=1, first_sequence=1, sources=[])[1]
     with_marker = frame.encode_batch(
-        block, 0, count, epoch="e", mode=1, first_sequence=1, sources=[], markers=[frame.Marker(kind=1)]
+        block, 0, count, epoch="e", mode=1, first_sequence=1, sources=[], markers=[records.Marker(kind=1)]
     )[1]
 
     assert rows == min(count, 4096)
@@ -214,10 +214,10 @@ def test_a_single_record_is_encoded_however_large_it_is() -> None:
 
 def test_the_cursor_is_the_last_row_in_history_and_what_was_given_live() -> None:
     block = block_of(5)
-    sources = frame.encode_cursor(frame.Cursor(None, (frame.SourceCursor(9, 8, 7, 6, 5, 4),)))
+    sources = frame.encode_cursor(records.Cursor(None, (records.SourceCursor(9, 8, 7, 6, 5, 4),)))
     given_key = (77, 1, 2)
 
-    def cursor(mode: int, start: int, stop: int, *, markers: tuple[frame.Marker, ...] = ()) -> frame.Cursor:
+    def cursor(mode: int, start: int, stop: int, *, markers: tuple[records.Marker, ...] = ()) -> records.Cursor:
         encoded = frame.encode_batch(
             block,
             start,
@@ -234,8 +234,8 @@ def test_the_cursor_is_the_last_row_in_history_and_what_was_given_live() -> None
 
     assert cursor(frame.MODE_HISTORICAL, 1, 4).last_key == block.key(3)
     assert cursor(frame.MODE_LIVE, 1, 4).last_key == given_key
-    assert cursor(frame.MODE_HISTORICAL, 1, 1, markers=(frame.Marker(kind=2),)).last_key == given_key
-    assert cursor(frame.MODE_LIVE, 1, 4).sources == (frame.SourceCursor(9, 8, 7, 6, 5, 4),)
+    assert cursor(frame.MODE_HISTORICAL, 1, 1, markers=(records.Marker(kind=2),)).last_key == given_key
+    assert cursor(frame.MODE_LIVE, 1, 4).sources == (records.SourceCursor(9, 8, 7, 6, 5, 4),)
 
 
 def test_a_source_with_undecodable_bytes_in_its_path_stays_readable() -> None:
@@ -272,12 +272,12 @@ def encode_three(**overrides: object) -> object:
         ({"first_sequence": 2**64 - 2}, "leaves no numbers"),
         ({"start": 0, "stop": 0}, "nothing to encode"),
         ({"sources": ["a"]}, "from source 1"),
-        ({"markers": [frame.Marker(kind=0)]}, "kind 0"),
-        ({"markers": [frame.Marker(kind=5)]}, "kind 5"),
-        ({"markers": [frame.Marker(kind=1, next_sequence=9)]}, "next_sequence 9"),
-        ({"markers": [frame.Marker(kind=4, next_sequence=1)]}, "next_sequence 1"),
-        ({"markers": [frame.Marker(kind=1)] * 4096}, "4096 markers"),
-        ({"markers": [frame.Marker(kind=1)] * 2, "first_sequence": 2**64 - 1}, "no sequence left"),
+        ({"markers": [records.Marker(kind=0)]}, "kind 0"),
+        ({"markers": [records.Marker(kind=5)]}, "kind 5"),
+        ({"markers": [records.Marker(kind=1, next_sequence=9)]}, "next_sequence 9"),
+        ({"markers": [records.Marker(kind=4, next_sequence=1)]}, "next_sequence 1"),
+        ({"markers": [records.Marker(kind=1)] * 4096}, "4096 markers"),
+        ({"markers": [records.Marker(kind=1)] * 2, "first_sequence": 2**64 - 1}, "no sequence left"),
     ],
 )
 def test_what_cannot_be_encoded_is_refused_with_its_value(overrides: dict[str, object], message: str) -> None:

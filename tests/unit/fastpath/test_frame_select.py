@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpath import frame
+from fastpath import frame, mids, records
 from fastpath.columns import Block, Tickers
 from protos.common.v1 import market_pb2
 from tests.reference import frame as reference
@@ -84,7 +84,7 @@ def test_nothing_left_is_none_but_a_rejection_is_something() -> None:
 
 
 def test_a_selection_of_what_is_no_batch_is_refused() -> None:
-    with pytest.raises(frame.FrameError):
+    with pytest.raises(records.FrameError):
         frame.select_tickers(b"\x01", {"A"})
 
 
@@ -111,7 +111,7 @@ def mid_batches(draw: st.DrawFn) -> market_pb2.MidBatch:
 def test_mids_are_read_from_every_valid_encoding(batch: market_pb2.MidBatch, rng: random.Random) -> None:
     encoded = encode_differently(batch, rng)
 
-    got = frame.MidFrame(encoded)
+    got = mids.MidFrame(encoded)
 
     expected = reference.decode_mids(encoded)
     assert same(got.mids(), expected)
@@ -124,14 +124,14 @@ def test_mids_are_read_from_every_valid_encoding(batch: market_pb2.MidBatch, rng
 def test_selected_mids_are_those_of_the_tickers(batch: market_pb2.MidBatch, wanted: set[str]) -> None:
     encoded = batch.SerializeToString()
 
-    selected = frame.select_mids(encoded, wanted)
+    selected = mids.select_mids(encoded, wanted)
 
     expected = [mid for mid in reference.decode_mids(encoded) if mid[1] in wanted]
     assert (selected is None) == (not expected)
     if selected is not None:
         assert same(reference.decode_mids(selected), expected)
-        assert same(frame.MidFrame(selected).mids(), expected)
-        assert frame.MidFrame(selected).epoch == "e"
+        assert same(mids.MidFrame(selected).mids(), expected)
+        assert mids.MidFrame(selected).epoch == "e"
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_mids_that_do_not_add_up_are_refused(field: str, value: int | list[int],
     }
     encoded = market_pb2.MidBatch(**(fields | {field: value})).SerializeToString()  # type: ignore[arg-type]
 
-    with pytest.raises(frame.FrameError, match=message):
-        frame.MidFrame(encoded)
+    with pytest.raises(records.FrameError, match=message):
+        mids.MidFrame(encoded)
 
 
 @given(batch=mid_batches(), rng=RANDOMS)
@@ -173,8 +173,8 @@ def test_damaged_mids_are_read_or_refused_as_the_twin_says(batch: market_pb2.Mid
         damaged = bytes(encoded[: rng.randrange(len(encoded))] if rng.random() < 0.3 else encoded)
         try:
             expected = reference.decode_mids(damaged)
-        except frame.FrameError:
-            with pytest.raises(frame.FrameError):
-                frame.MidFrame(damaged)
+        except records.FrameError:
+            with pytest.raises(records.FrameError):
+                mids.MidFrame(damaged)
         else:
-            assert same(frame.MidFrame(damaged).mids(), expected)
+            assert same(mids.MidFrame(damaged).mids(), expected)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastpath import frame, midprice
+from fastpath import frame, midprice, mids, records
 from fastpath.columns import Block, Tickers
 from protos.common.v1 import market_pb2
 from tests.reference import frame as reference_frame
@@ -84,7 +84,7 @@ def batches(draw: st.DrawFn) -> bytes:
             tick(block, ticker=draw(NAMES), event_time_ns=draw(TIMES), latency_ns=draw(LATENCIES), **prices)
     markers = draw(st.lists(MARKERS, max_size=2))
     if not len(block) and not markers:
-        markers = [frame.Marker(kind=frame.MARKER_SEAM)]
+        markers = [records.Marker(kind=frame.MARKER_SEAM)]
     return encode(block, mode=draw(st.integers(1, 2)), first_sequence=draw(st.integers(1, 100)), markers=markers)
 
 
@@ -315,7 +315,7 @@ def test_records_that_were_seen_are_not_accounted_again(after: int) -> None:
         tick(block, event_time_ns=NEW_YEAR + 2 * i * MS)
         block.append_rejection(arrival_time_ns=1, row=i, reason="bad")
         tick(block, event_time_ns=NEW_YEAR + (2 * i + 1) * MS)
-    encoded = encode(block, markers=[frame.Marker(kind=frame.MARKER_SEAM)])  # 1: marker, then tick, bad, tick twice
+    encoded = encode(block, markers=[records.Marker(kind=frame.MARKER_SEAM)])  # 1: marker, then tick, bad, tick twice
     whole, rest = kernel_of(), kernel_of()
     whole.process(frame.TickFrame(encoded))
 
@@ -338,7 +338,7 @@ def test_the_mid_batch_is_that_of_the_last_frame_only() -> None:
     kernel.process(frame.TickFrame(encode(block)))
     kernel.process(frame.TickFrame(encode(block, first_sequence=5)), after_sequence=6)
 
-    batch = frame.MidFrame(kernel.take_mid_batch())
+    batch = mids.MidFrame(kernel.take_mid_batch())
 
     assert [(mid[0], mid[1], mid[4]) for mid in batch.mids()] == [(7, "A", 200.5), (8, "B", 201.0)]
     assert (batch.epoch, batch.mode, batch.first_sequence, batch.last_sequence) == ("e", 1, 5, 8)
@@ -365,7 +365,7 @@ def test_the_digest_is_the_documented_hash() -> None:
     tick(block, ticker="x" * 5000)
     kernel = kernel_of()
 
-    kernel.process(frame.TickFrame(encode(block, markers=[frame.Marker(kind=1, reason="does not count")])))
+    kernel.process(frame.TickFrame(encode(block, markers=[records.Marker(kind=1, reason="does not count")])))
 
     arrival = NEW_YEAR + 10 * MS
     expected = hashlib.sha256(struct.pack("<qqdd", NEW_YEAR, arrival, math.nan, 201.0) + "é\0".encode())

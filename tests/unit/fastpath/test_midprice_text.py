@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastpath import midprice
+from fastpath import midprice, mids, values
 from fastpath.columns import Block, Tickers
 from fastpath.frame import TickFrame, encode_batch
 from protos.common.v1 import market_pb2
@@ -102,7 +102,7 @@ ADVERSARIAL = neighbours(
 @pytest.mark.quick
 def test_adversarial_prices_are_spelled_as_repr_spells_them() -> None:
     for price in ADVERSARIAL:
-        assert midprice.format_mid(price) == repr(price)
+        assert values.format_mid(price) == repr(price)
 
     assert_spelled_as_repr(array("d", ADVERSARIAL))
     assert_spelled_as_repr(array("d", random.Random(1).sample(ADVERSARIAL, len(ADVERSARIAL))), tickers=5)
@@ -112,7 +112,7 @@ def test_adversarial_prices_are_spelled_as_repr_spells_them() -> None:
     "price", [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e16, 1e-5, 123456789012345680.0], ids=repr
 )
 def test_special_prices_are_spelled_as_repr_spells_them(price: float) -> None:
-    assert midprice.format_mid(price) == repr(price) == reference.format_mid(price)
+    assert values.format_mid(price) == repr(price) == reference.format_mid(price)
 
 
 @pytest.mark.parametrize("draw", [random_bits, random_decimals])
@@ -144,7 +144,7 @@ def test_tens_of_millions_of_random_prices_are_spelled_as_repr_spells_them() -> 
 @example(1_735_689_600_120_001_000)
 @example(1_735_689_600_120_001_001)
 def test_times_are_spelled_exactly(time_ns: int) -> None:
-    assert midprice.format_timestamp(time_ns) == reference.format_timestamp(time_ns)
+    assert values.format_timestamp(time_ns) == reference.format_timestamp(time_ns)
 
 
 def test_every_day_from_1678_to_2261_has_its_date() -> None:
@@ -152,7 +152,7 @@ def test_every_day_from_1678_to_2261_has_its_date() -> None:
 
     for day in range(-106_000, 106_000, 1):
         if day % 7 == 0 or day % 365 < 3 or day % 1461 < 3:
-            assert midprice.format_timestamp(day * day_ns) == reference.format_timestamp(day * day_ns)
+            assert values.format_timestamp(day * day_ns) == reference.format_timestamp(day * day_ns)
 
 
 def test_the_remembered_second_never_shows_in_another_ones_time() -> None:
@@ -181,7 +181,7 @@ def test_the_remembered_second_never_shows_in_another_ones_time() -> None:
 @example(-3_500_000)
 @example(-(2**63))
 def test_latencies_are_exact_milliseconds(latency_ns: int) -> None:
-    assert midprice.format_latency(latency_ns) == reference.format_latency(latency_ns)
+    assert values.format_latency(latency_ns) == reference.format_latency(latency_ns)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_latencies_are_exact_milliseconds(latency_ns: int) -> None:
     [(0, "0"), (120_000_000, "120"), (24_435_913, "24.435913"), (1, "0.000001"), (-3_500_000, "-3.5"), (100, "0.0001")],
 )
 def test_latencies_are_spelled_as_the_design_spells_them(latency_ns: int, text: str) -> None:
-    assert midprice.format_latency(latency_ns) == text
+    assert values.format_latency(latency_ns) == text
 
 
 @pytest.mark.parametrize("portable", [False, True], ids=["instructions", "portable"])
@@ -226,9 +226,7 @@ def test_mids_of_columns_are_those_of_the_twin(
 ) -> None:
     bid, ask, bid_amount, ask_amount = (array("d", [row[i] for row in rows]) for i in range(4))
 
-    got = midprice.compute_mids(
-        bid, ask, bid_amount if with_bid_amount else None, ask_amount if with_ask_amount else None
-    )
+    got = mids.compute_mids(bid, ask, bid_amount if with_bid_amount else None, ask_amount if with_ask_amount else None)
 
     expected = reference.compute_mids(
         bid, ask, bid_amount if with_bid_amount else None, ask_amount if with_ask_amount else None
@@ -240,9 +238,9 @@ def test_mids_of_columns_take_any_buffer_of_doubles_even_misaligned() -> None:
     payload = b"x" + struct.pack("<2d", 1.0, 3.0)
     misaligned = memoryview(payload)[1:].cast("d")
 
-    mids, missing = midprice.compute_mids(misaligned, doubles(2.0, 5.0))
+    computed, missing = mids.compute_mids(misaligned, doubles(2.0, 5.0))
 
-    assert struct.unpack("<2d", mids) == (1.5, 4.0)
+    assert struct.unpack("<2d", computed) == (1.5, 4.0)
     assert missing == []
 
 
@@ -259,7 +257,7 @@ def test_mids_of_columns_take_any_buffer_of_doubles_even_misaligned() -> None:
 )
 def test_columns_of_anything_else_are_refused(wrong: object) -> None:
     with pytest.raises((TypeError, BufferError)):
-        midprice.compute_mids(wrong, doubles(1.0))  # type: ignore[arg-type]
+        mids.compute_mids(wrong, doubles(1.0))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["ask_price", "bid_amount", "ask_amount"])
@@ -269,4 +267,4 @@ def test_columns_of_unequal_length_are_refused_by_name(name: str) -> None:
     }
 
     with pytest.raises(ValueError, match=f"`{name}` has 1 values, but `bid_price` has 2"):
-        midprice.compute_mids(doubles(1, 2), **columns)
+        mids.compute_mids(doubles(1, 2), **columns)

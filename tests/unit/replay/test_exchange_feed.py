@@ -10,7 +10,7 @@ import pytest
 
 from clients.exchanges.quote_relay import QuoteSink
 from fastpath.columns import Block, Tickers
-from fastpath.decode import decode_live_frame
+from fastpath.live import decode_live_frame
 from services.replay.engine.exchange_address import SYMBOLS_MAX, exchange_address
 from services.replay.engine.exchange_feed import OPEN_TIMEOUT_S, Close, ExchangeDialer, row_of, spell_time
 from services.runtime.errors import Refused

@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 import pytest
 import redis
 
-from fastpath.frame import MARKER_GAP, Marker, TickFrame
+from fastpath.frame import MARKER_GAP, TickFrame
+from fastpath.records import Marker
 from services.replay.sessions import batch_head, cut_batch, explains_hole
 from services.runtime import stream_tail
 from services.runtime.connection import connect_async

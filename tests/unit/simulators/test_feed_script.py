@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.decode import decode_live_frame, parse_timestamp
+from fastpath.live import decode_live_frame
+from fastpath.values import parse_timestamp
 from services.runtime.errors import Refused
 from services.simulators.feed import DEFAULT_FILE, parse_faults
 from services.simulators.feed_script import join_messages, load_script, read_script, spell_time

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from fastpath.decode import BEFORE_EVERYTHING
+from fastpath.columns import BEFORE_EVERYTHING
 from tests.support.engine import Row, Stage, rows_every
 
 MS = 1_000_000

@@ -13,9 +13,9 @@ from fastpath.frame import (
     MARKER_SEAM,
     MODE_HISTORICAL,
     MODE_LIVE,
-    Marker,
     TickFrame,
 )
+from fastpath.records import Marker
 from tests.support.engine import FakeFeed, FakeQueue, Row, Stage, rows_every
 
 SECOND_NS = 1_000_000_000

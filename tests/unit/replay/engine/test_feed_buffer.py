@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastpath.frame import MARKER_DISCONNECTED, MARKER_GAP, MARKER_RECONNECTED, Marker
+from fastpath.frame import MARKER_DISCONNECTED, MARKER_GAP, MARKER_RECONNECTED
+from fastpath.records import Marker
 from services.replay.engine.feed_buffer import FRAME_OVERHEAD_BYTES, FeedBuffer, FeedLimits, Frame
 
 LOST = Marker(kind=MARKER_DISCONNECTED)

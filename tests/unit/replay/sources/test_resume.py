@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastpath.columns import Block, Tickers
-from fastpath.frame import Cursor, SourceCursor, decode_cursor
+from fastpath.frame import decode_cursor
+from fastpath.records import Cursor, SourceCursor
 from services.replay.sources import HistoricalOptions, HistoricalSource, UnusableInput
 from services.replay.sources.marks import MARKS_MAX, Marks
 from tests.reference.history import HistoryOptions, expected_outputs

@@ -1,0 +1,22 @@
+"""Live JSON frames to columns: each object of a websocket message becomes a row of a Block, or a rejection."""
+
+from typing_extensions import Buffer
+
+from fastpath.columns import Block
+
+def decode_live_frame(
+    payload: Buffer | str,
+    into: Block,
+    *,
+    receive_time_ns: int,
+    source_rank: int,
+    frame_number: int,
+    only_tickers: frozenset[str] | None = None,
+) -> int:
+    """Decode one websocket message (an object or an array of objects) in the assignment's live layout.
+
+    Arrival is `receive_time_ns`. What cannot be used becomes one rejection (per object; per frame when it is no JSON). Returns how many
+    rows a ticker filter left out. Row numbers are `frame_number`. Prices and amounts are JSON numbers, strings that match the grammar, or
+    null (missing); the timestamp is a string or an epoch integer. Extra keys are tolerated, a missing key is a rejection naming it.
+    It never raises for what `payload` holds.
+    """

@@ -1,0 +1,154 @@
+# distutils: language = c++
+"""Live JSON frames to columns: each object of a websocket message becomes a row of a Block, or a rejection."""
+
+import orjson
+
+from fastpath.values import parse_timestamp
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastpath.columns cimport Block, string_view
+from fastpath.text cimport NUMBER_EMPTY, NUMBER_GOOD, QUOTE_COLUMNS, RAW_SIZE_MAX, NumberFault, Text, number_reason, parse_number_text
+from fastpath.values cimport name_fault, text_of
+
+_QUOTE = tuple([QUOTE_COLUMNS[i].decode() for i in range(4)])
+
+
+def decode_live_frame(
+    payload, Block into not None, *, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, only_tickers=None
+):
+    cdef Py_ssize_t skipped = 0
+    cdef bytes raw
+    if isinstance(payload, str):
+        raw = (<str>payload).encode("utf-8", "replace")
+    else:
+        raw = payload if isinstance(payload, bytes) else bytes(payload)
+    try:
+        frame = orjson.loads(payload if isinstance(payload, str) else raw)
+    except orjson.JSONDecodeError:
+        _reject_frame(into, receive_time_ns, source_rank, frame_number, "the frame is not valid JSON", raw)
+        return 0
+    if isinstance(frame, dict):
+        objects = [frame]
+    elif isinstance(frame, list):
+        objects = frame
+    else:
+        _reject_frame(
+            into, receive_time_ns, source_rank, frame_number, "the frame is neither an object nor an array of objects", raw)
+        return 0
+    for item in objects:
+        try:
+            skipped += _live_row(item, into, receive_time_ns, source_rank, frame_number, only_tickers)
+        except _Unusable as unusable:
+            if item is not frame:
+                item_raw = _item_raw(item, raw)
+            else:
+                item_raw = raw
+            _reject_frame(into, receive_time_ns, source_rank, frame_number, unusable.args[0], item_raw)
+    return skipped
+
+
+class _Unusable(Exception):
+    """An object of a live frame cannot be used; the message is the reason."""
+
+
+cdef object _live_row(
+    object item, Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, object only_tickers
+):
+    cdef double numbers[4]
+    cdef int64_t event_ns
+    cdef bytes name
+    cdef uint32_t number
+    cdef Py_ssize_t i
+    if not isinstance(item, dict):
+        raise _Unusable(f"the element is not an object: {_shown(item)}")
+    event_ns = _live_time(_live_value(<dict>item, "timestamp"))
+    ticker = _live_value(<dict>item, "ticker")
+    if not isinstance(ticker, str):
+        raise _Unusable(f"`ticker` is not a string: {_shown(ticker)}")
+    ticker = (<str>ticker).strip(" ")
+    name = (<str>ticker).encode("utf-8")
+    if not name or b"\0" in name:
+        fault = name_fault(name).decode()
+        raise _Unusable(f"`ticker` {fault}" + (f": {_shown(ticker)}" if name else ""))
+    for i in range(4):
+        numbers[i] = _live_number(<dict>item, <str>(<tuple>_QUOTE)[i], i & 1)
+    if only_tickers is not None and ticker not in only_tickers:
+        return 1
+    number = into.tickers.table.intern(string_view(<const char*>name, len(name)))
+    into.rows.push_tick(
+        receive_time_ns, event_ns, numbers[0], numbers[1], numbers[2], numbers[3], number, source_rank, frame_number)
+    return 0
+
+
+cdef object _live_value(dict item, str key):
+    try:
+        return item[key]
+    except KeyError:
+        raise _Unusable(f"`{key}` is missing") from None
+
+
+cdef int64_t _live_time(object value) except? -1:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is None:
+        value = ""
+    if not isinstance(value, str):
+        raise _Unusable(f"timestamp is not a time: {_shown(value)}")
+    try:
+        return parse_timestamp(value)
+    except ValueError as error:
+        raise _Unusable(error.args[0]) from None
+
+
+cdef double _live_number(dict item, str key, bint is_amount) except? -1:
+    cdef double number = 0.0
+    cdef NumberFault fault
+    cdef Text text
+    cdef bytes encoded
+    value = _live_value(item, key)
+    if isinstance(value, float):
+        number = value
+    elif value is None:
+        return float("nan")
+    elif isinstance(value, str):
+        encoded = (<str>value).encode("utf-8")
+        text = text_of(encoded)
+        fault = parse_number_text(text, False, number)
+        if fault != NUMBER_GOOD and fault != NUMBER_EMPTY:
+            raise _Unusable((<bytes>number_reason(key.encode(), fault, text)).decode())
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    else:
+        raise _Unusable(f"`{key}` is not a number: {_shown(value)}")
+    if number in (float("inf"), float("-inf")):
+        raise _Unusable(f"`{key}` is too large: {_shown(value)}")
+    if is_amount and number < 0:
+        raise _Unusable(f"`{key}` is negative: {_shown(value)}")
+    return number
+
+
+def _shown(value):
+    """Show a JSON value as text in quotes, cut to 40 characters."""
+    if isinstance(value, str):
+        return f"'{value[:40]}'"
+    return f"'{_item_raw(value, b'nested too deeply').decode()[:40]}'"
+
+
+def _item_raw(item, bytes fallback):
+    try:
+        return orjson.dumps(item)
+    except orjson.JSONEncodeError:  # nested more deeply than it writes
+        return fallback
+
+
+cdef int _reject_frame(
+    Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, str reason, bytes raw
+) except -1:
+    into.rows.push_rejection(
+        receive_time_ns, source_rank, frame_number, reason.encode("utf-8", "replace"),
+        string_view(<const char*>raw, min(len(raw), <Py_ssize_t>RAW_SIZE_MAX)),
+    )
+    return 0
+
+

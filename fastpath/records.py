@@ -1,0 +1,74 @@
+"""Name what a batch carries beside its ticks: markers, rejections, places to read from again, and its head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fastpath.columns import Key
+
+
+class FrameError(ValueError):
+    """The bytes are not a message that this version can read; what it says names the fault and its place."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A record that tells what happened between two rows: `kind` is one of the MARKER_ constants of `fastpath.frame`."""
+
+    kind: int
+    sequence: int = 0
+    previous_mode: int = 0
+    mode: int = 0
+    last_key: Key | None = None
+    first_key: Key | None = None
+    time_ns: int = 0
+    reason: str = ""
+    lost_frames: int = 0
+    next_sequence: int = 0
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A line or an object that could not be used, and why."""
+
+    sequence: int
+    arrival_time_ns: int
+    source: str
+    line: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class SourceCursor:
+    """Where to read one source again, and what was known there. `offset` and `order` mean what its reader says."""
+
+    offset: int
+    line: int
+    previous_arrival_time_ns: int
+    skipped: int
+    previous_event_time_ns: int
+    order: int
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where to read all sources again, and the last row that needs no second look."""
+
+    last_key: Key | None
+    sources: tuple[SourceCursor, ...]
+
+
+class FrameHead(NamedTuple):
+    """What a queue needs to know of an entry, without reading its columns."""
+
+    epoch: str
+    mode: int
+    first_sequence: int
+    last_sequence: int
+    tick_count: int
+    last_arrival_time_ns: int
+    """Arrival of the last tick; BEFORE_EVERYTHING when there is none."""
+    publish_time_ns: int

@@ -1,0 +1,88 @@
+# distutils: language = c++
+"""Single values and their texts: times, numbers and latencies, read as the decoder reads them and written as the logs spell them."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from fastpath.text cimport (
+    NUMBER_GOOD, TIME_GOOD, NumberFault, Text, TimeFault, TimeParser, is_utf8, number_reason, parse_latency_text, parse_number_text,
+    time_reason, trimmed,
+)
+
+cdef extern from "text_format.hpp" namespace "midstream::format" nogil:
+    cdef cppclass Clock:
+        char* put_time(char*, int64_t)
+
+    cdef cppclass Difference:
+        pass
+
+    Difference difference(int64_t, int64_t)
+    char* put_latency(char*, Difference)
+    char* put_price(char*, double, uint8_t&)
+
+
+def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
+    cdef bytes encoded = text.encode("utf-8", "replace")
+    cdef Text field = text_of(encoded)
+    cdef TimeParser parser = TimeParser(fraction_unit_us)
+    cdef int64_t time_ns = 0
+    cdef TimeFault fault = parser.parse(field, time_ns)
+    if fault != TIME_GOOD:
+        raise ValueError((<bytes>time_reason(b"timestamp", fault, field, fraction_unit_us)).decode())
+    return time_ns
+
+
+def parse_number(str text not None):
+    cdef bytes encoded = text.encode("utf-8", "replace")
+    cdef Text field = text_of(encoded)
+    cdef double number = 0.0
+    cdef NumberFault fault = parse_number_text(field, False, number)
+    if fault != NUMBER_GOOD:
+        raise ValueError((<bytes>number_reason(b"text", fault, field)).decode())
+    return number
+
+
+def parse_latency(str text not None):
+    cdef bytes encoded = text.encode("utf-8", "replace")
+    cdef Text field = text_of(encoded)
+    cdef int64_t latency_ns = 0
+    cdef NumberFault fault = parse_latency_text(field, False, latency_ns)
+    if fault != NUMBER_GOOD:
+        raise ValueError((<bytes>number_reason(b"latency", fault, field)).decode())
+    return latency_ns
+
+
+def format_mid(double mid):
+    cdef char text[40]
+    cdef uint8_t decimals = 0
+    return text[:put_price(text, mid, decimals) - text].decode()
+
+
+def format_timestamp(int64_t time_ns):
+    cdef char text[40]
+    cdef Clock clock
+    return text[:clock.put_time(text, time_ns) - text].decode()
+
+
+def format_latency(int64_t latency_ns):
+    cdef char text[40]
+    return text[:put_latency(text, difference(latency_ns, 0)) - text].decode()
+
+
+cdef Text text_of(bytes encoded) noexcept:
+    # Points into `encoded`: the caller keeps it.
+    cdef Text text
+    text.begin = <const char*>encoded
+    text.end = text.begin + len(encoded)
+    return trimmed(text)
+
+
+# Why a name cannot be one; None: it can.
+cdef bytes name_fault(bytes name):
+    cdef Text text
+    text.begin = <const char*>name
+    text.end = text.begin + len(name)
+    if text.empty():
+        return b"is empty"
+    if b"\0" in name:
+        return b"holds a NUL byte"
+    return None if is_utf8(text) else b"is not valid UTF-8"
