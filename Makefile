@@ -8,7 +8,7 @@ KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long build-ext protos check-protos bench lint types sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long build-ext protos check-protos settings bench lint types sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ types: $(VENV)/.tested ## Check types and the stubs of the kernels
 protos: $(VENV)/.installed ## Generate the Python code of the protos
 	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $$(ls protos/*/v1/*.proto)
+
+settings: $(VENV)/.built ## Write docs/settings.md and the list of names from the settings' models
+	@$(BIN)/python -m services.cli.settings_command
 
 check-protos: protos ## Fail when the committed generated code is not what the protos give
 	@git diff --exit-code -- protos || (echo "the generated code differs: run 'make protos' and commit"; exit 1)

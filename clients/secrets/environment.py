@@ -63,6 +63,18 @@ def key_source(
     return FixedKey(ApiKey(key_id, secret))
 
 
+def variables_of(exchange: str) -> dict[str, str]:
+    """Return the variables that `key_source` reads for an exchange, each with a sentence."""
+    prefix = f"MIDSTREAM_{exchange.upper()}"
+    return {
+        f"{prefix}_API_KEY": "Id of the API key; without one only public data is to be had.",
+        f"{prefix}_API_KEY_FILE": "File with the id of the API key, mode 0600.",
+        f"{prefix}_API_SECRET": "Secret of the API key; it never shows in logs.",
+        f"{prefix}_API_SECRET_FILE": "File with the secret of the API key, mode 0600.",
+        f"{prefix}_SSM_PATH": "Path in AWS Parameter Store that holds both (extra `aws`); rotation is followed within a minute.",
+    }
+
+
 def _read(environment: Mapping[str, str], name: str) -> str:
     value, file = environment.get(name, ""), environment.get(f"{name}_FILE", "")
     if value and file:

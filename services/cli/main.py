@@ -90,11 +90,13 @@ def replay(
     json: Json = False,
 ) -> None:
     """Replay files once, through the real servers, into mid_prices.log, errors.log and report.json."""
+    from services.cli.environment import check_environment
     from services.cli.replay_command import ReplayRun, run_replay
     from services.cli.run_directory import RunDirectory
 
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
+    check_environment()
     options = ReplayOptions(
         files=tuple(files),
         session=session,
@@ -121,12 +123,14 @@ def serve(
     ] = None,
 ) -> None:
     """Keep servers up, with an embedded Redis unless MIDSTREAM_REDIS_URL names one."""
+    from services.cli.environment import check_environment
     from services.cli.fleet import SERVERS
     from services.cli.serve_command import run_serve
 
     unknown = [name for name in names or () if name not in SERVERS]
     if unknown:
         raise typer.BadParameter(f"there is no server {unknown[0]!r}; there are {', '.join(SERVERS)}")
+    check_environment()
     raise typer.Exit(run_serve(names or ()))
 
 
@@ -204,6 +208,23 @@ def inspect(
     from services.cli.inspect_command import run_inspect
 
     raise typer.Exit(run_inspect(files, fraction_unit is not None, latency_threshold_ms, as_json=json))
+
+
+@app.command()
+def settings(
+    server: Annotated[str | None, typer.Argument(metavar="[SERVER]", help="Only what this server reads.")] = None,
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md.")] = False,
+) -> None:
+    """List every setting with its default, its legal values and what it means."""
+    from services.cli.fleet import SERVERS
+    from services.cli.settings_command import run_settings
+
+    if server is not None and server not in SERVERS:
+        raise typer.BadParameter(f"there is no server {server!r}; there are {', '.join(SERVERS)}")
+    if json and markdown:
+        raise typer.BadParameter("--json and --markdown exclude each other")
+    raise typer.Exit(run_settings(server, as_json=json, as_markdown=markdown))
 
 
 keys = typer.Typer(help="API keys of the orders server.", no_args_is_help=True)

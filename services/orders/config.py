@@ -30,7 +30,7 @@ class OrdersSettings(ServerSettings):
     port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
     metrics_port: int = Field(default=9155, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_METRICS_PORT")
     web_port: int = Field(default=8080, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_WEB_PORT")
-    """The REST face."""
+    """Where the REST face listens."""
 
     trading: Literal["dry-run", "simulator", "testnet", "live"] = Field(
         default="dry-run", validation_alias="MIDSTREAM_TRADING"
@@ -62,27 +62,32 @@ class OrdersSettings(ServerSettings):
     """While this file exists nothing new goes out; by default `orders-kill-switch` in MIDSTREAM_OUT."""
 
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
+    """Files that are not the journal."""
 
     dead_man: Switch = Field(default=True, validation_alias="MIDSTREAM_ORDERS_DEAD_MAN")
     """Let exchanges cancel our open orders when this process is gone for a minute, where they can."""
 
     reconcile_s: float = Field(default=30.0, ge=1.0, le=300.0, validation_alias="MIDSTREAM_ORDERS_RECONCILE_S")
+    """Seconds between two comparisons of orders, executions and positions with the exchange."""
 
     notional_max: Decimal | None = Field(default=None, gt=0, validation_alias="MIDSTREAM_ORDERS_NOTIONAL_MAX")
-    """Of one order, in quote currency."""
+    """Largest value of one order, in quote currency."""
 
     position_max: Decimal | None = Field(default=None, gt=0, validation_alias="MIDSTREAM_ORDERS_POSITION_MAX")
-    """Of one instrument, in quote currency, with everything open executed."""
+    """Largest position in one instrument, in quote currency, with everything open executed."""
 
     quantity_max: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_QUANTITY_MAX")
-    """`SYMBOL=QUANTITY, ...`: of one order, in the instrument's unit."""
+    """Largest quantity of one order, as `SYMBOL=QUANTITY, ...`, in the instrument's unit."""
 
     open_orders_max: int = Field(default=1000, ge=1, validation_alias="MIDSTREAM_ORDERS_OPEN_MAX")
+    """Most open orders, of everybody together."""
     orders_per_second: float = Field(default=50.0, gt=0, le=10_000, validation_alias="MIDSTREAM_ORDERS_PER_SECOND")
+    """New orders per second, of everybody together."""
     price_band: Decimal = Field(default=Decimal("0.05"), gt=0, le=1, validation_alias="MIDSTREAM_ORDERS_PRICE_BAND")
     """How far a LIMIT price may be from the market, as a fraction."""
 
     price_age_max_s: float = Field(default=5.0, gt=0, le=60, validation_alias="MIDSTREAM_ORDERS_PRICE_AGE_MAX_S")
+    """Orders are denied when the newest price of their instrument is older."""
     loss_max: Decimal | None = Field(default=None, gt=0, validation_alias="MIDSTREAM_ORDERS_LOSS_MAX")
     """Loss since the start, in quote currency, at which the kill switch is thrown; none by default."""
 
@@ -90,7 +95,7 @@ class OrdersSettings(ServerSettings):
     """Throw the kill switch when an instrument with open orders has had no usable price for this long; 0 does not."""
 
     calls_per_second: float = Field(default=100.0, gt=0, le=100_000, validation_alias="MIDSTREAM_ORDERS_KEY_RATE")
-    """Of one API key; a burst may use two seconds' worth at once."""
+    """Calls per second of one API key; a burst may use two seconds' worth at once."""
 
     docs: Switch = Field(default=True, validation_alias="MIDSTREAM_ORDERS_DOCS")
     """Serve the OpenAPI description; off hides it."""

@@ -27,6 +27,7 @@ class PriceSettings(SessionSettings):
     """Historical ticks with a higher latency get an error line. Text, so that it stays exact."""
 
     log_timestamp: Literal["event", "arrival"] = Field(default="event", validation_alias="MIDSTREAM_LOG_TIMESTAMP")
+    """Which time stands in the logs: the tick's own, or its arrival."""
 
     mids: Switch = Field(default=True, validation_alias="MIDSTREAM_MIDS")
     """Publish the mids stream, which GetMidPrice and StreamMidPrices read. One-shot replays do without."""
@@ -35,7 +36,7 @@ class PriceSettings(SessionSettings):
     """Write OUT/mid_prices.csv too, for those who need more than the log."""
 
     retain_bytes: int = Field(default=64 * 1024 * 1024, ge=1, validation_alias="MIDSTREAM_RETAIN_BYTES")
-    """Newest mids kept for late readers."""
+    """Bytes of the newest mids that are kept for late readers."""
 
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
     """Stand by while another server writes to OUT; off refuses at once."""
@@ -50,7 +51,7 @@ class PriceSettings(SessionSettings):
     """A streamed quote younger than this is given without asking the exchange."""
 
     price_max_age_ms: int = Field(default=10_000, ge=1, validation_alias="MIDSTREAM_PRICE_MAX_AGE_MS")
-    """The oldest fallback when a caller does not say."""
+    """The oldest price that is given as a fallback, when a caller does not say."""
 
     @field_validator("latency_threshold_ms", mode="before")
     @classmethod

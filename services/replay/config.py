@@ -22,28 +22,39 @@ class ReplaySettings(SessionSettings):
     historical: str = Field(default="", validation_alias="MIDSTREAM_HISTORICAL")
     """Files and globs in the order that decides ties: comma-separated, or a JSON list (for names with commas)."""
     live_url: str = Field(default="", validation_alias="MIDSTREAM_LIVE_URL")
+    """A websocket of the live JSON layout, or an exchange's own stream: binance://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
     start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
+    """Where ticks come from until somebody switches."""
     speed: float = Field(default=0.0, ge=0, le=1e6, validation_alias="MIDSTREAM_SPEED")
     """Factor of real time; 0 (spelt `max`) is as fast as possible."""
 
     fraction_unit: Literal["", "us"] = Field(default="", validation_alias="MIDSTREAM_FRACTION_UNIT")
+    """How a plain fraction of a second is read: `us` counts microseconds, so that .120 is 120 of them."""
     negative_latency: Literal["keep", "clamp", "shift"] = Field(
         default="keep", validation_alias="MIDSTREAM_NEGATIVE_LATENCY"
     )
+    """Latencies below zero: kept, taken for zero, or shifted until the lowest of the file is zero."""
     min_latency_ms: float | None = Field(default=None, validation_alias="MIDSTREAM_MIN_LATENCY_MS")
+    """A lower bound of every latency; declaring one saves a scan of the files."""
     unsorted: Literal["refuse", "sort"] = Field(default="refuse", validation_alias="MIDSTREAM_UNSORTED")
+    """A file that is sorted neither by event time nor by arrival: refused, or sorted on disk first."""
     tickers: str = Field(default="", validation_alias="MIDSTREAM_TICKERS")
+    """Only these tickers, comma-separated; empty means all."""
     start: str = Field(default="", validation_alias="MIDSTREAM_START")
     """First arrival time to replay, as in the files; empty means from the beginning."""
     end: str = Field(default="", validation_alias="MIDSTREAM_END")
+    """Arrival time to stop before; empty means to the end."""
 
     high_bytes: int = Field(default=32 * 1024 * 1024, ge=2 * 1024 * 1024, validation_alias="MIDSTREAM_HIGH_BYTES")
     """Unread bytes at which the producer waits: several batches, small beside any Redis."""
     retain_bytes: int = Field(default=64 * 1024 * 1024, ge=0, validation_alias="MIDSTREAM_RETAIN_BYTES")
+    """Bytes that every group has read and that are kept for late readers."""
     group_lease_s: float = Field(default=3600.0, gt=0, validation_alias="MIDSTREAM_GROUP_LEASE")
+    """Seconds without a call after which a consumer group stops holding the producer back."""
     sinks: str = Field(default="price", validation_alias="MIDSTREAM_SINKS")
     """Sinks whose position decides where to continue when the queue is lost, comma-separated."""
     sink_grace_s: float = Field(default=5.0, ge=0, validation_alias="MIDSTREAM_SINK_GRACE")
+    """Seconds that the engine waits for sinks to say where they are, when the queue is lost."""
 
     @field_validator("speed", mode="before")
     @classmethod

@@ -19,9 +19,10 @@ class ReportingSettings(ServerSettings):
     port: int = Field(default=50056, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_PORT")
     metrics_port: int = Field(default=9156, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_METRICS_PORT")
     web_port: int = Field(default=8081, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_WEB_PORT")
-    """The dashboard."""
+    """Where the dashboard listens."""
 
     database_url: str = Field(default=DATABASE_URL, repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
+    """Deals and reference prices: sqlite:///PATH or postgresql://...; may hold a password."""
 
     web_hosts: CommaList = Field(default=(), validation_alias="MIDSTREAM_REPORTING_WEB_HOSTS")
     """Names under which browsers reach the dashboard, beside localhost and its address: others are refused, so that a page

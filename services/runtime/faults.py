@@ -23,6 +23,12 @@ from services.runtime.errors import Refused
 EXIT_CODE: Final = 137
 _KINDS: Final = ("exit", "enospc", "eio", "sigstop")
 
+VARIABLES: Final = {
+    "MIDSTREAM_FAULT": "For tests: `site:n` or `site:n:kind` ends or trips the process at the n-th pass of that place.",
+    "MIDSTREAM_FAULT_KIND": f"For tests: what happens there, one of {', '.join(_KINDS)}.",
+    "MIDSTREAM_FAULT_ONCE": "For tests: a file that is created when it happens; while it exists nothing happens.",
+}
+
 
 @dataclass(frozen=True)
 class FaultPlan:

@@ -13,10 +13,11 @@ from typing import Any, Final
 from services.runtime.errors import Refused
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import port_refused
-from services.runtime.settings import ListenerSettings
+from services.runtime.settings import ListenerSettings, unknown_lines
 
-__all__ = ["listening_socket", "run_listener", "stop_on_signals"]
+__all__ = ["listening_socket", "run_listener", "stop_on_signals", "warn_of_unknown_settings"]
 
+logger = logging.getLogger(__name__)
 _CHATTY: Final = ("uvicorn", "uvicorn.error", "websockets")
 
 
@@ -39,6 +40,12 @@ def listening_socket(host: str, port: int, setting: str) -> socket.socket:
     return listener
 
 
+def warn_of_unknown_settings(settings: ListenerSettings) -> None:
+    """Log each variable that no setting has; it was meant for something, and does nothing."""
+    for line in unknown_lines(type(settings)):
+        logger.warning("unknown setting: %s", line)
+
+
 def stop_on_signals() -> asyncio.Event:
     """Return an event that SIGTERM and SIGINT set from now on; needs a running event loop."""
     stopping = asyncio.Event()
@@ -51,6 +58,7 @@ def stop_on_signals() -> asyncio.Event:
 def run_listener(name: str, settings: ListenerSettings, body: Coroutine[Any, Any, int]) -> int:
     """Run a server without gRPC to its end; return its exit code (2: refused, in one line on stderr)."""
     configure_logs(name, level=settings.log_level, form=settings.log_format)
+    warn_of_unknown_settings(settings)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

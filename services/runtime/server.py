@@ -15,7 +15,7 @@ import grpc
 from services.runtime.errors import Refused
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
-from services.runtime.listening import listening_socket
+from services.runtime.listening import listening_socket, warn_of_unknown_settings
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import Metrics, start_exporter
 from services.runtime.ready import ready_file
@@ -95,6 +95,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     0 ended as asked, 1 failed, 2 refused to start (the reason is one line on stderr).
     """
     configure_logs(name, level=settings.log_level, form=settings.log_format)
+    warn_of_unknown_settings(settings)
     try:
         return asyncio.run(_serve(name, settings, service))
     except Refused as exc:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 import annotated_types
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
@@ -14,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
 from services.runtime.keys import check_session_name
+from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
 
 PREFIX = "MIDSTREAM_"
 
@@ -58,17 +62,22 @@ class ListenerSettings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Loopback: nothing here has authentication, so exposing it is a decision."""
+    """Where to listen. Loopback: only orders ask for a key and nothing speaks TLS, so exposing it is a decision."""
 
     port: int = Field(default=0, ge=0, le=65535)
-    """0 takes any free port; the ready file names it."""
+    """Where the server listens; 0 takes any free port, which the ready file names."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious kind of line that is logged."""
 
     log_format: Literal["json", "console"] = "json"
+    """`json` writes one object per line, for collectors; `console` writes lines for people."""
 
     ready_file: Path | None = None
     """Written when the server serves: how a supervisor learns ports and pid."""
+
+    strict: Switch = False
+    """Refuse a variable that no setting has, instead of warning about it."""
 
     @field_validator("host")
     @classmethod
@@ -82,7 +91,7 @@ class ServerSettings(ListenerSettings):
     """What every gRPC server needs to know, too. A server subclasses it (or `SessionSettings`) and narrows the ports."""
 
     metrics_port: int = Field(default=0, ge=0, le=65535)
-    """As `port`, for the Prometheus exporter."""
+    """Where the Prometheus exporter listens; 0 takes any free port."""
 
     reflection: Switch = True
     """On, so that grpcurl works without protos; off hides the schema."""
@@ -91,10 +100,12 @@ class ServerSettings(ListenerSettings):
 class SessionSettings(ServerSettings):
     """What a server around a session's queue needs, too."""
 
+    # `redacted()` before it is shown anywhere.
     redis_url: str = Field(repr=False)
-    """May hold a password: `redacted()` before it is shown anywhere."""
+    """The queue: redis://HOST:PORT/0, rediss:// for TLS, or unix:///path; may hold a password."""
 
     session: str = "default"
+    """Name of the session: letters, digits, `.`, `_` and `-`, 64 of them at most."""
 
     @field_validator("redis_url")
     @classmethod
@@ -114,18 +125,41 @@ class SessionSettings(ServerSettings):
 
 S = TypeVar("S", bound=BaseSettings)
 
+_NOUNS: Final[Mapping[type, str]] = {
+    bool: "on or off",
+    int: "a whole number",
+    float: "a number",
+    Decimal: "a number",
+    Path: "a path",
+}
+
 
 def load(settings_class: type[S], **overrides: Any) -> S:
     """Return the settings; print every problem, one line each, and exit with 2 when there are any.
 
-    `overrides` are field names and beat the environment.
+    `overrides` are field names and beat the environment. With MIDSTREAM_STRICT a variable that no setting has is a problem, too.
     """
+    found = unknown_lines(settings_class) if is_strict(os.environ) else []
     try:
-        return settings_class(**overrides)
+        settings = settings_class(**overrides)
     except ValidationError as exc:
-        for line in problems(settings_class, exc):
+        found += problems(settings_class, exc)
+    if found:
+        for line in found:
             print(line, file=sys.stderr)  # noqa: T201  (the user's one look at it; logs are not configured yet)
-        raise SystemExit(2) from None
+        raise SystemExit(2)
+    return settings
+
+
+def unknown_lines(settings_class: type[BaseSettings]) -> list[str]:
+    """Return one line per variable of the environment that neither this class nor any other setting has."""
+    return [unknown_line(*each) for each in unknown_settings(os.environ, names_of(settings_class)).items()]
+
+
+def names_of(settings_class: type[BaseSettings]) -> set[str]:
+    """Return the variables that a class reads, under all of their names; those of the fields themselves are read, too."""
+    fields = settings_class.model_fields
+    return {name for field in fields for name in (PREFIX + field.upper(), *environment_names(field, fields[field]))}
 
 
 def problems(settings_class: type[BaseSettings], error: ValidationError) -> list[str]:
@@ -156,10 +190,15 @@ def _find(settings_class: type[BaseSettings], location: str) -> tuple[str, Field
 
 def environment_name(name: str, field: FieldInfo) -> str:
     """Return the environment variable of a field; the first where several will do."""
+    return environment_names(name, field)[0]
+
+
+def environment_names(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """Return the environment variables of a field, the one that wins first."""
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
-        alias = str(alias.choices[0])
-    return alias if isinstance(alias, str) else PREFIX + name.upper()
+        return tuple(str(choice) for choice in alias.choices)
+    return (alias if isinstance(alias, str) else PREFIX + name.upper(),)
 
 
 def _shown(value: object) -> str:
@@ -168,29 +207,30 @@ def _shown(value: object) -> str:
 
 
 def _legal(field: FieldInfo | None) -> str:
+    return "see the documentation of this setting" if field is None else f"legal values: {legal_values(field)}"
+
+
+def legal_values(field: FieldInfo) -> str:
     """Say which values a field takes."""
-    if field is None:
-        return "see the documentation of this setting"
     kind = field.annotation
     if get_origin(kind) is Literal:
-        return "legal values: " + ", ".join(str(value) or "(empty)" for value in get_args(kind))
+        return ", ".join(str(value) or "(empty)" for value in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "a list, separated by commas"
     members = [member for member in get_args(kind) if member is not type(None)]
-    kind = members[0] if members and get_origin(kind) is not tuple else kind
-    noun = {bool: "on or off", int: "a whole number", float: "a number", Path: "a path", str: "text"}.get(
-        kind if isinstance(kind, type) else str, "text"
-    )
+    kind = members[0] if members else kind
     bounds = [_bound(constraint) for constraint in field.metadata]
-    return "legal values: " + " ".join([noun, *filter(None, bounds)])
+    return " ".join([_NOUNS.get(kind if isinstance(kind, type) else str, "text"), *filter(None, bounds)])
 
 
 def _bound(constraint: object) -> str:
     match constraint:
         case annotated_types.Ge(ge=low):
-            return f"from {low}"
+            return f"from {low:.12g}"
         case annotated_types.Gt(gt=low):
-            return f"above {low}"
+            return f"above {low:.12g}"
         case annotated_types.Le(le=high):
-            return f"up to {high}"
+            return f"up to {high:.12g}"
         case annotated_types.Lt(lt=high):
-            return f"below {high}"
+            return f"below {high:.12g}"
     return ""

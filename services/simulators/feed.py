@@ -206,6 +206,7 @@ class FeedSettings(ListenerSettings):
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias="MIDSTREAM_SIM_FEED_PORT")
     file: Path = Field(default=DEFAULT_FILE, validation_alias="MIDSTREAM_SIM_FEED_FILE")
+    """Rows to send, in the quotes layout."""
     speed: Annotated[float, BeforeValidator(_read_speed)] = Field(
         default=1.0, ge=0, le=1e6, validation_alias="MIDSTREAM_SIM_FEED_SPEED"
     )

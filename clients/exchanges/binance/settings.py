@@ -84,9 +84,16 @@ class BinanceSettings(ExchangeSettings):
     """Origin of the simulator where it is not on port 5070; loopback only."""
 
     binance_spot_rest_url: str = Field(default="", repr=False)
+    """REST API of spot, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     binance_spot_stream_url: str = Field(default="", repr=False)
+    """Streams of spot, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     binance_spot_websocket_api_url: str = Field(default="", repr=False)
+    """Websocket API of spot, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     binance_usdm_rest_url: str = Field(default="", repr=False)
+    """REST API of USD-M futures, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     binance_usdm_stream_url: str = Field(default="", repr=False)
+    """Streams of USD-M futures, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     binance_coinm_rest_url: str = Field(default="", repr=False)
+    """REST API of COIN-M futures, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     binance_coinm_stream_url: str = Field(default="", repr=False)
+    """Streams of COIN-M futures, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""

@@ -33,4 +33,6 @@ class BitmexSettings(ExchangeSettings):
     """Origin of the simulator where it is not on port 5080; loopback only."""
 
     bitmex_rest_url: str = Field(default="", repr=False)
+    """REST API, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
     bitmex_stream_url: str = Field(default="", repr=False)
+    """Streams, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""

@@ -17,6 +17,7 @@ class EtlSettings(ServerSettings):
     metrics_port: int = Field(default=9158, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_METRICS_PORT")
 
     database_url: str = Field(default="sqlite:///var/power.db", repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
+    """Where reference prices are written: sqlite:///PATH or postgresql://...; may hold a password."""
 
     reference_url: str = Field(default="http://127.0.0.1:5060", validation_alias="MIDSTREAM_REFERENCE_URL")
     """The provider, without /reference-price."""

@@ -36,7 +36,7 @@ class ListenerSettings(ServerSettings):
     """Where deals wait while the database is away."""
 
     power_spool_bytes_max: int = Field(default=1 << 30, ge=1 << 20)
-    """Then reading stops, and the exchange waits."""
+    """Bytes of waiting deals at which reading stops, and the exchange waits."""
 
     @field_validator("database_url")
     @classmethod

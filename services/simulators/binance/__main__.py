@@ -25,9 +25,13 @@ class BinanceSimSettings(VenueSettings):
     faults: str = Field(default="", validation_alias="MIDSTREAM_SIM_BINANCE_FAULTS")
     """What goes wrong, see services/simulators/venue/faults.py."""
     seed: int = Field(default=20251009, validation_alias="MIDSTREAM_SIM_BINANCE_SEED")
+    """The same seed gives the same prices."""
     step_s: float = Field(default=0.25, gt=0, le=60, validation_alias="MIDSTREAM_SIM_BINANCE_STEP")
+    """Seconds between two moves of the market."""
     volatility: float = Field(default=1.0, ge=0, le=100, validation_alias="MIDSTREAM_SIM_BINANCE_VOLATILITY")
+    """Factor of how far prices move; 0 stands still."""
     depth: Decimal = Field(default=Decimal(1), gt=0, le=1000, validation_alias="MIDSTREAM_SIM_BINANCE_DEPTH")
+    """Factor of the quantities in the simulated book."""
     keys: str = Field(default="", repr=False, validation_alias="MIDSTREAM_SIM_BINANCE_KEYS")
     """More accounts: name:key:secret,..."""
 

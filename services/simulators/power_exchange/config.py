@@ -19,14 +19,19 @@ class ExchangeSettings(ListenerSettings):
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
     seed: int = Field(default=ScriptOptions.seed, validation_alias=f"{_OWN}SEED")
+    """The same seed gives the same deals."""
     gap_min_s: float = Field(default=5.0, ge=0, le=3600, validation_alias=f"{_OWN}GAP_MIN_S")
+    """Lower bound of the seconds between two deals."""
     gap_max_s: float = Field(default=10.0, ge=0, le=3600, validation_alias=f"{_OWN}GAP_MAX_S")
-    """Deals follow each other after a random time between the two; 0.006 in both is 10,000 a minute."""
+    """Upper bound of the same; 0.006 in both is 10,000 deals a minute."""
     burst: int = Field(default=3, ge=0, le=500_000, validation_alias=f"{_OWN}BURST")
     """Deals that are on the list already at the start, so that nobody waits ten seconds in front of an empty page."""
     traders: CommaList = Field(default=ScriptOptions.traders, min_length=1, validation_alias=f"{_OWN}TRADERS")
+    """Who deals, comma-separated."""
     gate_lead_s: float = Field(default=0.0, ge=0, le=86_400, validation_alias=f"{_OWN}GATE_LEAD_S")
+    """Seconds before delivery at which an hour closes."""
     kind: Kind = Field(default="deal_confirmation", validation_alias=f"{_OWN}KIND")
+    """The messages' kind, as they name it themselves."""
     replay: Switch = Field(default=True, validation_alias=f"{_OWN}REPLAY")
     """Off: a plain feed; what a client was not there for is lost to it."""
     faults: str = Field(default="", validation_alias=f"{_OWN}FAULTS")

@@ -131,6 +131,22 @@ def test_second_server_on_the_same_port_is_refused_and_the_first_ends_on_interru
     assert first.end(signal.SIGINT)[:2] == (0, "stopped\n")
 
 
+def test_a_variable_that_no_setting_has_is_named_once_or_refused(start: Start) -> None:
+    warned = start(MIDSTREAM_REFLECTON="off")
+    warned.wait_ready()
+    code, _, err = warned.end()
+    refused = start(MIDSTREAM_REFLECTON="off", MIDSTREAM_STRICT="1")
+    _, refusal = refused.process.communicate(timeout=20)
+
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert code == 0
+    assert [line["level"] for line in lines if "MIDSTREAM_REFLECTON" in line["event"]] == ["warning"]
+    assert refused.process.returncode == 2
+    assert refusal == (
+        "MIDSTREAM_REFLECTON is no setting; did you mean MIDSTREAM_REFLECTION? `midstream settings` lists them all\n"
+    )
+
+
 def test_exit_code_says_how_it_ended(start: Start) -> None:
     expected = {"refuse": (2, "Redis refused: the reason; the fix\n"), "crash": (1, "broken"), "2": (2, "draining")}
     # Started together: what takes the time is the start.
