@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from clients.database import DatabaseUnavailable
-from clients.power.deals import Committed, Cursor, Deal, Gap, Unusable
-from clients.power.deals.entry import NONE_COMMITTED, Entry, Mark
+from clients.power.deals import Deal, Gap, Unusable
 from clients.power.deals.model import Item
+from services.power.listener.entry import NONE_COMMITTED, Entry, Mark
+from services.power.listener.sink import Committed, Cursor
 
 __all__ = ["MemorySink", "entries_of", "made_deal"]
 

@@ -15,18 +15,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from clients.http import AnswerLost, HttpRequest, HttpResponse
 from clients.power.calendar import DeliveryHour, local_day, tradable_hours
-from clients.power.reference import (
-    Observation,
-    QuotaLimiter,
-    ReferencePriceClient,
-    SavedStanding,
-    classify,
-)
-from clients.power.reference.store import KnownHour
+from clients.power.reference import Observation, ReferencePriceClient, classify
 from clients.resilience.executor import PolicyExecutor, Ports
 from clients.resilience.quota import Ledger, MemoryLedger, Quota
 from services.power.etl.poller import Poller
+from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.server import ATTEMPT_TIMEOUT_S, POLICIES
+from services.power.etl.store import KnownHour, SavedStanding
 from services.simulators.market_data.provider import ReferencePriceProvider
 from tests.support.virtual_time import VirtualLoop
 

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import open_database, writing
 from clients.power.calendar import BERLIN
-from clients.power.reference.tables import reference_standing
 from clients.power.store import prepare_power_database
+from clients.power.store.reference_tables import reference_standing
 from clients.power.store.schema import deals, feed_gaps, reference_prices
 
 

@@ -14,12 +14,14 @@ from typing import Final, Protocol
 from clients.database import DatabaseUnavailable
 from clients.http import TransportError
 from clients.power.calendar import DeliveryHour, hours_of_day, local_day, tradable_hours
-from clients.power.reference import Ask, Observation, Planner, ProviderError, SavedStanding, Schedule, Urgency
+from clients.power.reference import Observation, ProviderError
 from clients.power.reference.errors import ProviderRefused, UnusableAnswer
-from clients.power.reference.store import KnownHour
 from clients.resilience.errors import AttemptTimedOut, CallNotPermitted, LimitReached, ResilienceError
 from clients.resilience.ports import Sleep, WallNs
+from services.power.etl.planner import Ask, Planner, Urgency
+from services.power.etl.schedule import Schedule
 from services.power.etl.standing import StandingBoard
+from services.power.etl.store import KnownHour, SavedStanding
 from services.runtime.logs import LogLimit
 
 __all__ = ["Poller", "Prices", "Store", "Tally"]

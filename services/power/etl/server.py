@@ -12,7 +12,7 @@ import grpc
 
 from clients.database import DatabaseUnavailable, open_database
 from clients.http import HttpxTransport
-from clients.power.reference import QuotaLimiter, ReferencePriceClient, ReferenceStore, SqlLedger, classify
+from clients.power.reference import ReferencePriceClient, classify
 from clients.power.store import prepare_power_database
 from clients.resilience.breaker_config import BreakerConfig
 from clients.resilience.bulkhead import BulkheadConfig
@@ -21,7 +21,10 @@ from clients.resilience.executor import Policies, PolicyExecutor
 from clients.resilience.quota import LedgerUnavailable, Quota
 from clients.resilience.retry import RetryPolicy
 from services.power.etl.config import EtlSettings
+from services.power.etl.ledger import SqlLedger
 from services.power.etl.poller import UNDER_WAY_MAX, Poller
+from services.power.etl.quota_limiter import QuotaLimiter
+from services.power.etl.store import ReferenceStore
 from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, process_metrics, run_server

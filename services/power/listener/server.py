@@ -14,10 +14,11 @@ import grpc
 from clients.database import DatabaseUnavailable, open_database
 from clients.database.migrate import NewerDatabase
 from clients.http import HttpxTransport
-from clients.power.deals import DealListener, ListenerOptions, Spool, SpoolBusy
-from clients.power.store.deal_store import DealStore
 from clients.sockets import SocketState
 from services.power.listener.config import ListenerSettings
+from services.power.listener.deal_store import DealStore
+from services.power.listener.listener import DealListener, ListenerOptions
+from services.power.listener.spool import Spool, SpoolBusy
 from services.runtime.errors import Refused
 from services.runtime.health import OVERALL
 from services.runtime.server import HealthBoard, process_metrics, run_server

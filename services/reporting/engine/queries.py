@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, case, func, literal_column, select
 
-from clients.power.reference.tables import reference_standing
+from clients.power.store.reference_tables import reference_standing
 from clients.power.store.schema import deals, feed_gaps, reference_prices
 from services.reporting.engine.figures import Side, Sums
 

@@ -16,11 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import open_database
 from clients.http import HttpxTransport
-from clients.power.deals import DealListener, DealSink, ListenerOptions, Spool
 from clients.power.deals.feed import NextUrl
 from clients.power.deals.replay import Offer, ReplayClient
-from clients.power.store.deal_store import DealStore
 from clients.sockets import ProtocolPing, ResilientSocket, SocketPolicy
+from services.power.listener.deal_store import DealStore
+from services.power.listener.listener import DealListener, ListenerOptions
+from services.power.listener.sink import DealSink
+from services.power.listener.spool import Spool
 from services.simulators.power_exchange import (
     Board,
     ExchangeFaults,
@@ -203,7 +205,7 @@ async def test_no_deal_is_lost_at_any_byte_of_a_message_and_all_over_the_script(
 async def test_what_the_feed_skips_repeats_or_swaps_is_put_right(
     power_engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.power.deals.reconciler.INTERVAL_S", 0.1)
+    monkeypatch.setattr("services.power.listener.reconciler.INTERVAL_S", 0.1)
     exchange = PowerExchange(faults=ExchangeFaults(skip_every=7, repeat_every=5, swap_every=11))
     ids = post(exchange, 60)
     async with (
@@ -221,7 +223,7 @@ async def test_what_the_feed_skips_repeats_or_swaps_is_put_right(
 async def test_the_exchanges_list_does_not_overtake_a_feed_that_is_catching_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.power.deals.reconciler.INTERVAL_S", 0.001)
+    monkeypatch.setattr("services.power.listener.reconciler.INTERVAL_S", 0.001)
     exchange = PowerExchange()
     ids = post(exchange, 4_500)
     sink = MemorySink()
@@ -235,8 +237,8 @@ async def test_the_exchanges_list_does_not_overtake_a_feed_that_is_catching_up(
 async def test_what_a_feed_that_is_stuck_does_not_deliver_comes_from_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.power.deals.reconciler.INTERVAL_S", 0.05)
-    monkeypatch.setattr("clients.power.deals.listener.QUIET_S", 0.2)
+    monkeypatch.setattr("services.power.listener.reconciler.INTERVAL_S", 0.05)
+    monkeypatch.setattr("services.power.listener.listener.QUIET_S", 0.2)
     exchange = PowerExchange(faults=ExchangeFaults(stall_after=5))
     ids = post(exchange, 20)
     sink = MemorySink()

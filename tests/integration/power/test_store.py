@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import DatabaseUnavailable, open_database, writing
 from clients.database.migrate import NewerDatabase
-from clients.power.deals import Cursor, Gap, Unusable
-from clients.power.deals.entry import Entry, Mark
-from clients.power.reference import tables as reference_tables
-from clients.power.store import prepare_power_database
-from clients.power.store.deal_store import LOOKUP_IDS, DealStore
+from clients.power.deals import Gap, Unusable
+from clients.power.store import prepare_power_database, reference_tables
 from clients.power.store.schema import METADATA, VERSION_TABLE
+from services.power.listener.deal_store import LOOKUP_IDS, DealStore
+from services.power.listener.entry import Entry, Mark
+from services.power.listener.sink import Cursor
 from tests.support.postgres import PostgresForTests, postgres_missing
 from tests.support.power_database import cursor_id, deal_ids, deal_rows, gap_rows, positions, unusable_rows
 from tests.support.power_sink import entries_of, made_deal

@@ -8,9 +8,9 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from clients.database import open_database
-from clients.power.reference import ReferenceStore, SavedStanding
-from clients.power.reference.tables import quota_slots, reference_lease
+from clients.power.store.reference_tables import quota_slots, reference_lease
 from clients.power.store.schema import reference_prices
+from services.power.etl.store import ReferenceStore, SavedStanding
 from tests.support.cli import until
 from tests.support.reporting_desk import sqlite_url
 from tests.support.server_process import SERVING, server_process

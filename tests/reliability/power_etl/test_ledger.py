@@ -10,10 +10,10 @@ import pytest
 
 from clients.database import open_database
 from clients.power.calendar import delivery_hour
-from clients.power.reference.ledger import SqlLedger
 from clients.power.reference.observation import Observation
-from clients.power.reference.store import ReferenceStore, SavedStanding
 from clients.resilience.quota import Ledger, LedgerUnavailable, LedgerView, MemoryLedger, Quota, Slot, Window
+from services.power.etl.ledger import SqlLedger
+from services.power.etl.store import ReferenceStore, SavedStanding
 from tests.support.reporting_desk import Desk
 
 HOUR = delivery_hour("2025-10-09", "15-16")

@@ -8,8 +8,8 @@ import pytest
 
 from clients.power.calendar import DeliveryHour, tradable_hours
 from clients.power.reference.observation import Observation
-from clients.power.reference.planner import NONE_AGAIN_NS, PROBE_NS, Ask, Planner, Urgency, Wait
-from clients.power.reference.schedule import SECOND_NS, Schedule
+from services.power.etl.planner import NONE_AGAIN_NS, PROBE_NS, Ask, Planner, Urgency, Wait
+from services.power.etl.schedule import SECOND_NS, Schedule
 from tests.support.reporting_desk import berlin_ns
 
 NOW_NS = berlin_ns("2025-10-09 10:53")

@@ -11,11 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from clients.database import DatabaseUnavailable, outages_as, writing
-from clients.power.deals.entry import NONE_COMMITTED, Entry, Mark
 from clients.power.deals.model import RAW_BYTES_MAX, Deal, Gap, Unusable, capped
-from clients.power.deals.sink import Committed, Cursor
 from clients.power.store.schema import deals, feed_cursor, feed_gaps, unusable_messages
 from clients.power.store.tables import prepare_power_database
+from services.power.listener.entry import NONE_COMMITTED, Entry, Mark
+from services.power.listener.sink import Committed, Cursor
 
 __all__ = ["DealStore"]
 

@@ -13,17 +13,17 @@ from typing import Final
 
 from clients.database import DatabaseUnavailable
 from clients.http.transport import HttpTransport
-from clients.power.deals.committer import COMMIT_TIMEOUT_S, Committer, Offload
 from clients.power.deals.feed import DealFeed, EventSource, NextUrl, ReplayUse
-from clients.power.deals.intake import Intake
 from clients.power.deals.model import Deal, Item
-from clients.power.deals.reconciler import Reconciler
 from clients.power.deals.replay import ReplayClient
-from clients.power.deals.sink import DealSink
-from clients.power.deals.spool import Spool
-from clients.power.deals.tally import Tally
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs, system_random
 from clients.sockets import ResilientSocket, SocketPolicy, SocketStatus
+from services.power.listener.committer import COMMIT_TIMEOUT_S, Committer, Offload
+from services.power.listener.intake import Intake
+from services.power.listener.reconciler import Reconciler
+from services.power.listener.sink import DealSink
+from services.power.listener.spool import Spool
+from services.power.listener.tally import Tally
 
 __all__ = ["DealListener", "ListenerOptions"]
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.calendar import DeliveryHour, delivery_hour
 from clients.power.reference.observation import Observation
-from clients.power.reference.tables import reference_lease, reference_standing
+from clients.power.store.reference_tables import reference_lease, reference_standing
 from clients.power.store.schema import reference_prices
 
 __all__ = ["KnownHour", "ReferenceStore", "SavedStanding", "add_observations"]

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 from clients.database import DatabaseUnavailable
-from clients.power.deals.entry import Entry
-from clients.power.deals.intake import Intake
 from clients.power.deals.model import Deal, Flag
-from clients.power.deals.sink import Committed, DealSink
-from clients.power.deals.spool import Spool, SpoolFull
-from clients.power.deals.tally import Tally
 from clients.resilience.backoff import Backoff
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs
+from services.power.listener.entry import Entry
+from services.power.listener.intake import Intake
+from services.power.listener.sink import Committed, DealSink
+from services.power.listener.spool import Spool, SpoolFull
+from services.power.listener.tally import Tally
 
 P = ParamSpec("P")
 T = TypeVar("T")

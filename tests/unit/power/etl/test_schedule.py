@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from clients.power.calendar import delivery_hour
-from clients.power.reference.schedule import SECOND_NS, WINDOW_NS, PublicationWindow, Schedule
+from services.power.etl.schedule import SECOND_NS, WINDOW_NS, PublicationWindow, Schedule
 
 HOUR = delivery_hour("2025-10-09", "15-16")
 OTHER = delivery_hour("2025-10-10", "15-16")

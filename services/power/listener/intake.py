@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from clients.power.deals.entry import Entry, Mark
 from clients.power.deals.model import Item
+from services.power.listener.entry import Entry, Mark
 
 
 class Intake:

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from clients.power.deals.entry import Entry, Mark
 from clients.power.deals.model import Deal, Gap, Item, Unusable, capped
+from services.power.listener.entry import Entry, Mark
 
 __all__ = ["Spool", "SpoolBusy", "SpoolFull"]
 

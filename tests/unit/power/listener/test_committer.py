@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from clients.power.deals import Gap, Spool, Unusable
-from clients.power.deals.committer import BATCH, COMMIT_TIMEOUT_S, Committer
-from clients.power.deals.intake import Intake
+from clients.power.deals import Gap, Unusable
 from clients.power.deals.model import Item
-from clients.power.deals.spool import SpoolFull
-from clients.power.deals.tally import Tally
+from services.power.listener.committer import BATCH, COMMIT_TIMEOUT_S, Committer
+from services.power.listener.intake import Intake
+from services.power.listener.spool import Spool, SpoolFull
+from services.power.listener.tally import Tally
 from tests.support.power_sink import MemorySink, made_deal
 from tests.support.virtual_time import VirtualLoop, run_virtual
 

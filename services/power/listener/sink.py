@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from clients.power.deals.entry import Entry
+from services.power.listener.entry import Entry
 
 __all__ = ["Committed", "Cursor", "DealSink"]
 

@@ -8,43 +8,14 @@ from typing import Any
 
 import pytest
 
-from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, NotSent
+from clients.http.transport import AnswerLost, NotSent
 from clients.power.deals import Deal, Gap, Unusable
 from clients.power.deals.feed import FRUITLESS_MAX, LOST_ANSWERS_MAX, DealFeed, NextUrl, ReplayUse
 from clients.power.deals.model import Flag, Item
-from clients.power.deals.reconciler import PAUSE_S, Reconciler
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble
 from clients.sockets import AuthRefused, Connected, Disconnected, Event, Message, SocketState, SocketStatus
+from tests.support.power_list import URL, FakeExchange
 from tests.support.power_messages import EXECUTED_NS, RECEIVED_NS, confirmation
-
-URL = "ws://exchange:5050"
-
-
-class FakeExchange:
-    """The list over HTTP. `ids` is all of it; `status` another answer than 200; `error` none at all."""
-
-    def __init__(self, ids: Sequence[str] = ()) -> None:
-        self.ids = list(ids)
-        self.status = 200
-        self.error: Exception | None = None
-        self.headers = True
-        self.page = 1_000
-        self.asked: list[str] = []
-
-    async def send(self, request: HttpRequest, *, timeout_s: float) -> HttpResponse:
-        self.asked.append(request.url)
-        if self.error is not None:
-            raise self.error
-        after = request.url.partition("after=")[2].partition("&")[0]
-        status = self.status
-        if status == 200 and after and after not in self.ids:
-            status = 410
-        rest = self.ids[self.ids.index(after) + 1 :] if after in self.ids else self.ids
-        body = "".join(confirmation(id=each) + "\n" for each in rest[: self.page]) if status == 200 else "no\n"
-        headers = {"x-last-id": self.ids[-1] if self.ids else "", "x-more": str(len(rest) > self.page).lower()}
-        return HttpResponse(status, headers if self.headers else {}, body.encode(), 0, 0, 0)
-
-    async def aclose(self) -> None: ...
 
 
 class ScriptedSocket:
@@ -295,85 +266,6 @@ async def test_a_connection_keeps_its_own_beginning_when_the_next_one_is_opened_
     assert isinstance(deal, Deal)
     assert isinstance(gap, Gap)
     assert (gap.since_ns, gap.until_ns) == (150, 400)
-
-
-class Compared:
-    """A reconciler with what it handed on."""
-
-    def __init__(self, *ids: str) -> None:
-        self.exchange = FakeExchange(ids)
-        self.items: list[str] = []
-        self.reconciler = Reconciler(
-            ReplayClient(URL, self.exchange),
-            self._take,
-            busy=lambda: False,
-            sleep=asyncio.sleep,
-            wall_ns=lambda: RECEIVED_NS,
-        )
-
-    async def _take(self, item: Item) -> None:
-        assert isinstance(item, Deal)
-        assert Flag.BACKFILLED in item.flags
-        self.items.append(item.id)
-
-    def saw(self, *ids: str) -> None:
-        for each in ids:
-            self.reconciler.saw(each)
-
-
-async def test_a_deal_that_is_missing_twice_is_fetched() -> None:
-    compared = Compared("a", "b", "c")
-    compared.saw("a", "c")
-
-    await compared.reconciler.compare()
-    assert compared.items == []
-    await compared.reconciler.compare()
-
-    assert compared.items == ["b"]
-    assert compared.reconciler.fetched == 1
-
-
-async def test_a_deal_that_was_only_under_way_is_not_fetched() -> None:
-    compared = Compared("a", "b")
-    compared.saw("a")
-    await compared.reconciler.compare()
-    compared.saw("b")
-
-    await compared.reconciler.compare()
-    await compared.reconciler.compare()
-
-    assert compared.items == []
-    assert compared.exchange.asked[-1].endswith("after=b&limit=1000")
-
-
-async def test_a_long_list_is_walked_page_by_page() -> None:
-    ids = [f"d{number}" for number in range(10)]
-    compared = Compared(*ids)
-    compared.exchange.page = 3
-    compared.saw(*ids[:2], *ids[5:])
-
-    await compared.reconciler.compare()
-
-    assert compared.items == ["d2", "d3", "d4"]
-
-
-async def test_a_list_that_forgot_where_we_were_is_read_again() -> None:
-    compared = Compared("a", "b")
-    compared.saw("a", "b")
-    await compared.reconciler.compare()
-    compared.exchange.ids = ["x"]
-
-    for _ in range(3):
-        await compared.reconciler.compare()
-
-    assert compared.items == ["x"]
-
-
-async def test_an_exchange_without_a_list_is_asked_rarely() -> None:
-    compared = Compared()
-    compared.exchange.status = 404
-
-    assert await compared.reconciler.compare() == PAUSE_S
 
 
 async def test_offers_are_told_apart() -> None:

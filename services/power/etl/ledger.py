@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import outages_as, writing
-from clients.power.reference.tables import quota_blocks, quota_slots
+from clients.power.store.reference_tables import quota_blocks, quota_slots
 from clients.resilience.quota import LedgerUnavailable, LedgerView, Slot
 
 T = TypeVar("T")

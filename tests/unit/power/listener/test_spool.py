@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from clients.power.deals import Gap, Spool, SpoolBusy, Unusable
-from clients.power.deals.entry import Entry, Mark
-from clients.power.deals.spool import SpoolFull
+from clients.power.deals import Gap, Unusable
+from services.power.listener.entry import Entry, Mark
+from services.power.listener.spool import Spool, SpoolBusy, SpoolFull
 from tests.support.power_sink import entries_of, made_deal
 
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from clients.power.calendar import DeliveryHour, local_day
 from clients.power.reference.observation import Observation
-from clients.power.reference.schedule import SECOND_NS, WINDOW_NS, PublicationWindow, Schedule
+from services.power.etl.schedule import SECOND_NS, WINDOW_NS, PublicationWindow, Schedule
 
 __all__ = ["Ask", "Planner", "Urgency", "Wait"]
 
