@@ -9,17 +9,28 @@ from clients.resilience.ports import WallNs
 from services.reporting.engine.board import View
 from services.reporting.engine.book import Arrivals
 from services.reporting.engine.report import ReferenceState
-from services.runtime.metrics import Metrics
+from services.runtime.metrics import Figure, Metrics
 
-__all__ = ["Measures"]
+__all__ = ["FIGURES", "Measures"]
 
 MINUTE_NS: Final = 60_000_000_000
+
+FIGURES: Final = (
+    Figure("midstream_reporting_deals_total", "counter", "Deals that reached the figures"),
+    Figure("midstream_reporting_deals_per_minute", "gauge", "Deals that reached the figures in the last minute"),
+    Figure("midstream_reporting_execution_lag_seconds", "gauge", "From execution of the newest deal to the page"),
+    Figure("midstream_reporting_receive_lag_seconds", "gauge", "From receipt of the newest deal to the page"),
+    Figure("midstream_reporting_price_age_seconds", "gauge", "Age of the oldest price of an hour that is traded"),
+    Figure("midstream_reporting_pages_open", "gauge", "Event streams of dashboards"),
+    Figure("midstream_reporting_database_reads_total", "counter", "Reads of the database for figures"),
+)  # fmt: skip
 
 
 class Measures:
     """Turns what the board sees into metrics."""
 
     def __init__(self, metrics: Metrics, *, wall_ns: WallNs) -> None:
+        metrics.declare(FIGURES)
         self._metrics = metrics
         self._wall_ns = wall_ns
         self._reads = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from wsgiref.simple_server import WSGIServer
@@ -27,7 +27,7 @@ class Figure:
     help: str
 
 
-FIGURES: Final = (
+FIGURES: Final[tuple[Figure, ...]] = (
     Figure("midstream_queue_backlog_records", "gauge", "Records published that some sink has not committed"),
     Figure("midstream_queue_backlog_bytes", "gauge", "Bytes published that some sink has not committed"),
     Figure("midstream_queue_backpressured", "gauge", "1 while the producer waits for room in the queue"),
@@ -59,44 +59,12 @@ FIGURES: Final = (
     Figure("midstream_price_rejected_total", "counter", "Rejections written"),
     Figure("midstream_price_commit_seconds_total", "counter", "Time spent in making the logs durable"),
     Figure("midstream_price_commits_total", "counter", "Commits of the logs"),
-    Figure("midstream_deals_total", "counter", "Deals written to the database"),
-    Figure("midstream_deals_per_minute", "gauge", "Deals written in the last 60 s"),
-    Figure("midstream_deals_messages_total", "counter", "Messages received from the power exchange"),
-    Figure("midstream_deals_unusable_total", "counter", "Messages that could not be used"),
-    Figure("midstream_deals_duplicates_total", "counter", "Deals that were in the database already"),
-    Figure("midstream_deals_flagged_total", "counter", "Deals kept although something about them is odd"),
-    Figure("midstream_deals_fetched_total", "counter", "Deals the feed had skipped, taken from the exchange's list"),
-    Figure("midstream_deals_gaps_total", "counter", "Times in which deals may have been missed for good"),
-    Figure("midstream_deals_commit_lag_seconds", "gauge", "Execution to commit, oldest live deal of the last commit"),
-    Figure("midstream_deals_waiting", "gauge", "Deals received, neither in the database nor in the spool"),
-    Figure("midstream_deals_spool_records", "gauge", "Records in the spool on disk"),
-    Figure("midstream_deals_spool_bytes", "gauge", "Bytes in the spool on disk"),
-    Figure("midstream_deals_database_outages_total", "counter", "Times the database went away"),
-    Figure("midstream_deals_connected", "gauge", "1 while the deals feed is connected"),
-    Figure("midstream_deals_reconnects_total", "counter", "Times the deals feed was connected again"),
     Figure("midstream_subscribers", "gauge", "Streams being served"),
     Figure("midstream_subscribers_disconnected_total", "counter", "Streams ended because the client was too slow"),
     Figure("midstream_engine_restarts_total", "counter", "Times the engine was started again"),
-    Figure("midstream_reporting_deals_total", "counter", "Deals that reached the figures"),
-    Figure("midstream_reporting_deals_per_minute", "gauge", "Deals that reached the figures in the last minute"),
-    Figure("midstream_reporting_execution_lag_seconds", "gauge", "From execution of the newest deal to the page"),
-    Figure("midstream_reporting_receive_lag_seconds", "gauge", "From receipt of the newest deal to the page"),
-    Figure("midstream_reporting_price_age_seconds", "gauge", "Age of the oldest price of an hour that is traded"),
-    Figure("midstream_reporting_pages_open", "gauge", "Event streams of dashboards"),
-    Figure("midstream_reporting_database_reads_total", "counter", "Reads of the database for figures"),
-    Figure("midstream_reference_requests_total", "counter", "Requests to the provider of reference prices"),
-    Figure("midstream_reference_failures_total", "counter", "Requests to it that brought no usable answer"),
-    Figure("midstream_reference_throttled_total", "counter", "Answers that said the quota was exceeded"),
-    Figure("midstream_reference_observations_total", "counter", "Prices stored, each value of each hour once"),
-    Figure("midstream_reference_quota_used_minute", "gauge", "Slots in use of the quota per minute"),
-    Figure("midstream_reference_quota_used_hour", "gauge", "Slots in use of the quota per hour"),
-    Figure("midstream_reference_freshness_seconds", "gauge", "From the provider's stamp to storing, newest price"),
-    Figure("midstream_reference_late", "gauge", "1 while prices are due and have not come"),
-    Figure("midstream_reference_polling", "gauge", "1 in the process that polls, 0 in one that stands by"),
     Figure("midstream_serving", "gauge", "1 while every service of this process is SERVING"),
 )  # fmt: skip
-
-_KNOWN: Final = {figure.name: figure for figure in FIGURES}
+"""Of engines and of every server. Other processes declare theirs beside the code that measures them."""
 
 
 class Metrics:
@@ -104,6 +72,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.registry = registry
+        self._known = {figure.name: figure for figure in FIGURES}
         self._gauges: dict[str, Gauge] = {}
         self._counters: dict[str, Counter] = {}
         self._totals: dict[tuple[str, str], float] = {}
@@ -118,6 +87,12 @@ class Metrics:
             "grpc_server_handling_seconds", "Time until a call was completed", call,
             buckets=HANDLING_BUCKETS_S, registry=registry,
         )  # fmt: skip
+
+    def declare(self, figures: Iterable[Figure]) -> None:
+        """Add the figures that a process measures beside the common ones; declaring the same again changes nothing."""
+        for figure in figures:
+            if self._known.setdefault(figure.name, figure) != figure:
+                raise ValueError(f"{figure.name} is declared as something else already")
 
     def set(self, name: str, value: float) -> None:
         """Set a gauge by its name."""
@@ -134,7 +109,7 @@ class Metrics:
         from where it was. Unknown names are ignored with a warning.
         """
         for name, value in values.items():
-            figure = _KNOWN.get(name)
+            figure = self._known.get(name)
             if figure is None or isinstance(value, bool) or not isinstance(value, (int, float)):
                 logger.warning("figure ignored: name=%s", name)
             elif figure.kind == "gauge":
@@ -147,7 +122,7 @@ class Metrics:
     def _gauge(self, name: str) -> Gauge:
         gauge = self._gauges.get(name)
         if gauge is None:
-            figure = _KNOWN[name]
+            figure = self._known[name]
             if figure.kind != "gauge":
                 raise KeyError(f"{name} is a counter: use add()")
             gauge = self._gauges[name] = Gauge(name, figure.help, registry=self.registry)
@@ -156,7 +131,7 @@ class Metrics:
     def _counter(self, name: str) -> Counter:
         counter = self._counters.get(name)
         if counter is None:
-            figure = _KNOWN[name]
+            figure = self._known[name]
             if figure.kind != "counter":
                 raise KeyError(f"{name} is a gauge: use set()")
             counter = self._counters[name] = Counter(name.removesuffix("_total"), figure.help, registry=self.registry)

@@ -25,6 +25,7 @@ from services.power.etl.ledger import SqlLedger
 from services.power.etl.poller import UNDER_WAY_MAX, Poller
 from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.store import ReferenceStore
+from services.power.figures import REFERENCE_FIGURES
 from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, process_metrics, run_server
@@ -68,6 +69,7 @@ class EtlServer:
             lead_ns=round(settings.gate_lead_s * 1e9),
         )
         self._metrics = process_metrics()
+        self._metrics.declare(REFERENCE_FIGURES)
         self._ready = False
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -15,6 +15,7 @@ from clients.database import DatabaseUnavailable, open_database
 from clients.database.migrate import NewerDatabase
 from clients.http import HttpxTransport
 from clients.sockets import SocketState
+from services.power.figures import DEAL_FIGURES
 from services.power.listener.config import ListenerSettings
 from services.power.listener.deal_store import DealStore
 from services.power.listener.listener import DealListener, ListenerOptions
@@ -99,6 +100,7 @@ class ListenerServer:
 
     async def _report(self, listener: DealListener, health: HealthBoard) -> None:
         metrics, tally = process_metrics(), listener.tally
+        metrics.declare(DEAL_FIGURES)
         while True:
             trouble = listener.trouble()
             health.set(OVERALL, not trouble, trouble)

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.power.figures import DEAL_FIGURES, REFERENCE_FIGURES
+from services.reporting.measures import FIGURES as REPORTING_FIGURES
 from services.runtime.errors import Refused
 from services.runtime.logs import LogLimit, configure_logs, correlation, current_correlation_id
-from services.runtime.metrics import FIGURES, Metrics, start_exporter
+from services.runtime.metrics import FIGURES, Figure, Metrics, start_exporter
 from tests.support.clock import FakeClock
 from tests.support.ports import taken_port
 
@@ -71,10 +73,11 @@ def test_log_limit_passes_one_per_interval_and_counts_the_rest() -> None:
 
 
 def test_figures_have_full_names_with_units() -> None:
-    names = [figure.name for figure in FIGURES]
+    figures = (*FIGURES, *DEAL_FIGURES, *REFERENCE_FIGURES, *REPORTING_FIGURES)
+    names = [figure.name for figure in figures]
 
     assert len(set(names)) == len(names)
-    for figure in FIGURES:
+    for figure in figures:
         assert figure.name.startswith("midstream_")
         assert figure.name.endswith("_total") == (figure.kind == "counter"), figure.name
         assert figure.help
@@ -101,6 +104,27 @@ def test_unknown_figures_create_no_series(caplog: pytest.LogCaptureFixture) -> N
 
     assert not [name for metric in registry.collect() for name in [metric.name] if name.startswith("midstream")]
     assert caplog.text.count("figure ignored") == 2
+
+
+def test_declared_figures_are_known_and_declaring_them_again_changes_nothing() -> None:
+    metrics = Metrics(CollectorRegistry())
+    with pytest.raises(KeyError):
+        metrics.add("midstream_deals_total")
+
+    metrics.declare(DEAL_FIGURES)
+    metrics.add("midstream_deals_total", 2)
+    metrics.declare(DEAL_FIGURES)
+    metrics.add("midstream_deals_total")
+
+    assert metrics.registry.get_sample_value("midstream_deals_total") == 3
+
+
+def test_a_name_is_declared_for_one_thing_only() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.declare(DEAL_FIGURES)
+
+    with pytest.raises(ValueError, match="midstream_deals_waiting"):
+        metrics.declare([Figure("midstream_deals_waiting", "counter", "Something else")])
 
 
 def test_exporter_answers_on_a_free_port_of_loopback() -> None:
