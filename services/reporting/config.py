@@ -28,6 +28,9 @@ class ReportingSettings(ServerSettings):
     """Names under which browsers reach the dashboard, beside localhost and its address: others are refused, so that a page
     from elsewhere cannot read it by pointing its own name at us."""
 
+    web_heartbeat_s: float = Field(default=10.0, ge=0.1, le=60, validation_alias="MIDSTREAM_REPORTING_WEB_HEARTBEAT")
+    """Seconds between two signs of life to a page. Proxies close what is silent, and a page that misses three says so."""
+
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: str) -> str:

@@ -52,7 +52,14 @@ class ReportingServer:
         )
         deals = DealStore(self._engine)
         self._servicer = ReportingServicer(self._board, deals)
-        self.app = dashboard(self._board, deals, hosts=settings.web_hosts, bound_host=settings.host)
+        self.app = dashboard(
+            self._board,
+            deals,
+            hosts=settings.web_hosts,
+            bound_host=settings.host,
+            heartbeat_s=settings.web_heartbeat_s,
+            wall_ns=time.time_ns,
+        )
         self._face = WebFace(self.app, host=settings.host, port=settings.web_port, setting=WEB_SETTING)
         self._health: HealthBoard | None = None
         self._tasks: list[asyncio.Task[None]] = []

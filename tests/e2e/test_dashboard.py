@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,10 +32,11 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (a
 class Screen:
     """A running desk, and a browser in front of it."""
 
-    def __init__(self, desk: Desk, browser: Browser, url: str) -> None:
+    def __init__(self, desk: Desk, browser: Browser, url: str, *, pid: int = 0) -> None:
         self.desk = desk
         self.browser = browser
         self.url = url
+        self.pid = pid
         self.tomorrow = (local_day(time.time_ns()) + timedelta(days=1)).isoformat()
         self.complaints: list[str] = []
 
@@ -68,11 +71,11 @@ class Screen:
 
 
 @asynccontextmanager
-async def screen(directory: Path) -> AsyncIterator[Screen]:
+async def screen(directory: Path, **more: str) -> AsyncIterator[Screen]:
     url = sqlite_url(directory)
     port = free_port()
     desk = await Desk.open(url)
-    settings = {"DATABASE_URL": url, "REPORTING_WEB_PORT": str(port), "LOG_LEVEL": "warning"}
+    settings = {"DATABASE_URL": url, "REPORTING_WEB_PORT": str(port), "LOG_LEVEL": "warning", **more}
     server = server_process("reporting", directory, **settings)
     process = await asyncio.to_thread(server.__enter__)
     try:
@@ -80,7 +83,7 @@ async def screen(directory: Path) -> AsyncIterator[Screen]:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             try:
-                yield Screen(desk, browser, f"http://localhost:{port}/")
+                yield Screen(desk, browser, f"http://localhost:{port}/", pid=process.process.pid)
             finally:
                 await browser.close()
     finally:
@@ -276,3 +279,39 @@ async def test_a_page_comes_back_by_itself_when_the_server_does(tmp_path: Path) 
         await browser.close()
         await asyncio.to_thread(second.__exit__, None, None, None)
     await desk.close()
+
+
+async def test_a_page_does_not_call_itself_live_while_the_server_hangs(tmp_path: Path) -> None:
+    async with screen(tmp_path, REPORTING_WEB_HEARTBEAT="0.2") as shown:
+        one, other = await shown.open(pages=2)
+        os.kill(shown.pid, signal.SIGSTOP)
+        try:
+            for page in (one, other):
+                await page.bring_to_front()
+                await page.wait_for_selector("#live.off")
+                await page.wait_for_function("document.getElementById('live').textContent.startsWith('no word for')")
+        finally:
+            os.kill(shown.pid, signal.SIGCONT)
+
+        await shown.deal("10.2", "5", "sell", "15-16")
+
+        for page in (one, other):
+            await page.bring_to_front()
+            await page.wait_for_selector("#live.on")
+            await page.wait_for_selector(shown.row(page, "15-16"))
+
+
+async def test_ages_are_counted_by_the_servers_clock(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        await shown.deal("10.2", "5", "sell", "15-16")
+        await shown.price("15-16", "9.8")
+        context = await shown.browser.new_context()
+        page = await context.new_page()
+        # The browser's own clock is an hour slow.
+        await page.add_init_script("const now = Date.now; Date.now = () => now() - 3600000;")
+        await page.goto(shown.url)
+        await page.wait_for_selector("#live.on")
+
+        await page.wait_for_function(
+            "[...document.querySelectorAll('#board td time')].some((shown) => /^\\d+ s ago$/.test(shown.textContent))"
+        )

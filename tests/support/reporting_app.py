@@ -31,7 +31,7 @@ class Got:
 class DeskApp:
     """A board and its dashboard over a desk's database."""
 
-    def __init__(self, desk: Desk, *, now_ns: int) -> None:
+    def __init__(self, desk: Desk, *, now_ns: int, heartbeat_s: float = 10.0) -> None:
         self.now_ns = now_ns
         self.monotonic_ns = 1
         self.book = Book(desk.engine, wall_ns=lambda: self.now_ns, monotonic_ns=lambda: self.monotonic_ns)
@@ -42,7 +42,16 @@ class DeskApp:
             sleep=asyncio.sleep,
         )
         self.deals = DealStore(desk.engine)
-        self.app: Dashboard = dashboard(self.board, self.deals, hosts=(), bound_host="127.0.0.1")
+        self.event_headers: dict[bytes, bytes] = {}
+        """Of the newest event stream."""
+        self.app: Dashboard = dashboard(
+            self.board,
+            self.deals,
+            hosts=(),
+            bound_host="127.0.0.1",
+            heartbeat_s=heartbeat_s,
+            wall_ns=lambda: self.now_ns,
+        )
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -77,6 +86,8 @@ class DeskApp:
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
+            if "status" in message:
+                self.event_headers = dict(message["headers"])
             text = message["type"] if "status" in message else message["body"].decode()
             await received.put(text)
 

@@ -139,7 +139,8 @@ def _orders(desk: Desk) -> APIRouter:
             )
 
         stream = order_events(desk, after_sequence=after_sequence, wanted=wanted)
-        return StreamingResponse(stream, media_type="text/event-stream")
+        # nginx otherwise keeps events until its buffer is full.
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     @router.get("/v1/orders/{order_id}", response_model=models.OrderView)
     async def get(order_id: OrderId, request: Request, refresh: bool = False) -> dict[str, Any]:

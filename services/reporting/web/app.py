@@ -201,10 +201,19 @@ class Dashboard:
         await send_answer(Answer(status=status, body=body, extra=extra), request, send)
 
 
-def dashboard(board: Board, deals: DealStore, *, hosts: Collection[str], bound_host: str) -> Dashboard:
+def dashboard(
+    board: Board,
+    deals: DealStore,
+    *,
+    hosts: Collection[str],
+    bound_host: str,
+    heartbeat_s: float,
+    wall_ns: Callable[[], int],
+) -> Dashboard:
     """Return the application around a board."""
     guard = Guard(hosts=hosts, bound_host=bound_host)
-    return Dashboard(board, deals, guard=guard, assets=Assets(), events=EventStreams(board))
+    events = EventStreams(board, heartbeat_s=heartbeat_s, now_ms=lambda: wall_ns() // 1_000_000)
+    return Dashboard(board, deals, guard=guard, assets=Assets(), events=events)
 
 
 @lru_cache(maxsize=1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from services.reporting.engine.board import Board
@@ -11,18 +12,27 @@ from services.reporting.web.http import ALWAYS, Answer, Receive, Send
 __all__ = ["EventStreams"]
 
 STREAMS_MAX: Final = 2_000
-HEARTBEAT_S: Final = 15.0
-"""Proxies close what is silent, and a page notices within this that the server is gone."""
 PACE_S: Final = 0.25
 """At most four signals a second to each page; whatever happens in between is in the next one."""
 RETRY_MS: Final = 1_500
+
+_HEADERS: Final = (
+    *ALWAYS,
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    # nginx otherwise keeps events until its buffer is full.
+    (b"x-accel-buffering", b"no"),
+)
 
 
 class EventStreams:
     """Serves any number of streams up to a bound; a slow reader holds up nobody, it just hears of the newest change only."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, heartbeat_s: float, now_ms: Callable[[], int]) -> None:
+        """`now_ms` is the server's clock, by which pages count ages, whatever their own says."""
         self._board = board
+        self._heartbeat_s = heartbeat_s
+        self._now_ms = now_ms
         self.open = 0
 
     async def serve(self, receive: Receive, send: Send) -> None:
@@ -50,16 +60,15 @@ class EventStreams:
                 raise error
 
     async def _signals(self, send: Send) -> None:
-        headers = [*ALWAYS, (b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await _write(send, f"retry: {RETRY_MS}\n\n")
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await _write(send, f"retry: {RETRY_MS}\n\n{self._here()}")
         revision = -1
         while not self._board.closed:
             try:
-                async with asyncio.timeout(HEARTBEAT_S):
+                async with asyncio.timeout(self._heartbeat_s):
                     view = await self._board.changed(revision)
             except TimeoutError:
-                await _write(send, ": here\n\n")
+                await _write(send, self._here())
                 continue
             if view is None:
                 break
@@ -67,6 +76,10 @@ class EventStreams:
             await _write(send, f"event: changed\nid: {view.version}\ndata: {view.version}\n\n")
             await asyncio.sleep(PACE_S)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _here(self) -> str:
+        """Return a sign of life: the time, and how long until the next one at the latest, in milliseconds."""
+        return f"event: here\ndata: {self._now_ms()} {round(self._heartbeat_s * 1_000)}\n\n"
 
 
 async def _left(receive: Receive) -> None:

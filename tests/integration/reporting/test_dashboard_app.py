@@ -269,7 +269,8 @@ async def test_a_change_is_signalled_to_every_stream(app: DeskApp, sqlite_desk: 
     await filled(app, sqlite_desk)
     async with app.events() as one, app.events() as two:
         for stream in (one, two):
-            assert [await stream.get() for _ in range(2)] == ["http.response.start", "retry: 1500\n\n"]
+            assert await stream.get() == "http.response.start"
+            assert await stream.get() == f"retry: 1500\n\nevent: here\ndata: {NOW_NS // 1_000_000} 10000\n\n"
             assert (await stream.get()).startswith("event: changed\n")
         assert app.app.pages_open == 2
 
@@ -279,6 +280,28 @@ async def test_a_change_is_signalled_to_every_stream(app: DeskApp, sqlite_desk: 
         for stream in (one, two):
             assert (await asyncio.wait_for(stream.get(), 5)).startswith("event: changed\n")
     assert app.app.pages_open == 0
+
+
+async def test_quiet_stream_gives_signs_of_life_by_the_servers_clock(sqlite_desk: Desk) -> None:
+    app = DeskApp(sqlite_desk, now_ns=NOW_NS, heartbeat_s=0.1)
+    await filled(app, sqlite_desk)
+    async with app.events() as stream:
+        for _ in range(3):
+            await stream.get()
+
+        app.advance(60)
+
+        assert await asyncio.wait_for(stream.get(), 5) == f"event: here\ndata: {NOW_NS // 1_000_000 + 60_000} 100\n\n"
+        assert await asyncio.wait_for(stream.get(), 5) == f"event: here\ndata: {NOW_NS // 1_000_000 + 60_000} 100\n\n"
+
+
+async def test_proxies_are_asked_not_to_keep_events_back(app: DeskApp, sqlite_desk: Desk) -> None:
+    await filled(app, sqlite_desk)
+    async with app.events() as stream:
+        await stream.get()
+
+    assert app.event_headers[b"x-accel-buffering"] == b"no"
+    assert app.event_headers[b"cache-control"] == b"no-store"
 
 
 async def test_streams_end_with_the_server(app: DeskApp, sqlite_desk: Desk) -> None:

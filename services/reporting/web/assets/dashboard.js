@@ -7,10 +7,17 @@
 
   // ---- the event stream -------------------------------------------------------------------------------------------------
 
-  function showLive(on) {
-    live.textContent = on ? 'live' : 'reconnecting';
+  function showLive(on, text = on ? 'live' : 'reconnecting') {
+    live.textContent = text;
     live.classList.toggle('on', on);
     live.classList.toggle('off', !on);
+  }
+
+  // Ages are counted by the server's clock: this one may be minutes off.
+  let ahead = 0;
+
+  function serverNow() {
+    return Date.now() + ahead;
   }
 
   class Stream extends EventTarget {
@@ -19,11 +26,38 @@
       this.readyState = 0;
       this.onopen = null;
       this.onerror = null;
+      this.heardAt = performance.now();
+      this.silenceMax = 30000;
+      this.watch = window.setInterval(() => this.lookForSilence(), 500);
+    }
+
+    heard() {
+      this.heardAt = performance.now();
+      if (this.readyState === 1) showLive(true);
+    }
+
+    here(data, late) {
+      const [now, heartbeat] = data.split(' ').map(Number);
+      // One that a worker kept for us says nothing about now.
+      if (!late) ahead = now - Date.now();
+      this.silenceMax = 3 * heartbeat;
+      this.heard();
+    }
+
+    // A server that hangs, or a dead path to it, closes nothing: only its silence shows.
+    lookForSilence() {
+      const silent = performance.now() - this.heardAt;
+      if (this.readyState !== 1 || document.hidden || silent < this.silenceMax) return;
+      showLive(false, `no word for ${span(silent)}`);
+      if (silent - (this.renewedAfter ?? 0) < this.silenceMax) return;
+      this.renewedAfter = silent;
+      this.renew();
     }
 
     opened() {
       this.readyState = 1;
-      showLive(true);
+      this.renewedAfter = 0;
+      this.heard();
       if (this.onopen) this.onopen(new Event('open'));
     }
 
@@ -34,6 +68,7 @@
     }
 
     changed(data) {
+      this.heard();
       this.dispatchEvent(new MessageEvent('changed', { data }));
     }
   }
@@ -46,6 +81,7 @@
       this.worker.port.onmessage = (message) => {
         if (message.data.type === 'open') this.opened();
         else if (message.data.type === 'error') this.failed();
+        else if (message.data.type === 'here') this.here(message.data.data, message.data.late);
         else this.changed(message.data.data);
       };
       this.hello = () => this.worker.port.postMessage('hello');
@@ -55,7 +91,12 @@
       this.hello();
     }
 
+    renew() {
+      this.worker.port.postMessage('renew');
+    }
+
     close() {
+      window.clearInterval(this.watch);
       window.removeEventListener('pageshow', this.hello);
       window.removeEventListener('pagehide', this.bye);
       this.bye();
@@ -87,6 +128,12 @@
         }
       };
       this.source.addEventListener('changed', (event) => this.changed(event.data));
+      this.source.addEventListener('here', (event) => this.here(event.data, false));
+    }
+
+    renew() {
+      this.shut();
+      this.open();
     }
 
     shut() {
@@ -95,6 +142,7 @@
     }
 
     close() {
+      window.clearInterval(this.watch);
       document.removeEventListener('visibilitychange', this.look);
       this.shut();
       this.readyState = 2;
@@ -116,7 +164,7 @@
   }
 
   function count() {
-    const now = Date.now();
+    const now = serverNow();
     for (const element of document.querySelectorAll('time[data-ms]')) {
       element.dataset.text ??= element.textContent;
       const since = now - Number(element.dataset.ms);

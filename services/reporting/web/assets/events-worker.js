@@ -5,6 +5,7 @@
 const ports = new Set();
 let source = null;
 let last = null;
+let here = null;
 let timer = 0;
 
 function tell(message) {
@@ -28,6 +29,22 @@ function open() {
     last = event.data;
     tell({ type: 'changed', data: last });
   });
+  source.addEventListener('here', (event) => {
+    here = event.data;
+    tell({ type: 'here', data: here });
+  });
+}
+
+// A page has heard nothing for too long: a connection that died without a word is only found out by making another.
+let renewed = 0;
+
+function renew() {
+  const now = Date.now();
+  if (!source || now - renewed < 5000) return;
+  renewed = now;
+  source.close();
+  source = null;
+  open();
 }
 
 function leave(port) {
@@ -36,6 +53,7 @@ function leave(port) {
     source.close();
     source = null;
     last = null;
+    here = null;
   }
 }
 
@@ -46,10 +64,15 @@ self.onconnect = (event) => {
       leave(port);
       return;
     }
+    if (message.data === 'renew') {
+      renew();
+      return;
+    }
     ports.add(port);
     open();
     if (source && source.readyState === EventSource.OPEN) {
       port.postMessage({ type: 'open' });
+      if (here !== null) port.postMessage({ type: 'here', data: here, late: true });
       if (last !== null) port.postMessage({ type: 'changed', data: last });
     }
   };
