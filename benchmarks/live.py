@@ -19,7 +19,7 @@ from benchmarks.results import Goal, Result
 from benchmarks.wire import columns
 from fastpath.frame import peek
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 FRAMES, FRAMES_QUICK = 200_000, 50_000
 NAIVE_FRAMES, NAIVE_FRAMES_QUICK = 10_000, 3_000

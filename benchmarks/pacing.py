@@ -15,7 +15,7 @@ from benchmarks.results import Goal, Result
 from benchmarks.wire import columns
 from services.replay.engine.pacing import LINGER_NS
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 DEADLINES, DEADLINES_QUICK = 1500, 500
 RATE: Final = 100_000

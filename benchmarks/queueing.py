@@ -22,7 +22,7 @@ from services.replay.queue import Publisher, QueueLimits, SinkExpectation
 from services.replay.queue.pipeline import BATCHES_PER_TRANSACTION
 from services.runtime.clock import SystemClock
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 ENTRIES: Final = 1500
 RETAIN_BYTES: Final = 64 << 20

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from types import TracebackType
+from typing import Final
 
 import grpc
 
-from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE
+from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
 
-MODES = {"historical": MODE_HISTORICAL, "live": MODE_LIVE}
+MODES: Final = {Mode.Name(mode).removeprefix("MODE_").lower(): mode for mode in (MODE_HISTORICAL, MODE_LIVE)}
+"""The modes by what people call them: `historical` and `live`."""
 
 
 class ControlClient:

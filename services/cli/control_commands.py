@@ -6,15 +6,16 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
 from clients.rpc import ControlClient
+from clients.rpc.control import MODES
 from protos.control.v1.control_pb2 import ControlState
 from services.cli.rpc_errors import refused_by_server
 
-MODE_NAMES = {0: "unknown", 1: "historical", 2: "live"}
+MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode in MODES.items()}}
 
 
 def control_address() -> str:

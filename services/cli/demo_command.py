@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 from rich.console import Console
@@ -29,6 +28,9 @@ from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
 from services.cli.supervisor import ChildFailed, ChildRefused
 from services.replay.sources.inspect import inspect
 from services.runtime.errors import Refused
+from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.report import EngineReport, EngineState
+from services.runtime.session.versions import NewerVersion
 
 OUT = Path("midstream-out/demo")
 SERVERS = ("replay", "control", "price", "health", "sim-feed")
@@ -44,7 +46,7 @@ def run_demo() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         return asyncio.run(_demo(console))
-    except (ChildRefused, ChildFailed, Refused, TimeoutError) as exc:
+    except (ChildRefused, ChildFailed, Refused, NewerVersion, TimeoutError) as exc:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"midstream demo: {exc}", markup=False)
         return 1
 
@@ -62,40 +64,40 @@ async def _demo(console: Console) -> int:
         watch = asyncio.create_task(supervisor.watch())
         watcher = Watcher(fleet.redis_url, "default", sink="price")
         with contextlib.closing(watcher):
-            state, sink = await _tour(console, watcher, ports["control"])
-            seams = await asyncio.to_thread(_seams, ports["replay"], int(state["last_sequence"]))
+            engine, sink = await _tour(console, watcher, ports["control"])
+            seams = await asyncio.to_thread(_seams, ports["replay"], engine.last_sequence)
     finally:
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
         await supervisor.stop()
     console.print(f"the stream shows it: {'; '.join(seams)}", markup=False)
-    _summarise(console, state, sink)
+    _summarise(console, engine, sink)
     return 0
 
 
-async def _tour(console: Console, watcher: Watcher, control_port: int) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _tour(console: Console, watcher: Watcher, control_port: int) -> tuple[EngineReport, SinkAnnouncement]:
     """Historical, live, historical to the end."""
     total = sum(1 for _ in SAMPLE_HISTORICAL.open("rb")) - 1
     with ControlClient(f"127.0.0.1:{control_port}") as control:
         console.print(f"replaying {_shown(SAMPLE_HISTORICAL)} at {SPEED}x of real time")
-        await _until(watcher, lambda state, sink: _committed(sink) >= HISTORICAL_RECORDS, console, total)
+        await _until(watcher, lambda engine, sink: _committed(sink) >= HISTORICAL_RECORDS, console, total)
         answer = await asyncio.to_thread(control.set_mode, "live")
-        stopped_at = int(watcher.state()["last_sequence"])
+        stopped_at = _published(watcher.engine())
         console.print(f"switched to live (revision {answer.revision}): the feed simulator, over a websocket")
         await _until(
             watcher,
-            lambda state, sink: _committed(sink) >= stopped_at + LIVE_RECORDS,
+            lambda engine, sink: _committed(sink) >= stopped_at + LIVE_RECORDS,
             console,
             LIVE_RECORDS,
             stopped_at,
         )
         answer = await asyncio.to_thread(control.set_mode, "historical")
         console.print(f"switched back (revision {answer.revision}): the historical replay resumes where it stopped")
-        live = int(watcher.state()["last_sequence"]) - stopped_at
+        live = _published(watcher.engine()) - stopped_at
         return await _until(
             watcher,
-            lambda state, sink: state.get("state") == "COMPLETED" and _committed(sink) >= state["last_sequence"],
+            lambda engine, sink: engine.state is EngineState.COMPLETED and _committed(sink) >= engine.last_sequence,
             console,
             total + live,
         )
@@ -119,11 +121,11 @@ def _seams(replay_port: int, last_sequence: int) -> list[str]:
 
 async def _until(
     watcher: Watcher,
-    reached: Callable[[dict[str, Any], dict[str, Any]], bool],
+    reached: Callable[[EngineReport, SinkAnnouncement], bool],
     console: Console,
     total: int,
     base: int = 0,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[EngineReport, SinkAnnouncement]:
     """Wait until the reports satisfy `reached`, showing progress. Raises TimeoutError."""
     started_s = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -138,19 +140,21 @@ async def _until(
                 progress.update(task, completed=committed)
 
         while True:
-            state, sink = watcher.state(), watcher.sink()
-            if state.get("state") == "FAILED" or sink.get("finished_error"):
-                raise ChildFailed(str(state.get("error") or sink.get("finished_error")))
+            engine, sink = watcher.both()
+            if engine is not None and engine.state is EngineState.FAILED:
+                raise ChildFailed(engine.error)
+            if sink is not None and sink.finished_error:
+                raise ChildFailed(sink.finished_error)
             show(_committed(sink) - base)
-            if state and reached(state, sink):
-                return state, sink
+            if engine is not None and sink is not None and reached(engine, sink):
+                return engine, sink
             if time.monotonic() - started_s > STEP_TIMEOUT_S:
-                raise TimeoutError(f"nothing came of this within {STEP_TIMEOUT_S:g} s; the last report is {state}")
+                raise TimeoutError(f"nothing came of this within {STEP_TIMEOUT_S:g} s; the last report is {engine}")
             await asyncio.sleep(POLL_S)
 
 
-def _summarise(console: Console, state: dict[str, Any], sink: dict[str, Any]) -> None:
-    report = build_report(OUT, state=state, sink=sink, rows_before=0, complete=True)
+def _summarise(console: Console, engine: EngineReport, sink: SinkAnnouncement) -> None:
+    report = build_report(OUT, engine=engine, sink=sink, rows_before=0, complete=True)
     console.print()
     print_report(
         partial(console.print, markup=False),
@@ -184,8 +188,12 @@ def grpcurl_lines() -> list[str]:
     ]
 
 
-def _committed(sink: dict[str, Any]) -> int:
-    return int(sink.get("sequence", 0))
+def _committed(sink: SinkAnnouncement | None) -> int:
+    return 0 if sink is None else sink.position.sequence
+
+
+def _published(engine: EngineReport | None) -> int:
+    return 0 if engine is None else engine.last_sequence
 
 
 def _shown(path: Path) -> str:

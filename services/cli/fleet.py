@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import redis
 
 from services.cli.supervisor import ChildSpec
 from services.runtime.connection import connect
-from services.runtime.keys import SessionKeys
+from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.report import EngineReport
 
 
 @dataclass(frozen=True)
@@ -73,32 +75,48 @@ class Watcher:
         self._keys = SessionKeys(session)
         self._sink = sink
         self._seen: dict[str, int] = {}
+        self._since_ns = time.time_ns()
+        self._rows_before: int | None = None
 
-    def both(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The engine's last report and the sink's last announcement; empty before the first, or while Redis is away."""
+    def both(self) -> tuple[EngineReport | None, SinkAnnouncement | None]:
+        """The engine's last report and the sink's last announcement; None before the first, or while Redis is away.
+
+        Raises NewerVersion.
+        """
         try:
             pipeline = self._client.pipeline(transaction=False)
             pipeline.get(self._keys.state)
             pipeline.hget(self._keys.sinks, self._sink)
-            state, sink = cast("list[bytes | None]", pipeline.execute())
+            report, announcement = cast("list[bytes | None]", pipeline.execute())
         except (redis.RedisError, OSError):
-            return {}, {}
-        return json.loads(state) if state else {}, json.loads(sink) if sink else {}
+            return None, None
+        engine = EngineReport.decode(self._keys.session, report) if report else None
+        sink = SinkAnnouncement.decode(self._sink, announcement) if announcement else None
+        if self._rows_before is None and sink is not None and sink.time_ns >= self._since_ns:
+            # Of the first sink of this run: one that is started again begins with rows of this run.
+            self._rows_before = sink.rows_at_start
+        return engine, sink
 
-    def state(self) -> dict[str, Any]:
+    @property
+    def rows_before(self) -> int:
+        """Rows that were accounted for by earlier runs, as far as the sink has announced since this watcher was made."""
+        return self._rows_before or 0
+
+    def engine(self) -> EngineReport | None:
         """The engine's last report alone."""
         return self.both()[0]
 
-    def sink(self) -> dict[str, Any]:
+    def sink(self) -> SinkAnnouncement | None:
         """The sink's last announcement alone."""
         return self.both()[1]
 
     def progress(self) -> object:
         """Something that changes while ticks flow. A Redis that is away for a while changes nothing."""
-        state, sink = self.both()
-        for name, value in (("published", state.get("last_sequence")), ("committed", sink.get("sequence"))):
-            if value is not None:
-                self._seen[name] = value
+        engine, sink = self.both()
+        if engine is not None:
+            self._seen["published"] = engine.last_sequence
+        if sink is not None:
+            self._seen["committed"] = sink.position.sequence
         return tuple(sorted(self._seen.items()))
 
     def close(self) -> None:

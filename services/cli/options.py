@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import typer
 
 SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-SPEED_MAX = 1e6
 
 
 def parse_speed(text: str) -> float:
     """Read `max` (0.0) or a factor of real time."""
+    # Only here: it comes with a kernel, and help has to work without.
+    from services.runtime.session.intents import SPEED_MAX
+
     if text.strip().lower() == "max":
         return 0.0
     try:

@@ -21,6 +21,9 @@ from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import Refused
+from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.report import EngineReport, EngineState
+from services.runtime.session.versions import NewerVersion
 
 COMPLETE, FAILED, REFUSED = 0, 1, 2
 SINK = "price"
@@ -59,7 +62,7 @@ def run_replay(run: ReplayRun) -> int:
             opened.close()
         with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite):
             return _finish(run, *asyncio.run(_replay(run)))
-    except (DirectoryRefused, ChildRefused, Refused) as exc:
+    except (DirectoryRefused, ChildRefused, Refused, NewerVersion) as exc:
         _say(f"midstream replay: {in_option_names(str(exc))}")
         return REFUSED
     except ChildFailed as exc:
@@ -117,13 +120,12 @@ def _private_redis(scratch: Path) -> EmbeddedRedis:
 async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -> tuple[int, Report | None]:
     interrupted = _interruption()
     display = ProgressDisplay(quiet=run.as_json)
-    sink_before: dict[str, Any] = {}
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(supervisor.start())]
     code = COMPLETE
     try:
         await _first(tasks[0], interrupted)
         tasks.append(asyncio.create_task(supervisor.watch()))
-        finished = asyncio.create_task(_wait_finished(watcher, display, sink_before))
+        finished = asyncio.create_task(_wait_finished(watcher, display))
         tasks.append(finished)
         done = await _first(finished, tasks[1], interrupted)
         if done is finished:
@@ -138,17 +140,17 @@ async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -
         await asyncio.gather(*tasks, return_exceptions=True)
         # The servers stop while Redis still runs, so the last figures are those of the drained sink.
         await supervisor.stop_servers()
-    state, sink = watcher.state(), watcher.sink()
+    engine, sink = watcher.both()
     await supervisor.stop()
-    if not sink:
+    if sink is None:
         return code, None
-    if state.get("state") == "FAILED" and code == COMPLETE:
+    if engine is not None and engine.state is EngineState.FAILED and code == COMPLETE:
         code = FAILED
     report = build_report(
         run.directory.path,
-        state=state,
+        engine=engine,
         sink=sink,
-        rows_before=int(sink_before.get("rows", 0)),
+        rows_before=watcher.rows_before,
         complete=code == COMPLETE,
     )
     if report.damaged_sources and code == COMPLETE:
@@ -157,24 +159,24 @@ async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -
     return code, report
 
 
-async def _wait_finished(watcher: Watcher, display: ProgressDisplay, sink_before: dict[str, Any]) -> int:
+async def _wait_finished(watcher: Watcher, display: ProgressDisplay) -> int:
     """Wait until every published record is committed by the sink; returns the exit code."""
     while True:
-        state, sink = await asyncio.to_thread(watcher.both)
-        if sink and "rows" not in sink_before:
-            sink_before["rows"] = int(sink.get("rows_at_start", 0))
-        display.show(state, sink)
-        if sink.get("finished_error"):
-            raise ChildFailed(f"the price engine stopped: {sink['finished_error']}")
-        if state.get("state") == "FAILED":
-            raise ChildRefused(str(state.get("error", "the replay engine stopped")))
-        if (
-            state.get("state") == "COMPLETED"
-            and sink.get("epoch") == state.get("epoch")
-            and sink.get("sequence", 0) >= state["last_sequence"]
-        ) or (state.get("state") == "COMPLETED" and state["last_sequence"] == 0):
+        engine, sink = await asyncio.to_thread(watcher.both)
+        display.show(engine, sink)
+        if sink is not None and sink.finished_error:
+            raise ChildFailed(f"the price engine stopped: {sink.finished_error}")
+        if engine is not None and engine.state is EngineState.FAILED:
+            raise ChildRefused(engine.error)
+        if engine is not None and engine.state is EngineState.COMPLETED and _is_committed(engine, sink):
             return COMPLETE
         await asyncio.sleep(POLL_S)
+
+
+def _is_committed(engine: EngineReport, sink: SinkAnnouncement | None) -> bool:
+    if sink is None or sink.position.epoch != engine.epoch:
+        return engine.last_sequence == 0
+    return sink.position.sequence >= engine.last_sequence
 
 
 def _interruption() -> asyncio.Future[None]:

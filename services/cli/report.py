@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-BEFORE_EVERYTHING = -(2**63)
+from fastpath.columns import BEFORE_EVERYTHING
+from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.report import EngineReport, HistoricalReport
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,27 +44,29 @@ class Report:
         os.replace(temporary, path)
 
 
-def build_report(out: Path, *, state: dict[str, Any], sink: dict[str, Any], rows_before: int, complete: bool) -> Report:
+def build_report(
+    out: Path, *, engine: EngineReport | None, sink: SinkAnnouncement, rows_before: int, complete: bool
+) -> Report:
     """Put the engine's and the sink's figures together. `rows_before` were accounted for by earlier runs."""
-    counts = sink["counts"]
-    rows_in = counts["mids"] + counts["latency_filtered"] + counts["missing_side"] + counts["rejected"]
-    elapsed_ns = int(sink.get("durable_monotonic_ns") or 0) - int(state.get("first_read_monotonic_ns") or 0)
+    log, counts, rows_in = sink.log, sink.log.counts, sink.rows
+    historical = engine.historical if engine is not None else HistoricalReport()
+    elapsed_ns = log.durable_monotonic_ns - historical.first_read_monotonic_ns
     rows_now = rows_in - rows_before
     return Report(
         rows_in=rows_in,
-        mids=counts["mids"],
-        latency_filtered=counts["latency_filtered"],
-        missing_side=counts["missing_side"],
-        rejected=counts["rejected"],
-        skipped=int(state.get("skipped", 0)),
-        first_arrival=_shown_time(int(sink["first_arrival_time_ns"])),
-        last_arrival=_shown_time(int(sink["last_arrival_time_ns"])),
+        mids=counts.mids,
+        latency_filtered=counts.latency_filtered,
+        missing_side=counts.missing_side,
+        rejected=counts.rejected,
+        skipped=historical.skipped,
+        first_arrival=_shown_time(log.first_arrival_time_ns),
+        last_arrival=_shown_time(log.last_arrival_time_ns),
         ticks_per_second=round(rows_now * 1e9 / elapsed_ns, 1) if rows_now > 0 and elapsed_ns > 0 else 0.0,
-        order_digest=sink["digest"],
+        order_digest=log.digest,
         complete=complete,
-        damaged_sources=int(state.get("damaged_sources", 0)),
-        crossed=counts["crossed"],
-        locked=counts["locked"],
+        damaged_sources=historical.damaged_sources,
+        crossed=counts.crossed,
+        locked=counts.locked,
         mid_prices_log=str(out / "mid_prices.log"),
         errors_log=str(out / "errors.log"),
     )

@@ -170,7 +170,7 @@ class Fleet:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_WAIT_S):
                 # The engine writes into Redis, so there is nothing to await but time.
-                while not await asyncio.to_thread(watcher.state):  # noqa: ASYNC110
+                while not await asyncio.to_thread(watcher.engine):  # noqa: ASYNC110
                     await asyncio.sleep(REPORT_POLL_S)
 
     def _start_redis(self) -> EmbeddedRedis:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import fcntl
-import json
 import logging
 import os
 import uuid
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,9 @@ import redis.asyncio
 
 from services.runtime.clock import Clock
 from services.runtime.errors import ResourceExhausted, Unavailable
-from services.runtime.keys import SESSIONS, SessionKeys
+from services.runtime.session.intents import VERSION, Change, Intended, Intent
+from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.report import EngineReport, EngineState
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ PENDING_MAX = 10_000
 """Intents beyond JOURNAL_LENGTH_MAX that may wait for an engine; more are refused, because none of them may be archived."""
 
 # KEYS: journal, requests, intended. ARGV: request id, field that the intent sets, its value, JSON of the intent, requests kept,
-# entries at most, value in effect (empty: unknown), revision in effect.
+# entries at most, value in effect (empty: unknown), revision in effect, version of the sum.
 # One script, because deduplicating, numbering and appending must not be separable by a crash or by a second Control server.
 # It carries no market data, so the cost of Lua does not matter here.
 _APPEND = """
@@ -53,7 +54,7 @@ else
   -- Above what an engine has applied: it may remember more than a Redis that lost its last second.
   revision, outcome = math.max(tonumber(redis.call('HGET', KEYS[3], 'revision') or '0'), applied) + 1, 1
   redis.call('XADD', KEYS[1], '0-' .. string.format('%.0f', revision), 'intent', ARGV[4])
-  redis.call('HSET', KEYS[3], 'revision', revision, field, value, field .. '_revision', revision)
+  redis.call('HSET', KEYS[3], 'version', ARGV[9], 'revision', revision, field, value, field .. '_revision', revision)
   length = length + 1
 end
 redis.call('ZADD', KEYS[2], revision, ARGV[1])
@@ -90,39 +91,12 @@ class Journalled:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
-class Intent:
-    """What an operator asks for: `kind` is mode, paused or speed, and `value` its new value."""
-
-    kind: str
-    value: str
-    request_id: str = ""
-
-    def to_json(self, *, request_id: str, before: str, time_ns: int, correlation_id: str) -> str:
-        """Return the journal's entry; `before` is the value that was in effect."""
-        body: dict[str, Any] = {"request_id": request_id, "time_ns": time_ns, "correlation_id": correlation_id}
-        match self.kind:
-            case "mode":
-                body |= {"kind": "mode", "mode": int(self.value), "previous_mode": int(before or 0)}
-            case "paused":
-                body |= {"kind": "pause" if self.value == "1" else "resume"}
-            case _:
-                body |= {"kind": "speed", "speed": float(self.value)}
-        return json.dumps(body)
-
-    def effect(self, report: dict[str, Any] | None) -> Effect:
-        """What a report says of the thing that this intent changes."""
-        if report is None or report["state"] == "STARTING" or not report["mode"]:
-            # An engine that is still finding out reports what it has not decided.
-            return Effect()
-        match self.kind:
-            case "mode":
-                value = str(int(report["mode"]))
-            case "paused":
-                value = "1" if report["paused"] else "0"
-            case _:
-                value = repr(float(report["speed"]))
-        return Effect(value, int(report["revision"]))
+def effect_of(change: Change, report: EngineReport | None) -> Effect:
+    """What a report says of the setting that a change sets."""
+    if report is None or report.state is EngineState.STARTING or not report.effective.mode:
+        # An engine that is still finding out reports what it has not decided.
+        return Effect()
+    return Effect(change.value_in(report.effective), report.effective.revision)
 
 
 class ControlJournal:
@@ -134,18 +108,13 @@ class ControlJournal:
         self._archive_directory = archive_directory
         self._script = client.register_script(_APPEND)
 
-    async def append(self, keys: SessionKeys, intent: Intent, *, effect: Effect, correlation_id: str) -> Journalled:
+    async def append(self, keys: SessionKeys, intent: Intent, *, effect: Effect) -> Journalled:
         """Journal `intent` once; a repeat, or what is so already, is answered with an earlier revision.
 
         Raises ResourceExhausted when too many intents wait for an engine.
         """
-        request_id = intent.request_id or uuid.uuid4().hex
-        body = intent.to_json(
-            request_id=request_id,
-            before=effect.value,
-            time_ns=self._clock.time_ns(),
-            correlation_id=correlation_id,
-        )
+        entry = replace(intent, request_id=intent.request_id or uuid.uuid4().hex, time_ns=self._clock.time_ns())
+        change = entry.change
         limit = JOURNAL_LENGTH_MAX + PENDING_MAX
         try:
             revision, outcome, length = cast(
@@ -153,8 +122,8 @@ class ControlJournal:
                 await self._script(
                     keys=[keys.control, keys.requests, keys.intended],
                     args=[
-                        *(request_id, intent.kind, intent.value, body, JOURNAL_LENGTH_MAX, limit),
-                        *(effect.value, effect.revision),
+                        *(entry.request_id, change.setting, change.value, entry.encode(), JOURNAL_LENGTH_MAX, limit),
+                        *(effect.value, effect.revision, VERSION),
                     ],
                 ),
             )
@@ -174,24 +143,23 @@ class ControlJournal:
                 logger.exception("intents not archived: session=%s", keys.session)
         return Journalled(revision, Outcome(outcome))
 
-    async def entry(self, keys: SessionKeys, revision: int) -> dict[str, Any]:
-        """Read one intent; empty when it is not kept any more."""
+    async def entry(self, keys: SessionKeys, revision: int) -> Intent | None:
+        """Read one intent; None when it is not kept any more."""
         entries: Any = await self._client.xrange(keys.control, f"0-{revision}", f"0-{revision}")
-        return cast("dict[str, Any]", json.loads(entries[0][1][b"intent"])) if entries else {}
+        return Intent.decode(entries[0][1][b"intent"]) if entries else None
 
     async def is_known(self, keys: SessionKeys) -> bool:
         """Tell whether an engine ever served the session."""
         return bool(await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)))
 
-    async def intended(self, keys: SessionKeys) -> dict[str, str]:
-        """Read what was asked for last: revision, mode, paused, speed."""
-        found = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.intended))
-        return {name.decode(): value.decode() for name, value in found.items()}
+    async def intended(self, keys: SessionKeys) -> Intended:
+        """Read what was asked for last."""
+        return Intended.decode(await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.intended)))
 
-    async def state(self, keys: SessionKeys) -> dict[str, Any] | None:
+    async def report(self, keys: SessionKeys) -> EngineReport | None:
         """Read the engine's last report; None when the session never reported."""
         found = await self._client.get(keys.state)
-        return cast("dict[str, Any]", json.loads(found)) if found else None
+        return EngineReport.decode(keys.session, found) if found else None
 
     async def _archive(self, keys: SessionKeys, count: int, *, applied: int) -> None:
         """Move the `count` oldest intents to the file, but none that an engine still has to read."""

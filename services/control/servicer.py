@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -12,18 +12,19 @@ import grpc
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
-from services.control.journal import ControlJournal, Intent, Journalled, Outcome
+from services.control.journal import ControlJournal, Journalled, Outcome, effect_of
 from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
-from services.runtime.keys import SessionKeys, check_session_name
 from services.runtime.logs import current_correlation_id
+from services.runtime.session.intents import MODE_NAMES, SPEED_MAX, Change, Intent, Pause, Resume, SetMode, SetSpeed
+from services.runtime.session.keys import SessionKeys, check_session_name
+from services.runtime.session.report import EngineReport
 
 WAIT_MAX_S = 30.0
 """Longest wait for an intent to become effective when the caller gave no deadline, or a longer one."""
 ANSWER_MARGIN_SHARE, ANSWER_MARGIN_S_MIN, ANSWER_MARGIN_S_MAX = 0.1, 0.05, 0.5
 """Kept of the caller's deadline, so that the answer that says what was journalled still arrives from a busy machine."""
 REQUEST_ID_LENGTH_MAX = 128
-SPEED_MAX = 1e6
 WATCHERS_MAX = 1_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,24 +44,30 @@ class ControlServicer(ControlServiceServicer):
         if request.mode not in (MODE_HISTORICAL, MODE_LIVE):
             raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {_mode_name(request.mode)}")
         report = await self._reports.known(keys)
-        if report is not None and not report.get(_configured_field(request.mode), False):
+        if report is not None and not _is_configured(report, request.mode):
             raise FailedPrecondition(_not_configured(keys.session, request.mode))
-        intent = Intent("mode", str(request.mode), request.request_id)
-        journalled, applied = await self._apply(keys, intent, report, context)
-        refused = applied.report.get("refused")
-        if refused and int(refused["revision"]) == applied.revision:
-            raise FailedPrecondition(f"session `{keys.session}`: {refused['reason']}")
+        change = SetMode(request.mode)
+        change = replace(change, previous_mode=int(effect_of(change, report).value or 0))
+        journalled, applied = await self._apply(keys, change, request.request_id, report, context)
+        effective = applied.report.effective
+        if effective.refused is not None and effective.refused.revision == applied.revision:
+            raise FailedPrecondition(f"session `{keys.session}`: {effective.refused.reason}")
         # An engine that was still starting when the call came has reported since.
-        previous: Any = (report or applied.before or {}).get("mode", 0)
+        before = report or applied.before
+        previous = before.effective.mode if before is not None else 0
         if journalled.outcome == Outcome.REPEATED:
-            previous = await self._first_answer(keys, intent, journalled.revision)
-        return pb.SetModeResponse(previous_mode=previous, mode=applied.report["mode"], revision=applied.revision)
+            previous = await self._first_answer(keys, request, journalled.revision)
+        return pb.SetModeResponse(
+            previous_mode=cast(Mode, previous), mode=cast(Mode, effective.mode), revision=applied.revision
+        )
 
-    async def _first_answer(self, keys: SessionKeys, intent: Intent, revision: int) -> int:
+    async def _first_answer(self, keys: SessionKeys, request: pb.SetModeRequest, revision: int) -> int:
         """The previous mode that the first request with this id was told."""
         entry = await self._journal.entry(keys, revision)
-        # Where the intent is another request's, the first one found its mode in effect.
-        return int(entry["previous_mode"] if entry.get("request_id") == intent.request_id else intent.value)
+        if entry is not None and entry.request_id == request.request_id and isinstance(entry.change, SetMode):
+            return entry.change.previous_mode
+        # The intent is another request's: the first one found its mode in effect.
+        return request.mode
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         return pb.GetStateResponse(state=await self._reports.describe(self._keys(request.session)))
@@ -82,45 +89,43 @@ class ControlServicer(ControlServiceServicer):
             self._watchers -= 1
 
     async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
-        applied = await self._change(request.session, Intent("paused", "1", request.request_id), context)
+        applied = await self._change(request.session, Pause(), request.request_id, context)
         return pb.PauseResponse(revision=applied.revision)
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
-        applied = await self._change(request.session, Intent("paused", "0", request.request_id), context)
+        applied = await self._change(request.session, Resume(), request.request_id, context)
         return pb.ResumeResponse(revision=applied.revision)
 
     async def SetSpeed(self, request: pb.SetSpeedRequest, context: Context) -> pb.SetSpeedResponse:
-        if not math.isfinite(request.speed) or not 0 <= request.speed <= SPEED_MAX:
+        change = SetSpeed(abs(request.speed) if request.speed == 0 else request.speed)  # -0 is 0
+        if not change.in_range:
             raise InvalidRequest(
                 "speed", f"must be 0 (as fast as possible) or up to {SPEED_MAX:g}, got {request.speed}"
             )
-        # -0 is 0.
-        intent = Intent("speed", repr(abs(request.speed)), request.request_id)
-        applied = await self._change(request.session, intent, context)
-        return pb.SetSpeedResponse(speed=float(applied.report["speed"]), revision=applied.revision)
+        applied = await self._change(request.session, change, request.request_id, context)
+        return pb.SetSpeedResponse(speed=applied.report.effective.speed, revision=applied.revision)
 
-    async def _change(self, session: str, intent: Intent, context: Context) -> Applied:
+    async def _change(self, session: str, change: Change, request_id: str, context: Context) -> Applied:
         keys = self._keys(session)
         report = await self._reports.known(keys)
-        return (await self._apply(keys, intent, report, context))[1]
+        return (await self._apply(keys, change, request_id, report, context))[1]
 
     def _keys(self, session: str) -> SessionKeys:
         return SessionKeys(check_session_name(session) if session else self._default_session)
 
     async def _apply(
-        self, keys: SessionKeys, intent: Intent, report: dict[str, Any] | None, context: Context
+        self, keys: SessionKeys, change: Change, request_id: str, report: EngineReport | None, context: Context
     ) -> tuple[Journalled, Applied]:
-        """Journal `intent` and wait until it is effective; the intent stays journalled when the wait runs out."""
-        if len(intent.request_id) > REQUEST_ID_LENGTH_MAX:
+        """Journal `change` and wait until it is effective; the intent stays journalled when the wait runs out."""
+        if len(request_id) > REQUEST_ID_LENGTH_MAX:
             raise InvalidRequest(
-                "request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters, got {len(intent.request_id)}"
+                "request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters, got {len(request_id)}"
             )
-        journalled = await self._journal.append(
-            keys, intent, effect=intent.effect(report), correlation_id=current_correlation_id()
-        )
+        intent = Intent(change, request_id=request_id, correlation_id=current_correlation_id())
+        journalled = await self._journal.append(keys, intent, effect=effect_of(change, report))
         try:
             async with asyncio.timeout(_wait_s(context.time_remaining())):
-                return journalled, await self._reports.wait_applied(keys, intent, journalled)
+                return journalled, await self._reports.wait_applied(keys, change, journalled)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"intent {journalled.revision} for session `{keys.session}` is journalled but not effective yet; "
@@ -149,10 +154,10 @@ def _mode_name(mode: int) -> str:
     return Mode.Name(cast(Mode, mode)) if mode in Mode.values() else str(mode)
 
 
-def _configured_field(mode: int) -> str:
-    return "live_configured" if mode == MODE_LIVE else "historical_configured"
+def _is_configured(report: EngineReport, mode: int) -> bool:
+    return report.live.configured if mode == MODE_LIVE else report.historical.configured
 
 
 def _not_configured(session: str, mode: int) -> str:
     setting = "MIDSTREAM_LIVE_URL" if mode == MODE_LIVE else "MIDSTREAM_HISTORICAL"
-    return f"session `{session}` has no {'live' if mode == MODE_LIVE else 'historical'} source; start the replay server with {setting}"
+    return f"session `{session}` has no {MODE_NAMES[mode]} source; start the replay server with {setting}"

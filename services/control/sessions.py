@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from protos.common.v1.market_pb2 import Mode
 from protos.control.v1.control_pb2 import ControlState
-from services.control.journal import ControlJournal, Intent, Journalled, Outcome
+from services.control.journal import ControlJournal, Journalled, Outcome, effect_of
 from services.runtime.errors import NotFound
-from services.runtime.keys import SessionKeys
+from services.runtime.session.intents import Change
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.report import EngineReport
 
 POLL_S = 0.02
 """How often a waiting call looks at the report: short against the 0.5 s that a person notices, cheap for Redis."""
@@ -25,8 +27,8 @@ class Applied:
     """An intent that has become effective."""
 
     revision: int
-    report: dict[str, Any]
-    before: dict[str, Any] | None
+    report: EngineReport
+    before: EngineReport | None
     """The last report before; None when there was none while we waited."""
 
 
@@ -39,45 +41,45 @@ class SessionReports:
         self._redis_url = redis_url
         self._shared: dict[str, tuple[float, asyncio.Task[ControlState]]] = {}
 
-    async def known(self, keys: SessionKeys) -> dict[str, Any] | None:
+    async def known(self, keys: SessionKeys) -> EngineReport | None:
         """Return the last report; None when there is none of a session that is known. Raises NotFound.
 
         The default session counts as known before it first reports, and any other one after its report has expired.
         """
-        report = await self._journal.state(keys)
+        report = await self._journal.report(keys)
         if report is None and keys.session != self._default_session and not await self._journal.is_known(keys):
             raise NotFound(f"session `{keys.session}` is not known; ReplayService/ListSessions lists those that are")
         return report
 
-    async def wait_applied(self, keys: SessionKeys, intent: Intent, journalled: Journalled) -> Applied:
-        """Wait until the engine has applied an intent; the caller bounds the wait."""
-        before: dict[str, Any] | None = None
+    async def wait_applied(self, keys: SessionKeys, change: Change, journalled: Journalled) -> Applied:
+        """Wait until the engine has applied a change; the caller bounds the wait."""
+        before: EngineReport | None = None
         while True:
-            report = await self._journal.state(keys)
-            if report is not None and int(report["revision"]) >= journalled.revision:
-                if await self._is_settled(keys, intent, journalled, report):
+            report = await self._journal.report(keys)
+            if report is not None and report.effective.revision >= journalled.revision:
+                if await self._is_settled(keys, change, journalled, report):
                     return Applied(journalled.revision, report, before)
             else:
                 before = report
             await asyncio.sleep(POLL_S)
 
     async def _is_settled(
-        self, keys: SessionKeys, intent: Intent, journalled: Journalled, report: dict[str, Any]
+        self, keys: SessionKeys, change: Change, journalled: Journalled, report: EngineReport
     ) -> bool:
         """Tell whether a report that has reached the revision is really about it.
 
         A Redis that lost the journal counts again from below what a running engine remembers, for as long as that needs to notice.
         """
-        refused = report.get("refused")
+        refused = report.effective.refused
         if (
             journalled.outcome == Outcome.REPEATED
-            or (refused and int(refused["revision"]) == journalled.revision)
-            or intent.effect(report).value == intent.value
+            or (refused is not None and refused.revision == journalled.revision)
+            or effect_of(change, report).value == change.value
         ):
             return True
         # Not in effect although applied: another intent came after it.
         intended = await self._journal.intended(keys)
-        return int(intended.get(f"{intent.kind}_revision", 0)) > journalled.revision
+        return intended.revisions.get(change.setting, 0) > journalled.revision
 
     async def watched(self, keys: SessionKeys) -> ControlState:
         """As `describe`, at most WATCH_POLL_S old: any number of watchers cost Redis as much as one."""
@@ -96,21 +98,28 @@ class SessionReports:
 
     async def describe(self, keys: SessionKeys) -> ControlState:
         """Put what was asked for and what is effective into one message."""
-        report = await self.known(keys) or {}
+        report = await self.known(keys)
         intended = await self._journal.intended(keys)
-        mode = report.get("mode", 0)
+        if report is None:
+            return ControlState(
+                session=keys.session,
+                intended_mode=cast(Mode, intended.mode),
+                intended_revision=intended.revision,
+                redis_url=self._redis_url,
+            )
+        effective = report.effective
         return ControlState(
             session=keys.session,
-            intended_mode=cast(Mode, int(intended.get("mode", mode))),
-            mode=mode,
-            intended_revision=int(intended.get("revision", 0)),
-            revision=int(report.get("revision", 0)),
-            paused=bool(report.get("paused", False)),
-            speed=float(report.get("speed", 0.0)),
-            state=str(report.get("state", "")),
-            last_sequence=int(report.get("last_sequence", 0)),
-            reported_time_ns=int(report.get("reported_time_ns", 0)),
-            error=str(report.get("error", "")),
+            intended_mode=cast(Mode, intended.mode or effective.mode),
+            mode=cast(Mode, effective.mode),
+            intended_revision=intended.revision,
+            revision=effective.revision,
+            paused=effective.paused,
+            speed=effective.speed,
+            state=report.state,
+            last_sequence=report.last_sequence,
+            reported_time_ns=report.reported_time_ns,
+            error=report.error,
             redis_url=self._redis_url,
-            live_connected=bool(report.get("live_connected", False)),
+            live_connected=report.live.connected,
         )

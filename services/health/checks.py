@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import grpc
 import redis.asyncio
@@ -15,8 +14,10 @@ from protos.common.v1.market_pb2 import MODE_LIVE
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, QueueLag, Status
 from services.health.lag import GroupActivity, measure_lag
 from services.runtime.clock import Clock
-from services.runtime.keys import SESSIONS, SessionKeys
 from services.runtime.metrics import Metrics
+from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.report import EngineReport, EngineState
+from services.runtime.session.versions import NewerVersion
 
 REPORT_AGE_MAX_NS = 5_000_000_000
 """An engine reports every 500 ms; ten missed reports mean that it is gone."""
@@ -94,7 +95,12 @@ def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -
             names, found = [own_session, *names], [None, *found]
         worst, lines = STATUS_OK, []
         for name, raw in zip(names, found, strict=True):
-            status, line = _describe(json.loads(raw) if raw else None, clock.time_ns(), own=name == own_session)
+            try:
+                report = EngineReport.decode(name, raw) if raw else None
+                status, line = _describe(report, clock.time_ns(), own=name == own_session)
+            except (ValueError, NewerVersion) as exc:
+                # Of one session alone: what is known of the others is told nevertheless.
+                status, line = STATUS_DOWN if name == own_session else STATUS_DEGRADED, str(exc)
             lines.append(f"{name}: {line}")
             worst = max(worst, status)
         return Outcome(worst, "; ".join(lines))
@@ -102,23 +108,23 @@ def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -
     return check
 
 
-def _describe(report: dict[str, Any] | None, now_ns: int, *, own: bool) -> tuple[Status, str]:
+def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[Status, str]:
     """How one session is, and the line that says so."""
     if report is None:
         return (STATUS_DEGRADED, "has not reported yet") if own else (STATUS_OK, "has not reported for an hour")
-    age_ns = now_ns - int(report["reported_time_ns"])
-    live = int(report["mode"]) == MODE_LIVE
+    age_ns = now_ns - report.reported_time_ns
+    live = report.effective.mode == MODE_LIVE
     status = STATUS_OK
-    if report["state"] == "FAILED" or (own and age_ns > REPORT_AGE_MAX_NS):
+    if report.state is EngineState.FAILED or (own and age_ns > REPORT_AGE_MAX_NS):
         status = STATUS_DOWN
     elif age_ns > REPORT_AGE_MAX_NS:
-        status = STATUS_OK if report["state"] == "COMPLETED" else STATUS_DEGRADED
-    elif live and not report.get("live_connected"):
+        status = STATUS_OK if report.state is EngineState.COMPLETED else STATUS_DEGRADED
+    elif live and not report.live.connected:
         status = STATUS_DEGRADED
-    connected = "connected" if report.get("live_connected") else "not connected"
+    connected = "connected" if report.live.connected else "not connected"
     feed = f"live feed {connected}" if live else "historical"
-    error = f", {report['error']}" if report.get("error") else ""
-    return status, f"{report['state'].lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}"
+    error = f", {report.error}" if report.error else ""
+    return status, f"{report.state.lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}"
 
 
 def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: Metrics) -> Check:

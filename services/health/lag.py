@@ -8,14 +8,12 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import TickFrame, peek
 from fastpath.records import FrameHead
 from protos.health.v1.health_pb2 import QueueLag
 from services.runtime.clock import Clock
-from services.runtime.keys import SessionKeys
-
-BEFORE_EVERYTHING = -(2**63)
-"""Arrival time of a batch without ticks."""
+from services.runtime.session.keys import SessionKeys
 
 
 class GroupActivity:

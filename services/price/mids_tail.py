@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from random import Random
@@ -19,7 +18,8 @@ import redis
 from fastpath.mids import MidFrame
 from services.runtime.backoff import Backoff
 from services.runtime.connection import redacted
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.latest_mid import LatestMid
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -28,18 +28,7 @@ RING_BYTES_MAX: Final = 8 * 1024 * 1024
 """Subscribers that fall further behind read from Redis, each at its own pace."""
 READ_COUNT: Final = 16
 BLOCK_MS: Final = 1000
-_LATEST: Final = struct.Struct("<Qqqdi")
 _BEGINNING: Final = b"0-0"
-
-
-class LatestMid(NamedTuple):
-    """The latest mid of one ticker."""
-
-    sequence: int
-    event_time_ns: int
-    arrival_time_ns: int
-    mid: float
-    mode: int
 
 
 class MidsEntry(NamedTuple):
@@ -258,7 +247,7 @@ class MidsTail:
 
     async def _read_latest(self) -> None:
         for ticker, packed in (await self._client.hgetall(self._keys.latest)).items():
-            self._latest[ticker.decode()] = LatestMid(*_LATEST.unpack(packed))
+            self._latest[ticker.decode()] = LatestMid.decode(ticker.decode(), packed)
 
     def _append(self, entry: MidsEntry, frame: MidFrame) -> None:
         if entry.last_sequence <= self._end.sequence:

@@ -14,8 +14,8 @@ from services.price.mids_tail import MidsTail
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
 from services.runtime.engine_process import EngineProcess
-from services.runtime.keys import SessionKeys
 from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.session.keys import SessionKeys
 from services.runtime.settings import load
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from services.runtime.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from services.runtime.keys import check_session_name
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
+from services.runtime.session.keys import check_session_name
 
 QUOTES_MAX: Final = 100_000
 QUOTES_INLINE_MAX: Final = 4_096

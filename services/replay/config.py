@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from services.runtime.session.intents import SPEED_MAX
 from services.runtime.settings import SessionSettings
 
 
@@ -25,7 +26,7 @@ class ReplaySettings(SessionSettings):
     """A websocket of the live JSON layout, or an exchange's own stream: binance://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
     start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
     """Where ticks come from until somebody switches."""
-    speed: float = Field(default=0.0, ge=0, le=1e6, validation_alias="MIDSTREAM_SPEED")
+    speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")
     """Factor of real time; 0 (spelt `max`) is as fast as possible."""
 
     fraction_unit: Literal["", "us"] = Field(default="", validation_alias="MIDSTREAM_FRACTION_UNIT")

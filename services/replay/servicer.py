@@ -13,10 +13,10 @@ from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
 from services.replay.sessions import Sessions
 from services.runtime.errors import InvalidRequest, OutOfRange, ResourceExhausted
-from services.runtime.keys import SessionKeys, check_session_name
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
-from services.runtime.stream_tail import Batch, FellBehind, StreamTail
+from services.runtime.session.keys import SessionKeys, check_session_name
+from services.runtime.session.stream_tail import Batch, FellBehind, StreamTail
 
 TICKERS_MAX = 10_000
 LAST_SEQUENCE_TRAILER = "midstream-last-sequence"

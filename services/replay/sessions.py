@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,11 +10,12 @@ from typing import Any, cast
 import redis.asyncio
 
 from fastpath.frame import MARKER_GAP, TickFrame, peek
-from protos.common.v1.market_pb2 import TickBatch
+from protos.common.v1.market_pb2 import Mode, TickBatch
 from protos.replay.v1.replay_pb2 import Session
 from services.runtime.errors import NotFound, ResourceExhausted
-from services.runtime.keys import SESSIONS, SessionKeys
-from services.runtime.stream_tail import Batch, StreamTail
+from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.report import EngineReport
+from services.runtime.session.stream_tail import Batch, StreamTail
 
 TAILS_MAX = 64
 """Sessions that can be streamed at the same time; each costs one connection and one ring of memory."""
@@ -109,7 +109,7 @@ class Sessions:
     async def _find(self, keys: SessionKeys) -> Session | None:
         found = await self._client.get(keys.state)
         if found:
-            return _from_report(keys, json.loads(found))
+            return session_message(EngineReport.decode(keys.session, found))
         if not await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)):
             return None
         # Its report expired long after its engine ended, but its records may be retained.
@@ -155,10 +155,27 @@ class _SharedTail:
     subscribers: int = 0
 
 
-def _from_report(keys: SessionKeys, report: dict[str, Any]) -> Session:
-    session = Session(state=f"SESSION_STATE_{report['state']}", mode=report["mode"])
-    for field in Session.DESCRIPTOR.fields:
-        if field.name not in ("state", "mode") and report.get(field.name) is not None:
-            setattr(session, field.name, report[field.name])
-    session.name = keys.session
-    return session
+def session_message(report: EngineReport) -> Session:
+    """Put a report into a message."""
+    effective, backlog = report.effective, report.backlog
+    return Session(
+        name=report.session,
+        epoch=report.epoch,
+        state=f"SESSION_STATE_{report.state}",
+        mode=cast("Mode", effective.mode),
+        revision=effective.revision,
+        paused=effective.paused,
+        speed=effective.speed,
+        last_sequence=report.last_sequence,
+        oldest_sequence=backlog.oldest_sequence,
+        backlog_records=backlog.records,
+        backlog_bytes=backlog.bytes,
+        last_arrival_time_ns=report.last_arrival_time_ns,
+        skipped=report.historical.skipped,
+        live_configured=report.live.configured,
+        live_connected=report.live.connected,
+        error=report.error,
+        reported_time_ns=report.reported_time_ns,
+        historical_configured=report.historical.configured,
+        damaged_sources=report.historical.damaged_sources,
+    )

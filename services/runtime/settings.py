@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
-from services.runtime.keys import check_session_name
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
+from services.runtime.session.keys import check_session_name
 
 PREFIX = "MIDSTREAM_"
 

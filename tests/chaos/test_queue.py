@@ -10,7 +10,7 @@ from random import Random
 import pytest
 import redis
 
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.reference.history import expected_outputs
 from tests.support.chaos import Chaos, TailReader, assert_exact, assert_logs_exact, can_see_processes
 from tests.support.history_files import Quirks, write_files

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.support.cli import ROOT, kill, until
 from tests.support.made_ticks import MADE_START_NS, MADE_TICKERS, write_made_ticks
 from tests.support.redis_server import RedisForTests

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Marker, TickBatch
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.reference.history import Expected, ExpectedTick, expected_outputs
 from tests.support.cli import until
 from tests.support.history_files import Quirks, history_text

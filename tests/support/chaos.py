@@ -23,8 +23,8 @@ from typing import IO, Any, Protocol
 
 import redis
 
-from services.runtime.keys import SessionKeys
 from services.runtime.parent_death import dying_with_parent
+from services.runtime.session.keys import SessionKeys
 from tests.reference.history import Expected
 from tests.support.cli import ROOT, clean_environment
 from tests.support.redis_server import RedisForTests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ from fastpath.columns import BEFORE_EVERYTHING, Block
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, TickFrame, encode_cursor
 from fastpath.records import Cursor, Marker, SourceCursor
 from services.replay.engine.engine import Engine
-from services.replay.engine.journal import Intent
+from services.replay.engine.figures import EngineFigures
+from services.replay.engine.journal import JournalEntry, parse_entry
 from services.replay.engine.ports import Beginning
-from services.replay.engine.state import EngineReport
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
-from services.replay.queue.model import Memory, SinkPosition, StoredCheckpoint, Tail
+from services.replay.queue.model import Memory, StoredCheckpoint, Tail
 from services.replay.sources import Poll
+from services.runtime.session.announcement import SinkPosition
 from tests.support.clock import FakeClock
 
 
@@ -173,7 +175,7 @@ class FakeQueue:
     entries: list[bytes] = field(default_factory=list)
     checkpoint: Checkpoint | None = None
     epoch: str = ""
-    journal: list[Intent] = field(default_factory=list)
+    journal: list[JournalEntry] = field(default_factory=list)
     sinks: list[SinkPosition] = field(default_factory=list)
     epochs: int = 0
 
@@ -314,10 +316,11 @@ class FakeJournal:
         self.started = True
 
     def add(self, kind: str, *, mode: int = 0, speed: float = 0.0) -> None:
-        self._queue.journal.append(Intent(len(self._queue.journal) + 1, kind, mode, speed))
+        body = json.dumps({"kind": kind, "mode": mode, "speed": speed})
+        self._queue.journal.append(parse_entry(len(self._queue.journal) + 1, body.encode()))
         self._wake()
 
-    def take(self) -> list[Intent]:
+    def take(self) -> list[JournalEntry]:
         taken = [intent for intent in self._queue.journal if intent.revision > self._after]
         self._after += len(taken)
         return taken
@@ -384,7 +387,7 @@ class Stage:
         self.journal = FakeJournal(self.queue, self.disturb)
         self.waiter = ScriptedWaiter(self.clock, self.wake, self.stop)
         self.waiter.progress = lambda: len(self.queue.entries)
-        self.report = EngineReport("default")
+        self.report = EngineFigures("default")
         self.states: list[str] = []
         self.sources: list[RowSource] = []
         self.at = self.waiter.at

@@ -12,7 +12,7 @@ import redis
 
 from services.runtime.connection import connect
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.keys import SESSIONS
+from services.runtime.session.keys import SESSIONS
 
 
 class RedisForTests:

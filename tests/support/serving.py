@@ -23,7 +23,7 @@ from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.runtime.connection import connect
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.support.cli import PATIENCE_S, ROOT, Completed, clean_environment, command, midstream_here, until
 from tests.support.ports import free_port
 

@@ -5,7 +5,6 @@ than its newest entry is a repeat.
 """
 
 import logging
-import struct
 from collections import deque
 from typing import Any
 
@@ -14,12 +13,11 @@ from redis.exceptions import ResponseError
 
 from fastpath.mids import MidFrame
 from services.runtime.faults import fault
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.latest_mid import LatestMid
 
 logger = logging.getLogger(__name__)
 
-LATEST = struct.Struct("<Qqqdi")
-"""sequence, event time in ns, arrival time in ns, mid, mode."""
 PAGE_ENTRIES = 64
 CHUNK_BYTES = 64 * 1024
 """Retention is counted in chunks of this size, so that a stream of tiny entries needs no long list here."""
@@ -85,7 +83,7 @@ class MidsPublisher:
         self._waiting.append((b"0-%d" % first_sequence, batch, last_sequence))
         frame = MidFrame(batch)
         for ticker, (sequence, event_time_ns, arrival_time_ns, mid) in frame.latest().items():
-            self._latest[ticker] = LATEST.pack(sequence, event_time_ns, arrival_time_ns, mid, frame.mode)
+            self._latest[ticker] = LatestMid(sequence, event_time_ns, arrival_time_ns, mid, frame.mode).encode()
 
     def publish(self, client: Any) -> None:
         """Publish what was collected, in one transaction; it stays collected when the connection breaks."""

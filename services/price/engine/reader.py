@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from services.price.engine.wake import Waker
 from services.runtime.connection import connect
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 CONSUMER = "sink"
 """Every sink uses one name for ever: a new name would see none of the entries that are pending."""

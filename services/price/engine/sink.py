@@ -5,8 +5,6 @@ restart cuts the logs back to the committed position and reads again what was no
 the committer's thread owns the disk.
 """
 
-import base64
-import json
 import logging
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -15,6 +13,7 @@ from threading import Event
 
 from redis.exceptions import RedisError
 
+from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import peek
 from fastpath.midprice import PriceKernel
 from fastpath.records import FrameError
@@ -31,15 +30,14 @@ from services.runtime.clock import Clock
 from services.runtime.connection import redacted
 from services.runtime.errors import Refused
 from services.runtime.faults import fault
-from services.runtime.keys import SessionKeys
+from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition, rows_of
+from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
 PRIVATE_DIRECTORY = ".midstream"
 PROGRESS_INTERVAL_NS = 500_000_000
 HEARTBEAT_S = 0.5
-BEFORE_EVERYTHING = -(2**63)
-"""The arrival time of no tick at all, as the kernels say it."""
 
 Report = Callable[..., None]
 """Tells the host: `report(event, **fields)`."""
@@ -279,24 +277,29 @@ class Sink:
 
     def _announcement(self, finished_error: str | None = None) -> str:
         position, tally = self._position, self._tally
-        announcement = {
-            "epoch": position.epoch,
-            "sequence": position.sequence,
-            "live_sequence": position.live_sequence,
-            "cursor": base64.b64encode(position.cursor).decode(),
-            "run_id": self._reader.run_id,
-            "time_ns": self._clock.time_ns(),
-            "counts": tally.counts._asdict(),
-            "first_arrival_time_ns": tally.first_arrival_time_ns,
-            "last_arrival_time_ns": tally.last_arrival_time_ns,
-            "digest": tally.digest,
-            "durable_monotonic_ns": self._durable_monotonic_ns,
-            "mid_bytes": position.mid_bytes,
-            "error_bytes": position.error_bytes,
-            "group": self._options.sink,
-            "finished_error": finished_error,
-        }
-        return json.dumps(announcement, separators=(",", ":"))
+        announcement = SinkAnnouncement(
+            SinkPosition(
+                name=self._options.sink,
+                epoch=position.epoch,
+                sequence=position.sequence,
+                live_sequence=position.live_sequence,
+                cursor=position.cursor,
+                run_id=self._reader.run_id,
+            ),
+            LogReport(
+                counts=tally.counts,
+                first_arrival_time_ns=tally.first_arrival_time_ns,
+                last_arrival_time_ns=tally.last_arrival_time_ns,
+                digest=tally.digest,
+                mid_bytes=position.mid_bytes,
+                error_bytes=position.error_bytes,
+                durable_monotonic_ns=self._durable_monotonic_ns,
+            ),
+            rows_at_start=rows_of(self._counts_at_start),
+            time_ns=self._clock.time_ns(),
+            finished_error=finished_error,
+        )
+        return announcement.encode()
 
     def _note_progress(self, committed: Committed) -> None:
         self._commits += 1

@@ -16,18 +16,19 @@ from fastpath.records import Cursor
 from services.replay.engine.config import EngineConfig, parse_config
 from services.replay.engine.engine import Engine
 from services.replay.engine.exchange_address import exchange_address
+from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalTail
 from services.replay.engine.pacing import WakeableWaiter, use_precise_timers
 from services.replay.engine.ports import RecordedSource
-from services.replay.engine.state import EngineReport, StateReporter
+from services.replay.engine.reporter import StateReporter
 from services.replay.queue import Fenced, Publisher
 from services.replay.sources import HistoricalSource, SourceFailed
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect
 from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import Refused
-from services.runtime.keys import SessionKeys
 from services.runtime.logs import configure_logs
+from services.runtime.session.keys import SessionKeys
 
 if TYPE_CHECKING:
     from services.replay.engine.live import LiveSource
@@ -85,7 +86,7 @@ class _Wiring:
         clock, random, keys = SystemClock(), Random(), SessionKeys(config.session)
         self._wake, self._interrupt = threading.Event(), threading.Event()
         self._sources: list[HistoricalSource] = []
-        self.report = EngineReport(
+        self.report = EngineFigures(
             config.session, historical_configured=bool(config.historical), live_configured=bool(config.live_url)
         )
         self.reporter = StateReporter(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
@@ -16,8 +16,7 @@ from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
 from services.runtime.errors import Refused
-
-_MODES: Final = {"historical": MODE_HISTORICAL, "live": MODE_LIVE}
+from services.runtime.session.intents import MODE_NAMES
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,10 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         raise Refused(
             f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or binance://BTC/USDT,ETH/USDT"
         )
-    mode = _MODES.get(str(fields.get("start_mode") or "historical"))
+    modes = {name: mode for mode, name in MODE_NAMES.items()}
+    mode = modes.get(str(fields.get("start_mode") or MODE_NAMES[MODE_HISTORICAL]))
     if mode is None:
-        raise Refused(f"MIDSTREAM_START_MODE: {fields['start_mode']!r} is unknown; use historical or live")
+        raise Refused(f"MIDSTREAM_START_MODE: {fields['start_mode']!r} is unknown; use {' or '.join(modes)}")
     if mode == MODE_HISTORICAL and not historical:
         # There is only one thing that such a session can do.
         mode = MODE_LIVE

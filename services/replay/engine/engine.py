@@ -15,19 +15,20 @@ from typing import Final
 from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Cursor
-from services.replay.engine import state
+from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import Journal
 from services.replay.engine.lane import HistoricalLane, LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import Linger, PacingClock, Waiter
-from services.replay.engine.ports import MODE_NAMES, Beginning, FeedSource, Publishing, RecordedSource
+from services.replay.engine.ports import Beginning, FeedSource, Publishing, RecordedSource
 from services.replay.engine.positioning import Positioning
 from services.replay.engine.standing import Standing
-from services.replay.engine.state import EngineReport
 from services.replay.engine.steering import Steering
 from services.replay.queue.errors import Fenced, QueueLost, Stopped
 from services.runtime.clock import Clock
+from services.runtime.session.intents import MODE_NAMES, Effective
+from services.runtime.session.report import EngineState
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Engine:
         open_historical: Callable[[Cursor | None], RecordedSource] | None,
         live: FeedSource | None,
         journal: Journal,
-        report: EngineReport,
+        report: EngineFigures,
         changed: Callable[[], None],
         clock: Clock,
         waiter: Waiter,
@@ -73,7 +74,7 @@ class Engine:
         self._interrupt = interrupt
         self._stopping = stopping
 
-        standing = self._standing = Standing(beginning.mode, PacingClock(beginning.speed))
+        standing = self._standing = Standing(Effective(mode=beginning.mode), PacingClock(beginning.speed))
         lanes = self._lanes = Lanes(open_historical=open_historical, live=live, report=report, wake=wake.set)
         outlet = self._outlet = Outlet(standing=standing, lanes=lanes, publisher=publisher, report=report, clock=clock)
         self._steering = Steering(
@@ -118,7 +119,7 @@ class Engine:
             # The state of a session that another producer has is not ours to write.
             self._report.owned = self._report.owned and not isinstance(exc, Fenced)
             self._report.error = str(exc)
-            self._set_phase(state.FAILED)
+            self._set_phase(EngineState.FAILED)
             raise
         finally:
             self._close()
@@ -131,7 +132,7 @@ class Engine:
         self._apply_intents()
         if standing.mode == MODE_LIVE:
             self._lanes.start_live()
-        self._set_phase(state.RUNNING)
+        self._set_phase(EngineState.RUNNING)
         logger.info(
             "replay ready: epoch=%s next_sequence=%d mode=%s speed=%g paused=%s revision=%d",
             *(standing.epoch, standing.next, MODE_NAMES[standing.mode], standing.pacing.speed),
@@ -139,10 +140,10 @@ class Engine:
         )
 
     def _adopt_again(self) -> None:
-        self._set_phase(state.STARTING)
+        self._set_phase(EngineState.STARTING)
         self._positioning.adopt_again()
         self._lost = False
-        self._set_phase(state.RUNNING)
+        self._set_phase(EngineState.RUNNING)
 
     def _apply_intents(self) -> None:
         if self._steering.apply():
@@ -241,10 +242,10 @@ class Engine:
             self._tended_ns = now_ns
 
     def _complete(self) -> None:
-        if self._report.phase != state.COMPLETED:
+        if self._report.phase != EngineState.COMPLETED:
             self._publisher.flush()
             logger.info("every historical record is published: last_sequence=%d", self._standing.next - 1)
-            self._set_phase(state.COMPLETED)
+            self._set_phase(EngineState.COMPLETED)
 
     def _fail(self, failure: Exception) -> None:
         """End with what a source raised, after everything before it went out."""
@@ -263,7 +264,7 @@ class Engine:
         self._lanes.stop()
         self._publisher.close()
 
-    def _set_phase(self, phase: str) -> None:
+    def _set_phase(self, phase: EngineState) -> None:
         if self._report.phase != phase:
             self._report.phase = phase
             self._changed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import deque
@@ -14,7 +13,9 @@ from typing import Any, Final, Protocol, cast
 import redis
 
 from services.runtime.backoff import Backoff, BackoffPolicy
-from services.runtime.keys import SessionKeys
+from services.runtime.session.intents import Intended, Intent
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.versions import NewerVersion
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +28,19 @@ RECONNECT: Final = BackoffPolicy(base_s=0.05, cap_s=1.0)
 
 
 @dataclass(frozen=True)
-class Intent:
-    """One entry of the journal. `problem` is filled when it cannot be understood."""
+class JournalEntry:
+    """One entry of the journal. Without an intent it asks for nothing; `problem` says why when it cannot be understood."""
 
     revision: int
-    kind: str = ""
-    mode: int = 0
-    speed: float = 0.0
-    correlation_id: str = ""
+    intent: Intent | None = None
     problem: str = ""
     restarts: bool = False
     """The journal was lost and numbers again: this revision counts although it is not above the last one."""
+
+    @property
+    def correlation_id(self) -> str:
+        """Of the call that asked for it; empty when that is not known."""
+        return "" if self.intent is None else self.intent.correlation_id
 
 
 class Journal(Protocol):
@@ -46,23 +49,16 @@ class Journal(Protocol):
     def start(self, after_revision: int) -> None:
         """Begin to read behind `after_revision`; called once. What is there already can be taken when it returns."""
 
-    def take(self) -> list[Intent]:
+    def take(self) -> list[JournalEntry]:
         """Return what has arrived since the last call, oldest first."""
 
 
-def parse_intent(revision: int, body: bytes | None) -> Intent:
-    """Return the intent of an entry; never raises, because every entry counts as applied in the end."""
+def parse_entry(revision: int, body: bytes | None) -> JournalEntry:
+    """Return the entry; never raises, because every entry counts as applied in the end."""
     try:
-        fields: dict[str, Any] = json.loads(body or b"")
-        return Intent(
-            revision=revision,
-            kind=str(fields["kind"]),
-            mode=int(fields.get("mode") or 0),
-            speed=float(fields.get("speed") or 0.0),
-            correlation_id=str(fields.get("correlation_id") or ""),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        return Intent(revision=revision, problem=f"the entry cannot be read ({type(exc).__name__})")
+        return JournalEntry(revision, Intent.decode(body or b""))
+    except (ValueError, NewerVersion) as exc:
+        return JournalEntry(revision, problem=str(exc))
 
 
 class JournalTail:
@@ -86,7 +82,7 @@ class JournalTail:
         self._wake = wake
         self._backoff = Backoff(random, RECONNECT)
         self._block_ms = block_ms
-        self._arrived: deque[Intent] = deque()
+        self._arrived: deque[JournalEntry] = deque()
         self._stopping = threading.Event()
         self._caught_up = threading.Event()
         self._thread: threading.Thread | None = None
@@ -107,8 +103,8 @@ class JournalTail:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
-    def take(self) -> list[Intent]:
-        taken: list[Intent] = []
+    def take(self) -> list[JournalEntry]:
+        taken: list[JournalEntry] = []
         while self._arrived:
             taken.append(self._arrived.popleft())
         return taken
@@ -137,18 +133,18 @@ class JournalTail:
             else:
                 self._check_continuity(client)
 
-    def read(self, client: redis.Redis, *, wait: bool = True) -> list[Intent]:
+    def read(self, client: redis.Redis, *, wait: bool = True) -> list[JournalEntry]:
         """Return entries behind the last one read; wait for some when there are none."""
         block_ms = self._block_ms if wait else None
         answer = cast("Any", client.xread({self._keys.control: f"0-{self._after}"}, count=READ_COUNT, block=block_ms))
-        intents: list[Intent] = []
+        intents: list[JournalEntry] = []
         for _, entries in answer or ():
             for entry_id, fields in entries:
                 revision = _revision(entry_id)
                 if revision > self._after + 1:
                     logger.warning("control intents are missing: after=%d next=%d", self._after, revision)
                 self._after = revision
-                intents.append(parse_intent(revision, fields.get(b"intent")))
+                intents.append(parse_entry(revision, fields.get(b"intent")))
         return intents
 
     def _check_continuity(self, client: redis.Redis) -> None:
@@ -157,28 +153,24 @@ class JournalTail:
         if newest >= self._after:
             return
         logger.error("the control journal lost its newest entries: applied=%d newest=%d", self._after, newest)
-        intended = cast("dict[bytes, bytes]", client.hgetall(self._keys.intended))
+        stored = cast("dict[bytes, bytes]", client.hgetall(self._keys.intended))
         self._after = newest
-        self._hand_over(_sum_of(newest, intended))
+        self._hand_over(_sum_of(newest, stored))
 
-    def _hand_over(self, intents: list[Intent]) -> None:
+    def _hand_over(self, intents: list[JournalEntry]) -> None:
         self._arrived.extend(intents)
         self._wake()
 
 
-def _sum_of(revision: int, intended: dict[bytes, bytes]) -> list[Intent]:
-    """Return what a journal adds up to as intents of its newest revision."""
-    intents = [Intent(revision, kind="none", restarts=True)]
+def _sum_of(revision: int, stored: dict[bytes, bytes]) -> list[JournalEntry]:
+    """Return what a journal adds up to as entries of its newest revision."""
+    entries = [JournalEntry(revision, restarts=True)]
     try:
-        if mode := int(intended.get(b"mode", b"0")):
-            intents.append(Intent(revision, kind="mode", mode=mode, restarts=True))
-        if paused := intended.get(b"paused"):
-            intents.append(Intent(revision, kind="pause" if paused == b"1" else "resume", restarts=True))
-        if b"speed" in intended:
-            intents.append(Intent(revision, kind="speed", speed=float(intended[b"speed"]), restarts=True))
-    except ValueError:
+        changes = Intended.decode(stored).changes
+    except (ValueError, NewerVersion):
         logger.exception("the sum of the control journal cannot be read")
-    return intents
+        return entries
+    return [*entries, *(JournalEntry(revision, Intent(change), restarts=True) for change in changes)]
 
 
 def _revision(entry_id: bytes) -> int:

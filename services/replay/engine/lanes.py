@@ -8,9 +8,9 @@ from dataclasses import replace
 from fastpath.columns import Tickers
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, decode_cursor, encode_cursor
 from fastpath.records import Cursor
+from services.replay.engine.figures import EngineFigures
 from services.replay.engine.lane import HistoricalLane, LiveLane
 from services.replay.engine.ports import FeedSource, RecordedSource
-from services.replay.engine.state import EngineReport
 
 
 class Lanes:
@@ -21,7 +21,7 @@ class Lanes:
         *,
         open_historical: Callable[[Cursor | None], RecordedSource] | None,
         live: FeedSource | None,
-        report: EngineReport,
+        report: EngineFigures,
         wake: Callable[[], None],
     ) -> None:
         self._open_historical = open_historical

@@ -9,11 +9,11 @@ from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import MARKER_GAP, MODE_LIVE, encode_batch, peek
 from fastpath.records import Marker
 from services.replay.engine import markers as marking
+from services.replay.engine.figures import EngineFigures
 from services.replay.engine.lane import Lane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.ports import Publishing
 from services.replay.engine.standing import Standing
-from services.replay.engine.state import EngineReport
 from services.replay.queue.errors import Stopped
 from services.replay.queue.model import Checkpoint
 from services.runtime.clock import Clock
@@ -23,7 +23,7 @@ class Outlet:
     """Numbers, encodes and publishes."""
 
     def __init__(
-        self, *, standing: Standing, lanes: Lanes, publisher: Publishing, report: EngineReport, clock: Clock
+        self, *, standing: Standing, lanes: Lanes, publisher: Publishing, report: EngineFigures, clock: Clock
     ) -> None:
         self._standing = standing
         self._lanes = lanes

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
+from fastpath.frame import MODE_LIVE
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import TickSource
 from services.runtime.errors import Refused
-
-MODE_NAMES: Final = {MODE_HISTORICAL: "historical", MODE_LIVE: "live"}
 
 
 @dataclass(frozen=True)

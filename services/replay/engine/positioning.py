@@ -9,15 +9,16 @@ from dataclasses import replace
 from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, decode_cursor
 from fastpath.records import Cursor
 from services.replay.engine import markers as marking
+from services.replay.engine.figures import EngineFigures
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import PacingClock
-from services.replay.engine.ports import MODE_NAMES, Beginning, Publishing
+from services.replay.engine.ports import Beginning, Publishing
 from services.replay.engine.standing import Standing
-from services.replay.engine.state import EngineReport
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
+from services.runtime.session.intents import MODE_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Positioning:
         lanes: Lanes,
         outlet: Outlet,
         publisher: Publishing,
-        report: EngineReport,
+        report: EngineFigures,
         clock: Clock,
         stopping: threading.Event,
     ) -> None:
@@ -91,23 +92,22 @@ class Positioning:
 
     def _resume_from(self, checkpoint: Checkpoint, cursor: Cursor) -> None:
         """Take over what was in effect. Settings rule as long as no operator has said anything."""
-        standing = self._standing
-        standing.revision = checkpoint.revision
-        standing.paused = checkpoint.paused
+        standing, before = self._standing, checkpoint.effective
+        standing.decide(revision=before.revision, paused=before.paused)
         standing.markers = marking.from_json(checkpoint.seams)
-        if checkpoint.mode == MODE_HISTORICAL and not standing.markers:
+        if before.mode == MODE_HISTORICAL and not standing.markers:
             standing.last_key = cursor.last_key
-        mode = checkpoint.mode
-        if checkpoint.revision > 0:
-            standing.pacing = PacingClock(checkpoint.speed)
+        mode = before.mode
+        if before.revision > 0:
+            standing.pacing = PacingClock(before.speed)
         else:
             mode = self._beginning.mode
         if not self._lanes.configured(mode):
             mode = self._beginning.mode
-            logger.warning("mode %s is not configured any more", MODE_NAMES.get(checkpoint.mode, checkpoint.mode))
-        standing.mode = mode
-        if mode != checkpoint.mode and standing.next > 1:
-            standing.add_seam(checkpoint.mode, time_ns=self._clock.time_ns(), reason="the settings changed")
+            logger.warning("mode %s is not configured any more", MODE_NAMES.get(before.mode, before.mode))
+        standing.decide(mode=mode)
+        if mode != before.mode and standing.next > 1:
+            standing.add_seam(before.mode, time_ns=self._clock.time_ns(), reason="the settings changed")
 
     def _repeat(self, epoch_before: str, adopted: Adopted) -> None:
         """Have records that are numbered already go out again under the same numbers, whatever the mode is now."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastpath.frame import MODE_LIVE
 from fastpath.records import Marker
 from services.replay.engine import markers as marking
 from services.replay.engine.pacing import PacingClock
-from services.replay.engine.state import Effective
 from services.replay.queue.model import Checkpoint
 from services.replay.sources import Poll
+from services.runtime.session.intents import Effective
 
 if TYPE_CHECKING:
     from fastpath.columns import Key
@@ -68,12 +68,9 @@ class Repeats:
 class Standing:
     """What the parts of the engine share; its thread alone reads and writes it."""
 
-    mode: int
+    decided: Effective
+    """What operators decided, without the speed: the pacing has it."""
     pacing: PacingClock
-    paused: bool = False
-    revision: int = 0
-    refused: tuple[int, str] | None = None
-    """Revision and reason of the last intent that could not be applied."""
 
     epoch: str = ""
     next: int = 1
@@ -95,23 +92,31 @@ class Standing:
         """Tell whether the next number was given before."""
         return self.next <= self.repeats.until
 
+    @property
+    def mode(self) -> int:
+        return self.decided.mode
+
+    @property
+    def paused(self) -> bool:
+        return self.decided.paused
+
+    @property
+    def revision(self) -> int:
+        """Of the last intent that was applied or refused."""
+        return self.decided.revision
+
+    def decide(self, **changes: Any) -> None:
+        """Put fields of what is in effect to other values."""
+        self.decided = replace(self.decided, **changes)
+
     def effective(self) -> Effective:
-        """Return what is in effect, for the report."""
-        return Effective(
-            mode=self.mode,
-            revision=self.revision,
-            paused=self.paused,
-            speed=self.pacing.speed,
-            refused=self.refused,
-        )
+        """Return what is in effect, for the report and the checkpoint."""
+        return replace(self.decided, speed=self.pacing.speed)
 
     def checkpoint(self, inputs: str) -> Checkpoint:
         """Return what a restarted engine has to know; `inputs` is the fingerprint of what is read."""
         return Checkpoint(
-            revision=self.revision,
-            mode=self.mode,
-            paused=self.paused,
-            speed=self.pacing.speed,
+            self.effective(),
             seams=marking.to_json(self.markers),
             inputs=inputs,
             sequence=self.next - 1,

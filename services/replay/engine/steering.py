@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections import deque
-from typing import Final
+from typing import assert_never
 
 from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_LIVE
 from fastpath.records import Marker
-from services.replay.engine import state
-from services.replay.engine.journal import Intent, Journal
+from services.replay.engine.figures import EngineFigures
+from services.replay.engine.journal import Journal, JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
-from services.replay.engine.ports import MODE_NAMES
 from services.replay.engine.standing import Standing
-from services.replay.engine.state import EngineReport
 from services.runtime.clock import Clock
+from services.runtime.session.intents import (
+    MODE_NAMES,
+    SPEED_MAX,
+    Change,
+    Pause,
+    RefusedIntent,
+    Resume,
+    SetMode,
+    SetSpeed,
+)
+from services.runtime.session.report import EngineState
 
 logger = logging.getLogger(__name__)
-
-SPEED_MAX: Final = 1e6
 
 
 class Steering:
@@ -34,7 +40,7 @@ class Steering:
         lanes: Lanes,
         outlet: Outlet,
         journal: Journal,
-        report: EngineReport,
+        report: EngineFigures,
         clock: Clock,
     ) -> None:
         self._standing = standing
@@ -43,83 +49,88 @@ class Steering:
         self._journal = journal
         self._report = report
         self._clock = clock
-        self._intents: deque[Intent] = deque()
+        self._entries: deque[JournalEntry] = deque()
         self._never_wait = threading.Event()
         self._never_wait.set()
 
     def apply(self) -> bool:
         """Apply what the journal brought; False when that was nothing."""
-        self._intents.extend(self._journal.take())
-        if not self._intents:
+        self._entries.extend(self._journal.take())
+        if not self._entries:
             return False
-        while self._intents:
+        while self._entries:
             # It leaves the line only when it is applied: publishing what is left of a feed may fail on the way.
-            self._apply(self._intents[0])
-            self._intents.popleft()
+            self._apply(self._entries[0])
+            self._entries.popleft()
         self._outlet.save()
         self._report.effective = self._standing.effective()
         return True
 
-    def _apply(self, intent: Intent) -> None:
+    def _apply(self, entry: JournalEntry) -> None:
         standing = self._standing
-        if not intent.restarts and intent.revision <= standing.revision:
+        if not entry.restarts and entry.revision <= standing.revision:
             return
-        problem = intent.problem or self._problem_of(intent)
+        change = entry.intent.change if entry.intent is not None else None
+        problem = entry.problem or (self._problem_of(change) if change is not None else "")
         if problem:
-            logger.warning("intent refused: revision=%d reason=%s", intent.revision, problem)
-            standing.refused = (intent.revision, problem)
-        else:
-            self._take_effect(intent)
+            logger.warning("intent refused: revision=%d reason=%s", entry.revision, problem)
+            standing.decide(refused=RefusedIntent(entry.revision, problem))
+        elif change is not None:
+            self._take_effect(change, entry.revision)
             logger.info(
                 "intent applied: revision=%d kind=%s mode=%s speed=%g correlation_id=%s",
-                *(intent.revision, intent.kind, MODE_NAMES[standing.mode], standing.pacing.speed),
-                intent.correlation_id,
+                *(entry.revision, change.kind, MODE_NAMES[standing.mode], standing.pacing.speed),
+                entry.correlation_id,
             )
-        standing.revision = intent.revision
+        standing.decide(revision=entry.revision)
 
-    def _problem_of(self, intent: Intent) -> str:
-        match intent.kind:
-            case "mode":
-                if intent.mode not in MODE_NAMES:
-                    return f"mode {intent.mode} is unknown"
-                if not self._lanes.configured(intent.mode):
-                    setting = "MIDSTREAM_LIVE_URL" if intent.mode == MODE_LIVE else "MIDSTREAM_HISTORICAL"
-                    return f"no {MODE_NAMES[intent.mode]} source is configured; set {setting} and restart the server"
-            case "speed":
-                if not (math.isfinite(intent.speed) and 0 <= intent.speed <= SPEED_MAX):
-                    return f"speed {intent.speed} is not between 0 and {SPEED_MAX:g}"
-            case "pause" | "resume" | "none":
+    def _problem_of(self, change: Change) -> str:
+        match change:
+            case SetMode(mode=mode):
+                if mode not in MODE_NAMES:
+                    return f"mode {mode} is unknown"
+                if not self._lanes.configured(mode):
+                    setting = "MIDSTREAM_LIVE_URL" if mode == MODE_LIVE else "MIDSTREAM_HISTORICAL"
+                    return f"no {MODE_NAMES[mode]} source is configured; set {setting} and restart the server"
+            case SetSpeed():
+                if not change.in_range:
+                    return f"speed {change.speed} is not between 0 and {SPEED_MAX:g}"
+            case Pause() | Resume():
                 pass
             case _:
-                return f"intent {intent.kind!r} is unknown"
+                assert_never(change)
         return ""
 
-    def _take_effect(self, intent: Intent) -> None:
+    def _take_effect(self, change: Change, revision: int) -> None:
         standing, now_ns = self._standing, self._clock.monotonic_ns()
-        match intent.kind:
-            case "mode" if intent.mode != standing.mode:
-                self._switch(intent.mode, intent.revision, now_ns)
-            case "pause" if not standing.paused:
-                standing.pacing.hold(now_ns)
-                standing.paused = True
-            case "resume":
-                standing.paused = False
-            case "speed":
-                standing.pacing.set_speed(intent.speed, now_ns)
+        match change:
+            case SetMode(mode=mode):
+                if mode != standing.mode:
+                    self._switch(mode, revision, now_ns)
+            case Pause():
+                if not standing.paused:
+                    standing.pacing.hold(now_ns)
+                    standing.decide(paused=True)
+            case Resume():
+                standing.decide(paused=False)
+            case SetSpeed(speed=speed):
+                standing.pacing.set_speed(speed, now_ns)
+            case _:
+                assert_never(change)
 
     def _switch(self, mode: int, revision: int, now_ns: int) -> None:
         standing = self._standing
         previous = standing.mode
         if mode == MODE_LIVE:
             standing.pacing.hold(now_ns)
-            standing.mode = mode
+            standing.decide(mode=mode)
             self._lanes.start_live()
         else:
             self._leave_live()
-            standing.mode = mode
+            standing.decide(mode=mode)
         standing.add_seam(previous, time_ns=self._clock.time_ns(), revision=revision)
-        if self._report.phase == state.COMPLETED:
-            self._report.phase = state.RUNNING
+        if self._report.phase == EngineState.COMPLETED:
+            self._report.phase = EngineState.RUNNING
 
     def _leave_live(self) -> None:
         """Disconnect and publish what was received, as far as there is room at once; the rest is a gap."""

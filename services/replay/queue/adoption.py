@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from fastpath.frame import MARKER_GAP, MODE_LIVE
 from fastpath.records import Marker
-from services.replay.queue.model import Adopted, Memory, SinkPosition, StoredCheckpoint, Tail
+from services.replay.queue.model import Adopted, Memory, StoredCheckpoint, Tail
+from services.runtime.session.announcement import SinkPosition
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def _of_one_epoch(evidence: Evidence) -> list[SinkPosition]:
 
 def _was_live(evidence: Evidence) -> bool:
     if evidence.stored is not None:
-        return evidence.stored.checkpoint.mode == MODE_LIVE
+        return evidence.stored.checkpoint.effective.mode == MODE_LIVE
     if evidence.tail is not None:
         return evidence.tail.mode == MODE_LIVE
     if evidence.memory is not None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from services.replay.queue.errors import Fenced, QueueLost, SessionTaken
 from services.replay.queue.groups import TRIM_SCRIPT
 from services.replay.queue.wire import Wire, pack
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 

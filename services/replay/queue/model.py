@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fastpath.records import Marker
+from services.runtime.session.intents import Effective
+from services.runtime.session.versions import check_version
+
+CHECKPOINT_VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,20 @@ class SinkExpectation:
 class Checkpoint:
     """What the engine has applied; stored together with the entries it covers."""
 
-    revision: int
-    mode: int
-    paused: bool
-    speed: float
+    effective: Effective
     seams: tuple[dict[str, Any], ...]
     inputs: str
     sequence: int
 
     def fields(self) -> list[str]:
         """Return field, value, field, value as HSET takes them."""
-        return [
-            *("revision", str(self.revision), "mode", str(self.mode), "paused", str(int(self.paused))),
-            *("speed", repr(self.speed), "seams", json.dumps(self.seams, separators=(",", ":"))),
-            *("inputs", self.inputs, "sequence", str(self.sequence)),
-        ]
+        fields = self.effective.texts() | {
+            "version": str(CHECKPOINT_VERSION),
+            "seams": json.dumps(self.seams, separators=(",", ":")),
+            "inputs": self.inputs,
+            "sequence": str(self.sequence),
+        }
+        return [text for field in fields.items() for text in field]
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,6 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class SinkPosition:
-    """What one sink announced; of the announcement only what adoption needs."""
-
-    name: str
-    epoch: str
-    sequence: int
-    live_sequence: int
-    cursor: bytes
-    run_id: str
-
-
-@dataclass(frozen=True)
 class Memory:
     """How far this process itself came before the queue was lost."""
 
@@ -124,17 +113,16 @@ class Memory:
 
 
 def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
-    """Return the stored checkpoint; None when there is none. Raises ValueError on one that cannot be read."""
+    """Return the stored checkpoint; None when there is none. Raises NewerVersion, and ValueError on one that cannot be read."""
     if not fields:
         return None
     text = {key.decode(): value.decode() for key, value in fields.items()}
     try:
+        version = text.get("version")
+        check_version("the checkpoint in Redis", None if version is None else int(version), CHECKPOINT_VERSION)
         seams = json.loads(text["seams"])
         checkpoint = Checkpoint(
-            revision=int(text["revision"]),
-            mode=int(text["mode"]),
-            paused=text["paused"] == "1",
-            speed=float(text["speed"]),
+            effective=Effective.read(text),
             seams=tuple(seams),
             inputs=text["inputs"],
             sequence=int(text["sequence"]),
@@ -142,19 +130,3 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
     except (KeyError, ValueError, TypeError) as exc:
         raise ValueError(f"the checkpoint in Redis cannot be read ({exc!r}): {text!r}") from exc
     return StoredCheckpoint(epoch=text.get("epoch", ""), run_id=text.get("run_id", ""), checkpoint=checkpoint)
-
-
-def parse_sink(name: str, announcement: bytes) -> SinkPosition:
-    """Return what a sink announced; raises ValueError on an announcement that cannot be read."""
-    try:
-        fields = json.loads(announcement)
-        return SinkPosition(
-            name=name,
-            epoch=str(fields["epoch"]),
-            sequence=int(fields["sequence"]),
-            live_sequence=int(fields.get("live_sequence") or 0),
-            cursor=base64.b64decode(fields.get("cursor") or "", validate=True),
-            run_id=str(fields["run_id"]),
-        )
-    except (KeyError, ValueError, TypeError, binascii.Error) as exc:
-        raise ValueError(f"the announcement of sink `{name}` cannot be read ({exc!r})") from exc

@@ -27,7 +27,7 @@ from services.replay.queue.transaction import Batch, Outcome, Transaction, refus
 from services.replay.queue.wire import LOST, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.faults import fault
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 

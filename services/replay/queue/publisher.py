@@ -29,7 +29,7 @@ from services.replay.queue.transaction import Batch, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire
 from services.runtime.clock import Clock
 from services.runtime.errors import Bug
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 

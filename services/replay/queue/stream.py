@@ -22,19 +22,19 @@ from services.replay.queue.model import (
     Adopted,
     Memory,
     SinkExpectation,
-    SinkPosition,
     StoredCheckpoint,
     Tail,
     parse_checkpoint,
-    parse_sink,
 )
 from services.replay.queue.rewind import rewind
 from services.replay.queue.wire import STALL_S, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.connection import connect
 from services.runtime.errors import Refused
-from services.runtime.keys import SESSIONS, SessionKeys
 from services.runtime.preflight import check_redis
+from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
+from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.versions import NewerVersion
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class Adoption:
         tail = self._read_tail()
         known = stored.run_id if stored is not None else ""
         renewed = bool(known) and known != run_id
-        was_live = (stored is not None and stored.checkpoint.mode == MODE_LIVE) or (
+        was_live = (stored is not None and stored.checkpoint.effective.mode == MODE_LIVE) or (
             memory is not None and memory.live_sequence > 0
         )
         patience_s = self._sinks.grace_s if tail is None or (renewed and was_live) else 0.0
@@ -219,6 +219,8 @@ class Adoption:
     def _read_checkpoint(self) -> StoredCheckpoint | None:
         try:
             return parse_checkpoint(flat_fields(self._wire.call("HGETALL", self._keys.checkpoint)))
+        except NewerVersion as exc:
+            raise RedisRefused(str(exc)) from exc
         except ValueError as exc:
             raise RedisRefused(f"{exc}; delete {self._keys.checkpoint} to start this session over") from exc
 
@@ -265,7 +267,7 @@ class Adoption:
         for name, announcement in flat_fields(self._wire.call("HGETALL", self._keys.sinks)).items():
             # An announcement that cannot be read is as good as none, but not worth stopping everybody else.
             with contextlib.suppress(ValueError):
-                sink = parse_sink(name.decode("utf-8", "replace"), announcement)
+                sink = _position(name.decode("utf-8", "replace"), announcement)
                 if sink.run_id == run_id:
                     sinks.append(sink)
         return sinks
@@ -300,3 +302,11 @@ class Adoption:
             count = max(1, min(_SCAN_COUNT_MAX, _SCAN_BYTES // max(1, largest)))
         if previous is not None:
             yield Entry(previous[0], tail.last, previous[1], tail.arrival_time_ns)
+
+
+def _position(name: str, announcement: bytes) -> SinkPosition:
+    try:
+        return SinkAnnouncement.decode(name, announcement).position
+    except NewerVersion as exc:
+        # Not as good as none: this sink works, and what it has committed decides where the session goes on.
+        raise RedisRefused(str(exc)) from exc

@@ -17,12 +17,13 @@ from protos.control.v1.control_pb2_grpc import ControlServiceStub, add_ControlSe
 from services.control.journal import ControlJournal
 from services.control.servicer import ControlServicer
 from services.control.sessions import SessionReports
-from services.replay.engine.journal import Intent, parse_intent
+from services.replay.engine.journal import JournalEntry, parse_entry
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect, connect_async, redacted
 from services.runtime.interceptors import CallInterceptor
-from services.runtime.keys import SESSIONS, SessionKeys
 from services.runtime.server import process_metrics
+from services.runtime.session.intents import Pause, Resume, SetMode, SetSpeed
+from services.runtime.session.keys import SESSIONS, SessionKeys
 from tests.support.waiting import wait_until
 
 HISTORICAL, LIVE = 1, 2
@@ -35,7 +36,7 @@ class EngineStandIn:
     def __init__(self, url: str, session: str, *, live: bool = True, historical: bool = True) -> None:
         self._client: redis.Redis = connect(url, client_name="test-engine")
         self.keys = SessionKeys(session)
-        self.applied: list[Intent] = []
+        self.applied: list[JournalEntry] = []
         self.report: dict[str, Any] = {
             "state": "RUNNING",
             "mode": HISTORICAL,
@@ -71,17 +72,20 @@ class EngineStandIn:
         """Apply what is in the journal."""
         entries: Any = self._client.xrange(self.keys.control, f"0-{self.report['revision'] + 1}")
         for entry_id, fields in entries:
-            intent = parse_intent(int(entry_id.split(b"-")[1]), fields[b"intent"])
-            self.applied.append(intent)
-            changes: dict[str, Any] = {"revision": intent.revision}
-            if self.refuses and intent.kind == "mode":
-                changes["refused"] = {"revision": intent.revision, "reason": self.refuses}
-            elif intent.kind == "mode":
-                changes["mode"] = intent.mode
-            elif intent.kind == "speed":
-                changes["speed"] = intent.speed
-            else:
-                changes["paused"] = intent.kind == "pause"
+            entry = parse_entry(int(entry_id.split(b"-")[1]), fields[b"intent"])
+            self.applied.append(entry)
+            changes: dict[str, Any] = {"revision": entry.revision}
+            match entry.intent.change if entry.intent is not None else None:
+                case SetMode() if self.refuses:
+                    changes["refused"] = {"revision": entry.revision, "reason": self.refuses}
+                case SetMode(mode=mode):
+                    changes["mode"] = mode
+                case SetSpeed(speed=speed):
+                    changes["speed"] = speed
+                case Pause():
+                    changes["paused"] = True
+                case Resume():
+                    changes["paused"] = False
             self.publish(**changes)
 
     def wait_journalled(self, count: int) -> None:

@@ -14,8 +14,8 @@ import redis
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
 from services.control import servicer
-from services.runtime.keys import SessionKeys
 from services.runtime.logs import CORRELATION_ID_KEY
+from services.runtime.session.keys import SessionKeys
 from tests.integration.control.harness import CALL_S, HISTORICAL, LIVE, EngineStandIn, serving
 from tests.support.waiting import wait_until
 
@@ -47,7 +47,7 @@ async def test_switch_answers_with_both_modes_and_the_revision(
     assert there == answer(HISTORICAL, LIVE, 1)
     assert again == answer(LIVE, LIVE, 1)
     assert back == answer(LIVE, HISTORICAL, 2)
-    assert [intent.mode for intent in engine.applied] == [LIVE, HISTORICAL]
+    assert [entry.intent.change.mode for entry in engine.applied] == [LIVE, HISTORICAL]
 
 
 async def test_answer_waits_until_the_engine_has_applied_the_intent(
@@ -77,7 +77,7 @@ async def test_request_id_never_switches_twice_and_repeats_its_first_answer(
     assert first == answer(HISTORICAL, LIVE, 1)
     assert (again.previous_mode, again.revision) == (HISTORICAL, 1)
     assert again.mode == HISTORICAL  # what is in effect: somebody switched back since
-    assert [intent.mode for intent in engine.applied] == [LIVE, HISTORICAL]
+    assert [entry.intent.change.mode for entry in engine.applied] == [LIVE, HISTORICAL]
 
 
 async def test_request_id_of_a_request_that_changed_nothing_is_remembered_too(
@@ -90,7 +90,7 @@ async def test_request_id_of_a_request_that_changed_nothing_is_remembered_too(
 
     assert nothing == answer(HISTORICAL, HISTORICAL, 0)
     assert (again.previous_mode, again.revision) == (HISTORICAL, 0)
-    assert [intent.mode for intent in engine.applied] == [LIVE]
+    assert [entry.intent.change.mode for entry in engine.applied] == [LIVE]
 
 
 async def test_many_callers_of_two_servers_with_one_request_id_cause_one_intent(

@@ -11,11 +11,12 @@ import pytest
 import redis
 
 from services.control import journal as journal_module
-from services.control.journal import ControlJournal, Effect, Intent
+from services.control.journal import ControlJournal, Effect
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
 from services.runtime.errors import ResourceExhausted, Unavailable
-from services.runtime.keys import SessionKeys
+from services.runtime.session.intents import Intent, Pause, SetSpeed
+from services.runtime.session.keys import SessionKeys
 from tests.support.redis_server import RedisForTests
 
 KEPT, STEP = 100, 20
@@ -52,7 +53,7 @@ async def set_speeds(journal: ControlJournal, keys: SessionKeys, speeds: range, 
     """Journal a speed each; the engine has applied everything before, or up to `applied`."""
     for speed in speeds:
         effect = Effect(repr(float(speed - 1)), speed - 1 if applied is None else applied)
-        await journal.append(keys, Intent("speed", repr(float(speed))), effect=effect, correlation_id="c")
+        await journal.append(keys, Intent(SetSpeed(speed), correlation_id="c"), effect=effect)
 
 
 def archived(directory: Path, keys: SessionKeys) -> list[dict[str, Any]]:
@@ -129,12 +130,12 @@ async def test_request_ids_are_forgotten_with_the_oldest_intents_only(
 ) -> None:
     journal = make_journal(tmp_path)
     for speed in range(1, 151):
-        intent = Intent("speed", repr(float(speed)), f"request-{speed}")
-        await journal.append(keys, intent, effect=Effect("0.5", speed - 1), correlation_id="")
+        intent = Intent(SetSpeed(speed), f"request-{speed}")
+        await journal.append(keys, intent, effect=Effect("0.5", speed - 1))
 
     assert redis_client.zcard(keys.requests) == KEPT
-    again = Intent("speed", "60.0", "request-60")
-    assert (await journal.append(keys, again, effect=Effect("150.0", 150), correlation_id="")).revision == 60
+    again = Intent(SetSpeed(60), "request-60")
+    assert (await journal.append(keys, again, effect=Effect("150.0", 150))).revision == 60
 
 
 async def test_redis_without_memory_is_unavailable_with_the_reason(
@@ -145,5 +146,5 @@ async def test_redis_without_memory_is_unavailable_with_the_reason(
     journal = ControlJournal(client, clock=SystemClock(), archive_directory=tmp_path)
 
     with pytest.raises(Unavailable, match="no memory"):
-        await journal.append(SessionKeys("s"), Intent("paused", "1"), effect=Effect(), correlation_id="")
+        await journal.append(SessionKeys("s"), Intent(Pause()), effect=Effect())
     await client.aclose()

@@ -18,8 +18,8 @@ from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK,
 from services.health.checks import ServerCheck, feed_check, queue_check, redis_check
 from services.health.lag import GroupActivity, measure_lag
 from services.runtime.connection import connect_async
-from services.runtime.keys import SESSIONS, SessionKeys
 from services.runtime.metrics import Metrics
+from services.runtime.session.keys import SESSIONS, SessionKeys
 from tests.support.clock import FakeClock
 from tests.support.ports import free_port
 from tests.support.price_batches import Batch, make_batches, marker_batch

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from services.runtime.connection import connect
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.support.price_batches import Batch, Logs
 
 PATIENCE_S = 20.0

@@ -16,6 +16,7 @@ from services.price import mids_tail
 from services.price.engine.mids import MidsPublisher
 from services.price.mids_tail import FellBehind, MidsEntry, MidsTail, Position
 from services.runtime.connection import connect_async
+from services.runtime.session.latest_mid import LatestMid
 from tests.integration.price.harness import PATIENCE_S, Queue
 from tests.support.price_batches import THRESHOLD_NS, Batch, make_batches
 
@@ -75,7 +76,7 @@ def test_mids_published_again_are_not_doubled(queue: Queue) -> None:
     entries = again.stored()
     assert [int(entry_id.split(b"-")[1]) for entry_id, _ in entries][-2:] == [601, 751]
     latest = queue.client.hgetall(queue.keys.latest)
-    newest = max(mids_tail._LATEST.unpack(packed)[0] for packed in latest.values())
+    newest = max(LatestMid.decode(ticker.decode(), packed).sequence for ticker, packed in latest.items())
     assert newest == MidFrame(entries[-1][1]).mids()[-1][0]
 
 

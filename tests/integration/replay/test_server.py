@@ -20,11 +20,11 @@ from services.replay import servicer as servicer_module
 from services.replay import sessions as sessions_module
 from services.replay.servicer import LAST_SEQUENCE_TRAILER, ReplayServicer
 from services.replay.sessions import Sessions
-from services.runtime import stream_tail
 from services.runtime.connection import connect_async
 from services.runtime.interceptors import CallInterceptor
-from services.runtime.keys import SESSIONS, SessionKeys
 from services.runtime.metrics import Metrics
+from services.runtime.session import stream_tail
+from services.runtime.session.keys import SESSIONS, SessionKeys
 from tests.support.price_batches import TICKERS, make_batches
 from tests.support.waiting import wait_until
 

@@ -1,46 +1,52 @@
-"""Intents as Control writes them and the engine reads them."""
+"""Intents as Control writes them and the engine reads them, and what a report says of what they set."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from services.control.journal import Effect, Intent
-from services.replay.engine.journal import parse_intent
+from services.control.journal import Effect, effect_of
+from services.replay.engine.journal import parse_entry
+from services.runtime.session.intents import Change, Effective, Intent, Pause, Resume, SetMode, SetSpeed
+from services.runtime.session.report import EngineReport, EngineState
 
-REPORT: dict[str, Any] = {"state": "RUNNING", "mode": 2, "paused": True, "speed": 0.5, "revision": 9}
+REPORT = EngineReport("default", EngineState.RUNNING, Effective(mode=2, revision=9, paused=True, speed=0.5))
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    ("intent", "kind", "mode", "speed"),
+    "change",
     [
-        pytest.param(Intent("mode", "2"), "mode", 2, 0.0, id="mode"),
-        pytest.param(Intent("paused", "1"), "pause", 0, 0.0, id="pause"),
-        pytest.param(Intent("paused", "0"), "resume", 0, 0.0, id="resume"),
-        pytest.param(Intent("speed", "0.1"), "speed", 0, 0.1, id="speed"),
-        pytest.param(Intent("speed", "0.0"), "speed", 0, 0.0, id="as fast as possible"),
+        pytest.param(SetMode(2, previous_mode=1), id="mode"),
+        pytest.param(Pause(), id="pause"),
+        pytest.param(Resume(), id="resume"),
+        pytest.param(SetSpeed(0.1), id="speed"),
+        pytest.param(SetSpeed(0.0), id="as fast as possible"),
     ],
 )
-def test_engine_reads_what_control_writes(intent: Intent, kind: str, mode: int, speed: float) -> None:
-    text = intent.to_json(request_id="r", before="", time_ns=5, correlation_id="c")
+def test_engine_reads_what_control_writes(change: Change) -> None:
+    intent = Intent(change, request_id="r", correlation_id="c", time_ns=5)
 
-    read = parse_intent(7, text.encode())
+    read = parse_entry(7, intent.encode().encode())
 
-    assert (read.revision, read.kind, read.mode, read.speed, read.correlation_id) == (7, kind, mode, speed, "c")
+    assert (read.revision, read.intent, read.correlation_id) == (7, intent, "c")
     assert read.problem == ""
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"), [("mode", "2"), ("paused", "1"), ("speed", "0.5")], ids=["mode", "paused", "speed"]
+    ("change", "value"),
+    [(SetMode(1), "2"), (Resume(), "1"), (Pause(), "1"), (SetSpeed(3.0), "0.5")],
+    ids=["mode", "resume", "pause", "speed"],
 )
-def test_effect_is_what_the_report_says_of_that_kind(kind: str, value: str) -> None:
-    assert Intent(kind, "any").effect(REPORT) == Effect(value, 9)
+def test_effect_is_what_the_report_says_of_that_setting(change: Change, value: str) -> None:
+    assert effect_of(change, REPORT) == Effect(value, 9)
 
 
 @pytest.mark.parametrize(
-    "report", [None, REPORT | {"state": "STARTING"}, REPORT | {"mode": 0}], ids=["none", "starting", "no mode"]
+    "report",
+    [None, replace(REPORT, state=EngineState.STARTING), replace(REPORT, effective=Effective(revision=9, speed=0.5))],
+    ids=["none", "starting", "no mode"],
 )
-def test_effect_of_an_engine_that_does_not_know_yet_is_unknown(report: dict[str, Any] | None) -> None:
-    assert Intent("speed", "0.5").effect(report) == Effect()
+def test_effect_of_an_engine_that_does_not_know_yet_is_unknown(report: EngineReport | None) -> None:
+    assert effect_of(SetSpeed(0.5), report) == Effect()

@@ -14,7 +14,7 @@ from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.connection import connect, connect_async, redacted
 from services.runtime.errors import InvalidRequest, Refused
 from services.runtime.faults import FaultPlan, FaultPoint, parse_plan
-from services.runtime.keys import SessionKeys, check_session_name
+from services.runtime.session.keys import SessionKeys, check_session_name
 from tests.support.clock import FakeClock
 
 

@@ -18,7 +18,7 @@ import redis
 
 from fastpath.frame import TickFrame
 from services.runtime.connection import connect
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from services.simulators.feed import FaultPlan, SimFeed
 from services.simulators.feed_script import load_script
 from tests.support.waiting import wait_until

@@ -18,12 +18,13 @@ from fastpath.frame import MODE_HISTORICAL, TickFrame, encode_batch
 from services.replay.queue import Adopted, Checkpoint, Publisher, QueueLimits, SinkExpectation
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.connection import connect
-from services.runtime.keys import SessionKeys
+from services.runtime.session.intents import Effective
+from services.runtime.session.keys import SessionKeys
 
 START_NS = 1_735_689_600_000_000_000
 STEP_NS = 1_000_000
 CHECKPOINT = Checkpoint(
-    revision=3, mode=MODE_HISTORICAL, paused=False, speed=2.5, seams=({"kind": "seam"},), inputs="abc", sequence=7
+    Effective(MODE_HISTORICAL, revision=3, paused=False, speed=2.5), seams=({"kind": "seam"},), inputs="abc", sequence=7
 )
 
 

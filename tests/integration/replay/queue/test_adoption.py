@@ -23,7 +23,7 @@ from services.replay.queue import (
 from services.replay.queue.claim import Claim
 from services.replay.queue.rewind import rewind
 from services.replay.queue.wire import Wire
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.integration.replay.queue.harness import (
     CHECKPOINT,
     Producer,
@@ -42,7 +42,9 @@ def fill(url: str, session: str, batches: int = 3, **options: object) -> str:
     """Leave a session behind as a producer that ended in order; returns its epoch."""
     with producing(url, session, **options) as producer:
         producer.publish(batches)
-        producer.publisher.save(replace(CHECKPOINT, mode=producer.mode, seams=()))
+        producer.publisher.save(
+            replace(CHECKPOINT, effective=replace(CHECKPOINT.effective, mode=producer.mode), seams=())
+        )
         return producer.adopted.epoch
 
 

@@ -16,7 +16,7 @@ from services.replay.queue import wire as wire_module
 from services.replay.queue.claim import Claim
 from services.replay.queue.pipeline import BATCHES_PER_TRANSACTION
 from services.replay.queue.wire import Wire, pack
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.integration.replay.queue.harness import (
     CHECKPOINT,
     Reader,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from services.runtime.keys import SessionKeys
+from services.runtime.session.keys import SessionKeys
 from tests.integration.replay.queue.child import FENCED, TAKEN
 from tests.integration.replay.queue.harness import producing, sequences, until
 

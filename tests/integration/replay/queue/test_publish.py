@@ -11,7 +11,7 @@ import redis
 from services.replay.queue import QueueLimits, RedisRefused
 from services.replay.queue.model import parse_checkpoint
 from services.runtime.errors import Bug
-from services.runtime.keys import SESSIONS
+from services.runtime.session.keys import SESSIONS
 from tests.integration.replay.queue.harness import (
     CHECKPOINT,
     START_NS,

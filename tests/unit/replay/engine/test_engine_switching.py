@@ -196,8 +196,8 @@ def test_an_intent_that_cannot_be_applied_is_answered_and_counts(
 
     effective = stage.report.effective
     assert effective.refused is not None
-    assert effective.refused[0] == 1
-    assert problem in effective.refused[1]
+    assert effective.refused.revision == 1
+    assert problem in effective.refused.reason
     assert (effective.revision, effective.paused, effective.mode) == (2, True, MODE_HISTORICAL)
 
 
@@ -209,7 +209,7 @@ def test_intents_are_saved_before_they_are_reported() -> None:
 
     def compare() -> None:
         checkpoint = stage.queue.checkpoint
-        reported.append((stage.report.effective.revision, checkpoint.revision if checkpoint else -1))
+        reported.append((stage.report.effective.revision, checkpoint.effective.revision if checkpoint else -1))
         original()
 
     stage.engine._changed = compare
@@ -229,13 +229,10 @@ def test_killed_at_any_call_a_restarted_engine_leaves_the_same_records() -> None
 
     def direct(stage: Stage) -> None:
         """Intents at fixed data positions, as an operator who watches the stream would give them."""
-        known = {(intent.kind, intent.mode) for intent in stage.queue.journal}
-        script = ((0.6, "speed", 0, 4.0), (1.1, "pause", 0, 0.0), (1.6, "resume", 0, 0.0))
-        for moment, kind, mode, speed in script:
-            if (kind, mode) not in known:
-                stage.at(
-                    moment, lambda kind=kind, mode=mode, speed=speed: stage.journal.add(kind, mode=mode, speed=speed)
-                )
+        known = {entry.intent.change.kind for entry in stage.queue.journal if entry.intent is not None}
+        for moment, kind, speed in ((0.6, "speed", 4.0), (1.1, "pause", 0.0), (1.6, "resume", 0.0)):
+            if kind not in known:
+                stage.at(moment, lambda kind=kind, speed=speed: stage.journal.add(kind, speed=speed))
 
     for first in range(1, 60):
         queue = FakeQueue()
@@ -251,9 +248,11 @@ def test_killed_at_any_call_a_restarted_engine_leaves_the_same_records() -> None
                 last.play()
         assert queue.prices() == [float(number) for number in range(1, 13)], first
         assert sequences(queue) == list(range(1, 13)), first
-        assert [intent.kind for intent in queue.journal] == ["speed", "pause", "resume"], first
+        asked = [entry.intent.change.kind for entry in queue.journal if entry.intent is not None]
+        assert asked == ["speed", "pause", "resume"], first
         assert queue.checkpoint is not None
-        assert (queue.checkpoint.revision, queue.checkpoint.paused, queue.checkpoint.speed) == (3, False, 4.0), first
+        effective = queue.checkpoint.effective
+        assert (effective.revision, effective.paused, effective.speed) == (3, False, 4.0), first
 
 
 @pytest.mark.quick

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fastpath.frame import MARKER_GAP, MARKER_SEAM, MODE_HISTORICAL, MODE_LIVE
-from services.replay.queue.model import SinkPosition
 from services.replay.sources import UnusableInput
 from services.runtime.errors import Refused
+from services.runtime.session.announcement import SinkPosition
 from tests.support.engine import FakeFeed, FakeQueue, Row, Stage, rows_every
 
 SECOND_NS = 1_000_000_000
@@ -148,7 +148,7 @@ def test_an_intent_is_not_lost_when_the_queue_vanishes_while_it_is_saved() -> No
     queue = stage.play()
 
     assert queue.checkpoint is not None
-    assert queue.checkpoint.revision == 2
+    assert queue.checkpoint.effective.revision == 2
     assert queue.prices() == [1, 2, 3, 4, 5]
 
 
@@ -167,7 +167,7 @@ def test_a_switch_is_not_lost_when_the_queue_vanishes_while_the_rest_of_the_feed
 
     assert queue.prices() == [1001, 1002, 1, 2, 3]
     assert queue.checkpoint is not None
-    assert (queue.checkpoint.revision, queue.checkpoint.mode) == (1, MODE_HISTORICAL)
+    assert (queue.checkpoint.effective.revision, queue.checkpoint.effective.mode) == (1, MODE_HISTORICAL)
 
 
 def test_a_failing_source_ends_the_session_after_everything_before_it_left() -> None:

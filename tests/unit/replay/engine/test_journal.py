@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.replay.engine.journal import Intent, JournalTail, parse_intent
-from services.runtime.keys import SessionKeys
+from services.replay.engine.journal import JournalEntry, JournalTail, parse_entry
+from services.runtime.session.intents import Intent, Pause, Resume, SetMode, SetSpeed
+from services.runtime.session.keys import SessionKeys
 
 KEYS = SessionKeys("default")
 
@@ -45,11 +46,11 @@ def tail(after: int) -> JournalTail:
 
 
 def test_intents_are_read_behind_the_last_one_applied() -> None:
-    entries = {number: json.dumps({"kind": "pause"}).encode() for number in (1, 2, 3)}
+    stored = {number: json.dumps({"kind": "pause"}).encode() for number in (1, 2, 3)}
 
-    intents = tail(1).read(FakeRedis(entries))  # type: ignore[arg-type]
+    entries = tail(1).read(FakeRedis(stored))  # type: ignore[arg-type]
 
-    assert [(intent.revision, intent.kind) for intent in intents] == [(2, "pause"), (3, "pause")]
+    assert [(entry.revision, entry.intent) for entry in entries] == [(2, Intent(Pause())), (3, Intent(Pause()))]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_intents_are_read_behind_the_last_one_applied() -> None:
     [b"", None, b"{", b"[]", b"{}", b'{"kind":"speed","speed":"fast"}', b'{"kind":"mode","mode":"x"}', b"\xff"],
 )
 def test_an_entry_that_cannot_be_read_is_an_intent_with_a_problem(body: bytes | None) -> None:
-    intent = parse_intent(7, body)
+    intent = parse_entry(7, body)
 
     assert intent.revision == 7
     assert intent.problem
@@ -66,7 +67,17 @@ def test_an_entry_that_cannot_be_read_is_an_intent_with_a_problem(body: bytes | 
 def test_an_entry_is_understood() -> None:
     body = json.dumps({"kind": "mode", "mode": 2, "request_id": "r", "time_ns": 1, "correlation_id": "c"}).encode()
 
-    assert parse_intent(3, body) == Intent(3, "mode", mode=2, correlation_id="c")
+    entry = parse_entry(3, body)
+
+    assert entry == JournalEntry(3, Intent(SetMode(2), request_id="r", correlation_id="c", time_ns=1))
+    assert entry.correlation_id == "c"
+
+
+def test_an_entry_of_a_newer_version_is_refused_with_the_reason() -> None:
+    entry = parse_entry(3, json.dumps({"version": 2, "kind": "pause"}).encode())
+
+    assert entry.intent is None
+    assert "version 2" in entry.problem
 
 
 def test_a_journal_that_starts_over_hands_over_what_it_adds_up_to() -> None:
@@ -75,12 +86,12 @@ def test_a_journal_that_starts_over_hands_over_what_it_adds_up_to() -> None:
 
     journal._check_continuity(client)  # type: ignore[arg-type]
 
-    intents = journal.take()
-    assert [(intent.kind, intent.revision, intent.restarts) for intent in intents] == [
-        ("none", 1, True),
-        ("mode", 1, True),
-        ("resume", 1, True),
-        ("speed", 1, True),
+    entries = journal.take()
+    assert [(entry.intent, entry.revision, entry.restarts) for entry in entries] == [
+        (None, 1, True),
+        (Intent(SetMode(2)), 1, True),
+        (Intent(Resume()), 1, True),
+        (Intent(SetSpeed(4.0)), 1, True),
     ]
     assert journal.take() == []
 
@@ -90,5 +101,5 @@ def test_a_journal_that_is_gone_starts_at_nothing() -> None:
 
     journal._check_continuity(FakeRedis({}))  # type: ignore[arg-type]
 
-    assert [(intent.kind, intent.revision) for intent in journal.take()] == [("none", 0)]
+    assert [(entry.intent, entry.revision) for entry in journal.take()] == [(None, 0)]
     assert journal.read(FakeRedis({1: b'{"kind":"pause"}'}))[0].revision == 1  # type: ignore[arg-type]

@@ -8,15 +8,17 @@ import pytest
 
 from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, MODE_LIVE
 from services.replay.queue.adoption import Evidence, decide
-from services.replay.queue.model import Adopted, Checkpoint, Memory, SinkPosition, StoredCheckpoint, Tail
+from services.replay.queue.model import Adopted, Checkpoint, Memory, StoredCheckpoint, Tail
+from services.runtime.session.announcement import SinkPosition
+from services.runtime.session.intents import Effective
 
 EPOCH = "e1"
 NEW = "e2"
 CHECKPOINT = Checkpoint(
-    revision=4, mode=MODE_HISTORICAL, paused=True, speed=0.0, seams=({"a": 1},), inputs="i", sequence=90
+    Effective(MODE_HISTORICAL, revision=4, paused=True, speed=0.0), seams=({"a": 1},), inputs="i", sequence=90
 )
 STORED = StoredCheckpoint(epoch=EPOCH, run_id="r", checkpoint=CHECKPOINT)
-STORED_LIVE = replace(STORED, checkpoint=replace(CHECKPOINT, mode=MODE_LIVE))
+STORED_LIVE = replace(STORED, checkpoint=replace(CHECKPOINT, effective=replace(CHECKPOINT.effective, mode=MODE_LIVE)))
 TAIL = Tail(epoch=EPOCH, mode=MODE_HISTORICAL, first=91, last=100, cursor=b"tail", arrival_time_ns=1)
 TAIL_LIVE = replace(TAIL, mode=MODE_LIVE)
 
@@ -182,5 +184,5 @@ def test_a_checkpoint_of_another_epoch_keeps_its_mode_and_loses_its_seams() -> N
     adopted = adopt(TAIL, stored=replace(STORED, epoch="e0"))
 
     assert adopted.checkpoint is not None
-    assert (adopted.checkpoint.revision, adopted.checkpoint.paused) == (4, True)
+    assert (adopted.checkpoint.effective.revision, adopted.checkpoint.effective.paused) == (4, True)
     assert adopted.checkpoint.seams == ()

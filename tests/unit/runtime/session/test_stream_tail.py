@@ -12,10 +12,10 @@ import redis
 from fastpath.frame import MARKER_GAP, TickFrame
 from fastpath.records import Marker
 from services.replay.sessions import batch_head, cut_batch, explains_hole
-from services.runtime import stream_tail
 from services.runtime.connection import connect_async
-from services.runtime.keys import SessionKeys
-from services.runtime.stream_tail import Batch, FellBehind, StreamTail
+from services.runtime.session import stream_tail
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.stream_tail import Batch, FellBehind, StreamTail
 from tests.support.price_batches import Batch as MadeBatch
 from tests.support.price_batches import make_batches, marker_batch
 from tests.support.redis_server import RedisForTests

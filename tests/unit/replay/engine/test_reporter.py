@@ -9,9 +9,12 @@ import pytest
 import redis
 
 from protos.replay.v1.replay_pb2 import Session, SessionState
-from services.replay.engine.state import Effective, EngineReport, StateReporter
-from services.runtime.keys import SESSIONS, SessionKeys
+from services.replay.engine.figures import EngineFigures
+from services.replay.engine.reporter import StateReporter
 from services.runtime.metrics import FIGURES
+from services.runtime.session.intents import Effective, RefusedIntent
+from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.report import EngineState
 from tests.support.clock import FakeClock
 
 KEYS = SessionKeys("default")
@@ -50,7 +53,7 @@ class FakeRedis:
 
 class Stage:
     def __init__(self) -> None:
-        self.report = EngineReport("default", owned=True)
+        self.report = EngineFigures("default", owned=True)
         self.redis = FakeRedis()
         self.told: list[tuple[str, dict[str, object]]] = []
         self.clock = FakeClock()
@@ -76,7 +79,7 @@ class Queue:
 
 
 def test_every_field_of_a_session_is_reported() -> None:
-    report = EngineReport("default").to_json(5)
+    report = EngineFigures("default").report(5).fields()
 
     assert {field.name for field in Session.DESCRIPTOR.fields} <= set(report)
     assert SessionState.Value(f"SESSION_STATE_{report['state']}")
@@ -97,7 +100,7 @@ def test_every_field_of_a_session_is_reported() -> None:
 def test_the_state_is_what_keeps_records_from_leaving(phase: str, paused: bool, waiting: bool, state: str) -> None:
     queue = Queue()
     queue.waiting = waiting
-    report = EngineReport("default", phase=phase, effective=Effective(paused=paused), queue=queue)
+    report = EngineFigures("default", phase=EngineState(phase), effective=Effective(paused=paused), queue=queue)
 
     assert report.state == state
 
@@ -109,16 +112,16 @@ def test_a_wait_and_damaged_sources_show_in_the_error() -> None:
 
     queue = Queue()
     queue.waiting = True
-    report = EngineReport("default", queue=queue, historical=Historical())
+    report = EngineFigures("default", queue=queue, historical=Historical())
 
     assert report.problems() == "nobody reads; a.csv.gz is damaged: what could be read was replayed"
-    assert report.to_json(1)["damaged_sources"] == 1
+    assert report.report(1).historical.damaged_sources == 1
 
 
 def test_reports_lie_in_redis_and_ready_is_told_once() -> None:
     stage = Stage()
     stage.reporter.publish()
-    stage.report.phase = "RUNNING"
+    stage.report.phase = EngineState.RUNNING
     stage.report.last_sequence = 7
     stage.clock.advance(1.0)
     stage.reporter.publish()
@@ -133,7 +136,7 @@ def test_reports_lie_in_redis_and_ready_is_told_once() -> None:
 def test_a_session_that_is_not_ours_keeps_its_state() -> None:
     stage = Stage()
     stage.report.owned = False
-    stage.report.phase = "FAILED"
+    stage.report.phase = EngineState.FAILED
 
     stage.reporter.publish()
 
@@ -143,7 +146,7 @@ def test_a_session_that_is_not_ours_keeps_its_state() -> None:
 
 def test_redis_away_is_told_and_so_is_its_return() -> None:
     stage = Stage()
-    stage.report.phase = "RUNNING"
+    stage.report.phase = EngineState.RUNNING
     stage.reporter.publish()
     stage.redis.away = True
     stage.reporter.publish()
@@ -156,7 +159,7 @@ def test_redis_away_is_told_and_so_is_its_return() -> None:
 
 def test_progress_is_told_at_most_ten_times_a_second_and_only_when_there_is_some() -> None:
     stage = Stage()
-    stage.report.phase = "RUNNING"
+    stage.report.phase = EngineState.RUNNING
     for _ in range(100):
         stage.report.last_sequence += 1
         stage.clock.advance(0.01)
@@ -172,7 +175,7 @@ def test_progress_is_told_at_most_ten_times_a_second_and_only_when_there_is_some
 
 def test_a_refused_intent_is_told_once() -> None:
     stage = Stage()
-    stage.report.effective = Effective(revision=4, refused=(4, "no live source is configured"))
+    stage.report.effective = Effective(revision=4, refused=RefusedIntent(4, "no live source is configured"))
     stage.reporter.publish()
     stage.reporter.publish()
 
@@ -192,7 +195,7 @@ def test_every_figure_has_a_known_name() -> None:
         skipped = 4
         damaged = ()
 
-    report = EngineReport("default", queue=Queue(), live=Live(), historical=Historical())
+    report = EngineFigures("default", queue=Queue(), live=Live(), historical=Historical())
     report.lateness.note(5)
 
-    assert set(report.figures()) <= {figure.name for figure in FIGURES}
+    assert set(report.metrics()) <= {figure.name for figure in FIGURES}

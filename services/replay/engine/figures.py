@@ -1,0 +1,165 @@
+"""The engine's figures, as its thread writes them, and the report that they make."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.replay.engine.pacing import Lateness
+from services.runtime.session.intents import Effective
+from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
+
+
+class QueueFigures(Protocol):
+    """What the publisher lets other threads read."""
+
+    @property
+    def waiting(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def redis_run_id(self) -> str: ...
+    @property
+    def backlog_records(self) -> int: ...
+    @property
+    def backlog_bytes(self) -> int: ...
+    @property
+    def oldest_sequence(self) -> int: ...
+
+
+class LiveFigures(Protocol):
+    """What the live source lets other threads read."""
+
+    connected: bool
+    problem: str
+    reconnects: int
+
+    @property
+    def lost_frames(self) -> int: ...
+    @property
+    def queued_frames(self) -> int: ...
+
+
+class HistoricalFigures(Protocol):
+    """What the historical source lets other threads read."""
+
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def damaged(self) -> tuple[str, ...]: ...
+
+
+@dataclass
+class EngineFigures:
+    """Figures that the engine's thread writes and others read. Every field is replaced, never changed in place."""
+
+    session: str
+    historical_configured: bool = False
+    live_configured: bool = False
+    phase: EngineState = EngineState.STARTING
+    """STARTING, RUNNING, COMPLETED or FAILED; pauses and waits are worked out when a report is made."""
+    owned: bool = False
+    """Whether the session is ours: only then does its state in Redis say what we do."""
+    effective: Effective = field(default_factory=Effective)
+    epoch: str = ""
+    last_sequence: int = 0
+    last_arrival_time_ns: int = 0
+    error: str = ""
+    sources: tuple[str, ...] = ()
+    first_read_monotonic_ns: int = 0
+    rows: int = 0
+    rejected: int = 0
+    batches: int = 0
+    published_bytes: int = 0
+    gaps: int = 0
+    lateness: Lateness = field(default_factory=Lateness)
+    queue: QueueFigures | None = None
+    live: LiveFigures | None = None
+    historical: HistoricalFigures | None = None
+
+    @property
+    def state(self) -> EngineState:
+        """The name of what the engine does at the moment."""
+        if self.phase in (EngineState.STARTING, EngineState.FAILED):
+            return self.phase
+        if self.effective.paused:
+            return EngineState.PAUSED
+        if self.queue is not None and self.queue.waiting:
+            return EngineState.BACKPRESSURED
+        return self.phase
+
+    def problems(self) -> str:
+        """Everything that is wrong at the moment, for people; empty when nothing is."""
+        found = [self.error]
+        if self.queue is not None and self.queue.waiting:
+            found.append(self.queue.problem)
+        if self.live is not None:
+            found.append(self.live.problem)
+        if self.historical is not None:
+            found += [f"{name} is damaged: what could be read was replayed" for name in self.historical.damaged]
+        return "; ".join(text for text in found if text)
+
+    def report(self, time_ns: int) -> EngineReport:
+        """Return the report of this moment."""
+        queue, live, historical = self.queue, self.live, self.historical
+        return EngineReport(
+            session=self.session,
+            state=self.state,
+            effective=self.effective,
+            epoch=self.epoch,
+            last_sequence=self.last_sequence,
+            last_arrival_time_ns=self.last_arrival_time_ns,
+            backlog=BacklogReport()
+            if queue is None
+            else BacklogReport(
+                records=queue.backlog_records,
+                bytes=queue.backlog_bytes,
+                oldest_sequence=queue.oldest_sequence,
+                redis_run_id=queue.redis_run_id,
+            ),
+            historical=HistoricalReport(
+                configured=self.historical_configured,
+                sources=self.sources,
+                skipped=historical.skipped if historical is not None else 0,
+                damaged_sources=len(historical.damaged) if historical is not None else 0,
+                first_read_monotonic_ns=self.first_read_monotonic_ns,
+            ),
+            live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
+            error=self.problems(),
+            reported_time_ns=time_ns,
+            pid=os.getpid(),
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures for Prometheus by name."""
+        queue, live, historical = self.queue, self.live, self.historical
+        late = self.lateness.take()
+        figures: dict[str, float] = {
+            "midstream_replay_sequence": self.last_sequence,
+            "midstream_replay_revision": self.effective.revision,
+            "midstream_replay_mode": self.effective.mode,
+            "midstream_replay_paused": int(self.effective.paused),
+            "midstream_replay_rows_total": self.rows,
+            "midstream_replay_rejected_total": self.rejected,
+            "midstream_replay_gaps_total": self.gaps,
+            "midstream_queue_entries_total": self.batches,
+            "midstream_queue_appended_bytes_total": self.published_bytes,
+            "midstream_pacing_speed": self.effective.speed,
+            "midstream_live_connected": int(live is not None and live.connected),
+        }
+        if late is not None:
+            figures["midstream_pacing_late_p50_seconds"] = late.p50_ns / 1e9
+            figures["midstream_pacing_late_p99_seconds"] = late.p99_ns / 1e9
+            figures["midstream_pacing_late_max_seconds"] = late.max_ns / 1e9
+        if queue is not None:
+            figures["midstream_queue_backlog_records"] = queue.backlog_records
+            figures["midstream_queue_backlog_bytes"] = queue.backlog_bytes
+            figures["midstream_queue_backpressured"] = int(queue.waiting)
+        if live is not None:
+            figures["midstream_live_reconnects_total"] = live.reconnects
+            figures["midstream_live_lost_frames_total"] = live.lost_frames
+            figures["midstream_live_queue_frames"] = live.queued_frames
+        if historical is not None:
+            figures["midstream_replay_skipped_total"] = historical.skipped
+        return figures

@@ -1,0 +1,134 @@
+"""A sink's announcement: what it has committed. The sink writes it, adoption and the command line read it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastpath.columns import BEFORE_EVERYTHING
+from fastpath.midprice import PriceCounts
+from services.runtime.session.versions import check_version
+
+VERSION: Final = 1
+
+NO_COUNTS: Final = PriceCounts(*(0 for _ in PriceCounts._fields))
+
+
+@dataclass(frozen=True)
+class SinkPosition:
+    """How far one sink is; what adoption needs to know."""
+
+    name: str
+    epoch: str
+    sequence: int
+    live_sequence: int
+    """Last sequence seen in MODE_LIVE; 0 is none."""
+    cursor: bytes
+    """Encoded HistoricalCursor; empty is the beginning."""
+    run_id: str
+    """Which Redis process it read from."""
+
+
+@dataclass(frozen=True)
+class LogReport:
+    """What the sink's logs hold, and when that became durable."""
+
+    counts: PriceCounts = NO_COUNTS
+    first_arrival_time_ns: int = BEFORE_EVERYTHING
+    last_arrival_time_ns: int = BEFORE_EVERYTHING
+    digest: str = ""
+    mid_bytes: int = 0
+    error_bytes: int = 0
+    durable_monotonic_ns: int = 0
+    """On the machine's monotonic clock; 0 while this process has committed nothing."""
+
+
+@dataclass(frozen=True)
+class SinkAnnouncement:
+    """One announcement. In Redis it is one flat JSON object, so that people can read it there."""
+
+    position: SinkPosition
+    log: LogReport = LogReport()
+    rows_at_start: int = 0
+    """Of `rows`, those that were accounted for before this process."""
+    time_ns: int = 0
+    finished_error: str | None = None
+    """Why the sink stopped for good; None while it works."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows are accounted for, one way or another."""
+        return rows_of(self.log.counts)
+
+    def encode(self) -> str:
+        """Return the announcement as it lies in Redis."""
+        position, log = self.position, self.log
+        fields = {
+            "version": VERSION,
+            "epoch": position.epoch,
+            "sequence": position.sequence,
+            "live_sequence": position.live_sequence,
+            "cursor": base64.b64encode(position.cursor).decode(),
+            "run_id": position.run_id,
+            "time_ns": self.time_ns,
+            "rows_at_start": self.rows_at_start,
+            "counts": log.counts._asdict(),
+            "first_arrival_time_ns": log.first_arrival_time_ns,
+            "last_arrival_time_ns": log.last_arrival_time_ns,
+            "digest": log.digest,
+            "durable_monotonic_ns": log.durable_monotonic_ns,
+            "mid_bytes": log.mid_bytes,
+            "error_bytes": log.error_bytes,
+            "group": position.name,
+            "finished_error": self.finished_error,
+        }
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, name: str, stored: bytes) -> SinkAnnouncement:
+        """Read the announcement of the sink `name`. Raises NewerVersion, and ValueError on what cannot be read.
+
+        Only the position has to be there: that is all that a sink of another make needs to announce.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(stored)
+            check_version(f"the announcement of sink `{name}`", fields.get("version"), VERSION)
+            stopped = fields.get("finished_error")
+            return cls(
+                SinkPosition(
+                    name=name,
+                    epoch=str(fields["epoch"]),
+                    sequence=int(fields["sequence"]),
+                    live_sequence=int(fields.get("live_sequence") or 0),
+                    cursor=base64.b64decode(fields.get("cursor") or "", validate=True),
+                    run_id=str(fields["run_id"]),
+                ),
+                _log(fields),
+                rows_at_start=int(fields.get("rows_at_start") or 0),
+                time_ns=int(fields.get("time_ns") or 0),
+                finished_error=None if stopped is None else str(stopped),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as exc:
+            raise ValueError(f"the announcement of sink `{name}` cannot be read ({exc!r})") from exc
+
+
+def rows_of(counts: PriceCounts) -> int:
+    """Return how many rows the counts stand for; crossed and locked quotes are mids, markers are no rows."""
+    return counts.mids + counts.latency_filtered + counts.missing_side + counts.rejected
+
+
+def _log(fields: dict[str, Any]) -> LogReport:
+    none = LogReport()
+    counted = fields.get("counts") or {}
+    return LogReport(
+        counts=PriceCounts(*(int(counted.get(name) or 0) for name in PriceCounts._fields)),
+        first_arrival_time_ns=int(fields.get("first_arrival_time_ns", none.first_arrival_time_ns)),
+        last_arrival_time_ns=int(fields.get("last_arrival_time_ns", none.last_arrival_time_ns)),
+        digest=str(fields.get("digest") or ""),
+        mid_bytes=int(fields.get("mid_bytes") or 0),
+        error_bytes=int(fields.get("error_bytes") or 0),
+        durable_monotonic_ns=int(fields.get("durable_monotonic_ns") or 0),
+    )

@@ -1,0 +1,158 @@
+"""The engine's report: what it does, what is in effect, and how far it is. The engine writes it, everybody reads it."""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.runtime.session.intents import Effective, RefusedIntent
+from services.runtime.session.versions import check_version
+
+VERSION: Final = 1
+
+UNDECIDED: Final = Effective()
+"""In effect while an engine has not found out what is."""
+
+
+class EngineState(enum.StrEnum):
+    """What an engine does, as SessionState of replay.proto names it without its prefix."""
+
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    BACKPRESSURED = "BACKPRESSURED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class BacklogReport:
+    """What the queue holds."""
+
+    records: int = 0
+    """Published, and not yet committed by the slowest consumer group."""
+    bytes: int = 0
+    oldest_sequence: int = 0
+    """Oldest that is retained; 0 when the queue is empty."""
+    redis_run_id: str = ""
+    """Which Redis process that was; empty before the session was adopted."""
+
+
+@dataclass(frozen=True)
+class HistoricalReport:
+    """How the recorded sources are."""
+
+    configured: bool = False
+    sources: tuple[str, ...] = ()
+    skipped: int = 0
+    """Rows that filters left out."""
+    damaged_sources: int = 0
+    """Sources of which a part could not be read."""
+    first_read_monotonic_ns: int = 0
+    """When the first byte was read, on the machine's monotonic clock; 0 before."""
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """How the live feed is."""
+
+    configured: bool = False
+    connected: bool = False
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """One report. In Redis it is one flat JSON object, so that people can read it there."""
+
+    session: str
+    state: EngineState = EngineState.STARTING
+    effective: Effective = UNDECIDED
+    epoch: str = ""
+    last_sequence: int = 0
+    last_arrival_time_ns: int = 0
+    backlog: BacklogReport = BacklogReport()
+    historical: HistoricalReport = HistoricalReport()
+    live: LiveReport = LiveReport()
+    error: str = ""
+    """For people; empty when nothing is wrong."""
+    reported_time_ns: int = 0
+    pid: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        effective, backlog, historical, live = self.effective, self.backlog, self.historical, self.live
+        refused = effective.refused
+        return {
+            "version": VERSION,
+            "name": self.session,
+            "epoch": self.epoch,
+            "state": self.state.value,
+            **effective.fields(),
+            "last_sequence": self.last_sequence,
+            "oldest_sequence": backlog.oldest_sequence,
+            "backlog_records": backlog.records,
+            "backlog_bytes": backlog.bytes,
+            "last_arrival_time_ns": self.last_arrival_time_ns,
+            "skipped": historical.skipped,
+            "live_configured": live.configured,
+            "live_connected": live.connected,
+            "error": self.error,
+            "reported_time_ns": self.reported_time_ns,
+            "historical_configured": historical.configured,
+            "damaged_sources": historical.damaged_sources,
+            "refused": None if refused is None else {"revision": refused.revision, "reason": refused.reason},
+            "first_read_monotonic_ns": historical.first_read_monotonic_ns,
+            "sources": list(historical.sources),
+            "redis_run_id": backlog.redis_run_id,
+            "pid": self.pid,
+        }
+
+    def encode(self) -> str:
+        """Return the report as it lies in Redis."""
+        return json.dumps(self.fields(), separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, session: str, stored: bytes | str) -> EngineReport:
+        """Read the report of `session`. Raises NewerVersion, and ValueError on what cannot be read."""
+        try:
+            fields: dict[str, Any] = json.loads(stored)
+            check_version(f"the engine's report of session `{session}`", fields.get("version"), VERSION)
+            return cls(
+                session=session,
+                state=EngineState(fields["state"]),
+                effective=_effective(fields),
+                epoch=str(fields.get("epoch") or ""),
+                last_sequence=int(fields.get("last_sequence") or 0),
+                last_arrival_time_ns=int(fields.get("last_arrival_time_ns") or 0),
+                backlog=BacklogReport(
+                    records=int(fields.get("backlog_records") or 0),
+                    bytes=int(fields.get("backlog_bytes") or 0),
+                    oldest_sequence=int(fields.get("oldest_sequence") or 0),
+                    redis_run_id=str(fields.get("redis_run_id") or ""),
+                ),
+                historical=HistoricalReport(
+                    configured=bool(fields.get("historical_configured")),
+                    sources=tuple(str(source) for source in fields.get("sources") or ()),
+                    skipped=int(fields.get("skipped") or 0),
+                    damaged_sources=int(fields.get("damaged_sources") or 0),
+                    first_read_monotonic_ns=int(fields.get("first_read_monotonic_ns") or 0),
+                ),
+                live=LiveReport(
+                    configured=bool(fields.get("live_configured")), connected=bool(fields.get("live_connected"))
+                ),
+                error=str(fields.get("error") or ""),
+                reported_time_ns=int(fields.get("reported_time_ns") or 0),
+                pid=int(fields.get("pid") or 0),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
+            raise ValueError(f"the engine's report of session `{session}` cannot be read ({exc!r})") from exc
+
+
+def _effective(fields: dict[str, Any]) -> Effective:
+    refused = fields.get("refused")
+    return Effective.read(
+        UNDECIDED.fields() | fields,
+        refused=None if not refused else RefusedIntent(int(refused["revision"]), str(refused["reason"])),
+    )
