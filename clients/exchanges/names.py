@@ -10,3 +10,6 @@ EXCHANGES: Final[Mapping[str, str]] = {
     "bitmex": "clients.exchanges.bitmex",
 }
 """Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
+
+USED_BY_DEFAULT: Final = ("binance", "bitmex")
+"""What servers talk to unless a setting says otherwise. Known is not used: a new exchange has to be named before anything is sent to it."""

@@ -203,15 +203,39 @@ class TradingClient(Protocol):
     def capabilities(self, instrument: Instrument) -> Capabilities: ...
 
 
+@unique
+class DeadManScope(StrEnum):
+    """What one dead-man timer of an exchange covers: disarming it for one order disarms it for all of these."""
+
+    SYMBOL = "symbol"
+    MARKET = "market"
+    ACCOUNT = "account"
+
+
 @dataclass(frozen=True)
+class ArrivalBound:
+    """When a request can no longer have an effect, which alone turns "no such order" into proof that there is none.
+
+    State what the exchange documents, and rather too much: too long a bound costs time, with too short a one an order counts as not
+    placed (and may be sent again) that arrives after all.
+    """
+
+    receive_window_s: float
+    """How long after its signed timestamp the exchange still takes a request: the longest window that its requests are signed with."""
+    processing_s: float
+    """How long what was taken in time may need until queries show it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What an instrument's market can do with orders."""
+    """What an instrument's market can do with orders. Nothing here has a default: an exchange states every fact that safety rests on."""
 
     time_in_force: frozenset[TimeInForce]
     post_only: bool
     reduce_only: bool
     amend_price: bool
     amend_quantity_up: bool
-    dead_man: bool
-    bounded_arrival: bool
-    """Whether `Sent.expires_server_time_ns` bounds when an order can still arrive (Binance yes, BitMEX no)."""
+    dead_man: DeadManScope | None
+    """What one timer of `arm_dead_man` covers; None where there is none."""
+    arrival: ArrivalBound | None
+    """None where a late request is executed all the same: an order without an answer then stays UNKNOWN until there is evidence."""

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from clients.exchanges.names import EXCHANGES
 from services.cli.options import ReplayOptions, check_session, parse_speed
 
 app = typer.Typer(
@@ -187,7 +188,7 @@ def price(
     symbols: Annotated[
         list[str], typer.Argument(metavar="SYMBOL...", help="Unified symbols: BTC/USDT, BTC/USDT:USDT, BTC/USD:BTC.")
     ],
-    exchange: Annotated[str, typer.Option(help="binance, bitmex, or any: the first that can tell.")] = "any",
+    exchange: Annotated[str, typer.Option(help=f"{', '.join(EXCHANGES)}, or any: the first that can tell.")] = "any",
     max_age_ms: Annotated[int, typer.Option(min=0, help="Oldest value to accept; 0 is the server's default.")] = 0,
     json: Json = False,
 ) -> None:

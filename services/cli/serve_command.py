@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from clients.exchanges.names import EXCHANGES
+from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import SERVERS, Watcher, child
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.runtime.connection import redacted
@@ -67,7 +67,7 @@ def default_names() -> list[str]:
     if os.environ.get("MIDSTREAM_LIVE_URL"):
         left_out.add(SIM_FEED)
     if os.environ.get("MIDSTREAM_EXCHANGES", "simulator") != "simulator":
-        left_out |= {"sim-binance", "sim-bitmex"}
+        left_out |= {f"sim-{exchange}" for exchange in EXCHANGES}
     return [name for name, server in SERVERS.items() if server.in_default and name not in left_out]
 
 
@@ -198,7 +198,7 @@ class Fleet:
                 "midstream.control.v1.ControlService/SetMode"
             )
         if "price" in ports:
-            yield "midstream price BTC/USDT --exchange binance"
+            yield f"midstream price BTC/USDT --exchange {USED_BY_DEFAULT[0]}"
         if "orders" in ports:
             yield f"curl http://127.0.0.1:{_web_port('orders')}/health"
         if "reporting" in ports:

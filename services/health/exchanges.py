@@ -17,7 +17,7 @@ STATEMENT_AGE_NS_MAX: Final = 5_000_000_000
 STREAM_AGE_MS_MAX: Final = 60_000
 """Quotes of liquid instruments come many times a second."""
 CLOCK_OFFSET_MS_MAX: Final = 1_000
-"""Binance refuses requests that are further ahead than this."""
+"""The strictest exchange refuses signed requests that are further ahead than this."""
 FILL_MAX: Final = 0.9
 
 

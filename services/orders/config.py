@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from clients.database import usable_url
 from clients.exchanges.bases import Environment
-from clients.exchanges.names import EXCHANGES
+from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.orders.domain import TradingMode
 from services.orders.guards.limits import Limits
 from services.runtime.settings import CommaList, ServerSettings, Switch
@@ -42,7 +42,7 @@ class OrdersSettings(ServerSettings):
     )
     """Which exchanges the clients talk to; has to fit `trading`."""
 
-    venues: CommaList = Field(default=("binance", "bitmex"), validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
+    venues: CommaList = Field(default=USED_BY_DEFAULT, validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
     """Exchanges in use, in the order in which `ANY` tries them. Known is not used: a new one has to be named before it is traded on."""
 
     symbols: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_SYMBOLS")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Final
 
 import redis.asyncio
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from clients.exchanges.binance.client import RECV_WINDOW_MS
 from services.orders.config import OrdersSettings
 from services.orders.domain import TradingMode
 from services.orders.quotes import StreamedMarket
@@ -28,9 +26,6 @@ from services.runtime.exchanges.quote_book import QuoteBook, newest_age_ms
 
 logger = logging.getLogger(__name__)
 
-RECEIVE_WINDOWS_S: Final = {"binance": RECV_WINDOW_MS / 1000}
-"""Where arrival is bounded, by what."""
-
 
 class OrderExchanges:
     """The room with its clients, and where it is reported; closed together."""
@@ -46,10 +41,7 @@ class OrderExchanges:
             StatusPublisher(client, "orders", self.statuses, wall_ns=time.time_ns) if client is not None else None
         )
         self.venues = Venues(
-            [
-                Venue(name, opened.trading(), self._market(name, settings), RECEIVE_WINDOWS_S.get(name, 60.0))
-                for name, opened in room.exchanges.items()
-            ]
+            [Venue(name, opened.trading(), self._market(name, settings)) for name, opened in room.exchanges.items()]
         )
 
     @classmethod

@@ -41,8 +41,6 @@ class Venue:
     exchange: str
     trading: TradingClient
     market: MarketData
-    receive_window_s: float = 60.0
-    """The longest receive window that its requests are signed with; only matters where arrival is bounded."""
 
     async def instrument(self, symbol: str) -> Instrument:
         """Return the instrument; a symbol that it does not have is denied with near matches."""

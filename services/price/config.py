@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from clients.exchanges.names import USED_BY_DEFAULT
 from services.price.engine.options import nanoseconds_of
 from services.runtime.errors import Refused
 from services.runtime.settings import CommaList, SessionSettings, Switch
@@ -41,7 +42,7 @@ class PriceSettings(SessionSettings):
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
     """Stand by while another server writes to OUT; off refuses at once."""
 
-    price_exchanges: CommaList = Field(default=("binance", "bitmex"), validation_alias="MIDSTREAM_PRICE_EXCHANGES")
+    price_exchanges: CommaList = Field(default=USED_BY_DEFAULT, validation_alias="MIDSTREAM_PRICE_EXCHANGES")
     """Exchanges whose prices are served, in the order in which `any` asks them; empty talks to none."""
 
     price_streams: CommaList = Field(default=(), validation_alias="MIDSTREAM_PRICE_STREAMS")

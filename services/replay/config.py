@@ -23,7 +23,7 @@ class ReplaySettings(SessionSettings):
     historical: str = Field(default="", validation_alias="MIDSTREAM_HISTORICAL")
     """Files and globs in the order that decides ties: comma-separated, or a JSON list (for names with commas)."""
     live_url: str = Field(default="", validation_alias="MIDSTREAM_LIVE_URL")
-    """A websocket of the live JSON layout, or an exchange's own stream: binance://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
+    """A websocket of the live JSON layout, or an exchange's own stream: EXCHANGE://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
     start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
     """Where ticks come from until somebody switches."""
     speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")

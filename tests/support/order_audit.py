@@ -12,9 +12,8 @@ from clients.resilience.errors import ResilienceError
 from clients.resilience.outcome import Outcome
 from services.orders.domain import Order, OrderState, fold
 from services.orders.journal.codec import decode, encode
-from services.orders.truth.arrival import PROCESSING_NS
 from tests.support.memory_journal import MemoryJournal
-from tests.support.scripted_venue import WINDOW_NS, Call, ScriptedVenue
+from tests.support.scripted_venue import Call, ScriptedVenue
 
 CERTAIN = (Outcome.RETRYABLE, Outcome.THROTTLED, Outcome.MAINTENANCE)
 
@@ -83,7 +82,7 @@ def _order_problems(venue: ScriptedVenue, ours: list[Order]) -> list[str]:
             OrderState.NOT_PLACED, OrderState.REJECTED, OrderState.UNKNOWN,
         ):  # fmt: skip
             problems.append(f"{order.order_id}: {order.state} without an id of the exchange")
-        if order.state is OrderState.UNKNOWN and venue.bounded:
+        if order.state is OrderState.UNKNOWN and venue.rules.arrival is not None:
             problems.append(f"{order.order_id}: still unknown: {order}")
     return problems
 
@@ -106,13 +105,14 @@ def _resend_problems(venue: ScriptedVenue) -> list[str]:
         for before, after in pairwise(calls):
             if before.refused or _certain(before.fault.error):
                 continue
-            proof_ns = before.at_ns + WINDOW_NS + PROCESSING_NS
+            # Where arrival has no bound nothing ever comes after that.
+            proven_ns = before.at_ns + venue.rules.proof_s * 1e9
             asked = [
                 call
                 for call in venue.sent("query")
-                if call.client_order_id == name and proof_ns < call.at_ns < after.at_ns
+                if call.client_order_id == name and proven_ns < call.at_ns < after.at_ns
             ]
-            if len(asked) < 2 or not venue.bounded:
+            if len(asked) < 2:
                 problems.append(f"{venue.exchange} {name}: sent again after {len(asked)} proofs")
     return problems
 

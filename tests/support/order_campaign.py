@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
@@ -18,6 +19,7 @@ from services.orders.engine.changing import AmendCommand
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
 from services.runtime.errors import MidstreamError
+from tests.support.exchange_rules import ExchangeRules
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_audit import check_books
 from tests.support.order_desk import ADMIN, TRADER, Trading, kill, order, trading, virtual_ports
@@ -43,16 +45,15 @@ class Tally:
 class Campaign:
     """One seed. The exchanges and the journal outlive every process."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, *, orders: int, kills: int) -> None:
+    def __init__(
+        self, loop: VirtualLoop, seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules]
+    ) -> None:
         self.ports: Ports = virtual_ports(loop, seed)
         self.random = Random(seed)
         self.orders = orders
         self.kills = kills
         self.journal = MemoryJournal()
-        self.venues = (
-            ScriptedVenue("binance", self.ports),
-            ScriptedVenue("bitmex", self.ports, bounded=False, ids_for_ever=True),
-        )
+        self.venues = tuple(ScriptedVenue(each, self.ports) for each in rules)
         self.tally = Tally()
         self._over = False
 
@@ -130,7 +131,7 @@ class Campaign:
         type_ = self.random.choice((OrderType.LIMIT, OrderType.LIMIT, OrderType.LIMIT, OrderType.MARKET))
         placed = await desk.desk.place(
             order(
-                exchange=self.random.choice(("binance", "bitmex", "ANY")),
+                exchange=self.random.choice((*(venue.exchange for venue in self.venues), "ANY")),
                 symbol=self.random.choice(SYMBOLS),
                 side=side,
                 type=type_,
@@ -216,7 +217,8 @@ class Campaign:
         return (
             Fault(lose=True),
             Fault(vanish=True),
-            Fault(late_s=self.random.random() * 8),
+            # Some within the window and some after it; where there is none, eight seconds are late enough.
+            Fault(late_s=self.random.random() * (1.6 * venue.rules.window_s if venue.rules.arrival else 8.0)),
             Fault(delay_s=self.random.random() * 3),
             Fault(
                 error=TryLater(name, operation, Outcome.THROTTLED, "slow down", retry_after_s=self.random.random() * 2)

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from random import Random
-from typing import Any
+from typing import Any, ParamSpec
+
+import pytest
 
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders.desk import Desk, DeskOptions
@@ -18,6 +20,7 @@ from services.orders.guards.limits import Limits
 from services.orders.journal.store import JournalStore
 from services.orders.ports import Ports
 from services.orders.venues import Venue, Venues
+from tests.support.exchange_rules import BINANCE, ExchangeRules
 from tests.support.memory_journal import MemoryJournal
 from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
@@ -25,6 +28,8 @@ from tests.support.virtual_time import VirtualLoop, run_virtual
 TRADER = Caller("trader", "desk")
 STRANGER = Caller("stranger", "elsewhere")
 ADMIN = Caller("admin", "desk", "admin")
+
+P = ParamSpec("P")
 
 _keys = itertools.count(1)
 
@@ -68,8 +73,8 @@ class Trading:
         return next(iter(self.venues.values()))
 
     async def place(self, **changes: Any) -> Order:
-        """Place an order as the trader."""
-        return (await self.desk.place(order(**changes), TRADER)).order
+        """Place an order as the trader, at the first exchange unless another one is named."""
+        return (await self.desk.place(order(**{"exchange": self.venue.exchange, **changes}), TRADER)).order
 
     async def until(self, order_id: str, reached: Callable[[Order], bool], within_s: float = 120.0) -> Order:
         """Return the order once `reached`; fail when it takes longer than that."""
@@ -95,11 +100,11 @@ async def trading(
     limits: Limits | None = None, ready: bool = True, **options: Any,
 ) -> AsyncIterator[Trading]:  # fmt: skip
     """Run a desk; by default over one Binance-like exchange, with the journal in memory, reconciled."""
-    exchanges = venues or (ScriptedVenue("binance", ports),)
+    exchanges = venues or (ScriptedVenue(BINANCE, ports),)
     journal = store if store is not None else MemoryJournal()
     desk = Desk(
         journal,
-        Venues([Venue(venue.exchange, venue, venue, receive_window_s=5.0) for venue in exchanges]),
+        Venues([Venue(venue.exchange, venue, venue) for venue in exchanges]),
         DeskOptions(mode=mode, limits=limits or Limits(), **options),
         ports,
     )
@@ -142,6 +147,29 @@ def virtual(scenario: Callable[[Ports, VirtualLoop], Coroutine[Any, Any, None]])
     def test() -> None:
         run_virtual(lambda loop: scenario(virtual_ports(loop), loop))
 
+    return _named(test, scenario)
+
+
+def virtual_at(
+    *rules: ExchangeRules,
+) -> Callable[[Callable[[Ports, ScriptedVenue], Coroutine[Any, Any, None]]], Callable[..., None]]:
+    """Turn `async def test(ports, venue)` into a test that runs in virtual time, once for each of these exchanges."""
+
+    def decorate(scenario: Callable[[Ports, ScriptedVenue], Coroutine[Any, Any, None]]) -> Callable[..., None]:
+        @pytest.mark.parametrize("rules", rules, ids=lambda each: each.exchange)
+        def test(rules: ExchangeRules) -> None:
+            async def main(loop: VirtualLoop) -> None:
+                ports = virtual_ports(loop)
+                await scenario(ports, ScriptedVenue(rules, ports))
+
+            run_virtual(main)
+
+        return _named(test, scenario)
+
+    return decorate
+
+
+def _named(test: Callable[P, None], scenario: Callable[..., object]) -> Callable[P, None]:
     # Not functools.wraps: pytest would take the scenario's arguments for fixtures.
     test.__name__, test.__doc__, test.__module__ = scenario.__name__, scenario.__doc__, scenario.__module__
     return test

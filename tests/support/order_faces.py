@@ -30,6 +30,7 @@ from services.orders.servicer import OrdersServicer
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.web import WebFace
+from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.order_desk import Trading, trading
 from tests.support.scripted_venue import ScriptedVenue
 
@@ -124,7 +125,7 @@ async def serving_faces(
 ) -> AsyncIterator[Faces]:
     """Serve a desk over scripted exchanges in this process."""
     ports = await real_ports(seed)
-    exchanges = [ScriptedVenue(name, ports, latency_s=0.0) for name in ("binance", "bitmex")[:venues]]
+    exchanges = [ScriptedVenue(rules, ports, latency_s=0.0) for rules in (BINANCE, BITMEX)[:venues]]
     registry = CollectorRegistry()
     async with trading(ports, *exchanges, **options) as desk:
         OrdersMetrics(registry).attach(desk.desk)

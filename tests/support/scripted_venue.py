@@ -1,8 +1,8 @@
 """An exchange in this process, with an order book per client and faults on demand: what a `TradingClient` shows of the outside world.
 
-It keeps the rules that matter for truth: client ids are unique among open orders only (Binance) or for ever (BitMEX), a request that
-arrives after its receive window is dropped (Binance) or executed all the same (BitMEX), an absolute amend may be repeated, and the
-user stream says everything, in whatever order and as often as the script wants.
+It keeps the rules that matter for truth, as `ExchangeRules` states them: whether client ids are unique among open orders only or for
+ever, whether a request that arrives after its receive window is dropped or executed all the same, what a dead-man timer covers. An
+absolute amend may be repeated, and the user stream says everything, in whatever order and as often as the script wants.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknow
 from clients.exchanges.model import Instrument, InstrumentKind, Payout, Price, Quote, ServerTime
 from clients.exchanges.trading import (
     Capabilities,
+    DeadManScope,
     Fill,
     OrderReport,
     OrderType,
@@ -31,11 +32,11 @@ from clients.exchanges.trading import (
 )
 from clients.resilience.outcome import Outcome
 from services.orders.ports import Ports
+from tests.support.exchange_rules import ExchangeRules
 
 T = TypeVar("T")
 
 ZERO = Decimal(0)
-WINDOW_NS = 5_000_000_000
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,11 @@ class ScriptedVenue:
     """Both a `TradingClient` and the market data that orders need."""
 
     def __init__(
-        self, exchange: str, ports: Ports, *, instruments: Sequence[Instrument] = (), bounded: bool = True,
-        ids_for_ever: bool = False, latency_s: float = 0.01, amend_up: bool = True,
-    ) -> None:  # fmt: skip
-        self.exchange = exchange
+        self, rules: ExchangeRules, ports: Ports, *, instruments: Sequence[Instrument] = (), latency_s: float = 0.01
+    ) -> None:
+        self.rules = rules
+        self.exchange = exchange = rules.exchange
         self._ports = ports
-        self.bounded = bounded
-        self._ids_for_ever = ids_for_ever
-        self._amend_up = amend_up
         self.latency_s = latency_s
         listed = instruments or (
             instrument(exchange, "spot", "BTC/USDT"),
@@ -155,7 +153,7 @@ class ScriptedVenue:
         """Whether cancels are answered, and not carried out yet."""
         self._streams: set[asyncio.Queue[OrderReport | StreamGap | None]] = set()
         self._background: set[asyncio.Task[None]] = set()
-        self._dead_man: asyncio.TimerHandle | None = None
+        self._dead_men: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._next = 0
         self.placed: defaultdict[str, int] = defaultdict(int)
         """How many orders each client id has made; more than one is the double that must never be."""
@@ -376,18 +374,28 @@ class ScriptedVenue:
 
     async def arm_dead_man(self, *, timeout_s: float, instruments: Sequence[Instrument]) -> bool:
         def arm() -> bool:
-            if self._dead_man is not None:
-                self._dead_man.cancel()
-            self._dead_man = None
-            if timeout_s:
-                self._dead_man = asyncio.get_running_loop().call_later(timeout_s, self._cancel_everything)
+            for covered in {self._covered(instrument) for instrument in instruments}:
+                running = self._dead_men.pop(covered, None)
+                if running is not None:
+                    running.cancel()
+                if timeout_s:
+                    self._dead_men[covered] = asyncio.get_running_loop().call_later(timeout_s, self._time_out, covered)
             return True
 
         return await self._request("arm_dead_man", "", arm)
 
-    def _cancel_everything(self) -> None:
+    def _covered(self, instrument: Instrument) -> tuple[str, str]:
+        """Return what shares a dead-man timer with an instrument: market and symbol, empty where all of them do."""
+        return {
+            DeadManScope.SYMBOL: (instrument.market, instrument.symbol),
+            DeadManScope.MARKET: (instrument.market, ""),
+            DeadManScope.ACCOUNT: ("", ""),
+        }[self.rules.dead_man]
+
+    def _time_out(self, covered: tuple[str, str]) -> None:
         for booked in self.open_booked():
-            self.end(booked, reason="dead man's switch")
+            if self._covered(booked.instrument) == covered:
+                self.end(booked, reason="dead man's switch")
 
     async def user_events(self) -> AsyncIterator[OrderReport | StreamGap]:
         queue: asyncio.Queue[OrderReport | StreamGap | None] = asyncio.Queue()
@@ -401,10 +409,16 @@ class ScriptedVenue:
 
     def capabilities(self, instrument: Instrument) -> Capabilities:
         derivative = instrument.kind is not InstrumentKind.SPOT
+        timed = derivative or self.rules.dead_man is DeadManScope.ACCOUNT
         return Capabilities(
-            time_in_force=frozenset(TimeInForce), post_only=True, reduce_only=derivative, amend_price=True,
-            amend_quantity_up=self._amend_up, dead_man=derivative, bounded_arrival=self.bounded,
-        )  # fmt: skip
+            time_in_force=frozenset(TimeInForce),
+            post_only=True,
+            reduce_only=derivative,
+            amend_price=True,
+            amend_quantity_up=self.rules.amend_up,
+            dead_man=self.rules.dead_man if timed else None,
+            arrival=self.rules.arrival,
+        )
 
     # -- market data ---------------------------------------------------------------------------------------------------------
 
@@ -451,7 +465,8 @@ class ScriptedVenue:
             call.refused = True
             raise self.down
         sent_ns = self._ports.wall_ns()
-        expires_ns = sent_ns + self.offset_ns + WINDOW_NS if self.bounded else None
+        bounded = self.rules.arrival is not None
+        expires_ns = sent_ns + self.offset_ns + round(self.rules.window_s * 1e9) if bounded else None
         await self._ports.sleep(self.latency_s)
         if fault.error is not None:
             raise fault.error
@@ -462,6 +477,7 @@ class ScriptedVenue:
             raise lost
         if fault.late_s is not None:
             self._later(fault.late_s, expires_ns, work)
+            await self._ports.sleep(fault.delay_s)
             raise lost
         answer = work()
         await self._ports.sleep(self.latency_s + fault.delay_s)
@@ -483,7 +499,7 @@ class ScriptedVenue:
     def _place(self, order: VenueOrder) -> OrderReport:
         for booked in self.book.values():
             same = booked.client_order_id == order.client_order_id
-            if same and (self._ids_for_ever or not booked.state.terminal):
+            if same and (self.rules.ids_for_ever or not booked.state.terminal):
                 raise CallerMustAct(self.exchange, "place", Outcome.DUPLICATE, "Duplicate order sent.", code="-2010")
         self.placed[order.client_order_id] += 1
         booked = self._book(

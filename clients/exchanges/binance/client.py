@@ -61,6 +61,11 @@ class BinanceClient(RestClient):
         self.bases = bases
         self._recv_window_ms = recv_window_ms
 
+    @property
+    def receive_window_s(self) -> float:
+        """How long after its timestamp Binance still takes a signed request of this client."""
+        return self._recv_window_ms / 1000
+
     def build(self, request: ExchangeRequest, *, server_time_ns: int) -> Wire:
         """Put parameters into the query of GET and DELETE and into the form body of POST and PUT; sign exactly those bytes."""
         expires_ns = None

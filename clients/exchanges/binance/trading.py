@@ -26,7 +26,9 @@ from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.exact_json import to_int
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import (
+    ArrivalBound,
     Capabilities,
+    DeadManScope,
     Fill,
     OrderReport,
     Position,
@@ -41,6 +43,8 @@ from clients.resilience.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 AMEND_UNSUPPORTED: Final = "AMEND_UNSUPPORTED"
+PROCESSING_S: Final = 10.0
+"""The exchange's own timeout for a request inside: what it took in time shows at the latest then."""
 
 T = TypeVar("T")
 
@@ -201,8 +205,8 @@ class BinanceTrading:
             reduce_only=futures,
             amend_price=futures,
             amend_quantity_up=futures,
-            dead_man=futures,
-            bounded_arrival=True,
+            dead_man=DeadManScope.SYMBOL if futures else None,
+            arrival=ArrivalBound(self._client.receive_window_s, PROCESSING_S),
         )
 
     async def _order(

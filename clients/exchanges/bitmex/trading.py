@@ -27,6 +27,7 @@ from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument, InstrumentKind
 from clients.exchanges.trading import (
     Capabilities,
+    DeadManScope,
     Fill,
     OrderReport,
     Position,
@@ -195,8 +196,9 @@ class BitMEXTrading:
             reduce_only=instrument.kind is not InstrumentKind.SPOT,
             amend_price=True,
             amend_quantity_up=True,
-            dead_man=True,
-            bounded_arrival=False,
+            dead_man=DeadManScope.ACCOUNT,
+            # `api-expires` is checked before the trading engine, so it does not end the time of an order that waits in its queue.
+            arrival=None,
         )
 
     async def _orders(self, operation: str, parameters: Sequence[tuple[str, str]]) -> Sequence[OrderReport]:

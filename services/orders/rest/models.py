@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clients.exchanges.names import EXCHANGES
+from services.orders.venues import ANY
+
 Side = Literal["BUY", "SELL"]
 Type = Literal["MARKET", "LIMIT"]
 TimeInForce = Literal["GTC", "IOC", "FOK"]
@@ -23,7 +26,11 @@ class Body(BaseModel):
 class PlaceBody(Body):
     """A new order."""
 
-    exchange: str = Field(max_length=32, description="`binance`, `bitmex`, or `ANY`", examples=["binance"])
+    exchange: str = Field(
+        max_length=32,
+        description=f"{', '.join(f'`{name}`' for name in EXCHANGES)}, or `{ANY}`",
+        examples=[next(iter(EXCHANGES))],
+    )
     symbol: str = Field(max_length=64, description="Unified symbol", examples=["BTC/USDT"])
     side: Side
     type: Type

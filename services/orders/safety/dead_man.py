@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from clients.exchanges.model import Instrument
+from clients.exchanges.trading import DeadManScope
 from services.orders.engine.ledger import Ledger
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venue
@@ -17,6 +19,9 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 60.0
 REFRESH_S: Final = 15.0
 """A quarter of the timeout, so that three refreshes in a row may fail."""
+
+Timer = tuple[DeadManScope, str, str]
+"""One timer of an exchange: its scope, the market and the symbol that it covers; empty where it covers all of them."""
 
 
 class DeadMan:
@@ -29,7 +34,8 @@ class DeadMan:
         self._venue = venue
         self._ledger = ledger
         self._ports = ports
-        self._armed: dict[str, Instrument] = {}
+        self._armed: dict[Timer, list[Instrument]] = {}
+        """Timers that may be running, with the instruments that they were armed for."""
         self.on_result: Callable[[str, bool], None] = lambda exchange, succeeded: None
 
     async def run(self) -> None:
@@ -44,21 +50,39 @@ class DeadMan:
 
     async def refresh(self) -> None:
         """Arm or refresh where orders are open, disarm where none is any more."""
-        wanted: dict[str, Instrument] = {}
-        for order in self._ledger.open_orders:
-            if order.exchange == self._venue.exchange and not order.external and order.symbol not in wanted:
-                instrument = await self._venue.instrument(order.symbol)
-                if self._venue.trading.capabilities(instrument).dead_man:
-                    wanted[order.symbol] = instrument
-        released = [instrument for symbol, instrument in self._armed.items() if symbol not in wanted]
+        wanted = await self._wanted()
+        released = {timer: instruments for timer, instruments in self._armed.items() if timer not in wanted}
+        # Before they are armed: with a lost answer they may run all the same, and have to be disarmed one day.
+        self._armed |= wanted
         if wanted:
-            await self._venue.trading.arm_dead_man(timeout_s=TIMEOUT_S, instruments=list(wanted.values()))
+            await self._venue.trading.arm_dead_man(timeout_s=TIMEOUT_S, instruments=_all_of(wanted))
             self.on_result(self._venue.exchange, True)
-        if released and (not wanted or _per_symbol(released)):
-            await self._venue.trading.arm_dead_man(timeout_s=0, instruments=released)
+        if released:
+            await self._venue.trading.arm_dead_man(timeout_s=0, instruments=_all_of(released))
         self._armed = wanted
 
+    async def _wanted(self) -> dict[Timer, list[Instrument]]:
+        """Return the timers that cover orders of ours, with those orders' instruments."""
+        wanted: defaultdict[Timer, list[Instrument]] = defaultdict(list)
+        ours = [one for one in self._ledger.open_orders if one.exchange == self._venue.exchange and not one.external]
+        for symbol in dict.fromkeys(order.symbol for order in ours):
+            instrument = await self._venue.instrument(symbol)
+            scope = self._venue.trading.capabilities(instrument).dead_man
+            if scope is not None:
+                wanted[timer_of(scope, instrument)].append(instrument)
+        return dict(wanted)
 
-def _per_symbol(instruments: list[Instrument]) -> bool:
-    """Whether the timer is one per symbol; BitMEX has one for the whole account, which must not be disarmed for one symbol."""
-    return all(instrument.exchange != "bitmex" for instrument in instruments)
+
+def timer_of(scope: DeadManScope, instrument: Instrument) -> Timer:
+    """Return which timer of its exchange covers an instrument."""
+    match scope:
+        case DeadManScope.SYMBOL:
+            return scope, instrument.market, instrument.symbol
+        case DeadManScope.MARKET:
+            return scope, instrument.market, ""
+        case DeadManScope.ACCOUNT:
+            return scope, "", ""
+
+
+def _all_of(timers: Mapping[Timer, list[Instrument]]) -> list[Instrument]:
+    return [instrument for instruments in timers.values() for instrument in instruments]

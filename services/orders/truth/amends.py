@@ -14,7 +14,7 @@ from services.orders.engine.ledger import Ledger
 from services.orders.engine.outcomes import Failure, Fate, judge
 from services.orders.guards.guards import Guards
 from services.orders.ports import Ports
-from services.orders.truth.arrival import PROCESSING_NS, ServerClocks
+from services.orders.truth.arrival import ServerClocks
 from services.orders.venues import Venue
 
 logger = logging.getLogger(__name__)
@@ -114,13 +114,13 @@ class AmendStep:
         if not target.uncertain:
             return True
         instrument = await venue.instrument(order.symbol)
-        if not venue.trading.capabilities(instrument).bounded_arrival:
+        bound = venue.trading.capabilities(instrument).arrival
+        if bound is None:
             return self._ports.wall_ns() > target.until_ns + SETTLE_NS
-        bound_ns = target.expires_server_ns
-        if bound_ns is None:
-            latest_ns = await self._clocks.latest_of_ns(venue, order.market, target.until_ns)
-            bound_ns = None if latest_ns is None else latest_ns + round(venue.receive_window_s * 1e9)
-        return bound_ns is not None and asked_ns is not None and asked_ns > bound_ns + PROCESSING_NS
+        shown_ns = await self._clocks.shown_by_ns(
+            venue, order.market, bound, expires_server_ns=target.expires_server_ns, sent_until_ns=target.until_ns
+        )
+        return shown_ns is not None and asked_ns is not None and asked_ns > shown_ns
 
     async def _drop(self, order: Order, target: AmendTarget, text: str, raw: bytes) -> None:
         await self._ledger.change(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from clients.exchanges.trading import ArrivalBound
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venue
 
-PROCESSING_NS: Final = 10_000_000_000
-"""The exchange's own processing timeout: what was accepted in time may take this long to show."""
 NOT_FOUNDS: Final = 2
 """How many answers after that moment have to say that the order does not exist."""
 NOT_FOUNDS_APART_NS: Final = 1_000_000_000
@@ -48,10 +47,22 @@ class ServerClocks:
         offset = await self.offset(venue, market)
         return None if offset is None else self._ports.wall_ns() + offset.offset_ns - offset.error_ns
 
-    async def latest_of_ns(self, venue: Venue, market: str, local_ns: int) -> int | None:
-        """Return a local moment on the exchange's clock, or later if in doubt; None when it is not known."""
-        offset = await self.offset(venue, market)
-        return None if offset is None else local_ns + offset.offset_ns + offset.error_ns
+    async def shown_by_ns(
+        self, venue: Venue, market: str, bound: ArrivalBound, *, expires_server_ns: int | None, sent_until_ns: int
+    ) -> int | None:
+        """Return until when, on the exchange's clock, a request may begin to show; None when that is not known.
+
+        What the request itself says counts first. Without it (killed, restarted) it was signed before it became too late to send it,
+        with the longest window that the exchange's requests are signed with.
+        """
+        arrived_ns = expires_server_ns
+        if arrived_ns is None:
+            offset = await self.offset(venue, market)
+            if offset is None:
+                return None
+            latest_ns = sent_until_ns + offset.offset_ns + offset.error_ns
+            arrived_ns = latest_ns + round(bound.receive_window_s * 1e9)
+        return arrived_ns + round(bound.processing_s * 1e9)
 
 
 @dataclass

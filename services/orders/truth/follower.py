@@ -22,7 +22,7 @@ from services.orders.guards.prices import check_band
 from services.orders.journal.store import Superseded
 from services.orders.ports import Ports
 from services.orders.truth.amends import AmendStep
-from services.orders.truth.arrival import PROCESSING_NS, Proof, ServerClocks
+from services.orders.truth.arrival import Proof, ServerClocks
 from services.orders.venues import Venue, Venues
 from services.runtime.errors import MidstreamError
 
@@ -181,35 +181,23 @@ class Follower:
 
     async def _resolve(self, venue: Venue, order: Order, proof: Proof) -> None:
         """Ask for the order; without one, find out whether it can still come."""
-        asked_ns = await self._asked_ns(venue, order)
+        bound = venue.trading.capabilities(await venue.instrument(order.symbol)).arrival
+        # The exchange's time before the question, where its answer can be a proof.
+        provable = bound is not None and order.state is OrderState.UNKNOWN
+        asked_ns = await self._clocks.earliest_ns(venue, order.market) if provable else None
         found = await self._query(venue, order)
         if not isinstance(found, Failure):
             await self._intake.absorb(order.order_id, found, Cause.QUERY)
             return
-        if found.fate is not Fate.MISSING or order.state is not OrderState.UNKNOWN or asked_ns is None:
+        if found.fate is not Fate.MISSING or bound is None or asked_ns is None:
             return
-        bound_ns = await self._arrives_until_ns(venue, order)
-        if bound_ns is None or asked_ns <= bound_ns + PROCESSING_NS or self.is_sending(order.order_id):
+        shown_ns = await self._clocks.shown_by_ns(
+            venue, order.market, bound, expires_server_ns=order.expires_server_ns, sent_until_ns=order.send_until_ns
+        )
+        if shown_ns is None or asked_ns <= shown_ns or self.is_sending(order.order_id):
             return
         if proof.add(self._ports.monotonic_ns()):
             await self._conclude(venue, order, found, proof)
-
-    async def _asked_ns(self, venue: Venue, order: Order) -> int | None:
-        """Return the exchange's time before the question, where its answer can be a proof."""
-        instrument = await venue.instrument(order.symbol)
-        if order.state is not OrderState.UNKNOWN or not venue.trading.capabilities(instrument).bounded_arrival:
-            return None
-        return await self._clocks.earliest_ns(venue, order.market)
-
-    async def _arrives_until_ns(self, venue: Venue, order: Order) -> int | None:
-        """Return until when the placement can arrive, on the exchange's clock. What the request itself says counts first.
-
-        Without it (killed, restarted) it was signed before it became too late to send it, with the longest window that we use.
-        """
-        if order.expires_server_ns is not None:
-            return order.expires_server_ns
-        latest_ns = await self._clocks.latest_of_ns(venue, order.market, order.send_until_ns)
-        return None if latest_ns is None else latest_ns + round(venue.receive_window_s * 1e9)
 
     async def _conclude(self, venue: Venue, order: Order, found: Failure, proof: Proof) -> None:
         text = f"it can no longer arrive, and {venue.exchange} did not know it {proof.count} times after that"

@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 from typing import Final
 
+from clients.exchanges.names import USED_BY_DEFAULT
 from protos.price.v1 import price_pb2 as pb
 from services.price.exchanges.desk import Priced, PriceDesk
 from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound, Unavailable
@@ -52,7 +53,8 @@ class ExchangePrices:
     def _there(self) -> PriceDesk:
         if self.desk is None:
             raise FailedPrecondition(
-                "this server talks to no exchange; set MIDSTREAM_PRICE_EXCHANGES=binance,bitmex and start it again"
+                "this server talks to no exchange; set MIDSTREAM_PRICE_EXCHANGES="
+                f"{','.join(USED_BY_DEFAULT)} and start it again"
             )
         return self.desk
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from clients.exchanges.names import EXCHANGES
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from fastpath.values import parse_timestamp
 from services.replay.engine.exchange_address import exchange_address
@@ -48,7 +49,8 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         and (urlsplit(live_url).scheme not in ("ws", "wss") or not urlsplit(live_url).hostname)
     ):
         raise Refused(
-            f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or binance://BTC/USDT,ETH/USDT"
+            f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or "
+            f"{next(iter(EXCHANGES))}://BTC/USDT,ETH/USDT"
         )
     modes = {name: mode for mode, name in MODE_NAMES.items()}
     mode = modes.get(str(fields.get("start_mode") or MODE_NAMES[MODE_HISTORICAL]))

@@ -1,4 +1,4 @@
-"""What `MIDSTREAM_LIVE_URL=binance://BTC/USDT,ETH/USDT:USDT` means."""
+"""Read `MIDSTREAM_LIVE_URL=EXCHANGE://BTC/USDT,ETH/USDT:USDT`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An exchange's own quote stream as a live feed: each best bid and ask becomes one row, in the order of receipt.
 
-`MIDSTREAM_LIVE_URL=binance://BTC/USDT,ETH/USDT:USDT` names exchange and unified symbols. The clients speak the native protocol
+`MIDSTREAM_LIVE_URL=EXCHANGE://BTC/USDT,ETH/USDT:USDT` names exchange and unified symbols. The clients speak the native protocol
 (subscriptions, heartbeats, rotation before the exchange's daily disconnect, watchdog); here quotes become the same frames that any
 other live feed brings, so that one path numbers, buffers and publishes them all.
 """

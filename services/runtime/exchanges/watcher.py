@@ -114,7 +114,7 @@ class ExchangeWatcher:
         return groups
 
     def groups_of(self, target: str) -> list[GroupStatus]:
-        """Return the groups of a target and of its markets (`binance`: also `binance:spot`), without a look at latencies."""
+        """Return the groups of a target and of its markets (`NAME`: also `NAME:MARKET`), without a look at latencies."""
         return [
             group
             for group in self._groups.all().values()

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from tests.support.exchange_rules import BINANCE, BITMEX, TOY, ExchangeRules
 from tests.support.order_campaign import Campaign, Tally
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
+REAL = (BINANCE, BITMEX)
+THIRD = (TOY, BITMEX)
 
-def run(seed: int, *, orders: int, kills: int) -> Tally:
+
+def run(seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules] = REAL) -> Tally:
     print(f"seed={seed} orders={orders} kills={kills}")  # noqa: T201  (how to run a failure again)
 
     async def main(loop: VirtualLoop) -> Tally:
-        return await Campaign(loop, seed, orders=orders, kills=kills).run()
+        return await Campaign(loop, seed, orders=orders, kills=kills, rules=rules).run()
 
     return run_virtual(main)
 
 
+@pytest.mark.parametrize("rules", [REAL, THIRD], ids=["real", "third"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_books_are_equal_after_a_campaign(seed: int) -> None:
-    tally = run(seed, orders=150, kills=4)
+def test_books_are_equal_after_a_campaign(seed: int, rules: Sequence[ExchangeRules]) -> None:
+    tally = run(seed, orders=150, kills=4, rules=rules)
 
     assert tally.placed > 50
     assert tally.unknown > 3

@@ -12,6 +12,7 @@ from clients.exchanges.trading import OrderType
 from services.orders.domain import OrderState
 from services.orders.engine.changing import AmendCommand
 from services.runtime.errors import MidstreamError
+from tests.support.exchange_rules import BOUNDED, ExchangeRules
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_audit import check_books
 from tests.support.order_desk import TRADER, Trading, kill, order, trading, virtual_ports
@@ -42,16 +43,19 @@ async def killed_after(desk: Trading, steps: int, scenario: Any) -> bool:
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize("rules", BOUNDED, ids=lambda rules: rules.exchange)
 @pytest.mark.parametrize("fault", list(FAULTS))
 @pytest.mark.parametrize("changes", [{}, {"type": OrderType.MARKET}, {"resend_if_not_placed": True, "valid_for_ms": 60_000}],
                          ids=["limit", "market", "resend"])  # fmt: skip
-def test_a_placement_killed_at_any_step_is_executed_at_most_once(fault: str, changes: dict[str, Any]) -> None:
+def test_a_placement_killed_at_any_step_is_executed_at_most_once(
+    fault: str, changes: dict[str, Any], rules: ExchangeRules
+) -> None:
     async def main(loop: VirtualLoop) -> None:
         seen: set[OrderState] = set()
         for steps in range(STEPS_MAX):
             ports = virtual_ports(loop, seed=steps)
-            store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
-            command = order(**changes)
+            store, venue = MemoryJournal(), ScriptedVenue(rules, ports)
+            command = order(**{"exchange": rules.exchange, **changes})
             async with trading(ports, venue, store=store) as desk:
                 venue.script("place", FAULTS[fault])
                 over = await killed_after(desk, steps, desk.desk.place(command, TRADER))
@@ -71,13 +75,16 @@ def test_a_placement_killed_at_any_step_is_executed_at_most_once(fault: str, cha
     run_virtual(main)
 
 
+@pytest.mark.parametrize("rules", BOUNDED, ids=lambda rules: rules.exchange)
 @pytest.mark.parametrize("what", ["amend", "cancel"])
 @pytest.mark.parametrize("fault", list(FAULTS))
-def test_an_amend_or_cancel_killed_at_any_step_ends_as_the_exchange_has_it(what: str, fault: str) -> None:
+def test_an_amend_or_cancel_killed_at_any_step_ends_as_the_exchange_has_it(
+    what: str, fault: str, rules: ExchangeRules
+) -> None:
     async def main(loop: VirtualLoop) -> None:
         for steps in range(0, STEPS_MAX, 2):
             ports = virtual_ports(loop, seed=steps)
-            store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+            store, venue = MemoryJournal(), ScriptedVenue(rules, ports)
             async with trading(ports, venue, store=store) as desk:
                 placed = await desk.place()
                 venue.script(what, FAULTS[fault])

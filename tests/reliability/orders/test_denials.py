@@ -17,6 +17,7 @@ from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
 from services.runtime.errors import MidstreamError
+from tests.support.exchange_rules import BINANCE
 from tests.support.order_desk import TRADER, order, trading, virtual, virtual_ports
 from tests.support.scripted_venue import Fault, ScriptedVenue, instrument
 from tests.support.virtual_time import VirtualLoop, run_virtual
@@ -59,7 +60,7 @@ def test_it_is_denied_with_its_reason_before_the_wire(reason: str, changes: dict
             instrument("binance", "perp", "BTC/USDT:USDT"),
             instrument("binance", "spot", "OLD/USDT", tradable=False),
         ]
-        async with trading(ports, ScriptedVenue("binance", ports, instruments=listed), limits=LIMITS) as desk:
+        async with trading(ports, ScriptedVenue(BINANCE, ports, instruments=listed), limits=LIMITS) as desk:
             with pytest.raises(MidstreamError) as refused:
                 await desk.place(**changes)
 

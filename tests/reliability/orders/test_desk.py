@@ -18,6 +18,7 @@ from services.orders.journal.store import OrderFilter
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound, Refused, Unavailable
+from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import ADMIN, TRADER, kill, trading, virtual
 from tests.support.scripted_venue import Fault, ScriptedVenue
@@ -42,7 +43,7 @@ async def test_a_cancel_goes_out_although_the_journal_is_broken(ports: Ports, lo
 
 @virtual
 async def test_orders_of_another_mode_refuse_the_start(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     async with trading(ports, venue, store=store) as desk:
         await desk.place()
         await kill(desk.desk)
@@ -124,7 +125,7 @@ async def test_an_unknown_order_is_not_amended(ports: Ports, loop: VirtualLoop) 
 
 @virtual
 async def test_what_a_market_cannot_amend_is_said_before_anything_is_sent(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports, ScriptedVenue("binance", ports, amend_up=False)) as desk:
+    async with trading(ports, ScriptedVenue(replace(BINANCE, amend_up=False), ports)) as desk:
         placed = await desk.place()
 
         with pytest.raises(InvalidRequest, match="downwards"):
@@ -152,7 +153,7 @@ async def test_a_book_with_one_side_has_the_last_price(ports: Ports, loop: Virtu
 async def test_figures_tell_what_is_open_and_what_is_unknown(ports: Ports, loop: VirtualLoop) -> None:
     registry = CollectorRegistry()
     metrics = OrdersMetrics(registry)
-    venue = ScriptedVenue("bitmex", ports, bounded=False)
+    venue = ScriptedVenue(BITMEX, ports)
     async with trading(ports, venue, symbols=("BTC/USDT",)) as desk:
         metrics.attach(desk.desk)
         venue.script("place", Fault(vanish=True))
@@ -178,7 +179,7 @@ async def test_figures_tell_what_is_open_and_what_is_unknown(ports: Ports, loop:
 
 @virtual
 async def test_what_was_on_its_way_at_a_kill_is_unknown_for_a_reason(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     async with trading(ports, venue, store=store) as desk:
         venue.script("place", Fault(delay_s=5.0))
         running = asyncio.create_task(desk.place())
@@ -197,7 +198,7 @@ async def test_what_was_on_its_way_at_a_kill_is_unknown_for_a_reason(ports: Port
 
 @virtual
 async def test_spot_positions_outlive_the_process(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     async with trading(ports, venue, store=store) as desk:
         await desk.place(type=OrderType.MARKET, quantity=Decimal(2))
         await desk.place(type=OrderType.MARKET, quantity=Decimal("0.5"), side=Side.SELL)
@@ -208,7 +209,7 @@ async def test_spot_positions_outlive_the_process(ports: Ports, loop: VirtualLoo
 
 @virtual
 async def test_a_drain_ends_in_time_with_placements_on_the_wire(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     async with trading(ports, venue, store=store) as desk:
         venue.script("place", Fault(delay_s=50.0))
         running = asyncio.create_task(desk.place(valid_for_ms=60_000))

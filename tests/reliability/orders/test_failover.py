@@ -12,6 +12,7 @@ from clients.resilience.errors import CallNotPermitted
 from clients.resilience.outcome import Outcome
 from services.orders.domain import Cause, OrderState
 from services.orders.ports import Ports
+from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.order_desk import trading, virtual, virtual_ports
 from tests.support.scripted_venue import Fault, ScriptedVenue, instrument
 from tests.support.virtual_time import VirtualLoop, run_virtual
@@ -25,7 +26,7 @@ DOWN: list[Exception] = [
 
 
 def pair(ports: Ports) -> tuple[ScriptedVenue, ScriptedVenue]:
-    return ScriptedVenue("binance", ports), ScriptedVenue("bitmex", ports, bounded=False, ids_for_ever=True)
+    return ScriptedVenue(BINANCE, ports), ScriptedVenue(BITMEX, ports)
 
 
 @pytest.mark.parametrize("error", DOWN, ids=lambda error: type(error).__name__ + getattr(error, "outcome", ""))
@@ -129,12 +130,12 @@ async def test_a_market_order_does_not_move_to_where_it_is_much_dearer(ports: Po
 @virtual
 async def test_the_quantity_is_the_same_amount_in_the_other_exchanges_unit(ports: Ports, loop: VirtualLoop) -> None:
     symbol = "BTC/USDT:USDT"
-    first = ScriptedVenue("binance", ports, instruments=[instrument("binance", "usdm", symbol)])
+    first = ScriptedVenue(BINANCE, ports, instruments=[instrument("binance", "usdm", symbol)])
     contracts = instrument(
         "bitmex", "bitmex", symbol, contract_size=Decimal("0.000001"), lot_size=Decimal(1000), quantity_min=Decimal(1000),
         quantity_max=Decimal(10**9),
     )  # fmt: skip
-    second = ScriptedVenue("bitmex", ports, instruments=[contracts], bounded=False)
+    second = ScriptedVenue(BITMEX, ports, instruments=[contracts])
     async with trading(ports, first, second) as desk:
         first.script("place", Fault(error=DOWN[0]))
 

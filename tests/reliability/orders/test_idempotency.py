@@ -11,6 +11,7 @@ from services.orders.domain import OrderState
 from services.orders.errors import reason_of
 from services.orders.ports import Ports
 from services.runtime.errors import AlreadyExists, Unavailable
+from tests.support.exchange_rules import BINANCE
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import STRANGER, TRADER, order, trading, virtual
 from tests.support.scripted_venue import Fault, ScriptedVenue
@@ -52,7 +53,7 @@ async def test_the_same_key_with_another_body_is_refused_while_and_after(ports: 
 
 @virtual
 async def test_a_key_outlives_the_process_and_ends_after_a_day(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     command = order()
     async with trading(ports, venue, store=store) as desk:
         first = await desk.desk.place(command, TRADER)

@@ -15,6 +15,7 @@ from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
 from services.runtime.errors import FailedPrecondition, MidstreamError, Unavailable
+from tests.support.exchange_rules import BINANCE
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import ADMIN, TRADER, order, trading, virtual, virtual_ports
 from tests.support.scripted_venue import ScriptedVenue
@@ -28,7 +29,7 @@ EFFECTIVE_NS = 100_000_000
 def test_in_a_burst_nothing_leaves_after_it_was_thrown(how: str, burst_size: int, tmp_path: Path) -> None:
     async def main(loop: VirtualLoop) -> None:
         ports = virtual_ports(loop)
-        venue = ScriptedVenue("binance", ports, latency_s=0.05)
+        venue = ScriptedVenue(BINANCE, ports, latency_s=0.05)
         file = tmp_path / "stop"
         async with trading(ports, venue, limits=PLENTY, kill_file=file) as desk:
             thrown_ns = 0
@@ -89,7 +90,7 @@ async def test_cancels_pass_and_amends_do_not(ports: Ports, loop: VirtualLoop) -
 
 @virtual
 async def test_it_survives_a_restart_and_is_released_by_an_admin(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     async with trading(ports, venue, store=store) as desk:
         await desk.desk.set_switch(True, "holiday", ADMIN)
     async with trading(ports, venue, store=store, ready=False) as desk:

@@ -13,6 +13,7 @@ from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
 from services.runtime.errors import DeadlineExceeded, ResourceExhausted
+from tests.support.exchange_rules import BINANCE
 from tests.support.order_desk import ADMIN, TRADER, Trading, order, trading, virtual
 from tests.support.order_faces import GrpcFace, key_of, serving_faces, until
 from tests.support.scripted_venue import ScriptedVenue
@@ -46,7 +47,7 @@ async def offered(desk: Trading, per_second: int, seconds: int) -> tuple[int, in
 
 @virtual
 async def test_goodput_stays_flat_at_ten_times_the_load(ports: Ports, loop: VirtualLoop) -> None:
-    venue = ScriptedVenue("binance", ports, latency_s=0.5)
+    venue = ScriptedVenue(BINANCE, ports, latency_s=0.5)
     async with trading(ports, venue, limits=PLENTY) as desk:
         desk.desk.placer._in_flight_max = CAPACITY
 
@@ -61,7 +62,7 @@ async def test_goodput_stays_flat_at_ten_times_the_load(ports: Ports, loop: Virt
 
 @virtual
 async def test_cancels_and_the_kill_switch_pass_while_placements_are_full(ports: Ports, loop: VirtualLoop) -> None:
-    venue = ScriptedVenue("binance", ports, latency_s=0.01)
+    venue = ScriptedVenue(BINANCE, ports, latency_s=0.01)
     async with trading(ports, venue, limits=PLENTY) as desk:
         placed = await desk.place()
         venue.latency_s = 5.0

@@ -14,8 +14,9 @@ from services.orders.engine.changing import AmendCommand
 from services.orders.errors import reason_of
 from services.orders.ports import Ports
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest
+from tests.support.exchange_rules import BINANCE, BOUNDED
 from tests.support.memory_journal import MemoryJournal
-from tests.support.order_desk import TRADER, Trading, kill, trading, virtual
+from tests.support.order_desk import TRADER, Trading, kill, trading, virtual, virtual_at
 from tests.support.scripted_venue import Booked, Fault, ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
@@ -35,9 +36,9 @@ def amend(
 
 
 @pytest.mark.quick
-@virtual
-async def test_a_fill_that_beats_the_cancel_is_an_outcome(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_fill_that_beats_the_cancel_is_an_outcome(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         booked = booked_of(desk, placed.venue_client_order_id)
         desk.venue.stream_mute = True
@@ -51,9 +52,9 @@ async def test_a_fill_that_beats_the_cancel_is_an_outcome(ports: Ports, loop: Vi
         assert cancelled.filled_during_cancel == booked.quantity
 
 
-@virtual
-async def test_a_partial_fill_during_the_cancel_is_told(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_partial_fill_during_the_cancel_is_told(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         booked = booked_of(desk, placed.venue_client_order_id)
         desk.venue.fill(booked, Decimal("0.1"))
@@ -70,11 +71,11 @@ async def test_a_partial_fill_during_the_cancel_is_told(ports: Ports, loop: Virt
         assert cancelled.filled_during_cancel == Decimal("0.2")
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_a_cancel_whose_answer_is_lost_is_repeated_until_a_terminal_state_is_seen(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
         placed = await desk.place()
         desk.venue.script("cancel", Fault(vanish=True), Fault(vanish=True), Fault(lose=True))
@@ -86,9 +87,9 @@ async def test_a_cancel_whose_answer_is_lost_is_repeated_until_a_terminal_state_
         assert booked_of(desk, placed.venue_client_order_id).state.terminal
 
 
-@virtual
-async def test_an_answer_alone_is_no_confirmation(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_an_answer_alone_is_no_confirmation(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         desk.venue.pending_cancels = True
 
@@ -102,11 +103,11 @@ async def test_an_answer_alone_is_no_confirmation(ports: Ports, loop: VirtualLoo
         assert ended.state is OrderState.CANCELED
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_a_cancel_that_overtakes_its_order_is_sent_again_when_the_order_is_there(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
         desk.venue.script("place", Fault(late_s=3.0))
         placed = await desk.place()
@@ -120,9 +121,9 @@ async def test_a_cancel_that_overtakes_its_order_is_sent_again_when_the_order_is
         assert desk.venue.open_booked() == []
 
 
-@virtual
-async def test_a_cancel_of_an_order_that_never_was_ends_as_not_placed(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_cancel_of_an_order_that_never_was_ends_as_not_placed(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.script("place", Fault(vanish=True))
         placed = await desk.place(resend_if_not_placed=True, valid_for_ms=60_000)
 
@@ -133,9 +134,9 @@ async def test_a_cancel_of_an_order_that_never_was_ends_as_not_placed(ports: Por
         assert len(desk.venue.sent("place")) == 1, "what shall be cancelled is not sent again"
 
 
-@virtual
-async def test_a_cancel_outlives_the_process(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+@virtual_at(*BOUNDED)
+async def test_a_cancel_outlives_the_process(ports: Ports, venue: ScriptedVenue) -> None:
+    store = MemoryJournal()
     async with trading(ports, venue, store=store) as desk:
         placed = await desk.place()
         venue.down = venue.down_error()
@@ -156,7 +157,7 @@ def test_an_amend_is_confirmed_whatever_happened_to_its_answer(fault: str) -> No
         "lose": [Fault(lose=True)],
         "vanish": [Fault(vanish=True)],
         "late": [Fault(late_s=2.0)],
-        "refuse-first": [Fault(error=ScriptedVenue("binance", Ports()).down_error())] * 2,
+        "refuse-first": [Fault(error=ScriptedVenue(BINANCE, Ports()).down_error())] * 2,
     }[fault]
 
     @virtual
@@ -176,9 +177,9 @@ def test_an_amend_is_confirmed_whatever_happened_to_its_answer(fault: str) -> No
     scenario()
 
 
-@virtual
-async def test_an_amend_that_can_no_longer_arrive_is_given_up_and_said_so(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_an_amend_that_can_no_longer_arrive_is_given_up_and_said_so(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         desk.venue.script("amend", *[Fault(vanish=True)] * 20)
 
@@ -192,9 +193,9 @@ async def test_an_amend_that_can_no_longer_arrive_is_given_up_and_said_so(ports:
         assert (await desk.desk.amend(amend(placed.order_id, None, "98"), TRADER, wait_s=10.0)).price == Decimal(98)
 
 
-@virtual
-async def test_a_refusal_because_nothing_changes_is_success(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_refusal_because_nothing_changes_is_success(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
         placed = await desk.place()
         booked = booked_of(desk, placed.venue_client_order_id)
@@ -208,9 +209,9 @@ async def test_a_refusal_because_nothing_changes_is_success(ports: Ports, loop: 
         assert after.price == Decimal("98.5")
 
 
-@virtual
-async def test_a_refused_amend_leaves_the_order_as_it_is(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_refused_amend_leaves_the_order_as_it_is(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         refusal = CallerMustAct("binance", "amend", Outcome.REJECTED, "Too many amends", code="-5026")
         desk.venue.script("amend", Fault(error=refusal))
@@ -223,11 +224,11 @@ async def test_a_refused_amend_leaves_the_order_as_it_is(ports: Ports, loop: Vir
         assert (newest.state, newest.price) == (OrderState.NEW, Decimal(99))
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_an_amend_of_an_order_that_fills_meanwhile_says_what_became_of_it(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         booked = booked_of(desk, placed.venue_client_order_id)
         desk.venue.stream_mute = True
@@ -240,9 +241,9 @@ async def test_an_amend_of_an_order_that_fills_meanwhile_says_what_became_of_it(
         assert desk.desk.ledger.open_count == 0
 
 
-@virtual
-async def test_an_amend_below_what_is_executed_is_denied_before_the_wire(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_an_amend_below_what_is_executed_is_denied_before_the_wire(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         desk.venue.fill(booked_of(desk, placed.venue_client_order_id), Decimal("0.3"))
         await desk.until(placed.order_id, lambda now: now.filled > 0)
@@ -253,9 +254,9 @@ async def test_an_amend_below_what_is_executed_is_denied_before_the_wire(ports: 
         assert desk.venue.sent("amend") == []
 
 
-@virtual
-async def test_a_second_amend_waits_its_turn_and_a_cancel_does_not(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_second_amend_waits_its_turn_and_a_cancel_does_not(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         placed = await desk.place()
         desk.venue.script("amend", Fault(delay_s=2.0))
         first = asyncio.create_task(desk.desk.amend(amend(placed.order_id, None, "98.5"), TRADER))
@@ -270,11 +271,11 @@ async def test_a_second_amend_waits_its_turn_and_a_cancel_does_not(ports: Ports,
         assert cancelled.confirmed
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_an_amend_under_way_at_a_kill_is_looked_at_before_anything_is_repeated(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store = MemoryJournal()
     async with trading(ports, venue, store=store) as desk:
         placed = await desk.place()
         venue.script("amend", Fault(delay_s=5.0))

@@ -13,6 +13,7 @@ from services.orders.errors import reason_of
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.ports import Ports
 from services.runtime.errors import FailedPrecondition
+from tests.support.exchange_rules import BINANCE
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import ADMIN, TRADER, kill, trading, virtual
 from tests.support.scripted_venue import Fault, ScriptedVenue
@@ -24,7 +25,7 @@ PERPETUAL = "BTC/USDT:USDT"
 @pytest.mark.quick
 @virtual
 async def test_trading_is_off_until_the_first_comparison_succeeded(ports: Ports, loop: VirtualLoop) -> None:
-    venue = ScriptedVenue("binance", ports)
+    venue = ScriptedVenue(BINANCE, ports)
     venue.script("positions", Fault(error=venue.down_error()), Fault(error=venue.down_error()))
     async with trading(ports, venue, ready=False) as desk:
         await ports.sleep(0.2)
@@ -58,7 +59,7 @@ async def test_trading_stops_when_comparisons_fail_for_too_long_and_cancels_stil
 
 @virtual
 async def test_orders_of_others_are_found_and_followed(ports: Ports, loop: VirtualLoop) -> None:
-    venue = ScriptedVenue("binance", ports)
+    venue = ScriptedVenue(BINANCE, ports)
     before = venue.external()
     async with trading(ports, venue) as desk:
         venue.stream_mute = True
@@ -96,7 +97,7 @@ async def test_an_order_of_others_that_came_and_went_unheard_is_found(ports: Por
 
 @virtual
 async def test_fills_missed_while_the_process_was_dead_are_found_each_once(ports: Ports, loop: VirtualLoop) -> None:
-    store, venue = MemoryJournal(), ScriptedVenue("binance", ports)
+    store, venue = MemoryJournal(), ScriptedVenue(BINANCE, ports)
     async with trading(ports, venue, store=store, dead_man=False) as desk:
         part = await desk.place(symbol=PERPETUAL, quantity=Decimal(1))
         whole = await desk.place(symbol=PERPETUAL, quantity=Decimal(1), price=Decimal(98))

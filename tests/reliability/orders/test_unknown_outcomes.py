@@ -9,22 +9,24 @@ from clients.exchanges.trading import OrderType
 from clients.resilience.outcome import Outcome
 from services.orders.domain import Cause, OrderState
 from services.orders.ports import Ports
-from tests.support.order_desk import trading, virtual, virtual_ports
+from tests.support.exchange_rules import BITMEX, BOUNDED
+from tests.support.order_desk import trading, virtual, virtual_at, virtual_ports
 from tests.support.scripted_venue import Fault, ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
-RESOLVED_S = 30.0
+SPARE_S = 15.0
+"""What may pass between the first moment of proof and its end: rounds of asking, two answers a second apart."""
 
 
 @pytest.mark.quick
-@virtual
-async def test_an_executed_order_whose_answer_was_lost_is_found_by_asking(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_an_executed_order_whose_answer_was_lost_is_found_by_asking(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
         desk.venue.script("place", Fault(lose=True))
 
         placed = await desk.place()
-        found = await desk.settled(placed.order_id, RESOLVED_S)
+        found = await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)
 
         assert placed.state is OrderState.UNKNOWN
         assert found.state is OrderState.NEW
@@ -32,76 +34,76 @@ async def test_an_executed_order_whose_answer_was_lost_is_found_by_asking(ports:
         assert desk.store.kept[-1].event.cause is Cause.QUERY
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_an_order_that_never_arrived_is_not_placed_only_after_its_deadline(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         desk.venue.script("place", Fault(vanish=True))
         sent_ns = ports.wall_ns()
 
         placed = await desk.place()
-        ended = await desk.settled(placed.order_id, RESOLVED_S)
+        ended = await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)
 
         assert ended.state is OrderState.NOT_PLACED
         after_s = (ended.updated_ns - sent_ns) / 1e9
-        # Receive window 5 s, processing 10 s, two answers a second apart; and within what O02 allows.
-        assert 16.0 <= after_s <= RESOLVED_S
-        late = [call for call in desk.venue.sent("query") if call.at_ns - sent_ns > 15e9]
+        # Receive window, processing, two answers a second apart; and within what O02 allows.
+        assert venue.rules.proof_s + 1.0 <= after_s <= venue.rules.proof_s + SPARE_S
+        late = [call for call in desk.venue.sent("query") if call.at_ns - sent_ns > venue.rules.proof_s * 1e9]
         assert len(late) >= 2
         assert len(desk.venue.sent("place")) == 1
 
 
-@virtual
-async def test_an_order_that_arrives_late_within_its_window_is_found(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_an_order_that_arrives_late_within_its_window_is_found(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
-        desk.venue.script("place", Fault(late_s=4.0))
+        desk.venue.script("place", Fault(late_s=venue.rules.window_s - 1.0))
 
         placed = await desk.place(resend_if_not_placed=True, valid_for_ms=60_000)
-        found = await desk.settled(placed.order_id, RESOLVED_S)
+        found = await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)
 
         assert found.state is OrderState.NEW
         assert desk.venue.placed[placed.venue_client_order_id] == 1
         assert found.attempts == 1
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_a_fill_whose_answer_was_lost_is_executed_once_although_the_exchange_takes_the_id_again(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
         desk.venue.script("place", Fault(lose=True))
 
         placed = await desk.place(type=OrderType.MARKET, resend_if_not_placed=True, valid_for_ms=60_000)
-        found = await desk.settled(placed.order_id, RESOLVED_S)
+        found = await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)
 
         assert found.state is OrderState.FILLED
         assert len(desk.venue.trades) == 1
         assert desk.venue.placed[placed.venue_client_order_id] == 1
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_after_proof_it_is_sent_again_with_the_same_id_when_the_caller_asked(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         desk.venue.script("place", Fault(vanish=True))
 
         placed = await desk.place(resend_if_not_placed=True, valid_for_ms=60_000)
-        found = await desk.settled(placed.order_id, RESOLVED_S)
+        found = await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)
 
         assert found.state is OrderState.NEW
         assert found.attempts == 2
         first, second = desk.venue.sent("place")
         assert first.client_order_id == second.client_order_id
-        assert (second.at_ns - first.at_ns) / 1e9 > 15.0
+        assert (second.at_ns - first.at_ns) / 1e9 > venue.rules.proof_s
 
 
-@virtual
-async def test_without_being_asked_or_in_time_nothing_is_sent_again(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_without_being_asked_or_in_time_nothing_is_sent_again(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.script("place", Fault(vanish=True), Fault(vanish=True))
 
         silent = await desk.place()
@@ -116,7 +118,7 @@ async def test_without_being_asked_or_in_time_nothing_is_sent_again(ports: Ports
 async def test_where_arrival_has_no_bound_it_stays_unknown_until_there_is_evidence(
     ports: Ports, loop: VirtualLoop
 ) -> None:
-    venue = ScriptedVenue("bitmex", ports, bounded=False, ids_for_ever=True)
+    venue = ScriptedVenue(BITMEX, ports)
     async with trading(ports, venue) as desk:
         venue.script("place", Fault(late_s=3600.0))
 
@@ -132,9 +134,9 @@ async def test_where_arrival_has_no_bound_it_stays_unknown_until_there_is_eviden
         assert venue.placed[placed.venue_client_order_id] == 1
 
 
-@virtual
-async def test_a_stream_event_ends_the_waiting_at_once(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_stream_event_ends_the_waiting_at_once(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_delay_s = 0.3
         desk.venue.script("query", *[Fault(error=_not_found())] * 50)
         desk.venue.script("place", Fault(lose=True))
@@ -151,26 +153,26 @@ async def test_a_stream_event_ends_the_waiting_at_once(ports: Ports, loop: Virtu
         assert len(desk.venue.sent("place")) == 1
 
 
-@virtual
+@virtual_at(*BOUNDED)
 async def test_an_exchange_that_forgets_for_a_while_is_not_believed_before_the_deadline(
-    ports: Ports, loop: VirtualLoop
+    ports: Ports, venue: ScriptedVenue
 ) -> None:
-    async with trading(ports) as desk:
+    async with trading(ports, venue) as desk:
         desk.venue.stream_mute = True
         # Replication lag: "no such order" although it is there, several times.
         desk.venue.script("query", *[Fault(error=_not_found())] * 6)
         desk.venue.script("place", Fault(lose=True))
 
         placed = await desk.place(resend_if_not_placed=True, valid_for_ms=60_000)
-        found = await desk.settled(placed.order_id, RESOLVED_S)
+        found = await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)
 
         assert found.state is OrderState.NEW
         assert desk.venue.placed[placed.venue_client_order_id] == 1
 
 
-@virtual
-async def test_without_the_exchanges_clock_there_is_no_proof(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_without_the_exchanges_clock_there_is_no_proof(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         desk.venue.script("place", Fault(vanish=True))
         desk.venue.clock_error = desk.venue.down_error()
         placed = await desk.place()
@@ -181,15 +183,14 @@ async def test_without_the_exchanges_clock_there_is_no_proof(ports: Ports, loop:
         assert newest.state is OrderState.UNKNOWN
 
         desk.venue.clock_error = None
-        assert (await desk.settled(placed.order_id, RESOLVED_S)).state is OrderState.NOT_PLACED
+        assert (await desk.settled(placed.order_id, venue.rules.proof_s + SPARE_S)).state is OrderState.NOT_PLACED
 
 
-@virtual
-async def test_a_clock_that_is_behind_moves_the_deadline_along(ports: Ports, loop: VirtualLoop) -> None:
-    venue = ScriptedVenue("binance", ports)
+@virtual_at(*BOUNDED)
+async def test_a_clock_that_is_behind_moves_the_deadline_along(ports: Ports, venue: ScriptedVenue) -> None:
     venue.offset_ns = -20_000_000_000
     async with trading(ports, venue) as desk:
-        venue.script("place", Fault(late_s=4.9))
+        venue.script("place", Fault(late_s=venue.rules.window_s - 0.1))
         venue.stream_mute = True
 
         placed = await desk.place(resend_if_not_placed=True, valid_for_ms=60_000)
@@ -216,9 +217,9 @@ def test_whatever_nobody_expected_is_treated_as_unknown_and_never_repeated(error
     run_virtual(main)
 
 
-@virtual
-async def test_a_duplicate_is_adopted_after_it_was_compared(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_duplicate_is_adopted_after_it_was_compared(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         # The first attempt arrived, was answered with an error that says it did not, and the second one meets it.
         desk.venue.stream_mute = True
         desk.venue.script("place", Fault(late_s=0.0), Fault())
@@ -229,9 +230,9 @@ async def test_a_duplicate_is_adopted_after_it_was_compared(ports: Ports, loop: 
         assert not found.halted
 
 
-@virtual
-async def test_a_duplicate_that_is_another_order_halts_it_loudly(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
+@virtual_at(*BOUNDED)
+async def test_a_duplicate_that_is_another_order_halts_it_loudly(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
         halted: list[str] = []
         desk.desk.intake.on_halt = lambda order: halted.append(order.order_id)
         desk.venue.stream_mute = True

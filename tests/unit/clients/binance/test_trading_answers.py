@@ -9,7 +9,7 @@ import pytest
 
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknown, TryLater
 from clients.exchanges.model import Instrument
-from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueOrder, VenueState
+from clients.exchanges.trading import DeadManScope, OrderType, Side, TimeInForce, VenueOrder, VenueState
 from clients.http.transport import AnswerLost
 from clients.resilience.outcome import Outcome
 from tests.support.binance_wire import BinanceWire
@@ -319,6 +319,18 @@ async def test_capabilities_differ_between_spot_and_futures() -> None:
     spot = wire.trading.capabilities(await _instrument(wire, "spot"))
     futures = wire.trading.capabilities(await _instrument(wire, "coinm"))
 
-    assert (spot.amend_price, spot.amend_quantity_up, spot.reduce_only, spot.dead_man) == (False,) * 4
-    assert (futures.amend_price, futures.amend_quantity_up, futures.reduce_only, futures.dead_man) == (True,) * 4
-    assert spot.bounded_arrival is futures.bounded_arrival is True
+    assert (spot.amend_price, spot.amend_quantity_up, spot.reduce_only) == (False,) * 3
+    assert (futures.amend_price, futures.amend_quantity_up, futures.reduce_only) == (True,) * 3
+    assert (spot.dead_man, futures.dead_man) == (None, DeadManScope.SYMBOL)
+
+
+async def test_arrival_is_bounded_by_the_window_that_requests_are_signed_with() -> None:
+    wire = BinanceWire({"POST /fapi/v1/countdownCancelAll": reply({}), "POST /dapi/v1/countdownCancelAll": reply({})})
+    instrument = await _instrument(wire, "usdm")
+    await wire.trading.arm_dead_man(timeout_s=60, instruments=[instrument])
+
+    bound = wire.trading.capabilities(instrument).arrival
+
+    assert bound is not None
+    assert [sent.form["recvWindow"] for sent in wire.asked] == [f"{bound.receive_window_s * 1000:g}"]
+    assert bound.processing_s >= 10.0, "the exchange's own timeout"

@@ -17,6 +17,7 @@ from clients.exchanges.exact_json import parse_json
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import (
     Capabilities,
+    DeadManScope,
     OrderType,
     Side,
     TimeInForce,
@@ -581,8 +582,8 @@ def test_spot_cannot_be_reduced_only_and_nothing_bounds_an_arrival() -> None:
         reduce_only=False,
         amend_price=True,
         amend_quantity_up=True,
-        dead_man=True,
-        bounded_arrival=False,
+        dead_man=DeadManScope.ACCOUNT,
+        arrival=None,
     )
     assert desk.capabilities(SWAP).reduce_only
 
