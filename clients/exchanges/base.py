@@ -17,8 +17,7 @@ from clients.exchanges.instrument_cache import InstrumentCache, Load
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime, mid_price
 from clients.exchanges.wire import Answer, ClientPorts, Complaint, SigningKey, Wire
 from clients.http.transport import AnswerLost, HttpResponse, NotSent
-from clients.resilience.call import Attempt
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import Attempt, LimitReport
 from clients.resilience.outcome import Outcome
 from clients.resilience.single_flight import SingleFlight
 

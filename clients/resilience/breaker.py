@@ -30,7 +30,7 @@ from clients.resilience.breaker_config import (
     exact_share,
     to_ns,
 )
-from clients.resilience.breaker_permit import BreakerRules, Ending, Permit
+from clients.resilience.breaker_permit import BreakerPermit, BreakerRules, Ending
 from clients.resilience.breaker_windows import CallWindow
 from clients.resilience.errors import CallNotPermitted
 from clients.resilience.ports import MonotonicNs, RandomSource
@@ -92,7 +92,7 @@ class CircuitBreaker:
 
     # Calls
 
-    def acquire(self) -> Permit:
+    def acquire(self) -> BreakerPermit:
         """Return leave for one call, or raise CallNotPermitted saying when to come back."""
         with self._lock:
             now_ns = self._now()
@@ -101,7 +101,7 @@ class CircuitBreaker:
                 self._enter(BreakerState.HALF_OPEN, Cause.WAIT_ELAPSED, now_ns)
             refusal = self._refusal(now_ns)
             if refusal is None:
-                permit = Permit(self, generation=self._generation, start_ns=now_ns, probe=self._lease(now_ns))
+                permit = BreakerPermit(self, generation=self._generation, start_ns=now_ns, probe=self._lease(now_ns))
         self._deliver()
         if refusal is not None:
             raise refusal
@@ -205,7 +205,7 @@ class CircuitBreaker:
 
     # What permits report. The lock is held in everything below except `_deliver` and where it is taken.
 
-    def settle(self, permit: Permit, ending: Ending) -> None:
+    def settle(self, permit: BreakerPermit, ending: Ending) -> None:
         """Judge the end of a call; only permits call this."""
         with self._lock:
             if permit.settled:
@@ -216,7 +216,7 @@ class CircuitBreaker:
             self._judge(permit, ending, now_ns)
         self._deliver()
 
-    def _judge(self, permit: Permit, ending: Ending, now_ns: int) -> None:
+    def _judge(self, permit: BreakerPermit, ending: Ending, now_ns: int) -> None:
         if self._is_late(permit):
             self._late += 1
             return
@@ -236,7 +236,7 @@ class CircuitBreaker:
             self._window.add(now_ns, failed=failed, slow=slow)
             self._judge_window(now_ns)
 
-    def _is_late(self, permit: Permit) -> bool:
+    def _is_late(self, permit: BreakerPermit) -> bool:
         return permit.generation != self._generation
 
     def _judge_window(self, now_ns: int) -> None:

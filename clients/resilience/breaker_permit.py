@@ -64,10 +64,10 @@ class Owner(Protocol):
 
     rules: BreakerRules
 
-    def settle(self, permit: Permit, ending: Ending) -> None: ...
+    def settle(self, permit: BreakerPermit, ending: Ending) -> None: ...
 
 
-class Permit:
+class BreakerPermit:
     """Leave for one call. Settle it exactly once: by one of four methods, or as a (sync or async) context; repeats do nothing.
 
     The call's duration is the time from the permit to its settlement, so take it right before sending.
@@ -102,7 +102,7 @@ class Permit:
         """Settle by the breaker's rule about results."""
         self._owner.settle(self, self._owner.rules.judge_result(result))
 
-    def __enter__(self) -> Permit:
+    def __enter__(self) -> BreakerPermit:
         return self
 
     def __exit__(
@@ -110,7 +110,7 @@ class Permit:
     ) -> None:
         self._owner.settle(self, Ending.SUCCESS if error is None else self._owner.rules.judge_error(error))
 
-    async def __aenter__(self) -> Permit:
+    async def __aenter__(self) -> BreakerPermit:
         return self
 
     async def __aexit__(

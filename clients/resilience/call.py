@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from clients.resilience.outcome import Verdict
-
-if TYPE_CHECKING:
-    from clients.resilience.limiter import Permit
 
 T = TypeVar("T")
 
@@ -50,6 +47,42 @@ class CallSpec:
 
 
 @dataclass(frozen=True)
+class LimitReport:
+    """What one answer says about the limits of its scope. Names that the rules do not have are ignored."""
+
+    used: Mapping[str, int] = field(default_factory=dict)
+    """Units that the other side has counted in the current interval, this call included."""
+    remaining: Mapping[str, int] = field(default_factory=dict)
+    """Tokens left in a bucket after this call."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    blocks: Mapping[str, float] = field(default_factory=dict)
+    """Scope or limit -> seconds from now in which nothing may be sent."""
+
+
+class LimitPermit(Protocol):
+    """Leave to make one attempt. Exactly one of `settle` and `release` ends it; both may be called again without effect.
+
+    A permit that is never ended (a crash) keeps its units until its call can no longer arrive, and one interval more.
+    """
+
+    def observe(self, report: LimitReport) -> None:
+        """Say what the answer's headers told: the attempt calls it as soon as headers are there, of errors too. Blocks act at once."""
+        ...
+
+    def not_sent(self) -> None:
+        """Say that nothing reached the other side: `settle` gives the units back."""
+        ...
+
+    async def settle(self, *, answered: bool) -> None:
+        """End the attempt. Unless `answered` (or observed), the call may still arrive and counts as under way."""
+        ...
+
+    async def release(self) -> None:
+        """End a permit without an attempt; the units are back."""
+        ...
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One attempt. The callable has to keep within `timeout_s`; the executor also enforces it."""
 
@@ -57,7 +90,7 @@ class Attempt:
     """From 1."""
     timeout_s: float
     correlation_id: str
-    permit: Permit | None = None
+    permit: LimitPermit | None = None
     """Of the limiter, where there is one: `permit.observe(report)` tells it what the answer's headers said."""
 
 

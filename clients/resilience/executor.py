@@ -26,13 +26,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from clients.resilience import limiter as limits
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.breaker_config import BreakerConfig, CallLater
-from clients.resilience.breaker_permit import Permit
+from clients.resilience.breaker_permit import BreakerPermit
 from clients.resilience.budget import RetryBudget
 from clients.resilience.bulkhead import Bulkhead, BulkheadConfig
-from clients.resilience.call import Attempt, CallSpec, Classifier
+from clients.resilience.call import Attempt, CallSpec, Classifier, LimitPermit
 from clients.resilience.deadline import Deadline, enclosing_attempt, inside_attempt
 from clients.resilience.errors import (
     AttemptTimedOut,
@@ -43,6 +42,7 @@ from clients.resilience.errors import (
 )
 from clients.resilience.events import AttemptEnded, CallEnded, Ended, Observer, Observers, Refused, Refuser, Throttled
 from clients.resilience.keyed import Keyed
+from clients.resilience.limiter import Limiter
 from clients.resilience.outcome import Outcome, Verdict
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, system_random
 from clients.resilience.retry import Resync, RetriedCall, RetryPolicy, RetryTools, may_repeat
@@ -97,7 +97,7 @@ class PolicyExecutor:
         classify: Classifier,
         *,
         policies: Policies | None = None,
-        limiter: limits.Limiter | None = None,
+        limiter: Limiter | None = None,
         budget: RetryBudget | None = None,
         resync: Resync | None = None,
         observers: Sequence[Observer] = (),
@@ -212,7 +212,7 @@ class PolicyExecutor:
         spec, deadline = call.spec, call.deadline
         breaker = self.breakers.get(spec.target, spec.group)
         bulkhead = self.bulkheads.get(spec.target, spec.group)
-        units: limits.Permit | None = None
+        units: LimitPermit | None = None
         before = call.sent
         try:
             self._time_left(call)
@@ -240,7 +240,7 @@ class PolicyExecutor:
         return result
 
     async def _attempt(
-        self, spec: CallSpec, made: Attempt, attempt: Callable[[Attempt], Awaitable[T]], permit: Permit
+        self, spec: CallSpec, made: Attempt, attempt: Callable[[Attempt], Awaitable[T]], permit: BreakerPermit
     ) -> T:
         started_ns = self._ports.monotonic_ns()
         try:
@@ -305,7 +305,7 @@ class PolicyExecutor:
             )
         return remaining_s
 
-    async def _end(self, units: limits.Permit, *, sent: bool, answered: bool) -> None:
+    async def _end(self, units: LimitPermit, *, sent: bool, answered: bool) -> None:
         try:
             if sent:
                 await units.settle(answered=answered)

@@ -8,11 +8,11 @@ stops a whole scope or one limit. The rules of a scope say how each of its limit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
 
-from clients.resilience.call import Cost, Priority
+from clients.resilience.call import Cost, LimitPermit, Priority
 
 
 @unique
@@ -58,46 +58,10 @@ class ScopeRules:
             raise ValueError(f"scope `{self.scope}` names a limit twice")
 
 
-@dataclass(frozen=True)
-class LimitReport:
-    """What one answer says about the limits of its scope. Names that the rules do not have are ignored."""
-
-    used: Mapping[str, int] = field(default_factory=dict)
-    """Units that the other side has counted in the current interval, this call included."""
-    remaining: Mapping[str, int] = field(default_factory=dict)
-    """Tokens left in a bucket after this call."""
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    blocks: Mapping[str, float] = field(default_factory=dict)
-    """Scope or limit -> seconds from now in which nothing may be sent."""
-
-
-class Permit(Protocol):
-    """Leave to make one attempt. Exactly one of `settle` and `release` ends it; both may be called again without effect.
-
-    A permit that is never ended (a crash) keeps its units until its call can no longer arrive, and one interval more.
-    """
-
-    def observe(self, report: LimitReport) -> None:
-        """Say what the answer's headers told: the attempt calls it as soon as headers are there, of errors too. Blocks act at once."""
-        ...
-
-    def not_sent(self) -> None:
-        """Say that nothing reached the other side: `settle` gives the units back."""
-        ...
-
-    async def settle(self, *, answered: bool) -> None:
-        """End the attempt. Unless `answered` (or observed), the call may still arrive and counts as under way."""
-        ...
-
-    async def release(self) -> None:
-        """End a permit without an attempt; the units are back."""
-        ...
-
-
 class Limiter(Protocol):
     """Lets calls pass as the limits allow, first come first served among equals, recovery calls first."""
 
-    async def acquire(self, costs: Sequence[Cost], *, priority: Priority, deadline_s: float) -> Permit:
+    async def acquire(self, costs: Sequence[Cost], *, priority: Priority, deadline_s: float) -> LimitPermit:
         """Reserve units of limits of one scope; wait for them if need be.
 
         A call that costs nothing but must respect blocks names its limit with 0 units. Raises LimitReached, with `retry_after_s`

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from clients.resilience.call import Cost, Priority
+from clients.resilience.call import Cost, LimitReport, Priority
 from clients.resilience.errors import LimitReached
-from clients.resilience.limiter import LimitReport, ScopeRules
+from clients.resilience.limiter import ScopeRules
 from clients.resilience.limiter_state import BLOCK_S_MAX, Refusal, ScopeState
 from clients.resilience.ports import MonotonicNs, Sleep
 
@@ -160,7 +160,7 @@ class _Resize:
 
 
 class StoredPermit:
-    """Implements `Permit`."""
+    """Implements `LimitPermit`."""
 
     def __init__(self, queue: ScopeQueue, permit_id: str) -> None:
         self._queue = queue
@@ -170,7 +170,7 @@ class StoredPermit:
         self._ended = False
 
     def observe(self, report: LimitReport) -> None:
-        """See `Permit.observe`."""
+        """See `LimitPermit.observe`."""
         if self._report is not None:
             # Two answers under one permit: the later one knows more, blocks add up.
             report = LimitReport(
@@ -185,11 +185,11 @@ class StoredPermit:
             self._queue.block(name, seconds)
 
     def not_sent(self) -> None:
-        """See `Permit.not_sent`."""
+        """See `LimitPermit.not_sent`."""
         self._unsent = True
 
     async def settle(self, *, answered: bool) -> None:
-        """See `Permit.settle`."""
+        """See `LimitPermit.settle`."""
         if self._unsent and self._report is None:
             await self.release()
             return
@@ -198,7 +198,7 @@ class StoredPermit:
         await self._end(lambda state, now_ns: state.settle(permit_id, report, now_ns, answered=known))
 
     async def release(self) -> None:
-        """See `Permit.release`."""
+        """See `LimitPermit.release`."""
         permit_id = self._permit_id
         await self._end(lambda state, now_ns: state.release(permit_id, now_ns))
 

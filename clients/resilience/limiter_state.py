@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from clients.resilience.call import Cost, Priority
-from clients.resilience.limiter import Counting, LimitReport, ScopeRules
+from clients.resilience.call import Cost, LimitReport, Priority
+from clients.resilience.limiter import Counting, ScopeRules
 
 SLICES: Final = 30
 """A window's own units are kept in so many slices of its interval: they expire at most one slice late, and memory stays bounded."""

@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from clients.exchanges.base import ClientPorts, SigningKey
 from clients.exchanges.error_table import classify
 from clients.http.transport import HttpRequest, HttpResponse
-from clients.resilience.call import Attempt, CallSpec
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import Attempt, CallSpec, LimitReport
 from clients.resilience.outcome import Outcome
 from tests.support.recorded_payloads import recorded_bytes
 

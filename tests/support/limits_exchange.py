@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import LimitReport
 
 
 class Kind(StrEnum):

@@ -10,9 +10,6 @@ from tests.support.imports import Import, circles, circles_in, imports_of
 ROOT: Final = Path(__file__).parents[2]
 
 STILL: Final = (
-    ["clients.exchanges.binance.client", "clients.exchanges.binance.streams"],
-    ["clients.exchanges.bitmex.client", "clients.exchanges.bitmex.streams"],
-    ["clients.resilience.call", "clients.resilience.limiter"],
     [
         f"services.simulators.binance.{module}"
         for module in (

@@ -12,6 +12,7 @@ from clients.exchanges.binance.errors import TABLE, ban_end_ms
 from clients.exchanges.binance.instruments import parse_instruments
 from clients.exchanges.binance.markets import MARKETS, NAME, Market
 from clients.exchanges.binance.parsing import parse_last_price, parse_quote, server_time_ms
+from clients.exchanges.binance.quote_stream import QuoteStream
 from clients.exchanges.binance.signing import RECV_WINDOW_MS_MAX, encode, signed
 from clients.exchanges.binance.weights import costs, limit_report
 from clients.exchanges.client import ExchangeRequest
@@ -21,8 +22,7 @@ from clients.exchanges.model import Instrument, Price, Quote
 from clients.exchanges.quote_relay import QuoteSink
 from clients.exchanges.streaming import StreamHub, StreamPorts
 from clients.http.transport import ANSWER_BYTES_MAX, HttpRequest, HttpResponse
-from clients.resilience.call import CallSpec
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import CallSpec, LimitReport
 from clients.sockets import ConnectBudget
 
 RECV_WINDOW_MS: Final = 5000
@@ -165,15 +165,13 @@ class BinanceClient(RestClient):
         )
 
     def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
-        # The streams build on this client.
-        from clients.exchanges.binance.streams import QuoteStream
-
-        return QuoteStream(self, symbols).quotes()
+        return self._quote_stream(symbols).quotes()
 
     async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
-        from clients.exchanges.binance.streams import QuoteStream
+        await self._quote_stream(symbols).follow(sink)
 
-        await QuoteStream(self, symbols).follow(sink)
+    def _quote_stream(self, symbols: Sequence[str]) -> QuoteStream:
+        return QuoteStream(symbols, instruments=self.instruments, hub=self.streams, bases=self.bases)
 
     async def close(self) -> None:
         await self.streams.close()

@@ -21,6 +21,7 @@ from clients.exchanges.binance.parsing import (
     parse_position,
     rows_of,
 )
+from clients.exchanges.binance.user_stream import UserStream
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.exact_json import to_int
@@ -192,9 +193,6 @@ class BinanceTrading:
         return len(covered) == len(instruments)
 
     def user_events(self) -> AsyncIterator[OrderReport | StreamGap]:
-        # The streams build on the client.
-        from clients.exchanges.binance.streams import UserStream
-
         return UserStream(self._client).events()
 
     def capabilities(self, instrument: Instrument) -> Capabilities:

@@ -13,8 +13,8 @@ from typing import Any, Final
 from clients.exchanges.base import Answer
 from clients.exchanges.binance.markets import Market
 from clients.exchanges.exact_json import MalformedAnswer, to_int
-from clients.resilience.call import Cost
-from clients.resilience.limiter import LimitReport, LimitRule, ScopeRules
+from clients.resilience.call import Cost, LimitReport
+from clients.resilience.limiter import LimitRule, ScopeRules
 
 SPOT_RULES: Final = ScopeRules(
     "binance:spot",

@@ -17,7 +17,8 @@ from clients.exchanges.bitmex.instruments import EXCHANGE, MARKET, parse_instrum
 from clients.exchanges.bitmex.json_body import encode
 from clients.exchanges.bitmex.limits import limit_report, read_costs
 from clients.exchanges.bitmex.parsing import parse_quote
-from clients.exchanges.bitmex.streams import CONNECTIONS_PER_HOUR, QuoteStream
+from clients.exchanges.bitmex.quote_stream import QuoteStream
+from clients.exchanges.bitmex.stream_requests import CONNECTIONS_PER_HOUR
 from clients.exchanges.bitmex.units import time_ns
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
 from clients.exchanges.clock_offset import ClockReading
@@ -28,8 +29,7 @@ from clients.exchanges.model import Instrument, Price, Quote
 from clients.exchanges.quote_relay import QuoteSink
 from clients.exchanges.streaming import StreamHub, StreamPorts
 from clients.http.transport import HttpRequest, HttpResponse
-from clients.resilience.call import CallSpec, Cost, Priority
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import CallSpec, Cost, LimitReport, Priority
 from clients.sockets import ConnectBudget
 
 PATH_PREFIX: Final = "/api/v1"
@@ -164,10 +164,13 @@ class BitMEXClient(RestClient):
             raise self.unreadable(request, response, error) from error
 
     def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
-        return QuoteStream(self, symbols).quotes()
+        return self._quote_stream(symbols).quotes()
 
     async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
-        await QuoteStream(self, symbols).follow(sink)
+        await self._quote_stream(symbols).follow(sink)
+
+    def _quote_stream(self, symbols: Sequence[str]) -> QuoteStream:
+        return QuoteStream(symbols, instruments=self.instruments, hub=self.streams, bases=self.bases)
 
     async def close(self) -> None:
         await self.streams.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from clients.exchanges.base import Answer
-from clients.resilience.call import Cost
-from clients.resilience.limiter import Counting, LimitReport, LimitRule, ScopeRules
+from clients.resilience.call import Cost, LimitReport
+from clients.resilience.limiter import Counting, LimitRule, ScopeRules
 
 SCOPE: Final = "bitmex"
 REQUESTS: Final = "bitmex:requests"

@@ -20,8 +20,8 @@ from clients.exchanges.bitmex.parsing import (
     parse_order,
     parse_position,
 )
-from clients.exchanges.bitmex.streams import UserStream
 from clients.exchanges.bitmex.units import time_text
+from clients.exchanges.bitmex.user_stream import UserStream
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument, InstrumentKind

@@ -9,8 +9,7 @@ from clients.http.transport import HttpRequest, HttpResponse, HttpTransport, Not
 from clients.power.calendar import DeliveryHour
 from clients.power.reference.errors import ProviderRefused, ProviderThrottled, ProviderUnavailable, UnusableAnswer
 from clients.power.reference.observation import Observation, no_price, read_answer
-from clients.resilience.call import Attempt, CallSpec, Cost, Executor
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import Attempt, CallSpec, Cost, Executor, LimitReport
 
 __all__ = ["QUOTA_LIMIT", "ReferencePriceClient", "check_base_url"]
 

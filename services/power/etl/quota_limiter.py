@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from clients.resilience.call import Cost, Priority
+from clients.resilience.call import Cost, LimitPermit, LimitReport, Priority
 from clients.resilience.errors import LimitReached
-from clients.resilience.limiter import LimitReport, Permit
 from clients.resilience.quota import LedgerUnavailable, Quota, QuotaSlot
 
 __all__ = ["QuotaLimiter"]
@@ -25,7 +24,7 @@ class QuotaLimiter:
         self.throttled = 0
         """Answers that said 429."""
 
-    async def acquire(self, costs: Sequence[Cost], *, priority: Priority, deadline_s: float) -> Permit:
+    async def acquire(self, costs: Sequence[Cost], *, priority: Priority, deadline_s: float) -> LimitPermit:
         """Take a slot. Raises LimitReached also when the ledger is away: without a slot nothing is sent."""
         try:
             slot = await self._quota.acquire(deadline_s=min(deadline_s, WAIT_S_MAX))

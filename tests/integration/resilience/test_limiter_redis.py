@@ -11,9 +11,9 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from clients.resilience.call import Cost, Priority
+from clients.resilience.call import Cost, LimitReport, Priority
 from clients.resilience.errors import LimitReached
-from clients.resilience.limiter import Counting, LimitReport, LimitRule, ScopeRules
+from clients.resilience.limiter import Counting, LimitRule, ScopeRules
 from clients.resilience.limiter_queue import QueuedLimiter
 from clients.resilience.limiter_redis import PREFIX, RedisStore, redis_limiter
 from services.runtime.connection import connect_async

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from clients.resilience.breaker_config import BreakerState
-from clients.resilience.breaker_permit import Permit
+from clients.resilience.breaker_permit import BreakerPermit
 from clients.resilience.errors import CallNotPermitted
 from tests.reference.breaker import ReferenceBreaker, ReferencePermit
 from tests.support.resilience_breakers import Bench, bench
@@ -22,7 +22,7 @@ ENDINGS = {"success": "successes", "failure": "failures", "ignore": "ignored", "
 class BreakerMachine(RuleBasedStateMachine):
     """Does everything twice."""
 
-    permits: Bundle[tuple[Permit, ReferencePermit]] = Bundle("permits")
+    permits: Bundle[tuple[BreakerPermit, ReferencePermit]] = Bundle("permits")
 
     here: Bench
     model: ReferenceBreaker
@@ -79,7 +79,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(target=permits)
     def acquire(self) -> Any:
         expected = self.model.acquire(self.now)
-        permit: Permit | None
+        permit: BreakerPermit | None
         try:
             permit = self.here.breaker.acquire()
         except CallNotPermitted as exc:
@@ -91,7 +91,7 @@ class BreakerMachine(RuleBasedStateMachine):
         return permit, expected
 
     @rule(pair=permits, ending=st.sampled_from(sorted(ENDINGS)))
-    def settle(self, pair: tuple[Permit, ReferencePermit] | None, ending: str) -> None:
+    def settle(self, pair: tuple[BreakerPermit, ReferencePermit] | None, ending: str) -> None:
         if pair is not None:
             self.model.settle(pair[1], ENDINGS[ending], self.now)
             getattr(pair[0], ending)()

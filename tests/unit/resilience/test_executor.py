@@ -12,7 +12,7 @@ import pytest
 
 from clients.resilience.breaker_config import BreakerConfig, BreakerState, Transition
 from clients.resilience.bulkhead import BulkheadConfig
-from clients.resilience.call import Attempt, Cost, Executor, Priority
+from clients.resilience.call import Attempt, Cost, Executor, LimitReport, Priority
 from clients.resilience.errors import BulkheadFull, CallNotPermitted, DeadlineExpired, LimitReached
 from clients.resilience.events import (
     AttemptEnded,
@@ -25,7 +25,6 @@ from clients.resilience.events import (
     RetryScheduled,
 )
 from clients.resilience.executor import Policies, PolicyExecutor, Ports
-from clients.resilience.limiter import LimitReport
 from clients.resilience.outcome import Outcome, Verdict
 from clients.resilience.retry import RetryPolicy
 from tests.support.resilience_calls import CallFailed, Upstream, classify, executor_on, outcome_of, spec

@@ -16,7 +16,7 @@ from clients.resilience import retry as retry_module
 from clients.resilience.backoff import Backoff
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.breaker_config import BreakerConfig, BreakerState
-from clients.resilience.breaker_permit import Permit
+from clients.resilience.breaker_permit import BreakerPermit
 from clients.resilience.budget import RetryBudget
 from clients.resilience.executor import Policies
 from clients.resilience.outcome import Outcome
@@ -29,7 +29,7 @@ from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
 class NoGenerations(CircuitBreaker):
-    def _is_late(self, permit: Permit) -> bool:
+    def _is_late(self, permit: BreakerPermit) -> bool:
         return False
 
 

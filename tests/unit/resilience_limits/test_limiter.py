@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from clients.resilience.call import Cost, Priority
+from clients.resilience.call import Cost, LimitReport, Priority
 from clients.resilience.errors import LimitReached
-from clients.resilience.limiter import Counting, LimitReport, LimitRule, ScopeRules
+from clients.resilience.limiter import Counting, LimitRule, ScopeRules
 from clients.resilience.limiter_memory import MemoryStore
 from clients.resilience.limiter_queue import QueuedLimiter, StateStore
 from clients.resilience.limiter_redis import RedisStore

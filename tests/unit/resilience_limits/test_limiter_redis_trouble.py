@@ -9,9 +9,9 @@ import random
 
 import pytest
 
-from clients.resilience.call import Cost, Priority
+from clients.resilience.call import Cost, LimitReport, Priority
 from clients.resilience.errors import LimitReached
-from clients.resilience.limiter import LimitReport, LimitRule, ScopeRules
+from clients.resilience.limiter import LimitRule, ScopeRules
 from clients.resilience.limiter_queue import QueuedLimiter
 from clients.resilience.limiter_redis import redis_limiter
 from tests.support.limits_exchange import CountedLimit, CountingExchange, Kind

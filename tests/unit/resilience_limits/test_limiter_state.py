@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.resilience.call import Cost, Priority
-from clients.resilience.limiter import Counting, LimitReport, LimitRule, ScopeRules
+from clients.resilience.call import Cost, LimitReport, Priority
+from clients.resilience.limiter import Counting, LimitRule, ScopeRules
 from clients.resilience.limiter_state import IN_FLIGHT_MAX, ScopeState
 from tests.support.limits_exchange import CountedLimit, Kind
 

@@ -11,8 +11,7 @@ from clients.exchanges.base import Answer
 from clients.exchanges.binance.markets import MARKETS
 from clients.exchanges.binance.weights import BAN_S_MIN, RULES, THROTTLE_S_MIN, costs, limit_report, sizes
 from clients.exchanges.client import ExchangeRequest
-from clients.resilience.call import CallSpec
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import CallSpec, LimitReport
 from tests.support.binance_wire import INFO, BinanceWire
 from tests.support.exchange_wire import WirePermit, reply
 from tests.support.recorded_payloads import recorded

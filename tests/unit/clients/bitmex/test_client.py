@@ -15,7 +15,7 @@ from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.error_table import Signal, classify
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, TryLater
 from clients.http.transport import AnswerLost, HttpResponse, NotSent
-from clients.resilience.limiter import LimitReport
+from clients.resilience.call import LimitReport
 from clients.resilience.outcome import Outcome
 from tests.support.exchange_stage import NOW_S, OneAttempt, Reply, Seen
 from tests.support.recorded_payloads import recorded

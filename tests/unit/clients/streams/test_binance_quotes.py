@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from clients.exchanges.binance.streams import STREAMS_PER_CONNECTION, STREAMS_PER_MESSAGE, quote_url
+from clients.exchanges.binance.quote_stream import STREAMS_PER_CONNECTION, quote_url
+from clients.exchanges.binance.stream_requests import STREAMS_PER_MESSAGE
 from clients.exchanges.model import Quote
 from tests.support.recorded_payloads import recorded, recorded_bytes, recorded_lines
 from tests.support.socket_links import FullDelay, NoJitter, ScriptedDialer, ScriptedLink

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from clients.exchanges.binance.streams import UserStream
+from clients.exchanges.binance.user_stream import UserStream
 from clients.exchanges.instrument_cache import InstrumentCache
 from clients.exchanges.trading import OrderReport, Side, StreamGap, VenueState
 from clients.resilience.outcome import Outcome

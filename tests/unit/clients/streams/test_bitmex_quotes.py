@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.exchanges.bitmex.streams import CONNECTIONS_PER_HOUR
+from clients.exchanges.bitmex.stream_requests import CONNECTIONS_PER_HOUR
 from clients.exchanges.bitmex.tables import parse_frame
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Quote
@@ -352,7 +352,7 @@ def test_all_streams_of_a_client_together_keep_within_the_connections_of_an_hour
 
 
 def test_many_topics_go_out_in_several_messages() -> None:
-    from clients.exchanges.bitmex.streams import TOPICS_PER_MESSAGE, subscribe
+    from clients.exchanges.bitmex.stream_requests import TOPICS_PER_MESSAGE, subscribe
     from clients.sockets import Session
     from tests.support.socket_links import Reader, scripted_socket
 
