@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-from services.simulators.binance.simulator import DEMO_ACCOUNT as BINANCE_DEMO
+from services.simulators.binance.exchange import DEMO_ACCOUNT as BINANCE_DEMO
 from services.simulators.binance.simulator import SimulatedBinance
-from services.simulators.bitmex.simulator import DEMO_ACCOUNT as BITMEX_DEMO
+from services.simulators.bitmex.exchange import DEMO_ACCOUNT as BITMEX_DEMO
 from services.simulators.bitmex.simulator import SimulatedBitmex
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions

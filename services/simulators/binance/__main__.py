@@ -9,7 +9,8 @@ from pydantic import Field, field_validator
 
 from services.runtime.settings import load
 from services.runtime.web import run_web
-from services.simulators.binance.simulator import DEMO_ACCOUNT, LIFETIME_S, SimulatedBinance
+from services.simulators.binance.exchange import DEMO_ACCOUNT
+from services.simulators.binance.simulator import LIFETIME_S, SimulatedBinance
 from services.simulators.binance.welcome import welcome_text
 from services.simulators.venue.faults import parse_faults
 from services.simulators.venue.settings import VenueSettings, read_keys

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, unique
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from services.simulators.binance.errors import missing
 from services.simulators.venue.ledger import Account
+
+T = TypeVar("T")
+
+PAGE: Final = 500
+PAGE_MAX: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -96,3 +101,9 @@ def flat(weight: int) -> Weight:
 def by_symbol(one: int, many: int) -> Weight:
     """A weight that is lower for one symbol."""
     return lambda parameters: one if parameters.get("symbol") else many
+
+
+def page_of(rows: list[T], call: Call, *, oldest: bool, largest: int = PAGE_MAX) -> list[T]:
+    """Return one page: the first rows, or the last ones where nothing says where to begin."""
+    limit = min(call.number("limit") or PAGE, largest)
+    return rows[:limit] if oldest else rows[-limit:]

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.simulators.binance.call import Call, Handler, Route, Security, Weight, flat
 from services.simulators.binance.errors import BinanceError
-from services.simulators.binance.listings import COINM, USDM
-from services.simulators.binance.market_data import PREFIXES
+from services.simulators.binance.exchange import BinanceExchange
+from services.simulators.binance.listings import COINM, PREFIXES, USDM
 from services.simulators.binance.spelling import plain
 from services.simulators.venue.ledger import profit
 from services.simulators.venue.listing import Listing
-
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
 
 
 class FuturesAccount:
     """Balances, positions and listen keys of one futures market."""
 
-    def __init__(self, venue: SimulatedBinance, market: str) -> None:
+    def __init__(self, venue: BinanceExchange, market: str) -> None:
         self._venue = venue
         self._market = market
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from services.simulators.binance.call import Call, Route, Security, flat
+from services.simulators.binance.call import Call, Route, Security, flat, page_of
 from services.simulators.binance.errors import BinanceError, missing, no_such_order
-from services.simulators.binance.listings import COINM
-from services.simulators.binance.market_data import PREFIXES
+from services.simulators.binance.exchange import BinanceExchange
+from services.simulators.binance.listings import COINM, PREFIXES
 from services.simulators.binance.orders import OrderDesk
 from services.simulators.binance.render import futures_row, futures_trade
 from services.simulators.binance.rules import check_filters, read_decimal, read_side
 from services.simulators.binance.spelling import plain
-from services.simulators.binance.spot_routes import page_of
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order, OrderType, Reason, Refusal
-
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
 
 WEEK_MS = 7 * 86_400_000
 AMENDS_MAX = 10_000
@@ -27,7 +23,7 @@ AMENDS_MAX = 10_000
 class FuturesRoutes:
     """Orders and trades of one futures market."""
 
-    def __init__(self, venue: SimulatedBinance, desk: OrderDesk, market: str) -> None:
+    def __init__(self, venue: BinanceExchange, desk: OrderDesk, market: str) -> None:
         self._venue = venue
         self._desk = desk
         self._market = market

@@ -13,6 +13,8 @@ SPOT: Final = "spot"
 USDM: Final = "usdm"
 COINM: Final = "coinm"
 MARKETS: Final = (SPOT, USDM, COINM)
+PREFIXES: Final = {SPOT: "/api/v3", USDM: "/fapi/v1", COINM: "/dapi/v1"}
+"""Of the routes of each market."""
 
 _SPOT: Final = {
     "BTC": ("0.01", "0.00001", "0.8"),

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.simulators.binance.call import Call, Route, by_symbol, flat
 from services.simulators.binance.errors import BinanceError, invalid_symbol
+from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.exchange_info import exchange_info
-from services.simulators.binance.listings import COINM, MARKETS, SPOT, USDM
+from services.simulators.binance.listings import COINM, MARKETS, PREFIXES, SPOT, USDM
 from services.simulators.binance.spelling import at_tick, eight, plain
 from services.simulators.venue.listing import Listing
-
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
-
-PREFIXES = {SPOT: "/api/v3", USDM: "/fapi/v1", COINM: "/dapi/v1"}
 
 
 class MarketData:
     """Answers what needs no key."""
 
-    def __init__(self, venue: SimulatedBinance) -> None:
+    def __init__(self, venue: BinanceExchange) -> None:
         self._venue = venue
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
@@ -104,20 +100,14 @@ class MarketData:
         return [
             {
                 "id": self._venue.walk.step,
-                "price": price_text(listing, self.last_price(listing)),
+                "price": price_text(listing, self._venue.liquidity.last_price(listing)),
                 "qty": size_text(listing, listing.lot),
-                "quoteQty": plain(round(listing.notional(self.last_price(listing), listing.lot), 8)),
+                "quoteQty": plain(round(listing.notional(self._venue.liquidity.last_price(listing), listing.lot), 8)),
                 "time": self._venue.shown_ms(call.now_ns),
                 "isBuyerMaker": self._venue.walk.step % 2 == 0,
                 "isBestMatch": True,
             }
         ]
-
-    def last_price(self, listing: Listing) -> Decimal:
-        """Return the price of the last trade: one side of the spread."""
-        book = self._venue.liquidity.book(listing)
-        side = book.bids if self._venue.walk.step % 2 == 0 else book.asks
-        return side[0].price if side else listing.round_down(self._venue.liquidity.mark(listing))
 
     def _each(self, call: Call, row: Callable[[Listing], Any]) -> Any:
         symbol = call.get("symbol")
@@ -155,7 +145,10 @@ class MarketData:
         return row
 
     def _price_row(self, listing: Listing, now_ns: int) -> Any:
-        row: dict[str, Any] = {"symbol": listing.symbol, "price": price_text(listing, self.last_price(listing))}
+        row: dict[str, Any] = {
+            "symbol": listing.symbol,
+            "price": price_text(listing, self._venue.liquidity.last_price(listing)),
+        }
         if listing.market == COINM:
             row["ps"] = listing.base + listing.quote
         if listing.market != SPOT:
@@ -163,7 +156,7 @@ class MarketData:
         return row
 
     def _day_row(self, listing: Listing, now_ns: int) -> Any:
-        last, now_ms = self.last_price(listing), self._venue.shown_ms(now_ns)
+        last, now_ms = self._venue.liquidity.last_price(listing), self._venue.shown_ms(now_ns)
         price = price_text(listing, last)
         row: dict[str, Any] = {
             "symbol": listing.symbol,

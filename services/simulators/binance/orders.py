@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from services.simulators.binance.call import Call
 from services.simulators.binance.errors import (
@@ -17,15 +17,13 @@ from services.simulators.binance.errors import (
     unknown_order,
     would_take,
 )
+from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.exchange_info import ORDERS_MAX
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.rules import read_client_id, read_ticket
 from services.simulators.venue.exchange import QueueTimeout
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order, Reason, Refusal, Status, Ticket
-
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
 
 T = TypeVar("T")
 
@@ -36,7 +34,7 @@ NS_PER_DAY = 86_400 * 1_000_000_000
 class OrderDesk:
     """The order functions of one exchange; the routes of the markets translate."""
 
-    def __init__(self, venue: SimulatedBinance) -> None:
+    def __init__(self, venue: BinanceExchange) -> None:
         self._venue = venue
 
     async def in_engine(self, call: Call, work: Callable[[], T]) -> T:

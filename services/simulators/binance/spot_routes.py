@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from services.simulators.binance.call import Answer, Call, Route, Security, flat
+from services.simulators.binance.call import Answer, Call, Route, Security, flat, page_of
 from services.simulators.binance.errors import BinanceError, missing
+from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import SPOT
 from services.simulators.binance.orders import OrderDesk
 from services.simulators.binance.render import (
@@ -20,20 +21,13 @@ from services.simulators.binance.rules import read_client_id, read_decimal
 from services.simulators.binance.spelling import eight
 from services.simulators.venue.orders import Order
 
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
-
-T = TypeVar("T")
-
 DAY_MS = 86_400_000
-PAGE_MAX = 1000
-PAGE = 500
 
 
 class SpotRoutes:
     """Orders, trades and balances of spot."""
 
-    def __init__(self, venue: SimulatedBinance, desk: OrderDesk) -> None:
+    def __init__(self, venue: BinanceExchange, desk: OrderDesk) -> None:
         self._venue = venue
         self._desk = desk
 
@@ -314,12 +308,6 @@ def _window(call: Call) -> tuple[int, int]:
     first = start if start is not None else (end - DAY_MS if end is not None else 0)
     last = end if end is not None else (start + DAY_MS if start is not None else 1 << 62)
     return first, last
-
-
-def page_of(rows: list[T], call: Call, *, oldest: bool, largest: int = PAGE_MAX) -> list[T]:
-    """Return one page: the first rows, or the last ones where nothing says where to begin."""
-    limit = min(call.number("limit") or PAGE, largest)
-    return rows[:limit] if oldest else rows[-limit:]
 
 
 def _open_weight(parameters: Mapping[str, str]) -> int:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
+from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.market_data import price_text, size_text
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.messages import dump
 from services.simulators.venue.sockets import SimSocket
-
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
 
 PUBLIC_KINDS: Final = ("bookTicker", "depth")
 MARKET_KINDS: Final = ("aggTrade", "markPrice", "ticker", "miniTicker", "trade")
@@ -57,7 +55,7 @@ def locate(path: str) -> tuple[str, str, str] | None:
 class Streams:
     """All sockets that listen to market data or listen keys."""
 
-    def __init__(self, venue: SimulatedBinance) -> None:
+    def __init__(self, venue: BinanceExchange) -> None:
         self._venue = venue
         self._subscribers: dict[SimSocket, Subscriber] = {}
         self._makers: Mapping[str, Callable[[Listing, int], Any]] = {
@@ -84,11 +82,6 @@ class Streams:
     def close(self, socket: SimSocket) -> None:
         """Forget a socket."""
         self._subscribers.pop(socket, None)
-
-    def market_of(self, socket: SimSocket) -> str | None:
-        """Return the market a socket listens to; None for one that is not ours."""
-        subscriber = self._subscribers.get(socket)
-        return subscriber.market if subscriber else None
 
     def receive(self, socket: SimSocket, text: str) -> None:
         """Take a control message."""
@@ -238,7 +231,7 @@ class Streams:
             "E": now_ms,
             "s": listing.symbol,
             "a": step,
-            "p": price_text(listing, self._venue.market_data.last_price(listing)),
+            "p": price_text(listing, self._venue.liquidity.last_price(listing)),
             "q": size_text(listing, listing.lot),
             "f": step,
             "l": step,
@@ -253,7 +246,7 @@ class Streams:
             "E": now_ms,
             "s": listing.symbol,
             "t": step,
-            "p": price_text(listing, self._venue.market_data.last_price(listing)),
+            "p": price_text(listing, self._venue.liquidity.last_price(listing)),
             "q": size_text(listing, listing.lot),
             "T": now_ms,
             "m": step % 2 == 0,
@@ -274,7 +267,7 @@ class Streams:
         }
 
     def _ticker(self, listing: Listing, now_ns: int) -> Any:
-        price = price_text(listing, self._venue.market_data.last_price(listing))
+        price = price_text(listing, self._venue.liquidity.last_price(listing))
         book = self._book_ticker(listing, now_ns)
         row = {"e": "24hrTicker", "E": self._venue.shown_ms(now_ns), "s": listing.symbol, "c": price, "o": price}
         if listing.market == SPOT:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from services.simulators.binance.call import Answer, Call
+from services.simulators.binance.call import Answer, Call, Route
 from services.simulators.binance.errors import BinanceError, missing
+from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.limits import rate_limits
 from services.simulators.binance.listings import SPOT
 from services.simulators.binance.signing import check_sorted_signature, check_time
 from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import dump
 from services.simulators.venue.sockets import SimSocket
-
-if TYPE_CHECKING:
-    from services.simulators.binance.simulator import SimulatedBinance
 
 PATH: Final = "/ws-api/v3"
 
@@ -55,8 +53,9 @@ class _Session:
 class WsApi:
     """All connections of the websocket API."""
 
-    def __init__(self, venue: SimulatedBinance) -> None:
+    def __init__(self, venue: BinanceExchange, routes: Mapping[tuple[str, str], Route]) -> None:
         self._venue = venue
+        self._routes = routes
         self._sessions: dict[SimSocket, _Session] = {}
 
     def open(self, socket: SimSocket) -> None:
@@ -125,7 +124,7 @@ class WsApi:
 
     async def _as_route(self, method: str, parameters: dict[str, Any]) -> Any:
         verb, path = ROUTES[method]
-        route = self._venue.routes[verb, path]
+        route = self._routes[verb, path]
         account, expires_ms = (None, None)
         if "signature" in parameters or "apiKey" in parameters:
             account, expires_ms = self._authenticate(parameters)

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator
 
 from services.runtime.settings import load
 from services.runtime.web import run_web
-from services.simulators.bitmex.simulator import DEMO_ACCOUNT, SimulatedBitmex
+from services.simulators.bitmex.exchange import DEMO_ACCOUNT
+from services.simulators.bitmex.simulator import SimulatedBitmex
 from services.simulators.bitmex.welcome import welcome_text
 from services.simulators.venue.faults import parse_faults
 from services.simulators.venue.settings import VenueSettings, read_keys

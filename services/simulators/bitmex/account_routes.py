@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.simulators.bitmex.call import Call, Route
+from services.simulators.bitmex.exchange import BitmexExchange
 from services.simulators.bitmex.listings import MARKET, SCALES, scaled
 from services.simulators.bitmex.render import ACCOUNT_NUMBER, iso, position_row
 from services.simulators.bitmex.tables import page, project, selected
 from services.simulators.venue.ledger import profit
 
-if TYPE_CHECKING:
-    from services.simulators.bitmex.simulator import SimulatedBitmex
-
 
 class AccountRoutes:
     """What belongs to the account."""
 
-    def __init__(self, venue: SimulatedBitmex) -> None:
+    def __init__(self, venue: BitmexExchange) -> None:
         self._venue = venue
 
     def routes(self) -> Mapping[tuple[str, str], Route]:

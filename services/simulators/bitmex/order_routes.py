@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from services.simulators.bitmex.call import Call, Route
 from services.simulators.bitmex.errors import BitmexError, invalid, not_found
+from services.simulators.bitmex.exchange import BitmexExchange
 from services.simulators.bitmex.listings import MARKET, scaled
 from services.simulators.bitmex.render import STATUS, iso, order_row, unit_name
 from services.simulators.bitmex.tables import page, project, selected
 from services.simulators.venue.ledger import order_cost
 from services.simulators.venue.listing import Kind, Listing
 from services.simulators.venue.orders import Lifetime, Order, OrderType, Reason, Refusal, Side, Ticket
-
-if TYPE_CHECKING:
-    from services.simulators.bitmex.simulator import SimulatedBitmex
 
 OPEN_MAX: Final = 200
 PRICE_MAX: Final = 1_000_000
@@ -34,7 +32,7 @@ INSTRUCTIONS: Final = ("ParticipateDoNotInitiate", "ReduceOnly")
 class OrderRoutes:
     """Everything under /order."""
 
-    def __init__(self, venue: SimulatedBitmex) -> None:
+    def __init__(self, venue: BitmexExchange) -> None:
         self._venue = venue
 
     def routes(self) -> Mapping[tuple[str, str], Route]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.simulators.bitmex.call import Call, Route
 from services.simulators.bitmex.errors import invalid
+from services.simulators.bitmex.exchange import BitmexExchange
 from services.simulators.bitmex.listings import SCALES
 from services.simulators.bitmex.render import asset_name, instrument_row, iso, level_rows, quote_row
 from services.simulators.bitmex.tables import page, project, selected
 from services.simulators.venue.listing import Listing
 
-if TYPE_CHECKING:
-    from services.simulators.bitmex.simulator import SimulatedBitmex
-
 
 class PublicRoutes:
     """Instruments, quotes, books."""
 
-    def __init__(self, venue: SimulatedBitmex) -> None:
+    def __init__(self, venue: BitmexExchange) -> None:
         self._venue = venue
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
@@ -99,7 +97,7 @@ class PublicRoutes:
             venue.terms[listing.symbol],
             venue.liquidity.book(listing),
             venue.liquidity.mark(listing),
-            venue.last_price(listing),
+            venue.liquidity.last_price(listing),
             venue.shown_ms(now_ns),
         )
 
@@ -111,7 +109,7 @@ class PublicRoutes:
             "symbol": listing.symbol,
             "side": "Sell" if step % 2 == 0 else "Buy",
             "size": listing.lot,
-            "price": self._venue.last_price(listing),
+            "price": self._venue.liquidity.last_price(listing),
             "tickDirection": "PlusTick",
             "trdMatchID": f"00000000-006d-1000-0000-{step:012x}",
             "grossValue": 1000,

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
+from services.simulators.bitmex.account_routes import AccountRoutes
 from services.simulators.bitmex.errors import BitmexError
+from services.simulators.bitmex.exchange import BitmexExchange
 from services.simulators.bitmex.listings import MARKET
 from services.simulators.bitmex.order_routes import OrderRoutes
+from services.simulators.bitmex.public_routes import PublicRoutes
 from services.simulators.bitmex.render import ACCOUNT_NUMBER, iso, level_rows, order_row, quote_row
 from services.simulators.bitmex.signing import check_expiry, check_signature
 from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import dump
 from services.simulators.venue.orders import Event, EventKind
 from services.simulators.venue.sockets import SimSocket
-
-if TYPE_CHECKING:
-    from services.simulators.bitmex.simulator import SimulatedBitmex
 
 PATH: Final = "/realtime"
 PUBLIC: Final = ("quote", "trade", "instrument", "orderBookL2", "orderBookL2_25", "orderBook10")
@@ -54,8 +54,13 @@ class Listener:
 class Realtime:
     """All sockets."""
 
-    def __init__(self, venue: SimulatedBitmex) -> None:
+    def __init__(
+        self, venue: BitmexExchange, *, public: PublicRoutes, account: AccountRoutes, orders: OrderRoutes
+    ) -> None:
         self._venue = venue
+        self._public = public
+        self._account = account
+        self._order_routes = orders
         self._listeners: dict[SimSocket, Listener] = {}
         self._orders: dict[str, dict[str, Any]] = {}
 
@@ -130,7 +135,7 @@ class Realtime:
                 raise BitmexError(401, "Not authenticated.")
             timeout = int(arguments[0] if isinstance(arguments, list) else arguments)
             now_ns = self._venue.wall_ns()
-            self._reply(socket, {**OrderRoutes(self._venue).arm(listener.account, timeout, now_ns), "request": request})
+            self._reply(socket, {**self._order_routes.arm(listener.account, timeout, now_ns), "request": request})
         else:
             raise BitmexError(400, f"Unknown or expired op: {command}")
 
@@ -192,9 +197,9 @@ class Realtime:
         if table == "quote":
             return [quote_row(one, venue.liquidity.book(one), now_ms) for one in listings]
         if table == "trade":
-            return [venue.public.trade_row(one, now_ns) for one in listings]
+            return [self._public.trade_row(one, now_ns) for one in listings]
         if table == "instrument":
-            return [venue.public.instrument(one, now_ns) for one in listings]
+            return [self._public.instrument(one, now_ns) for one in listings]
         if table in DEPTHS:
             return [
                 row for one in listings for row in level_rows(one, venue.liquidity.book(one), DEPTHS[table], now_ms)
@@ -207,8 +212,8 @@ class Realtime:
         if table == "execution":
             return [row for row in venue.executions(owner) if symbol in (None, row["symbol"])][-10:]
         if table == "position":
-            return venue.account_routes.position_rows(owner, now_ns, symbol)
-        rows = venue.account_routes.margin_rows if table == "margin" else venue.account_routes.wallet_rows
+            return self._account.position_rows(owner, now_ns, symbol)
+        rows = self._account.margin_rows if table == "margin" else self._account.wallet_rows
         return rows(owner, now_ns)
 
     def _ten(self, symbol: str, now_ms: int) -> dict[str, Any]:
@@ -289,12 +294,10 @@ class Realtime:
                 elif table == "execution":
                     self._table(socket, "execution", "insert", [execution])
                 elif table == "position" and event.kind is EventKind.TRADE:
-                    rows = self._venue.account_routes.position_rows(order.account, now_ns, order.listing.symbol)
+                    rows = self._account.position_rows(order.account, now_ns, order.listing.symbol)
                     self._table(socket, "position", "update", rows)
                 elif table == "margin":
-                    self._table(
-                        socket, "margin", "update", self._venue.account_routes.margin_rows(order.account, now_ns)
-                    )
+                    self._table(socket, "margin", "update", self._account.margin_rows(order.account, now_ns))
 
     def _order_change(self, event: Event, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return an insert for a new order, else what changed since the last event about it."""

@@ -1,47 +1,37 @@
-"""The simulated BitMEX."""
+"""The simulated BitMEX as a whole: its routes and streams wired up, each request authenticated, counted and answered."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from services.simulators.bitmex.account_routes import AccountRoutes
 from services.simulators.bitmex.call import Call, Route
 from services.simulators.bitmex.errors import PLANNED, BitmexError, not_found
-from services.simulators.bitmex.limits import BitmexLimits, LimitOptions
-from services.simulators.bitmex.listings import MARKET, bitmex_listings
+from services.simulators.bitmex.exchange import DEMO_ACCOUNT, BitmexExchange
+from services.simulators.bitmex.limits import LimitOptions
 from services.simulators.bitmex.order_routes import OrderRoutes
 from services.simulators.bitmex.public_routes import PublicRoutes
 from services.simulators.bitmex.realtime import PATH, Realtime
 from services.simulators.bitmex.render import execution_row
 from services.simulators.bitmex.signing import check_expiry, check_signature
 from services.simulators.bitmex.welcome import welcome_text
-from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
+from services.simulators.venue.exchange import VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account, demo_account
-from services.simulators.venue.listing import Listing
+from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import Request, Response, json_response
-from services.simulators.venue.orderbook import ORDERS_MAX
-from services.simulators.venue.orders import Event, Order
+from services.simulators.venue.orders import Event
 from services.simulators.venue.sockets import SimSocket
 
-DEMO_ACCOUNT: Final = demo_account("bitmex")
-DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
-    (MARKET, asset): Decimal(amount)
-    for asset, amount in (("BTC", 20), ("USDT", 1_000_000), ("ETH", 300), ("SOL", 5_000))
-}
-EXECUTIONS_MAX: Final = 200_000
 
-
-class SimulatedBitmex(SimulatedVenue):
+class SimulatedBitmex(BitmexExchange):
     """BitMEX: one market with spot, linear, inverse and quanto instruments."""
 
     name = "bitmex"
@@ -57,73 +47,17 @@ class SimulatedBitmex(SimulatedVenue):
         wall_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        listed = bitmex_listings(wall_ns())
-        self.listings: Mapping[str, Listing] = {name: listing for name, (listing, _) in listed.items()}
-        self.terms = {name: terms for name, (_, terms) in listed.items()}
         super().__init__(
-            self.listings.values(),
-            accounts=accounts,
-            deposits=DEPOSITS,
             options=VenueOptions() if options is None else options,
+            limits=LimitOptions() if limits is None else limits,
+            accounts=accounts,
             faults=faults,
             wall_ns=wall_ns,
             sleep=sleep,
         )
-        self.limits = BitmexLimits(LimitOptions() if limits is None else limits)
-        self.public = PublicRoutes(self)
-        self.account_routes = AccountRoutes(self)
-        self.realtime = Realtime(self)
-        self._client_ids: dict[tuple[str, str], Order] = {}
-        self._order_ids: dict[tuple[str, str], Order] = {}
-        self._executions: deque[tuple[str, dict[str, Any]]] = deque(maxlen=EXECUTIONS_MAX)
-        self.routes: Mapping[tuple[str, str], Route] = {
-            **self.public.routes(),
-            **OrderRoutes(self).routes(),
-            **self.account_routes.routes(),
-        }
-
-    # -- what the routes use --------------------------------------------------------------------------------------
-
-    def account(self, api_key: str) -> Account:
-        """Return the account behind a key; raise 401 when there is none."""
-        account = self.ledger.by_key(api_key)
-        if account is None:
-            raise BitmexError(401, "Invalid API Key.")
-        return account
-
-    def remember(self, order: Order) -> None:
-        """Keep an order findable; a client id stays taken for as long as the order is remembered."""
-        self._order_ids[order.account, order.marks["orderID"]] = order
-        if order.client_id:
-            self._client_ids[order.account, order.client_id] = order
-        for known in (self._order_ids, self._client_ids):
-            if len(known) > ORDERS_MAX:
-                oldest = next((key for key, one in known.items() if not one.status.is_open), None)
-                if oldest is not None:
-                    del known[oldest]
-
-    def rename(self, order: Order, client_id: str) -> None:
-        """Give an order another client id."""
-        self._client_ids.pop((order.account, order.client_id), None)
-        self._client_ids[order.account, client_id] = order
-
-    def by_client_id(self, account: str, client_id: str) -> Order | None:
-        """Return the order with that client id."""
-        return self._client_ids.get((account, client_id))
-
-    def by_order_id(self, account: str, order_id: str) -> Order | None:
-        """Return the order with that id."""
-        return self._order_ids.get((account, order_id))
-
-    def executions(self, account: str) -> list[dict[str, Any]]:
-        """Return an account's executions, oldest first."""
-        return [row for owner, row in self._executions if owner == account]
-
-    def last_price(self, listing: Listing) -> Decimal:
-        """Return the price of the last trade: one side of the spread."""
-        book = self.liquidity.book(listing)
-        side = book.bids if self.walk.step % 2 == 0 else book.asks
-        return side[0].price if side else listing.round_down(self.liquidity.mark(listing))
+        public, orders, account = PublicRoutes(self), OrderRoutes(self), AccountRoutes(self)
+        self.realtime = Realtime(self, public=public, account=account, orders=orders)
+        self.routes: Mapping[tuple[str, str], Route] = {**public.routes(), **orders.routes(), **account.routes()}
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -244,7 +178,7 @@ class SimulatedBitmex(SimulatedVenue):
 
     def _on_event(self, event: Event) -> None:
         row = execution_row(event, self._execution_id(event), self.shown_ms)
-        self._executions.append((event.order.account, row))
+        self.keep_execution(event.order.account, row)
         super()._on_event(event)
 
     def send_event(self, event: Event) -> None:

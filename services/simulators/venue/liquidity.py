@@ -55,6 +55,12 @@ class Liquidity:
         fair = Decimal(self._walk.price(listing.base)) * (1 + listing.premium)
         return round(fair, max(2, -int(listing.tick.as_tuple().exponent)))
 
+    def last_price(self, listing: Listing) -> Decimal:
+        """Return the price of the last trade: one side of the spread."""
+        book = self.book(listing)
+        side = book.bids if self._walk.step % 2 == 0 else book.asks
+        return side[0].price if side else listing.round_down(self.mark(listing))
+
     def is_far(self, listing: Listing, highest_bid: float, lowest_ask: float) -> bool:
         """Whether orders at these prices are surely out of the book's reach at this step: cheap, so that it can be asked at each."""
         fair = self._walk.price(listing.base) * (1 + float(listing.premium))

@@ -27,8 +27,9 @@ from clients.resilience.executor import PolicyExecutor, Ports
 from clients.resilience.limiter_memory import memory_limiter
 from clients.resilience.outcome import Outcome
 from clients.secrets import ApiKey
+from services.simulators.binance.exchange import DEMO_ACCOUNT
 from services.simulators.binance.limits import LimitOptions
-from services.simulators.binance.simulator import DEMO_ACCOUNT, SimulatedBinance
+from services.simulators.binance.simulator import SimulatedBinance
 from services.simulators.venue.faults import parse_faults
 from tests.support.simulated_venues import SimulatedTransport, moving
 from tests.support.virtual_time import VirtualLoop, run_virtual

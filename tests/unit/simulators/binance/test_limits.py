@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from services.simulators.binance.limits import LimitOptions
-from services.simulators.binance.listings import MARKETS
-from services.simulators.binance.market_data import PREFIXES
+from services.simulators.binance.listings import MARKETS, PREFIXES
 from tests.support.simulated_calls import BinanceCalls, admin, virtual_binance
 from tests.support.virtual_time import VirtualLoop, run_virtual
 

@@ -1,0 +1,95 @@
+"""The simulated BitMEX below its routes: instruments, accounts, limits, orders by their ids, executions."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from services.simulators.bitmex.errors import BitmexError
+from services.simulators.bitmex.limits import BitmexLimits, LimitOptions
+from services.simulators.bitmex.listings import MARKET, bitmex_listings
+from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
+from services.simulators.venue.faults import Rule
+from services.simulators.venue.ledger import Account, demo_account
+from services.simulators.venue.listing import Listing
+from services.simulators.venue.orderbook import ORDERS_MAX
+from services.simulators.venue.orders import Order
+
+DEMO_ACCOUNT: Final = demo_account("bitmex")
+DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
+    (MARKET, asset): Decimal(amount)
+    for asset, amount in (("BTC", 20), ("USDT", 1_000_000), ("ETH", 300), ("SOL", 5_000))
+}
+EXECUTIONS_MAX: Final = 200_000
+
+
+class BitmexExchange(SimulatedVenue):
+    """What routes and streams stand on."""
+
+    def __init__(
+        self,
+        *,
+        options: VenueOptions,
+        limits: LimitOptions,
+        accounts: Iterable[Account],
+        faults: Iterable[Rule],
+        wall_ns: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        listed = bitmex_listings(wall_ns())
+        self.listings: Mapping[str, Listing] = {name: listing for name, (listing, _) in listed.items()}
+        self.terms = {name: terms for name, (_, terms) in listed.items()}
+        super().__init__(
+            self.listings.values(),
+            accounts=accounts,
+            deposits=DEPOSITS,
+            options=options,
+            faults=faults,
+            wall_ns=wall_ns,
+            sleep=sleep,
+        )
+        self.limits = BitmexLimits(limits)
+        self._client_ids: dict[tuple[str, str], Order] = {}
+        self._order_ids: dict[tuple[str, str], Order] = {}
+        self._executions: deque[tuple[str, dict[str, Any]]] = deque(maxlen=EXECUTIONS_MAX)
+
+    def account(self, api_key: str) -> Account:
+        """Return the account behind a key; raise 401 when there is none."""
+        account = self.ledger.by_key(api_key)
+        if account is None:
+            raise BitmexError(401, "Invalid API Key.")
+        return account
+
+    def remember(self, order: Order) -> None:
+        """Keep an order findable; a client id stays taken for as long as the order is remembered."""
+        self._order_ids[order.account, order.marks["orderID"]] = order
+        if order.client_id:
+            self._client_ids[order.account, order.client_id] = order
+        for known in (self._order_ids, self._client_ids):
+            if len(known) > ORDERS_MAX:
+                oldest = next((key for key, one in known.items() if not one.status.is_open), None)
+                if oldest is not None:
+                    del known[oldest]
+
+    def rename(self, order: Order, client_id: str) -> None:
+        """Give an order another client id."""
+        self._client_ids.pop((order.account, order.client_id), None)
+        self._client_ids[order.account, client_id] = order
+
+    def by_client_id(self, account: str, client_id: str) -> Order | None:
+        """Return the order with that client id."""
+        return self._client_ids.get((account, client_id))
+
+    def by_order_id(self, account: str, order_id: str) -> Order | None:
+        """Return the order with that id."""
+        return self._order_ids.get((account, order_id))
+
+    def keep_execution(self, account: str, row: dict[str, Any]) -> None:
+        """Keep what happened to an order; the oldest go."""
+        self._executions.append((account, row))
+
+    def executions(self, account: str) -> list[dict[str, Any]]:
+        """Return an account's executions, oldest first."""
+        return [row for owner, row in self._executions if owner == account]
