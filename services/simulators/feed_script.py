@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from fastpath.values import parse_timestamp
 from services.runtime.errors import Refused
 
 COLUMNS: Final[tuple[str, ...]] = ("index", "timestamp", "ticker", "ask_amount", "ask_price", "bid_price", "bid_amount")
@@ -20,6 +19,9 @@ FILE_BYTES_MAX: Final = 512 << 20
 
 _JSON_NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _MISSING: Final = ("", "nan", "NaN", "null")
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_EPOCH_UNITS_NS: Final = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}
+"""Unit of a time that is a number, by its count of digits."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,7 @@ def read_script(lines: Iterable[str], *, name: str) -> list[FeedRow]:
         if not fields:
             continue
         values = {column: fields[place] if place < len(fields) else "" for column, place in places.items()}
-        try:
-            time_ns = parse_timestamp(values["timestamp"])
-        except ValueError:
-            time_ns = None
+        time_ns = read_time(values["timestamp"])
         if time_ns is not None:
             first_ns = time_ns if first_ns is None else first_ns
             offset_ns = max(offset_ns, time_ns - first_ns)
@@ -96,6 +95,22 @@ def spell_time(time_ns: int) -> bytes:
     """Return a timestamp as the files spell it, as a JSON string; microseconds, cut."""
     moment = datetime.fromtimestamp(time_ns // 1_000_000_000, tz=UTC)
     return f'"{moment:%Y-%m-%d %H:%M:%S}.{time_ns % 1_000_000_000 // 1000:06d}"'.encode()
+
+
+def read_time(text: str) -> int | None:
+    """Return the UTC nanoseconds that a recorded timestamp names; None for what is no time, which then goes out with the row before."""
+    text = text.strip()
+    if text.isascii() and text.isdecimal() and len(text) in _EPOCH_UNITS_NS:
+        return int(text) * _EPOCH_UNITS_NS[len(text)]
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    to_second, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(to_second + (zone or "Z"))
+    except ValueError:
+        return None
+    return int(moment.timestamp()) * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
 
 
 def _number(text: str) -> str:

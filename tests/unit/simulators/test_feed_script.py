@@ -12,7 +12,7 @@ from fastpath.live import decode_live_frame
 from fastpath.values import parse_timestamp
 from services.runtime.errors import Refused
 from services.simulators.feed import DEFAULT_FILE, parse_faults
-from services.simulators.feed_script import join_messages, load_script, read_script, spell_time
+from services.simulators.feed_script import join_messages, load_script, read_script, read_time, spell_time
 
 HEADER = ",index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount"
 
@@ -76,6 +76,35 @@ def test_another_time_and_arrays_are_still_read_by_the_decoder() -> None:
         1_760_000_000_123_456_000,
         parse_timestamp("2025-01-01 00:00:00"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-10-02 23:59:57.290000",
+        "2025-10-02T23:59:57",
+        "2025-10-02 23:59:57.1",
+        "2024-02-29 00:00:00.123456789",
+        "2025-10-02 23:59:57Z",
+        "2025-10-02 23:59:57.5+02:00",
+        " 1969-12-31 23:59:59.25 ",
+        "1759449597",
+        "1759449597290",
+        "1759449597290123",
+        "1759449597290123456",
+    ],
+)
+def test_times_are_read_as_the_decoder_reads_them(text: str) -> None:
+    assert read_time(text) == parse_timestamp(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2025-10-02", "2025-02-30 00:00:00", "2025-10-02 23:59:57.1234567891", "17"]
+)
+def test_what_is_no_time_is_sent_with_the_row_before(text: str) -> None:
+    lines = [HEADER, "0,1,2025-01-01 00:00:00,A,1,2,1,1", "0,2,2025-01-01 00:00:03,A,1,2,1,1", f"0,3,{text},A,1,2,1,1"]
+
+    assert [row.offset_ns for row in read_script(lines, name="x")] == [0, 3 * 10**9, 3 * 10**9]
 
 
 def test_a_file_without_the_columns_is_refused_by_name() -> None:
