@@ -23,6 +23,7 @@ from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.server import ATTEMPT_TIMEOUT_S, POLICIES
 from services.power.etl.store import KnownHour, SavedStanding
 from services.simulators.market_data.provider import ReferencePriceProvider
+from services.simulators.power_hours import MarketHour
 from tests.support.virtual_time import VirtualLoop
 
 SECOND_NS = 1_000_000_000
@@ -193,12 +194,13 @@ def delays(
     interval_ns = provider.schedule.options.interval_s * SECOND_NS
     for hour in sorted(hours):
         known = seen.get(hour, [])
+        offered_hour = MarketHour(hour.day, hour.hour)
         stamps = [stamp for stamp, _ in known]
         for number in range(start_ns // interval_ns - 1, end_ns // interval_ns + 1):
-            published_ns = provider.schedule.published_ns(number, hour)
+            published_ns = provider.schedule.published_ns(number, offered_hour)
             if not start_ns <= published_ns < min(end_ns, hour.gate_closure_ns(lead_ns)):
                 continue
-            publication = provider.publication(hour, published_ns)
+            publication = provider.publication(offered_hour, published_ns)
             if publication is None or publication.number != number:
                 continue
             stamp_ns = publication.stamp_s * SECOND_NS

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from clients.power.calendar import DeliveryHour, InvalidDelivery, delivery_hour
 from services.simulators.market_data.faults import ProviderFaults
 from services.simulators.market_data.quota import RequestCount
 from services.simulators.market_data.schedule import Publication, Schedule, ScheduleOptions
+from services.simulators.power_hours import MarketHour, NoSuchHour, named_hour
 
 __all__ = ["Answer", "NoValue", "ReferencePriceProvider"]
 
@@ -64,18 +64,16 @@ class ReferencePriceProvider:
             return Answer(400, {"error_message": f"missing parameter: {', '.join(missing)}"}, delay_s=delay_s)
         day, label = (params[name] for name in PARAMETERS)
         try:
-            hour = delivery_hour(day, label)
-        except InvalidDelivery as exc:
+            hour = named_hour(day, label)
+        except NoSuchHour as exc:
             return Answer(400, {"error_message": str(exc)}, delay_s=delay_s)
-        if (day, label) != (hour.day_text, hour.label):
-            return Answer(400, {"error_message": f"delivery_hour: write it like {hour.label}"}, delay_s=delay_s)
         return self._priced(hour, now_ns, delay_s)
 
-    def publication(self, hour: DeliveryHour, now_ns: int) -> Publication | None:
+    def publication(self, hour: MarketHour, now_ns: int) -> Publication | None:
         """Return what is true, faults of single answers aside: for tests to compare with."""
         return self.schedule.current(hour, now_ns)
 
-    def _priced(self, hour: DeliveryHour, now_ns: int, delay_s: float) -> Answer:
+    def _priced(self, hour: MarketHour, now_ns: int, delay_s: float) -> Answer:
         self._answers += 1
         publication = self.schedule.current(hour, now_ns)
         if self.schedule.faults.out_of_order(now_ns) and self._answers % 2 == 0:

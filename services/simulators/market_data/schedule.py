@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
 
-from clients.power.calendar import DeliveryHour, hours_of_day
 from services.simulators.market_data.faults import ProviderFaults
+from services.simulators.power_hours import MarketHour, hours_of_day
 from services.simulators.power_prices import drawn_gauss, drawn_uniform, fair_price_e2
 
 __all__ = ["Publication", "Schedule", "ScheduleOptions", "Scope"]
@@ -60,7 +60,7 @@ class Schedule:
         self.options = ScheduleOptions() if options is None else options
         self.faults = ProviderFaults() if faults is None else faults
 
-    def published_ns(self, number: int, hour: DeliveryHour) -> int:
+    def published_ns(self, number: int, hour: MarketHour) -> int:
         """Return when publication `number` comes out for an hour."""
         options = self.options
         key: tuple[object, ...] = {"all": (), "day": (hour.day,), "hour": (hour.day, hour.hour)}[options.scope]
@@ -71,20 +71,20 @@ class Schedule:
         delay_s = drawn_uniform(options.delay_min_s, options.delay_max_s, options.seed, "delay", number, *key)
         return nominal_ns + round((delay_s + self.faults.late_s(nominal_ns)) * 1e9)
 
-    def current(self, hour: DeliveryHour, now_ns: int) -> Publication | None:
+    def current(self, hour: MarketHour, now_ns: int) -> Publication | None:
         """Return what counts for an hour now; None while there was no deal in it. After gate closure the last one is final."""
         latest = self.number_at(hour, now_ns)
         return None if latest is None else self._publication(hour, latest)
 
-    def before(self, hour: DeliveryHour, now_ns: int) -> Publication | None:
+    def before(self, hour: MarketHour, now_ns: int) -> Publication | None:
         """Return the publication in front of the current one, which a confused server may still hand out."""
         latest = self.number_at(hour, now_ns)
         earlier = None if latest is None else self._newest(hour, latest - 1)
         return None if earlier is None else self._publication(hour, earlier)
 
-    def number_at(self, hour: DeliveryHour, now_ns: int) -> int | None:
+    def number_at(self, hour: MarketHour, now_ns: int) -> int | None:
         """Return the number of the newest publication of an hour."""
-        end_ns = min(now_ns, hour.gate_closure_ns(round(self.options.gate_lead_s * 1e9)) - 1)
+        end_ns = min(now_ns, hour.closes_ns(round(self.options.gate_lead_s * 1e9)) - 1)
         interval_ns = self.options.interval_s * SECOND_NS
         # The newest whose nominal time has come; delays and phases push it further back, never forward.
         number = end_ns // interval_ns
@@ -92,14 +92,14 @@ class Schedule:
             number -= 1
         return self._newest(hour, number)
 
-    def first_deal_ns(self, hour: DeliveryHour) -> int:
+    def first_deal_ns(self, hour: MarketHour) -> int:
         """Return when the first deal of an hour is made: trading begins with the local day before."""
-        opening_ns = hours_of_day(hour.day - timedelta(days=1))[0].start_ns
+        opening_ns = hours_of_day(hour.day - timedelta(days=1))[0].starts_s[0] * SECOND_NS
         options = self.options
         wait_s = drawn_uniform(0.0, options.first_value_max_s, options.seed, "first", hour.day, hour.hour)
         return opening_ns + round(wait_s * 1e9)
 
-    def _newest(self, hour: DeliveryHour, number: int) -> int | None:
+    def _newest(self, hour: MarketHour, number: int) -> int | None:
         """Return `number` or the nearest before it that took place and has a value."""
         first_ns = self.first_deal_ns(hour)
         for candidate in range(number, number - LOOK_BACK, -1):
@@ -110,7 +110,7 @@ class Schedule:
                 return candidate
         return None
 
-    def _publication(self, hour: DeliveryHour, number: int) -> Publication:
+    def _publication(self, hour: MarketHour, number: int) -> Publication:
         published_ns = self.published_ns(number, hour)
         valued = number
         while self.faults.unchanged(self.published_ns(valued, hour)):

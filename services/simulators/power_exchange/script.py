@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from clients.power.calendar import DeliveryHour, tradable_hours
+from services.simulators.power_hours import MarketHour, open_hours
 from services.simulators.power_prices import fair_price_e2, hour_random
 
 __all__ = ["Kind", "PowerExchangeScript", "ScriptOptions", "ScriptedDeal", "deal_message"]
@@ -46,7 +46,7 @@ class ScriptedDeal:
     price_e2: int
     quantity_e1: int
     direction: str
-    delivery: DeliveryHour
+    delivery: MarketHour
     trader_id: str
 
     def fields(self) -> dict[str, Any]:
@@ -79,34 +79,20 @@ class PowerExchangeScript:
         self._ids = hour_random(self.options.seed, "ids", start_ns)
         self._time_ns = start_ns
         self._made = 0
-        self._early: ScriptedDeal | None = None
 
     def __iter__(self) -> Iterator[ScriptedDeal]:
         return self
 
     def __next__(self) -> ScriptedDeal:
-        if self._early is not None:
-            deal, self._early = self._early, None
-            return deal
         if self.options.deals_max is not None and self._made >= self.options.deals_max:
             raise StopIteration
         self._made += 1
         return self._draw()
 
-    def take_until(self, end_ns: int) -> list[ScriptedDeal]:
-        """Return the next deals, up to those that are executed before `end_ns`."""
-        taken: list[ScriptedDeal] = []
-        for deal in self:
-            if deal.time_ns >= end_ns:
-                self._early = deal
-                break
-            taken.append(deal)
-        return taken
-
     def _draw(self) -> ScriptedDeal:
         options, random = self.options, self._random
         self._time_ns += round(random.uniform(options.gap_min_s, options.gap_max_s) * 1e9)
-        hours = tradable_hours(self._time_ns, round(options.gate_lead_s * 1e9))
+        hours = open_hours(self._time_ns, round(options.gate_lead_s * 1e9))
         # The next hours are traded most.
         delivery = hours[min(int(random.expovariate(0.25)), len(hours) - 1)]
         fair_e2 = fair_price_e2(options.seed, delivery.day, delivery.hour)

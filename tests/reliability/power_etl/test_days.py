@@ -13,6 +13,7 @@ from services.power.etl.poller import Poller
 from services.simulators.market_data.faults import Fault, FaultKind, ProviderFaults
 from services.simulators.market_data.provider import NoValue, ReferencePriceProvider
 from services.simulators.market_data.schedule import ScheduleOptions
+from services.simulators.power_hours import MarketHour
 from tests.support.reference_desk import (
     SECOND_NS,
     Delay,
@@ -62,7 +63,7 @@ class Campaign:
                 (seen for (stored, _, _), (seen, _) in self.store.rows.items() if stored == hour and seen.update_ns),
                 key=lambda seen: seen.update_ns or 0,
             )
-            truth = self.provider.publication(hour, newest.observed_ns)
+            truth = self.provider.publication(MarketHour(hour.day, hour.hour), newest.observed_ns)
             assert truth is not None
             assert newest.value_e4 == truth.value_e2 * 100
             assert newest.update_ns == truth.stamp_s * SECOND_NS

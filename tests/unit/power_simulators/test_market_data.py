@@ -17,6 +17,7 @@ from services.simulators.market_data import (
     ScheduleOptions,
 )
 from services.simulators.market_data.faults import FaultKind, parse_faults
+from services.simulators.power_hours import MarketHour
 
 SECOND_NS = 10**9
 SLOT_NS = 600 * SECOND_NS
@@ -117,7 +118,7 @@ def test_the_last_price_before_gate_closure_is_final() -> None:
 def test_an_hour_without_any_deal_has_no_value(no_value: str, status: int, body: dict[str, object] | None) -> None:
     source = provider(no_value=no_value)
     tomorrow = delivery_hour("2026-06-02", "15-16")
-    first_ns = source.schedule.first_deal_ns(tomorrow)
+    first_ns = source.schedule.first_deal_ns(MarketHour(tomorrow.day, tomorrow.hour))
 
     answer = ask(source, first_ns - 1, tomorrow)
 
