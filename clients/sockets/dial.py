@@ -1,4 +1,4 @@
-"""Links over the websockets library."""
+"""Open links over the websockets library."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import asyncio
 import logging
 import ssl as tls
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.frames import Frame, Opcode
-from websockets.protocol import State
 
+from clients.sockets.connection import StampedConnection, open_connection
 from clients.sockets.errors import AuthRefused, NotConnected, OpenFailed
 from clients.sockets.link import Link, LinkHandler, Target
 from clients.sockets.policy import SocketPolicy
 
-_DATA: Final = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-_ABNORMAL: Final = 1006
 _UNAUTHORISED: Final = (401, 403)
 
 # The library logs whole handshakes with their queries and headers at debug level; keys stand in both.
@@ -36,27 +32,24 @@ class WebsocketDialer:
         self._ssl = ssl
 
     async def __call__(self, target: Target, handler: LinkHandler) -> Link:
-        def create(*args: Any, **kwargs: Any) -> _Connection:
-            return _Connection(*args, handler=handler, **kwargs)
-
+        ending = _Ending(handler)
         parts = urlsplit(target.url)
         options: dict[str, Any] = {"ssl": self._ssl} if self._ssl is not None and parts.scheme == "wss" else {}
         try:
-            connection = await _Connect(
+            connection = await open_connection(
                 target.url,
-                additional_headers=dict(target.headers),
-                open_timeout=self._policy.open_timeout_s,
-                # Heartbeats are the socket's own: they also know about text pings and about not reading.
-                ping_interval=None,
-                close_timeout=self._policy.close_timeout_s,
-                max_size=self._policy.message_bytes_max,
-                compression=None,
-                # A proxy of the environment is not for a simulator on this machine.
-                proxy=None if parts.hostname in _LOOPBACK else True,
-                logger=_silent,
-                # The library only calls it; its annotation asks for a class.
-                create_connection=cast("type[ClientConnection]", create),
-                **options,
+                ending,
+                message_bytes_max=self._policy.message_bytes_max,
+                connector=_Connect,
+                options={
+                    "additional_headers": dict(target.headers),
+                    "open_timeout": self._policy.open_timeout_s,
+                    # Heartbeats are the socket's own: they also know about text pings and about not reading.
+                    "ping_interval": None,
+                    "close_timeout": self._policy.close_timeout_s,
+                    "logger": _silent,
+                    **options,
+                },
             )
         except InvalidStatus as error:
             raise _refused(error) from None
@@ -66,8 +59,7 @@ class WebsocketDialer:
             ) from None
         except InvalidHandshake as error:
             raise OpenFailed(f"{parts.hostname} did not complete the handshake: {type(error).__name__}") from None
-        assert isinstance(connection, _Connection)
-        return _WebsocketLink(connection)
+        return _WebsocketLink(connection, ending)
 
 
 class _Connect(connect):
@@ -77,66 +69,23 @@ class _Connect(connect):
         return exc
 
 
-class _Connection(ClientConnection):
-    """Hands messages over as the socket delivers them, instead of queueing them for `recv`.
+class _Ending:
+    """Hands everything on to the handler of a link; says why a connection ended where that was our doing."""
 
-    The library's queue would give them the time at which they are taken out of it.
-    """
-
-    def __init__(self, *args: Any, handler: LinkHandler, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, handler: LinkHandler) -> None:
         self._handler = handler
-        self._parts = bytearray()
-        self._binary = False
-        self.ended: str | None = None
+        self.on_traffic = handler.on_traffic
+        self.on_messages = handler.on_messages
+        self.reason: str | None = None
 
-    def data_received(self, data: bytes) -> None:
-        if self.response is not None:
-            self._handler.on_traffic()
-        super().data_received(data)
-        if self.protocol.state is State.CLOSING and self.close_timeout is not None:
-            # Nobody is in `recv` or `close` to enforce the timeout of a closing handshake.
-            self.loop.call_later(self.close_timeout, self.transport.abort)
-
-    def process_event(self, event: Any) -> None:
-        if self.response is None or not isinstance(event, Frame) or event.opcode not in _DATA:
-            super().process_event(event)
-            return
-        if event.opcode is not Opcode.CONT:
-            self._binary = event.opcode is Opcode.BINARY
-            if event.fin:
-                self._handler.on_message(bytes(event.data), binary=self._binary)
-                return
-        self._parts += event.data
-        if event.fin:
-            payload = bytes(self._parts)
-            self._parts.clear()
-            self._handler.on_message(payload, binary=self._binary)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self.response is not None:
-            self._handler.on_closed(self._why(exc), self._code())
-
-    def _code(self) -> int | None:
-        return None if self.close_code in (None, _ABNORMAL) else self.close_code
-
-    def _why(self, exc: Exception | None) -> str:
-        if self.ended is not None:
-            return self.ended
-        sent = self.protocol.close_sent
-        if sent is not None and not self.protocol.close_rcvd_then_sent:
-            # A frame that breaks the protocol, or the limit on its size: the library ends the connection with a code that says so.
-            return f"refused with code {sent.code} ({sent.reason})"
-        if self._code() is None:
-            return "the connection broke" + (f": {type(exc).__name__}" if exc is not None else "")
-        text = "".join(character for character in self.close_reason or "" if character.isprintable())
-        return f"closed with code {self.close_code}" + (f" ({text})" if text else "")
+    def on_closed(self, reason: str, code: int | None) -> None:
+        self._handler.on_closed(self.reason or reason, code)
 
 
 class _WebsocketLink:
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: StampedConnection, ending: _Ending) -> None:
         self._connection = connection
+        self._ending = ending
 
     async def send(self, payload: str | bytes) -> None:
         try:
@@ -159,11 +108,11 @@ class _WebsocketLink:
             self._connection.transport.resume_reading()
 
     def abort(self, reason: str) -> None:
-        self._connection.ended = self._connection.ended or reason
+        self._ending.reason = self._ending.reason or reason
         self._connection.transport.abort()
 
     async def close(self) -> None:
-        self._connection.ended = self._connection.ended or "closed by us"
+        self._ending.reason = self._ending.reason or "closed by us"
         # A close that nobody answers must not be waited for longer than the library's timeout.
         await asyncio.shield(self._connection.close())
 

@@ -19,11 +19,11 @@ class LinkHandler(Protocol):
     """Told what happens on a link, from the event loop's reader; none of it may block or raise."""
 
     def on_traffic(self) -> None:
-        """Any bytes came, control frames included."""
+        """Any bytes came, control frames included; what is complete of them follows at once."""
         ...
 
-    def on_message(self, payload: bytes, *, binary: bool) -> None:
-        """A complete message came."""
+    def on_messages(self, payloads: list[bytes], *, binary: bool) -> None:
+        """Complete messages came, in this order; all of them are text, or all are binary."""
         ...
 
     def on_closed(self, reason: str, code: int | None) -> None:

@@ -108,7 +108,11 @@ class Session:
         self.traffic_ns = self._monotonic_ns()
         self.pinged_ns = None
 
-    def on_message(self, payload: bytes, *, binary: bool) -> None:
+    def on_messages(self, payloads: list[bytes], *, binary: bool) -> None:
+        for payload in payloads:
+            self._take(payload, binary)
+
+    def _take(self, payload: bytes, binary: bool) -> None:
         heartbeat = self._policy.heartbeat
         if isinstance(heartbeat, TextPing) and payload == heartbeat.pong:
             return

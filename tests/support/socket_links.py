@@ -35,7 +35,7 @@ class ScriptedLink:
         assert not self.closed, "delivered on a closed connection"
         self.handler.on_traffic()
         binary = isinstance(payload, bytes)
-        self.handler.on_message(payload if isinstance(payload, bytes) else payload.encode(), binary=binary)
+        self.handler.on_messages([payload if isinstance(payload, bytes) else payload.encode()], binary=binary)
 
     def drop(self, reason: str = "the connection broke", code: int | None = None) -> None:
         """End it from the other side."""

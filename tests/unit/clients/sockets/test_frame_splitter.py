@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from services.replay.engine.frame_splitter import FrameSplitter
+from clients.sockets.frame_splitter import Deliver, FrameSplitter
 
 SIZE_MAX = 400
 DATA = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
@@ -40,6 +40,15 @@ class Library:
 
 def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return Frame(Opcode(opcode), payload, fin=fin).serialize(mask=False)
+
+
+def into(messages: list[bytes]) -> Deliver:
+    """Return what appends messages to a list, of whichever kind."""
+
+    def deliver(found: list[bytes], *, binary: bool) -> None:
+        messages.extend(found)
+
+    return deliver
 
 
 PAYLOADS = st.one_of(
@@ -80,15 +89,12 @@ def test_what_comes_out_is_what_the_library_alone_finds(good: list[bytes], odd: 
     alone, behind = Library(), Library()
     messages: list[bytes] = []
 
-    def deliver(found: list[bytes]) -> None:
-        messages.extend(found)
-
     def other(chunk: bytes) -> None:
         before = len(behind.messages)
         behind.feed(chunk)
         messages.extend(behind.messages[before:])
 
-    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=deliver, other=other)
+    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=into(messages), other=other)
     position = 0
     for cut in cuts * (len(stream) // sum(cuts) + 1):
         chunk = stream[position : position + cut]
@@ -107,7 +113,7 @@ def test_what_comes_out_is_what_the_library_alone_finds(good: list[bytes], odd: 
 def test_chunks_of_any_size_give_the_same_messages(size: int) -> None:
     stream = b"".join(frame(Opcode.TEXT, str(number).encode() * 50) for number in range(40))
     messages: list[bytes] = []
-    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=messages.extend, other=lambda _frame: None)
+    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=into(messages), other=lambda _frame: None)
 
     for start in range(0, len(stream), size):
         splitter.feed(stream[start : start + size])
@@ -119,7 +125,7 @@ def test_chunks_of_any_size_give_the_same_messages(size: int) -> None:
 def test_messages_of_any_legal_length_come_out_whole(size: int) -> None:
     messages: list[bytes] = []
     passed_on: list[bytes] = []
-    splitter = FrameSplitter(size_max=1 << 20, deliver=messages.extend, other=passed_on.append)
+    splitter = FrameSplitter(size_max=1 << 20, deliver=into(messages), other=passed_on.append)
     stream = frame(Opcode.BINARY, b"x" * size) + frame(Opcode.TEXT, b"next")
 
     for start in range(0, len(stream), 60_000):
@@ -138,7 +144,7 @@ def test_messages_around_a_fragmented_one_keep_their_order() -> None:
         messages.extend(library.messages)
         library.messages.clear()
 
-    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=messages.extend, other=other)
+    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=into(messages), other=other)
 
     splitter.feed(
         frame(Opcode.TEXT, b"1")
@@ -148,3 +154,16 @@ def test_messages_around_a_fragmented_one_keep_their_order() -> None:
     )
 
     assert messages == [b"1", b"22", b"3"]
+
+
+def test_text_and_binary_messages_of_one_read_are_told_apart_and_keep_their_order() -> None:
+    calls: list[tuple[bool, list[bytes]]] = []
+
+    def deliver(found: list[bytes], *, binary: bool) -> None:
+        calls.append((binary, found))
+
+    splitter = FrameSplitter(size_max=SIZE_MAX, deliver=deliver, other=lambda _frame: None)
+
+    splitter.feed(b"".join(frame(Opcode.BINARY if kind else Opcode.TEXT, bytes([kind])) for kind in (0, 0, 1, 0, 1, 1)))
+
+    assert calls == [(False, [b"\0", b"\0"]), (True, [b"\1"]), (False, [b"\0"]), (True, [b"\1", b"\1"])]

@@ -7,15 +7,22 @@ happens to a message here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-_PLAIN: Final = frozenset((0x81, 0x82))
+_BINARY: Final = 0x82
+_PLAIN: Final = frozenset((0x81, _BINARY))
 """A whole text or binary message."""
 _OPENING: Final = frozenset((0x01, 0x02))
 _CONTINUING: Final = frozenset((0x00, 0x80))
 _UNFINISHED: Final = frozenset((0x00, 0x01, 0x02))
 _PINGS: Final = frozenset((0x89, 0x8A))
 _CONTROL_SIZE_MAX: Final = 125
+
+
+class Deliver(Protocol):
+    """Takes messages in their order; all of them are text, or all are binary."""
+
+    def __call__(self, payloads: list[bytes], *, binary: bool) -> None: ...
 
 
 class FrameSplitter:
@@ -25,9 +32,7 @@ class FrameSplitter:
     answers it or fails the connection. Behind a frame that ends the connection, and behind what looks wrong, everything does.
     """
 
-    def __init__(
-        self, *, size_max: int, deliver: Callable[[list[bytes]], None], other: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, *, size_max: int, deliver: Deliver, other: Callable[[bytes], None]) -> None:
         self._size_max = size_max
         self._deliver = deliver
         self._other = other
@@ -43,6 +48,7 @@ class FrameSplitter:
         rest = self._carry + chunk if self._carry else chunk
         self._carry = b""
         messages: list[bytes] = []
+        kind = 0
         position, end = 0, len(rest)
         while end - position >= 2:
             first, length = rest[position], rest[position + 1]
@@ -66,18 +72,21 @@ class FrameSplitter:
             if stop > end:
                 break
             if first in _PLAIN and not self._fragmented:
+                if first != kind:
+                    messages = self._hand_over(messages, kind)
+                    kind = first
                 messages.append(rest[start:stop])
             else:
-                messages = self._pass_on(messages, rest[position:stop])
+                messages = self._hand_over(messages, kind)
+                self._other(rest[position:stop])
                 if first not in _PINGS:
                     self._fragmented = first in _UNFINISHED
             position = stop
+        self._hand_over(messages, kind)
         if self._given_up:
-            self._pass_on(messages, rest[position:])
-            return
-        self._carry = rest[position:]
-        if messages:
-            self._deliver(messages)
+            self._other(rest[position:])
+        else:
+            self._carry = rest[position:]
 
     def _expects(self, first: int, length: int) -> bool:
         """Tell whether a frame that begins so may come now; a close frame is the library's to answer, as all behind it is."""
@@ -91,9 +100,9 @@ class FrameSplitter:
         """Leave everything from now on to the library."""
         self._given_up = True
 
-    def _pass_on(self, messages: list[bytes], frame: bytes) -> list[bytes]:
-        """Give a frame to the library, behind the messages before it."""
-        if messages:
-            self._deliver(messages)
-        self._other(frame)
+    def _hand_over(self, messages: list[bytes], kind: int) -> list[bytes]:
+        """Deliver what was found so far; return a list for what follows."""
+        if not messages:
+            return messages
+        self._deliver(messages, binary=kind == _BINARY)
         return []
