@@ -105,6 +105,11 @@ class Price:
     stale: bool = False
 
 
+def mid_of(bid: Decimal, ask: Decimal) -> Decimal:
+    """Return what lies half-way between two prices."""
+    return (bid + ask) / 2
+
+
 def mid_price(quote: Quote, *, source: str) -> Price | None:
     """Return the mid of a two-sided quote; None where a side is missing."""
     if quote.bid_price is None or quote.ask_price is None:
@@ -113,7 +118,7 @@ def mid_price(quote: Quote, *, source: str) -> Price | None:
         exchange=quote.exchange,
         market=quote.market,
         symbol=quote.symbol,
-        price=(quote.bid_price + quote.ask_price) * Decimal("0.5"),
+        price=mid_of(quote.bid_price, quote.ask_price),
         basis="mid",
         event_time_ns=quote.event_time_ns,
         receive_time_ns=quote.receive_time_ns,

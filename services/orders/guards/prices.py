@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.model import Instrument, Quote
+from clients.exchanges.model import Instrument, Quote, mid_of
 from clients.resilience.ports import WallNs
 from services.orders.errors import Reason, denied
 from services.orders.venues import CLIENT_ERRORS, Venue
@@ -69,7 +69,7 @@ class PriceGuard:
             return _positive(symbol, price.price)
         if bid > ask:
             raise denied(Reason.PRICE_CROSSED, f"the quote of {symbol} is crossed: bid {bid:f}, ask {ask:f}")
-        return _positive(symbol, (bid + ask) / 2)
+        return _positive(symbol, mid_of(bid, ask))
 
     def _check_age(self, symbol: str, receive_time_ns: int) -> None:
         age_ns = self._wall_ns() - receive_time_ns
