@@ -5,7 +5,7 @@ from __future__ import annotations
 from clients.resilience.keyed import Keyed
 
 
-class TokenBucket:
+class RetryTokens:
     """Tokens that events bring and retries take. Counts in thousandths, so that ten tenths are exactly one."""
 
     __slots__ = ("_floor", "_max", "tokens_milli")
@@ -48,9 +48,9 @@ class RetryBudget:
             raise ValueError(f"`burst` is {burst!r}; give at least 1, or `share` can never be used")
         self._share_milli = round(share * 1000)
         self._success_milli = round(per_success * 1000)
-        self._client = TokenBucket(tokens_max=burst, floor=0)
+        self._client = RetryTokens(tokens_max=burst, floor=0)
         self._targets = Keyed(
-            "retry budget", lambda name: TokenBucket(tokens_max=target_tokens, floor=target_tokens / 2)
+            "retry budget", lambda name: RetryTokens(tokens_max=target_tokens, floor=target_tokens / 2)
         )
 
     def on_request(self) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
-from tests.support.imports import Import, circles, circles_in, imports_of
-
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.imports import ROOT, Import, circles, circles_in, imports_of
 
 
 def test_no_module_needs_itself() -> None:

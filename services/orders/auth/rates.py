@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from typing import Final
 
 from clients.resilience.ports import MonotonicNs
+from clients.resilience.token_bucket import TokenBucket
 
 KEYS_MAX: Final = 4096
 """Peers or keys remembered; the one not heard of for longest is forgotten."""
@@ -48,16 +49,14 @@ class KeyRates:
         self._per_second = per_second
         self._burst = burst
         self._monotonic_ns = monotonic_ns
-        self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, key_id: str) -> bool:
         """Take one; False when the key asks too often."""
-        now_ns = self._monotonic_ns()
-        tokens, at_ns = self._buckets.get(key_id, (self._burst, now_ns))
-        tokens = min(self._burst, tokens + (now_ns - at_ns) / 1e9 * self._per_second)
-        granted = tokens >= 1.0
-        self._buckets[key_id] = (tokens - 1.0 if granted else tokens, now_ns)
+        bucket = self._buckets.get(key_id)
+        if bucket is None:
+            bucket = self._buckets[key_id] = TokenBucket(size=self._burst, per_s=self._per_second)
         self._buckets.move_to_end(key_id)
         if len(self._buckets) > KEYS_MAX:
             self._buckets.popitem(last=False)
-        return granted
+        return bucket.take(self._monotonic_ns())

@@ -6,8 +6,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from clients.resilience.token_bucket import TokenBucket
 from services.simulators.bitmex.errors import BitmexError
-from services.simulators.venue.limits import Ban, TokenBucket, WindowCounter
+from services.simulators.venue.limits import Ban, WindowCounter
 
 KEPT_MAX: Final = 4096
 

@@ -38,44 +38,6 @@ class WindowCounter:
             self._window, self._used = window, 0
 
 
-class TokenBucket:
-    """Refills continuously up to its size."""
-
-    def __init__(self, *, size: int, per_s: float) -> None:
-        self.size = size
-        self._per_s = per_s
-        self._tokens = float(size)
-        self._at_ns = 0
-
-    def take(self, now_ns: int) -> bool:
-        """Take one; False when there is none."""
-        self._refill(now_ns)
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    def remaining(self, now_ns: int) -> int:
-        """Return the whole tokens that are there."""
-        self._refill(now_ns)
-        return int(self._tokens)
-
-    def next_s(self, now_ns: int) -> float:
-        """Return the seconds until there is one again."""
-        self._refill(now_ns)
-        return max(0.0, (1 - self._tokens) / self._per_s)
-
-    def full_s(self, now_ns: int) -> float:
-        """Return the seconds until it is full."""
-        self._refill(now_ns)
-        return (self.size - self._tokens) / self._per_s
-
-    def _refill(self, now_ns: int) -> None:
-        if self._at_ns:
-            self._tokens = min(self.size, self._tokens + max(0, now_ns - self._at_ns) / 1e9 * self._per_s)
-        self._at_ns = max(self._at_ns, now_ns)
-
-
 @dataclass
 class Ban:
     """What an address that does not stop gets: each ban longer than the one before."""

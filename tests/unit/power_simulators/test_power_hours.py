@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 
 from clients.power import calendar as product
 from services.simulators import power_hours
 from services.simulators.power_hours import NoSuchHour, hours_of_day, named_hour, open_hours
-from tests.support.imports import import_graph
+from tests.support.imports import ROOT, import_graph
 
-ROOT = Path(__file__).parents[3]
 SECOND_NS = 10**9
 HOUR_NS = 3600 * SECOND_NS
 

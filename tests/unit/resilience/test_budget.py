@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from clients.resilience.budget import RetryBudget, TokenBucket
+from clients.resilience.budget import RetryBudget, RetryTokens
 from tests.support.resilience_calls import SEED
 
 
@@ -79,4 +79,4 @@ def test_wrong_figure_is_refused_by_name(field: str, value: float) -> None:
 
 def test_floor_has_to_leave_room() -> None:
     with pytest.raises(ValueError, match="`floor`"):
-        TokenBucket(tokens_max=5, floor=5)
+        RetryTokens(tokens_max=5, floor=5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.simulators.venue.limits import Ban, TokenBucket, WindowCounter
+from services.simulators.venue.limits import Ban, WindowCounter
 from services.simulators.venue.orderbook import OrderBook
 from tests.unit.simulators.venue.engine_support import Market
 
@@ -28,15 +28,6 @@ def test_window_gives_back_but_never_below_nothing() -> None:
     counter.add(-5, 0)
 
     assert counter.used(0) == 0
-
-
-def test_bucket_refills_continuously_and_not_beyond_its_size() -> None:
-    bucket = TokenBucket(size=2, per_s=1.0)
-    assert [bucket.take(SECOND) for _ in range(3)] == [True, True, False]
-    assert bucket.next_s(SECOND) == pytest.approx(1.0)
-
-    assert bucket.take(2 * SECOND)
-    assert bucket.remaining(100 * SECOND) == 2
 
 
 def test_ban_comes_after_the_tolerance_and_grows() -> None:
