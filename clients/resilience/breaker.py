@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
 from threading import Lock
 from typing import Final, TypeVar
 
@@ -120,20 +119,6 @@ class CircuitBreaker:
         self._deliver()
         if refusal is not None:
             raise refusal
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Run a function under a permit, judged by the rules."""
-        with self.acquire() as permit:
-            result = function()
-            permit.result(result)
-        return result
-
-    async def call_async(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Await a function's result under a permit, judged by the rules."""
-        async with self.acquire() as permit:
-            result = await function()
-            permit.result(result)
-        return result
 
     # By hand
 

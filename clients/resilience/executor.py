@@ -45,7 +45,7 @@ from clients.resilience.keyed import Keyed
 from clients.resilience.limiter import Limiter
 from clients.resilience.outcome import Outcome, Verdict
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, system_random
-from clients.resilience.retry import Resync, RetriedCall, RetryPolicy, RetryTools, may_repeat
+from clients.resilience.retry import Resync, RetriedCall, RetryPolicy, RetryTools
 
 logger = logging.getLogger(__name__)
 
@@ -166,46 +166,6 @@ class PolicyExecutor:
                     spec, ended, call.sent, deadline.elapsed_s(), outcome=outcome, gave_up=call.gave_up, text=text
                 )
             )
-
-    async def call_first(
-        self,
-        candidates: Sequence[tuple[CallSpec, Callable[[Attempt], Awaitable[T]]]],
-        *,
-        deadline_s: float | None = None,
-    ) -> T:
-        """Return what the first candidate that can be asked returned, in the order given.
-
-        The next is tried only when it is certain that the one before was not executed, or when that does no harm. Where all are
-        refused, raises CallNotPermitted with the shortest time after which one may be asked again.
-        """
-        if not candidates:
-            raise ValueError("`candidates` is empty; give at least one call")
-        total_s = max(spec.deadline_s for spec, _ in candidates) if deadline_s is None else deadline_s
-        deadline = Deadline.after(total_s, self._ports.monotonic_ns)
-        hints: list[float] = []
-        error: Exception | None = None
-        for spec, attempt in candidates:
-            try:
-                # Not waiting for this one's breaker: the next may be up.
-                breaker = self.breakers.get(spec.target, spec.group)
-                breaker.check()
-                return await self.call(spec, attempt, deadline_s=min(spec.deadline_s, deadline.remaining_s()))
-            except ResilienceError as exc:
-                error = exc if error is None else error
-                if exc.retry_after_s is not None:
-                    hints.append(exc.retry_after_s)
-            except Exception as exc:
-                verdict = self._judge(exc)
-                if verdict is None or not may_repeat(spec, verdict.outcome):
-                    raise
-                error = exc
-        assert error is not None
-        if isinstance(error, ResilienceError):
-            names = ", ".join(spec.target for spec, _ in candidates)
-            raise CallNotPermitted(
-                f"none of {names} may be asked now: {error.message}", retry_after_s=min(hints, default=None)
-            ) from error
-        raise error
 
     async def _send(self, call: RetriedCall[T], attempt: Callable[[Attempt], Awaitable[T]], name: str) -> T:
         """Make one attempt under every policy below the retry layer."""

@@ -201,11 +201,6 @@ class Quota:
         finally:
             self._turn.release()
 
-    async def try_acquire(self) -> QuotaSlot | None:
-        """Return a slot if one is free now."""
-        async with self._turn:
-            return (await self._try())[0]
-
     async def block(self, seconds: float | None = None) -> None:
         """Let nobody send for so long; without a number for the shortest window."""
         shortest_s = min(window.length_s for window in self._windows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.breaker_config import (
@@ -19,6 +20,8 @@ from clients.resilience.breaker_permit import BreakerRules
 from clients.resilience.errors import CallNotPermitted
 from clients.resilience.ports import MonotonicNs, RandomSource
 from tests.support.clock import FakeClock
+
+T = TypeVar("T")
 
 
 class MiddleOfTheRoad(Random):
@@ -66,6 +69,20 @@ class Bench:
     def succeed(self, times: int = 1) -> None:
         for _ in range(times):
             self.breaker.acquire().success()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function under a permit, judged by the rules."""
+        with self.breaker.acquire() as permit:
+            result = function()
+            permit.result(result)
+        return result
+
+    async def call_async(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Await a function's result under a permit, judged by the rules."""
+        async with self.breaker.acquire() as permit:
+            result = await function()
+            permit.result(result)
+        return result
 
     def open(self) -> None:
         """Make it open by failing calls."""

@@ -76,8 +76,6 @@ class Fault(StrEnum):
 
 
 TIMED: Final = frozenset({Fault.LATENCY, Fault.ANSWER_LATENCY, Fault.QUEUE, Fault.LAG, Fault.DELAY})
-STANDING: Final = frozenset({Fault.SKEW, Fault.FLAP, Fault.LAG, Fault.SILENCE})
-"""Conditions, not occurrences: they are in force and not counted."""
 
 
 @dataclass

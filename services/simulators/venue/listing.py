@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum, unique
 
 
@@ -73,10 +73,6 @@ class Listing:
     def round_down(self, price: Decimal) -> Decimal:
         """Return the highest legal price that is not above."""
         return (price / self.tick).to_integral_value(ROUND_FLOOR) * self.tick
-
-    def round_up(self, price: Decimal) -> Decimal:
-        """Return the lowest legal price that is not below."""
-        return (price / self.tick).to_integral_value(ROUND_CEILING) * self.tick
 
     def lots(self, quantity: Decimal) -> Decimal:
         """Return the largest legal quantity that is not above."""

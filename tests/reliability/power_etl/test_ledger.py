@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from contextlib import suppress
 
 import pytest
 
 from clients.database import open_database
 from clients.power.calendar import delivery_hour
 from clients.power.reference.observation import Observation
+from clients.resilience.errors import LimitReached
 from clients.resilience.quota import Ledger, LedgerUnavailable, LedgerView, MemoryLedger, Quota, Slot, Window
 from services.power.etl.ledger import SqlLedger
 from services.power.etl.store import ReferenceStore, SavedStanding
@@ -85,7 +87,10 @@ async def test_a_quota_on_it_admits_no_more_than_its_window(desk: Desk, database
     quotas = [Quota(SqlLedger(engine, quota="q"), windows=(Window(12, 60.0),)) for engine in (desk.engine, other)]
 
     async def use(quota: Quota) -> int:
-        slots = [slot for _ in range(10) if (slot := await quota.try_acquire()) is not None]
+        slots = []
+        with suppress(LimitReached):
+            for _ in range(10):
+                slots.append(await quota.acquire(deadline_s=1.0))
         for slot in slots:
             await slot.replied()
         return len(slots)

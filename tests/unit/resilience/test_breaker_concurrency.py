@@ -76,7 +76,7 @@ async def run_tasks(repeats: int) -> None:
             await asyncio.sleep(0)
             await gate.wait()
             try:
-                await here.breaker.call_async(function)
+                await here.call_async(function)
             except CallNotPermitted:
                 rejected.append(1)
 

@@ -186,7 +186,7 @@ async def test_cb18_cancelled_probe_gives_its_place_back() -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    task = asyncio.ensure_future(here.breaker.call_async(hang))
+    task = asyncio.ensure_future(here.call_async(hang))
     await asyncio.sleep(0)
     assert not here.admits()
     task.cancel()
@@ -227,10 +227,10 @@ def test_cb20_late_caller_gets_its_own_result() -> None:
         here.open()
         raise KeyError("mine")
 
-    assert here.breaker.call(opens_meanwhile) == "mine"
+    assert here.call(opens_meanwhile) == "mine"
     here.breaker.reset()
     with pytest.raises(KeyError, match="mine"):
-        here.breaker.call(fails_meanwhile)
+        here.call(fails_meanwhile)
 
 
 @pytest.mark.quick

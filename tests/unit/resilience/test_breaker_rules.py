@@ -56,7 +56,7 @@ def test_cb15_cb16_errors_count_by_the_rules(error: Exception, counted: dict[str
     here = bench(rules=RULES)
 
     with pytest.raises(type(error)):
-        here.breaker.call(raising(error))  # type: ignore[arg-type]
+        here.call(raising(error))  # type: ignore[arg-type]
 
     assert totals(here) == counted
     assert here.breaker.snapshot().window_calls == (0 if counted == {"ignored": 1} else 1)
@@ -72,7 +72,7 @@ def test_cb17_rule_that_raises_makes_a_failure_and_hides_nothing(broken: str) ->
     counted = here.breaker.snapshot().counts.failures
 
     with pytest.raises(OSError, match="original"):
-        here.breaker.call(raising(OSError("original")))  # type: ignore[arg-type]
+        here.call(raising(OSError("original")))  # type: ignore[arg-type]
 
     assert here.breaker.snapshot().counts.failures == counted + 1
     assert here.breaker.snapshot().outstanding_probes == 0
@@ -85,7 +85,7 @@ def test_cb17_result_rule_that_raises_makes_a_failure_and_keeps_the_result() -> 
 
     here = bench(rules=BreakerRules(failed_result=bug))
 
-    assert here.breaker.call(lambda: "result") == "result"
+    assert here.call(lambda: "result") == "result"
     assert totals(here) == {"failures": 1}
 
 
@@ -96,7 +96,7 @@ def test_cb18_cb19_what_is_about_the_caller_gives_the_place_back_and_passes(erro
     cancelled = here.breaker.snapshot().counts.cancelled
 
     with pytest.raises(error):
-        here.breaker.call(raising(error()))  # type: ignore[arg-type]
+        here.call(raising(error()))  # type: ignore[arg-type]
 
     assert here.breaker.snapshot().counts.cancelled == cancelled + 1
     assert here.breaker.state is BreakerState.HALF_OPEN
@@ -111,8 +111,8 @@ async def test_cb35_failed_result_counts_as_failure_and_is_returned(answer: Answ
         return answer
 
     for _ in range(5):
-        assert here.breaker.call(lambda: answer) is answer
-        assert await here.breaker.call_async(ask) is answer
+        assert here.call(lambda: answer) is answer
+        assert await here.call_async(ask) is answer
 
     assert here.breaker.state is BreakerState.OPEN
 
@@ -122,7 +122,7 @@ def test_cb36_thousand_bad_requests_never_open() -> None:
 
     for _ in range(1_000):
         with pytest.raises(BadRequest):
-            here.breaker.call(raising(BadRequest("INVALID_ARGUMENT")))  # type: ignore[arg-type]
+            here.call(raising(BadRequest("INVALID_ARGUMENT")))  # type: ignore[arg-type]
 
     assert here.breaker.state is BreakerState.CLOSED
     assert totals(here) == {"successes": 1_000}

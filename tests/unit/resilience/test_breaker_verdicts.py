@@ -146,7 +146,7 @@ def test_cb09_open_refuses_without_running_and_says_when_to_come_back() -> None:
     ran: list[int] = []
 
     with pytest.raises(CallNotPermitted) as refused:
-        here.breaker.call(lambda: ran.append(1))
+        here.call(lambda: ran.append(1))
 
     assert ran == []
     assert refused.value.retry_after_s == 3.0
