@@ -1,25 +1,74 @@
-"""What the exchange simulators take from the environment alike; each names the variables itself."""
+"""Serve a simulated exchange as the environment says: what the exchanges take alike; each names its variables itself."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import ClassVar
+
+from pydantic import field_validator
 
 from services.runtime.settings import ListenerSettings
-from services.simulators.venue.exchange import VenueOptions
+from services.runtime.web import run_web
+from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
+from services.simulators.venue.faults import Rule, parse_faults
 from services.simulators.venue.ledger import Account
+from services.simulators.venue.web import VenueApp
 
 
 class VenueSettings(ListenerSettings):
     """The market's behaviour, without names of variables."""
 
+    error_names: ClassVar[tuple[str, ...]]
+    """Of the exchange's planned errors."""
+
     seed: int
+    """The same seed gives the same prices."""
     step_s: float
+    """Seconds between two moves of the market."""
     volatility: float
+    """Factor of how far prices move; 0 stands still."""
     depth: Decimal
+    """Factor of the quantities in the simulated book."""
+    faults: str
+    """What goes wrong, see services/simulators/venue/faults.py."""
+    keys: str
+    """More accounts: name:key:secret,..."""
+
+    @field_validator("faults", check_fields=False)
+    @classmethod
+    def _check_faults(cls, value: str) -> str:
+        parse_faults(value, errors=cls.error_names)
+        return value
+
+    @field_validator("keys", check_fields=False)
+    @classmethod
+    def _check_keys(cls, value: str) -> str:
+        read_keys(value)
+        return value
 
     def options(self) -> VenueOptions:
-        """Return them as the simulator takes them."""
+        """Return the market's behaviour as the simulator takes it."""
         return VenueOptions(seed=self.seed, step_s=self.step_s, volatility=self.volatility, depth=self.depth)
+
+    def rules(self) -> list[Rule]:
+        """Return what goes wrong, as the simulator takes it."""
+        return list(parse_faults(self.faults, errors=self.error_names))
+
+    def accounts(self, demo: Account) -> tuple[Account, ...]:
+        """Return everybody who may trade, the demo account first."""
+        return (demo, *read_keys(self.keys))
+
+
+def serve(venue: SimulatedVenue, settings: VenueSettings) -> int:
+    """Serve a simulated exchange until told to stop; return the exit code."""
+    return run_web(
+        f"sim-{venue.name}",
+        settings,
+        VenueApp(venue),
+        setting=f"MIDSTREAM_SIM_{venue.name.upper()}_PORT",
+        banner=lambda port: venue.welcome(f"http://{settings.host}:{port}"),
+        date_header=False,
+    )
 
 
 def read_keys(text: str) -> tuple[Account, ...]:
