@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fastpath.columns import Tickers
 from fastpath.merge import Merger
-from services.replay.sources.file_rows import FileRows, beginning_of
 from services.replay.sources.file_source import FileSource
 from services.replay.sources.options import HistoricalOptions
+from services.replay.sources.row_reader import Reading
 from services.replay.sources.spill import SpilledRun, SpillFile
 
 RUN_ROWS = 1_000_000
@@ -39,27 +39,29 @@ def sort_file(
 
     A resume sorts again from the start: the place of a row in the file says nothing about when it leaves.
     """
-    rows = FileRows(
-        file.opened,
-        tickers,
-        options,
-        rank=rank,
-        place=beginning_of(file.opened),
-        shift_ns=file.plan.shift_ns,
-        latency_bound_ns=file.plan.latency_bound_ns,
-        check_order=False,
+    content = file.opened.content
+    rows = content.read(
+        Reading(
+            tickers,
+            options,
+            content.beginning,
+            rank=rank,
+            shift_ns=file.plan.shift_ns,
+            latency_bound_ns=file.plan.latency_bound_ns,
+            check_order=False,
+        )
     )
     # A merger that is never told a bound settles nothing: it only collects, sorts and serialises.
     collector = Merger(tickers, rank + 1)
     pending = collector.pending(rank)
     runs: list[SortedRun] = []
-    first_line = rows.decoder.line
+    first_line = rows.line
     while not rows.finished and not interrupted():
         rows.feed(pending, READ_ROWS)
         held = collector.in_flight
         if held >= RUN_ROWS or (rows.finished and held):
             runs.append(SortedRun(spill.append(collector.spill()), held, {rank: first_line}))
-            first_line = rows.decoder.line
-    file.skipped_on_disk = rows.decoder.skipped
+            first_line = rows.line
+    file.skipped_on_disk = rows.skipped
     file.damage = rows.damage if rows.finished else ""
     return runs

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 
 from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
 from fastpath.records import SourceCursor
-from services.replay.sources.file_rows import FileRows, block_bytes
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.marks import Marks
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import LatencyPlan
+from services.replay.sources.row_reader import BUFFER_BYTES_MAX, Reading, RowReader
 
+BUFFER_BYTES_MIN = 32 * 1024
+BUFFERS_BYTES = 32 * 1024 * 1024
+"""What the buffers of all files take together, as far as the smallest buffer allows."""
 MARK_ROWS = 512
 """Rows between two marks at least: a mark costs as much as some twenty rows."""
+
+
+def buffer_bytes(file_count: int) -> int:
+    """Return the size of each file's buffer when `file_count` files are read at once."""
+    return max(BUFFER_BYTES_MIN, min(BUFFER_BYTES_MAX, BUFFERS_BYTES // max(1, file_count)))
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class FileSource:
         self.skipped_on_disk = 0
         """Set by the one who sorts the file on disk, like `damage`."""
         self.damage = ""
-        self._rows: FileRows | None = None
+        self._rows: RowReader | None = None
         self._marks = Marks(place)
         self._marked_line = place.line
 
@@ -60,36 +68,37 @@ class FileSource:
     def bound_ns(self) -> int:
         """Return the lowest arrival time that a row still to be read can have."""
         assert self._rows is not None
-        return AFTER_EVERYTHING if self._rows.finished else self._rows.decoder.bound_ns
+        return AFTER_EVERYTHING if self._rows.finished else self._rows.bound_ns
 
     @property
     def skipped(self) -> int:
         """Return how many rows the filters left out."""
-        return self.skipped_on_disk if self._rows is None else self._rows.decoder.skipped
+        return self.skipped_on_disk if self._rows is None else self._rows.skipped
 
     def begin(self, tickers: Tickers, options: HistoricalOptions, *, rank: int, file_count: int) -> None:
         """Prepare to read from the place on; `file_count` files share the memory for buffers."""
-        self._rows = FileRows(
-            self.opened,
-            tickers,
-            options,
-            rank=rank,
-            place=self.place,
-            shift_ns=self.plan.shift_ns,
-            latency_bound_ns=self.plan.latency_bound_ns,
-            buffer_bytes=block_bytes(file_count),
+        self._rows = self.opened.content.read(
+            Reading(
+                tickers,
+                options,
+                self.place,
+                rank=rank,
+                shift_ns=self.plan.shift_ns,
+                latency_bound_ns=self.plan.latency_bound_ns,
+                buffer_bytes=buffer_bytes(file_count),
+            )
         )
 
     def read(self, into: Block, rows: int) -> int:
         """Append up to about `rows` rows; return how many lines that took, at least 1."""
         assert self._rows is not None
-        line = self._rows.decoder.line
+        line = self._rows.line
         if line - self._marked_line >= MARK_ROWS:
             self._marks.add(self._rows.place())
             self._marked_line = line
         self._rows.feed(into, rows)
         self.damage = self._rows.damage if self._rows.finished else ""
-        return max(1, self._rows.decoder.line - line)
+        return max(1, self._rows.line - line)
 
     def place_before(self, line: int) -> SourceCursor:
         """Return a place from which `line` and all after it are read again; -1: only what was not read yet."""
@@ -100,7 +109,7 @@ class FileSource:
         # Behind a damaged end nothing can be read, and the rejection that reports it must be met again.
         if not self.damage:
             self._marks.add(self._rows.place())
-            self._marked_line = self._rows.decoder.line
+            self._marked_line = self._rows.line
         return self._marks.last()
 
     def note(self, options: HistoricalOptions) -> SourceNote:
@@ -108,12 +117,12 @@ class FileSource:
         lowest, negative_rows = self.plan.scanned.latency_ns_min, self.plan.scanned.negative_rows
         # A scan that met no `-` proved that nothing is negative, and looked no further.
         if self._rows is not None and not lowest:
-            seen = self._rows.decoder.latency_ns_min
+            seen = self._rows.latency_ns_min
             lowest = None if seen == AFTER_EVERYTHING else seen
-            negative_rows = self._rows.decoder.negative_latencies
+            negative_rows = self._rows.negative_latencies
         return SourceNote(
             path=self.opened.name,
-            layout=self.opened.header.layout.name.lower(),
+            layout=self.opened.content.layout,
             latency_ns_min=lowest,
             policy=options.negative_latency,
             shift_ns=self.plan.shift_ns,

@@ -13,7 +13,6 @@ from fastpath.records import Cursor, SourceCursor
 from fastpath.rules import LatencyBoundBroken, UnsortedSource
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.external_sort import SortedRun, sort_file
-from services.replay.sources.file_rows import beginning_of
 from services.replay.sources.file_source import FileSource, SourceNote
 from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
 from services.replay.sources.options import HistoricalOptions
@@ -169,7 +168,7 @@ class HistoricalSource:
     def _first_places(self, inputs: Sequence[InputFile]) -> tuple[SourceCursor, ...]:
         resume = self._resume
         if resume is None or (resume.last_key is None and not resume.sources):
-            return tuple(beginning_of(opened) for opened in inputs)
+            return tuple(opened.content.beginning for opened in inputs)
         if len(resume.sources) != len(inputs):
             raise UnusableInput(
                 f"the position to resume from has {len(resume.sources)} files and {len(inputs)} were named; "
@@ -177,7 +176,8 @@ class HistoricalSource:
             )
         # Line 0: the header was not read when the place was noted.
         return tuple(
-            place if place.line else beginning_of(opened) for opened, place in zip(inputs, resume.sources, strict=True)
+            place if place.line else opened.content.beginning
+            for opened, place in zip(inputs, resume.sources, strict=True)
         )
 
     def _begin(self, tickers: Tickers) -> Merger:

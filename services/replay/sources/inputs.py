@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from fastpath.header import Header, HeaderError
 from services.replay.sources.errors import UnusableInput
+from services.replay.sources.formats import open_rows
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.readers import GZIP_MAGIC, ByteReader, GzipReader, PlainReader
+from services.replay.sources.row_reader import RawFile, RowFile
 
 HEAD_BYTES = 64 * 1024
-HEADER_BYTES_MAX = 64 * 1024
 FILES_NAMED_MAX = 64  # beyond, a change is noticed but the file is not named
 DESCRIPTORS_SPARE = 64  # what the rest of the process needs beside the files
 
@@ -33,26 +32,11 @@ class InputFile:
     size: int
     mtime_ns: int
     head_digest: str
-    compressed: bool
-    header: Header
-    header_bytes: int
-    """Length of the header line with its line end, in decompressed bytes."""
-
-    def reader(self, offset: int = 0) -> ByteReader:
-        """Return a new reader of the decompressed bytes from `offset` on."""
-        reader = open_reader(self.descriptor, self.size, self.name, compressed=self.compressed)
-        reader.skip(offset)
-        return reader
+    content: RowFile
 
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.descriptor)
-
-
-def open_reader(descriptor: int, size: int, name: str, *, compressed: bool) -> ByteReader:
-    """Return a reader of the decompressed bytes of a file."""
-    plain = PlainReader(descriptor, size, name)
-    return GzipReader(plain) if compressed else plain
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -75,7 +59,7 @@ def expand(patterns: Sequence[str]) -> list[str]:
 
 
 def open_inputs(patterns: Sequence[str]) -> list[InputFile]:
-    """Open every file that `patterns` name and read its header. All or none: nothing stays open after an error."""
+    """Open every file that `patterns` name. All or none: nothing stays open after an error."""
     names = expand(patterns)
     _allow_descriptors(len(names))
     inputs: list[InputFile] = []
@@ -97,7 +81,7 @@ def open_inputs(patterns: Sequence[str]) -> list[InputFile]:
 
 
 def open_input(name: str) -> InputFile:
-    """Open one file and read its header; raises UnusableInput with the fix."""
+    """Open one file, as its format understands it; raises UnusableInput with the fix."""
     try:
         # O_NONBLOCK: opening a FIFO without a writer must not hang.
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -120,43 +104,14 @@ def _examine(name: str, descriptor: int) -> InputFile:
         head = os.pread(descriptor, HEAD_BYTES, 0)
     except OSError as error:
         raise UnusableInput(f"{name} cannot be read: {error.strerror}; check the disk") from error
-    compressed = head.startswith(GZIP_MAGIC)
-    line, length = _read_header(open_reader(descriptor, status.st_size, name, compressed=compressed), name)
-    try:
-        header = Header(line)
-    except HeaderError as error:
-        raise UnusableInput(f"{name}: {error}") from error
     return InputFile(
         name=name,
         descriptor=descriptor,
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
         head_digest=hashlib.sha256(head).hexdigest(),
-        compressed=compressed,
-        header=header,
-        header_bytes=length,
+        content=open_rows(RawFile(name, descriptor, status.st_size, head)),
     )
-
-
-def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:
-    block = bytearray(HEADER_BYTES_MAX)
-    view = memoryview(block)
-    filled = 0
-    while filled < len(block):
-        count = reader.readinto(view[filled:])
-        if count == 0:
-            break
-        filled += count
-        end = block.find(b"\n", 0, filled)
-        if end >= 0:
-            return bytes(block[:end]).removesuffix(b"\r"), end + 1
-    if reader.damage:
-        raise UnusableInput(f"{name}: {reader.damage} before the end of the header; get the file again")
-    if filled == 0:
-        raise UnusableInput(f"{name} holds no data, not even a header; leave it out or write it again")
-    if filled == len(block):
-        raise UnusableInput(f"{name}: no line end within the first {HEADER_BYTES_MAX:,} bytes; name a CSV file")
-    return bytes(block[:filled]).removesuffix(b"\r"), filled
 
 
 def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions) -> str:

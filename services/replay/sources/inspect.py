@@ -1,4 +1,4 @@
-"""What is in recorded files: reads everything, plays nothing."""
+"""Report on recorded files: read everything, play nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastpath.columns import Block, Tickers
-from fastpath.header import Layout
 from fastpath.survey import ArrivalTies, Survey
 from fastpath.values import format_timestamp
-from services.replay.sources.file_rows import FileRows, beginning_of
 from services.replay.sources.historical import HistoricalSource
 from services.replay.sources.inputs import InputFile, open_inputs
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import LATENCY_BOUND_MIN
+from services.replay.sources.row_reader import Reading
 
 READ_ROWS = 8192
 TOP_TICKERS = 20
@@ -170,15 +169,9 @@ def _read(
     survey: Survey,
     on_progress: Callable[[int], None] | None,
 ) -> str:
-    rows = FileRows(
-        opened,
-        tickers,
-        options,
-        rank=0,
-        place=beginning_of(opened),
-        shift_ns=0,
-        latency_bound_ns=LATENCY_BOUND_MIN,
-        check_order=False,
+    content = opened.content
+    rows = content.read(
+        Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=False)
     )
     block = Block(tickers)
     while not rows.finished:
@@ -224,13 +217,13 @@ def _arrival_ties(
 def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, damage: str) -> FileReport:
     event_break, arrival_break, both_break = survey.breaks()
     names = {(False, False): "both", (False, True): "event", (True, False): "arrival", (True, True): "neither"}
-    # A Tardis file promises its arrival order, whatever its event times do.
-    broken = arrival_break if opened.header.layout is Layout.TARDIS else both_break
+    # A file that promises its arrival order may have any order of event times.
+    broken = arrival_break if opened.content.by_arrival else both_break
     return FileReport(
         path=opened.name,
         bytes=opened.size,
-        compressed=opened.compressed,
-        layout=opened.header.layout.name.lower(),
+        compressed=opened.content.compressed,
+        layout=opened.content.layout,
         sorted_by=names[event_break is not None, arrival_break is not None],
         order_broken=_broken(broken),
         needs_sorting=broken is not None,

@@ -17,14 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
-from fastpath.decode import may_have_negative_field
-from fastpath.header import Layout
 from fastpath.rules import UnsortedSource
-from services.replay.sources.file_rows import FileRows, beginning_of
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.options import HistoricalOptions
+from services.replay.sources.row_reader import Reading
 
-SCAN_BLOCK_BYTES = 1024 * 1024
 SCAN_ROWS = 8192
 THREADS = 2
 CACHE_VERSION = 1
@@ -73,8 +70,7 @@ def _plan_one(scanned: Scanned, options: HistoricalOptions) -> LatencyPlan:
 
 def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> Scanned:
     needs_latency = options.min_latency_ms is None and (
-        options.negative_latency == "shift"
-        or (options.negative_latency == "keep" and opened.header.layout is Layout.ASSIGNMENT)
+        options.negative_latency == "shift" or (options.negative_latency == "keep" and not opened.content.by_arrival)
     )
     needs_order = options.unsorted == "sort"
     if not needs_latency and not needs_order:
@@ -84,23 +80,12 @@ def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None)
         return cached
     if needs_order:
         scanned = _decode_all(opened, options, find_order=True)
-    elif opened.header.layout is Layout.ASSIGNMENT and not _any_negative_field(opened):
+    elif opened.content.surely_not_negative():
         scanned = Scanned(0, 0)
     else:
         scanned = _decode_all(opened, options, find_order=False)
     _write_cache(opened, options, cache_dir, scanned)
     return scanned
-
-
-def _any_negative_field(opened: InputFile) -> bool:
-    reader = opened.reader(opened.header_bytes)
-    block = memoryview(bytearray(SCAN_BLOCK_BYTES))
-    previous = ord("\n")
-    while count := reader.readinto(block):
-        if may_have_negative_field(block[:count], previous):
-            return True
-        previous = block[count - 1]
-    return False
 
 
 def _decode_all(opened: InputFile, options: HistoricalOptions, *, find_order: bool) -> Scanned:
@@ -114,15 +99,9 @@ def _decode_all(opened: InputFile, options: HistoricalOptions, *, find_order: bo
 
 def _decode(opened: InputFile, options: HistoricalOptions, *, check_order: bool) -> tuple[int, int, int]:
     tickers = Tickers()
-    rows = FileRows(
-        opened,
-        tickers,
-        options,
-        rank=0,
-        place=beginning_of(opened),
-        shift_ns=0,
-        latency_bound_ns=LATENCY_BOUND_MIN,
-        check_order=check_order,
+    content = opened.content
+    rows = content.read(
+        Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=check_order)
     )
     scratch = Block(tickers)
     unsorted_line = 0
@@ -132,8 +111,8 @@ def _decode(opened: InputFile, options: HistoricalOptions, *, check_order: bool)
             scratch.clear()
     except UnsortedSource as problem:
         unsorted_line = problem.line
-    lowest = rows.decoder.latency_ns_min
-    return 0 if lowest == AFTER_EVERYTHING else lowest, rows.decoder.negative_latencies, unsorted_line
+    lowest = rows.latency_ns_min
+    return 0 if lowest == AFTER_EVERYTHING else lowest, rows.negative_latencies, unsorted_line
 
 
 # The cache only saves time: whatever is wrong with it, the file is scanned again.

@@ -222,3 +222,9 @@ class _CarefulInflater:
         scratch = bytearray(CAREFUL_INPUT_BYTES)
         count = self._raw.readinto(memoryview(scratch))
         return bytes(scratch[:count])
+
+
+def open_reader(descriptor: int, size: int, name: str, *, compressed: bool) -> ByteReader:
+    """Return a reader of the decompressed bytes of a file."""
+    plain = PlainReader(descriptor, size, name)
+    return GzipReader(plain) if compressed else plain

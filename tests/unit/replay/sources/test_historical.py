@@ -74,7 +74,7 @@ def test_size_of_the_buffer_changes_nothing(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "long-lines.csv"
     path.write_bytes(content)
     expected = expect([str(path)])
-    monkeypatch.setattr("services.replay.sources.file_source.block_bytes", lambda _count: buffer_bytes)
+    monkeypatch.setattr("services.replay.sources.file_source.buffer_bytes", lambda _count: buffer_bytes)
 
     replayed = replay([str(path)])
 

@@ -125,7 +125,7 @@ def test_missing_relative_name_says_where_it_was_looked_for(tmp_path: Path, monk
 def test_file_with_only_a_header_has_no_rows_and_is_fine(tmp_path: Path) -> None:
     opened = open_inputs([write(tmp_path / "a.csv", HEADER), write(tmp_path / "b.csv", HEADER.rstrip("\n"))])
 
-    assert [file.header_bytes for file in opened] == [len(HEADER), len(HEADER) - 1]
+    assert [file.content.beginning.offset for file in opened] == [len(HEADER), len(HEADER) - 1]
     for file in opened:
         file.close()
 
@@ -168,7 +168,7 @@ def test_gzip_is_told_by_its_bytes_and_not_by_its_name(tmp_path: Path) -> None:
 
     opened = open_inputs([str(plain), str(packed)])
 
-    assert [file.compressed for file in opened] == [False, True]
+    assert [file.content.compressed for file in opened] == [False, True]
     for file in opened:
         file.close()
 

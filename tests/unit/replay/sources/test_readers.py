@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.replay.sources import SourceFailed
-from services.replay.sources.inputs import open_reader
+from services.replay.sources.readers import open_reader
 from tests.reference.history import expected_outputs
 from tests.reference.history import read_bytes as slow_read_bytes
 from tests.support.history_files import Quirks, history_text

@@ -1,0 +1,118 @@
+"""The seam between a replay and the formats of its files: what a format has to do, and what it is given.
+
+A new format is one module with a RowFile and a RowReader, and one line in `formats.py`. Replaying, resuming, sorting on disk,
+scanning for latencies and inspecting then work, because they know nothing else of a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastpath.columns import Block, Tickers
+from fastpath.records import SourceCursor
+from services.replay.sources.options import HistoricalOptions
+
+BUFFER_BYTES_MAX = 256 * 1024
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One open regular file that is not empty. Readers share the descriptor at offsets of their own, and never close it."""
+
+    name: str
+    descriptor: int
+    size: int
+    head: bytes
+    """Its first bytes, some 64 KiB."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of a file are wanted."""
+
+    tickers: Tickers
+    options: HistoricalOptions
+    """`min_latency_ms` and `unsorted` are not for readers: what follows from them stands below."""
+    place: SourceCursor
+    """Where to start: the file's `beginning`, or the `place` of an earlier reader."""
+    rank: int = 0
+    shift_ns: int = 0
+    """What is added to every latency with the policy `shift`."""
+    latency_bound_ns: int = 0
+    """No latency is below it, after the policy. A row that is raises LatencyBoundBroken, unless the file is sorted by arrival."""
+    check_order: bool = True
+    """Off: rows come as they stand, nothing is raised, and `bound_ns` means nothing."""
+    buffer_bytes: int = BUFFER_BYTES_MAX
+    """What the reader should take for its buffers: many files may be read at once."""
+
+
+class RowReader(Protocol):
+    """The rows of one file from a place on. One thread uses it.
+
+    Rows are numbered upwards in the order of the file, from 1 or more, and carry that number and the rank into the block. Policy
+    and filters of the options are the reader's to apply. A row that cannot be used becomes a rejection at the arrival of the row before.
+    """
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the last row was read."""
+
+    @property
+    def damage(self) -> str:
+        """Return why the rows end before the file's end; empty while all is well."""
+
+    @property
+    def line(self) -> int:
+        """Return the number of the next row."""
+
+    @property
+    def skipped(self) -> int:
+        """Return how many rows the filters left out, those before the place included."""
+
+    @property
+    def bound_ns(self) -> int:
+        """Return the lowest arrival time that a row still to come can have; BEFORE_EVERYTHING when nothing is known."""
+
+    @property
+    def latency_ns_min(self) -> int:
+        """Return the lowest latency seen by this reader, before any policy; AFTER_EVERYTHING when there was no row."""
+
+    @property
+    def negative_latencies(self) -> int:
+        """Return how many latencies below zero this reader saw."""
+
+    def place(self) -> SourceCursor:
+        """Return where reading stands: a reader from there on begins with the row `line`."""
+
+    def feed(self, into: Block, rows: int) -> None:
+        """Append up to about `rows` rows, at least one unless the file ends or all were left out.
+
+        Raises UnsortedSource and LatencyBoundBroken of `fastpath.rules`, with the rows before in the block, and SourceFailed.
+        """
+
+
+class RowFile(Protocol):
+    """One file as its format understands it. What is wrong with it as a whole was UnusableInput when it was made."""
+
+    @property
+    def layout(self) -> str:
+        """Return what reports call the format, and what was found of it."""
+
+    @property
+    def compressed(self) -> bool:
+        """Tell whether the file as a whole is compressed."""
+
+    @property
+    def by_arrival(self) -> bool:
+        """Tell whether the file promises the order of arrival: then no row needs a bound of the latencies."""
+
+    @property
+    def beginning(self) -> SourceCursor:
+        """Return the place of the first row."""
+
+    def read(self, reading: Reading) -> RowReader:
+        """Return a reader of the rows from `reading.place` on."""
+
+    def surely_not_negative(self) -> bool:
+        """Tell whether no latency is below zero, if that can be proved for less than reading the rows; False when it cannot."""

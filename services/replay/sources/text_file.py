@@ -1,0 +1,205 @@
+"""Delimited text, plain or gzipped, with a header line: the format of most recordings."""
+
+from __future__ import annotations
+
+from fastpath.columns import BEFORE_EVERYTHING, Block
+from fastpath.decode import Decoder, may_have_negative_field
+from fastpath.header import Header, HeaderError, Layout
+from fastpath.records import SourceCursor
+from services.replay.sources.errors import UnusableInput
+from services.replay.sources.readers import GZIP_MAGIC, ByteReader, open_reader
+from services.replay.sources.row_reader import RawFile, Reading
+
+HEADER_BYTES_MAX = 64 * 1024
+LINE_ROOM_BYTES = 128 * 1024
+"""What a buffer grows to when one line fills it: the decoder gives up on a line at 64 KiB."""
+SCAN_BLOCK_BYTES = 1024 * 1024
+
+
+class TextFile:
+    """One file of lines; its first line names the columns. A row's number is that of its line."""
+
+    def __init__(self, raw: RawFile) -> None:
+        """Read the header."""
+        self._raw = raw
+        self.compressed = raw.head.startswith(GZIP_MAGIC)
+        line, self.header_bytes = _read_header(self.reader(), raw.name)
+        try:
+            self.header = Header(line)
+        except HeaderError as error:
+            raise UnusableInput(f"{raw.name}: {error}") from error
+
+    @property
+    def layout(self) -> str:
+        """Return the name of the header's layout."""
+        return self.header.layout.name.lower()
+
+    @property
+    def by_arrival(self) -> bool:
+        """Tell whether the lines carry the time of arrival: such files promise its order, whatever their event times do."""
+        return self.header.layout is Layout.TARDIS
+
+    @property
+    def beginning(self) -> SourceCursor:
+        """Return the place behind the header."""
+        return SourceCursor(
+            offset=self.header_bytes,
+            line=2,
+            previous_arrival_time_ns=BEFORE_EVERYTHING,
+            skipped=0,
+            previous_event_time_ns=BEFORE_EVERYTHING,
+            order=0,
+        )
+
+    def read(self, reading: Reading) -> TextRows:
+        """Return a reader of the rows from a place on."""
+        return TextRows(self, reading)
+
+    def reader(self, offset: int = 0) -> ByteReader:
+        """Return a new reader of the decompressed bytes from `offset` on."""
+        raw = self._raw
+        reader = open_reader(raw.descriptor, raw.size, raw.name, compressed=self.compressed)
+        reader.skip(offset)
+        return reader
+
+    def surely_not_negative(self) -> bool:
+        """Tell whether latencies stand in the lines and no field at all starts with a `-`."""
+        if self.by_arrival:
+            return False
+        reader = self.reader(self.header_bytes)
+        block = memoryview(bytearray(SCAN_BLOCK_BYTES))
+        previous = ord("\n")
+        while count := reader.readinto(block):
+            if may_have_negative_field(block[:count], previous):
+                return False
+            previous = block[count - 1]
+        return True
+
+
+class TextRows:
+    """Bytes through a reused buffer into a decoder. Its errors pass through."""
+
+    def __init__(self, text: TextFile, reading: Reading) -> None:
+        place, options = reading.place, reading.options
+        self.decoder = Decoder(
+            text.header,
+            reading.tickers,
+            source_rank=reading.rank,
+            offset=place.offset,
+            line=place.line,
+            previous_arrival_time_ns=place.previous_arrival_time_ns,
+            previous_event_time_ns=place.previous_event_time_ns,
+            skipped=place.skipped,
+            order=place.order,
+            fraction_unit_us=options.fraction_unit_us,
+            start_time_ns=options.start_ns,
+            end_time_ns=options.end_ns,
+            only_tickers=options.tickers,
+            negative_latency=options.policy,
+            shift_ns=reading.shift_ns,
+            latency_bound_ns=reading.latency_bound_ns,
+            check_order=reading.check_order,
+        )
+        self.damage = ""
+        self.finished = False
+        self._reader = text.reader(place.offset)
+        self._buffer = memoryview(bytearray(reading.buffer_bytes))
+        self._start = self._end = 0
+        self._at_end = False
+
+    @property
+    def line(self) -> int:
+        """Return the number of the next line."""
+        return self.decoder.line
+
+    @property
+    def skipped(self) -> int:
+        """Return how many rows the filters left out."""
+        return self.decoder.skipped
+
+    @property
+    def bound_ns(self) -> int:
+        """Return the lowest arrival time that a row still to come can have."""
+        return self.decoder.bound_ns
+
+    @property
+    def latency_ns_min(self) -> int:
+        """Return the lowest latency seen."""
+        return self.decoder.latency_ns_min
+
+    @property
+    def negative_latencies(self) -> int:
+        """Return how many latencies below zero were seen."""
+        return self.decoder.negative_latencies
+
+    def place(self) -> SourceCursor:
+        """Return where reading stands: the row after it is the next one that `feed` decodes."""
+        decoder = self.decoder
+        return SourceCursor(
+            offset=decoder.offset,
+            line=decoder.line,
+            previous_arrival_time_ns=decoder.previous_arrival_time_ns,
+            skipped=decoder.skipped,
+            previous_event_time_ns=decoder.previous_event_time_ns,
+            order=decoder.order,
+        )
+
+    def feed(self, into: Block, rows: int) -> None:
+        """Append up to about `rows` rows; sets `finished` with the last one."""
+        while not self.finished:
+            chunk = self._buffer[self._start : self._end]
+            used = self.decoder.feed(chunk, into, row_limit=rows, final=self._at_end and not self.damage)
+            self._start += used
+            if self._at_end and (self._start == self._end or used == 0):
+                self._finish(into)
+            elif used == 0:
+                self._fill()
+                continue
+            return
+
+    def _fill(self) -> None:
+        # What is left is the beginning of a line.
+        left = self._end - self._start
+        if left == len(self._buffer):
+            # Only a line as long as the buffer gets here.
+            larger = memoryview(bytearray(max(LINE_ROOM_BYTES, 2 * len(self._buffer))))
+            larger[:left] = self._buffer[self._start : self._end]
+            self._buffer = larger
+        elif self._start:
+            self._buffer[:left] = bytes(self._buffer[self._start : self._end])
+        self._start, self._end = 0, left
+        while self._end < len(self._buffer):
+            count = self._reader.readinto(self._buffer[self._end :])
+            if count == 0:
+                self._at_end = True
+                self.damage = "" if self._reader.tail_is_whole else self._reader.damage
+                return
+            self._end += count
+
+    def _finish(self, into: Block) -> None:
+        self.finished = True
+        if self._reader.damage:
+            lost = "no" if self._start == self._end else "1"
+            self.damage = f"{self._reader.damage}: {lost} partial line lost"
+            self.decoder.reject(into, self.damage)
+
+
+def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:
+    block = bytearray(HEADER_BYTES_MAX)
+    view = memoryview(block)
+    filled = 0
+    while filled < len(block):
+        count = reader.readinto(view[filled:])
+        if count == 0:
+            break
+        filled += count
+        end = block.find(b"\n", 0, filled)
+        if end >= 0:
+            return bytes(block[:end]).removesuffix(b"\r"), end + 1
+    if reader.damage:
+        raise UnusableInput(f"{name}: {reader.damage} before the end of the header; get the file again")
+    if filled == 0:
+        raise UnusableInput(f"{name} holds no data, not even a header; leave it out or write it again")
+    if filled == len(block):
+        raise UnusableInput(f"{name}: no line end within the first {HEADER_BYTES_MAX:,} bytes; name a CSV file")
+    return bytes(block[:filled]).removesuffix(b"\r"), filled
