@@ -60,8 +60,9 @@ types: $(VENV)/.tested ## Check types and the stubs of the kernels
 	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt $(KERNELS)
 
 protos: $(VENV)/.installed ## Generate the Python code of the protos
-	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=. \
-		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $$(ls protos/*/v1/*.proto)
+	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $$(ls protos/*/v1/*.proto)
+	@$(BIN)/python -m grpc_tools.protoc -I . --grpc_python_out=. --mypy_grpc_out=. \
+		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $$(grep -l '^service ' protos/*/v1/*.proto)
 
 settings: $(VENV)/.built ## Write docs/settings.md and the list of names from the settings' models
 	@$(BIN)/python -m services.cli.settings_command

@@ -26,6 +26,7 @@ from services.runtime.errors import (
 )
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
+from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import check_session_name
 
 QUOTES_MAX: Final = 100_000
@@ -192,15 +193,7 @@ def _after(payload: bytes, sequence: int) -> bytes | None:
     keep = [index for index, number in enumerate(batch.sequence) if number > sequence]
     if not keep:
         return None
-    columns: tuple[Any, ...] = (
-        batch.ticker_index,
-        batch.sequence,
-        batch.event_time_ns,
-        batch.arrival_time_ns,
-        batch.mid_price,
-    )
-    for column in columns:
-        column[:] = [column[index] for index in keep]
+    keep_records(batch, keep)
     batch.first_sequence = max(batch.first_sequence, sequence + 1)
     return batch.SerializeToString(deterministic=True)
 

@@ -13,6 +13,7 @@ from fastpath.frame import MARKER_GAP, TickFrame, peek
 from protos.common.v1.market_pb2 import Mode, TickBatch
 from protos.replay.v1.replay_pb2 import Session
 from services.runtime.errors import NotFound, ResourceExhausted
+from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport
 from services.runtime.session.stream_tail import Batch, StreamTail
@@ -44,11 +45,7 @@ def cut_batch(payload: bytes, after_sequence: int) -> bytes | None:
     batch = TickBatch.FromString(payload)
     sequences = _tick_sequences(batch)
     keep = [index for index, sequence in enumerate(sequences) if sequence > after_sequence]
-    for name in _COLUMNS:
-        column = getattr(batch, name)
-        column[:] = [column[index] for index in keep]
-    if batch.tick_sequence:
-        batch.tick_sequence[:] = [sequences[index] for index in keep]
+    keep_records(batch, keep)
     for marker in batch.markers:
         if marker.sequence <= after_sequence and marker.next_sequence > after_sequence + 1:
             marker.sequence = after_sequence + 1
@@ -62,9 +59,6 @@ def cut_batch(payload: bytes, after_sequence: int) -> bytes | None:
     batch.first_sequence = after_sequence + 1
     batch.last_sequence = max(batch.last_sequence, batch.first_sequence)
     return batch.SerializeToString(deterministic=True)
-
-
-_COLUMNS = ("ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount")
 
 
 def _tick_sequences(batch: TickBatch) -> list[int]:

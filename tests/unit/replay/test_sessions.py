@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from protos.common.v1.market_pb2 import MODE_LIVE
+from protos.common.v1.market_pb2 import MODE_LIVE, TickBatch
 from protos.replay.v1.replay_pb2 import SESSION_STATE_BACKPRESSURED, Session
-from services.replay.sessions import session_message
+from services.replay.sessions import cut_batch, session_message
+from services.runtime.session.columns import columns_of
 from services.runtime.session.intents import Effective
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
 
@@ -29,3 +30,19 @@ def test_every_field_of_a_session_comes_from_the_report() -> None:
 
     assert session.state == SESSION_STATE_BACKPRESSURED
     assert {field.name for field, _ in session.ListFields()} == {field.name for field in Session.DESCRIPTOR.fields}
+
+
+def test_a_cut_batch_keeps_every_column_of_the_ticks_that_stay() -> None:
+    batch = TickBatch(epoch="e", first_sequence=1, last_sequence=3, tickers=["BTC"])
+    names = [name for name in columns_of(TickBatch) if name != "tick_sequence"]
+    for name in names:
+        getattr(batch, name).extend([0, 1, 2] if name != "ticker_index" else [0, 0, 0])
+
+    payload = cut_batch(batch.SerializeToString(), 2)
+
+    assert payload is not None
+    cut = TickBatch.FromString(payload)
+    assert (cut.first_sequence, cut.last_sequence) == (3, 3)
+    assert {name: list(getattr(cut, name)) for name in names} == {
+        name: [0] if name == "ticker_index" else [2] for name in names
+    }
