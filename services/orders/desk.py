@@ -17,17 +17,18 @@ from services.orders.domain.events import AmendUncertain, AnswerLost
 from services.orders.engine.changing import WAIT_S, AmendCommand, Cancelled, Changer
 from services.orders.engine.commands import Caller, PlaceCommand
 from services.orders.engine.feed import ChangeFeed
-from services.orders.engine.intake import Intake
-from services.orders.engine.ledger import Change, Ledger
+from services.orders.engine.intake import ReportIntake
 from services.orders.engine.placing import KEY_LIFE_NS, Placed, Placer
 from services.orders.engine.routing import Router
 from services.orders.errors import Reason, denied
 from services.orders.guards.gate import TradingGate
 from services.orders.guards.guards import Guards
+from services.orders.guards.kill_switch import KillSwitch
 from services.orders.guards.limits import Limits
 from services.orders.guards.positions import Held, Key, PositionBook
 from services.orders.guards.prices import PriceGuard
 from services.orders.guards.rate import OrderRate
+from services.orders.journal.ledger import Change, OrderLedger
 from services.orders.journal.store import (
     FillFilter,
     FillRow,
@@ -38,14 +39,13 @@ from services.orders.journal.store import (
     SwitchRow,
 )
 from services.orders.ports import Ports
+from services.orders.reconciliation.arrival import ServerClocks
+from services.orders.reconciliation.follower import Follower
+from services.orders.reconciliation.freshness import Freshness, FreshnessTracker
+from services.orders.reconciliation.listener import StreamListener
+from services.orders.reconciliation.reconciler import EVERY_S, Reconciler
 from services.orders.safety.dead_man import DeadMan
-from services.orders.safety.kill_switch import KillSwitch
 from services.orders.safety.watchdog import Watchdog
-from services.orders.truth.arrival import ServerClocks
-from services.orders.truth.follower import Follower
-from services.orders.truth.listener import StreamListener
-from services.orders.truth.reconciler import EVERY_S, Reconciler
-from services.orders.truth.standing import Standing, Standings
 from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.errors import MidstreamError, Refused
 from services.runtime.tasks import end_task
@@ -80,16 +80,16 @@ class Desk:
         self.venues = venues
         self._store = store
         self._ports = ports
-        self.ledger = Ledger(store, ports)
+        self.ledger = OrderLedger(store, ports)
         self.switch = KillSwitch(store, ports, file=options.kill_file)
         self.gate = TradingGate(options.mode, self.switch, monotonic_ns=ports.monotonic_ns)
         self.positions = PositionBook()
-        self.standings = Standings(monotonic_ns=ports.monotonic_ns)
+        self.freshness = FreshnessTracker(monotonic_ns=ports.monotonic_ns)
         self.feed = ChangeFeed(store)
         prices = PriceGuard(wall_ns=ports.wall_ns, age_max_s=options.limits.price_age_max_s)
         rate = OrderRate(options.limits.orders_per_second, monotonic_ns=ports.monotonic_ns)
         self.guards = Guards(options.limits, self.gate, prices, self.positions, self.ledger, rate)
-        self.intake = Intake(self.ledger, venues, options.mode)
+        self.intake = ReportIntake(self.ledger, venues, options.mode)
         clocks = ServerClocks(ports)
         self.follower = Follower(self.ledger, venues, self.intake, self.guards, clocks, ports)
         router = Router(venues, self.guards, prices)
@@ -106,7 +106,7 @@ class Desk:
         self.ledger.listen(self._changed)
         self.reconcilers = {
             venue.exchange: Reconciler(
-                venue, self.ledger, self.intake, self.positions, self.gate, self.standings, ports,
+                venue, self.ledger, self.intake, self.positions, self.gate, self.freshness, ports,
                 query=self.follower.query_now, symbols=options.symbols, every_s=options.reconcile_s,
             )
             for venue in venues
@@ -139,7 +139,7 @@ class Desk:
             self._begin(self.watchdog.run(), "watchdog")
         for venue in self.venues:
             reconciler = self.reconcilers[venue.exchange]
-            listener = StreamListener(venue, self.intake, self.standings, self._ports, on_gap=reconciler.ask)
+            listener = StreamListener(venue, self.intake, self.freshness, self._ports, on_gap=reconciler.ask)
             self._begin(listener.run(), f"user-stream-{venue.exchange}")
             self._begin(reconciler.run(), f"reconcile-{venue.exchange}")
             if self.options.dead_man:
@@ -217,9 +217,9 @@ class Desk:
             and (not symbol or order.symbol == symbol)
         ]
 
-    def sources(self, exchange: str = "") -> list[Standing]:
+    def sources(self, exchange: str = "") -> list[Freshness]:
         """Say how fresh `active` is, per exchange."""
-        return [self.standings.of(name) for name in self.venues.names if not exchange or name == exchange]
+        return [self.freshness.of(name) for name in self.venues.names if not exchange or name == exchange]
 
     async def fills(self, caller: Caller, wanted: FillFilter) -> list[FillRow]:
         """Return executions that the caller may see, oldest first."""

@@ -13,7 +13,7 @@ from services.orders.errors import Reason, denied
 from services.orders.guards.positions import Held, Key
 from services.orders.journal.codec import encode
 from services.orders.journal.store import FillRow, Kept, SwitchRow
-from services.orders.truth.standing import Standing
+from services.orders.reconciliation.freshness import Freshness
 
 SIDES = {pb.SIDE_BUY: Side.BUY, pb.SIDE_SELL: Side.SELL}
 TYPES = {pb.ORDER_TYPE_MARKET: OrderType.MARKET, pb.ORDER_TYPE_LIMIT: OrderType.LIMIT}
@@ -138,14 +138,14 @@ def cancel_message(cancelled: Cancelled) -> pb.CancelResult:
     )
 
 
-def source_message(standing: Standing) -> pb.ActiveSource:
+def source_message(freshness: Freshness) -> pb.ActiveSource:
     """Return how fresh an exchange's orders are."""
     return pb.ActiveSource(
-        exchange=standing.exchange,
-        source=standing.source,
-        age_ms=standing.age_ms,
-        reachable=standing.reachable,
-        problem=standing.problem,
+        exchange=freshness.exchange,
+        source=freshness.source,
+        age_ms=freshness.age_ms,
+        reachable=freshness.reachable,
+        problem=freshness.problem,
     )
 
 

@@ -9,8 +9,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from services.orders.desk import Desk
 from services.orders.domain import Cause, Order, OrderState
-from services.orders.engine.ledger import Change
 from services.orders.errors import reason_of
+from services.orders.journal.ledger import Change
 from services.orders.ports import Ports
 
 ACK_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -145,7 +145,7 @@ class OrdersServicer(OrderServiceServicer):
         orders = self._desk.active(current_caller(), exchange=request.exchange, symbol=request.symbol)
         return pb.ListActiveOrdersResponse(
             orders=[messages.order_message(order) for order in orders],
-            sources=[messages.source_message(standing) for standing in self._desk.sources(request.exchange)],
+            sources=[messages.source_message(freshness) for freshness in self._desk.sources(request.exchange)],
         )
 
     async def WatchOrders(

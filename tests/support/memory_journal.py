@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from services.orders.domain import Order
 from services.orders.journal.store import (
     ClientIdTaken,
-    Entry,
     FillFilter,
     FillRow,
     IdempotencyRow,
+    JournalEntry,
     JournalUnavailable,
     Kept,
     OrderFilter,
@@ -39,7 +39,7 @@ class MemoryJournal:
         if self.broken:
             raise JournalUnavailable("the journal is broken by the test")
 
-    async def append(self, entry: Entry) -> int:
+    async def append(self, entry: JournalEntry) -> int:
         self._check()
         event, order = entry.event, entry.order
         if event.revision == 1:

@@ -103,7 +103,7 @@ class AnswerLost:
 
 
 @dataclass(frozen=True)
-class Refused:
+class PlacementRefused:
     """The exchange understood the placement and refused it."""
 
     text: str
@@ -180,7 +180,7 @@ Body = (
     | Stated
     | Executed
     | AnswerLost
-    | Refused
+    | PlacementRefused
     | NotPlaced
     | SendingAgain
     | Rerouted
@@ -197,7 +197,7 @@ KINDS: Final[dict[str, type[Body]]] = {
     "stated": Stated,
     "executed": Executed,
     "answer-lost": AnswerLost,
-    "refused": Refused,
+    "refused": PlacementRefused,
     "not-placed": NotPlaced,
     "sending-again": SendingAgain,
     "rerouted": Rerouted,

@@ -20,7 +20,7 @@ from services.orders.domain.events import (
     Halted,
     Intended,
     NotPlaced,
-    Refused,
+    PlacementRefused,
     Rerouted,
     SendingAgain,
     Stated,
@@ -68,7 +68,7 @@ def _changed(order: Order, event: Event) -> Order:
             return with_fill(order, body.fill)
         case AnswerLost():
             return replace(order, sending=False, expires_server_ns=body.expires_server_ns, reason=body.text)
-        case Refused():
+        case PlacementRefused():
             return _ended(order, OrderState.REJECTED, body.text)
         case NotPlaced():
             return _ended(order, OrderState.NOT_PLACED, body.text)

@@ -1,1 +1,1 @@
-"""From commands to the wire: the ledger, placing, routing, amending, cancelling."""
+"""From commands to the wire: placing, routing, amending, cancelling."""

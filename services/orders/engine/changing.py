@@ -14,9 +14,9 @@ from services.orders.domain import Body, Cause, Order
 from services.orders.domain.events import AmendAsked, CancelAsked
 from services.orders.domain.order import ZERO
 from services.orders.engine.commands import Caller
-from services.orders.engine.ledger import Ledger
 from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
+from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import JournalUnavailable
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venues
@@ -53,7 +53,7 @@ class Changer:
     """Asks for amends and cancels; the follower carries them out."""
 
     def __init__(
-        self, ledger: Ledger, venues: Venues, guards: Guards, ports: Ports, follow: Callable[[str], None],
+        self, ledger: OrderLedger, venues: Venues, guards: Guards, ports: Ports, follow: Callable[[str], None],
         cancel_unjournalled: Callable[[Order], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._ledger = ledger

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.orders.domain import Order, apply
-from services.orders.engine.ledger import Change
+from services.orders.journal.ledger import Change
 from services.orders.journal.store import JournalStore
 from services.runtime.errors import ResourceExhausted
 

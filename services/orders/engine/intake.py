@@ -12,16 +12,16 @@ from clients.exchanges.trading import Fill, OrderReport
 from services.orders.domain import Body, Cause, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
 from services.orders.domain.statements import fill_body, mismatch, news
-from services.orders.engine.ledger import Ledger
+from services.orders.journal.ledger import OrderLedger
 from services.orders.venues import Venues
 
 logger = logging.getLogger(__name__)
 
 
-class Intake:
+class ReportIntake:
     """Finds the order that a statement is about, compares it with what we sent, and journals what is new."""
 
-    def __init__(self, ledger: Ledger, venues: Venues, mode: TradingMode) -> None:
+    def __init__(self, ledger: OrderLedger, venues: Venues, mode: TradingMode) -> None:
         self._ledger = ledger
         self._venues = venues
         self._mode = mode

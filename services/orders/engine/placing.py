@@ -11,14 +11,14 @@ from typing import Final
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import OrderReport, VenueOrder
 from services.orders.domain import Body, Cause, Order, OrderState, TradingMode
-from services.orders.domain.events import AnswerLost, Intended, NotPlaced, Refused, Rerouted, SendingAgain
+from services.orders.domain.events import AnswerLost, Intended, NotPlaced, PlacementRefused, Rerouted, SendingAgain
 from services.orders.engine.commands import Caller, PlaceCommand
-from services.orders.engine.intake import Intake
-from services.orders.engine.ledger import Ledger
+from services.orders.engine.intake import ReportIntake
 from services.orders.engine.outcomes import Failure, Fate, judge
 from services.orders.engine.routing import Route, Router
 from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
+from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import ClientIdTaken, IdempotencyRow, JournalUnavailable
 from services.orders.ports import Ports
 from services.orders.venues import ANY, CLIENT_ERRORS, Venue, Venues
@@ -58,7 +58,7 @@ class Placer:
     """Places each command once. A caller that goes away does not stop what it has started."""
 
     def __init__(
-        self, ledger: Ledger, venues: Venues, guards: Guards, router: Router, intake: Intake, ports: Ports, mode: TradingMode,
+        self, ledger: OrderLedger, venues: Venues, guards: Guards, router: Router, intake: ReportIntake, ports: Ports, mode: TradingMode,
         *, in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:  # fmt: skip
         self._ledger = ledger
@@ -256,7 +256,7 @@ class Placer:
                 logger.error("exchange refuses our key or clock: exchange=%s code=%s", order.exchange, failure.code)
                 return await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
             case Fate.REFUSED | Fate.MISSING:
-                return await self._end(order, Refused(failure.text, failure.code), Cause.ANSWER, failure.raw)
+                return await self._end(order, PlacementRefused(failure.text, failure.code), Cause.ANSWER, failure.raw)
             case Fate.DUPLICATE:
                 logger.warning("exchange knows the client id already: order=%s", order.order_id)
             case Fate.LOST:

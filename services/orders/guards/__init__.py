@@ -1,1 +1,1 @@
-"""What is checked before an order may go out."""
+"""Check whether an order may go out: limits, prices, positions, the trading gate and its kill switch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clients.resilience.ports import MonotonicNs
 from services.orders.domain import TradingMode
 from services.orders.errors import Reason, denied
-from services.orders.safety.kill_switch import KillSwitch
+from services.orders.guards.kill_switch import KillSwitch
 
 RECONCILED_AGE_MAX_S = 300.0
 """Without a successful reconciliation for this long what we think we hold is a guess."""

@@ -8,7 +8,6 @@ from clients.exchanges.model import Instrument
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders.domain import Order
 from services.orders.domain.order import ZERO
-from services.orders.engine.ledger import Ledger
 from services.orders.errors import Reason, denied
 from services.orders.guards import filters
 from services.orders.guards.gate import TradingGate
@@ -16,6 +15,7 @@ from services.orders.guards.limits import Limits
 from services.orders.guards.positions import PositionBook, exposure
 from services.orders.guards.prices import PriceGuard, check_band
 from services.orders.guards.rate import OrderRate
+from services.orders.journal.ledger import OrderLedger
 from services.orders.venues import Venue
 
 
@@ -23,7 +23,7 @@ class Guards:
     """Denies with a reason; what passes may be journalled and sent. `gate` is asked once more right before the wire."""
 
     def __init__(
-        self, limits: Limits, gate: TradingGate, prices: PriceGuard, positions: PositionBook, ledger: Ledger, rate: OrderRate
+        self, limits: Limits, gate: TradingGate, prices: PriceGuard, positions: PositionBook, ledger: OrderLedger, rate: OrderRate
     ) -> None:  # fmt: skip
         self.limits = limits
         self.gate = gate

@@ -9,7 +9,7 @@ from decimal import Decimal
 from clients.exchanges.trading import Position, Side
 from services.orders.domain import Order
 from services.orders.domain.order import ZERO
-from services.orders.engine.ledger import Change
+from services.orders.journal.ledger import Change
 
 Key = tuple[str, str, str]
 """Exchange, market, symbol."""

@@ -3,10 +3,10 @@
 from services.orders.journal.database import DatabaseJournal, prepare_orders_database
 from services.orders.journal.store import (
     ClientIdTaken,
-    Entry,
     FillFilter,
     FillRow,
     IdempotencyRow,
+    JournalEntry,
     JournalStore,
     JournalUnavailable,
     Kept,
@@ -19,10 +19,10 @@ from services.orders.journal.store import (
 __all__ = [
     "ClientIdTaken",
     "DatabaseJournal",
-    "Entry",
     "FillFilter",
     "FillRow",
     "IdempotencyRow",
+    "JournalEntry",
     "JournalStore",
     "JournalUnavailable",
     "Kept",

@@ -20,10 +20,10 @@ from services.orders.journal.codec import decode, encode
 from services.orders.journal.rows import fill_row, filled_rows, order_row
 from services.orders.journal.store import (
     ClientIdTaken,
-    Entry,
     FillFilter,
     FillRow,
     IdempotencyRow,
+    JournalEntry,
     JournalUnavailable,
     Kept,
     OrderFilter,
@@ -60,7 +60,7 @@ class DatabaseJournal:
         self._sequence = 0
         self._unsure = False
         """Whether the last commit may have happened although it failed."""
-        self._waiting: asyncio.Queue[tuple[Entry, asyncio.Future[int]]] = asyncio.Queue(QUEUE_MAX)
+        self._waiting: asyncio.Queue[tuple[JournalEntry, asyncio.Future[int]]] = asyncio.Queue(QUEUE_MAX)
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -78,7 +78,7 @@ class DatabaseJournal:
         await asyncio.wait((self._task,))
         self._task = None
 
-    async def append(self, entry: Entry) -> int:
+    async def append(self, entry: JournalEntry) -> int:
         if self._task is None or self._task.done():
             raise JournalUnavailable("the journal is closed")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -101,7 +101,7 @@ class DatabaseJournal:
                         done.set_exception(JournalUnavailable("the journal stopped before the entry was durable"))
                     self._waiting.task_done()
 
-    async def _commit(self, batch: Sequence[tuple[Entry, asyncio.Future[int]]]) -> None:
+    async def _commit(self, batch: Sequence[tuple[JournalEntry, asyncio.Future[int]]]) -> None:
         """Commit all entries at once, or, when one of them is refused, each by itself."""
         try:
             sequences = await self._guarded(lambda: self._insert([entry for entry, _ in batch]))
@@ -126,7 +126,7 @@ class DatabaseJournal:
                 if not done.done():
                     done.set_result(sequence)
 
-    async def _insert(self, entries: Sequence[Entry]) -> list[int]:
+    async def _insert(self, entries: Sequence[JournalEntry]) -> list[int]:
         present: dict[tuple[str, int], int] = {}
         if self._unsure:
             present = await self._present(entries)
@@ -142,7 +142,7 @@ class DatabaseJournal:
             present[entry.event.order_id, entry.event.revision] = sequence
         return [present[entry.event.order_id, entry.event.revision] for entry in entries]
 
-    async def _present(self, entries: Sequence[Entry]) -> dict[tuple[str, int], int]:
+    async def _present(self, entries: Sequence[JournalEntry]) -> dict[tuple[str, int], int]:
         """Return what is in the journal already, because a commit succeeded whose answer was lost."""
         table = schema.events
         wanted = [entry.event.order_id for entry in entries]
@@ -151,7 +151,7 @@ class DatabaseJournal:
         )
         return {(row.order_id, row.revision): row.sequence for row in rows}
 
-    async def _insert_all(self, entries: Sequence[Entry], first: int) -> None:
+    async def _insert_all(self, entries: Sequence[JournalEntry], first: int) -> None:
         newest: dict[str, Order] = {}
         created: dict[str, Order] = {}
         for entry in entries:
@@ -178,7 +178,7 @@ class DatabaseJournal:
             for entry in entries:
                 await self._insert_aside(connection, entry)
 
-    async def _insert_aside(self, connection: AsyncConnection, entry: Entry) -> None:
+    async def _insert_aside(self, connection: AsyncConnection, entry: JournalEntry) -> None:
         if entry.idempotency is not None:
             row = entry.idempotency
             table = schema.idempotency

@@ -54,7 +54,7 @@ class FillRow:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One event and everything that becomes durable in the same transaction."""
 
     event: Event
@@ -128,7 +128,7 @@ class Traded:
 class JournalStore(Protocol):
     """Raises JournalUnavailable and Superseded from every method."""
 
-    async def append(self, entry: Entry) -> int:
+    async def append(self, entry: JournalEntry) -> int:
         """Make one entry durable; return its sequence. Concurrent entries share a commit. Raises ClientIdTaken."""
         ...
 
@@ -163,10 +163,10 @@ class JournalStore(Protocol):
 
 __all__ = [
     "ClientIdTaken",
-    "Entry",
     "FillFilter",
     "FillRow",
     "IdempotencyRow",
+    "JournalEntry",
     "JournalStore",
     "JournalUnavailable",
     "Kept",

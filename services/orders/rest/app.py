@@ -113,7 +113,7 @@ def _orders(desk: Desk) -> APIRouter:
         """List orders that are not terminal, from memory, with the age and the source of what is known per exchange."""
         return {
             "orders": [_order(order) for order in desk.active(_caller(request), exchange=exchange, symbol=symbol)],
-            "sources": [plain(messages.source_message(standing)) for standing in desk.sources(exchange)],
+            "sources": [plain(messages.source_message(freshness)) for freshness in desk.sources(exchange)],
         }
 
     @router.get(
@@ -337,8 +337,8 @@ def _operations(desk: Desk, registry: CollectorRegistry) -> APIRouter:
 
 
 def _exchange_health(desk: Desk, exchange: str) -> dict[str, Any]:
-    standing = plain(messages.source_message(desk.standings.of(exchange)))
-    return {**standing, "blocked": desk.gate.blocked(exchange)}
+    freshness = plain(messages.source_message(desk.freshness.of(exchange)))
+    return {**freshness, "blocked": desk.gate.blocked(exchange)}
 
 
 def _order(order: Order) -> dict[str, Any]:

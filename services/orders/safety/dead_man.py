@@ -9,7 +9,7 @@ from typing import Final
 
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import DeadManScope
-from services.orders.engine.ledger import Ledger
+from services.orders.journal.ledger import OrderLedger
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
@@ -30,7 +30,7 @@ class DeadMan:
     It is left armed when the server ends with open orders: nobody watches them any more.
     """
 
-    def __init__(self, venue: Venue, ledger: Ledger, ports: Ports) -> None:
+    def __init__(self, venue: Venue, ledger: OrderLedger, ports: Ports) -> None:
         self._venue = venue
         self._ledger = ledger
         self._ports = ports

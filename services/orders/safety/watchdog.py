@@ -9,12 +9,12 @@ from typing import Final
 from clients.exchanges.model import Payout
 from clients.exchanges.trading import Side
 from services.orders.domain.order import ZERO
-from services.orders.engine.ledger import Change, Ledger
 from services.orders.guards.filters import notional
+from services.orders.guards.kill_switch import KillSwitch
 from services.orders.guards.positions import Key
 from services.orders.guards.prices import PriceGuard
+from services.orders.journal.ledger import Change, OrderLedger
 from services.orders.ports import Ports
-from services.orders.safety.kill_switch import KillSwitch
 from services.orders.venues import Venues
 from services.runtime.errors import MidstreamError
 
@@ -27,7 +27,7 @@ class Watchdog:
     """Counts what was executed since the start, at today's prices. Fees count where they are in quote currency."""
 
     def __init__(
-        self, ledger: Ledger, venues: Venues, prices: PriceGuard, switch: KillSwitch, ports: Ports, *,
+        self, ledger: OrderLedger, venues: Venues, prices: PriceGuard, switch: KillSwitch, ports: Ports, *,
         loss_max: Decimal | None, stale_kill_s: float,
     ) -> None:  # fmt: skip
         self._ledger = ledger

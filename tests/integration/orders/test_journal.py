@@ -18,10 +18,10 @@ from services.orders.domain.events import Body, FillBody, Intended, Stated
 from services.orders.journal import (
     ClientIdTaken,
     DatabaseJournal,
-    Entry,
     FillFilter,
     FillRow,
     IdempotencyRow,
+    JournalEntry,
     JournalStore,
     JournalUnavailable,
     OrderFilter,
@@ -44,11 +44,11 @@ def intended(number: int, **changes: object) -> Intended:
     return replace(body, **changes)  # type: ignore[arg-type]
 
 
-def entry(before: Order | None, body: Body, *, order_id: str = "", at_ns: int = 1) -> Entry:
+def entry(before: Order | None, body: Body, *, order_id: str = "", at_ns: int = 1) -> JournalEntry:
     revision = 1 if before is None else before.revision + 1
     name = order_id if before is None else before.order_id
     event = Event(name, revision, at_ns, Cause.CALLER, body, "corr", "me", "raw")
-    return Entry(event, apply(before, event))
+    return JournalEntry(event, apply(before, event))
 
 
 async def kept(journal: JournalStore, number: int, *, at_ns: int = 1, **changes: object) -> Order:
@@ -208,7 +208,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_doubled(
     await journal.open()
     real = journal._insert_all
 
-    async def loses_its_answer(entries: list[Entry], first: int) -> None:
+    async def loses_its_answer(entries: list[JournalEntry], first: int) -> None:
         await real(entries, first)
         raise ConnectionResetError("the answer was lost")
 

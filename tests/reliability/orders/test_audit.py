@@ -10,7 +10,7 @@ import pytest
 from clients.exchanges.errors import CallerMustAct
 from clients.resilience.outcome import Outcome
 from services.orders.domain import BrokenJournal, Cause, OrderState, fold
-from services.orders.engine.ledger import cleaned
+from services.orders.journal.ledger import cleaned
 from services.orders.ports import Ports
 from services.runtime.logs import correlation
 from tests.support.order_desk import TRADER, order, trading, virtual

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.orders.domain.events import KIND_OF, KINDS, Body, FillBody, Stated
+from services.orders.domain.events import KIND_OF, KINDS, Body, FillBody, PlacementRefused, Stated
 from services.orders.domain.order import Order
 from services.orders.journal.codec import UnreadableRecord, decode, encode
 
@@ -39,6 +39,14 @@ def test_every_kind_of_event_survives_being_kept(kind: type[Body]) -> None:
 @given(st.from_type(Order))
 def test_an_order_survives_being_kept(order: Order) -> None:
     assert decode(Order, encode(order)) == order
+
+
+def test_what_was_kept_before_an_event_got_its_present_name_is_read() -> None:
+    kept = '{"code":"-2010","text":"no"}'
+
+    assert decode(KINDS["refused"], kept) == PlacementRefused("no", "-2010")
+    assert decode(KINDS["refused"], encode(PlacementRefused("no", "-2010"))) == decode(KINDS["refused"], kept)
+    assert KIND_OF[PlacementRefused] == "refused"
 
 
 def test_kinds_have_one_name_each() -> None:

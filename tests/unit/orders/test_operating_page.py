@@ -101,7 +101,7 @@ def test_every_variable_of_the_page_exists_and_none_of_the_server_is_missing() -
     of_keys = {name for name in named if re.fullmatch(r"MIDSTREAM_\w+_(API_KEY_FILE|API_SECRET_FILE|SSM_PATH)", name)}
 
     assert named - own_variables() - of_exchanges - of_keys == set()
-    assert own_variables() - named == {"MIDSTREAM_READY_FILE"}
+    assert own_variables() - named == {"MIDSTREAM_READY_FILE", "MIDSTREAM_STRICT"}
 
 
 @pytest.mark.parametrize("name", EXCHANGES)

@@ -10,13 +10,13 @@ from typing import Final
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import Fill, OrderReport, Position
 from services.orders.domain import Cause, Order
-from services.orders.engine.intake import Intake
-from services.orders.engine.ledger import Ledger
+from services.orders.engine.intake import ReportIntake
 from services.orders.guards.gate import TradingGate
 from services.orders.guards.positions import PositionBook
+from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import JournalUnavailable
 from services.orders.ports import Ports
-from services.orders.truth.standing import Standings
+from services.orders.reconciliation.freshness import FreshnessTracker
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
 
@@ -37,7 +37,8 @@ class Reconciler:
     """One exchange. Its success opens the trading gate; its failure never closes an order."""
 
     def __init__(
-        self, venue: Venue, ledger: Ledger, intake: Intake, positions: PositionBook, gate: TradingGate, standings: Standings,
+        self, venue: Venue, ledger: OrderLedger, intake: ReportIntake, positions: PositionBook, gate: TradingGate,
+        freshness: FreshnessTracker,
         ports: Ports, *, query: Callable[[Order], Awaitable[Order]], symbols: Iterable[str] = (), every_s: float = EVERY_S,
     ) -> None:  # fmt: skip
         self._venue = venue
@@ -45,7 +46,7 @@ class Reconciler:
         self._intake = intake
         self._positions = positions
         self._gate = gate
-        self._standings = standings
+        self._freshness = freshness
         self._ports = ports
         self._query = query
         self._symbols = set(symbols)
@@ -84,7 +85,7 @@ class Reconciler:
             except (*CLIENT_ERRORS, MidstreamError, JournalUnavailable) as exc:
                 logger.warning("reconciliation failed: exchange=%s error=%s", exchange, exc)
                 self._gate.failed(exchange, str(exc)[:300])
-                self._standings.failed(exchange, str(exc)[:300])
+                self._freshness.failed(exchange, str(exc)[:300])
                 self.on_result(exchange, False)
                 return False
             except (
@@ -92,12 +93,12 @@ class Reconciler:
             ) as exc:  # everything: a statement that nobody expected must not end the comparisons for good
                 logger.exception("reconciliation failed: exchange=%s", exchange)
                 self._gate.failed(exchange, f"unexpected {type(exc).__name__}")
-                self._standings.failed(exchange, f"unexpected {type(exc).__name__}")
+                self._freshness.failed(exchange, f"unexpected {type(exc).__name__}")
                 self.on_result(exchange, False)
                 return False
             self._since_ns = begun_ns
             self._gate.reconciled(exchange)
-            self._standings.reconciled(exchange)
+            self._freshness.reconciled(exchange)
             self.on_result(exchange, True)
             return True
 

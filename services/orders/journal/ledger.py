@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary
 from services.orders.domain import Body, Cause, Event, Order, apply
 from services.orders.domain.events import Executed, FillBody, Stated
 from services.orders.journal.store import (
-    Entry,
     FillRow,
     IdempotencyRow,
+    JournalEntry,
     JournalStore,
     JournalUnavailable,
     OrderFilter,
@@ -49,7 +49,7 @@ class Change:
     order: Order
 
 
-class Ledger:
+class OrderLedger:
     """The only place that changes orders. Changes of one order follow each other; those of different orders share commits."""
 
     def __init__(self, store: JournalStore, ports: Ports, *, closed_max: int = CLOSED_MAX) -> None:
@@ -197,7 +197,7 @@ class Ledger:
         event = self._event(order_id, 1, body, cause, actor, raw)
         order = apply(None, event)
         async with self._lock(order_id):
-            sequence = await self._append(Entry(event, order, idempotency), must=False)
+            sequence = await self._append(JournalEntry(event, order, idempotency), must=False)
             self._take(Change(sequence, event, None, order))
         return order
 
@@ -213,11 +213,11 @@ class Ledger:
                 return before
             event = self._event(order_id, before.revision + 1, body, cause, actor, raw)
             order = apply(before, event)
-            sequence = await self._append(Entry(event, order, fill=_fill_row(order, body)), must=must)
+            sequence = await self._append(JournalEntry(event, order, fill=_fill_row(order, body)), must=must)
             self._take(Change(sequence, event, before, order))
             return order
 
-    async def _append(self, entry: Entry, *, must: bool) -> int:
+    async def _append(self, entry: JournalEntry, *, must: bool) -> int:
         attempt = 0
         while True:
             try:

@@ -9,9 +9,9 @@ from typing import Final
 
 from clients.exchanges.trading import OrderReport, StreamGap
 from services.orders.domain import Cause
-from services.orders.engine.intake import Intake
+from services.orders.engine.intake import ReportIntake
 from services.orders.ports import Ports
-from services.orders.truth.standing import Standings
+from services.orders.reconciliation.freshness import FreshnessTracker
 from services.orders.venues import Venue
 
 logger = logging.getLogger(__name__)
@@ -25,11 +25,17 @@ class StreamListener:
     """Reads on for ever. A gap asks for a reconciliation, because whatever happened in it is not going to be said again."""
 
     def __init__(
-        self, venue: Venue, intake: Intake, standings: Standings, ports: Ports, *, on_gap: Callable[[], None]
+        self,
+        venue: Venue,
+        intake: ReportIntake,
+        freshness: FreshnessTracker,
+        ports: Ports,
+        *,
+        on_gap: Callable[[], None],
     ) -> None:
         self._venue = venue
         self._intake = intake
-        self._standings = standings
+        self._freshness = freshness
         self._ports = ports
         self._on_gap = on_gap
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -47,17 +53,17 @@ class StreamListener:
             except Exception as exc:  # noqa: BLE001  nothing that a stream brings may end the reading of it
                 problem = f"the user stream failed: {type(exc).__name__}"
                 logger.warning("user stream failed: exchange=%s error=%r", self._venue.exchange, exc)
-            self._standings.silent(self._venue.exchange, problem)
+            self._freshness.silent(self._venue.exchange, problem)
             await self._ports.sleep(AGAIN_S[min(failures, len(AGAIN_S) - 1)])
             failures += 1
 
     async def _take(self, event: OrderReport | StreamGap) -> None:
         exchange = self._venue.exchange
         if isinstance(event, StreamGap):
-            self._standings.gap(exchange)
+            self._freshness.gap(exchange)
             self._on_gap()
             return
-        self._standings.heard(exchange)
+        self._freshness.heard(exchange)
         await self._room.acquire()
         task = asyncio.create_task(self._keep(event))
         self._tasks.add(task)

@@ -8,7 +8,7 @@ from clients.resilience.ports import MonotonicNs
 
 
 @dataclass(frozen=True)
-class Standing:
+class Freshness:
     """What ListActiveOrders says beside the orders."""
 
     exchange: str
@@ -20,7 +20,7 @@ class Standing:
     problem: str
 
 
-class Standings:
+class FreshnessTracker:
     """Written by streams and reconciliation, read by whoever lists."""
 
     def __init__(self, *, monotonic_ns: MonotonicNs) -> None:
@@ -53,7 +53,7 @@ class Standings:
         """The exchange did not answer."""
         self._problems[exchange] = problem
 
-    def of(self, exchange: str) -> Standing:
+    def of(self, exchange: str) -> Freshness:
         """Return what is known of one exchange."""
         now_ns = self._monotonic_ns()
         reconciled_ns = self._reconciled_ns.get(exchange)
@@ -66,4 +66,4 @@ class Standings:
         else:
             source = "reconciliation"
         age_ms = -1 if newest_ns is None else (now_ns - newest_ns) // 1_000_000
-        return Standing(exchange, source, age_ms, not problem and newest_ns is not None, problem)
+        return Freshness(exchange, source, age_ms, not problem and newest_ns is not None, problem)

@@ -14,15 +14,15 @@ from typing import Final
 from clients.exchanges.trading import OrderReport
 from services.orders.domain import Cause, Order, OrderState
 from services.orders.domain.events import NotPlaced, SendingAgain
-from services.orders.engine.intake import Intake
-from services.orders.engine.ledger import Ledger
+from services.orders.engine.intake import ReportIntake
 from services.orders.engine.outcomes import Failure, Fate, judge
 from services.orders.guards.guards import Guards
 from services.orders.guards.prices import check_band
+from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import Superseded
 from services.orders.ports import Ports
-from services.orders.truth.amends import AmendStep
-from services.orders.truth.arrival import Proof, ServerClocks
+from services.orders.reconciliation.amends import AmendStep
+from services.orders.reconciliation.arrival import Proof, ServerClocks
 from services.orders.venues import Venue, Venues
 from services.runtime.errors import MidstreamError
 
@@ -43,7 +43,13 @@ class Follower:
     """Brings unsettled orders to an end. `follow` is safe to call at any time, for any order."""
 
     def __init__(
-        self, ledger: Ledger, venues: Venues, intake: Intake, guards: Guards, clocks: ServerClocks, ports: Ports
+        self,
+        ledger: OrderLedger,
+        venues: Venues,
+        intake: ReportIntake,
+        guards: Guards,
+        clocks: ServerClocks,
+        ports: Ports,
     ) -> None:
         self._ledger = ledger
         self._venues = venues

@@ -9,12 +9,12 @@ from typing import Final
 from clients.exchanges.trading import OrderReport
 from services.orders.domain import AmendTarget, Cause, Order
 from services.orders.domain.events import AmendDropped, AmendUncertain
-from services.orders.engine.intake import Intake
-from services.orders.engine.ledger import Ledger
+from services.orders.engine.intake import ReportIntake
 from services.orders.engine.outcomes import Failure, Fate, judge
 from services.orders.guards.guards import Guards
+from services.orders.journal.ledger import OrderLedger
 from services.orders.ports import Ports
-from services.orders.truth.arrival import ServerClocks
+from services.orders.reconciliation.arrival import ServerClocks
 from services.orders.venues import Venue
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class AmendStep:
     """Absolute targets may be repeated; relative ones are never used."""
 
     def __init__(
-        self, ledger: Ledger, intake: Intake, guards: Guards, clocks: ServerClocks, ports: Ports,
+        self, ledger: OrderLedger, intake: ReportIntake, guards: Guards, clocks: ServerClocks, ports: Ports,
         query: Callable[[Venue, Order], Awaitable[OrderReport | Failure]],
     ) -> None:  # fmt: skip
         self._ledger = ledger

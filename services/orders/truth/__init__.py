@@ -1,1 +1,0 @@
-"""Finding out what is true: unknown outcomes, confirmations, user streams, reconciliation."""
