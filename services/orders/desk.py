@@ -106,11 +106,19 @@ class Desk:
         self.ledger.listen(self._changed)
         self.reconcilers = {
             venue.exchange: Reconciler(
-                venue, self.ledger, self.intake, self.positions, self.gate, self.freshness, ports,
-                query=self.follower.query_now, symbols=options.symbols, every_s=options.reconcile_s,
+                venue,
+                self.ledger,
+                self.intake,
+                self.positions,
+                self.gate,
+                self.freshness,
+                ports,
+                query=self.follower.query_now,
+                symbols=options.symbols,
+                every_s=options.reconcile_s,
             )
             for venue in venues
-        }  # fmt: skip
+        }
         self.watchdog = Watchdog(
             self.ledger,
             venues,
@@ -167,9 +175,15 @@ class Desk:
         return await self.changer.cancel(order_id, caller, wait_s=wait_s)
 
     async def cancel_many(
-        self, caller: Caller, *, order_ids: Sequence[str] = (), all_: bool = False, exchange: str = "", symbol: str = "",
+        self,
+        caller: Caller,
+        *,
+        order_ids: Sequence[str] = (),
+        all_: bool = False,
+        exchange: str = "",
+        symbol: str = "",
         wait_s: float = WAIT_S,
-    ) -> list[Cancelled]:  # fmt: skip
+    ) -> list[Cancelled]:
         """Cancel several orders, or all open ones of the caller that match."""
         if all_ == bool(order_ids):
             raise denied(Reason.BAD_FIELD, "or `all` is required, and not both", field="order_ids")
@@ -178,9 +192,15 @@ class Desk:
         return await self.changer.cancel_many(order_ids, caller, wait_s=wait_s)
 
     async def get(
-        self, caller: Caller, *, order_id: str = "", client_order_id: str = "", exchange_order_id: str = "",
-        exchange: str = "", refresh: bool = False,
-    ) -> Order:  # fmt: skip
+        self,
+        caller: Caller,
+        *,
+        order_id: str = "",
+        client_order_id: str = "",
+        exchange_order_id: str = "",
+        exchange: str = "",
+        refresh: bool = False,
+    ) -> Order:
         """Return one order by any of its ids; with `refresh` after asking the exchange, if that answers."""
         if sum(map(bool, (order_id, client_order_id, exchange_order_id))) != 1:
             raise denied(

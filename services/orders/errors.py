@@ -52,8 +52,17 @@ class Reason(StrEnum):
     JOURNAL = "journal-unavailable"
 
 
-_INVALID: Final = frozenset({Reason.BAD_FIELD, Reason.QUANTITY, Reason.PRICE, Reason.NOTIONAL, Reason.UNKNOWN_EXCHANGE,
-                             Reason.UNKNOWN_SYMBOL, Reason.UNSUPPORTED})  # fmt: skip
+_INVALID: Final = frozenset(
+    {
+        Reason.BAD_FIELD,
+        Reason.QUANTITY,
+        Reason.PRICE,
+        Reason.NOTIONAL,
+        Reason.UNKNOWN_EXCHANGE,
+        Reason.UNKNOWN_SYMBOL,
+        Reason.UNSUPPORTED,
+    }
+)
 _EXHAUSTED: Final = frozenset({Reason.ORDER_RATE, Reason.OVERLOADED})
 _EXISTS: Final = frozenset({Reason.KEY_REUSED, Reason.CLIENT_ID_TAKEN})
 

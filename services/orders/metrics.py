@@ -30,9 +30,12 @@ class OrdersMetrics:
         self.events = counter("events", "Journal events", "kind", "cause")
         self.placements = counter("placements", "Requests to place by what became of them", "exchange", "outcome")
         self.ack_seconds = Histogram(
-            f"{_PREFIX}_ack_seconds", "From sending a placement to its outcome", ("exchange",),
-            buckets=ACK_BUCKETS_S, registry=registry,
-        )  # fmt: skip
+            f"{_PREFIX}_ack_seconds",
+            "From sending a placement to its outcome",
+            ("exchange",),
+            buckets=ACK_BUCKETS_S,
+            registry=registry,
+        )
         self.ended = counter("ended", "Orders by the terminal state that they reached", "exchange", "state")
         self.denied = counter("denied", "Requests denied before the wire", "operation", "reason")
         self.open = gauge("open", "Orders that are not terminal", "exchange")

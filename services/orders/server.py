@@ -83,8 +83,11 @@ class OrdersServer:
         self.web_port = await self._face.start()
         logger.info(
             "orders: mode=%s exchanges=%s web_port=%d journal=%s",
-            self._settings.trading, ",".join(desk.venues.names), self.web_port, shown_url(self._settings.database_url),
-        )  # fmt: skip
+            self._settings.trading,
+            ",".join(desk.venues.names),
+            self.web_port,
+            shown_url(self._settings.database_url),
+        )
 
     async def run(self) -> int:
         """Return when another server has taken over the journal."""

@@ -52,9 +52,14 @@ class Authenticator:
     """Knows the usable keys, refuses everything else with one sentence, and slows down whoever guesses."""
 
     def __init__(
-        self, load: Callable[[], Awaitable[Sequence[StoredKey]]], *, wall_ns: WallNs, monotonic_ns: MonotonicNs,
-        failures_per_minute: int = 10, per_second: float = 100.0,
-    ) -> None:  # fmt: skip
+        self,
+        load: Callable[[], Awaitable[Sequence[StoredKey]]],
+        *,
+        wall_ns: WallNs,
+        monotonic_ns: MonotonicNs,
+        failures_per_minute: int = 10,
+        per_second: float = 100.0,
+    ) -> None:
         self._load = load
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns

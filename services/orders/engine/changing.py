@@ -53,9 +53,14 @@ class Changer:
     """Asks for amends and cancels; the follower carries them out."""
 
     def __init__(
-        self, ledger: OrderLedger, venues: Venues, guards: Guards, ports: Ports, follow: Callable[[str], None],
+        self,
+        ledger: OrderLedger,
+        venues: Venues,
+        guards: Guards,
+        ports: Ports,
+        follow: Callable[[str], None],
         cancel_unjournalled: Callable[[Order], Awaitable[None]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ledger = ledger
         self._venues = venues
         self._guards = guards
@@ -82,9 +87,10 @@ class Changer:
             raise denied(Reason.NO_CHANGE, "quantity and price are what they are already")
         if quantity <= order.filled:
             raise denied(
-                Reason.QUANTITY, f"is {quantity:f}, but {order.filled:f} is executed already; cancel the order instead",
+                Reason.QUANTITY,
+                f"is {quantity:f}, but {order.filled:f} is executed already; cancel the order instead",
                 field="quantity",
-            )  # fmt: skip
+            )
         venue = self._venues.named(order.exchange)
         instrument = await venue.instrument(order.symbol)
         capabilities = venue.trading.capabilities(instrument)
@@ -128,9 +134,12 @@ class Changer:
             return Cancelled(order_id, order, True, ZERO)
         try:
             await self._ledger.change(
-                order_id, lambda now: None if now.canceling or now.state.terminal else CancelAsked(), Cause.CALLER,
-                actor=caller.name, must=False,
-            )  # fmt: skip
+                order_id,
+                lambda now: None if now.canceling or now.state.terminal else CancelAsked(),
+                Cause.CALLER,
+                actor=caller.name,
+                must=False,
+            )
         except JournalUnavailable as exc:
             await self._cancel_anyway(order)
             raise denied(

@@ -59,10 +59,21 @@ class PlaceCommand:
 
 
 def place_command(
-    *, idempotency_key: str, exchange: str, symbol: str, side: Side | None, type_: OrderType | None, quantity: str,
-    price: str = "", time_in_force: TimeInForce | None = None, post_only: bool = False, reduce_only: bool = False,
-    client_order_id: str = "", valid_for_ms: int = 0, resend_if_not_placed: bool = False,
-) -> PlaceCommand:  # fmt: skip
+    *,
+    idempotency_key: str,
+    exchange: str,
+    symbol: str,
+    side: Side | None,
+    type_: OrderType | None,
+    quantity: str,
+    price: str = "",
+    time_in_force: TimeInForce | None = None,
+    post_only: bool = False,
+    reduce_only: bool = False,
+    client_order_id: str = "",
+    valid_for_ms: int = 0,
+    resend_if_not_placed: bool = False,
+) -> PlaceCommand:
     """Return the command; raise InvalidRequest naming the first field that is unusable."""
     if _KEY.fullmatch(idempotency_key) is None:
         raise _bad("idempotency_key", "is required: 1 to 128 printable ASCII characters without spaces")
@@ -91,9 +102,20 @@ def place_command(
         if post_only:
             raise _bad("post_only", "is for LIMIT orders")
     return PlaceCommand(
-        idempotency_key, exchange.upper() if exchange.upper() == "ANY" else exchange.lower(), symbol, side, type_, amount,
-        limit, time_in_force, post_only, reduce_only, client_order_id, valid_for(valid_for_ms), resend_if_not_placed,
-    )  # fmt: skip
+        idempotency_key,
+        exchange.upper() if exchange.upper() == "ANY" else exchange.lower(),
+        symbol,
+        side,
+        type_,
+        amount,
+        limit,
+        time_in_force,
+        post_only,
+        reduce_only,
+        client_order_id,
+        valid_for(valid_for_ms),
+        resend_if_not_placed,
+    )
 
 
 def decimal_field(field: str, text: str) -> Decimal:

@@ -84,8 +84,12 @@ class ReportIntake:
             order = await self._ledger.create(order_id, await self._discovered(report), cause, raw=report.raw)
         logger.warning(
             "external order found: order=%s exchange=%s symbol=%s exchange_order_id=%s state=%s",
-            order_id, order.exchange, order.symbol, order.exchange_order_id, order.state,
-        )  # fmt: skip
+            order_id,
+            order.exchange,
+            order.symbol,
+            order.exchange_order_id,
+            order.state,
+        )
         self.on_external(order)
         return order
 

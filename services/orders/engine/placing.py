@@ -58,9 +58,17 @@ class Placer:
     """Places each command once. A caller that goes away does not stop what it has started."""
 
     def __init__(
-        self, ledger: OrderLedger, venues: Venues, guards: Guards, router: Router, intake: ReportIntake, ports: Ports, mode: TradingMode,
-        *, in_flight_max: int = IN_FLIGHT_MAX,
-    ) -> None:  # fmt: skip
+        self,
+        ledger: OrderLedger,
+        venues: Venues,
+        guards: Guards,
+        router: Router,
+        intake: ReportIntake,
+        ports: Ports,
+        mode: TradingMode,
+        *,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> None:
         self._ledger = ledger
         self._venues = venues
         self._guards = guards

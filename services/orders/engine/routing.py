@@ -89,10 +89,17 @@ class Router:
                 if quantity is None:
                     continue
                 price = await self._guards.check_new(
-                    venue, instrument, order_id=order.order_id, side=order.side, type_=order.type, quantity=quantity,
-                    price=order.price, time_in_force=order.time_in_force, post_only=order.post_only,
+                    venue,
+                    instrument,
+                    order_id=order.order_id,
+                    side=order.side,
+                    type_=order.type,
+                    quantity=quantity,
+                    price=order.price,
+                    time_in_force=order.time_in_force,
+                    post_only=order.post_only,
                     reduce_only=order.reduce_only,
-                )  # fmt: skip
+                )
                 if self._price_allows(order, price):
                     return Route(venue, instrument, quantity)
                 self._guards.release(order.order_id)
@@ -114,10 +121,17 @@ class Router:
         self, venue: Venue, instrument: Instrument, quantity: Decimal, command: PlaceCommand, order_id: str
     ) -> Route:
         await self._guards.check_new(
-            venue, instrument, order_id=order_id, side=command.side, type_=command.type, quantity=quantity,
-            price=command.price, time_in_force=command.time_in_force, post_only=command.post_only,
+            venue,
+            instrument,
+            order_id=order_id,
+            side=command.side,
+            type_=command.type,
+            quantity=quantity,
+            price=command.price,
+            time_in_force=command.time_in_force,
+            post_only=command.post_only,
             reduce_only=command.reduce_only,
-        )  # fmt: skip
+        )
         return Route(venue, instrument, quantity)
 
 

@@ -14,14 +14,16 @@ def check_quantity(instrument: Instrument, quantity: Decimal, *, market_order: b
     lot = (instrument.market_lot_size if market_order else None) or instrument.lot_size
     if quantity < instrument.quantity_min:
         raise denied(
-            Reason.QUANTITY, f"is {quantity:f}, the minimum of {instrument.symbol} is {instrument.quantity_min:f}",
+            Reason.QUANTITY,
+            f"is {quantity:f}, the minimum of {instrument.symbol} is {instrument.quantity_min:f}",
             field="quantity",
-        )  # fmt: skip
+        )
     if instrument.quantity_max is not None and quantity > instrument.quantity_max:
         raise denied(
-            Reason.QUANTITY, f"is {quantity:f}, the maximum of {instrument.symbol} is {instrument.quantity_max:f}",
+            Reason.QUANTITY,
+            f"is {quantity:f}, the maximum of {instrument.symbol} is {instrument.quantity_max:f}",
             field="quantity",
-        )  # fmt: skip
+        )
     if lot > 0 and quantity % lot != 0:
         raise denied(
             Reason.QUANTITY, f"is {quantity:f}, {instrument.symbol} takes multiples of {lot:f}", field="quantity"
@@ -52,9 +54,14 @@ def check_notional(instrument: Instrument, quantity: Decimal, price: Decimal) ->
 
 
 def check_terms(
-    instrument: Instrument, capabilities: Capabilities, *, type_: OrderType, time_in_force: TimeInForce | None,
-    post_only: bool, reduce_only: bool,
-) -> None:  # fmt: skip
+    instrument: Instrument,
+    capabilities: Capabilities,
+    *,
+    type_: OrderType,
+    time_in_force: TimeInForce | None,
+    post_only: bool,
+    reduce_only: bool,
+) -> None:
     """Deny what the market does not have, instead of leaving it out in silence."""
     if not instrument.tradable:
         raise denied(Reason.NOT_TRADABLE, f"{instrument.exchange} takes no orders for {instrument.symbol} now")

@@ -15,9 +15,13 @@ class TradingGate:
     """Closed for an exchange until its books have been compared with ours, and again when that is too long ago."""
 
     def __init__(
-        self, mode: TradingMode, switch: KillSwitch, *, monotonic_ns: MonotonicNs,
+        self,
+        mode: TradingMode,
+        switch: KillSwitch,
+        *,
+        monotonic_ns: MonotonicNs,
         reconciled_age_max_s: float = RECONCILED_AGE_MAX_S,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.mode = mode
         self._switch = switch
         self._monotonic_ns = monotonic_ns

@@ -23,8 +23,14 @@ class Guards:
     """Denies with a reason; what passes may be journalled and sent. `gate` is asked once more right before the wire."""
 
     def __init__(
-        self, limits: Limits, gate: TradingGate, prices: PriceGuard, positions: PositionBook, ledger: OrderLedger, rate: OrderRate
-    ) -> None:  # fmt: skip
+        self,
+        limits: Limits,
+        gate: TradingGate,
+        prices: PriceGuard,
+        positions: PositionBook,
+        ledger: OrderLedger,
+        rate: OrderRate,
+    ) -> None:
         self.limits = limits
         self.gate = gate
         self.prices = prices
@@ -35,9 +41,19 @@ class Guards:
         """What orders between their check and their place in the ledger may add to positions, by order id."""
 
     async def check_new(
-        self, venue: Venue, instrument: Instrument, *, order_id: str, side: Side, type_: OrderType, quantity: Decimal,
-        price: Decimal | None, time_in_force: TimeInForce | None, post_only: bool, reduce_only: bool,
-    ) -> Decimal:  # fmt: skip
+        self,
+        venue: Venue,
+        instrument: Instrument,
+        *,
+        order_id: str,
+        side: Side,
+        type_: OrderType,
+        quantity: Decimal,
+        price: Decimal | None,
+        time_in_force: TimeInForce | None,
+        post_only: bool,
+        reduce_only: bool,
+    ) -> Decimal:
         """Check a new order; return the market's price that it was checked against.
 
         What passes counts against the limits at once, until `release`: a hundred orders at the same time must not each see the
@@ -45,9 +61,13 @@ class Guards:
         """
         self.gate.check(venue.exchange)
         filters.check_terms(
-            instrument, venue.trading.capabilities(instrument), type_=type_, time_in_force=time_in_force,
-            post_only=post_only, reduce_only=reduce_only,
-        )  # fmt: skip
+            instrument,
+            venue.trading.capabilities(instrument),
+            type_=type_,
+            time_in_force=time_in_force,
+            post_only=post_only,
+            reduce_only=reduce_only,
+        )
         filters.check_quantity(instrument, quantity, market_order=type_ is OrderType.MARKET)
         if price is not None:
             filters.check_price(instrument, price)
@@ -85,9 +105,16 @@ class Guards:
         return self.gate.blocked(exchange)
 
     def _check_value(
-        self, instrument: Instrument, side: Side, quantity: Decimal, price: Decimal | None, market_price: Decimal, *,
-        reduce_only: bool, replaced: Order | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        instrument: Instrument,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal | None,
+        market_price: Decimal,
+        *,
+        reduce_only: bool,
+        replaced: Order | None = None,
+    ) -> None:
         if price is not None:
             check_band(instrument, price, market_price, self.limits.price_band)
         worth_at = price if price is not None else market_price

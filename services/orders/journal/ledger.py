@@ -135,16 +135,28 @@ class OrderLedger:
         return await self.get(found[0].order_id) if found else None
 
     async def create(
-        self, order_id: str, body: Body, cause: Cause, *, actor: str = "", raw: bytes = b"",
+        self,
+        order_id: str,
+        body: Body,
+        cause: Cause,
+        *,
+        actor: str = "",
+        raw: bytes = b"",
         idempotency: IdempotencyRow | None = None,
-    ) -> Order:  # fmt: skip
+    ) -> Order:
         """Journal the first event of an order. Raises JournalUnavailable (the caller may try again) and ClientIdTaken."""
         return await self._shielded(self._create(order_id, body, cause, actor, raw, idempotency))
 
     async def change(
-        self, order_id: str, decide: Callable[[Order], Body | None], cause: Cause, *, actor: str = "", raw: bytes = b"",
+        self,
+        order_id: str,
+        decide: Callable[[Order], Body | None],
+        cause: Cause,
+        *,
+        actor: str = "",
+        raw: bytes = b"",
         must: bool = True,
-    ) -> Order:  # fmt: skip
+    ) -> Order:
         """Journal one more event, if `decide` gives one for the order as it is at that moment; return the order.
 
         With `must` it does not give up while the journal is unavailable: what happened has happened. Raises Superseded.
@@ -284,6 +296,17 @@ def _fill_row(order: Order, body: Body) -> FillRow | None:
     if fill is None:
         return None
     return FillRow(
-        order.exchange, order.market, order.symbol, fill.trade_id, order.order_id, order.owner, order.exchange_order_id,
-        order.side, fill.quantity, fill.price, fill.fee, fill.fee_currency, fill.trade_time_ns,
-    )  # fmt: skip
+        order.exchange,
+        order.market,
+        order.symbol,
+        fill.trade_id,
+        order.order_id,
+        order.owner,
+        order.exchange_order_id,
+        order.side,
+        fill.quantity,
+        fill.price,
+        fill.fee,
+        fill.fee_currency,
+        fill.trade_time_ns,
+    )

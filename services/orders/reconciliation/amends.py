@@ -32,9 +32,14 @@ class AmendStep:
     """Absolute targets may be repeated; relative ones are never used."""
 
     def __init__(
-        self, ledger: OrderLedger, intake: ReportIntake, guards: Guards, clocks: ServerClocks, ports: Ports,
+        self,
+        ledger: OrderLedger,
+        intake: ReportIntake,
+        guards: Guards,
+        clocks: ServerClocks,
+        ports: Ports,
         query: Callable[[Venue, Order], Awaitable[OrderReport | Failure]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ledger = ledger
         self._intake = intake
         self._guards = guards
@@ -70,9 +75,14 @@ class AmendStep:
         instrument = await venue.instrument(order.symbol)
         try:
             report = await venue.trading.amend(
-                instrument, client_order_id=order.venue_client_order_id, exchange_order_id=order.exchange_order_id,
-                side=order.side, quantity=target.quantity, price=target.price, deadline_s=left_s,
-            )  # fmt: skip
+                instrument,
+                client_order_id=order.venue_client_order_id,
+                exchange_order_id=order.exchange_order_id,
+                side=order.side,
+                quantity=target.quantity,
+                price=target.price,
+                deadline_s=left_s,
+            )
         except Exception as exc:  # noqa: BLE001  what is not certain is looked at
             return await self._failed(venue, order, target, judge(exc))
         after = await self._intake.absorb(order.order_id, report, Cause.ANSWER)

@@ -173,9 +173,11 @@ class Follower:
         instrument = await venue.instrument(order.symbol)
         try:
             report = await venue.trading.cancel(
-                instrument, client_order_id=order.venue_client_order_id, exchange_order_id=order.exchange_order_id,
+                instrument,
+                client_order_id=order.venue_client_order_id,
+                exchange_order_id=order.exchange_order_id,
                 deadline_s=CANCEL_DEADLINE_S,
-            )  # fmt: skip
+            )
         except Exception as exc:  # noqa: BLE001  whatever it is, the query that follows tells what became of the order
             failure = judge(exc)
             self.on_trouble(order.exchange, failure)
@@ -210,16 +212,20 @@ class Follower:
         if order.resend_allowed and not order.canceling and not await self._may_not_resend(venue, order):
             again = SendingAgain(text, order.send_until_ns)
             after = await self._ledger.change(
-                order.order_id, lambda now: again if _unknown_still(now, order) and not now.canceling else None,
-                Cause.DEADLINE_RULE, raw=found.raw,
-            )  # fmt: skip
+                order.order_id,
+                lambda now: again if _unknown_still(now, order) and not now.canceling else None,
+                Cause.DEADLINE_RULE,
+                raw=found.raw,
+            )
             if after.attempts == order.attempts + 1:
                 self.send_again(after)
             return
         await self._ledger.change(
-            order.order_id, lambda now: NotPlaced(text, found.code) if _unknown_still(now, order) else None,
-            Cause.DEADLINE_RULE, raw=found.raw,
-        )  # fmt: skip
+            order.order_id,
+            lambda now: NotPlaced(text, found.code) if _unknown_still(now, order) else None,
+            Cause.DEADLINE_RULE,
+            raw=found.raw,
+        )
 
     async def _may_not_resend(self, venue: Venue, order: Order) -> str:
         """Say why an order that was not placed is not sent again: its time is over, or a guard would deny it by now."""
@@ -256,9 +262,11 @@ class Follower:
         if venue is not None:
             instrument = await venue.instrument(order.symbol)
             await venue.trading.cancel(
-                instrument, client_order_id=order.venue_client_order_id, exchange_order_id=order.exchange_order_id,
+                instrument,
+                client_order_id=order.venue_client_order_id,
+                exchange_order_id=order.exchange_order_id,
                 deadline_s=CANCEL_DEADLINE_S,
-            )  # fmt: skip
+            )
 
     async def query_now(self, order: Order) -> Order:
         """Ask for one order outside of any round; what the exchange says is in the ledger afterwards."""

@@ -37,10 +37,19 @@ class Reconciler:
     """One exchange. Its success opens the trading gate; its failure never closes an order."""
 
     def __init__(
-        self, venue: Venue, ledger: OrderLedger, intake: ReportIntake, positions: PositionBook, gate: TradingGate,
+        self,
+        venue: Venue,
+        ledger: OrderLedger,
+        intake: ReportIntake,
+        positions: PositionBook,
+        gate: TradingGate,
         freshness: FreshnessTracker,
-        ports: Ports, *, query: Callable[[Order], Awaitable[Order]], symbols: Iterable[str] = (), every_s: float = EVERY_S,
-    ) -> None:  # fmt: skip
+        ports: Ports,
+        *,
+        query: Callable[[Order], Awaitable[Order]],
+        symbols: Iterable[str] = (),
+        every_s: float = EVERY_S,
+    ) -> None:
         self._venue = venue
         self._ledger = ledger
         self._intake = intake
@@ -88,9 +97,8 @@ class Reconciler:
                 self._freshness.failed(exchange, str(exc)[:300])
                 self.on_result(exchange, False)
                 return False
-            except (
-                Exception
-            ) as exc:  # everything: a statement that nobody expected must not end the comparisons for good
+            except Exception as exc:
+                # Everything: a statement that nobody expected must not end the comparisons for good.
                 logger.exception("reconciliation failed: exchange=%s", exchange)
                 self._gate.failed(exchange, f"unexpected {type(exc).__name__}")
                 self._freshness.failed(exchange, f"unexpected {type(exc).__name__}")

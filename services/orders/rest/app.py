@@ -72,13 +72,17 @@ def _orders(desk: Desk) -> APIRouter:
     router = APIRouter(tags=["orders"])
 
     @router.post(
-        "/v1/orders", status_code=201, response_model=models.OrderView,
+        "/v1/orders",
+        status_code=201,
+        response_model=models.OrderView,
         responses={200: {"model": models.OrderView, "description": "The key was used before: the same order"}},
-    )  # fmt: skip
+    )
     async def place(
-        body: models.PlaceBody, request: Request, response: Response,
+        body: models.PlaceBody,
+        request: Request,
+        response: Response,
         idempotency_key: Annotated[str, Header(pattern=r"^[!-~]{1,128}$", description="Kept 24 hours")],
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Place one order. It is journalled before anything is sent; a lost answer gives state UNKNOWN, which is resolved by asking."""
         command = place_command(
             idempotency_key=idempotency_key,
@@ -117,13 +121,17 @@ def _orders(desk: Desk) -> APIRouter:
         }
 
     @router.get(
-        "/v1/orders/events", response_class=StreamingResponse,
+        "/v1/orders/events",
+        response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    )  # fmt: skip
+    )
     async def events(
-        request: Request, exchange: Text = "", symbol: Text = "", after_sequence: TimeNs = 0,
+        request: Request,
+        exchange: Text = "",
+        symbol: Text = "",
+        after_sequence: TimeNs = 0,
         last_event_id: Annotated[str, Header(max_length=20)] = "",
-    ) -> StreamingResponse:  # fmt: skip
+    ) -> StreamingResponse:
         """Send every change of the caller's orders as server-sent events. `Last-Event-ID` continues behind an event."""
         caller = _caller(request)
         if last_event_id:
@@ -227,9 +235,14 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
         size = page_size(page_size_)
         position = position_of(page_token_, int, str, str, str, str)
         wanted = FillFilter(
-            order_id=order_id, exchange=exchange, symbol=symbol, from_ns=from_time_ns or None, to_ns=to_time_ns or None,
-            after=position if position is None else (position[0], *position[1:]), limit=size + 1,
-        )  # fmt: skip
+            order_id=order_id,
+            exchange=exchange,
+            symbol=symbol,
+            from_ns=from_time_ns or None,
+            to_ns=to_time_ns or None,
+            after=position if position is None else (position[0], *position[1:]),
+            limit=size + 1,
+        )
         found = await desk.fills(_caller(request), wanted)
         last = found[size - 1] if len(found) > size else None
         more = (
@@ -289,9 +302,10 @@ def _operations(desk: Desk, registry: CollectorRegistry) -> APIRouter:
         return plain(messages.switch_message(await desk.set_switch(body.engaged, body.reason, _caller(request))))
 
     @router.get(
-        "/v1/audit", response_class=StreamingResponse,
+        "/v1/audit",
+        response_class=StreamingResponse,
         responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
-    )  # fmt: skip
+    )
     async def audit(after_sequence: TimeNs = 0, order_id: Text = "") -> StreamingResponse:
         """Send journal events in order, one JSON object per line, up to the newest one."""
 

@@ -27,9 +27,16 @@ class Watchdog:
     """Counts what was executed since the start, at today's prices. Fees count where they are in quote currency."""
 
     def __init__(
-        self, ledger: OrderLedger, venues: Venues, prices: PriceGuard, switch: KillSwitch, ports: Ports, *,
-        loss_max: Decimal | None, stale_kill_s: float,
-    ) -> None:  # fmt: skip
+        self,
+        ledger: OrderLedger,
+        venues: Venues,
+        prices: PriceGuard,
+        switch: KillSwitch,
+        ports: Ports,
+        *,
+        loss_max: Decimal | None,
+        stale_kill_s: float,
+    ) -> None:
         self._ledger = ledger
         self._venues = venues
         self._prices = prices
