@@ -14,7 +14,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from clients.resilience.errors import LimitReached
@@ -58,7 +58,7 @@ class LedgerUnavailable(Exception):
     """The ledger cannot be read or written now. Nothing is sent without a slot, so the quota waits or refuses."""
 
 
-class Ledger(Protocol):
+class QuotaLedger(Protocol):
     """Remembers slots for all processes that share a quota. Durable: `reserve` returns after its slot survives a crash.
 
     Any method may raise LedgerUnavailable. A reservation whose confirmation was lost does no harm: its slot counts until its bound.
@@ -132,7 +132,7 @@ class Quota:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: QuotaLedger,
         *,
         windows: Sequence[Window] = REFERENCE_PRICE_WINDOWS,
         arrival_bound_s: float = 30.0,
@@ -272,29 +272,3 @@ class Quota:
 _STEPS_MAX: Final = 16
 _BLOCK_S_MAX: Final = 86_400.0
 """No provider's hint keeps everything silent for longer than a day."""
-
-
-class MemoryLedger:
-    """A ledger for one process (and for tests: several quotas may share one)."""
-
-    def __init__(self) -> None:
-        self._slots: dict[str, Slot] = {}
-        self._blocked_until_ns = 0
-
-    async def reserve(self, slot: Slot, admit: Callable[[LedgerView], bool], *, forget_before_ns: int) -> bool:
-        for old in [known for known in self._slots.values() if known.counted_by_ns < forget_before_ns]:
-            del self._slots[old.slot_id]
-        if not admit(LedgerView(tuple(self._slots.values()), self._blocked_until_ns)):
-            return False
-        self._slots[slot.slot_id] = slot
-        return True
-
-    async def settle(self, slot_id: str, counted_by_ns: int) -> None:
-        if (slot := self._slots.get(slot_id)) is not None:
-            self._slots[slot_id] = replace(slot, counted_by_ns=counted_by_ns)
-
-    async def block(self, until_ns: int) -> None:
-        self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
-
-    async def load(self) -> LedgerView:
-        return LedgerView(tuple(self._slots.values()), self._blocked_until_ns)

@@ -24,7 +24,7 @@ from services.control.config import ControlSettings
 from services.health.config import HealthSettings
 from services.orders.config import OrdersSettings
 from services.power.etl.config import EtlSettings
-from services.power.listener.config import ListenerSettings as PowerListenerSettings
+from services.power.listener.config import DealListenerSettings
 from services.price.config import PriceSettings
 from services.replay.config import ReplaySettings
 from services.reporting.config import ReportingSettings
@@ -49,7 +49,7 @@ MODELS: Final[Mapping[str, type[ListenerSettings]]] = {
     "health": HealthSettings,
     "orders": OrdersSettings,
     "reporting": ReportingSettings,
-    "power-listener": PowerListenerSettings,
+    "power-listener": DealListenerSettings,
     "power-etl": EtlSettings,
     "sim-feed": FeedSettings,
     "sim-binance": BinanceSimSettings,

@@ -6,9 +6,9 @@ from collections import deque
 from typing import Final
 
 from clients.resilience.ports import WallNs
-from services.reporting.engine.board import View
-from services.reporting.engine.book import Arrivals
+from services.reporting.engine.read_model import View
 from services.reporting.engine.report import ReferenceState
+from services.reporting.engine.snapshot import Arrivals
 from services.runtime.metrics import Figure, Metrics
 
 __all__ = ["FIGURES", "Measures"]
@@ -27,7 +27,7 @@ FIGURES: Final = (
 
 
 class Measures:
-    """Turns what the board sees into metrics."""
+    """Turns what the read model sees into metrics."""
 
     def __init__(self, metrics: Metrics, *, wall_ns: WallNs) -> None:
         metrics.declare(FIGURES)
@@ -56,8 +56,8 @@ class Measures:
         self._reads = reads
         ages = [
             now_ns - reference.update_ns
-            for day, book in view.snapshot.days.items()
-            for label, reference in book.references.items()
+            for day, delivery in view.snapshot.days.items()
+            for label, reference in delivery.references.items()
             if view.states.get((day, label)) is not ReferenceState.FINAL
         ]
         if ages:

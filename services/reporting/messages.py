@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from protos.reporting.v1 import reporting_pb2 as pb
-from services.reporting.engine.board import View
 from services.reporting.engine.deals import DealRow
 from services.reporting.engine.figures import Figures, from_e4, plain
+from services.reporting.engine.read_model import View
 from services.reporting.engine.report import DayReport, HourRow, ReferenceState, Report
 
 __all__ = ["deal_message", "performance_message"]
@@ -22,15 +22,15 @@ _STATES = {
 
 def performance_message(view: View, report: Report) -> pb.Performance:
     """Return the figures of a report."""
-    standing = view.snapshot.standing
+    status = view.snapshot.status
     return pb.Performance(
         hours=[_hour_message(row) for day in report.days for row in day.rows],
         days=[_day_message(day) for day in report.days if day.rows],
         reference=pb.ReferenceStatus(
-            next_due_time_ns=standing.next_due_ns,
+            next_due_time_ns=status.next_due_ns,
             late=view.late,
-            last_answer_time_ns=standing.last_answer_ns,
-            trouble=standing.trouble,
+            last_answer_time_ns=status.last_answer_ns,
+            trouble=status.trouble,
         ),
         as_of_time_ns=view.snapshot.as_of_ns,
         stale=view.away,

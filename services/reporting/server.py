@@ -14,9 +14,9 @@ from clients.database import DatabaseUnavailable, open_database
 from clients.power.store import prepare_power_database
 from protos.reporting.v1.reporting_pb2_grpc import add_ReportingServiceServicer_to_server
 from services.reporting.config import ReportingSettings
-from services.reporting.engine.board import Board
-from services.reporting.engine.book import Book
-from services.reporting.engine.deals import DealStore
+from services.reporting.engine.deals import DealReader
+from services.reporting.engine.read_model import ReadModel
+from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
 from services.reporting.web.app import dashboard
@@ -34,26 +34,26 @@ WEB_SETTING: Final = "MIDSTREAM_REPORTING_WEB_PORT"
 
 
 class ReportingServer:
-    """Wires the board to the servicer and the dashboard."""
+    """Wires the read model to the servicer and the dashboard."""
 
     names: Sequence[str] = ("midstream.reporting.v1.ReportingService",)
 
     def __init__(self, settings: ReportingSettings) -> None:
         self._engine = open_database(settings.database_url, application="reporting")
-        self._book = Book(self._engine, wall_ns=time.time_ns)
+        self._reader = SnapshotReader(self._engine, wall_ns=time.time_ns)
         self._measures = Measures(process_metrics(), wall_ns=time.time_ns)
-        self._board = Board(
-            self._book,
+        self._model = ReadModel(
+            self._reader,
             wall_ns=time.time_ns,
             monotonic_ns=time.monotonic_ns,
             sleep=asyncio.sleep,
             on_arrivals=self._measures.arrived,
             on_health=self._set_health,
         )
-        deals = DealStore(self._engine)
-        self._servicer = ReportingServicer(self._board, deals)
+        deals = DealReader(self._engine)
+        self._servicer = ReportingServicer(self._model, deals)
         self.app = dashboard(
-            self._board,
+            self._model,
             deals,
             hosts=settings.web_hosts,
             bound_host=settings.host,
@@ -88,7 +88,7 @@ class ReportingServer:
         return 1
 
     async def stop(self) -> None:
-        self._board.close()
+        self._model.close()
         await self._face.stop()
         for task in self._tasks:
             await end_task(task)
@@ -96,7 +96,7 @@ class ReportingServer:
 
     async def _follow(self) -> None:
         await self._prepare()
-        await self._board.run()
+        await self._model.run()
 
     async def _prepare(self) -> None:
         """Make the tables; whoever of listener, price process and this server comes first does it."""
@@ -111,7 +111,7 @@ class ReportingServer:
 
     async def _measure(self) -> None:
         while True:
-            self._measures.take(self._board.view, reads=self._book.reads, pages=self.app.pages_open)
+            self._measures.take(self._model.view, reads=self._reader.reads, pages=self.app.pages_open)
             await asyncio.sleep(1.0)
 
     def _set_health(self, serving: bool, reason: str) -> None:

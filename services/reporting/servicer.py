@@ -1,4 +1,4 @@
-"""Translates reporting calls into questions to the board and the store of deals."""
+"""Translates reporting calls into questions to the read model and the reader of deals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import grpc
 from clients.power.calendar import InvalidDelivery, delivery_hour
 from protos.reporting.v1 import reporting_pb2 as pb
 from protos.reporting.v1.reporting_pb2_grpc import ReportingServiceServicer
-from services.reporting.engine.board import Board
 from services.reporting.engine.deals import DealFilter, DealRow
+from services.reporting.engine.read_model import ReadModel
 from services.reporting.engine.report import Selection
 from services.reporting.messages import deal_message, performance_message
 from services.runtime.errors import InvalidRequest, ResourceExhausted, Unavailable
@@ -35,8 +35,8 @@ class Deals(Protocol):
 class ReportingServicer(ReportingServiceServicer):
     """The reporting methods; all of them only read."""
 
-    def __init__(self, board: Board, deals: Deals) -> None:
-        self._board = board
+    def __init__(self, model: ReadModel, deals: Deals) -> None:
+        self._model = model
         self._deals = deals
         self._watchers = 0
 
@@ -60,9 +60,9 @@ class ReportingServicer(ReportingServiceServicer):
             raise ResourceExhausted(f"{WATCHERS_MAX} watchers are connected already; try again when one has left")
         self._watchers += 1
         try:
-            self._board.require()
+            self._model.require()
             sent, revision = None, -1
-            while (view := await self._board.changed(revision)) is not None:
+            while (view := await self._model.changed(revision)) is not None:
                 revision = view.revision
                 performance = await self._performance(selection)
                 if sent is None or _differ(sent, performance):
@@ -73,7 +73,7 @@ class ReportingServicer(ReportingServiceServicer):
             self._watchers -= 1
 
     async def _performance(self, selection: Selection) -> pb.Performance:
-        view, report = await self._board.report(selection)
+        view, report = await self._model.report(selection)
         return performance_message(view, report)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from clients.database import DatabaseUnavailable
 from clients.power.deals import Deal, Gap, Unusable
 from clients.power.deals.model import Item
-from services.power.listener.entry import NONE_COMMITTED, Entry, Mark
+from services.power.listener.feed_entry import NONE_COMMITTED, FeedEntry, Mark
 from services.power.listener.sink import Committed, Cursor
 
 __all__ = ["MemorySink", "entries_of", "made_deal"]
@@ -39,7 +39,7 @@ class MemorySink:
         self._fail_when_down()
         return self.last
 
-    async def commit(self, entries: Sequence[Entry]) -> Committed:
+    async def commit(self, entries: Sequence[FeedEntry]) -> Committed:
         self.calls += 1
         if self.hanging:
             await asyncio.Event().wait()
@@ -51,7 +51,7 @@ class MemorySink:
             raise DatabaseUnavailable(ConnectionResetError("the answer was lost"))
         return committed
 
-    def _write(self, fresh: Sequence[Entry], asked: int) -> Committed:
+    def _write(self, fresh: Sequence[FeedEntry], asked: int) -> Committed:
         if not fresh:
             return Committed(repeated=asked)
         new = fetched = duplicates = unusable = gaps = 0
@@ -97,6 +97,6 @@ def made_deal(number: int, *, received_ns: int = 1_676_960_023_250_000_000) -> D
     )
 
 
-def entries_of(items: Sequence[Item], *, run: str = "run", first: int = 1) -> list[Entry]:
-    """Return the items, numbered as the intake does it."""
-    return [Entry(Mark(run, number), item) for number, item in enumerate(items, first)]
+def entries_of(items: Sequence[Item], *, run: str = "run", first: int = 1) -> list[FeedEntry]:
+    """Return the items, numbered as the queue does it."""
+    return [FeedEntry(Mark(run, number), item) for number, item in enumerate(items, first)]

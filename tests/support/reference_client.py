@@ -10,12 +10,13 @@ from clients.http import HttpRequest, HttpResponse
 from clients.power.calendar import delivery_hour
 from clients.power.reference import ReferencePriceClient, classify
 from clients.resilience.executor import PolicyExecutor, Ports
-from clients.resilience.quota import LedgerUnavailable, LedgerView, MemoryLedger, Quota, Slot, Window
+from clients.resilience.quota import LedgerUnavailable, LedgerView, Quota, Slot, Window
 from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.server import POLICIES
+from tests.support.quota_ledger import MemoryQuotaLedger
 from tests.support.virtual_time import VirtualLoop
 
-__all__ = ["HOUR", "PRICE", "AbsentLedger", "Answers", "Desk", "always"]
+__all__ = ["HOUR", "PRICE", "AbsentQuotaLedger", "Answers", "Desk", "always"]
 
 HOUR = delivery_hour("2025-10-09", "15-16")
 PRICE = b'{"last_update": "2025-10-09T08:50:11+00:00", "unit": "euro/mwh", "value": 27.74}'
@@ -43,7 +44,7 @@ class Transport:
         return None
 
 
-class AbsentLedger(MemoryLedger):
+class AbsentQuotaLedger(MemoryQuotaLedger):
     """A ledger whose database is away."""
 
     async def reserve(self, slot: Slot, admit: Callable[[LedgerView], bool], *, forget_before_ns: int) -> bool:
@@ -54,10 +55,10 @@ class Desk:
     """A client with everything around it, in virtual time."""
 
     def __init__(
-        self, loop: VirtualLoop, answers: Answers, *, ledger: MemoryLedger | None = None, count: int = 50
+        self, loop: VirtualLoop, answers: Answers, *, ledger: MemoryQuotaLedger | None = None, count: int = 50
     ) -> None:
         self.transport = Transport(answers)
-        self.ledger = ledger or MemoryLedger()
+        self.ledger = ledger or MemoryQuotaLedger()
         self.quota = Quota(
             self.ledger, windows=(Window(count, 60.0),), wall_ns=loop.wall_ns, monotonic_ns=loop.monotonic_ns
         )

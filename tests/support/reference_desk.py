@@ -17,11 +17,11 @@ from clients.http import AnswerLost, HttpRequest, HttpResponse
 from clients.power.calendar import DeliveryHour, local_day, tradable_hours
 from clients.power.reference import Observation, ReferencePriceClient, classify
 from clients.resilience.executor import PolicyExecutor, Ports
-from clients.resilience.quota import Ledger, MemoryLedger, Quota
+from clients.resilience.quota import Quota, QuotaLedger
 from services.power.etl.poller import Poller
 from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.server import ATTEMPT_TIMEOUT_S, POLICIES
-from services.power.etl.store import KnownHour, SavedStanding
+from services.power.etl.store import KnownHour, SavedStatus
 from services.simulators.market_data.provider import ReferencePriceProvider
 from services.simulators.power_hours import MarketHour
 from tests.support.virtual_time import VirtualLoop
@@ -77,7 +77,7 @@ class MemoryStore:
     loop: VirtualLoop
     rows: dict[tuple[DeliveryHour, int | None, int | None], tuple[Observation, int]] = field(default_factory=dict)
     finals: set[DeliveryHour] = field(default_factory=set)
-    saved: SavedStanding | None = None
+    saved: SavedStatus | None = None
     lease: tuple[str, int] = ("", 0)
     commit_s: float = 0.005
 
@@ -97,11 +97,11 @@ class MemoryStore:
                 newest[hour] = max(newest.get(hour, 0), stamp_ns)
         return [KnownHour(hour, stamp_ns, hour in self.finals) for hour, stamp_ns in newest.items()]
 
-    async def standing(self) -> SavedStanding | None:
+    async def status(self) -> SavedStatus | None:
         return self.saved
 
-    async def save_standing(self, standing: SavedStanding, *, now_ns: int) -> None:
-        self.saved = standing
+    async def save_status(self, status: SavedStatus, *, now_ns: int) -> None:
+        self.saved = status
 
     async def hold(self, holder: str, *, now_ns: int, until_ns: int) -> bool:
         if self.lease[0] not in ("", holder) and self.lease[1] >= now_ns:
@@ -126,7 +126,7 @@ def make_poller(
     loop: VirtualLoop,
     transport: ProviderTransport,
     store: MemoryStore,
-    ledger: Ledger,
+    ledger: QuotaLedger,
     rng: random.Random,
     *,
     lead_ns: int = 0,
@@ -220,7 +220,6 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 __all__ = [
     "Delay",
-    "MemoryLedger",
     "MemoryStore",
     "ProviderTransport",
     "delays",

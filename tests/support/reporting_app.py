@@ -1,4 +1,4 @@
-"""The dashboard without a port: requests in, answers out, on a board whose clock stands where the test says."""
+"""The dashboard without a port: requests in, answers out, on a read model whose clock stands where the test says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from services.reporting.engine.board import Board
-from services.reporting.engine.book import Book
-from services.reporting.engine.deals import DealStore
+from services.reporting.engine.deals import DealReader
+from services.reporting.engine.read_model import ReadModel
+from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.web.app import Dashboard, dashboard
 from tests.support.reporting_desk import Desk
 
@@ -29,23 +29,23 @@ class Got:
 
 
 class DeskApp:
-    """A board and its dashboard over a desk's database."""
+    """A read model and its dashboard over a desk's database."""
 
     def __init__(self, desk: Desk, *, now_ns: int, heartbeat_s: float = 10.0) -> None:
         self.now_ns = now_ns
         self.monotonic_ns = 1
-        self.book = Book(desk.engine, wall_ns=lambda: self.now_ns, monotonic_ns=lambda: self.monotonic_ns)
-        self.board = Board(
-            self.book,
+        self.reader = SnapshotReader(desk.engine, wall_ns=lambda: self.now_ns, monotonic_ns=lambda: self.monotonic_ns)
+        self.model = ReadModel(
+            self.reader,
             wall_ns=lambda: self.now_ns,
             monotonic_ns=lambda: self.monotonic_ns,
             sleep=asyncio.sleep,
         )
-        self.deals = DealStore(desk.engine)
+        self.deals = DealReader(desk.engine)
         self.event_headers: dict[bytes, bytes] = {}
         """Of the newest event stream."""
         self.app: Dashboard = dashboard(
-            self.board,
+            self.model,
             self.deals,
             hosts=(),
             bound_host="127.0.0.1",

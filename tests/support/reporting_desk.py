@@ -91,7 +91,7 @@ class Desk:
         async with writing(self.engine) as connection:
             await connection.execute(insert(reference_prices), [row])
 
-    async def set_standing(
+    async def set_status(
         self, *, next_due_ns: int, last_answer_ns: int = 0, trouble: str = "", schedule: str = "{}"
     ) -> None:
         """Replace what the price process says about itself."""

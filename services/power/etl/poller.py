@@ -18,13 +18,13 @@ from clients.power.reference import Observation, ProviderError
 from clients.power.reference.errors import ProviderRefused, UnusableAnswer
 from clients.resilience.errors import AttemptTimedOut, CallNotPermitted, LimitReached, ResilienceError
 from clients.resilience.ports import Sleep, WallNs
+from services.power.etl.health import PollingHealth
 from services.power.etl.planner import Ask, Planner, Urgency
 from services.power.etl.schedule import Schedule
-from services.power.etl.standing import StandingBoard
-from services.power.etl.store import KnownHour, SavedStanding
+from services.power.etl.store import KnownHour, SavedStatus
 from services.runtime.logs import LogLimit
 
-__all__ = ["Poller", "Prices", "Store", "Tally"]
+__all__ = ["Poller", "PollerStats", "Prices", "Store"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ REFUSED_NS: Final = SECOND_NS // 4
 """Pause after a refusal that does not say how long it holds."""
 REFUSED_NS_MAX: Final = 5 * SECOND_NS
 """Longest pause at a time: replies and other processes free slots earlier than foreseen."""
-STANDING_EVERY_S: Final = 15.0
-STANDING_PACE_S: Final = 1.0
+STATUS_EVERY_S: Final = 15.0
+STATUS_PACE_S: Final = 1.0
 """At most this often: a burst of answers is told once."""
 COMPLAIN_S: Final = 30.0
 
@@ -56,14 +56,14 @@ class Store(Protocol):
 
     async def add(self, observed: Sequence[tuple[Observation, bool]]) -> int: ...
     async def known(self, days: Sequence[date]) -> list[KnownHour]: ...
-    async def standing(self) -> SavedStanding | None: ...
-    async def save_standing(self, standing: SavedStanding, *, now_ns: int) -> None: ...
+    async def status(self) -> SavedStatus | None: ...
+    async def save_status(self, status: SavedStatus, *, now_ns: int) -> None: ...
     async def hold(self, holder: str, *, now_ns: int, until_ns: int) -> bool: ...
     async def release(self, holder: str) -> None: ...
 
 
 @dataclass
-class Tally:
+class PollerStats:
     """Counts since the start."""
 
     requests: int = 0
@@ -88,7 +88,7 @@ class Poller:
         self._lead_ns = lead_ns
         self._holder = holder or secrets.token_hex(16)
         self._planner = Planner(Schedule(), lead_ns=lead_ns)
-        self._board = StandingBoard()
+        self._health = PollingHealth()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -96,7 +96,7 @@ class Poller:
         self._complaint = LogLimit(COMPLAIN_S)
         self._offered: tuple[int, tuple[DeliveryHour, ...]] = (0, ())
         self._held_until_ns = 0
-        self.tally = Tally()
+        self.stats = PollerStats()
 
     @property
     def planner(self) -> Planner:
@@ -106,13 +106,13 @@ class Poller:
     @property
     def trouble(self) -> str:
         """Why prices do not come; empty when they do."""
-        return self._board.trouble(self._wall_ns())
+        return self._health.trouble(self._wall_ns())
 
     async def run(self) -> None:
         """Run for ever; only bugs end it."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._store_answers(), name="store-prices")
-            group.create_task(self._say_standing(), name="say-standing")
+            group.create_task(self._say_status(), name="say-status")
             group.create_task(self._keep_lease(), name="keep-lease")
             group.create_task(self._poll(), name="poll-prices")
 
@@ -184,8 +184,8 @@ class Poller:
             self._planner.failed(step.hour, self._wall_ns(), sent=True)
             raise
         else:
-            self.tally.requests += 1
-            self._board.answered(self._wall_ns())
+            self.stats.requests += 1
+            self._health.answered(self._wall_ns())
             self._planner.answered(seen, asked_ns=asked_ns)
             await self._unstored.put((seen, step.urgency is Urgency.FINAL))
 
@@ -197,17 +197,17 @@ class Poller:
         pause_ns = REFUSED_NS if exc.retry_after_s is None else round(exc.retry_after_s * 1e9)
         self._planner.pause(now_ns + min(max(pause_ns, SECOND_NS // 100), REFUSED_NS_MAX))
         if isinstance(exc, LimitReached):
-            self._board.waited(now_ns, exc.message)
+            self._health.waited(now_ns, exc.message)
             return
-        self.tally.failures += sent
-        self._board.failed(now_ns, "the provider does not answer")
+        self.stats.failures += sent
+        self._health.failed(now_ns, "the provider does not answer")
 
     def _failed(self, hour: DeliveryHour, exc: Exception, *, own_fault: bool = False) -> None:
         now_ns = self._wall_ns()
-        self.tally.requests += 1
-        self.tally.failures += 1
+        self.stats.requests += 1
+        self.stats.failures += 1
         self._planner.failed(hour, now_ns, sent=True, own_fault=own_fault)
-        self._board.failed(now_ns, str(exc))
+        self._health.failed(now_ns, str(exc))
         if self._complaint.passes() is not None:
             logger.warning("no price: hour=%s %s reason=%s", hour.day_text, hour.label, exc)
 
@@ -225,35 +225,35 @@ class Poller:
         """Store a batch, however long the database is away; polling goes on only as far as the queue has room."""
         while True:
             try:
-                self.tally.stored += await self._store.add(batch)
+                self.stats.stored += await self._store.add(batch)
             except DatabaseUnavailable:
-                self._board.unstored(self._wall_ns())
+                self._health.unstored(self._wall_ns())
                 await self._sleep(0.5)
             else:
                 break
-        self._board.stored()
+        self._health.stored()
         newest_ns = max((seen.update_ns or 0 for seen, _ in batch), default=0)
         if newest_ns:
-            self.tally.freshness_ns = self._wall_ns() - newest_ns
+            self.stats.freshness_ns = self._wall_ns() - newest_ns
 
-    async def _say_standing(self) -> None:
-        saved: SavedStanding | None = None
+    async def _say_status(self) -> None:
+        saved: SavedStatus | None = None
         while True:
-            await self._nap(STANDING_EVERY_S, self._news)
-            await self._sleep(STANDING_PACE_S)
+            await self._nap(STATUS_EVERY_S, self._news)
+            await self._sleep(STATUS_PACE_S)
             self._news.clear()
             now_ns = self._wall_ns()
             if now_ns >= self._held_until_ns:
                 continue
             due_ns = self._planner.next_due_ns(now_ns)
-            self.tally.late = bool(due_ns) and now_ns > due_ns
+            self.stats.late = bool(due_ns) and now_ns > due_ns
             schedule = self._planner.schedule.to_json()
-            new = SavedStanding(due_ns, self._board.answered_ns, self.trouble, schedule)
+            new = SavedStatus(due_ns, self._health.answered_ns, self.trouble, schedule)
             if new == saved:
                 continue
             # Said again next time.
             with suppress(DatabaseUnavailable):
-                await self._store.save_standing(new, now_ns=now_ns)
+                await self._store.save_status(new, now_ns=now_ns)
                 saved = new
 
     # who polls
@@ -263,18 +263,18 @@ class Poller:
             now_ns = self._wall_ns()
             try:
                 held = await self._store.hold(self._holder, now_ns=now_ns, until_ns=now_ns + LEASE_NS)
-                if held and not self.tally.polling:
+                if held and not self.stats.polling:
                     await self._recall(now_ns)
             except DatabaseUnavailable:
                 # Without a database there is no ledger either: nothing goes out until it is back.
                 held = False
-                self._board.unstored(now_ns)
+                self._health.unstored(now_ns)
             self._held_until_ns = now_ns + LEASE_NS if held else 0
-            if held != self.tally.polling:
+            if held != self.stats.polling:
                 logger.info(
                     "polling: %s", "begins" if held else "another process has the lease, or the database is away"
                 )
-            self.tally.polling = held
+            self.stats.polling = held
             self._wake.set()
             await self._sleep(LEASE_RENEW_S)
 
@@ -282,7 +282,7 @@ class Poller:
         """Begin where the process before this one ended."""
         today = local_day(now_ns)
         days = (today, today + timedelta(days=1))
-        saved = await self._store.standing()
+        saved = await self._store.status()
         planner = Planner(Schedule.from_json("" if saved is None else saved.schedule), lead_ns=self._lead_ns)
         known = {found.hour: found for found in await self._store.known(days)}
         tradable = set(tradable_hours(now_ns, self._lead_ns))

@@ -21,8 +21,8 @@ from clients.resilience.executor import Policies, PolicyExecutor
 from clients.resilience.quota import LedgerUnavailable, Quota
 from clients.resilience.retry import RetryPolicy
 from services.power.etl.config import EtlSettings
-from services.power.etl.ledger import SqlLedger
 from services.power.etl.poller import UNDER_WAY_MAX, Poller
+from services.power.etl.quota_ledger import SqlQuotaLedger
 from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.store import ReferenceStore
 from services.power.figures import REFERENCE_FIGURES
@@ -57,7 +57,9 @@ class EtlServer:
         self._engine = open_database(settings.database_url, application="power-etl")
         self._transport = HttpxTransport()
         # A request may reach the provider until its attempt times out, and what a network may hold back after that.
-        self._quota = Quota(SqlLedger(self._engine, quota="reference-price"), arrival_bound_s=ATTEMPT_TIMEOUT_S + 10.0)
+        self._quota = Quota(
+            SqlQuotaLedger(self._engine, quota="reference-price"), arrival_bound_s=ATTEMPT_TIMEOUT_S + 10.0
+        )
         self._limiter = QuotaLimiter(self._quota)
         executor = PolicyExecutor(classify, policies=POLICIES, limiter=self._limiter)
         client = ReferencePriceClient(settings.reference_url, self._transport, executor)
@@ -112,8 +114,8 @@ class EtlServer:
     async def _measure(self, metrics: Metrics, health: HealthBoard) -> None:
         before = (0, 0, 0, 0)
         while True:
-            tally = self._poller.tally
-            now = (tally.requests, tally.failures, tally.stored, self._limiter.throttled)
+            stats = self._poller.stats
+            now = (stats.requests, stats.failures, stats.stored, self._limiter.throttled)
             names = ("requests", "failures", "observations", "throttled")
             for name, total, known in zip(names, now, before, strict=True):
                 metrics.add(f"midstream_reference_{name}_total", total - known)
@@ -121,9 +123,9 @@ class EtlServer:
             if self._ready:
                 trouble = self._poller.trouble
                 health.set(OVERALL, not trouble, trouble)
-            metrics.set("midstream_reference_polling", float(tally.polling))
-            metrics.set("midstream_reference_late", float(tally.late))
-            metrics.set("midstream_reference_freshness_seconds", tally.freshness_ns / 1e9)
+            metrics.set("midstream_reference_polling", float(stats.polling))
+            metrics.set("midstream_reference_late", float(stats.late))
+            metrics.set("midstream_reference_freshness_seconds", stats.freshness_ns / 1e9)
             if self._ready:
                 await self._measure_quota(metrics)
             await asyncio.sleep(1.0)

@@ -1,4 +1,4 @@
-"""Where observed prices, the standing of the price process and its lease are kept."""
+"""Where observed prices, the status of the price process and its lease are kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clients.power.reference.observation import Observation
 from clients.power.store.reference_tables import reference_lease, reference_standing
 from clients.power.store.schema import reference_prices
 
-__all__ = ["KnownHour", "ReferenceStore", "SavedStanding", "add_observations"]
+__all__ = ["KnownHour", "ReferenceStore", "SavedStatus", "add_observations"]
 
 SOURCE: Final = "reference-price"
 FINAL: Final = "final"
@@ -35,7 +35,7 @@ class KnownHour:
 
 
 @dataclass(frozen=True)
-class SavedStanding:
+class SavedStatus:
     """What others may know about the price process."""
 
     next_due_ns: int
@@ -79,21 +79,21 @@ class ReferenceStore:
                 KnownHour(delivery_hour(day, label), int(stamp_ns), bool(final)) for day, label, stamp_ns, final in rows
             ]
 
-    async def standing(self) -> SavedStanding | None:
+    async def status(self) -> SavedStatus | None:
         """Return what the last process left."""
         columns = reference_standing.c
         statement = select(columns.next_due_ns, columns.last_answer_ns, columns.trouble, columns.schedule)
         async with self._reading() as connection:
             row = (await connection.execute(statement.where(columns.source == SOURCE))).first()
-        return None if row is None else SavedStanding(int(row[0]), int(row[1]), row[2], row[3])
+        return None if row is None else SavedStatus(int(row[0]), int(row[1]), row[2], row[3])
 
-    async def save_standing(self, standing: SavedStanding, *, now_ns: int) -> None:
+    async def save_status(self, status: SavedStatus, *, now_ns: int) -> None:
         """Replace it."""
         values = {
-            "next_due_ns": standing.next_due_ns,
-            "last_answer_ns": standing.last_answer_ns,
-            "trouble": standing.trouble,
-            "schedule": standing.schedule,
+            "next_due_ns": status.next_due_ns,
+            "last_answer_ns": status.last_answer_ns,
+            "trouble": status.trouble,
+            "schedule": status.schedule,
             "updated_time_ns": now_ns,
         }
         async with self._writing() as connection:

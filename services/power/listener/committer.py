@@ -11,11 +11,11 @@ from clients.database import DatabaseUnavailable
 from clients.power.deals.model import Deal, Flag
 from clients.resilience.backoff import Backoff
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs
-from services.power.listener.entry import Entry
-from services.power.listener.intake import Intake
+from services.power.listener.feed_entry import FeedEntry
+from services.power.listener.feed_queue import FeedQueue
 from services.power.listener.sink import Committed, DealSink
 from services.power.listener.spool import Spool, SpoolFull
-from services.power.listener.tally import Tally
+from services.power.listener.stats import ListenerStats
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,14 +41,14 @@ class Offload(Protocol):
 
 
 class Committer:
-    """One task. Everything that `intake` hands out is committed, spooled, or still held when neither is possible."""
+    """One task. Everything that the queue hands out is committed, spooled, or still held when neither is possible."""
 
     def __init__(
         self,
-        intake: Intake,
+        queue: FeedQueue,
         sink: DealSink,
         spool: Spool,
-        tally: Tally,
+        stats: ListenerStats,
         *,
         sleep: Sleep,
         monotonic_ns: MonotonicNs,
@@ -56,10 +56,10 @@ class Committer:
         random: RandomSource,
         offload: Offload = asyncio.to_thread,
     ) -> None:
-        self._intake = intake
+        self._queue = queue
         self._sink = sink
         self._spool = spool
-        self._tally = tally
+        self._stats = stats
         self._sleep = sleep
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
@@ -70,11 +70,11 @@ class Committer:
         self._measure()
 
     async def run(self) -> None:
-        """Work until the intake is closed and empty; what is spooled then stays spooled."""
-        while not self._intake.done:
-            entries = await self._intake.take(BATCH, timeout_s=self._wait_s())
+        """Work until the queue is closed and empty; what is spooled then stays spooled."""
+        while not self._queue.done:
+            entries = await self._queue.take(BATCH, timeout_s=self._wait_s())
             if entries:
-                self._tally.waiting = len(entries) + len(self._intake)
+                self._stats.waiting = len(entries) + len(self._queue)
                 await self._store(entries)
             if not self._spool.empty and self._monotonic_ns() >= self._retry_at_ns:
                 await self._drain()
@@ -85,7 +85,7 @@ class Committer:
             return None
         return max(0.001, (self._retry_at_ns - self._monotonic_ns()) / 1e9)
 
-    async def _store(self, entries: Sequence[Entry]) -> None:
+    async def _store(self, entries: Sequence[FeedEntry]) -> None:
         """Commit, or keep on disk; where both fail, hold on to the batch and read nothing more."""
         if self._spool.empty and await self._commit(entries):
             return
@@ -93,12 +93,12 @@ class Committer:
             try:
                 await self._offload(self._spool.append, entries)
             except SpoolFull as exc:
-                if str(exc) != self._tally.spool_trouble:
+                if str(exc) != self._stats.spool_trouble:
                     logger.error("spool takes no more, reading stops until there is room: reason=%s", exc)
-                self._tally.spool_trouble = str(exc)
+                self._stats.spool_trouble = str(exc)
             else:
-                self._tally.spool_trouble = ""
-                self._tally.spooled += len(entries)
+                self._stats.spool_trouble = ""
+                self._stats.spooled += len(entries)
                 return
             await self._sleep(RETRY_MIN_S)
             # A spool that is full gets room by being drained; one that is empty makes way for the database.
@@ -114,7 +114,7 @@ class Committer:
             if self._spool.empty:
                 logger.info("spool is empty again")
 
-    async def _commit(self, entries: Sequence[Entry]) -> bool:
+    async def _commit(self, entries: Sequence[FeedEntry]) -> bool:
         """Commit a batch; False when the database is away."""
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
@@ -127,35 +127,35 @@ class Committer:
         return True
 
     def _note_outage(self, reason: str) -> None:
-        if not self._tally.database_trouble:
+        if not self._stats.database_trouble:
             logger.warning("database is away, deals go to the spool: reason=%s", reason)
-            self._tally.outages += 1
-        self._tally.database_trouble = reason
+            self._stats.outages += 1
+        self._stats.database_trouble = reason
         self._failures += 1
         delay_s = self._random.uniform(RETRY_MIN_S, _RETRY.nominal_s(self._failures))
         self._retry_at_ns = self._monotonic_ns() + round(delay_s * 1e9)
 
-    def _note_commit(self, entries: Sequence[Entry], committed: Committed) -> None:
-        if self._tally.database_trouble:
+    def _note_commit(self, entries: Sequence[FeedEntry], committed: Committed) -> None:
+        if self._stats.database_trouble:
             logger.info("database is back: spooled_records=%d", self._spool.records)
-            self._tally.database_trouble = ""
+            self._stats.database_trouble = ""
         self._failures = 0
         self._retry_at_ns = 0
-        tally, now_ns = self._tally, self._wall_ns()
-        tally.note_deals(committed.deals, now_ns)
-        tally.fetched += committed.fetched
-        tally.duplicates += committed.duplicates
-        tally.unusable += committed.unusable
-        tally.gaps += committed.gaps
-        tally.repeated += committed.repeated
-        tally.commits += 1
+        stats, now_ns = self._stats, self._wall_ns()
+        stats.note_deals(committed.deals, now_ns)
+        stats.fetched += committed.fetched
+        stats.duplicates += committed.duplicates
+        stats.unusable += committed.unusable
+        stats.gaps += committed.gaps
+        stats.repeated += committed.repeated
+        stats.commits += 1
         deals = [entry.item for entry in entries if isinstance(entry.item, Deal)]
-        tally.flagged += sum(1 for deal in deals if deal.flags)
+        stats.flagged += sum(1 for deal in deals if deal.flags)
         live = [deal.execution_time_ns for deal in deals if Flag.BACKFILLED not in deal.flags]
         if live:
-            tally.commit_lag_s = (now_ns - min(live)) / 1e9
+            stats.commit_lag_s = (now_ns - min(live)) / 1e9
 
     def _measure(self) -> None:
-        self._tally.waiting = len(self._intake)
-        self._tally.spool_records = self._spool.records
-        self._tally.spool_bytes = self._spool.bytes_waiting
+        self._stats.waiting = len(self._queue)
+        self._stats.spool_records = self._spool.records
+        self._stats.spool_bytes = self._spool.bytes_waiting

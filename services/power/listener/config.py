@@ -14,7 +14,7 @@ from services.runtime.settings import ServerSettings
 _OWN = "MIDSTREAM_POWER_LISTENER_"
 
 
-class ListenerSettings(ServerSettings):
+class DealListenerSettings(ServerSettings):
     """One object, read once."""
 
     port: int = Field(default=50057, ge=0, le=65535, validation_alias=f"{_OWN}PORT")

@@ -14,7 +14,7 @@ from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.deals.model import RAW_BYTES_MAX, Deal, Gap, Unusable, capped
 from clients.power.store.schema import deals, feed_cursor, feed_gaps, unusable_messages
 from clients.power.store.tables import prepare_power_database
-from services.power.listener.entry import NONE_COMMITTED, Entry, Mark
+from services.power.listener.feed_entry import NONE_COMMITTED, FeedEntry, Mark
 from services.power.listener.sink import Committed, Cursor
 
 __all__ = ["DealStore"]
@@ -60,14 +60,14 @@ class DealStore:
             async with self._engine.connect() as connection:
                 return await self._read_cursor(connection)
 
-    async def commit(self, entries: Sequence[Entry]) -> Committed:
+    async def commit(self, entries: Sequence[FeedEntry]) -> Committed:
         """Write a batch, all of it or nothing. Repeating a batch, or parts of it, changes nothing."""
         await self.prepare()
         with outages_as(DatabaseUnavailable):
             async with writing(self._engine) as connection:
                 return await self._write(connection, entries)
 
-    async def _write(self, connection: AsyncConnection, entries: Sequence[Entry]) -> Committed:
+    async def _write(self, connection: AsyncConnection, entries: Sequence[FeedEntry]) -> Committed:
         if connection.dialect.name == "postgresql":
             # Positions have no holes and no twins: one writer at a time. Readers are not held up.
             await connection.execute(text("LOCK TABLE deals IN SHARE ROW EXCLUSIVE MODE"))
@@ -212,6 +212,6 @@ def _deal_rows(new: Iterable[Deal], last_position: int) -> Iterable[dict[str, An
         }
 
 
-def _time_of(entry: Entry) -> int:
+def _time_of(entry: FeedEntry) -> int:
     item = entry.item
     return item.until_ns if isinstance(item, Gap) else item.received_time_ns

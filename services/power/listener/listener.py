@@ -19,11 +19,11 @@ from clients.power.deals.replay import ReplayClient
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs, system_random
 from clients.sockets import ResilientSocket, SocketPolicy, SocketStatus
 from services.power.listener.committer import COMMIT_TIMEOUT_S, Committer, Offload
-from services.power.listener.intake import Intake
+from services.power.listener.feed_queue import FeedQueue
 from services.power.listener.reconciler import Reconciler
 from services.power.listener.sink import DealSink
 from services.power.listener.spool import Spool
-from services.power.listener.tally import Tally
+from services.power.listener.stats import ListenerStats
 
 __all__ = ["DealListener", "ListenerOptions"]
 
@@ -76,13 +76,13 @@ class DealListener:
         self._sleep = sleep
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self.tally = Tally()
-        self._intake = Intake(run_id or secrets.token_hex(8), items_max=options.queue_items_max)
+        self.stats = ListenerStats()
+        self._queue = FeedQueue(run_id or secrets.token_hex(8), items_max=options.queue_items_max)
         self._committer = Committer(
-            self._intake,
+            self._queue,
             sink,
             spool,
-            self.tally,
+            self.stats,
             sleep=sleep,
             monotonic_ns=monotonic_ns,
             wall_ns=wall_ns,
@@ -106,7 +106,7 @@ class DealListener:
 
     def trouble(self) -> str:
         """Return why deals do not reach the database now; empty while they do."""
-        troubles = {"database": self.tally.database_trouble, "spool": self.tally.spool_trouble}
+        troubles = {"database": self.stats.database_trouble, "spool": self.stats.spool_trouble}
         reasons = [f"{name}: {text}" for name, text in troubles.items() if text]
         status = self.status()
         if status is None:
@@ -134,7 +134,7 @@ class DealListener:
             for task in done:
                 task.result()
             if self._stopping:
-                self._intake.close()
+                self._queue.close()
                 await asyncio.wait((committing,), timeout=STOP_S)
         finally:
             for task in tasks:
@@ -152,14 +152,14 @@ class DealListener:
 
     async def _read(self, feed: DealFeed) -> None:
         async for item in feed.items():
-            self.tally.messages = feed.messages
+            self.stats.messages = feed.messages
             if isinstance(item, Deal):
                 self._reconciler.saw(item.id)
-            await self._intake.put(item)
+            await self._queue.put(item)
 
     def _busy(self) -> bool:
         """Whether what the reconciler would miss is most likely on its way; fetching it would only spoil the order."""
-        if len(self._intake) > BUSY_ITEMS:
+        if len(self._queue) > BUSY_ITEMS:
             return True
         if self._feed is None or self._feed.caught_up:
             return False
@@ -171,7 +171,7 @@ class DealListener:
         )
 
     async def _take_fetched(self, item: Item) -> None:
-        await self._intake.put(item, moves_cursor=False)
+        await self._queue.put(item, moves_cursor=False)
 
     async def _resume_after(self) -> str | None:
         """Return where the feed goes on. The spool is newer than the database; without either, the whole list is asked for."""

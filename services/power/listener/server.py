@@ -16,7 +16,7 @@ from clients.database.migrate import NewerDatabase
 from clients.http import HttpxTransport
 from clients.sockets import SocketState
 from services.power.figures import DEAL_FIGURES
-from services.power.listener.config import ListenerSettings
+from services.power.listener.config import DealListenerSettings
 from services.power.listener.deal_store import DealStore
 from services.power.listener.listener import DealListener, ListenerOptions
 from services.power.listener.spool import Spool, SpoolBusy
@@ -38,7 +38,7 @@ class ListenerServer:
 
     names: Sequence[str] = ()
 
-    def __init__(self, settings: ListenerSettings) -> None:
+    def __init__(self, settings: DealListenerSettings) -> None:
         self._settings = settings
         self._engine = open_database(settings.database_url, application=NAME)
         self._store = DealStore(self._engine)
@@ -99,7 +99,7 @@ class ListenerServer:
             raise Refused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
 
     async def _report(self, listener: DealListener, health: HealthBoard) -> None:
-        metrics, tally = process_metrics(), listener.tally
+        metrics, stats = process_metrics(), listener.stats
         metrics.declare(DEAL_FIGURES)
         while True:
             trouble = listener.trouble()
@@ -107,19 +107,19 @@ class ListenerServer:
             status = listener.status()
             metrics.take(
                 {
-                    "midstream_deals_total": tally.deals,
-                    "midstream_deals_per_minute": tally.deals_per_minute(time.time_ns()),
-                    "midstream_deals_messages_total": tally.messages,
-                    "midstream_deals_unusable_total": tally.unusable,
-                    "midstream_deals_duplicates_total": tally.duplicates,
-                    "midstream_deals_flagged_total": tally.flagged,
-                    "midstream_deals_fetched_total": tally.fetched,
-                    "midstream_deals_gaps_total": tally.gaps,
-                    "midstream_deals_commit_lag_seconds": tally.commit_lag_s,
-                    "midstream_deals_waiting": tally.waiting,
-                    "midstream_deals_spool_records": tally.spool_records,
-                    "midstream_deals_spool_bytes": tally.spool_bytes,
-                    "midstream_deals_database_outages_total": tally.outages,
+                    "midstream_deals_total": stats.deals,
+                    "midstream_deals_per_minute": stats.deals_per_minute(time.time_ns()),
+                    "midstream_deals_messages_total": stats.messages,
+                    "midstream_deals_unusable_total": stats.unusable,
+                    "midstream_deals_duplicates_total": stats.duplicates,
+                    "midstream_deals_flagged_total": stats.flagged,
+                    "midstream_deals_fetched_total": stats.fetched,
+                    "midstream_deals_gaps_total": stats.gaps,
+                    "midstream_deals_commit_lag_seconds": stats.commit_lag_s,
+                    "midstream_deals_waiting": stats.waiting,
+                    "midstream_deals_spool_records": stats.spool_records,
+                    "midstream_deals_spool_bytes": stats.spool_bytes,
+                    "midstream_deals_database_outages_total": stats.outages,
                     "midstream_deals_connected": float(status is not None and status.state is SocketState.OPEN),
                     "midstream_deals_reconnects_total": 0 if status is None else max(0, status.connections - 1),
                 },
@@ -130,7 +130,7 @@ class ListenerServer:
 
 def main() -> int:
     """Start the listener; returns the exit code."""
-    settings = load(ListenerSettings)
+    settings = load(DealListenerSettings)
     # Its progress is of no interest while it succeeds, and what fails raises.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return run_server(NAME, settings, ListenerServer(settings))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.power.listener.entry import Entry
+from services.power.listener.feed_entry import FeedEntry
 
 __all__ = ["Committed", "Cursor", "DealSink"]
 
@@ -41,6 +41,6 @@ class DealSink(Protocol):
         """Return where the feed was left; None before the first deal."""
         ...
 
-    async def commit(self, entries: Sequence[Entry]) -> Committed:
+    async def commit(self, entries: Sequence[FeedEntry]) -> Committed:
         """Write a batch, all of it or nothing, with the cursor. Repeating a batch, or parts of it, changes nothing."""
         ...

@@ -1,7 +1,7 @@
 """Keeps what the database cannot take now: on disk, in order, in numbered segments, synced before `append` returns.
 
 A record is one line: the CRC-32 of the rest, a space, JSON. What has been committed is forgotten segment by segment; a
-record that is read again after a crash is recognised by its mark (`Entry.mark`), so no read position has to be kept.
+record that is read again after a crash is recognised by its mark (`FeedEntry.mark`), so no read position has to be kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clients.power.deals.model import Deal, Gap, Item, Unusable, capped
-from services.power.listener.entry import Entry, Mark
+from services.power.listener.feed_entry import FeedEntry, Mark
 
 __all__ = ["Spool", "SpoolBusy", "SpoolFull"]
 
@@ -73,7 +73,7 @@ class Spool:
         """Whether nothing waits."""
         return self.records == 0
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[FeedEntry]) -> None:
         """Keep a batch durably, or raise SpoolFull and keep nothing of it."""
         block = b"".join(_encode(entry) for entry in entries)
         if self.bytes_waiting + len(block) > self._bytes_max:
@@ -98,9 +98,9 @@ class Spool:
                 self.last_deal_id = entry.item.id
                 break
 
-    def peek(self, count: int) -> tuple[list[Entry], int]:
+    def peek(self, count: int) -> tuple[list[FeedEntry], int]:
         """Return up to `count` of the oldest entries and the token with which they are forgotten."""
-        entries: list[Entry] = []
+        entries: list[FeedEntry] = []
         length = 0
         # One segment at a time: a batch that ends with it is only a little smaller.
         while self._segments and not entries:
@@ -207,7 +207,7 @@ def _write_all(descriptor: int, block: bytes, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def _encode(entry: Entry) -> bytes:
+def _encode(entry: FeedEntry) -> bytes:
     record = {
         "mark": entry.mark.spelt(),
         "moves_cursor": entry.moves_cursor,
@@ -218,12 +218,12 @@ def _encode(entry: Entry) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _decode(line: bytes) -> Entry:
+def _decode(line: bytes) -> FeedEntry:
     """Return the entry of a line. A damaged one is told, not dropped: it becomes an unusable message with a mark of its own."""
     crc, _, text = line.rstrip(b"\n").partition(b" ")
     if crc == b"%08x" % zlib.crc32(text):
         record: dict[str, Any] = json.loads(text)
         item: Item = _KINDS[record["kind"]](**record["item"])
-        return Entry(Mark.parse(record["mark"]), item, record["moves_cursor"])
+        return FeedEntry(Mark.parse(record["mark"]), item, record["moves_cursor"])
     mark = Mark(f"damaged-{zlib.crc32(line):08x}", 1)
-    return Entry(mark, Unusable(0, "damaged in the spool on disk", capped(line)), moves_cursor=False)
+    return FeedEntry(mark, Unusable(0, "damaged in the spool on disk", capped(line)), moves_cursor=False)

@@ -13,7 +13,7 @@ from clients.database import outages_as
 from services.reporting.engine.queries import DEALS_PAGE_MAX, deals_page
 from services.runtime.errors import Unavailable
 
-__all__ = ["DealFilter", "DealRow", "DealStore"]
+__all__ = ["DealFilter", "DealReader", "DealRow"]
 
 EXPORT_MAX: Final = 200_000
 """Rows of one export; an hour of the busiest day that the listener is built for has fewer."""
@@ -45,7 +45,7 @@ class DealRow:
     position: int
 
 
-class DealStore:
+class DealReader:
     """Reads deals, newest first."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -13,7 +13,6 @@ from typing import Final
 
 from clients.power.store.schema import E4
 
-E8: Final = E4 * E4
 AVERAGE_DIGITS: Final = 8
 """Digits behind the point to which averages are rounded, half to even. Sums are exact."""
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from clients.resilience.cached_value import CachedValue, ValueUnavailable
 from clients.resilience.ports import MonotonicNs
-from services.reporting.engine.book import DayBook
+from services.reporting.engine.snapshot import DeliveryDay
 from services.runtime.errors import Unavailable
 
 __all__ = ["PastDays"]
@@ -21,12 +21,12 @@ DAYS_MAX: Final = 32
 class PastDays:
     """A bounded number of days, the least recently used one leaves first."""
 
-    def __init__(self, load: Callable[[str], Awaitable[DayBook]], *, monotonic_ns: MonotonicNs) -> None:
+    def __init__(self, load: Callable[[str], Awaitable[DeliveryDay]], *, monotonic_ns: MonotonicNs) -> None:
         self._load = load
         self._monotonic_ns = monotonic_ns
-        self._days: OrderedDict[str, CachedValue[DayBook]] = OrderedDict()
+        self._days: OrderedDict[str, CachedValue[DeliveryDay]] = OrderedDict()
 
-    async def get(self, day: str) -> DayBook:
+    async def get(self, day: str) -> DeliveryDay:
         """Return a day; raise Unavailable when it can neither be read nor remembered."""
         cached = self._days.get(day)
         if cached is None:

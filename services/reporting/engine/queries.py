@@ -98,7 +98,7 @@ def latest_references(days: Collection[str]) -> Select[*tuple[Any, ...]]:
 
 
 def change_marks(source: str) -> Select[*tuple[Any, ...]]:
-    """Select, in one row, what tells whether anything has changed, and the standing of the price process."""
+    """Select, in one row, what tells whether anything has changed, and the status of the price process."""
     return select(
         select(func.coalesce(func.max(deals.c.position), 0)).scalar_subquery(),
         select(func.coalesce(func.max(reference_prices.c.id), 0)).scalar_subquery(),
@@ -136,8 +136,3 @@ def deals_page(
     if before is not None:
         statement = statement.where(deals.c.position < before)
     return statement
-
-
-def gaps_since(since_ns: int) -> Select[*tuple[Any, ...]]:
-    """Select how many holes in the feed ended after a moment."""
-    return select(func.count()).select_from(feed_gaps).where(feed_gaps.c.until_ns > since_ns)

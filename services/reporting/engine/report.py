@@ -8,8 +8,8 @@ from datetime import date
 from enum import StrEnum, unique
 
 from clients.power.calendar import DeliveryHour, delivery_hour, hours_of_day
-from services.reporting.engine.book import DayBook, Reference
 from services.reporting.engine.figures import Figures, Sums, total
+from services.reporting.engine.snapshot import DeliveryDay, Reference
 
 __all__ = ["DayReport", "HourRow", "ReferenceState", "Report", "Selection", "build_day", "traders_of"]
 
@@ -65,27 +65,27 @@ class Report:
 
 
 def build_day(
-    day: str, book: DayBook, selection: Selection, states: Mapping[tuple[str, str], ReferenceState]
+    day: str, delivery: DeliveryDay, selection: Selection, states: Mapping[tuple[str, str], ReferenceState]
 ) -> DayReport:
     """Return the rows of one day, in order of delivery, and their total. `states` says of each hour how fresh its price is."""
     sums: dict[str, Sums] = {}
-    for (label, trader), part in book.sums.items():
+    for (label, trader), part in delivery.sums.items():
         if not selection.trader or trader == selection.trader:
             sums[label] = sums.get(label, Sums()) + part
     hours = {hour.label: hour for hour in hours_of_day(date.fromisoformat(day))} if selection.all_hours else {}
     hours |= {label: delivery_hour(day, label) for label in sums}
     rows = []
     for label in sorted(hours):
-        reference = book.references.get(label)
+        reference = delivery.references.get(label)
         figures = Figures.of(sums.get(label, Sums()), None if reference is None else reference.value_e4)
         state = ReferenceState.NONE if reference is None else states.get((day, label), ReferenceState.FINAL)
         rows.append(HourRow(hours[label], figures, reference, state))
     return DayReport(day, tuple(rows), total(row.figures for row in rows))
 
 
-def traders_of(books: Iterable[DayBook]) -> tuple[str, ...]:
-    """Return everybody who has a deal in these books, in a natural order: flex_trader_2 before flex_trader_10."""
-    return tuple(sorted({trader for book in books for _, trader in book.sums}, key=natural_key))
+def traders_of(deliveries: Iterable[DeliveryDay]) -> tuple[str, ...]:
+    """Return everybody who has a deal on these days, in a natural order: flex_trader_2 before flex_trader_10."""
+    return tuple(sorted({trader for delivery in deliveries for _, trader in delivery.sums}, key=natural_key))
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

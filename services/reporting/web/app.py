@@ -13,8 +13,8 @@ import orjson
 
 from clients.resilience.errors import ResilienceError
 from clients.resilience.single_flight import SingleFlight
-from services.reporting.engine.board import Board, View
-from services.reporting.engine.deals import DealFilter, DealRow, DealStore
+from services.reporting.engine.deals import DealFilter, DealReader, DealRow
+from services.reporting.engine.read_model import ReadModel, View
 from services.reporting.engine.report import Report
 from services.reporting.web.assets import Assets
 from services.reporting.web.events import EventStreams
@@ -52,8 +52,10 @@ Render = Callable[[View, Report, Address], Awaitable[str | bytes]]
 class Dashboard:
     """An ASGI application. A page is rendered once per change of what it shows, however many people look at it."""
 
-    def __init__(self, board: Board, deals: DealStore, *, guard: Guard, assets: Assets, events: EventStreams) -> None:
-        self._board = board
+    def __init__(
+        self, model: ReadModel, deals: DealReader, *, guard: Guard, assets: Assets, events: EventStreams
+    ) -> None:
+        self._model = model
         self._deals = deals
         self._guard = guard
         self._assets = assets
@@ -113,11 +115,11 @@ class Dashboard:
         address = _address(request.query_string)
         # Addresses that mean the same share one answer, whatever else they carry.
         key = (request.path, address.text)
-        view = self._board.require()
+        view = self._model.require()
         kept = self._rendered.get(key)
         if kept is not None and kept[0] == view.revision:
             return kept[1]
-        view, report = await self._board.report(address.selection)
+        view, report = await self._model.report(address.selection)
         return await self._flight.run(
             (*key, view.version), lambda: self._render(key, view, report, address, render, content_type)
         )
@@ -156,10 +158,10 @@ class Dashboard:
         if hour is None:
             return None
         # The open period may be on a day that the table does not show.
-        _, report = await self._board.report(replace(address.selection, day=hour.day_text, all_hours=False))
+        _, report = await self._model.report(replace(address.selection, day=hour.day_text, all_hours=False))
         row = next((row for day in report.days for row in day.rows if row.hour == hour), None)
         if row is None:
-            _, report = await self._board.report(replace(address.selection, day=hour.day_text, all_hours=True))
+            _, report = await self._model.report(replace(address.selection, day=hour.day_text, all_hours=True))
             row = next((row for day in report.days for row in day.rows if row.hour == hour), None)
         chosen = DealFilter(hour.day_text, hour.label, address.selection.trader)
         rows: list[DealRow] = await self._deals.page(chosen, before=None, limit=DRILL_MAX + 1)
@@ -202,18 +204,18 @@ class Dashboard:
 
 
 def dashboard(
-    board: Board,
-    deals: DealStore,
+    model: ReadModel,
+    deals: DealReader,
     *,
     hosts: Collection[str],
     bound_host: str,
     heartbeat_s: float,
     wall_ns: Callable[[], int],
 ) -> Dashboard:
-    """Return the application around a board."""
+    """Return the application around a read model."""
     guard = Guard(hosts=hosts, bound_host=bound_host)
-    events = EventStreams(board, heartbeat_s=heartbeat_s, now_ms=lambda: wall_ns() // 1_000_000)
-    return Dashboard(board, deals, guard=guard, assets=Assets(), events=events)
+    events = EventStreams(model, heartbeat_s=heartbeat_s, now_ms=lambda: wall_ns() // 1_000_000)
+    return Dashboard(model, deals, guard=guard, assets=Assets(), events=events)
 
 
 @lru_cache(maxsize=1024)

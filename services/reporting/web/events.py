@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from services.reporting.engine.board import Board
+from services.reporting.engine.read_model import ReadModel
 from services.reporting.web.http import ALWAYS, Answer, Receive, Send
 
 __all__ = ["EventStreams"]
@@ -28,16 +28,16 @@ _HEADERS: Final = (
 class EventStreams:
     """Serves any number of streams up to a bound; a slow reader holds up nobody, it just hears of the newest change only."""
 
-    def __init__(self, board: Board, *, heartbeat_s: float, now_ms: Callable[[], int]) -> None:
+    def __init__(self, model: ReadModel, *, heartbeat_s: float, now_ms: Callable[[], int]) -> None:
         """`now_ms` is the server's clock, by which pages count ages, whatever their own says."""
-        self._board = board
+        self._model = model
         self._heartbeat_s = heartbeat_s
         self._now_ms = now_ms
         self.open = 0
 
     async def serve(self, receive: Receive, send: Send) -> None:
         """Stream until the reader or the server leaves."""
-        if self.open >= STREAMS_MAX or self._board.closed:
+        if self.open >= STREAMS_MAX or self._model.closed:
             full = Answer(status=503, body=b"", content_type=b"text/plain", extra=((b"retry-after", b"5"),))
             await send(full.start(unchanged=False))
             await send({"type": "http.response.body", "body": b""})
@@ -63,10 +63,10 @@ class EventStreams:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await _write(send, f"retry: {RETRY_MS}\n\n{self._here()}")
         revision = -1
-        while not self._board.closed:
+        while not self._model.closed:
             try:
                 async with asyncio.timeout(self._heartbeat_s):
-                    view = await self._board.changed(revision)
+                    view = await self._model.changed(revision)
             except TimeoutError:
                 await _write(send, self._here())
                 continue

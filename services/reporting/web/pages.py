@@ -13,9 +13,9 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from clients.power.calendar import DeliveryHour, local_day
-from services.reporting.engine.board import View
 from services.reporting.engine.deals import DealRow
 from services.reporting.engine.figures import Figures, from_e4, from_e8, plain
+from services.reporting.engine.read_model import View
 from services.reporting.engine.report import DayReport, HourRow, Report
 from services.reporting.web.format import Number, amount, clock, day_name, money, number, signed
 from services.reporting.web.query import Address
@@ -118,19 +118,19 @@ def _page(view: View, report: Report, address: Address) -> dict[str, Any]:
 
 def _notices(view: View) -> list[Notice]:
     notices = []
-    snapshot, standing = view.snapshot, view.snapshot.standing
+    snapshot, status = view.snapshot, view.snapshot.status
     if view.away:
         text = "The database does not answer. Everything here is as it was at"
         notices.append(_timed("bad", text, snapshot.as_of_ns))
-    if standing.trouble:
-        notices.append(Notice("bad", f"Reference prices: {standing.trouble}"))
+    if status.trouble:
+        notices.append(Notice("bad", f"Reference prices: {status.trouble}"))
     if view.late:
         notices.append(
-            _timed("warn", "The next reference prices are late: they were due by", standing.next_due_ns, "age")
+            _timed("warn", "The next reference prices are late: they were due by", status.next_due_ns, "age")
         )
-    elif standing.next_due_ns:
-        notices.append(_timed("info", "Next reference prices due by", standing.next_due_ns, "due"))
-    elif not standing.last_answer_ns and not standing.trouble:
+    elif status.next_due_ns:
+        notices.append(_timed("info", "Next reference prices due by", status.next_due_ns, "due"))
+    elif not status.last_answer_ns and not status.trouble:
         notices.append(Notice("info", "Nobody asks for reference prices yet: start power-etl."))
     if snapshot.gap_until_ns and local_day(snapshot.gap_until_ns).isoformat() == view.today:
         ended = clock(snapshot.gap_until_ns)

@@ -84,10 +84,6 @@ class PowerExchange:
         """Send a deal to everybody."""
         self.board.post(deal.id, deal_message(deal.fields(), self._kind))
 
-    def publish_message(self, deal_id: str, message: str) -> None:
-        """Send any text to everybody, under an id for replays."""
-        self.board.post(deal_id, message)
-
     async def _run_script(self, script: PowerExchangeScript) -> None:
         for posted, deal in enumerate(script):
             wait_s = (deal.time_ns - self._wall_ns()) / 1e9

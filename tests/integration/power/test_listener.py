@@ -104,9 +104,9 @@ async def test_every_deal_is_in_the_database_once_and_in_order(power_engine: Asy
         serving(exchange) as port,
         listening(port, DealStore(power_engine), tmp_path) as listener,
     ):
-        await until(lambda: listener.tally.deals == 20, what="the list")
+        await until(lambda: listener.stats.deals == 20, what="the list")
         live = post(exchange, 500, seed=2)
-        await until(lambda: listener.tally.deals == 520, what="live deals")
+        await until(lambda: listener.stats.deals == 520, what="live deals")
         assert listener.trouble() == ""
 
     assert await deal_ids(power_engine) == [*before, *live]
@@ -121,11 +121,11 @@ async def test_a_listener_that_was_away_gets_what_it_missed(power_engine: AsyncE
     async with serving(exchange) as port:
         ids = post(exchange, 10, seed=1)
         async with listening(port, DealStore(power_engine), tmp_path) as listener:
-            await until(lambda: listener.tally.deals == 10, what="the first deals")
+            await until(lambda: listener.stats.deals == 10, what="the first deals")
         ids += post(exchange, 10, seed=2)
         async with listening(port, DealStore(power_engine), tmp_path) as listener:
-            await until(lambda: listener.tally.deals == 10, what="the missed deals")
-            assert listener.tally.duplicates == 0
+            await until(lambda: listener.stats.deals == 10, what="the missed deals")
+            assert listener.stats.duplicates == 0
 
     assert await deal_ids(power_engine) == ids
 
@@ -136,13 +136,13 @@ async def test_a_plain_feed_names_the_gap_and_goes_on(power_engine: AsyncEngine,
         async with listening(port, DealStore(power_engine), tmp_path) as listener:
             await until(lambda: exchange.clients == 1, what="the connection")
             heard = post(exchange, 5, seed=1)
-            await until(lambda: listener.tally.deals == 5, what="the first deals")
+            await until(lambda: listener.stats.deals == 5, what="the first deals")
         await until(lambda: exchange.clients == 0, what="the end of the connection")
         post(exchange, 5, seed=2)
         async with listening(port, DealStore(power_engine), tmp_path) as listener:
             await until(lambda: exchange.clients == 1, what="the connection")
             heard += post(exchange, 5, seed=3)
-            await until(lambda: listener.tally.deals == 5 and listener.tally.gaps == 1, what="the later deals")
+            await until(lambda: listener.stats.deals == 5 and listener.stats.gaps == 1, what="the later deals")
 
     assert await deal_ids(power_engine) == heard
     (gap,) = await gap_rows(power_engine)
@@ -212,9 +212,9 @@ async def test_what_the_feed_skips_repeats_or_swaps_is_put_right(
         serving(exchange) as port,
         listening(port, DealStore(power_engine), tmp_path) as listener,
     ):
-        await until(lambda: listener.tally.deals == 60, what="all deals")
-        assert listener.tally.fetched > 0
-        assert listener.tally.duplicates > 0
+        await until(lambda: listener.stats.deals == 60, what="all deals")
+        assert listener.stats.fetched > 0
+        assert listener.stats.duplicates > 0
 
     assert sorted(await deal_ids(power_engine)) == sorted(ids)
     assert await positions(power_engine) == list(range(1, 61))
@@ -231,7 +231,7 @@ async def test_the_exchanges_list_does_not_overtake_a_feed_that_is_catching_up(
         await until(lambda: len(sink.deals) == 4_500, what="all deals")
 
     assert sink.ids == ids
-    assert listener.tally.fetched == 0
+    assert listener.stats.fetched == 0
 
 
 async def test_what_a_feed_that_is_stuck_does_not_deliver_comes_from_the_list(
@@ -255,7 +255,7 @@ async def test_garbage_is_told_and_the_deals_around_it_are_kept(power_engine: As
         serving(exchange) as port,
         listening(port, DealStore(power_engine), tmp_path) as listener,
     ):
-        await until(lambda: listener.tally.deals == 42 and listener.tally.unusable == 14, what="everything")
+        await until(lambda: listener.stats.deals == 42 and listener.stats.unusable == 14, what="everything")
 
     assert await deal_ids(power_engine) == ids
     rows = await unusable_rows(power_engine)
@@ -271,8 +271,8 @@ async def test_a_message_above_the_bound_does_not_keep_out_what_is_behind_it(tmp
     async with serving(exchange) as port, listening(port, sink, tmp_path) as listener:
         await until(lambda: len(sink.deals) == 3, what="the first deals")
         huge = {**next(script(1, seed=9)).fields(), "comment": "x" * (mebibytes << 20)}
-        exchange.publish_message("huge", deal_message(huge))
-        await until(lambda: listener.tally.gaps == 1, what="the gap")
+        exchange.board.post("huge", deal_message(huge))
+        await until(lambda: listener.stats.gaps == 1, what="the gap")
         ids += post(exchange, 3, seed=2)
         await until(lambda: len(sink.deals) == 6, what="what is behind it")
 
@@ -318,7 +318,7 @@ async def test_a_flood_is_held_back_at_the_socket_and_nothing_is_lost(tmp_path: 
 
     def look() -> None:
         nonlocal most
-        most = max(most, listener.tally.waiting)
+        most = max(most, listener.stats.waiting)
 
     sink.on_commit = look
     async with (
@@ -342,17 +342,17 @@ async def test_a_database_that_is_locked_for_a_while_loses_nothing(
     exchange = PowerExchange()
     ids = post(exchange, 5, seed=1)
     async with serving(exchange) as port, listening(port, store, tmp_path) as listener:
-        await until(lambda: listener.tally.deals == 5, what="the first deals")
+        await until(lambda: listener.stats.deals == 5, what="the first deals")
         async with other.connect() as connection:
             await connection.exec_driver_sql("ROLLBACK")
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
             ids += post(exchange, 50, seed=2)
-            await until(lambda: listener.tally.spool_records == 50, what="the spool")
+            await until(lambda: listener.stats.spool_records == 50, what="the spool")
             assert "database" in listener.trouble()
             assert await cursor_id(other) == ids[4]
             await connection.exec_driver_sql("ROLLBACK")
             await connection.exec_driver_sql("BEGIN")
-        await until(lambda: listener.tally.deals == 55, what="the spooled deals")
+        await until(lambda: listener.stats.deals == 55, what="the spooled deals")
         assert listener.trouble() == ""
 
     assert await deal_ids(engine) == ids
@@ -368,11 +368,11 @@ async def test_a_database_that_is_away_at_the_start_does_not_stop_the_feed(tmp_p
     sink.down = True
     async with serving(exchange) as port:
         async with listening(port, sink, tmp_path) as listener:
-            await until(lambda: listener.tally.spool_records == 30, what="the spool")
+            await until(lambda: listener.stats.spool_records == 30, what="the spool")
         sink.down = False
         async with listening(port, sink, tmp_path) as listener:
             await until(lambda: len(sink.deals) == 30, what="the database")
-            assert listener.tally.messages == 0
+            assert listener.stats.messages == 0
 
     assert sink.ids == ids
 

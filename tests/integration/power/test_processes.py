@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import create_engine, text
 
 from clients.power.calendar import tradable_hours
-from services.power.listener.config import ListenerSettings
+from services.power.listener.config import DealListenerSettings
 from services.runtime.settings import load
 from tests.support.cli import PATIENCE_S, ROOT, clean_environment
 from tests.support.ports import free_port, taken_port
@@ -106,7 +106,7 @@ def test_an_unusable_setting_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], change: dict[str, object], named: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        load(ListenerSettings, **change)
+        load(DealListenerSettings, **change)
 
     (line,) = capsys.readouterr().err.splitlines()
     assert caught.value.code == 2

@@ -19,7 +19,7 @@ from clients.power.deals import Gap, Unusable
 from clients.power.store import prepare_power_database, reference_tables
 from clients.power.store.schema import METADATA, VERSION_TABLE
 from services.power.listener.deal_store import LOOKUP_IDS, DealStore
-from services.power.listener.entry import Entry, Mark
+from services.power.listener.feed_entry import FeedEntry, Mark
 from services.power.listener.sink import Cursor
 from tests.support.postgres import PostgresForTests, postgres_missing
 from tests.support.power_database import cursor_id, deal_ids, deal_rows, gap_rows, positions, unusable_rows
@@ -140,10 +140,10 @@ async def test_what_was_fetched_beside_the_feed_does_not_move_the_cursor(power_e
 
     committed = await store.commit(
         [
-            Entry(Mark("a", 1), made_deal(1)),
-            Entry(Mark("a", 2), made_deal(7), moves_cursor=False),
-            Entry(Mark("a", 3), made_deal(1), moves_cursor=False),
-            Entry(Mark("a", 4), replace(made_deal(7), price_e4=1), moves_cursor=False),
+            FeedEntry(Mark("a", 1), made_deal(1)),
+            FeedEntry(Mark("a", 2), made_deal(7), moves_cursor=False),
+            FeedEntry(Mark("a", 3), made_deal(1), moves_cursor=False),
+            FeedEntry(Mark("a", 4), replace(made_deal(7), price_e4=1), moves_cursor=False),
         ]
     )
 

@@ -46,7 +46,7 @@ async def filled(app: DeskApp, desk: Desk) -> None:
     )
     for hour, value in (("15-16", "9.8"), ("16-17", "8.9"), ("17-18", "100")):
         await desk.set_reference(TODAY, hour, value, update_ns=NOW_NS - 60 * SECOND_NS)
-    await app.board.look()
+    await app.model.look()
 
 
 async def test_the_table_says_how_we_are_doing(app: DeskApp, sqlite_desk: Desk) -> None:
@@ -104,7 +104,7 @@ async def test_days_that_change_the_clock_have_their_hours(
     app: DeskApp, sqlite_desk: Desk, day: str, hours: int
 ) -> None:
     await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", "2025-10-26", "02-03")])
-    await app.board.look()
+    await app.model.look()
 
     html = (await app.get(f"/?day={day}&hours=all")).text
 
@@ -122,7 +122,7 @@ async def test_totals_leave_hours_without_a_reference_out_and_say_so(app: DeskAp
 
 async def test_texts_of_others_never_become_markup(app: DeskApp, sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", TODAY, "15-16", trader_id=XSS, id=XSS, flags=XSS)])
-    await app.board.look()
+    await app.model.look()
 
     for target in ("/", f"/board?open={TODAY}.15-16", f"/deals?open={TODAY}.15-16", "/?trader=%3Cscript%3Ealert(3)"):
         html = (await app.get(target)).text
@@ -134,7 +134,7 @@ async def test_a_stale_price_is_marked_and_a_closed_one_is_final(app: DeskApp, s
     await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", TODAY, hour) for hour in ("09-10", "15-16")])
     for hour in ("09-10", "15-16"):
         await sqlite_desk.set_reference(TODAY, hour, "5", update_ns=NOW_NS - 1_800 * SECOND_NS)
-    await app.board.look()
+    await app.model.look()
 
     html = (await app.get("/")).text
 
@@ -154,35 +154,35 @@ async def test_a_stale_price_is_marked_and_a_closed_one_is_final(app: DeskApp, s
 async def test_the_page_says_when_the_next_price_is_due(
     app: DeskApp, sqlite_desk: Desk, due_s: int, trouble: str, words: str
 ) -> None:
-    await sqlite_desk.set_standing(next_due_ns=NOW_NS + due_s * SECOND_NS, last_answer_ns=NOW_NS, trouble=trouble)
-    await app.board.look()
+    await sqlite_desk.set_status(next_due_ns=NOW_NS + due_s * SECOND_NS, last_answer_ns=NOW_NS, trouble=trouble)
+    await app.model.look()
 
     assert words in (await app.get("/")).text
 
 
 async def test_a_hole_in_the_feed_is_told(app: DeskApp, sqlite_desk: Desk) -> None:
     await sqlite_desk.add_gap(NOW_NS - 100 * SECOND_NS, NOW_NS - 50 * SECOND_NS)
-    await app.board.look()
+    await app.model.look()
 
     assert "deals of that time may be missing" in (await app.get("/")).text
 
 
 async def test_an_unchanged_page_costs_nothing_to_ask_for_again(app: DeskApp, sqlite_desk: Desk) -> None:
     await filled(app, sqlite_desk)
-    reads = app.book.reads
+    reads = app.reader.reads
     first = await app.get("/board?trader=flex_trader_1")
 
     again = await app.get("/board?trader=flex_trader_1", headers={"if-none-match": first.headers["etag"]})
 
     assert (again.status, again.body) == (304, b"")
-    assert app.book.reads == reads
+    assert app.reader.reads == reads
 
 
 async def test_a_change_of_what_is_shown_changes_the_tag(app: DeskApp, sqlite_desk: Desk) -> None:
     await filled(app, sqlite_desk)
     first = await app.get("/board")
     await sqlite_desk.add_deals([MadeDeal("99", "1", "sell", TODAY, "20-21")])
-    await app.board.look()
+    await app.model.look()
 
     again = await app.get("/board", headers={"if-none-match": first.headers["etag"]})
 
@@ -253,7 +253,7 @@ async def test_the_chart_shows_the_rows_of_the_table(app: DeskApp, sqlite_desk: 
 async def test_exports_hold_exact_figures_and_no_formulas(app: DeskApp, sqlite_desk: Desk) -> None:
     await filled(app, sqlite_desk)
     await sqlite_desk.add_deals([MadeDeal("-1.5", "1", "buy", TODAY, "15-16", trader_id='=HYPERLINK("x")', id="@1")])
-    await app.board.look()
+    await app.model.look()
 
     performance = list(csv.DictReader(io.StringIO((await app.get(f"/performance.csv?day={TODAY}")).text)))
     deals = list(csv.DictReader(io.StringIO((await app.get(f"/deals.csv?open={TODAY}.15-16")).text)))
@@ -275,7 +275,7 @@ async def test_a_change_is_signalled_to_every_stream(app: DeskApp, sqlite_desk: 
         assert app.app.pages_open == 2
 
         await sqlite_desk.add_deals([MadeDeal("99", "1", "sell", TODAY, "20-21")])
-        await app.board.look()
+        await app.model.look()
 
         for stream in (one, two):
             assert (await asyncio.wait_for(stream.get(), 5)).startswith("event: changed\n")
@@ -309,7 +309,7 @@ async def test_streams_end_with_the_server(app: DeskApp, sqlite_desk: Desk) -> N
     async with app.events() as stream:
         for _ in range(3):
             await stream.get()
-        app.board.close()
+        app.model.close()
         assert await asyncio.wait_for(stream.get(), 5) == ""
 
 
@@ -321,12 +321,12 @@ async def test_without_a_database_the_last_figures_are_shown_marked_then_no_long
     async def away(days: object) -> None:
         raise DatabaseUnavailable(ConnectionRefusedError())
 
-    app.book.refresh = away  # type: ignore[assignment]
+    app.reader.refresh = away  # type: ignore[assignment]
     app.advance(10)
-    await app.board.look()
+    await app.model.look()
     marked = await app.get("/")
     app.advance(3_600)
-    await app.board.look()
+    await app.model.look()
     gone = await app.get("/")
 
     assert "The database does not answer. Everything here is as it was at" in marked.text

@@ -84,7 +84,7 @@ async def test_giant_messages_are_refused_before_they_are_held(tmp_path: Path) -
     before = resident_bytes(listener.process.pid)
     giant = deal_message({**next(script(1, 2)).fields(), "comment": "x" * (10 * MEBIBYTE)})
 
-    exchange.publish_message("giant", giant)
+    exchange.board.post("giant", giant)
     most = await _wait_for(listener, "midstream_deals_reconnects_total", 1)
     for deal in script(3, 3):
         exchange.publish(deal)

@@ -14,10 +14,10 @@ from services.simulators.market_data.faults import Fault, FaultKind, ProviderFau
 from services.simulators.market_data.provider import NoValue, ReferencePriceProvider
 from services.simulators.market_data.schedule import ScheduleOptions
 from services.simulators.power_hours import MarketHour
+from tests.support.quota_ledger import MemoryQuotaLedger
 from tests.support.reference_desk import (
     SECOND_NS,
     Delay,
-    MemoryLedger,
     MemoryStore,
     ProviderTransport,
     delays,
@@ -99,7 +99,7 @@ def campaign(
             no_value=no_value,
         )
         transport = ProviderTransport(provider, loop, rng, latency_s=latency_s, skew_ns=skew_s * SECOND_NS)
-        store, ledger = MemoryStore(loop), MemoryLedger()
+        store, ledger = MemoryStore(loop), MemoryQuotaLedger()
         total_s = (hours + warm_up_hours) * 3_600
         for life in range(lives):
             last = life == lives - 1

@@ -13,15 +13,16 @@ from clients.database import open_database
 from clients.power.calendar import delivery_hour
 from clients.power.reference.observation import Observation
 from clients.resilience.errors import LimitReached
-from clients.resilience.quota import Ledger, LedgerUnavailable, LedgerView, MemoryLedger, Quota, Slot, Window
-from services.power.etl.ledger import SqlLedger
-from services.power.etl.store import ReferenceStore, SavedStanding
+from clients.resilience.quota import LedgerUnavailable, LedgerView, Quota, QuotaLedger, Slot, Window
+from services.power.etl.quota_ledger import SqlQuotaLedger
+from services.power.etl.store import ReferenceStore, SavedStatus
+from tests.support.quota_ledger import MemoryQuotaLedger
 from tests.support.reporting_desk import Desk
 
 HOUR = delivery_hour("2025-10-09", "15-16")
 
 
-async def take(ledger: Ledger, count: int, limit: int) -> int:
+async def take(ledger: QuotaLedger, count: int, limit: int) -> int:
     """Reserve as many of `count` slots as the limit admits."""
     taken = 0
     for _ in range(count):
@@ -32,7 +33,7 @@ async def take(ledger: Ledger, count: int, limit: int) -> int:
 
 async def test_two_processes_share_the_slots(desk: Desk, database_url: str) -> None:
     other = open_database(database_url, application="test")
-    ledgers = [SqlLedger(engine, quota="q") for engine in (desk.engine, other) for _ in range(2)]
+    ledgers = [SqlQuotaLedger(engine, quota="q") for engine in (desk.engine, other) for _ in range(2)]
 
     taken = await asyncio.gather(*(take(ledger, 10, 25) for ledger in ledgers))
     await other.dispose()
@@ -41,10 +42,10 @@ async def test_two_processes_share_the_slots(desk: Desk, database_url: str) -> N
 
 
 async def test_a_restart_finds_every_slot(desk: Desk, database_url: str) -> None:
-    await take(SqlLedger(desk.engine, quota="q"), 5, 50)
+    await take(SqlQuotaLedger(desk.engine, quota="q"), 5, 50)
 
     again = open_database(database_url, application="test")
-    view = await SqlLedger(again, quota="q").load()
+    view = await SqlQuotaLedger(again, quota="q").load()
     await again.dispose()
 
     assert len(view.slots) == 5
@@ -52,8 +53,8 @@ async def test_a_restart_finds_every_slot(desk: Desk, database_url: str) -> None
 
 async def test_a_ledger_behaves_as_the_one_in_memory(desk: Desk) -> None:
     rng = random.Random(5)
-    here, there = SqlLedger(desk.engine, quota="q"), MemoryLedger()
-    await take(SqlLedger(desk.engine, quota="another"), 3, 50)
+    here, there = SqlQuotaLedger(desk.engine, quota="q"), MemoryQuotaLedger()
+    await take(SqlQuotaLedger(desk.engine, quota="another"), 3, 50)
     slots: list[str] = []
 
     for step in range(60):
@@ -84,7 +85,7 @@ async def test_a_ledger_behaves_as_the_one_in_memory(desk: Desk) -> None:
 
 async def test_a_quota_on_it_admits_no_more_than_its_window(desk: Desk, database_url: str) -> None:
     other = open_database(database_url, application="test")
-    quotas = [Quota(SqlLedger(engine, quota="q"), windows=(Window(12, 60.0),)) for engine in (desk.engine, other)]
+    quotas = [Quota(SqlQuotaLedger(engine, quota="q"), windows=(Window(12, 60.0),)) for engine in (desk.engine, other)]
 
     async def use(quota: Quota) -> int:
         slots = []
@@ -105,12 +106,12 @@ async def test_without_a_database_no_slot_is_given() -> None:
     engine = open_database("postgresql://nobody@127.0.0.1:1/nothing", application="test")
 
     with pytest.raises(LedgerUnavailable):
-        await SqlLedger(engine, quota="q").reserve(Slot("a", 1, 2), lambda view: True, forget_before_ns=0)
+        await SqlQuotaLedger(engine, quota="q").reserve(Slot("a", 1, 2), lambda view: True, forget_before_ns=0)
     await engine.dispose()
 
 
 async def test_an_error_of_the_caller_leaves_no_slot(desk: Desk) -> None:
-    ledger = SqlLedger(desk.engine, quota="q")
+    ledger = SqlQuotaLedger(desk.engine, quota="q")
 
     def broken(view: LedgerView) -> bool:
         raise RuntimeError("a bug")
@@ -161,9 +162,9 @@ async def test_one_of_two_holds_the_lease_until_it_ends(desk: Desk) -> None:
 
 async def test_the_standing_is_replaced(desk: Desk) -> None:
     store = ReferenceStore(desk.engine)
-    assert await store.standing() is None
+    assert await store.status() is None
 
     for number in (1, 2):
-        await store.save_standing(SavedStanding(number, number, "t", "{}"), now_ns=number)
+        await store.save_status(SavedStatus(number, number, "t", "{}"), now_ns=number)
 
-    assert await store.standing() == SavedStanding(2, 2, "t", "{}")
+    assert await store.status() == SavedStatus(2, 2, "t", "{}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clients.database import DatabaseUnavailable
-from services.reporting.engine.book import DayBook
+from services.reporting.engine.snapshot import DeliveryDay
 from tests.support.reporting_app import DeskApp
 from tests.support.reporting_desk import Desk, MadeDeal, berlin_ns, sqlite_url
 
@@ -30,8 +30,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 @pytest.mark.quick
 async def test_l03_ten_thousand_refreshes_read_nothing(desk: Desk) -> None:
     app = DeskApp(desk, now_ns=NOW_NS)
-    await app.board.look()
-    reads = app.book.reads
+    await app.model.look()
+    reads = app.reader.reads
     tags = {n: (await app.get(f"/board?trader=flex_trader_{n}")).headers["etag"] for n in range(15)}
 
     answers = [
@@ -40,12 +40,12 @@ async def test_l03_ten_thousand_refreshes_read_nothing(desk: Desk) -> None:
     ]
 
     assert {got.status for got in answers} == {304}
-    assert app.book.reads == reads
+    assert app.reader.reads == reads
 
 
 async def test_l03_a_refresh_after_each_change_renders_each_page_once(desk: Desk) -> None:
     app = DeskApp(desk, now_ns=NOW_NS)
-    await app.board.look()
+    await app.model.look()
     rendered = 0
     board = app.app._pages.board
 
@@ -57,38 +57,38 @@ async def test_l03_a_refresh_after_each_change_renders_each_page_once(desk: Desk
     app.app._pages.board = counted  # type: ignore[method-assign]
     for change in range(5):
         await desk.add_deals([MadeDeal("1", "1", "sell", TODAY, "16-17", id=f"change-{change}")])
-        await app.board.look()
-        reads = app.book.reads
+        await app.model.look()
+        reads = app.reader.reads
         await asyncio.gather(*(app.get("/board") for _ in range(200)))
         for _ in range(20):
             await app.get("/board?nothing=changed")
-        assert app.book.reads == reads
+        assert app.reader.reads == reads
 
     assert rendered == 5
 
 
 async def test_l04_a_day_of_the_past_is_read_once_for_all(desk: Desk) -> None:
     app = DeskApp(desk, now_ns=NOW_NS)
-    await app.board.look()
-    reads = app.book.reads
+    await app.model.look()
+    reads = app.reader.reads
 
     answers = await asyncio.gather(*(app.get("/?day=2025-10-01") for _ in range(1_000)))
 
     assert {got.status for got in answers} == {200}
     assert len({got.headers["etag"] for got in answers}) == 1
-    assert app.book.reads == reads + 1
+    assert app.reader.reads == reads + 1
 
 
 async def test_l04_a_reader_who_leaves_takes_nobodys_answer_away(desk: Desk) -> None:
     app = DeskApp(desk, now_ns=NOW_NS)
-    await app.board.look()
-    load, gate = app.book.day, asyncio.Event()
+    await app.model.look()
+    load, gate = app.reader.day, asyncio.Event()
 
-    async def slow(day: str) -> DayBook:
+    async def slow(day: str) -> DeliveryDay:
         await gate.wait()
         return await load(day)
 
-    app.board._past._load = slow
+    app.model._past._load = slow
     first, second = (asyncio.create_task(app.get("/?day=2025-10-01")) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -99,16 +99,16 @@ async def test_l04_a_reader_who_leaves_takes_nobodys_answer_away(desk: Desk) -> 
 
 async def test_l05_what_is_known_is_served_with_its_age_until_it_is_too_old(desk: Desk) -> None:
     app = DeskApp(desk, now_ns=NOW_NS)
-    await app.board.look()
+    await app.model.look()
 
     async def away(days: object) -> None:
         raise DatabaseUnavailable(ConnectionResetError())
 
-    app.book.refresh = away  # type: ignore[assignment]
+    app.reader.refresh = away  # type: ignore[assignment]
     statuses = []
     for _ in range(30):
         app.advance(60)
-        await app.board.look()
+        await app.model.look()
         statuses.append((await app.get("/")).status)
 
     assert statuses == [200] * 15 + [503] * 15
@@ -116,17 +116,17 @@ async def test_l05_what_is_known_is_served_with_its_age_until_it_is_too_old(desk
 
 async def test_l05_figures_come_back_with_the_database(desk: Desk) -> None:
     app = DeskApp(desk, now_ns=NOW_NS)
-    await app.board.look()
-    refresh = app.book.refresh
+    await app.model.look()
+    refresh = app.reader.refresh
 
     async def away(days: object) -> None:
         raise DatabaseUnavailable(ConnectionResetError())
 
-    app.book.refresh = away  # type: ignore[assignment]
+    app.reader.refresh = away  # type: ignore[assignment]
     app.advance(3_600)
-    await app.board.look()
-    app.book.refresh = refresh  # type: ignore[method-assign]
-    await app.board.look()
+    await app.model.look()
+    app.reader.refresh = refresh  # type: ignore[method-assign]
+    await app.model.look()
 
     got = await app.get("/")
     assert got.status == 200

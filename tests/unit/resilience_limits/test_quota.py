@@ -14,11 +14,11 @@ from clients.resilience.quota import (
     REFERENCE_PRICE_WINDOWS,
     LedgerUnavailable,
     LedgerView,
-    MemoryLedger,
     Quota,
     Slot,
     Window,
 )
+from tests.support.quota_ledger import MemoryQuotaLedger
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
@@ -53,7 +53,7 @@ class CountingProvider:
         return 429 if refused else 200
 
 
-def make_quota(loop: VirtualLoop, ledger: MemoryLedger, **options: object) -> Quota:
+def make_quota(loop: VirtualLoop, ledger: MemoryQuotaLedger, **options: object) -> Quota:
     return Quota(ledger, wall_ns=loop.wall_ns, monotonic_ns=loop.monotonic_ns, sleep=asyncio.sleep, **options)  # type: ignore[arg-type]
 
 
@@ -76,7 +76,7 @@ def campaign(seed: int, *, hours: float, restarts: int) -> CountingProvider:
 
     async def main(loop: VirtualLoop) -> CountingProvider:
         rng = random.Random(seed)
-        ledger, provider = MemoryLedger(), CountingProvider(loop)
+        ledger, provider = MemoryQuotaLedger(), CountingProvider(loop)
         flights: set[asyncio.Task[None]] = set()
         end_s = loop.time() + hours * 3600
 
@@ -144,7 +144,7 @@ def test_l01_a_day_with_a_hundred_restarts_never_exceeds_the_quota(seed: int) ->
 @pytest.mark.quick
 def test_a_slot_counts_from_its_reservation_until_its_reply_and_the_window() -> None:
     async def main(loop: VirtualLoop) -> float:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),), margin_s=0.5)
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),), margin_s=0.5)
         slot = await quota.acquire(deadline_s=0.0)
         await asyncio.sleep(20.0)
         await slot.replied()
@@ -159,7 +159,7 @@ def test_a_slot_counts_from_its_reservation_until_its_reply_and_the_window() -> 
 
 def test_a_request_that_was_never_answered_counts_until_it_can_no_longer_arrive() -> None:
     async def main(loop: VirtualLoop) -> float:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),), arrival_bound_s=30.0, margin_s=0.5)
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),), arrival_bound_s=30.0, margin_s=0.5)
         started_s = loop.time()
         await quota.acquire(deadline_s=0.0)
         await quota.acquire(deadline_s=100.0)
@@ -172,7 +172,7 @@ def test_a_request_that_was_never_answered_counts_until_it_can_no_longer_arrive(
 
 def test_a_request_that_never_left_frees_its_slot_at_once() -> None:
     async def main(loop: VirtualLoop) -> None:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),))
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),))
         slot = await quota.acquire(deadline_s=0.0)
         await slot.not_sent()
         await quota.acquire(deadline_s=0.0)
@@ -182,7 +182,7 @@ def test_a_request_that_never_left_frees_its_slot_at_once() -> None:
 
 def test_waiting_past_the_deadline_is_refused_at_once_and_says_when_to_come_back() -> None:
     async def main(loop: VirtualLoop) -> tuple[float | None, float]:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),), margin_s=0.5)
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),), margin_s=0.5)
         await (await quota.acquire(deadline_s=0.0)).replied()
         before_s = loop.time()
         with pytest.raises(LimitReached) as refusal:
@@ -197,7 +197,7 @@ def test_waiting_past_the_deadline_is_refused_at_once_and_says_when_to_come_back
 
 def test_a_caller_behind_others_is_refused_when_its_turn_does_not_come_in_time() -> None:
     async def main(loop: VirtualLoop) -> float:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),))
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),))
         await (await quota.acquire(deadline_s=0.0)).replied()
         patient = asyncio.create_task(quota.acquire(deadline_s=100.0))
         await asyncio.sleep(1.0)
@@ -213,7 +213,7 @@ def test_a_caller_behind_others_is_refused_when_its_turn_does_not_come_in_time()
 
 def test_a_throttled_reply_silences_every_process_on_the_ledger() -> None:
     async def main(loop: VirtualLoop) -> float:
-        ledger = MemoryLedger()
+        ledger = MemoryQuotaLedger()
         one, other = make_quota(loop, ledger), make_quota(loop, ledger)
         await (await one.acquire(deadline_s=0.0)).throttled(retry_after_s=90.0)
         started_s = loop.time()
@@ -225,7 +225,7 @@ def test_a_throttled_reply_silences_every_process_on_the_ledger() -> None:
 
 def test_a_wall_clock_that_steps_forward_frees_no_slot_early() -> None:
     async def main(loop: VirtualLoop) -> float:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),), margin_s=0.5)
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),), margin_s=0.5)
         await (await quota.acquire(deadline_s=0.0)).replied()
         started_s = loop.time()
         loop.jump_wall_ns(3600 * 10**9)
@@ -237,7 +237,7 @@ def test_a_wall_clock_that_steps_forward_frees_no_slot_early() -> None:
 
 def test_many_small_steps_forward_are_all_remembered() -> None:
     async def main(loop: VirtualLoop) -> float:
-        quota = make_quota(loop, MemoryLedger(), windows=(Window(1, 60.0),), margin_s=0.5, poll_s=0.5)
+        quota = make_quota(loop, MemoryQuotaLedger(), windows=(Window(1, 60.0),), margin_s=0.5, poll_s=0.5)
         await (await quota.acquire(deadline_s=0.0)).replied()
         started_s = loop.time()
         waiting = asyncio.create_task(quota.acquire(deadline_s=400.0))
@@ -252,7 +252,7 @@ def test_many_small_steps_forward_are_all_remembered() -> None:
 
 def test_a_wall_clock_that_was_a_year_ahead_does_not_stop_everything_for_a_year() -> None:
     async def main(loop: VirtualLoop) -> float:
-        ledger = MemoryLedger()
+        ledger = MemoryQuotaLedger()
         loop.jump_wall_ns(365 * 86_400 * 10**9)
         await (await make_quota(loop, ledger, windows=(Window(1, 60.0),)).acquire(deadline_s=0.0)).replied()
         loop.jump_wall_ns(-365 * 86_400 * 10**9)
@@ -263,7 +263,7 @@ def test_a_wall_clock_that_was_a_year_ahead_does_not_stop_everything_for_a_year(
     assert 60.0 <= run_virtual(main) <= 91.0
 
 
-class BrokenLedger(MemoryLedger):
+class BrokenLedger(MemoryQuotaLedger):
     """Loses its database when told to."""
 
     broken = False
@@ -297,7 +297,7 @@ def test_without_a_ledger_nothing_is_sent_and_replies_are_not_spoilt() -> None:
 
 def test_usage_counts_what_each_window_still_holds() -> None:
     async def main(loop: VirtualLoop) -> list[int]:
-        quota = make_quota(loop, MemoryLedger())
+        quota = make_quota(loop, MemoryQuotaLedger())
         for _ in range(3):
             await (await quota.acquire(deadline_s=0.0)).replied()
         await asyncio.sleep(100.0)
@@ -309,7 +309,7 @@ def test_usage_counts_what_each_window_still_holds() -> None:
 
 def test_the_ledger_forgets_what_no_window_holds() -> None:
     async def main(loop: VirtualLoop) -> int:
-        ledger = MemoryLedger()
+        ledger = MemoryQuotaLedger()
         quota = make_quota(loop, ledger, windows=(Window(5, 60.0),))
         for _ in range(50):
             await (await quota.acquire(deadline_s=100.0)).replied()
@@ -320,4 +320,4 @@ def test_the_ledger_forgets_what_no_window_holds() -> None:
 
 def test_windows_that_allow_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="allow something"):
-        Quota(MemoryLedger(), windows=(Window(0, 60.0),))
+        Quota(MemoryQuotaLedger(), windows=(Window(0, 60.0),))

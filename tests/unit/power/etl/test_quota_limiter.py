@@ -9,7 +9,7 @@ import pytest
 from clients.http import NotSent
 from clients.power.reference.errors import ProviderThrottled, ProviderUnavailable
 from clients.resilience.errors import LimitReached
-from tests.support.reference_client import HOUR, PRICE, AbsentLedger, Desk, always
+from tests.support.reference_client import HOUR, PRICE, AbsentQuotaLedger, Desk, always
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
@@ -61,7 +61,7 @@ def test_after_a_429_nothing_leaves_until_the_provider_says() -> None:
 
 def test_without_a_ledger_nothing_leaves() -> None:
     async def main(loop: VirtualLoop) -> None:
-        desk = Desk(loop, always(200, PRICE), ledger=AbsentLedger())
+        desk = Desk(loop, always(200, PRICE), ledger=AbsentQuotaLedger())
 
         with pytest.raises(LimitReached):
             await desk.client.get(HOUR)

@@ -13,9 +13,9 @@ import pytest
 from clients.power.deals import Gap, Unusable
 from clients.power.deals.model import Item
 from services.power.listener.committer import BATCH, COMMIT_TIMEOUT_S, Committer
-from services.power.listener.intake import Intake
+from services.power.listener.feed_queue import FeedQueue
 from services.power.listener.spool import Spool, SpoolFull
-from services.power.listener.tally import Tally
+from services.power.listener.stats import ListenerStats
 from tests.support.power_sink import MemorySink, made_deal
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -33,13 +33,13 @@ class Bench:
     ) -> None:
         self.sink = MemorySink()
         self.spool = Spool(directory / "spool", bytes_max=bytes_max)
-        self.tally = Tally()
-        self.intake = Intake(run, items_max=items_max)
+        self.stats = ListenerStats()
+        self.queue = FeedQueue(run, items_max=items_max)
         self.committer = Committer(
-            self.intake,
+            self.queue,
             self.sink,
             self.spool,
-            self.tally,
+            self.stats,
             sleep=asyncio.sleep,
             monotonic_ns=loop.monotonic_ns,
             wall_ns=loop.wall_ns,
@@ -50,10 +50,10 @@ class Bench:
 
     async def put(self, *items: Item) -> None:
         for item in items:
-            await self.intake.put(item)
+            await self.queue.put(item)
 
     async def finish(self) -> None:
-        self.intake.close()
+        self.queue.close()
         await self.task
         self.spool.close()
 
@@ -84,7 +84,7 @@ def test_what_comes_together_is_committed_together(tmp_path: Path) -> None:
 
         assert bench.sink.ids == ids(1, BATCH + 10)
         assert bench.sink.batches == [BATCH, 10]
-        assert bench.tally.deals == BATCH + 10
+        assert bench.stats.deals == BATCH + 10
 
     bench_run(tmp_path, main)
 
@@ -99,8 +99,8 @@ def test_an_outage_of_a_minute_loses_nothing_and_keeps_the_order(tmp_path: Path)
             await bench.put(made_deal(number))
             await asyncio.sleep(1)
         assert bench.sink.ids == ids(1, 10)
-        assert bench.tally.spool_records == 60
-        assert bench.tally.database_trouble
+        assert bench.stats.spool_records == 60
+        assert bench.stats.database_trouble
         assert bench.sink.last is not None
         assert bench.sink.last.last_deal_id == made_deal(10).id
 
@@ -110,7 +110,7 @@ def test_an_outage_of_a_minute_loses_nothing_and_keeps_the_order(tmp_path: Path)
         await asyncio.sleep(1)
 
         assert bench.sink.ids == ids(1, 71)
-        assert (bench.tally.spool_records, bench.tally.database_trouble, bench.tally.outages) == (0, "", 1)
+        assert (bench.stats.spool_records, bench.stats.database_trouble, bench.stats.outages) == (0, "", 1)
         await bench.finish()
 
     bench_run(tmp_path, main)
@@ -157,7 +157,7 @@ def test_a_commit_whose_answer_is_lost_is_not_written_twice(tmp_path: Path, lost
         assert bench.sink.ids == ids(1, 2)
         assert len(bench.sink.unusable) == 1
         assert len(bench.sink.gaps) == 1
-        assert bench.tally.repeated == 4
+        assert bench.stats.repeated == 4
 
     bench_run(tmp_path, main)
 
@@ -167,8 +167,8 @@ def test_a_database_that_hangs_counts_as_away(tmp_path: Path) -> None:
         bench.sink.hanging = True
         await bench.put(made_deal(1))
         await asyncio.sleep(COMMIT_TIMEOUT_S + 1)
-        assert bench.tally.database_trouble == "TimeoutError"
-        assert bench.tally.spool_records == 1
+        assert bench.stats.database_trouble == "TimeoutError"
+        assert bench.stats.spool_records == 1
 
         bench.sink.hanging = False
         await asyncio.sleep(COMMIT_TIMEOUT_S + 10)
@@ -185,8 +185,8 @@ def test_with_database_and_disk_both_unusable_reading_stops_and_nothing_is_lost(
         feeding = asyncio.create_task(bench.put(*deals(1, 500)))
         await asyncio.sleep(60)
         assert not feeding.done()
-        assert bench.tally.spool_trouble
-        assert len(bench.intake) == 50
+        assert bench.stats.spool_trouble
+        assert len(bench.queue) == 50
 
         bench.sink.down = False
         await asyncio.wait_for(feeding, 60)
@@ -194,7 +194,7 @@ def test_with_database_and_disk_both_unusable_reading_stops_and_nothing_is_lost(
         await bench.finish()
 
         assert bench.sink.ids == ids(1, 500)
-        assert bench.tally.spool_trouble == ""
+        assert bench.stats.spool_trouble == ""
 
     bench_run(tmp_path, main, items_max=50, bytes_max=30_000)
 
@@ -255,10 +255,10 @@ def test_what_an_earlier_process_spooled_goes_first(tmp_path: Path) -> None:
 
 
 def test_deals_per_minute_are_those_of_the_last_minute() -> None:
-    tally, second = Tally(), 10**9
+    stats, second = ListenerStats(), 10**9
     for moment in range(0, 90, 10):
-        tally.note_deals(5, moment * second)
+        stats.note_deals(5, moment * second)
 
-    assert tally.deals_per_minute(80 * second) == 30
-    assert tally.deals_per_minute(200 * second) == 0
-    assert tally.deals == 45
+    assert stats.deals_per_minute(80 * second) == 30
+    assert stats.deals_per_minute(200 * second) == 0
+    assert stats.deals == 45

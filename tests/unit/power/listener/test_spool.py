@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients.power.deals import Gap, Unusable
-from services.power.listener.entry import Entry, Mark
+from services.power.listener.feed_entry import FeedEntry, Mark
 from services.power.listener.spool import Spool, SpoolBusy, SpoolFull
 from tests.support.power_sink import entries_of, made_deal
 
@@ -22,8 +22,8 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     opened.close()
 
 
-def drained(spool: Spool, count: int = 1_000) -> list[Entry]:
-    entries: list[Entry] = []
+def drained(spool: Spool, count: int = 1_000) -> list[FeedEntry]:
+    entries: list[FeedEntry] = []
     while not spool.empty:
         batch, token = spool.peek(count)
         spool.forget(len(batch), token)
@@ -31,7 +31,7 @@ def drained(spool: Spool, count: int = 1_000) -> list[Entry]:
     return entries
 
 
-def some(count: int, first: int = 1) -> list[Entry]:
+def some(count: int, first: int = 1) -> list[FeedEntry]:
     return entries_of([made_deal(number) for number in range(first, first + count)], first=first)
 
 
@@ -39,9 +39,9 @@ def some(count: int, first: int = 1) -> list[Entry]:
 def test_what_was_put_in_comes_out_in_order(spool: Spool) -> None:
     entries = [
         *some(3),
-        Entry(Mark("run", 4), Unusable(5, "because\nof", 'raw "\\ Jörg')),
-        Entry(Mark("run", 5), Gap(None, 7, "away")),
-        Entry(Mark("run", 6), made_deal(9), moves_cursor=False),
+        FeedEntry(Mark("run", 4), Unusable(5, "because\nof", 'raw "\\ Jörg')),
+        FeedEntry(Mark("run", 5), Gap(None, 7, "away")),
+        FeedEntry(Mark("run", 6), made_deal(9), moves_cursor=False),
     ]
 
     spool.append(entries[:2])

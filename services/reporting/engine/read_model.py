@@ -13,12 +13,12 @@ from typing import Final, Protocol
 from clients.database import DatabaseUnavailable
 from clients.power.calendar import delivery_hour, local_day
 from clients.resilience.ports import MonotonicNs, Sleep, WallNs
-from services.reporting.engine.book import Arrivals, DayBook, Snapshot
 from services.reporting.engine.past import PastDays
 from services.reporting.engine.report import ReferenceState, Report, Selection, build_day, traders_of
+from services.reporting.engine.snapshot import Arrivals, DeliveryDay, Snapshot
 from services.runtime.errors import Unavailable
 
-__all__ = ["Board", "View"]
+__all__ = ["ReadModel", "View"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +33,13 @@ Key = tuple[str, str]
 
 
 class Source(Protocol):
-    """What the board reads; `Book` outside of tests. Raises DatabaseUnavailable."""
+    """What the read model reads; `SnapshotReader` outside of tests. Raises DatabaseUnavailable."""
 
     snapshot: Snapshot
 
     async def refresh(self, days: tuple[str, ...]) -> Arrivals | None: ...
 
-    async def day(self, day: str) -> DayBook: ...
+    async def day(self, day: str) -> DeliveryDay: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class View:
     """The database does not answer: this is what was last known."""
 
 
-class Board:
+class ReadModel:
     """Follows a source. `view` is always there after `start`; `changed` waits for the next."""
 
     def __init__(
@@ -135,9 +135,9 @@ class Board:
         """Return what a selection shows. Days that are not kept are read once for everybody who asks."""
         view = self.require()
         days = (selection.day,) if selection.day else (view.today, view.tomorrow)
-        books = {day: view.snapshot.days.get(day) or await self._past.get(day) for day in days}
-        built = tuple(build_day(day, books[day], selection, view.states) for day in days)
-        return view, Report(selection, built, traders_of([*view.snapshot.days.values(), *books.values()]))
+        deliveries = {day: view.snapshot.days.get(day) or await self._past.get(day) for day in days}
+        built = tuple(build_day(day, deliveries[day], selection, view.states) for day in days)
+        return view, Report(selection, built, traders_of([*view.snapshot.days.values(), *deliveries.values()]))
 
     def _kept_days(self) -> tuple[str, ...]:
         today = local_day(self._wall_ns())
@@ -156,10 +156,10 @@ class Board:
         tomorrow = (today + timedelta(days=1)).isoformat()
         states = {
             (day, label): _state(day, label, reference.update_ns, snapshot, now_ns)
-            for day, book in snapshot.days.items()
-            for label, reference in book.references.items()
+            for day, delivery in snapshot.days.items()
+            for label, reference in delivery.references.items()
         }
-        late = snapshot.standing.late(now_ns)
+        late = snapshot.status.late(now_ns)
         return View(0, "", snapshot, today.isoformat(), tomorrow, states, late, away)
 
     def _publish(self, new: View) -> None:
@@ -181,8 +181,8 @@ def _same(old: View, new: View) -> bool:
         and one.reference_id == other.reference_id
         and one.gap_until_ns == other.gap_until_ns
         and one.days == other.days
-        and one.standing.next_due_ns == other.standing.next_due_ns
-        and one.standing.trouble == other.standing.trouble
+        and one.status.next_due_ns == other.status.next_due_ns
+        and one.status.trouble == other.status.trouble
         and old.today == new.today
         and old.states == new.states
         and old.late == new.late
@@ -193,4 +193,4 @@ def _same(old: View, new: View) -> bool:
 def _state(day: str, label: str, update_ns: int, snapshot: Snapshot, now_ns: int) -> ReferenceState:
     if not delivery_hour(day, label).tradable(now_ns):
         return ReferenceState.FINAL
-    return ReferenceState.STALE if snapshot.standing.stale(update_ns, now_ns) else ReferenceState.CURRENT
+    return ReferenceState.STALE if snapshot.status.stale(update_ns, now_ns) else ReferenceState.CURRENT

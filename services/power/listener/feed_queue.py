@@ -6,16 +6,16 @@ import asyncio
 from collections import deque
 
 from clients.power.deals.model import Item
-from services.power.listener.entry import Entry, Mark
+from services.power.listener.feed_entry import FeedEntry, Mark
 
 
-class Intake:
+class FeedQueue:
     """Hands on items in order. A full one makes `put` wait, so that the socket is not read: nothing is thrown away."""
 
     def __init__(self, run: str, *, items_max: int = 10_000) -> None:
         self._run = run
         self._items_max = items_max
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[FeedEntry] = deque()
         self._number = 0
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -31,10 +31,10 @@ class Intake:
             self._emptied.clear()
             await self._emptied.wait()
         self._number += 1
-        self._entries.append(Entry(Mark(self._run, self._number), item, moves_cursor))
+        self._entries.append(FeedEntry(Mark(self._run, self._number), item, moves_cursor))
         self._filled.set()
 
-    async def take(self, count: int, *, timeout_s: float | None = None) -> list[Entry]:
+    async def take(self, count: int, *, timeout_s: float | None = None) -> list[FeedEntry]:
         """Return up to `count` of the oldest entries as soon as there is one; none after the timeout or once closed and empty."""
         if not self._entries and not self._closed:
             self._filled.clear()

@@ -15,9 +15,9 @@ from sqlalchemy.exc import OperationalError
 from clients.database import DatabaseUnavailable, open_database, writing
 from clients.power.store import prepare_power_database
 from clients.power.store.schema import deals
-from services.reporting.engine.book import Book, Snapshot
 from services.reporting.engine.figures import Figures, from_e4
 from services.reporting.engine.report import Selection, build_day
+from services.reporting.engine.snapshot import Snapshot, SnapshotReader
 from tests.support.reporting_desk import Desk, MadeDeal, random_deals, sqlite_url
 
 DAYS = ("2025-10-09", "2025-10-10")
@@ -67,7 +67,7 @@ def assert_equal(figures: dict[tuple[str, str], Figures], expected: dict[tuple[s
 async def test_figures_equal_brute_force_whatever_arrives_between_reads(desk: Desk, seed: int) -> None:
     rng = random.Random(seed)
     made = random_deals(rng, 400, days=DAYS, hours=HOURS)
-    book = Book(desk.engine, wall_ns=lambda: NOW_NS)
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
     references: dict[tuple[str, str], Decimal] = {}
     done = 0
 
@@ -79,11 +79,11 @@ async def test_figures_equal_brute_force_whatever_arrives_between_reads(desk: De
         if (day, hour) not in references:
             await desk.set_reference(day, hour, value, update_ns=NOW_NS + done)
             references[day, hour] = Decimal(value)
-        await book.refresh(DAYS)
+        await reader.refresh(DAYS)
 
     for trader in ("", "flex_trader_1", "flex_trader_5"):
-        assert_equal(figures_of(book.snapshot, trader), brute_force(made, references, trader))
-    assert book.corrections == 0
+        assert_equal(figures_of(reader.snapshot, trader), brute_force(made, references, trader))
+    assert reader.corrections == 0
 
 
 async def test_the_largest_legal_deals_are_summed_exactly(desk: Desk) -> None:
@@ -93,11 +93,11 @@ async def test_the_largest_legal_deals_are_summed_exactly(desk: Desk) -> None:
         MadeDeal("-0.0001", "0.0001", "sell", DAYS[0], HOURS[0]),
     ] * 50
     await desk.add_deals(made)
-    book = Book(desk.engine, wall_ns=lambda: NOW_NS)
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
 
-    await book.refresh(DAYS)
+    await reader.refresh(DAYS)
 
-    sums = book.snapshot.days[DAYS[0]].sums[HOURS[0], "flex_trader_1"]
+    sums = reader.snapshot.days[DAYS[0]].sums[HOURS[0], "flex_trader_1"]
     assert from_e4(sums.sold.quantity_e4) == 50 * (Decimal("999999.9999") + Decimal("0.0001"))
     assert sums.sold.value_e8 == 50 * (9_999_999_999**2 - 1)
     assert sums.bought.value_e8 == -50 * 9_999_999_999**2
@@ -108,73 +108,73 @@ async def test_a_late_stamp_does_not_replace_a_newer_price(desk: Desk) -> None:
     await desk.set_reference(DAYS[0], HOURS[0], "9", update_ns=100, observed_ns=220)
     await desk.set_reference(DAYS[0], HOURS[0], None, update_ns=0, observed_ns=230)
     await desk.set_reference(DAYS[0], HOURS[1], None, update_ns=0, observed_ns=230)
-    book = Book(desk.engine, wall_ns=lambda: NOW_NS)
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
 
-    await book.refresh(DAYS)
+    await reader.refresh(DAYS)
 
-    references = book.snapshot.days[DAYS[0]].references
+    references = reader.snapshot.days[DAYS[0]].references
     assert {hour: reference.value_e4 for hour, reference in references.items()} == {HOURS[0]: 100_000}
 
 
 async def test_a_read_without_news_is_one_statement_and_changes_nothing(sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals(random_deals(random.Random(1), 20, days=DAYS, hours=HOURS))
-    book = Book(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
-    await book.refresh(DAYS)
-    before = book.snapshot
+    reader = SnapshotReader(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
+    await reader.refresh(DAYS)
+    before = reader.snapshot
 
-    arrivals = await book.refresh(DAYS)
+    arrivals = await reader.refresh(DAYS)
 
     assert arrivals is not None
     assert arrivals.deals == 0
-    assert all(book.snapshot.days[day] is before.days[day] for day in DAYS)
+    assert all(reader.snapshot.days[day] is before.days[day] for day in DAYS)
 
 
 async def test_an_audit_finds_what_reading_on_cannot_see(sqlite_desk: Desk) -> None:
     clock = [0]
     await sqlite_desk.add_deals(random_deals(random.Random(1), 20, days=DAYS, hours=HOURS))
-    book = Book(sqlite_desk.engine, wall_ns=lambda: NOW_NS, monotonic_ns=lambda: clock[0])
-    await book.refresh(DAYS)
+    reader = SnapshotReader(sqlite_desk.engine, wall_ns=lambda: NOW_NS, monotonic_ns=lambda: clock[0])
+    await reader.refresh(DAYS)
     async with writing(sqlite_desk.engine) as connection:
         await connection.execute(update(deals).where(deals.c.position == 3).values(price_e4=1))
 
     clock[0] += 120_000_000_000
-    await book.refresh(DAYS)
+    await reader.refresh(DAYS)
 
-    fresh = Book(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
+    fresh = SnapshotReader(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
     await fresh.refresh(DAYS)
-    assert book.corrections == 1
-    assert book.snapshot.days == fresh.snapshot.days
+    assert reader.corrections == 1
+    assert reader.snapshot.days == fresh.snapshot.days
 
 
 async def test_a_database_without_tables_counts_as_away_until_they_are_made(tmp_path: Path) -> None:
     engine = open_database(sqlite_url(tmp_path), application="test")
-    book = Book(engine, wall_ns=lambda: NOW_NS)
+    reader = SnapshotReader(engine, wall_ns=lambda: NOW_NS)
 
     with pytest.raises(DatabaseUnavailable, match="no such table"):
-        await book.refresh(DAYS)
+        await reader.refresh(DAYS)
     await prepare_power_database(engine)
-    await book.refresh(DAYS)
+    await reader.refresh(DAYS)
 
-    assert book.snapshot.as_of_ns == NOW_NS
+    assert reader.snapshot.as_of_ns == NOW_NS
     await engine.dispose()
 
 
 async def test_a_mistake_in_a_statement_does_not_count_as_an_outage(sqlite_desk: Desk) -> None:
-    book = Book(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
+    reader = SnapshotReader(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
     async with writing(sqlite_desk.engine) as connection:
         await connection.execute(text("ALTER TABLE deals RENAME COLUMN price_e4 TO price"))
 
     with pytest.raises(OperationalError, match="no such column"):
-        await book.refresh(DAYS)
+        await reader.refresh(DAYS)
 
 
 async def test_a_database_that_was_replaced_is_read_from_its_beginning(sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals(random_deals(random.Random(1), 20, days=DAYS, hours=HOURS))
-    book = Book(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
-    await book.refresh(DAYS)
+    reader = SnapshotReader(sqlite_desk.engine, wall_ns=lambda: NOW_NS)
+    await reader.refresh(DAYS)
     async with writing(sqlite_desk.engine) as connection:
         await connection.execute(deals.delete().where(deals.c.position > 5))
 
-    await book.refresh(DAYS)
+    await reader.refresh(DAYS)
 
-    assert sum(sums.deals for book_ in book.snapshot.days.values() for sums in book_.sums.values()) == 5
+    assert sum(sums.deals for delivery in reader.snapshot.days.values() for sums in delivery.sums.values()) == 5

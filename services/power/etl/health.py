@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["StandingBoard"]
+__all__ = ["PollingHealth"]
 
 SECOND_NS: Final = 1_000_000_000
 PATIENCE_NS: Final = 20 * SECOND_NS
 """Trouble shorter than this is nobody's business but the log's."""
 
 
-class StandingBoard:
+class PollingHealth:
     """Remembers the last answers and failures."""
 
     def __init__(self) -> None:

@@ -14,11 +14,11 @@ from clients.resilience.quota import LedgerUnavailable, LedgerView, Slot
 
 T = TypeVar("T")
 
-__all__ = ["SqlLedger", "load_view", "raise_block", "reserve_slot", "settle_slot"]
+__all__ = ["SqlQuotaLedger", "load_view", "raise_block", "reserve_slot", "settle_slot"]
 
 
-class SqlLedger:
-    """Implements Ledger on one row per quota, which every reservation locks first; SQLite locks the whole file instead."""
+class SqlQuotaLedger:
+    """Implements QuotaLedger on one row per quota, which every reservation locks first; SQLite locks the whole file instead."""
 
     def __init__(self, engine: AsyncEngine, *, quota: str) -> None:
         self._engine = engine

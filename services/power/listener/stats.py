@@ -10,7 +10,7 @@ MINUTE_NS: Final = 60_000_000_000
 
 
 @dataclass
-class Tally:
+class ListenerStats:
     """Counters since the start, and the latest of what changes. Written by the listener's tasks, read by anybody."""
 
     messages: int = 0

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from clients.database import DatabaseUnavailable, outages_as
 from services.reporting.engine.figures import Sums
 from services.reporting.engine.queries import change_marks, deal_sums, latest_references, newest_times, read_deal_sums
-from services.reporting.engine.standing import Standing
+from services.reporting.engine.reference_status import ReferenceStatus
 
-__all__ = ["Book", "DayBook", "Reference", "Snapshot"]
+__all__ = ["DeliveryDay", "Reference", "Snapshot", "SnapshotReader"]
 
 SOURCE: Final = "reference-price"
 """The one provider there is; names its rows in the tables that could hold several."""
@@ -35,7 +35,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class DayBook:
+class DeliveryDay:
     """One delivery day. Mappings are never changed, only replaced."""
 
     sums: Mapping[tuple[str, str], Sums] = field(default_factory=dict)
@@ -52,8 +52,8 @@ class Snapshot:
     """Deals up to this one are in."""
     reference_id: int = 0
     gap_until_ns: int = 0
-    days: Mapping[str, DayBook] = field(default_factory=dict)
-    standing: Standing = field(default_factory=Standing)
+    days: Mapping[str, DeliveryDay] = field(default_factory=dict)
+    status: ReferenceStatus = field(default_factory=ReferenceStatus)
     as_of_ns: int = 0
     """Wall clock of the last successful read."""
 
@@ -67,7 +67,7 @@ class Arrivals:
     received_ns: int
 
 
-class Book:
+class SnapshotReader:
     """Reads the database. One task refreshes; others look at `snapshot` and may load days with `day()`."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Book:
             if position < before.position or reference_id < before.reference_id:
                 # Another database stands where ours was (a file deleted, a restore): begin again.
                 before = Snapshot()
-            known = {day: book for day, book in before.days.items() if day in wanted}
+            known = {day: delivery for day, delivery in before.days.items() if day in wanted}
             arrivals = None if first else Arrivals(0, 0, 0)
             if position > before.position and known:
                 known = await self._with_new_deals(connection, known, before.position, position)
@@ -113,46 +113,51 @@ class Book:
                 known = await self._with_references(connection, known)
             if self._audit_is_due():
                 known = await self._audited(connection, known, position)
-        standing = Standing.read(*marks[3:])
-        self.snapshot = Snapshot(position, reference_id, gap_until_ns, known, standing, self._wall_ns())
+        status = ReferenceStatus.read(*marks[3:])
+        self.snapshot = Snapshot(position, reference_id, gap_until_ns, known, status, self._wall_ns())
         return arrivals
 
-    async def day(self, day: str) -> DayBook:
+    async def day(self, day: str) -> DeliveryDay:
         """Read one day from the beginning, for pages about the past. Raises DatabaseUnavailable."""
         with outages_as(DatabaseUnavailable, besides=_tables_are_missing):
             async with self._engine.connect() as connection:
                 self.reads += 1
                 marks = (await connection.execute(change_marks(SOURCE))).one()
-                books = await self._deals_of(connection, {day}, int(marks[0]))
-                return (await self._with_references(connection, books))[day]
+                deliveries = await self._deals_of(connection, {day}, int(marks[0]))
+                return (await self._with_references(connection, deliveries))[day]
 
     async def _with_new_deals(
-        self, connection: AsyncConnection, books: Mapping[str, DayBook], after: int, upto: int
-    ) -> dict[str, DayBook]:
-        sums = {day: dict(book.sums) for day, book in books.items()}
+        self, connection: AsyncConnection, deliveries: Mapping[str, DeliveryDay], after: int, upto: int
+    ) -> dict[str, DeliveryDay]:
+        sums = {day: dict(delivery.sums) for day, delivery in deliveries.items()}
         touched = set()
-        for row in await connection.execute(deal_sums(after=after, upto=upto, days=books)):
+        for row in await connection.execute(deal_sums(after=after, upto=upto, days=deliveries)):
             found = read_deal_sums(row)
             key = (found.delivery_hour, found.trader_id)
             of_day = sums[found.delivery_day]
             of_day[key] = of_day.get(key, Sums()) + found.sums
             touched.add(found.delivery_day)
-        return {day: replace(book, sums=sums[day]) if day in touched else book for day, book in books.items()}
+        return {
+            day: replace(delivery, sums=sums[day]) if day in touched else delivery
+            for day, delivery in deliveries.items()
+        }
 
-    async def _deals_of(self, connection: AsyncConnection, days: Iterable[str], upto: int) -> dict[str, DayBook]:
+    async def _deals_of(self, connection: AsyncConnection, days: Iterable[str], upto: int) -> dict[str, DeliveryDay]:
         sums: dict[str, dict[tuple[str, str], Sums]] = {day: {} for day in days}
         for row in await connection.execute(deal_sums(upto=upto, days=sums)):
             found = read_deal_sums(row)
             sums[found.delivery_day][found.delivery_hour, found.trader_id] = found.sums
-        return {day: DayBook(sums=of_day) for day, of_day in sums.items()}
+        return {day: DeliveryDay(sums=of_day) for day, of_day in sums.items()}
 
-    async def _with_references(self, connection: AsyncConnection, books: Mapping[str, DayBook]) -> dict[str, DayBook]:
-        references: dict[str, dict[str, Reference]] = {day: {} for day in books}
-        for day, hour, value_e4, update_ns, observed_ns in await connection.execute(latest_references(books)):
+    async def _with_references(
+        self, connection: AsyncConnection, deliveries: Mapping[str, DeliveryDay]
+    ) -> dict[str, DeliveryDay]:
+        references: dict[str, dict[str, Reference]] = {day: {} for day in deliveries}
+        for day, hour, value_e4, update_ns, observed_ns in await connection.execute(latest_references(deliveries)):
             references[day][hour] = Reference(int(value_e4), int(update_ns), int(observed_ns))
         return {
-            day: book if book.references == references[day] else replace(book, references=references[day])
-            for day, book in books.items()
+            day: delivery if delivery.references == references[day] else replace(delivery, references=references[day])
+            for day, delivery in deliveries.items()
         }
 
     async def _arrivals(self, connection: AsyncConnection, after: int, upto: int) -> Arrivals:
@@ -163,16 +168,19 @@ class Book:
         return self._monotonic_ns() >= self._audit_after_ns
 
     async def _audited(
-        self, connection: AsyncConnection, books: Mapping[str, DayBook], upto: int
-    ) -> dict[str, DayBook]:
+        self, connection: AsyncConnection, deliveries: Mapping[str, DeliveryDay], upto: int
+    ) -> dict[str, DeliveryDay]:
         """Read everything again now and then: two writers on one database may commit positions out of order."""
         began_ns = self._monotonic_ns()
-        true = await self._deals_of(connection, books, upto)
+        true = await self._deals_of(connection, deliveries, upto)
         took_ns = self._monotonic_ns() - began_ns
         self._audit_after_ns = self._monotonic_ns() + max(AUDIT_EVERY_NS, AUDIT_SHARE * took_ns)
-        wrong = [day for day, book in books.items() if book.sums != true[day].sums]
+        wrong = [day for day, delivery in deliveries.items() if delivery.sums != true[day].sums]
         self.corrections += len(wrong)
-        return {day: replace(book, sums=true[day].sums) if day in wrong else book for day, book in books.items()}
+        return {
+            day: replace(delivery, sums=true[day].sums) if day in wrong else delivery
+            for day, delivery in deliveries.items()
+        }
 
 
 def _tables_are_missing(exc: Exception) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from clients.power.deals.model import Item
 
-__all__ = ["NONE_COMMITTED", "Entry", "Mark"]
+__all__ = ["NONE_COMMITTED", "FeedEntry", "Mark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ NONE_COMMITTED: Final = Mark("", 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """An item and its mark."""
 
     mark: Mark

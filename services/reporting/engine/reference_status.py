@@ -17,7 +17,7 @@ FETCH_NS: Final = 60 * SECOND_NS
 
 
 @dataclass(frozen=True)
-class Standing:
+class ReferenceStatus:
     """What the price process has written about itself."""
 
     next_due_ns: int = 0
@@ -28,7 +28,7 @@ class Standing:
     window_ns: int = WINDOW_DEFAULT_NS
 
     @classmethod
-    def read(cls, next_due_ns: Any, last_answer_ns: Any, trouble: Any, schedule: Any) -> Standing:
+    def read(cls, next_due_ns: Any, last_answer_ns: Any, trouble: Any, schedule: Any) -> ReferenceStatus:
         """Take the columns of its row, all of them None where there is none."""
         try:
             learned = json.loads(schedule or "{}")
