@@ -1,33 +1,41 @@
-# Every target sets up what it needs. `make help` lists them.
+# Every target sets up what it needs and no more. `make help` lists them; CONTRIBUTING.md says how they are used.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Most tests wait for processes, so three at a time on two cores pay; a file's tests stay together, for their fixtures.
 PARALLEL := -n 3 --dist loadfile
 KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long build-ext protos check-protos settings bench lint types sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long build-ext check lint types check-protos protos settings bench sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: pyproject.toml requirements.txt
+$(VENV)/.installed: pyproject.toml requirements.txt requirements/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "midstream needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12 run" % sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the dependencies into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP) -r requirements.txt -r requirements/build.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(KERNEL_FILES)
 	@echo "building the extension ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.built tests/requirements.txt
-	@echo "installing what the tests need ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+# Enough for every check and for most tests.
+$(VENV)/.tools: $(VENV)/.installed requirements/check.txt tests/requirements.txt
+	@echo "installing the tools of a developer ..."
+	@$(PIP) -r requirements/check.txt -r tests/requirements.txt
+	@touch $@
+
+# The third parties that judge ours: what takes long to install.
+$(VENV)/.tested: $(VENV)/.tools tests/third_parties.txt
+	@echo "installing the third parties that tests ask ..."
+	@$(PIP) -r tests/third_parties.txt
 	@touch $@
 
 build-ext: $(VENV)/.built ## Build the Cython kernels in place and leave .venv/bin/midstream runnable
@@ -44,22 +52,24 @@ run-orders: $(VENV)/.built ## Place orders against the simulated exchanges: REST
 run-power: $(VENV)/.built ## The power desk with its simulated world: dashboard on http://127.0.0.1:8081
 	@$(BIN)/midstream serve sim-power-exchange sim-market-data power-listener power-etl reporting
 
-test: $(VENV)/.tested ## Run the default test suite
-	@$(BIN)/python -m pytest $(PARALLEL)
+test: $(VENV)/.built $(VENV)/$(if $(T),.tools,.tested) ## Run the default test suite, or with T=tests/unit/cli one part of it
+	@$(BIN)/python -m pytest $(or $(T),$(PARALLEL))
 
-test-quick: $(VENV)/.built ## Run the part of the suite that every supported Python runs in CI
+test-quick: $(VENV)/.built $(VENV)/.tools ## Run the part of the suite that every supported Python runs in CI
 	@$(BIN)/python -m pytest $(PARALLEL) -m quick
 
-test-long: $(VENV)/.tested ## Run the tests that need minutes
+test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m long
 
-lint: $(VENV)/.tested ## Check style
+check: lint types check-protos ## Check style, types, stubs and generated code: what needs no test
+
+lint: $(VENV)/.tools ## Check style
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: $(VENV)/.tested ## Check types and the stubs of the kernels
+types: $(VENV)/.built $(VENV)/.tools ## Check types and the stubs of the kernels
 	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt $(KERNELS)
 
-protos: $(VENV)/.installed ## Generate the Python code of the protos
+protos: $(VENV)/.tools ## Generate the Python code of the protos
 	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $$(ls protos/*/v1/*.proto)
 	@$(BIN)/python -m grpc_tools.protoc -I . --grpc_python_out=. --mypy_grpc_out=. \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $$(grep -l '^service ' protos/*/v1/*.proto)
@@ -72,10 +82,10 @@ check-protos: protos ## Fail when the committed generated code is not what the p
 	@test -z "$$(git ls-files --others --exclude-standard -- protos)"
 
 bench: $(VENV)/.built ## Measure against the alternatives and print ratios
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(PIP) -r benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks
 
-sanitize: $(VENV)/.installed ## Run the kernels' tests and the fuzz corpus under AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: $(VENV)/.tools ## Run the kernels' tests and the fuzz corpus under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tests/sanitize.sh $(abspath $(BIN))/python $(PARALLEL)
 
 sample-data: $(VENV)/.built ## Generate data/*.csv and data/sample_output again

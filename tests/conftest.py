@@ -22,7 +22,7 @@ hypothesis.settings.register_profile("sanitized", deadline=None, print_blob=True
 hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midstream"))
 
 
-# Modules that ask third parties; they are pinned in tests/requirements.txt, which the quick suite does without.
+# Modules that ask third parties; they are pinned in tests/third_parties.txt, which the quick suite does without.
 _THIRD_PARTIES = {
     "e2e/test_dashboard.py": "playwright",
     "integration/clients/http/test_transport_faults.py": "cryptography",

@@ -11,7 +11,10 @@ from typing import Final
 from tests.support.imports import ROOT, module_file, source_files
 
 # The changelog is not among them: it may name what is gone.
-PAGES: Final = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES: Final = (
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 
 _TOPS: Final = "services|clients|fastpath|protos|tests|benchmarks|docs|data|requirements"
 _PATH: Final = re.compile(rf"(?<![\w/.{{}}-])((?:{_TOPS}|\.ci)/[\w.*{{}},/-]+)")

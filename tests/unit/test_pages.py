@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,28 @@ def test_a_page_names_paths_modules_and_types_that_exist(page: Path) -> None:
     wrong = wrong_names(page.read_text(encoding="utf-8"))
 
     assert [name for name in wrong if MADE_BY_THE_PAGE.get(page.name, "none") not in name.lower()] == []
+
+
+def index() -> dict[str, list[str]]:
+    """Return what docs/index.md lists: the page, and the tests that hold it."""
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| [")]
+    return {re.findall(r"\]\(([^)]*)\)", row)[0]: re.findall(r"`(tests/[^`]*)`", row) for row in rows}
+
+
+def test_every_page_stands_in_the_index() -> None:
+    pages = {page for page in PAGES if page.name != "index.md"}
+
+    assert {(ROOT / "docs" / page).resolve() for page in index()} == pages
+
+
+@pytest.mark.parametrize(("page", "tests"), index().items(), ids=list(index()))
+def test_every_page_is_held_by_a_test_that_reads_it(page: str, tests: list[str]) -> None:
+    texts = [(ROOT / test).read_text(encoding="utf-8") for test in tests]
+
+    assert texts != []
+    # Those about everything go through `PAGES`.
+    assert all(Path(page).name in text or "PAGES" in text or "readme" in text.lower() for text in texts)
 
 
 @pytest.mark.parametrize(

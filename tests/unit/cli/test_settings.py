@@ -1,4 +1,4 @@
-"""`midstream settings`: everything that a server reads is listed, from the models themselves, and the page is what they say."""
+"""`midstream settings`: everything that a server reads is listed, from the models themselves, and docs/settings.md is what they say."""
 
 from __future__ import annotations
 
