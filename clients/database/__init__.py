@@ -3,9 +3,11 @@
 from clients.database.engine import open_database, shown_url, usable_url, writing
 from clients.database.migrate import migrate
 from clients.database.outages import DatabaseUnavailable, is_unavailable, outages_as
+from clients.database.setting import DatabaseUrl
 
 __all__ = [
     "DatabaseUnavailable",
+    "DatabaseUrl",
     "is_unavailable",
     "migrate",
     "open_database",

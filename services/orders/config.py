@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from clients.database import usable_url
+from clients.database import DatabaseUrl
 from clients.exchanges.bases import Environment
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.orders.domain import TradingMode
@@ -48,7 +48,7 @@ class OrdersSettings(ServerSettings):
     symbols: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_SYMBOLS")
     """Unified symbols that reconciliation looks at although nothing was traded in them yet."""
 
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         default="sqlite:///var/orders.db",
         repr=False,
         validation_alias=AliasChoices("MIDSTREAM_ORDERS_DATABASE_URL", "MIDSTREAM_DATABASE_URL"),
@@ -117,12 +117,6 @@ class OrdersSettings(ServerSettings):
             price_band=self.price_band,
             price_age_max_s=self.price_age_max_s,
         )
-
-    @field_validator("database_url")
-    @classmethod
-    def _check_database_url(cls, value: str) -> str:
-        usable_url(value)
-        return value
 
     @field_validator("venues")
     @classmethod

@@ -1,4 +1,4 @@
-"""From figures to protobuf messages: decimals as text, nothing rounded that is not an average."""
+"""Turn figures into protobuf messages: decimals as text, nothing rounded that is not an average."""
 
 from __future__ import annotations
 

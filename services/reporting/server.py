@@ -10,8 +10,8 @@ from typing import Final
 
 import grpc
 
-from clients.database import DatabaseUnavailable, open_database
-from clients.power.store import prepare_power_database
+from clients.database import open_database
+from clients.power.store import wait_for_power_database
 from protos.reporting.v1.reporting_pb2_grpc import add_ReportingServiceServicer_to_server
 from services.reporting.config import ReportingSettings
 from services.reporting.engine.deals import DealReader
@@ -22,14 +22,13 @@ from services.reporting.servicer import ReportingServicer
 from services.reporting.web.app import dashboard
 from services.runtime.server import HealthBoard, process_metrics, run_server
 from services.runtime.settings import load
-from services.runtime.tasks import end_task
+from services.runtime.tasks import end_task, until_one_ends
 from services.runtime.web import WebFace
 
 __all__ = ["ReportingServer", "main"]
 
 logger = logging.getLogger(__name__)
 
-PREPARE_AGAIN_S: Final = 1.0
 WEB_SETTING: Final = "MIDSTREAM_REPORTING_WEB_PORT"
 
 
@@ -78,13 +77,7 @@ class ReportingServer:
 
     async def run(self) -> int:
         """Return only when following the database has failed for a reason of our own."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
-        for task in ended:
-            task.result()
-        if not ended:
-            # `stop` has cancelled them: the end was asked for.
-            await asyncio.Event().wait()
+        await until_one_ends(self._tasks)
         return 1
 
     async def stop(self) -> None:
@@ -95,19 +88,11 @@ class ReportingServer:
         await self._engine.dispose()
 
     async def _follow(self) -> None:
-        await self._prepare()
+        # Whoever of listener, price process and this server comes first makes the tables.
+        await wait_for_power_database(
+            self._engine, sleep=asyncio.sleep, on_away=lambda reason: self._set_health(False, reason)
+        )
         await self._model.run()
-
-    async def _prepare(self) -> None:
-        """Make the tables; whoever of listener, price process and this server comes first does it."""
-        while True:
-            try:
-                await prepare_power_database(self._engine)
-            except DatabaseUnavailable as exc:
-                self._set_health(False, f"the database does not answer: {exc.kind}")
-                await asyncio.sleep(PREPARE_AGAIN_S)
-            else:
-                return
 
     async def _measure(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Translates reporting calls into questions to the read model and the reader of deals."""
+"""Translate reporting calls into questions to the read model and the reader of deals."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Ending background tasks for certain."""
+"""Background tasks: watched while they run, ended for certain."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 REPEAT_S = 0.2
@@ -19,6 +20,18 @@ async def end_task(task: asyncio.Task[Any] | None) -> None:
         await asyncio.wait((task,), timeout=REPEAT_S)
     if task is not None and not task.cancelled():
         task.exception()
+
+
+async def until_one_ends(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Return when one of `tasks` has ended by itself, raising what it raised. Where they were cancelled instead, wait for ever:
+    the end was asked for, and whoever asked goes on from there.
+    """
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    ended = [task for task in tasks if task.done() and not task.cancelled()]
+    for task in ended:
+        task.result()
+    if not ended:
+        await asyncio.Event().wait()
 
 
 def raise_if_cancelled() -> None:

@@ -1,4 +1,4 @@
-"""What a power database holds, for assertions."""
+"""Read a power database for assertions."""
 
 from __future__ import annotations
 

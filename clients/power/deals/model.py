@@ -1,4 +1,4 @@
-"""What comes out of a message of the deals feed: a deal, or the reason why there is none."""
+"""Values of the deals feed: a deal, an unusable message with its reason, a gap."""
 
 from __future__ import annotations
 

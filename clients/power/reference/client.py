@@ -1,4 +1,4 @@
-"""Asks the provider for the reference price of one hour."""
+"""Ask the provider for the reference price of one hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong between us and the provider of reference prices, and what it means for a retry or a breaker."""
+"""Errors of the provider of reference prices, and what each means for a retry or a breaker."""
 
 from __future__ import annotations
 

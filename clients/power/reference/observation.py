@@ -1,4 +1,4 @@
-"""What the provider's answers say. Strict about types and ranges, liberal about styles."""
+"""Read the provider's answers: strict about types and ranges, liberal about styles."""
 
 from __future__ import annotations
 

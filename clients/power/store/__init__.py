@@ -1,5 +1,5 @@
-"""The power desk's database: tables, migrations, and who writes what."""
+"""The power desk's database: tables and migrations. Listener and price process write, reporting reads."""
 
-from clients.power.store.tables import MIGRATIONS, prepare_power_database
+from clients.power.store.tables import DATABASE_URL, MIGRATIONS, prepare_power_database, wait_for_power_database
 
-__all__ = ["MIGRATIONS", "prepare_power_database"]
+__all__ = ["DATABASE_URL", "MIGRATIONS", "prepare_power_database", "wait_for_power_database"]

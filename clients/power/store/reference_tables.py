@@ -8,7 +8,10 @@ from sqlalchemy import BigInteger, Column, Table, Text
 
 from clients.power.store.schema import METADATA
 
-__all__ = ["quota_blocks", "quota_slots", "reference_lease", "reference_standing"]
+__all__ = ["SOURCE", "quota_blocks", "quota_slots", "reference_lease", "reference_standing"]
+
+SOURCE: Final = "reference-price"
+"""The one provider there is; names its rows in the tables that could hold several."""
 
 quota_slots: Final = Table(
     "quota_slots",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from clients.database import usable_url
+from clients.database import DatabaseUrl
 from clients.power.reference import check_base_url
+from clients.power.store import DATABASE_URL
 from services.runtime.settings import ServerSettings
 
 
 class EtlSettings(ServerSettings):
-    """What the reference-price process needs to know; read once at start."""
+    """Database, provider and gate of the reference-price process; read once at start."""
 
     port: int = Field(default=50058, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_PORT")
     """Health only: the process has no calls of its own."""
     metrics_port: int = Field(default=9158, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_METRICS_PORT")
 
-    database_url: str = Field(default="sqlite:///var/power.db", repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
+    database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
     """Where reference prices are written: sqlite:///PATH or postgresql://...; may hold a password."""
 
     reference_url: str = Field(default="http://127.0.0.1:5060", validation_alias="MIDSTREAM_REFERENCE_URL")
@@ -24,12 +25,6 @@ class EtlSettings(ServerSettings):
 
     gate_lead_s: float = Field(default=0.0, ge=0, le=86_400, validation_alias="MIDSTREAM_POWER_GATE_LEAD_S")
     """How long before delivery an hour closes."""
-
-    @field_validator("database_url")
-    @classmethod
-    def _check_database_url(cls, value: str) -> str:
-        usable_url(value)
-        return value
 
     @field_validator("reference_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""Whether prices come, and if not, why: in a sentence for traders."""
+"""Say in a sentence for traders why prices do not come; nothing while they do."""
 
 from __future__ import annotations
 

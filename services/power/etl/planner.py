@@ -1,4 +1,4 @@
-"""Decides which hour to ask for next, and when. Pure: no clock, no I/O; the same questions at the same times get the same answers.
+"""Decide which hour to ask for next, and when. Pure: no clock, no I/O; the same questions at the same times get the same answers.
 
 The arithmetic of freshness. The provider allows 50 requests in any minute and 1,000 in any hour, and publishes every ten minutes with
 a delay of 0 to 30 s. Asking for one hour every 2 s finds a publication within 2 s and takes at most 16 requests in those 30 s, the

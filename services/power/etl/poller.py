@@ -1,4 +1,4 @@
-"""Carries out what the planner decides: asks, stores what is answered, says how things stand."""
+"""Carry out what the planner decides: ask, store what is answered, publish the status."""
 
 from __future__ import annotations
 

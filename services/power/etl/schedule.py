@@ -1,4 +1,4 @@
-"""Learns from stamps when the provider publishes: how often, how far behind the full interval, and whether all hours at once.
+"""Learn from stamps when the provider publishes: how often, how far behind the full interval, and whether all hours at once.
 
 A publication comes up to WINDOW_NS after its nominal moment. From stamps that all fit into one such window (modulo the period) the
 nominal moment is known to lie between the last stamp less the window and the first stamp; where exactly one whole minute, or more,

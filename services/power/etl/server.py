@@ -10,10 +10,10 @@ from typing import Final
 
 import grpc
 
-from clients.database import DatabaseUnavailable, open_database
+from clients.database import open_database
 from clients.http import HttpxTransport
 from clients.power.reference import ReferencePriceClient, classify
-from clients.power.store import prepare_power_database
+from clients.power.store import wait_for_power_database
 from clients.resilience.breaker_config import BreakerConfig
 from clients.resilience.bulkhead import BulkheadConfig
 from clients.resilience.errors import ResilienceError
@@ -30,14 +30,13 @@ from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, process_metrics, run_server
 from services.runtime.settings import load
-from services.runtime.tasks import end_task
+from services.runtime.tasks import end_task, until_one_ends
 
 __all__ = ["POLICIES", "EtlServer", "main"]
 
 logger = logging.getLogger(__name__)
 
 ATTEMPT_TIMEOUT_S: Final = 10.0
-PREPARE_AGAIN_S: Final = 1.0
 
 POLICIES: Final = Policies(
     # The planner asks again by itself: a second attempt only bridges a hiccup.
@@ -84,13 +83,7 @@ class EtlServer:
             self._tasks.append(asyncio.create_task(work))
 
     async def run(self) -> int:
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
-        for task in ended:
-            task.result()
-        if not ended:
-            # `stop` has cancelled them: the end was asked for.
-            await asyncio.Event().wait()
+        await until_one_ends(self._tasks)
         return 1
 
     async def stop(self) -> None:
@@ -101,13 +94,9 @@ class EtlServer:
         await self._engine.dispose()
 
     async def _work(self, health: HealthBoard) -> None:
-        while True:
-            try:
-                await prepare_power_database(self._engine)
-                break
-            except DatabaseUnavailable as exc:
-                health.set(OVERALL, False, f"the database does not answer: {exc.kind}")
-                await asyncio.sleep(PREPARE_AGAIN_S)
+        await wait_for_power_database(
+            self._engine, sleep=asyncio.sleep, on_away=lambda reason: health.set(OVERALL, False, reason)
+        )
         self._ready = True
         await self._poller.run()
 

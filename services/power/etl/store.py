@@ -1,4 +1,4 @@
-"""Where observed prices, the status of the price process and its lease are kept."""
+"""Keep observed prices, the status of the price process and its lease in the database."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.calendar import DeliveryHour, delivery_hour
 from clients.power.reference.observation import Observation
-from clients.power.store.reference_tables import reference_lease, reference_standing
+from clients.power.store.reference_tables import SOURCE, reference_lease, reference_standing
 from clients.power.store.schema import reference_prices
 
 __all__ = ["KnownHour", "ReferenceStore", "SavedStatus", "add_observations"]
 
-SOURCE: Final = "reference-price"
 FINAL: Final = "final"
 
 
 @dataclass(frozen=True)
 class KnownHour:
-    """What earlier processes stored of an hour."""
+    """An hour as earlier processes left it."""
 
     hour: DeliveryHour
     stamp_ns: int

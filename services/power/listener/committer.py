@@ -1,4 +1,4 @@
-"""Brings entries into the database in order, over outages by way of the spool."""
+"""Bring entries into the database in order, over outages by way of the spool."""
 
 from __future__ import annotations
 

@@ -7,21 +7,22 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from clients.database import usable_url
+from clients.database import DatabaseUrl
 from clients.power.deals.feed import ReplayUse
+from clients.power.store import DATABASE_URL
 from services.runtime.settings import ServerSettings
 
 _OWN = "MIDSTREAM_POWER_LISTENER_"
 
 
 class DealListenerSettings(ServerSettings):
-    """One object, read once."""
+    """Feed, spool and database of the deals listener; read once at start."""
 
     port: int = Field(default=50057, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
     metrics_port: int = Field(default=9157, ge=0, le=65535, validation_alias=f"{_OWN}METRICS_PORT")
 
-    database_url: str = Field(default="sqlite:///var/power.db", repr=False)
-    """A file beside the program, so that trying it out needs nothing; postgresql://... for more. May hold a password."""
+    database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False)
+    """A file beside the program, or postgresql://... for more. May hold a password."""
 
     power_url: str = Field(default="ws://127.0.0.1:5050", repr=False)
     """The exchange's websocket; the simulator's by default. May hold a key."""
@@ -37,12 +38,6 @@ class DealListenerSettings(ServerSettings):
 
     power_spool_bytes_max: int = Field(default=1 << 30, ge=1 << 20)
     """Bytes of waiting deals at which reading stops, and the exchange waits."""
-
-    @field_validator("database_url")
-    @classmethod
-    def _check_database_url(cls, value: str) -> str:
-        usable_url(value)
-        return value
 
     @field_validator("power_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""Between the socket and the database: a bounded queue that numbers what passes."""
+"""A bounded queue between socket and database that numbers what passes."""
 
 from __future__ import annotations
 

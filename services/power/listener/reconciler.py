@@ -1,4 +1,4 @@
-"""Compares what came over the websocket with the exchange's own list, and fetches what is missing."""
+"""Compare what came over the websocket with the exchange's own list, and fetch what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the listener needs of a database."""
+"""The interface between the listener and its database."""
 
 from __future__ import annotations
 

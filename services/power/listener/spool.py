@@ -1,4 +1,4 @@
-"""Keeps what the database cannot take now: on disk, in order, in numbered segments, synced before `append` returns.
+"""Keep what the database cannot take now: on disk, in order, in numbered segments, synced before `append` returns.
 
 A record is one line: the CRC-32 of the rest, a space, JSON. What has been committed is forgotten segment by segment; a
 record that is read again after a crash is recognised by its mark (`FeedEntry.mark`), so no read position has to be kept.

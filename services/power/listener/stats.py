@@ -1,4 +1,4 @@
-"""What a listener has done so far, for metrics and health."""
+"""Counters and latest values of a listener, for metrics and health."""
 
 from __future__ import annotations
 

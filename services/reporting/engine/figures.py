@@ -1,4 +1,4 @@
-"""What deals add up to, and how that compares with a reference price. Integers all the way; decimals at the end.
+"""Sums, averages and performance of deals against reference prices. Integers all the way; decimals at the end.
 
 Prices are EUR/MWh times 10^4 and quantities MW times 10^4, so that values are EUR times 10^8. A delivery period is one hour,
 which makes MW and MWh the same number.

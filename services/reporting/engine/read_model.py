@@ -1,4 +1,4 @@
-"""Keeps the newest figures ready for any number of readers, at the price of one small read per interval."""
+"""Keep the newest figures ready for any number of readers, at the price of one small read per interval."""
 
 from __future__ import annotations
 

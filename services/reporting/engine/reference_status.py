@@ -1,4 +1,4 @@
-"""How fresh reference prices are: when the next are due, whether they are late, which of them are stale."""
+"""Freshness of reference prices: when the next are due, whether they are late, which of them are stale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put figures and references of a selection together: what the page, the CSV and the calls all show."""
+"""Put figures and references of a selection together, for page, CSV and calls alike."""
 
 from __future__ import annotations
 

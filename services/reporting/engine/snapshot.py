@@ -1,4 +1,4 @@
-"""What the server knows of the database: sums by delivery day, kept up to date by reading only what is new."""
+"""Read sums and reference prices by delivery day from the database, and keep them up to date by reading only what is new."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from clients.database import DatabaseUnavailable, outages_as
+from clients.power.store.reference_tables import SOURCE
 from services.reporting.engine.figures import Sums
 from services.reporting.engine.queries import change_marks, deal_sums, latest_references, newest_times, read_deal_sums
 from services.reporting.engine.reference_status import ReferenceStatus
 
 __all__ = ["DeliveryDay", "Reference", "Snapshot", "SnapshotReader"]
-
-SOURCE: Final = "reference-price"
-"""The one provider there is; names its rows in the tables that could hold several."""
 
 AUDIT_EVERY_NS: Final = 60_000_000_000
 AUDIT_SHARE: Final = 50

@@ -1,4 +1,4 @@
-"""The dashboard: addresses, and what answers them."""
+"""The dashboard: addresses and their answers."""
 
 from __future__ import annotations
 

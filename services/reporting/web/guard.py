@@ -1,4 +1,4 @@
-"""Who may ask: same-origin pages under names that are ours. There is nothing to write here, so only reading has to be guarded."""
+"""Refuse pages of other origins and names that are not ours. There is nothing to write here, so only reading has to be guarded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a report to HTML. Everything is escaped by the templates; texts of other people never become markup."""
+"""Turn a report into HTML. Everything is escaped by the templates; texts of other people never become markup."""
 
 from __future__ import annotations
 

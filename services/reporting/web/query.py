@@ -1,4 +1,4 @@
-"""What the address of a page says, and how to write such an address."""
+"""Read the address of a page, and write such an address."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from clients.database import DatabaseUnavailable, open_database, writing
 from clients.database.migrate import NewerDatabase
 from clients.power.deals import Gap, Unusable
-from clients.power.store import prepare_power_database, reference_tables
+from clients.power.store import prepare_power_database, reference_tables, wait_for_power_database
 from clients.power.store.schema import METADATA, VERSION_TABLE
 from services.power.listener.deal_store import LOOKUP_IDS, DealStore
 from services.power.listener.feed_entry import FeedEntry, Mark
@@ -240,6 +241,29 @@ async def test_a_sqlite_file_that_somebody_else_writes_counts_as_away(
             await store.commit(entries_of([made_deal(1)]))
 
     assert (await store.commit(entries_of([made_deal(1)]))).deals == 1
+    await engine.dispose()
+    await other.dispose()
+
+
+async def test_waiting_for_the_tables_tells_every_failure_and_ends_when_they_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients.database.engine.BUSY_TIMEOUT_MS", 50)
+    url = f"sqlite:///{tmp_path}/power.db"
+    engine, other = open_database(url, application="test"), open_database(url, application="other")
+    reasons: list[str] = []
+
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(writing(other))
+
+        async def sleep(_: float) -> None:
+            if len(reasons) == 2:
+                await held.aclose()
+
+        await wait_for_power_database(engine, sleep=sleep, on_away=reasons.append)
+
+    assert reasons == ["the database does not answer: OperationalError"] * 2
+    assert await deal_ids(engine) == []
     await engine.dispose()
     await other.dispose()
 

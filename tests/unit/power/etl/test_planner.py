@@ -1,4 +1,4 @@
-"""Which hour is asked for next, and when."""
+"""The order in which hours are asked for, and the pauses between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a message: every style that is understood, everything that is not."""
+"""Messages of the feed: every style that is understood, everything that is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the provider's answers mean, the unusable ones included."""
+"""The provider's answers, the unusable ones included."""
 
 from __future__ import annotations
 

@@ -1,0 +1,20 @@
+"""The type of a setting that names a database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from clients.database.engine import usable_url
+
+__all__ = ["DatabaseUrl"]
+
+
+def _usable(value: str) -> str:
+    usable_url(value)
+    return value
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_usable)]
+"""sqlite:///path/to/file.db or postgresql://user:password@host/database, refused with a sentence that names both."""
