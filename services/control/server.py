@@ -15,7 +15,7 @@ from services.control.servicer import ControlServicer
 from services.control.sessions import SessionReports
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async, redacted
-from services.runtime.server import HealthBoard, run_server
+from services.runtime.server import HealthBoard, Service, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
 
@@ -23,7 +23,7 @@ PROBE_S = 0.5
 """How often Redis is asked whether it is there; the answer decides NOT_SERVING."""
 
 
-class ControlServer:
+class ControlServer(Service):
     """Wires the journal to the servicer."""
 
     names: Sequence[str] = ("midstream.control.v1.ControlService",)

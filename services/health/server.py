@@ -17,7 +17,7 @@ from services.health.exchanges import exchanges_check
 from services.health.lag import GroupActivity
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
 
@@ -42,7 +42,7 @@ class HealthServicer(HealthServiceServicer):
             await changed.wait()
 
 
-class HealthServer:
+class HealthServer(Service):
     """Wires the checks to the servicer. It serves whatever its dependencies do: telling that they are gone is its purpose."""
 
     names: Sequence[str] = ("midstream.health.v1.HealthService",)

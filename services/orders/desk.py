@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -38,6 +38,7 @@ from services.orders.journal.store import (
     OrderFilter,
     SwitchRow,
 )
+from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.reconciliation.arrival import ServerClocks
 from services.orders.reconciliation.follower import Follower
@@ -75,7 +76,15 @@ class DeskOptions:
 class Desk:
     """Owns the parts and their tasks. `start` loads the journal and begins to follow what was left open; `stop` leaves nothing running."""
 
-    def __init__(self, store: JournalStore, venues: Venues, options: DeskOptions, ports: Ports) -> None:
+    def __init__(
+        self,
+        store: JournalStore,
+        venues: Venues,
+        options: DeskOptions,
+        ports: Ports,
+        *,
+        observer: DeskObserver | None = None,
+    ) -> None:
         self.options = options
         self.venues = venues
         self._store = store
@@ -89,21 +98,31 @@ class Desk:
         prices = PriceGuard(wall_ns=ports.wall_ns, age_max_s=options.limits.price_age_max_s)
         rate = OrderRate(options.limits.orders_per_second, monotonic_ns=ports.monotonic_ns)
         self.guards = Guards(options.limits, self.gate, prices, self.positions, self.ledger, rate)
-        self.intake = ReportIntake(self.ledger, venues, options.mode)
-        clocks = ServerClocks(ports)
-        self.follower = Follower(self.ledger, venues, self.intake, self.guards, clocks, ports)
+        observer = observer or DeskObserver()
+        self._observer = observer
+        self.intake = ReportIntake(self.ledger, venues, options.mode, observer)
         router = Router(venues, self.guards, prices)
-        self.placer = Placer(self.ledger, venues, self.guards, router, self.intake, ports, options.mode)
+        self.placer = Placer(
+            self.ledger,
+            venues,
+            self.guards,
+            router,
+            self.intake,
+            ports,
+            options.mode,
+            observer,
+            # The two need each other: what is placed may have to be followed, and what is followed sent again.
+            on_unsettled=lambda order_id: self.follower.follow(order_id),
+        )
+        self.follower = Follower(self.ledger, venues, self.intake, self.guards, ServerClocks(ports), self.placer, ports)
         self.changer = Changer(
             self.ledger, venues, self.guards, ports, self.follower.follow, self.follower.cancel_unjournalled
         )
-        self.placer.on_unsettled = self.follower.follow
-        self.follower.is_sending = self.placer.is_sending
-        self.follower.send_again = self.placer.send_again
         self.switch.on_engage(self.placer.stop_sending)
         self.ledger.listen(self.positions.follow)
         self.ledger.listen(self.feed.publish)
         self.ledger.listen(self._changed)
+        self.ledger.listen(observer.changed)
         self.reconcilers = {
             venue.exchange: Reconciler(
                 venue,
@@ -113,6 +132,7 @@ class Desk:
                 self.gate,
                 self.freshness,
                 ports,
+                observer,
                 query=self.follower.query_now,
                 symbols=options.symbols,
                 every_s=options.reconcile_s,
@@ -129,8 +149,7 @@ class Desk:
             stale_kill_s=options.stale_kill_s,
         )
         self.ledger.listen(self.watchdog.follow)
-        self.on_denied: Callable[[str, MidstreamError], None] = lambda operation, error: None
-        self.dead_men = {venue.exchange: DeadMan(venue, self.ledger, ports) for venue in venues}
+        self.dead_men = {venue.exchange: DeadMan(venue, self.ledger, ports, observer) for venue in venues}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -355,7 +374,7 @@ class Desk:
         try:
             return await work
         except MidstreamError as exc:
-            self.on_denied(operation, exc)
+            self._observer.denied(operation, exc)
             raise
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:

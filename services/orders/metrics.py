@@ -11,14 +11,16 @@ from services.orders.desk import Desk
 from services.orders.domain import Cause, Order, OrderState
 from services.orders.errors import reason_of
 from services.orders.journal.ledger import Change
+from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
+from services.runtime.errors import MidstreamError
 
 ACK_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PREFIX: Final = "midstream_orders"
 
 
-class OrdersMetrics:
-    """Listens to a desk; `refresh` sets what is measured and not counted."""
+class OrdersMetrics(DeskObserver):
+    """Counts what a desk tells; `refresh` sets what is measured and not counted."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -37,11 +39,11 @@ class OrdersMetrics:
             registry=registry,
         )
         self.ended = counter("ended", "Orders by the terminal state that they reached", "exchange", "state")
-        self.denied = counter("denied", "Requests denied before the wire", "operation", "reason")
+        self.denials = counter("denied", "Requests denied before the wire", "operation", "reason")
         self.open = gauge("open", "Orders that are not terminal", "exchange")
         self.unknown = gauge("unknown", "Orders whose outcome is unknown", "exchange")
         self.unknown_age = gauge("unknown_age_seconds", "Age of the oldest unknown outcome", "exchange")
-        self.halted = counter("halted", "Orders halted because statements contradict what was sent", "exchange")
+        self.halts = counter("halted", "Orders halted because statements contradict what was sent", "exchange")
         self.external = counter("external", "Orders found that were not placed here", "exchange")
         self.reconciliations = counter("reconciliations", "Comparisons of books", "exchange", "result")
         self.differences = counter("reconciliation_differences", "What comparisons found", "exchange", "kind")
@@ -54,21 +56,6 @@ class OrdersMetrics:
         self.dead_man = counter(
             "dead_man_refreshes", "Refreshes of the exchanges' dead-man timers", "exchange", "result"
         )
-
-    def attach(self, desk: Desk) -> None:
-        """Listen to everything that a desk tells."""
-        desk.ledger.listen(self._changed)
-        desk.placer.on_outcome = self._outcome
-        desk.intake.on_halt = lambda order: self.halted.labels(order.exchange).inc()
-        desk.intake.on_external = self._external
-        desk.on_denied = lambda operation, error: self.denied.labels(operation, reason_of(error) or "other").inc()
-        for reconciler in desk.reconcilers.values():
-            reconciler.on_result = self._reconciled
-            reconciler.on_differences = lambda exchange, found: self.differences.labels(exchange, "position").inc(
-                len(found)
-            )
-        for dead_man in desk.dead_men.values():
-            dead_man.on_result = lambda exchange, well: self.dead_man.labels(exchange, "ok" if well else "failed").inc()
 
     def refresh(self, desk: Desk, ports: Ports) -> None:
         """Set the gauges."""
@@ -89,7 +76,7 @@ class OrdersMetrics:
         self.in_flight.set(desk.placer.in_flight)
         self.watchers.set(desk.feed.watchers)
 
-    def _changed(self, change: Change) -> None:
+    def changed(self, change: Change) -> None:
         event, order = change.event, change.order
         self.events.labels(event.kind, event.cause.value).inc()
         if order.state.terminal and (change.before is None or not change.before.state.terminal):
@@ -97,12 +84,28 @@ class OrdersMetrics:
         if event.cause is Cause.RECONCILIATION:
             self.differences.labels(order.exchange, event.kind).inc()
 
-    def _outcome(self, order: Order, outcome: str, seconds: float) -> None:
+    def placement_answered(self, order: Order, outcome: str, seconds: float) -> None:
         self.placements.labels(order.exchange, outcome).inc()
         self.ack_seconds.labels(order.exchange).observe(seconds)
 
-    def _external(self, order: Order) -> None:
+    def external_found(self, order: Order) -> None:
         self.external.labels(order.exchange).inc()
 
-    def _reconciled(self, exchange: str, succeeded: bool) -> None:
-        self.reconciliations.labels(exchange, "ok" if succeeded else "failed").inc()
+    def halted(self, order: Order) -> None:
+        self.halts.labels(order.exchange).inc()
+
+    def denied(self, operation: str, error: MidstreamError) -> None:
+        self.denials.labels(operation, reason_of(error) or "other").inc()
+
+    def reconciled(self, exchange: str, succeeded: bool) -> None:
+        self.reconciliations.labels(exchange, _result(succeeded)).inc()
+
+    def positions_differ(self, exchange: str, differences: list[str]) -> None:
+        self.differences.labels(exchange, "position").inc(len(differences))
+
+    def dead_man_refreshed(self, exchange: str, succeeded: bool) -> None:
+        self.dead_man.labels(exchange, _result(succeeded)).inc()
+
+
+def _result(succeeded: bool) -> str:
+    return "ok" if succeeded else "failed"

@@ -24,7 +24,7 @@ from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
 from services.runtime.errors import Refused
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
 from services.runtime.web import WebFace
@@ -35,7 +35,7 @@ MEASURE_S: Final = 0.5
 WEB_SETTING: Final = "MIDSTREAM_ORDERS_WEB_PORT"
 
 
-class OrdersServer:
+class OrdersServer(Service):
     """Wires everything; starts it in the order in which the parts need each other."""
 
     names: Sequence[str] = (SERVICE,)
@@ -58,7 +58,6 @@ class OrdersServer:
         self._desk: Desk | None = None
         self._health: HealthBoard | None = None
         self._face: WebFace | None = None
-        self.web_port = 0
         self._measuring: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -68,8 +67,9 @@ class OrdersServer:
         self._health = health
         await self._open_journal()
         self._exchanges = await OrderExchanges.open(self._settings, process_metrics().registry)
-        desk = self._desk = Desk(self._journal, self._exchanges.venues, _options(self._settings), self._ports)
-        self._metrics.attach(desk)
+        desk = self._desk = Desk(
+            self._journal, self._exchanges.venues, _options(self._settings), self._ports, observer=self._metrics
+        )
         await desk.start()
         self._servicer.desk = desk
         asyncio.get_running_loop().add_signal_handler(

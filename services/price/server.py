@@ -14,7 +14,7 @@ from services.price.mids_tail import MidsTail
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
 from services.runtime.engine_process import EngineProcess
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.session.keys import SessionKeys
 from services.runtime.settings import load
 
@@ -26,7 +26,7 @@ ENGINE_STOP_S: Final = 4.0
 """Time the engine gets to commit; below the grace period that supervisors give a server."""
 
 
-class PriceServer:
+class PriceServer(Service):
     """Serves while the engine consumes and the mids can be read; its engine runs in a child process."""
 
     names: Sequence[str] = (SERVICE,)

@@ -12,14 +12,14 @@ from services.replay.servicer import ReplayServicer
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.engine_process import EngineProcess
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 
 ENGINE_STOP_S = 4.0
 """Time the engine gets to drain; below the grace period that supervisors give a server."""
 
 
-class ReplayServer:
+class ReplayServer(Service):
     """Serves what the engine publishes. The engine runs in a child process, so that serving never disturbs its pace."""
 
     names: Sequence[str] = ("midstream.replay.v1.ReplayService",)

@@ -20,7 +20,7 @@ from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
 from services.reporting.web.app import dashboard
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task, until_one_ends
 from services.runtime.web import WebFace
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 WEB_SETTING: Final = "MIDSTREAM_REPORTING_WEB_PORT"
 
 
-class ReportingServer:
+class ReportingServer(Service):
     """Wires the read model to the servicer and the dashboard."""
 
     names: Sequence[str] = ("midstream.reporting.v1.ReportingService",)
@@ -62,7 +62,6 @@ class ReportingServer:
         self._face = WebFace(self.app, host=settings.host, port=settings.web_port, setting=WEB_SETTING)
         self._health: HealthBoard | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.web_port = 0
 
     def register(self, server: grpc.aio.Server) -> None:
         add_ReportingServiceServicer_to_server(self._servicer, server)

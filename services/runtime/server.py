@@ -65,7 +65,12 @@ def process_metrics() -> Metrics:
 
 
 class Service(Protocol):
-    """What a server adds to the scaffold. Attributes `interceptors` and `web_port` are used where there are any."""
+    """What a server adds to the scaffold. Servers inherit it for the sake of what most of them do not have."""
+
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+    """Run inside of the scaffold's own, so that what they raise becomes a status, too."""
+    web_port: int = 0
+    """Where it serves HTTP, once it has started; 0 where it does not."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -113,9 +118,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         loop.add_signal_handler(number, _stop_once, loop, asked_to_stop, number)
     metrics = process_metrics()
     interceptor = CallInterceptor(metrics)
-    # What a service adds (authentication) runs inside of ours, so that its errors become statuses, too.
-    inner: Sequence[grpc.aio.ServerInterceptor] = getattr(service, "interceptors", ())
-    server = grpc.aio.server(interceptors=(interceptor, *inner), options=_OPTIONS)
+    server = grpc.aio.server(interceptors=(interceptor, *service.interceptors), options=_OPTIONS)
     health = HealthBoard(service.names, metrics)
     service.register(server)
     health.register(server)
@@ -131,8 +134,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     )
     try:
         await _start(server, service, health)
-        web_port = int(getattr(service, "web_port", 0))
-        others = {"web_port": web_port} if web_port else {}
+        others = {"web_port": service.web_port} if service.web_port else {}
         with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port, **others):
             logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
             return await run_until_end(service, asked_to_stop, health, interceptor, server)

@@ -18,6 +18,7 @@ from services.orders.domain import Order, TradingMode
 from services.orders.engine.commands import Caller, PlaceCommand
 from services.orders.guards.limits import Limits
 from services.orders.journal.store import JournalStore
+from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.venues import Venue, Venues
 from tests.support.exchange_rules import BINANCE, ExchangeRules
@@ -56,6 +57,24 @@ def order(**changes: Any) -> PlaceCommand:
     if values["type"] is OrderType.MARKET:
         values.update(price=None, time_in_force=None)
     return PlaceCommand(**values)
+
+
+class Told(DeskObserver):
+    """Remembers what a desk told it, as far as tests ask."""
+
+    def __init__(self) -> None:
+        self.halts: list[str] = []
+        self.differences: list[str] = []
+        self.refreshes: list[bool] = []
+
+    def halted(self, order: Order) -> None:
+        self.halts.append(order.order_id)
+
+    def positions_differ(self, exchange: str, differences: list[str]) -> None:
+        self.differences += differences
+
+    def dead_man_refreshed(self, exchange: str, succeeded: bool) -> None:
+        self.refreshes.append(succeeded)
 
 
 class Trading:
@@ -97,7 +116,7 @@ class Trading:
 @asynccontextmanager
 async def trading(
     ports: Ports, *venues: ScriptedVenue, store: JournalStore | None = None, mode: TradingMode = TradingMode.SIMULATOR,
-    limits: Limits | None = None, ready: bool = True, **options: Any,
+    limits: Limits | None = None, ready: bool = True, observer: DeskObserver | None = None, **options: Any,
 ) -> AsyncIterator[Trading]:  # fmt: skip
     """Run a desk; by default over one Binance-like exchange, with the journal in memory, reconciled."""
     exchanges = venues or (ScriptedVenue(BINANCE, ports),)
@@ -107,6 +126,7 @@ async def trading(
         Venues([Venue(venue.exchange, venue, venue) for venue in exchanges]),
         DeskOptions(mode=mode, limits=limits or Limits(), **options),
         ports,
+        observer=observer,
     )
     await desk.start()
     running = Trading(desk, {venue.exchange: venue for venue in exchanges}, journal, ports)

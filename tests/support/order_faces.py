@@ -127,8 +127,7 @@ async def serving_faces(
     ports = await real_ports(seed)
     exchanges = [ScriptedVenue(rules, ports, latency_s=0.0) for rules in (BINANCE, BITMEX)[:venues]]
     registry = CollectorRegistry()
-    async with trading(ports, *exchanges, **options) as desk:
-        OrdersMetrics(registry).attach(desk.desk)
+    async with trading(ports, *exchanges, observer=OrdersMetrics(registry), **options) as desk:
 
         async def load() -> list[StoredKey]:
             return stored_keys()

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import grpc
 
 from services.runtime.errors import Refused
-from services.runtime.server import HealthBoard, run_server
+from services.runtime.server import HealthBoard, Service, run_server
 from services.runtime.settings import SessionSettings, load
 from tests.support.calls import NAME, TestServicer
 
 
-class PlainService:
+class PlainService(Service):
     """Serves TestService; `PLAIN_SERVER` chooses how it ends."""
 
     names: Sequence[str] = (NAME,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from clients.exchanges.trading import Fill, OrderReport
@@ -13,6 +12,7 @@ from services.orders.domain import Body, Cause, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
 from services.orders.domain.statements import fill_body, mismatch, news
 from services.orders.journal.ledger import OrderLedger
+from services.orders.observer import DeskObserver
 from services.orders.venues import Venues
 
 logger = logging.getLogger(__name__)
@@ -21,13 +21,12 @@ logger = logging.getLogger(__name__)
 class ReportIntake:
     """Finds the order that a statement is about, compares it with what we sent, and journals what is new."""
 
-    def __init__(self, ledger: OrderLedger, venues: Venues, mode: TradingMode) -> None:
+    def __init__(self, ledger: OrderLedger, venues: Venues, mode: TradingMode, observer: DeskObserver) -> None:
         self._ledger = ledger
         self._venues = venues
         self._mode = mode
+        self._observer = observer
         self._discovering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.on_external: Callable[[Order], None] = lambda order: None
-        self.on_halt: Callable[[Order], None] = lambda order: None
 
     async def take(self, report: OrderReport, cause: Cause) -> Order:
         """Take a statement about any order of the account; one that is not ours becomes an external order."""
@@ -53,7 +52,7 @@ class ReportIntake:
             logger.critical(
                 "order halted: order=%s exchange=%s problem=%s", after.order_id, after.exchange, after.halted
             )
-            self.on_halt(after)
+            self._observer.halted(after)
         return after
 
     async def take_fill(self, fill: Fill, cause: Cause) -> Order | None:
@@ -90,7 +89,7 @@ class ReportIntake:
             order.exchange_order_id,
             order.state,
         )
-        self.on_external(order)
+        self._observer.external_found(order)
         return order
 
     async def _discovered(self, report: OrderReport) -> Discovered:

@@ -20,6 +20,7 @@ from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
 from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import ClientIdTaken, IdempotencyRow, JournalUnavailable
+from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.venues import ANY, CLIENT_ERRORS, Venue, Venues
 from services.runtime.errors import DeadlineExceeded, MidstreamError
@@ -66,7 +67,9 @@ class Placer:
         intake: ReportIntake,
         ports: Ports,
         mode: TradingMode,
+        observer: DeskObserver,
         *,
+        on_unsettled: Callable[[str], None],
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
         self._ledger = ledger
@@ -76,13 +79,13 @@ class Placer:
         self._intake = intake
         self._ports = ports
         self._mode = mode
+        self._observer = observer
+        self._on_unsettled = on_unsettled
         self._in_flight_max = in_flight_max
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._wire: dict[str, asyncio.Task[OrderReport]] = {}
         self._again: set[asyncio.Task[Order]] = set()
         self._closing = asyncio.Event()
-        self.on_unsettled: Callable[[str], None] = lambda order_id: None
-        self.on_outcome: Callable[[Order, str, float], None] = lambda order, outcome, seconds: None
 
     @property
     def in_flight(self) -> int:
@@ -244,10 +247,10 @@ class Placer:
             return await self._killed_on_the_wire(order)
         error = task.exception()
         if error is None:
-            self.on_outcome(order, "accepted", seconds)
+            self._observer.placement_answered(order, "accepted", seconds)
             return await self._intake.absorb(order.order_id, task.result(), Cause.ANSWER)
         failure = judge(error)
-        self.on_outcome(order, failure.fate.name.lower(), seconds)
+        self._observer.placement_answered(order, failure.fate.name.lower(), seconds)
         return await self._after_failure(order, venue, instrument, failure, error)
 
     async def _killed_on_the_wire(self, order: Order) -> Order:
@@ -277,7 +280,7 @@ class Placer:
         after = await self._ledger.change(
             order.order_id, lambda now: lost if _same_attempt(now, order) else None, cause, raw=raw
         )
-        self.on_unsettled(order.order_id)
+        self._on_unsettled(order.order_id)
         return after
 
     async def _end(self, order: Order, body: Body, cause: Cause, raw: bytes = b"") -> Order:

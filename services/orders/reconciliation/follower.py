@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from clients.exchanges.trading import OrderReport
 from services.orders.domain import Cause, Order, OrderState
@@ -39,6 +38,18 @@ CANCEL_DEADLINE_S: Final = 5.0
 CANCEL_AGAIN_NS: Final = 2_000_000_000
 
 
+class Placements(Protocol):
+    """The placing side: what is on the wire now, and the way to send an order once more."""
+
+    def is_sending(self, order_id: str) -> bool:
+        """Whether a placement of this process is on the wire or about to be."""
+        ...
+
+    def send_again(self, order: Order) -> None:
+        """Send once more an order that `SendingAgain` was journalled for."""
+        ...
+
+
 class Follower:
     """Brings unsettled orders to an end. `follow` is safe to call at any time, for any order."""
 
@@ -49,6 +60,7 @@ class Follower:
         intake: ReportIntake,
         guards: Guards,
         clocks: ServerClocks,
+        placements: Placements,
         ports: Ports,
     ) -> None:
         self._ledger = ledger
@@ -56,14 +68,12 @@ class Follower:
         self._intake = intake
         self._guards = guards
         self._clocks = clocks
+        self._placements = placements
         self._ports = ports
         self._amends = AmendStep(ledger, intake, guards, clocks, ports, self._query)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._steps = asyncio.Semaphore(STEPS_AT_ONCE)
-        self.is_sending: Callable[[str], bool] = lambda order_id: False
-        self.send_again: Callable[[Order], None] = lambda order: None
-        self.on_trouble: Callable[[str, Failure], None] = lambda exchange, failure: None
 
     def follow(self, order_id: str) -> None:
         """Start to follow an order, or look at it again at once."""
@@ -114,7 +124,7 @@ class Follower:
                 if order is None or not order.unsettled or (order.halted and not order.canceling):
                     return
                 # A placement on the wire has its own way of ending; only a cancel does not wait for it.
-                if not self.is_sending(order_id) or order.canceling:
+                if not self._placements.is_sending(order_id) or order.canceling:
                     if proof.attempt != order.attempts:
                         proof = Proof(order.attempts)
                     async with self._steps:
@@ -180,7 +190,6 @@ class Follower:
             )
         except Exception as exc:  # noqa: BLE001  whatever it is, the query that follows tells what became of the order
             failure = judge(exc)
-            self.on_trouble(order.exchange, failure)
             # One that overtook its order has to be sent again when the order is there.
             early = failure.fate is Fate.MISSING and order.state is OrderState.UNKNOWN
             return not early and failure.fate not in (Fate.NOT_DONE, Fate.LOST)
@@ -202,7 +211,7 @@ class Follower:
         shown_ns = await self._clocks.shown_by_ns(
             venue, order.market, bound, expires_server_ns=order.expires_server_ns, sent_until_ns=order.send_until_ns
         )
-        if shown_ns is None or asked_ns <= shown_ns or self.is_sending(order.order_id):
+        if shown_ns is None or asked_ns <= shown_ns or self._placements.is_sending(order.order_id):
             return
         if proof.add(self._ports.monotonic_ns()):
             await self._conclude(venue, order, found, proof)
@@ -218,7 +227,7 @@ class Follower:
                 raw=found.raw,
             )
             if after.attempts == order.attempts + 1:
-                self.send_again(after)
+                self._placements.send_again(after)
             return
         await self._ledger.change(
             order.order_id,
@@ -252,9 +261,7 @@ class Follower:
                 deadline_s=QUERY_DEADLINE_S,
             )
         except Exception as exc:  # noqa: BLE001  an answer that cannot be read is asked for again
-            failure = judge(exc)
-            self.on_trouble(order.exchange, failure)
-            return failure
+            return judge(exc)
 
     async def cancel_unjournalled(self, order: Order) -> None:
         """Send a cancel without a trace in the journal, for when the journal is what does not work."""

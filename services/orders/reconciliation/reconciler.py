@@ -15,6 +15,7 @@ from services.orders.guards.gate import TradingGate
 from services.orders.guards.positions import PositionBook
 from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import JournalUnavailable
+from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.reconciliation.freshness import FreshnessTracker
 from services.orders.venues import CLIENT_ERRORS, Venue
@@ -45,6 +46,7 @@ class Reconciler:
         gate: TradingGate,
         freshness: FreshnessTracker,
         ports: Ports,
+        observer: DeskObserver,
         *,
         query: Callable[[Order], Awaitable[Order]],
         symbols: Iterable[str] = (),
@@ -57,14 +59,13 @@ class Reconciler:
         self._gate = gate
         self._freshness = freshness
         self._ports = ports
+        self._observer = observer
         self._query = query
         self._symbols = set(symbols)
         self._every_s = every_s
         self._asked = asyncio.Event()
         self._since_ns: int | None = None
         self._lock = asyncio.Lock()
-        self.on_result: Callable[[str, bool], None] = lambda exchange, succeeded: None
-        self.on_differences: Callable[[str, list[str]], None] = lambda exchange, differences: None
 
     def ask(self) -> None:
         """Do the next one now."""
@@ -95,19 +96,19 @@ class Reconciler:
                 logger.warning("reconciliation failed: exchange=%s error=%s", exchange, exc)
                 self._gate.failed(exchange, str(exc)[:300])
                 self._freshness.failed(exchange, str(exc)[:300])
-                self.on_result(exchange, False)
+                self._observer.reconciled(exchange, False)
                 return False
             except Exception as exc:
                 # Everything: a statement that nobody expected must not end the comparisons for good.
                 logger.exception("reconciliation failed: exchange=%s", exchange)
                 self._gate.failed(exchange, f"unexpected {type(exc).__name__}")
                 self._freshness.failed(exchange, f"unexpected {type(exc).__name__}")
-                self.on_result(exchange, False)
+                self._observer.reconciled(exchange, False)
                 return False
             self._since_ns = begun_ns
             self._gate.reconciled(exchange)
             self._freshness.reconciled(exchange)
-            self.on_result(exchange, True)
+            self._observer.reconciled(exchange, True)
             return True
 
     async def _compare(self, now_ns: int) -> None:
@@ -134,7 +135,7 @@ class Reconciler:
         differences = self._positions.state(self._venue.exchange, list(positions), self._ports.wall_ns())
         if differences:
             logger.error("positions differ: exchange=%s %s", self._venue.exchange, "; ".join(differences))
-            self.on_differences(self._venue.exchange, differences)
+            self._observer.positions_differ(self._venue.exchange, differences)
 
     async def _ask_for_missing(self, reports: Iterable[OrderReport], now_ns: int) -> None:
         """Ask for every order that we believe open and the exchange does not list: absent is not unfilled."""

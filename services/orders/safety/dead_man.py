@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import DeadManScope
 from services.orders.journal.ledger import OrderLedger
+from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
@@ -30,13 +31,13 @@ class DeadMan:
     It is left armed when the server ends with open orders: nobody watches them any more.
     """
 
-    def __init__(self, venue: Venue, ledger: OrderLedger, ports: Ports) -> None:
+    def __init__(self, venue: Venue, ledger: OrderLedger, ports: Ports, observer: DeskObserver) -> None:
         self._venue = venue
         self._ledger = ledger
         self._ports = ports
+        self._observer = observer
         self._armed: dict[Timer, list[Instrument]] = {}
         """Timers that may be running, with the instruments that they were armed for."""
-        self.on_result: Callable[[str, bool], None] = lambda exchange, succeeded: None
 
     async def run(self) -> None:
         """Refresh until cancelled."""
@@ -45,7 +46,7 @@ class DeadMan:
                 await self.refresh()
             except (*CLIENT_ERRORS, MidstreamError) as exc:
                 logger.warning("dead-man timer not refreshed: exchange=%s error=%s", self._venue.exchange, exc)
-                self.on_result(self._venue.exchange, False)
+                self._observer.dead_man_refreshed(self._venue.exchange, False)
             await self._ports.sleep(REFRESH_S)
 
     async def refresh(self) -> None:
@@ -56,7 +57,7 @@ class DeadMan:
         self._armed |= wanted
         if wanted:
             await self._venue.trading.arm_dead_man(timeout_s=TIMEOUT_S, instruments=_all_of(wanted))
-            self.on_result(self._venue.exchange, True)
+            self._observer.dead_man_refreshed(self._venue.exchange, True)
         if released:
             await self._venue.trading.arm_dead_man(timeout_s=0, instruments=_all_of(released))
         self._armed = wanted

@@ -28,7 +28,7 @@ from services.power.etl.store import ReferenceStore
 from services.power.figures import REFERENCE_FIGURES
 from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task, until_one_ends
 
@@ -47,7 +47,7 @@ POLICIES: Final = Policies(
 )
 
 
-class EtlServer:
+class EtlServer(Service):
     """The service of the process."""
 
     names: Sequence[str] = ()

@@ -22,7 +22,7 @@ from services.power.listener.listener import DealListener, ListenerOptions
 from services.power.listener.spool import Spool, SpoolBusy
 from services.runtime.errors import Refused
 from services.runtime.health import OVERALL
-from services.runtime.server import HealthBoard, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
 
@@ -33,7 +33,7 @@ STOP_S: Final = 4.0
 FIRST_LOOK_S: Final = 10.0
 
 
-class ListenerServer:
+class ListenerServer(Service):
     """Wires the listener to socket, database and disk."""
 
     names: Sequence[str] = ()

@@ -9,7 +9,7 @@ from clients.exchanges.trading import DeadManScope
 from services.orders.ports import Ports
 from tests.support.exchange_rules import BINANCE, BITMEX, BOUNDED, TOY
 from tests.support.memory_journal import MemoryJournal
-from tests.support.order_desk import TRADER, kill, trading, virtual_at
+from tests.support.order_desk import TRADER, Told, kill, trading, virtual_at
 from tests.support.scripted_venue import Fault, ScriptedVenue, instrument
 
 PERPETUAL = "BTC/USDT:USDT"
@@ -54,16 +54,15 @@ async def test_it_is_refreshed_in_time_and_disarmed_when_nothing_is_open(ports: 
 
 @virtual_at(*BOUNDED)
 async def test_a_failing_refresh_is_tried_again(ports: Ports, venue: ScriptedVenue) -> None:
-    async with trading(ports, venue) as desk:
-        results: list[bool] = []
-        desk.desk.dead_men[venue.exchange].on_result = lambda exchange, well: results.append(well)
+    told = Told()
+    async with trading(ports, venue, observer=told) as desk:
         await desk.place(symbol=PERPETUAL)
         venue.script("arm_dead_man", Fault(error=venue.down_error()), Fault(error=venue.down_error()))
 
         await ports.sleep(100.0)
 
-        assert False in results
-        assert results[-1]
+        assert False in told.refreshes
+        assert told.refreshes[-1]
         assert len(venue.open_booked()) == 1
 
 

@@ -154,8 +154,7 @@ async def test_figures_tell_what_is_open_and_what_is_unknown(ports: Ports, loop:
     registry = CollectorRegistry()
     metrics = OrdersMetrics(registry)
     venue = ScriptedVenue(BITMEX, ports)
-    async with trading(ports, venue, symbols=("BTC/USDT",)) as desk:
-        metrics.attach(desk.desk)
+    async with trading(ports, venue, observer=metrics, symbols=("BTC/USDT",)) as desk:
         venue.script("place", Fault(vanish=True))
         await desk.place(exchange="bitmex")
         await desk.place(exchange="bitmex", type=OrderType.MARKET)

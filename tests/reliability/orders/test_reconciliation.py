@@ -15,7 +15,7 @@ from services.orders.ports import Ports
 from services.runtime.errors import FailedPrecondition
 from tests.support.exchange_rules import BINANCE
 from tests.support.memory_journal import MemoryJournal
-from tests.support.order_desk import ADMIN, TRADER, kill, trading, virtual
+from tests.support.order_desk import ADMIN, TRADER, Told, kill, trading, virtual
 from tests.support.scripted_venue import Fault, ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
@@ -192,25 +192,23 @@ async def test_a_gap_of_the_stream_asks_at_once(ports: Ports, loop: VirtualLoop)
 
 @virtual
 async def test_a_position_that_nobody_can_explain_is_told_and_taken_over(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
-        told: list[str] = []
-        desk.desk.reconcilers["binance"].on_differences = lambda exchange, found: told.extend(found)
+    told = Told()
+    async with trading(ports, observer=told) as desk:
         # A position that no execution made: a transfer, a liquidation, a bug.
         desk.venue.extra_positions[PERPETUAL] = Decimal(3)
         await ports.sleep(31.0)
 
-        assert told == [f"{PERPETUAL}: expected 0, exchange has 3"]
+        assert told.differences == [f"{PERPETUAL}: expected 0, exchange has 3"]
         assert desk.desk.positions.quantity("binance", "perp", PERPETUAL) == Decimal(3)
 
 
 @virtual
 async def test_our_own_executions_are_no_difference(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports) as desk:
-        told: list[str] = []
-        desk.desk.reconcilers["binance"].on_differences = lambda exchange, found: told.extend(found)
+    told = Told()
+    async with trading(ports, observer=told) as desk:
         for side in (Side.BUY, Side.SELL, Side.BUY):
             await desk.place(symbol=PERPETUAL, type=OrderType.MARKET, side=side)
             await ports.sleep(17.0)
 
-        assert told == []
+        assert told.differences == []
         assert desk.desk.positions.quantity("binance", "perp", PERPETUAL) == Decimal("0.5")

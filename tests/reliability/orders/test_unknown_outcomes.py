@@ -10,7 +10,7 @@ from clients.resilience.outcome import Outcome
 from services.orders.domain import Cause, OrderState
 from services.orders.ports import Ports
 from tests.support.exchange_rules import BITMEX, BOUNDED
-from tests.support.order_desk import trading, virtual, virtual_at, virtual_ports
+from tests.support.order_desk import Told, trading, virtual, virtual_at, virtual_ports
 from tests.support.scripted_venue import Fault, ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -232,9 +232,8 @@ async def test_a_duplicate_is_adopted_after_it_was_compared(ports: Ports, venue:
 
 @virtual_at(*BOUNDED)
 async def test_a_duplicate_that_is_another_order_halts_it_loudly(ports: Ports, venue: ScriptedVenue) -> None:
-    async with trading(ports, venue) as desk:
-        halted: list[str] = []
-        desk.desk.intake.on_halt = lambda order: halted.append(order.order_id)
+    told = Told()
+    async with trading(ports, venue, observer=told) as desk:
         desk.venue.stream_mute = True
         desk.venue.script("place", Fault(error=_duplicate()))
 
@@ -245,7 +244,7 @@ async def test_a_duplicate_that_is_another_order_halts_it_loudly(ports: Ports, v
         await ports.sleep(60.0)
 
         assert "quantity" in found.halted
-        assert halted == [placed.order_id]
+        assert told.halts == [placed.order_id]
         assert len(desk.venue.sent("place")) == 1
 
 
