@@ -19,7 +19,8 @@ from typing import Final
 
 from clients.power.calendar import DeliveryHour, local_day
 from clients.power.reference.observation import Observation
-from services.power.etl.schedule import SECOND_NS, WINDOW_NS, PublicationWindow, Schedule
+from clients.power.store.pace import WINDOW_NS
+from services.power.etl.schedule import SECOND_NS, PublicationWindow, Schedule
 
 __all__ = ["Ask", "Planner", "Urgency", "Wait"]
 

@@ -17,15 +17,12 @@ from itertools import pairwise
 from typing import Any, Final
 
 from clients.power.calendar import DeliveryHour
+from clients.power.store.pace import PERIOD_NS, WINDOW_NS, Pace
 
 __all__ = ["PublicationWindow", "Schedule"]
 
 SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
-PERIOD_NS: Final = 600 * SECOND_NS
-"""What the provider documents; the first two stamps of an hour say whether it is so."""
-WINDOW_NS: Final = 30 * SECOND_NS
-"""How late a publication may come, as documented."""
 PERIOD_NS_MIN, PERIOD_NS_MAX = 2 * SECOND_NS, 86_400 * SECOND_NS
 REMEMBERED: Final = 24
 """Publications per level; four hours of the documented schedule."""
@@ -57,6 +54,7 @@ class Schedule:
     """What was learned. Feed it every new stamp once; it keeps a bounded past."""
 
     period_ns: int = PERIOD_NS
+    """As documented, until the first two stamps of an hour say whether it is so."""
     clock_difference_ns: int = 0
     """What to add to the provider's stamps to get our time; 0 while everything seen allows that."""
     _differences: deque[int] = field(default_factory=lambda: deque(maxlen=DIFFERENCES_REMEMBERED))
@@ -115,8 +113,7 @@ class Schedule:
         """Return what a restart should not have to learn again, with what a dashboard wants to know."""
         return json.dumps(
             {
-                "period_ns": self.period_ns,
-                "window_ns": WINDOW_NS,
+                **Pace(self.period_ns).fields(),
                 "stamps": {"/".join(level): list(stamps) for level, stamps in self._seen.items() if len(level) < 2},
                 "differences": list(self._differences),
             }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from clients.power.store.pace import Pace
+
 SECOND_NS: Final = 1_000_000_000
-PERIOD_DEFAULT_NS: Final = 600 * SECOND_NS
-"""Until a schedule is known: what the provider documents."""
-WINDOW_DEFAULT_NS: Final = 30 * SECOND_NS
 PATIENCE_NS: Final = 10 * SECOND_NS
 """Prices are called late when this much more than they may take has passed."""
 FETCH_NS: Final = 60 * SECOND_NS
@@ -24,19 +22,12 @@ class ReferenceStatus:
     """Latest moment at which the next prices should be there; 0 while unknown."""
     last_answer_ns: int = 0
     trouble: str = ""
-    period_ns: int = PERIOD_DEFAULT_NS
-    window_ns: int = WINDOW_DEFAULT_NS
+    pace: Pace = field(default_factory=Pace)
 
     @classmethod
     def read(cls, next_due_ns: Any, last_answer_ns: Any, trouble: Any, schedule: Any) -> ReferenceStatus:
         """Take the columns of its row, all of them None where there is none."""
-        try:
-            learned = json.loads(schedule or "{}")
-            period_ns = int(learned.get("period_ns") or PERIOD_DEFAULT_NS)
-            window_ns = int(learned.get("window_ns") or WINDOW_DEFAULT_NS)
-        except (ValueError, TypeError, AttributeError):
-            period_ns, window_ns = PERIOD_DEFAULT_NS, WINDOW_DEFAULT_NS
-        return cls(int(next_due_ns or 0), int(last_answer_ns or 0), str(trouble or ""), period_ns, window_ns)
+        return cls(int(next_due_ns or 0), int(last_answer_ns or 0), str(trouble or ""), Pace.read(schedule))
 
     def late(self, now_ns: int) -> bool:
         """Tell whether the next prices should be there and are not."""
@@ -44,4 +35,4 @@ class ReferenceStatus:
 
     def stale(self, update_ns: int, now_ns: int) -> bool:
         """Tell whether a price of this stamp should have been followed by another."""
-        return now_ns > update_ns + self.period_ns + self.window_ns + FETCH_NS + PATIENCE_NS
+        return now_ns > update_ns + self.pace.period_ns + self.pace.window_ns + FETCH_NS + PATIENCE_NS

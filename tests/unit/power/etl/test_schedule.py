@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from clients.power.calendar import delivery_hour
-from services.power.etl.schedule import SECOND_NS, WINDOW_NS, PublicationWindow, Schedule
+from clients.power.store.pace import WINDOW_NS, Pace
+from services.power.etl.schedule import SECOND_NS, PublicationWindow, Schedule
 
 HOUR = delivery_hour("2025-10-09", "15-16")
 OTHER = delivery_hour("2025-10-10", "15-16")
@@ -129,6 +130,12 @@ def test_a_restart_remembers() -> None:
 )
 def test_what_cannot_be_read_is_learned_again(text: str) -> None:
     assert not Schedule.from_json(text).period_known
+
+
+def test_readers_of_the_row_learn_the_same_pace() -> None:
+    saved = taught(*(START_S + 300 * number for number in range(12))).to_json()
+
+    assert Pace.read(saved) == Pace(300 * SECOND_NS, WINDOW_NS)
 
 
 def test_memory_is_bounded() -> None:
