@@ -16,7 +16,7 @@ from clients.exchanges.exact_json import MalformedAnswer, parse_json
 from clients.exchanges.instrument_cache import InstrumentCache, Load
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime, mid_price
 from clients.exchanges.wire import Answer, ClientPorts, Complaint, SigningKey, Wire
-from clients.http.transport import AnswerLost, HttpResponse, NotSent
+from clients.http.transport import HttpResponse, NotSent, ResponseLost
 from clients.resilience.call import Attempt, LimitReport
 from clients.resilience.outcome import Outcome
 from clients.resilience.single_flight import SingleFlight
@@ -236,7 +236,7 @@ class RestClient(ExchangeClient):
             if attempt.permit is not None:
                 attempt.permit.not_sent()
             raise self.fail(request, Outcome.RETRYABLE, str(exc)) from exc
-        except AnswerLost as exc:
+        except ResponseLost as exc:
             raise self._lost(request, str(exc), sent) from exc
         except ExchangeError as exc:
             if exc.outcome is Outcome.CLOCK:

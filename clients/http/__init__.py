@@ -3,22 +3,22 @@
 from clients.http.httpx_transport import HttpxTransport, Timeouts
 from clients.http.transport import (
     ANSWER_BYTES_MAX,
-    AnswerLost,
     HttpRequest,
     HttpResponse,
     HttpTransport,
     NotSent,
+    ResponseLost,
     TransportError,
 )
 
 __all__ = [
     "ANSWER_BYTES_MAX",
-    "AnswerLost",
     "HttpRequest",
     "HttpResponse",
     "HttpTransport",
     "HttpxTransport",
     "NotSent",
+    "ResponseLost",
     "Timeouts",
     "TransportError",
 ]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, NotSent
+from clients.http.transport import HttpRequest, HttpResponse, NotSent, ResponseLost
 from clients.resilience.ports import MonotonicNs, WallNs
 
 CONNECTIONS_MAX: Final = 64
@@ -71,7 +71,7 @@ class _Progress:
 class HttpxTransport:
     """Implements HttpTransport with pooled HTTP/1.1 connections, verified TLS and bounded answers.
 
-    An answer that is cut off, too large or cannot be decoded is AnswerLost: the request has been executed as far as anybody knows.
+    An answer that is cut off, too large or cannot be decoded is ResponseLost: the request has been executed as far as anybody knows.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class HttpxTransport:
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request, progress, timeout_s)
-        except AnswerLost:
+        except ResponseLost:
             raise
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as exc:
             # OSError includes the TimeoutError of the whole exchange.
@@ -163,7 +163,7 @@ async def _body(response: httpx2.Response, bytes_max: int) -> bytes:
             decoded = decoder.feed(piece, room + 1)
             room -= len(decoded)
             if room < 0:
-                raise AnswerLost(f"the answer has more than {bytes_max} bytes")
+                raise ResponseLost(f"the answer has more than {bytes_max} bytes")
             pieces.append(decoded)
     decoder.finish()
     return b"".join(pieces)
@@ -185,13 +185,13 @@ class _Gzip:
         try:
             return self._inflate.decompress(piece, limit)
         except zlib.error as exc:
-            raise AnswerLost("the answer is not the gzip it says it is") from exc
+            raise ResponseLost("the answer is not the gzip it says it is") from exc
 
     def finish(self) -> None:
         if not self._inflate.eof:
-            raise AnswerLost("the answer's gzip stream is cut off")
+            raise ResponseLost("the answer's gzip stream is cut off")
         if self._inflate.unused_data:
-            raise AnswerLost("the answer goes on behind its gzip stream")
+            raise ResponseLost("the answer goes on behind its gzip stream")
 
 
 def _decoder(encoding: str) -> _Identity | _Gzip:
@@ -201,7 +201,7 @@ def _decoder(encoding: str) -> _Identity | _Gzip:
         case "gzip" | "x-gzip":
             return _Gzip()
         case _:
-            raise AnswerLost("the answer has a content encoding that was not asked for")
+            raise ResponseLost("the answer has a content encoding that was not asked for")
 
 
 async def _raw(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -241,7 +241,7 @@ def _target(url: str) -> bytes:
         raise NotSent("the URL has characters that must be percent-encoded") from None
 
 
-def _judged(exc: Exception, request: HttpRequest, progress: _Progress, timeout_s: float) -> NotSent | AnswerLost:
+def _judged(exc: Exception, request: HttpRequest, progress: _Progress, timeout_s: float) -> NotSent | ResponseLost:
     # The error's own text may hold parts of the URL or of the answer: its kind says enough.
     kind = f"no answer within {timeout_s:g} s" if isinstance(exc, TimeoutError) else type(exc).__name__
     where = urlsplit(request.url).hostname or "?"
@@ -249,4 +249,4 @@ def _judged(exc: Exception, request: HttpRequest, progress: _Progress, timeout_s
     unspeakable = isinstance(exc, httpx2.LocalProtocolError) and not progress.head_sent
     if progress.sent_ns is None or unspeakable:
         return NotSent(f"{where}: nothing was sent: {kind}")
-    return AnswerLost(f"{where}: the answer was lost: {kind}")
+    return ResponseLost(f"{where}: the answer was lost: {kind}")

@@ -44,7 +44,7 @@ class NotSent(TransportError):
     """Nothing of the request reached the other side: DNS, refused, TLS, the pool, the deadline."""
 
 
-class AnswerLost(TransportError):
+class ResponseLost(TransportError):
     """The request may have been executed: reset, timeout, truncated or oversized answer after bytes went out."""
 
 
@@ -52,7 +52,7 @@ class HttpTransport(Protocol):
     """Sends requests; never retries, never follows a redirect."""
 
     async def send(self, request: HttpRequest, *, timeout_s: float) -> HttpResponse:
-        """Return the answer, whatever its status; raise NotSent or AnswerLost."""
+        """Return the answer, whatever its status; raise NotSent or ResponseLost."""
         ...
 
     async def aclose(self) -> None: ...

@@ -81,7 +81,7 @@ class Throttled:
 
 
 @dataclass(frozen=True)
-class Refused:
+class CallRefused:
     """A policy did not let a call, or a further attempt of it, out."""
 
     spec: CallSpec
@@ -102,7 +102,7 @@ class CallEnded:
     text: str = ""
 
 
-CallEvent = AttemptEnded | RetryScheduled | Throttled | Refused | CallEnded
+CallEvent = AttemptEnded | RetryScheduled | Throttled | CallRefused | CallEnded
 Event = CallEvent | BreakerEvent
 Observer = Callable[[Event], None]
 """Must return quickly. What it raises is logged and changes nothing."""

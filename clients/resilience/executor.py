@@ -40,7 +40,16 @@ from clients.resilience.errors import (
     DeadlineExpired,
     ResilienceError,
 )
-from clients.resilience.events import AttemptEnded, CallEnded, Ended, Observer, Observers, Refused, Refuser, Throttled
+from clients.resilience.events import (
+    AttemptEnded,
+    CallEnded,
+    CallRefused,
+    Ended,
+    Observer,
+    Observers,
+    Refuser,
+    Throttled,
+)
 from clients.resilience.keyed import Keyed
 from clients.resilience.limiter import Limiter
 from clients.resilience.outcome import Outcome, Verdict
@@ -190,7 +199,7 @@ class PolicyExecutor:
                 )
         except BaseException as exc:
             if isinstance(exc, ResilienceError) and call.sent == before:
-                self._observe(Refused(spec, _refuser(exc), exc.retry_after_s))
+                self._observe(CallRefused(spec, _refuser(exc), exc.retry_after_s))
             if units is not None:
                 verdict = self._judge(exc) if isinstance(exc, Exception) and call.sent > before else None
                 await self._end(units, sent=call.sent > before, answered=_is_answer(verdict))

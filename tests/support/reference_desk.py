@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from urllib.parse import parse_qsl, urlsplit
 
-from clients.http import AnswerLost, HttpRequest, HttpResponse
+from clients.http import HttpRequest, HttpResponse, ResponseLost
 from clients.power.calendar import DeliveryHour, local_day, tradable_hours
 from clients.power.reference import Observation, ReferencePriceClient, classify
 from clients.resilience.executor import PolicyExecutor, Ports
@@ -61,7 +61,7 @@ class ProviderTransport:
                 self.statuses[answer.status] += 1
                 await asyncio.sleep(back_s + answer.delay_s)
         except TimeoutError:
-            raise AnswerLost("no answer in time") from None
+            raise ResponseLost("no answer in time") from None
         headers = {name.lower(): value for name, value in answer.headers.items()}
         body = json.dumps(answer.body).encode()
         return HttpResponse(answer.status, headers, body, sent_ns, self._loop.monotonic_ns(), self._loop.wall_ns())

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import urlsplit
 
-from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, NotSent
+from clients.http.transport import HttpRequest, HttpResponse, NotSent, ResponseLost
 from services.simulators.venue.exchange import SimulatedVenue
 from services.simulators.venue.messages import Fate, Request, Response
 from services.simulators.venue.sockets import Closed, SimSocket
@@ -59,9 +59,9 @@ class SimulatedTransport:
             raise NotSent("connection refused")
         if response.fate is Fate.NEVER:
             await asyncio.sleep(max(0.0, timeout_s - (self._monotonic_ns() - sent_ns) / 1e9))
-            raise AnswerLost("no answer in time")
+            raise ResponseLost("no answer in time")
         if response.fate is not Fate.WHOLE:
-            raise AnswerLost(f"the connection ended: {response.fate.value}")
+            raise ResponseLost(f"the connection ended: {response.fate.value}")
         return HttpResponse(
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
@@ -81,7 +81,7 @@ class SimulatedTransport:
         task.add_done_callback(self._under_way.discard)
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
         if not done:
-            raise AnswerLost("no answer in time")
+            raise ResponseLost("no answer in time")
         return task.result()
 
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from clients.http.transport import AnswerLost, HttpRequest, HttpResponse, HttpTransport
+from clients.http.transport import HttpRequest, HttpResponse, HttpTransport, ResponseLost
 from clients.sockets import AuthRefused
 
 __all__ = ["Offer", "Page", "ReplayClient", "ReplayTrouble", "feed_url"]
@@ -78,7 +78,7 @@ class ReplayClient:
         request = HttpRequest("GET", url, {"accept": "application/x-ndjson"})
         try:
             response = await self._transport.send(request, timeout_s=TIMEOUT_S)
-        except AnswerLost as exc:
+        except ResponseLost as exc:
             raise ReplayTrouble(f"the exchange broke off: {exc}", lost=True) from exc
         except Exception as exc:
             # Whatever a transport raises means that there is no answer; cancellation passes.

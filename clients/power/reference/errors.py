@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clients.http.transport import AnswerLost, NotSent
+from clients.http.transport import NotSent, ResponseLost
 from clients.resilience.outcome import Outcome, Verdict
 
 __all__ = ["ProviderError", "ProviderRefused", "ProviderThrottled", "ProviderUnavailable", "UnusableAnswer", "classify"]
@@ -37,7 +37,7 @@ def classify(error: BaseException) -> Verdict | None:
     match error:
         case NotSent():
             return Verdict(Outcome.RETRYABLE, counts_against_server=True)
-        case AnswerLost():
+        case ResponseLost():
             return Verdict(Outcome.UNKNOWN, counts_against_server=True)
         case ProviderThrottled():
             return Verdict(Outcome.THROTTLED, retry_after_s=error.retry_after_s)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from clients.resilience.breaker_config import BreakerState, Transition
-from clients.resilience.events import AttemptEnded, CallEnded, Ended, Event, Refused, RetryScheduled, Throttled
+from clients.resilience.events import AttemptEnded, CallEnded, CallRefused, Ended, Event, RetryScheduled, Throttled
 from clients.resilience.keyed import Keyed
 from clients.resilience.ports import MonotonicNs
 
@@ -101,7 +101,7 @@ class ExchangeWatcher:
                 self._metrics.retries.labels(spec.target, spec.group, name).inc()
             case Throttled(spec=spec):
                 self._metrics.throttles.labels(spec.target, spec.group).inc()
-            case Refused(spec=spec, by=by):
+            case CallRefused(spec=spec, by=by):
                 self._metrics.refusals.labels(spec.target, spec.group, by.value).inc()
             case Transition():
                 self._transition(event)

@@ -17,10 +17,10 @@ from clients.resilience.errors import BulkheadFull, CallNotPermitted, DeadlineEx
 from clients.resilience.events import (
     AttemptEnded,
     CallEnded,
+    CallRefused,
     Ended,
     Event,
     GaveUp,
-    Refused,
     Refuser,
     RetryScheduled,
 )
@@ -492,7 +492,7 @@ async def break_it(executor: PolicyExecutor, loop: VirtualLoop, *, target: str =
 
 
 def refusals(events: Sequence[Event]) -> list[Refuser]:
-    return [event.by for event in events if isinstance(event, Refused)]
+    return [event.by for event in events if isinstance(event, CallRefused)]
 
 
 def last_call(events: Sequence[Any]) -> CallEnded:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from clients.http import AnswerLost, HttpRequest, HttpxTransport, NotSent
+from clients.http import HttpRequest, HttpxTransport, NotSent, ResponseLost
 from tests.support.http_raw_server import RawServer, answering, response, silent
 
 
@@ -119,7 +119,7 @@ _BOMB = gzip.compress(bytes(1 << 20), compresslevel=9)
 )
 async def test_an_answer_that_cannot_be_read_in_full_is_lost(transport: HttpxTransport, data: bytes) -> None:
     async with RawServer(answering(data, keep=False)) as server:
-        with pytest.raises(AnswerLost):
+        with pytest.raises(ResponseLost):
             await transport.send(HttpRequest("POST", server.url + "/x", answer_bytes_max=2000), timeout_s=5)
 
     assert len(server.requests) == 1
@@ -141,7 +141,7 @@ async def test_a_slow_body_counts_as_lost_when_the_time_is_over(transport: Httpx
             await asyncio.sleep(0.02)
 
     async with RawServer(dripping) as server:
-        with pytest.raises(AnswerLost, match="no answer within"):
+        with pytest.raises(ResponseLost, match="no answer within"):
             await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=0.3)
 
 
@@ -149,7 +149,7 @@ async def test_no_text_of_an_error_holds_query_headers_or_body(transport: HttpxT
     secret = HttpRequest("POST", "http://127.0.0.1:1/x?signature=CANARY1", {"K": "CANARY2"}, b"CANARY3")
     async with RawServer(silent) as server:
         late = HttpRequest("POST", server.url + "/x?signature=CANARY1", {"K": "CANARY2"}, b"CANARY3")
-        with pytest.raises(AnswerLost) as lost:
+        with pytest.raises(ResponseLost) as lost:
             await transport.send(late, timeout_s=0.2)
     with pytest.raises(NotSent) as unsent:
         await transport.send(secret, timeout_s=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.http import AnswerLost, HttpRequest, HttpxTransport, NotSent, Timeouts
+from clients.http import HttpRequest, HttpxTransport, NotSent, ResponseLost, Timeouts
 from tests.support.http_certificates import make_certificate
 from tests.support.http_raw_server import RawServer, answering, resetting, response, silent
 
@@ -155,7 +155,7 @@ async def test_a_handshake_that_takes_too_long_leaves_no_connection_open(transpo
 
 async def test_a_half_open_peer_means_that_the_answer_is_lost(transport: HttpxTransport) -> None:
     async with RawServer(silent) as server:
-        with pytest.raises(AnswerLost):
+        with pytest.raises(ResponseLost):
             await _order(transport, server.url, timeout_s=0.3)
 
     assert len(server.requests) == 1
@@ -165,7 +165,7 @@ async def test_a_peer_that_stops_reading_means_that_the_answer_is_lost() -> None
     transport = HttpxTransport(timeouts=Timeouts(write_s=0.3, read_s=0.3))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
-        with pytest.raises(AnswerLost):
+        with pytest.raises(ResponseLost):
             await transport.send(HttpRequest("POST", url, body=bytes(32 * 1024 * 1024)), timeout_s=5)
     await transport.aclose()
 
@@ -178,7 +178,7 @@ async def test_an_answer_cut_at_any_byte_is_lost_and_the_order_was_executed_once
     for size in range(len(ANSWER)):
         cut = ANSWER[:size]
         async with RawServer(resetting(cut) if end == "reset" else answering(cut, keep=False)) as server:
-            with pytest.raises(AnswerLost):
+            with pytest.raises(ResponseLost):
                 await _order(transport, server.url)
         assert len(server.requests) == 1, f"cut at byte {size}"
 
@@ -197,7 +197,7 @@ async def test_a_reply_dropped_on_a_kept_connection_is_one_execution(transport: 
 
     async with RawServer(second_time_drop) as server:
         await _order(transport, server.url)
-        with pytest.raises(AnswerLost):
+        with pytest.raises(ResponseLost):
             await _order(transport, server.url)
 
     assert len(server.requests) == 2

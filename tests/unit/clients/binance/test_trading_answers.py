@@ -10,7 +10,7 @@ import pytest
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknown, TryLater
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import DeadManScope, OrderType, Side, TimeInForce, VenueOrder, VenueState
-from clients.http.transport import AnswerLost
+from clients.http.transport import ResponseLost
 from clients.resilience.outcome import Outcome
 from tests.support.binance_wire import BinanceWire
 from tests.support.exchange_wire import Reply, Sent, documented, reply
@@ -63,7 +63,7 @@ async def test_a_placed_order_is_reported_with_evidence(market: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "outcome"),
     [
-        (AnswerLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
+        (ResponseLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
         (reply({"code": -1007, "msg": "Timeout"}, status=504), OutcomeUnknown, Outcome.UNKNOWN),
         (reply(b"<html>bad gateway</html>", status=502), OutcomeUnknown, Outcome.UNKNOWN),
         (reply(b"", status=200), OutcomeUnknown, Outcome.UNKNOWN),
@@ -190,7 +190,7 @@ async def test_cancelling_everything_goes_through_every_symbol_with_open_orders_
             "GET /fapi/v1/openOrders": reply([_row("usdm")]),
             "GET /dapi/v1/openOrders": reply([]),
             "DELETE /api/v3/openOrders": lambda sent: (
-                AnswerLost("reset") if sent.query["symbol"] == "BTCUSDT" else reply([_row(symbol="ETHUSDT")])
+                ResponseLost("reset") if sent.query["symbol"] == "BTCUSDT" else reply([_row(symbol="ETHUSDT")])
             ),
             "DELETE /fapi/v1/allOpenOrders": reply({"code": 200, "msg": "done"}),
         }

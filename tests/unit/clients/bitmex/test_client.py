@@ -14,7 +14,7 @@ from clients.exchanges.bitmex.limits import ORDERS, PUBLIC, REQUESTS, RULES
 from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.error_table import Signal, classify
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, TryLater
-from clients.http.transport import AnswerLost, HttpResponse, NotSent
+from clients.http.transport import HttpResponse, NotSent, ResponseLost
 from clients.resilience.call import LimitReport
 from clients.resilience.outcome import Outcome
 from tests.support.exchange_stage import NOW_S, OneAttempt, Reply, Seen
@@ -289,8 +289,8 @@ async def test_load_shedding_counts_against_the_exchange_and_a_refused_order_doe
     ("failure", "reads", "outcome"),
     [
         (NotSent("refused"), False, Outcome.RETRYABLE),
-        (AnswerLost("reset"), False, Outcome.UNKNOWN),
-        (AnswerLost("reset"), True, Outcome.RETRYABLE),
+        (ResponseLost("reset"), False, Outcome.UNKNOWN),
+        (ResponseLost("reset"), True, Outcome.RETRYABLE),
     ],
     ids=["not sent", "write lost", "read lost"],
 )

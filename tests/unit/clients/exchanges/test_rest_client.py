@@ -15,7 +15,7 @@ from clients.exchanges.binance import BinanceClient
 from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.error_table import classify
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, TryLater
-from clients.http.transport import AnswerLost, NotSent
+from clients.http.transport import NotSent, ResponseLost
 from clients.resilience.call import CallSpec
 from clients.resilience.executor import PolicyExecutor, Ports
 from clients.resilience.outcome import Outcome
@@ -141,10 +141,10 @@ async def test_nothing_is_signed_by_a_clock_that_was_never_measured() -> None:
     [
         ("GET", NotSent("refused"), TryLater, Outcome.RETRYABLE),
         ("POST", NotSent("refused"), TryLater, Outcome.RETRYABLE),
-        ("GET", AnswerLost("reset"), TryLater, Outcome.RETRYABLE),
-        ("POST", AnswerLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
-        ("PUT", AnswerLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
-        ("DELETE", AnswerLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
+        ("GET", ResponseLost("reset"), TryLater, Outcome.RETRYABLE),
+        ("POST", ResponseLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
+        ("PUT", ResponseLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
+        ("DELETE", ResponseLost("reset"), OutcomeUnknown, Outcome.UNKNOWN),
         ("GET", reply(b"{garbage"), TryLater, Outcome.RETRYABLE),
         ("POST", reply(b"{garbage"), OutcomeUnknown, Outcome.UNKNOWN),
         ("DELETE", reply(b"[1, NaN]"), OutcomeUnknown, Outcome.UNKNOWN),
@@ -287,7 +287,7 @@ async def test_a_thousand_concurrent_quotes_are_one_request() -> None:
 
 async def test_a_failed_shared_quote_is_one_error_and_is_not_kept() -> None:
     """L04: no negative cache."""
-    wire = BinanceWire({"/api/v3/ticker/bookTicker": _in_turn(AnswerLost("reset"), reply(QUOTE))})
+    wire = BinanceWire({"/api/v3/ticker/bookTicker": _in_turn(ResponseLost("reset"), reply(QUOTE))})
 
     results = await asyncio.gather(*(wire.client.get_quote("BTC/USDT") for _ in range(10)), return_exceptions=True)
     quote = await wire.client.get_quote("BTC/USDT")
@@ -341,7 +341,7 @@ async def test_an_unknown_market_is_the_callers_fault() -> None:
 
 async def test_no_secret_shows_anywhere() -> None:
     """S18: the secret and the signature, in everything that is printed or raised."""
-    wire = BinanceWire({"/api/v3/order": AnswerLost("reset")}, key=WireKey(secret="CANARY-secret"))
+    wire = BinanceWire({"/api/v3/order": ResponseLost("reset")}, key=WireKey(secret="CANARY-secret"))
 
     with pytest.raises(OutcomeUnknown) as error:
         await wire.client.request(_request("POST"))
@@ -363,7 +363,7 @@ def test_foreign_texts_become_one_printable_bounded_line() -> None:
 
 async def test_a_read_is_repeated_by_the_real_executor_and_an_order_is_not() -> None:
     wire = BinanceWire(
-        {"GET /api/v3/order": _in_turn(AnswerLost("reset"), reply({})), "POST /api/v3/order": NotSent("refused")}
+        {"GET /api/v3/order": _in_turn(ResponseLost("reset"), reply({})), "POST /api/v3/order": NotSent("refused")}
     )
     executor = PolicyExecutor(classify, ports=Ports(sleep=lambda seconds: asyncio.sleep(0)))
     client = BinanceClient(replace(wire_ports(wire.transport, key=WireKey()), executor=executor), BASES)

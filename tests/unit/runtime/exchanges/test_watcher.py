@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from clients.resilience.breaker_config import BreakerState, Cause, Transition
 from clients.resilience.call import CallSpec
-from clients.resilience.events import AttemptEnded, CallEnded, Ended, Refused, Refuser, RetryScheduled, Throttled
+from clients.resilience.events import AttemptEnded, CallEnded, CallRefused, Ended, Refuser, RetryScheduled, Throttled
 from clients.resilience.outcome import Outcome
 from services.runtime.exchanges.watcher import GROUPS_MAX, LATENCY_AGE_NS_MAX, ExchangeMetrics, ExchangeWatcher
 
@@ -62,7 +62,7 @@ def test_every_kind_of_event_has_its_metric() -> None:
     at.watcher(RetryScheduled(SPEC, Outcome.THROTTLED, 1.0))
     at.watcher(RetryScheduled(SPEC, None, 1.0))
     at.watcher(Throttled(SPEC, None))
-    at.watcher(Refused(SPEC, Refuser.LIMITER, None))
+    at.watcher(CallRefused(SPEC, Refuser.LIMITER, None))
     at.watcher(CallEnded(SPEC, Ended.FAILED, 3, 1.0, text="3 attempts in 1.0 s"))
     at.watcher(Transition("binance:spot/market", BreakerState.CLOSED, BreakerState.OPEN, Cause.FAILURES, 5.0))
 

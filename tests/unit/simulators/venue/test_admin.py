@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from clients.http.transport import AnswerLost, HttpRequest, NotSent
+from clients.http.transport import HttpRequest, NotSent, ResponseLost
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.messages import Request
 from tests.support.simulated_calls import BINANCE_DEMO, BinanceCalls, admin, set_faults, virtual_binance
@@ -144,13 +144,13 @@ def test_in_process_transport_processes_what_its_caller_gave_up() -> None:
             "POST", f"http://api.sim/api/v3/order?{query}&signature={signature}", {"X-MBX-APIKEY": BINANCE_DEMO.api_key}
         )
         begun = loop.time()
-        with pytest.raises(AnswerLost):
+        with pytest.raises(ResponseLost):
             await transport.send(request, timeout_s=2)
         assert loop.time() - begun == pytest.approx(2, abs=0.01)
         assert admin(calls.venue, "GET", "/sim/fills") == []
         await asyncio.sleep(4)
         assert len(admin(calls.venue, "GET", "/sim/fills")) == 1
-        for fault, error in (("refuse", NotSent), ("stall", AnswerLost), ("truncate", AnswerLost)):
+        for fault, error in (("refuse", NotSent), ("stall", ResponseLost), ("truncate", ResponseLost)):
             set_faults(calls.venue, fault)
             with pytest.raises(error):
                 await transport.send(HttpRequest("GET", "http://api.sim/api/v3/time"), timeout_s=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clients.http.transport import AnswerLost, NotSent
+from clients.http.transport import NotSent, ResponseLost
 from clients.power.deals import Deal, Gap, Unusable
 from clients.power.deals.feed import FRUITLESS_MAX, LOST_ANSWERS_MAX, DealFeed, NextUrl, ReplayUse
 from clients.power.deals.model import Flag, Item
@@ -169,7 +169,7 @@ async def test_an_exchange_that_is_not_there_is_no_plain_feed() -> None:
 
 
 async def test_a_server_that_never_answers_http_is_a_plain_feed_after_some_attempts() -> None:
-    scene = Scene(error=AnswerLost("closed"))
+    scene = Scene(error=ResponseLost("closed"))
     for _ in range(LOST_ANSWERS_MAX - 1):
         with pytest.raises(ReplayTrouble):
             await scene.socket.connect()
@@ -182,7 +182,7 @@ async def test_an_exchange_that_cannot_be_asked_any_more_is_heard_all_the_same_a
     await scene.socket.connect(100)
     scene.socket.drop()
     await scene.read()
-    scene.exchange.error = AnswerLost("closed")
+    scene.exchange.error = ResponseLost("closed")
     for _ in range(LOST_ANSWERS_MAX - 1):
         with pytest.raises(ReplayTrouble):
             await scene.socket.connect()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clients.http import AnswerLost, NotSent
+from clients.http import NotSent, ResponseLost
 from clients.power.reference import check_base_url
 from clients.power.reference.errors import ProviderRefused, ProviderThrottled, ProviderUnavailable, UnusableAnswer
 from tests.support.reference_client import HOUR, PRICE, Answers, Desk, always
@@ -41,7 +41,7 @@ def test_no_such_page_means_none_yet() -> None:
         (always(503), ProviderUnavailable, 2),
         (always(429, retry_after="30"), ProviderThrottled, 1),
         (lambda _: NotSent("refused"), NotSent, 2),
-        (lambda _: AnswerLost("reset"), AnswerLost, 2),
+        (lambda _: ResponseLost("reset"), ResponseLost, 2),
     ],
     ids=["400", "redirect", "html", "503", "429", "not-sent", "lost"],
 )
