@@ -51,7 +51,7 @@ def demo_keys(names: Sequence[str]) -> dict[str, str]:
             name.startswith((f"{prefix}_API_", f"{prefix}_SSM_")) for name in os.environ
         ):
             # Only here: whoever serves no exchange does not wait for their simulators' imports.
-            from services.simulators.venue.ledger import demo_account
+            from services.simulators.venue.clearing import demo_account
 
             account = demo_account(exchange)
             found |= {f"{prefix}_API_KEY": account.api_key, f"{prefix}_API_SECRET": account.secret}

@@ -40,7 +40,7 @@ from services.simulators.binance.__main__ import BinanceSimSettings
 from services.simulators.bitmex.__main__ import BitmexSimSettings
 from services.simulators.feed import FeedSettings
 from services.simulators.market_data.config import ProviderSettings
-from services.simulators.power_exchange.config import ExchangeSettings as PowerExchangeSettings
+from services.simulators.power_exchange.config import PowerExchangeSettings
 
 MODELS: Final[Mapping[str, type[ListenerSettings]]] = {
     "replay": ReplaySettings,

@@ -36,7 +36,7 @@ GARBAGE: Final = (b"not json at all", b'{"index":1,"timestamp":', b"[1,2,3]", b'
 
 
 @dataclass(frozen=True)
-class FaultPlan:
+class FeedFaults:
     """What goes wrong, for tests; 0 is never. Counts are messages of one connection."""
 
     drop_after: int = 0
@@ -53,16 +53,16 @@ class FaultPlan:
     """How many connections are dropped or closed before they are left alone."""
 
 
-def parse_faults(text: str) -> FaultPlan:
+def parse_faults(text: str) -> FeedFaults:
     """Return the plan of `name=n,name=n`; raise ValueError naming what is wrong."""
-    known = {field.name for field in fields(FaultPlan)}
+    known = {field.name for field in fields(FeedFaults)}
     values: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, count = part.partition("=")
         if name not in known or not count.isdecimal():
             raise ValueError(f"must be name=count,... with the names {', '.join(sorted(known))}")
         values[name] = int(count)
-    return FaultPlan(**values)
+    return FeedFaults(**values)
 
 
 class SimFeed:
@@ -75,7 +75,7 @@ class SimFeed:
         speed: float = 1.0,
         restamp: bool = False,
         batch: int = 1,
-        faults: FaultPlan | None = None,
+        faults: FeedFaults | None = None,
         clock: Clock | None = None,
         seed: int = SEED,
     ) -> None:
@@ -83,7 +83,7 @@ class SimFeed:
         self._speed = speed
         self._restamp = restamp
         self._batch = batch
-        self._faults = FaultPlan() if faults is None else faults
+        self._faults = FeedFaults() if faults is None else faults
         self._clock: Clock = SystemClock() if clock is None else clock
         self._seed = seed
         self._server: Server | None = None

@@ -16,9 +16,9 @@ from services.simulators.binance.simulator import SimulatedBinance
 from services.simulators.bitmex.exchange import DEMO_ACCOUNT as BITMEX_DEMO
 from services.simulators.bitmex.simulator import SimulatedBitmex
 from services.simulators.venue.admin import Admin
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import parse_faults
-from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import Fate, Request, Response
 from tests.support.virtual_time import VirtualLoop
 

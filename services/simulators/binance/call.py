@@ -8,7 +8,7 @@ from enum import Enum, unique
 from typing import Any, Final, TypeVar
 
 from services.simulators.binance.errors import missing
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.clearing import Account
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """A payload with a status of its own."""
 
     status: int

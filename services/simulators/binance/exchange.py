@@ -11,9 +11,9 @@ from services.simulators.binance.errors import BinanceError, invalid_symbol
 from services.simulators.binance.limits import BinanceLimits, LimitOptions
 from services.simulators.binance.listen_keys import ListenKeys
 from services.simulators.binance.listings import COINM, SPOT, USDM, binance_listings
+from services.simulators.venue.clearing import Account, demo_account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account, demo_account
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order
 
@@ -87,7 +87,7 @@ class BinanceExchange(SimulatedVenue):
         """Return the account behind a key; raise -2014 or -2015 when there is none."""
         if not api_key:
             raise BinanceError(401, -2014, "API-key format invalid.")
-        account = self.ledger.by_key(api_key)
+        account = self.clearing.by_key(api_key)
         if account is None:
             raise BinanceError(401, -2015, "Invalid API-key, IP, or permissions for action.")
         return account

@@ -11,7 +11,7 @@ from services.simulators.binance.errors import BinanceError
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, PREFIXES, USDM
 from services.simulators.binance.spelling import plain
-from services.simulators.venue.ledger import profit
+from services.simulators.venue.clearing import profit
 from services.simulators.venue.listing import Listing
 
 
@@ -139,11 +139,11 @@ class FuturesAccount:
     # -- inside -----------------------------------------------------------------------------------------------------------
 
     def _assets(self, call: Call) -> list[str]:
-        balances = self._venue.ledger.holdings[call.owner].balances
+        balances = self._venue.clearing.holdings[call.owner].balances
         return [asset for wallet, asset in balances if wallet == self._market]
 
     def _held(self, call: Call) -> list[Listing]:
-        positions = self._venue.ledger.holdings[call.owner].positions
+        positions = self._venue.clearing.holdings[call.owner].positions
         return [
             self._venue.listing(market, symbol)
             for (market, symbol), position in positions.items()
@@ -151,11 +151,11 @@ class FuturesAccount:
         ]
 
     def _asset_row(self, call: Call, asset: str) -> dict[str, Any]:
-        ledger = self._venue.ledger
-        wallet = ledger.holdings[call.owner].balance(self._market, asset)
+        clearing = self._venue.clearing
+        wallet = clearing.holdings[call.owner].balance(self._market, asset)
         orders = self._venue.engine.book.open_of(call.owner, self._market)
-        margin = ledger.margin(call.owner, self._market, asset, self._venue.engine.listings)
-        reserved = ledger.reserved(self._market, asset, orders)
+        margin = clearing.margin(call.owner, self._market, asset, self._venue.engine.listings)
+        reserved = clearing.reserved(self._market, asset, orders)
         gain = sum(
             (self._unrealized(call, listing) for listing in self._held(call) if listing.settle == asset), Decimal(0)
         )
@@ -179,7 +179,7 @@ class FuturesAccount:
         }
 
     def _position_row(self, call: Call, listing: Listing) -> dict[str, Any]:
-        position = self._venue.ledger.holdings[call.owner].position(listing)
+        position = self._venue.clearing.holdings[call.owner].position(listing)
         mark = self._venue.liquidity.mark(listing)
         value = listing.settlement_value(mark, position.quantity)
         return {
@@ -208,5 +208,5 @@ class FuturesAccount:
         }
 
     def _unrealized(self, call: Call, listing: Listing) -> Decimal:
-        position = self._venue.ledger.holdings[call.owner].position(listing)
+        position = self._venue.clearing.holdings[call.owner].position(listing)
         return profit(listing, position.quantity, position.entry, self._venue.liquidity.mark(listing))

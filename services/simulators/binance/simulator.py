@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from email.utils import formatdate
 from typing import Final
 
-from services.simulators.binance.call import Answer, Call, Route, Security
+from services.simulators.binance.call import Call, Reply, Route, Security
 from services.simulators.binance.errors import PLANNED, BinanceError
 from services.simulators.binance.exchange import DEMO_ACCOUNT, BinanceExchange
 from services.simulators.binance.futures_account import FuturesAccount
@@ -24,9 +24,9 @@ from services.simulators.binance.streams import Streams, locate
 from services.simulators.binance.welcome import welcome_text
 from services.simulators.binance.ws_api import PATH as WS_API_PATH
 from services.simulators.binance.ws_api import WsApi
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Event, EventKind, Status
 from services.simulators.venue.sockets import SimSocket
@@ -98,7 +98,7 @@ class SimulatedBinance(BinanceExchange):
                 self.limits.count_order(account.name, route.market, now_ns)
             call = Call(route.market, request.route, parameters, now_ns, account, expires_ms)
             result = await route.handler(call)
-            status, payload = (result.status, result.payload) if isinstance(result, Answer) else (200, result)
+            status, payload = (result.status, result.payload) if isinstance(result, Reply) else (200, result)
             if route.free_on_success:
                 self.limits.give_back(request.address, route.market, weight, now_ns)
             if route.counts_order and account is not None:
@@ -189,4 +189,4 @@ class SimulatedBinance(BinanceExchange):
         self.ws_api.announce_shutdown()
 
     def welcome(self, base_url: str) -> str:
-        return welcome_text(base_url, next(iter(self.ledger.accounts), DEMO_ACCOUNT))
+        return welcome_text(base_url, next(iter(self.clearing.accounts), DEMO_ACCOUNT))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.simulators.binance.call import Answer, Call, Route, Security, flat, page_of
+from services.simulators.binance.call import Call, Reply, Route, Security, flat, page_of
 from services.simulators.binance.errors import BinanceError, missing
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import SPOT
@@ -149,7 +149,7 @@ class SpotRoutes:
         ticket, detail = self._desk.read_order(call), _detail(call)
         request_id = read_client_id(call, "cancelNewClientOrderId", self._venue.made_id())
 
-        def work() -> Answer:
+        def work() -> Reply:
             canceled: Any
             placed: Any = None
             try:
@@ -172,7 +172,7 @@ class SpotRoutes:
                 "newOrderResponse": placed,
             }
             if cancel_result == place_result == "SUCCESS":
-                return Answer(200, outcome)
+                return Reply(200, outcome)
             if "SUCCESS" in (cancel_result, place_result):
                 raise BinanceError(409, -2021, "Order cancel-replace partially failed.", data=outcome)
             raise BinanceError(400, -2022, "Order cancel-replace failed.", data=outcome)
@@ -220,12 +220,12 @@ class SpotRoutes:
 
     async def account(self, call: Call) -> Any:
         """Tell the balances."""
-        holdings = self._venue.ledger.holdings[call.owner]
+        holdings = self._venue.clearing.holdings[call.owner]
         orders = self._venue.engine.book.open_of(call.owner, SPOT)
         balances = []
         for (wallet, asset), total in holdings.balances.items():
             if wallet == SPOT:
-                locked = self._venue.ledger.reserved(SPOT, asset, orders)
+                locked = self._venue.clearing.reserved(SPOT, asset, orders)
                 balances.append({"asset": asset, "free": eight(total - locked), "locked": eight(locked)})
         return {
             "makerCommission": 10,
@@ -269,7 +269,7 @@ class SpotRoutes:
                 "locked": "0.00000000",
                 "networkList": [],
             }
-            for (wallet, asset), total in self._venue.ledger.holdings[call.owner].balances.items()
+            for (wallet, asset), total in self._venue.clearing.holdings[call.owner].balances.items()
             if wallet == SPOT
         ]
 

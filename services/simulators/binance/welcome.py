@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.clearing import Account
 
 
 def welcome_text(base_url: str, account: Account) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.simulators.binance.call import Answer, Call, Route
+from services.simulators.binance.call import Call, Reply, Route
 from services.simulators.binance.errors import BinanceError, missing
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.limits import rate_limits
 from services.simulators.binance.listings import SPOT
 from services.simulators.binance.signing import check_sorted_signature, check_time
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.messages import dump
 from services.simulators.venue.sockets import SimSocket
 
@@ -136,7 +136,7 @@ class WsApi:
             assert account is not None
             self._venue.limits.count_order(account.name, SPOT, now_ns)
         result = await route.handler(Call(SPOT, f"{verb} {path}", texts, now_ns, account, expires_ms))
-        return result.payload if isinstance(result, Answer) else result
+        return result.payload if isinstance(result, Reply) else result
 
     def _authenticate(self, parameters: Mapping[str, Any]) -> tuple[Account, int]:
         account = self._venue.account(str(parameters.get("apiKey", "")))

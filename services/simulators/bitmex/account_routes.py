@@ -11,7 +11,7 @@ from services.simulators.bitmex.exchange import BitmexExchange
 from services.simulators.bitmex.listings import MARKET, SCALES, scaled
 from services.simulators.bitmex.render import ACCOUNT_NUMBER, iso, position_row
 from services.simulators.bitmex.tables import page, project, selected
-from services.simulators.venue.ledger import profit
+from services.simulators.venue.clearing import profit
 
 
 class AccountRoutes:
@@ -65,7 +65,7 @@ class AccountRoutes:
                 self._venue.liquidity.mark(self._venue.listings[name]),
                 self._venue.shown_ms(now_ns),
             )
-            for (_, name), position in self._venue.ledger.holdings[owner].positions.items()
+            for (_, name), position in self._venue.clearing.holdings[owner].positions.items()
             if symbol in (None, name) and position.updated_ns
         ]
 
@@ -74,13 +74,13 @@ class AccountRoutes:
         venue, rows = self._venue, []
         orders = venue.engine.book.open_of(owner, MARKET)
         for asset, (_, unit, _) in SCALES.items():
-            balance = venue.ledger.holdings[owner].balance(MARKET, asset)
-            reserved = venue.ledger.reserved(MARKET, asset, orders)
-            held = venue.ledger.margin(owner, MARKET, asset, venue.engine.listings)
+            balance = venue.clearing.holdings[owner].balance(MARKET, asset)
+            reserved = venue.clearing.reserved(MARKET, asset, orders)
+            held = venue.clearing.margin(owner, MARKET, asset, venue.engine.listings)
             gain = sum(
                 (
                     profit(venue.listings[name], one.quantity, one.entry, venue.liquidity.mark(venue.listings[name]))
-                    for (_, name), one in venue.ledger.holdings[owner].positions.items()
+                    for (_, name), one in venue.clearing.holdings[owner].positions.items()
                     if venue.listings[name].settle == asset
                 ),
                 Decimal(0),
@@ -104,12 +104,12 @@ class AccountRoutes:
 
     def wallet_rows(self, owner: str, now_ns: int) -> list[dict[str, Any]]:
         """Return a row of `wallet` per asset."""
-        holdings = self._venue.ledger.holdings[owner]
+        holdings = self._venue.clearing.holdings[owner]
         return [
             {
                 "account": ACCOUNT_NUMBER,
                 "currency": unit,
-                "deposited": scaled(asset, self._venue.ledger.deposits.get((MARKET, asset), Decimal(0))),
+                "deposited": scaled(asset, self._venue.clearing.deposits.get((MARKET, asset), Decimal(0))),
                 "amount": scaled(asset, holdings.balance(MARKET, asset)),
                 "pendingCredit": 0,
                 "pendingDebit": 0,

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from services.simulators.bitmex.errors import BitmexError, invalid
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.clearing import Account
 
 
 @dataclass(frozen=True)

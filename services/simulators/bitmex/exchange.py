@@ -10,9 +10,9 @@ from typing import Any, Final
 from services.simulators.bitmex.errors import BitmexError
 from services.simulators.bitmex.limits import BitmexLimits, LimitOptions
 from services.simulators.bitmex.listings import MARKET, bitmex_listings
+from services.simulators.venue.clearing import Account, demo_account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account, demo_account
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orderbook import ORDERS_MAX
 from services.simulators.venue.orders import Order
@@ -57,7 +57,7 @@ class BitmexExchange(SimulatedVenue):
 
     def account(self, api_key: str) -> Account:
         """Return the account behind a key; raise 401 when there is none."""
-        account = self.ledger.by_key(api_key)
+        account = self.clearing.by_key(api_key)
         if account is None:
             raise BitmexError(401, "Invalid API Key.")
         return account

@@ -13,7 +13,7 @@ from services.simulators.bitmex.exchange import BitmexExchange
 from services.simulators.bitmex.listings import MARKET, scaled
 from services.simulators.bitmex.render import STATUS, iso, order_row, unit_name
 from services.simulators.bitmex.tables import page, project, selected
-from services.simulators.venue.ledger import order_cost
+from services.simulators.venue.clearing import order_cost
 from services.simulators.venue.listing import Kind, Listing
 from services.simulators.venue.orders import Lifetime, Order, OrderType, Reason, Refusal, Side, Ticket
 

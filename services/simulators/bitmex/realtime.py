@@ -16,7 +16,7 @@ from services.simulators.bitmex.order_routes import OrderRoutes
 from services.simulators.bitmex.public_routes import PublicRoutes
 from services.simulators.bitmex.render import ACCOUNT_NUMBER, iso, level_rows, order_row, quote_row
 from services.simulators.bitmex.signing import check_expiry, check_signature
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.messages import dump
 from services.simulators.venue.orders import Event, EventKind
 from services.simulators.venue.sockets import SimSocket

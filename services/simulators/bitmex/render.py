@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.simulators.bitmex.listings import NAMES, SCALES, Terms, scaled
-from services.simulators.venue.ledger import Position, profit
+from services.simulators.venue.clearing import Position, profit
 from services.simulators.venue.liquidity import Book
 from services.simulators.venue.listing import Kind, Listing, Payout
 from services.simulators.venue.orders import Event, EventKind, Lifetime, Order, OrderType, Reason, Side, Status

@@ -23,9 +23,9 @@ from services.simulators.bitmex.realtime import PATH, Realtime
 from services.simulators.bitmex.render import execution_row
 from services.simulators.bitmex.signing import check_expiry, check_signature
 from services.simulators.bitmex.welcome import welcome_text
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import VenueOptions
 from services.simulators.venue.faults import Rule
-from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Event
 from services.simulators.venue.sockets import SimSocket
@@ -96,7 +96,7 @@ class SimulatedBitmex(BitmexExchange):
         if error.status >= 500 and request.method != "WS":
             # Even a shed request has been counted.
             api_key = request.headers.get("api-key", "")
-            account = self.ledger.by_key(api_key)
+            account = self.clearing.by_key(api_key)
             is_order = request.path.startswith("/api/v1/order") and request.method != "GET"
             try:
                 headers |= self.limits.admit(
@@ -191,7 +191,7 @@ class SimulatedBitmex(BitmexExchange):
         """BitMEX says nothing before it closes."""
 
     def welcome(self, base_url: str) -> str:
-        return welcome_text(base_url, next(iter(self.ledger.accounts), DEMO_ACCOUNT))
+        return welcome_text(base_url, next(iter(self.clearing.accounts), DEMO_ACCOUNT))
 
 
 def _form_value(text: str) -> Any:

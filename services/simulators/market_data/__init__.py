@@ -2,13 +2,13 @@
 
 from services.simulators.market_data.app import make_app
 from services.simulators.market_data.faults import Fault, ProviderFaults
-from services.simulators.market_data.provider import Answer, ReferencePriceProvider
+from services.simulators.market_data.provider import ProviderAnswer, ReferencePriceProvider
 from services.simulators.market_data.quota import RequestCount
 from services.simulators.market_data.schedule import Publication, Schedule, ScheduleOptions
 
 __all__ = [
-    "Answer",
     "Fault",
+    "ProviderAnswer",
     "ProviderFaults",
     "Publication",
     "ReferencePriceProvider",

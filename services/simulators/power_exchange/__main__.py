@@ -13,7 +13,7 @@ from services.runtime.errors import Refused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import load
-from services.simulators.power_exchange.config import ExchangeSettings
+from services.simulators.power_exchange.config import PowerExchangeSettings
 from services.simulators.power_exchange.faults import parse_faults
 from services.simulators.power_exchange.script import PowerExchangeScript
 from services.simulators.power_exchange.server import PowerExchange
@@ -22,7 +22,7 @@ NAME: Final = "sim-power-exchange"
 logger = logging.getLogger("services.simulators.power_exchange")
 
 
-async def run(settings: ExchangeSettings) -> int:
+async def run(settings: PowerExchangeSettings) -> int:
     """Serve until SIGTERM or SIGINT."""
     options, now_ns = settings.script_options(), time.time_ns()
     exchange = PowerExchange(
@@ -51,7 +51,7 @@ async def run(settings: ExchangeSettings) -> int:
     return 0
 
 
-def banner(settings: ExchangeSettings, port: int) -> str:
+def banner(settings: PowerExchangeSettings, port: int) -> str:
     """Return what a person wants to know."""
     shown = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
     return (
@@ -64,7 +64,7 @@ def banner(settings: ExchangeSettings, port: int) -> str:
 
 def main() -> int:
     """Start the simulator; returns the exit code."""
-    settings = load(ExchangeSettings)
+    settings = load(PowerExchangeSettings)
     return run_listener(NAME, settings, run(settings))
 
 

@@ -14,7 +14,7 @@ PORT: Final = 5050
 _OWN: Final = "MIDSTREAM_SIM_POWER_EXCHANGE_"
 
 
-class ExchangeSettings(ListenerSettings):
+class PowerExchangeSettings(ListenerSettings):
     """One object, read once."""
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
@@ -44,7 +44,7 @@ class ExchangeSettings(ListenerSettings):
         return value
 
     @model_validator(mode="after")
-    def _check_gaps(self) -> ExchangeSettings:
+    def _check_gaps(self) -> PowerExchangeSettings:
         if self.gap_min_s > self.gap_max_s:
             raise ValueError(f"gap_min_s ({self.gap_min_s}) has to be at most gap_max_s ({self.gap_max_s})")
         return self

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from clients.resilience.ports import Sleep, WallNs
-from services.simulators.power_exchange.board import Board
+from services.simulators.power_exchange.deal_list import DealList
 from services.simulators.power_exchange.faults import GARBAGE, ExchangeFaults
 from services.simulators.power_exchange.script import Kind, PowerExchangeScript, ScriptedDeal, deal_message
 
@@ -42,7 +42,7 @@ class PowerExchange:
         replay: bool = True,
         kind: Kind = "deal_confirmation",
         faults: ExchangeFaults | None = None,
-        board: Board | None = None,
+        deals: DealList | None = None,
         sleep: Sleep = asyncio.sleep,
         wall_ns: WallNs = time.time_ns,
     ) -> None:
@@ -52,7 +52,7 @@ class PowerExchange:
         self._faults = ExchangeFaults() if faults is None else faults
         self._sleep = sleep
         self._wall_ns = wall_ns
-        self.board = Board() if board is None else board
+        self.deals = DealList() if deals is None else deals
         self._server: Server | None = None
         self._publishing: asyncio.Task[None] | None = None
         self._refused = 0
@@ -82,7 +82,7 @@ class PowerExchange:
 
     def publish(self, deal: ScriptedDeal) -> None:
         """Send a deal to everybody."""
-        self.board.post(deal.id, deal_message(deal.fields(), self._kind))
+        self.deals.post(deal.id, deal_message(deal.fields(), self._kind))
 
     async def _run_script(self, script: PowerExchangeScript) -> None:
         for posted, deal in enumerate(script):
@@ -106,7 +106,7 @@ class PowerExchange:
             self._refused += 1
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "try again later\n")
         after = self._asked_after(target.query)
-        if after is not None and self.board.place_after(after) is None:
+        if after is not None and self.deals.place_after(after) is None:
             return connection.respond(http.HTTPStatus.GONE, "this deal is not on the list\n")
         return None
 
@@ -118,8 +118,8 @@ class PowerExchange:
         self.clients += 1
         request = connection.request
         after = self._asked_after(urlsplit(request.path).query) if request is not None else None
-        place = None if after is None else self.board.place_after(after)
-        sending = asyncio.create_task(self._send_all(connection, self.board.end if place is None else place))
+        place = None if after is None else self.deals.place_after(after)
+        sending = asyncio.create_task(self._send_all(connection, self.deals.end if place is None else place))
         try:
             # What clients say is read, so that pings behind it are answered, and ignored.
             async for _ in connection:
@@ -135,11 +135,11 @@ class PowerExchange:
         sent = 0
         try:
             while not await self._end(connection, sent):
-                await self.board.wait_beyond(place)
-                if place < self.board.first:
+                await self.deals.wait_beyond(place)
+                if place < self.deals.first:
                     await connection.close(1013, "too slow: the list has moved on")
                     return
-                messages = self.board.read(place, CHUNK)
+                messages = self.deals.read(place, CHUNK)
                 for number, message in enumerate(messages, place):
                     if await self._end(connection, sent):
                         return
@@ -164,7 +164,7 @@ class PowerExchange:
         if faults.repeat_every and number % faults.repeat_every == 0:
             yield payload
         if faults.swap_every and place and (number - 1) % faults.swap_every == 0:
-            yield self.board.read(place - 1, 1)[0].encode()
+            yield self.deals.read(place - 1, 1)[0].encode()
 
     async def _end(self, connection: ServerConnection, sent: int) -> bool:
         """End the connection, or its messages, where the plan says so."""
@@ -192,18 +192,18 @@ class PowerExchange:
         limit_text = query.get("limit", [str(PAGE_MAX)])[0]
         if not (limit_text.isascii() and limit_text.isdecimal()):
             return connection.respond(http.HTTPStatus.BAD_REQUEST, "limit: a whole number\n")
-        place = self.board.place_after(query.get("after", [""])[0])
+        place = self.deals.place_after(query.get("after", [""])[0])
         if place is None:
             return connection.respond(http.HTTPStatus.GONE, "this deal is not on the list\n")
-        messages = self.board.read(place, min(int(limit_text[:6]), PAGE_MAX))
-        more = place + len(messages) < self.board.end
+        messages = self.deals.read(place, min(int(limit_text[:6]), PAGE_MAX))
+        more = place + len(messages) < self.deals.end
         body = "".join(f"{message}\n" for message in messages).encode()
         headers = Headers(
             {
                 "Connection": "close",
                 "Content-Type": "application/x-ndjson",
                 "Content-Length": str(len(body)),
-                "X-Last-Id": self.board.last_id,
+                "X-Last-Id": self.deals.last_id,
                 "X-More": json.dumps(more),
             }
         )
@@ -213,7 +213,7 @@ class PowerExchange:
         lines = [
             "Power exchange (simulator)",
             "",
-            f"  websocket /          every deal from now on; {self.board.end} so far",
+            f"  websocket /          every deal from now on; {self.deals.end} so far",
         ]
         if self._replay:
             lines += [

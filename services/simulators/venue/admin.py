@@ -138,7 +138,7 @@ class Admin:
                     for (market, symbol), position in holdings.positions.items()
                 },
             }
-            for name, holdings in self._venue.ledger.holdings.items()
+            for name, holdings in self._venue.clearing.holdings.items()
         }
 
     def _get_faults(self, query: Mapping[str, str], body: Any) -> Any:

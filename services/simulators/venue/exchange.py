@@ -15,9 +15,9 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Final, TypeVar
 
-from services.simulators.venue.faults import Fault, FaultPlan, Rule
+from services.simulators.venue.clearing import Account, Clearing
+from services.simulators.venue.faults import Fault, Rule, VenueFaults
 from services.simulators.venue.journal import Journal
-from services.simulators.venue.ledger import Account, Ledger
 from services.simulators.venue.liquidity import Liquidity
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.matching import TOUCH_CHANCE, MatchingEngine
@@ -73,9 +73,9 @@ class SimulatedVenue(ABC):
         self.wall_ns = wall_ns
         self._sleep = sleep
         self.random = Random(f"{options.seed}:venue")
-        self.faults = FaultPlan(random=Random(f"{options.seed}:faults"))
+        self.faults = VenueFaults(random=Random(f"{options.seed}:faults"))
         self.faults.replace(list(faults), wall_ns())
-        self.ledger = Ledger(accounts, deposits)
+        self.clearing = Clearing(accounts, deposits)
         step_ns = max(1, round(options.step_s * 1e9))
         self.walk = PriceWalk(seed=options.seed, start_ns=wall_ns(), step_ns=step_ns, volatility=options.volatility)
         self.liquidity = Liquidity(self.walk, seed=options.seed, depth=options.depth)
@@ -83,7 +83,7 @@ class SimulatedVenue(ABC):
             listings,
             walk=self.walk,
             liquidity=self.liquidity,
-            ledger=self.ledger,
+            clearing=self.clearing,
             step_ns=step_ns,
             seed=options.seed,
             listener=self._on_event,

@@ -125,7 +125,7 @@ class Rule:
         return text + "".join(f",{name}={value}" for name, value in options.items() if value is not None)
 
 
-class FaultPlan:
+class VenueFaults:
     """The rules in force. `random` decides about chances and durations, so that a seed repeats a run."""
 
     def __init__(self, rules: Sequence[Rule] = (), *, random: Random) -> None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from services.simulators.venue.ledger import Ledger, order_cost
+from services.simulators.venue.clearing import Clearing, order_cost
 from services.simulators.venue.liquidity import Level, Liquidity
 from services.simulators.venue.listing import Listing, Payout
 from services.simulators.venue.orderbook import OrderBook
@@ -45,7 +45,7 @@ class MatchingEngine:
         *,
         walk: PriceWalk,
         liquidity: Liquidity,
-        ledger: Ledger,
+        clearing: Clearing,
         step_ns: int,
         seed: int,
         listener: Callable[[Event], None],
@@ -55,7 +55,7 @@ class MatchingEngine:
         self.book = OrderBook()
         self.walk = walk
         self.liquidity = liquidity
-        self.ledger = ledger
+        self.clearing = clearing
         self.held = False
         """While set, resting orders do not fill; the venue keeps new requests in its queue."""
         self._step_ns = step_ns
@@ -237,7 +237,7 @@ class MatchingEngine:
             self._fill(order, order.price, quantity, maker=True, now_ns=now_ns)
 
     def _fill(self, order: Order, price: Decimal, quantity: Decimal, *, maker: bool, now_ns: int) -> None:
-        fee, fee_asset, realized = self.ledger.settle(order, price, quantity, maker=maker, now_ns=now_ns)
+        fee, fee_asset, realized = self.clearing.settle(order, price, quantity, maker=maker, now_ns=now_ns)
         self._trade_ids += 1
         order.filled += quantity
         order.value += price * quantity
@@ -309,15 +309,15 @@ class MatchingEngine:
         self, name: str, listing: Listing, side: Side, price: Decimal, quantity: Decimal, *, without: int | None = None
     ) -> None:
         if listing.payout is not Payout.SPOT:
-            held = self.ledger.holdings[name].position(listing).quantity
+            held = self.clearing.holdings[name].position(listing).quantity
             if held and (held > 0) != (side is Side.BUY) and abs(held) >= quantity:
                 return  # It only closes: that frees margin.
         cost = order_cost(listing, side, price, quantity)
         orders = [order for order in self.book.open_of(name, listing.market) if order.id != without]
-        self.ledger.check(cost, name=name, wallet=listing.market, orders=orders, listings=self.listings)
+        self.clearing.check(cost, name=name, wallet=listing.market, orders=orders, listings=self.listings)
 
     def _reducible(self, name: str, listing: Listing, side: Side) -> Decimal:
-        return -self.ledger.holdings[name].position(listing).quantity * side.sign
+        return -self.clearing.holdings[name].position(listing).quantity * side.sign
 
     def _allowed(self, order: Order) -> Decimal:
         if not order.reduce_only:

@@ -9,9 +9,9 @@ from pydantic import field_validator
 
 from services.runtime.settings import ListenerSettings
 from services.runtime.web import run_web
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule, parse_faults
-from services.simulators.venue.ledger import Account
 from services.simulators.venue.web import VenueApp
 
 

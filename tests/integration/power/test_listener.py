@@ -24,7 +24,7 @@ from services.power.listener.listener import DealListener, ListenerOptions
 from services.power.listener.sink import DealSink
 from services.power.listener.spool import Spool
 from services.simulators.power_exchange import (
-    Board,
+    DealList,
     ExchangeFaults,
     PowerExchange,
     PowerExchangeScript,
@@ -174,7 +174,7 @@ async def _survives_cuts(tmp_path: Path, points: Callable[[int], list[int]]) -> 
     """W04: whatever byte the connection breaks behind, the database ends up equal to the exchange's list, in its order."""
     exchange = PowerExchange()
     ids = post(exchange, 50)
-    total = sum(len(message) + 4 for message in exchange.board.read(0, 50)) + 200
+    total = sum(len(message) + 4 for message in exchange.deals.read(0, 50)) + 200
     async with serving(exchange) as port:
         for point in points(total):
             assert await _ids_after_a_cut(port, point, tmp_path / str(point)) == ids, point
@@ -271,7 +271,7 @@ async def test_a_message_above_the_bound_does_not_keep_out_what_is_behind_it(tmp
     async with serving(exchange) as port, listening(port, sink, tmp_path) as listener:
         await until(lambda: len(sink.deals) == 3, what="the first deals")
         huge = {**next(script(1, seed=9)).fields(), "comment": "x" * (mebibytes << 20)}
-        exchange.board.post("huge", deal_message(huge))
+        exchange.deals.post("huge", deal_message(huge))
         await until(lambda: listener.stats.gaps == 1, what="the gap")
         ids += post(exchange, 3, seed=2)
         await until(lambda: len(sink.deals) == 6, what="what is behind it")
@@ -392,7 +392,7 @@ async def test_a_refused_key_is_not_hammered(tmp_path: Path) -> None:
 
 
 async def test_the_exchange_answers_over_http_what_it_sends_over_the_websocket() -> None:
-    exchange = PowerExchange(board=Board(messages_max=10))
+    exchange = PowerExchange(deals=DealList(messages_max=10))
     ids = post(exchange, 15)
     transport = HttpxTransport()
     async with serving(exchange) as port:

@@ -63,7 +63,7 @@ async def test_a_burst_of_a_hundred_and_fifty_thousand_deals_is_taken_in_bounded
     print(f"{rate:.0f} deals/s, {(most - before) / MEBIBYTE:.0f} MiB more")  # noqa: T201  (figures of the run)
     assert await asyncio.to_thread(listener.stop) == 0
     engine = open_database(settings["DATABASE_URL"], application="test")
-    assert await deal_ids(engine) == exchange.board.ids()
+    assert await deal_ids(engine) == exchange.deals.ids()
     await engine.dispose()
     await exchange.stop()
     # 20,000 deals in two queues, a batch of 2,000 rows, and the ids of 200,000 deals for the comparison.
@@ -84,7 +84,7 @@ async def test_giant_messages_are_refused_before_they_are_held(tmp_path: Path) -
     before = resident_bytes(listener.process.pid)
     giant = deal_message({**next(script(1, 2)).fields(), "comment": "x" * (10 * MEBIBYTE)})
 
-    exchange.board.post("giant", giant)
+    exchange.deals.post("giant", giant)
     most = await _wait_for(listener, "midstream_deals_reconnects_total", 1)
     for deal in script(3, 3):
         exchange.publish(deal)

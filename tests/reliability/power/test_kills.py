@@ -46,7 +46,7 @@ async def _campaign(directory: Path, kills: int, server: PostgresForTests | None
     listener = await asyncio.to_thread(PowerProcess, "power.listener", directory, **settings)
     assert exchange._publishing is not None
     exchange._publishing.cancel()
-    expected = exchange.board.ids()
+    expected = exchange.deals.ids()
     engine = open_database(settings["DATABASE_URL"], application="test")
     async with asyncio.timeout(120):
         while not await _complete(engine, expected[-1]):  # noqa: ASYNC110  (another process writes)

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from services.simulators.feed import FaultPlan, SimFeed
+from services.simulators.feed import FeedFaults, SimFeed
 from services.simulators.feed_script import read_script
 
 LINES = [",index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount"] + [
@@ -63,7 +63,7 @@ async def test_restamped_rows_are_a_little_older_than_now() -> None:
 
 
 async def test_a_dropped_connection_ends_without_a_close_frame_and_the_next_one_begins_again() -> None:
-    async with serving(faults=FaultPlan(drop_after=10, drops=1)) as url:
+    async with serving(faults=FeedFaults(drop_after=10, drops=1)) as url:
         async with connect(url) as connection:
             with pytest.raises(ConnectionClosed) as caught:
                 await receive(connection, 200)
@@ -73,7 +73,7 @@ async def test_a_dropped_connection_ends_without_a_close_frame_and_the_next_one_
 
 
 async def test_refused_handshakes_are_answered_with_503() -> None:
-    async with serving(faults=FaultPlan(refuse=1)) as url:
+    async with serving(faults=FeedFaults(refuse=1)) as url:
         with pytest.raises(InvalidStatus, match="503"):
             await connect(url)
         async with connect(url) as connection:
@@ -81,7 +81,7 @@ async def test_refused_handshakes_are_answered_with_503() -> None:
 
 
 async def test_garbage_comes_between_the_rows() -> None:
-    async with serving(faults=FaultPlan(garbage_every=50)) as url, connect(url) as connection:
+    async with serving(faults=FeedFaults(garbage_every=50)) as url, connect(url) as connection:
         messages = [await connection.recv() for _ in range(204)]
 
     assert (
@@ -91,7 +91,7 @@ async def test_garbage_comes_between_the_rows() -> None:
 
 
 async def test_a_stalled_feed_answers_pings() -> None:
-    async with serving(faults=FaultPlan(stall_after=5)) as url, connect(url) as connection:
+    async with serving(faults=FeedFaults(stall_after=5)) as url, connect(url) as connection:
         await receive(connection, 5)
         await (await connection.ping())
         with pytest.raises(TimeoutError):

@@ -9,8 +9,8 @@ import pytest
 
 from clients.power.calendar import DeliveryHour, delivery_hour, tradable_hours
 from services.simulators.market_data import (
-    Answer,
     Fault,
+    ProviderAnswer,
     ProviderFaults,
     ReferencePriceProvider,
     RequestCount,
@@ -35,11 +35,11 @@ def provider(*faults: Fault, enforce: bool = False, **options: Any) -> Reference
     )
 
 
-def ask(source: ReferencePriceProvider, now_ns: int, hour: DeliveryHour = HOUR) -> Answer:
+def ask(source: ReferencePriceProvider, now_ns: int, hour: DeliveryHour = HOUR) -> ProviderAnswer:
     return source.answer({"delivery_day": hour.day_text, "delivery_hour": hour.label}, now_ns)
 
 
-def stamp_ns(answer: Answer) -> int:
+def stamp_ns(answer: ProviderAnswer) -> int:
     return int(datetime.fromisoformat(answer.body["last_update"]).timestamp()) * SECOND_NS
 
 
@@ -64,8 +64,8 @@ def test_a_price_is_constant_for_ten_minutes_and_then_comes_up_to_thirty_seconds
         now_ns = NOW_NS + second * SECOND_NS
         body = ask(source, now_ns).body
         if body["last_update"] != before["last_update"]:
-            delays_s.append(stamp_ns(Answer(200, body)) % SLOT_NS / 1e9)
-            assert 0 <= now_ns - stamp_ns(Answer(200, body)) <= 2 * SECOND_NS
+            delays_s.append(stamp_ns(ProviderAnswer(200, body)) % SLOT_NS / 1e9)
+            assert 0 <= now_ns - stamp_ns(ProviderAnswer(200, body)) <= 2 * SECOND_NS
             changes += 1
         else:
             assert body == before
@@ -103,7 +103,7 @@ def test_the_last_price_before_gate_closure_is_final() -> None:
     source = provider()
     final = ask(source, HOUR.gate_closure_ns() - 1).body
 
-    assert stamp_ns(Answer(200, final)) < HOUR.gate_closure_ns()
+    assert stamp_ns(ProviderAnswer(200, final)) < HOUR.gate_closure_ns()
     assert ask(source, HOUR.gate_closure_ns() + 3 * 3600 * SECOND_NS).body == final
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from clients.power.calendar import tradable_hours
 from clients.power.deals import Deal, parse_message
-from services.simulators.power_exchange import Board, PowerExchangeScript, ScriptOptions, deal_message
+from services.simulators.power_exchange import DealList, PowerExchangeScript, ScriptOptions, deal_message
 from services.simulators.power_exchange.faults import ExchangeFaults, parse_faults
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -84,41 +84,41 @@ def test_a_gap_that_cannot_be_is_refused() -> None:
 
 @pytest.mark.quick
 def test_the_list_goes_on_behind_a_deal() -> None:
-    board = Board()
+    deals = DealList()
     for name in "abc":
-        board.post(name, f"message {name}")
+        deals.post(name, f"message {name}")
 
-    assert board.place_after("") == 0
-    assert board.place_after("b") == 2
-    assert board.place_after("x") is None
-    assert board.read(1, 10) == ["message b", "message c"]
-    assert (board.last_id, board.ids()) == ("c", ["a", "b", "c"])
+    assert deals.place_after("") == 0
+    assert deals.place_after("b") == 2
+    assert deals.place_after("x") is None
+    assert deals.read(1, 10) == ["message b", "message c"]
+    assert (deals.last_id, deals.ids()) == ("c", ["a", "b", "c"])
 
 
 def test_the_list_forgets_the_oldest() -> None:
-    board = Board(messages_max=3)
+    deals = DealList(messages_max=3)
     for number in range(10):
-        board.post(str(number), f"message {number}")
+        deals.post(str(number), f"message {number}")
 
-    assert board.ids() == ["7", "8", "9"]
-    assert board.place_after("6") is None
-    assert board.place_after("") == board.first == 7
-    assert board.read(8, 1) == ["message 8"]
+    assert deals.ids() == ["7", "8", "9"]
+    assert deals.place_after("6") is None
+    assert deals.place_after("") == deals.first == 7
+    assert deals.read(8, 1) == ["message 8"]
 
 
 def test_whoever_waits_for_the_end_of_the_list_is_woken() -> None:
     async def main(loop: VirtualLoop) -> list[str]:
-        board = Board()
+        deals = DealList()
 
         async def read() -> list[str]:
-            await board.wait_beyond(1)
-            return list(board.read(0, 5))
+            await deals.wait_beyond(1)
+            return list(deals.read(0, 5))
 
         readers = [asyncio.create_task(read()) for _ in range(3)]
-        board.post("a", "1")
+        deals.post("a", "1")
         await asyncio.sleep(1)
         assert not any(reader.done() for reader in readers)
-        board.post("b", "2")
+        deals.post("b", "2")
         (first, *others) = await asyncio.gather(*readers)
         assert all(other == first for other in others)
         return first

@@ -19,7 +19,7 @@ import redis
 from fastpath.frame import TickFrame
 from services.runtime.connection import connect
 from services.runtime.session.keys import SessionKeys
-from services.simulators.feed import FaultPlan, SimFeed
+from services.simulators.feed import FeedFaults, SimFeed
 from services.simulators.feed_script import load_script
 from tests.support.waiting import wait_until
 
@@ -182,7 +182,7 @@ def now_s() -> float:
 
 __all__ = [
     "EngineChild",
-    "FaultPlan",
+    "FeedFaults",
     "Session",
     "records",
 ]

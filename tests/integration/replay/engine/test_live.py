@@ -14,7 +14,7 @@ from tests.integration.replay.engine.harness import (
     LIVE,
     ROOT,
     EngineChild,
-    FaultPlan,
+    FeedFaults,
     Session,
     free_port_url,
     now_s,
@@ -103,7 +103,7 @@ def test_a_feed_that_drops_is_connected_again_with_markers_in_between(
     redis_aof_url: str, session_name: str, start_engine: Start
 ) -> None:
     session = Session(redis_aof_url, session_name)
-    with serving_feed(faults=FaultPlan(drop_after=500, drops=2)) as (url, feed):
+    with serving_feed(faults=FeedFaults(drop_after=500, drops=2)) as (url, feed):
         engine = start_engine(redis_aof_url, session_name, historical=[], live_url=url)
         wait_until(lambda: same(received(session)[-3000:], tickers_and_bids(LIVE)), timeout_s=30)
         engine.stop()
@@ -118,7 +118,7 @@ def test_garbage_becomes_rejections_and_the_rest_goes_on(
     redis_aof_url: str, session_name: str, start_engine: Start
 ) -> None:
     session = Session(redis_aof_url, session_name)
-    with serving_feed(faults=FaultPlan(garbage_every=100)) as (url, _):
+    with serving_feed(faults=FeedFaults(garbage_every=100)) as (url, _):
         engine = start_engine(redis_aof_url, session_name, historical=[], live_url=url)
         wait_until(lambda: len(received(session)) >= 3000, timeout_s=20)
         engine.stop()

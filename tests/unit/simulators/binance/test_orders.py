@@ -155,7 +155,7 @@ def test_orders_that_cannot_be_executed_as_asked_end_as_their_market_ends_them(
 ) -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_binance(loop, VenueOptions(volatility=0, touch_chance=0, depth=D("0.001")))
-        calls.venue.ledger.holdings["demo"].add("usdm", "USDT", D(10) ** 9)
+        calls.venue.clearing.holdings["demo"].add("usdm", "USDT", D(10) ** 9)
 
         answer = await calls.limit(
             path, symbol=symbol, quantity=quantity, price="66000", timeInForce=lifetime, newOrderRespType="RESULT"

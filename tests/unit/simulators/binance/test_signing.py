@@ -10,7 +10,7 @@ import pytest
 
 from services.simulators.binance.errors import BinanceError
 from services.simulators.binance.signing import check_signature
-from services.simulators.venue.ledger import Account
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.messages import Request
 from tests.support.simulated_calls import BINANCE_DEMO, BinanceCalls, reply, set_faults, virtual_binance
 from tests.support.simulated_shapes import vectors

@@ -12,8 +12,8 @@ import pytest
 
 from services.simulators.bitmex.errors import BitmexError
 from services.simulators.bitmex.signing import check_signature
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import VenueOptions
-from services.simulators.venue.ledger import Account
 from services.simulators.venue.messages import Request
 from tests.support.simulated_calls import BITMEX_DEMO, BitmexCalls, admin, reply, set_faults, virtual_bitmex
 from tests.support.simulated_shapes import vectors

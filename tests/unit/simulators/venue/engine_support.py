@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from services.simulators.venue.ledger import Account, Ledger
+from services.simulators.venue.clearing import Account, Clearing
 from services.simulators.venue.liquidity import Liquidity
 from services.simulators.venue.listing import Kind, Listing, Payout
 from services.simulators.venue.matching import MatchingEngine
@@ -79,12 +79,12 @@ class Market:
         self.events: list[Event] = []
         self.walk = PriceWalk(seed=seed, start_ns=START_NS, step_ns=STEP_NS, volatility=volatility)
         self.liquidity = Liquidity(self.walk, seed=seed)
-        self.ledger = Ledger([Account("me", "key", "secret")], DEPOSITS)
+        self.clearing = Clearing([Account("me", "key", "secret")], DEPOSITS)
         self.engine = MatchingEngine(
             [SPOT, LINEAR, INVERSE],
             walk=self.walk,
             liquidity=self.liquidity,
-            ledger=self.ledger,
+            clearing=self.clearing,
             step_ns=STEP_NS,
             seed=seed,
             listener=self.events.append,

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.simulators.venue.faults import Fault, FaultPlan, parse_faults, read_faults
+from services.simulators.venue.faults import Fault, VenueFaults, parse_faults, read_faults
 
 SECOND = 1_000_000_000
 
 
-def plan(text: str, *, now_ns: int = 0) -> FaultPlan:
-    made = FaultPlan(random=Random(1))
+def plan(text: str, *, now_ns: int = 0) -> VenueFaults:
+    made = VenueFaults(random=Random(1))
     made.replace(parse_faults(text, errors=("unavailable",)), now_ns)
     return made
 
@@ -91,7 +91,7 @@ def test_flapping_goes_up_and_down_in_turn() -> None:
 @given(chance=st.floats(0, 1), seed=st.integers(0, 100))
 def test_chance_is_respected_and_repeatable(chance: float, seed: int) -> None:
     def strikes() -> list[bool]:
-        made = FaultPlan(random=Random(seed))
+        made = VenueFaults(random=Random(seed))
         made.replace(parse_faults(f"drop,chance={chance:g}"), 0)
         return [made.take(Fault.DROP, "GET /", 0) is not None for _ in range(200)]
 

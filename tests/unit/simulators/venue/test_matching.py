@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.simulators.venue.ledger import profit
+from services.simulators.venue.clearing import profit
 from services.simulators.venue.orders import EventKind, Lifetime, Reason, Refusal, Side, Status
 from tests.unit.simulators.venue.engine_support import DEPOSITS, INVERSE, LINEAR, SPOT, STEP_NS, Market
 
@@ -32,7 +32,7 @@ def test_market_order_walks_the_book_level_by_level() -> None:
 
 def test_market_order_beyond_the_book_fills_in_part_and_expires() -> None:
     market = Market()
-    market.ledger.holdings["me"].add("spot", "USDT", D(10) ** 9)
+    market.clearing.holdings["me"].add("spot", "USDT", D(10) ** 9)
     there = sum((level.quantity for level in market.liquidity.book(SPOT).asks), D(0))
 
     order = market.place(market.ticket(quantity=str(there + 1)))
@@ -56,7 +56,7 @@ def test_limit_order_inside_the_book_rests_and_fills_when_the_price_comes() -> N
 
 def test_resting_order_larger_than_the_book_fills_in_parts_over_steps() -> None:
     market = Market()
-    market.ledger.holdings["me"].add("spot", "USDT", D(10) ** 9)
+    market.clearing.holdings["me"].add("spot", "USDT", D(10) ** 9)
     order = market.place(market.ticket(quantity="200", price="64000"))
 
     market.move_to(63_999)
@@ -199,7 +199,7 @@ def test_reduce_only_needs_a_position_and_never_turns_it() -> None:
     order = market.place(market.ticket(Side.SELL, quantity="0.4", listing=LINEAR, reduce_only=True))
 
     assert (order.status, order.filled) == (Status.EXPIRED, D("0.1"))
-    assert market.ledger.holdings["me"].position(LINEAR).quantity == 0
+    assert market.clearing.holdings["me"].position(LINEAR).quantity == 0
 
 
 def test_held_engine_fills_nothing_until_released() -> None:
@@ -231,7 +231,7 @@ def test_dead_man_timer_cancels_at_its_time_and_not_when_refreshed() -> None:
 
 def test_inverse_positions_average_and_pay_in_coin() -> None:
     market = Market()
-    held = market.ledger.holdings["me"]
+    held = market.clearing.holdings["me"]
     order = market.place(market.ticket(quantity="10", listing=INVERSE))
     entry = order.filled / order.coin_value
 
@@ -292,7 +292,7 @@ def test_books_balance_whatever_happens(seed: int, actions: list[tuple[str, Side
             pass
         market.pass_steps(size % 7)
 
-    fills, held = list(market.engine.book.fills), market.ledger.holdings["me"]
+    fills, held = list(market.engine.book.fills), market.clearing.holdings["me"]
     position = held.position(LINEAR)
     assert position.quantity == sum((fill.quantity * fill.side.sign for fill in fills), D(0))
     for order in market.engine.book.all():

@@ -58,7 +58,7 @@ class Holdings:
         return self.positions.setdefault((listing.market, listing.symbol), Position())
 
 
-class Ledger:
+class Clearing:
     """All accounts of a venue."""
 
     def __init__(self, accounts: Iterable[Account], deposits: Mapping[tuple[str, str], Decimal]) -> None:

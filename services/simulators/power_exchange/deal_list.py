@@ -10,7 +10,7 @@ MESSAGES_MAX = 500_000
 """Older ones are forgotten: several days at the default pace, and some 200 MB."""
 
 
-class Board:
+class DealList:
     """Grows at the end; a place is a number that stays with a message for good."""
 
     def __init__(self, *, messages_max: int = MESSAGES_MAX) -> None:
