@@ -16,32 +16,32 @@ from services.runtime.connection import connect_async
 from services.runtime.errors import Refused
 from services.runtime.exchanges import (
     ExchangeMetrics,
-    ExchangeRoom,
     GroupStatus,
+    OpenExchanges,
     StatusPublisher,
     open_exchanges,
     shared_limiter,
 )
-from services.runtime.exchanges.quote_book import QuoteBook, newest_age_ms
+from services.runtime.exchanges.latest_quotes import LatestQuotes, newest_age_ms
 
 logger = logging.getLogger(__name__)
 
 
 class OrderExchanges:
-    """The room with its clients, and where it is reported; closed together."""
+    """The open exchanges, and where it is reported; closed together."""
 
-    def __init__(self, room: ExchangeRoom, client: redis.asyncio.Redis | None, settings: OrdersSettings) -> None:
-        self._room = room
-        self._books = {
-            name: QuoteBook(each, pinned=settings.symbols, monotonic_ns=time.monotonic_ns)
-            for name, each in room.clients.items()
+    def __init__(self, exchanges: OpenExchanges, client: redis.asyncio.Redis | None, settings: OrdersSettings) -> None:
+        self._exchanges = exchanges
+        self._quotes = {
+            name: LatestQuotes(each, pinned=settings.symbols, monotonic_ns=time.monotonic_ns)
+            for name, each in exchanges.clients.items()
         }
         self._client = client
         self._publisher = (
             StatusPublisher(client, "orders", self.statuses, wall_ns=time.time_ns) if client is not None else None
         )
         self.venues = Venues(
-            [Venue(name, opened.trading(), self._market(name, settings)) for name, opened in room.exchanges.items()]
+            [Venue(name, opened.trading(), self._market(name, settings)) for name, opened in exchanges.by_name.items()]
         )
 
     @classmethod
@@ -50,11 +50,11 @@ class OrderExchanges:
         client = connect_async(settings.redis_url, client_name="midstream-orders") if settings.redis_url else None
         metrics = ExchangeMetrics(registry)
         if client is not None:
-            room = await open_exchanges(settings.venues, metrics=metrics, make_limiter=shared_limiter(client))
+            exchanges = await open_exchanges(settings.venues, metrics=metrics, make_limiter=shared_limiter(client))
         else:
-            room = await open_exchanges(settings.venues, metrics=metrics)
-        opened = cls(room, client, settings)
-        unsigned = [name for name, exchange in room.exchanges.items() if not exchange.signed]
+            exchanges = await open_exchanges(settings.venues, metrics=metrics)
+        opened = cls(exchanges, client, settings)
+        unsigned = [name for name, exchange in exchanges.by_name.items() if not exchange.signed]
         if settings.mode is not TradingMode.DRY_RUN and unsigned:
             await opened.close()
             name = unsigned[0].upper()
@@ -62,27 +62,27 @@ class OrderExchanges:
                 f"MIDSTREAM_TRADING={settings.trading} needs a key of {unsigned[0]}: set MIDSTREAM_{name}_API_KEY and "
                 f"MIDSTREAM_{name}_API_SECRET, or leave it out of MIDSTREAM_ORDERS_EXCHANGES (simulators print their demo keys)"
             )
-        for book in opened._books.values():
-            book.start()
+        for quotes in opened._quotes.values():
+            quotes.start()
         if opened._publisher is not None:
             opened._publisher.start()
         return opened
 
     async def statuses(self) -> list[GroupStatus]:
         """Return how every endpoint group of every exchange is."""
-        return await self._room.statuses(lambda name: newest_age_ms(self._books, name, time.monotonic_ns()))
+        return await self._exchanges.statuses(lambda name: newest_age_ms(self._quotes, name, time.monotonic_ns()))
 
     def _market(self, name: str, settings: OrdersSettings) -> StreamedMarket:
         # Half of the age that orders accept: what is older is asked for before it is too old.
         fresh_s = settings.price_age_max_s / 2
-        return StreamedMarket(self._room.clients[name], self._books[name], wall_ns=time.time_ns, fresh_s=fresh_s)
+        return StreamedMarket(self._exchanges.clients[name], self._quotes[name], wall_ns=time.time_ns, fresh_s=fresh_s)
 
     async def close(self) -> None:
         """Close clients, limits and connections."""
         if self._publisher is not None:
             await self._publisher.stop()
-        for book in self._books.values():
-            await book.stop()
-        await self._room.close()
+        for quotes in self._quotes.values():
+            await quotes.stop()
+        await self._exchanges.close()
         if self._client is not None:
             await self._client.aclose()

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
 from clients.resilience.ports import WallNs
-from services.runtime.exchanges.quote_book import QuoteBook
+from services.runtime.exchanges.latest_quotes import LatestQuotes
 
 
 class StreamedMarket:
     """The market data of one exchange; whatever is asked for is streamed from then on."""
 
-    def __init__(self, client: ExchangeClient, book: QuoteBook, *, wall_ns: WallNs, fresh_s: float) -> None:
+    def __init__(self, client: ExchangeClient, book: LatestQuotes, *, wall_ns: WallNs, fresh_s: float) -> None:
         """A streamed quote younger than `fresh_s` is given as it is; an older one may only mean that nothing happened: it is asked for."""
         self._client = client
         self._book = book

@@ -20,8 +20,8 @@ from clients.resilience.errors import LimitReached
 from clients.resilience.outcome import Outcome
 from services.price.exchanges.desk import PriceDesk
 from services.runtime.errors import Refused
-from services.runtime.exchanges import ExchangeMetrics, ExchangeRoom, open_exchanges
-from services.runtime.exchanges.quote_book import QuoteBook
+from services.runtime.exchanges import ExchangeMetrics, OpenExchanges, open_exchanges
+from services.runtime.exchanges.latest_quotes import LatestQuotes
 from tests.support.cli import ROOT
 from tests.support.toy_exchange import ToyServer
 
@@ -74,25 +74,25 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ToyServer]:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[ExchangeRoom]:
-    room = await open_exchanges(["toy"], metrics=ExchangeMetrics(CollectorRegistry()), environ={})
+async def opened() -> AsyncIterator[OpenExchanges]:
+    exchanges = await open_exchanges(["toy"], metrics=ExchangeMetrics(CollectorRegistry()), environ={})
     try:
-        yield room
+        yield exchanges
     finally:
-        await room.close()
+        await exchanges.close()
 
 
 @pytest.mark.quick
 @pytest.mark.usefixtures("_toy")
 async def test_the_documented_exchange_prices_through_the_desk(server: ToyServer) -> None:
-    async with opened() as room:
-        book = QuoteBook(room.clients["toy"], monotonic_ns=time.monotonic_ns)
-        book.start()
-        desk = PriceDesk(room.clients, {"toy": book}, wall_ns=time.time_ns)
+    async with opened() as exchanges:
+        quotes = LatestQuotes(exchanges.clients["toy"], monotonic_ns=time.monotonic_ns)
+        quotes.start()
+        desk = PriceDesk(exchanges.clients, {"toy": quotes}, wall_ns=time.time_ns)
 
         priced = await desk.get("BTC/EUR")
 
-        await book.stop()
+        await quotes.stop()
     assert str(priced.price.price) == "50000.250"
     assert (priced.price.source, priced.price.stale, priced.attempts) == ("rest", False, ())
     assert priced.quote is not None
@@ -112,8 +112,8 @@ async def test_the_documented_use_prints_a_price(server: ToyServer, monkeypatch:
 
 @pytest.mark.usefixtures("_toy")
 async def test_the_documented_exchange_knows_its_instruments_and_the_time(server: ToyServer) -> None:
-    async with opened() as room:
-        client = room.clients["toy"]
+    async with opened() as exchanges:
+        client = exchanges.clients["toy"]
         instruments = await client.get_instruments()
         clock = await client.get_server_time()
 
@@ -126,15 +126,15 @@ async def test_the_documented_exchange_knows_its_instruments_and_the_time(server
 async def test_an_answer_that_is_not_as_documented_names_the_field(server: ToyServer) -> None:
     server.quote["bid"] = "nothing"
 
-    async with opened() as room:
+    async with opened() as exchanges:
         with pytest.raises(TryLater, match="`bid` is not a number"):
-            await room.clients["toy"].get_quote("BTC/EUR")
+            await exchanges.clients["toy"].get_quote("BTC/EUR")
 
 
 @pytest.mark.usefixtures("_toy")
 async def test_the_documented_errors_are_judged_and_reads_are_repeated(server: ToyServer) -> None:
-    async with opened() as room:
-        client = room.clients["toy"]
+    async with opened() as exchanges:
+        client = exchanges.clients["toy"]
         await client.get_instruments()
         server.next = [(503, {}, b"<html>"), (500, {}, b'{"code": "OOPS", "text": "again"}')]
         await client.get_quote("BTC/EUR")
@@ -147,8 +147,8 @@ async def test_the_documented_errors_are_judged_and_reads_are_repeated(server: T
 
 @pytest.mark.usefixtures("_toy")
 async def test_a_throttled_answer_stops_everything_that_shares_the_limit(server: ToyServer) -> None:
-    async with opened() as room:
-        client = room.clients["toy"]
+    async with opened() as exchanges:
+        client = exchanges.clients["toy"]
         await client.get_instruments()
         server.next = [(429, {"Retry-After": "40"}, b'{"code": "SLOW", "text": "too many"}')]
         with pytest.raises((TryLater, LimitReached)):
@@ -156,7 +156,7 @@ async def test_a_throttled_answer_stops_everything_that_shares_the_limit(server:
         asked = server.requests
         with pytest.raises(LimitReached):
             await client.get_server_time()
-        (status, *_) = await room.statuses()
+        (status, *_) = await exchanges.statuses()
 
     assert server.requests == asked
     assert status.target == "toy"
@@ -164,14 +164,14 @@ async def test_a_throttled_answer_stops_everything_that_shares_the_limit(server:
 
 @pytest.mark.usefixtures("_toy")
 async def test_an_exchange_without_streams_or_orders_says_so(server: ToyServer) -> None:
-    async with opened() as room:
-        client = room.clients["toy"]
+    async with opened() as exchanges:
+        client = exchanges.clients["toy"]
         with pytest.raises(CallerMustAct, match="streams no quotes"):
             client.stream_quotes(["BTC/EUR"])
         with pytest.raises(CallerMustAct, match="streams no quotes"):
             await client.follow_quotes(["BTC/EUR"], None)
         with pytest.raises(Refused, match="prices only"):
-            room.exchanges["toy"].trading()
+            exchanges.by_name["toy"].trading()
 
 
 @pytest.mark.usefixtures("_toy")

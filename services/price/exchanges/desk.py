@@ -14,7 +14,7 @@ from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import WallNs
 from services.runtime.errors import InvalidRequest, NotFound, Unavailable
-from services.runtime.exchanges.quote_book import QuoteBook
+from services.runtime.exchanges.latest_quotes import LatestQuotes
 
 ANY: Final = "any"
 KNOWN_MAX: Final = 2_000
@@ -67,7 +67,7 @@ class PriceDesk:
     def __init__(
         self,
         clients: Mapping[str, ExchangeClient],
-        books: Mapping[str, QuoteBook],
+        books: Mapping[str, LatestQuotes],
         *,
         wall_ns: WallNs,
         options: DeskOptions | None = None,

@@ -10,48 +10,48 @@ from services.price.config import PriceSettings
 from services.price.exchanges.desk import DeskOptions, PriceDesk
 from services.runtime.exchanges import (
     ExchangeMetrics,
-    ExchangeRoom,
     GroupStatus,
+    OpenExchanges,
     StatusPublisher,
     open_exchanges,
     shared_limiter,
 )
-from services.runtime.exchanges.quote_book import QuoteBook, newest_age_ms
+from services.runtime.exchanges.latest_quotes import LatestQuotes, newest_age_ms
 from services.runtime.server import process_metrics
 
 
 class PricedExchanges:
     """Everything that prices of exchanges need, closed together."""
 
-    def __init__(self, room: ExchangeRoom, settings: PriceSettings, client: redis.asyncio.Redis) -> None:
-        self._room = room
-        self._books = {
-            name: QuoteBook(each, pinned=settings.price_streams, monotonic_ns=time.monotonic_ns)
-            for name, each in room.clients.items()
+    def __init__(self, exchanges: OpenExchanges, settings: PriceSettings, client: redis.asyncio.Redis) -> None:
+        self._exchanges = exchanges
+        self._quotes = {
+            name: LatestQuotes(each, pinned=settings.price_streams, monotonic_ns=time.monotonic_ns)
+            for name, each in exchanges.clients.items()
         }
         options = DeskOptions(fresh_ms=settings.price_fresh_ms, max_age_ms=settings.price_max_age_ms)
-        self.desk = PriceDesk(room.clients, self._books, wall_ns=time.time_ns, options=options)
+        self.desk = PriceDesk(exchanges.clients, self._quotes, wall_ns=time.time_ns, options=options)
         self._publisher = StatusPublisher(client, "price", self._statuses, wall_ns=time.time_ns)
 
     @classmethod
     async def open(cls, settings: PriceSettings, client: redis.asyncio.Redis) -> PricedExchanges:
         """Open the exchanges that the settings name, and begin to stream and to report. Raises Refused."""
-        room = await open_exchanges(
+        exchanges = await open_exchanges(
             settings.price_exchanges,
             metrics=ExchangeMetrics(process_metrics().registry),
             make_limiter=shared_limiter(client),
         )
-        opened = cls(room, settings, client)
-        for book in opened._books.values():
-            book.start()
+        opened = cls(exchanges, settings, client)
+        for quotes in opened._quotes.values():
+            quotes.start()
         opened._publisher.start()
         return opened
 
     async def close(self) -> None:
         await self._publisher.stop()
-        for book in self._books.values():
-            await book.stop()
-        await self._room.close()
+        for quotes in self._quotes.values():
+            await quotes.stop()
+        await self._exchanges.close()
 
     async def _statuses(self) -> list[GroupStatus]:
-        return await self._room.statuses(lambda name: newest_age_ms(self._books, name, time.monotonic_ns()))
+        return await self._exchanges.statuses(lambda name: newest_age_ms(self._quotes, name, time.monotonic_ns()))

@@ -36,8 +36,8 @@ OpenClient = Callable[[str], Awaitable[tuple[ExchangeClient, Close]]]
 
 async def open_quotes_client(name: str) -> tuple[ExchangeClient, Close]:
     """Open an exchange as the environment says, with all policies and its limits for this process."""
-    room = await open_exchanges((name,), metrics=ExchangeMetrics(CollectorRegistry()))
-    return room.exchanges[name].client, room.close
+    exchanges = await open_exchanges((name,), metrics=ExchangeMetrics(CollectorRegistry()))
+    return exchanges.by_name[name].client, exchanges.close
 
 
 class ExchangeDialer:

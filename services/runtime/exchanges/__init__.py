@@ -1,15 +1,15 @@
 """Exchange clients inside a server: opened with all policies, watched, and reported."""
 
+from services.runtime.exchanges.opened import OpenExchange, OpenExchanges, open_exchanges, shared_limiter
 from services.runtime.exchanges.publisher import StatusPublisher
-from services.runtime.exchanges.room import ExchangeRoom, OpenExchange, open_exchanges, shared_limiter
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
 
 __all__ = [
     "ExchangeMetrics",
-    "ExchangeRoom",
     "ExchangeWatcher",
     "GroupStatus",
     "OpenExchange",
+    "OpenExchanges",
     "StatusPublisher",
     "open_exchanges",
     "shared_limiter",

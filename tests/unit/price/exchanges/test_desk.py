@@ -13,7 +13,7 @@ from clients.resilience.outcome import Outcome
 from services.price.exchanges.answers import message_of
 from services.price.exchanges.desk import DeskOptions, PriceDesk
 from services.runtime.errors import InvalidRequest, NotFound, Unavailable
-from services.runtime.exchanges.quote_book import IDLE_S, SYMBOLS_MAX, QuoteBook
+from services.runtime.exchanges.latest_quotes import IDLE_S, SYMBOLS_MAX, LatestQuotes
 from tests.support.fake_exchange import FakeExchange, quote
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -31,7 +31,9 @@ class Market:
         self.first = FakeExchange("first")
         self.second = FakeExchange("second")
         self.clients = {"first": self.first, "second": self.second}
-        self.books = {name: QuoteBook(client, monotonic_ns=loop.monotonic_ns) for name, client in self.clients.items()}
+        self.books = {
+            name: LatestQuotes(client, monotonic_ns=loop.monotonic_ns) for name, client in self.clients.items()
+        }
         self.desk = PriceDesk(self.clients, self.books, wall_ns=loop.wall_ns, options=DeskOptions())
 
     def quote(

@@ -9,7 +9,7 @@ import pytest
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct
 from clients.exchanges.quote_relay import QuoteRelay
-from services.runtime.exchanges.quote_book import QuoteBook
+from services.runtime.exchanges.latest_quotes import LatestQuotes
 from tests.support.fake_exchange import FakeExchange
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -34,7 +34,7 @@ async def test_a_client_without_streams_refuses_them_with_a_word() -> None:
 
 def test_a_book_of_an_exchange_without_streams_never_tries_to_open_one(caplog: pytest.LogCaptureFixture) -> None:
     async def main(loop: VirtualLoop) -> str:
-        book = QuoteBook(Streamless("toy"), monotonic_ns=lambda: 0)
+        book = LatestQuotes(Streamless("toy"), monotonic_ns=lambda: 0)
         book.start()
         book.want("BTC/USDT")
         await asyncio.sleep(60)

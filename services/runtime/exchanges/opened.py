@@ -64,7 +64,7 @@ class OpenExchange:
             raise Refused(str(exc)) from exc
 
 
-class ExchangeRoom:
+class OpenExchanges:
     """The exchanges of a server, by name, in the order in which they were asked for."""
 
     def __init__(
@@ -76,7 +76,7 @@ class ExchangeRoom:
         metrics: ExchangeMetrics,
     ) -> None:
         self.environment = environment
-        self.exchanges = exchanges
+        self.by_name = exchanges
         self._transport = transport
         self._watcher = watcher
         self._metrics = metrics
@@ -84,11 +84,11 @@ class ExchangeRoom:
     @property
     def clients(self) -> dict[str, ExchangeClient]:
         """The clients alone."""
-        return {name: exchange.client for name, exchange in self.exchanges.items()}
+        return {name: exchange.client for name, exchange in self.by_name.items()}
 
     async def statuses(self, stream_age_ms: Callable[[str], int | None] = lambda name: None) -> list[GroupStatus]:
         """Return how every endpoint group is; reaches no exchange. `stream_age_ms` tells the age of a client's newest streamed message."""
-        for name, exchange in self.exchanges.items():
+        for name, exchange in self.by_name.items():
             for breaker_name, breaker in exchange.executor.breakers.all().items():
                 self._note_breaker(breaker_name, breaker)
             await self._note_fill(name, exchange)
@@ -98,7 +98,7 @@ class ExchangeRoom:
 
     async def close(self) -> None:
         """Close the clients, then what they stand on."""
-        for exchange in self.exchanges.values():
+        for exchange in self.by_name.values():
             await exchange.client.close()
             await exchange.limiter.close()
             if exchange.key is not None:
@@ -147,7 +147,7 @@ async def open_exchanges(
     environ: Mapping[str, str] | None = None,
     make_limiter: MakeLimiter = lambda scopes, environment: memory_limiter(scopes),
     transport: HttpTransport | None = None,
-) -> ExchangeRoom:
+) -> OpenExchanges:
     """Open the exchanges named; nothing is sent yet. Raises Refused for an unknown name or an unusable key, naming the fix."""
     unknown = [name for name in names if name not in EXCHANGES]
     if unknown:
@@ -173,7 +173,7 @@ async def open_exchanges(
         client = create_client(name, ClientPorts(shared, executor, key), settings.bases())
         opened[name] = OpenExchange(client, executor, limiter, key)
     logger.info("exchanges opened: names=%s environment=%s", ",".join(opened), chosen.value)
-    return ExchangeRoom(chosen, opened, shared, watcher, metrics)
+    return OpenExchanges(chosen, opened, shared, watcher, metrics)
 
 
 def _call_id() -> str:

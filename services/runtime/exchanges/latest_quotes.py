@@ -27,7 +27,7 @@ RESTART_S: Final = 5.0
 """Between the end of a stream that should not end and the next one; streams reconnect by themselves, so this is rare."""
 
 
-class QuoteBook:
+class LatestQuotes:
     """Streams the quotes of one exchange. Interest begins with `want` and ends by itself."""
 
     def __init__(
@@ -137,7 +137,7 @@ class QuoteBook:
         self.newest_ns = self._monotonic_ns()
 
 
-def newest_age_ms(books: Mapping[str, QuoteBook], exchange: str, now_ns: int) -> int | None:
+def newest_age_ms(quotes: Mapping[str, LatestQuotes], exchange: str, now_ns: int) -> int | None:
     """Age of the newest streamed quote of an exchange; None without one."""
-    book = books.get(exchange)
-    return None if book is None or book.newest_ns is None else (now_ns - book.newest_ns) // 1_000_000
+    latest = quotes.get(exchange)
+    return None if latest is None or latest.newest_ns is None else (now_ns - latest.newest_ns) // 1_000_000
