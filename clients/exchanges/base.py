@@ -1,4 +1,4 @@
-"""What all exchange clients share: sending, signing, judging, clocks, instruments. An exchange fills in the hooks of `RestClient`."""
+"""The half that all exchange clients share: sending, signing, judging, clocks, instruments. An exchange fills in hooks of `RestClient`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the exchanges are: base URLs per environment and market, and which other URLs a setting may name."""
+"""Base URLs of the exchanges per environment and market, and which other URLs a setting may name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a server's clock: from one answer's time and its round trip."""
+"""Estimate a server's clock from one answer's time and its round trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an exchange's errors are judged: an ordered table, one row per signal, each with the place that documents it."""
+"""Judge an exchange's errors by an ordered table, one row per signal, each with the place that documents it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which exchanges there are. A new one is a folder under `clients/exchanges/` and a line here."""
+"""Names of the exchanges there are. A new one is a folder under `clients/exchanges/` and a line here."""
 
 from __future__ import annotations
 

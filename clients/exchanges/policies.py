@@ -1,4 +1,4 @@
-"""How calls to exchanges are retried: the figures that are the exchanges' own, for whoever builds the executor."""
+"""Retries and breakers of calls to exchanges: the figures that are the exchanges' own, for whoever builds the executor."""
 
 from __future__ import annotations
 

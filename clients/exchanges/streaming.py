@@ -1,4 +1,4 @@
-"""What the streams of all exchanges share: their sockets, pumping quotes, counting what is unusable."""
+"""Parts that the streams of all exchanges share: their sockets, pumping quotes, counting what is unusable."""
 
 from __future__ import annotations
 

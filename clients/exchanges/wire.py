@@ -1,4 +1,4 @@
-"""What exchange clients are given, and what travels between their shared half and an exchange's own."""
+"""Values that exchange clients are given, and those that travel between their shared half and an exchange's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a circuit breaker is told and what it tells: configuration, states, events, counts."""
+"""Configuration, states, events and counts of a circuit breaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many retries a client may add to the load: bounded however many calls fail, so that an outage is not made worse."""
+"""Bound the retries that a client may add to the load, however many calls fail, so that an outage is not made worse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many calls of one endpoint group may be under way at once, so that a slow group cannot take everything with it."""
+"""Bound the calls of one endpoint group that are under way at once, so that a slow group cannot take everything with it."""
 
 from __future__ import annotations
 

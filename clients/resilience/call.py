@@ -1,4 +1,4 @@
-"""What the policies need to know about a call."""
+"""The description of a call that the policies go by, and what an attempt gets to work with."""
 
 from __future__ import annotations
 

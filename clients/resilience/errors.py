@@ -1,4 +1,4 @@
-"""What the policies raise themselves. Each says when it makes sense to come back; none leaves a call outstanding."""
+"""Errors that the policies raise themselves. Each says when it makes sense to come back; none leaves a call outstanding."""
 
 from __future__ import annotations
 

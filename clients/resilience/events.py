@@ -1,4 +1,4 @@
-"""What policies tell whoever counts: services turn these into metrics and health reports."""
+"""Events of the policies: services turn these into metrics and health reports."""
 
 from __future__ import annotations
 

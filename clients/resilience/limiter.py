@@ -1,4 +1,4 @@
-"""What a limiter is: it reserves units of the other side's limits before a call leaves and learns from every answer's headers.
+"""The limiter and its rules: it reserves units of the other side's limits before a call leaves and learns from every answer's headers.
 
 Limits that the other side counts together form a scope (one address at Binance, one account at BitMEX); a block (Retry-After, a ban)
 stops a whole scope or one limit. The rules of a scope say how each of its limits counts; `limiter_state` does the counting,

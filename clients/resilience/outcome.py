@@ -1,4 +1,4 @@
-"""What a failed call means for whoever made it: the one vocabulary that errors, retries, breakers and orders share."""
+"""Outcomes of a failed call for whoever made it: the one vocabulary that errors, retries, breakers and orders share."""
 
 from __future__ import annotations
 

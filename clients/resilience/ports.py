@@ -1,4 +1,4 @@
-"""What the policies take instead of the system's clock, sleep and randomness, so that tests decide about time."""
+"""Clock, sleep and randomness as arguments, so that tests decide about time."""
 
 from __future__ import annotations
 

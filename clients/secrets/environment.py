@@ -1,4 +1,4 @@
-"""Where an exchange's API key comes from: two variables, two files, or Parameter Store; never more than one of them."""
+"""Read an exchange's API key from two variables, two files, or Parameter Store; never from more than one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with secrets. Texts name settings, files and paths, never a value."""
+"""Errors about secrets. Texts name settings, files and paths, never a value."""
 
 from __future__ import annotations
 

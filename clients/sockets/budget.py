@@ -1,4 +1,4 @@
-"""How often connections may be opened, whatever the reason."""
+"""Bound how often connections are opened, whatever the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a connection could not be opened or had to end."""
+"""Errors of opening a connection and of using one that has ended."""
 
 from __future__ import annotations
 

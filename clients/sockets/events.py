@@ -1,4 +1,4 @@
-"""What a resilient socket hands to its consumer, in the order in which it happened."""
+"""Events that a resilient socket hands to its consumer, in the order in which it happened."""
 
 from __future__ import annotations
 

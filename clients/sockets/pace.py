@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt."""
+"""Choose the wait before the next attempt to connect."""
 
 from __future__ import annotations
 

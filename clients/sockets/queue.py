@@ -1,4 +1,4 @@
-"""What waits for the consumer of a socket, within bounds."""
+"""Keep events for the consumer of a socket, within bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What health checks and metrics may ask of a socket."""
+"""The status of a socket, for health checks and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What power is worth in the simulated market: deals and reference prices move around the same curve."""
+"""Worth of power in the simulated market: deals and reference prices move around the same curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quotes of Binance's three markets over websockets."""
+"""Stream quotes of Binance's three markets."""
 
 from __future__ import annotations
 

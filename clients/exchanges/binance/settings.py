@@ -1,4 +1,4 @@
-"""Where Binance is, and which settings may say otherwise."""
+"""Base URLs of Binance and the settings that may name others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to our orders on Binance's three markets, over websockets."""
+"""Stream what happens to our orders on Binance's three markets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calls cost at Binance, what its headers say about it, and which of both to believe.
+"""Costs of calls at Binance, the limits that its headers report, and which of both to believe.
 
 Limits are per address (weight, raw requests) and per account (orders). The listed weight is reserved before a call; the used-weight
 header of the answer corrects it (successful spot orders cost nothing since 2026-04-02). Sizes come from `exchangeInfo`.

@@ -1,4 +1,4 @@
-"""How BitMEX's errors are judged. Its texts are all there is to go by, so they are matched loosely."""
+"""The table that judges BitMEX's errors. Its texts are all there is to go by, so they are matched loosely."""
 
 from __future__ import annotations
 

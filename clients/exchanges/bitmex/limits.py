@@ -1,4 +1,4 @@
-"""What calls cost at BitMEX and what its headers say about it: token buckets of one account (fact sheet, section 6)."""
+"""Costs of calls at BitMEX and the limits that its headers report: token buckets of one account (fact sheet, section 6)."""
 
 from __future__ import annotations
 

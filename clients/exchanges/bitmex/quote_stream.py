@@ -1,4 +1,4 @@
-"""Quotes of BitMEX over its websocket."""
+"""Stream quotes of BitMEX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where BitMEX is, and which settings may say otherwise."""
+"""Base URLs of BitMEX and the settings that may name others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How BitMEX writes currencies, money and times."""
+"""Convert currencies, money and times between BitMEX's spelling and ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to our orders on BitMEX, over its websocket."""
+"""Stream what happens to our orders on BitMEX."""
 
 from __future__ import annotations
 

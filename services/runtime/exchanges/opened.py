@@ -1,4 +1,4 @@
-"""Opens exchange clients with everything around them: keys, transport, limits, breakers, watching. Closes them in order."""
+"""Open exchange clients with everything around them: keys, transport, limits, breakers, watching. Close them in order."""
 
 from __future__ import annotations
 

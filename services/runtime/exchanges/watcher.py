@@ -1,4 +1,4 @@
-"""What the policies tell about every call becomes metrics, and one line per endpoint group for the health report."""
+"""Turn the policies' events into metrics, and into one line per endpoint group for the health report."""
 
 from __future__ import annotations
 

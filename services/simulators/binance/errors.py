@@ -1,4 +1,4 @@
-"""What Binance answers when it does not do what was asked, by market where the same thing has two numbers."""
+"""Refusals of Binance, as it answers them, by market where the same thing has two numbers."""
 
 from __future__ import annotations
 

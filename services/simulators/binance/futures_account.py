@@ -1,4 +1,4 @@
-"""What belongs to the account on USD-M and COIN-M: balances, positions, listen keys."""
+"""Account routes of USD-M and COIN-M: balances, positions, listen keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulated Binance lists: BTC, ETH and SOL on all three markets, dated contracts computed from now."""
+"""Listings of the simulated Binance: BTC, ETH and SOL on all three markets, dated contracts computed from now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What order routes of all markets share: finding, placing and cancelling, in the engine's queue."""
+"""Find, place and cancel orders of all markets, in the engine's queue."""
 
 from __future__ import annotations
 

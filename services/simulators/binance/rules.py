@@ -1,4 +1,4 @@
-"""What Binance checks of an order before the engine sees it: parameters and symbol filters."""
+"""Check an order as Binance does before the engine sees it: parameters and symbol filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a request was signed by the account it names, in time."""
+"""Check that a request was signed by the account it names, in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Binance spells numbers: always text; eight decimals on spot, as short as possible on futures."""
+"""Spell numbers as Binance does: always text; eight decimals on spot, as short as possible on futures."""
 
 from __future__ import annotations
 

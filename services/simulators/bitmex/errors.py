@@ -1,4 +1,4 @@
-"""What BitMEX answers when it does not do what was asked."""
+"""Refusals of BitMEX, as it answers them."""
 
 from __future__ import annotations
 

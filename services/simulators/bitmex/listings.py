@@ -1,4 +1,4 @@
-"""What the simulated BitMEX lists: spot, linear, inverse and quanto contracts, dated ones computed from now."""
+"""Listings of the simulated BitMEX: spot, linear, inverse and quanto contracts, dated ones computed from now."""
 
 from __future__ import annotations
 

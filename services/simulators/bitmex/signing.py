@@ -1,4 +1,4 @@
-"""Whether a request was signed by the account it names, and has not expired."""
+"""Check that a request was signed by the account it names and has not expired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every list of BitMEX can do: filter, count, start, reverse, columns, and a range of times."""
+"""Options that every list of BitMEX takes: filter, count, start, reverse, columns, and a range of times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulator says about itself: on the terminal, and at `GET /`."""
+"""The text that the simulator shows about itself: on the terminal, and at `GET /`."""
 
 from __future__ import annotations
 

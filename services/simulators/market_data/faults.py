@@ -1,4 +1,4 @@
-"""What goes wrong at the simulated provider, on purpose, and when."""
+"""Planned faults of the simulated provider, and when they are in force."""
 
 from __future__ import annotations
 

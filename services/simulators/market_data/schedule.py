@@ -1,4 +1,4 @@
-"""When the simulated provider publishes a price, and which one counts for an hour at a moment."""
+"""Decide when the simulated provider publishes a price, and which one counts for an hour at a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong at the simulated exchange, on purpose."""
+"""Planned faults of the simulated power exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What simulated exchanges are made of: prices that move, a matching engine, faults, a port."""
+"""Parts that simulated exchanges are made of: prices that move, a matching engine, faults, a port."""
 
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions

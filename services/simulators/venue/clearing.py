@@ -1,4 +1,4 @@
-"""Who owns what: accounts with balances and positions, and what a fill does to them."""
+"""Keep the accounts of a simulated exchange: balances, positions, margin, and what a fill does to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulated exchanges share: the way of a request through the fault plan, the engine's queue, the streams.
+"""The base of the simulated exchanges: the way of a request through the fault plan, the engine's queue, the streams.
 
 No socket is needed: tests call `handle` and `connect` in process, in virtual time where they like; `web.py` puts a port before it.
 """

@@ -1,4 +1,4 @@
-"""What goes wrong, when and how often: rules that can be set at the start and changed while a simulator runs.
+"""Planned faults, when and how often: rules that can be set at the start and changed while a simulator runs.
 
 As text: `kind[=value][@route][,option=value ...]`, several separated by `;`. Examples:
 

@@ -1,4 +1,4 @@
-"""What a simulator was asked: the evidence that tests count upstream calls with. Never a key, a signature or a body."""
+"""Record the requests of a simulator: the evidence that tests count upstream calls with. Never a key, a signature or a body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulated exchange lists."""
+"""One listing of a simulated exchange, with its rules of price and quantity."""
 
 from __future__ import annotations
 
