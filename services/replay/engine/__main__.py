@@ -129,14 +129,14 @@ class _Wiring:
 
     def _live_source(self, clock: SystemClock, random: Random) -> LiveSource:
         # Only here: an engine that replays files alone starts without the websocket library.
-        from services.replay.engine.feed_connection import Dialer, FeedDialer, ReceiveClock
+        from services.replay.engine.feed_connection import FeedDialer, ReceiveClock, WebsocketFeedDialer
         from services.replay.engine.live import LiveSource
 
         config = self.config
         address = exchange_address(config.live_url)
         if address is None:
             received = ReceiveClock(time_ns=clock.time_ns, monotonic_ns=clock.monotonic_ns)
-            dial: Dialer = FeedDialer(config.live_url, received)
+            dial: FeedDialer = WebsocketFeedDialer(config.live_url, received)
         else:
             from services.replay.engine.exchange_feed import ExchangeDialer, open_quotes_client
 

@@ -55,7 +55,7 @@ class FeedLink(Protocol):
         """Say why it closed, for people."""
 
 
-class Dialer(Protocol):
+class FeedDialer(Protocol):
     """How a feed is connected."""
 
     async def __call__(self, on_messages: OnMessages) -> FeedLink: ...
@@ -96,7 +96,7 @@ class _WebsocketFeed:
         return f"the connection was closed with code {code}" + (f" ({text})" if text else "")
 
 
-class FeedDialer:
+class WebsocketFeedDialer:
     """Connects to one URL; certificates are checked, messages over 1 MiB and compression are refused."""
 
     def __init__(self, url: str, clock: ReceiveClock) -> None:

@@ -14,7 +14,7 @@ from fastpath.frame import MARKER_DISCONNECTED, MARKER_RECONNECTED, MODE_LIVE
 from fastpath.live import decode_live_frame
 from fastpath.records import Marker
 from services.replay.engine.feed_buffer import FeedBuffer, FeedLimits, Frame
-from services.replay.engine.feed_connection import Dialer, without_credentials
+from services.replay.engine.feed_connection import FeedDialer, without_credentials
 from services.replay.sources import Poll
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.clock import Clock
@@ -41,7 +41,7 @@ class LiveSource:
         self,
         url: str,
         *,
-        dial: Dialer,
+        dial: FeedDialer,
         clock: Clock,
         random: Random,
         tickers: frozenset[str] | None = None,
