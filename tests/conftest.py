@@ -28,7 +28,7 @@ _THIRD_PARTIES = {
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "unit/orders/test_operating_page.py": "yaml",
-    "unit/secrets/test_parameter_store.py": "moto",
+    "unit/clients/secrets/test_parameter_store.py": "moto",
 }
 collect_ignore = [path for path, module in _THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]
 
