@@ -81,8 +81,8 @@ class Admin:
             "step": venue.walk.step,
             "held": venue.engine.held,
             "faults": self._get_faults(query, body)["faults"],
-            "requests": venue.journal.total,
-            "requests_by_route": venue.journal.counts,
+            "requests": venue.request_log.total,
+            "requests_by_route": venue.request_log.counts,
             "orders": sum(1 for _ in venue.engine.book.all()),
             "fills": len(venue.engine.book.fills),
             "sockets": [socket.path for socket in venue.sockets],
@@ -121,12 +121,14 @@ class Admin:
         return {client_id: {**row, "quantity": str(row["quantity"])} for client_id, row in found.items()}
 
     def _requests(self, query: Mapping[str, str], body: Any) -> Any:
-        journal = self._venue.journal
-        found = journal.find(method=query.get("method"), path=query.get("path"), limit=int(query.get("limit", "1000")))
-        return {"total": journal.total, "by_route": journal.counts, "requests": list(journal.rows(found))}
+        request_log = self._venue.request_log
+        found = request_log.find(
+            method=query.get("method"), path=query.get("path"), limit=int(query.get("limit", "1000"))
+        )
+        return {"total": request_log.total, "by_route": request_log.counts, "requests": list(request_log.rows(found))}
 
     def _forget_requests(self, query: Mapping[str, str], body: Any) -> Any:
-        self._venue.journal.clear()
+        self._venue.request_log.clear()
         return {}
 
     def _accounts(self, query: Mapping[str, str], body: Any) -> Any:

@@ -17,13 +17,13 @@ from typing import Any, Final, TypeVar
 
 from services.simulators.venue.clearing import Account, Clearing
 from services.simulators.venue.faults import Fault, Rule, VenueFaults
-from services.simulators.venue.journal import Journal
 from services.simulators.venue.liquidity import Liquidity
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.matching import TOUCH_CHANCE, MatchingEngine
 from services.simulators.venue.messages import Fate, Request, Response
 from services.simulators.venue.orders import Event, Order
 from services.simulators.venue.prices import PriceWalk
+from services.simulators.venue.request_log import RequestLog
 from services.simulators.venue.sockets import GARBAGE, SimSocket
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class SimulatedVenue(ABC):
             listener=self._on_event,
             touch_chance=options.touch_chance,
         )
-        self.journal = Journal()
+        self.request_log = RequestLog()
         self.sockets: list[SimSocket] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._released = asyncio.Event()
@@ -109,7 +109,7 @@ class SimulatedVenue(ABC):
 
     @abstractmethod
     def parameters(self, request: Request) -> Mapping[str, str]:
-        """Return a request's parameters, for the journal."""
+        """Return a request's parameters, for the log of requests."""
 
     @abstractmethod
     def connect(self, path: str, query: str, headers: Mapping[str, str]) -> SimSocket | Response:
@@ -174,7 +174,7 @@ class SimulatedVenue(ABC):
 
     async def handle(self, request: Request) -> Response:
         """Take a request through the fault plan and the exchange. The fate of the answer is the caller's to carry out."""
-        asked = self.journal.begin(request.method, request.path, self.parameters(request), self.wall_ns())
+        asked = self.request_log.begin(request.method, request.path, self.parameters(request), self.wall_ns())
         response = await self._handle(request)
         asked.status, asked.fate = response.status, response.fate.value
         return response

@@ -24,7 +24,7 @@ class Asked:
     fate: str = "in progress"
 
 
-class Journal:
+class RequestLog:
     """The newest requests, and counts of all."""
 
     def __init__(self) -> None:
