@@ -164,7 +164,7 @@ class ResilientSocket:
                 # Only a bug gets here; whoever iterates gets it raised, and closing has to go on.
                 logger.exception("socket ended by a bug: name=%s", self._name)
         while self._sessions:
-            await self._hang_up(self._sessions.pop())
+            await self._close_session(self._sessions.pop())
 
     async def _run(self) -> None:
         try:
@@ -172,7 +172,7 @@ class ResilientSocket:
                 await self._queue.room_for_notices()
                 session = await self._open_next()
                 while session is not None:
-                    session = await self._attend(session)
+                    session = await self._run_session(session)
         finally:
             # Also after a bug: a consumer has to see the end instead of waiting for ever.
             self._queue.close(discard=False)
@@ -187,7 +187,7 @@ class ResilientSocket:
             self._state = SocketState.WAITING
             await self._sleep(self._pace.after_failure(error))
             return None
-        self._admit(session, planned=False)
+        self._add(session, planned=False)
         return session
 
     async def _open(self) -> Session:
@@ -230,7 +230,7 @@ class ResilientSocket:
         for budget in self._budgets:
             budget.take()
 
-    def _admit(self, session: Session, *, planned: bool) -> None:
+    def _add(self, session: Session, *, planned: bool) -> None:
         self._connections += 1
         self._sessions.append(session)
         self._state = SocketState.OPEN
@@ -242,7 +242,7 @@ class ResilientSocket:
         else:
             session.link.resume_reading()
 
-    async def _attend(self, session: Session) -> Session | None:
+    async def _run_session(self, session: Session) -> Session | None:
         """Stay with a connection until it is over; return its successor where there is one already."""
         watch = Watch(session, self._policy, monotonic_ns=self._monotonic_ns, emit=self._queue.put)
         rotate_ns = self._rotation_ns(session)
@@ -257,7 +257,7 @@ class ResilientSocket:
                     return successor
                 rotate_ns = self._monotonic_ns() + round(ROTATION_RETRY_S * 1e9)
             await self._idle(await watch.check(reading=not self._queue.full), rotate_ns)
-        await self._mourn(session)
+        await self._wait_to_reconnect(session)
         return None
 
     async def _idle(self, due_ns: int | None, rotate_ns: int | None) -> None:
@@ -279,7 +279,7 @@ class ResilientSocket:
                 await self._idle(await watch.check(reading=not self._queue.full), None)
             lost = old.closed is not None
             if lost:
-                self._part(old, planned=False)
+                self._remove(old, planned=False)
             try:
                 successor = await opening
             except Exception as error:  # noqa: BLE001
@@ -288,7 +288,7 @@ class ResilientSocket:
                 if lost:
                     await self._sleep(self._pace.after_connection((self._monotonic_ns() - old.opened_ns) / 1e9))
                 return None
-            self._admit(successor, planned=not lost)
+            self._add(successor, planned=not lost)
             if not lost:
                 await self._overlap(old, successor)
             return successor
@@ -307,22 +307,22 @@ class ResilientSocket:
                 break
             await self._idle(end_ns, None)
         if old.closed is None:
-            await self._hang_up(old)
-        self._part(old, planned=True)
+            await self._close_session(old)
+        self._remove(old, planned=True)
 
-    async def _mourn(self, session: Session) -> None:
+    async def _wait_to_reconnect(self, session: Session) -> None:
         """Tell that a connection is over and wait before the next one."""
         lived_s = (self._monotonic_ns() - session.opened_ns) / 1e9
-        self._part(session, planned=False)
+        self._remove(session, planned=False)
         await self._sleep(self._pace.after_connection(lived_s))
 
     async def _end(self, session: Session, reason: str) -> None:
         session.link.abort(reason)
         while session.closed is None:
             await self._idle(None, None)
-        self._part(session, planned=False)
+        self._remove(session, planned=False)
 
-    def _part(self, session: Session, *, planned: bool) -> None:
+    def _remove(self, session: Session, *, planned: bool) -> None:
         reason, code = session.closed or ("closed by us", None)
         if session in self._sessions:
             self._sessions.remove(session)
@@ -332,7 +332,7 @@ class ResilientSocket:
             self._note(reason)
         self._queue.put(Disconnected(session.number, reason, code, planned))
 
-    async def _hang_up(self, session: Session) -> None:
+    async def _close_session(self, session: Session) -> None:
         try:
             await session.link.close()
         except Exception:
