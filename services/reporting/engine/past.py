@@ -6,7 +6,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from clients.database import DatabaseUnavailable
 from clients.resilience.cached_value import CachedValue, ValueUnavailable
+from clients.resilience.errors import ResilienceError
 from clients.resilience.ports import MonotonicNs
 from services.reporting.engine.snapshot import DeliveryDay
 from services.runtime.errors import Unavailable
@@ -39,4 +41,8 @@ class PastDays:
         try:
             return (await cached.get()).value
         except ValueUnavailable as exc:
-            raise Unavailable("the database does not answer; try again in a moment") from exc.__cause__
+            cause = exc.__cause__
+            if isinstance(cause, Exception) and not isinstance(cause, (DatabaseUnavailable, ResilienceError)):
+                # A mistake of ours, which the cache keeps like an outage: whoever asks next must not read that it is one.
+                raise cause from None
+            raise Unavailable("the database does not answer; try again in a moment") from cause

@@ -10,8 +10,11 @@ from html import unescape
 
 import orjson
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from clients.database import DatabaseUnavailable
+from clients.database import DatabaseUnavailable, writing
+from services.reporting.engine.snapshot import DeliveryDay
 from tests.support.reporting_app import DeskApp
 from tests.support.reporting_desk import Desk, MadeDeal, berlin_ns
 
@@ -341,3 +344,24 @@ async def test_before_the_first_read_the_page_says_so(app: DeskApp) -> None:
 
     assert got.status == 503
     assert "the database has not answered yet" in got.text
+
+
+async def test_a_past_day_says_of_an_outage_that_it_is_one_and_of_a_mistake_that_it_is_none(
+    app: DeskApp, sqlite_desk: Desk
+) -> None:
+    await filled(app, sqlite_desk)
+    load = app.reader.day
+
+    async def away(day: str) -> DeliveryDay:
+        raise DatabaseUnavailable(ConnectionRefusedError())
+
+    app.model._past._load = away
+    outage = await app.get("/?day=2025-10-01")
+    app.model._past._load = load
+    async with writing(sqlite_desk.engine) as connection:
+        await connection.execute(text("ALTER TABLE deals RENAME COLUMN price_e4 TO price"))
+
+    assert outage.status == 503
+    assert "the database does not answer" in outage.text
+    with pytest.raises(OperationalError, match="no such column"):
+        await app.get("/?day=2025-10-02")
