@@ -27,7 +27,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Deals(Protocol):
-    """Where deals are listed from."""
+    """The list of deals."""
 
     async def page(self, chosen: DealFilter, *, before: int | None, limit: int) -> list[DealRow]: ...
 

@@ -44,7 +44,7 @@ class EventSource(Protocol):
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a connection begins."""
+    """The beginning of a connection."""
 
     after: str | None = None
     """Deal behind which the exchange goes on; empty: from the beginning of its list; None: it cannot, we hear what comes."""

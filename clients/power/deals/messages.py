@@ -31,7 +31,7 @@ HOUR_NS: Final = 3_600_000_000_000
 
 @dataclass(frozen=True)
 class ClockTolerance:
-    """How far the exchange's stamps may be from our clock before a deal is flagged. No deal is refused for its time."""
+    """Distances of the exchange's stamps from our clock beyond which a deal is flagged. No deal is refused for its time."""
 
     future_ns: int = 5_000_000_000
     old_ns: int = 600_000_000_000
@@ -140,7 +140,7 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
 
 @dataclass(frozen=True)
 class _Delivery:
-    """What a deal needs of its hour; a day has few of them, so they are kept."""
+    """The part of an hour that a deal needs; a day has few of them, so they are kept."""
 
     day: str
     hour: str

@@ -14,7 +14,7 @@ RAW_BYTES_MAX: Final = 1000
 
 @unique
 class Flag(StrEnum):
-    """What is odd about a deal that is kept all the same. Stored in this order, separated by commas."""
+    """Oddities of a deal that is kept all the same. Stored in this order, separated by commas."""
 
     BACKFILLED = "backfilled"
     """Fetched after it had been missed: when it was received says nothing about its execution time."""
@@ -69,7 +69,7 @@ class Gap:
 
 
 Item = Deal | Unusable | Gap
-"""What the listener hands on, in order of arrival."""
+"""Whatever the feed hands on, in order of arrival."""
 
 
 def capped(payload: bytes | str) -> str:

@@ -24,7 +24,7 @@ MORE: Final = "x-more"
 
 
 class Offer(Enum):
-    """What the exchange says about going on behind a deal."""
+    """An exchange's answer to going on behind a deal."""
 
     KNOWN = auto()
     """It knows the deal and sends what followed."""

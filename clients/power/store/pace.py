@@ -16,7 +16,7 @@ WINDOW_NS: Final = 30_000_000_000
 
 @dataclass(frozen=True)
 class Pace:
-    """What was learned of the provider; what it documents until then."""
+    """The provider's pace as it was learned; as it is documented until then."""
 
     period_ns: int = PERIOD_NS
     window_ns: int = WINDOW_NS

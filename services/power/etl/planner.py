@@ -76,7 +76,7 @@ class Wait:
 
 @dataclass
 class _Track:
-    """What is known of one hour."""
+    """All that is known of one hour."""
 
     hour: DeliveryHour
     closes_ns: int

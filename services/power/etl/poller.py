@@ -46,13 +46,13 @@ COMPLAIN_S: Final = 30.0
 
 
 class Prices(Protocol):
-    """Where prices come from."""
+    """The source of prices."""
 
     async def get(self, hour: DeliveryHour) -> Observation: ...
 
 
 class Store(Protocol):
-    """Where they go. Any method may raise DatabaseUnavailable."""
+    """The database for them. Any method may raise DatabaseUnavailable."""
 
     async def add(self, observed: Sequence[tuple[Observation, bool]]) -> int: ...
     async def known(self, days: Sequence[date]) -> list[KnownHour]: ...
@@ -100,7 +100,7 @@ class Poller:
 
     @property
     def planner(self) -> Planner:
-        """What it goes by, for tests and figures."""
+        """The planner that it goes by, for tests and figures."""
         return self._planner
 
     @property

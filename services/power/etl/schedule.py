@@ -51,7 +51,7 @@ class PublicationWindow:
 
 @dataclass
 class Schedule:
-    """What was learned. Feed it every new stamp once; it keeps a bounded past."""
+    """The times of publication as learned. Feed it every new stamp once; it keeps a bounded past."""
 
     period_ns: int = PERIOD_NS
     """As documented, until the first two stamps of an hour say whether it is so."""

@@ -35,7 +35,7 @@ class KnownHour:
 
 @dataclass(frozen=True)
 class SavedStatus:
-    """What others may know about the price process."""
+    """The price process as others may know it."""
 
     next_due_ns: int
     last_answer_ns: int

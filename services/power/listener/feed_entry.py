@@ -12,7 +12,7 @@ __all__ = ["NONE_COMMITTED", "FeedEntry", "Mark"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Which run of the listener numbered an item, and as how many-th. Kept in the database beside the cursor."""
+    """An item's number and the run of the listener that gave it. Kept in the database beside the cursor."""
 
     run: str
     number: int

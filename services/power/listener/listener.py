@@ -40,7 +40,7 @@ STOP_S: Final = 3.0
 
 @dataclass(frozen=True)
 class ListenerOptions:
-    """What may differ between feeds."""
+    """Differences between feeds."""
 
     url: str
     replay: ReplayUse = "auto"

@@ -13,7 +13,7 @@ __all__ = ["Committed", "Cursor", "DealSink"]
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where the feed was left: the last committed deal and when it was received."""
+    """The place where the feed was left: the last committed deal and when it was received."""
 
     last_deal_id: str
     updated_time_ns: int
@@ -21,7 +21,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Committed:
-    """What became of a batch."""
+    """The outcome of a batch."""
 
     deals: int = 0
     fetched: int = 0

@@ -21,7 +21,7 @@ EXPORT_MAX: Final = 200_000
 
 @dataclass(frozen=True)
 class DealFilter:
-    """Which deals; empty means any."""
+    """A choice of deals; empty means any."""
 
     day: str = ""
     hour: str = ""

@@ -23,7 +23,7 @@ bits hold the sum of nine thousand of the largest deals there can be, in each ho
 
 @dataclass(frozen=True)
 class DealSums:
-    """What one trader's deals of one delivery hour add up to."""
+    """The sums of one trader's deals in one delivery hour."""
 
     delivery_day: str
     delivery_hour: str

@@ -33,7 +33,7 @@ Key = tuple[str, str]
 
 
 class Source(Protocol):
-    """What the read model reads; `SnapshotReader` outside of tests. Raises DatabaseUnavailable."""
+    """The source of snapshots; `SnapshotReader` outside of tests. Raises DatabaseUnavailable."""
 
     snapshot: Snapshot
 
@@ -44,7 +44,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """What everybody sees at one moment; a page is a function of this and of nothing else."""
+    """Everything to be seen at one moment; a page is a function of this and of nothing else."""
 
     revision: int
     version: str

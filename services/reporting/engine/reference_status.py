@@ -16,7 +16,7 @@ FETCH_NS: Final = 60 * SECOND_NS
 
 @dataclass(frozen=True)
 class ReferenceStatus:
-    """What the price process has written about itself."""
+    """The price process by its own account."""
 
     next_due_ns: int = 0
     """Latest moment at which the next prices should be there; 0 while unknown."""

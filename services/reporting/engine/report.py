@@ -16,7 +16,7 @@ __all__ = ["DayReport", "HourRow", "ReferenceState", "Report", "Selection", "bui
 
 @unique
 class ReferenceState(StrEnum):
-    """How fresh a reference price is."""
+    """Freshness of a reference price."""
 
     NONE = "none"
     CURRENT = "current"
@@ -26,7 +26,7 @@ class ReferenceState(StrEnum):
 
 @dataclass(frozen=True)
 class Selection:
-    """What somebody looks at."""
+    """The choice of somebody who looks."""
 
     trader: str = ""
     """Empty: the team."""
@@ -56,7 +56,7 @@ class DayReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a selection shows now."""
+    """All that a selection shows now."""
 
     selection: Selection
     days: tuple[DayReport, ...]

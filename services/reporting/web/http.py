@@ -45,7 +45,7 @@ class BadQuery(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What the pages look at."""
+    """The parts of a request that the pages look at."""
 
     method: str
     path: str
