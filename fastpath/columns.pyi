@@ -16,8 +16,10 @@ RejectedRow: TypeAlias = tuple[Key, str, bytes]
 class Tickers:
     """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen."""
 
-    def intern(self, name: str) -> int: ...
-    def name(self, number: int) -> str: ...
+    def intern(self, name: str) -> int:
+        """Return the number of a name, a new one when it was not seen yet."""
+    def name(self, number: int) -> str:
+        """Return the name behind a number."""
     def __len__(self) -> int: ...
 
 @final
@@ -27,7 +29,8 @@ class Block:
     tickers: Tickers
     def __new__(cls, tickers: Tickers) -> Block: ...
     def __len__(self) -> int: ...
-    def clear(self) -> None: ...
+    def clear(self) -> None:
+        """Drop all rows and keep the memory."""
     def append_tick(
         self,
         ticker: str,
@@ -40,11 +43,14 @@ class Block:
         ask_amount: float,
         source_rank: int = 0,
         row: int = 0,
-    ) -> None: ...
+    ) -> None:
+        """Append one tick."""
     def append_rejection(
         self, *, arrival_time_ns: int, source_rank: int = 0, row: int = 0, reason: str, raw: bytes = b""
-    ) -> None: ...
-    def key(self, index: int) -> Key: ...
+    ) -> None:
+        """Append what could not be used; of `raw` the first 1,024 bytes are kept."""
+    def key(self, index: int) -> Key:
+        """Return what row `index` is ordered by."""
     def count_due(self, start: int, due_ns: int) -> int:
         """Count the rows from `start` on that arrive at or before `due_ns`; the block must be in arrival order."""
     def to_rows(self) -> list[TickRow | RejectedRow]:

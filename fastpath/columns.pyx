@@ -13,11 +13,15 @@ RejectedRow = tuple[Key, str, bytes]
 
 @cython.final
 cdef class Tickers:
+    """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen."""
+
     def intern(self, str name not None):
+        """Return the number of a name, a new one when it was not seen yet."""
         cdef bytes encoded = name.encode()
         return self.table.intern(string_view(<const char*>encoded, len(encoded)))
 
     def name(self, size_t number):
+        """Return the name behind a number."""
         if number >= self.table.size():
             raise IndexError(f"ticker number {number} is out of range; the table has {self.table.size()}")
         return self.table.name(<uint32_t>number).decode("utf-8")
@@ -28,6 +32,8 @@ cdef class Tickers:
 
 @cython.final
 cdef class Block:
+    """A growable run of rows. It owns its columns; kernels write into them and read from them without copies."""
+
     def __cinit__(self, Tickers tickers not None):
         self.tickers = tickers
 
@@ -35,6 +41,7 @@ cdef class Block:
         return self.rows.size()
 
     def clear(self):
+        """Drop all rows and keep the memory."""
         self.rows.clear()
 
     def append_tick(
@@ -42,6 +49,7 @@ cdef class Block:
         double bid_price, double bid_amount, double ask_price, double ask_amount,
         uint32_t source_rank=0, uint64_t row=0,
     ):
+        """Append one tick."""
         self.rows.push_tick(
             arrival_time_ns, event_time_ns, bid_price, bid_amount, ask_price, ask_amount,
             self.tickers.intern(ticker), source_rank, row,
@@ -50,12 +58,14 @@ cdef class Block:
     def append_rejection(
         self, *, int64_t arrival_time_ns, uint32_t source_rank=0, uint64_t row=0, str reason not None, bytes raw=b"",
     ):
+        """Append what could not be used; of `raw` the first 1,024 bytes are kept."""
         cdef bytes head = raw[:1024]
         self.rows.push_rejection(
             arrival_time_ns, source_rank, row, reason.encode(), string_view(<const char*>head, len(head))
         )
 
     def key(self, size_t index):
+        """Return what row `index` is ordered by."""
         self._check(index)
         return self._key(index)
 
@@ -66,6 +76,7 @@ cdef class Block:
         return self.rows.count_due(start, due_ns)
 
     def to_rows(self):
+        """Copy the rows out, for tests and reports."""
         cdef size_t i
         cdef int32_t rejection
         cdef list out = []

@@ -18,10 +18,9 @@ from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING a
 from fastpath.header cimport Header
 from fastpath.text cimport (
     BID_PRICE, DELAY, EVENT, EXCHANGE, LINE_SIZE_MAX, NAME_SIZE_MAX, NOTHING, NUMBER_EMPTY, NUMBER_GOOD, NUMBER_NEGATIVE, PARTS,
-    QUOTE_COLUMNS, QUOTE_FOLLOWED, QUOTE_UNCLOSED, QUOTES_GOOD, RAW_SIZE_MAX, TICKER, TIME_GOOD, Line, LineCutter, NameCache,
-    NumberFault, Part, QuickReader, QuoteFault, RowWriter, Text, TimeFault, TimeParser, Values, arrival_time, has_negative_field,
-    is_utf8, number_reason, parse_latency_text, parse_number_text, quoted, saturated_sum, split, time_difference, time_reason,
-    trimmed,
+    QUOTE_COLUMNS, QUOTE_FOLLOWED, QUOTE_UNCLOSED, RAW_SIZE_MAX, TICKER, TIME_GOOD, Line, LineCutter, NameCache, NumberFault, Part,
+    QuickReader, QuoteFault, RowWriter, Text, TimeFault, TimeParser, Values, arrival_time, has_negative_field, number_reason,
+    parse_latency_text, parse_number_text, quoted, saturated_sum, split, time_difference, time_reason, trimmed,
 )
 from fastpath.values cimport name_fault
 
@@ -43,6 +42,8 @@ cdef uint32_t LEFT_OUT = 0xFFFFFFFF
 
 @cython.final
 cdef class Decoder:
+    """Decodes the lines of one file, from `offset` on, into a Block."""
+
     cdef readonly uint64_t line
     cdef readonly uint64_t offset
     cdef readonly uint64_t skipped
@@ -122,6 +123,7 @@ cdef class Decoder:
         return saturated_sum(self.previous_event_time_ns, self.latency_bound_ns)
 
     def feed(self, const uint8_t[::1] chunk, Block into not None, *, size_t row_limit, bint final=False):
+        """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used."""
         cdef const char* begin = NULL
         cdef const char* used = NULL
         cdef size_t size = chunk.shape[0]
@@ -147,17 +149,15 @@ cdef class Decoder:
         return used - begin
 
     def reject(self, Block into not None, str reason not None, bytes raw=b""):
+        """Append a rejection at the current place and count a line (a truncated compressed file, for example)."""
         cdef RowWriter* writer
-        cdef Text text
         if into.tickers is not self.tickers:
             raise ValueError("`into` uses another ticker table than the decoder")
-        text.begin = <const char*>raw
-        text.end = text.begin + len(raw)
         writer = new RowWriter(&into.rows, self.source_rank)
         try:
             if self.in_long_line:
                 self._finish_long_line(writer, 0)
-            self._reject_raw(writer, reason.encode("utf-8", "replace"), text.view())
+            self._reject_raw(writer, reason.encode("utf-8", "replace"), string_view(<const char*>raw, len(raw)))
             self.line += 1
         finally:
             writer.trim()
@@ -388,6 +388,7 @@ cdef class Decoder:
 
 
 def may_have_negative_field(const uint8_t[::1] chunk, int previous_byte):
+    """Tell whether a `-` stands at the start of a field: behind a delimiter, a quote, a space or a line end. SIMD speed."""
     cdef size_t size = chunk.shape[0]
     cdef const uint8_t* begin
     cdef cbool found

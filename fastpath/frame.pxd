@@ -44,6 +44,18 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         string reason
         string raw
 
+    cdef cppclass SourceCursorRecord:
+        uint64_t offset, line
+        int64_t previous_arrival
+        uint64_t skipped
+        int64_t previous_event
+        uint32_t order
+
+    cdef cppclass CursorRecord:
+        cbool has_last_key
+        RecordKey last_key
+        vector[SourceCursorRecord] sources
+
     cdef cppclass Special:
         uint64_t sequence
         size_t ticks_before

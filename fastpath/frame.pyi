@@ -19,8 +19,10 @@ BATCH_ROWS_MAX: int
 BATCH_BYTES_MAX: int
 """1 MiB."""
 
-def encode_cursor(cursor: Cursor) -> bytes: ...
-def decode_cursor(encoded: Buffer) -> Cursor: ...
+def encode_cursor(cursor: Cursor) -> bytes:
+    """Encode a HistoricalCursor."""
+def decode_cursor(encoded: Buffer) -> Cursor:
+    """Decode a HistoricalCursor. Raises FrameError."""
 def encode_batch(
     block: Block,
     start: int,

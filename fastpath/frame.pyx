@@ -10,7 +10,7 @@ from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from fastpath.columns cimport Block, Rows, Tickers, TickerTable, string_view
+from fastpath.columns cimport Block, Rows, TickerTable, string_view
 
 cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
     const int32_t C_HISTORICAL "midstream::MODE_HISTORICAL"
@@ -18,18 +18,6 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
     const int32_t C_GAP "midstream::MARKER_GAP"
     const size_t C_ROWS_MAX "midstream::BATCH_ROWS_MAX"
     const size_t C_BYTES_MAX "midstream::BATCH_BYTES_MAX"
-
-    cdef cppclass SourceCursorRecord:
-        uint64_t offset, line
-        int64_t previous_arrival
-        uint64_t skipped
-        int64_t previous_event
-        uint32_t order
-
-    cdef cppclass CursorRecord:
-        cbool has_last_key
-        RecordKey last_key
-        vector[SourceCursorRecord] sources
 
 cdef extern from "tick_reader.hpp" namespace "midstream" nogil:
     cdef cppclass BatchHead:
@@ -102,6 +90,7 @@ cdef RecordKey _to_key(object key) except *:
 
 
 def encode_cursor(cursor):
+    """Encode a HistoricalCursor."""
     cdef CursorRecord record
     cdef SourceCursorRecord place
     if cursor.last_key is not None:
@@ -119,6 +108,7 @@ def encode_cursor(cursor):
 
 
 def decode_cursor(encoded):
+    """Decode a HistoricalCursor. Raises FrameError."""
     cdef CursorRecord record
     cdef HeldBytes held
     cdef size_t i
@@ -183,6 +173,7 @@ def encode_batch(
     Block block not None, size_t start, size_t stop, *, str epoch not None, int32_t mode, uint64_t first_sequence, sources,
     markers=(), bytes cursor_sources not None=b"", last_key=None, int64_t publish_time_ns=0,
 ):
+    """Encode `markers` (first) and then rows start..stop of `block`; return (bytes, rows encoded, last sequence)."""
     cdef BatchPlan plan
     cdef CursorRecord cursor
     cdef vector[string] names
@@ -244,6 +235,7 @@ def encode_batch(
 
 
 def peek(buffer):
+    """Read the head without reading columns. Raises FrameError."""
     cdef BatchHead head
     cdef HeldBytes held
     held.hold(buffer)
@@ -261,6 +253,8 @@ cdef list texts_of(const vector[string]& texts):
 
 @cython.final
 cdef class TickFrame:
+    """One decoded TickBatch. Columns are copied out of the buffer, so that it may go."""
+
     def __cinit__(self, buffer):
         cdef HeldBytes held
         held.hold(buffer)
@@ -326,6 +320,7 @@ cdef class TickFrame:
         return self._markers
 
     def ticks(self):
+        """Copy the ticks out, for tests and slow paths."""
         cdef TickBatch* batch = &self.batch
         cdef size_t i
         cdef size_t special = 0
@@ -377,6 +372,7 @@ cdef cbool choose_tickers(const vector[string]& tickers, object wanted, vector[c
 
 
 def select_tickers(buffer, tickers):
+    """Re-encode a batch with the ticks of these tickers, all rejections and all markers; None when nothing is left."""
     cdef TickFrame frame = TickFrame(buffer)
     cdef BatchPlan plan
     cdef vector[cbool] keep

@@ -7,7 +7,7 @@ class HeaderError(ValueError):
     """The header lacks columns that its layout needs; the message names them and the columns that were found."""
 
 class Layout(enum.IntEnum):
-    """Which of the known layouts a header belongs to; ASSIGNMENT when its columns would do for both."""
+    """The known layouts of a header; ASSIGNMENT when its columns would do for both."""
 
     ASSIGNMENT = 1
     TARDIS = 2

@@ -13,7 +13,7 @@ class HeaderError(ValueError):
 
 
 class Layout(enum.IntEnum):
-    """Which of the known layouts a header belongs to."""
+    """The known layouts of a header; ASSIGNMENT when its columns would do for both."""
 
     ASSIGNMENT = 1
     TARDIS = 2
@@ -31,6 +31,8 @@ _LAYOUT_NAMES = {Layout.ASSIGNMENT: "assignment", Layout.TARDIS: "Tardis"}
 @cython.final
 @cython.auto_pickle(False)
 cdef class Header:
+    """The columns of a file by name. Extra and unnamed columns are tolerated; a column named twice is refused."""
+
     def __init__(self, bytes line not None):
         self.columns = _header_columns(line)
         named = [name for name in self.columns if name]

@@ -17,6 +17,7 @@ _QUOTE = tuple([QUOTE_COLUMNS[i].decode() for i in range(4)])
 def decode_live_frame(
     payload, Block into not None, *, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, only_tickers=None
 ):
+    """Decode one websocket message (an object or an array of objects) in the assignment's live layout."""
     cdef Py_ssize_t skipped = 0
     cdef bytes raw
     if isinstance(payload, str):

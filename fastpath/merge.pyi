@@ -1,4 +1,4 @@
-"""Arrival order: rows of many sources, each nearly sorted, into one total order of (arrival time, source rank, row)."""
+"""Arrival order: rows of many sources, each nearly sorted, into the one total order (arrival time, source rank, row)."""
 
 from typing import final
 

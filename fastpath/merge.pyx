@@ -32,6 +32,8 @@ cdef extern from "merger.hpp" namespace "midstream" nogil:
 
 @cython.final
 cdef class Merger:
+    """Merges any number of sources."""
+
     cdef unique_ptr[MergerCore] core
     cdef Tickers tickers
     cdef list blocks  # owns the rows that the core points to
@@ -60,18 +62,22 @@ cdef class Merger:
         return self.core.get().in_flight_max()
 
     def pending(self, size_t rank):
+        """The block into which the rows of this source are decoded, in row order. Only append to it; it empties itself."""
         self._check_rank(rank)
         return self.blocks[rank]
 
     def advance(self, size_t rank, int64_t bound_ns, *, cpp_bool finished=False):
+        """Tell the lowest arrival time that a row still to come can have."""
         self._check_rank(rank)
         with nogil:
             self.core.get().advance(rank, bound_ns, finished)
 
     def laggard(self):
+        """The unfinished source (a spilled run counts, with its own number) with the lowest bound; -1: all are finished."""
         return self.core.get().laggard()
 
     def take(self, Block into not None, size_t limit):
+        """Append at most `limit` settled rows to `into` in total order; return how many were settled (0: feed the laggard)."""
         cdef size_t settled
         if limit == 0:
             raise ValueError("`limit` is 0, which no row fits; give at least 1")
@@ -81,10 +87,12 @@ cdef class Merger:
         return settled
 
     def oldest_row(self, size_t rank):
+        """Smallest row number of this source still held (in memory or spilled); -1 when none is."""
         self._check_rank(rank)
         return self.core.get().oldest_row(rank)
 
     def spill(self):
+        """Take every row in flight (`in_flight` of them) out of memory as one serialised sorted run."""
         cdef size_t size
         cdef bytes run
         cdef char* out
@@ -97,6 +105,7 @@ cdef class Merger:
         return run
 
     def add_run(self, uint64_t row_count, *, dict oldest_rows not None):
+        """Register a run whose bytes will be fed back; returns its number, which counts like a source's (see laggard)."""
         cdef unordered_map[uint32_t, uint64_t] oldest
         for rank, row in oldest_rows.items():
             self._check_rank(rank)
@@ -106,6 +115,7 @@ cdef class Merger:
         return self.core.get().add_run(row_count, oldest)
 
     def feed_run(self, size_t number, const unsigned char[::1] serialised not None, *, cpp_bool final):
+        """Feed the next bytes of a run; returns how many were used (whole rows only), the rest comes with the next feed."""
         cdef size_t used, size = serialised.shape[0], ticker_count = self.tickers.table.size()
         cdef const char* first = <const char*>&serialised[0] if size > 0 else NULL
         with nogil:
@@ -127,6 +137,7 @@ cdef class Merger:
 
 
 def sort_rows(Block block not None, Block into not None):
+    """Append the rows of `block` to `into` in total order (for external sorting)."""
     if into is block or into.tickers is not block.tickers:
         raise ValueError("`into` must be another block with the same ticker table; make it with the Tickers of `block`")
     with nogil:

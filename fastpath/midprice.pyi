@@ -7,6 +7,8 @@ from typing_extensions import Buffer
 from fastpath.frame import TickFrame
 
 class PriceCounts(NamedTuple):
+    """How many records were accounted for, by what became of them."""
+
     mids: int
     latency_filtered: int
     missing_side: int
@@ -42,8 +44,10 @@ class PriceKernel:
         The latency filter (historical mode only) comes first, then the missing side. Two finite prices whose sum overflows have no
         mid either: they get an error line of their own and count as a missing side. Crossed and locked quotes are counted among the mids.
         """
-    def take_mid_text(self) -> bytes: ...
-    def take_error_text(self) -> bytes: ...
+    def take_mid_text(self) -> bytes:
+        """Hand over the lines of mid_prices.log since the last time."""
+    def take_error_text(self) -> bytes:
+        """Hand over the lines of errors.log since the last time."""
     def take_csv_text(self) -> bytes:
         """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
     def take_mid_batch(self) -> bytes:

@@ -70,6 +70,8 @@ _VERSION = 1
 
 
 class PriceCounts(NamedTuple):
+    """How many records were accounted for, by what became of them."""
+
     mids: int
     latency_filtered: int
     missing_side: int
@@ -95,6 +97,8 @@ cdef bytes take(TextBuffer& text):
 
 @cython.final
 cdef class PriceKernel:
+    """Filters, computes and formats. Text collects in buffers that `take_...` hands over; counts and digest are cumulative."""
+
     cdef int64_t threshold_ns
     cdef string threshold_text
     cdef cbool log_arrival, with_csv, with_mids
@@ -131,6 +135,7 @@ cdef class PriceKernel:
         )
 
     def process(self, TickFrame frame not None, *, uint64_t after_sequence=0):
+        """Account for the records of `frame` with a sequence above `after_sequence`; return how many there were."""
         cdef size_t done
         self._check_idle()
         self.busy = True
@@ -142,18 +147,22 @@ cdef class PriceKernel:
         return done
 
     def take_mid_text(self):
+        """Hand over the lines of mid_prices.log since the last time."""
         self._check_idle()
         return take(self.mid_text)
 
     def take_error_text(self):
+        """Hand over the lines of errors.log since the last time."""
         self._check_idle()
         return take(self.error_text)
 
     def take_csv_text(self):
+        """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
         self._check_idle()
         return take(self.csv_text)
 
     def take_mid_batch(self):
+        """The MidBatch of the last processed frame; empty when it had no mid or `with_mids` is off."""
         cdef bytes encoded
         self._check_idle()
         if self.mids.size() == 0:
@@ -164,6 +173,7 @@ cdef class PriceKernel:
         return encoded
 
     def state(self):
+        """Counts, arrivals and the digest's inner state, to store beside the logs. Versioned; a damaged state raises ValueError."""
         cdef size_t i
         self._check_idle()
         self.order.flush()
@@ -175,6 +185,7 @@ cdef class PriceKernel:
         return packed + zlib.crc32(packed).to_bytes(4, "little")
 
     def digest(self):
+        """SHA-256 (hex) over every tick and rejection so far, in sequence order."""
         self._check_idle()
         return (<bytes>self.order.digest()).hex()
 
@@ -350,6 +361,7 @@ cdef class PriceKernel:
 
 
 def sha256(payload, *, bint portable=False):
+    """Hash (hex) with the kernel's own SHA-256; `portable` keeps it from using the processor's SHA instructions. For tests."""
     cdef HeldBytes held
     cdef Sha256* running = new Sha256(<cbool>portable)
     try:

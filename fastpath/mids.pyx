@@ -18,6 +18,8 @@ cdef extern from "mid_batch.hpp" namespace "midstream" nogil:
 
 @cython.final
 cdef class MidFrame:
+    """One decoded MidBatch."""
+
     cdef MidBatch batch
 
     def __cinit__(self, buffer):
@@ -46,6 +48,7 @@ cdef class MidFrame:
         return self.batch.size()
 
     def mids(self):
+        """(sequence, ticker, event ns, arrival ns, mid) per mid."""
         cdef size_t i
         cdef MidBatch* batch = &self.batch
         cdef list tickers = texts_of(batch.tickers)
@@ -57,6 +60,7 @@ cdef class MidFrame:
         return out
 
     def latest(self):
+        """Last (sequence, event ns, arrival ns, mid) per ticker in this batch."""
         cdef MidBatch* batch = &self.batch
         cdef vector[size_t] last
         cdef size_t none = <size_t>-1
@@ -75,6 +79,7 @@ cdef class MidFrame:
 
 
 def select_mids(buffer, tickers):
+    """Re-encode a MidBatch with these tickers only; None when nothing is left."""
     cdef MidFrame frame = MidFrame(buffer)
     cdef MidBatch chosen
     cdef vector[cbool] keep
@@ -121,6 +126,7 @@ cdef class _Doubles:
 
 
 def compute_mids(bid_price, ask_price, bid_amount=None, ask_amount=None):
+    """Mids of float64 columns as float64 bytes, and the positions at which there is none (NaN there)."""
     cdef _Doubles bids = _Doubles(bid_price, "bid_price")
     cdef _Doubles asks = _Doubles(ask_price, "ask_price")
     cdef _Doubles bid_amounts = None if bid_amount is None else _Doubles(bid_amount, "bid_amount")

@@ -14,12 +14,15 @@ class Survey:
     """Adds up the rows of one source, block by block in the order of the file. Ticker numbers must be of one table."""
 
     def __new__(cls, *, latency_threshold_ns: int) -> Survey: ...
-    def add(self, block: Block) -> None: ...
+    def add(self, block: Block) -> None:
+        """Add the rows of the next block."""
     def absorb(self, other: Survey) -> None:
         """Add the figures of another survey; breaks stay those of this one."""
 
     def counts(self) -> dict[str, int]:
-        """ticks, rejected, over_threshold, negative_latency, bid_missing, ask_missing, both_missing, crossed, locked, and
+        """Counts by name.
+
+        They are ticks, rejected, over_threshold, negative_latency, bid_missing, ask_missing, both_missing, crossed, locked, and
         event_ties: ticks that share their event time with the tick before."""
 
     def spans(self) -> tuple[_Span, _Span, _Span] | None:
@@ -46,4 +49,5 @@ class ArrivalTies:
     """Ticks in the largest group."""
 
     def __init__(self) -> None: ...
-    def add(self, block: Block) -> None: ...
+    def add(self, block: Block) -> None:
+        """Add the rows of the next block."""

@@ -48,21 +48,26 @@ cdef object _break(OrderBreak found):
 
 @cython.final
 cdef class Survey:
+    """Adds up the rows of one source, block by block in the order of the file. Ticker numbers must be of one table."""
+
     cdef unique_ptr[SurveyCore] core
 
     def __cinit__(self, *, int64_t latency_threshold_ns):
         self.core.reset(new SurveyCore(latency_threshold_ns))
 
     def add(self, Block block not None):
+        """Add the rows of the next block."""
         with nogil:
             self.core.get().add(block.rows)
 
     def absorb(self, Survey other not None):
+        """Add the figures of another survey; breaks stay those of this one."""
         if other is self:
             raise ValueError("a survey cannot absorb itself")
         self.core.get().absorb(other.core.get()[0])
 
     def counts(self):
+        """Counts by name."""
         cdef SurveyCore* core = self.core.get()
         return {
             "ticks": core.ticks,
@@ -78,16 +83,19 @@ cdef class Survey:
         }
 
     def spans(self):
+        """Event times, arrival times and latencies; None when there is no tick."""
         cdef SurveyCore* core = self.core.get()
         if core.ticks == 0:
             return None
         return (core.event_min, core.event_max), (core.arrival_min, core.arrival_max), (core.latency_min, core.latency_max)
 
     def breaks(self):
+        """The first tick that goes back in event time, the first in arrival time, and the one after which neither order holds."""
         cdef SurveyCore* core = self.core.get()
         return _break(core.event_break), _break(core.arrival_break), _break(core.both_break)
 
     def latency_quantile(self, double share):
+        """Latency that `share` of the ticks do not exceed, within 0.1 % of itself; exact below 2,048 ns and at both ends."""
         cdef uint64_t total = self.core.get().latencies.total()
         if not 0 <= share <= 1:
             raise ValueError(f"`share` {share} is not between 0 and 1")
@@ -98,10 +106,12 @@ cdef class Survey:
         return min(max(middle, self.core.get().latency_min), self.core.get().latency_max)
 
     def ticker_rows(self):
+        """Ticks by ticker number."""
         cdef SurveyCore* core = self.core.get()
         return {number: core.tickers[number] for number in range(core.tickers.size()) if core.tickers[number]}
 
     def rejections(self):
+        """(reason without the offending text, count, first rows) per kind; at most 64 kinds, the rest as `other reasons`."""
         cdef list found = []
         for kind in self.core.get().kinds:
             found.append(((<bytes>kind.first).decode("utf-8", "replace"), kind.second.count, tuple(kind.second.first_rows)))
@@ -110,9 +120,12 @@ cdef class Survey:
 
 @cython.final
 cdef class ArrivalTies:
+    """Counts ticks that share their arrival time with the tick before, in blocks that come in arrival order."""
+
     cdef TieCore core
 
     def add(self, Block block not None):
+        """Add the rows of the next block."""
         with nogil:
             self.core.add(block.rows)
 

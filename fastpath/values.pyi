@@ -17,6 +17,7 @@ def parse_latency(text: str) -> int:
 def format_mid(mid: float) -> str:
     """As Python's repr."""
 
-def format_timestamp(time_ns: int) -> str: ...
+def format_timestamp(time_ns: int) -> str:
+    """Spell a time in UTC with as many digits of the fraction as it has."""
 def format_latency(latency_ns: int) -> str:
     """Exact milliseconds without trailing zeros, without the unit."""

@@ -21,6 +21,7 @@ cdef extern from "text_format.hpp" namespace "midstream::format" nogil:
 
 
 def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
+    """Parse one timestamp as the decoder does; UTC nanoseconds. Raises ValueError with the reason."""
     cdef bytes encoded = text.encode("utf-8", "replace")
     cdef Text field = text_of(encoded)
     cdef TimeParser parser = TimeParser(fraction_unit_us)
@@ -32,6 +33,7 @@ def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
 
 
 def parse_number(str text not None):
+    """Parse one number as the decoder does; `nan` is NaN. Raises ValueError with the reason, also for an empty text."""
     cdef bytes encoded = text.encode("utf-8", "replace")
     cdef Text field = text_of(encoded)
     cdef double number = 0.0
@@ -42,6 +44,7 @@ def parse_number(str text not None):
 
 
 def parse_latency(str text not None):
+    """Parse a latency in milliseconds as the decoder does: float64 times 1e6, rounded half to even, in nanoseconds."""
     cdef bytes encoded = text.encode("utf-8", "replace")
     cdef Text field = text_of(encoded)
     cdef int64_t latency_ns = 0
@@ -52,18 +55,21 @@ def parse_latency(str text not None):
 
 
 def format_mid(double mid):
+    """As Python's repr."""
     cdef char text[40]
     cdef uint8_t decimals = 0
     return text[:put_price(text, mid, decimals) - text].decode()
 
 
 def format_timestamp(int64_t time_ns):
+    """Spell a time in UTC with as many digits of the fraction as it has."""
     cdef char text[40]
     cdef Clock clock
     return text[:clock.put_time(text, time_ns) - text].decode()
 
 
 def format_latency(int64_t latency_ns):
+    """Exact milliseconds without trailing zeros, without the unit."""
     cdef char text[40]
     return text[:put_latency(text, difference(latency_ns, 0)) - text].decode()
 

@@ -6,6 +6,7 @@ The checklist stands at the message in protos/common/v1/market.proto.
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +14,12 @@ from typing import Any, Final
 import pytest
 
 from fastpath.columns import Block, Tickers
+from fastpath.decode import Decoder
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, TickFrame, encode_batch, select_tickers
+from fastpath.header import Header
+from fastpath.live import decode_live_frame
 from fastpath.merge import Merger, sort_rows
+from fastpath.records import FrameError
 from protos.common.v1.market_pb2 import TickBatch
 from services.runtime.session.columns import columns_of
 from tests.reference import frame as reference
@@ -30,12 +35,20 @@ VALUES: Final[dict[str, Any]] = {
     "ask_amount": 29.0,
 }
 """One tick, with another value in every column."""
+QUOTE: Final = {name: value for name, value in VALUES.items() if isinstance(value, float)}
 OF_THE_BATCH: Final = {"ticker_index", "tick_sequence"}
 """Columns that are numbers of the batch itself: the dictionary's, and the sequence in a filtered one."""
 
 
 def a_tick() -> Block:
     block = Block(Tickers())
+    block.append_tick("BTC", **VALUES, row=1)
+    return block
+
+
+def reused(block: Block) -> Block:
+    block.append_tick("ETH", **{name: value + 1 for name, value in VALUES.items()}, row=2)
+    block.clear()
     block.append_tick("BTC", **VALUES, row=1)
     return block
 
@@ -62,6 +75,25 @@ def spilled(block: Block) -> Block:
     return out
 
 
+def waited(block: Block) -> Block:
+    """Let so many rows leave before the tick that it moves out of the block in which it was decoded."""
+    merger, out = Merger(block.tickers, 1), Block(block.tickers)
+    early = {name: value for name, value in VALUES.items() if name != "arrival_time_ns"}
+    merger.pending(0).append_tick("BTC", **VALUES, row=1)
+    for row in range(2, 4000):
+        merger.pending(0).append_tick("BTC", **early, arrival_time_ns=row - 5000, row=row)
+        if row % 100 == 0:
+            merger.advance(0, row - 5000)
+            while merger.take(out, 1000):
+                pass
+    merger.advance(0, VALUES["arrival_time_ns"], finished=True)
+    while merger.in_flight > 1:
+        merger.take(out, merger.in_flight - 1)
+    out.clear()
+    assert merger.take(out, 1) == 1
+    return out
+
+
 def ordered(block: Block) -> Block:
     out = Block(block.tickers)
     sort_rows(block, out)
@@ -85,7 +117,9 @@ def test_this_test_knows_every_column() -> None:
 
 
 @pytest.mark.parametrize(
-    "passed", [lambda block: block, merged, spilled, ordered], ids=["block", "merge", "spill", "sort"]
+    "passed",
+    [lambda block: block, reused, merged, waited, spilled, ordered],
+    ids=["block", "reused", "merge", "wait", "spill", "sort"],
 )
 @pytest.mark.parametrize("mode", [MODE_HISTORICAL, MODE_LIVE], ids=["historical", "live"])
 def test_every_column_comes_out_as_it_went_in(passed: Callable[[Block], Block], mode: int) -> None:
@@ -113,6 +147,34 @@ def test_a_decoded_tick_tells_every_column(read: Callable[[bytes], tuple[Any, ..
 
     assert (sequence, ticker) == (1, "BTC")
     assert values == list(VALUES.values())
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_batch_whose_column_is_too_short_is_refused(name: str) -> None:
+    message = TickBatch.FromString(encoded(a_tick()))
+    message.ClearField(name)  # type: ignore[arg-type]
+
+    with pytest.raises(FrameError, match=name):
+        TickFrame(message.SerializeToString())
+
+
+def test_a_line_of_a_file_fills_every_column_of_the_quote() -> None:
+    header = Header(",".join(["timestamp", "latency", "ticker", *QUOTE]).encode())
+    line = ",".join(["2025-01-01 00:00:00", "0", "BTC", *map(repr, QUOTE.values())]).encode() + b"\n"
+    block = Block(Tickers())
+
+    Decoder(header, block.tickers, source_rank=0, offset=0, line=2).feed(line, block, row_limit=1)
+
+    assert columns(encoded(block)).items() >= {name: [value] for name, value in QUOTE.items()}.items()
+
+
+def test_a_live_frame_fills_every_column_of_the_quote() -> None:
+    block = Block(Tickers())
+    payload = json.dumps({"timestamp": "2025-01-01 00:00:00", "ticker": "BTC"} | QUOTE)
+
+    decode_live_frame(payload, block, receive_time_ns=1, source_rank=0, frame_number=1)
+
+    assert columns(encoded(block)).items() >= {name: [value] for name, value in QUOTE.items()}.items()
 
 
 def test_the_reference_writes_every_column() -> None:
