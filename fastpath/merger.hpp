@@ -14,11 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "source.hpp"
+#include "stores.hpp"
 
 namespace midstream {
 
-class Merger {
+class Merger : private Stores {
   public:
     explicit Merger(size_t source_count) : source_count_(source_count) {}
     Merger(const Merger&) = delete;
@@ -89,10 +89,8 @@ class Merger {
             if (found != sources_[i]->oldest_rows.end()) consider(found->second);
         }
         if (taken_ < settled_) {
-            if (!settled_indexed_) index_settled();
-            uint32_t& at = settled_first_[rank];
-            while (at < taken_) at = settled_next_[at].at;
-            if (at < settled_) consider(settled_next_[at].oldest);
+            const auto place = [this](size_t i) { return place_of(entries_[i].ref); };
+            oldest_settled_.visit(rank, taken_, settled_, source_count_, place, consider);
         }
         return oldest;
     }
@@ -160,40 +158,6 @@ class Merger {
         uint64_t arrival;
         Place place;
     };
-    struct Link {
-        uint64_t oldest;  // lowest row of this source from here on
-        uint32_t at;      // where its next row stands among the settled ones
-    };
-
-    // Stores: 0 is the slots, the others are sources_[store - 1].
-    static bool in_slot(uint64_t ref) { return store_of(ref) == 0; }
-    const Rows& rows_of(uint64_t ref) const { return *sources_[store_of(ref) - 1]->rows; }
-
-    Place place_of(uint64_t ref) const {
-        const size_t i = position_of(ref);
-        if (in_slot(ref)) return {slots_[i].rank, slots_[i].row};
-        return {rows_of(ref).rank[i], rows_of(ref).row[i]};
-    }
-
-    Rejected* text_of(uint64_t ref) {
-        const size_t i = position_of(ref);
-        const int32_t rejection = in_slot(ref) ? slots_[i].rejection : rows_of(ref).rejection[i];
-        if (rejection < 0) return nullptr;
-        return in_slot(ref) ? &slots_.rejected[rejection] : &sources_[store_of(ref) - 1]->rows->rejected[rejection];
-    }
-
-    RunRecord record_of(uint64_t ref) const {
-        const size_t i = position_of(ref);
-        if (in_slot(ref)) {
-            const Carried& row = slots_[i];
-            return {row.arrival,    row.event, row.bid_price, row.bid_amount, row.ask_price,
-                    row.ask_amount, row.row,   row.ticker,    row.rank,       0, 0};
-        }
-        const Rows& rows = rows_of(ref);
-        return {rows.arrival[i],    rows.event[i], rows.bid_price[i], rows.bid_amount[i], rows.ask_price[i],
-                rows.ask_amount[i], rows.row[i],   rows.ticker[i],    rows.rank[i],       0, 0};
-    }
-
     // Rows only leave in `take` and spills, so that the peak stands just before.
     void note_in_flight() { in_flight_max_ = std::max(in_flight_max_, in_flight()); }
 
@@ -215,7 +179,7 @@ class Merger {
 
     // Appends to the settled entries every row below `frontier` (all rows when it is null).
     void collect(const uint64_t* frontier) {
-        settled_indexed_ = false;
+        oldest_settled_.forget();
         // Runs first: what they hold was read before what the sources hold.
         for (size_t i = source_count_; i < sources_.size(); ++i) collect_from(i, frontier);
         for (size_t i = 0; i < source_count_; ++i) collect_from(i, frontier);
@@ -351,7 +315,7 @@ class Merger {
     // Gives memory back once no settled row points into it.
     void release() {
         taken_ = settled_ = settled_in_slots_ = 0;
-        settled_indexed_ = false;
+        oldest_settled_.forget();
         if (entries_.size() > ENTRIES_KEPT_MAX) {
             entries_ = {};
             sorter_.shrink();
@@ -408,33 +372,6 @@ class Merger {
         source.first_waiting -= std::min(source.first_waiting, count);
     }
 
-    void move_together() {
-        Slots packed;
-        std::vector<uint32_t> moved(slots_.size());
-        for (const auto& source : sources_) {
-            source->moved.visit([&](Entry& entry) {
-                moved[entry.ref] = packed.put(slots_[entry.ref], slots_.rejected);
-                entry.ref = moved[entry.ref];
-            });
-        }
-        for (const auto& source : sources_) source->slotted.relocate(slots_, moved);
-        slots_ = std::move(packed);
-    }
-
-    // For each settled row: the lowest row of its source from there on, and where the next one of its source stands.
-    void index_settled() {
-        const uint32_t none = static_cast<uint32_t>(settled_);
-        settled_first_.assign(source_count_, none);
-        settled_next_.resize(settled_);
-        for (size_t i = settled_; i-- > taken_;) {
-            const Place place = place_of(entries_[i].ref);
-            uint32_t& first = settled_first_[place.rank];
-            settled_next_[i] = {first == none ? place.row : std::min(place.row, settled_next_[first].oldest), first};
-            first = static_cast<uint32_t>(i);
-        }
-        settled_indexed_ = true;
-    }
-
     // So many entries that they stay in the first-level cache while ten columns go by.
     static constexpr size_t CHUNK = 512;
     static constexpr size_t HERE_SPARSE = 16;
@@ -447,8 +384,6 @@ class Merger {
 
     const size_t source_count_;
     size_t runs_added_ = 0;
-    std::vector<std::unique_ptr<Source>> sources_;  // by rank, then the runs
-    Slots slots_;
     uint64_t frontier_ = 0;
     Sorter sorter_;
     std::vector<Entry> entries_;  // the settled rows in order: entries_[taken_..settled_]
@@ -457,9 +392,7 @@ class Merger {
     std::vector<Columns> columns_;
     ResumeKey resume_{};
     bool resuming_ = false;
-    bool settled_indexed_ = false;
-    std::vector<uint32_t> settled_first_;
-    std::vector<Link> settled_next_;
+    OldestRows oldest_settled_;
     size_t in_flight_max_ = 0;
 };
 
