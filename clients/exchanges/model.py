@@ -107,7 +107,7 @@ class Price:
 
 def mid_of(bid: Decimal, ask: Decimal) -> Decimal:
     """Return what lies half-way between two prices."""
-    return (bid + ask) / 2
+    return (bid + ask) * Decimal("0.5")
 
 
 def mid_price(quote: Quote, *, source: str) -> Price | None:
