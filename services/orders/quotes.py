@@ -13,16 +13,16 @@ from services.runtime.exchanges.latest_quotes import LatestQuotes
 class StreamedMarket:
     """The market data of one exchange; whatever is asked for is streamed from then on."""
 
-    def __init__(self, client: ExchangeClient, book: LatestQuotes, *, wall_ns: WallNs, fresh_s: float) -> None:
+    def __init__(self, client: ExchangeClient, latest: LatestQuotes, *, wall_ns: WallNs, fresh_s: float) -> None:
         """A streamed quote younger than `fresh_s` is given as it is; an older one may only mean that nothing happened: it is asked for."""
         self._client = client
-        self._book = book
+        self._latest = latest
         self._wall_ns = wall_ns
         self._fresh_ns = round(fresh_s * 1e9)
 
     async def get_quote(self, symbol: str) -> Quote:
-        self._book.want(symbol)
-        quote = self._book.quotes.get(symbol)
+        self._latest.want(symbol)
+        quote = self._latest.quotes.get(symbol)
         if quote is not None and 0 <= self._wall_ns() - quote.receive_time_ns <= self._fresh_ns:
             return quote
         return await self._client.get_quote(symbol)

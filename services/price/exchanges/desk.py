@@ -67,13 +67,13 @@ class PriceDesk:
     def __init__(
         self,
         clients: Mapping[str, ExchangeClient],
-        books: Mapping[str, LatestQuotes],
+        latest: Mapping[str, LatestQuotes],
         *,
         wall_ns: WallNs,
         options: DeskOptions | None = None,
     ) -> None:
         self._clients = clients
-        self._books = books
+        self._latest = latest
         self._wall_ns = wall_ns
         self._options = DeskOptions() if options is None else options
         self._known: dict[tuple[str, str], tuple[Price, Quote | None]] = {}
@@ -115,13 +115,13 @@ class PriceDesk:
 
     def streamed_symbols(self, exchange: str) -> tuple[str, ...]:
         """Every symbol that is being streamed from the exchanges meant."""
-        return tuple(sorted({symbol for name in self.names(exchange) for symbol in self._books[name].streamed}))
+        return tuple(sorted({symbol for name in self.names(exchange) for symbol in self._latest[name].streamed}))
 
     def _streamed(self, name: str, symbol: str, limit_ms: int) -> Priced | None:
-        quote = self._books[name].quotes.get(symbol)
+        quote = self._latest[name].quotes.get(symbol)
         if quote is None:
             return None
-        self._books[name].want(symbol)
+        self._latest[name].want(symbol)
         price = mid_price(quote, source="stream")
         if price is None:
             return None
@@ -153,7 +153,7 @@ class PriceDesk:
         client = self._clients[name]
         if symbol not in await client.get_instruments():
             raise _Unlisted(f"{name} does not list {symbol}")
-        self._books[name].want(symbol)
+        self._latest[name].want(symbol)
         quote = await client.get_quote(symbol)
         price = mid_price(quote, source="rest")
         return (await client.get_price(symbol) if price is None else price), quote

@@ -24,17 +24,17 @@ Body = Callable[["Market"], Awaitable[None]]
 
 
 class Market:
-    """Two fake exchanges, their books and a desk, in a virtual loop."""
+    """Two fake exchanges, their newest quotes and a desk, in a virtual loop."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.first = FakeExchange("first")
         self.second = FakeExchange("second")
         self.clients = {"first": self.first, "second": self.second}
-        self.books = {
+        self.latest = {
             name: LatestQuotes(client, monotonic_ns=loop.monotonic_ns) for name, client in self.clients.items()
         }
-        self.desk = PriceDesk(self.clients, self.books, wall_ns=loop.wall_ns, options=DeskOptions())
+        self.desk = PriceDesk(self.clients, self.latest, wall_ns=loop.wall_ns, options=DeskOptions())
 
     def quote(
         self, exchange: str, bid: str | None, ask: str | None, *, age_s: float = 0.0, **changes: object
@@ -48,20 +48,20 @@ class Market:
 def market(body: Body) -> None:
     async def main(loop: VirtualLoop) -> None:
         made = Market(loop)
-        for book in made.books.values():
-            book.start()
+        for each in made.latest.values():
+            each.start()
         try:
             await body(made)
         finally:
-            for book in made.books.values():
-                await book.stop()
+            for each in made.latest.values():
+                await each.stop()
 
     run_virtual(main)
 
 
 def test_a_fresh_streamed_quote_is_given_without_asking() -> None:
     async def body(at: Market) -> None:
-        at.books["first"].want(SYMBOL)
+        at.latest["first"].want(SYMBOL)
         await at.settle()
         at.first.push(at.quote("first", "100", "102"))
         await asyncio.sleep(0.5)
@@ -76,7 +76,7 @@ def test_a_fresh_streamed_quote_is_given_without_asking() -> None:
 
 def test_a_streamed_quote_that_is_too_old_makes_it_ask() -> None:
     async def body(at: Market) -> None:
-        at.books["first"].want(SYMBOL)
+        at.latest["first"].want(SYMBOL)
         await at.settle()
         at.first.push(at.quote("first", "100", "102"))
         await asyncio.sleep(1.0)
@@ -91,7 +91,7 @@ def test_a_streamed_quote_that_is_too_old_makes_it_ask() -> None:
 
 def test_the_age_of_a_streamed_quote_counts_from_the_exchanges_own_time() -> None:
     async def body(at: Market) -> None:
-        at.books["first"].want(SYMBOL)
+        at.latest["first"].want(SYMBOL)
         await at.settle()
         at.first.push(at.quote("first", "100", "102", event_time_ns=at.loop.wall_ns() - 3_000_000_000))
         await asyncio.sleep(0.1)
@@ -252,8 +252,8 @@ def test_a_symbol_that_was_asked_for_is_streamed_until_nobody_asks() -> None:
 
         await asyncio.sleep(IDLE_S * 1.2)
 
-        assert at.books["first"].streamed == ()
-        assert at.books["first"].quotes == {}
+        assert at.latest["first"].streamed == ()
+        assert at.latest["first"].quotes == {}
 
     market(body)
 
@@ -261,7 +261,7 @@ def test_a_symbol_that_was_asked_for_is_streamed_until_nobody_asks() -> None:
 def test_symbols_that_are_asked_for_together_are_subscribed_together() -> None:
     async def body(at: Market) -> None:
         for name in ("A/USDT", "B/USDT", "C/USDT"):
-            at.books["first"].want(name)
+            at.latest["first"].want(name)
         await at.settle()
 
         assert at.first.subscriptions == [("A/USDT", "B/USDT", "C/USDT")]
@@ -272,37 +272,37 @@ def test_symbols_that_are_asked_for_together_are_subscribed_together() -> None:
 def test_the_number_of_streamed_symbols_is_bounded() -> None:
     async def body(at: Market) -> None:
         for number in range(SYMBOLS_MAX + 5):
-            at.books["first"].want(f"N{number}/USDT")
+            at.latest["first"].want(f"N{number}/USDT")
             await asyncio.sleep(0.01)
 
-        assert len(at.books["first"].streamed) == SYMBOLS_MAX
-        assert "N0/USDT" not in at.books["first"].streamed
+        assert len(at.latest["first"].streamed) == SYMBOLS_MAX
+        assert "N0/USDT" not in at.latest["first"].streamed
 
     market(body)
 
 
 def test_a_stream_that_fails_is_begun_again() -> None:
     async def body(at: Market) -> None:
-        at.books["first"].want(SYMBOL)
+        at.latest["first"].want(SYMBOL)
         await at.settle()
         at.first.push(RuntimeError("a bug"))
         await asyncio.sleep(10)
 
         assert at.first.subscriptions == [(SYMBOL,), (SYMBOL,)]
-        assert "RuntimeError" in at.books["first"].last_error
+        assert "RuntimeError" in at.latest["first"].last_error
 
     market(body)
 
 
 def test_an_older_quote_does_not_replace_a_newer_one() -> None:
     async def body(at: Market) -> None:
-        at.books["first"].want(SYMBOL)
+        at.latest["first"].want(SYMBOL)
         await at.settle()
         at.first.push(at.quote("first", "100", "102", update_id=7))
         at.first.push(at.quote("first", "90", "92", update_id=6))
         await at.settle()
 
-        assert at.books["first"].quotes[SYMBOL].bid_price == Decimal(100)
+        assert at.latest["first"].quotes[SYMBOL].bid_price == Decimal(100)
 
     market(body)
 
