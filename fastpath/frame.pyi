@@ -21,8 +21,10 @@ BATCH_BYTES_MAX: int
 
 def encode_cursor(cursor: Cursor) -> bytes:
     """Encode a HistoricalCursor."""
+
 def decode_cursor(encoded: Buffer) -> Cursor:
     """Decode a HistoricalCursor. Raises FrameError."""
+
 def encode_batch(
     block: Block,
     start: int,

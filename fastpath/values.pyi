@@ -19,5 +19,6 @@ def format_mid(mid: float) -> str:
 
 def format_timestamp(time_ns: int) -> str:
     """Spell a time in UTC with as many digits of the fraction as it has."""
+
 def format_latency(latency_ns: int) -> str:
     """Exact milliseconds without trailing zeros, without the unit."""

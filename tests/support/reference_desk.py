@@ -77,6 +77,7 @@ class MemoryStore:
     loop: VirtualLoop
     rows: dict[tuple[DeliveryHour, int | None, int | None], tuple[Observation, int]] = field(default_factory=dict)
     finals: set[DeliveryHour] = field(default_factory=set)
+    deals: set[DeliveryHour] = field(default_factory=set)
     saved: SavedStatus | None = None
     lease: tuple[str, int] = ("", 0)
     commit_s: float = 0.005
@@ -92,10 +93,13 @@ class MemoryStore:
 
     async def known(self, days: Sequence[date]) -> list[KnownHour]:
         newest: dict[DeliveryHour, int] = {}
-        for hour, stamp_ns, _ in self.rows:
-            if stamp_ns is not None and hour.day in days:
-                newest[hour] = max(newest.get(hour, 0), stamp_ns)
+        for (hour, _, _), (seen, _) in self.rows.items():
+            if seen.since_ns is not None and hour.day in days:
+                newest[hour] = max(newest.get(hour, 0), seen.since_ns)
         return [KnownHour(hour, stamp_ns, hour in self.finals) for hour, stamp_ns in newest.items()]
+
+    async def traded(self, days: Sequence[date]) -> list[DeliveryHour]:
+        return [hour for hour in self.deals if hour.day in days]
 
     async def status(self) -> SavedStatus | None:
         return self.saved

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from clients.power.calendar import DeliveryHour, InvalidDelivery, delivery_hour
 from clients.power.reference.errors import UnusableAnswer
-from clients.power.store.schema import E4
+from clients.power.store.schema import E4, STAMP_AHEAD_NS_MAX
 
 __all__ = ["Observation", "read_answer"]
 
@@ -38,6 +38,16 @@ class Observation:
     """Our clock, when the answer was complete."""
     rounded: bool = False
     """The provider sent more than four digits behind the point."""
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the stamp lies in the future: then it says nothing about the value's age."""
+        return self.update_ns is not None and self.update_ns > self.observed_ns + STAMP_AHEAD_NS_MAX
+
+    @property
+    def since_ns(self) -> int | None:
+        """What it is ranked by: the stamp, or where that lies in the future, when we saw it."""
+        return self.observed_ns if self.ahead else self.update_ns
 
     @property
     def state(self) -> str:

@@ -8,17 +8,20 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
+    case,
 )
 
 __all__ = [
     "E4",
     "METADATA",
+    "STAMP_AHEAD_NS_MAX",
     "VERSION_TABLE",
     "deals",
     "feed_cursor",
@@ -29,6 +32,10 @@ __all__ = [
 
 E4: Final = 10_000
 """EUR/MWh and MW are stored times this."""
+
+STAMP_AHEAD_NS_MAX: Final = 120 * 1_000_000_000
+"""How far a provider's stamp may lie ahead of our clock. What is beyond (local time written as UTC, say) would stay the newest
+until that time comes, so it ranks by when it was observed."""
 
 VERSION_TABLE: Final = "alembic_version_power"
 
@@ -108,3 +115,9 @@ reference_prices: Final = Table(
         "delivery_day", "delivery_hour", "last_update_ns", "value_e4", name="uq_reference_prices_observation"
     ),
 )
+
+
+def ranking_ns() -> ColumnElement[int]:
+    """Return what a price of `reference_prices` is ranked by, as SQL; see STAMP_AHEAD_NS_MAX."""
+    stamp, observed = reference_prices.c.last_update_ns, reference_prices.c.observed_time_ns
+    return case((stamp.is_(None) | (stamp > observed + STAMP_AHEAD_NS_MAX), observed), else_=stamp)

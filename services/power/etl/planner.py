@@ -36,7 +36,14 @@ FAILED_AGAIN_NS: Final = 2 * SECOND_NS
 FAILED_AGAIN_NS_MAX: Final = 300 * SECOND_NS
 FINAL_NS: Final = 120 * SECOND_NS
 """From closure to the last question: hours that are still traded come first when a publication is due at the full hour."""
-FINAL_FAILURES_MAX: Final = 8
+FINAL_AGAIN_NS_MAX: Final = 300 * SECOND_NS
+"""A closed hour is asked for until it is answered, after failures ever more rarely, but never less often than this."""
+PAST_PACE_NS: Final = 5 * SECOND_NS
+"""Between two questions for hours that closed while nobody asked."""
+PAST_CLEAR_NS: Final = 65 * SECOND_NS
+"""They are asked for only when nothing else is due for so long: each takes one of the 50 slots of the minute that it begins."""
+PAST_AGAIN_NS: Final = 6 * 3_600 * SECOND_NS
+"""Before such an hour is asked for again when the provider had no price of it."""
 BUDGET_PER_HOUR: Final = 900
 """Of 1,000: what planning counts on; the rest is for attempts that are repeated."""
 UNKNOWN_PACE_NS: Final = 30 * SECOND_NS
@@ -57,6 +64,8 @@ class Urgency(IntEnum):
     TOMORROW = 2
     FINAL = 3
     """The last price of an hour that has closed."""
+    PAST = 4
+    """The last price of an hour that closed while nobody asked."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ class _Track:
     failures: int = 0
     not_before_ns: int = 0
     closed: bool = False
+    past: bool = False
+    """It had closed before this process looked at it."""
 
 
 class Planner:
@@ -100,10 +111,19 @@ class Planner:
         self._pause_ns = 0
         self._none_swept_ns = 0
         self._not_yet_ns: dict[int, int] = {}
+        self._past_asked_ns = 0
+        self._past_answered_ns: dict[DeliveryHour, int] = {}
 
     def restore(self, hour: DeliveryHour, stamp_ns: int | None) -> None:
         """Say what an earlier process knew of an hour; call it before the first `next`."""
         self._tracks[hour] = _Track(hour, hour.gate_closure_ns(self._lead_ns), stamp_ns, due=stamp_ns is None)
+
+    def look_back(self, hour: DeliveryHour, stamp_ns: int | None, now_ns: int) -> None:
+        """Ask for the last price of an hour that closed while nobody asked, when there is room for it; harmless when repeated."""
+        if hour in self._tracks or now_ns < self._past_answered_ns.get(hour, -PAST_AGAIN_NS) + PAST_AGAIN_NS:
+            return
+        closes_ns = hour.gate_closure_ns(self._lead_ns)
+        self._tracks[hour] = _Track(hour, closes_ns, stamp_ns, closed=True, past=True)
 
     def pause(self, until_ns: int) -> None:
         """Ask for nothing before then: the quota or the breaker said so."""
@@ -127,27 +147,36 @@ class Planner:
         chosen = self._tracks[best[1]]
         chosen.under_way += 1
         chosen.asked_ns = now_ns
+        if chosen.past:
+            self._past_asked_ns = now_ns
         return Ask(chosen.hour, best[0])
 
     def answered(self, seen: Observation, *, asked_ns: int) -> bool:
         """Take an answer; return whether it is newer than what was known."""
         track = self._tracks.get(seen.hour)
+        since_ns = seen.since_ns
         if track is None:
-            return seen.update_ns is not None
+            return since_ns is not None
         track.under_way -= 1
         track.failures, track.not_before_ns = 0, 0
         was_due, track.due = track.due, False
         if track.closed:
             self._tracks.pop(track.hour)
         before_ns = track.stamp_ns
-        if seen.update_ns is None or (before_ns is not None and seen.update_ns <= before_ns):
+        newer = since_ns is not None and (before_ns is None or since_ns > before_ns)
+        if track.past:
+            self._past_answered_ns[track.hour] = asked_ns
+            return newer
+        if since_ns is None or not newer:
             if before_ns is not None and not was_due:
                 self._not_yet_ns[before_ns] = asked_ns
             return False
-        if not was_due and before_ns is not None:
-            self._note_clock(before_ns, seen, asked_ns=asked_ns)
-        self.schedule.learn(track.hour, seen.update_ns, before_ns=before_ns)
-        track.stamp_ns = seen.update_ns
+        if not seen.ahead:
+            # A stamp from the future says nothing about when anything was published.
+            if not was_due and before_ns is not None:
+                self._note_clock(before_ns, seen, asked_ns=asked_ns)
+            self.schedule.learn(track.hour, since_ns, before_ns=before_ns)
+        track.stamp_ns = since_ns
         if not was_due:
             self._group_has_published(before_ns, seen.observed_ns)
         return True
@@ -166,11 +195,10 @@ class Planner:
             return
         track.failures += 1
         delay_ns = FAILED_AGAIN_NS
-        if own_fault:
-            delay_ns = min(FAILED_AGAIN_NS * 2 ** min(track.failures, 10), FAILED_AGAIN_NS_MAX)
+        if own_fault or track.closed:
+            delay_ns_max = FINAL_AGAIN_NS_MAX if track.closed else FAILED_AGAIN_NS_MAX
+            delay_ns = min(FAILED_AGAIN_NS * 2 ** min(track.failures, 10), delay_ns_max)
         track.not_before_ns = now_ns + delay_ns
-        if track.closed and track.failures >= FINAL_FAILURES_MAX:
-            self._tracks.pop(hour)
 
     def next_due_ns(self, now_ns: int) -> int:
         """Return when the next price should be there at the latest; in the past when it is late; 0 while nothing is known."""
@@ -188,7 +216,7 @@ class Planner:
 
     def _take(self, tradable: Iterable[DeliveryHour], now_ns: int) -> None:
         offered = set(tradable)
-        begins = not self._tracks
+        begins = all(track.past for track in self._tracks.values())
         for hour in offered - self._tracks.keys():
             # Hours that come on offer at midnight have no price yet, and a publication may be due right now: they wait for it.
             self._tracks[hour] = _Track(
@@ -204,11 +232,18 @@ class Planner:
     def _candidates(self, now_ns: int, today: object) -> Iterable[tuple[_Track, Urgency, int]]:
         groups: dict[int, list[_Track]] = defaultdict(list)
         unpriced: list[_Track] = []
+        past: list[_Track] = []
+        # When the next question that matters more comes; what is under way may be followed by others at once.
+        busy_ns = now_ns + IDLE_NS * 10
         for track in self._tracks.values():
-            if track.closed:
+            if track.past:
+                past.append(track)
+            elif track.closed:
                 if not track.under_way:
                     yield track, Urgency.FINAL, track.not_before_ns
+                    busy_ns = min(busy_ns, track.not_before_ns)
             elif track.due:
+                busy_ns = now_ns
                 if not track.under_way:
                     yield track, Urgency.TODAY if track.hour.day == today else Urgency.TOMORROW, track.not_before_ns
             elif track.stamp_ns is None:
@@ -222,8 +257,18 @@ class Planner:
                     urgency = Urgency.TODAY if track.hour.day == today else Urgency.TOMORROW
                     yield track, urgency, max(track.asked_ns + NONE_AGAIN_NS, track.not_before_ns)
         for stamp_ns, members in groups.items():
-            yield self._probe(stamp_ns, members, len(groups), now_ns)
+            probe = self._probe(stamp_ns, members, len(groups), now_ns)
+            busy_ns = min(busy_ns, probe[2])
+            yield probe
+        yield from self._look_back(past, busy_ns, now_ns)
         self._not_yet_ns = {stamp: moment for stamp, moment in self._not_yet_ns.items() if stamp in groups}
+
+    def _look_back(self, past: list[_Track], busy_ns: int, now_ns: int) -> Iterable[tuple[_Track, Urgency, int]]:
+        """Yield the newest of the hours that closed while nobody asked, one at a time, where nothing else needs the slots."""
+        waiting = [track for track in past if track.not_before_ns <= now_ns]
+        if waiting and not any(track.under_way for track in past) and busy_ns - now_ns >= PAST_CLEAR_NS:
+            newest = max(waiting, key=lambda track: track.hour)
+            yield newest, Urgency.PAST, max(self._past_asked_ns + PAST_PACE_NS, newest.not_before_ns)
 
     def _probe(self, stamp_ns: int, members: list[_Track], groups: int, now_ns: int) -> tuple[_Track, Urgency, int]:
         """Return which member speaks for its group, and when it is to be asked."""
@@ -247,7 +292,8 @@ class Planner:
     def _step_ns(self, window: PublicationWindow, groups: int, asked_ns: int) -> int:
         """Return the time from one probe to the next: more where many groups share the quota, or the publication is late."""
         per_period = BUDGET_PER_HOUR * self.schedule.period_ns // (3_600 * SECOND_NS)
-        allowed = max((per_period - len(self._tracks)) // groups, 1)
+        followed = sum(not track.past for track in self._tracks.values())
+        allowed = max((per_period - followed) // groups, 1)
         fair_ns = WINDOW_NS // allowed
         if asked_ns <= window.end_ns:
             return max(PROBE_NS, fair_ns)

@@ -43,6 +43,10 @@ STATUS_EVERY_S: Final = 15.0
 STATUS_PACE_S: Final = 1.0
 """At most this often: a burst of answers is told once."""
 COMPLAIN_S: Final = 30.0
+LOOK_BACK_DAYS: Final = 7
+"""Days before today whose traded hours get their last price, should it be missing."""
+LOOK_BACK_S: Final = 600.0
+"""How often is looked for closed hours without one: deals of them may come late, too."""
 
 
 class Prices(Protocol):
@@ -56,6 +60,7 @@ class Store(Protocol):
 
     async def add(self, observed: Sequence[tuple[Observation, bool]]) -> int: ...
     async def known(self, days: Sequence[date]) -> list[KnownHour]: ...
+    async def traded(self, days: Sequence[date]) -> list[DeliveryHour]: ...
     async def status(self) -> SavedStatus | None: ...
     async def save_status(self, status: SavedStatus, *, now_ns: int) -> None: ...
     async def hold(self, holder: str, *, now_ns: int, until_ns: int) -> bool: ...
@@ -115,6 +120,7 @@ class Poller:
             group.create_task(self._say_status(), name="say-status")
             group.create_task(self._keep_lease(), name="keep-lease")
             group.create_task(self._poll(), name="poll-prices")
+            group.create_task(self._keep_looking_back(), name="look-back")
 
     async def stop(self) -> None:
         """Give the lease back and end what is under way; call it after `run` was cancelled."""
@@ -187,7 +193,7 @@ class Poller:
             self.stats.requests += 1
             self._health.answered(self._wall_ns())
             self._planner.answered(seen, asked_ns=asked_ns)
-            await self._unstored.put((seen, step.urgency is Urgency.FINAL))
+            await self._unstored.put((seen, step.urgency in (Urgency.FINAL, Urgency.PAST)))
 
     def _refused(self, hour: DeliveryHour, exc: ResilienceError) -> None:
         """Nothing was sent (any more): the quota, the breaker or the deadline said no."""
@@ -284,13 +290,27 @@ class Poller:
         days = (today, today + timedelta(days=1))
         saved = await self._store.status()
         planner = Planner(Schedule.from_json("" if saved is None else saved.schedule), lead_ns=self._lead_ns)
-        known = {found.hour: found for found in await self._store.known(days)}
-        tradable = set(tradable_hours(now_ns, self._lead_ns))
-        for hour in (hour for day in days for hour in hours_of_day(day)):
-            found = known.get(hour)
-            if hour in tradable:
-                planner.restore(hour, None if found is None else found.stamp_ns)
-            elif found is not None and not found.final:
-                # It closed while nobody asked: its last price is still to be had.
-                planner.restore(hour, found.stamp_ns)
+        known = {found.hour: found.stamp_ns for found in await self._store.known(days)}
+        for hour in tradable_hours(now_ns, self._lead_ns):
+            planner.restore(hour, known.get(hour))
+        await self._look_back(planner, now_ns)
         self._planner = planner
+
+    async def _keep_looking_back(self) -> None:
+        while True:
+            await self._sleep(LOOK_BACK_S)
+            if self.stats.polling:
+                # Looked for again next time.
+                with suppress(DatabaseUnavailable):
+                    await self._look_back(self._planner, self._wall_ns())
+                    self._wake.set()
+
+    async def _look_back(self, planner: Planner, now_ns: int) -> None:
+        """Have the last price fetched of hours that closed while nobody asked: all of today's, and of the days before those with deals."""
+        today = local_day(now_ns)
+        days = [today - timedelta(days=number) for number in range(LOOK_BACK_DAYS + 1)]
+        known = {found.hour: found for found in await self._store.known(days)}
+        for hour in {*hours_of_day(today), *await self._store.traded(days[1:]), *known}:
+            found = known.get(hour)
+            if hour.gate_closure_ns(self._lead_ns) <= now_ns and (found is None or not found.final):
+                planner.look_back(hour, None if found is None else found.stamp_ns, now_ns)

@@ -15,7 +15,7 @@ from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.calendar import DeliveryHour, delivery_hour
 from clients.power.reference.observation import Observation
 from clients.power.store.reference_tables import SOURCE, reference_lease, reference_standing
-from clients.power.store.schema import reference_prices
+from clients.power.store.schema import deals, ranking_ns, reference_prices
 
 __all__ = ["KnownHour", "ReferenceStore", "SavedStatus", "add_observations"]
 
@@ -28,7 +28,7 @@ class KnownHour:
 
     hour: DeliveryHour
     stamp_ns: int
-    """The newest."""
+    """The newest, or when it was seen where it lies in the future."""
     final: bool
     """Nothing more will come: the hour was asked once more after it had closed."""
 
@@ -63,7 +63,7 @@ class ReferenceStore:
             select(
                 reference_prices.c.delivery_day,
                 reference_prices.c.delivery_hour,
-                func.max(reference_prices.c.last_update_ns),
+                func.max(ranking_ns()),
                 func.max(case((reference_prices.c.state == FINAL, 1), else_=0)),
             )
             .where(
@@ -77,6 +77,13 @@ class ReferenceStore:
             return [
                 KnownHour(delivery_hour(day, label), int(stamp_ns), bool(final)) for day, label, stamp_ns, final in rows
             ]
+
+    async def traded(self, days: Sequence[date]) -> list[DeliveryHour]:
+        """Return the hours of these days that have deals."""
+        names = (deals.c.delivery_day, deals.c.delivery_hour)
+        chosen = select(*names).where(deals.c.delivery_day.in_([day.isoformat() for day in days])).distinct()
+        async with self._reading() as connection:
+            return [delivery_hour(day, label) for day, label in await connection.execute(chosen)]
 
     async def status(self) -> SavedStatus | None:
         """Return what the last process left."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, case, func, literal_column, select
 
 from clients.power.store.reference_tables import reference_standing
-from clients.power.store.schema import deals, feed_gaps, reference_prices
+from clients.power.store.schema import deals, feed_gaps, ranking_ns, reference_prices
 from services.reporting.engine.figures import Side, Sums
 
 DEALS_PAGE_MAX: Final = 1_001
@@ -71,11 +71,11 @@ def _side(direction: str) -> tuple[ColumnElement[Any], ...]:
 
 
 def latest_references(days: Collection[str]) -> Select[*tuple[Any, ...]]:
-    """Select the newest price of every hour of these days: by the provider's stamp, then by when we saw it.
+    """Select the newest price of every hour of these days: by the provider's stamp unless that lies in the future, then by when we saw it.
 
     A price whose stamp came late stays in the table but does not replace a newer one.
     """
-    stamp = func.coalesce(reference_prices.c.last_update_ns, reference_prices.c.observed_time_ns)
+    stamp = ranking_ns()
     rank = func.row_number().over(
         partition_by=(reference_prices.c.delivery_day, reference_prices.c.delivery_hour),
         order_by=(stamp.desc(), reference_prices.c.id.desc()),

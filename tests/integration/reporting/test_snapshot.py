@@ -116,6 +116,21 @@ async def test_a_late_stamp_does_not_replace_a_newer_price(desk: Desk) -> None:
     assert {hour: reference.value_e4 for hour, reference in references.items()} == {HOURS[0]: 100_000}
 
 
+async def test_a_stamp_from_the_future_ranks_by_when_it_was_seen(desk: Desk) -> None:
+    second_ns = 1_000_000_000
+    for number, ahead_s in enumerate((3_600, -10, -10)):
+        seen_ns = NOW_NS + number * 600 * second_ns
+        await desk.set_reference(
+            DAYS[0], HOURS[0], str(77 - number), update_ns=seen_ns + ahead_s * second_ns, observed_ns=seen_ns
+        )
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
+
+    await reader.refresh(DAYS)
+
+    reference = reader.snapshot.days[DAYS[0]].references[HOURS[0]]
+    assert (reference.value_e4, reference.update_ns) == (750_000, NOW_NS + 1_190 * second_ns)
+
+
 async def test_a_read_without_news_is_one_statement_and_changes_nothing(sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals(random_deals(random.Random(1), 20, days=DAYS, hours=HOURS))
     reader = SnapshotReader(sqlite_desk.engine, wall_ns=lambda: NOW_NS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -235,3 +236,58 @@ def test_the_next_price_is_due_at_the_end_of_its_window_and_late_after_it() -> N
     assert before == 0
     assert desk.planner.next_due_ns(NOW_NS) == FULL_NS + 30 * SECOND_NS
     assert desk.planner.next_due_ns(FULL_NS + 60 * SECOND_NS) == FULL_NS + 30 * SECOND_NS
+
+
+@pytest.mark.parametrize("ahead_s", [121, 3_600, 24 * 365 * 3_600], ids=["two minutes", "an hour", "a year"])
+def test_a_stamp_from_the_future_hides_no_later_price_and_teaches_nothing(ahead_s: int) -> None:
+    desk = Desk()
+    desk.drain()
+    period_ns = desk.planner.schedule.period_ns
+    hour = tradable_hours(NOW_NS)[0]
+
+    def answer(update_ns: int) -> bool:
+        return desk.planner.answered(Observation(hour, 10_000, "", update_ns, desk.now_ns), asked_ns=desk.now_ns)
+
+    desk.now_ns += 600 * SECOND_NS
+    assert answer(desk.now_ns + ahead_s * SECOND_NS)
+    for _ in range(3):
+        desk.now_ns += 600 * SECOND_NS
+        assert answer(desk.now_ns - 10 * SECOND_NS)
+
+    assert desk.planner.schedule.period_ns == period_ns
+    assert desk.planner.next_due_ns(desk.now_ns) < desk.now_ns + 1_200 * SECOND_NS
+
+
+def test_a_stamp_a_little_ahead_is_a_stamp() -> None:
+    desk = Desk()
+    desk.drain()
+    hour = tradable_hours(NOW_NS)[0]
+
+    desk.planner.answered(Observation(hour, 1, "", desk.now_ns + 119 * SECOND_NS, desk.now_ns), asked_ns=desk.now_ns)
+
+    assert desk.planner.hours[hour] == desk.now_ns + 119 * SECOND_NS
+
+
+@pytest.mark.parametrize("own_fault", [False, True], ids=["outage", "own fault"])
+def test_a_closed_hour_is_asked_for_until_it_is_answered(own_fault: bool) -> None:
+    desk = Desk(FULL_NS - 60 * SECOND_NS)
+    desk.drain()
+    hour = tradable_hours(desk.now_ns)[0]
+    desk.now_ns = FULL_NS + 300 * SECOND_NS
+    times: list[int] = []
+    for _ in range(20_000):
+        step = desk.next()
+        if isinstance(step, Wait):
+            desk.now_ns = step.until_ns
+        elif step.hour == hour:
+            times.append(desk.now_ns)
+            desk.planner.failed(hour, desk.now_ns, sent=True, own_fault=own_fault)
+        else:
+            desk.answer(step, desk.now_ns - 10 * SECOND_NS)
+        if len(times) == 20:
+            break
+
+    assert len(times) == 20
+    pauses = [after - before for before, after in pairwise(times)]
+    assert max(pauses[10:]) <= 330 * SECOND_NS
+    assert min(pauses[10:]) >= 300 * SECOND_NS
