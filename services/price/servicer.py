@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from array import array
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -11,45 +12,40 @@ import grpc
 import redis
 
 from fastpath.mids import compute_mids, select_mids
-from protos.common.v1.market_pb2 import MidBatch
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceServicer, add_PriceServiceServicer_to_server
 from services.price.exchanges.answers import ExchangePrices
-from services.price.mids_tail import FellBehind, MidsEntry, MidsTail, Position
+from services.price.latest_mids import FollowedMids
 from services.runtime.errors import (
     FailedPrecondition,
     InvalidRequest,
     NotFound,
     OutOfRange,
-    ResourceExhausted,
     Unavailable,
 )
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
-from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import check_session_name
+from services.runtime.session.stream_tail import Batch, FellBehind, StreamTail
+from services.runtime.subscriptions import Subscribers, wanted_tickers
 
 QUOTES_MAX: Final = 100_000
 QUOTES_INLINE_MAX: Final = 4_096
 """More than these are computed outside of the event loop."""
-TICKERS_MAX: Final = 10_000
-SUBSCRIBERS_MAX: Final = 1_000
-LAST_SEQUENCE_TRAILER: Final = "midstream-last-sequence"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PriceServicer(PriceServiceServicer):
-    """The price methods of one session. `tail` is None when the mids stream is off."""
+    """The price methods of one session. `mids` is None when the mids stream is off."""
 
     def __init__(
-        self, *, session: str, tail: MidsTail | None, metrics: Metrics, exchange_prices: ExchangePrices
+        self, *, session: str, mids: FollowedMids | None, metrics: Metrics, exchange_prices: ExchangePrices
     ) -> None:
         self._session = session
         self._exchange_prices = exchange_prices
-        self._tail = tail
-        self._metrics = metrics
-        self._subscribers = 0
+        self._mids = mids
+        self._subscribers = Subscribers(metrics, advice="subscribe again `from_oldest` or from now")
         self.committed_sequence = 0
         """The last sequence that the engine reported."""
 
@@ -61,7 +57,7 @@ class PriceServicer(PriceServiceServicer):
         self._check_session(request.session)
         if not request.ticker:
             raise InvalidRequest("ticker", "must name a ticker, exactly as in the data (got '')")
-        latest = self._followed().latest(request.ticker)
+        latest = self._followed().latest.get(request.ticker)
         if latest is None:
             raise NotFound(f"ticker `{request.ticker[:200]}` has no mid price yet in session `{self._session}`")
         return pb.GetMidPriceResponse(
@@ -87,35 +83,20 @@ class PriceServicer(PriceServiceServicer):
         self, request: pb.StreamMidPricesRequest, context: Context
     ) -> AsyncIterator[bytes]:
         self._check_session(request.session)
-        if len(request.tickers) > TICKERS_MAX:
-            raise InvalidRequest("tickers", f"must name at most {TICKERS_MAX} tickers (got {len(request.tickers)})")
-        tail = self._followed()
-        if self._subscribers >= SUBSCRIBERS_MAX:
-            raise ResourceExhausted(f"{SUBSCRIBERS_MAX} subscribers are connected already")
-        tickers = frozenset(request.tickers)
-        self._count_subscribers(1)
-        try:
-            position, cut = await self._start(tail, request)
-            if cut is not None:
-                rest = _selected(_after(cut.payload, request.after_sequence), tickers)
-                if rest is not None:
-                    yield _response(rest)
-            async for entry in tail.follow(position):
-                fresh = _after(entry.payload, entry.first_sequence - 1) if entry.overlaps else entry.payload
-                payload = _selected(fresh, tickers)
-                if payload is not None:
-                    yield _response(payload)
-        except FellBehind as exc:
-            self._metrics.add("midstream_subscribers_disconnected_total")
-            raise ResourceExhausted(
-                f"the client fell behind what is retained: the last sequence sent is {exc.last_sequence}, the oldest "
-                f"retained is {exc.oldest_sequence}; subscribe again `from_oldest` or from now",
-                metadata=((LAST_SEQUENCE_TRAILER, str(exc.last_sequence)),),
-            ) from exc
-        except (redis.RedisError, OSError) as exc:
-            raise Unavailable("the mids stream cannot be read at the moment; resume after the last sequence") from exc
-        finally:
-            self._count_subscribers(-1)
+        tickers = wanted_tickers(request.tickers)
+        tail = self._followed().tail
+        with self._subscribers.admitted():
+            try:
+                position, epoch = await self._start(tail, request)
+                async with contextlib.aclosing(tail.follow(position, epoch)) as batches:
+                    async for batch in batches:
+                        payload = select_mids(batch.payload, tickers) if tickers else batch.payload
+                        if payload:
+                            yield _response(payload)
+            except (redis.RedisError, OSError) as exc:
+                raise Unavailable(
+                    "the mids stream cannot be read at the moment; resume after the last sequence"
+                ) from exc
 
     async def ComputeMidPrices(
         self, request: pb.ComputeMidPricesRequest, context: Context
@@ -139,37 +120,37 @@ class PriceServicer(PriceServiceServicer):
         if name != self._session:
             raise NotFound(f"session `{name}` is not served here; this server prices session `{self._session}`")
 
-    def _followed(self) -> MidsTail:
-        if self._tail is None:
+    def _followed(self) -> FollowedMids:
+        if self._mids is None:
             raise FailedPrecondition("the mids stream is off (MIDSTREAM_MIDS=off); start the price server with it on")
-        if not self._tail.ready:
+        if not self._mids.latest.ready:
             raise Unavailable("the mids stream has not been read yet; try again")
-        return self._tail
+        return self._mids
 
-    async def _start(self, tail: MidsTail, request: pb.StreamMidPricesRequest) -> tuple[Position, MidsEntry | None]:
-        """Find where to begin, and the batch that this position cuts."""
+    async def _start(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> tuple[int | None, str]:
+        """Find where to begin: a sequence and its epoch, or None for whatever the stream holds first."""
+        newest = await tail.newest()
         match request.WhichOneof("position"):
             case "from_oldest" if request.from_oldest:
-                return await tail.oldest(), None
+                return None, ""
             case "after_sequence":
-                newest = max(tail.end.sequence, self.committed_sequence)
-                if request.after_sequence > newest:
-                    raise OutOfRange(
-                        f"`after_sequence` {request.after_sequence} is beyond the newest sequence, {newest}"
-                    )
-                try:
-                    return await tail.position_after(request.after_sequence)
-                except FellBehind as exc:
-                    raise OutOfRange(
-                        f"mids after {request.after_sequence} are no longer retained; the oldest retained is "
-                        f"{exc.oldest_sequence}"
-                    ) from exc
+                return await self._start_after(tail, request.after_sequence, newest)
             case _:
-                return tail.end, None
+                return (newest.last_sequence, newest.epoch) if newest is not None else (None, "")
 
-    def _count_subscribers(self, change: int) -> None:
-        self._subscribers += change
-        self._metrics.set("midstream_subscribers", self._subscribers)
+    async def _start_after(self, tail: StreamTail, after: int, newest: Batch | None) -> tuple[int, str]:
+        # The newest records may be without mids.
+        newest_sequence = max(newest.last_sequence if newest is not None else 0, self.committed_sequence)
+        if after > newest_sequence:
+            raise OutOfRange(f"`after_sequence` {after} is beyond the newest sequence, {newest_sequence}")
+        epoch = newest.epoch if newest is not None else ""
+        try:
+            await tail.check_retained(after, epoch)
+        except FellBehind as exc:
+            raise OutOfRange(
+                f"mids after {after} are no longer retained; the oldest retained is {exc.oldest_sequence}"
+            ) from exc
+        return after, epoch
 
 
 def _response(batch: bytes) -> bytes:
@@ -181,21 +162,6 @@ def _response(batch: bytes) -> bytes:
         length >>= 7
     prefix.append(length)
     return bytes(prefix) + batch
-
-
-def _selected(payload: bytes | None, tickers: frozenset[str]) -> bytes | None:
-    return select_mids(payload, tickers) if tickers and payload is not None else payload
-
-
-def _after(payload: bytes, sequence: int) -> bytes | None:
-    """Drop the mids up to `sequence`; None when nothing is left. Rare, so the slow runtime does."""
-    batch = MidBatch.FromString(payload)
-    keep = [index for index, number in enumerate(batch.sequence) if number > sequence]
-    if not keep:
-        return None
-    keep_records(batch, keep)
-    batch.first_sequence = max(batch.first_sequence, sequence + 1)
-    return batch.SerializeToString(deterministic=True)
 
 
 def _compute(request: pb.ComputeMidPricesRequest) -> pb.ComputeMidPricesResponse:

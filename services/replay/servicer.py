@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,15 +12,12 @@ from fastpath.frame import select_tickers
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
 from services.replay.sessions import Sessions
-from services.runtime.errors import InvalidRequest, OutOfRange, ResourceExhausted
+from services.runtime.errors import OutOfRange
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.keys import SessionKeys, check_session_name
-from services.runtime.session.stream_tail import Batch, FellBehind, StreamTail
-
-TICKERS_MAX = 10_000
-LAST_SEQUENCE_TRAILER = "midstream-last-sequence"
-SUBSCRIBERS_MAX = 1_000
+from services.runtime.session.stream_tail import Batch, StreamTail
+from services.runtime.subscriptions import Subscribers, wanted_tickers
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,9 +27,8 @@ class ReplayServicer(ReplayServiceServicer):
 
     def __init__(self, sessions: Sessions, *, default_session: str, metrics: Metrics) -> None:
         self._sessions = sessions
-        self._metrics = metrics
         self._default_session = default_session
-        self._subscribers = 0
+        self._subscribers = Subscribers(metrics, advice="subscribe again, or read with a consumer group")
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register; StreamTicks yields encoded bytes instead of messages."""
@@ -48,40 +44,15 @@ class ReplayServicer(ReplayServiceServicer):
         self, request: pb.StreamTicksRequest, context: Context
     ) -> AsyncIterator[bytes]:
         keys = self._keys(request.session)
-        if len(request.tickers) > TICKERS_MAX:
-            raise InvalidRequest("tickers", f"must name at most {TICKERS_MAX} tickers, got {len(request.tickers)}")
-        if self._subscribers >= SUBSCRIBERS_MAX:
-            raise ResourceExhausted(f"{SUBSCRIBERS_MAX} subscribers are connected already")
-        tickers = frozenset(request.tickers)
-        with self._counted():
+        tickers = wanted_tickers(request.tickers)
+        with self._subscribers.admitted():
             async with self._sessions.tail(keys) as tail:
                 position, epoch = await self._start(tail, request)
-                try:
-                    async with contextlib.aclosing(tail.follow(position, epoch)) as batches:
-                        async for batch in batches:
-                            payload = select_tickers(batch.payload, tickers) if tickers else batch.payload
-                            if payload is not None:
-                                yield payload
-                except FellBehind as exc:
-                    self._metrics.add("midstream_subscribers_disconnected_total")
-                    raise ResourceExhausted(
-                        f"the client fell behind what is retained: the last sequence sent is {exc.last_sequence}, "
-                        f"the oldest retained is {exc.oldest_sequence}; subscribe again, or read with a consumer group",
-                        metadata=((LAST_SEQUENCE_TRAILER, str(exc.last_sequence)),),
-                    ) from exc
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count a subscriber. Raises ResourceExhausted."""
-        if self._subscribers >= SUBSCRIBERS_MAX:
-            raise ResourceExhausted(f"{SUBSCRIBERS_MAX} subscribers are connected already; try again when one has left")
-        self._subscribers += 1
-        self._metrics.set("midstream_subscribers", self._subscribers)
-        try:
-            yield
-        finally:
-            self._subscribers -= 1
-            self._metrics.set("midstream_subscribers", self._subscribers)
+                async with contextlib.aclosing(tail.follow(position, epoch)) as batches:
+                    async for batch in batches:
+                        payload = select_tickers(batch.payload, tickers) if tickers else batch.payload
+                        if payload is not None:
+                            yield payload
 
     def _keys(self, session: str) -> SessionKeys:
         return SessionKeys(check_session_name(session) if session else self._default_session)

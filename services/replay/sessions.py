@@ -23,8 +23,8 @@ TAILS_MAX = 64
 NO_REPORT = "its engine has not reported for an hour"
 
 
-def batch_head(payload: bytes) -> Batch:
-    """Read epoch and sequences out of an encoded TickBatch."""
+def batch_head(first_sequence: int, payload: bytes) -> Batch:
+    """Read epoch and sequences out of an encoded TickBatch, which itself says with which it begins."""
     head = peek(payload)
     return Batch(head.epoch, head.first_sequence, head.last_sequence, payload)
 

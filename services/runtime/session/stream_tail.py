@@ -3,8 +3,10 @@
 Nothing here holds the producer back. A subscriber that keeps up is served from a small ring in memory that all share; one that fell behind
 reads from the stream at its own pace; one that fell behind what the stream retains is told so and ends.
 
-The ring is only ever a run of consecutive batches of one epoch. Everything else that can happen to a stream (it starts over, comes back
-with an older top, has a hole that a gap marker explains, is cut elsewhere than before) is decided from the stream itself.
+The ring is only ever a run of batches of one epoch with nothing missing between them. Everything else that can happen to a stream (it
+starts over, comes back with an older top, has a hole that a gap marker explains, is cut elsewhere than before) is decided from the
+stream itself. In a dense stream every sequence is in some batch; in a sparse one a hole is normal, because batches without content
+leave no entry, and only retention makes a subscriber fall behind: the oldest go first, so nothing behind a retained entry is gone.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from itertools import islice
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import redis
 import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.session.versions import NewerVersion
 from services.runtime.tasks import end_task, raise_if_cancelled
 
 logger = logging.getLogger(__name__)
@@ -56,26 +59,52 @@ class FellBehind(Exception):
         self.oldest_sequence = oldest_sequence
 
 
-Head = Callable[[bytes], Batch]
-"""Reads epoch and sequences out of a payload."""
+Head = Callable[[int, bytes], Batch]
+"""Reads epoch and sequences out of a payload, whose entry says with which sequence it begins."""
 Cut = Callable[[bytes, int], bytes | None]
 """Drops the records up to a sequence from a payload; None when nothing is left."""
 Explains = Callable[[bytes, int], bool]
 """Tells whether a payload says in-band that the sequence after it is the one given."""
 
 
+class Listener(Protocol):
+    """Who wants to know of every batch once, whoever is subscribed."""
+
+    async def begin(self, epoch: str) -> None:
+        """The tail begins to read `epoch` (again); what it does not read any more has to be had from elsewhere."""
+
+    def note(self, batch: Batch) -> None:
+        """One more batch of that epoch."""
+
+    def trouble(self, reason: str) -> None:
+        """The stream cannot be read, or "" when it can again."""
+
+
 class StreamTail:
     """The newest batches of one stream, and a way to read any retained one."""
 
-    def __init__(self, client: redis.asyncio.Redis, key: str, *, head: Head, cut: Cut, explains: Explains) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        key: str,
+        *,
+        head: Head,
+        cut: Cut,
+        explains: Explains | None,
+        listener: Listener | None = None,
+    ) -> None:
+        """`explains` is None for a sparse stream."""
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
         self._head = head
         self._cut = cut
         self._explains = explains
+        self._listener = listener
         self._ring: deque[Batch] = deque()
         self._ring_bytes = 0
+        self._floor = 0
+        """Everything of the ring's epoch after this sequence, and up to its end, is in the ring."""
         self._entry_bytes = STEP_BYTES
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -87,6 +116,15 @@ class StreamTail:
 
     async def stop(self) -> None:
         await end_task(self._task)
+
+    @property
+    def last_sequence(self) -> int:
+        """The last sequence that was read; 0 before the first."""
+        return self._ring[-1].last_sequence if self._ring else 0
+
+    async def check_retained(self, after_sequence: int, epoch: str) -> None:
+        """Raise FellBehind unless `follow` can begin there."""
+        await self._from_stream(after_sequence, epoch)
 
     async def oldest_sequence(self) -> int:
         """First sequence that is still retained; 0 when the stream is empty."""
@@ -125,7 +163,8 @@ class StreamTail:
         if position == ring[-1].last_sequence:
             return []
         index = bisect_left(ring, position + 1, key=lambda batch: batch.first_sequence)
-        if index == len(ring) or ring[index].first_sequence != position + 1:
+        in_the_middle = index > 0 and ring[index - 1].last_sequence > position
+        if index == len(ring) or in_the_middle or position < self._floor:
             return None
         return self._step(islice(ring, index, None))
 
@@ -142,7 +181,7 @@ class StreamTail:
 
     async def _from_stream(self, position: int | None, epoch: str) -> list[Batch]:
         if position is None:
-            return self._step(_consecutive(self._batches(await self._client.xrange(self._key, count=self._count()))))
+            return self._step(self._joined(self._batches(await self._client.xrange(self._key, count=self._count()))))
         # One transaction, because the stream may start over between two commands.
         async with self._client.pipeline(transaction=True) as both:
             both.xrange(self._key, min=f"0-{position + 1}", count=self._count())
@@ -155,36 +194,55 @@ class StreamTail:
         if any(epoch not in ("", batch.epoch) for batch in known):
             return await self._start_over(position, epoch)
         if after and after[0].first_sequence == position + 1:
-            return self._step(_consecutive(after))
+            return self._step(self._joined(after))
         if before is not None and before.last_sequence > position:
             return self._rest(before, position)
         if not after:
             # The stream ends at the position, or came back with an older top and will grow past it again.
             return []
+        if self._explains is None:
+            if before is None and await self._is_trimmed():
+                raise FellBehind(position, after[0].first_sequence)
+            return self._step(after)
         if before is not None and self._explains(before.payload, after[0].first_sequence):
             # Whoever has the marker goes on behind the hole. Whoever has lost records instead of it, because the stream came
             # back without them, gets the marker first.
             marker = self._rest(before, position) if before.last_sequence < position else []
-            return [*marker, *self._step(_consecutive(after))]
+            return [*marker, *self._step(self._joined(after))]
         raise FellBehind(position, after[0].first_sequence)
 
     def _rest(self, batch: Batch, position: int) -> list[Batch]:
         payload = self._cut(batch.payload, position)
-        return [self._head(payload)] if payload is not None else []
+        return [self._head(position + 1, payload)] if payload is not None else []
 
     async def _start_over(self, position: int, epoch: str) -> list[Batch]:
         """The beginning of an epoch that follows the one asked for."""
         batches = self._batches(await self._client.xrange(self._key, count=self._count()))
-        if batches and batches[0].first_sequence != 1:
+        if batches and batches[0].first_sequence != 1 and (self._explains is not None or await self._is_trimmed()):
             raise FellBehind(position, batches[0].first_sequence)
         logger.info("numbering started over: key=%s before=%s position=%d", self._key, epoch, position)
-        return self._step(_consecutive(batches))
+        return self._step(self._joined(batches))
+
+    async def _is_trimmed(self) -> bool:
+        """Tell whether the stream may have lost its oldest entries."""
+        try:
+            facts = await self._client.xinfo_stream(self._key)
+        except redis.ResponseError:
+            return False
+        # Since Redis 7 a stream knows how many entries it ever had; before, what is not there counts as trimmed.
+        return bool(
+            facts.get("entries-added", facts.get(b"entries-added")) != facts.get("length", facts.get(b"length"))
+        )
+
+    def _joined(self, batches: list[Batch]) -> list[Batch]:
+        """The batches up to the first hole; what lies behind it is looked at when the subscriber gets there."""
+        return batches if self._explains is None else _consecutive(batches)
 
     def _count(self) -> int:
         return min(max(STEP_BYTES // max(self._entry_bytes, 1), 1), STEP_COUNT_MAX)
 
     def _batches(self, entries: Any) -> list[Batch]:
-        batches = [self._head(fields[b"b"]) for _, fields in entries]
+        batches = [self._head(_sequence(entry_id), fields[b"b"]) for entry_id, fields in entries]
         if batches:
             self._entry_bytes = len(batches[-1].payload)
         return batches
@@ -195,10 +253,12 @@ class StreamTail:
                 await self._tail()
             except (redis.RedisError, OSError) as exc:
                 logger.warning("stream tail interrupted: key=%s error=%s", self._key, type(exc).__name__)
+                self._tell(f"{self._key} cannot be read: {exc}")
                 await asyncio.sleep(self._backoff.next_s())
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, NewerVersion) as exc:
                 # An entry that is not ours. Those who reach it fail; this goes on, because newer ones may be fine.
                 logger.exception("stream tail met an unreadable entry: key=%s", self._key)
+                self._tell(f"{self._key} holds what cannot be read: {exc}")
                 self._forget()
                 await asyncio.sleep(RECONNECT.cap_s)
 
@@ -208,9 +268,13 @@ class StreamTail:
         self._backoff.reset()
         last_id = b"0-0"
         self._forget()
-        for entry_id, fields in newest:
-            last_id = entry_id
-            self._keep(self._head(fields[b"b"]))
+        batches = self._batches(newest)
+        if self._listener is not None:
+            await self._listener.begin(batches[0].epoch if batches else "")
+        self._tell("")
+        for batch in batches:
+            last_id = newest[0][0]
+            self._keep(batch)
         while True:
             answer = await self._client.xread({self._key: last_id}, count=READ_COUNT, block=BLOCK_MS)
             if not answer:
@@ -220,7 +284,13 @@ class StreamTail:
                     return
                 continue
             for entry_id, fields in answer[0][1]:
-                self._keep(self._head(fields[b"b"]))
+                batch = self._head(_sequence(entry_id), fields[b"b"])
+                if self._ring and batch.epoch != self._ring[-1].epoch:
+                    # Numbered again, from below what was read last: there may be entries before this one.
+                    return
+                if self._ring and not await self._follows(batch, last_id):
+                    self._forget()
+                self._keep(batch)
                 last_id = entry_id
 
     def _forget(self) -> None:
@@ -228,18 +298,30 @@ class StreamTail:
         self._ring_bytes = 0
         self._wake()
 
+    async def _follows(self, batch: Batch, last_id: bytes) -> bool:
+        """Tell whether nothing is missing between the ring's end and `batch`."""
+        if batch.first_sequence == self._ring[-1].last_sequence + 1:
+            return True
+        # A sparse stream whose last entry that was read is still there lost nothing behind it.
+        return self._explains is None and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
+
     def _keep(self, batch: Batch) -> None:
-        if self._ring and (batch.epoch, batch.first_sequence) != (
-            self._ring[-1].epoch,
-            self._ring[-1].last_sequence + 1,
-        ):
-            self._forget()
+        if not self._ring:
+            self._floor = batch.first_sequence - 1
         self._ring.append(batch)
         self._ring_bytes += len(batch.payload)
         self._entry_bytes = len(batch.payload)
         while len(self._ring) > 1 and (self._ring_bytes > RING_BYTES_MAX or len(self._ring) > RING_BATCHES_MAX):
-            self._ring_bytes -= len(self._ring.popleft().payload)
+            dropped = self._ring.popleft()
+            self._ring_bytes -= len(dropped.payload)
+            self._floor = dropped.last_sequence
+        if self._listener is not None:
+            self._listener.note(batch)
         self._wake()
+
+    def _tell(self, trouble: str) -> None:
+        if self._listener is not None:
+            self._listener.trouble(trouble)
 
     def _wake(self) -> None:
         self._grown.set()
@@ -255,3 +337,7 @@ def _consecutive(batches: list[Batch]) -> list[Batch]:
         ):
             return batches[:index]
     return batches
+
+
+def _sequence(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[2])

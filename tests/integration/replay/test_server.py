@@ -16,15 +16,16 @@ from prometheus_client import CollectorRegistry
 from fastpath.frame import TickFrame
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
-from services.replay import servicer as servicer_module
 from services.replay import sessions as sessions_module
-from services.replay.servicer import LAST_SEQUENCE_TRAILER, ReplayServicer
+from services.replay.servicer import ReplayServicer
 from services.replay.sessions import Sessions
+from services.runtime import subscriptions
 from services.runtime.connection import connect_async
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.session import stream_tail
 from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.subscriptions import LAST_SEQUENCE_TRAILER
 from tests.support.price_batches import TICKERS, make_batches
 from tests.support.waiting import wait_until
 
@@ -250,7 +251,7 @@ async def test_client_that_falls_behind_is_told_its_last_sequence_and_counted(
 async def test_subscribers_are_limited_and_leave_room_when_they_go(
     replay: ReplayServiceStub, queue: Queue, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servicer_module, "SUBSCRIBERS_MAX", 1)
+    monkeypatch.setattr(subscriptions, "SUBSCRIBERS_MAX", 1)
     queue.append(100)
     first = replay.StreamTicks(pb.StreamTicksRequest(), timeout=CALL_S)
     await anext(aiter(first))

@@ -1,0 +1,103 @@
+"""The latest mid of every ticker: the hash when the tail begins to read, and every batch after it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
+
+import redis.asyncio
+
+from fastpath.mids import MidFrame
+from protos.common.v1.market_pb2 import MidBatch
+from services.runtime.connection import redacted
+from services.runtime.session.columns import keep_records
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.latest_mid import LatestMid
+from services.runtime.session.stream_tail import Batch, StreamTail
+
+
+class LatestMids:
+    """Listens to the tail of a mids stream; `on_trouble` hears why it cannot read, and "" when it can."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: SessionKeys, *, on_trouble: Callable[[str], None]) -> None:
+        self._client = client
+        self._keys = keys
+        self._on_trouble = on_trouble
+        self._epoch = ""
+        self._latest: dict[str, LatestMid] = {}
+        self.ready = False
+        """Whether the stream was read at least once."""
+
+    def get(self, ticker: str) -> LatestMid | None:
+        """The latest mid of a ticker; None when there was none yet."""
+        return self._latest.get(ticker)
+
+    async def begin(self, epoch: str) -> None:
+        if epoch:
+            if epoch != self._epoch:
+                self._start_over(epoch)
+            stored = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(self._keys.latest))
+            for name, packed in stored.items():
+                ticker = name.decode()
+                self._keep(ticker, LatestMid.decode(ticker, packed))
+        self.ready = True
+
+    def note(self, batch: Batch) -> None:
+        if batch.epoch != self._epoch:
+            self._start_over(batch.epoch)
+        if not batch.payload:
+            return
+        frame = MidFrame(batch.payload)
+        for ticker, (sequence, event_time_ns, arrival_time_ns, mid) in frame.latest().items():
+            self._keep(ticker, LatestMid(sequence, event_time_ns, arrival_time_ns, mid, frame.mode))
+
+    def trouble(self, reason: str) -> None:
+        self._on_trouble(redacted(reason))
+
+    def _start_over(self, epoch: str) -> None:
+        self._epoch = epoch
+        self._latest.clear()
+
+    def _keep(self, ticker: str, latest: LatestMid) -> None:
+        known = self._latest.get(ticker)
+        if known is None or known.sequence < latest.sequence:
+            self._latest[ticker] = latest
+
+
+@dataclass(frozen=True)
+class FollowedMids:
+    """A session's mids: the stream's tail, and the latest per ticker that it brings."""
+
+    tail: StreamTail
+    latest: LatestMids
+
+    @classmethod
+    def of(cls, client: redis.asyncio.Redis, keys: SessionKeys, *, on_trouble: Callable[[str], None]) -> FollowedMids:
+        """Put both together; the tail is not started."""
+        latest = LatestMids(client, keys, on_trouble=on_trouble)
+        tail = StreamTail(client, keys.mids, head=mids_head, cut=cut_mids, explains=None, listener=latest)
+        return cls(tail, latest)
+
+
+def mids_head(first_sequence: int, payload: bytes) -> Batch:
+    """Read epoch and sequences out of an encoded MidBatch.
+
+    After a recovery a batch may be cut in another way than before: where the entry says that its new mids begin later than its
+    payload, those before are dropped, because an entry before this one holds them.
+    """
+    frame = MidFrame(payload)
+    if frame.first_sequence < first_sequence:
+        payload = cut_mids(payload, first_sequence - 1) or b""
+    return Batch(frame.epoch, first_sequence, frame.last_sequence, payload)
+
+
+def cut_mids(payload: bytes, after_sequence: int) -> bytes | None:
+    """Drop the mids up to a sequence; None when nothing is left. Rare, so the slow runtime does."""
+    batch = MidBatch.FromString(payload)
+    keep = [index for index, sequence in enumerate(batch.sequence) if sequence > after_sequence]
+    if not keep:
+        return None
+    keep_records(batch, keep)
+    batch.first_sequence = max(batch.first_sequence, after_sequence + 1)
+    return batch.SerializeToString(deterministic=True)

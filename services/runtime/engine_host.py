@@ -1,0 +1,82 @@
+"""The engine of a server: started as a child, its figures taken over, its trouble told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from services.runtime.engine_process import EngineProcess
+from services.runtime.metrics import Metrics
+
+ENGINE_STOP_S: Final = 4.0
+"""Time an engine gets to drain; below the grace period that supervisors give a server."""
+
+
+def _ignore(report: dict[str, Any]) -> None:
+    pass
+
+
+class EngineHost:
+    """Runs `module` as a child process, so that serving never disturbs its pace.
+
+    `on_trouble` hears what keeps the engine from working, and "" when it works; `on_progress` every report of progress.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        config: dict[str, object],
+        *,
+        metrics: Metrics,
+        on_trouble: Callable[[str], None],
+        on_progress: Callable[[dict[str, Any]], None] = _ignore,
+    ) -> None:
+        self._module = module
+        self._config = config
+        self._metrics = metrics
+        self._on_trouble = on_trouble
+        self._on_progress = on_progress
+        self._process: EngineProcess | None = None
+        self._trouble = ""
+        self._pid = 0
+        self._starts = 0
+
+    async def start(self) -> None:
+        self._tell("the engine is starting")
+        self._process = EngineProcess(self._module, self._config, on_report=self._on_report)
+        await self._process.start()
+
+    async def run(self) -> int:
+        """Wait for the end of the engine that cannot be started again; return the exit code of the server."""
+        assert self._process is not None  # start() came first
+        return await self._process.run()
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            await self._process.stop(ENGINE_STOP_S)
+
+    def _on_report(self, report: dict[str, Any]) -> None:
+        match report:
+            case {"event": "started", "pid": pid}:
+                self._pid = int(pid)
+                self._starts += 1
+                if self._starts > 1:
+                    self._metrics.add("midstream_engine_restarts_total")
+            case {"event": "ready" | "consuming"}:
+                self._tell("")
+            case {"event": "unavailable" | "stopped", "message": text} | {
+                "event": "standby" | "connecting",
+                "reason": text,
+            }:
+                self._tell(str(text))
+            case {"event": "exited", "code": code}:
+                # What it said before it ended tells more than that it ended.
+                self._tell(self._trouble or f"the engine ended with code {code}")
+            case {"event": "progress" | "figures", "figures": figures}:
+                self._metrics.take(figures, origin=str(self._pid))
+                if report["event"] == "progress":
+                    self._on_progress(report)
+
+    def _tell(self, trouble: str) -> None:
+        self._trouble = trouble
+        self._on_trouble(trouble)
