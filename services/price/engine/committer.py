@@ -1,5 +1,7 @@
 """The one thread that writes to disk; while it syncs one commit, the batches of the next one are processed."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +23,7 @@ class Tally:
     digest: str
 
     @classmethod
-    def of(cls, kernel: PriceKernel) -> "Tally":
+    def of(cls, kernel: PriceKernel) -> Tally:
         return cls(kernel.counts, kernel.first_arrival_time_ns, kernel.last_arrival_time_ns, kernel.digest())
 
 

@@ -1,12 +1,15 @@
 """The files that the sink writes: append-only logs, and the few file operations that their durability rests on."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import Final
 
 from services.runtime.errors import Refused
 from services.runtime.faults import fault
 
-CSV_HEADER = b"timestamp,arrival,ticker,sequence,mid\n"
+CSV_HEADER: Final = b"timestamp,arrival,ticker,sequence,mid\n"
 
 
 class FileSystem:

@@ -1,5 +1,7 @@
 """What the sink has taken from the queue and not committed yet: every record once, in sequence, or not at all."""
 
+from __future__ import annotations
+
 import logging
 from typing import NamedTuple
 

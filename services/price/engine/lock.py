@@ -1,5 +1,7 @@
 """The lock of an output directory: one sink writes there, a stopped holder keeps it, a dead one frees it."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 from pathlib import Path

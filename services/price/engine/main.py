@@ -1,8 +1,11 @@
 """Run one sink as a child process: take the directory's lock, consume, report."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from services.price.engine.lock import DirectoryLock
 from services.price.engine.options import EngineOptions
@@ -15,8 +18,8 @@ from services.runtime.logs import configure_logs
 
 logger = logging.getLogger(__name__)
 
-STANDBY_POLL_S = 0.1
-STANDBY_REPORT_POLLS = 50
+STANDBY_POLL_S: Final = 0.1
+STANDBY_REPORT_POLLS: Final = 50
 
 
 def main() -> int:

@@ -4,9 +4,11 @@ Explicit ids make publishing again harmless: what is in the stream already is le
 than its newest entry is a repeat.
 """
 
+from __future__ import annotations
+
 import logging
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis.exceptions import ResponseError
@@ -18,8 +20,8 @@ from services.runtime.session.latest_mid import LatestMid
 
 logger = logging.getLogger(__name__)
 
-PAGE_ENTRIES = 64
-CHUNK_BYTES = 64 * 1024
+PAGE_ENTRIES: Final = 64
+CHUNK_BYTES: Final = 64 * 1024
 """Retention is counted in chunks of this size, so that a stream of tiny entries needs no long list here."""
 
 

@@ -1,14 +1,16 @@
 """The options of the sink's engine, as its host hands them over."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from services.runtime.errors import Refused
 
-_INT64_MAX = 2**63 - 1
+_INT64_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class EngineOptions:
     """Entries per read; each holds at most 4,096 records."""
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "EngineOptions":
+    def from_config(cls, config: Mapping[str, Any]) -> EngineOptions:
         """Read the host's JSON object; raises Refused naming the field that is wrong."""
         log_timestamp = config.get("log_timestamp", "event")
         if log_timestamp not in ("event", "arrival"):

@@ -5,6 +5,8 @@ Each slot is `CRC-32 | magic | version | generation | capacity | length | payloa
 everything behind it, zeros included, so that no bit of the file can change unnoticed.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import json
@@ -13,18 +15,19 @@ import struct
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from services.price.engine.files import FileSystem
 from services.runtime.errors import Refused
 
 logger = logging.getLogger(__name__)
 
-MAGIC = b"MIDSTPOS"
-VERSION = 1
-SLOT_BYTES_MIN = 4096
-_SUM = struct.Struct("<I")
-_HEAD = struct.Struct("<8sIQII")
-_HEAD_BYTES = _SUM.size + _HEAD.size
+MAGIC: Final = b"MIDSTPOS"
+VERSION: Final = 1
+SLOT_BYTES_MIN: Final = 4096
+_SUM: Final = struct.Struct("<I")
+_HEAD: Final = struct.Struct("<8sIQII")
+_HEAD_BYTES: Final = _SUM.size + _HEAD.size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,13 @@ Two connections: one only ever waits in XREADGROUP, the other carries everything
 ConnectionError or TimeoutError of redis-py the caller connects again and reads its own pending entries first.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,11 +20,11 @@ from services.price.engine.wake import Waker
 from services.runtime.connection import connect
 from services.runtime.session.keys import SessionKeys
 
-CONSUMER = "sink"
+CONSUMER: Final = "sink"
 """Every sink uses one name for ever: a new name would see none of the entries that are pending."""
-BLOCK_MS = 2000
-REPLY_TIMEOUT_S = 5.0
-PAGE_ENTRIES = 16
+BLOCK_MS: Final = 2000
+REPLY_TIMEOUT_S: Final = 5.0
+PAGE_ENTRIES: Final = 16
 
 
 class Entry(NamedTuple):

@@ -5,11 +5,14 @@ restart cuts the logs back to the committed position and reads again what was no
 the committer's thread owns the disk.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Iterable
 from itertools import chain
 from random import Random
 from threading import Event
+from typing import Final
 
 from redis.exceptions import RedisError
 
@@ -35,9 +38,9 @@ from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
-PRIVATE_DIRECTORY = ".midstream"
-PROGRESS_INTERVAL_NS = 500_000_000
-HEARTBEAT_S = 0.5
+PRIVATE_DIRECTORY: Final = ".midstream"
+PROGRESS_INTERVAL_NS: Final = 500_000_000
+HEARTBEAT_S: Final = 0.5
 
 Report = Callable[..., None]
 """Tells the host: `report(event, **fields)`."""

@@ -1,5 +1,7 @@
 """A way for other threads to end the waiting of the thread that waits for sockets."""
 
+from __future__ import annotations
+
 import os
 import select
 
