@@ -27,7 +27,7 @@ from services.cli.report import build_report, print_report
 from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
 from services.cli.supervisor import ChildFailed, ChildRefused
 from services.replay.sources.inspect import inspect
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -46,7 +46,7 @@ def run_demo() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         return asyncio.run(_demo(console))
-    except (ChildRefused, ChildFailed, Refused, NewerVersion, TimeoutError) as exc:
+    except (ChildRefused, ChildFailed, StartRefused, NewerVersion, TimeoutError) as exc:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"midstream demo: {exc}", markup=False)
         return 1
 

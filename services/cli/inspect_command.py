@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from services.replay.sources.inspect import Figures, FileReport, InspectReport, inspect
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 LOSS, REFUSED = 1, 2
 TICKERS_SHOWN = 8
@@ -24,7 +24,7 @@ def run_inspect(files: Sequence[str], fraction_unit_us: bool, latency_threshold_
     try:
         with tempfile.TemporaryDirectory(prefix="midstream-") as scratch:
             report = _inspect(files, fraction_unit_us, latency_threshold_ms, Path(scratch), quiet=as_json)
-    except Refused as exc:
+    except StartRefused as exc:
         print(f"midstream inspect: {exc}", file=sys.stderr)
         return REFUSED
     if as_json:

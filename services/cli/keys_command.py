@@ -14,7 +14,7 @@ from clients.database import open_database, outages_as, shown_url
 from services.orders.auth import Role, StoredKey, create_key, list_keys, revoke_key
 from services.orders.config import OrdersSettings
 from services.orders.journal import prepare_orders_database
-from services.runtime.errors import InvalidRequest, NotFound, Refused
+from services.runtime.errors import InvalidRequest, NotFound, StartRefused
 from services.runtime.settings import load
 
 Work = Callable[[AsyncEngine], Awaitable[Any]]
@@ -58,14 +58,14 @@ async def _with_database(work: Work) -> Any:
     engine = open_database(url, application="keys")
     try:
         with outages_as(
-            lambda exc: Refused(
+            lambda exc: StartRefused(
                 f"the database {shown_url(url)} cannot be used: {type(exc).__name__}; start it, or set another"
             )
         ):
             await prepare_orders_database(engine)
             return await work(engine)
     except (InvalidRequest, NotFound) as exc:
-        raise Refused(exc.message) from exc
+        raise StartRefused(exc.message) from exc
     finally:
         await engine.dispose()
 

@@ -283,13 +283,13 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; wrong arguments take one line on stderr."""
-    from services.runtime.errors import Refused
+    from services.runtime.errors import StartRefused
     from services.runtime.kernels import require_kernels
 
     try:
         require_kernels()
         return int(app(list(arguments), prog_name="midstream", standalone_mode=False) or 0)
-    except Refused as exc:
+    except StartRefused as exc:
         print(f"midstream: {exc}", file=sys.stderr)
     except typer.Abort:
         print("midstream: interrupted", file=sys.stderr)

@@ -20,7 +20,7 @@ from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -62,7 +62,7 @@ def run_replay(run: ReplayRun) -> int:
             opened.close()
         with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite):
             return _finish(run, *asyncio.run(_replay(run)))
-    except (DirectoryRefused, ChildRefused, Refused, NewerVersion) as exc:
+    except (DirectoryRefused, ChildRefused, StartRefused, NewerVersion) as exc:
         _say(f"midstream replay: {in_option_names(str(exc))}")
         return REFUSED
     except ChildFailed as exc:

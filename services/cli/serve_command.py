@@ -15,7 +15,7 @@ from services.cli.fleet import SERVERS, Watcher, child
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.runtime.connection import redacted
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
@@ -80,7 +80,7 @@ def run_serve(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     try:
         return asyncio.run(Fleet(names or default_names(), say).run())
-    except (ChildRefused, Refused) as exc:
+    except (ChildRefused, StartRefused) as exc:
         say(f"midstream serve: {exc}")
         return 2
     except ChildFailed as exc:

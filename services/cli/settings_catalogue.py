@@ -30,7 +30,7 @@ from services.replay.config import ReplaySettings
 from services.reporting.config import ReportingSettings
 from services.runtime import faults
 from services.runtime.settings import (
-    ListenerSettings,
+    ProcessSettings,
     ServerSettings,
     SessionSettings,
     environment_names,
@@ -42,7 +42,7 @@ from services.simulators.feed import FeedSettings
 from services.simulators.market_data.config import ProviderSettings
 from services.simulators.power_exchange.config import PowerExchangeSettings
 
-MODELS: Final[Mapping[str, type[ListenerSettings]]] = {
+MODELS: Final[Mapping[str, type[ProcessSettings]]] = {
     "replay": ReplaySettings,
     "control": ControlSettings,
     "price": PriceSettings,
@@ -63,7 +63,7 @@ EVERYWHERE: Final = "every server"
 EXCHANGES_OF: Final = ("replay", "price", "orders")
 """Servers that talk to exchanges."""
 
-_SHARED: Final = (ListenerSettings, ServerSettings, SessionSettings)
+_SHARED: Final = (ProcessSettings, ServerSettings, SessionSettings)
 _ROOT: Final = Path(__file__).resolve().parents[2]
 # The sentences of these stand in code that no model describes.
 _FIXED_LEGAL: Final = {"_FILE": "a path", "_SSM_PATH": "a path in Parameter Store", "_ONCE": "a path"}

@@ -10,7 +10,7 @@ import grpc
 
 from protos.health.v1 import health_pb2 as pb
 from protos.health.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
-from services.health.board import Board
+from services.health.check_runner import CheckRunner
 from services.health.checks import Check, ServerCheck, feed_check, queue_check, redis_check
 from services.health.config import HealthSettings
 from services.health.exchanges import exchanges_check
@@ -25,20 +25,20 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthServicer(HealthServiceServicer):
-    """Answers from the board."""
+    """Answers from the runner."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, runner: CheckRunner) -> None:
+        self._runner = runner
 
     async def GetReport(self, request: pb.GetReportRequest, context: Context) -> pb.GetReportResponse:
-        return pb.GetReportResponse(report=self._board.report())
+        return pb.GetReportResponse(report=self._runner.report())
 
     async def WatchReport(
         self, request: pb.WatchReportRequest, context: Context
     ) -> AsyncIterator[pb.WatchReportResponse]:
         while True:
-            changed = self._board.changed
-            yield pb.WatchReportResponse(report=self._board.report())
+            changed = self._runner.changed
+            yield pb.WatchReportResponse(report=self._runner.report())
             await changed.wait()
 
 
@@ -58,16 +58,16 @@ class HealthServer(Service):
             self._client, GroupActivity(clock, lease_s=settings.group_lease_s), process_metrics()
         )
         checks["exchanges"] = exchanges_check(self._client, clock)
-        self._board = Board(
+        self._runner = CheckRunner(
             checks, clock=clock, interval_s=settings.check_interval_s, timeout_s=settings.check_timeout_s
         )
         self._task: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
-        add_HealthServiceServicer_to_server(HealthServicer(self._board), server)
+        add_HealthServiceServicer_to_server(HealthServicer(self._runner), server)
 
     async def start(self, health: HealthBoard) -> None:
-        self._task = asyncio.create_task(self._board.run())
+        self._task = asyncio.create_task(self._runner.run())
         health.set(self.names[0], True)
 
     async def run(self) -> int:

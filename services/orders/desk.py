@@ -48,7 +48,7 @@ from services.orders.reconciliation.reconciler import EVERY_S, Reconciler
 from services.orders.safety.dead_man import DeadMan
 from services.orders.safety.watchdog import Watchdog
 from services.orders.venues import CLIENT_ERRORS, Venues
-from services.runtime.errors import MidstreamError, Refused
+from services.runtime.errors import MidstreamError, StartRefused
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Desk:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Load the journal, follow what is unsettled, and begin to listen and to reconcile. Raises Refused."""
+        """Load the journal, follow what is unsettled, and begin to listen and to reconcile. Raises StartRefused."""
         await self.switch.open()
         await self.ledger.open()
         self._check_modes()
@@ -333,7 +333,7 @@ class Desk:
         """Orders of another mode are at another exchange: asking this one for them would prove what is not true."""
         strangers = [order for order in self.ledger.open_orders if order.mode is not self.options.mode]
         if strangers:
-            raise Refused(
+            raise StartRefused(
                 f"the journal holds {len(strangers)} open orders of mode {strangers[0].mode}, and MIDSTREAM_TRADING is "
                 f"{self.options.mode}: start it in that mode, or name another database in MIDSTREAM_ORDERS_DATABASE_URL"
             )

@@ -13,7 +13,7 @@ from services.orders.domain import TradingMode
 from services.orders.quotes import StreamedMarket
 from services.orders.venues import Venue, Venues
 from services.runtime.connection import connect_async
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.exchanges import (
     ExchangeMetrics,
     GroupStatus,
@@ -46,7 +46,7 @@ class OrderExchanges:
 
     @classmethod
     async def open(cls, settings: OrdersSettings, registry: CollectorRegistry = REGISTRY) -> OrderExchanges:
-        """Open the exchanges that the settings name. Raises Refused when one has no key and the mode needs it."""
+        """Open the exchanges that the settings name. Raises StartRefused when one has no key and the mode needs it."""
         client = connect_async(settings.redis_url, client_name="midstream-orders") if settings.redis_url else None
         metrics = ExchangeMetrics(registry)
         if client is not None:
@@ -58,7 +58,7 @@ class OrderExchanges:
         if settings.mode is not TradingMode.DRY_RUN and unsigned:
             await opened.close()
             name = unsigned[0].upper()
-            raise Refused(
+            raise StartRefused(
                 f"MIDSTREAM_TRADING={settings.trading} needs a key of {unsigned[0]}: set MIDSTREAM_{name}_API_KEY and "
                 f"MIDSTREAM_{name}_API_SECRET, or leave it out of MIDSTREAM_ORDERS_EXCHANGES (simulators print their demo keys)"
             )

@@ -23,7 +23,7 @@ from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
@@ -117,7 +117,9 @@ class OrdersServer(Service):
             shown = shown_url(self._settings.database_url)
             # The library adds advice on lines of its own.
             reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
-            raise Refused(f"the journal {shown} cannot be opened: {reason}; set MIDSTREAM_ORDERS_DATABASE_URL") from exc
+            raise StartRefused(
+                f"the journal {shown} cannot be opened: {reason}; set MIDSTREAM_ORDERS_DATABASE_URL"
+            ) from exc
 
     async def _measure(self, desk: Desk) -> None:
         while True:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from clients.exchanges.names import USED_BY_DEFAULT
 from services.price.engine.options import nanoseconds_of
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.settings import CommaList, SessionSettings, Switch
 
 
@@ -59,7 +59,7 @@ class PriceSettings(SessionSettings):
     def _check_threshold(cls, value: object) -> object:
         try:
             nanoseconds_of(str(value))
-        except Refused as exc:
+        except StartRefused as exc:
             # The settings loader names the value itself.
             raise ValueError(exc.message.removesuffix(f" (got {str(value)!r})")) from exc
         return str(value)

@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 CONNECTIONS_MAX: Final = 64
 """Connections of one client of an event loop. More calls than that wait for one; redis-py by itself would refuse them."""
@@ -90,8 +90,8 @@ def _options(client_name: str, timeout_s: float) -> dict[str, Any]:
     }
 
 
-def _unusable(url: str, exc: ValueError) -> Refused:
-    return Refused(
+def _unusable(url: str, exc: ValueError) -> StartRefused:
+    return StartRefused(
         f"MIDSTREAM_REDIS_URL: {redacted(url)!r} is not usable ({redacted(str(exc)).strip()}); "
         "use redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket"
     )

@@ -23,7 +23,7 @@ import redis
 
 from services.runtime import parent_death, redis_binary
 from services.runtime.connection import connect
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.redis_binary import find_engine
 
 START_S: Final = 5.0
@@ -93,7 +93,7 @@ class EmbeddedRedis:
         except OSError as exc:
             shutil.rmtree(socket_directory, ignore_errors=True)
             lock.close()
-            raise Refused(f"cannot start {engine.path}: {exc.strerror or exc}") from exc
+            raise StartRefused(f"cannot start {engine.path}: {exc.strerror or exc}") from exc
         embedded = cls(process, socket_directory, log_path, lock)
         try:
             embedded._wait_until_ready()
@@ -132,7 +132,9 @@ class EmbeddedRedis:
         try:
             while True:
                 if self._process.poll() is not None:
-                    raise Refused(f"Redis ended at once with code {self._process.returncode}: {self._last_lines()}")
+                    raise StartRefused(
+                        f"Redis ended at once with code {self._process.returncode}: {self._last_lines()}"
+                    )
                 try:
                     client.ping()
                 except redis.BusyLoadingError:
@@ -142,7 +144,7 @@ class EmbeddedRedis:
                 else:
                     return
                 if time.monotonic() - begun_s > limit_s:
-                    raise Refused(f"Redis does not answer after {limit_s:g} s: {self._last_lines()}")
+                    raise StartRefused(f"Redis does not answer after {limit_s:g} s: {self._last_lines()}")
                 time.sleep(0.005)
         finally:
             client.close()
@@ -167,7 +169,7 @@ def _lock(directory: Path) -> TextIOWrapper:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         lock.close()
-        raise Refused(
+        raise StartRefused(
             f"{directory} is in use by the Redis of another process: stop that one, or choose another MIDSTREAM_OUT"
         ) from exc
     return lock

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from services.runtime import parent_death
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class EngineChannel:
         except ValueError:
             config = None
         if not isinstance(config, dict):
-            raise Refused("an engine is started by its server: the first line on stdin must be a JSON object")
+            raise StartRefused("an engine is started by its server: the first line on stdin must be a JSON object")
         channel = cls(config, commands, reports)
         # Ctrl-C on a terminal reaches the whole group; the server decides when the engine drains.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -102,15 +102,15 @@ class EngineChannel:
 
 
 def run_engine(main: Callable[[EngineChannel], int]) -> int:
-    """Run an engine's `main` with an open channel; turn Refused into the report and the exit code 2."""
+    """Run an engine's `main` with an open channel; turn StartRefused into the report and the exit code 2."""
     try:
         channel = EngineChannel.open()
-    except Refused as exc:
+    except StartRefused as exc:
         print(exc.message, file=sys.stderr)  # noqa: T201  (nobody is listening on the channel)
         return 2
     try:
         return main(channel)
-    except Refused as exc:
+    except StartRefused as exc:
         channel.report("refused", message=exc.message)
         return 2
 

@@ -67,7 +67,7 @@ class Unavailable(MidstreamError):
     """A dependency is gone; the operator must act, the caller may retry with backoff."""
 
 
-class Refused(MidstreamError):
+class StartRefused(MidstreamError):
     """The process will not start like this; the message names the fix, the exit code is 2."""
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 EXIT_CODE: Final = 137
 _KINDS: Final = ("exit", "enospc", "eio", "sigstop")
@@ -50,7 +50,9 @@ def parse_plan(environment: Mapping[str, str]) -> FaultPlan | None:
     kind = kind or environment.get("MIDSTREAM_FAULT_KIND", "") or "exit"
     kind = "enospc" if kind == "stop" else kind
     if not site or not count.isdecimal() or int(count) < 1 or kind not in _KINDS:
-        raise Refused(f"MIDSTREAM_FAULT: must be site:n or site:n:kind, kind one of {', '.join(_KINDS)} (got {text!r})")
+        raise StartRefused(
+            f"MIDSTREAM_FAULT: must be site:n or site:n:kind, kind one of {', '.join(_KINDS)} (got {text!r})"
+        )
     once = environment.get("MIDSTREAM_FAULT_ONCE", "")
     return FaultPlan(site, int(count), kind, Path(once) if once else None)
 

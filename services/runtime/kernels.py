@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NoReturn, cast
 
 import fastpath
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 # Each kernel has a stub, which is installed with it; setup.py builds the `.pyx` of the same names.
 KERNELS: Final = tuple(sorted(stub.stem for path in fastpath.__path__ for stub in Path(path).glob("*.pyi")))
@@ -18,7 +18,7 @@ FIX: Final = "run `make build-ext` (it needs a C++ compiler and the Python heade
 
 
 def require_kernels() -> None:
-    """Raise Refused when an extension module is missing or does not load."""
+    """Raise StartRefused when an extension module is missing or does not load."""
     for name in KERNELS:
         try:
             importlib.import_module(f"fastpath.{name}")
@@ -34,15 +34,15 @@ def is_kernel_error(exc: ImportError) -> bool:
     )
 
 
-def kernel_refused(exc: ImportError) -> Refused:
+def kernel_refused(exc: ImportError) -> StartRefused:
     """Return the error that names the fix."""
-    return Refused(f"the extension module {exc.name or 'fastpath'} is not built for this Python: {FIX}")
+    return StartRefused(f"the extension module {exc.name or 'fastpath'} is not built for this Python: {FIX}")
 
 
 def launch(target: str) -> NoReturn:
     """Import `module:function`, call it and exit with its result; for `__main__` modules.
 
-    A missing build and a Refused become one line on stderr and exit code 2.
+    A missing build and a StartRefused become one line on stderr and exit code 2.
     """
     # A SIGTERM while the imports run finds nothing to drain yet; the server puts its own handler in this one's place.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
@@ -54,13 +54,13 @@ def launch(target: str) -> NoReturn:
         if not is_kernel_error(exc):
             raise
         _complain(kernel_refused(exc))
-    except Refused as exc:
+    except StartRefused as exc:
         _complain(exc)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0 if code is None else code)
 
 
-def _complain(exc: Refused) -> NoReturn:
+def _complain(exc: StartRefused) -> NoReturn:
     print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
     sys.exit(2)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import port_refused
-from services.runtime.settings import ListenerSettings, unknown_lines
+from services.runtime.settings import ProcessSettings, unknown_lines
 
 __all__ = ["listening_socket", "run_listener", "stop_on_signals", "warn_of_unknown_settings"]
 
@@ -22,7 +22,7 @@ _CHATTY: Final = ("uvicorn", "uvicorn.error", "websockets")
 
 
 def listening_socket(host: str, port: int, setting: str) -> socket.socket:
-    """Return a listening socket; raise Refused with one line when the port cannot be had."""
+    """Return a listening socket; raise StartRefused with one line when the port cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -40,7 +40,7 @@ def listening_socket(host: str, port: int, setting: str) -> socket.socket:
     return listener
 
 
-def warn_of_unknown_settings(settings: ListenerSettings) -> None:
+def warn_of_unknown_settings(settings: ProcessSettings) -> None:
     """Log each variable that no setting has; it was meant for something, and does nothing."""
     for line in unknown_lines(type(settings)):
         logger.warning("unknown setting: %s", line)
@@ -55,7 +55,7 @@ def stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def run_listener(name: str, settings: ListenerSettings, body: Coroutine[Any, Any, int]) -> int:
+def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any, int]) -> int:
     """Run a server without gRPC to its end; return its exit code (2: refused, in one line on stderr)."""
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
@@ -63,6 +63,6 @@ def run_listener(name: str, settings: ListenerSettings, body: Coroutine[Any, Any
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return asyncio.run(body)
-    except Refused as exc:
+    except StartRefused as exc:
         print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
         return 2

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class Exporter:
 
 
 def start_exporter(registry: CollectorRegistry, *, host: str, port: int, setting: str) -> Exporter:
-    """Serve the metrics on `host`; port 0 takes a free one. Raise Refused when the port cannot be had."""
+    """Serve the metrics on `host`; port 0 takes a free one. Raise StartRefused when the port cannot be had."""
     try:
         httpd, _thread = start_http_server(port, addr=host, registry=registry)
     except OSError as exc:
@@ -160,12 +160,12 @@ def start_exporter(registry: CollectorRegistry, *, host: str, port: int, setting
     return Exporter(httpd)
 
 
-def port_refused(host: str, port: int, setting: str, exc: OSError) -> Refused:
+def port_refused(host: str, port: int, setting: str, exc: OSError) -> StartRefused:
     """Return the one line that a port which cannot be had deserves."""
     if exc.errno == errno.EADDRINUSE:
-        return Refused(f"port {port} on {host} is already in use: stop the other process or set {setting}")
+        return StartRefused(f"port {port} on {host} is already in use: stop the other process or set {setting}")
     if exc.errno == errno.EACCES:
-        return Refused(f"port {port} on {host} needs more rights: set {setting} to a port above 1023")
-    return Refused(
+        return StartRefused(f"port {port} on {host} needs more rights: set {setting} to a port above 1023")
+    return StartRefused(
         f"cannot listen on {host}:{port} ({exc.strerror or exc}): set MIDSTREAM_HOST to an address of this machine"
     )

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import redis
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.redis_binary import REDIS_MIN, VALKEY_MIN
 
 
@@ -28,7 +28,7 @@ class RedisFacts:
 
 
 def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
-    """Return the facts; raise Refused with every reason and its fix when this Redis would lose ticks.
+    """Return the facts; raise StartRefused with every reason and its fix when this Redis would lose ticks.
 
     `live` says that ticks may pass which exist nowhere else: then an append-only file is a condition. Connection
     errors pass through as redis-py raises them.
@@ -36,7 +36,7 @@ def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
     facts = read_facts(client)
     reasons = objections(facts, live=live)
     if reasons:
-        raise Refused("Redis refused: " + "; ".join(reasons))
+        raise StartRefused("Redis refused: " + "; ".join(reasons))
     return facts
 
 

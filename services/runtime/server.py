@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import grpc
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.listening import listening_socket, warn_of_unknown_settings
@@ -103,7 +103,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     warn_of_unknown_settings(settings)
     try:
         return asyncio.run(_serve(name, settings, service))
-    except Refused as exc:
+    except StartRefused as exc:
         print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
         return 2
     except Exception:  # everything: a server that fails says why and exits with 1
@@ -195,11 +195,11 @@ def _stop_once(loop: asyncio.AbstractEventLoop, asked_to_stop: asyncio.Event, nu
 
 
 def bind_port(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
-    """Bind and return the port; raise Refused with one line when it cannot be had."""
+    """Bind and return the port; raise StartRefused with one line when it cannot be had."""
     # gRPC reports any failure as the same RuntimeError and prints several lines: ask the system first.
     listening_socket(host, port, setting).close()
     shown = f"[{host}]" if ":" in host else host
     try:
         return server.add_insecure_port(f"{shown}:{port}")
     except RuntimeError as exc:
-        raise Refused(f"port {port} on {host} is already in use: stop the other process or set {setting}") from exc
+        raise StartRefused(f"port {port} on {host} is already in use: stop the other process or set {setting}") from exc

@@ -49,7 +49,7 @@ Switch = Annotated[bool, BeforeValidator(read_switch)]
 """An on/off setting."""
 
 
-class ListenerSettings(BaseSettings):
+class ProcessSettings(BaseSettings):
     """What every process that listens needs to know. A subclass narrows `port`."""
 
     model_config = SettingsConfigDict(
@@ -87,7 +87,7 @@ class ListenerSettings(BaseSettings):
         return value
 
 
-class ServerSettings(ListenerSettings):
+class ServerSettings(ProcessSettings):
     """What every gRPC server needs to know, too. A server subclasses it (or `SessionSettings`) and narrows the ports."""
 
     metrics_port: int = Field(default=0, ge=0, le=65535)

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import uvicorn
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.listening import listening_socket, run_listener, stop_on_signals
 from services.runtime.ready import ready_file
-from services.runtime.settings import ListenerSettings
+from services.runtime.settings import ProcessSettings
 
 __all__ = ["WebFace", "run_web"]
 
@@ -68,7 +68,7 @@ class WebFace:
         while not self._server.started:
             if self._task.done():
                 self._task.result()
-                raise Refused(f"the web application on {self._host}:{self._port} did not start")
+                raise StartRefused(f"the web application on {self._host}:{self._port} did not start")
             await asyncio.sleep(0.005)
         return int(listener.getsockname()[1])
 
@@ -84,7 +84,7 @@ class WebFace:
 
 def run_web(
     name: str,
-    settings: ListenerSettings,
+    settings: ProcessSettings,
     app: AsgiApplication,
     *,
     setting: str,
@@ -100,7 +100,7 @@ def run_web(
 
 async def _run(
     name: str,
-    settings: ListenerSettings,
+    settings: ProcessSettings,
     app: AsgiApplication,
     setting: str,
     banner: Callable[[int], str] | None,

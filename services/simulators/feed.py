@@ -17,10 +17,10 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
-from services.runtime.settings import ListenerSettings, Switch, load
+from services.runtime.settings import ProcessSettings, Switch, load
 from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
 
 logger = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _read_speed(value: object) -> object:
     return 0.0 if isinstance(value, str) and value.strip().lower() == "max" else value
 
 
-class FeedSettings(ListenerSettings):
+class FeedSettings(ProcessSettings):
     """Settings of the simulator."""
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias="MIDSTREAM_SIM_FEED_PORT")
@@ -237,7 +237,7 @@ async def run(settings: FeedSettings) -> int:
     try:
         port = await feed.start(settings.host, settings.port)
     except OSError as exc:
-        raise Refused(
+        raise StartRefused(
             f"cannot listen on {settings.host}:{settings.port} ({os.strerror(exc.errno or 0)}): "
             "stop the other process or set MIDSTREAM_SIM_FEED_PORT"
         ) from exc

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 COLUMNS: Final[tuple[str, ...]] = ("index", "timestamp", "ticker", "ask_amount", "ask_price", "bid_price", "bid_amount")
 FILE_BYTES_MAX: Final = 512 << 20
@@ -40,16 +40,18 @@ class FeedRow:
 
 
 def load_script(path: Path) -> list[FeedRow]:
-    """Read a file in the assignment's live layout; raise Refused when it is none."""
+    """Read a file in the assignment's live layout; raise StartRefused when it is none."""
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
-            raise Refused(
+            raise StartRefused(
                 f"MIDSTREAM_SIM_FEED_FILE: {path} is larger than {FILE_BYTES_MAX >> 20} MiB; serve a part of it"
             )
         with path.open(encoding="utf-8-sig", newline="") as lines:
             return read_script(lines, name=str(path))
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise Refused(f"MIDSTREAM_SIM_FEED_FILE: {path} cannot be read ({exc}); name a CSV file of live rows") from exc
+        raise StartRefused(
+            f"MIDSTREAM_SIM_FEED_FILE: {path} cannot be read ({exc}); name a CSV file of live rows"
+        ) from exc
 
 
 def read_script(lines: Iterable[str], *, name: str) -> list[FeedRow]:
@@ -58,7 +60,9 @@ def read_script(lines: Iterable[str], *, name: str) -> list[FeedRow]:
     header = next(reader, [])
     missing = [column for column in COLUMNS if column not in header and column != "index"]
     if missing:
-        raise Refused(f"MIDSTREAM_SIM_FEED_FILE: {name} has no column {', '.join(missing)}; it has {', '.join(header)}")
+        raise StartRefused(
+            f"MIDSTREAM_SIM_FEED_FILE: {name} has no column {', '.join(missing)}; it has {', '.join(header)}"
+        )
     places = {column: header.index(column) for column in COLUMNS if column in header}
     rows: list[FeedRow] = []
     first_ns: int | None = None

@@ -19,7 +19,7 @@ from clients.exchanges.names import EXCHANGES
 from clients.resilience.errors import LimitReached
 from clients.resilience.outcome import Outcome
 from services.price.exchanges.desk import PriceDesk
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.exchanges import ExchangeMetrics, OpenExchanges, open_exchanges
 from services.runtime.exchanges.latest_quotes import LatestQuotes
 from tests.support.cli import ROOT
@@ -170,7 +170,7 @@ async def test_an_exchange_without_streams_or_orders_says_so(server: ToyServer) 
             client.stream_quotes(["BTC/EUR"])
         with pytest.raises(CallerMustAct, match="streams no quotes"):
             await client.follow_quotes(["BTC/EUR"], None)
-        with pytest.raises(Refused, match="prices only"):
+        with pytest.raises(StartRefused, match="prices only"):
             exchanges.by_name["toy"].trading()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, run_server
 from services.runtime.settings import SessionSettings, load
 from tests.support.calls import NAME, TestServicer
@@ -28,7 +28,7 @@ class PlainService(Service):
 
     async def start(self, health: HealthBoard) -> None:
         if self._behaviour == "refuse":
-            raise Refused("Redis refused: the reason; the fix")
+            raise StartRefused("Redis refused: the reason; the fix")
         if self._behaviour == "crash":
             raise RuntimeError("broken")
         health.set(NAME, self._behaviour != "not-serving", "no dependency")

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from services.runtime.engine_channel import EngineChannel, run_engine
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 
 def main(channel: EngineChannel) -> int:
@@ -39,7 +39,7 @@ def main(channel: EngineChannel) -> int:
                     marker.touch()
                     os._exit(9)
             case "refuse":
-                raise Refused("the file x.csv is missing: name another")
+                raise StartRefused("the file x.csv is missing: name another")
             case "long-report":
                 channel.report("blob", text="x" * (5 * 1024 * 1024))
             case _:

@@ -20,7 +20,7 @@ from services.power.listener.config import DealListenerSettings
 from services.power.listener.deal_store import DealStore
 from services.power.listener.listener import DealListener, ListenerOptions
 from services.power.listener.spool import Spool, SpoolBusy
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.health import OVERALL
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
@@ -59,9 +59,9 @@ class ListenerServer(Service):
                 Spool, self._settings.power_spool, bytes_max=self._settings.power_spool_bytes_max
             )
         except SpoolBusy as exc:
-            raise Refused(f"MIDSTREAM_POWER_SPOOL: {exc}") from exc
+            raise StartRefused(f"MIDSTREAM_POWER_SPOOL: {exc}") from exc
         except OSError as exc:
-            raise Refused(
+            raise StartRefused(
                 f"MIDSTREAM_POWER_SPOOL: {self._settings.power_spool} cannot be used ({exc.strerror}); name a directory"
             ) from exc
         options = ListenerOptions(
@@ -96,7 +96,7 @@ class ListenerServer(Service):
                 async with asyncio.timeout(FIRST_LOOK_S):
                     await self._store.prepare()
         except NewerDatabase as exc:
-            raise Refused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
+            raise StartRefused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
 
     async def _report(self, listener: DealListener, health: HealthBoard) -> None:
         metrics, stats = process_metrics(), listener.stats

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
 
 CSV_HEADER: Final = b"timestamp,arrival,ticker,sequence,mid\n"
@@ -67,7 +67,7 @@ class LogFile:
         """Refuse a file that lost bytes that were committed."""
         size = self._files.size(self._descriptor)
         if size < self.length:
-            raise Refused(
+            raise StartRefused(
                 f"`{self.path}` has {size} bytes, but {self.length} bytes of it were committed: it was cut or "
                 "replaced. Restore it, or start over with --overwrite or in another directory"
             )
@@ -143,7 +143,7 @@ def refuse_unknown_logs(directory: Path, names: tuple[str, ...]) -> None:
     for name in names:
         path = directory / name
         if path.exists() and path.stat().st_size:
-            raise Refused(
+            raise StartRefused(
                 f"`{path}` exists, but no position of Midstream belongs to it, so nothing can be appended exactly "
                 "once. Move it away, start over with --overwrite, or write to another directory"
             )

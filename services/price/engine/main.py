@@ -13,7 +13,7 @@ from services.price.engine.sink import PRIVATE_DIRECTORY, Sink
 from services.price.engine.wake import Waker
 from services.runtime.clock import SystemClock
 from services.runtime.engine_channel import EngineChannel, run_engine
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.logs import configure_logs
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def _run(channel: EngineChannel) -> int:
             options, report=channel.report, stopping=channel.stopping, waker=waker, clock=SystemClock(), random=Random()
         )
     except OSError as exc:
-        raise Refused(
+        raise StartRefused(
             f"cannot write to `{options.out}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT"
         ) from exc
     return sink.run()
@@ -55,7 +55,7 @@ def _open_lock(out: Path) -> DirectoryLock:
         directory.mkdir(parents=True, exist_ok=True)
         return DirectoryLock(directory)
     except OSError as exc:
-        raise Refused(
+        raise StartRefused(
             f"cannot create `{directory}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT"
         ) from exc
 
@@ -66,7 +66,7 @@ def _take_lock(lock: DirectoryLock, options: EngineOptions, channel: EngineChann
     while not lock.acquire():
         reason = f"`{options.out}` is written by {lock.holder()}"
         if not options.lock_wait:
-            raise Refused(f"{reason}; stop it, or write to another directory")
+            raise StartRefused(f"{reason}; stop it, or write to another directory")
         if polls % STANDBY_REPORT_POLLS == 0:
             channel.report("standby", reason=f"standing by: {reason}")
         polls += 1

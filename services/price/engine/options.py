@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 _INT64_MAX: Final = 2**63 - 1
 
@@ -39,13 +39,13 @@ class EngineOptions:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EngineOptions:
-        """Read the host's JSON object; raises Refused naming the field that is wrong."""
+        """Read the host's JSON object; raises StartRefused naming the field that is wrong."""
         log_timestamp = config.get("log_timestamp", "event")
         if log_timestamp not in ("event", "arrival"):
-            raise Refused(f"`log_timestamp` must be event or arrival (got {log_timestamp!r})")
+            raise StartRefused(f"`log_timestamp` must be event or arrival (got {log_timestamp!r})")
         for name in ("redis_url", "session", "out"):
             if not config.get(name):
-                raise Refused(f"`{name}` is missing from the configuration of the price engine")
+                raise StartRefused(f"`{name}` is missing from the configuration of the price engine")
         return cls(
             redis_url=str(config["redis_url"]),
             session=str(config["session"]),
@@ -64,7 +64,7 @@ class EngineOptions:
 
 
 def nanoseconds_of(milliseconds: str | int | float) -> int:
-    """Convert milliseconds, exactly as written, to whole nanoseconds; raises Refused when that is impossible."""
+    """Convert milliseconds, exactly as written, to whole nanoseconds; raises StartRefused when that is impossible."""
     try:
         exact = Decimal(str(milliseconds).strip()) * 1_000_000
         nanoseconds = int(exact)
@@ -72,21 +72,25 @@ def nanoseconds_of(milliseconds: str | int | float) -> int:
         nanoseconds = _INT64_MAX + 1
         exact = Decimal(0)
     if not -_INT64_MAX <= nanoseconds <= _INT64_MAX:
-        raise Refused(f"the latency threshold must be a number of milliseconds, like 20 or 0.5 (got {milliseconds!r})")
+        raise StartRefused(
+            f"the latency threshold must be a number of milliseconds, like 20 or 0.5 (got {milliseconds!r})"
+        )
     if exact != nanoseconds:
-        raise Refused(f"the latency threshold is exact to a nanosecond, 0.000001 ms, not finer (got {milliseconds!r})")
+        raise StartRefused(
+            f"the latency threshold is exact to a nanosecond, 0.000001 ms, not finer (got {milliseconds!r})"
+        )
     return nanoseconds
 
 
 def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
     value = config.get(name, default)
     if not isinstance(value, bool):
-        raise Refused(f"`{name}` must be true or false (got {value!r})")
+        raise StartRefused(f"`{name}` must be true or false (got {value!r})")
     return value
 
 
 def _count(config: Mapping[str, Any], name: str, default: int) -> int:
     value = config.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise Refused(f"`{name}` must be a whole number above 0 (got {value!r})")
+        raise StartRefused(f"`{name}` must be a whole number above 0 (got {value!r})")
     return value

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from services.price.engine.files import FileSystem
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class PositionFile:
     """The position file of one directory. Only the holder of the directory's lock may open it."""
 
     def __init__(self, path: Path, files: FileSystem) -> None:
-        """Read the last position; raises Refused when the file is there and no slot of it can be trusted."""
+        """Read the last position; raises StartRefused when the file is there and no slot of it can be trusted."""
         self._path = path
         self._files = files
         self._descriptor = -1
@@ -79,7 +79,7 @@ class PositionFile:
         slots, self._capacity = _read_slots(content, self._path)
         good = [slot for slot in slots if slot is not None]
         if not good:
-            raise Refused(
+            raise StartRefused(
                 f"`{self._path}` is damaged in both of its copies, so the place to continue is unknown. "
                 "Restore it together with the logs, or start over with --overwrite or in another directory"
             )
@@ -159,7 +159,7 @@ def _read_slot(slot: bytes, path: Path) -> _Slot | None:
     if magic != MAGIC:
         return None
     if version > VERSION:
-        raise Refused(
+        raise StartRefused(
             f"`{path}` was written by a newer Midstream (format {version}, this one knows {VERSION}). "
             "Continue with that version, or start over with --overwrite or in another directory"
         )

@@ -20,9 +20,9 @@ from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import peek
 from fastpath.midprice import PriceKernel
 from fastpath.records import FrameError
+from services.price.engine.accumulator import Accumulator, Hole, SinkStopped
 from services.price.engine.committer import Committed, Committer, Tally
 from services.price.engine.files import FileSystem, Logs, refuse_unknown_logs
-from services.price.engine.intake import Hole, Intake, SinkStopped
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.options import EngineOptions
 from services.price.engine.position import Position, PositionFile
@@ -31,7 +31,7 @@ from services.price.engine.wake import Waker
 from services.runtime.backoff import Backoff
 from services.runtime.clock import Clock
 from services.runtime.connection import redacted
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
 from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition, rows_of
 from services.runtime.session.keys import SessionKeys
@@ -60,7 +60,7 @@ class Sink:
         random: Random,
         files: FileSystem | None = None,
     ) -> None:
-        """Open position and logs; raises Refused when they do not belong together."""
+        """Open position and logs; raises StartRefused when they do not belong together."""
         self._options = options
         self._report = report
         self._stopping = stopping
@@ -81,7 +81,7 @@ class Sink:
         kernel = _continue_kernel(options, position)
         keys = SessionKeys(options.session)
         self._mids = MidsPublisher(keys=keys, retain_bytes=options.retain_bytes) if options.with_mids else None
-        self._intake = Intake(kernel=kernel, position=position, mids=self._mids)
+        self._accumulator = Accumulator(kernel=kernel, position=position, mids=self._mids)
         self._reader = QueueReader(
             url=options.redis_url, keys=keys, group=options.sink, read_count=options.read_count, waker=waker
         )
@@ -138,7 +138,7 @@ class Sink:
         """Connect, announce the position, and catch up with what was delivered before and not acknowledged."""
         self._reader.connect()
         # Entries of an older connection are delivered again; their ids may mean something else in another Redis.
-        self._intake.entry_ids.clear()
+        self._accumulator.entry_ids.clear()
         if self._mids is not None:
             self._mids.attach(self._reader.client)
         self._publish_mids()
@@ -166,7 +166,7 @@ class Sink:
         self._report_progress()
 
     def _patience_s(self) -> float:
-        waiting = self._intake.records or self._intake.entry_ids
+        waiting = self._accumulator.records or self._accumulator.entry_ids
         return self._options.idle_linger_s if waiting and not self._committer.busy else HEARTBEAT_S
 
     def _take(self, entries: Iterable[Entry]) -> None:
@@ -178,13 +178,13 @@ class Sink:
         self._publish_mids()
 
     def _take_one(self, entry: Entry) -> Hole | None:
-        if self._intake.records >= 2 * self._options.commit_records:
+        if self._accumulator.records >= 2 * self._options.commit_records:
             self._publish_mids()
             self._collect(wait=True)
             self._submit()
-        if not self._intake.records:
+        if not self._accumulator.records:
             self._uncommitted_since_ns = self._clock.monotonic_ns()
-        return self._intake.take(entry)
+        return self._accumulator.take(entry)
 
     def _fill(self, hole: Hole, entry: Entry) -> None:
         """Find the records before `entry` among the pending and the retained ones; stop when they are nowhere."""
@@ -199,8 +199,8 @@ class Sink:
                         return
                     break
         raise SinkStopped(
-            f"records {self._intake.sequence + 1} to {hole.next_sequence - 1} are missing from the queue and nothing "
-            f"explains it; the log ends with record {self._intake.sequence}. Publish them again (delete the stream, so "
+            f"records {self._accumulator.sequence + 1} to {hole.next_sequence - 1} are missing from the queue and nothing "
+            f"explains it; the log ends with record {self._accumulator.sequence}. Publish them again (delete the stream, so "
             "that replay continues from this sink's position), or start over in another directory"
         )
 
@@ -209,25 +209,25 @@ class Sink:
             self._mids.publish(self._reader.client)
 
     def _commit_when_due(self) -> None:
-        intake, options = self._intake, self._options
-        if self._committer.busy or not (intake.records or intake.entry_ids):
+        accumulator, options = self._accumulator, self._options
+        if self._committer.busy or not (accumulator.records or accumulator.entry_ids):
             return
         now_ns = self._clock.monotonic_ns()
         idle = now_ns - self._last_entry_ns >= options.idle_linger_s * 1e9
         old = now_ns - self._uncommitted_since_ns >= options.commit_interval_s * 1e9
-        if intake.records >= options.commit_records or idle or (old and intake.records):
-            if intake.records or intake.gap_noted:
+        if accumulator.records >= options.commit_records or idle or (old and accumulator.records):
+            if accumulator.records or accumulator.gap_noted:
                 self._submit()
             else:
                 # Only repeats of what is committed: nothing to store.
-                self._reader.announce(self._announcement(), tuple(intake.entry_ids))
-                intake.entry_ids.clear()
+                self._reader.announce(self._announcement(), tuple(accumulator.entry_ids))
+                accumulator.entry_ids.clear()
 
     def _submit(self) -> None:
         if self._cut_due:
             self._logs.cut()
             self._cut_due = False
-        self._committer.submit(self._intake.cut())
+        self._committer.submit(self._accumulator.cut())
 
     def _collect(self, *, wait: bool = False, acknowledge: bool = True) -> None:
         """Acknowledge the commit in flight once it is durable."""
@@ -255,7 +255,7 @@ class Sink:
         self._collect(wait=True, acknowledge=acknowledge)
         # Mids go out before the commit that covers them; without Redis these records are read again instead.
         mids_wait = self._mids is not None and self._mids.waiting
-        if self._intake.records and not mids_wait and not self._disk_failed:
+        if self._accumulator.records and not mids_wait and not self._disk_failed:
             self._submit()
             self._collect(wait=True, acknowledge=acknowledge)
 
@@ -385,7 +385,7 @@ def _continue_kernel(options: EngineOptions, position: Position) -> PriceKernel:
             state=position.kernel_state,
         )
     except ValueError as exc:
-        raise Refused(
+        raise StartRefused(
             f"the position in `{options.out}` holds counts that this version cannot read ({exc}). "
             "Continue with the version that wrote it, or start over with --overwrite or in another directory"
         ) from exc

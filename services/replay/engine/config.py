@@ -16,7 +16,7 @@ from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.session.intents import MODE_NAMES
 
 
@@ -40,7 +40,7 @@ class EngineConfig:
 
 
 def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
-    """Return the config; raise Refused with the setting and the fix when something cannot be used."""
+    """Return the config; raise StartRefused with the setting and the fix when something cannot be used."""
     historical = tuple(str(path) for path in fields.get("historical") or ())
     live_url = str(fields.get("live_url") or "")
     if (
@@ -48,14 +48,14 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         and exchange_address(live_url) is None
         and (urlsplit(live_url).scheme not in ("ws", "wss") or not urlsplit(live_url).hostname)
     ):
-        raise Refused(
+        raise StartRefused(
             f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or "
             f"{next(iter(EXCHANGES))}://BTC/USDT,ETH/USDT"
         )
     modes = {name: mode for mode, name in MODE_NAMES.items()}
     mode = modes.get(str(fields.get("start_mode") or MODE_NAMES[MODE_HISTORICAL]))
     if mode is None:
-        raise Refused(f"MIDSTREAM_START_MODE: {fields['start_mode']!r} is unknown; use {' or '.join(modes)}")
+        raise StartRefused(f"MIDSTREAM_START_MODE: {fields['start_mode']!r} is unknown; use {' or '.join(modes)}")
     if mode == MODE_HISTORICAL and not historical:
         # There is only one thing that such a session can do.
         mode = MODE_LIVE
@@ -109,7 +109,9 @@ def _time(fields: Mapping[str, Any], name: str) -> int | None:
     try:
         return parse_timestamp(text, fraction_unit_us=bool(fields.get("fraction_unit_us", False)))
     except ValueError as exc:
-        raise Refused(f"MIDSTREAM_{name.upper()}: {text!r} is no time ({exc}); use YYYY-MM-DD HH:MM:SS.ffffff") from exc
+        raise StartRefused(
+            f"MIDSTREAM_{name.upper()}: {text!r} is no time ({exc}); use YYYY-MM-DD HH:MM:SS.ffffff"
+        ) from exc
 
 
 def _path(fields: Mapping[str, Any], name: str) -> Path | None:

@@ -2,7 +2,7 @@
 
 One thread, and everything from outside is handed in. The order of what leaves depends on the inputs and the intents alone; clocks decide
 only when. `positioning` says where the session goes on, `steering` applies what operators ask for, `outlet` publishes; they share one
-`Standing`.
+`Playback`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from services.replay.engine.lane import HistoricalLane, LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import Linger, PacingClock, Waiter
+from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Beginning, FeedSource, Publishing, RecordedSource
 from services.replay.engine.positioning import Positioning
-from services.replay.engine.standing import Standing
 from services.replay.engine.steering import Steering
 from services.replay.queue.errors import Fenced, QueueLost, Stopped
 from services.runtime.clock import Clock
@@ -74,15 +74,15 @@ class Engine:
         self._interrupt = interrupt
         self._stopping = stopping
 
-        standing = self._standing = Standing(Effective(mode=beginning.mode), PacingClock(beginning.speed))
+        playback = self._playback = Playback(Effective(mode=beginning.mode), PacingClock(beginning.speed))
         lanes = self._lanes = Lanes(open_historical=open_historical, live=live, report=report, wake=wake.set)
-        outlet = self._outlet = Outlet(standing=standing, lanes=lanes, publisher=publisher, report=report, clock=clock)
+        outlet = self._outlet = Outlet(playback=playback, lanes=lanes, publisher=publisher, report=report, clock=clock)
         self._steering = Steering(
-            standing=standing, lanes=lanes, outlet=outlet, journal=journal, report=report, clock=clock
+            playback=playback, lanes=lanes, outlet=outlet, journal=journal, report=report, clock=clock
         )
         self._positioning = Positioning(
             beginning=beginning,
-            standing=standing,
+            playback=playback,
             lanes=lanes,
             outlet=outlet,
             publisher=publisher,
@@ -114,7 +114,7 @@ class Engine:
                     self._lost = True
             self._drain()
         except Stopped:
-            logger.info("stopped while waiting for the queue: published=%d", self._standing.next - 1)
+            logger.info("stopped while waiting for the queue: published=%d", self._playback.next - 1)
         except Exception as exc:
             # The state of a session that another producer has is not ours to write.
             self._report.owned = self._report.owned and not isinstance(exc, Fenced)
@@ -125,18 +125,18 @@ class Engine:
             self._close()
 
     def _start(self) -> None:
-        standing = self._standing
+        playback = self._playback
         self._positioning.start()
         # What is journalled already counts from the first record on.
-        self._journal.start(standing.revision)
+        self._journal.start(playback.revision)
         self._apply_intents()
-        if standing.mode == MODE_LIVE:
+        if playback.mode == MODE_LIVE:
             self._lanes.start_live()
         self._set_phase(EngineState.RUNNING)
         logger.info(
             "replay ready: epoch=%s next_sequence=%d mode=%s speed=%g paused=%s revision=%d",
-            *(standing.epoch, standing.next, MODE_NAMES[standing.mode], standing.pacing.speed),
-            *(standing.paused, standing.revision),
+            *(playback.epoch, playback.next, MODE_NAMES[playback.mode], playback.pacing.speed),
+            *(playback.paused, playback.revision),
         )
 
     def _adopt_again(self) -> None:
@@ -153,16 +153,16 @@ class Engine:
 
     def _step(self) -> None:
         self._apply_intents()
-        standing, lanes = self._standing, self._lanes
-        if standing.paused:
+        playback, lanes = self._playback, self._lanes
+        if playback.paused:
             self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
-        elif lanes.historical is not None and (standing.mode == MODE_HISTORICAL or standing.repeating):
+        elif lanes.historical is not None and (playback.mode == MODE_HISTORICAL or playback.repeating):
             self._step_historical(lanes.historical)
         elif lanes.live is not None:
             self._step_live(lanes.live)
 
     def _step_historical(self, lane: HistoricalLane) -> None:
-        fast = self._standing.pacing.speed == 0 or self._standing.repeating
+        fast = self._playback.pacing.speed == 0 or self._playback.repeating
         if fast or lane.remaining == 0:
             lane.fill(POLLS_MAX if fast else 1)
         if lane.remaining == 0:
@@ -180,7 +180,7 @@ class Engine:
 
     def _wait_for_due(self, lane: HistoricalLane) -> int:
         """Wait until rows are due; return behind which row they end (the start when the wait ended early)."""
-        clock, pacing, block = self._clock, self._standing.pacing, lane.block
+        clock, pacing, block = self._clock, self._playback.pacing, lane.block
         first_ns = block.key(lane.start)[0]
         if first_ns == BEFORE_EVERYTHING:
             return min(lane.start + max(1, block.count_due(lane.start, BEFORE_EVERYTHING)), lane.start + BATCH_ROWS_MAX)
@@ -213,14 +213,14 @@ class Engine:
         return min(due, BATCH_ROWS_MAX)
 
     def _step_live(self, lane: LiveLane) -> None:
-        standing = self._standing
-        if lane.remaining == 0 and not standing.urgent:
+        playback = self._playback
+        if lane.remaining == 0 and not playback.urgent:
             now_ns = self._clock.monotonic_ns()
             if self._linger.earliest_ns() > now_ns:
                 self._wait_until(self._linger.earliest_ns())
             poll = lane.poll()
-            standing.take_markers(poll)
-            if not poll.rows and not standing.urgent:
+            playback.take_markers(poll)
+            if not poll.rows and not playback.urgent:
                 self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
                 return
         stop = min(lane.start + BATCH_ROWS_MAX, len(lane.block))
@@ -244,7 +244,7 @@ class Engine:
     def _complete(self) -> None:
         if self._report.phase != EngineState.COMPLETED:
             self._publisher.flush()
-            logger.info("every historical record is published: last_sequence=%d", self._standing.next - 1)
+            logger.info("every historical record is published: last_sequence=%d", self._playback.next - 1)
             self._set_phase(EngineState.COMPLETED)
 
     def _fail(self, failure: Exception) -> None:
@@ -258,7 +258,7 @@ class Engine:
             self._outlet.save()
         except QueueLost as exc:
             logger.warning("not drained, the queue is lost: %s", exc)
-        logger.info("stopped: last_sequence=%d", self._standing.next - 1)
+        logger.info("stopped: last_sequence=%d", self._playback.next - 1)
 
     def _close(self) -> None:
         self._lanes.stop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from clients.exchanges.names import EXCHANGES
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 SYMBOLS_MAX: Final = 200
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,20}/[A-Z0-9]{1,20}(:[A-Z0-9]{1,20}(-[0-9]{6})?)?")
@@ -27,7 +27,7 @@ class ExchangeAddress:
 
 
 def exchange_address(url: str) -> ExchangeAddress | None:
-    """Return the address, None for a URL of another kind; raise Refused for symbols that cannot be any."""
+    """Return the address, None for a URL of another kind; raise StartRefused for symbols that cannot be any."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in EXCHANGES:
         return None
@@ -35,7 +35,7 @@ def exchange_address(url: str) -> ExchangeAddress | None:
     wrong = [symbol for symbol in symbols if _SYMBOL.fullmatch(symbol) is None]
     if wrong or not symbols or len(symbols) > SYMBOLS_MAX:
         found = f"{wrong[0][:40]!r} is none" if wrong else f"got {len(symbols)}"
-        raise Refused(
+        raise StartRefused(
             f"MIDSTREAM_LIVE_URL: name 1 to {SYMBOLS_MAX} unified symbols behind {scheme}://, "
             f"like {scheme}://BTC/USDT,BTC/USDT:USDT ({found})"
         )

@@ -26,7 +26,7 @@ from services.replay.sources import HistoricalSource, SourceFailed
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect
 from services.runtime.engine_channel import EngineChannel, run_engine
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.logs import configure_logs
 from services.runtime.session.keys import SessionKeys
 
@@ -72,7 +72,7 @@ def _replay(wiring: _Wiring) -> int:
         wiring.reporter.start()
         use_precise_timers()
         wiring.engine.run()
-    except Refused:
+    except StartRefused:
         raise
     except Fenced as exc:
         logger.error("another producer took over session %s: %s", config.session, exc)

@@ -12,8 +12,8 @@ from services.replay.engine import markers as marking
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.lane import Lane
 from services.replay.engine.lanes import Lanes
+from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Publishing
-from services.replay.engine.standing import Standing
 from services.replay.queue.errors import Stopped
 from services.replay.queue.model import Checkpoint
 from services.runtime.clock import Clock
@@ -23,9 +23,9 @@ class Outlet:
     """Numbers, encodes and publishes."""
 
     def __init__(
-        self, *, standing: Standing, lanes: Lanes, publisher: Publishing, report: EngineFigures, clock: Clock
+        self, *, playback: Playback, lanes: Lanes, publisher: Publishing, report: EngineFigures, clock: Clock
     ) -> None:
-        self._standing = standing
+        self._playback = playback
         self._lanes = lanes
         self._publisher = publisher
         self._report = report
@@ -33,22 +33,22 @@ class Outlet:
 
     def save(self) -> None:
         """Store the checkpoint behind everything published so far."""
-        standing = self._standing
-        self._publisher.save(standing.checkpoint(self._lanes.inputs))
-        standing.markers_stored = bool(standing.markers)
+        playback = self._playback
+        self._publisher.save(playback.checkpoint(self._lanes.inputs))
+        playback.markers_stored = bool(playback.markers)
 
     def publish(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
         """Publish markers that are due and the rows up to `stop`; False: nothing was, because `wake` was set."""
-        standing = self._standing
-        if standing.repeating:
+        playback = self._playback
+        if playback.repeating:
             return self._publish_again(lane, stop, mode, wake, urgent=urgent)
         checkpoint = None
-        if standing.markers and standing.markers_stored:
-            checkpoint = replace(standing.checkpoint(self._lanes.inputs), seams=())
-        if not self._append(lane, stop, mode, standing.markers, wake, checkpoint=checkpoint, urgent=urgent):
+        if playback.markers and playback.markers_stored:
+            checkpoint = replace(playback.checkpoint(self._lanes.inputs), seams=())
+        if not self._append(lane, stop, mode, playback.markers, wake, checkpoint=checkpoint, urgent=urgent):
             return False
-        standing.markers, standing.urgent = [], False
-        standing.markers_stored = standing.markers_stored and checkpoint is None
+        playback.markers, playback.urgent = [], False
+        playback.markers_stored = playback.markers_stored and checkpoint is None
         return True
 
     def jump(self, gap: Marker, stopping: threading.Event) -> None:
@@ -57,15 +57,15 @@ class Outlet:
         assert lane is not None
         if not self._append(lane, lane.start, MODE_LIVE, [gap], stopping, urgent=True):
             raise Stopped("told to stop before the gap was published")
-        self._standing.next = gap.next_sequence
+        self._playback.next = gap.next_sequence
 
     def _publish_again(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
-        standing = self._standing
-        due, rows_max = standing.repeats.take(standing.next)
+        playback = self._playback
+        due, rows_max = playback.repeats.take(playback.next)
         rows = min(stop - lane.start, rows_max)
         published = self._append(lane, lane.start + rows, mode, due, wake, urgent=urgent)
         if not published:
-            standing.repeats.put_back(due)
+            playback.repeats.put_back(due)
         return published
 
     def _append(
@@ -79,14 +79,14 @@ class Outlet:
         urgent: bool,
         checkpoint: Checkpoint | None = None,
     ) -> bool:
-        block, start, historical, standing = lane.block, lane.start, self._lanes.historical, self._standing
-        first_sequence = standing.next
+        block, start, historical, playback = lane.block, lane.start, self._lanes.historical, self._playback
+        first_sequence = playback.next
         first_key = block.key(start) if stop > start else None
         batch, rows, last_sequence = encode_batch(
             block,
             start,
             stop,
-            epoch=standing.epoch,
+            epoch=playback.epoch,
             mode=mode,
             first_sequence=first_sequence,
             sources=lane.source.names,
@@ -95,7 +95,7 @@ class Outlet:
             last_key=historical.last_key if historical is not None else None,
             publish_time_ns=self._clock.time_ns(),
         )
-        last_key = block.key(start + rows - 1) if rows else standing.last_key
+        last_key = block.key(start + rows - 1) if rows else playback.last_key
         arrival_time_ns = last_key[0] if last_key is not None and last_key[0] != BEFORE_EVERYTHING else 0
         if checkpoint is not None:
             checkpoint = replace(checkpoint, sequence=last_sequence)
@@ -110,11 +110,11 @@ class Outlet:
         ):
             return False
         if rows:
-            standing.last_key = lane.advance(rows)
+            playback.last_key = lane.advance(rows)
         if markers:
-            standing.repeats.note(markers, first_sequence)
-        standing.next = last_sequence + 1
-        standing.numbered = max(standing.numbered, last_sequence)
+            playback.repeats.note(markers, first_sequence)
+        playback.next = last_sequence + 1
+        playback.numbered = max(playback.numbered, last_sequence)
         self._account(batch, rows, markers, last_sequence, arrival_time_ns)
         return True
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from fastpath.frame import MODE_LIVE
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import TickSource
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class Beginning:
 
 
 def check_sources(beginning: Beginning, *, historical: bool, live: bool) -> None:
-    """Raise Refused when there is nothing to begin with."""
+    """Raise StartRefused when there is nothing to begin with."""
     if not historical and not live:
-        raise Refused("no source is configured: set MIDSTREAM_HISTORICAL to files, or MIDSTREAM_LIVE_URL to a feed")
+        raise StartRefused(
+            "no source is configured: set MIDSTREAM_HISTORICAL to files, or MIDSTREAM_LIVE_URL to a feed"
+        )
     if beginning.mode == MODE_LIVE and not live:
-        raise Refused("the session is to begin live, but no feed is configured: set MIDSTREAM_LIVE_URL")
+        raise StartRefused("the session is to begin live, but no feed is configured: set MIDSTREAM_LIVE_URL")
 
 
 class Publishing(Protocol):

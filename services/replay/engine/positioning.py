@@ -13,8 +13,8 @@ from services.replay.engine.figures import EngineFigures
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import PacingClock
+from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Beginning, Publishing
-from services.replay.engine.standing import Standing
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 class Positioning:
-    """Has the publisher adopt the session, and puts standing and sources where it goes on."""
+    """Has the publisher adopt the session, and puts playback and sources where it goes on."""
 
     def __init__(
         self,
         *,
         beginning: Beginning,
-        standing: Standing,
+        playback: Playback,
         lanes: Lanes,
         outlet: Outlet,
         publisher: Publishing,
@@ -39,7 +39,7 @@ class Positioning:
         stopping: threading.Event,
     ) -> None:
         self._beginning = beginning
-        self._standing = standing
+        self._playback = playback
         self._lanes = lanes
         self._outlet = outlet
         self._publisher = publisher
@@ -49,7 +49,7 @@ class Positioning:
 
     def start(self) -> None:
         """Find out where the session stands. Unusable files are refused before Redis is touched."""
-        standing, lanes = self._standing, self._lanes
+        playback, lanes = self._playback, self._lanes
         opened = lanes.open(None)
         adopted = self._publisher.adopt()
         self._report.owned = True
@@ -66,69 +66,69 @@ class Positioning:
         if checkpoint is not None:
             self._resume_from(checkpoint, cursor)
         elif adopted.cursor:
-            standing.last_key = cursor.last_key
+            playback.last_key = cursor.last_key
         self._add_gap(adopted)
         self._outlet.save()
-        self._report.effective = standing.effective()
+        self._report.effective = playback.effective()
 
     def adopt_again(self) -> None:
         """Go on after the queue was lost. What was in effect stays in effect; memory knows it better than the queue."""
-        standing = self._standing
-        epoch, sequence = standing.epoch, standing.next
+        playback = self._playback
+        epoch, sequence = playback.epoch, playback.next
         adopted = self._publisher.adopt()
         if (adopted.epoch, adopted.next_sequence) != (epoch, sequence):
             self._lanes.reopen(adopted.cursor)
             self._stand(adopted)
-            standing.pacing.release()
+            playback.pacing.release()
             self._repeat(epoch, adopted)
-            logger.warning("repositioned: epoch=%s next_sequence=%d before=%d", standing.epoch, standing.next, sequence)
+            logger.warning("repositioned: epoch=%s next_sequence=%d before=%d", playback.epoch, playback.next, sequence)
         self._add_gap(adopted)
         self._outlet.save()
 
     def _stand(self, adopted: Adopted) -> None:
-        standing, report = self._standing, self._report
-        standing.epoch, standing.next = adopted.epoch, adopted.next_sequence
+        playback, report = self._playback, self._report
+        playback.epoch, playback.next = adopted.epoch, adopted.next_sequence
         report.epoch, report.last_sequence = adopted.epoch, adopted.next_sequence - 1
 
     def _resume_from(self, checkpoint: Checkpoint, cursor: Cursor) -> None:
         """Take over what was in effect. Settings rule as long as no operator has said anything."""
-        standing, before = self._standing, checkpoint.effective
-        standing.decide(revision=before.revision, paused=before.paused)
-        standing.markers = marking.from_json(checkpoint.seams)
-        if before.mode == MODE_HISTORICAL and not standing.markers:
-            standing.last_key = cursor.last_key
+        playback, before = self._playback, checkpoint.effective
+        playback.decide(revision=before.revision, paused=before.paused)
+        playback.markers = marking.from_json(checkpoint.seams)
+        if before.mode == MODE_HISTORICAL and not playback.markers:
+            playback.last_key = cursor.last_key
         mode = before.mode
         if before.revision > 0:
-            standing.pacing = PacingClock(before.speed)
+            playback.pacing = PacingClock(before.speed)
         else:
             mode = self._beginning.mode
         if not self._lanes.configured(mode):
             mode = self._beginning.mode
             logger.warning("mode %s is not configured any more", MODE_NAMES.get(before.mode, before.mode))
-        standing.decide(mode=mode)
-        if mode != before.mode and standing.next > 1:
-            standing.add_seam(before.mode, time_ns=self._clock.time_ns(), reason="the settings changed")
+        playback.decide(mode=mode)
+        if mode != before.mode and playback.next > 1:
+            playback.add_seam(before.mode, time_ns=self._clock.time_ns(), reason="the settings changed")
 
     def _repeat(self, epoch_before: str, adopted: Adopted) -> None:
         """Have records that are numbered already go out again under the same numbers, whatever the mode is now."""
-        standing = self._standing
+        playback = self._playback
         if adopted.epoch != epoch_before:
-            standing.numbered = 0
-            standing.repeats.reset()
+            playback.numbered = 0
+            playback.repeats.reset()
             return
         jumps = adopted.gap is not None and adopted.gap.next_sequence > 0
         readable = not jumps and self._lanes.historical is not None
-        standing.repeats.restart(standing.next, standing.numbered if readable else 0)
+        playback.repeats.restart(playback.next, playback.numbered if readable else 0)
 
     def _add_gap(self, adopted: Adopted) -> None:
-        gap, standing = adopted.gap, self._standing
+        gap, playback = adopted.gap, self._playback
         if gap is None:
             return
-        marker = replace(gap, last_key=gap.last_key or standing.last_key)
+        marker = replace(gap, last_key=gap.last_key or playback.last_key)
         if gap.next_sequence:
             self._outlet.jump(marker, self._stopping)
-        elif not any(other.kind == MARKER_GAP and other.reason == gap.reason for other in standing.markers):
-            standing.markers.append(marker)
+        elif not any(other.kind == MARKER_GAP and other.reason == gap.reason for other in playback.markers):
+            playback.markers.append(marker)
 
 
 def _check_inputs(before: str, now: str) -> None:

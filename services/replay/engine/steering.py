@@ -13,7 +13,7 @@ from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import Journal, JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
-from services.replay.engine.standing import Standing
+from services.replay.engine.playback import Playback
 from services.runtime.clock import Clock
 from services.runtime.session.intents import (
     MODE_NAMES,
@@ -36,14 +36,14 @@ class Steering:
     def __init__(
         self,
         *,
-        standing: Standing,
+        playback: Playback,
         lanes: Lanes,
         outlet: Outlet,
         journal: Journal,
         report: EngineFigures,
         clock: Clock,
     ) -> None:
-        self._standing = standing
+        self._playback = playback
         self._lanes = lanes
         self._outlet = outlet
         self._journal = journal
@@ -63,26 +63,26 @@ class Steering:
             self._apply(self._entries[0])
             self._entries.popleft()
         self._outlet.save()
-        self._report.effective = self._standing.effective()
+        self._report.effective = self._playback.effective()
         return True
 
     def _apply(self, entry: JournalEntry) -> None:
-        standing = self._standing
-        if not entry.restarts and entry.revision <= standing.revision:
+        playback = self._playback
+        if not entry.restarts and entry.revision <= playback.revision:
             return
         change = entry.intent.change if entry.intent is not None else None
         problem = entry.problem or (self._problem_of(change) if change is not None else "")
         if problem:
             logger.warning("intent refused: revision=%d reason=%s", entry.revision, problem)
-            standing.decide(refused=RefusedIntent(entry.revision, problem))
+            playback.decide(refused=RefusedIntent(entry.revision, problem))
         elif change is not None:
             self._take_effect(change, entry.revision)
             logger.info(
                 "intent applied: revision=%d kind=%s mode=%s speed=%g correlation_id=%s",
-                *(entry.revision, change.kind, MODE_NAMES[standing.mode], standing.pacing.speed),
+                *(entry.revision, change.kind, MODE_NAMES[playback.mode], playback.pacing.speed),
                 entry.correlation_id,
             )
-        standing.decide(revision=entry.revision)
+        playback.decide(revision=entry.revision)
 
     def _problem_of(self, change: Change) -> str:
         match change:
@@ -102,61 +102,61 @@ class Steering:
         return ""
 
     def _take_effect(self, change: Change, revision: int) -> None:
-        standing, now_ns = self._standing, self._clock.monotonic_ns()
+        playback, now_ns = self._playback, self._clock.monotonic_ns()
         match change:
             case SetMode(mode=mode):
-                if mode != standing.mode:
+                if mode != playback.mode:
                     self._switch(mode, revision, now_ns)
             case Pause():
-                if not standing.paused:
-                    standing.pacing.hold(now_ns)
-                    standing.decide(paused=True)
+                if not playback.paused:
+                    playback.pacing.hold(now_ns)
+                    playback.decide(paused=True)
             case Resume():
-                standing.decide(paused=False)
+                playback.decide(paused=False)
             case SetSpeed(speed=speed):
-                standing.pacing.set_speed(speed, now_ns)
+                playback.pacing.set_speed(speed, now_ns)
             case _:
                 assert_never(change)
 
     def _switch(self, mode: int, revision: int, now_ns: int) -> None:
-        standing = self._standing
-        previous = standing.mode
+        playback = self._playback
+        previous = playback.mode
         if mode == MODE_LIVE:
-            standing.pacing.hold(now_ns)
-            standing.decide(mode=mode)
+            playback.pacing.hold(now_ns)
+            playback.decide(mode=mode)
             self._lanes.start_live()
         else:
             self._leave_live()
-            standing.decide(mode=mode)
-        standing.add_seam(previous, time_ns=self._clock.time_ns(), revision=revision)
+            playback.decide(mode=mode)
+        playback.add_seam(previous, time_ns=self._clock.time_ns(), revision=revision)
         if self._report.phase == EngineState.COMPLETED:
             self._report.phase = EngineState.RUNNING
 
     def _leave_live(self) -> None:
         """Disconnect and publish what was received, as far as there is room at once; the rest is a gap."""
-        lane, standing = self._lanes.live, self._standing
+        lane, playback = self._lanes.live, self._playback
         if lane is None:
             return
         lane.source.stop()
-        while not standing.paused and not standing.repeating:
+        while not playback.paused and not playback.repeating:
             if lane.remaining == 0:
                 poll = lane.poll()
-                standing.take_markers(poll)
+                playback.take_markers(poll)
                 if not poll.rows:
                     break
             stop = min(lane.start + BATCH_ROWS_MAX, len(lane.block))
             if not self._outlet.publish(lane, stop, MODE_LIVE, self._never_wait, urgent=True):
                 break
-        standing.urgent = False
+        playback.urgent = False
         lost = lane.discard()
         if lost:
-            why = "the session was paused" if standing.paused else "the queue had no room"
-            standing.markers.append(
+            why = "the session was paused" if playback.paused else "the queue had no room"
+            playback.markers.append(
                 Marker(
                     kind=MARKER_GAP,
                     previous_mode=MODE_LIVE,
                     mode=MODE_LIVE,
-                    last_key=standing.last_key,
+                    last_key=playback.last_key,
                     time_ns=self._clock.time_ns(),
                     reason=f"frames received before the switch were dropped, because {why}",
                     lost_frames=lost,

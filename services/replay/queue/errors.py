@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from services.runtime.errors import MidstreamError, Refused
+from services.runtime.errors import MidstreamError, StartRefused
 
 
-class SessionTaken(Refused):
+class SessionTaken(StartRefused):
     """Another live producer holds the session; exit 2."""
 
 
-class RedisRefused(Refused):
+class RedisRefused(StartRefused):
     """This Redis must not be trusted with the queue, or does not let us in; exit 2."""
 
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
+from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
 from services.replay.queue.errors import Fenced, QueueLost, RedisRefused
 from services.replay.queue.groups import parse_id
 from services.replay.queue.model import Checkpoint
 from services.replay.queue.patience import Patience
-from services.replay.queue.room import Room
 from services.replay.queue.stream import Found, read_run_id, tail_sequence
 from services.replay.queue.transaction import Batch, Outcome, Transaction, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire, pack
@@ -44,12 +44,19 @@ class Pipeline:
     """
 
     def __init__(
-        self, *, wire: Wire, keys: SessionKeys, claim: Claim, room: Room, patience: Patience, clock: Clock
+        self,
+        *,
+        wire: Wire,
+        keys: SessionKeys,
+        claim: Claim,
+        backpressure: Backpressure,
+        patience: Patience,
+        clock: Clock,
     ) -> None:
         self._wire = wire
         self._keys = keys
         self._claim = claim
-        self._room = room
+        self._backpressure = backpressure
         self._patience = patience
         self._clock = clock
 
@@ -85,7 +92,7 @@ class Pipeline:
             self.acknowledged
             and not self.blocked
             and not self._claim.renewal_is_due(now_ns)
-            and not self._room.poll_is_due(now_ns)
+            and not self._backpressure.poll_is_due(now_ns)
         )
 
     def restart(self, found: Found) -> None:
@@ -97,7 +104,7 @@ class Pipeline:
         self._tail, self._length = found.tail, found.length
         self.blocked = ""
         now_ns = self._clock.monotonic_ns()
-        self._room.restart(found.entries, now_ns)
+        self._backpressure.restart(found.entries, now_ns)
         self._claim.note_renewal(now_ns)
         self.ready = True
 
@@ -122,7 +129,7 @@ class Pipeline:
         while True:
             try:
                 self._complete()
-                if poll or self.blocked or self._room.poll_is_due(self._clock.monotonic_ns()):
+                if poll or self.blocked or self._backpressure.poll_is_due(self._clock.monotonic_ns()):
                     self.poll()
                 if self.blocked:
                     self._relieve()
@@ -139,7 +146,7 @@ class Pipeline:
 
     def poll(self) -> None:
         """Ask how far the groups are. Nothing is under way on the connection."""
-        self._room.poll(self._wire, self._keys.ticks, self._clock.monotonic_ns())
+        self._backpressure.poll(self._wire, self._keys.ticks, self._clock.monotonic_ns())
 
     def release(self) -> None:
         """Take the replies that are due and give up the lease; raises whatever stands in the way."""
@@ -180,7 +187,7 @@ class Pipeline:
             transaction.commands["lease"] = self._claim.renewal()
         floor = self._trim_floor()
         if floor:
-            transaction.commands["trim"] = self._claim.trim(floor, self._room.ignored)
+            transaction.commands["trim"] = self._claim.trim(floor, self._backpressure.ignored)
         transaction.batches = self._filling[:BATCHES_PER_TRANSACTION]
         if self._checkpoint is not None and len(transaction.batches) == len(self._filling):
             transaction.checkpoint, self._checkpoint = self._checkpoint, None
@@ -198,18 +205,18 @@ class Pipeline:
             self._claim.renew(self._wire)
         floor = self._trim_floor()
         if floor:
-            self._note_trim(self._wire.call_packed(self._claim.trim(floor, self._room.ignored)))
+            self._note_trim(self._wire.call_packed(self._claim.trim(floor, self._backpressure.ignored)))
             # The trim touched the stream that the next transaction is bound to.
             self._length = self._claim.arm(self._wire)
 
     def _trim_floor(self) -> int:
-        return self._room.trim_floor(self._tail, thrifty=bool(self.blocked))
+        return self._backpressure.trim_floor(self._tail, thrifty=bool(self.blocked))
 
     def _note_trim(self, result: list[Any] | None) -> None:
         if result is None:
             raise Fenced("another producer took the session over")
         self._length -= int(result[0])
-        self._room.trimmed(parse_id(result[1]))
+        self._backpressure.trimmed(parse_id(result[1]))
 
     # Settling
 

@@ -1,6 +1,6 @@
 """Append batches to a session's stream: exactly once, in order, and never over the head of a slow reader.
 
-The publisher is what the engine calls. `pipeline` sends and settles, `room` knows what is unread and what may be
+The publisher is what the engine calls. `pipeline` sends and settles, `backpressure` knows what is unread and what may be
 trimmed, `claim` keeps fence and lease, `stream` adopts, and `patience` waits. Nothing here retries behind the engine's
 back, and every wait ends with `stopping`.
 """
@@ -17,13 +17,13 @@ from redis.exceptions import ResponseError
 
 from fastpath.frame import MODE_LIVE, peek
 from services.replay.queue.backlog import Backlog, Entry
+from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
 from services.replay.queue.errors import QueueLost, RedisRefused, Stopped
 from services.replay.queue.groups import GroupTracker
 from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation
 from services.replay.queue.patience import WAIT_S_MAX, WAIT_S_MIN, Patience
 from services.replay.queue.pipeline import Pipeline
-from services.replay.queue.room import Room
 from services.replay.queue.stream import Adoption
 from services.replay.queue.transaction import Batch, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire
@@ -73,9 +73,16 @@ class Publisher:
         )
         self._patience = Patience(stopping=stopping, clock=clock, random=random, on_state=on_state)
         self._backlog = Backlog(limits)
-        self._room = Room(self._backlog, GroupTracker(expected=sinks.names, lease_s=limits.group_lease_s), limits)
+        self._backpressure = Backpressure(
+            self._backlog, GroupTracker(expected=sinks.names, lease_s=limits.group_lease_s), limits
+        )
         self._pipeline = Pipeline(
-            wire=self._wire, keys=keys, claim=self._claim, room=self._room, patience=self._patience, clock=clock
+            wire=self._wire,
+            keys=keys,
+            claim=self._claim,
+            backpressure=self._backpressure,
+            patience=self._patience,
+            clock=clock,
         )
 
         self._memory: Memory | None = None
@@ -175,7 +182,7 @@ class Publisher:
         entry = Entry(first_sequence, last_sequence, len(batch), arrival_time_ns)
         if (self._pipeline.blocked or not self._backlog.has_room(entry)) and not self._make_room(entry, wake):
             return False
-        self._room.append(entry)
+        self._backpressure.append(entry)
         self._next, self._jump = last_sequence + 1, self._jump if self._jump > last_sequence + 1 else 0
         self._remember(self._epoch, last_sequence, last_sequence if mode == MODE_LIVE else 0)
         self._pipeline.append(Batch(entry, batch), checkpoint, urgent=urgent)
@@ -237,7 +244,7 @@ class Publisher:
                 patience.resume()
                 return False
             patience.raise_if_stopping()
-            patience.wait(pipeline.blocked or self._room.holding, wake, wait_s)
+            patience.wait(pipeline.blocked or self._backpressure.holding, wake, wait_s)
             wait_s = min(2 * wait_s, WAIT_S_MAX)
 
     # Checks

@@ -30,7 +30,7 @@ from services.replay.queue.rewind import rewind
 from services.replay.queue.wire import STALL_S, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.connection import connect
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.preflight import check_redis
 from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
 from services.runtime.session.keys import SESSIONS, SessionKeys
@@ -211,7 +211,7 @@ class Adoption:
         with connect(self._url, client_name="midstream-preflight", timeout_s=min(2.0, STALL_S)) as client:
             try:
                 check_redis(client, live=self._live_configured)
-            except Refused as exc:
+            except StartRefused as exc:
                 raise RedisRefused(str(exc)) from exc
             except AuthenticationError as exc:
                 raise RedisRefused(f"Redis does not let us in: {exc}; check the user and password in the URL") from exc

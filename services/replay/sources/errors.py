@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.runtime.errors import MidstreamError, Refused
+from services.runtime.errors import MidstreamError, StartRefused
 
 
-class UnusableInput(Refused):
+class UnusableInput(StartRefused):
     """An input cannot be replayed as it is; the message names the file and the fix."""
 
 

@@ -12,7 +12,7 @@ from clients.secrets.api_key import ApiKey
 from clients.secrets.environment import FixedKey, KeySource, key_source
 from clients.secrets.errors import SecretError, SecretRefused, SecretUnavailable
 from clients.secrets.redaction import Redactor, redact_logs
-from services.runtime.errors import Refused, Unavailable
+from services.runtime.errors import StartRefused, Unavailable
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -75,12 +75,12 @@ class ExchangeKey:
 async def load_key(exchange: str, environ: Mapping[str, str]) -> ExchangeKey | None:
     """Return the key that the environment names, None where it names none.
 
-    Raises Refused where an operator has to mend something, Unavailable where the store cannot be asked now.
+    Raises StartRefused where an operator has to mend something, Unavailable where the store cannot be asked now.
     """
     try:
         source = key_source(exchange, environ)
         return None if source is None else ExchangeKey(exchange, source, await source.key())
     except SecretRefused as exc:
-        raise Refused(f"the API key of {exchange} is not usable: {exc}") from exc
+        raise StartRefused(f"the API key of {exchange} is not usable: {exc}") from exc
     except SecretUnavailable as exc:
         raise Unavailable(f"the API key of {exchange} cannot be read now: {exc}") from exc

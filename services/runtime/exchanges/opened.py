@@ -29,7 +29,7 @@ from clients.resilience.limiter import ScopeRules
 from clients.resilience.limiter_memory import memory_limiter
 from clients.resilience.limiter_queue import QueuedLimiter
 from clients.resilience.limiter_redis import redis_limiter
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.exchanges.keys import ExchangeKey, load_key
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
 from services.runtime.logs import current_correlation_id, new_correlation_id
@@ -57,11 +57,11 @@ class OpenExchange:
         return self.key is not None
 
     def trading(self) -> TradingClient:
-        """Return order entry over the same client, limits and breakers. Raises Refused where the exchange has none."""
+        """Return order entry over the same client, limits and breakers. Raises StartRefused where the exchange has none."""
         try:
             return create_trading(self.client.name, self.client)
         except NoOrderEntry as exc:
-            raise Refused(str(exc)) from exc
+            raise StartRefused(str(exc)) from exc
 
 
 class OpenExchanges:
@@ -148,10 +148,10 @@ async def open_exchanges(
     make_limiter: MakeLimiter = lambda scopes, environment: memory_limiter(scopes),
     transport: HttpTransport | None = None,
 ) -> OpenExchanges:
-    """Open the exchanges named; nothing is sent yet. Raises Refused for an unknown name or an unusable key, naming the fix."""
+    """Open the exchanges named; nothing is sent yet. Raises StartRefused for an unknown name or an unusable key, naming the fix."""
     unknown = [name for name in names if name not in EXCHANGES]
     if unknown:
-        raise Refused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(EXCHANGES)}")
+        raise StartRefused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(EXCHANGES)}")
     environment = os.environ if environ is None else environ
     shared = HttpxTransport() if transport is None else transport
     watcher = ExchangeWatcher(metrics, monotonic_ns=time.monotonic_ns)

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field, field_validator, model_validator
 
-from services.runtime.settings import ListenerSettings, Switch
+from services.runtime.settings import ProcessSettings, Switch
 from services.simulators.market_data.faults import parse_faults
 from services.simulators.market_data.provider import NoValue
 from services.simulators.market_data.schedule import ScheduleOptions, Scope
@@ -15,7 +15,7 @@ PORT: Final = 5060
 _OWN: Final = "MIDSTREAM_SIM_MARKET_DATA_"
 
 
-class ProviderSettings(ListenerSettings):
+class ProviderSettings(ProcessSettings):
     """One object, read once."""
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")

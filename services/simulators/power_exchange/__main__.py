@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import load
@@ -37,7 +37,7 @@ async def run(settings: PowerExchangeSettings) -> int:
     try:
         port = await exchange.start(settings.host, settings.port)
     except OSError as exc:
-        raise Refused(
+        raise StartRefused(
             f"cannot listen on {settings.host}:{settings.port} ({os.strerror(exc.errno or 0)}): "
             "stop the other process or set MIDSTREAM_SIM_POWER_EXCHANGE_PORT"
         ) from exc

@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import Field, field_validator, model_validator
 
-from services.runtime.settings import CommaList, ListenerSettings, Switch
+from services.runtime.settings import CommaList, ProcessSettings, Switch
 from services.simulators.power_exchange.faults import parse_faults
 from services.simulators.power_exchange.script import Kind, ScriptOptions
 
@@ -14,7 +14,7 @@ PORT: Final = 5050
 _OWN: Final = "MIDSTREAM_SIM_POWER_EXCHANGE_"
 
 
-class PowerExchangeSettings(ListenerSettings):
+class PowerExchangeSettings(ProcessSettings):
     """One object, read once."""
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")

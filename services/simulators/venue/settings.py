@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
-from services.runtime.settings import ListenerSettings
+from services.runtime.settings import ProcessSettings
 from services.runtime.web import run_web
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
@@ -15,7 +15,7 @@ from services.simulators.venue.faults import Rule, parse_faults
 from services.simulators.venue.web import VenueApp
 
 
-class VenueSettings(ListenerSettings):
+class VenueSettings(ProcessSettings):
     """The market's behaviour, without names of variables."""
 
     error_names: ClassVar[tuple[str, ...]]

@@ -17,7 +17,7 @@ from services.orders.errors import reason_of
 from services.orders.journal.store import OrderFilter
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
-from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound, Refused, Unavailable
+from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound, StartRefused, Unavailable
 from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import ADMIN, TRADER, kill, trading, virtual
@@ -49,7 +49,7 @@ async def test_orders_of_another_mode_refuse_the_start(ports: Ports, loop: Virtu
         await kill(desk.desk)
 
     for mode in (TradingMode.DRY_RUN, TradingMode.TESTNET, TradingMode.LIVE):
-        with pytest.raises(Refused, match="MIDSTREAM_ORDERS_DATABASE_URL"):
+        with pytest.raises(StartRefused, match="MIDSTREAM_ORDERS_DATABASE_URL"):
             async with trading(ports, venue, store=store, mode=mode, ready=False):
                 pass
     async with trading(ports, venue, store=store) as desk:

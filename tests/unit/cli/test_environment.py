@@ -8,7 +8,7 @@ import pytest
 
 from services.cli.environment import check_environment
 from services.cli.main import run
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 
 def test_an_unknown_variable_is_named_once_and_not_handed_on(
@@ -31,7 +31,7 @@ def test_with_strict_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIDSTREAM_SPED", "2")
     monkeypatch.setenv("MIDSTREAM_STRICT", "1")
 
-    with pytest.raises(Refused, match="did you mean MIDSTREAM_SPEED"):
+    with pytest.raises(StartRefused, match="did you mean MIDSTREAM_SPEED"):
         check_environment()
 
 

@@ -13,7 +13,7 @@ from services.cli.fleet import SERVERS
 from services.cli.main import run
 from services.cli.settings_catalogue import MODELS, settings_of
 from services.cli.settings_command import NAMES, PAGE, markdown, names_module
-from services.runtime.settings import ListenerSettings, names_of
+from services.runtime.settings import ProcessSettings, names_of
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -95,7 +95,7 @@ def test_wrong_arguments_are_refused(
     assert complaint in capsys.readouterr().err
 
 
-class Parent(ListenerSettings):
+class Parent(ProcessSettings):
     port: int = Field(default=7, validation_alias="MIDSTREAM_CHILD_PORT")
     depth: int = 1
     """How deep

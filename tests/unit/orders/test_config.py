@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from services.orders.config import OrdersSettings
 from services.orders.domain import TradingMode
 from services.orders.exchanges import OrderExchanges
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.settings import load
 
 LIVE = {"MIDSTREAM_TRADING": "live", "MIDSTREAM_EXCHANGES": "prod"}
@@ -61,7 +61,7 @@ def test_live_needs_production_and_every_limit(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_live_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused, match="MIDSTREAM_BINANCE_API_KEY"):
+    with pytest.raises(StartRefused, match="MIDSTREAM_BINANCE_API_KEY"):
         await OrderExchanges.open(settings(monkeypatch, **LIVE, **LIMITS), CollectorRegistry())
 
 
@@ -69,7 +69,7 @@ async def test_live_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_whatever_sends_needs_keys(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = settings(monkeypatch, MIDSTREAM_TRADING=mode, MIDSTREAM_EXCHANGES=mode)
 
-    with pytest.raises(Refused, match="needs a key"):
+    with pytest.raises(StartRefused, match="needs a key"):
         await OrderExchanges.open(made, CollectorRegistry())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.price.config import PriceSettings
 from services.price.engine.options import EngineOptions, nanoseconds_of
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 REQUIRED = {"redis_url": "redis://x", "session": "default", "out": "var"}
 
@@ -32,12 +32,12 @@ def test_threshold_is_exact_to_the_nanosecond(text: str | int | float, nanosecon
 
 @pytest.mark.parametrize("text", ["", "x", "nan", "inf", "-inf", "1e40", "20ms"])
 def test_threshold_that_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="milliseconds"):
+    with pytest.raises(StartRefused, match="milliseconds"):
         nanoseconds_of(text)
 
 
 def test_threshold_finer_than_a_nanosecond_is_refused() -> None:
-    with pytest.raises(Refused, match="nanosecond"):
+    with pytest.raises(StartRefused, match="nanosecond"):
         nanoseconds_of("0.0000005")
 
 
@@ -53,7 +53,7 @@ def test_threshold_finer_than_a_nanosecond_is_refused() -> None:
     ],
 )
 def test_wrong_option_is_refused_by_name(change: dict[str, Any], name: str) -> None:
-    with pytest.raises(Refused, match=f"`{name}`"):
+    with pytest.raises(StartRefused, match=f"`{name}`"):
         EngineOptions.from_config(REQUIRED | change)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from services.price.engine.files import FileSystem
 from services.price.engine.position import SLOT_BYTES_MIN, Position, PositionFile
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 
 def position(sequence: int, *, cursor: bytes = b"\x00\xff") -> Position:
@@ -96,7 +96,7 @@ def test_every_truncation_is_noticed(path: Path) -> None:
     for length in range(0, len(content), 61):
         path.write_bytes(content[:length])
         file = None
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(StartRefused):
             file = read(path)
 
         assert file is None or (file.doubtful and file.position in (position(41), position(42)))
@@ -108,7 +108,7 @@ def test_every_truncation_is_noticed(path: Path) -> None:
 def test_file_without_any_slot_is_refused_with_the_fix(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    with pytest.raises(Refused, match="--overwrite"):
+    with pytest.raises(StartRefused, match="--overwrite"):
         read(path)
 
 
@@ -121,7 +121,7 @@ def test_slot_of_a_future_version_is_refused_and_not_skipped(path: Path, slot: i
     struct.pack_into("<I", content, start, zlib.crc32(body))
     path.write_bytes(content)
 
-    with pytest.raises(Refused, match="newer Midstream"):
+    with pytest.raises(StartRefused, match="newer Midstream"):
         read(path)
 
 

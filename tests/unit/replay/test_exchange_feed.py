@@ -13,7 +13,7 @@ from fastpath.columns import Block, Tickers
 from fastpath.live import decode_live_frame
 from services.replay.engine.exchange_address import SYMBOLS_MAX, exchange_address
 from services.replay.engine.exchange_feed import OPEN_TIMEOUT_S, Close, ExchangeDialer, row_of, spell_time
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from tests.support.fake_exchange import FakeExchange, quote
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -69,7 +69,7 @@ def test_other_addresses_are_left_to_others(url: str) -> None:
     ],
 )
 def test_symbols_that_cannot_be_any_are_refused_with_an_example(url: str) -> None:
-    with pytest.raises(Refused, match="BTC/USDT"):
+    with pytest.raises(StartRefused, match="BTC/USDT"):
         exchange_address(url)
 
 

@@ -14,7 +14,7 @@ import pytest
 from services.runtime import embedded
 from services.runtime.connection import connect
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.preflight import read_facts
 from services.runtime.redis_binary import Engine
 from tests.support.waiting import is_gone, wait_until
@@ -69,7 +69,7 @@ def test_append_only_file_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_redis_that_ends_at_once_is_explained_with_its_own_words(tmp_path: Path) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StartRefused) as caught:
         EmbeddedRedis.start(tmp_path, append_only=False, extra=("--no-such-option", "1"))
 
     assert "no-such-option" in str(caught.value)
@@ -81,7 +81,7 @@ def test_redis_that_does_not_answer_is_given_up_after_a_bound(tmp_path: Path, mo
     monkeypatch.setattr(embedded, "find_engine", lambda: Engine(program, "redis", (7, 0, 15)))
     monkeypatch.setattr(embedded, "START_S", 0.2)
 
-    with pytest.raises(Refused, match=r"does not answer after 0\.2 s: .*waiting for nothing"):
+    with pytest.raises(StartRefused, match=r"does not answer after 0\.2 s: .*waiting for nothing"):
         EmbeddedRedis.start(tmp_path / "data", append_only=False)
 
 
@@ -208,7 +208,7 @@ def test_restart_in_the_same_directory_has_the_same_url(tmp_path: Path) -> None:
 def test_second_redis_on_the_same_files_is_refused(tmp_path: Path) -> None:
     server = EmbeddedRedis.start(tmp_path, append_only=True)
 
-    with pytest.raises(Refused, match="in use by the Redis of another process"):
+    with pytest.raises(StartRefused, match="in use by the Redis of another process"):
         EmbeddedRedis.start(tmp_path, append_only=True)
 
     client = connect(server.url, client_name="test")

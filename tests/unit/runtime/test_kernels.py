@@ -50,7 +50,7 @@ def test_result_of_the_function_is_the_exit_code(tmp_path: Path) -> None:
 
 def test_refusal_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     outcome = _launch(
-        tmp_path, "from services.runtime.errors import Refused\ndef main(): raise Refused('no; do this')\n"
+        tmp_path, "from services.runtime.errors import StartRefused\ndef main(): raise StartRefused('no; do this')\n"
     )
 
     assert (outcome.returncode, outcome.stderr) == (2, "no; do this\n")

@@ -9,10 +9,10 @@ import pytest
 
 from services.runtime.known_settings import unknown_line, unknown_settings
 from services.runtime.listening import warn_of_unknown_settings
-from services.runtime.settings import ListenerSettings, load
+from services.runtime.settings import ProcessSettings, load
 
 
-class ExampleSettings(ListenerSettings):
+class ExampleSettings(ProcessSettings):
     depth: int = 1
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from services.power.figures import DEAL_FIGURES, REFERENCE_FIGURES
 from services.reporting.measures import FIGURES as REPORTING_FIGURES
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.logs import LogLimit, configure_logs, correlation, current_correlation_id
 from services.runtime.metrics import FIGURES, Figure, Metrics, start_exporter
 from tests.support.clock import FakeClock
@@ -141,7 +141,7 @@ def test_exporter_answers_on_a_free_port_of_loopback() -> None:
 
 
 def test_exporter_refuses_a_taken_port_in_one_line() -> None:
-    with taken_port() as port, pytest.raises(Refused) as caught:
+    with taken_port() as port, pytest.raises(StartRefused) as caught:
         start_exporter(CollectorRegistry(), host="127.0.0.1", port=port, setting="MIDSTREAM_X_METRICS_PORT")
 
     assert str(caught.value) == (

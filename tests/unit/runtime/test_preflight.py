@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from services.runtime.connection import connect
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.preflight import RedisFacts, check_redis, objections
 from tests.support.redis_server import RedisForTests
 
@@ -75,18 +75,18 @@ def test_real_redis_is_refused_and_accepted_as_its_configuration_changes(mistrea
     assert check_redis(mistreated, live=False).run_id
 
     mistreated.config_set("maxmemory-policy", "allkeys-lru")
-    with pytest.raises(Refused, match="config set maxmemory-policy noeviction"):
+    with pytest.raises(StartRefused, match="config set maxmemory-policy noeviction"):
         check_redis(mistreated, live=False)
 
     mistreated.config_set("maxmemory-policy", "noeviction")
-    with pytest.raises(Refused, match="config set appendonly yes"):
+    with pytest.raises(StartRefused, match="config set appendonly yes"):
         check_redis(mistreated, live=True)
 
     mistreated.config_set("appendonly", "yes")
     assert check_redis(mistreated, live=True).append_fsync == "everysec"
 
     mistreated.replicaof("127.0.0.1", "1")
-    with pytest.raises(Refused, match="replicaof no one"):
+    with pytest.raises(StartRefused, match="replicaof no one"):
         check_redis(mistreated, live=False)
     mistreated.replicaof("NO", "ONE")
 
@@ -100,7 +100,7 @@ def test_user_without_config_rights_is_judged_by_info(new_redis: Callable[..., R
 
     with pytest.raises(redis.ResponseError):
         client.config_get("maxmemory-policy")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(StartRefused) as caught:
         check_redis(client, live=True)
 
     assert "allkeys-lru" in str(caught.value)

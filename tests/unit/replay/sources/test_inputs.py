@@ -13,7 +13,7 @@ import pytest
 
 from services.replay.sources import HistoricalOptions, HistoricalSource, UnusableInput, fingerprint_difference
 from services.replay.sources.inputs import expand, fingerprint, open_inputs
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 
 HEADER = "index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency\n"
 ROW = "1,2025-01-01 00:00:00,BTC,1,201,200,1,5\n"
@@ -96,7 +96,7 @@ def test_unusable_file_is_refused_in_one_line_naming_it_and_the_fix(
     with pytest.raises(UnusableInput) as refusal:
         HistoricalSource([str(good), str(bad)], HistoricalOptions()).open()
 
-    assert isinstance(refusal.value, Refused)
+    assert isinstance(refusal.value, StartRefused)
     message = str(refusal.value)
     assert str(bad) in message
     assert says in message

@@ -10,7 +10,7 @@ import pytest
 
 from clients.secrets.api_key import ApiKey
 from clients.secrets.errors import SecretUnavailable
-from services.runtime.errors import Refused
+from services.runtime.errors import StartRefused
 from services.runtime.exchanges.keys import REFRESH_S, ExchangeKey, load_key
 from services.runtime.logs import JsonFormatter
 from tests.support.virtual_time import VirtualLoop, run_virtual
@@ -78,7 +78,7 @@ def test_no_log_line_shows_a_key_that_was_loaded(logged: io.StringIO) -> None:
 
 
 def test_half_a_key_is_refused() -> None:
-    with pytest.raises(Refused, match="MIDSTREAM_BINANCE_API_SECRET"):
+    with pytest.raises(StartRefused, match="MIDSTREAM_BINANCE_API_SECRET"):
         asyncio.run(load_key("binance", {"MIDSTREAM_BINANCE_API_KEY": "only-one-half-of-it"}))
 
 

@@ -65,7 +65,7 @@ class Repeats:
 
 
 @dataclass
-class Standing:
+class Playback:
     """What the parts of the engine share; its thread alone reads and writes it."""
 
     decided: Effective

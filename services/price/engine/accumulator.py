@@ -28,7 +28,7 @@ class Hole(NamedTuple):
     next_sequence: int
 
 
-class Intake:
+class Accumulator:
     """Feeds the price kernel with the records that follow the last one, and hands over what waits for a commit."""
 
     def __init__(self, *, kernel: PriceKernel, position: Position, mids: MidsPublisher | None) -> None:

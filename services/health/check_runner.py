@@ -30,7 +30,7 @@ class Result:
     exchanges: tuple[ExchangeHealth, ...] = ()
 
 
-class Board:
+class CheckRunner:
     """The checks and their results. Reading a report never runs a check."""
 
     def __init__(self, checks: Mapping[str, Check], *, clock: Clock, interval_s: float, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The board: what a report says, when watchers hear of it, and that nobody but the schedule runs a check."""
+"""The runner: what a report says, when watchers hear of it, and that nobody but the schedule runs a check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, STATUS_UNSPECIFIED, Check, Report
-from services.health.board import Board
+from services.health.check_runner import CheckRunner
 from services.health.checks import Outcome
 from tests.support.clock import FakeClock
 
@@ -33,23 +33,23 @@ def one() -> Scripted:
 
 
 @pytest.fixture
-def board(one: Scripted, fake_clock: FakeClock) -> Board:
-    return Board({"one": one, "two": Scripted()}, clock=fake_clock, interval_s=0.001, timeout_s=0.05)
+def runner(one: Scripted, fake_clock: FakeClock) -> CheckRunner:
+    return CheckRunner({"one": one, "two": Scripted()}, clock=fake_clock, interval_s=0.001, timeout_s=0.05)
 
 
 def check(report: Report, name: str = "one") -> Check:
     return next(check for check in report.checks if check.name == name)
 
 
-def test_before_the_first_check_nothing_is_known(board: Board) -> None:
-    report = board.report()
+def test_before_the_first_check_nothing_is_known(runner: CheckRunner) -> None:
+    report = runner.report()
 
     assert report.status == STATUS_UNSPECIFIED
     assert check(report).detail == "not checked yet"
 
 
 @pytest.mark.quick
-async def test_worst_check_decides_and_every_transition_is_seen(board: Board, one: Scripted) -> None:
+async def test_worst_check_decides_and_every_transition_is_seen(runner: CheckRunner, one: Scripted) -> None:
     seen = []
     for outcome in (
         Outcome(STATUS_OK, "fine"),
@@ -58,9 +58,9 @@ async def test_worst_check_decides_and_every_transition_is_seen(board: Board, on
         Outcome(STATUS_OK, "fine again"),
     ):
         one.outcome = outcome
-        changed = board.changed
-        await board.check_once("one", one)
-        seen.append((board.report().status, check(board.report()).detail, changed.is_set()))
+        changed = runner.changed
+        await runner.check_once("one", one)
+        seen.append((runner.report().status, check(runner.report()).detail, changed.is_set()))
 
     assert seen == [
         (STATUS_OK, "fine", True),
@@ -68,24 +68,24 @@ async def test_worst_check_decides_and_every_transition_is_seen(board: Board, on
         (STATUS_DOWN, "gone", True),
         (STATUS_OK, "fine again", True),
     ]
-    assert check(board.report()).last_error == "gone"
+    assert check(runner.report()).last_error == "gone"
 
 
-async def test_same_status_again_is_no_change(board: Board, one: Scripted) -> None:
-    await board.check_once("one", one)
-    changed = board.changed
-    await board.check_once("one", one)
+async def test_same_status_again_is_no_change(runner: CheckRunner, one: Scripted) -> None:
+    await runner.check_once("one", one)
+    changed = runner.changed
+    await runner.check_once("one", one)
 
     assert not changed.is_set()
 
 
-async def test_age_grows_until_the_next_check(board: Board, one: Scripted, fake_clock: FakeClock) -> None:
-    await board.check_once("one", one)
-    assert check(board.report()).age_ms == 0
+async def test_age_grows_until_the_next_check(runner: CheckRunner, one: Scripted, fake_clock: FakeClock) -> None:
+    await runner.check_once("one", one)
+    assert check(runner.report()).age_ms == 0
 
     fake_clock.advance(12.5)
 
-    assert check(board.report()).age_ms == 12_500
+    assert check(runner.report()).age_ms == 12_500
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ async def test_age_grows_until_the_next_check(board: Board, one: Scripted, fake_
     ],
 )
 async def test_check_that_fails_is_down_without_leaking_its_text(
-    board: Board, one: Scripted, error: Exception, part: str
+    runner: CheckRunner, one: Scripted, error: Exception, part: str
 ) -> None:
     one.outcome = error
 
-    await board.check_once("one", one)
+    await runner.check_once("one", one)
 
-    result = check(board.report())
+    result = check(runner.report())
     assert result.status == STATUS_DOWN
     assert part in result.detail
     assert "secret" not in result.detail
@@ -114,20 +114,20 @@ async def test_check_that_hangs_is_down_and_does_not_hold_up_the_others(fake_clo
         raise AssertionError
 
     fine = Scripted()
-    board = Board({"hangs": hang, "fine": fine}, clock=fake_clock, interval_s=0.001, timeout_s=0.05)
-    running = asyncio.create_task(board.run())
+    runner = CheckRunner({"hangs": hang, "fine": fine}, clock=fake_clock, interval_s=0.001, timeout_s=0.05)
+    running = asyncio.create_task(runner.run())
     async with asyncio.timeout(10):
-        while check(board.report(), "hangs").status != STATUS_DOWN:
-            await board.changed.wait()
+        while check(runner.report(), "hangs").status != STATUS_DOWN:
+            await runner.changed.wait()
     running.cancel()
 
-    assert "0.05 s" in check(board.report(), "hangs").detail
+    assert "0.05 s" in check(runner.report(), "hangs").detail
     assert fine.calls > 1
 
 
-async def test_reading_reports_runs_no_check(board: Board, one: Scripted) -> None:
-    await board.check_once("one", one)
+async def test_reading_reports_runs_no_check(runner: CheckRunner, one: Scripted) -> None:
+    await runner.check_once("one", one)
     for _ in range(1_000):
-        board.report()
+        runner.report()
 
     assert one.calls == 1

@@ -1,4 +1,4 @@
-"""Whether there is room for more, who holds it, and what may be trimmed."""
+"""Backpressure: whether there is room for more, who holds it, and what may be trimmed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POLL_NS: Final = 500_000_000
 """How old the knowledge about consumer groups may be."""
 
 
-class Room:
+class Backpressure:
     """The backlog, kept up to date with the consumer groups.
 
     The groups are asked twice a second, and earlier when half of the room that there was has been used since.
