@@ -1,4 +1,4 @@
-"""What can be wrong with sources."""
+"""Errors of sources: an input that cannot be replayed, and one that failed on the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How recorded files are read."""
+"""Options of reading recorded files, checked against each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine knows of a source of ticks, recorded or live."""
+"""The interface between the engine and a source of ticks, recorded or live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which kernels there are, and what each of them is built from."""
+"""The list of kernels, and the files that each of them is built from."""
 
 from __future__ import annotations
 

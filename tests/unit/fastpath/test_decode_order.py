@@ -1,4 +1,4 @@
-"""What a decoder knows about order, what policies and filters do, and where rejections stand."""
+"""Order as a decoder learns it, policies and filters, and the place of rejections."""
 
 import pytest
 

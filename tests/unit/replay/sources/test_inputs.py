@@ -1,4 +1,4 @@
-"""What a name may stand for, and what the refusal of anything else says."""
+"""Names that may be named as inputs, and the refusal of everything else."""
 
 from __future__ import annotations
 

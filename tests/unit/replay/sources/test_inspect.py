@@ -1,4 +1,4 @@
-"""What `inspect` finds, against the slow reference."""
+"""Findings of `inspect`, against the slow reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the lowest latency is found before the first row leaves."""
+"""The search for the lowest latency, before the first row leaves."""
 
 from __future__ import annotations
 
