@@ -14,8 +14,8 @@ from clients.exchanges.model import Instrument, Price
 from clients.exchanges.trading import Side
 from services.orders.domain import Cause, Order, TradingMode
 from services.orders.domain.events import AmendUncertain, AnswerLost
-from services.orders.engine.changing import WAIT_S, AmendCommand, Cancelled, Changer
-from services.orders.engine.commands import Caller, PlaceCommand
+from services.orders.engine.changing import WAIT_S, Cancelled, Changer
+from services.orders.engine.commands import AmendCommand, Caller, PlaceCommand
 from services.orders.engine.feed import ChangeFeed
 from services.orders.engine.intake import ReportIntake
 from services.orders.engine.placing import KEY_LIFE_NS, Placed, Placer
@@ -248,13 +248,7 @@ class Desk:
 
     def active(self, caller: Caller, *, exchange: str = "", symbol: str = "") -> list[Order]:
         """Return orders that are not terminal, from memory: an exchange or a journal that is down changes nothing about them."""
-        return [
-            order
-            for order in self.ledger.open_orders
-            if (caller.sees is None or order.owner == caller.sees)
-            and (not exchange or order.exchange == exchange)
-            and (not symbol or order.symbol == symbol)
-        ]
+        return [order for order in self.ledger.open_orders if caller.wants(order, exchange=exchange, symbol=symbol)]
 
     def sources(self, exchange: str = "") -> list[Freshness]:
         """Say how fresh `active` is, per exchange."""

@@ -13,11 +13,11 @@ from services.orders import messages
 from services.orders.auth.interceptor import current_caller
 from services.orders.desk import Desk
 from services.orders.domain import Order
-from services.orders.engine.changing import WAIT_S, AmendCommand
-from services.orders.engine.commands import decimal_field, place_command, valid_for
+from services.orders.engine.changing import WAIT_S
+from services.orders.engine.commands import amend_command, place_command
 from services.orders.errors import Reason, denied
 from services.orders.journal.store import FillFilter, OrderFilter
-from services.orders.paging import page_size, page_token, position_of
+from services.orders.pages import fill_page, order_page
 from services.orders.ports import Ports
 from services.runtime.errors import DeadlineExceeded, Unavailable
 
@@ -72,13 +72,11 @@ class OrdersServicer(OrderServiceServicer):
 
     async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.AmendOrderResponse:
         _check_deadline(context)
-        if not request.quantity and not request.price:
-            raise denied(Reason.BAD_FIELD, "or `price` is required", field="quantity")
-        command = AmendCommand(
-            request.order_id,
-            decimal_field("quantity", request.quantity) if request.quantity else None,
-            decimal_field("price", request.price) if request.price else None,
-            valid_for(request.valid_for_ms),
+        command = amend_command(
+            order_id=request.order_id,
+            quantity=request.quantity,
+            price=request.price,
+            valid_for_ms=request.valid_for_ms,
         )
         order = await self._desk.amend(command, current_caller(), wait_s=_wait_s(context))
         return pb.AmendOrderResponse(order=messages.order_message(order))
@@ -86,8 +84,7 @@ class OrdersServicer(OrderServiceServicer):
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
         _check_deadline(context)
         cancelled = await self._desk.cancel(request.order_id, current_caller(), wait_s=_wait_s(context))
-        if not cancelled.confirmed:
-            raise DeadlineExceeded(f"order {request.order_id[:64]}: {cancelled.problem}")
+        cancelled.check_confirmed()
         result = messages.cancel_message(cancelled)
         return pb.CancelOrderResponse(order=result.order, filled_during_cancel=result.filled_during_cancel)
 
@@ -118,25 +115,19 @@ class OrdersServicer(OrderServiceServicer):
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         for field in ("order_ids", "client_order_ids", "exchange_order_ids"):
             _check_count(field, len(getattr(request, field)))
-        size = page_size(request.page_size)
-        position = position_of(request.page_token, int, str)
-        found = await self._desk.find(
-            current_caller(),
-            OrderFilter(
-                order_ids=tuple(request.order_ids),
-                client_order_ids=tuple(request.client_order_ids),
-                exchange_order_ids=tuple(request.exchange_order_ids),
-                created_from_ns=request.created_from_time_ns or None,
-                created_to_ns=request.created_to_time_ns or None,
-                states=messages.states(list(request.states)),
-                exchange=request.exchange,
-                symbol=request.symbol,
-                after=(position[0], position[1]) if position is not None else None,
-                limit=size + 1,
-            ),
+        wanted = OrderFilter(
+            order_ids=tuple(request.order_ids),
+            client_order_ids=tuple(request.client_order_ids),
+            exchange_order_ids=tuple(request.exchange_order_ids),
+            created_from_ns=request.created_from_time_ns or None,
+            created_to_ns=request.created_to_time_ns or None,
+            states=messages.states(list(request.states)),
+            exchange=request.exchange,
+            symbol=request.symbol,
         )
-        page = found[:size]
-        more = page_token(page[-1].created_ns, page[-1].order_id) if len(found) > size else ""
+        page, more = await order_page(
+            self._desk, current_caller(), wanted, size=request.page_size, token=request.page_token
+        )
         return pb.ListOrdersResponse(orders=[messages.order_message(order) for order in page], next_page_token=more)
 
     async def ListActiveOrders(
@@ -154,11 +145,7 @@ class OrdersServicer(OrderServiceServicer):
         caller = current_caller()
 
         def wanted(order: Order) -> bool:
-            return (
-                (caller.sees is None or order.owner == caller.sees)
-                and (not request.exchange or order.exchange == request.exchange)
-                and (not request.symbol or order.symbol == request.symbol)
-            )
+            return caller.wants(order, exchange=request.exchange, symbol=request.symbol)
 
         async for seen in self._desk.feed.watch(after_sequence=request.after_sequence, wanted=wanted):
             yield pb.WatchOrdersResponse(
@@ -175,25 +162,16 @@ class OrdersServicer(OrderServiceServicer):
         return pb.ListPositionsResponse(positions=[messages.position_message(key, one, now_ns) for key, one in held])
 
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
-        size = page_size(request.page_size)
-        position = position_of(request.page_token, int, str, str, str, str)
-        found = await self._desk.fills(
-            current_caller(),
-            FillFilter(
-                order_id=request.order_id,
-                exchange=request.exchange,
-                symbol=request.symbol,
-                from_ns=request.from_time_ns or None,
-                to_ns=request.to_time_ns or None,
-                after=position if position is None else (position[0], *position[1:]),
-                limit=size + 1,
-            ),
+        wanted = FillFilter(
+            order_id=request.order_id,
+            exchange=request.exchange,
+            symbol=request.symbol,
+            from_ns=request.from_time_ns or None,
+            to_ns=request.to_time_ns or None,
         )
-        page = found[:size]
-        more = ""
-        if len(found) > size:
-            last = page[-1]
-            more = page_token(last.trade_time_ns, last.exchange, last.market, last.symbol, last.trade_id)
+        page, more = await fill_page(
+            self._desk, current_caller(), wanted, size=request.page_size, token=request.page_token
+        )
         return pb.ListFillsResponse(fills=[messages.fill_message(fill) for fill in page], next_page_token=more)
 
     async def SetKillSwitch(self, request: pb.SetKillSwitchRequest, context: Context) -> pb.SetKillSwitchResponse:

@@ -15,7 +15,7 @@ from clients.exchanges.trading import OrderType, Side, TimeInForce
 from clients.resilience.errors import CallNotPermitted
 from clients.resilience.outcome import Outcome
 from services.orders.domain import OrderState
-from services.orders.engine.changing import AmendCommand
+from services.orders.engine.commands import AmendCommand
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
 from services.runtime.errors import MidstreamError

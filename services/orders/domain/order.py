@@ -97,8 +97,3 @@ class Order:
         return not self.state.terminal and (
             self.state is OrderState.UNKNOWN or self.canceling or self.amending is not None
         )
-
-    @property
-    def fills_missing(self) -> bool:
-        """More was executed than we know executions of."""
-        return self.fills_quantity < self.filled

@@ -13,7 +13,7 @@ from clients.exchanges.trading import OrderType
 from services.orders.domain import Body, Cause, Order
 from services.orders.domain.events import AmendAsked, CancelAsked
 from services.orders.domain.order import ZERO
-from services.orders.engine.commands import Caller
+from services.orders.engine.commands import AmendCommand, Caller
 from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
 from services.orders.journal.ledger import OrderLedger
@@ -29,16 +29,6 @@ WAIT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
-class AmendCommand:
-    """Absolute targets; None keeps what is."""
-
-    order_id: str
-    quantity: Decimal | None
-    price: Decimal | None
-    valid_for_ms: int
-
-
-@dataclass(frozen=True)
 class Cancelled:
     """What became of a cancel."""
 
@@ -47,6 +37,11 @@ class Cancelled:
     confirmed: bool
     filled_during_cancel: Decimal
     problem: str = ""
+
+    def check_confirmed(self) -> None:
+        """Raise DeadlineExceeded when no terminal state was seen in time."""
+        if not self.confirmed:
+            raise DeadlineExceeded(f"order {self.order_id[:64]}: {self.problem}")
 
 
 class Changer:

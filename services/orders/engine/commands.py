@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from clients.exchanges.trading import OrderType, Side, TimeInForce
+from services.orders.domain import Order
 from services.orders.errors import Reason, denied
 from services.orders.journal.codec import encode
 
@@ -33,6 +34,14 @@ class Caller:
         """Whose orders the caller may see; None for everyone's."""
         return None if self.role == "admin" else self.owner
 
+    def wants(self, order: Order, *, exchange: str = "", symbol: str = "") -> bool:
+        """Whether the caller may see an order, and it is one of those that were asked for; empty is any."""
+        return (
+            self.sees in (None, order.owner)
+            and (not exchange or order.exchange == exchange)
+            and (not symbol or order.symbol == symbol)
+        )
+
 
 @dataclass(frozen=True)
 class PlaceCommand:
@@ -56,6 +65,16 @@ class PlaceCommand:
     def body_hash(self) -> str:
         """Hash of everything but the key: what has to be the same when the key is."""
         return hashlib.sha256(encode(replace(self, idempotency_key="")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class AmendCommand:
+    """Absolute targets; None keeps what is."""
+
+    order_id: str
+    quantity: Decimal | None
+    price: Decimal | None
+    valid_for_ms: int
 
 
 def place_command(
@@ -115,6 +134,18 @@ def place_command(
         client_order_id,
         valid_for(valid_for_ms),
         resend_if_not_placed,
+    )
+
+
+def amend_command(*, order_id: str, quantity: str, price: str, valid_for_ms: int) -> AmendCommand:
+    """Return the command, empty texts standing for what is to stay; raise InvalidRequest naming the first unusable field."""
+    if not quantity and not price:
+        raise _bad("quantity", "or `price` is required")
+    return AmendCommand(
+        order_id,
+        decimal_field("quantity", quantity) if quantity else None,
+        decimal_field("price", price) if price else None,
+        valid_for(valid_for_ms),
     )
 
 

@@ -17,18 +17,18 @@ from services.orders import messages
 from services.orders.auth import Authenticator
 from services.orders.desk import Desk
 from services.orders.domain import Order, OrderState
-from services.orders.engine.changing import AmendCommand
-from services.orders.engine.commands import Caller, decimal_field, place_command, valid_for
+from services.orders.engine.commands import Caller, amend_command, place_command
 from services.orders.errors import Reason, denied
 from services.orders.journal.store import FillFilter, OrderFilter
-from services.orders.paging import PAGE_MAX, page_size, page_token, position_of
+from services.orders.pages import fill_page, order_page
+from services.orders.paging import PAGE_MAX
 from services.orders.ports import Ports
 from services.orders.rest import models
 from services.orders.rest.events import order_events
 from services.orders.rest.gate import RequestGate
 from services.orders.rest.plain import plain
 from services.orders.rest.problems import RESPONSES, add_problems
-from services.runtime.errors import DeadlineExceeded, NotFound
+from services.runtime.errors import NotFound
 
 OrderId = Annotated[str, Path(max_length=64)]
 Text = Annotated[str, Query(max_length=64)]
@@ -140,11 +140,7 @@ def _orders(desk: Desk) -> APIRouter:
             after_sequence = int(last_event_id)
 
         def wanted(order: Order) -> bool:
-            return (
-                (caller.sees is None or order.owner == caller.sees)
-                and (not exchange or order.exchange == exchange)
-                and (not symbol or order.symbol == symbol)
-            )
+            return caller.wants(order, exchange=exchange, symbol=symbol)
 
         stream = order_events(desk, after_sequence=after_sequence, wanted=wanted)
         # nginx otherwise keeps events until its buffer is full.
@@ -158,13 +154,8 @@ def _orders(desk: Desk) -> APIRouter:
     @router.patch("/v1/orders/{order_id}", response_model=models.OrderView)
     async def amend(order_id: OrderId, body: models.AmendBody, request: Request) -> dict[str, Any]:
         """Set absolute quantity and price of an open LIMIT order, and wait until that is confirmed."""
-        if body.quantity is None and body.price is None:
-            raise denied(Reason.BAD_FIELD, "or `price` is required", field="quantity")
-        command = AmendCommand(
-            order_id,
-            decimal_field("quantity", body.quantity) if body.quantity is not None else None,
-            decimal_field("price", body.price) if body.price is not None else None,
-            valid_for(body.valid_for_ms),
+        command = amend_command(
+            order_id=order_id, quantity=body.quantity or "", price=body.price or "", valid_for_ms=body.valid_for_ms
         )
         return _order(await desk.amend(command, _caller(request)))
 
@@ -172,8 +163,7 @@ def _orders(desk: Desk) -> APIRouter:
     async def cancel(order_id: OrderId, request: Request) -> dict[str, Any]:
         """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error."""
         cancelled = await desk.cancel(order_id, _caller(request))
-        if not cancelled.confirmed:
-            raise DeadlineExceeded(f"order {order_id}: {cancelled.problem}")
+        cancelled.check_confirmed()
         result = plain(messages.cancel_message(cancelled))
         return {"order": result["order"], "filled_during_cancel": result["filled_during_cancel"]}
 
@@ -195,29 +185,21 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
         created_to_time_ns: TimeNs = 0,
         exchange: Text = "",
         symbol: Text = "",
-        page_size_: Annotated[int, Query(alias="page_size", ge=0, le=PAGE_MAX)] = 0,
-        page_token_: Annotated[str, Query(alias="page_token", max_length=512)] = "",
+        page_size: PageSize = 0,
+        page_token: Token = "",
     ) -> dict[str, Any]:
         """List orders that match everything given, oldest first, by pages."""
-        size = page_size(page_size_)
-        position = position_of(page_token_, int, str)
-        found = await desk.find(
-            _caller(request),
-            OrderFilter(
-                order_ids=order_id,
-                client_order_ids=client_order_id,
-                exchange_order_ids=exchange_order_id,
-                created_from_ns=created_from_time_ns or None,
-                created_to_ns=created_to_time_ns or None,
-                states=[OrderState(one) for one in state],
-                exchange=exchange,
-                symbol=symbol,
-                after=(position[0], position[1]) if position is not None else None,
-                limit=size + 1,
-            ),
+        wanted = OrderFilter(
+            order_ids=order_id,
+            client_order_ids=client_order_id,
+            exchange_order_ids=exchange_order_id,
+            created_from_ns=created_from_time_ns or None,
+            created_to_ns=created_to_time_ns or None,
+            states=[OrderState(one) for one in state],
+            exchange=exchange,
+            symbol=symbol,
         )
-        page = found[:size]
-        more = page_token(page[-1].created_ns, page[-1].order_id) if len(found) > size else ""
+        page, more = await order_page(desk, _caller(request), wanted, size=page_size, token=page_token)
         return {"orders": [_order(order) for order in page], "next_page_token": more}
 
     @router.get("/v1/fills", response_model=models.FillPage)
@@ -228,29 +210,19 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
         symbol: Text = "",
         from_time_ns: TimeNs = 0,
         to_time_ns: TimeNs = 0,
-        page_size_: Annotated[int, Query(alias="page_size", ge=0, le=PAGE_MAX)] = 0,
-        page_token_: Annotated[str, Query(alias="page_token", max_length=512)] = "",
+        page_size: PageSize = 0,
+        page_token: Token = "",
     ) -> dict[str, Any]:
         """List executions, oldest first, by pages."""
-        size = page_size(page_size_)
-        position = position_of(page_token_, int, str, str, str, str)
         wanted = FillFilter(
             order_id=order_id,
             exchange=exchange,
             symbol=symbol,
             from_ns=from_time_ns or None,
             to_ns=to_time_ns or None,
-            after=position if position is None else (position[0], *position[1:]),
-            limit=size + 1,
         )
-        found = await desk.fills(_caller(request), wanted)
-        last = found[size - 1] if len(found) > size else None
-        more = (
-            ""
-            if last is None
-            else page_token(last.trade_time_ns, last.exchange, last.market, last.symbol, last.trade_id)
-        )
-        return {"fills": [plain(messages.fill_message(fill)) for fill in found[:size]], "next_page_token": more}
+        page, more = await fill_page(desk, _caller(request), wanted, size=page_size, token=page_token)
+        return {"fills": [plain(messages.fill_message(fill)) for fill in page], "next_page_token": more}
 
     @router.get("/v1/positions", response_model=models.PositionsView)
     async def positions(exchange: Text = "") -> dict[str, Any]:

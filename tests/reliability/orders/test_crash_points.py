@@ -10,7 +10,7 @@ import pytest
 
 from clients.exchanges.trading import OrderType
 from services.orders.domain import OrderState
-from services.orders.engine.changing import AmendCommand
+from services.orders.engine.commands import AmendCommand
 from services.runtime.errors import MidstreamError
 from tests.support.exchange_rules import BOUNDED, ExchangeRules
 from tests.support.memory_journal import MemoryJournal

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from clients.exchanges.model import Quote
 from clients.exchanges.trading import OrderType, Side
 from services.orders.domain import Cause, OrderState, TradingMode
-from services.orders.engine.changing import AmendCommand
+from services.orders.engine.commands import AmendCommand
 from services.orders.errors import reason_of
 from services.orders.journal.store import OrderFilter
 from services.orders.metrics import OrdersMetrics

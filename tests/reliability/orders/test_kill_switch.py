@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.orders.domain import Cause, OrderState
-from services.orders.engine.changing import AmendCommand
+from services.orders.engine.commands import AmendCommand
 from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports

@@ -6,7 +6,7 @@ import asyncio
 from decimal import Decimal
 
 from services.orders.domain import OrderState
-from services.orders.engine.changing import AmendCommand
+from services.orders.engine.commands import AmendCommand
 from services.orders.ports import Ports
 from services.runtime.errors import DeadlineExceeded
 from tests.support.exchange_rules import BOUNDED

@@ -10,7 +10,7 @@ import pytest
 from clients.exchanges.errors import CallerMustAct
 from clients.resilience.outcome import Outcome
 from services.orders.domain import OrderState
-from services.orders.engine.changing import AmendCommand
+from services.orders.engine.commands import AmendCommand
 from services.orders.errors import reason_of
 from services.orders.ports import Ports
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest
