@@ -53,7 +53,7 @@ class OrdersSettings(ServerSettings):
         repr=False,
         validation_alias=AliasChoices("MIDSTREAM_ORDERS_DATABASE_URL", "MIDSTREAM_DATABASE_URL"),
     )
-    """The journal. The general setting serves the power desk too, in tables of its own; the other one keeps them apart."""
+    """The journal, in tables of its own beside the power desk's; the first variable wins and keeps the two in databases of their own."""
 
     redis_url: str = Field(default="", repr=False, validation_alias="MIDSTREAM_REDIS_URL")
     """Where limits are shared with other processes; empty keeps them in this one."""

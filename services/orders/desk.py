@@ -329,7 +329,7 @@ class Desk:
         if strangers:
             raise StartRefused(
                 f"the journal holds {len(strangers)} open orders of mode {strangers[0].mode}, and MIDSTREAM_TRADING is "
-                f"{self.options.mode}: start it in that mode, or name another database in MIDSTREAM_ORDERS_DATABASE_URL"
+                f"{self.options.mode}: start it in that mode, or name another database in MIDSTREAM_DATABASE_URL"
             )
 
     async def _load_positions(self) -> None:

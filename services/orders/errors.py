@@ -1,4 +1,4 @@
-"""Why an order is denied before anything is sent. Each reason is a fixed word that travels beside the sentence."""
+"""Reasons for which an order is denied before anything is sent. Each reason is a fixed word that travels beside the sentence."""
 
 from __future__ import annotations
 

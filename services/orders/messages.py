@@ -1,4 +1,4 @@
-"""Between protobuf messages and the desk's own types."""
+"""Translate between protobuf messages and the desk's own types."""
 
 from __future__ import annotations
 

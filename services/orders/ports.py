@@ -1,4 +1,4 @@
-"""What the engine takes instead of the system's clock, sleep, randomness and ids."""
+"""Clock, sleep, randomness and ids of the engine, replaced as a whole in tests."""
 
 from __future__ import annotations
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import grpc
-from sqlalchemy.exc import SQLAlchemyError
 
-from clients.database import is_unavailable, open_database, shown_url
+from clients.database import open_database, outages_as, shown_url
 from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
 from services.orders.auth import Authenticator, AuthInterceptor, list_keys
 from services.orders.auth.roles import SERVICE
@@ -109,17 +108,14 @@ class OrdersServer(Service):
 
     async def _open_journal(self) -> None:
         try:
-            await prepare_orders_database(self._engine)
-            await self._journal.open()
-        except (JournalUnavailable, SQLAlchemyError, OSError) as exc:
-            if not isinstance(exc, JournalUnavailable) and not is_unavailable(exc):
-                raise
+            with outages_as(lambda exc: JournalUnavailable(str(getattr(exc, "orig", None) or exc))):
+                await prepare_orders_database(self._engine)
+                await self._journal.open()
+        except JournalUnavailable as exc:
             shown = shown_url(self._settings.database_url)
             # The library adds advice on lines of its own.
-            reason = str(getattr(exc, "orig", None) or exc).splitlines()[0]
-            raise StartRefused(
-                f"the journal {shown} cannot be opened: {reason}; set MIDSTREAM_ORDERS_DATABASE_URL"
-            ) from exc
+            reason = str(exc).splitlines()[0]
+            raise StartRefused(f"the journal {shown} cannot be opened: {reason}; set MIDSTREAM_DATABASE_URL") from exc
 
     async def _measure(self, desk: Desk) -> None:
         while True:

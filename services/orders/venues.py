@@ -1,4 +1,4 @@
-"""The exchanges as the engine sees them."""
+"""Exchanges as the engine sees them."""
 
 from __future__ import annotations
 

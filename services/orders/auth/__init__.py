@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""Authenticate callers by API key, and decide what they may do."""
 
 from services.orders.auth.authenticator import Authenticator, Signed
 from services.orders.auth.interceptor import AuthInterceptor, current_caller

@@ -1,4 +1,4 @@
-"""From a key to a caller."""
+"""Turn an API key into a caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Authentication of gRPC calls: before any handler, deny by default."""
+"""Authenticate gRPC calls: before any handler, deny by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates of callers: how often somebody may be wrong, and how often a key may ask."""
+"""Limit the rates of callers: how often somebody may be wrong, and how often a key may ask."""
 
 from __future__ import annotations
 

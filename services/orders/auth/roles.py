@@ -1,10 +1,20 @@
-"""Who may do what: one table, deny by default. A method without a line here cannot be called by anybody."""
+"""Roles and what they may do: one table, deny by default. A method without a line here cannot be called by anybody."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum, unique
 from typing import Final
+
+SERVICE: Final = "midstream.orders.v1.OrderService"
+OPEN_SERVICES: Final = frozenset(
+    {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+)
+"""Services for everyone: whether it serves is no secret, and reflection can be turned off."""
 
 
 @unique
@@ -22,8 +32,6 @@ class Role(StrEnum):
 
 _RANK: Final = {role: rank for rank, role in enumerate(Role)}
 
-SERVICE: Final = "midstream.orders.v1.OrderService"
-
 METHODS: Final[Mapping[str, Role]] = {
     "PlaceOrder": Role.TRADE,
     "AmendOrder": Role.TRADE,
@@ -40,15 +48,6 @@ METHODS: Final[Mapping[str, Role]] = {
     "GetKillSwitch": Role.READ,
     "ExportAudit": Role.ADMIN,
 }
-
-OPEN_SERVICES: Final = frozenset(
-    {
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1.ServerReflection",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
-)
-"""Services for everyone: whether it serves is no secret, and reflection can be turned off."""
 
 
 def needed_role(path: str) -> Role | None:

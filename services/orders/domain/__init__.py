@@ -1,4 +1,4 @@
-"""What an order is: states, events, and the fold that makes one out of the other. No I/O, no clock."""
+"""The order itself: states, events, and the fold that makes one out of the other. No I/O, no clock."""
 
 from services.orders.domain.events import Body, Event
 from services.orders.domain.fold import BrokenJournal, apply, fold

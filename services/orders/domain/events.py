@@ -1,4 +1,4 @@
-"""What can happen to an order. The journal is a list of these, and the state of an order is their fold."""
+"""Events of an order. The journal is a list of these, and the state of an order is their fold."""
 
 from __future__ import annotations
 

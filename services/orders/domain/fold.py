@@ -1,4 +1,4 @@
-"""The state of an order as a fold over its journal: pure, total, deterministic."""
+"""Fold the events of an order into its state: pure, total, deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an exchange's report to an event, or to nothing when it says nothing new."""
+"""Turn an exchange's report into an event, or into nothing when it says nothing new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of an order's life."""
+"""States of an order, causes of its changes, and trading modes."""
 
 from __future__ import annotations
 

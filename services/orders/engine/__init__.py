@@ -1,1 +1,1 @@
-"""From commands to the wire: placing, routing, amending, cancelling."""
+"""Carry out commands: place, route, amend, cancel, and tell whoever watches."""

@@ -1,4 +1,4 @@
-"""Amends and cancels: journal what is wanted, let it be followed up, and wait until it shows."""
+"""Amend and cancel: journal what is wanted, let it be followed up, and wait until it shows."""
 
 from __future__ import annotations
 

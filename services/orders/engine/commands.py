@@ -1,4 +1,4 @@
-"""What callers ask for, checked field by field. Both faces make these, so both refuse the same with the same words."""
+"""Commands of callers, checked field by field. Both faces make these, so both refuse the same with the same words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes for whoever watches: live ones from memory, missed ones from the journal."""
+"""Stream changes to whoever watches: live ones from memory, missed ones from the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements of the exchanges, from wherever they come, into the ledger."""
+"""Take the exchanges' reports of orders, from wherever they come, into the ledger."""
 
 from __future__ import annotations
 

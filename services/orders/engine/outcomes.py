@@ -1,4 +1,4 @@
-"""What a failed request means for the order that it was about."""
+"""Judge what a failed request means for the order that it was about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a command to the wire: check, journal, send, journal what came of it."""
+"""Place orders: check, journal, send, journal what came of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an order goes. Only a new order is ever routed, and only after the exchange before certainly did not accept it."""
+"""Choose the exchange of an order. Only a new order is ever routed, and only after the exchange before certainly did not accept it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchange's own rules for one instrument, checked before it has to."""
+"""Check an order against the exchange's own rules for its instrument, before the exchange has to."""
 
 from __future__ import annotations
 

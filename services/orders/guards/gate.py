@@ -1,4 +1,4 @@
-"""Whether anything may go out at all: the mode, the kill switch, and the first reconciliation of each exchange."""
+"""Open or close trading as a whole: the mode, the kill switch, and the first reconciliation of each exchange."""
 
 from __future__ import annotations
 

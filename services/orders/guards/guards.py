@@ -1,4 +1,4 @@
-"""Everything that is checked before an order may go out, in the order from cheap to dear."""
+"""Run every check before an order goes out, in the order from cheap to dear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we hold, between two statements of the exchanges."""
+"""Keep count of positions between two statements of the exchanges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fresh price, or none: orders never use an old one."""
+"""Get a fresh price, or none: orders never use an old one."""
 
 from __future__ import annotations
 

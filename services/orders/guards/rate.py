@@ -1,4 +1,4 @@
-"""How many orders a second may go out."""
+"""Limit how many orders a second go out."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Select, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from clients.database import is_unavailable, migrate, writing
+from clients.database import migrate, outages_as, writing
 from services.orders.domain import Cause, Event, Order
 from services.orders.domain.events import KINDS
 from services.orders.journal import schema
@@ -317,12 +317,10 @@ class DatabaseJournal:
         return await self._guarded(read)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
-        try:
+        with outages_as(
+            lambda exc: JournalUnavailable(f"the journal's database is not available: {type(exc).__name__}")
+        ):
             return await call()
-        except (SQLAlchemyError, OSError) as exc:
-            if is_unavailable(exc):
-                raise JournalUnavailable(f"the journal's database is not available: {type(exc).__name__}") from exc
-            raise
 
 
 def _fail(done: asyncio.Future[int], exc: Exception) -> None:

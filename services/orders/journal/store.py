@@ -1,4 +1,4 @@
-"""What the engine needs of a journal. One implementation keeps it in a database; tests in virtual time keep it in memory."""
+"""Interface of a journal, with its rows and filters. One implementation keeps it in a database; tests in virtual time keep it in memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from typing import Protocol
 
 from clients.exchanges.trading import Side
 from services.orders.domain import Event, Order, OrderState
+
+__all__ = [
+    "ClientIdTaken",
+    "FillFilter",
+    "FillRow",
+    "IdempotencyRow",
+    "JournalEntry",
+    "JournalStore",
+    "JournalUnavailable",
+    "Kept",
+    "OrderFilter",
+    "Superseded",
+    "SwitchRow",
+    "Traded",
+]
 
 
 class JournalUnavailable(Exception):
@@ -159,19 +174,3 @@ class JournalStore(Protocol):
     async def forget_keys(self, *, before_ns: int) -> None:
         """Delete idempotency keys that are older."""
         ...
-
-
-__all__ = [
-    "ClientIdTaken",
-    "FillFilter",
-    "FillRow",
-    "IdempotencyRow",
-    "JournalEntry",
-    "JournalStore",
-    "JournalUnavailable",
-    "Kept",
-    "OrderFilter",
-    "Superseded",
-    "SwitchRow",
-    "Traded",
-]

@@ -1,4 +1,4 @@
-"""One round of an amend: send the absolute target, look what became of it, send it again or give it up."""
+"""Do one round of an amend: send the absolute target, look what became of it, send it again or give it up."""
 
 from __future__ import annotations
 

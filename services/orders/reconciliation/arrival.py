@@ -1,4 +1,4 @@
-"""When a request can no longer arrive: the only thing that turns "no such order" into proof."""
+"""Find out when a request can no longer arrive: the only thing that turns "no such order" into proof."""
 
 from __future__ import annotations
 

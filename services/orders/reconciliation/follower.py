@@ -1,4 +1,4 @@
-"""Follows every order that is not settled until it is: unknown outcomes, cancels without a terminal state, amends without confirmation.
+"""Follow every order that is not settled until it is: unknown outcomes, cancels without a terminal state, amends without confirmation.
 
 One task per order. What it does next follows from the order as it is in the ledger, so it can begin anywhere: after a lost answer,
 after a restart, after a statement that came in meanwhile.

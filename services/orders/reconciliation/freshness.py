@@ -1,4 +1,4 @@
-"""How much is known of each exchange, and since when."""
+"""Keep track of how fresh our knowledge of each exchange is."""
 
 from __future__ import annotations
 

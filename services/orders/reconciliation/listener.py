@@ -1,4 +1,4 @@
-"""The user stream of one exchange, into the ledger."""
+"""Read the user stream of one exchange into the ledger."""
 
 from __future__ import annotations
 

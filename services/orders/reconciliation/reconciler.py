@@ -1,4 +1,4 @@
-"""Compares an exchange's books with ours: at the start, every 30 seconds, and after every gap of the user stream."""
+"""Compare an exchange's books with ours: at the start, every 30 seconds, and after every gap of the user stream."""
 
 from __future__ import annotations
 

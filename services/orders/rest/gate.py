@@ -1,4 +1,4 @@
-"""In front of every request: its id, its size, who sends it, and whether they may. Pure ASGI, so that nothing is parsed before."""
+"""Check every request first: its id, its size, who sends it, and whether they may. Pure ASGI, so that nothing is parsed before."""
 
 from __future__ import annotations
 

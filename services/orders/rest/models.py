@@ -1,4 +1,4 @@
-"""What the REST face takes and gives. Names and values are those of the protos, enums without their prefixes, int64 as text."""
+"""Bodies that the REST face takes and gives. Names and values are those of the protos, enums without their prefixes, int64 as text."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What stops trading when nobody is there to stop it: dead-man timers, and a watchdog that throws the kill switch."""
+"""Stop trading when nobody is there to stop it: dead-man timers, and a watchdog that throws the kill switch."""

@@ -1,4 +1,4 @@
-"""The exchange's own timer that cancels everything when we stop refreshing it: our process may die, our orders must not outlive it."""
+"""Keep the exchanges' own cancel-all timers running: our process may die, our orders must not outlive it."""
 
 from __future__ import annotations
 

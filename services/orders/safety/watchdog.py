@@ -1,4 +1,4 @@
-"""Throws the kill switch by itself: when too much was lost, or when nobody knows the price of what is open."""
+"""Throw the kill switch by itself: when too much was lost, or when nobody knows the price of what is open."""
 
 from __future__ import annotations
 

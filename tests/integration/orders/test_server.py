@@ -108,7 +108,7 @@ def test_a_second_server_on_the_same_journal_ends_the_first(tmp_path: Path) -> N
     ("settings", "named"),
     [
         ({"TRADING": "simulator"}, "MIDSTREAM_BINANCE_API_KEY"),
-        ({"ORDERS_DATABASE_URL": "sqlite:////nowhere/at/all/x.db"}, "MIDSTREAM_ORDERS_DATABASE_URL"),
+        ({"ORDERS_DATABASE_URL": "sqlite:////nowhere/at/all/x.db"}, "MIDSTREAM_DATABASE_URL"),
     ],
     ids=["no-key", "no-journal"],
 )

@@ -49,7 +49,7 @@ async def test_orders_of_another_mode_refuse_the_start(ports: Ports, loop: Virtu
         await kill(desk.desk)
 
     for mode in (TradingMode.DRY_RUN, TradingMode.TESTNET, TradingMode.LIVE):
-        with pytest.raises(StartRefused, match="MIDSTREAM_ORDERS_DATABASE_URL"):
+        with pytest.raises(StartRefused, match="MIDSTREAM_DATABASE_URL"):
             async with trading(ports, venue, store=store, mode=mode, ready=False):
                 pass
     async with trading(ports, venue, store=store) as desk:

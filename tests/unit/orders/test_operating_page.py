@@ -27,7 +27,7 @@ from services.orders.metrics import OrdersMetrics
 from services.orders.rest.gate import ROLES
 from services.orders.rest.models import CancelBody, SwitchBody
 from services.runtime.exchanges import ExchangeMetrics
-from services.runtime.settings import PREFIX, environment_name
+from services.runtime.settings import PREFIX, environment_names
 from tests.support.cli import ROOT
 
 PAGE = (ROOT / "docs" / "operating_orders.md").read_text()
@@ -55,7 +55,7 @@ def alerts() -> list[dict[str, Any]]:
 def own_variables() -> set[str]:
     """Every variable of the orders server itself."""
     fields = OrdersSettings.model_fields
-    return {environment_name(name, field) for name, field in fields.items()}
+    return {variable for name, field in fields.items() for variable in environment_names(name, field)}
 
 
 def test_every_metric_and_label_of_the_page_exists() -> None:
