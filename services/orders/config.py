@@ -25,7 +25,7 @@ ENVIRONMENT_OF: dict[TradingMode, Environment | None] = {
 
 
 class OrdersSettings(ServerSettings):
-    """What the orders server needs to know; read once at start."""
+    """Settings of the orders server; read once at start."""
 
     port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
     metrics_port: int = Field(default=9155, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_METRICS_PORT")
@@ -107,7 +107,7 @@ class OrdersSettings(ServerSettings):
 
     @property
     def limits(self) -> Limits:
-        """What orders may be."""
+        """Limits of orders."""
         return Limits(
             notional_max=self.notional_max,
             position_max=self.position_max,

@@ -60,7 +60,7 @@ KEYS_SWEEP_S: Final = 3600.0
 
 @dataclass(frozen=True)
 class DeskOptions:
-    """What an operator decides about a desk."""
+    """An operator's decisions about a desk."""
 
     mode: TradingMode = TradingMode.DRY_RUN
     limits: Limits = field(default_factory=Limits)

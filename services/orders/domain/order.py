@@ -86,7 +86,7 @@ class Order:
 
     @property
     def remaining(self) -> Decimal:
-        """What may still be executed."""
+        """Quantity that may still be executed."""
         if self.state.terminal or self.quantity is None:
             return ZERO
         return max(self.quantity - self.filled, ZERO)

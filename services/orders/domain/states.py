@@ -10,7 +10,7 @@ from clients.exchanges.trading import VenueState
 
 @unique
 class OrderState(StrEnum):
-    """What is known about an order."""
+    """State of an order as far as it is known."""
 
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
@@ -42,7 +42,7 @@ STATE_OF: Final = {state: OrderState(state.value) for state in VenueState}
 
 @unique
 class Cause(StrEnum):
-    """Why an order changed; each journal event has exactly one."""
+    """Reason for a change of an order; each journal event has exactly one."""
 
     CALLER = "caller"
     ANSWER = "answer"
@@ -62,7 +62,7 @@ class Cause(StrEnum):
 
 @unique
 class TradingMode(StrEnum):
-    """What may happen to orders; anything but `dry-run` sends them somewhere."""
+    """How far orders go; anything but `dry-run` sends them somewhere."""
 
     DRY_RUN = "dry-run"
     SIMULATOR = "simulator"

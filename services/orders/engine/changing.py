@@ -30,7 +30,7 @@ WAIT_S: Final = 10.0
 
 @dataclass(frozen=True)
 class Cancelled:
-    """What became of a cancel."""
+    """Outcome of a cancel."""
 
     order_id: str
     order: Order | None

@@ -23,7 +23,7 @@ _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, as authentication found out."""
+    """Name, owner and role of whoever asks, as authentication found out."""
 
     name: str
     owner: str

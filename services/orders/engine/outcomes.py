@@ -12,7 +12,7 @@ from clients.resilience.outcome import Outcome
 
 @unique
 class Fate(Enum):
-    """What became of a request."""
+    """Outcome of a request, as far as it matters for its order."""
 
     NOT_DONE = auto()
     """Certainly not executed; it may be tried again, here or elsewhere."""

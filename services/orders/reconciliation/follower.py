@@ -290,7 +290,7 @@ class Follower:
 
 
 class _Following:
-    """What one task remembers between its rounds."""
+    """Memory of one task between its rounds."""
 
     def __init__(self) -> None:
         self.cancel_sent_ns: int | None = None

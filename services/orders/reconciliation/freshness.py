@@ -9,7 +9,7 @@ from clients.resilience.ports import MonotonicNs
 
 @dataclass(frozen=True)
 class Freshness:
-    """What ListActiveOrders says beside the orders."""
+    """Source and age of what is known of one exchange, as ListActiveOrders says it beside the orders."""
 
     exchange: str
     source: str
@@ -21,7 +21,7 @@ class Freshness:
 
 
 class FreshnessTracker:
-    """Written by streams and reconciliation, read by whoever lists."""
+    """Freshness of all exchanges: written by streams and reconciliation, read by whoever lists."""
 
     def __init__(self, *, monotonic_ns: MonotonicNs) -> None:
         self._monotonic_ns = monotonic_ns

@@ -14,7 +14,7 @@ REAL = (BINANCE, BITMEX)
 THIRD = (TOY, BITMEX)
 
 
-def run(seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules] = REAL) -> Tally:
+def run(seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules]) -> Tally:
     print(f"seed={seed} orders={orders} kills={kills}")  # noqa: T201  (how to run a failure again)
 
     async def main(loop: VirtualLoop) -> Tally:
@@ -34,9 +34,10 @@ def test_books_are_equal_after_a_campaign(seed: int, rules: Sequence[ExchangeRul
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("rules", [REAL, THIRD], ids=["real", "third"])
 @pytest.mark.parametrize("seed", range(100, 103))
-def test_books_are_equal_after_a_long_campaign(seed: int) -> None:
-    tally = run(seed, orders=800, kills=15)
+def test_books_are_equal_after_a_long_campaign(seed: int, rules: Sequence[ExchangeRules]) -> None:
+    tally = run(seed, orders=800, kills=15, rules=rules)
 
     assert tally.placed > 300
     assert tally.unknown > 30
