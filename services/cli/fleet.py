@@ -1,4 +1,4 @@
-"""Which servers there are, and how each is started."""
+"""The servers there are, and how each is started."""
 
 from __future__ import annotations
 
@@ -48,11 +48,6 @@ SERVERS: Mapping[str, Server] = {
 }
 """By the name on the command line, in the order of starting; the first is stopped before the others."""
 DEFAULT_PORTS = {name: server.port for name, server in SERVERS.items() if server.scheme == "grpc"}
-
-
-def port_variable(name: str) -> str:
-    """The setting that moves a server's port."""
-    return f"MIDSTREAM_{name.upper().replace('-', '_')}_PORT"
 
 
 def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:

@@ -1,4 +1,4 @@
-"""What a replay came to: the figures of report.json, and the same for people."""
+"""The result of a replay: the figures of report.json, and the same for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failed call to one of our servers means for the person at the terminal."""
+"""Tell the person at the terminal what a failed call to one of our servers means."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ return {revision, outcome, length}
 """
 
 
-class Outcome(enum.IntEnum):
+class AppendOutcome(enum.IntEnum):
     """What became of an append; the numbers are those of the script."""
 
     ALREADY_SO = 0
@@ -88,7 +88,7 @@ class Journalled:
     """Which revision answers a request."""
 
     revision: int
-    outcome: Outcome
+    outcome: AppendOutcome
 
 
 def effect_of(change: Change, report: EngineReport | None) -> Effect:
@@ -131,17 +131,17 @@ class ControlJournal:
             raise Unavailable(
                 "Redis has no memory left for an intent; raise its maxmemory or let consumers catch up"
             ) from exc
-        if outcome == Outcome.FULL:
+        if outcome == AppendOutcome.FULL:
             raise ResourceExhausted(
                 f"{length} intents wait for session `{keys.session}`; start its replay server first"
             )
-        if outcome == Outcome.ADDED and length >= JOURNAL_LENGTH_MAX + ARCHIVE_STEP:
+        if outcome == AppendOutcome.ADDED and length >= JOURNAL_LENGTH_MAX + ARCHIVE_STEP:
             try:
                 await self._archive(keys, length - JOURNAL_LENGTH_MAX, applied=effect.revision)
             except (OSError, redis.RedisError):
                 # The intent is journalled, and that is what was asked for; the next append tries again.
                 logger.exception("intents not archived: session=%s", keys.session)
-        return Journalled(revision, Outcome(outcome))
+        return Journalled(revision, AppendOutcome(outcome))
 
     async def entry(self, keys: SessionKeys, revision: int) -> Intent | None:
         """Read one intent; None when it is not kept any more."""

@@ -12,7 +12,7 @@ import grpc
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
-from services.control.journal import ControlJournal, Journalled, Outcome, effect_of
+from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
 from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.logs import current_correlation_id
@@ -55,7 +55,7 @@ class ControlServicer(ControlServiceServicer):
         # An engine that was still starting when the call came has reported since.
         before = report or applied.before
         previous = before.effective.mode if before is not None else 0
-        if journalled.outcome == Outcome.REPEATED:
+        if journalled.outcome == AppendOutcome.REPEATED:
             previous = await self._first_answer(keys, request, journalled.revision)
         return pb.SetModeResponse(
             previous_mode=cast(Mode, previous), mode=cast(Mode, effective.mode), revision=applied.revision

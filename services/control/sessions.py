@@ -1,4 +1,4 @@
-"""What the engine reports of its sessions, read often by whoever waits and rarely otherwise."""
+"""Read the engine's reports of its sessions: often for whoever waits, rarely otherwise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import cast
 
 from protos.common.v1.market_pb2 import Mode
 from protos.control.v1.control_pb2 import ControlState
-from services.control.journal import ControlJournal, Journalled, Outcome, effect_of
+from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
 from services.runtime.errors import NotFound
 from services.runtime.session.intents import Change
 from services.runtime.session.keys import SessionKeys
@@ -72,7 +72,7 @@ class SessionReports:
         """
         refused = report.effective.refused
         if (
-            journalled.outcome == Outcome.REPEATED
+            journalled.outcome == AppendOutcome.REPEATED
             or (refused is not None and refused.revision == journalled.revision)
             or effect_of(change, report).value == change.value
         ):

@@ -11,7 +11,7 @@ import redis
 
 from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_UNSPECIFIED, ExchangeHealth, QueueLag, Report, Status
 from protos.health.v1.health_pb2 import Check as CheckMessage
-from services.health.checks import Check, Outcome
+from services.health.checks import Check, Finding
 from services.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -83,22 +83,22 @@ class CheckRunner:
         started_ns = self._clock.monotonic_ns()
         try:
             async with asyncio.timeout(self._timeout_s):
-                outcome = await check()
+                finding = await check()
         except TimeoutError:
-            outcome = Outcome(STATUS_DOWN, f"no answer within {self._timeout_s:g} s")
+            finding = Finding(STATUS_DOWN, f"no answer within {self._timeout_s:g} s")
         except (redis.ConnectionError, redis.TimeoutError) as exc:
-            outcome = Outcome(STATUS_DOWN, f"Redis does not answer ({type(exc).__name__})")
+            finding = Finding(STATUS_DOWN, f"Redis does not answer ({type(exc).__name__})")
         except Exception as exc:  # everything: a check may fail in any way, and that is what the report is for
             if result.status != STATUS_DOWN:
                 logger.exception("check failed: name=%s", name)
-            outcome = Outcome(STATUS_DOWN, f"the check itself failed ({type(exc).__name__})")
+            finding = Finding(STATUS_DOWN, f"the check itself failed ({type(exc).__name__})")
         before = result.status
-        result.status, result.detail = outcome.status, outcome.detail
-        result.queues, result.exchanges = outcome.queues, outcome.exchanges
+        result.status, result.detail = finding.status, finding.detail
+        result.queues, result.exchanges = finding.queues, finding.exchanges
         result.checked_ns = self._clock.monotonic_ns()
         result.duration_ns = result.checked_ns - started_ns
-        if outcome.status == STATUS_DOWN:
-            result.last_error = outcome.detail
-        if before != outcome.status:
+        if finding.status == STATUS_DOWN:
+            result.last_error = finding.detail
+        if before != finding.status:
             self._changed.set()
             self._changed = asyncio.Event()

@@ -27,7 +27,7 @@ _CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reco
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Finding:
     """What a check saw."""
 
     status: Status
@@ -36,8 +36,8 @@ class Outcome:
     exchanges: tuple[ExchangeHealth, ...] = field(default=())
 
 
-Check = Callable[[], Awaitable[Outcome]]
-"""Returns an outcome, or raises; the caller bounds its time and turns what it raises into STATUS_DOWN."""
+Check = Callable[[], Awaitable[Finding]]
+"""Returns a finding, or raises; the caller bounds its time and turns what it raises into STATUS_DOWN."""
 
 
 class ServerCheck:
@@ -47,16 +47,16 @@ class ServerCheck:
         self._address = address
         self._channel: grpc.aio.Channel | None = None
 
-    async def __call__(self) -> Outcome:
+    async def __call__(self) -> Finding:
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
         try:
             answer = await health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
         except grpc.aio.AioRpcError as exc:
-            return Outcome(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}")
+            return Finding(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}")
         serving = answer.status == health_pb2.HealthCheckResponse.SERVING
         shown = "serving" if serving else "not serving"
-        return Outcome(STATUS_OK if serving else STATUS_DEGRADED, f"{self._address}: {shown}")
+        return Finding(STATUS_OK if serving else STATUS_DEGRADED, f"{self._address}: {shown}")
 
     async def close(self) -> None:
         if self._channel is not None:
@@ -66,13 +66,13 @@ class ServerCheck:
 def redis_check(client: redis.asyncio.Redis) -> Check:
     """Ask Redis how it is."""
 
-    async def check() -> Outcome:
+    async def check() -> Finding:
         facts = await client.info()
         used_mib = int(facts["used_memory"]) / 2**20
         seen = f"Redis {facts['redis_version']}, {used_mib:.1f} MiB used, {facts['connected_clients']} clients"
         if facts.get("aof_enabled") and facts.get("aof_last_write_status") != "ok":
-            return Outcome(STATUS_DEGRADED, f"{seen}; it cannot write its append-only file")
-        return Outcome(STATUS_OK, seen)
+            return Finding(STATUS_DEGRADED, f"{seen}; it cannot write its append-only file")
+        return Finding(STATUS_OK, seen)
 
     return check
 
@@ -88,7 +88,7 @@ def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -
     The session that these servers serve has to be there. Others may have ended: a one-shot replay leaves its session behind.
     """
 
-    async def check() -> Outcome:
+    async def check() -> Finding:
         names = await session_names(client)
         found = await client.mget([SessionKeys(name).state for name in names]) if names else []
         if own_session not in names:
@@ -103,7 +103,7 @@ def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -
                 status, line = STATUS_DOWN if name == own_session else STATUS_DEGRADED, str(exc)
             lines.append(f"{name}: {line}")
             worst = max(worst, status)
-        return Outcome(worst, "; ".join(lines))
+        return Finding(worst, "; ".join(lines))
 
     return check
 
@@ -130,7 +130,7 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
 def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: Metrics) -> Check:
     """Measure how far every consumer group of every session is behind."""
 
-    async def check() -> Outcome:
+    async def check() -> Finding:
         queues: list[QueueLag] = []
         for name in await session_names(client):
             queues += await measure_lag(client, SessionKeys(name), activity)
@@ -142,7 +142,7 @@ def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: M
         lost = [f"{queue.session}/{queue.group}" for queue in queues if not queue.active]
         detail = f"{len(queues)} consumer groups, the slowest is {lagging} records behind"
         if lost:
-            return Outcome(STATUS_DEGRADED, f"{detail}; no longer counted: {', '.join(lost)}", tuple(queues))
-        return Outcome(STATUS_OK, detail, tuple(queues))
+            return Finding(STATUS_DEGRADED, f"{detail}; no longer counted: {', '.join(lost)}", tuple(queues))
+        return Finding(STATUS_OK, detail, tuple(queues))
 
     return check

@@ -1,4 +1,4 @@
-"""What the servers that talk to exchanges say about them, checked and put into the report."""
+"""Check what the servers that talk to exchanges say about them, and put it into the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 import redis.asyncio
 
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, Status
-from services.health.checks import Check, Outcome
+from services.health.checks import Check, Finding
 from services.runtime.clock import Clock
 from services.runtime.exchanges.publisher import PROCESSES, status_key
 
@@ -24,18 +24,18 @@ FILL_MAX: Final = 0.9
 def exchanges_check(client: redis.asyncio.Redis, clock: Clock) -> Check:
     """Tell how every exchange is, as each process sees it. Exchanges are the outside world: the worst they make of us is DEGRADED."""
 
-    async def check() -> Outcome:
+    async def check() -> Finding:
         found = await client.mget([status_key(process) for process in PROCESSES])
         groups: list[ExchangeHealth] = []
         for process, raw in zip(PROCESSES, found, strict=True):
             if raw is not None:
                 groups += _groups_of(process, json.loads(raw), clock.time_ns())
         if not groups:
-            return Outcome(STATUS_OK, "no server talks to an exchange")
+            return Finding(STATUS_OK, "no server talks to an exchange")
         bad = [f"{group.process} {group.target}/{group.group}" for group in groups if group.status != STATUS_OK]
         status = STATUS_DEGRADED if bad else STATUS_OK
         detail = f"{len(groups)} endpoint groups" + (f", in trouble: {', '.join(bad)}" if bad else ", all well")
-        return Outcome(status, detail, exchanges=tuple(groups))
+        return Finding(status, detail, exchanges=tuple(groups))
 
     return check
 

@@ -1,4 +1,4 @@
-"""How far the consumer groups of a queue are behind, in records, bytes and data time."""
+"""Measure how far the consumer groups of a queue are behind, in records, bytes and data time."""
 
 from __future__ import annotations
 

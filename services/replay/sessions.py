@@ -1,4 +1,4 @@
-"""What is known about sessions: the engines' reports in Redis, and the retained ticks."""
+"""Describe sessions from the engines' reports in Redis, and serve their retained ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `grpc.health.v1` answers for every service of a process."""
+"""Answer `grpc.health.v1` for every service of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens around every call: correlation id, error mapping, metrics, and an end when the server drains."""
+"""Surround every call: correlation id, error mapping, metrics, and an end when the server drains."""
 
 from __future__ import annotations
 

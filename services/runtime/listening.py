@@ -1,4 +1,4 @@
-"""What every process that listens has alike: its settings' socket, its signals, its one line of refusal."""
+"""Run a process that listens: its settings' socket, its signals, its one line of refusal."""
 
 from __future__ import annotations
 

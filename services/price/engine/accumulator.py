@@ -1,4 +1,4 @@
-"""What the sink has taken from the queue and not committed yet: every record once, in sequence, or not at all."""
+"""Accumulate what the sink has taken and not committed yet: every record once, in sequence, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastpath.records import FrameError
 from services.price.engine.committer import Commit, Tally
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.position import Position
-from services.price.engine.reader import Entry
+from services.price.engine.reader import QueueEntry
 from services.runtime.errors import MidstreamError
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Accumulator:
         self.entry_ids: list[bytes] = []
         """Entries to acknowledge with the next commit."""
 
-    def take(self, entry: Entry) -> Hole | None:
+    def take(self, entry: QueueEntry) -> Hole | None:
         """Account for the new records of an entry, or return the hole before it.
 
         Raises SinkStopped when the entry cannot be read, or belongs to another numbering and is not its beginning.
@@ -77,7 +77,7 @@ class Accumulator:
         self._publish_time_ns = frame.publish_time_ns
         return None
 
-    def _decode(self, entry: Entry) -> TickFrame:
+    def _decode(self, entry: QueueEntry) -> TickFrame:
         assert entry.payload is not None
         try:
             return TickFrame(entry.payload)
@@ -87,7 +87,7 @@ class Accumulator:
                 "Find out who wrote it; to go on without its records, start over in another directory"
             ) from exc
 
-    def _change_epoch(self, frame: TickFrame, entry: Entry) -> None:
+    def _change_epoch(self, frame: TickFrame, entry: QueueEntry) -> None:
         if self._epoch and frame.first_sequence != 1:
             raise SinkStopped(
                 f"queue entry {entry.id.decode()} belongs to epoch {frame.epoch}, but the log stands at sequence "

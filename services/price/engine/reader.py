@@ -27,7 +27,7 @@ REPLY_TIMEOUT_S: Final = 5.0
 PAGE_ENTRIES: Final = 16
 
 
-class Entry(NamedTuple):
+class QueueEntry(NamedTuple):
     """One entry of the stream; `payload` is None when the entry was trimmed while it was pending."""
 
     id: bytes
@@ -82,7 +82,7 @@ class QueueReader:
         self.client.close()
         self._reading.close()
 
-    def poll(self, timeout_s: float) -> list[Entry] | None:
+    def poll(self, timeout_s: float) -> list[QueueEntry] | None:
         """Return new entries; an empty list when the read ended without any, None when there is no answer yet.
 
         The next read is asked for before the entries are returned, so that Redis prepares it while they are processed.
@@ -114,7 +114,7 @@ class QueueReader:
         self._asked = True
         self._asked_at = time.monotonic()
 
-    def own_pending(self) -> Iterator[list[Entry]]:
+    def own_pending(self) -> Iterator[list[QueueEntry]]:
         """Yield the entries that were delivered to this sink and not acknowledged, oldest first."""
         after: bytes = b"0"
         while True:
@@ -125,14 +125,16 @@ class QueueReader:
                     raise NoGroup(str(exc)) from exc
                 raise
             entries = [
-                Entry(entry_id, fields.get(b"b") if fields else None) for _, page in answer for entry_id, fields in page
+                QueueEntry(entry_id, fields.get(b"b") if fields else None)
+                for _, page in answer
+                for entry_id, fields in page
             ]
             if not entries:
                 return
             yield entries
             after = entries[-1].id
 
-    def retained(self, first_sequence: int, last_sequence: int) -> Iterator[list[Entry]]:
+    def retained(self, first_sequence: int, last_sequence: int) -> Iterator[list[QueueEntry]]:
         """Yield the retained entries that can hold sequences `first_sequence`..`last_sequence`."""
         before = self.client.xrevrange(self._keys.ticks, max=f"0-{first_sequence}", count=1)
         start: bytes = before[0][0] if before else b"0-%d" % first_sequence
@@ -140,13 +142,13 @@ class QueueReader:
             page = self.client.xrange(self._keys.ticks, min=start, max=f"0-{last_sequence}", count=PAGE_ENTRIES)
             if not page:
                 return
-            yield [Entry(entry_id, fields.get(b"b")) for entry_id, fields in page]
+            yield [QueueEntry(entry_id, fields.get(b"b")) for entry_id, fields in page]
             start = b"(" + page[-1][0]
 
-    def newest(self) -> Entry | None:
+    def newest(self) -> QueueEntry | None:
         """Return the newest entry; None when the stream is empty."""
         newest = self.client.xrevrange(self._keys.ticks, count=1)
-        return Entry(newest[0][0], newest[0][1].get(b"b")) if newest else None
+        return QueueEntry(newest[0][0], newest[0][1].get(b"b")) if newest else None
 
     def announce(self, announcement: str, acknowledged: Sequence[bytes] = ()) -> None:
         """Acknowledge entries and publish the sink's position in one transaction."""
@@ -162,11 +164,11 @@ class QueueReader:
                 self.client.xack(self._keys.ticks, self._group, *acknowledged)
 
 
-def _entries(answer: Any) -> list[Entry]:
+def _entries(answer: Any) -> list[QueueEntry]:
     if not answer:
         return []
     return [
-        Entry(entry_id, fields[fields.index(b"b") + 1] if fields and b"b" in fields[::2] else None)
+        QueueEntry(entry_id, fields[fields.index(b"b") + 1] if fields and b"b" in fields[::2] else None)
         for _, page in answer
         for entry_id, fields in page
     ]

@@ -26,7 +26,7 @@ from services.price.engine.files import FileSystem, Logs, refuse_unknown_logs
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.options import EngineOptions
 from services.price.engine.position import Position, PositionFile
-from services.price.engine.reader import Entry, NoGroup, QueueReader
+from services.price.engine.reader import NoGroup, QueueEntry, QueueReader
 from services.price.engine.wake import Waker
 from services.runtime.backoff import Backoff
 from services.runtime.clock import Clock
@@ -169,7 +169,7 @@ class Sink:
         waiting = self._accumulator.records or self._accumulator.entry_ids
         return self._options.idle_linger_s if waiting and not self._committer.busy else HEARTBEAT_S
 
-    def _take(self, entries: Iterable[Entry]) -> None:
+    def _take(self, entries: Iterable[QueueEntry]) -> None:
         for entry in entries:
             hole = self._take_one(entry)
             if hole is not None:
@@ -177,7 +177,7 @@ class Sink:
         self._last_entry_ns = self._clock.monotonic_ns()
         self._publish_mids()
 
-    def _take_one(self, entry: Entry) -> Hole | None:
+    def _take_one(self, entry: QueueEntry) -> Hole | None:
         if self._accumulator.records >= 2 * self._options.commit_records:
             self._publish_mids()
             self._collect(wait=True)
@@ -186,7 +186,7 @@ class Sink:
             self._uncommitted_since_ns = self._clock.monotonic_ns()
         return self._accumulator.take(entry)
 
-    def _fill(self, hole: Hole, entry: Entry) -> None:
+    def _fill(self, hole: Hole, entry: QueueEntry) -> None:
         """Find the records before `entry` among the pending and the retained ones; stop when they are nowhere."""
         logger.warning("records missing, looking for them: from=%d before=%d", hole.missing, hole.next_sequence)
         for entries in chain(

@@ -1,4 +1,4 @@
-"""Which price to give: streamed, asked for, from another exchange, or the last known one, marked stale."""
+"""Choose the price to give: streamed, asked for, from another exchange, or the last known one, marked stale."""
 
 from __future__ import annotations
 

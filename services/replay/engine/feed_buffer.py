@@ -1,4 +1,4 @@
-"""What a feed delivered and nobody has polled yet, within bounds."""
+"""Hold, within bounds, what a feed delivered and nobody has polled yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves the engine: markers and rows as batches, under the next numbers."""
+"""Publish markers and rows as batches, under the next numbers."""
 
 from __future__ import annotations
 

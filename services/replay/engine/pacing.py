@@ -1,4 +1,4 @@
-"""When the next rows are due, and how to wait for that moment without drifting past it."""
+"""Pace rows: know when the next are due, and wait for that moment without drifting past it."""
 
 from __future__ import annotations
 

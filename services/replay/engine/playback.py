@@ -1,4 +1,4 @@
-"""Where the session stands: what is in effect, and which number comes next."""
+"""The playback of a session: what is in effect, and which number comes next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine asks of those around it."""
+"""Interfaces that the engine asks of those around it."""
 
 from __future__ import annotations
 

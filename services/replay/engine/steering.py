@@ -1,4 +1,4 @@
-"""What operators ask for: intents of the journal, applied in order, and the seams that they leave."""
+"""Apply the intents of the journal in order, and leave the seams that they cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a producer goes on: a pure decision from what the queue, the sinks and this process know."""
+"""Decide where a producer goes on, from what the queue, the sinks and this process know; no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stream holds, what of it is unread, and what may go."""
+"""Account for what the stream holds, what of it is unread, and what may go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRIM_STEP_MAX: Final = 8 << 20
 _TRIM_STEP_MIN: Final = 1 << 20
 
 
-class Entry(NamedTuple):
+class BacklogEntry(NamedTuple):
     """One entry of the stream, without its payload."""
 
     first: int
@@ -32,8 +32,8 @@ class Backlog:
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
-        self._committed: deque[Entry] = deque()
-        self._unread: deque[Entry] = deque()
+        self._committed: deque[BacklogEntry] = deque()
+        self._unread: deque[BacklogEntry] = deque()
         self._position = 0
         self._committed_bytes = 0
         self._unread_bytes = 0
@@ -68,7 +68,7 @@ class Backlog:
         """Bytes that may be added before the producer waits; never negative."""
         return max(0, self._limits.high_bytes - self._unread_bytes)
 
-    def restart(self, entries: Iterable[Entry]) -> None:
+    def restart(self, entries: Iterable[BacklogEntry]) -> None:
         """Forget everything; the stream holds `entries`, all of them unread until groups tell otherwise."""
         self._committed.clear()
         self._unread = deque(entries)
@@ -76,11 +76,11 @@ class Backlog:
         self._committed_bytes = 0
         self._unread_bytes = sum(entry.size for entry in self._unread)
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: BacklogEntry) -> None:
         self._unread.append(entry)
         self._unread_bytes += entry.size
 
-    def has_room(self, entry: Entry) -> bool:
+    def has_room(self, entry: BacklogEntry) -> bool:
         """Tell whether `entry` may be appended now. With nothing unread it always may."""
         if not self._unread:
             return True

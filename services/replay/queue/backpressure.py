@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from services.replay.queue.backlog import Backlog, Entry
+from services.replay.queue.backlog import Backlog, BacklogEntry
 from services.replay.queue.groups import GroupTracker
 from services.replay.queue.model import QueueLimits
 from services.replay.queue.stream import read_groups
@@ -41,14 +41,14 @@ class Backpressure:
         """Names of groups that a trim need not spare."""
         return self._groups.ignored
 
-    def restart(self, entries: Iterable[Entry], now_ns: int) -> None:
+    def restart(self, entries: Iterable[BacklogEntry], now_ns: int) -> None:
         """Begin with what the stream holds; the first batch asks the groups."""
         self._backlog.restart(entries)
         self._polled_ns = now_ns
         self._bytes_since = self._records_since = 0
         self._poll_after_bytes = self._poll_after_records = 0
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: BacklogEntry) -> None:
         """Account for an entry that is on its way."""
         self._backlog.append(entry)
         self._bytes_since += entry.size

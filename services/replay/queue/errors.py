@@ -1,4 +1,4 @@
-"""What can end a call of the publisher, by what the engine does next."""
+"""Errors that end a call of the publisher, by what the engine does next."""
 
 from __future__ import annotations
 

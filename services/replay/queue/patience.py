@@ -1,4 +1,4 @@
-"""How the producer waits: announced, bounded, and never longer than the process may live."""
+"""Have the producer wait: announced, bounded, and never longer than the process may live."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from services.replay.queue.groups import parse_id
 from services.replay.queue.model import Checkpoint
 from services.replay.queue.patience import Patience
 from services.replay.queue.stream import Found, read_run_id, tail_sequence
-from services.replay.queue.transaction import Batch, Outcome, Transaction, refuse_unless_temporary
+from services.replay.queue.transaction import Batch, Transaction, TransactionOutcome, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.faults import fault
@@ -249,7 +249,7 @@ class Pipeline:
         if transaction.checkpoint is not None:
             fault("after_checkpoint")
 
-    def _acknowledge(self, transaction: Transaction, outcome: Outcome) -> None:
+    def _acknowledge(self, transaction: Transaction, outcome: TransactionOutcome) -> None:
         for batch, added in zip(transaction.batches, outcome.added, strict=True):
             if isinstance(added, ResponseError):
                 raise QueueLost(

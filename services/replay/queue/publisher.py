@@ -16,7 +16,7 @@ from random import Random
 from redis.exceptions import ResponseError
 
 from fastpath.frame import MODE_LIVE, peek
-from services.replay.queue.backlog import Backlog, Entry
+from services.replay.queue.backlog import Backlog, BacklogEntry
 from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
 from services.replay.queue.errors import QueueLost, RedisRefused, Stopped
@@ -179,7 +179,7 @@ class Publisher:
         """
         self._require_ready()
         mode = self._check(batch, first_sequence, last_sequence)
-        entry = Entry(first_sequence, last_sequence, len(batch), arrival_time_ns)
+        entry = BacklogEntry(first_sequence, last_sequence, len(batch), arrival_time_ns)
         if (self._pipeline.blocked or not self._backlog.has_room(entry)) and not self._make_room(entry, wake):
             return False
         self._backpressure.append(entry)
@@ -229,7 +229,7 @@ class Publisher:
         finally:
             self._pipeline.close()
 
-    def _make_room(self, entry: Entry, wake: threading.Event) -> bool:
+    def _make_room(self, entry: BacklogEntry, wake: threading.Event) -> bool:
         """Wait until `entry` fits; False when `wake` came first."""
         pipeline, patience, wait_s = self._pipeline, self._patience, WAIT_S_MIN
         while True:

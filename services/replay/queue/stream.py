@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 from fastpath.frame import BATCH_BYTES_MAX, MODE_LIVE, TickFrame, peek
 from fastpath.records import FrameError
 from services.replay.queue.adoption import Evidence, decide
-from services.replay.queue.backlog import Entry
+from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.claim import LEASE_MS, RENEW_NS, Claim
 from services.replay.queue.errors import QueueLost, RedisRefused, Stopped
 from services.replay.queue.groups import GroupTracker, flat_fields, parse_group, parse_id
@@ -61,7 +61,7 @@ class Found:
     run_id: str
     tail: int
     length: int
-    entries: list[Entry]
+    entries: list[BacklogEntry]
     seen: int
     """Highest sequence that anybody has seen in the epoch."""
     seen_live: int
@@ -284,7 +284,7 @@ class Adoption:
             logger.warning("stream is behind its own last id: last_id=%r next_sequence=%d", last_id, next_sequence)
             rewind(self._wire, self._claim, self._keys.ticks)
 
-    def _scan(self, tail: Tail) -> Iterator[Entry]:
+    def _scan(self, tail: Tail) -> Iterator[BacklogEntry]:
         """Yield what the stream holds. Arrival times of old entries are not known; the newest one's stands for all."""
         start, count = "-", _SCAN_BYTES // BATCH_BYTES_MAX
         previous: tuple[int, int] | None = None
@@ -293,7 +293,7 @@ class Adoption:
             for entry_id, size in zip(sizes[::2], sizes[1::2], strict=True):
                 first = parse_id(entry_id)
                 if previous is not None:
-                    yield Entry(previous[0], first - 1, previous[1], tail.arrival_time_ns)
+                    yield BacklogEntry(previous[0], first - 1, previous[1], tail.arrival_time_ns)
                 previous = (first, int(size))
             if len(sizes) < 2 * count:
                 break
@@ -301,7 +301,7 @@ class Adoption:
             largest = max(sizes[1::2])
             count = max(1, min(_SCAN_COUNT_MAX, _SCAN_BYTES // max(1, largest)))
         if previous is not None:
-            yield Entry(previous[0], tail.last, previous[1], tail.arrival_time_ns)
+            yield BacklogEntry(previous[0], tail.last, previous[1], tail.arrival_time_ns)
 
 
 def _position(name: str, announcement: bytes) -> SinkPosition:

@@ -15,7 +15,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from services.replay.queue.backlog import Entry
+from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.errors import RedisRefused
 from services.replay.queue.model import Checkpoint
 from services.replay.queue.wire import pack
@@ -29,7 +29,7 @@ _TEMPORARY_TEXT = ("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "LOADING")
 class Batch(NamedTuple):
     """An encoded TickBatch and its place in the stream."""
 
-    entry: Entry
+    entry: BacklogEntry
     encoded: bytes
 
 
@@ -72,21 +72,21 @@ class Transaction:
     def queued(self) -> int:
         return len(self.batches) + len(self.commands)
 
-    def outcome(self, replies: list[Any]) -> Outcome:
+    def outcome(self, replies: list[Any]) -> TransactionOutcome:
         """Read the replies to MULTI, to every command and to EXEC."""
         executed = replies[-1]
         refusals = [reply for reply in replies if isinstance(reply, ResponseError)]
         if refusals:
             # The first says why; EXEC's own says only that it was discarded.
-            return Outcome(error=refusals[0])
+            return TransactionOutcome(error=refusals[0])
         if executed is None:
-            return Outcome(touched=True)
+            return TransactionOutcome(touched=True)
         named = dict(zip(self.commands, executed[len(self.batches) :], strict=True))
-        return Outcome(added=executed[: len(self.batches)], results=named)
+        return TransactionOutcome(added=executed[: len(self.batches)], results=named)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TransactionOutcome:
     """What became of a transaction."""
 
     added: list[Any] = field(default_factory=list)

@@ -1,1 +1,1 @@
-"""What processes of one session tell each other through Redis: written by one, read by all."""
+"""The contract between the processes of one session: values in Redis, written by one and read by all."""

@@ -1,4 +1,4 @@
-"""What an operator can ask of a session, in one vocabulary from the gRPC call to the engine's loop.
+"""Intents of an operator, in one vocabulary from the gRPC call to the engine's loop.
 
 Another intent is another class here, a member of `Change`, and the field of `Effective` that it changes. Control makes it from
 a request, the journal carries it as JSON, the engine's `steering` applies it, and mypy names what was forgotten.

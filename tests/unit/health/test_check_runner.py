@@ -9,7 +9,7 @@ import redis
 
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, STATUS_UNSPECIFIED, Check, Report
 from services.health.check_runner import CheckRunner
-from services.health.checks import Outcome
+from services.health.checks import Finding
 from tests.support.clock import FakeClock
 
 
@@ -18,9 +18,9 @@ class Scripted:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.outcome: Outcome | Exception = Outcome(STATUS_OK, "fine")
+        self.outcome: Finding | Exception = Finding(STATUS_OK, "fine")
 
-    async def __call__(self) -> Outcome:
+    async def __call__(self) -> Finding:
         self.calls += 1
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -52,10 +52,10 @@ def test_before_the_first_check_nothing_is_known(runner: CheckRunner) -> None:
 async def test_worst_check_decides_and_every_transition_is_seen(runner: CheckRunner, one: Scripted) -> None:
     seen = []
     for outcome in (
-        Outcome(STATUS_OK, "fine"),
-        Outcome(STATUS_DEGRADED, "slow"),
-        Outcome(STATUS_DOWN, "gone"),
-        Outcome(STATUS_OK, "fine again"),
+        Finding(STATUS_OK, "fine"),
+        Finding(STATUS_DEGRADED, "slow"),
+        Finding(STATUS_DOWN, "gone"),
+        Finding(STATUS_OK, "fine again"),
     ):
         one.outcome = outcome
         changed = runner.changed
@@ -109,7 +109,7 @@ async def test_check_that_fails_is_down_without_leaking_its_text(
 
 
 async def test_check_that_hangs_is_down_and_does_not_hold_up_the_others(fake_clock: FakeClock) -> None:
-    async def hang() -> Outcome:
+    async def hang() -> Finding:
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.replay.queue.backlog import EVERYTHING, Backlog, Entry
+from services.replay.queue.backlog import EVERYTHING, Backlog, BacklogEntry
 from services.replay.queue.model import QueueLimits
 
 MIB = 1 << 20
 
 
-def entry(first: int, *, records: int = 10, size: int = 100, arrival_time_ns: int = 0) -> Entry:
-    return Entry(first, first + records - 1, size, arrival_time_ns)
+def entry(first: int, *, records: int = 10, size: int = 100, arrival_time_ns: int = 0) -> BacklogEntry:
+    return BacklogEntry(first, first + records - 1, size, arrival_time_ns)
 
 
 @pytest.mark.quick
@@ -88,7 +88,7 @@ def test_what_is_trimmed_was_committed_and_what_is_kept_fits(
     sizes: list[int], positions: list[int], retain: int, thrifty: bool
 ) -> None:
     backlog = Backlog(QueueLimits(retain_bytes=retain))
-    held: list[Entry] = []
+    held: list[BacklogEntry] = []
     for index, size in enumerate(sizes):
         held.append(entry(1 + 10 * index, size=size))
         backlog.append(held[-1])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from redis.exceptions import ExecAbortError, OutOfMemoryError, ResponseError
 
-from services.replay.queue.backlog import Entry
+from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.transaction import Batch, Transaction, is_temporary
 from services.replay.queue.wire import pack
 from tests.support.resp import RespSplitter
 
 
 def batch(first: int, encoded: bytes) -> Batch:
-    return Batch(Entry(first, first, len(encoded), 0), encoded)
+    return Batch(BacklogEntry(first, first, len(encoded), 0), encoded)
 
 
 def commands(transaction: Transaction, *, create: bool) -> list[bytes]:

@@ -16,6 +16,7 @@ from clients.rpc.control import MODES
 from fastpath.midprice import PriceCounts
 from protos.common.v1.market_pb2 import Mode
 from protos.replay.v1.replay_pb2 import SessionState
+from services.cli.main import Mode as CommandMode
 from services.replay.config import ReplaySettings
 from services.replay.queue.model import Checkpoint, parse_checkpoint
 from services.runtime.errors import FailedPrecondition
@@ -320,6 +321,7 @@ def test_the_vocabulary_is_one() -> None:
 
     assert dict(MODE_NAMES) == names
     assert {mode: name for name, mode in MODES.items()} == names
+    assert {str(mode) for mode in CommandMode} == set(names.values())
     assert set(ReplaySettings.model_fields["start_mode"].annotation.__args__) == set(names.values())  # type: ignore[union-attr]
     assert {f"SESSION_STATE_{state}" for state in EngineState} == set(SessionState.keys()) - {
         "SESSION_STATE_UNSPECIFIED"
