@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from clients.exchanges.trading import ArrivalBound, DeadManScope
+from clients.exchanges.model import Instrument, InstrumentKind
+from clients.exchanges.trading import ArrivalBound, Capabilities, DeadManScope, TimeInForce
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,28 @@ class ExchangeRules:
     def proof_s(self) -> float:
         """How long after a request was sent "no such order" proves nothing."""
         return self.window_s + self.arrival.processing_s if self.arrival is not None else float("inf")
+
+    def covered(self, instrument: Instrument) -> tuple[str, str]:
+        """Return what shares a dead-man timer with an instrument: market and symbol, empty where all of them do."""
+        return {
+            DeadManScope.SYMBOL: (instrument.market, instrument.symbol),
+            DeadManScope.MARKET: (instrument.market, ""),
+            DeadManScope.ACCOUNT: ("", ""),
+        }[self.dead_man]
+
+    def capabilities(self, instrument: Instrument) -> Capabilities:
+        """State these facts as an exchange's client does; an account's timer covers spot as well."""
+        derivative = instrument.kind is not InstrumentKind.SPOT
+        timed = derivative or self.dead_man is DeadManScope.ACCOUNT
+        return Capabilities(
+            time_in_force=frozenset(TimeInForce),
+            post_only=True,
+            reduce_only=derivative,
+            amend_price=True,
+            amend_quantity_up=self.amend_up,
+            dead_man=self.dead_man if timed else None,
+            arrival=self.arrival,
+        )
 
 
 BINANCE: Final = ExchangeRules("binance", ArrivalBound(5.0, 10.0), DeadManScope.SYMBOL, ids_for_ever=False)

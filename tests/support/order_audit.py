@@ -13,7 +13,8 @@ from clients.resilience.outcome import Outcome
 from services.orders.domain import Order, OrderState, fold
 from services.orders.journal.codec import decode, encode
 from tests.support.memory_journal import MemoryJournal
-from tests.support.scripted_venue import Call, ScriptedVenue
+from tests.support.scripted_orders import Call
+from tests.support.scripted_venue import ScriptedVenue
 
 CERTAIN = (Outcome.RETRYABLE, Outcome.THROTTLED, Outcome.MAINTENANCE)
 

@@ -23,7 +23,8 @@ from tests.support.exchange_rules import ExchangeRules
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_audit import check_books
 from tests.support.order_desk import ADMIN, TRADER, Trading, kill, order, trading, virtual_ports
-from tests.support.scripted_venue import Booked, Fault, ScriptedVenue
+from tests.support.scripted_orders import Booked, Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
 SYMBOLS = ("BTC/USDT", "BTC/USDT:USDT")

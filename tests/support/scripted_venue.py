@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknown, Sent, TryLater
-from clients.exchanges.model import Instrument, InstrumentKind, Payout, Price, Quote, ServerTime
+from clients.exchanges.model import Instrument, InstrumentKind
 from clients.exchanges.trading import (
     Capabilities,
-    DeadManScope,
     Fill,
     OrderReport,
     OrderType,
@@ -33,117 +32,24 @@ from clients.exchanges.trading import (
 from clients.resilience.outcome import Outcome
 from services.orders.ports import Ports
 from tests.support.exchange_rules import ExchangeRules
+from tests.support.scripted_market import ScriptedMarket
+from tests.support.scripted_orders import ZERO, Booked, Call, Fault
 
 T = TypeVar("T")
 
-ZERO = Decimal(0)
 
-
-@dataclass(frozen=True)
-class Fault:
-    """What happens to one request. Without any field set it is answered normally.
-
-    `lose`: executed, but the answer is lost. `vanish`: never arrives, and nobody can tell. `late_s`: arrives that much later, the
-    answer is lost. `error`: refused with this error, not executed. `delay_s`: the answer takes that long.
-    """
-
-    lose: bool = False
-    vanish: bool = False
-    late_s: float | None = None
-    error: Exception | None = None
-    delay_s: float = 0.0
-
-
-@dataclass
-class Booked:
-    """One order in the exchange's book."""
-
-    instrument: Instrument
-    exchange_order_id: str
-    client_order_id: str
-    side: Side
-    type: OrderType
-    quantity: Decimal
-    price: Decimal | None
-    time_in_force: TimeInForce | None
-    created_ns: int
-    updated_ns: int
-    state: VenueState = VenueState.NEW
-    filled: Decimal = ZERO
-    notional: Decimal = ZERO
-    reason: str = ""
-
-
-@dataclass
-class Call:
-    """One request as it was made."""
-
-    operation: str
-    at_ns: int
-    client_order_id: str = ""
-    fault: Fault = field(default_factory=Fault)
-    refused: bool = False
-    """Whether the exchange was down: certainly not executed."""
-
-
-def instrument(exchange: str, market: str, symbol: str, **changes: Any) -> Instrument:
-    """Return an instrument with ordinary filters."""
-    base, rest = symbol.split("/")
-    quote, _, settle = rest.partition(":")
-    spot = not settle
-    values: dict[str, Any] = {
-        "exchange": exchange,
-        "market": market,
-        "exchange_symbol": symbol.replace("/", "").replace(":", "_"),
-        "symbol": symbol,
-        "kind": InstrumentKind.SPOT if spot else InstrumentKind.PERPETUAL,
-        "payout": Payout.SPOT if spot else Payout.LINEAR,
-        "base": base,
-        "quote": quote,
-        "settle": settle or quote,
-        "price_tick": Decimal("0.1"),
-        "lot_size": Decimal("0.001"),
-        "quantity_min": Decimal("0.001"),
-        "quantity_max": Decimal(1000),
-        "market_lot_size": None,
-        "price_min": Decimal("0.1"),
-        "price_max": Decimal(1_000_000),
-        "notional_min": Decimal(5),
-        "contract_size": Decimal(1),
-        "multiplier": Decimal(1),
-        "expiry_time_ns": None,
-        "tradable": True,
-    }
-    return Instrument(**{**values, **changes})
-
-
-class ScriptedVenue:
+class ScriptedVenue(ScriptedMarket):
     """Both a `TradingClient` and the market data that orders need."""
 
     def __init__(
         self, rules: ExchangeRules, ports: Ports, *, instruments: Sequence[Instrument] = (), latency_s: float = 0.01
     ) -> None:
-        self.rules = rules
-        self.exchange = exchange = rules.exchange
-        self._ports = ports
-        self.latency_s = latency_s
-        listed = instruments or (
-            instrument(exchange, "spot", "BTC/USDT"),
-            instrument(exchange, "perp", "BTC/USDT:USDT"),
-        )
-        self.instruments: dict[str, Instrument] = {one.symbol: one for one in listed}
-        self.mid: defaultdict[str, Decimal] = defaultdict(lambda: Decimal(100))
-        self.spread = Decimal("0.2")
-        self.quote_age_ns = 0
-        self.quotes_error: ExchangeError | None = None
-        self.offset_ns = 0
+        super().__init__(rules, ports, instruments=instruments, latency_s=latency_s)
         self.book: dict[str, Booked] = {}
         self.trades: list[Fill] = []
         self.extra_positions: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.calls: list[Call] = []
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
-        self.down: Exception | None = None
-        self.clock_error: Exception | None = None
         self.stream_delay_s = 0.0
         self.stream_mute = False
         self.repeat_events = 1
@@ -374,7 +280,7 @@ class ScriptedVenue:
 
     async def arm_dead_man(self, *, timeout_s: float, instruments: Sequence[Instrument]) -> bool:
         def arm() -> bool:
-            for covered in {self._covered(instrument) for instrument in instruments}:
+            for covered in {self.rules.covered(instrument) for instrument in instruments}:
                 running = self._dead_men.pop(covered, None)
                 if running is not None:
                     running.cancel()
@@ -384,17 +290,9 @@ class ScriptedVenue:
 
         return await self._request("arm_dead_man", "", arm)
 
-    def _covered(self, instrument: Instrument) -> tuple[str, str]:
-        """Return what shares a dead-man timer with an instrument: market and symbol, empty where all of them do."""
-        return {
-            DeadManScope.SYMBOL: (instrument.market, instrument.symbol),
-            DeadManScope.MARKET: (instrument.market, ""),
-            DeadManScope.ACCOUNT: ("", ""),
-        }[self.rules.dead_man]
-
     def _time_out(self, covered: tuple[str, str]) -> None:
         for booked in self.open_booked():
-            if self._covered(booked.instrument) == covered:
+            if self.rules.covered(booked.instrument) == covered:
                 self.end(booked, reason="dead man's switch")
 
     async def user_events(self) -> AsyncIterator[OrderReport | StreamGap]:
@@ -408,50 +306,7 @@ class ScriptedVenue:
             self._streams.discard(queue)
 
     def capabilities(self, instrument: Instrument) -> Capabilities:
-        derivative = instrument.kind is not InstrumentKind.SPOT
-        timed = derivative or self.rules.dead_man is DeadManScope.ACCOUNT
-        return Capabilities(
-            time_in_force=frozenset(TimeInForce),
-            post_only=True,
-            reduce_only=derivative,
-            amend_price=True,
-            amend_quantity_up=self.rules.amend_up,
-            dead_man=self.rules.dead_man if timed else None,
-            arrival=self.rules.arrival,
-        )
-
-    # -- market data ---------------------------------------------------------------------------------------------------------
-
-    async def get_quote(self, symbol: str) -> Quote:
-        if self.quotes_error is not None:
-            raise self.quotes_error
-        mid, half = self.mid[symbol], self.spread / 2
-        at_ns = self._ports.wall_ns() - self.quote_age_ns
-        return Quote(
-            self.exchange, self.instruments[symbol].market, symbol, mid - half, Decimal(1), mid + half, Decimal(1), at_ns,
-            at_ns,
-        )  # fmt: skip
-
-    async def get_price(self, symbol: str) -> Price:
-        if self.quotes_error is not None:
-            raise self.quotes_error
-        at_ns = self._ports.wall_ns() - self.quote_age_ns
-        return Price(
-            self.exchange, self.instruments[symbol].market, symbol, self.mid[symbol], "mid", at_ns, at_ns, "rest"
-        )
-
-    async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
-        return self.instruments
-
-    async def get_server_time(self, market: str | None = None) -> ServerTime:
-        if self.down is not None or self.clock_error is not None:
-            raise self.down or self.clock_error  # type: ignore[misc]
-        return ServerTime(self.offset_ns, 1_000_000, self._ports.monotonic_ns())
-
-    async def ping(self, market: str | None = None) -> float:
-        if self.down is not None:
-            raise self.down
-        return self.latency_s
+        return self.rules.capabilities(instrument)
 
     # -- inside --------------------------------------------------------------------------------------------------------------
 

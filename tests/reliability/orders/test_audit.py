@@ -14,7 +14,7 @@ from services.orders.journal.ledger import cleaned
 from services.orders.ports import Ports
 from services.runtime.logs import correlation
 from tests.support.order_desk import TRADER, order, trading, virtual
-from tests.support.scripted_venue import Fault
+from tests.support.scripted_orders import Fault
 from tests.support.virtual_time import VirtualLoop
 
 CANARY = "s3cr3t-canary-0123456789"

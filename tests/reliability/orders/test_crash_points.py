@@ -16,7 +16,8 @@ from tests.support.exchange_rules import BOUNDED, ExchangeRules
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_audit import check_books
 from tests.support.order_desk import TRADER, Trading, kill, order, trading, virtual_ports
-from tests.support.scripted_venue import Fault, ScriptedVenue
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 STEPS_MAX = 60

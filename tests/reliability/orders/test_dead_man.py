@@ -10,7 +10,9 @@ from services.orders.ports import Ports
 from tests.support.exchange_rules import BINANCE, BITMEX, BOUNDED, TOY
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import TRADER, Told, kill, trading, virtual_at
-from tests.support.scripted_venue import Fault, ScriptedVenue, instrument
+from tests.support.scripted_market import instrument
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 
 PERPETUAL = "BTC/USDT:USDT"
 

@@ -19,7 +19,9 @@ from services.orders.ports import Ports
 from services.runtime.errors import MidstreamError
 from tests.support.exchange_rules import BINANCE
 from tests.support.order_desk import TRADER, order, trading, virtual, virtual_ports
-from tests.support.scripted_venue import Fault, ScriptedVenue, instrument
+from tests.support.scripted_market import instrument
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 LIMITS = Limits(

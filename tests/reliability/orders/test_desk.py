@@ -21,7 +21,8 @@ from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound
 from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import ADMIN, TRADER, kill, trading, virtual
-from tests.support.scripted_venue import Fault, ScriptedVenue
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
 

@@ -14,7 +14,9 @@ from services.orders.domain import Cause, OrderState
 from services.orders.ports import Ports
 from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.order_desk import trading, virtual, virtual_ports
-from tests.support.scripted_venue import Fault, ScriptedVenue, instrument
+from tests.support.scripted_market import instrument
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 DOWN: list[Exception] = [

@@ -14,7 +14,8 @@ from services.runtime.errors import AlreadyExists, Unavailable
 from tests.support.exchange_rules import BINANCE
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import STRANGER, TRADER, order, trading, virtual
-from tests.support.scripted_venue import Fault, ScriptedVenue
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
 DAY_S = 24 * 3600.0

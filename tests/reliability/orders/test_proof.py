@@ -12,7 +12,8 @@ from services.runtime.errors import DeadlineExceeded
 from tests.support.exchange_rules import BOUNDED
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import TRADER, kill, order, trading, virtual_at
-from tests.support.scripted_venue import Fault, ScriptedVenue
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 
 SPARE_S = 15.0
 

@@ -17,7 +17,8 @@ from services.runtime.errors import DeadlineExceeded, FailedPrecondition, Invali
 from tests.support.exchange_rules import BINANCE, BOUNDED
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import TRADER, Trading, kill, trading, virtual, virtual_at
-from tests.support.scripted_venue import Booked, Fault, ScriptedVenue
+from tests.support.scripted_orders import Booked, Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
 

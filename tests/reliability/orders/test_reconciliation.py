@@ -16,7 +16,8 @@ from services.runtime.errors import FailedPrecondition
 from tests.support.exchange_rules import BINANCE
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import ADMIN, TRADER, Told, kill, trading, virtual
-from tests.support.scripted_venue import Fault, ScriptedVenue
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
 PERPETUAL = "BTC/USDT:USDT"

@@ -11,7 +11,8 @@ from services.orders.domain import Cause, OrderState
 from services.orders.ports import Ports
 from tests.support.exchange_rules import BITMEX, BOUNDED
 from tests.support.order_desk import Told, trading, virtual, virtual_at, virtual_ports
-from tests.support.scripted_venue import Fault, ScriptedVenue
+from tests.support.scripted_orders import Fault
+from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 SPARE_S = 15.0

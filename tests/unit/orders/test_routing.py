@@ -8,7 +8,7 @@ import pytest
 
 from clients.exchanges.model import InstrumentKind, Payout
 from services.orders.engine.routing import equivalent_quantity
-from tests.support.scripted_venue import instrument
+from tests.support.scripted_market import instrument
 
 BASE = instrument("binance", "usdm", "BTC/USDT:USDT")
 
