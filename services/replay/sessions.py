@@ -17,6 +17,7 @@ from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport
 from services.runtime.session.stream_tail import Batch, StreamTail
+from services.runtime.session.versions import NewerVersion
 
 TAILS_MAX = 64
 """Sessions that can be streamed at the same time; each costs one connection and one ring of memory."""
@@ -97,8 +98,15 @@ class Sessions:
 
     async def describe_all(self) -> list[Session]:
         """Describe every session that this Redis knows, in the order of their names."""
-        found = [await self._find(SessionKeys(name)) for name in await self.names()]
+        found = [await self._find_readable(SessionKeys(name)) for name in await self.names()]
         return [session for session in found if session is not None]
+
+    async def _find_readable(self, keys: SessionKeys) -> Session | None:
+        try:
+            return await self._find(keys)
+        except NewerVersion as exc:
+            # Of one session alone: the others are listed nevertheless.
+            return Session(name=keys.session, error=str(exc))
 
     async def _find(self, keys: SessionKeys) -> Session | None:
         found = await self._client.get(keys.state)

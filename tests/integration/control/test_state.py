@@ -90,3 +90,16 @@ async def test_watchers_are_limited_and_leave_room_when_they_go(
                 return
             except grpc.aio.AioRpcError:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_report_of_a_newer_release_is_refused_with_the_fix(
+    control: ControlServiceStub, engine: EngineStandIn
+) -> None:
+    engine.publish(version=2)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await control.GetState(pb.GetStateRequest(), timeout=CALL_S)
+
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "version 2" in (caught.value.details() or "")
+    assert "start all processes of this Redis from that release" in (caught.value.details() or "")

@@ -217,6 +217,17 @@ async def test_feed_check_tells_how_the_own_session_is(
     assert part in outcome.detail
 
 
+async def test_feed_check_names_a_report_of_a_newer_release(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    Reports(redis_client, fake_clock).put(session_name, version=2)
+
+    outcome = await feed_check(client, fake_clock, own_session=session_name)()
+
+    assert outcome.status == STATUS_DOWN
+    assert "version 2" in outcome.detail
+
+
 async def test_feed_check_tells_about_every_session(
     client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
 ) -> None:

@@ -142,6 +142,19 @@ async def test_sessions_are_listed_even_when_the_report_of_one_has_expired(
     assert "not reported" in asked.error
 
 
+async def test_a_report_of_a_newer_release_hides_no_other_session(replay: ReplayServiceStub, queue: Queue) -> None:
+    newer = Queue(queue.client, f"{queue.keys.session}-newer")
+    newer.report(version=2)
+    queue.report()
+
+    listed = (await replay.ListSessions(pb.ListSessionsRequest(), timeout=CALL_S)).sessions
+    queue.client.srem(SESSIONS, newer.keys.session)
+
+    errors = {session.name: session.error for session in listed}
+    assert "version 2" in errors[newer.keys.session]
+    assert queue.keys.session in errors
+
+
 async def test_unknown_session_is_not_found(replay: ReplayServiceStub) -> None:
     for call in (
         replay.GetSession(pb.GetSessionRequest(session="nobody"), timeout=CALL_S),

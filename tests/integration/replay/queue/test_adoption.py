@@ -370,6 +370,25 @@ def test_a_stream_of_somebody_else_is_refused(redis_url: str, session_name: str,
         Producer(redis_url, session_name).adopt()
 
 
+def test_a_checkpoint_of_a_newer_release_is_refused_and_not_guessed(
+    redis_url: str, session_name: str, redis_client: redis.Redis
+) -> None:
+    fill(redis_url, session_name)
+    redis_client.hset(SessionKeys(session_name).checkpoint, "version", "2")
+
+    with pytest.raises(RedisRefused, match="checkpoint in Redis has version 2"):
+        Producer(redis_url, session_name, seed=2).adopt()
+
+
+def test_an_announcement_of_a_newer_release_is_refused_and_not_taken_for_none(
+    redis_url: str, session_name: str, redis_client: redis.Redis
+) -> None:
+    redis_client.hset(SessionKeys(session_name).sinks, "price", '{"version":2,"place":7}')
+
+    with pytest.raises(RedisRefused, match="announcement of sink `price` has version 2"):
+        Producer(redis_url, session_name).adopt()
+
+
 def test_a_redis_that_would_lose_ticks_is_refused(new_redis: Callable[..., RedisForTests], session_name: str) -> None:
     server = new_redis(extra=("--maxmemory-policy", "allkeys-lru"))
 
