@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT, clean_environment
+from tests.support.pages import shell_lines
 from tests.support.ports import free_port
 from tests.support.serving import serving
 
@@ -21,14 +21,12 @@ LINE_S = 60
 def lines_of_the_readme() -> list[str]:
     """The commands of the section, in order."""
     section = (ROOT / "README.md").read_text().split("\n## Orders\n", 1)[1].split("\n## ", 1)[0]
-    found = re.search(r"```\n(.*?)```", section, re.DOTALL)
-    assert found is not None
-    return found[1].splitlines()
+    return shell_lines(section)
 
 
 def test_orders_can_be_placed_with_the_lines_of_the_readme(tmp_path: Path) -> None:
     if shutil.which("grpcurl") is None:
-        pytest.skip("grpcurl is not installed: go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest")
+        pytest.skip("grpcurl is not installed: README.md says how to get it")
     ports = {name: free_port() for name in ("orders", "web", "price", "binance", "bitmex")}
     settings = {
         "TRADING": "simulator",

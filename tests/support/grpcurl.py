@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT, Completed
+from tests.support.pages import shell_lines
 
 PATIENCE_S = 30.0
 
@@ -35,8 +36,9 @@ def grpcurl(*arguments: str) -> Completed:
 
 
 def readme_calls() -> list[str]:
-    """Every grpcurl line of the README, as it is printed there."""
-    return [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("grpcurl ")]
+    """Every grpcurl command of the README, as it is printed there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [line for line in shell_lines(text) if line.startswith("grpcurl ")]
 
 
 def run_call(line: str, ports: Mapping[str, int]) -> Completed:

@@ -24,6 +24,21 @@ _FILE: Final = re.compile(r"`([a-z_0-9]+\.(?:py|pyx|hpp|proto))`")
 _TYPE: Final = re.compile(r"`([A-Z][a-z]+[A-Z]\w+)`")
 
 
+def shell_lines(text: str) -> list[str]:
+    """Return the commands of every block without a language: one each, however many lines it takes, without remarks."""
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found: list[str] = []
+    for line in (line for block in blocks for line in block.splitlines()):
+        # Behind a backslash, or inside of quotes, the line before is not over.
+        unfinished = bool(found) and (found[-1].endswith("\\") or found[-1].count("'") % 2 == 1)
+        line = re.sub(r"\s+#\s.*$", "", line)
+        if unfinished:
+            found[-1] = f"{found[-1].removesuffix(chr(92)).rstrip()} {line.strip()}"
+        else:
+            found.append(line.rstrip())
+    return found
+
+
 def wrong_names(text: str, root: Path = ROOT) -> list[str]:
     """Return the paths, modules and types that a text names and the tree does not have."""
     wrong = [path for path in _paths(text) if not any(root.glob(path.rstrip("/")))]

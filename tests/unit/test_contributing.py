@@ -12,19 +12,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import ROOT
+from tests.support.pages import shell_lines
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
-def commands() -> list[str]:
-    """Return the lines of all blocks, without their remarks."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-
-
-COMMANDS = commands()
+COMMANDS = shell_lines(PAGE)
 
 
 def test_the_page_has_commands_to_check() -> None:
