@@ -1,4 +1,4 @@
-"""`python -m services.cli` is the `midstream` command."""
+"""The `midstream` command, as `python -m services.cli`."""
 
 from services.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`midstream mode | status | pause | resume | speed`: an operator's words to the control server."""
+"""`midstream mode | status | pause | resume | speed`: ask the control server of a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make run`: the sample data through every server, live in between, and a summary that a person understands."""
+"""`make run`: play the sample data through every server, live in between, and print a summary for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`midstream inspect`: what is in the files, for people or for machines."""
+"""`midstream inspect`: read files through and tell what is in them, to people or to machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`midstream keys create | list | revoke`: who may call the orders server."""
+"""`midstream keys create | list | revoke`: manage the API keys of the orders server."""
 
 from __future__ import annotations
 

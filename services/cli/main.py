@@ -271,7 +271,7 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As
 
 @app.command(hidden=True)
 def demo() -> None:
-    """What `make run` shows: sample data, historical, live and back, with a summary."""
+    """Play the sample data, historical, live and back, and print a summary (`make run`)."""
     from services.cli.demo_command import run_demo
 
     raise typer.Exit(run_demo())

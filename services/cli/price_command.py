@@ -1,4 +1,4 @@
-"""`midstream price SYMBOL`: what an exchange pays and asks now."""
+"""`midstream price SYMBOL`: ask the price server for prices of exchanges."""
 
 from __future__ import annotations
 

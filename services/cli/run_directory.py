@@ -1,4 +1,4 @@
-"""The output directory of one replay: what it holds, and whether a run may write into it."""
+"""The output directory of one replay: its contents, and the decision whether a run may write into it."""
 
 from __future__ import annotations
 

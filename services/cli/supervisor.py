@@ -1,4 +1,4 @@
-"""Starts the servers and their Redis, restarts what dies, and gives up when that does not help."""
+"""Start the servers and their Redis, restart what dies, and give up when that does not help."""
 
 from __future__ import annotations
 
