@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.runtime.known_settings import unknown_settings
 from tests.support.imports import ROOT
 from tests.support.pages import PAGES, wrong_names
 
@@ -18,6 +19,17 @@ MADE_BY_THE_PAGE = {"adding_an_exchange.md": "toy"}
 def test_a_page_names_paths_modules_and_types_that_exist(page: Path) -> None:
     wrong = wrong_names(page.read_text(encoding="utf-8"))
 
+    assert [name for name in wrong if MADE_BY_THE_PAGE.get(page.name, "none") not in name.lower()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_names_settings_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = [(match[0], text[match.end() :]) for match in re.finditer(r"\bMIDSTREAM_[A-Z_]+", text)]
+    # What goes on with a placeholder or with dots is the beginning of several names.
+    named = [name for name, rest in found if not name.endswith("_") and not rest.startswith(("<", "*", "..."))]
+
+    wrong = unknown_settings(dict.fromkeys(named, ""))
     assert [name for name in wrong if MADE_BY_THE_PAGE.get(page.name, "none") not in name.lower()] == []
 
 
@@ -40,7 +52,29 @@ def test_every_page_is_held_by_a_test_that_reads_it(page: str, tests: list[str])
 
     assert texts != []
     # Those about everything go through `PAGES`.
-    assert all(Path(page).name in text or "PAGES" in text or "readme" in text.lower() for text in texts)
+    assert all(
+        Path(page).name in text or "PAGES" in text or "readme" in text.lower() or "CLAIMING" in text for text in texts
+    )
+
+
+def glossary() -> list[tuple[str, str]]:
+    """Return the words of ARCHITECTURE.md, each with the place that it is used in."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("\n## Words\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| ([a-z ]+) \| .+ \| `([^`]+)` \|$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("word", "place"), glossary(), ids=[word for word, _ in glossary()])
+def test_a_word_of_the_glossary_is_used_where_it_says(word: str, place: str) -> None:
+    spelled = re.compile(word.replace(" ", "[ _]"), re.IGNORECASE)
+
+    assert spelled.search(Path(place).name) or spelled.search((ROOT / place).read_text(encoding="utf-8"))
+
+
+def test_the_glossary_is_sorted_and_explains_each_word_once() -> None:
+    words = [word for word, _ in glossary()]
+
+    assert len(words) > 25
+    assert words == sorted(set(words))
 
 
 @pytest.mark.parametrize(
