@@ -78,7 +78,8 @@ def spilled(block: Block) -> Block:
 def waited(block: Block) -> Block:
     """Let so many rows leave before the tick that it moves out of the block in which it was decoded."""
     merger, out = Merger(block.tickers, 1), Block(block.tickers)
-    early = {name: value for name, value in VALUES.items() if name != "arrival_time_ns"}
+    # Other values: what a column forgets would else still stand in the block's memory.
+    early = {name: value + 1 for name, value in VALUES.items() if name != "arrival_time_ns"}
     merger.pending(0).append_tick("BTC", **VALUES, row=1)
     for row in range(2, 4000):
         merger.pending(0).append_tick("BTC", **early, arrival_time_ns=row - 5000, row=row)
