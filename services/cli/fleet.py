@@ -65,7 +65,9 @@ def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path |
 class Watcher:
     """Reads what engine and sink of a session report, for progress and for the final figures."""
 
-    def __init__(self, redis_url: str, session: str, *, sink: str) -> None:
+    def __init__(self, redis_url: str, session: str, *, sink: str, own_run: bool = False) -> None:
+        """With `own_run`, what was reported before this moment is of another run and counts as nothing."""
+        self._own_run = own_run
         self._client = connect(redis_url, client_name="midstream-cli")
         self._keys = SessionKeys(session)
         self._sink = sink
@@ -87,6 +89,10 @@ class Watcher:
             return None, None
         engine = EngineReport.decode(self._keys.session, report) if report else None
         sink = SinkAnnouncement.decode(self._sink, announcement) if announcement else None
+        if self._own_run and engine is not None and engine.reported_time_ns < self._since_ns:
+            engine = None
+        if self._own_run and sink is not None and sink.time_ns < self._since_ns:
+            sink = None
         if self._rows_before is None and sink is not None and sink.time_ns >= self._since_ns:
             # Of the first sink of this run: one that is started again begins with rows of this run.
             self._rows_before = sink.rows_at_start

@@ -17,6 +17,7 @@ from services.cli.options import ReplayOptions, in_option_names
 from services.cli.progress import ProgressDisplay
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
+from services.cli.session_start import prepare_session
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
@@ -96,7 +97,11 @@ async def _replay(run: ReplayRun) -> tuple[int, Report | None]:
             private = _private_redis(scratch)
             stack.callback(private.stop)
             url = private.url
-        watcher = Watcher(url, run.options.session, sink=SINK)
+        else:
+            await asyncio.to_thread(
+                prepare_session, url, run.options.session, sink=SINK, epoch=run.directory.committed_epoch()
+            )
+        watcher = Watcher(url, run.options.session, sink=SINK, own_run=True)
         stack.callback(watcher.close)
         specs = [
             child(name, _environment(run, url, private is not None), ready=scratch, log=run.directory.server_logs)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.cli.options import ReplayOptions
+from services.price.engine.files import FileSystem
+from services.price.engine.position import PositionFile
 from services.replay.sources.inputs import InputFile
 
 LOGS = ("mid_prices.log", "errors.log")
@@ -65,6 +67,12 @@ class RunDirectory:
                     f"cannot write to {self.path} ({exc.strerror or exc}); choose another directory with --out"
                 ) from exc
             yield
+
+    def committed_epoch(self) -> str:
+        """Return the numbering that the logs here follow; empty when nothing is committed. Raises StartRefused when nobody can tell."""
+        files = PositionFile(self.private / "position", FileSystem())
+        files.close()
+        return files.position.epoch if files.position is not None else ""
 
     def _check(self, wanted: dict[str, object], *, resume: bool, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():

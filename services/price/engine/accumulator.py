@@ -34,7 +34,8 @@ class Accumulator:
     def __init__(self, *, kernel: PriceKernel, position: Position, mids: MidsPublisher | None) -> None:
         self._kernel = kernel
         self._mids = mids
-        self._epoch = position.epoch
+        self.epoch = position.epoch
+        """The numbering that the records taken belong to; empty before the first."""
         self.sequence = position.sequence
         """The last record taken."""
         self._live_sequence = position.live_sequence
@@ -58,7 +59,7 @@ class Accumulator:
             self.entry_ids.append(entry.id)
             return None
         frame = self._decode(entry)
-        if frame.epoch != self._epoch:
+        if frame.epoch != self.epoch:
             self._change_epoch(frame, entry)
         if frame.first_sequence > self.sequence + 1 and frame.first_sequence != self._gap_next_sequence:
             return Hole(self.sequence + 1, frame.first_sequence)
@@ -88,20 +89,20 @@ class Accumulator:
             ) from exc
 
     def _change_epoch(self, frame: TickFrame, entry: QueueEntry) -> None:
-        if self._epoch and frame.first_sequence != 1:
+        if self.epoch and frame.first_sequence != 1:
             raise SinkStopped(
                 f"queue entry {entry.id.decode()} belongs to epoch {frame.epoch}, but the log stands at sequence "
-                f"{self.sequence} of epoch {self._epoch}, and another epoch can only be followed from its sequence 1. "
+                f"{self.sequence} of epoch {self.epoch}, and another epoch can only be followed from its sequence 1. "
                 "Records are missing in between; start over in another directory, or bring the old queue back"
             )
-        if self._epoch:
+        if self.epoch:
             logger.warning(
                 "epoch changed, the log goes on: epoch=%s sequence=%d new_epoch=%s",
-                self._epoch,
+                self.epoch,
                 self.sequence,
                 frame.epoch,
             )
-        self._epoch = frame.epoch
+        self.epoch = frame.epoch
         self.sequence = 0
         self._live_sequence = 0
         self._gap_next_sequence = 0
@@ -118,7 +119,7 @@ class Accumulator:
         kernel = self._kernel
         commit = Commit(
             position=Position(
-                epoch=self._epoch,
+                epoch=self.epoch,
                 sequence=self.sequence,
                 live_sequence=self._live_sequence,
                 gap_next_sequence=self._gap_next_sequence,

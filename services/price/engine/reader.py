@@ -145,6 +145,14 @@ class QueueReader:
             yield [QueueEntry(entry_id, fields.get(b"b")) for entry_id, fields in page]
             start = b"(" + page[-1][0]
 
+    def delivered_sequence(self) -> int:
+        """Return the first sequence of the last entry that the group was given; 0 when it was given none."""
+        for group in self.client.xinfo_groups(self._keys.ticks):
+            if group["name"] == self._group.encode():
+                milliseconds, _, sequence = group["last-delivered-id"].partition(b"-")
+                return int(sequence) if milliseconds == b"0" else 0
+        return 0
+
     def newest(self) -> QueueEntry | None:
         """Return the newest entry; None when the stream is empty."""
         newest = self.client.xrevrange(self._keys.ticks, count=1)

@@ -146,6 +146,27 @@ class Sink:
         self._reader.announce(self._announcement())
         self._reader.create_group()
         self._take_pending()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Take what the group was given and these logs do not have: they are new here, or older than the group."""
+        delivered = self._reader.delivered_sequence()
+        newest = self._reader.newest()
+        if newest is None or newest.payload is None or not delivered:
+            return
+        try:
+            same = peek(newest.payload).epoch == self._accumulator.epoch
+        except FrameError:
+            # Whoever reads it in its turn says what is wrong with it.
+            return
+        missing = self._accumulator.sequence + 1 if same else 1
+        if delivered < missing:
+            return
+        logger.info("catching up with what the group was given: from=%d to=%d", missing, delivered)
+        for entries in self._reader.retained(missing, delivered):
+            self._take(entries)
+            self._collect()
+            self._commit_when_due()
 
     def _take_pending(self) -> None:
         for entries in self._reader.own_pending():
@@ -201,7 +222,7 @@ class Sink:
         raise SinkStopped(
             f"records {self._accumulator.sequence + 1} to {hole.next_sequence - 1} are missing from the queue and nothing "
             f"explains it; the log ends with record {self._accumulator.sequence}. Publish them again (delete the stream, so "
-            "that replay continues from this sink's position), or start over in another directory"
+            "that replay continues from this sink's position), or start over in another directory and session"
         )
 
     def _publish_mids(self) -> None:

@@ -1,0 +1,84 @@
+"""Look at a session of a Redis that was used before, so that a replay never mistakes another run's queue for its own."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis
+
+from fastpath.frame import peek
+from fastpath.records import FrameError
+from services.replay.queue.claim import parse_holder
+from services.replay.queue.groups import parse_id
+from services.runtime.connection import connect, redacted
+from services.runtime.errors import StartRefused
+from services.runtime.session.keys import SESSIONS, SessionKeys
+
+_ATTEMPTS: Final = 3
+
+
+def prepare_session(url: str, session: str, *, sink: str, epoch: str) -> None:
+    """Make room for a run that stands in `epoch` (empty: at its beginning); the queue of that very epoch is left as it is.
+
+    The queue of another run is deleted: what was recorded can be read again. Raises StartRefused when somebody has not read it yet,
+    and when Redis does not answer. A session that is being produced is left alone; its producer is told by the engine.
+    """
+    try:
+        with connect(url, client_name="midstream-cli-start") as client:
+            for _ in range(_ATTEMPTS):
+                if _prepared(client, SessionKeys(session), sink, epoch):
+                    return
+    except (redis.RedisError, OSError) as exc:
+        raise StartRefused(
+            f"Redis at {redacted(url)} does not answer ({redacted(str(exc))}); start it, or correct --redis-url"
+        ) from exc
+    raise StartRefused(f"session `{session}` is being changed by somebody else; try again, or take another --session")
+
+
+def _prepared(client: Any, keys: SessionKeys, sink: str, epoch: str) -> bool:
+    with client.pipeline(transaction=True) as pipeline:
+        pipeline.watch(keys.fence, keys.lease, keys.ticks)
+        if not pipeline.exists(keys.ticks, keys.checkpoint) or (epoch and _epoch(pipeline, keys) == epoch):
+            return True
+        holder = parse_holder(pipeline.get(keys.lease))
+        if holder is not None and any(known["name"] == holder.client_name for known in client.client_list()):
+            return True
+        _refuse_unread(client, keys, sink)
+        pipeline.multi()
+        pipeline.delete(
+            *(keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.checkpoint, keys.sinks),
+            *(keys.control, keys.requests, keys.intended, keys.state),
+        )
+        pipeline.srem(SESSIONS, keys.session)
+        try:
+            pipeline.execute()
+        except redis.WatchError:
+            return False
+    return True
+
+
+def _epoch(client: Any, keys: SessionKeys) -> str:
+    newest = client.xrevrange(keys.ticks, count=1)
+    if newest:
+        try:
+            return peek(newest[0][1][b"b"]).epoch
+        except (FrameError, KeyError):
+            return ""
+    stored = client.hget(keys.checkpoint, "epoch")
+    return stored.decode() if stored else ""
+
+
+def _refuse_unread(client: Any, keys: SessionKeys, sink: str) -> None:
+    newest = client.xrevrange(keys.ticks, count=1)
+    if not newest:
+        return
+    last = parse_id(newest[0][0])
+    for info in client.xinfo_groups(keys.ticks):
+        name, committed = info["name"].decode("utf-8", "replace"), parse_id(info["last-delivered-id"])
+        if info["pending"]:
+            committed = min(committed, parse_id(client.xpending(keys.ticks, info["name"])["min"]) - 1)
+        if name != sink and committed < last:
+            raise StartRefused(
+                f"session `{keys.session}` holds records that consumer group `{name}` has not read yet; take another "
+                f"name with --session, or remove the group (XGROUP DESTROY {keys.ticks} {name})"
+            )
