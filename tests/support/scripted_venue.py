@@ -156,14 +156,8 @@ class ScriptedVenue(ScriptedMarket):
 
     def position(self, symbol: str) -> Decimal:
         """Return the signed sum of all executions."""
-        return sum(
-            (
-                fill.quantity if fill.side is Side.BUY else -fill.quantity
-                for fill in self.trades
-                if fill.symbol == symbol
-            ),
-            ZERO,
-        )
+        own = (fill for fill in self.trades if fill.symbol == symbol)
+        return sum((fill.quantity if fill.side is Side.BUY else -fill.quantity for fill in own), ZERO)
 
     # -- TradingClient -------------------------------------------------------------------------------------------------------
 
