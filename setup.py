@@ -2,7 +2,8 @@
 
 Every `fastpath/*.pyx` is a kernel. It is built again when its text changed, or a header or `.pxd` that it uses, or one of these switches:
 FASTPATH_DEBUG=1 puts every check of bounds back, FASTPATH_SANITIZE=1 builds for `make sanitize`, and FASTPATH_ANNOTATE=1 writes
-`build/cython-annotated/fastpath/NAME.html`, which shows where Python is called.
+`build/cython-annotated/fastpath/NAME.html`, which shows where Python is called. FASTPATH_SKIP=1 leaves the kernels out, for installing a tree
+that builds them in place.
 """
 
 import os
@@ -18,6 +19,7 @@ KERNELS = sorted(path.stem for path in FASTPATH.glob("*.pyx"))
 DEBUG = os.environ.get("FASTPATH_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTPATH_SANITIZE") == "1"
 ANNOTATE = os.environ.get("FASTPATH_ANNOTATE") == "1"
+SKIP = os.environ.get("FASTPATH_SKIP") == "1"
 
 COMPILE_ARGS = ["-std=c++17", "-O3", "-fvisibility=hidden"]
 LINK_ARGS: list[str] = []
@@ -75,7 +77,9 @@ if __name__ == "__main__":
     setup(
         # Compiling is most of `make run` on a fresh machine.
         options={"build_ext": {"parallel": os.cpu_count() or 1}},
-        ext_modules=cythonize(
+        ext_modules=[]
+        if SKIP
+        else cythonize(
             extensions(),
             # Cython looks at the times of files alone, so each switch that changes its C++ has a folder.
             build_dir="build/cython" + "-checked" * DEBUG + "-annotated" * ANNOTATE,
