@@ -2,8 +2,8 @@
 
 Every `fastpath/*.pyx` is a kernel. It is built again when its text changed, or a header or `.pxd` that it uses, or one of these switches:
 FASTPATH_DEBUG=1 puts every check of bounds back, FASTPATH_SANITIZE=1 builds for `make sanitize`, and FASTPATH_ANNOTATE=1 writes
-`build/cython-annotated/fastpath/NAME.html`, which shows where Python is called. FASTPATH_SKIP=1 leaves the kernels out, for installing a tree
-that builds them in place.
+`build/cython-annotated/fastpath/NAME.html`, which shows where Python is called. FASTPATH_SKIP=1 leaves the kernels out, for
+installing a tree that builds them in place.
 """
 
 import os
