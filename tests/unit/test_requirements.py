@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.support.imports import ROOT
+from tests.support.imports import PACKAGES, ROOT, imports_of, modules_below
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FILES = ("requirements.txt", "requirements/build.txt", "requirements/check.txt", "tests/requirements.txt")
@@ -41,6 +42,19 @@ def needed(requirements: list[str]) -> set[str]:
 
 def test_running_is_pinned_whole_and_brings_nothing_else() -> None:
     assert set(pins("requirements.txt")) == needed(PROJECT["project"]["dependencies"])
+
+
+def test_the_product_imports_nothing_that_running_does_not_bring() -> None:
+    installed = metadata.packages_distributions()
+    # The extra `aws`, imported where a key lies in Parameter Store.
+    brought = {*pins("requirements.txt"), "boto3", "botocore"}
+
+    tops = {each.module.split(".")[0] for path in modules_below(ROOT).values() for each in imports_of(path)}
+    others = tops - sys.stdlib_module_names - set(PACKAGES)
+    assert {
+        top for top in others if not brought & {canonicalize_name(name) for name in installed.get(top, ())}
+    } == set()
+    assert len(others) > 20
 
 
 def test_building_is_pinned_whole() -> None:
