@@ -23,6 +23,7 @@ from services.runtime.errors import (
     OutOfRange,
     Unavailable,
 )
+from services.runtime.interceptors import begin_stream, begins_itself
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.keys import check_session_name
@@ -79,6 +80,7 @@ class PriceServicer(PriceServiceServicer):
     ) -> pb.ListExchangePricesResponse:
         return await self._exchange_prices.list(request)
 
+    @begins_itself
     async def StreamMidPrices(  # type: ignore[override]  # bytes on purpose: see add_to
         self, request: pb.StreamMidPricesRequest, context: Context
     ) -> AsyncIterator[bytes]:
@@ -88,6 +90,7 @@ class PriceServicer(PriceServiceServicer):
         with self._subscribers.admitted():
             try:
                 position, epoch = await self._start(tail, request)
+                await begin_stream(context)
                 async with contextlib.aclosing(tail.follow(position, epoch)) as batches:
                     async for batch in batches:
                         payload = select_mids(batch.payload, tickers) if tickers else batch.payload
@@ -129,13 +132,13 @@ class PriceServicer(PriceServiceServicer):
 
     async def _start(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> tuple[int | None, str]:
         """Find where to begin: a sequence and its epoch, or None for whatever the stream holds first."""
-        newest = await tail.newest()
         match request.WhichOneof("position"):
             case "from_oldest" if request.from_oldest:
                 return None, ""
             case "after_sequence":
-                return await self._start_after(tail, request.after_sequence, newest)
+                return await self._start_after(tail, request.after_sequence, await tail.newest())
             case _:
+                newest = await tail.newest()
                 return (newest.last_sequence, newest.epoch) if newest is not None else (None, "")
 
     async def _start_after(self, tail: StreamTail, after: int, newest: Batch | None) -> tuple[int, str]:

@@ -6,13 +6,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from services.runtime import errors
-from services.runtime.logs import CORRELATION_ID_KEY, accept_correlation_id, set_correlation_id
+from services.runtime.logs import (
+    CORRELATION_ID_KEY,
+    accept_correlation_id,
+    current_correlation_id,
+    set_correlation_id,
+)
 from services.runtime.metrics import Metrics
 from services.runtime.statuses import Context, abort, code_of, code_set, trailing
 
@@ -22,6 +27,9 @@ _KINDS: Final = {
     (False, True): ("server_stream", "unary_stream"),
     (True, True): ("bidi_stream", "stream_stream"),
 }
+
+_BEGINS_ITSELF: Final = "begins_itself"
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 SHUTTING_DOWN: Final = "the server is shutting down; connect again"
 
@@ -113,6 +121,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return cast("grpc.RpcMethodHandler[Any, Any]", make(handle, None, handler.response_serializer))
 
 
+def begins_itself(method: _Method) -> _Method:
+    """Mark a streaming method that calls `begin_stream` once it has settled where the stream begins.
+
+    Clients count on what happens after the headers to be in the stream; for others the headers go out before the method runs.
+    """
+    setattr(method, _BEGINS_ITSELF, True)
+    return method
+
+
+async def begin_stream(context: Context) -> None:
+    """Send the headers of a stream."""
+    await context.send_initial_metadata(((CORRELATION_ID_KEY, current_correlation_id()),))
+
+
 async def _respond_once(behaviour: Any, request: Any, context: Context, figures: _CallFigures, _id: str) -> Any:
     response = await behaviour(request, context)
     figures.sent.inc()
@@ -122,7 +144,8 @@ async def _respond_once(behaviour: Any, request: Any, context: Context, figures:
 async def _respond_with_stream(
     behaviour: Any, request: Any, context: Context, figures: _CallFigures, identifier: str
 ) -> None:
-    await context.send_initial_metadata(((CORRELATION_ID_KEY, identifier),))
+    if not getattr(behaviour, _BEGINS_ITSELF, False):
+        await context.send_initial_metadata(((CORRELATION_ID_KEY, identifier),))
     responses = behaviour(request, context)
     if not hasattr(responses, "__aiter__"):
         # A handler that writes to the context itself; its messages are not counted.
