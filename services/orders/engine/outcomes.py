@@ -17,7 +17,7 @@ class Fate(Enum):
     NOT_DONE = auto()
     """Certainly not executed; it may be tried again, here or elsewhere."""
     UNUSABLE = auto()
-    """Certainly not executed, and it will not be until an operator acts (key, permission, clock)."""
+    """Certainly not executed, and it will not be until an operator acts (key, permission)."""
     REFUSED = auto()
     """Understood and refused."""
     DUPLICATE = auto()
@@ -46,7 +46,8 @@ _FATES = {
     Outcome.THROTTLED: Fate.NOT_DONE,
     Outcome.MAINTENANCE: Fate.NOT_DONE,
     Outcome.AUTH: Fate.UNUSABLE,
-    Outcome.CLOCK: Fate.UNUSABLE,
+    # The client measures its clock again before it sends the next request.
+    Outcome.CLOCK: Fate.NOT_DONE,
     Outcome.REJECTED: Fate.REFUSED,
     Outcome.DUPLICATE: Fate.DUPLICATE,
     Outcome.NOT_FOUND: Fate.MISSING,

@@ -264,7 +264,7 @@ class Placer:
             case Fate.NOT_DONE:
                 return failure
             case Fate.UNUSABLE:
-                logger.error("exchange refuses our key or clock: exchange=%s code=%s", order.exchange, failure.code)
+                logger.error("exchange refuses our key: exchange=%s code=%s", order.exchange, failure.code)
                 return await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
             case Fate.REFUSED | Fate.MISSING:
                 return await self._end(order, PlacementRefused(failure.text, failure.code), Cause.ANSWER, failure.raw)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from clients.exchanges.errors import TryLater
+from clients.exchanges.errors import OperatorMustAct, TryLater
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from clients.resilience.outcome import Outcome
 from services.orders.domain import OrderState, TradingMode
+from services.orders.engine.placing import ATTEMPTS_MAX
 from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
@@ -177,6 +178,48 @@ async def test_a_wait_longer_than_the_order_is_valid_ends_it(ports: Ports, loop:
 
         assert placed.state is OrderState.NOT_PLACED
         assert len(desk.venue.sent("place")) == 1
+
+
+def clock_refused(operation: str) -> OperatorMustAct:
+    """What a request gets whose time is outside of the exchange's window: certainly not executed."""
+    return OperatorMustAct("binance", operation, Outcome.CLOCK, "outside of the recvWindow", code="-1021")
+
+
+@virtual
+async def test_an_order_that_meets_a_step_of_the_clock_is_journalled_and_sent_again(
+    ports: Ports, loop: VirtualLoop
+) -> None:
+    async with trading(ports) as desk:
+        desk.venue.script("place", Fault(error=clock_refused("place")))
+
+        placed = await desk.place()
+
+        assert placed.state is OrderState.NEW
+        assert (placed.attempts, len(desk.venue.sent("place"))) == (2, 2)
+
+
+@virtual
+async def test_a_clock_that_stays_wrong_ends_the_order(ports: Ports, loop: VirtualLoop) -> None:
+    async with trading(ports) as desk:
+        desk.venue.script("place", *(Fault(error=clock_refused("place")) for _ in range(ATTEMPTS_MAX)))
+
+        placed = await desk.place()
+
+        assert placed.state is OrderState.NOT_PLACED
+        assert "recvWindow" in placed.reason
+        assert len(desk.venue.sent("place")) == ATTEMPTS_MAX
+
+
+@virtual
+async def test_a_cancel_that_meets_a_step_of_the_clock_is_sent_again(ports: Ports, loop: VirtualLoop) -> None:
+    async with trading(ports) as desk:
+        placed = await desk.place()
+        desk.venue.script("cancel", Fault(error=clock_refused("cancel")))
+
+        cancelled = await desk.desk.cancel(placed.order_id, TRADER)
+
+        assert cancelled.confirmed
+        assert len(desk.venue.sent("cancel")) == 2
 
 
 @virtual
