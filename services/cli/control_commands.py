@@ -14,6 +14,7 @@ from clients.rpc import ControlClient
 from clients.rpc.control import MODES
 from protos.control.v1.control_pb2 import ControlState
 from services.cli.rpc_errors import refused_by_server
+from services.runtime.addresses import reachable
 
 MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode in MODES.items()}}
 
@@ -21,7 +22,7 @@ MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode 
 def control_address() -> str:
     """Where the control server listens, from the environment."""
     host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
-    return f"{host}:{os.environ.get('MIDSTREAM_CONTROL_PORT', '50052')}"
+    return reachable(host, os.environ.get("MIDSTREAM_CONTROL_PORT", "50052"))
 
 
 def call(session: str, as_json: bool, action: Callable[[ControlClient], tuple[str, dict[str, Any]]]) -> int:

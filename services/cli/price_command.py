@@ -12,6 +12,7 @@ import grpc
 from clients.rpc import PriceClient
 from protos.price.v1 import price_pb2 as pb
 from services.cli.rpc_errors import refused_by_server
+from services.runtime.addresses import reachable
 
 _SOURCES: Final = {
     pb.PRICE_SOURCE_STREAM: "streamed",
@@ -22,7 +23,8 @@ _SOURCES: Final = {
 
 def run_price(symbols: Sequence[str], *, exchange: str, max_age_ms: int, as_json: bool) -> int:
     """Print a line per symbol, or one JSON object each; return the exit code of the first that has no price."""
-    address = f"{os.environ.get('MIDSTREAM_HOST', '127.0.0.1')}:{os.environ.get('MIDSTREAM_PRICE_PORT', '50053')}"
+    host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
+    address = reachable(host, os.environ.get("MIDSTREAM_PRICE_PORT", "50053"))
     code = 0
     with PriceClient(address) as client:
         for symbol in symbols:

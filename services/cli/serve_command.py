@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import SERVERS, Watcher, child
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.runtime.addresses import reachable
 from services.runtime.connection import redacted
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
@@ -198,21 +200,33 @@ class Fleet:
                 "midstream.control.v1.ControlService/SetMode"
             )
         if "price" in ports:
-            yield f"midstream price BTC/USDT --exchange {USED_BY_DEFAULT[0]}"
+            yield f"{_command()} price BTC/USDT --exchange {USED_BY_DEFAULT[0]}"
         if "orders" in ports:
-            yield f"curl http://127.0.0.1:{_web_port('orders')}/health"
+            yield f"curl http://{_reached(_web_port('orders'))}/health"
         if "reporting" in ports:
-            yield f"open http://127.0.0.1:{_web_port('reporting')}/ in a browser"
+            yield f"open http://{_reached(_web_port('reporting'))}/ in a browser"
 
 
 def _where(name: str, announcement: dict[str, object]) -> str:
     """Addresses of a server, in one line."""
     server = SERVERS[name]
-    line = f"{server.scheme}://127.0.0.1:{announcement.get('port')}"
+    line = f"{server.scheme}://{_reached(announcement.get('port'))}"
     if server.web:
-        line += f"   http://127.0.0.1:{_web_port(name)}"
+        line += f"   http://{_reached(_web_port(name))}"
     metrics = announcement.get("metrics_port")
-    return line + (f"   metrics http://127.0.0.1:{metrics}/metrics" if metrics else "")
+    return line + (f"   metrics http://{_reached(metrics)}/metrics" if metrics else "")
+
+
+def _reached(port: object) -> str:
+    return reachable(os.environ.get("MIDSTREAM_HOST", "127.0.0.1"), str(port))
+
+
+def _command() -> str:
+    """Return how this program is called: by its name where that is on PATH, else by its path."""
+    here = Path(sys.executable).with_name("midstream")
+    if shutil.which("midstream") is not None or not here.exists():
+        return "midstream"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def _web_port(name: str) -> str:

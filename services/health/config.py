@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
+from services.runtime.addresses import reachable
 from services.runtime.settings import CommaList, SessionSettings
 
 WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")
@@ -42,7 +43,7 @@ class HealthSettings(SessionSettings):
     def targets(self) -> dict[str, str]:
         """Address of every server that is watched, by its name."""
         ports = {name: int(getattr(self, f"{name.replace('-', '_')}_port")) for name in self.watch}
-        return {name: f"{self.host}:{port}" for name, port in ports.items() if port}
+        return {name: reachable(self.host, port) for name, port in ports.items() if port}
 
     @field_validator("watch")
     @classmethod

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import grpc
 
+from services.runtime.addresses import host_and_port
 from services.runtime.errors import StartRefused
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
@@ -198,8 +199,7 @@ def bind_port(server: grpc.aio.Server, host: str, port: int, setting: str) -> in
     """Bind and return the port; raise StartRefused with one line when it cannot be had."""
     # gRPC reports any failure as the same RuntimeError and prints several lines: ask the system first.
     listening_socket(host, port, setting).close()
-    shown = f"[{host}]" if ":" in host else host
     try:
-        return server.add_insecure_port(f"{shown}:{port}")
+        return server.add_insecure_port(host_and_port(host, port))
     except RuntimeError as exc:
         raise StartRefused(f"port {port} on {host} is already in use: stop the other process or set {setting}") from exc

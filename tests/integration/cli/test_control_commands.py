@@ -11,7 +11,7 @@ import pytest
 
 from clients.rpc import ControlClient
 from tests.integration.control.harness import EngineStandIn
-from tests.support.cli import midstream_here
+from tests.support.cli import midstream, midstream_here
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
 from tests.support.server_process import ServerProcess, server_process
@@ -166,3 +166,16 @@ def test_typed_client_makes_a_request_id_of_its_own_for_every_change(
     ids = [intent["request_id"] for intent in engine.journal()]
     assert len(set(ids)) == 4
     assert all(ids)
+
+
+def test_server_on_an_ipv6_address_is_reached(
+    engine: EngineStandIn, redis_url: str, session: str, tmp_path: Path
+) -> None:
+    settings = {"REDIS_URL": redis_url, "SESSION": session, "HOST": "::1"}
+    with server_process("control", tmp_path, **settings) as server:
+        surroundings = {"MIDSTREAM_HOST": "::1", "MIDSTREAM_CONTROL_PORT": str(server.announcement["port"])}
+
+        done = midstream("status", "--session", session, "--json", environment=surroundings)
+
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["session"] == session
