@@ -77,7 +77,7 @@ async def _direct(url: str, count: int, at_once: int) -> dict[str, float]:
     os.environ["MIDSTREAM_BINANCE_API_SECRET"] = f"{DEMO_KEY}-secret"
     room = await open_exchanges(("binance",), metrics=ExchangeMetrics(CollectorRegistry()))
     try:
-        exchange = room.exchanges["binance"]
+        exchange = room.by_name["binance"]
         trading, instrument = exchange.trading(), (await exchange.client.get_instruments())[SYMBOL]
 
         async def place(number: int) -> None:
