@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,9 +14,6 @@ from services.reporting.engine.queries import DEALS_PAGE_MAX, deals_page
 from services.runtime.errors import Unavailable
 
 __all__ = ["DealFilter", "DealReader", "DealRow"]
-
-EXPORT_MAX: Final = 200_000
-"""Rows of one export; an hour of the busiest day that the listener is built for has fewer."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,9 @@ class DealReader:
                 return [_deal(row) for row in await connection.execute(statement)]
 
     async def export(self, chosen: DealFilter) -> AsyncIterator[list[DealRow]]:
-        """Yield everything, page by page, up to a bound."""
+        """Yield everything, page by page: whoever takes the pages holds one at a time, so there is no bound."""
         before: int | None = None
-        for _ in range(EXPORT_MAX // DEALS_PAGE_MAX):
+        while True:
             rows = await self.page(chosen, before=before, limit=DEALS_PAGE_MAX)
             if rows:
                 yield rows

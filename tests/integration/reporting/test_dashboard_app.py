@@ -268,6 +268,27 @@ async def test_exports_hold_exact_figures_and_no_formulas(app: DeskApp, sqlite_d
     ]  # fmt: skip
 
 
+@pytest.mark.long
+async def test_an_export_holds_every_deal_however_many_there_are(app: DeskApp, sqlite_desk: Desk) -> None:
+    deals = 200_500
+    await filled(app, sqlite_desk)
+    async with writing(sqlite_desk.engine) as connection:
+        await connection.execute(
+            text(
+                "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1000 + :deals - 1) "
+                "INSERT INTO deals SELECT 'made-' || i, price_e4, quantity_e4, direction, delivery_day, delivery_hour, "
+                "trader_id, execution_time_ns, received_time_ns, flags, i, raw_kind FROM n, "
+                "(SELECT * FROM deals WHERE position = 1)"
+            ),
+            {"deals": deals},
+        )
+
+    rows = (await app.get(f"/deals.csv?open={TODAY}.15-16")).text.splitlines()
+
+    assert len(rows) == 1 + deals + 1, "the header, what was made, and the one that was there"
+    assert len(set(rows)) == len(rows)
+
+
 async def test_a_change_is_signalled_to_every_stream(app: DeskApp, sqlite_desk: Desk) -> None:
     await filled(app, sqlite_desk)
     async with app.events() as one, app.events() as two:
