@@ -12,6 +12,7 @@ from clients.power.calendar import InvalidDelivery, delivery_hour
 from clients.power.deals.model import Deal, Flag, Unusable, capped
 from clients.power.deals.values import (
     NumberText,
+    is_rounded,
     read_choice,
     read_id,
     read_price_e4,
@@ -90,9 +91,10 @@ def _unpack(payload: bytes | str, binary: bool) -> tuple[str, dict[str, object]]
     if _skip(text, end) != len(text):
         raise _Refusal(f"no JSON: more text at character {end}")
     if not isinstance(value, dict):
-        raise _Refusal("not an object; a confirmation is one, with its kind as the only key")
+        raise _Refusal("not an object; a confirmation is one, with its kind as a key")
     kinds = [kind for kind in KINDS if kind in value]
-    if len(kinds) != 1 or len(value) != 1:
+    # Further keys beside the kind are a newer feed's; two kinds would be two deals in one.
+    if len(kinds) != 1:
         shown = ", ".join(ascii(key)[:40] for key in list(value)[:5]) or "nothing"
         raise _Refusal(f"holds {shown}, not one of {' or '.join(KINDS)}")
     fields = value[kinds[0]]
@@ -123,6 +125,8 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
         flags.append(Flag.AFTER_GATE)
     if delivery.ambiguous:
         flags.append(Flag.AMBIGUOUS_HOUR)
+    if is_rounded(fields["price"]) or is_rounded(fields["quantity"]):
+        flags.append(Flag.ROUNDED)
     return Deal(
         id=deal_id,
         price_e4=price_e4,

@@ -30,6 +30,8 @@ class Flag(StrEnum):
     """Executed after its delivery had begun."""
     AMBIGUOUS_HOUR = "ambiguous_hour"
     """For the hour that happens twice in October; the feed cannot say which."""
+    ROUNDED = "rounded"
+    """Its price or quantity carried the noise of a binary float, which was rounded away."""
 
 
 @dataclass(frozen=True, slots=True)

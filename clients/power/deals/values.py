@@ -12,6 +12,7 @@ __all__ = [
     "PRICE_E4_MAX",
     "QUANTITY_E4_MAX",
     "NumberText",
+    "is_rounded",
     "read_choice",
     "read_id",
     "read_price_e4",
@@ -25,10 +26,13 @@ PRICE_E4_MAX: Final = 1_000_000 * 10_000
 QUANTITY_E4_MAX: Final = 1_000_000 * 10_000
 """MW: more than any country uses."""
 NUMBER_CHARACTERS_MAX: Final = 40
+NOISE_MAX: Final = Decimal("1e-9")
+"""What sums and products of binary floats are off by: 0.1 + 0.2 is written 0.30000000000000004. A ten-thousandth is 100,000 times that."""
 ID_CHARACTERS_MAX: Final = 128
 TRADER_CHARACTERS_MAX: Final = 128
 SHOWN_MAX: Final = 40
 
+_E4: Final = Decimal("0.0001")
 _PLAIN: Final = re.compile(r"(-?)([0-9]{1,9})(?:\.([0-9]{1,4}))?")
 _ID: Final = re.compile(r"[!-~]+")
 _TIME: Final = re.compile(
@@ -60,6 +64,14 @@ def read_quantity_e4(value: object) -> int:
     if not 0 < scaled <= QUANTITY_E4_MAX:
         raise ValueError(f"{value!s:.{SHOWN_MAX}} is not above 0 and up to 1,000,000")
     return scaled
+
+
+def is_rounded(value: object) -> bool:
+    """Tell whether a number that was read is not exactly what was written."""
+    if type(value) is not NumberText or _PLAIN.fullmatch(value):
+        return False
+    number = Decimal(value)
+    return number != number.quantize(_E4)
 
 
 def read_id(value: object) -> str:
@@ -143,7 +155,7 @@ def _scaled(value: object) -> int:
 
 
 def _scaled_slowly(value: NumberText) -> int:
-    """Take exponents and trailing zeros; refuse what would have to be rounded."""
+    """Take exponents, trailing zeros and the noise of binary floats; refuse what would really have to be rounded."""
     if len(value) > NUMBER_CHARACTERS_MAX:
         raise ValueError(f"{value[:SHOWN_MAX]}... has more than {NUMBER_CHARACTERS_MAX} characters")
     try:
@@ -153,11 +165,10 @@ def _scaled_slowly(value: NumberText) -> int:
     # Looked at before anything is computed: 1e999999999 as an integer would fill the memory.
     if number and not -40 <= number.adjusted() <= 12:
         raise ValueError(f"{value} is out of range")
-    number = number.normalize()
-    exponent = number.as_tuple().exponent
-    if number and (not isinstance(exponent, int) or exponent < -4):
+    rounded = number.quantize(_E4)
+    if abs(number - rounded) > NOISE_MAX:
         raise ValueError(f"{value} has more than 4 decimals")
-    return int(number * 10_000)
+    return int(rounded * 10_000)
 
 
 def _kind(value: object) -> str:

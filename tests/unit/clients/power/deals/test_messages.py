@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clients.power.deals import Deal, Flag, Unusable, parse_message
+from clients.power.deals.messages import message_id
 from clients.power.deals.model import RAW_BYTES_MAX
 from tests.support.power_messages import EXAMPLE, EXECUTED_NS, RECEIVED_NS, confirmation
 
@@ -102,10 +103,47 @@ def test_prices_are_exact(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("20.640000000000001", 206_400),
+        ("3.3000000000000003", 33_000),
+        ("-0.30000000000000004", -3_000),
+        ("119999.99999999999", 1_200_000_000),
+        ("1e-10", 0),
+    ],
+)
+def test_the_noise_of_a_float_is_rounded_away_and_flagged(text: str, expected: int) -> None:
+    found = deal(confirmation().replace("20.64", text))
+
+    assert found.price_e4 == expected
+    assert Flag.ROUNDED in found.flags.split(",")
+
+
+def test_a_quantity_is_rounded_and_flagged_too() -> None:
+    found = deal(confirmation(quantity=0.1 + 0.2))
+
+    assert found.quantity_e4 == 3_000
+    assert Flag.ROUNDED in found.flags.split(",")
+
+
+def test_exact_numbers_are_not_flagged_whatever_their_spelling() -> None:
+    for text in ("20.64", "20.6400000", "2.064e1", "2064E-2"):
+        assert Flag.ROUNDED not in deal(confirmation().replace("20.64", text)).flags
+
+
+def test_further_keys_beside_the_kind_are_ignored() -> None:
+    message = json.loads(confirmation())
+
+    assert deal(json.dumps(message | {"version": 2})) == deal(confirmation())
+    assert message_id(json.dumps({"version": 2} | message)) == deal(confirmation()).id
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("20.64001", "`price` 20.64001 has more than 4 decimals"),
-        ("20.640000000000001", "`price` 20.640000000000001 has more than 4 decimals"),
+        ("20.640000002", "`price` 20.640000002 has more than 4 decimals"),
+        ("20.64005", "`price` 20.64005 has more than 4 decimals"),
         ("1e-5", "`price` 1e-5 has more than 4 decimals"),
         ("1000000.0001", "`price` 1000000.0001 is not between"),
         ("1e999999999", "`price` 1e999999999 is out of range"),
