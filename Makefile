@@ -9,7 +9,7 @@ KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long build-ext check lint types check-protos protos settings bench sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long test-nightly build-ext check lint types check-protos protos settings bench sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ test-quick: $(VENV)/.built $(VENV)/.tools ## Run the part of the suite that ever
 
 test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m long
+
+test-nightly: $(VENV)/.built $(VENV)/.tested ## Run what takes a whole machine or other people's tools, one test at a time
+	@$(BIN)/python -m pytest -m nightly
 
 check: lint types check-protos ## Check style, types, stubs and generated code: what needs no test
 
