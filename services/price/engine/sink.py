@@ -16,16 +16,16 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import peek
 from fastpath.midprice import PriceKernel
-from fastpath.records import FrameError
+from fastpath.records import FrameError, FrameHead
 from services.price.engine.accumulator import Accumulator, Hole, SinkStopped
-from services.price.engine.committer import Committed, Committer, Tally
+from services.price.engine.committer import Committer, Tally
 from services.price.engine.files import FileSystem, Logs, refuse_unknown_logs
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.options import EngineOptions
 from services.price.engine.position import Position, PositionFile
+from services.price.engine.progress import Progress
 from services.price.engine.reader import NoGroup, QueueEntry, QueueReader
 from services.price.engine.wake import Waker
 from services.runtime.backoff import Backoff
@@ -39,7 +39,6 @@ from services.runtime.session.keys import SessionKeys
 logger = logging.getLogger(__name__)
 
 PRIVATE_DIRECTORY: Final = ".midstream"
-PROGRESS_INTERVAL_NS: Final = 500_000_000
 HEARTBEAT_S: Final = 0.5
 
 Report = Callable[..., None]
@@ -92,12 +91,8 @@ class Sink:
         self._durable_monotonic_ns = 0
         self._uncommitted_since_ns = 0
         self._last_entry_ns = 0
-        self._last_progress_ns = 0
         self._disk_failed = False
-        self._commits = 0
-        self._commit_seconds = 0.0
-        self._behind_s = 0.0
-        self._progress_due = False
+        self._progress = Progress(kernel.counts)
 
     def run(self) -> int:
         """Consume until told to stop; return the exit code."""
@@ -151,15 +146,10 @@ class Sink:
     def _catch_up(self) -> None:
         """Take what the group was given and these logs do not have: they are new here, or older than the group."""
         delivered = self._reader.delivered_sequence()
-        newest = self._reader.newest()
-        if newest is None or newest.payload is None or not delivered:
+        newest = self._newest_head()
+        if newest is None or not delivered:
             return
-        try:
-            same = peek(newest.payload).epoch == self._accumulator.epoch
-        except FrameError:
-            # Whoever reads it in its turn says what is wrong with it.
-            return
-        missing = self._accumulator.sequence + 1 if same else 1
+        missing = self._accumulator.sequence + 1 if newest.epoch == self._accumulator.epoch else 1
         if delivered < missing:
             return
         logger.info("catching up with what the group was given: from=%d to=%d", missing, delivered)
@@ -266,7 +256,7 @@ class Sink:
         self._position = committed.position
         self._tally = committed.commit.tally
         self._durable_monotonic_ns = committed.durable_monotonic_ns
-        self._note_progress(committed)
+        self._progress.note(committed, self._clock.time_ns())
         if acknowledge:
             fault("sink_before_ack")
             self._reader.announce(self._announcement(), committed.commit.entry_ids)
@@ -325,54 +315,24 @@ class Sink:
         )
         return announcement.encode()
 
-    def _note_progress(self, committed: Committed) -> None:
-        self._commits += 1
-        self._commit_seconds += committed.seconds
-        self._behind_s = (self._clock.time_ns() - committed.commit.publish_time_ns) / 1e9
-        self._progress_due = True
-
     def _report_progress(self, *, at_once: bool = False) -> None:
-        now_ns = self._clock.monotonic_ns()
-        if not at_once and (not self._progress_due or now_ns - self._last_progress_ns < PROGRESS_INTERVAL_NS):
-            return
-        self._progress_due = False
-        self._last_progress_ns = now_ns
-        position, counts, start = self._position, self._tally.counts, self._counts_at_start
-        self._report(
-            "progress",
-            epoch=position.epoch,
-            sequence=position.sequence,
-            behind_seconds=self._behind_s,
-            mids_dropped=0 if self._mids is None else self._mids.dropped,
-            counts=counts._asdict(),
-            figures={
-                "midstream_price_mids_total": counts.mids - start.mids,
-                "midstream_price_latency_filtered_total": counts.latency_filtered - start.latency_filtered,
-                "midstream_price_missing_side_total": counts.missing_side - start.missing_side,
-                "midstream_price_rejected_total": counts.rejected - start.rejected,
-                "midstream_price_commits_total": self._commits,
-                "midstream_price_commit_seconds_total": self._commit_seconds,
-                **self._lag(),
-                "midstream_replay_sequence": position.sequence,
-            },
-        )
+        if self._progress.is_due(self._clock.monotonic_ns(), at_once=at_once):
+            self._report(
+                "progress",
+                **self._progress.fields(self._position, self._tally, self._newest_head(), self._mids_dropped()),
+            )
 
-    def _lag(self) -> dict[str, float]:
-        """Compare the newest entry with what is committed; nothing is known when there is none."""
+    def _newest_head(self) -> FrameHead | None:
+        """Return the head of the newest entry; None when nothing can be told from it."""
         try:
             newest = self._reader.newest()
-            head = None if newest is None or newest.payload is None else peek(newest.payload)
+            return None if newest is None or newest.payload is None else peek(newest.payload)
         except FrameError:
-            return {}
-        if head is None or head.epoch != self._position.epoch:
-            return {}
-        last_arrival_time_ns = self._tally.last_arrival_time_ns
-        behind_ns = head.last_arrival_time_ns - last_arrival_time_ns
-        known = BEFORE_EVERYTHING not in (head.last_arrival_time_ns, last_arrival_time_ns)
-        return {
-            "midstream_lag_records": max(0, head.last_sequence - self._position.sequence),
-            "midstream_lag_seconds": max(0.0, behind_ns / 1e9) if known else 0.0,
-        }
+            # Whoever reads it in its turn says what is wrong with it.
+            return None
+
+    def _mids_dropped(self) -> int:
+        return 0 if self._mids is None else self._mids.dropped
 
 
 def _open_logs(options: EngineOptions, position: Position | None, files: FileSystem) -> Logs:
