@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 
 from services.runtime.clock import Clock
-from services.runtime.errors import ResourceExhausted, Unavailable
+from services.runtime.errors import ResourceExhausted
 from services.runtime.session.intents import VERSION, Change, Intended, Intent
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
@@ -116,21 +116,16 @@ class ControlJournal:
         entry = replace(intent, request_id=intent.request_id or uuid.uuid4().hex, time_ns=self._clock.time_ns())
         change = entry.change
         limit = JOURNAL_LENGTH_MAX + PENDING_MAX
-        try:
-            revision, outcome, length = cast(
-                "list[int]",
-                await self._script(
-                    keys=[keys.control, keys.requests, keys.intended],
-                    args=[
-                        *(entry.request_id, change.setting, change.value, entry.encode(), JOURNAL_LENGTH_MAX, limit),
-                        *(effect.value, effect.revision, VERSION),
-                    ],
-                ),
-            )
-        except redis.exceptions.OutOfMemoryError as exc:
-            raise Unavailable(
-                "Redis has no memory left for an intent; raise its maxmemory or let consumers catch up"
-            ) from exc
+        revision, outcome, length = cast(
+            "list[int]",
+            await self._script(
+                keys=[keys.control, keys.requests, keys.intended],
+                args=[
+                    *(entry.request_id, change.setting, change.value, entry.encode(), JOURNAL_LENGTH_MAX, limit),
+                    *(effect.value, effect.revision, VERSION),
+                ],
+            ),
+        )
         if outcome == AppendOutcome.FULL:
             raise ResourceExhausted(
                 f"{length} intents wait for session `{keys.session}`; start its replay server first"

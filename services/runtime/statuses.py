@@ -13,6 +13,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[i
 from services.runtime import errors
 from services.runtime.connection import ConnectionsBusy
 from services.runtime.logs import CORRELATION_ID_KEY
+from services.runtime.redis_refusals import meaning, temporary_code
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ _BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 def code_of(exc: BaseException) -> grpc.StatusCode:
     """Return the status code of an error; what is not meant for callers is INTERNAL."""
+    if isinstance(exc, redis.ResponseError) and temporary_code(exc):
+        return grpc.StatusCode.UNAVAILABLE
     return next((_CODES[kind] for kind in type(exc).__mro__ if kind in _CODES), grpc.StatusCode.INTERNAL)
 
 
@@ -74,9 +77,15 @@ async def abort(context: Context, exc: BaseException, identifier: str, path: str
         metadata = (*metadata, *exc.metadata)
     if isinstance(exc, errors.InvalidRequest):
         metadata = (*metadata, (STATUS_DETAILS_KEY, _field_violation(exc)))
+    await context.abort(code, _sentence(exc), metadata)
+
+
+def _sentence(exc: BaseException) -> str:
+    refused = temporary_code(exc) if isinstance(exc, redis.ResponseError) else None
+    if refused:
+        return meaning(refused)
     gone = isinstance(exc, redis.RedisError) and not isinstance(exc, ConnectionsBusy)
-    text = REDIS_GONE if gone else str(exc)
-    await context.abort(code, text, metadata)
+    return REDIS_GONE if gone else str(exc)
 
 
 def _field_violation(exc: errors.InvalidRequest) -> bytes:

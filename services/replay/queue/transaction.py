@@ -6,24 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from redis.exceptions import (
-    ClusterDownError,
-    ExecAbortError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import ResponseError
 
 from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.errors import RedisRefused
 from services.replay.queue.model import Checkpoint
 from services.replay.queue.wire import pack
+from services.runtime.redis_refusals import temporary_code
 
 _MULTI = pack("MULTI")
 _EXEC = pack("EXEC")
-_TEMPORARY = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
-_TEMPORARY_TEXT = ("MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "LOADING")
 
 
 class Batch(NamedTuple):
@@ -97,14 +89,7 @@ class TransactionOutcome:
     """Nothing was executed: Redis refused."""
 
 
-def is_temporary(error: ResponseError) -> bool:
-    """Tell whether waiting may help: memory, disk, a failover, a long script."""
-    if isinstance(error, ExecAbortError):
-        return any(word in str(error) for word in ("OOM", *_TEMPORARY_TEXT, "READONLY"))
-    return isinstance(error, _TEMPORARY) or str(error).startswith(_TEMPORARY_TEXT)
-
-
 def refuse_unless_temporary(error: ResponseError) -> None:
-    """Raise RedisRefused unless waiting may help."""
-    if not is_temporary(error):
+    """Raise RedisRefused unless waiting may help: memory, disk, a failover, a long script."""
+    if temporary_code(error) is None:
         raise RedisRefused(f"Redis refuses to work for us: {error}") from error

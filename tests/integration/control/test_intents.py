@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from services.control import servicer
 from services.runtime.logs import CORRELATION_ID_KEY
 from services.runtime.session.keys import SessionKeys
 from tests.integration.control.harness import CALL_S, HISTORICAL, LIVE, EngineStandIn, serving
+from tests.support.redis_server import RedisForTests
 from tests.support.waiting import wait_until
 
 
@@ -281,3 +283,30 @@ async def test_correlation_id_of_the_call_is_in_the_journal(control: ControlServ
     (intent,) = engine.journal()
     assert (intent["correlation_id"], intent["request_id"], intent["mode"]) == ("trace-4711", "mine", LIVE)
     assert intent["time_ns"] > 0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cure", "sentence"),
+    [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "no memory left"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "become a replica"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "without its replicas"),
+    ],
+)
+async def test_redis_that_takes_no_writes_is_unavailable_with_the_reason_and_nothing_is_journalled(
+    new_redis: Callable[..., RedisForTests], session_name: str, tmp_path: Path, trouble: str, cure: str, sentence: str
+) -> None:
+    server = new_redis()
+    engine = EngineStandIn(server.url, session_name)
+    engine.publish()
+    operator = server.client()
+    async with serving(server.url, session_name, tmp_path) as control:
+        operator.execute_command(*trouble.split())
+        code, details = await refused(control.Pause(pb.PauseRequest(), timeout=CALL_S))
+        assert (code, sentence in details) == (grpc.StatusCode.UNAVAILABLE, True), details
+
+        operator.execute_command(*cure.split())
+        async with engine.running():
+            assert (await control.Pause(pb.PauseRequest(), timeout=CALL_S)).revision == 1
+    operator.close()
+    engine.close()

@@ -14,10 +14,9 @@ from services.control import journal as journal_module
 from services.control.journal import ControlJournal, Effect
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
-from services.runtime.errors import ResourceExhausted, Unavailable
-from services.runtime.session.intents import Intent, Pause, SetSpeed
+from services.runtime.errors import ResourceExhausted
+from services.runtime.session.intents import Intent, SetSpeed
 from services.runtime.session.keys import SessionKeys
-from tests.support.redis_server import RedisForTests
 
 KEPT, STEP = 100, 20
 
@@ -136,15 +135,3 @@ async def test_request_ids_are_forgotten_with_the_oldest_intents_only(
     assert redis_client.zcard(keys.requests) == KEPT
     again = Intent(SetSpeed(60), "request-60")
     assert (await journal.append(keys, again, effect=Effect("150.0", 150))).revision == 60
-
-
-async def test_redis_without_memory_is_unavailable_with_the_reason(
-    new_redis: Callable[..., RedisForTests], tmp_path: Path
-) -> None:
-    server = new_redis(extra=("--maxmemory", "1"))
-    client = connect_async(server.url, client_name="test-control")
-    journal = ControlJournal(client, clock=SystemClock(), archive_directory=tmp_path)
-
-    with pytest.raises(Unavailable, match="no memory"):
-        await journal.append(SessionKeys("s"), Intent(Pause()), effect=Effect())
-    await client.aclose()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from redis.exceptions import ExecAbortError, OutOfMemoryError, ResponseError
 
 from services.replay.queue.backlog import BacklogEntry
-from services.replay.queue.transaction import Batch, Transaction, is_temporary
+from services.replay.queue.errors import RedisRefused
+from services.replay.queue.transaction import Batch, Transaction, refuse_unless_temporary
 from services.replay.queue.wire import pack
 from tests.support.resp import RespSplitter
 
@@ -63,7 +65,6 @@ def test_results_are_told_apart_by_name() -> None:
 
 
 def test_waiting_helps_against_memory_but_not_against_a_missing_right() -> None:
-    assert is_temporary(OutOfMemoryError("command not allowed"))
-    assert is_temporary(ExecAbortError("Transaction discarded because of: OOM command not allowed"))
-    assert is_temporary(ResponseError("MISCONF Errors writing to the AOF file"))
-    assert not is_temporary(ResponseError("WRONGTYPE Operation against a key"))
+    refuse_unless_temporary(OutOfMemoryError("command not allowed"))
+    with pytest.raises(RedisRefused, match="WRONGTYPE"):
+        refuse_unless_temporary(ResponseError("WRONGTYPE Operation against a key"))
