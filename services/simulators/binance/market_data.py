@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from services.simulators.binance.call import Call, Route, by_symbol, flat
+from services.simulators.binance.day_ticker import day_of, day_row
 from services.simulators.binance.errors import BinanceError, invalid_symbol
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.exchange_info import exchange_info
 from services.simulators.binance.listings import COINM, MARKETS, PREFIXES, SPOT, USDM
-from services.simulators.binance.spelling import at_tick, eight, plain
+from services.simulators.binance.spelling import plain, price_text, size_text
 from services.simulators.venue.listing import Listing
 
 
@@ -156,33 +157,10 @@ class MarketData:
         return row
 
     def _day_row(self, listing: Listing, now_ns: int) -> Any:
-        last, now_ms = self._venue.liquidity.last_price(listing), self._venue.shown_ms(now_ns)
-        price = price_text(listing, last)
-        row: dict[str, Any] = {
-            "symbol": listing.symbol,
-            "priceChange": "0.00",
-            "priceChangePercent": "0.000",
-            "weightedAvgPrice": price,
-            "lastPrice": price,
-            "lastQty": size_text(listing, listing.lot),
-            "openPrice": price,
-            "highPrice": price_text(listing, last + listing.tick),
-            "lowPrice": price_text(listing, last - listing.tick),
-            "volume": size_text(listing, listing.typical_quantity * 1000),
-            "openTime": now_ms - 86_400_000,
-            "closeTime": now_ms,
-            "firstId": 1,
-            "lastId": self._venue.walk.step + 1,
-            "count": self._venue.walk.step + 1,
-        }
-        if listing.market == SPOT:
-            book = self._book_row(listing, now_ns)
-            row |= {"prevClosePrice": price, **{name: value for name, value in book.items() if name != "symbol"}}
-        if listing.market == COINM:
-            row |= {"pair": listing.base + listing.quote, "baseVolume": "1000"}
-        else:
-            row["quoteVolume"] = plain(listing.notional(last, listing.typical_quantity * 1000))
-        return row
+        book = self._book_row(listing, now_ns)
+        best = {name: book[name] for name in ("bidPrice", "bidQty", "askPrice", "askQty")}
+        day = day_of(listing, self._venue.walk, self._venue.liquidity)
+        return day_row(listing, day, best, self._venue.shown_ms(now_ns))
 
     def _mark_row(self, listing: Listing, now_ns: int) -> Any:
         mark = f"{self._venue.liquidity.mark(listing):.8f}"
@@ -198,16 +176,6 @@ class MarketData:
             "nextFundingTime": 0 if listing.expiry_ns else (now_ms // 28_800_000 + 1) * 28_800_000,
             "time": now_ms,
         }
-
-
-def price_text(listing: Listing, price: Decimal) -> str:
-    """Spell a price of the book."""
-    return eight(price) if listing.market == SPOT else at_tick(price, listing.tick)
-
-
-def size_text(listing: Listing, quantity: Decimal) -> str:
-    """Spell a quantity of the book."""
-    return eight(quantity) if listing.market == SPOT else at_tick(quantity, listing.lot)
 
 
 def _symbols(call: Call) -> Sequence[str] | None:

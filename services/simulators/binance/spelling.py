@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from services.simulators.binance.listings import SPOT
+from services.simulators.venue.listing import Listing
+
 
 def eight(value: Decimal) -> str:
     """Spot's way."""
@@ -24,3 +27,13 @@ def decimals(step: Decimal) -> int:
 def at_tick(value: Decimal, tick: Decimal) -> str:
     """Return a price with as many decimals as the tick, as books show it."""
     return f"{value:.{decimals(tick)}f}"
+
+
+def price_text(listing: Listing, price: Decimal) -> str:
+    """Spell a price of the book."""
+    return eight(price) if listing.market == SPOT else at_tick(price, listing.tick)
+
+
+def size_text(listing: Listing, quantity: Decimal) -> str:
+    """Spell a quantity of the book."""
+    return eight(quantity) if listing.market == SPOT else at_tick(quantity, listing.lot)

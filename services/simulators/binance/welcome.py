@@ -15,6 +15,7 @@ Simulated Binance. Nothing here is real; keys and balances are for trying things
   USD-M    {base_url}/fapi/v1    streams {ws}/fstream/public  /market  /private
   COIN-M   {base_url}/dapi/v1    streams {ws}/dstream
   ws-api   {ws}/ws-api/v3
+  ccxt.pro {ws.replace("//", "//stream@")}/ws  for spot, which it tells by `/stream` in the address
   key      {account.api_key}
   secret   {account.secret}
   admin    {base_url}/sim          what really happened, and the faults

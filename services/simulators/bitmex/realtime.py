@@ -298,6 +298,8 @@ class Realtime:
                     self._table(socket, "position", "update", rows)
                 elif table == "margin":
                     self._table(socket, "margin", "update", self._account.margin_rows(order.account, now_ns))
+                elif table == "wallet" and event.kind is EventKind.TRADE:
+                    self._table(socket, "wallet", "update", self._account.wallet_rows(order.account, now_ns))
 
     def _order_change(self, event: Event, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return an insert for a new order, else what changed since the last event about it."""

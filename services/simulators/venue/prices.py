@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from random import Random
 from typing import Final
 
+from services.simulators.venue.day import Day, DayFigures
+
 START_PRICES: Final[Mapping[str, float]] = {"BTC": 65_000.0, "ETH": 3_200.0, "SOL": 150.0}
 YEARLY_VOLATILITY: Final[Mapping[str, float]] = {"BTC": 0.6, "ETH": 0.75, "SOL": 0.95}
 NS_PER_YEAR: Final = 365 * 86_400 * 1_000_000_000
@@ -29,6 +31,7 @@ class PriceWalk:
         self._scale = volatility * math.sqrt(step_ns / NS_PER_YEAR)
         self._logs = {asset: math.log(price) for asset, price in START_PRICES.items()}
         self._anchors = dict(self._logs)
+        self._days = {asset: DayFigures(price, step_ns=step_ns) for asset, price in START_PRICES.items()}
         self._extra = 0
         self.step = 0
 
@@ -43,6 +46,7 @@ class PriceWalk:
             sigma = YEARLY_VOLATILITY[asset] * self._scale
             pull = PULL * (self._anchors[asset] - self._logs[asset])
             self._logs[asset] += random.gauss(0.0, 1.0) * sigma + pull
+            self._days[asset].note(self.step, self.price(asset))
 
     def jump(self, steps: int) -> None:
         """Walk many steps at once."""
@@ -51,6 +55,7 @@ class PriceWalk:
             sigma = YEARLY_VOLATILITY[asset] * self._scale * math.sqrt(steps)
             pull = (1 - (1 - PULL) ** steps) * (self._anchors[asset] - self._logs[asset])
             self._logs[asset] += random.gauss(0.0, 1.0) * sigma + pull
+            self._days[asset].note(self.step, self.price(asset), steps=steps)
 
     def ahead(self, steps: int) -> None:
         """Make that many more steps due."""
@@ -59,6 +64,10 @@ class PriceWalk:
     def price(self, asset: str) -> float:
         """Return the underlying's price now."""
         return math.exp(self._logs[asset])
+
+    def day(self, asset: str) -> Day:
+        """Return what the underlying's last 24 hours were."""
+        return self._days[asset].day()
 
     def set_price(self, asset: str, price: float) -> None:
         """Move the underlying there, and let it stay around there."""

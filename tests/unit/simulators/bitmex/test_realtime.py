@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.simulators.bitmex.limits import LimitOptions
+from services.simulators.bitmex.realtime import KEYS
 from services.simulators.venue.exchange import VenueOptions
 from tests.support.simulated_calls import BITMEX_DEMO, BitmexCalls, admin, virtual_bitmex
 from tests.support.simulated_venues import SimulatedSocket, connect, moving
@@ -193,5 +194,41 @@ def test_connections_are_limited_per_hour() -> None:
             connect(calls.venue, "/realtime")
         await asyncio.sleep(1800)
         connect(calls.venue, "/realtime")
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("table", list(KEYS))
+def test_every_table_that_is_acknowledged_begins_and_changes(table: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bitmex(loop, LIVELY)
+        async with moving(calls.venue):
+            socket = connect(calls.venue, "/realtime")
+            await authenticate(calls, socket)
+            await tell(socket, "subscribe", table)
+            _, _, acknowledged, partial = await take(socket, 4)
+            await calls.limit(price=80000)
+            change = (await take(socket, 1))[0]
+
+        assert acknowledged["success"] is True
+        assert (partial["table"], partial["action"], change["table"]) == (table, "partial", table)
+        assert change["action"] in ("insert", "update", "delete")
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    "topic", ["quoteBin1m", "tradeBin1m:XBTUSD", "liquidation", "orderBookL2_50:XBTUSD", "quote:xbtusd", "chat"]
+)
+def test_topics_that_are_not_served_are_refused(topic: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bitmex(loop, LIVELY)
+        socket = connect(calls.venue, "/realtime")
+        await tell(socket, "subscribe", topic)
+
+        refused = (await take(socket, 2))[1]
+
+        assert refused["status"] == 400
+        assert topic.partition(":")[2 if topic.startswith("quote:") else 0] in refused["error"]
 
     run_virtual(main)

@@ -1,0 +1,76 @@
+"""ccxt.pro as a listener of the simulated Binance: a third party's own choice of streams, addresses and fields."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from services.simulators.binance import DEMO_ACCOUNT
+from tests.support.simulator_process import SimulatorProcess
+
+pytest.importorskip("ccxt")
+pytest.importorskip("aiohttp")
+
+SYMBOLS = {"spot": "BTC/USDT", "usdm": "BTC/USDT:USDT", "coinm": "BTC/USD:BTC"}
+WAIT_S = 30
+
+
+@pytest.fixture
+async def listener(binance: SimulatorProcess) -> AsyncIterator[Any]:
+    exchange = importlib.import_module("ccxt.pro").binance({"apiKey": DEMO_ACCOUNT.api_key, "enableRateLimit": False})
+    streams = binance.url.replace("http", "ws")
+    exchange.urls["api"] = {
+        key: binance.url + urlsplit(url).path if isinstance(url, str) else url
+        for key, url in exchange.urls["api"].items()
+    }
+    exchange.urls["api"]["ws"] |= {
+        # ccxt tells spot from contracts by `/stream` in the address, which is in the exchange's host name.
+        "spot": f"{streams.replace('//', '//stream@')}/ws",
+        "future": f"{streams}/fstream/ws",
+        "delivery": f"{streams}/dstream/ws",
+    }
+    yield exchange
+    await exchange.close()
+
+
+@pytest.mark.parametrize("name", ["miniTicker", "ticker"])
+@pytest.mark.parametrize("symbol", SYMBOLS.values(), ids=SYMBOLS)
+async def test_ticker_is_watched(listener: Any, symbol: str, name: str) -> None:
+    told = await asyncio.wait_for(listener.watch_ticker(symbol, {"name": name}), WAIT_S)
+
+    assert told["symbol"] == symbol
+    assert told["low"] <= told["last"] <= told["high"]
+    assert told["low"] <= told["open"] <= told["high"]
+    assert told["baseVolume"] > 0
+    assert told["quoteVolume"] > 0
+    if name == "ticker":
+        assert told["change"] == pytest.approx(told["last"] - told["open"])
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        lambda exchange: exchange.watch_ticker("BTC/USDT"),
+        lambda exchange: exchange.watch_tickers(),
+        lambda exchange: exchange.watch_trades("BTC/USDT"),
+        lambda exchange: exchange.watch_trades("BTC/USDT:USDT"),
+        lambda exchange: exchange.watch_trades("BTC/USD:BTC"),
+        lambda exchange: exchange.watch_bids_asks(["BTC/USDT:USDT"]),
+        lambda exchange: exchange.watch_mark_price("BTC/USDT:USDT"),
+        lambda exchange: exchange.watch_mark_prices(None, {"type": "swap", "subType": "linear"}),
+        lambda exchange: exchange.watch_tickers(None, {"type": "swap", "subType": "linear"}),
+    ],
+    ids=["default", "all", "trades", "trades-usdm", "trades-coinm", "quotes-usdm", "mark", "marks", "all-usdm"],
+)
+async def test_what_ccxt_asks_for_by_default_arrives(listener: Any, watch: Callable[[Any], Any]) -> None:
+    assert await asyncio.wait_for(watch(listener), WAIT_S)
+
+
+async def test_what_is_not_simulated_is_an_error_at_once(listener: Any) -> None:
+    with pytest.raises(Exception, match="kline_1m"):
+        await asyncio.wait_for(listener.watch_ohlcv("BTC/USDT", "1m"), WAIT_S)
