@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
@@ -18,11 +19,18 @@ from services.reporting.engine.read_model import ReadModel, View
 from services.reporting.engine.report import Report
 from services.reporting.web.assets import Assets
 from services.reporting.web.events import EventStreams
-from services.reporting.web.export import deals_lines, performance_csv
+from services.reporting.web.exports.csv_text import GERMAN, MACHINE
+from services.reporting.web.exports.sending import (
+    CSV,
+    DEALS_PATHS,
+    XLSX,
+    DealExports,
+    attachment,
+    performance_csv,
+    performance_xlsx,
+)
 from services.reporting.web.guard import Guard
 from services.reporting.web.http import (
-    ALWAYS,
-    NEVER,
     Answer,
     BadQuery,
     Receive,
@@ -43,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 RENDERED_MAX: Final = 512
 """Answers that are kept; a page in use is a few of them."""
-CSV: Final = b"text/csv; charset=utf-8"
+HTML: Final = b"text/html; charset=utf-8"
 JSON: Final = b"application/json"
 
 Render = Callable[[View, Report, Address], Awaitable[str | bytes]]
@@ -60,15 +68,18 @@ class Dashboard:
         self._guard = guard
         self._assets = assets
         self._events = events
+        self._exports = DealExports(deals)
         self._pages = Pages(assets.path)
         self._rendered: OrderedDict[tuple[str, str], tuple[int, Answer]] = OrderedDict()
         self._flight: SingleFlight[tuple[str, str, str], Answer] = SingleFlight(timeout_s=10.0, keys_max=RENDERED_MAX)
         self._kinds: dict[str, tuple[Render, bytes]] = {
-            "/": (self._page, b"text/html; charset=utf-8"),
-            "/board": (self._fragment, b"text/html; charset=utf-8"),
-            "/deals": (self._drill_fragment, b"text/html; charset=utf-8"),
+            "/": (self._page, HTML),
+            "/board": (self._fragment, HTML),
+            "/deals": (self._drill_fragment, HTML),
             "/chart.json": (self._chart, JSON),
-            "/performance.csv": (self._performance, CSV),
+            "/performance.csv": (_spelt(performance_csv(MACHINE)), CSV),
+            "/performance.de.csv": (_spelt(performance_csv(GERMAN)), CSV),
+            "/performance.xlsx": (_spelt(performance_xlsx), XLSX),
         }
 
     @property
@@ -103,8 +114,8 @@ class Dashboard:
                 await self._say(405, "an event stream has to be read: use GET", request, send)
             else:
                 await self._events.serve(receive, send)
-        elif request.path == "/deals.csv":
-            await self._export(request, send)
+        elif request.path in DEALS_PATHS:
+            await self._exports.answer(_address(request.query_string), request, send)
         elif (asset := self._assets.get(request.path)) is not None:
             await send_answer(asset, request, send)
         else:
@@ -134,8 +145,8 @@ class Dashboard:
         content_type: bytes,
     ) -> Answer:
         answer = answer_of(await render(view, report, address), content_type=content_type)
-        if content_type is CSV:
-            answer = replace(answer, extra=((b"content-disposition", b'attachment; filename="performance.csv"'),))
+        if content_type in (CSV, XLSX):
+            answer = replace(answer, extra=(attachment("performance", address, key[0]),))
         if _is_kept_up_to_date(view, address):
             self._rendered[key] = (view.revision, answer)
             self._rendered.move_to_end(key)
@@ -170,33 +181,6 @@ class Dashboard:
     async def _chart(self, view: View, report: Report, address: Address) -> bytes:
         return orjson.dumps(chart_of(report))
 
-    async def _performance(self, view: View, report: Report, address: Address) -> str:
-        return performance_csv(report)
-
-    async def _export(self, request: Request, send: Send) -> None:
-        """Send deals page by page: an export is never whole in memory."""
-        address = _address(request.query_string)
-        hour, chosen = address.opened, address.selection
-        wanted = DealFilter(chosen.day, "", chosen.trader)
-        if hour is not None:
-            wanted = DealFilter(hour.day_text, hour.label, chosen.trader)
-        pages = self._deals.export(wanted)
-        first: list[DealRow] = await anext(pages, [])
-        headers = [
-            *ALWAYS,
-            (b"content-type", CSV),
-            (b"cache-control", NEVER),
-            (b"content-disposition", b'attachment; filename="deals.csv"'),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        body = deals_lines(first, header=True).encode()
-        if request.method != "HEAD":
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-            async for rows in pages:
-                lines = deals_lines(rows, header=False).encode()
-                await send({"type": "http.response.body", "body": lines, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
     async def _say(self, status: int, text: str, request: Request, send: Send, *, again: bool = False) -> None:
         body = self._pages.message(text, again=again).encode()
         extra = ((b"retry-after", b"5"),) if again else ((b"allow", b"GET, HEAD"),) if status == 405 else ()
@@ -227,6 +211,15 @@ def _is_kept_up_to_date(view: View, address: Address) -> bool:
     """Whether everything that the address shows changes with the view's revision, and with nothing else."""
     days = {address.selection.day, "" if address.opened is None else address.opened.day_text} - {""}
     return days <= view.snapshot.days.keys()
+
+
+def _spelt(spell: Callable[[Report], str | bytes]) -> Render:
+    """Return what renders a report off the event loop, which others wait for."""
+
+    async def render(view: View, report: Report, address: Address) -> str | bytes:
+        return await asyncio.to_thread(spell, report)
+
+    return render
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from services.reporting.engine.report import Selection, natural_key
-from services.reporting.web.export import safe
+from services.reporting.web.exports.columns import safe
 from services.reporting.web.format import clock, day_name, money, number, signed
 from services.reporting.web.guard import Guard
 from services.reporting.web.http import BadQuery, Request, answer_of, parsed, send_answer
