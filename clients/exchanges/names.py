@@ -12,4 +12,14 @@ EXCHANGES: Final[Mapping[str, str]] = {
 """Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
 
 USED_BY_DEFAULT: Final = ("binance", "bitmex")
-"""What servers talk to unless a setting says otherwise. Known is not used: a new exchange has to be named before anything is sent to it."""
+"""What servers talk to in the simulators unless a setting says otherwise.
+
+Known is not used: a new exchange has to be named before anything is sent to it."""
+
+CLOSED: Final[Mapping[str, str]] = {"bitmex": "BitMEX closed on 2026-09-23"}
+"""Exchanges that do not exist any more, and what to say of them: their simulators and recordings do."""
+
+
+def used_by_default(environment: str) -> tuple[str, ...]:
+    """Return what servers talk to in `simulator`, `testnet` or `prod` unless a setting says otherwise."""
+    return tuple(name for name in USED_BY_DEFAULT if environment == "simulator" or name not in CLOSED)

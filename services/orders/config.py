@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from clients.database import DatabaseUrl
 from clients.exchanges.bases import Environment
-from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
+from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, used_by_default
 from services.orders.domain import TradingMode
 from services.orders.guards.limits import Limits
 from services.runtime.settings import CommaList, ServerSettings, Switch
@@ -43,7 +43,8 @@ class OrdersSettings(ServerSettings):
     """Which exchanges the clients talk to; has to fit `trading`."""
 
     venues: CommaList = Field(default=USED_BY_DEFAULT, validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
-    """Exchanges in use, in the order in which `ANY` tries them. Known is not used: a new one has to be named before it is traded on."""
+    """Exchanges in use, in the order in which `ANY` tries them; without it, testnet and prod leave out exchanges that have
+    closed. Known is not used: a new one has to be named before it is traded on."""
 
     symbols: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_SYMBOLS")
     """Unified symbols that reconciliation looks at although nothing was traded in them yet."""
@@ -104,6 +105,11 @@ class OrdersSettings(ServerSettings):
     def mode(self) -> TradingMode:
         """The trading mode."""
         return TradingMode(self.trading)
+
+    @property
+    def exchanges_used(self) -> tuple[str, ...]:
+        """Exchanges in use: those named, or those that are there in this environment."""
+        return self.venues if "venues" in self.model_fields_set else used_by_default(self.exchanges)
 
     @property
     def limits(self) -> Limits:

@@ -50,9 +50,11 @@ class OrderExchanges:
         client = connect_async(settings.redis_url, client_name="midstream-orders") if settings.redis_url else None
         metrics = ExchangeMetrics(registry)
         if client is not None:
-            exchanges = await open_exchanges(settings.venues, metrics=metrics, make_limiter=shared_limiter(client))
+            exchanges = await open_exchanges(
+                settings.exchanges_used, metrics=metrics, make_limiter=shared_limiter(client)
+            )
         else:
-            exchanges = await open_exchanges(settings.venues, metrics=metrics)
+            exchanges = await open_exchanges(settings.exchanges_used, metrics=metrics)
         opened = cls(exchanges, client, settings)
         unsigned = [name for name, exchange in exchanges.by_name.items() if not exchange.signed]
         if settings.mode is not TradingMode.DRY_RUN and unsigned:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from clients.exchanges.names import USED_BY_DEFAULT
+from clients.exchanges.names import USED_BY_DEFAULT, used_by_default
 from services.price.engine.options import nanoseconds_of
 from services.runtime.errors import StartRefused
 from services.runtime.settings import CommaList, SessionSettings, Switch
@@ -42,8 +42,14 @@ class PriceSettings(SessionSettings):
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
     """Stand by while another server writes to OUT; off refuses at once."""
 
+    exchanges: Literal["simulator", "testnet", "prod"] = Field(
+        default="simulator", validation_alias="MIDSTREAM_EXCHANGES"
+    )
+    """Which exchanges the clients talk to."""
+
     price_exchanges: CommaList = Field(default=USED_BY_DEFAULT, validation_alias="MIDSTREAM_PRICE_EXCHANGES")
-    """Exchanges whose prices are served, in the order in which `any` asks them; empty talks to none."""
+    """Exchanges whose prices are served, in the order in which `any` asks them; empty talks to none. Without it, testnet and prod leave
+    out exchanges that have closed."""
 
     price_streams: CommaList = Field(default=(), validation_alias="MIDSTREAM_PRICE_STREAMS")
     """Symbols that are streamed from the start; others are once somebody asks for them."""
@@ -63,6 +69,11 @@ class PriceSettings(SessionSettings):
             # The settings loader names the value itself.
             raise ValueError(exc.message.removesuffix(f" (got {str(value)!r})")) from exc
         return str(value)
+
+    @property
+    def exchanges_used(self) -> tuple[str, ...]:
+        """Exchanges whose prices are served: those named, or those that are there in this environment."""
+        return self.price_exchanges if "price_exchanges" in self.model_fields_set else used_by_default(self.exchanges)
 
     def engine_config(self) -> dict[str, object]:
         """Everything the engine needs, as JSON values."""

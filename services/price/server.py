@@ -58,7 +58,7 @@ class PriceServer(Service):
         await self._engine.start()
         if self._mids is not None:
             self._mids.tail.start()
-        if self._settings.price_exchanges:
+        if self._settings.exchanges_used:
             # Imported here: a replay without exchanges does not pay for their clients.
             from services.price.exchanges.opened import PricedExchanges
 

@@ -43,6 +43,7 @@ class Place:
 
 
 PLACES = [
+    # Exchanges that have closed have no place here.
     # The data host serves public spot data only; the other markets of production are never touched by this tier.
     Place(
         "binance",
@@ -55,7 +56,6 @@ PLACES = [
         "spot",
         "BTC/USDT",
     ),
-    Place("bitmex", "testnet", (), ("testnet.bitmex.com", "ws.testnet.bitmex.com"), "bitmex", "BTC/USD:BTC"),
 ]
 
 

@@ -37,7 +37,7 @@ class PricedExchanges:
     async def open(cls, settings: PriceSettings, client: redis.asyncio.Redis) -> PricedExchanges:
         """Open the exchanges that the settings name, and begin to stream and to report. Raises Refused."""
         exchanges = await open_exchanges(
-            settings.price_exchanges,
+            settings.exchanges_used,
             metrics=ExchangeMetrics(process_metrics().registry),
             make_limiter=shared_limiter(client),
         )

@@ -19,7 +19,7 @@ ccxt: Any = pytest.importorskip("ccxt")
 def client(name: str, simulator: SimulatorProcess, api_key: str, secret: str) -> Any:
     """Return a ccxt exchange whose every address is the simulator's."""
     if name not in ccxt.exchanges:
-        pytest.skip(f"ccxt {ccxt.__version__} has no {name} (releases up to 4.5.77 have)")
+        pytest.skip(f"ccxt {ccxt.__version__} has no {name} (releases up to 4.5.77 have; the exchange has closed)")
     exchange = getattr(importlib.import_module("ccxt"), name)({"apiKey": api_key, "secret": secret})
     exchange.urls["api"] = {
         key: simulator.url + (urlsplit(url).path if name == "binance" else "")
