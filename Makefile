@@ -77,10 +77,13 @@ lint: $(VENV)/.tools ## Check style
 types: $(VENV)/.built $(VENV)/.tools ## Check types and the stubs of the kernels
 	@$(BIN)/mypy && $(BIN)/python -m mypy.stubtest --allowlist tests/stubtest_allowlist.txt $(KERNELS)
 
-protos: $(VENV)/.tools ## Generate the Python code of the protos
+protos: $(VENV)/.tools ## Generate the Python code of the protos, and their descriptor set
 	@$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. $$(ls protos/*/v1/*.proto)
 	@$(BIN)/python -m grpc_tools.protoc -I . --grpc_python_out=. --mypy_grpc_out=. \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc $$(grep -l '^service ' protos/*/v1/*.proto)
+	@# With the comments, which the generated code leaves out: reflection serves them.
+	@$(BIN)/python -m grpc_tools.protoc -I . --include_imports --include_source_info \
+		--descriptor_set_out=protos/midstream.binpb $$(ls protos/*/v1/*.proto)
 
 settings: $(VENV)/.built ## Write docs/settings.md and the list of names from the settings' models
 	@$(BIN)/python -m services.cli.settings_command

@@ -119,7 +119,7 @@ class PriceServicer(PriceServiceServicer):
         return await asyncio.to_thread(_compute, request)
 
     def _check_session(self, session: str) -> None:
-        name = check_session_name(session) if session else "default"
+        name = check_session_name(session) if session else self._session
         if name != self._session:
             raise NotFound(f"session `{name}` is not served here; this server prices session `{self._session}`")
 
@@ -136,17 +136,26 @@ class PriceServicer(PriceServiceServicer):
             case "from_oldest" if request.from_oldest:
                 return None, ""
             case "after_sequence":
-                return await self._start_after(tail, request.after_sequence, await tail.newest())
+                return await self._start_after(tail, request, await tail.newest())
             case _:
                 newest = await tail.newest()
                 return (newest.last_sequence, newest.epoch) if newest is not None else (None, "")
 
-    async def _start_after(self, tail: StreamTail, after: int, newest: Batch | None) -> tuple[int, str]:
+    async def _start_after(
+        self, tail: StreamTail, request: pb.StreamMidPricesRequest, newest: Batch | None
+    ) -> tuple[int, str]:
+        after = request.after_sequence
+        if newest is not None and request.epoch not in ("", newest.epoch):
+            raise OutOfRange(
+                f"epoch `{request.epoch}` is over; the current one is `{newest.epoch}` and its oldest retained mid is "
+                f"at {await tail.oldest_sequence()}"
+            )
         # The newest records may be without mids.
         newest_sequence = max(newest.last_sequence if newest is not None else 0, self.committed_sequence)
         if after > newest_sequence:
             raise OutOfRange(f"`after_sequence` {after} is beyond the newest sequence, {newest_sequence}")
-        epoch = newest.epoch if newest is not None else ""
+        # Nothing retained yet: the first batch decides, and the tail knows when it is of another epoch.
+        epoch = newest.epoch if newest is not None else request.epoch
         try:
             await tail.check_retained(after, epoch)
         except FellBehind as exc:

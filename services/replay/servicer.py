@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -12,12 +12,15 @@ from fastpath.frame import select_tickers
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
 from services.replay.sessions import Sessions
-from services.runtime.errors import OutOfRange
+from services.runtime.errors import InvalidRequest, OutOfRange
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.keys import SessionKeys, check_session_name
 from services.runtime.session.stream_tail import Batch, StreamTail
 from services.runtime.subscriptions import Subscribers, wanted_tickers
+
+PAGE_MAX: Final = 1_000
+"""Sessions on one page, also when nothing is asked for: more are a mistake of somebody's."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -35,7 +38,11 @@ class ReplayServicer(ReplayServiceServicer):
         register_with_raw_stream(server, add_ReplayServiceServicer_to_server, self, raw_methods=("StreamTicks",))
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
-        return pb.ListSessionsResponse(sessions=await self._sessions.describe_all())
+        if request.page_size < 0:
+            raise InvalidRequest("page_size", f"must not be negative (got {request.page_size})")
+        after = check_session_name(request.page_token, field="page_token") if request.page_token else ""
+        sessions, more = await self._sessions.describe_page(after, min(request.page_size, PAGE_MAX) or PAGE_MAX)
+        return pb.ListSessionsResponse(sessions=sessions, next_page_token=more)
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
         return pb.GetSessionResponse(session=await self._sessions.describe(self._keys(request.session)))

@@ -96,10 +96,11 @@ class Sessions:
             raise NotFound(f"session `{keys.session}` is not known; ListSessions lists those that are")
         return session
 
-    async def describe_all(self) -> list[Session]:
-        """Describe every session that this Redis knows, in the order of their names."""
-        found = [await self._find_readable(SessionKeys(name)) for name in await self.names()]
-        return [session for session in found if session is not None]
+    async def describe_page(self, after: str, size: int) -> tuple[list[Session], str]:
+        """Describe up to `size` sessions behind the name `after`, in the order of their names; and say where the next page begins."""
+        names = [name for name in await self.names() if name > after]
+        found = [await self._find_readable(SessionKeys(name)) for name in names[:size]]
+        return [session for session in found if session is not None], names[size - 1] if len(names) > size else ""
 
     async def _find_readable(self, keys: SessionKeys) -> Session | None:
         try:

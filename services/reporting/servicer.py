@@ -42,9 +42,9 @@ class ReportingServicer(ReportingServiceServicer):
 
     async def ListDeals(self, request: pb.ListDealsRequest, context: Context) -> pb.ListDealsResponse:
         chosen = DealFilter(day=_day(request.delivery_day), hour=_hour(request), trader=_trader(request.trader_id))
-        if not 0 <= request.page_size <= PAGE_MAX:
-            raise InvalidRequest("page_size", f"must be from 0 to {PAGE_MAX}, got {request.page_size}")
-        limit = request.page_size or PAGE_DEFAULT
+        if request.page_size < 0:
+            raise InvalidRequest("page_size", f"must not be negative, got {request.page_size}")
+        limit = min(request.page_size, PAGE_MAX) or PAGE_DEFAULT
         rows = await self._deals.page(chosen, before=_position(request.page_token), limit=limit + 1)
         token = str(rows[limit - 1].position) if len(rows) > limit else ""
         return pb.ListDealsResponse(deals=[deal_message(row) for row in rows[:limit]], next_page_token=token)

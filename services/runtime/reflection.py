@@ -2,11 +2,14 @@
 
 The installed package brings v1alpha only. The messages of v1 differ in nothing but the package name, so the same
 classes serve both; the descriptor of v1 is made from that of v1alpha, so that v1 describes itself as well.
+
+Our own files are served with their comments. Python's descriptors have dropped them; protos/midstream.binpb has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Final
 
 import grpc
@@ -19,10 +22,16 @@ V1: Final = "grpc.reflection.v1.ServerReflection"
 _V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
 
 
+def commented_files() -> dict[str, bytes]:
+    """Return our encoded file descriptors with their comments, by the names of the files."""
+    encoded = resources.files("protos").joinpath("midstream.binpb").read_bytes()
+    return {file.name: file.SerializeToString() for file in descriptor_pb2.FileDescriptorSet.FromString(encoded).file}
+
+
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """Serve both versions of reflection for `services` and for themselves."""
     _describe_v1(descriptor_pool.Default())
-    servicer = _ReflectionServicer((*services, V1ALPHA, V1))
+    servicer = _ReflectionServicer((*services, V1ALPHA, V1), commented_files())
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -35,7 +44,16 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
 
 
 class _ReflectionServicer(reflection.aio.ReflectionServicer):  # type: ignore[misc]
-    """The package's own, which finds methods too, as the protocol wants (`package.service.method`)."""
+    """The package's own, which finds methods too, as the protocol wants (`package.service.method`), and gives comments."""
+
+    def __init__(self, services: Sequence[str], commented: Mapping[str, bytes]) -> None:
+        super().__init__(services)
+        self._commented = commented
+
+    def _file_by_filename(
+        self, request: reflection_pb2.ServerReflectionRequest, filename: str
+    ) -> reflection_pb2.ServerReflectionResponse:
+        return self._with_comments(super()._file_by_filename(request, filename))
 
     def _file_containing_symbol(
         self, request: reflection_pb2.ServerReflectionRequest, fully_qualified_name: str
@@ -47,7 +65,16 @@ class _ReflectionServicer(reflection.aio.ReflectionServicer):  # type: ignore[mi
             service = None
         if service is not None and method in service.methods_by_name:
             fully_qualified_name = parent
-        return super()._file_containing_symbol(request, fully_qualified_name)
+        return self._with_comments(super()._file_containing_symbol(request, fully_qualified_name))
+
+    def _with_comments(
+        self, response: reflection_pb2.ServerReflectionResponse
+    ) -> reflection_pb2.ServerReflectionResponse:
+        files = response.file_descriptor_response.file_descriptor_proto
+        for index, plain in enumerate(files):
+            name = descriptor_pb2.FileDescriptorProto.FromString(plain).name
+            files[index] = self._commented.get(name, plain)
+        return response
 
 
 def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:

@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisForTests
 from tests.support.serving import serving
 
 DOCUMENT = ROOT / "docs" / "external_consumer.md"
-EXAMPLE = ROOT / "docs" / "examples" / "external_consumer.py"
+EXAMPLE = ROOT / "examples" / "python" / "external_consumer.py"
 ROWS = 60_000
 
 

@@ -16,9 +16,9 @@ PAGES: Final = (
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 
-_TOPS: Final = "services|clients|fastpath|protos|tests|benchmarks|docs|data|requirements"
+_TOPS: Final = "services|clients|fastpath|protos|tests|benchmarks|docs|data|examples|requirements"
 _PATH: Final = re.compile(rf"(?<![\w/.{{}}-])((?:{_TOPS}|\.ci)/[\w.*{{}},/-]+)")
-_DOTTED: Final = re.compile(r"(?<![\w/.-])((?:services|clients|fastpath|protos)(?:\.\w+)+)(?![\w/])")
+_DOTTED: Final = re.compile(r"(?<![\w/.-])((?:services|clients|fastpath|protos)(?:\.(?!md\b)\w+)+)(?![\w/])")
 _FOLDER: Final = re.compile(r"`([a-z_]+)/`")
 _FILE: Final = re.compile(r"`([a-z_0-9]+\.(?:py|pyx|hpp|proto))`")
 _TYPE: Final = re.compile(r"`([A-Z][a-z]+[A-Z]\w+)`")

@@ -50,16 +50,18 @@ class MidPrice(_message.Message):
     def __init__(self, ticker: _Optional[str] = ..., mid_price: _Optional[float] = ..., event_time_ns: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., sequence: _Optional[int] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ...) -> None: ...
 
 class StreamMidPricesRequest(_message.Message):
-    __slots__ = ("session", "tickers", "after_sequence", "from_oldest")
+    __slots__ = ("session", "tickers", "after_sequence", "from_oldest", "epoch")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TICKERS_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FROM_OLDEST_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     session: str
     tickers: _containers.RepeatedScalarFieldContainer[str]
     after_sequence: int
     from_oldest: bool
-    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ...) -> None: ...
+    epoch: str
+    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ..., epoch: _Optional[str] = ...) -> None: ...
 
 class StreamMidPricesResponse(_message.Message):
     __slots__ = ("batch",)

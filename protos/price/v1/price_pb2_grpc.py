@@ -76,8 +76,9 @@ class PriceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamMidPrices(self, request, context):
-        """Stream mids in sequence order from now on, or from the oldest retained. Codes: RESOURCE_EXHAUSTED (the client fell behind
-        what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE, INVALID_ARGUMENT.
+        """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
+        behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
+        of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,8 +38,9 @@ class PriceServiceStub:
     GetMidPrice: _grpc.UnaryUnaryMultiCallable[_price_pb2.GetMidPriceRequest, _price_pb2.GetMidPriceResponse]
     """Latest mid of one ticker. Codes: NOT_FOUND (no mid for this ticker yet), INVALID_ARGUMENT. Safe to retry."""
     StreamMidPrices: _grpc.UnaryStreamMultiCallable[_price_pb2.StreamMidPricesRequest, _price_pb2.StreamMidPricesResponse]
-    """Stream mids in sequence order from now on, or from the oldest retained. Codes: RESOURCE_EXHAUSTED (the client fell behind
-    what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE, INVALID_ARGUMENT.
+    """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
+    behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
+    of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
     """
     ComputeMidPrices: _grpc.UnaryUnaryMultiCallable[_price_pb2.ComputeMidPricesRequest, _price_pb2.ComputeMidPricesResponse]
     """Compute mids of the quotes given; keeps nothing. Codes: INVALID_ARGUMENT (columns of unequal length, more than 100,000 quotes). Safe to retry."""
@@ -64,8 +65,9 @@ class PriceServiceAsyncStub(PriceServiceStub):
     GetMidPrice: _aio.UnaryUnaryMultiCallable[_price_pb2.GetMidPriceRequest, _price_pb2.GetMidPriceResponse]  # type: ignore[assignment]
     """Latest mid of one ticker. Codes: NOT_FOUND (no mid for this ticker yet), INVALID_ARGUMENT. Safe to retry."""
     StreamMidPrices: _aio.UnaryStreamMultiCallable[_price_pb2.StreamMidPricesRequest, _price_pb2.StreamMidPricesResponse]  # type: ignore[assignment]
-    """Stream mids in sequence order from now on, or from the oldest retained. Codes: RESOURCE_EXHAUSTED (the client fell behind
-    what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE, INVALID_ARGUMENT.
+    """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
+    behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
+    of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
     """
     ComputeMidPrices: _aio.UnaryUnaryMultiCallable[_price_pb2.ComputeMidPricesRequest, _price_pb2.ComputeMidPricesResponse]  # type: ignore[assignment]
     """Compute mids of the quotes given; keeps nothing. Codes: INVALID_ARGUMENT (columns of unequal length, more than 100,000 quotes). Safe to retry."""
@@ -99,8 +101,9 @@ class PriceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _price_pb2.StreamMidPricesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_price_pb2.StreamMidPricesResponse], _abc.AsyncIterator[_price_pb2.StreamMidPricesResponse]]:
-        """Stream mids in sequence order from now on, or from the oldest retained. Codes: RESOURCE_EXHAUSTED (the client fell behind
-        what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE, INVALID_ARGUMENT.
+        """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
+        behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
+        of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
         """
 
     @_abc_1.abstractmethod

@@ -25,28 +25,28 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import market_pb2 as protos_dot_common_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/replay/v1/replay.proto\x12\x13midstream.replay.v1\x1a\x1dprotos/common/v1/market.proto\"\x7f\n\x12StreamTicksRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\tB\n\n\x08position\"\x15\n\x13ListSessionsRequest\"F\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.midstream.replay.v1.Session\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\xd3\x03\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.midstream.replay.v1.SessionState\x12\'\n\x04mode\x18\x04 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12\x17\n\x0foldest_sequence\x18\t \x01(\x04\x12\x17\n\x0f\x62\x61\x63klog_records\x18\n \x01(\x04\x12\x15\n\rbacklog_bytes\x18\x0b \x01(\x04\x12\x1c\n\x14last_arrival_time_ns\x18\x0c \x01(\x03\x12\x0f\n\x07skipped\x18\r \x01(\x04\x12\x17\n\x0flive_configured\x18\x0e \x01(\x08\x12\x16\n\x0elive_connected\x18\x0f \x01(\x08\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12\x18\n\x10reported_time_ns\x18\x11 \x01(\x03\x12\x1d\n\x15historical_configured\x18\x12 \x01(\x08\x12\x17\n\x0f\x64\x61maged_sources\x18\x13 \x01(\x04*\xd6\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1f\n\x1bSESSION_STATE_BACKPRESSURED\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x32\xad\x02\n\rReplayService\x12X\n\x0bStreamTicks\x12\'.midstream.replay.v1.StreamTicksRequest\x1a\x1e.midstream.common.v1.TickBatch0\x01\x12\x63\n\x0cListSessions\x12(.midstream.replay.v1.ListSessionsRequest\x1a).midstream.replay.v1.ListSessionsResponse\x12]\n\nGetSession\x12&.midstream.replay.v1.GetSessionRequest\x1a\'.midstream.replay.v1.GetSessionResponseB%Z#midstream/protos/replay/v1;replayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/replay/v1/replay.proto\x12\x13midstream.replay.v1\x1a\x1dprotos/common/v1/market.proto\"\x7f\n\x12StreamTicksRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\tB\n\n\x08position\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.midstream.replay.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\xd3\x03\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.midstream.replay.v1.SessionState\x12\'\n\x04mode\x18\x04 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12\x17\n\x0foldest_sequence\x18\t \x01(\x04\x12\x17\n\x0f\x62\x61\x63klog_records\x18\n \x01(\x04\x12\x15\n\rbacklog_bytes\x18\x0b \x01(\x04\x12\x1c\n\x14last_arrival_time_ns\x18\x0c \x01(\x03\x12\x0f\n\x07skipped\x18\r \x01(\x04\x12\x17\n\x0flive_configured\x18\x0e \x01(\x08\x12\x16\n\x0elive_connected\x18\x0f \x01(\x08\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12\x18\n\x10reported_time_ns\x18\x11 \x01(\x03\x12\x1d\n\x15historical_configured\x18\x12 \x01(\x08\x12\x17\n\x0f\x64\x61maged_sources\x18\x13 \x01(\x04*\xd6\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1f\n\x1bSESSION_STATE_BACKPRESSURED\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x32\xad\x02\n\rReplayService\x12X\n\x0bStreamTicks\x12\'.midstream.replay.v1.StreamTicksRequest\x1a\x1e.midstream.common.v1.TickBatch0\x01\x12\x63\n\x0cListSessions\x12(.midstream.replay.v1.ListSessionsRequest\x1a).midstream.replay.v1.ListSessionsResponse\x12]\n\nGetSession\x12&.midstream.replay.v1.GetSessionRequest\x1a\'.midstream.replay.v1.GetSessionResponseB;\n\x13midstream.replay.v1B\x0bReplayProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.replay.v1.replay_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'Z#midstream/protos/replay/v1;replayv1'
-  _globals['_SESSIONSTATE']._serialized_start=887
-  _globals['_SESSIONSTATE']._serialized_end=1101
+  _globals['DESCRIPTOR']._serialized_options = b'\n\023midstream.replay.v1B\013ReplayProtoP\001Z\025midstream/midstreampb'
+  _globals['_SESSIONSTATE']._serialized_start=951
+  _globals['_SESSIONSTATE']._serialized_end=1165
   _globals['_STREAMTICKSREQUEST']._serialized_start=85
   _globals['_STREAMTICKSREQUEST']._serialized_end=212
   _globals['_LISTSESSIONSREQUEST']._serialized_start=214
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=235
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=237
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=307
-  _globals['_GETSESSIONREQUEST']._serialized_start=309
-  _globals['_GETSESSIONREQUEST']._serialized_end=345
-  _globals['_GETSESSIONRESPONSE']._serialized_start=347
-  _globals['_GETSESSIONRESPONSE']._serialized_end=414
-  _globals['_SESSION']._serialized_start=417
-  _globals['_SESSION']._serialized_end=884
-  _globals['_REPLAYSERVICE']._serialized_start=1104
-  _globals['_REPLAYSERVICE']._serialized_end=1405
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=274
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=276
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=371
+  _globals['_GETSESSIONREQUEST']._serialized_start=373
+  _globals['_GETSESSIONREQUEST']._serialized_end=409
+  _globals['_GETSESSIONRESPONSE']._serialized_start=411
+  _globals['_GETSESSIONRESPONSE']._serialized_end=478
+  _globals['_SESSION']._serialized_start=481
+  _globals['_SESSION']._serialized_end=948
+  _globals['_REPLAYSERVICE']._serialized_start=1168
+  _globals['_REPLAYSERVICE']._serialized_end=1469
 # @@protoc_insertion_point(module_scope)

@@ -69,7 +69,7 @@ class ReplayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """List the sessions that this queue knows. Safe to retry.
+        """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

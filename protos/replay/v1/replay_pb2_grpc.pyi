@@ -42,7 +42,7 @@ class ReplayServiceStub:
     queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with `after_sequence`.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_replay_pb2.ListSessionsRequest, _replay_pb2.ListSessionsResponse]
-    """List the sessions that this queue knows. Safe to retry."""
+    """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_replay_pb2.GetSessionRequest, _replay_pb2.GetSessionResponse]
     """Tell the state of one session. Codes: NOT_FOUND. Safe to retry."""
 
@@ -59,7 +59,7 @@ class ReplayServiceAsyncStub(ReplayServiceStub):
     queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with `after_sequence`.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_replay_pb2.ListSessionsRequest, _replay_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """List the sessions that this queue knows. Safe to retry."""
+    """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
     GetSession: _aio.UnaryUnaryMultiCallable[_replay_pb2.GetSessionRequest, _replay_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Tell the state of one session. Codes: NOT_FOUND. Safe to retry."""
 
@@ -85,7 +85,7 @@ class ReplayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _replay_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_replay_pb2.ListSessionsResponse, _abc.Awaitable[_replay_pb2.ListSessionsResponse]]:
-        """List the sessions that this queue knows. Safe to retry."""
+        """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
 
     @_abc_1.abstractmethod
     def GetSession(

@@ -21,7 +21,7 @@ from services.orders.engine.commands import Caller, amend_command, place_command
 from services.orders.errors import Reason, denied
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
-from services.orders.paging import PAGE_MAX
+from services.orders.paging import PAGE, PAGE_MAX
 from services.orders.ports import Ports
 from services.orders.rest import models
 from services.orders.rest.events import order_events
@@ -33,7 +33,7 @@ from services.runtime.errors import NotFound
 OrderId = Annotated[str, Path(max_length=64)]
 Text = Annotated[str, Query(max_length=64)]
 TimeNs = Annotated[int, Query(ge=0, lt=1 << 63)]
-PageSize = Annotated[int, Query(ge=0, le=PAGE_MAX)]
+PageSize = Annotated[int, Query(ge=0, description=f"0 means {PAGE}; more than {PAGE_MAX} means {PAGE_MAX}")]
 Token = Annotated[str, Query(max_length=512)]
 Ids = Annotated[list[Annotated[str, Query(max_length=64)]], Query(max_length=500)]
 

@@ -175,7 +175,7 @@ async def test_requests_that_cannot_be_served_say_why(
         code, text = await refusal(stub.GetMidPrice(pb.GetMidPriceRequest(ticker="GHOST", session=session)))
         assert code == grpc.StatusCode.NOT_FOUND
         assert "GHOST" in text
-        code, text = await refusal(stub.GetMidPrice(pb.GetMidPriceRequest(ticker="X")))
+        code, text = await refusal(stub.GetMidPrice(pb.GetMidPriceRequest(ticker="X", session="default")))
         assert code == grpc.StatusCode.NOT_FOUND
         assert "`default`" in text
         code, text = await refusal(stub.GetMidPrice(pb.GetMidPriceRequest(ticker="X", session="a b")))
@@ -236,6 +236,46 @@ async def test_subscriber_resumes_in_the_middle_of_a_batch_without_gap_or_repeat
         of_ticker = [mid for mid in expected if mid[1] == ticker]
         filtered = stub.StreamMidPrices(pb.StreamMidPricesRequest(session=session, tickers=[ticker], from_oldest=True))
         assert await collect(filtered, len(of_ticker)) == of_ticker
+
+
+async def test_without_a_session_the_server_s_own_is_meant(
+    start_server: Callable[..., Server], queue: Queue, session: str
+) -> None:
+    batches = make_batches(200)
+    queue.publish(batches)
+    sequence, ticker, *_ = mids_of(batches)[-1]
+    async with grpc.aio.insecure_channel(start_server().address) as channel:
+        stub = PriceServiceStub(channel)
+        await wait_health(channel, serving=True)
+        queue.wait_committed(200)
+
+        asked = await stub.GetMidPrice(pb.GetMidPriceRequest(ticker=ticker), wait_for_ready=True)
+        streamed = await collect(stub.StreamMidPrices(pb.StreamMidPricesRequest(from_oldest=True)), 1)
+
+    assert asked.mid_price.sequence == sequence
+    assert streamed == mids_of(batches)[: len(streamed)]
+
+
+async def test_subscriber_resumes_within_its_epoch_only(
+    start_server: Callable[..., Server], queue: Queue, session: str
+) -> None:
+    batches = make_batches(2_000, epoch="the-new-one")
+    expected = mids_of(batches)
+    queue.publish(batches)
+    async with grpc.aio.insecure_channel(start_server().address) as channel:
+        stub = PriceServiceStub(channel)
+        await wait_health(channel, serving=True)
+        queue.wait_committed(2_000)
+
+        for epoch in ("", "the-new-one"):
+            request = pb.StreamMidPricesRequest(after_sequence=1_000, epoch=epoch)
+            rest = [mid for mid in expected if mid[0] > 1_000]
+            assert await collect(stub.StreamMidPrices(request), len(rest)) == rest
+        for after in (0, 1_000, 2_000):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.StreamMidPrices(pb.StreamMidPricesRequest(after_sequence=after, epoch="the-old-one")).read()
+            assert caught.value.code() == grpc.StatusCode.OUT_OF_RANGE
+            assert "`the-old-one` is over; the current one is `the-new-one`" in str(caught.value.details())
 
 
 async def test_subscriber_that_asks_for_trimmed_mids_is_told_the_oldest(

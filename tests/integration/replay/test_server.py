@@ -142,6 +142,38 @@ async def test_sessions_are_listed_even_when_the_report_of_one_has_expired(
     assert "not reported" in asked.error
 
 
+async def test_sessions_are_listed_by_pages(replay: ReplayServiceStub, queue: Queue) -> None:
+    others = [Queue(queue.client, f"{queue.keys.session}-{number}") for number in range(4)]
+    for other in others:
+        other.report()
+    found: list[str] = []
+    sizes: list[int] = []
+    token = ""
+
+    while token or not sizes:
+        request = pb.ListSessionsRequest(page_size=2, page_token=token)
+        answer = await replay.ListSessions(request, timeout=CALL_S)
+        sizes.append(len(answer.sessions))
+        found += [session.name for session in answer.sessions]
+        token = answer.next_page_token
+    everything = await replay.ListSessions(pb.ListSessionsRequest(page_size=2**31 - 1), timeout=CALL_S)
+    for other in others:
+        queue.client.srem(SESSIONS, other.keys.session)
+
+    assert found == [session.name for session in everything.sessions]
+    assert {other.keys.session for other in others} <= set(found)
+    assert set(sizes[:-1]) == {2}
+    assert 1 <= sizes[-1] <= 2
+
+
+@pytest.mark.parametrize(("field", "wrong"), [("page_size", -1), ("page_token", "no name"), ("page_token", "x" * 65)])
+async def test_a_page_that_cannot_be_is_refused(replay: ReplayServiceStub, field: str, wrong: int | str) -> None:
+    error = await refused(replay.ListSessions(pb.ListSessionsRequest(**{field: wrong}), timeout=CALL_S))  # type: ignore[arg-type]
+
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"`{field}`" in str(error.details())
+
+
 async def test_a_report_of_a_newer_release_hides_no_other_session(replay: ReplayServiceStub, queue: Queue) -> None:
     newer = Queue(queue.client, f"{queue.keys.session}-newer")
     newer.report(version=2)

@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from protos.price.v1 import price_pb2 as _price_pb2  # noqa: F401  (what is imported is described)
 from services.runtime.reflection import V1, V1ALPHA, add_reflection
 
 
@@ -68,6 +69,33 @@ async def test_both_versions_find_the_members_of_a_symbol(channel: grpc.aio.Chan
 
     (raw,) = response.file_descriptor_response.file_descriptor_proto
     assert descriptor_pb2.FileDescriptorProto.FromString(raw).package == "grpc.health.v1"
+
+
+@pytest.mark.parametrize("version", [V1, V1ALPHA])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="midstream.price.v1.PriceService.GetMidPrice"),
+        reflection_pb2.ServerReflectionRequest(file_by_filename="protos/price/v1/price.proto"),
+    ],
+    ids=["symbol", "filename"],
+)
+async def test_our_files_are_described_with_their_comments(
+    channel: grpc.aio.Channel, version: str, request_: reflection_pb2.ServerReflectionRequest
+) -> None:
+    response = await _ask(channel, version, request_)
+
+    described = [
+        descriptor_pb2.FileDescriptorProto.FromString(raw)
+        for raw in response.file_descriptor_response.file_descriptor_proto
+    ]
+    assert [file.name for file in described] == ["protos/price/v1/price.proto", "protos/common/v1/market.proto"]
+    for file in described:
+        comments = [location.leading_comments for location in file.source_code_info.location]
+        assert any(comments), file.name
+    assert " Latest mid of one ticker." in "".join(
+        location.leading_comments for location in described[0].source_code_info.location
+    )
 
 
 @pytest.mark.parametrize("symbol", ["grpc.health.v1.Health.NoSuchMethod", "Check", ""])

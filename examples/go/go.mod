@@ -1,4 +1,4 @@
-module midstream
+module example.com/client
 
 go 1.24
 
