@@ -27,7 +27,9 @@ if _version_not_supported:
 
 class ReportingServiceStub:
     """Reads what the listener and the reference-price process have written; changes nothing, so every method is safe to retry.
-    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin).
+    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin);
+    wherever a delivery hour is named, a quarter of one may stand: `22-23` or `22:00-22:15`, up to `23-24` and `23:45-24:00`. Energy is
+    power times duration: 1 MW over a quarter is 0.25 MWh.
     Common codes: INVALID_ARGUMENT (names field and legal values), UNAVAILABLE (the database is away and nothing recent is known).
     """
 
@@ -52,11 +54,23 @@ class ReportingServiceStub:
                 request_serializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.WatchPerformanceRequest.SerializeToString,
                 response_deserializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.WatchPerformanceResponse.FromString,
                 _registered_method=True)
+        self.GetPositions = channel.unary_unary(
+                '/midstream.reporting.v1.ReportingService/GetPositions',
+                request_serializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetPositionsRequest.SerializeToString,
+                response_deserializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetPositionsResponse.FromString,
+                _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/midstream.reporting.v1.ReportingService/GetHistory',
+                request_serializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class ReportingServiceServicer:
     """Reads what the listener and the reference-price process have written; changes nothing, so every method is safe to retry.
-    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin).
+    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin);
+    wherever a delivery hour is named, a quarter of one may stand: `22-23` or `22:00-22:15`, up to `23-24` and `23:45-24:00`. Energy is
+    power times duration: 1 MW over a quarter is 0.25 MWh.
     Common codes: INVALID_ARGUMENT (names field and legal values), UNAVAILABLE (the database is away and nothing recent is known).
     """
 
@@ -82,6 +96,20 @@ class ReportingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPositions(self, request, context):
+        """Tell what each trader, and the team, has bought more than sold, by delivery period: the matrix of traders and hours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistory(self, request, context):
+        """Tell how one delivery period came about: its reference price over time, and its deals.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReportingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +128,16 @@ def add_ReportingServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.WatchPerformanceRequest.FromString,
                     response_serializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.WatchPerformanceResponse.SerializeToString,
             ),
+            'GetPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPositions,
+                    request_deserializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetPositionsRequest.FromString,
+                    response_serializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetPositionsResponse.SerializeToString,
+            ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetHistoryRequest.FromString,
+                    response_serializer=protos_dot_reporting_dot_v1_dot_reporting__pb2.GetHistoryResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'midstream.reporting.v1.ReportingService', rpc_method_handlers)
@@ -110,7 +148,9 @@ def add_ReportingServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ReportingService:
     """Reads what the listener and the reference-price process have written; changes nothing, so every method is safe to retry.
-    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin).
+    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin);
+    wherever a delivery hour is named, a quarter of one may stand: `22-23` or `22:00-22:15`, up to `23-24` and `23:45-24:00`. Energy is
+    power times duration: 1 MW over a quarter is 0.25 MWh.
     Common codes: INVALID_ARGUMENT (names field and legal values), UNAVAILABLE (the database is away and nothing recent is known).
     """
 
@@ -185,6 +225,60 @@ class ReportingService:
             '/midstream.reporting.v1.ReportingService/WatchPerformance',
             protos_dot_reporting_dot_v1_dot_reporting__pb2.WatchPerformanceRequest.SerializeToString,
             protos_dot_reporting_dot_v1_dot_reporting__pb2.WatchPerformanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.reporting.v1.ReportingService/GetPositions',
+            protos_dot_reporting_dot_v1_dot_reporting__pb2.GetPositionsRequest.SerializeToString,
+            protos_dot_reporting_dot_v1_dot_reporting__pb2.GetPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.reporting.v1.ReportingService/GetHistory',
+            protos_dot_reporting_dot_v1_dot_reporting__pb2.GetHistoryRequest.SerializeToString,
+            protos_dot_reporting_dot_v1_dot_reporting__pb2.GetHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,9 @@ GRPC_VERSION: str
 
 class ReportingServiceStub:
     """Reads what the listener and the reference-price process have written; changes nothing, so every method is safe to retry.
-    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin).
+    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin);
+    wherever a delivery hour is named, a quarter of one may stand: `22-23` or `22:00-22:15`, up to `23-24` and `23:45-24:00`. Energy is
+    power times duration: 1 MW over a quarter is 0.25 MWh.
     Common codes: INVALID_ARGUMENT (names field and legal values), UNAVAILABLE (the database is away and nothing recent is known).
     """
 
@@ -44,11 +46,17 @@ class ReportingServiceStub:
     """Send the figures now and whenever they change. Changes that come faster than the caller reads are merged: every message is
     complete and the newest. RESOURCE_EXHAUSTED when too many watch; UNAVAILABLE when the server ends: watch again.
     """
+    GetPositions: _grpc.UnaryUnaryMultiCallable[_reporting_pb2.GetPositionsRequest, _reporting_pb2.GetPositionsResponse]
+    """Tell what each trader, and the team, has bought more than sold, by delivery period: the matrix of traders and hours."""
+    GetHistory: _grpc.UnaryUnaryMultiCallable[_reporting_pb2.GetHistoryRequest, _reporting_pb2.GetHistoryResponse]
+    """Tell how one delivery period came about: its reference price over time, and its deals."""
 
 @_typing.type_check_only
 class ReportingServiceAsyncStub(ReportingServiceStub):
     """Reads what the listener and the reference-price process have written; changes nothing, so every method is safe to retry.
-    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin).
+    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin);
+    wherever a delivery hour is named, a quarter of one may stand: `22-23` or `22:00-22:15`, up to `23-24` and `23:45-24:00`. Energy is
+    power times duration: 1 MW over a quarter is 0.25 MWh.
     Common codes: INVALID_ARGUMENT (names field and legal values), UNAVAILABLE (the database is away and nothing recent is known).
     """
 
@@ -61,10 +69,16 @@ class ReportingServiceAsyncStub(ReportingServiceStub):
     """Send the figures now and whenever they change. Changes that come faster than the caller reads are merged: every message is
     complete and the newest. RESOURCE_EXHAUSTED when too many watch; UNAVAILABLE when the server ends: watch again.
     """
+    GetPositions: _aio.UnaryUnaryMultiCallable[_reporting_pb2.GetPositionsRequest, _reporting_pb2.GetPositionsResponse]  # type: ignore[assignment]
+    """Tell what each trader, and the team, has bought more than sold, by delivery period: the matrix of traders and hours."""
+    GetHistory: _aio.UnaryUnaryMultiCallable[_reporting_pb2.GetHistoryRequest, _reporting_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    """Tell how one delivery period came about: its reference price over time, and its deals."""
 
 class ReportingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads what the listener and the reference-price process have written; changes nothing, so every method is safe to retry.
-    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin).
+    Prices are EUR/MWh, energy is MWh, money is EUR, all as decimal text. Delivery days and hours are local ones (Europe/Berlin);
+    wherever a delivery hour is named, a quarter of one may stand: `22-23` or `22:00-22:15`, up to `23-24` and `23:45-24:00`. Energy is
+    power times duration: 1 MW over a quarter is 0.25 MWh.
     Common codes: INVALID_ARGUMENT (names field and legal values), UNAVAILABLE (the database is away and nothing recent is known).
     """
 
@@ -93,5 +107,21 @@ class ReportingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Send the figures now and whenever they change. Changes that come faster than the caller reads are merged: every message is
         complete and the newest. RESOURCE_EXHAUSTED when too many watch; UNAVAILABLE when the server ends: watch again.
         """
+
+    @_abc_1.abstractmethod
+    def GetPositions(
+        self,
+        request: _reporting_pb2.GetPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reporting_pb2.GetPositionsResponse, _abc.Awaitable[_reporting_pb2.GetPositionsResponse]]:
+        """Tell what each trader, and the team, has bought more than sold, by delivery period: the matrix of traders and hours."""
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _reporting_pb2.GetHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reporting_pb2.GetHistoryResponse, _abc.Awaitable[_reporting_pb2.GetHistoryResponse]]:
+        """Tell how one delivery period came about: its reference price over time, and its deals."""
 
 def add_ReportingServiceServicer_to_server(servicer: ReportingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
