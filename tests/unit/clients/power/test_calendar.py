@@ -15,6 +15,7 @@ from clients.power.calendar import (
     delivery_hour,
     hours_of_day,
     local_day,
+    quarters_of_day,
     tradable_hours,
 )
 
@@ -141,3 +142,82 @@ def test_the_local_day_is_the_markets_and_not_that_of_utc() -> None:
 
 def test_hours_sort_by_day_and_hour() -> None:
     assert DeliveryHour(MARCH, 23) < DeliveryHour(OCTOBER, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("22:00-22:15", "22:00-22:15"),
+        ("22:15-22:30", "22:15-22:30"),
+        (" 22:00 - 22:15 ", "22:00-22:15"),
+        ("8:30-8:45", "08:30-08:45"),
+        ("00:00-00:15", "00:00-00:15"),
+        ("23:45-24:00", "23:45-24:00"),
+        ("23:45-00:00", "23:45-24:00"),
+        ("22:00-23:00", "22-23"),
+        ("23:00-24:00", "23-24"),
+    ],
+)
+def test_styles_of_quarters_are_understood(text: str, label: str) -> None:
+    found = delivery_hour("2026-06-01", text)
+
+    assert found.label == label
+    assert delivery_hour("2026-06-01", found.label) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("22:00-22:30", "half an hour"),
+        ("22:30-23:00", "half an hour"),
+        ("20:00-24:00", "a block of 4 hours"),
+        ("08-20", "a block of 12 hours"),
+        ("00-24", "a block of 24 hours"),
+        ("22:05-22:20", "15 minutes"),
+        ("22:15-23:15", "60 minutes"),
+        ("22:00-22:05", "5 minutes"),
+        ("22:15-22:00", "they are 00-01"),
+        ("24:00-24:15", "they are 00-01"),
+        ("23:45-24:15", "they are 00-01"),
+        ("22:60-23:15", "they are 00-01"),
+        ("22:00-22:15Z", "write it like"),
+        ("22:00", "write it like"),
+    ],
+)
+def test_what_is_neither_hour_nor_quarter_is_refused_by_its_name(text: str, reason: str) -> None:
+    with pytest.raises(InvalidDelivery, match=reason):
+        delivery_hour("2026-06-01", text)
+
+
+@pytest.mark.parametrize(
+    ("day", "rows", "true_quarters"),
+    [(date(2026, 6, 1), 96, 96), (MARCH, 92, 92), (OCTOBER, 96, 100)],
+    ids=["ordinary", "summer time begins", "summer time ends"],
+)
+def test_quarters_fill_a_day_without_hole_or_overlap(day: date, rows: int, true_quarters: int) -> None:
+    quarters = quarters_of_day(day)
+    starts = sorted(start for quarter in quarters for start in quarter.starts_ns)
+
+    assert len(quarters) == rows
+    assert len(starts) == true_quarters
+    assert {later - earlier for earlier, later in pairwise(starts)} == {HOUR_NS // 4}
+    assert starts[0] == hours_of_day(day)[0].start_ns
+    assert starts[-1] + HOUR_NS // 4 == hours_of_day(day)[-1].end_ns
+
+
+def test_quarters_of_the_hour_that_happens_twice_are_as_ambiguous_as_it_is() -> None:
+    quarter = delivery_hour("2026-10-25", "02:45-03:00")
+    hour = quarter.whole_hour
+
+    assert quarter.ambiguous
+    assert quarter.starts_ns == tuple(start + 3 * HOUR_NS // 4 for start in hour.starts_ns)
+    assert quarter.end_ns == hour.end_ns
+    with pytest.raises(InvalidDelivery, match="skips it"):
+        delivery_hour("2026-03-29", "02:15-02:30")
+
+
+def test_an_hour_comes_before_its_quarters_and_they_before_the_next_hour_by_value_and_by_name() -> None:
+    periods = [DeliveryHour(MARCH, 22), *DeliveryHour(MARCH, 22).quarters, DeliveryHour(MARCH, 23)]
+
+    assert sorted(periods) == periods
+    assert sorted(period.label for period in periods) == [period.label for period in periods]
