@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import Final
 
+from prometheus_client import Gauge
+
 from clients.resilience.ports import WallNs
+from services.reporting.engine.alerts import AlertKind
+from services.reporting.engine.listener_standing import ListenerState
 from services.reporting.engine.read_model import View
 from services.reporting.engine.report import ReferenceState
 from services.reporting.engine.snapshot import Arrivals
@@ -22,6 +26,8 @@ FIGURES: Final = (
     Figure("midstream_reporting_receive_lag_seconds", "gauge", "From receipt of the newest deal to the page"),
     Figure("midstream_reporting_price_age_seconds", "gauge", "Age of the oldest price of an hour that is traded"),
     Figure("midstream_reporting_pages_open", "gauge", "Event streams of dashboards"),
+    Figure("midstream_reporting_listener_receiving", "gauge", "1 while the deals listener is connected and hears deals"),
+    Figure("midstream_reporting_spooled_messages", "gauge", "Messages received that are not in the database yet"),
     Figure("midstream_reporting_database_reads_total", "counter", "Reads of the database for figures"),
 )  # fmt: skip
 
@@ -31,6 +37,12 @@ class Measures:
 
     def __init__(self, metrics: Metrics, *, wall_ns: WallNs) -> None:
         metrics.declare(FIGURES)
+        self._alerts = Gauge(
+            "midstream_reporting_alerts", "Alerts of a kind that are raised now", ("kind",), registry=metrics.registry
+        )
+        for kind in AlertKind:
+            # A rule that looks for an alert has to find a series before the first one.
+            self._alerts.labels(str(kind))
         self._metrics = metrics
         self._wall_ns = wall_ns
         self._reads = 0
@@ -54,11 +66,17 @@ class Measures:
         self._metrics.set("midstream_reporting_pages_open", pages)
         self._metrics.add("midstream_reporting_database_reads_total", reads - self._reads)
         self._reads = reads
+        raised = Counter(alert.kind for alert in view.alerts)
+        for kind in AlertKind:
+            self._alerts.labels(str(kind)).set(raised[kind])
+        standing = view.snapshot.listener
+        self._metrics.set("midstream_reporting_listener_receiving", view.listener is ListenerState.RECEIVING)
+        self._metrics.set("midstream_reporting_spooled_messages", standing.spooled)
         ages = [
             now_ns - reference.update_ns
             for day, delivery in view.snapshot.days.items()
             for label, reference in delivery.references.items()
-            if view.states.get((day, label)) is not ReferenceState.FINAL
+            if view.states.get((day, label)) in (ReferenceState.CURRENT, ReferenceState.STALE)
         ]
         if ages:
             self._metrics.set("midstream_reporting_price_age_seconds", max(ages) / 1e9)

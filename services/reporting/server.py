@@ -15,6 +15,7 @@ from clients.power.store import wait_for_power_database
 from protos.reporting.v1.reporting_pb2_grpc import add_ReportingServiceServicer_to_server
 from services.reporting.config import ReportingSettings
 from services.reporting.engine.deals import DealReader
+from services.reporting.engine.history import HistoryReader
 from services.reporting.engine.read_model import ReadModel
 from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
@@ -46,11 +47,13 @@ class ReportingServer(Service):
             wall_ns=time.time_ns,
             monotonic_ns=time.monotonic_ns,
             sleep=asyncio.sleep,
+            lead_ns=round(settings.gate_lead_s * 1e9),
+            limits=settings.limits(),
             on_arrivals=self._measures.arrived,
             on_health=self._set_health,
         )
         deals = DealReader(self._engine)
-        self._servicer = ReportingServicer(self._model, deals)
+        self._servicer = ReportingServicer(self._model, deals, HistoryReader(self._engine))
         self.app = dashboard(
             self._model,
             deals,

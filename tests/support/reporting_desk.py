@@ -10,14 +10,14 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import open_database, writing
 from clients.power.calendar import BERLIN
 from clients.power.store import prepare_power_database
 from clients.power.store.reference_tables import reference_standing
-from clients.power.store.schema import deals, feed_gaps, reference_prices
+from clients.power.store.schema import deals, feed_gaps, listener_standing, reference_prices
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class MadeDeal:
     id: str = ""
     execution_time_ns: int = 1_760_000_000_000_000_000
     flags: str = ""
+    market: str = ""
 
 
 class Desk:
@@ -69,6 +70,7 @@ class Desk:
                     "flags": deal.flags,
                     "position": last + number,
                     "raw_kind": "deal_confirmation",
+                    "market": deal.market,
                 }
                 for number, deal in enumerate(made, 1)
             ]
@@ -76,9 +78,16 @@ class Desk:
                 await connection.execute(insert(deals), rows[start : start + 1_000])
 
     async def set_reference(
-        self, day: str, hour: str, value: str | None, *, update_ns: int, observed_ns: int | None = None
+        self,
+        day: str,
+        hour: str,
+        value: str | None,
+        *,
+        update_ns: int,
+        observed_ns: int | None = None,
+        final: bool = False,
     ) -> None:
-        """Add one observed price."""
+        """Add one observed price; `final` says that it was asked for after its hour had closed."""
         row = {
             "delivery_day": day,
             "delivery_hour": hour,
@@ -86,7 +95,7 @@ class Desk:
             "unit": "euro/mwh",
             "last_update_ns": None if value is None else update_ns,
             "observed_time_ns": update_ns if observed_ns is None else observed_ns,
-            "state": "none" if value is None else "value",
+            "state": "none" if value is None else "final" if final else "value",
         }
         async with writing(self.engine) as connection:
             await connection.execute(insert(reference_prices), [row])
@@ -106,6 +115,31 @@ class Desk:
         async with writing(self.engine) as connection:
             await connection.execute(reference_standing.delete())
             await connection.execute(insert(reference_standing), [row])
+
+    async def confirm_reference(self, day: str, hour: str) -> None:
+        """Mark the prices of an hour as the price process does that hears the same again after closure."""
+        chosen = (reference_prices.c.delivery_day == day, reference_prices.c.delivery_hour == hour)
+        async with writing(self.engine) as connection:
+            await connection.execute(update(reference_prices).where(*chosen).values(state="final"))
+
+    async def set_listener(self, *, updated_ns: int, **values: int | str) -> None:
+        """Replace what the listener says about itself; it is connected and has nothing to tell unless `values` say otherwise."""
+        row: dict[str, int | str] = dict.fromkeys(
+            (
+                "since_ns",
+                "last_message_ns",
+                "last_deal_ns",
+                "spooled",
+                "unusable_today",
+                "unusable_total",
+                "mostly_unusable",
+            ),
+            0,
+        )
+        row = row | {"feed": "deals", "connected": 1, "trouble": "", "updated_time_ns": updated_ns} | values
+        async with writing(self.engine) as connection:
+            await connection.execute(listener_standing.delete())
+            await connection.execute(insert(listener_standing), [row])
 
     async def add_gap(self, since_ns: int, until_ns: int) -> None:
         """Add a hole in the feed."""

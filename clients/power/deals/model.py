@@ -6,10 +6,25 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Final
 
-__all__ = ["RAW_BYTES_MAX", "Deal", "Flag", "Gap", "Item", "Unusable", "capped"]
+__all__ = [
+    "MARKET_CHARACTERS_MAX",
+    "RAW_BYTES_MAX",
+    "REVISION_LAST",
+    "Deal",
+    "Flag",
+    "Gap",
+    "Item",
+    "Unusable",
+    "capped",
+]
 
 RAW_BYTES_MAX: Final = 1000
 """What is kept of a message that cannot be used."""
+
+
+REVISION_LAST: Final = 2**31 - 1
+"""Revision of a cancellation that names none: nothing can come after it."""
+MARKET_CHARACTERS_MAX: Final = 32
 
 
 @unique
@@ -50,6 +65,24 @@ class Deal:
     received_time_ns: int
     flags: str
     raw_kind: str
+    revision: int = 1
+    """1 is the confirmation; corrections and cancellations count on."""
+    canceled: bool = False
+    """This revision says that the deal does not stand. Its other values may be missing then: see `complete`."""
+    market: str = ""
+    """As the exchange names it; empty when it does not."""
+
+    @property
+    def key(self) -> str:
+        """Name of this revision on the exchange's list: a confirmation is named like its deal."""
+        if self.revision == 1:
+            return self.id
+        return f"{self.id}#{'canceled' if self.revision == REVISION_LAST else self.revision}"
+
+    @property
+    def complete(self) -> bool:
+        """False for a cancellation that names nothing but its deal."""
+        return bool(self.delivery_day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import logging
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ BYTES_MAX: Final = 1 << 30
 """Some three million deals."""
 
 _KINDS: Final[dict[str, type[Deal] | type[Unusable] | type[Gap]]] = {"deal": Deal, "unusable": Unusable, "gap": Gap}
+# What a deal usually is stays unwritten: most of the spool's room is for deals, and versions before revisions can read it.
+_USUAL: Final = {field.name: field.default for field in fields(Deal) if field.default is not MISSING}
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -212,7 +214,9 @@ def _encode(entry: FeedEntry) -> bytes:
         "mark": entry.mark.spelt(),
         "moves_cursor": entry.moves_cursor,
         "kind": _NAMES[type(entry.item)],
-        "item": asdict(entry.item),
+        "item": {
+            name: value for name, value in asdict(entry.item).items() if name not in _USUAL or value != _USUAL[name]
+        },
     }
     text = json.dumps(record, separators=(",", ":")).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)

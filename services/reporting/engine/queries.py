@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, case, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, and_, case, func, literal_column, or_, select
 
+from clients.power.calendar import HOUR_MINUTES, QUARTER_MINUTES, is_quarter
 from clients.power.store.reference_tables import reference_standing
-from clients.power.store.schema import deals, feed_gaps, ranking_ns, reference_prices
+from clients.power.store.schema import (
+    ACTIVE,
+    CANCELED,
+    FINAL,
+    deals,
+    feed_gaps,
+    listener_standing,
+    ranking_ns,
+    reference_prices,
+)
 from services.reporting.engine.figures import Side, Sums
 
 DEALS_PAGE_MAX: Final = 1_001
@@ -21,37 +31,59 @@ SQLite goes on in floating point without a word, and Postgres fails. Either half
 bits hold the sum of nine thousand of the largest deals there can be, in each hour and each read."""
 
 
+class Slice(NamedTuple):
+    """What sums are kept by, within a delivery day."""
+
+    hour: str
+    """Hour or quarter."""
+    trader: str
+    market: str = ""
+
+
 @dataclass(frozen=True)
 class DealSums:
-    """The sums of one trader's deals in one delivery hour."""
+    """The sums of one slice of a delivery day."""
 
     delivery_day: str
-    delivery_hour: str
-    trader_id: str
+    slice: Slice
     sums: Sums
 
 
 def deal_sums(*, after: int = 0, upto: int, days: Collection[str] | None = None) -> Select[*tuple[Any, ...]]:
-    """Sum up the deals with `after < position <= upto` by delivery hour and trader; `days` narrows them down.
+    """Sum up what the deals with `after < position <= upto` add: of each deal the newest revision up to there.
 
-    Sums of adjoining ranges add up to the sum of the whole range, so nobody has to read a deal twice.
+    Together with `outdated_sums` of the same range, sums of adjoining ranges add up to the sum of the whole range, so nobody has to
+    read a deal twice. `days` narrows them down.
     """
-    key = (deals.c.delivery_day, deals.c.delivery_hour, deals.c.trader_id)
-    chosen = and_(deals.c.position > after, deals.c.position <= upto)
+    newest = or_(deals.c.superseded_by.is_(None), deals.c.superseded_by > upto)
+    return _sums(and_(deals.c.position > after, deals.c.position <= upto, newest), days)
+
+
+def outdated_sums(*, after: int, upto: int, days: Collection[str]) -> Select[*tuple[Any, ...]]:
+    """Sum up what counted up to `after` and was corrected or canceled up to `upto`: it has to be taken away."""
+    since = and_(deals.c.superseded_by > after, deals.c.superseded_by <= upto)
+    return _sums(and_(deals.c.position <= after, since), days)
+
+
+def _sums(chosen: ColumnElement[bool], days: Collection[str] | None) -> Select[*tuple[Any, ...]]:
+    key = (deals.c.delivery_day, deals.c.delivery_hour, deals.c.trader_id, deals.c.market)
     if days is not None:
         chosen = and_(chosen, deals.c.delivery_day.in_(sorted(days)))
-    return select(*key, *_side("buy"), *_side("sell")).where(chosen).group_by(*key)
+    active = deals.c.status == ACTIVE
+    revised = (_count(and_(active, deals.c.revision > 1)), _count(deals.c.status == CANCELED))
+    return select(*key, *revised, *_side("buy"), *_side("sell")).where(chosen).group_by(*key)
 
 
 def read_deal_sums(row: Row[*tuple[Any, ...]]) -> DealSums:
     """Put the integers of a row together."""
-    day, hour, trader, *numbers = row
+    day, hour, trader, market, corrected, canceled, *numbers = row
+    minutes = QUARTER_MINUTES if is_quarter(hour) else HOUR_MINUTES
     # Postgres adds up 64-bit integers as decimals.
     bought, sold = (
-        Side(int(count), int(quantity), int(high) * _PART + int(low))
+        Side.of(int(count), int(quantity), int(high) * _PART + int(low), minutes)
         for count, quantity, high, low in (numbers[:4], numbers[4:])
     )
-    return DealSums(day, hour, trader, Sums(bought, sold))
+    return DealSums(day, Slice(hour, trader, market), Sums(bought, sold, int(corrected), int(canceled)))
 
 
 def _side(direction: str) -> tuple[ColumnElement[Any], ...]:
@@ -65,9 +97,12 @@ def _side(direction: str) -> tuple[ColumnElement[Any], ...]:
         high * deals.c.quantity_e4,
         low * deals.c.quantity_e4,
     )
-    return tuple(
-        func.sum(case((deals.c.direction == direction, term), else_=literal_column("0", BigInteger))) for term in terms
-    )
+    counts = and_(deals.c.direction == direction, deals.c.status == ACTIVE)
+    return tuple(func.sum(case((counts, term), else_=literal_column("0", BigInteger))) for term in terms)
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    return func.sum(case((condition, literal_column("1", BigInteger)), else_=literal_column("0", BigInteger)))
 
 
 def latest_references(days: Collection[str]) -> Select[*tuple[Any, ...]]:
@@ -80,6 +115,9 @@ def latest_references(days: Collection[str]) -> Select[*tuple[Any, ...]]:
         partition_by=(reference_prices.c.delivery_day, reference_prices.c.delivery_hour),
         order_by=(stamp.desc(), reference_prices.c.id.desc()),
     )
+    final = func.max(case((reference_prices.c.state == FINAL, 1), else_=0)).over(
+        partition_by=(reference_prices.c.delivery_day, reference_prices.c.delivery_hour)
+    )
     ranked = (
         select(
             reference_prices.c.delivery_day,
@@ -88,21 +126,44 @@ def latest_references(days: Collection[str]) -> Select[*tuple[Any, ...]]:
             stamp.label("update_ns"),
             reference_prices.c.observed_time_ns,
             rank.label("place"),
+            final.label("final"),
         )
         .where(reference_prices.c.delivery_day.in_(sorted(days)), reference_prices.c.value_e4.is_not(None))
         .subquery()
     )
-    return select(
-        ranked.c.delivery_day, ranked.c.delivery_hour, ranked.c.value_e4, ranked.c.update_ns, ranked.c.observed_time_ns
-    ).where(ranked.c.place == 1)
+    columns = ("delivery_day", "delivery_hour", "value_e4", "update_ns", "observed_time_ns", "final")
+    return select(*(ranked.c[name] for name in columns)).where(ranked.c.place == 1)
 
 
-def change_marks(source: str) -> Select[*tuple[Any, ...]]:
-    """Select, in one row, what tells whether anything has changed, and the status of the price process."""
+def reference_points(day: str, hours: Collection[str]) -> Select[*tuple[Any, ...]]:
+    """Select every price that was seen of some periods of a day, oldest first."""
+    since = ranking_ns().label("since_ns")
+    return (
+        select(
+            reference_prices.c.delivery_hour, reference_prices.c.value_e4, since, reference_prices.c.observed_time_ns
+        )
+        .where(
+            reference_prices.c.delivery_day == day,
+            reference_prices.c.delivery_hour.in_(sorted(hours)),
+            reference_prices.c.value_e4.is_not(None),
+        )
+        .order_by(since, reference_prices.c.id)
+    )
+
+
+def change_marks(source: str, days: Collection[str]) -> Select[*tuple[Any, ...]]:
+    """Select, in one row, what tells whether anything has changed, and what listener and price process say of themselves.
+
+    A price that is confirmed as final is no new one: of these days they are counted.
+    """
+    finals = select(func.count()).where(
+        reference_prices.c.state == FINAL, reference_prices.c.delivery_day.in_(sorted(days))
+    )
     return select(
         select(func.coalesce(func.max(deals.c.position), 0)).scalar_subquery(),
         select(func.coalesce(func.max(reference_prices.c.id), 0)).scalar_subquery(),
         select(func.coalesce(func.max(feed_gaps.c.until_ns), 0)).scalar_subquery(),
+        finals.scalar_subquery(),
         *(
             select(column).where(reference_standing.c.source == source).scalar_subquery()
             for column in (
@@ -123,10 +184,23 @@ def newest_times(*, after: int, upto: int) -> Select[*tuple[Any, ...]]:
 
 
 def deals_page(
-    *, day: str = "", hour: str = "", trader: str = "", before: int | None = None, limit: int
+    *,
+    day: str = "",
+    hour: str = "",
+    trader: str = "",
+    market: str = "",
+    superseded: bool = False,
+    before: int | None = None,
+    limit: int,
 ) -> Select[*tuple[Any, ...]]:
-    """Select deals, newest first, below a position."""
-    statement = select(deals).order_by(deals.c.position.desc()).limit(min(limit, DEALS_PAGE_MAX))
+    """Select deals, newest first, below a position: of each the newest revision, or all of them."""
+    # A cancellation of a deal that has not come yet says nothing that could be shown.
+    known = deals.c.delivery_day != ""
+    statement = select(deals).where(known).order_by(deals.c.position.desc()).limit(min(limit, DEALS_PAGE_MAX))
+    if not superseded:
+        statement = statement.where(deals.c.superseded_by.is_(None))
+    if market:
+        statement = statement.where(deals.c.market == market)
     if day:
         statement = statement.where(deals.c.delivery_day == day)
     if hour:
@@ -136,3 +210,24 @@ def deals_page(
     if before is not None:
         statement = statement.where(deals.c.position < before)
     return statement
+
+
+def latest_standing(feed: str) -> Select[*tuple[Any, ...]]:
+    """Select what the listener of a feed says of itself; no row before the first one ran."""
+    columns = [column for column in listener_standing.c if column.name != "feed"]
+    return select(*columns).where(listener_standing.c.feed == feed)
+
+
+def executed_deals(*, day: str, hour: str, trader: str, market: str, limit: int) -> Select[*tuple[Any, ...]]:
+    """Select the deals of a period that count, the last executed first."""
+    statement = select(deals).where(
+        deals.c.delivery_day == day,
+        deals.c.delivery_hour == hour,
+        deals.c.superseded_by.is_(None),
+        deals.c.status == ACTIVE,
+    )
+    if trader:
+        statement = statement.where(deals.c.trader_id == trader)
+    if market:
+        statement = statement.where(deals.c.market == market)
+    return statement.order_by(deals.c.execution_time_ns.desc(), deals.c.position.desc()).limit(limit)

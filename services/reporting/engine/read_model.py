@@ -13,9 +13,12 @@ from typing import Final, Protocol
 from clients.database import DatabaseUnavailable
 from clients.power.calendar import delivery_hour, local_day
 from clients.resilience.ports import MonotonicNs, Sleep, WallNs
+from services.reporting.engine.alerts import Alert, AlertKind, AlertLimits, alerts_of, timed
+from services.reporting.engine.listener_standing import ListenerStanding, ListenerState
 from services.reporting.engine.past import PastDays
-from services.reporting.engine.report import ReferenceState, Report, Selection, build_day, traders_of
-from services.reporting.engine.snapshot import Arrivals, DeliveryDay, Snapshot
+from services.reporting.engine.positions import Matrix, matrix_of
+from services.reporting.engine.report import ReferenceState, Report, Selection, build_day, markets_of, traders_of
+from services.reporting.engine.snapshot import Arrivals, DeliveryDay, Reference, Snapshot
 from services.runtime.errors import Unavailable
 
 __all__ = ["ReadModel", "View"]
@@ -57,6 +60,10 @@ class View:
     late: bool
     away: bool
     """The database does not answer: this is what was last known."""
+    listener: ListenerState = ListenerState.NEVER
+    """Whether deals arrive; `snapshot.listener` has the times."""
+    alerts: tuple[Alert, ...] = ()
+    """The worst first."""
 
 
 class ReadModel:
@@ -69,6 +76,8 @@ class ReadModel:
         wall_ns: WallNs,
         monotonic_ns: MonotonicNs,
         sleep: Sleep,
+        lead_ns: int = 0,
+        limits: AlertLimits | None = None,
         on_arrivals: Callable[[Arrivals], None] | None = None,
         on_health: Callable[[bool, str], None] | None = None,
     ) -> None:
@@ -76,6 +85,9 @@ class ReadModel:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
         self._sleep = sleep
+        self._lead_ns = lead_ns
+        self._limits = limits or AlertLimits()
+        self._alerting_since_ns: dict[tuple[AlertKind, str, str], int] = {}
         self._on_arrivals = on_arrivals
         self._on_health = on_health
         self._boot = secrets.token_hex(4)
@@ -134,10 +146,27 @@ class ReadModel:
     async def report(self, selection: Selection) -> tuple[View, Report]:
         """Return what a selection shows. Days that are not kept are read once for everybody who asks."""
         view = self.require()
-        days = (selection.day,) if selection.day else (view.today, view.tomorrow)
-        deliveries = {day: view.snapshot.days.get(day) or await self._past.get(day) for day in days}
-        built = tuple(build_day(day, deliveries[day], selection, view.states) for day in days)
-        return view, Report(selection, built, traders_of([*view.snapshot.days.values(), *deliveries.values()]))
+        deliveries = await self._deliveries(view, selection.day)
+        built = tuple(
+            build_day(day, delivery, selection, view.states, lead_ns=self._lead_ns)
+            for day, delivery in deliveries.items()
+        )
+        seen = [*view.snapshot.days.values(), *deliveries.values()]
+        return view, Report(selection, built, traders_of(seen), markets_of(seen))
+
+    async def positions(self, day: str = "", market: str = "") -> tuple[View, Matrix]:
+        """Return the net positions of a day, or of today and tomorrow."""
+        view = self.require()
+        return view, matrix_of(await self._deliveries(view, day), market=market)
+
+    @property
+    def lead_ns(self) -> int:
+        """How long before delivery trading ends."""
+        return self._lead_ns
+
+    async def _deliveries(self, view: View, day: str) -> dict[str, DeliveryDay]:
+        days = (day,) if day else (view.today, view.tomorrow)
+        return {day: view.snapshot.days.get(day) or await self._past.get(day) for day in days}
 
     def _kept_days(self) -> tuple[str, ...]:
         today = local_day(self._wall_ns())
@@ -155,12 +184,24 @@ class ReadModel:
         today = local_day(now_ns)
         tomorrow = (today + timedelta(days=1)).isoformat()
         states = {
-            (day, label): _state(day, label, reference.update_ns, snapshot, now_ns)
+            (day, label): self._state(day, label, reference, snapshot, now_ns)
             for day, delivery in snapshot.days.items()
             for label, reference in delivery.references.items()
         }
         late = snapshot.status.late(now_ns)
-        return View(0, "", snapshot, today.isoformat(), tomorrow, states, late, away)
+        alerts = alerts_of(snapshot, now_ns, self._limits, days=(today.isoformat(), tomorrow))
+        alerts = timed(alerts, self._alerting_since_ns, now_ns)
+        self._alerting_since_ns = {alert.key: alert.since_ns for alert in alerts}
+        listener = snapshot.listener.state(now_ns, self._limits.silent_after_ns)
+        return View(0, "", snapshot, today.isoformat(), tomorrow, states, late, away, listener, alerts)
+
+    def _state(self, day: str, label: str, reference: Reference, snapshot: Snapshot, now_ns: int) -> ReferenceState:
+        if reference.final:
+            return ReferenceState.FINAL
+        if not delivery_hour(day, label).tradable(now_ns, self._lead_ns):
+            return ReferenceState.CLOSED
+        stale = snapshot.status.stale(reference.update_ns, now_ns)
+        return ReferenceState.STALE if stale else ReferenceState.CURRENT
 
     def _publish(self, new: View) -> None:
         old = self.view
@@ -180,6 +221,10 @@ def _same(old: View, new: View) -> bool:
         one.position == other.position
         and one.reference_id == other.reference_id
         and one.gap_until_ns == other.gap_until_ns
+        and one.finals == other.finals
+        and _told(one.listener) == _told(other.listener)
+        and old.listener is new.listener
+        and old.alerts == new.alerts
         and one.days == other.days
         and one.status.next_due_ns == other.status.next_due_ns
         and one.status.trouble == other.status.trouble
@@ -190,7 +235,13 @@ def _same(old: View, new: View) -> bool:
     )
 
 
-def _state(day: str, label: str, update_ns: int, snapshot: Snapshot, now_ns: int) -> ReferenceState:
-    if not delivery_hour(day, label).tradable(now_ns):
-        return ReferenceState.FINAL
-    return ReferenceState.STALE if snapshot.status.stale(update_ns, now_ns) else ReferenceState.CURRENT
+def _told(standing: ListenerStanding) -> tuple[object, ...]:
+    """What of it is news: not that it has said the same again, nor messages that bring no deal."""
+    return (
+        standing.connected,
+        standing.since_ns,
+        standing.spooled,
+        standing.unusable_today,
+        standing.unusable_total,
+        standing.trouble,
+    )

@@ -10,9 +10,20 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from clients.database import DatabaseUnavailable, outages_as
+from clients.power.calendar import DeliveryHour
 from clients.power.store.reference_tables import SOURCE
 from services.reporting.engine.figures import Sums
-from services.reporting.engine.queries import change_marks, deal_sums, latest_references, newest_times, read_deal_sums
+from services.reporting.engine.listener_standing import FEED, ListenerStanding
+from services.reporting.engine.queries import (
+    Slice,
+    change_marks,
+    deal_sums,
+    latest_references,
+    latest_standing,
+    newest_times,
+    outdated_sums,
+    read_deal_sums,
+)
 from services.reporting.engine.reference_status import ReferenceStatus
 
 __all__ = ["DeliveryDay", "Reference", "Snapshot", "SnapshotReader"]
@@ -24,22 +35,31 @@ AUDIT_SHARE: Final = 50
 
 @dataclass(frozen=True)
 class Reference:
-    """The newest reference price of an hour."""
+    """The newest reference price of an hour or quarter."""
 
     value_e4: int
     update_ns: int
     """The provider's stamp."""
     observed_ns: int
+    final: bool = False
+    """The provider has said it again after the hour had closed: no later one can come."""
 
 
 @dataclass(frozen=True)
 class DeliveryDay:
     """One delivery day. Mappings are never changed, only replaced."""
 
-    sums: Mapping[tuple[str, str], Sums] = field(default_factory=dict)
-    """By hour and trader."""
+    sums: Mapping[Slice, Sums] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
-    """By hour."""
+    """By hour or quarter."""
+
+    def reference_of(self, period: DeliveryHour) -> tuple[str, Reference | None]:
+        """Return what a period is compared with, and whose price that is: its own, or for a quarter without one its hour's."""
+        own = self.references.get(period.label)
+        if own is not None or not period.quarter:
+            return period.label, own
+        label = period.whole_hour.label
+        return label, self.references.get(label)
 
 
 @dataclass(frozen=True)
@@ -50,15 +70,18 @@ class Snapshot:
     """Deals up to this one are in."""
     reference_id: int = 0
     gap_until_ns: int = 0
+    finals: int = 0
+    """Prices of these days that are known to be final."""
     days: Mapping[str, DeliveryDay] = field(default_factory=dict)
     status: ReferenceStatus = field(default_factory=ReferenceStatus)
+    listener: ListenerStanding = field(default_factory=ListenerStanding)
     as_of_ns: int = 0
     """Wall clock of the last successful read."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """New deals that a read brought."""
+    """New deals, and revisions of deals, that a read brought."""
 
     deals: int
     executed_ns: int
@@ -93,8 +116,9 @@ class SnapshotReader:
         first = not before.as_of_ns
         async with self._engine.connect() as connection:
             self.reads += 1
-            marks = (await connection.execute(change_marks(SOURCE))).one()
-            position, reference_id, gap_until_ns = int(marks[0]), int(marks[1]), int(marks[2])
+            marks = (await connection.execute(change_marks(SOURCE, wanted))).one()
+            position, reference_id, gap_until_ns, finals = (int(mark) for mark in marks[:4])
+            standing = (await connection.execute(latest_standing(FEED))).first()
             if position < before.position or reference_id < before.reference_id:
                 # Another database stands where ours was (a file deleted, a restore): begin again.
                 before = Snapshot()
@@ -107,12 +131,20 @@ class SnapshotReader:
             missing = wanted - known.keys()
             if missing:
                 known |= await self._deals_of(connection, missing, position)
-            if reference_id > before.reference_id or missing:
+            if reference_id > before.reference_id or finals != before.finals or missing:
                 known = await self._with_references(connection, known)
             if self._audit_is_due():
                 known = await self._audited(connection, known, position)
-        status = ReferenceStatus.read(*marks[3:])
-        self.snapshot = Snapshot(position, reference_id, gap_until_ns, known, status, self._wall_ns())
+        self.snapshot = Snapshot(
+            position,
+            reference_id,
+            gap_until_ns,
+            finals,
+            known,
+            ReferenceStatus.read(*marks[4:]),
+            ListenerStanding.read(standing),
+            self._wall_ns(),
+        )
         return arrivals
 
     async def day(self, day: str) -> DeliveryDay:
@@ -120,7 +152,7 @@ class SnapshotReader:
         with outages_as(DatabaseUnavailable, besides=_tables_are_missing):
             async with self._engine.connect() as connection:
                 self.reads += 1
-                marks = (await connection.execute(change_marks(SOURCE))).one()
+                marks = (await connection.execute(change_marks(SOURCE, (day,)))).one()
                 deliveries = await self._deals_of(connection, {day}, int(marks[0]))
                 return (await self._with_references(connection, deliveries))[day]
 
@@ -129,30 +161,34 @@ class SnapshotReader:
     ) -> dict[str, DeliveryDay]:
         sums = {day: dict(delivery.sums) for day, delivery in deliveries.items()}
         touched = set()
-        for row in await connection.execute(deal_sums(after=after, upto=upto, days=deliveries)):
-            found = read_deal_sums(row)
-            key = (found.delivery_hour, found.trader_id)
-            of_day = sums[found.delivery_day]
-            of_day[key] = of_day.get(key, Sums()) + found.sums
-            touched.add(found.delivery_day)
+        for statement, sign in ((deal_sums, 1), (outdated_sums, -1)):
+            for row in await connection.execute(statement(after=after, upto=upto, days=deliveries)):
+                found = read_deal_sums(row)
+                of_day = sums[found.delivery_day]
+                before = of_day.get(found.slice, Sums())
+                of_day[found.slice] = before + found.sums if sign > 0 else before - found.sums
+                if of_day[found.slice] == Sums():
+                    # A deal that was moved elsewhere leaves no row without deals behind.
+                    del of_day[found.slice]
+                touched.add(found.delivery_day)
         return {
             day: replace(delivery, sums=sums[day]) if day in touched else delivery
             for day, delivery in deliveries.items()
         }
 
     async def _deals_of(self, connection: AsyncConnection, days: Iterable[str], upto: int) -> dict[str, DeliveryDay]:
-        sums: dict[str, dict[tuple[str, str], Sums]] = {day: {} for day in days}
+        sums: dict[str, dict[Slice, Sums]] = {day: {} for day in days}
         for row in await connection.execute(deal_sums(upto=upto, days=sums)):
             found = read_deal_sums(row)
-            sums[found.delivery_day][found.delivery_hour, found.trader_id] = found.sums
+            sums[found.delivery_day][found.slice] = found.sums
         return {day: DeliveryDay(sums=of_day) for day, of_day in sums.items()}
 
     async def _with_references(
         self, connection: AsyncConnection, deliveries: Mapping[str, DeliveryDay]
     ) -> dict[str, DeliveryDay]:
         references: dict[str, dict[str, Reference]] = {day: {} for day in deliveries}
-        for day, hour, value_e4, update_ns, observed_ns in await connection.execute(latest_references(deliveries)):
-            references[day][hour] = Reference(int(value_e4), int(update_ns), int(observed_ns))
+        for day, hour, value_e4, update_ns, seen_ns, final in await connection.execute(latest_references(deliveries)):
+            references[day][hour] = Reference(int(value_e4), int(update_ns), int(seen_ns), bool(final))
         return {
             day: delivery if delivery.references == references[day] else replace(delivery, references=references[day])
             for day, delivery in deliveries.items()

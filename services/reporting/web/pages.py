@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from clients.power.calendar import DeliveryHour, local_day
 from services.reporting.engine.deals import DealRow
-from services.reporting.engine.figures import Figures, from_e4, from_e8, plain
+from services.reporting.engine.figures import Figures, from_e4, from_e10, plain
 from services.reporting.engine.read_model import View
 from services.reporting.engine.report import DayReport, HourRow, Report
 from services.reporting.web.format import Number, amount, clock, day_name, money, number, signed
@@ -210,13 +210,13 @@ def drill_of(
     reference_e4 = None if reference is None else reference.value_e4
     sides = []
     for name, side, sign in (("Sold", figures.sums.sold, 1), ("Bought", figures.sums.bought, -1)):
-        result = None if reference_e4 is None else sign * (side.value_e8 - reference_e4 * side.quantity_e4)
+        result = None if reference_e4 is None else sign * side.gain_e10(reference_e4)
         sides.append(
             {
                 "name": name,
                 "energy": amount(side.energy),
                 "average": None if side.average is None else number(side.average),
-                "result": None if result is None or not side.deals else money(from_e8(result)),
+                "result": None if result is None or not side.deals else money(from_e10(result)),
             }
         )
     return {

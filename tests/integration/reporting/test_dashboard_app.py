@@ -136,7 +136,8 @@ async def test_texts_of_others_never_become_markup(app: DeskApp, sqlite_desk: De
 async def test_a_stale_price_is_marked_and_a_closed_one_is_final(app: DeskApp, sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals([MadeDeal("1", "1", "sell", TODAY, hour) for hour in ("09-10", "15-16")])
     for hour in ("09-10", "15-16"):
-        await sqlite_desk.set_reference(TODAY, hour, "5", update_ns=NOW_NS - 1_800 * SECOND_NS)
+        final = hour == "09-10"
+        await sqlite_desk.set_reference(TODAY, hour, "5", update_ns=NOW_NS - 1_800 * SECOND_NS, final=final)
     await app.model.look()
 
     html = (await app.get("/")).text
@@ -276,7 +277,9 @@ async def test_an_export_holds_every_deal_however_many_there_are(app: DeskApp, s
         await connection.execute(
             text(
                 "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1000 + :deals - 1) "
-                "INSERT INTO deals SELECT 'made-' || i, price_e4, quantity_e4, direction, delivery_day, delivery_hour, "
+                "INSERT INTO deals (id, price_e4, quantity_e4, direction, delivery_day, delivery_hour, "
+                "trader_id, execution_time_ns, received_time_ns, flags, position, raw_kind) "
+                "SELECT 'made-' || i, price_e4, quantity_e4, direction, delivery_day, delivery_hour, "
                 "trader_id, execution_time_ns, received_time_ns, flags, i, raw_kind FROM n, "
                 "(SELECT * FROM deals WHERE position = 1)"
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
 from clients.database import DatabaseUnavailable, open_database, writing
+from clients.power.calendar import delivery_hour
 from clients.power.store import prepare_power_database
 from clients.power.store.schema import deals
-from services.reporting.engine.figures import Figures, from_e4
-from services.reporting.engine.report import Selection, build_day
+from services.reporting.engine.figures import Figures, from_e6
+from services.reporting.engine.history import HistoryReader
+from services.reporting.engine.positions import matrix_of
+from services.reporting.engine.queries import Slice
+from services.reporting.engine.report import Selection, build_day, markets_of
 from services.reporting.engine.snapshot import Snapshot, SnapshotReader
 from tests.support.reporting_desk import Desk, MadeDeal, random_deals, sqlite_url
 
 DAYS = ("2025-10-09", "2025-10-10")
 HOURS = tuple(f"{hour:02d}-{hour + 1:02d}" for hour in range(8, 14))
+QUARTERS = ("08:00-08:15", "08:45-09:00", "12:15-12:30", "23:45-24:00")
 NOW_NS = 1_760_000_000_000_000_000
 
 
@@ -35,13 +41,21 @@ def brute_force(
             continue
         key = (deal.delivery_day, deal.delivery_hour)
         quantity, price = Decimal(deal.quantity), Decimal(deal.price)
+        if ":" in deal.delivery_hour:
+            quantity *= Decimal("0.25")
         sign = 1 if deal.direction == "sell" else -1
         row = found[key]
         row[0] += quantity if sign < 0 else 0
         row[1] += quantity if sign > 0 else 0
         row[2] += quantity * price
-        row[3] += sign * quantity * (price - references[key]) if key in references else 0
+        reference = references.get(key, references.get((key[0], hour_around(key[1]))))
+        row[3] += 0 if reference is None else sign * quantity * (price - reference)
     return {key: tuple(row) for key, row in found.items()}
+
+
+def hour_around(label: str) -> str:
+    """The hour of a quarter, from its name alone."""
+    return f"{label[:2]}-{int(label[:2]) + 1:02d}"
 
 
 def figures_of(snapshot: Snapshot, trader: str) -> dict[tuple[str, str], Figures]:
@@ -66,7 +80,7 @@ def assert_equal(figures: dict[tuple[str, str], Figures], expected: dict[tuple[s
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_figures_equal_brute_force_whatever_arrives_between_reads(desk: Desk, seed: int) -> None:
     rng = random.Random(seed)
-    made = random_deals(rng, 400, days=DAYS, hours=HOURS)
+    made = random_deals(rng, 400, days=DAYS, hours=HOURS + QUARTERS)
     reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
     references: dict[tuple[str, str], Decimal] = {}
     done = 0
@@ -75,7 +89,7 @@ async def test_figures_equal_brute_force_whatever_arrives_between_reads(desk: De
         step = rng.randint(1, 60)
         await desk.add_deals(made[done : done + step])
         done += step
-        day, hour, value = rng.choice(DAYS), rng.choice(HOURS), f"{rng.uniform(-20, 90):.4f}"
+        day, hour, value = rng.choice(DAYS), rng.choice(HOURS + QUARTERS[:2]), f"{rng.uniform(-20, 90):.4f}"
         if (day, hour) not in references:
             await desk.set_reference(day, hour, value, update_ns=NOW_NS + done)
             references[day, hour] = Decimal(value)
@@ -97,10 +111,10 @@ async def test_the_largest_legal_deals_are_summed_exactly(desk: Desk) -> None:
 
     await reader.refresh(DAYS)
 
-    sums = reader.snapshot.days[DAYS[0]].sums[HOURS[0], "flex_trader_1"]
-    assert from_e4(sums.sold.quantity_e4) == 50 * (Decimal("999999.9999") + Decimal("0.0001"))
-    assert sums.sold.value_e8 == 50 * (9_999_999_999**2 - 1)
-    assert sums.bought.value_e8 == -50 * 9_999_999_999**2
+    sums = reader.snapshot.days[DAYS[0]].sums[Slice(HOURS[0], "flex_trader_1")]
+    assert from_e6(sums.sold.energy_e6) == 50 * (Decimal("999999.9999") + Decimal("0.0001"))
+    assert sums.sold.value_e10 == 50 * 100 * (9_999_999_999**2 - 1)
+    assert sums.bought.value_e10 == -50 * 100 * 9_999_999_999**2
 
 
 async def test_a_late_stamp_does_not_replace_a_newer_price(desk: Desk) -> None:
@@ -193,3 +207,91 @@ async def test_a_database_that_was_replaced_is_read_from_its_beginning(sqlite_de
     await reader.refresh(DAYS)
 
     assert sum(sums.deals for delivery in reader.snapshot.days.values() for sums in delivery.sums.values()) == 5
+
+
+async def test_a_price_that_is_confirmed_without_being_new_becomes_final(desk: Desk) -> None:
+    await desk.set_reference(DAYS[0], HOURS[0], "5", update_ns=NOW_NS)
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
+    await reader.refresh(DAYS)
+    before = reader.snapshot.days[DAYS[0]].references[HOURS[0]]
+
+    await desk.confirm_reference(DAYS[0], HOURS[0])
+    await reader.refresh(DAYS)
+
+    assert not before.final
+    assert reader.snapshot.days[DAYS[0]].references[HOURS[0]] == replace(before, final=True)
+
+
+async def test_sums_are_kept_by_market(desk: Desk) -> None:
+    await desk.add_deals([MadeDeal("5", "1", "buy", DAYS[0], HOURS[0], market=market) for market in ("DE", "AT", "")])
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
+
+    await reader.refresh(DAYS)
+
+    delivery = reader.snapshot.days[DAYS[0]]
+    assert markets_of([delivery]) == ("AT", "DE")
+    assert build_day(DAYS[0], delivery, Selection(market="DE"), {}).total.sums.deals == 1
+    (row,) = build_day(DAYS[0], delivery, Selection(), {}).rows
+    assert (row.figures.sums.deals, row.markets) == (3, ("AT", "DE"))
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+async def test_positions_equal_brute_force(desk: Desk, seed: int) -> None:
+    made = random_deals(random.Random(seed), 300, days=DAYS, hours=HOURS + QUARTERS)
+    await desk.add_deals(made)
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
+    await reader.refresh(DAYS)
+
+    matrix = matrix_of(reader.snapshot.days)
+
+    expected: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+    for deal in made:
+        power = Decimal(deal.quantity) * (1 if deal.direction == "buy" else -1)
+        expected[deal.delivery_day, deal.delivery_hour, deal.trader_id] += power
+    found = {
+        (day.day, row.period.label, trader): row.power(net_e6)
+        for day in matrix.days
+        for row in day.rows
+        for trader, net_e6 in zip(matrix.traders, row.net_e6, strict=True)
+    }
+    assert {key: power for key, power in found.items() if key in expected or power} == expected
+    for day in matrix.days:
+        energies = [
+            power * (Decimal("0.25") if ":" in label else 1)
+            for (of_day, label, _), power in expected.items()
+            if of_day == day.day
+        ]
+        assert from_e6(day.team_e6) == sum(energies)
+
+
+async def test_the_net_position_of_a_quarter_counts_its_hour_where_it_says_so(desk: Desk) -> None:
+    await desk.add_deals(
+        [MadeDeal("5", "2", "buy", DAYS[0], "08-09"), MadeDeal("5", "3", "sell", DAYS[0], "08:15-08:30")]
+    )
+    reader = SnapshotReader(desk.engine, wall_ns=lambda: NOW_NS)
+    await reader.refresh(DAYS)
+
+    hour, quarter = build_day(DAYS[0], reader.snapshot.days[DAYS[0]], Selection(), {}).rows
+
+    assert (hour.net_energy, hour.net_power, hour.net_power_with_hour) == (2, 2, 2)
+    assert (quarter.net_energy, quarter.net_power) == (Decimal("-0.75"), -3)
+    assert quarter.net_power_with_hour == -1
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the hour's", "its own"])
+async def test_the_history_of_a_quarter_has_its_own_prices_or_its_hours(desk: Desk, own: bool) -> None:
+    made = [
+        MadeDeal("5", "1", "buy", DAYS[0], "08:15-08:30", execution_time_ns=NOW_NS + moment) for moment in (3, 1, 2)
+    ]
+    await desk.add_deals([*made, MadeDeal("6", "1", "buy", DAYS[0], "08-09")])
+    await desk.set_reference(DAYS[0], "08-09", "8", update_ns=NOW_NS)
+    await desk.set_reference(DAYS[0], "08-09", "9", update_ns=NOW_NS + 600)
+    await desk.set_reference(DAYS[0], "08-09", None, update_ns=NOW_NS)
+    if own:
+        await desk.set_reference(DAYS[0], "08:15-08:30", "7", update_ns=NOW_NS)
+
+    history = await HistoryReader(desk.engine).read(delivery_hour(DAYS[0], "08:15-08:30"))
+
+    assert [point.value_e4 for point in history.prices] == ([70_000] if own else [80_000, 90_000])
+    assert history.reference_of_hour is not own
+    assert [deal.execution_time_ns - NOW_NS for deal in history.deals] == [1, 2, 3]

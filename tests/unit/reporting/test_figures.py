@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.reporting.engine.figures import Figures, Side, Sums, from_e4, from_e8, plain, quotient, total
+from services.reporting.engine.figures import Figures, Side, Sums, from_e4, from_e10, plain, quotient, total
 
 Deal = tuple[bool, int, int]
 """Sells, price and quantity times 10^4."""
@@ -22,7 +22,7 @@ DEALS = st.lists(
 def sums_of(deals: list[Deal]) -> Sums:
     result = Sums()
     for sells, price, quantity in deals:
-        side = Side(1, quantity, price * quantity)
+        side = Side.of(1, quantity, price * quantity, 60)
         result += Sums(sold=side) if sells else Sums(bought=side)
     return result
 
@@ -115,4 +115,4 @@ def test_numbers_are_spelled_plainly() -> None:
     assert [plain(from_e4(number)) for number in (0, 1, 10_000, -5_000, 123_400_000)] == [
         "0", "0.0001", "1", "-0.5", "12340",
     ]  # fmt: skip
-    assert plain(from_e8(-1)) == "-0.00000001"
+    assert plain(from_e10(-1)) == "-0.0000000001"

@@ -1,0 +1,86 @@
+"""What the listener says of itself, and what that is worth by our clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+__all__ = ["FEED", "ListenerStanding", "ListenerState"]
+
+FEED: Final = "deals"
+AWAY_NS: Final = 10_000_000_000
+"""It leaves a sign of life every two seconds; five missed ones are no coincidence."""
+
+
+@unique
+class ListenerState(StrEnum):
+    """Whether deals arrive."""
+
+    NEVER = "never"
+    """No listener has ever run on this database."""
+    AWAY = "away"
+    """It does not run, or cannot write to the database."""
+    DISCONNECTED = "disconnected"
+    SILENT = "silent"
+    """Connected, but nothing comes."""
+    RECEIVING = "receiving"
+
+
+@dataclass(frozen=True)
+class ListenerStanding:
+    """The newest sign of life. Times are the listener's, UTC nanoseconds; 0 is never."""
+
+    connected: bool = False
+    since_ns: int = 0
+    """When it was connected, or ceased to be."""
+    last_message_ns: int = 0
+    last_deal_ns: int = 0
+    spooled: int = 0
+    """Received and not in the database yet."""
+    unusable_today: int = 0
+    unusable_total: int = 0
+    mostly_unusable: bool = False
+    """Most of the latest messages could not be used."""
+    trouble: str = ""
+    updated_ns: int = 0
+
+    @classmethod
+    def read(cls, row: Row[*tuple[Any, ...]] | None) -> ListenerStanding:
+        """Take the columns of its row."""
+        if row is None:
+            return cls()
+        return cls(
+            connected=bool(row.connected),
+            since_ns=int(row.since_ns),
+            last_message_ns=int(row.last_message_ns),
+            last_deal_ns=int(row.last_deal_ns),
+            spooled=int(row.spooled),
+            unusable_today=int(row.unusable_today),
+            unusable_total=int(row.unusable_total),
+            mostly_unusable=bool(row.mostly_unusable),
+            trouble=str(row.trouble),
+            updated_ns=int(row.updated_time_ns),
+        )
+
+    def state(self, now_ns: int, silent_after_ns: int) -> ListenerState:
+        """Judge it by our clock."""
+        if not self.updated_ns:
+            return ListenerState.NEVER
+        if now_ns - self.updated_ns > AWAY_NS:
+            return ListenerState.AWAY
+        if not self.connected:
+            return ListenerState.DISCONNECTED
+        return ListenerState.SILENT if now_ns - self.heard_ns > silent_after_ns else ListenerState.RECEIVING
+
+    @property
+    def heard_ns(self) -> int:
+        """When it last heard anything: a message, or that the exchange took the connection."""
+        return max(self.last_message_ns, self.since_ns if self.connected else 0)
+
+    @property
+    def quiet_since_ns(self) -> int:
+        """Since when no deals come, where they do not."""
+        return self.heard_ns if self.connected else self.since_ns or self.last_message_ns or self.updated_ns
