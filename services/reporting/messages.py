@@ -225,8 +225,8 @@ def _alert_message(alert: Alert) -> pb.Alert:
     )
 
 
-def _position(net_e6: int, power: Decimal | None = None) -> pb.Position:
-    return pb.Position(energy=plain(from_e6(net_e6)), power=_text(power))
+def _position(net_e6: int, power: Decimal | None = None) -> pb.NetPosition:
+    return pb.NetPosition(energy=plain(from_e6(net_e6)), power=_text(power))
 
 
 def _direction(deal: DealRow) -> pb.Direction:

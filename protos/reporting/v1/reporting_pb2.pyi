@@ -357,7 +357,7 @@ class GetPositionsResponse(_message.Message):
     version: str
     def __init__(self, traders: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[PositionRow, _Mapping]]] = ..., days: _Optional[_Iterable[_Union[DayPosition, _Mapping]]] = ..., as_of_time_ns: _Optional[int] = ..., stale: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
 
-class Position(_message.Message):
+class NetPosition(_message.Message):
     __slots__ = ("energy", "power")
     ENERGY_FIELD_NUMBER: _ClassVar[int]
     POWER_FIELD_NUMBER: _ClassVar[int]
@@ -373,9 +373,9 @@ class PositionRow(_message.Message):
     TEAM_FIELD_NUMBER: _ClassVar[int]
     delivery_day: str
     delivery_hour: str
-    positions: _containers.RepeatedCompositeFieldContainer[Position]
-    team: Position
-    def __init__(self, delivery_day: _Optional[str] = ..., delivery_hour: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., team: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    positions: _containers.RepeatedCompositeFieldContainer[NetPosition]
+    team: NetPosition
+    def __init__(self, delivery_day: _Optional[str] = ..., delivery_hour: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[NetPosition, _Mapping]]] = ..., team: _Optional[_Union[NetPosition, _Mapping]] = ...) -> None: ...
 
 class DayPosition(_message.Message):
     __slots__ = ("delivery_day", "positions", "team")
@@ -383,9 +383,9 @@ class DayPosition(_message.Message):
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     TEAM_FIELD_NUMBER: _ClassVar[int]
     delivery_day: str
-    positions: _containers.RepeatedCompositeFieldContainer[Position]
-    team: Position
-    def __init__(self, delivery_day: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., team: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+    positions: _containers.RepeatedCompositeFieldContainer[NetPosition]
+    team: NetPosition
+    def __init__(self, delivery_day: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[NetPosition, _Mapping]]] = ..., team: _Optional[_Union[NetPosition, _Mapping]] = ...) -> None: ...
 
 class GetHistoryRequest(_message.Message):
     __slots__ = ("delivery_day", "delivery_hour", "trader_id", "market")
