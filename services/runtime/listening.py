@@ -15,22 +15,34 @@ from services.runtime.logs import configure_logs
 from services.runtime.metrics import port_refused
 from services.runtime.settings import ProcessSettings, unknown_lines
 
-__all__ = ["listening_socket", "run_listener", "stop_on_signals", "warn_of_unknown_settings"]
+__all__ = ["BACKLOG", "bound_socket", "listening_socket", "run_listener", "stop_on_signals", "warn_of_unknown_settings"]
 
 logger = logging.getLogger(__name__)
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
 _CHATTY: Final = ("uvicorn", "uvicorn.error", "websockets")
 
 
 def listening_socket(host: str, port: int, setting: str) -> socket.socket:
     """Return a listening socket; raise StartRefused with one line when the port cannot be had."""
+    listener = bound_socket(host, port, setting)
+    try:
+        # Binding alone succeeds beside another listener that set SO_REUSEADDR; listening does not.
+        listener.listen(BACKLOG)
+    except OSError as exc:
+        listener.close()
+        raise port_refused(host, port, setting, exc) from exc
+    return listener
+
+
+def bound_socket(host: str, port: int, setting: str) -> socket.socket:
+    """Return a socket that holds the port without listening; raise StartRefused with one line when it cannot be had."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            # Binding alone succeeds beside another listener that set SO_REUSEADDR; listening does not.
-            listener.listen(1024)
         except OSError:
             listener.close()
             raise

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 
 from services.runtime.errors import StartRefused
-from services.runtime.listening import listening_socket, run_listener, stop_on_signals
+from services.runtime.listening import BACKLOG, bound_socket, listening_socket, run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings
 
@@ -46,6 +48,9 @@ class WebFace:
         self._port = port
         self._setting = setting
         self._server: _Uvicorn | None = None
+        self._bound_port = port
+        self._reserved: socket.socket | None = None
+        """Holds the port while connections are refused."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
@@ -70,7 +75,34 @@ class WebFace:
                 self._task.result()
                 raise StartRefused(f"the web application on {self._host}:{self._port} did not start")
             await asyncio.sleep(0.005)
-        return int(listener.getsockname()[1])
+        self._bound_port = int(listener.getsockname()[1])
+        return self._bound_port
+
+    def close_door(self) -> None:
+        """Have the system refuse new connections, and end idle ones; requests under way and websockets go on."""
+        if self._server is None or self._reserved is not None:
+            return
+        for server in self._server.servers:
+            server.close()
+        # Bound and not listening: the port stays ours, and connecting to it is refused.
+        self._reserved = bound_socket(self._host, self._bound_port, self._setting)
+        for connection in list(self._server.server_state.connections):
+            if isinstance(connection, self._server.config.http_protocol_class):
+                connection.shutdown()
+
+    async def open_door(self) -> None:
+        """Let connections in again."""
+        if self._server is None or self._reserved is None:
+            return
+        server, reserved, self._reserved = self._server, self._reserved, None
+        protocol: Any = server.config.http_protocol_class
+        made = partial(
+            protocol,
+            config=server.config,
+            server_state=server.server_state,
+            app_state=server.lifespan.state,
+        )
+        server.servers = [await asyncio.get_running_loop().create_server(made, sock=reserved, backlog=BACKLOG)]
 
     async def stop(self) -> None:
         """Stop accepting, let requests finish, close; safe to call twice or without start."""
@@ -80,6 +112,8 @@ class WebFace:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         self._task = None
+        if self._reserved is not None:
+            self._reserved.close()
 
 
 def run_web(
@@ -90,12 +124,13 @@ def run_web(
     setting: str,
     banner: Callable[[int], str] | None = None,
     date_header: bool = True,
+    opened: Callable[[WebFace], None] | None = None,
 ) -> int:
     """Serve `app` until SIGTERM or SIGINT; return the exit code (2: refused, in one line on stderr).
 
-    `banner` turns the port into what is printed for a person on a terminal.
+    `banner` turns the port into what is printed for a person on a terminal; `opened` is given what serves.
     """
-    return run_listener(name, settings, _run(name, settings, app, setting, banner, date_header))
+    return run_listener(name, settings, _run(name, settings, app, setting, banner, date_header, opened))
 
 
 async def _run(
@@ -105,10 +140,13 @@ async def _run(
     setting: str,
     banner: Callable[[int], str] | None,
     date_header: bool,
+    opened: Callable[[WebFace], None] | None,
 ) -> int:
     stopping = stop_on_signals()
     face = WebFace(app, host=settings.host, port=settings.port, setting=setting, date_header=date_header)
     port = await face.start()
+    if opened is not None:
+        opened(face)
     logger.info("serving: name=%s url=http://%s:%d", name, settings.host, port)
     if banner is not None and sys.stderr.isatty():
         print(banner(port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)

@@ -181,9 +181,9 @@ class SimulatedVenue(ABC):
 
     async def _handle(self, request: Request) -> Response:
         plan, route, now_ns = self.faults, request.route, self.wall_ns()
-        if plan.is_down(route, now_ns) or plan.take(Fault.REFUSE, route, now_ns):
+        if plan.refuses(now_ns):
             return Response(0, fate=Fate.REFUSED)
-        if plan.take(Fault.DROP, route, now_ns):
+        if plan.is_down(route, now_ns) or plan.take(Fault.DROP, route, now_ns):
             return Response(0, fate=Fate.CUT)
         if plan.take(Fault.SWALLOW, route, now_ns):
             return Response(0, fate=Fate.NEVER)
@@ -285,8 +285,10 @@ class SimulatedVenue(ABC):
     def refuse_socket(self, path: str) -> Response | None:
         """Return the planned refusal of a handshake, if there is one."""
         route, now_ns = f"WS {path}", self.wall_ns()
-        if self.faults.is_down(route, now_ns) or self.faults.take(Fault.REFUSE, route, now_ns):
+        if self.faults.refuses(now_ns):
             return Response(0, fate=Fate.REFUSED)
+        if self.faults.is_down(route, now_ns) or self.faults.take(Fault.DROP, route, now_ns):
+            return Response(0, fate=Fate.CUT)
         error = self.faults.take(Fault.ERROR, route, now_ns)
         if error is not None:
             return self.error_response(error.name, Request("WS", path))

@@ -8,9 +8,13 @@ As text: `kind[=value][@route][,option=value ...]`, several separated by `;`. Ex
     flap=30/10                                 30 s up, 10 s down, again and again
     queue=4@POST *,after=10                    from the eleventh POST on the engine takes 4 s
     gap@USER,count=2                           two events of user streams are never sent
+    refuse,for=10                              nobody listens for 10 s: certainly nothing is executed
 
 Options: `count` (how often, default without end), `after` (let that many matching ones pass first), `chance` (0 to 1), `executed`
 (yes or no, for `error`), `for` (seconds that the rule lives).
+
+`refuse` closes the port for everybody, these pages included, so that a client knows that nothing of its request arrived. Which route
+a request is for is known only once it was read: for one route there is `drop`, which a client cannot tell from a lost answer.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from random import Random
 from typing import Any, Final
 
 RULES_MAX: Final = 100
+REFUSE_S: Final = 10.0
+"""How long nobody listens, where `for` does not say: whoever would end it is refused too."""
 
 
 @unique
@@ -38,9 +44,9 @@ class Fault(StrEnum):
     QUEUE = "queue"
     """Seconds that an order request waits before the matching engine."""
     REFUSE = "refuse"
-    """As if nobody listened."""
+    """Nobody listens: new connections are refused by the system, idle ones end; streams that are open go on."""
     DROP = "drop"
-    """The connection ends before anything is processed."""
+    """A request is read, or a handshake, and the connection ends before anything is processed."""
     LOSE = "lose"
     """Processed; the connection ends instead of an answer."""
     STALL = "stall"
@@ -54,7 +60,7 @@ class Fault(StrEnum):
     ERROR = "error"
     """An error by name or status; `executed` says whether it was processed all the same."""
     FLAP = "flap"
-    """UP/DOWN seconds."""
+    """UP/DOWN seconds: down, requests are dropped and streams end."""
     LAG = "lag"
     """Seconds for which queries do not see a new order."""
     SKEW = "skew"
@@ -166,6 +172,10 @@ class VenueFaults:
         rule = self.take(fault, route, now_ns)
         return rule.seconds(self._random) if rule is not None else 0.0
 
+    def refuses(self, now_ns: int) -> bool:
+        """Whether nobody listens at this moment."""
+        return self.standing(Fault.REFUSE, "", now_ns) is not None
+
     def is_down(self, route: str, now_ns: int) -> bool:
         """Whether a flapping rule has it down at this moment; each period begins with being up."""
         rule = self.standing(Fault.FLAP, route, now_ns)
@@ -227,7 +237,20 @@ def _parse_rule(text: str, errors: Sequence[str]) -> Rule:
     for option in options:
         name, _, given = option.strip().partition("=")
         _set_option(rule, name.strip(), given.strip())
+    if fault is Fault.REFUSE:
+        _check_refusal(rule)
     return rule
+
+
+def _check_refusal(rule: Rule) -> None:
+    if rule.route != "*":
+        raise ValueError(
+            f"`refuse@{rule.route}`: a connection is refused before anybody knows what it is for; "
+            "use `refuse` for the whole port, or `drop` for one route"
+        )
+    if rule.count is not None or rule.after or rule.chance < 1 or rule.executed:
+        raise ValueError("`refuse` takes `for=SECONDS` only: the system refuses, and nobody counts")
+    rule.lasting_s = REFUSE_S if rule.lasting_s is None else rule.lasting_s
 
 
 def _set_value(rule: Rule, value: str, errors: Sequence[str]) -> None:

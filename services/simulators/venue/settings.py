@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from services.runtime.settings import ProcessSettings
-from services.runtime.web import run_web
+from services.runtime.web import WebFace, run_web
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule, parse_faults
@@ -61,10 +61,16 @@ class VenueSettings(ProcessSettings):
 
 def serve(venue: SimulatedVenue, settings: VenueSettings) -> int:
     """Serve a simulated exchange until told to stop; return the exit code."""
+    app = VenueApp(venue)
+
+    def opened(face: WebFace) -> None:
+        app.door = face
+
     return run_web(
         f"sim-{venue.name}",
         settings,
-        VenueApp(venue),
+        app,
+        opened=opened,
         setting=f"MIDSTREAM_SIM_{venue.name.upper()}_PORT",
         banner=lambda port: venue.welcome(f"http://{settings.host}:{port}"),
         date_header=False,

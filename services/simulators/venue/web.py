@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.exchange import SimulatedVenue
@@ -13,17 +14,31 @@ from services.simulators.venue.messages import Fate, Request, Response
 from services.simulators.venue.sockets import Closed, SimSocket
 
 BODY_BYTES_MAX: Final = 1 << 20
+REFUSAL_POLL_S: Final = 0.02
+"""How late the port may open or close by the clock of the fault plan."""
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 
+class Door(Protocol):
+    """Lets connections in, or has the system refuse them."""
+
+    def close_door(self) -> None:
+        """Refuse new connections and end idle ones; what is under way, and websockets, go on."""
+
+    async def open_door(self) -> None:
+        """Let them in again."""
+
+
 class VenueApp:
-    """The application; its lifespan keeps the market moving."""
+    """The application; its lifespan keeps the market moving. Without a door nobody is refused before a request is read."""
 
     def __init__(self, venue: SimulatedVenue) -> None:
         self._venue = venue
         self._admin = Admin(venue)
+        self.door: Door | None = None
+        self._refuses = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request, one websocket, or the whole life of the process."""
@@ -36,13 +51,31 @@ class VenueApp:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        moving = asyncio.create_task(self._venue.run())
+        tasks = [asyncio.create_task(self._venue.run()), asyncio.create_task(self._mind_the_door())]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        moving.cancel()
-        await asyncio.gather(moving, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._venue.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _mind_the_door(self) -> None:
+        while True:
+            await self._set_door()
+            await asyncio.sleep(REFUSAL_POLL_S)
+
+    async def _set_door(self) -> None:
+        refuses = self._venue.faults.refuses(self._venue.wall_ns())
+        if self.door is None or refuses == self._refuses:
+            return
+        self._refuses = refuses
+        if refuses:
+            self.door.close_door()
+            # Connections end when the loop comes round.
+            await asyncio.sleep(0)
+        else:
+            await self.door.open_door()
 
     # -- HTTP -----------------------------------------------------------------------------------------------------
 
@@ -59,6 +92,8 @@ class VenueApp:
             if not message.get("more_body"):
                 break
         response = await self._respond(_request(scope, bytes(body)))
+        if self._refuses:
+            response = replace(response, headers={**response.headers, "connection": "close"})
         if response.fate is Fate.WHOLE:
             await _answer(send, response)
         elif response.fate is Fate.NEVER:
@@ -72,7 +107,10 @@ class VenueApp:
 
     async def _respond(self, request: Request) -> Response:
         if request.path == "/sim" or request.path.startswith("/sim/"):
-            return self._admin.handle(request)
+            answer = self._admin.handle(request)
+            # Before it is answered: who has planned a refusal meets it with the next request.
+            await self._set_door()
+            return answer
         if request.path == "/" and request.method == "GET":
             base = f"http://{request.headers.get('host', '127.0.0.1')}"
             return Response(200, self._venue.welcome(base).encode(), {"content-type": "text/plain; charset=utf-8"})

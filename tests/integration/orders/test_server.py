@@ -18,6 +18,7 @@ from protos.orders.v1 import orders_pb2 as pb
 from tests.support.cli import ROOT, clean_environment, until
 from tests.support.order_server import OrderServer, check_against, order_server
 from tests.support.server_process import SERVING
+from tests.support.simulator_process import SimulatorProcess
 
 LIMIT = {"type": pb.ORDER_TYPE_LIMIT, "valid_for_ms": 10_000}
 
@@ -29,6 +30,31 @@ def touch(server: OrderServer, exchange: str, symbol: str) -> Decimal:
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         return Decimal(json.load(answer)["price"])
+
+
+def test_any_goes_to_the_next_exchange_when_the_first_one_is_not_there(tmp_path: Path) -> None:
+    with order_server(tmp_path, "binance", "bitmex") as (server, simulators):
+        server.start()
+        server.wait_trading()
+        before = server.place("before", exchange="ANY")
+        simulators["binance"].admin("PUT", "/sim/faults", "refuse,for=5")
+
+        order = server.place("a", exchange="ANY")
+        alone = server.place("b", exchange="binance")
+
+        assert (before.exchange, before.state) == ("binance", pb.ORDER_STATE_FILLED)
+        assert (order.exchange, order.state) == ("bitmex", pb.ORDER_STATE_FILLED)
+        assert alone.state == pb.ORDER_STATE_NOT_PLACED
+        until(lambda: is_up(simulators["binance"]), what="the end of the refusal")
+        sent = simulators["binance"].admin("GET", "/sim/fills/by-client-id")
+        assert set(sent) == {before.venue_client_order_id}
+
+
+def is_up(simulator: SimulatorProcess) -> bool:
+    try:
+        return bool(simulator.admin("GET", "/sim"))
+    except OSError:
+        return False
 
 
 def test_orders_on_both_exchanges_from_placing_to_the_end(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.support.cli import ROOT, clean_environment
+from tests.support.cli import ROOT, clean_environment, until
 from tests.support.simulator_process import SimulatorProcess, simulator_process
 
 ANSWER_S = 5.0
@@ -48,7 +48,6 @@ def get(simulator: SimulatorProcess, path: str) -> tuple[int, bytes]:
     [
         ("drop", ConnectionError),
         ("lose", ConnectionError),
-        ("refuse", ConnectionError),
         ("truncate", http.client.IncompleteRead),
         ("stall", TimeoutError),
         ("swallow", TimeoutError),
@@ -140,6 +139,52 @@ def test_port_in_use_is_refused_naming_the_setting(binance: SimulatorProcess) ->
 
     assert ended.returncode == 2
     assert "MIDSTREAM_SIM_BINANCE_PORT" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["binance", "bitmex"])
+def test_refused_connections_are_refused_by_the_system_and_open_streams_go_on(name: str, tmp_path: Path) -> None:
+    path = {"binance": "/ws/btcusdt@bookTicker", "bitmex": "/realtime?subscribe=quote:XBTUSD"}[name]
+    with simulator_process(name, tmp_path, STEP="0.05") as simulator:
+        idle = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=ANSWER_S)
+        idle.request("GET", "/sim")
+        before = json.loads(idle.getresponse().read())["requests"]
+        with connect(simulator.ws_url + path) as socket:
+            simulator.admin("PUT", "/sim/faults", "refuse,for=1.5")
+
+            with pytest.raises(ConnectionRefusedError):
+                get(simulator, "/api/v3/time")
+            with pytest.raises(ConnectionRefusedError):
+                connect(simulator.ws_url + path)
+            assert idle.sock is not None
+            assert idle.sock.recv(1) == b"", "an idle connection ends, so that no client sends on it"
+            for _ in range(10):
+                assert json.loads(socket.recv(ANSWER_S))
+
+            until(lambda: is_up(simulator), what="the end of the refusal")
+            assert simulator.admin("GET", "/sim")["requests"] == before
+        idle.close()
+        assert simulator.stop() == 0
+        assert "rror" not in simulator.log.read_text()
+
+
+def test_refusal_may_be_planned_for_the_start(tmp_path: Path) -> None:
+    with simulator_process("binance", tmp_path, FAULTS="refuse,for=0.5") as simulator:
+        until(lambda: is_up(simulator), what="the end of the refusal")
+        assert simulator.stop() == 0
+
+
+def test_process_that_refuses_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    with simulator_process("binance", tmp_path) as simulator:
+        simulator.admin("PUT", "/sim/faults", "refuse,for=60")
+        assert not is_up(simulator)
+        assert simulator.stop() == 0
+
+
+def is_up(simulator: SimulatorProcess) -> bool:
+    try:
+        return get(simulator, "/sim")[0] == 200
+    except ConnectionRefusedError:
+        return False
 
 
 @pytest.mark.long

@@ -23,7 +23,6 @@ def orders(calls: BinanceCalls, client_id: str = "mine") -> list[dict[str, objec
 @pytest.mark.parametrize(
     ("fault", "fate", "processed"),
     [
-        ("refuse", Fate.REFUSED, 0),
         ("drop", Fate.CUT, 0),
         ("swallow", Fate.NEVER, 0),
         ("lose", Fate.CUT, 1),
@@ -124,7 +123,7 @@ def test_flapping_is_up_and_down_by_the_clock() -> None:
             fates.append((await calls.get("/api/v3/ping")).fate)
             await asyncio.sleep(5)
 
-        up, down = Fate.WHOLE, Fate.REFUSED
+        up, down = Fate.WHOLE, Fate.CUT
         assert fates == [up, up, down, up, up, down]
 
     run_virtual(main)

@@ -336,7 +336,7 @@ def test_garbage_frames_and_refused_handshakes() -> None:
         calls = virtual_binance(loop, LIVELY)
         async with moving(calls.venue):
             socket = connect(calls.venue, "/ws/btcusdt@bookTicker")
-            set_faults(calls.venue, "stream-garbage@WS /ws/*,count=1; error=503@WS *,count=1; refuse@WS *,count=1")
+            set_faults(calls.venue, "stream-garbage@WS /ws/*,count=1; error=503@WS *,count=1; drop@WS *,count=1")
             with pytest.raises(ValueError, match=r"."):
                 json.loads(await socket.recv())
             assert set(json.loads(await socket.recv())) == SPOT_FIELDS

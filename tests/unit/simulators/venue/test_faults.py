@@ -30,6 +30,7 @@ def plan(text: str, *, now_ns: int = 0) -> VenueFaults:
         "queue=4@POST *,after=10,for=60",
         "skew=-2.5",
         "gap@USER,count=2",
+        "refuse,for=2.5",
     ],
 )
 def test_rule_reads_back_as_it_was_typed(text: str) -> None:
@@ -48,6 +49,10 @@ def test_rule_reads_back_as_it_was_typed(text: str) -> None:
         ("error=teapot", "one of unavailable"),
         ("error=200", "status from 400 to 599"),
         ("flap=0/0", "UP/DOWN"),
+        ("refuse@POST /api/v3/order,for=1", "`drop` for one route"),
+        ("refuse,count=1", "`for=SECONDS` only"),
+        ("refuse,after=1", "`for=SECONDS` only"),
+        ("refuse,chance=0.5", "`for=SECONDS` only"),
         ("[{", "is not JSON"),
         ("lose;" * 101, "at most 100"),
     ],
@@ -78,6 +83,13 @@ def test_rule_with_a_lifetime_ends() -> None:
 
     assert made.take(Fault.DROP, "GET /", 15 * SECOND)
     assert not made.take(Fault.DROP, "GET /", 16 * SECOND)
+
+
+def test_refusal_ends_by_itself_because_nobody_can_end_it() -> None:
+    made = plan("refuse", now_ns=100 * SECOND)
+
+    assert [made.refuses((100 + at) * SECOND) for at in (0, 10, 11)] == [True, True, False]
+    assert made.rules[0].spelled() == "refuse,for=10"
 
 
 def test_flapping_goes_up_and_down_in_turn() -> None:
