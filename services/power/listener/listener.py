@@ -14,7 +14,7 @@ from typing import Final
 from clients.database import DatabaseUnavailable
 from clients.http.transport import HttpTransport
 from clients.power.deals.feed import DealFeed, EventSource, NextUrl, ReplayUse
-from clients.power.deals.model import Deal, Item
+from clients.power.deals.model import Deal, Item, Unusable
 from clients.power.deals.replay import ReplayClient
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs, system_random
 from clients.sockets import ResilientSocket, SocketPolicy, SocketStatus
@@ -113,6 +113,11 @@ class DealListener:
             reasons.append("feed: not connected yet")
         elif not status.healthy:
             reasons.append(f"feed: {'silent' if status.stale else status.last_error or status.state.value}")
+        if self.stats.mostly_unusable:
+            unusable, looked_at = self.stats.recently_unusable
+            reasons.append(
+                f"feed: {unusable} of the last {looked_at} messages cannot be used, the latest because {self.stats.last_reason}"
+            )
         return "; ".join(reasons)
 
     async def run(self) -> None:
@@ -154,7 +159,10 @@ class DealListener:
         async for item in feed.items():
             self.stats.messages = feed.messages
             if isinstance(item, Deal):
+                self.stats.note_message(item.received_time_ns)
                 self._reconciler.saw(item.id)
+            elif isinstance(item, Unusable):
+                self.stats.note_message(item.received_time_ns, item.reason)
             await self._queue.put(item)
 
     def _busy(self) -> bool:

@@ -20,6 +20,8 @@ from services.power.listener.config import DealListenerSettings
 from services.power.listener.deal_store import DealStore
 from services.power.listener.listener import DealListener, ListenerOptions
 from services.power.listener.spool import Spool, SpoolBusy
+from services.power.listener.standing import StandingTeller
+from services.power.listener.standing_store import StandingStore
 from services.runtime.errors import StartRefused
 from services.runtime.health import OVERALL
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
@@ -47,6 +49,8 @@ class ListenerServer(Service):
         self._listener: DealListener | None = None
         self._listening: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
+        self._teller: StandingTeller | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
         """Nothing to add: health is all that it serves."""
@@ -70,12 +74,26 @@ class ListenerServer(Service):
             stale_after_s=self._settings.power_stale_after_s,
         )
         self._listener = DealListener(options, self._store, self._spool, self._transport)
+        self._teller = StandingTeller(
+            StandingStore(self._engine),
+            self._listener.stats,
+            status=self._listener.status,
+            trouble=self._listener.trouble,
+            wall_ns=time.time_ns,
+            sleep=asyncio.sleep,
+        )
+        self._telling = asyncio.create_task(self._teller.run(), name="deals-standing")
         self._listening = asyncio.create_task(self._listener.run(), name="deals-listener")
         self._reporting = asyncio.create_task(self._report(self._listener, health), name="deals-report")
 
     async def run(self) -> int:
         assert self._listening is not None
-        await asyncio.shield(self._listening)
+        assert self._telling is not None
+        await asyncio.wait((self._listening, self._telling), return_when=asyncio.FIRST_COMPLETED)
+        if not self._listening.done():
+            # Telling never ends by itself: what it raises is a mistake of ours.
+            self._telling.result()
+        self._listening.result()
         return 0
 
     async def stop(self) -> None:
@@ -84,6 +102,9 @@ class ListenerServer(Service):
             await asyncio.wait((self._listening,), timeout=STOP_S)
         await end_task(self._listening)
         await end_task(self._reporting)
+        await end_task(self._telling)
+        if self._teller is not None:
+            await self._teller.say_goodbye()
         if self._spool is not None:
             await asyncio.to_thread(self._spool.close)
         await self._transport.aclose()
