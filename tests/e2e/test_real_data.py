@@ -1,4 +1,4 @@
-"""Recorded files of real venues through the whole path."""
+"""Files as recorders leave them, made and real, through the whole path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import pytest
 
 from protos.common.v1.market_pb2 import MODE_LIVE
 from tests.reference.history import expected_outputs
-from tests.support.cli import SHARED, assert_exact, replay, until
+from tests.support.cli import assert_exact, replay, until
 from tests.support.serving import serving, ticks
+from tests.support.tick_files import live_file, over_sources, quote_files
 
-REAL = SHARED / "data" / "real"
-LIVE = REAL / "assignment" / "live_data.csv"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def test_real_quote_files_give_the_logs_of_the_reference(tmp_path: Path) -> None:
-    paths = sorted(REAL.glob("tardis/*quotes*.csv"))
-    if not paths:
-        pytest.skip(f"no real data at {REAL}")
+@over_sources()
+def test_quote_files_give_the_logs_of_the_reference(source: str, tmp_path: Path) -> None:
+    paths = quote_files(source, tmp_path)
     expected = expected_outputs(paths)
     assert expected.counts.rejected == 0
 
@@ -31,13 +29,13 @@ def test_real_quote_files_give_the_logs_of_the_reference(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("start", ["live", pytest.param("switched", marks=pytest.mark.long)])
-def test_recorded_live_file_over_a_websocket_comes_out_complete_and_in_order(tmp_path: Path, start: str) -> None:
-    if not LIVE.exists():
-        pytest.skip(f"no real data at {REAL}")
-    with LIVE.open(newline="") as lines:
+@over_sources()
+def test_a_live_file_over_a_websocket_comes_out_complete_and_in_order(source: str, tmp_path: Path, start: str) -> None:
+    live = live_file(source, tmp_path)
+    with live.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == 30_000
-    settings = {"SIM_FEED_FILE": str(LIVE), "SIM_FEED_SPEED": "max", "START_MODE": "live"}
+    settings = {"SIM_FEED_FILE": str(live), "SIM_FEED_SPEED": "max", "START_MODE": "live"}
     if start == "switched":
         # So slow that only the first historical record is ever due.
         settings |= {"START_MODE": "historical", "SPEED": "0.000001"}

@@ -1,4 +1,4 @@
-"""Binance as a function: recorded instruments, a server clock, and whatever else a test answers itself."""
+"""Binance as a function: made instruments, a server clock, and whatever else a test answers itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.binance import BinanceClient, BinanceTrading
+from tests.support.contracts import made
 from tests.support.exchange_wire import (
     Reply,
     Sent,
@@ -16,7 +17,6 @@ from tests.support.exchange_wire import (
     reply,
     wire_ports,
 )
-from tests.support.recorded_payloads import recorded_bytes
 
 BASES: Mapping[str, MarketBases] = {
     "spot": MarketBases("https://spot.test", "wss://spot.test"),
@@ -24,11 +24,11 @@ BASES: Mapping[str, MarketBases] = {
     "coinm": MarketBases("https://coinm.test", "wss://coinm.test"),
 }
 INFO = {
-    "/api/v3/exchangeInfo": "binance/spot/rest/exchangeInfo.2021-capture.A.json",
-    "/fapi/v1/exchangeInfo": "binance/usdm/rest/exchangeInfo.2021-capture.A.json",
-    "/dapi/v1/exchangeInfo": "binance/coinm/rest/exchangeInfo.2021-capture.A.json",
+    "/api/v3/exchangeInfo": "binance/spot/instruments",
+    "/fapi/v1/exchangeInfo": "binance/usdm/instruments",
+    "/dapi/v1/exchangeInfo": "binance/coinm/instruments",
 }
-"""Captured in 2021, trimmed to a few symbols."""
+"""The made list that each route answers with."""
 
 
 class BinanceWire:
@@ -57,10 +57,10 @@ class BinanceWire:
     def _answer(self, sent: Sent) -> Reply:
         found = self.answers.get(f"{sent.method} {sent.path}", self.answers.get(sent.path))
         if found is not None:
-            made: Reply = found(sent) if callable(found) else found
-            return made
+            answered: Reply = found(sent) if callable(found) else found
+            return answered
         if sent.path in INFO:
-            return reply(recorded_bytes(INFO[sent.path], provenance="captured"))
+            return reply(made(INFO[sent.path]).plain)
         if sent.path.endswith("/time"):
             return reply({"serverTime": self.transport.clock.wall // 1_000_000 + self.skew_ms})
         raise AssertionError(f"nobody answers {sent.method} {sent.path}")

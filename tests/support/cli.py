@@ -20,7 +20,6 @@ from tests.reference.history import Expected
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("MIDSTREAM_SHARED", ROOT.parent / "shared"))
 PATIENCE_S = 100.0
 REPORT_KEYS = (
     "rows_in",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from clients.exchanges.base import ClientPorts, SigningKey
@@ -13,17 +13,10 @@ from clients.exchanges.error_table import classify
 from clients.http.transport import HttpRequest, HttpResponse
 from clients.resilience.call import Attempt, CallSpec, LimitReport
 from clients.resilience.outcome import Outcome
-from tests.support.recorded_payloads import recorded_bytes
 
 T = TypeVar("T")
 
 Reply = HttpResponse | Exception
-
-
-def documented(name: str, *, provenance: str = "docs-example") -> Any:
-    """Return the body of a recorded answer, where the file pairs a route with it."""
-    document = json.loads(recorded_bytes(name, provenance=provenance))
-    return document["response"]["body"] if isinstance(document, dict) and "response" in document else document
 
 
 @dataclass(frozen=True)

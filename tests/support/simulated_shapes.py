@@ -1,39 +1,8 @@
-"""Where recorded and documented payloads lie, and what shape they have."""
+"""Compare the shapes of payloads."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
 from typing import Any
-
-import pytest
-
-ROOT = Path(__file__).parents[2]
-EXCHANGES = Path(os.environ.get("MIDSTREAM_SHARED", ROOT.parent / "shared")) / "exchanges"
-
-
-def recorded_body(path: str) -> Any:
-    """Return the answer in a recorded file, without the request beside it."""
-    payload = recorded(path)
-    return payload["response"]["body"] if isinstance(payload, dict) and "response" in payload else payload
-
-
-def recorded(path: str) -> Any:
-    """Return a recorded file; skip where the recordings are not there."""
-    return json.loads(_read(EXCHANGES / "recorded" / path))
-
-
-def vectors() -> list[dict[str, Any]]:
-    """Return the signing vectors."""
-    found: list[dict[str, Any]] = json.loads(_read(EXCHANGES / "signing_vectors.json"))["vectors"]
-    return found
-
-
-def _read(file: Path) -> str:
-    if not file.exists():
-        pytest.skip(f"{file} is not there; set MIDSTREAM_SHARED to where the recordings are")
-    return file.read_text(encoding="utf-8")
 
 
 def lacking(ours: Any, theirs: Any, *, without: frozenset[str] = frozenset()) -> list[str]:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import random
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from fastpath.columns import Block, Tickers
 from fastpath.decode import Decoder
@@ -18,15 +14,6 @@ from tests.reference.decode import Decoded, Options, decode_file
 
 ASSIGNMENT = b"index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency"
 TARDIS = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount"
-
-
-def shared_file(relative: str) -> Path:
-    """Find a file of the shared real data, or skip the test."""
-    root = Path(os.environ.get("MIDSTREAM_SHARED", Path(__file__).parents[4] / "shared"))
-    path = root / relative
-    if not path.exists():
-        pytest.skip(f"{path} does not exist; set MIDSTREAM_SHARED to where the real data is")
-    return path
 
 
 def make_decoder(content: bytes, tickers: Tickers, options: Options, **state: Any) -> Decoder:

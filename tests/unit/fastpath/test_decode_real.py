@@ -1,7 +1,8 @@
-"""Recorded files, read with the kernel, with `csv` and with the twin."""
+"""Files as people bring them, made and real, read with the kernel, with `csv` and with the twin."""
 
 import csv
 import io
+from pathlib import Path
 
 import orjson
 import pytest
@@ -12,27 +13,27 @@ from fastpath.header import Header, HeaderError
 from fastpath.live import decode_live_frame
 from fastpath.values import parse_timestamp
 from tests.reference.decode import Options, decode_file
-from tests.unit.fastpath.decode_support import comparable, decode_with_kernel, shared_file
+from tests.support.tick_files import LIVE_ROWS, OTHER_KINDS, live_file, over_sources, quote_files
+from tests.unit.fastpath.decode_support import comparable, decode_with_kernel
 
 
-def live_content() -> bytes:
-    return shared_file("data/real/assignment/live_data.csv").read_bytes()
-
-
-def test_the_live_file_lacks_a_latency_and_says_so() -> None:
+@over_sources()
+def test_a_live_file_lacks_a_latency_and_says_so(source: str, tmp_path: Path) -> None:
     with pytest.raises(HeaderError, match="lacks `latency`"):
-        Header(live_content().partition(b"\n")[0])
+        Header(live_file(source, tmp_path).read_bytes().partition(b"\n")[0])
 
 
-def test_every_row_of_the_live_file_reads_exactly_once_a_latency_is_added() -> None:
-    lines = live_content().splitlines()
+@over_sources()
+def test_every_row_of_a_live_file_reads_exactly_once_a_latency_is_added(source: str, tmp_path: Path) -> None:
+    live = live_file(source, tmp_path).read_bytes()
+    lines = live.splitlines()
     content = b"\n".join([lines[0] + b",latency", *(b"%s,%d" % (line, i % 40) for i, line in enumerate(lines[1:]))])
-    quotes = list(csv.DictReader(io.StringIO(live_content().decode())))
+    quotes = list(csv.DictReader(io.StringIO(live.decode())))
 
     decoded = decode_with_kernel(content, Options())
 
     assert comparable(decoded) == comparable(decode_file(content, Options()))
-    assert len(decoded.rows) == len(quotes) == 30_000
+    assert len(decoded.rows) == len(quotes) == LIVE_ROWS
     assert decoded.order & 1 == 0
     columns = ("ticker", "bid_price", "bid_amount", "ask_price", "ask_amount")
     for i, (row, quote) in enumerate(zip(decoded.rows, quotes, strict=True)):
@@ -41,8 +42,9 @@ def test_every_row_of_the_live_file_reads_exactly_once_a_latency_is_added() -> N
         assert list(row) == [(event_ns + i % 40 * 10**6, 0, i + 2), event_ns, *values]
 
 
-def test_every_quote_of_the_live_file_reads_the_same_as_a_frame() -> None:
-    quotes = list(csv.DictReader(io.StringIO(live_content().decode())))[:5000]
+@over_sources()
+def test_every_quote_of_a_live_file_reads_the_same_as_a_frame(source: str, tmp_path: Path) -> None:
+    quotes = list(csv.DictReader(io.StringIO(live_file(source, tmp_path).read_text())))[:5000]
     block = Block(Tickers())
     for number, quote in enumerate(quotes):
         numbers = {name: float(quote[name]) for name in ("bid_price", "bid_amount", "ask_price", "ask_amount")}
@@ -54,24 +56,31 @@ def test_every_quote_of_the_live_file_reads_the_same_as_a_frame() -> None:
         assert list(row[3:4]) == [float(quote["bid_price"])]
 
 
-def test_the_tardis_quotes_read_cleanly_and_sorted_by_arrival() -> None:
-    content = shared_file("data/real/tardis/huobi-dm-swap_quotes_BTC-USD.csv").read_bytes()
+@over_sources()
+def test_quotes_of_tardis_read_cleanly_and_sorted_by_arrival(source: str, tmp_path: Path) -> None:
+    for path in quote_files(source, tmp_path):
+        content = path.read_bytes()
+        quotes = list(csv.DictReader(io.StringIO(content.decode())))
 
-    decoded = decode_with_kernel(content, Options())
+        decoded = decode_with_kernel(content, Options())
 
-    assert comparable(decoded) == comparable(decode_file(content, Options()))
-    assert len(decoded.rows) == 10
-    assert all(len(row) > 3 for row in decoded.rows)
-    assert decoded.rows[0] == (
-        (1_588_291_201_234_268_000, 0, 2), 1_588_291_201_099_000_000, "BTC-USD@huobi-dm-swap", 8629.2, 806.0, 8629.3, 5494.0,
-    )  # fmt: skip
-    assert decoded.latency_ns_min == 112_868_000
-    assert not may_have_negative_field(content, 10)
+        assert comparable(decoded) == comparable(decode_file(content, Options()))
+        prices = ("bid_price", "bid_amount", "ask_price", "ask_amount")
+        assert decoded.rows == [
+            (
+                (int(quote["local_timestamp"]) * 1000, 0, line),
+                int(quote["timestamp"]) * 1000,
+                f"{quote['symbol']}@{quote['exchange']}",
+                *(float(quote[name]) for name in prices),
+            )
+            for line, quote in enumerate(quotes, start=2)
+        ]
+        waits = [int(quote["local_timestamp"]) - int(quote["timestamp"]) for quote in quotes]
+        assert decoded.latency_ns_min == min(waits) * 1000
+        assert not may_have_negative_field(content, 10)
 
 
-@pytest.mark.parametrize(
-    "name", ["binance-futures_book_snapshot_5_BTCUSDT", "bitmex_trades_XBTUSD", "deltas_1_nanoseconds"]
-)
-def test_tardis_files_of_other_kinds_are_refused_by_name(name: str) -> None:
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_tardis_files_of_other_kinds_are_refused_by_name(kind: str) -> None:
     with pytest.raises(HeaderError, match="`bid_price`"):
-        Header(shared_file(f"data/real/tardis/{name}.csv").read_bytes().partition(b"\n")[0])
+        Header(OTHER_KINDS[kind].encode())

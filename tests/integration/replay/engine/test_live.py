@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from fastpath.frame import MARKER_DISCONNECTED, MARKER_RECONNECTED, MARKER_SEAM, MODE_HISTORICAL, MODE_LIVE
 from tests.integration.replay.engine.harness import (
     LIVE,
-    ROOT,
     EngineChild,
     FeedFaults,
     Session,
@@ -21,10 +19,10 @@ from tests.integration.replay.engine.harness import (
     records,
     serving_feed,
 )
+from tests.support.tick_files import live_file, over_sources
 from tests.support.waiting import wait_until
 
 Start = Callable[..., EngineChild]
-SHARED = Path(os.environ.get("MIDSTREAM_SHARED", ROOT.parent / "shared"))
 
 
 def tickers_and_bids(path: Path) -> list[tuple[str, float]]:
@@ -54,12 +52,11 @@ def test_every_row_of_a_feed_arrives_in_order(redis_aof_url: str, session_name: 
     assert arrivals == sorted(arrivals)
 
 
-def test_thirty_thousand_recorded_rows_arrive_complete_and_in_order(
-    redis_aof_url: str, session_name: str, start_engine: Start
+@over_sources()
+def test_thirty_thousand_rows_arrive_complete_and_in_order(
+    redis_aof_url: str, session_name: str, start_engine: Start, source: str, tmp_path: Path
 ) -> None:
-    path = SHARED / "data" / "real" / "assignment" / "live_data.csv"
-    if not path.exists():
-        pytest.skip(f"{path} is not there; set MIDSTREAM_SHARED")
+    path = live_file(source, tmp_path)
     session = Session(redis_aof_url, session_name)
     with serving_feed(path) as (url, _):
         engine = start_engine(redis_aof_url, session_name, historical=[], live_url=url)

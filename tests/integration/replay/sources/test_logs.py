@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 from pathlib import Path
@@ -14,10 +13,9 @@ from services.replay.sources import HistoricalOptions
 from tests.reference.history import Expected, HistoryOptions, expected_outputs
 from tests.support.history_files import START_NS, TICKERS, Quirks, history_text, write_files
 from tests.support.replayed import Logs, write_logs
+from tests.support.tick_files import late_latencies, live_file, over_sources, quote_files
 
 ROOT = Path(__file__).parents[4]
-SHARED = Path(os.environ.get("MIDSTREAM_SHARED", ROOT.parent / "shared"))
-REAL = SHARED / "data" / "real"
 
 
 def assert_exact(logs: Logs, expected: Expected) -> None:
@@ -74,11 +72,9 @@ def test_sample_data_gives_the_logs_of_the_reference(monkeypatch: pytest.MonkeyP
     assert min(counts.missing_side, counts.rejected, counts.crossed, counts.locked) >= 5
 
 
-@pytest.mark.parametrize("pattern", ["tardis/*quotes*.csv"])
-def test_real_quote_files_read_cleanly(pattern: str) -> None:
-    paths = sorted(str(path) for path in REAL.glob(pattern))
-    if not paths:
-        pytest.skip(f"no real data at {REAL}")
+@over_sources()
+def test_quote_files_of_tardis_read_cleanly(source: str, tmp_path: Path) -> None:
+    paths = [str(path) for path in quote_files(source, tmp_path)]
     expected = expected_outputs(paths)
     assert expected.counts.rejected == 0
     assert expected.counts.rows_in > 0
@@ -86,12 +82,10 @@ def test_real_quote_files_read_cleanly(pattern: str) -> None:
     assert_exact(write_logs(paths), expected)
 
 
-def test_real_live_file_with_latencies_of_its_peers_log_reads_cleanly(tmp_path: Path) -> None:
-    source, peer = REAL / "assignment" / "live_data.csv", REAL / "assignment" / "peer_errors.log"
-    if not source.exists():
-        pytest.skip(f"no real data at {REAL}")
-    late = [line.split(" as latency ")[1].split("ms")[0] for line in peer.read_text().splitlines()]
-    header, *rows = source.read_text().splitlines()
+@over_sources()
+def test_a_live_file_with_latencies_of_its_peers_log_reads_cleanly(source: str, tmp_path: Path) -> None:
+    late = late_latencies(source)
+    header, *rows = live_file(source, tmp_path).read_text().splitlines()
     # Every second latency above the threshold, as in the recording that these logs are what is left of.
     latencies = [
         late[i // 2 % len(late)] if i % 2 else repr(float(late[i // 2 % len(late)]) / 20) for i in range(30_000)

@@ -1,8 +1,7 @@
-"""`exchangeInfo` as instruments: captures of 2021, documented examples, and what may come one day."""
+"""`exchangeInfo` as instruments: lists of our own making, recordings where they are at hand, and what may come one day."""
 
 from __future__ import annotations
 
-import copy
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,24 +10,21 @@ import pytest
 
 from clients.exchanges.binance.instruments import parse_instruments
 from clients.exchanges.binance.markets import MARKETS
-from clients.exchanges.exact_json import MalformedAnswer, parse_json
+from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument, InstrumentKind, Payout
 from tests.support.binance_wire import INFO
-from tests.support.exchange_wire import documented
-from tests.support.recorded_payloads import recorded, recorded_bytes
+from tests.support.contracts import Document, documents, made
 
 D = Decimal
 
 
-def _captured(market: str) -> dict[str, Instrument]:
-    """Captured 2021 (provenance `captured`)."""
-    payload = recorded(INFO[MARKETS[market].path("exchangeInfo")], provenance="captured")
+def _made(market: str) -> dict[str, Instrument]:
+    payload = made(INFO[MARKETS[market].path("exchangeInfo")]).exact
     return {instrument.symbol: instrument for instrument in parse_instruments(MARKETS[market], payload)}
 
 
 def _entry(market: str) -> dict[str, Any]:
-    payload = parse_json(recorded_bytes(INFO[MARKETS[market].path("exchangeInfo")], provenance="captured"))
-    found: dict[str, Any] = copy.deepcopy(payload["symbols"][0])
+    found: dict[str, Any] = made(INFO[MARKETS[market].path("exchangeInfo")]).exact["symbols"][0]
     return found
 
 
@@ -44,9 +40,8 @@ def _filters(market: str, **changes: dict[str, str] | None) -> list[dict[str, An
 
 
 @pytest.mark.quick
-def test_spot_of_the_2021_capture() -> None:
-    """captured, 2021"""
-    found = _captured("spot")
+def test_the_made_list_of_spot() -> None:
+    found = _made("spot")
 
     assert list(found) == ["BTC/USDT", "ETH/USDT", "SOL/USDT"]
     assert found["BTC/USDT"] == Instrument(
@@ -62,11 +57,11 @@ def test_spot_of_the_2021_capture() -> None:
         price_tick=D("0.01"),
         lot_size=D("0.00001"),
         quantity_min=D("0.00001"),
-        quantity_max=D("9000"),
+        quantity_max=D("7300"),
         market_lot_size=None,
         price_min=D("0.01"),
-        price_max=D("1000000"),
-        notional_min=D("10"),
+        price_max=D("2500000"),
+        notional_min=D("7.5"),
         contract_size=D(1),
         multiplier=D(1),
         expiry_time_ns=None,
@@ -74,34 +69,33 @@ def test_spot_of_the_2021_capture() -> None:
     )
 
 
-def test_usdm_of_the_2021_capture() -> None:
-    """captured, 2021: perpetuals and a delivery contract, quantities in the base asset"""
-    found = _captured("usdm")
+def test_the_made_list_of_usdm() -> None:
+    """Perpetuals and a delivery contract, quantities in the base asset."""
+    found = _made("usdm")
 
-    assert list(found) == ["BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USDT:USDT-210924"]
-    perpetual, delivery = found["BTC/USDT:USDT"], found["BTC/USDT:USDT-210924"]
+    assert list(found) == ["BTC/USDT:USDT", "ETH/USDT:USDT", "BTC/USDT:USDT-260327"]
+    perpetual, delivery = found["BTC/USDT:USDT"], found["BTC/USDT:USDT-260327"]
     assert (perpetual.kind, perpetual.payout, perpetual.settle) == (InstrumentKind.PERPETUAL, Payout.LINEAR, "USDT")
-    assert (perpetual.price_tick, perpetual.lot_size) == (D("0.01"), D("0.001"))
-    assert (perpetual.notional_min, perpetual.price_min) == (D(5), D("556.72"))
+    assert (perpetual.price_tick, perpetual.lot_size) == (D("0.1"), D("0.001"))
+    assert (perpetual.notional_min, perpetual.price_min) == (D(50), D("0.1"))
     assert (perpetual.contract_size, perpetual.expiry_time_ns) == (D(1), None)
-    assert (delivery.kind, delivery.exchange_symbol) == (InstrumentKind.DELIVERY, "BTCUSDT_210924")
+    assert (delivery.kind, delivery.exchange_symbol) == (InstrumentKind.DELIVERY, "BTCUSDT_260327")
 
 
-def test_coinm_of_the_2021_capture() -> None:
-    """captured, 2021: contracts of 100 USD, paid in the coin"""
-    found = _captured("coinm")
+def test_the_made_list_of_coinm() -> None:
+    """Contracts of 100 USD, paid in the coin."""
+    found = _made("coinm")
 
-    assert list(found) == ["BTC/USD:BTC", "BTC/USD:BTC-210924", "BTC/USD:BTC-211231"]
+    assert list(found) == ["BTC/USD:BTC", "BTC/USD:BTC-260327", "BTC/USD:BTC-260626"]
     perpetual = found["BTC/USD:BTC"]
     assert (perpetual.exchange_symbol, perpetual.payout) == ("BTCUSD_PERP", Payout.INVERSE)
     assert (perpetual.price_tick, perpetual.lot_size, perpetual.contract_size) == (D("0.1"), D(1), D(100))
     assert perpetual.notional_min is None
 
 
-@pytest.mark.parametrize(("market", "symbol"), [("usdm", "BTC/USDT:USDT-210924"), ("coinm", "BTC/USD:BTC-211231")])
+@pytest.mark.parametrize(("market", "symbol"), [("usdm", "BTC/USDT:USDT-260327"), ("coinm", "BTC/USD:BTC-260626")])
 def test_delivery_is_at_eight_utc_on_the_last_friday_of_its_month(market: str, symbol: str) -> None:
-    """captured, 2021"""
-    expiry_ns = _captured(market)[symbol].expiry_time_ns
+    expiry_ns = _made(market)[symbol].expiry_time_ns
     assert expiry_ns is not None
     expiry = datetime.fromtimestamp(expiry_ns / 1e9, UTC)
 
@@ -110,35 +104,30 @@ def test_delivery_is_at_eight_utc_on_the_last_friday_of_its_month(market: str, s
 
 
 def test_the_same_string_on_two_markets_is_two_instruments() -> None:
-    """captured, 2021"""
-    assert _captured("spot")["BTC/USDT"].exchange_symbol == _captured("usdm")["BTC/USDT:USDT"].exchange_symbol
+    assert _made("spot")["BTC/USDT"].exchange_symbol == _made("usdm")["BTC/USDT:USDT"].exchange_symbol
 
 
-@pytest.mark.parametrize(
-    ("market", "symbol"), [("usdm", "BLZ/USDT:USDT"), ("coinm", "BTC/USD:BTC-200925")], ids=["usdm", "coinm"]
-)
-def test_the_documented_examples_read(market: str, symbol: str) -> None:
-    """docs-example"""
-    payload = documented(f"binance/{market}/rest/binancenet/GetExchangeInfo.json")
-
-    assert [found.symbol for found in parse_instruments(MARKETS[market], payload)] == [symbol]
+LISTS = [(market, document) for market in MARKETS for document in documents(INFO[MARKETS[market].path("exchangeInfo")])]
 
 
-@pytest.mark.parametrize(
-    ("market", "name", "provenance"),
-    [
-        ("spot", "binance/spot/rest/nautilus/exchange_info_response.json", "docs-example"),
-        ("spot", "binance/spot/rest/nautilus/http_spot_market_exchange_info.json", "edited-capture"),
-        ("usdm", "binance/usdm/rest/nautilus/http_futures_market_exchange_info.json", "edited-capture"),
-    ],
-    ids=["spot-docs-example", "spot-edited-capture", "usdm-edited-capture"],
-)
-def test_other_lists_read_in_full(market: str, name: str, provenance: str) -> None:
-    payload = recorded(name, provenance=provenance)
+@pytest.mark.parametrize(("market", "document"), LISTS, ids=[f"{market}, {document}" for market, document in LISTS])
+def test_every_list_reads_in_full_and_keeps_its_steps(market: str, document: Document) -> None:
+    entries = document.exact["symbols"]
 
-    found = parse_instruments(MARKETS[market], payload)
+    found = parse_instruments(MARKETS[market], document.exact)
 
-    assert len(found) == len(payload["symbols"]) > 0
+    assert [instrument.exchange_symbol for instrument in found] == [entry["symbol"] for entry in entries]
+    for instrument, entry in zip(found, entries, strict=True):
+        filters = {row["filterType"]: row for row in entry["filters"]}
+        assert instrument.base == entry["baseAsset"]
+        assert instrument.quote == entry["quoteAsset"]
+        assert instrument.settle == entry.get("marginAsset", "")
+        assert instrument.contract_size == entry.get("contractSize", 1)
+        if "PRICE_FILTER" in filters:
+            assert instrument.price_tick == D(filters["PRICE_FILTER"]["tickSize"])
+            assert instrument.lot_size == D(filters["LOT_SIZE"]["stepSize"])
+        dated = entry.get("contractType", "PERPETUAL") != "PERPETUAL"
+        assert instrument.expiry_time_ns == (entry["deliveryDate"] * 1_000_000 if dated else None)
 
 
 def test_a_zero_disables_its_part_of_a_filter() -> None:
@@ -164,9 +153,9 @@ def test_a_lot_of_market_orders_that_differs_is_kept() -> None:
     [
         ({"NOTIONAL": {"minNotional": "5.00"}, "MIN_NOTIONAL": None}, D(5)),
         ({"NOTIONAL": {"minNotional": "5.00"}, "MIN_NOTIONAL": {"minNotional": "9"}}, D(5)),
-        ({"MIN_NOTIONAL": {"notional": "100"}}, D(100)),
-        ({"MIN_NOTIONAL": None}, None),
-        ({"MIN_NOTIONAL": {"minNotional": "0.0"}}, None),
+        ({"NOTIONAL": None, "MIN_NOTIONAL": {"notional": "100"}}, D(100)),
+        ({"NOTIONAL": None, "MIN_NOTIONAL": None}, None),
+        ({"NOTIONAL": None, "MIN_NOTIONAL": {"minNotional": "0.0"}}, None),
     ],
 )
 def test_the_minimum_notional_has_three_spellings(

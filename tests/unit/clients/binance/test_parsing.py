@@ -1,9 +1,8 @@
-"""Answers about prices and orders: documented examples and captures, each test names its provenance."""
+"""Answers about prices and orders: of our own making, and recorded where recordings are at hand."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -26,9 +25,8 @@ from clients.exchanges.binance.parsing import (
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
-from tests.support.exchange_wire import documented
+from tests.support.contracts import Document, documents, made, over
 from tests.support.fake_exchange import instrument
-from tests.support.recorded_payloads import recorded, recorded_bytes
 
 D = Decimal
 
@@ -38,45 +36,46 @@ def _named(market: str, exchange_symbol: str) -> Instrument:
 
 
 @pytest.mark.quick
-def test_a_spot_quote_has_no_time_of_its_own() -> None:
-    """docs-example"""
-    payload = documented("binance/spot/rest/binancenet/GetBookPrice.json")
+@over("binance/spot/book_ticker")
+def test_a_spot_quote_has_no_time_of_its_own(document: Document) -> None:
+    row = document.exact
 
-    quote = parse_quote(_named("spot", "LTCBTC"), payload, 77)
+    quote = parse_quote(_named("spot", row["symbol"]), row, 77)
 
-    assert (quote.bid_price, quote.bid_quantity) == (D("4.00000000"), D(431))
-    assert (quote.ask_price, quote.ask_quantity) == (D("4.00000200"), D(9))
+    assert (quote.bid_price, quote.bid_quantity) == (D(row["bidPrice"]), D(row["bidQty"]))
+    assert (quote.ask_price, quote.ask_quantity) == (D(row["askPrice"]), D(row["askQty"]))
     assert (quote.event_time_ns, quote.receive_time_ns, quote.update_id) == (None, 77, None)
 
 
-def test_a_usdm_quote_has_time_and_update_id() -> None:
-    """docs-example"""
-    quote = parse_quote(_named("usdm", "BTCUSDT"), documented("binance/usdm/rest/binancenet/GetBookPrice.json"), 77)
+@over("binance/usdm/book_ticker")
+def test_a_usdm_quote_has_time_and_update_id(document: Document) -> None:
+    row = document.exact
 
-    assert (quote.event_time_ns, quote.update_id) == (1589437530011_000_000, 1027024)
+    quote = parse_quote(_named("usdm", row["symbol"]), row, 77)
 
-
-def test_a_coinm_quote_comes_in_a_list() -> None:
-    """docs-example"""
-    payload = documented("binance/coinm/rest/binancenet/GetBookPrices.json")
-
-    quote = parse_quote(_named("coinm", "BTCUSD_200626"), payload, 77)
-
-    assert (quote.bid_price, quote.ask_quantity, quote.event_time_ns) == (D("9650.1"), D(7), 1591257300345_000_000)
+    assert (quote.event_time_ns, quote.update_id) == (row["time"] * 1_000_000, row["lastUpdateId"])
 
 
-def test_an_edited_capture_of_a_book_ticker_reads() -> None:
-    """edited-capture"""
-    payload = recorded("binance/spot/rest/nautilus/http_spot_market_book_ticker.json", provenance="edited-capture")
-    symbol = (payload[0] if isinstance(payload, list) else payload)["symbol"]
+@over("binance/coinm/book_tickers")
+def test_a_coinm_quote_comes_in_a_list(document: Document) -> None:
+    (row,) = document.exact
 
-    assert parse_quote(_named("spot", symbol), payload, 1).bid_price is not None
+    quote = parse_quote(_named("coinm", row["symbol"]), document.exact, 77)
+
+    assert (quote.bid_price, quote.ask_quantity) == (D(row["bidPrice"]), D(row["askQty"]))
+    assert quote.event_time_ns == row["time"] * 1_000_000
+
+
+def test_the_figures_of_a_quote_are_the_made_ones() -> None:
+    quote = parse_quote(_named("usdm", "BTCUSDT"), made("binance/usdm/book_ticker").exact, 77)
+
+    assert (quote.bid_price, quote.bid_quantity) == (D("61250.4"), D("1.75"))
+    assert (quote.ask_price, quote.ask_quantity) == (D("61250.5"), D("0.32"))
 
 
 def test_an_answer_about_another_symbol_is_refused() -> None:
-    """docs-example"""
-    with pytest.raises(MalformedAnswer, match="BTCUSDT"):
-        parse_quote(_named("spot", "BTCUSDT"), documented("binance/spot/rest/binancenet/GetBookPrice.json"), 77)
+    with pytest.raises(MalformedAnswer, match="ETHUSDT"):
+        parse_quote(_named("spot", "ETHUSDT"), made("binance/spot/book_ticker").exact, 77)
 
 
 def test_an_empty_side_is_no_price() -> None:
@@ -87,141 +86,156 @@ def test_an_empty_side_is_no_price() -> None:
     assert (quote.bid_price, quote.bid_quantity, quote.ask_price) == (None, None, D(1))
 
 
-def test_a_last_price_reads() -> None:
-    """docs-example"""
-    price = parse_last_price(_named("usdm", "BTCUSDT"), documented("binance/usdm/rest/binancenet/GetPrice.json"), 77)
+@over("binance/usdm/price")
+def test_a_last_price_reads(document: Document) -> None:
+    row = document.exact
 
-    assert (price.price, price.basis, price.event_time_ns) == (D("6000.01"), "last", 1589437530011_000_000)
+    price = parse_last_price(_named("usdm", row["symbol"]), row, 77)
 
-
-@pytest.mark.parametrize("market", ["spot", "usdm", "coinm"])
-def test_the_servers_time_reads(market: str) -> None:
-    """docs-example"""
-    assert server_time_ms(documented(f"binance/{market}/rest/binancenet/GetServerTime.json")) == 1499827319559
+    assert (price.price, price.basis, price.event_time_ns) == (D(row["price"]), "last", row["time"] * 1_000_000)
 
 
-def test_a_placed_spot_order_tells_its_fills_as_an_average() -> None:
-    """docs-example"""
-    report = parse_order("spot", "BTC/USDT", documented("binance/spot/rest/binancenet/PlaceOrder.json"))
+@over("binance/spot/server_time", "binance/usdm/server_time", "binance/coinm/server_time")
+def test_the_servers_time_reads(document: Document) -> None:
+    assert server_time_ms(document.exact) == document.plain["serverTime"]
 
-    assert (report.exchange_order_id, report.client_order_id) == ("28", "6gCrw2kRUAF9CvJDGP16IP")
+
+@over("binance/spot/order_placed")
+def test_a_placed_spot_order_tells_its_fills_as_an_average(document: Document) -> None:
+    row = document.exact
+
+    report = parse_order("spot", "BTC/USDT", row)
+
+    assert (report.exchange_order_id, report.client_order_id) == (str(row["orderId"]), row["clientOrderId"])
     assert (report.state, report.raw_state, report.side) == (VenueState.FILLED, "FILLED", Side.SELL)
-    assert (report.quantity, report.filled_quantity, report.average_price) == (D(10), D(10), D(1))
-    assert (report.price, report.update_time_ns) == (None, 1507725176595_000_000)
+    assert (report.quantity, report.filled_quantity) == (D(row["origQty"]), D(row["executedQty"]))
+    assert report.average_price == D(row["cummulativeQuoteQty"]) / D(row["executedQty"])
+    assert (report.price, report.update_time_ns) == (None, row["transactTime"] * 1_000_000)
 
 
-def test_a_spot_cancel_is_about_the_order_not_about_itself() -> None:
-    """docs-example: `clientOrderId` is the cancel's own there"""
-    payload = documented("binance/spot/rest/binancenet/CancelOrder.json")
+def test_the_average_of_the_made_order_is_that_of_its_fills() -> None:
+    """0.2 at 61250.50 and 0.3 at 61249.00."""
+    assert parse_order("spot", "BTC/USDT", made("binance/spot/order_placed").exact).average_price == D("61249.6")
 
-    report = parse_order("spot", "LTC/BTC", payload, cancel=True)
 
-    assert payload["clientOrderId"] == "cancelMyOrder1"
-    assert (report.client_order_id, report.exchange_order_id) == ("myOrder1", "4")
+@over("binance/spot/order_canceled")
+def test_a_spot_cancel_is_about_the_order_not_about_itself(document: Document) -> None:
+    """`clientOrderId` is the cancel's own there."""
+    row = document.exact
+
+    report = parse_order("spot", "LTC/BTC", row, cancel=True)
+
+    assert row["clientOrderId"] != row["origClientOrderId"]
+    assert (report.client_order_id, report.exchange_order_id) == (row["origClientOrderId"], str(row["orderId"]))
     assert report.state is VenueState.CANCELED
 
 
-@pytest.mark.parametrize(("market", "symbol"), [("usdm", "BTC/USDT:USDT"), ("coinm", "BTC/USD:BTC-200925")])
-def test_a_futures_cancel_is_about_the_order(market: str, symbol: str) -> None:
-    """docs-example"""
-    report = parse_order(market, symbol, documented(f"binance/{market}/rest/binancenet/CancelOrder.json"), cancel=True)
+@over("binance/usdm/order_canceled", "binance/coinm/order_canceled")
+def test_a_futures_cancel_is_about_the_order(document: Document) -> None:
+    row = document.exact
 
-    assert (report.client_order_id, report.state) == ("myOrder1", VenueState.CANCELED)
+    report = parse_order("coinm" if "pair" in row else "usdm", "A/B:B", row, cancel=True)
+
+    assert (report.client_order_id, report.state) == (row["clientOrderId"], VenueState.CANCELED)
 
 
-def test_a_queried_spot_order_has_its_times() -> None:
-    """docs-example"""
-    report = parse_order("spot", "LTC/BTC", documented("binance/spot/rest/binancenet/GetOrder.json"), source="query")
+@over("binance/spot/order")
+def test_a_queried_spot_order_has_its_times(document: Document) -> None:
+    row = document.exact
+
+    report = parse_order("spot", "LTC/BTC", row, source="query")
 
     assert (report.state, report.type, report.time_in_force) == (VenueState.NEW, OrderType.LIMIT, TimeInForce.GTC)
-    assert report.create_time_ns == report.update_time_ns == 1499827319559_000_000
+    assert report.create_time_ns == row["time"] * 1_000_000
+    assert report.update_time_ns == row["updateTime"] * 1_000_000
     assert (report.filled_quantity, report.average_price, report.source) == (D(0), None, "query")
 
 
-def test_an_amended_spot_order_reads() -> None:
-    """docs-example"""
-    payload = documented("binance/spot/rest/docs/amendKeepPriority.single.json")["amendedOrder"]
+@over("binance/spot/order_amended")
+def test_an_amended_spot_order_reads(document: Document) -> None:
+    row = document.exact["amendedOrder"]
 
-    report = parse_order("spot", "BTC/USDT", payload)
+    report = parse_order("spot", "BTC/USDT", row)
 
-    assert (report.exchange_order_id, report.quantity, report.price) == ("33", D(5), D(6))
-
-
-def test_an_amended_futures_order_reads() -> None:
-    """docs-example"""
-    report = parse_order("usdm", "BTC/USDT:USDT", documented("binance/usdm/rest/binancenet/EditOrder.json"))
-
-    assert (report.price, report.quantity, report.average_price) == (D(30005), D(1), None)
-    assert report.update_time_ns == 1629182711600_000_000
+    assert (report.exchange_order_id, report.quantity) == (str(row["orderId"]), D(row["qty"]))
+    assert report.price == D(row["price"])
 
 
-def test_an_acknowledgement_leaves_open_what_it_does_not_say() -> None:
+@over("binance/usdm/order_amended")
+def test_an_amended_futures_order_reads(document: Document) -> None:
+    row = document.exact
+
+    report = parse_order("usdm", "BTC/USDT:USDT", row)
+
+    assert (report.price, report.quantity, report.average_price) == (D(row["price"]), D(row["origQty"]), None)
+    assert report.update_time_ns == row["updateTime"] * 1_000_000
+
+
+@over("binance/usdm/order_amended")
+def test_an_acknowledgement_leaves_open_what_it_does_not_say(document: Document) -> None:
     """Futures acknowledgements carry neither `avgPrice` nor `cumQuote` since July 2026 (sheet 3)."""
-    payload = documented("binance/usdm/rest/binancenet/EditOrder.json")
-    for name in ("avgPrice", "cumQty", "cumBase", "executedQty"):
-        del payload[name]
+    thin = {
+        name: value
+        for name, value in document.exact.items()
+        if name not in ("avgPrice", "cumQty", "cumBase", "cumQuote", "executedQty")
+    }
 
-    report = parse_order("usdm", "BTC/USDT:USDT", payload)
+    report = parse_order("usdm", "BTC/USDT:USDT", thin)
 
     assert (report.filled_quantity, report.average_price, report.state) == (None, None, VenueState.NEW)
 
 
-def test_a_raw_answer_with_numbers_as_text_reads_as_the_expected_order() -> None:
-    """contract-case: a raw answer and the normalised order that ccxt makes of it"""
-    case = json.loads(recorded_bytes("binance/spot/rest/ccxt/createOrder.sol.json", provenance="contract-case"))
+@over("binance/spot/order_as_texts")
+def test_a_raw_answer_with_numbers_as_text_reads_as_the_expected_order(document: Document) -> None:
+    """A raw answer and the normalised order that it means."""
+    case = document.plain
     expected = case["expected"]
 
     report = parse_order("spot", "SOL/USDT", case["httpResponse"])
 
-    assert report.price == expected["price"]
+    assert report.price == D(str(expected["price"]))
     assert report.quantity == D(str(expected["amount"]))
     assert report.filled_quantity == expected["filled"]
     assert (report.state, report.side.value.lower()) == (VenueState.NEW, expected["side"])
     assert report.update_time_ns == expected["timestamp"] * 1_000_000
 
 
-LISTS = [
-    ("spot", "binance/spot/rest/binancenet/GetOpenOrders.json", "docs-example"),
-    ("spot", "binance/spot/rest/binancenet/GetOrders.json", "docs-example"),
-    ("spot", "binance/spot/rest/nautilus/all_orders_response.json", "docs-example"),
-    ("spot", "binance/spot/rest/xchange/open-orders.json", "docs-example"),
-    ("usdm", "binance/usdm/rest/binancenet/GetOpenOrders.json", "docs-example"),
-    ("usdm", "binance/usdm/rest/binancenet/GetOrders.json", "docs-example"),
-    ("usdm", "binance/usdm/rest/nautilus/http_futures_account_orders.json", "edited-capture"),
-    ("coinm", "binance/coinm/rest/binancenet/GetOpenOrders.json", "docs-example"),
-    ("coinm", "binance/coinm/rest/binancenet/GetOrders.json", "docs-example"),
-]
-SINGLE = [
-    ("usdm", "binance/usdm/rest/binancenet/GetOrder.json", "docs-example"),
-    ("usdm", "binance/usdm/rest/binancenet/GetOpenOrder.json", "docs-example"),
-    ("usdm", "binance/usdm/rest/binancenet/PlaceOrder.json", "docs-example"),
-    ("usdm", "binance/usdm/rest/nautilus/order_response.json", "docs-example"),
-    ("coinm", "binance/coinm/rest/binancenet/GetOrder.json", "docs-example"),
-    ("coinm", "binance/coinm/rest/binancenet/GetOpenOrder.json", "docs-example"),
-    ("coinm", "binance/coinm/rest/binancenet/PlaceOrder.json", "docs-example"),
-    ("spot", "binance/spot/rest/nautilus/new_order_full_response.json", "docs-example"),
-    ("spot", "binance/spot/rest/nautilus/cancel_order_response.json", "docs-example"),
+ORDERS = {
+    "spot": ("orders", "order", "order_placed", "order_canceled"),
+    "usdm": ("orders", "order", "order_placed"),
+    "coinm": ("orders", "order", "order_placed"),
+}
+EVERY_ORDER = [
+    (market, document)
+    for market, names in ORDERS.items()
+    for name in names
+    for document in documents(f"binance/{market}/{name}")
 ]
 
 
 @pytest.mark.parametrize(
-    ("market", "name", "provenance"), LISTS + SINGLE, ids=[f"{n}-{p}" for _, n, p in LISTS + SINGLE]
+    ("market", "document"), EVERY_ORDER, ids=[f"{market}, {document}" for market, document in EVERY_ORDER]
 )
-def test_every_recorded_order_reads(market: str, name: str, provenance: str) -> None:
-    payload = documented(name, provenance=provenance)
+def test_every_order_reads(market: str, document: Document) -> None:
+    payload = document.exact
 
     for row in payload if isinstance(payload, list) else [payload]:
         report = parse_order(market, "A/B", row)
-        assert report.exchange_order_id.isdecimal()
-        assert report.quantity is not None
+        assert report.exchange_order_id == str(row["orderId"])
+        assert report.quantity == D(row["origQty"])
+        assert report.side is Side(row["side"])
 
 
-def test_a_trade_of_ours_reads_on_spot() -> None:
-    """docs-example"""
-    fill = parse_fill("spot", "BNB/BTC", documented("binance/spot/rest/binancenet/GetUserTrades.json")[0])
+@over("binance/spot/trades")
+def test_a_trade_of_ours_reads_on_spot(document: Document) -> None:
+    row = document.exact[0]
 
-    assert (fill.trade_id, fill.exchange_order_id, fill.side) == ("28457", "100234", Side.BUY)
-    assert (fill.quantity, fill.price, fill.fee, fill.fee_currency) == (D(12), D("4.000001"), D("10.1"), "BNB")
+    fill = parse_fill("spot", "BNB/BTC", row)
+
+    assert (fill.trade_id, fill.exchange_order_id) == (str(row["id"]), str(row["orderId"]))
+    assert fill.side is (Side.BUY if row["isBuyer"] else Side.SELL)
+    assert (fill.quantity, fill.price) == (D(row["qty"]), D(row["price"]))
+    assert (fill.fee, fill.fee_currency) == (D(row["commission"]), row["commissionAsset"])
 
 
 def test_a_trade_of_ours_reads_on_futures() -> None:
@@ -276,7 +290,7 @@ def test_a_state_nobody_knows_is_not_guessed(raw: str) -> None:
 
 
 def test_types_and_times_in_force_that_are_not_ours_read_as_unsaid() -> None:
-    base = documented("binance/usdm/rest/nautilus/order_response.json")
+    base = made("binance/usdm/order").plain
 
     stop = parse_order("usdm", "A/B", {**base, "type": "STOP", "origType": "STOP", "timeInForce": "GTD"})
     maker = parse_order("spot", "A/B", {**base, "type": "LIMIT_MAKER", "origType": "LIMIT_MAKER", "timeInForce": "GTX"})
@@ -287,7 +301,7 @@ def test_types_and_times_in_force_that_are_not_ours_read_as_unsaid() -> None:
 
 def test_an_expiry_says_why() -> None:
     """`expiryReason` appears in spot queries since 2026-05-08 (sheet 3)."""
-    base = documented("binance/spot/rest/binancenet/GetOrder.json")
+    base = made("binance/spot/order").plain
 
     report = parse_order("spot", "A/B", {**base, "status": "EXPIRED", "expiryReason": "INSUFFICIENT_LIQUIDITY"})
 

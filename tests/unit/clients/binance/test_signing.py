@@ -1,4 +1,4 @@
-"""Signatures of Binance against the published and derived vectors."""
+"""Signatures of Binance against vectors: ours, and the published ones where they are at hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from clients.exchanges.binance.signing import encode, signature, signed
-from tests.support.recorded_payloads import signing_vectors
+from tests.support.contracts import signing_vectors
 
 VECTORS = signing_vectors("binance")
 

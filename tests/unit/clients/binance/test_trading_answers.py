@@ -13,7 +13,8 @@ from clients.exchanges.trading import DeadManScope, OrderType, Side, TimeInForce
 from clients.http.transport import ResponseLost
 from clients.resilience.outcome import Outcome
 from tests.support.binance_wire import BinanceWire
-from tests.support.exchange_wire import Reply, Sent, documented, reply
+from tests.support.contracts import documents
+from tests.support.exchange_wire import Reply, Sent, reply
 
 D = Decimal
 SYMBOL = {"spot": "BTC/USDT", "usdm": "BTC/USDT:USDT", "coinm": "BTC/USD:BTC"}
@@ -93,21 +94,19 @@ async def test_an_order_that_did_not_succeed_says_what_is_known(
 @pytest.mark.parametrize(
     ("name", "outcome", "code"),
     [
-        ("cancelReplace.orderLimit.doNothing", Outcome.THROTTLED, "-1015"),
-        ("cancelReplace.stopOnFailure.cancelFailed", Outcome.REJECTED, "-2022"),
-        ("cancelReplace.allowFailure.cancelFailed.newOk", Outcome.UNKNOWN, "-2021"),
+        ("replace_throttled", Outcome.THROTTLED, "-1015"),
+        ("replace_failed", Outcome.REJECTED, "-2022"),
+        ("replace_half_failed", Outcome.UNKNOWN, "-2021"),
     ],
 )
 async def test_documented_error_bodies_are_judged(name: str, outcome: Outcome, code: str) -> None:
-    """docs-example"""
-    status = {"-1015": 429, "-2022": 400, "-2021": 409}[code]
-    answer = reply(documented(f"binance/spot/rest/docs/{name}.json"), status=status)
-    wire = BinanceWire({"POST /api/v3/order": answer})
+    for document in documents(f"binance/spot/{name}"):
+        wire = BinanceWire({"POST /api/v3/order": reply(document.plain, status=document.status)})
 
-    with pytest.raises(ExchangeError) as error:
-        await wire.trading.place(_order(await _instrument(wire)), deadline_s=5)
+        with pytest.raises(ExchangeError) as error:
+            await wire.trading.place(_order(await _instrument(wire)), deadline_s=5)
 
-    assert (error.value.outcome, error.value.code) == (outcome, code)
+        assert (error.value.outcome, error.value.code) == (outcome, code), document
 
 
 async def test_an_error_that_comes_with_200_is_an_error() -> None:

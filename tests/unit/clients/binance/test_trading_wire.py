@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import Any
 
@@ -15,8 +14,8 @@ from clients.exchanges.trading import OrderType, Side, TimeInForce, TradingClien
 from clients.resilience.call import Priority
 from clients.resilience.outcome import Outcome
 from tests.support.binance_wire import BinanceWire
-from tests.support.exchange_wire import documented, reply
-from tests.support.recorded_payloads import recorded_bytes
+from tests.support.contracts import documents, made
+from tests.support.exchange_wire import reply
 
 D = Decimal
 TARGET = {"spot": "BTC/USDT", "usdm": "BTC/USDT:USDT", "coinm": "BTC/USD:BTC"}
@@ -113,25 +112,24 @@ async def test_reduce_only_goes_out_on_futures_and_is_refused_on_spot() -> None:
     assert wire.asked == []
 
 
-# ccxt's unified calls: how their options and symbols become ours.
-CCXT_SYMBOLS = {"LTC/USDT": "spot", "BTC/USDT": "spot", "SOL/USDT": "spot", "LTC/USDT:USDT": "usdm"}
+# Unified calls as ccxt spells them; two of its own ask for what is not ours.
 UNSUPPORTED = {
     "Spot market buy by quote cost": "orders of this API are in base quantity",
     "Spot limit with STP and iceberg": "neither is part of this API",
 }
 
 
-def _ccxt_cases() -> list[dict[str, Any]]:
-    try:
-        document = recorded_bytes("binance/requests.ccxt.A.json", provenance="contract-case")
-    except pytest.skip.Exception:
-        return []
-    return [case for case in json.loads(document) if case["description"] not in UNSUPPORTED]
+CASES = [
+    case
+    for document in documents("binance/requests")
+    for case in document.plain
+    if case["description"] not in UNSUPPORTED
+]
 
 
-@pytest.mark.parametrize("case", _ccxt_cases(), ids=lambda case: case["description"])
-async def test_requests_are_those_that_ccxt_sends(case: dict[str, Any]) -> None:
-    """contract-case: unified call to expected wire request; client ids and broker tags were removed there"""
+@pytest.mark.parametrize("case", CASES, ids=[case["description"] for case in CASES])
+async def test_a_unified_call_becomes_the_request_of_its_case(case: dict[str, Any]) -> None:
+    """Client ids and broker tags were removed from the recorded ones."""
     expected = dict(pair.split("=", 1) for pair in case["http"]["params"].split("&"))
     market = "usdm" if "/fapi/" in case["http"]["url"] else "spot"
     wire = BinanceWire(
@@ -168,7 +166,7 @@ async def test_requests_are_those_that_ccxt_sends(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("market", "path"), [("usdm", "/fapi/v1/order"), ("coinm", "/dapi/v1/order")])
 async def test_an_amend_on_futures_sets_absolute_targets(market: str, path: str) -> None:
-    wire = BinanceWire({f"PUT {path}": reply(documented("binance/usdm/rest/binancenet/EditOrder.json"))})
+    wire = BinanceWire({f"PUT {path}": reply(made("binance/usdm/order_amended").plain)})
 
     report = await wire.trading.amend(
         await _instrument(wire, market),
@@ -176,7 +174,7 @@ async def test_an_amend_on_futures_sets_absolute_targets(market: str, path: str)
         exchange_order_id="",
         side=Side.SELL,
         quantity=D(3),
-        price=D("30005.0"),
+        price=D("61299.50"),
         deadline_s=5,
     )
 
@@ -185,14 +183,14 @@ async def test_an_amend_on_futures_sets_absolute_targets(market: str, path: str)
         "symbol": {"usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}[market],
         "side": "SELL",
         "quantity": "3",
-        "price": "30005",
+        "price": "61299.5",
         "origClientOrderId": "mine",
     }
-    assert report.price == D(30005)
+    assert report.price == D("61299.5")
 
 
 async def test_a_decrease_on_spot_keeps_priority_and_client_id() -> None:
-    amended = documented("binance/spot/rest/binancenet/AmendOrder.json")
+    amended = made("binance/spot/order_amended_long").plain
     wire = BinanceWire({"GET /api/v3/order": reply(ORDER), "PUT /api/v3/order/amend/keepPriority": reply(amended)})
 
     await wire.trading.amend(

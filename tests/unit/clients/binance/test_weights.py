@@ -13,8 +13,8 @@ from clients.exchanges.binance.weights import BAN_S_MIN, RULES, THROTTLE_S_MIN, 
 from clients.exchanges.client import ExchangeRequest
 from clients.resilience.call import CallSpec, LimitReport
 from tests.support.binance_wire import INFO, BinanceWire
+from tests.support.contracts import documents, made
 from tests.support.exchange_wire import WirePermit, reply
-from tests.support.recorded_payloads import recorded
 
 KNOWN = {rule.name for rules in RULES for rule in rules.limits}
 
@@ -121,25 +121,45 @@ def test_a_ban_on_a_futures_host_blocks_both_futures_markets() -> None:
     assert _report("coinm", {}, status=418, hint_s=200.0).blocks == {"binance:futures": 200.0}
 
 
-def test_the_sizes_of_the_2021_captures_are_read() -> None:
-    """captured, 2021: shapes only, the figures are old"""
+INTERVALS = {"MINUTE": "m", "SECOND": "s", "DAY": "d"}
+KINDS = {"REQUEST_WEIGHT": "weight", "ORDERS": "orders", "RAW_REQUESTS": "raw"}
+
+
+@pytest.mark.parametrize("market", list(MARKETS))
+def test_the_sizes_that_a_list_of_instruments_states_are_read(market: str) -> None:
+    for document in documents(INFO[MARKETS[market].path("exchangeInfo")]):
+        limits = document.exact["rateLimits"]
+        stated = {
+            f"{MARKETS[market].scope}:{KINDS[row['rateLimitType']]}-{row['intervalNum']}{INTERVALS[row['interval']]}": row[
+                "limit"
+            ]
+            for row in limits
+        }
+
+        assert sizes(MARKETS[market], limits) == {name: size for name, size in stated.items() if name in KNOWN}, (
+            document
+        )
+        assert not document.made or set(stated) <= KNOWN
+
+
+def test_the_sizes_of_the_made_lists_are_those() -> None:
     found = {
-        name: sizes(MARKETS[name], recorded(INFO[market.path("exchangeInfo")], provenance="captured")["rateLimits"])
+        name: sizes(market, made(INFO[market.path("exchangeInfo")]).exact["rateLimits"])
         for name, market in MARKETS.items()
     }
 
-    assert set(found["spot"]) == {
-        "binance:spot:weight-1m",
-        "binance:spot:orders-10s",
-        "binance:spot:orders-1d",
-        "binance:spot:raw-5m",
+    assert found["spot"] == {
+        "binance:spot:weight-1m": 6100,
+        "binance:spot:orders-10s": 110,
+        "binance:spot:orders-1d": 210_000,
+        "binance:spot:raw-5m": 62_000,
     }
-    assert set(found["usdm"]) == {
-        "binance:futures:weight-1m",
-        "binance:futures:orders-1m",
-        "binance:futures:orders-10s",
+    assert found["usdm"] == {
+        "binance:futures:weight-1m": 2500,
+        "binance:futures:orders-1m": 1300,
+        "binance:futures:orders-10s": 320,
     }
-    assert set(found["coinm"]) == {"binance:futures:weight-1m", "binance:futures:orders-1m"}
+    assert found["coinm"] == {"binance:futures:weight-1m": 2500, "binance:futures:orders-1m": 1300}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustA
 from clients.http.transport import HttpResponse, NotSent, ResponseLost
 from clients.resilience.call import LimitReport
 from clients.resilience.outcome import Outcome
+from tests.support.contracts import documents
 from tests.support.exchange_stage import NOW_S, OneAttempt, Reply, Seen
-from tests.support.recorded_payloads import recorded
 from tests.unit.clients.bitmex.stage import on_stage
 
 QUOTE = {
@@ -245,16 +245,14 @@ async def test_every_row_of_the_table_names_its_source_and_can_be_reached() -> N
     assert reached == set(range(len(ERRORS.rows)))
 
 
-async def test_the_recorded_errors_are_judged_rightly() -> None:
-    # recorded, captured: testnet, December 2024.
-    answer = recorded("bitmex/rest/xchange/order_error-insufficient-balance.json", provenance="captured")["response"]
-    error = await _complain(Reply(answer["body"], answer["status"]), reads=False)
-    assert (error.outcome, error.code) == (Outcome.REJECTED, "19000")
+async def test_errors_as_the_exchange_words_them_are_judged_rightly() -> None:
+    for document in documents("bitmex/error_balance"):
+        error = await _complain(Reply(document.plain, document.status), reads=False)
+        assert (error.outcome, error.code) == (Outcome.REJECTED, "19000"), document
 
-    # recorded, edited-capture.
-    body = recorded("bitmex/rest/nautilus/http_error_response.json", provenance="edited-capture")
-    error = await _complain(Reply(body, 401), reads=True)
-    assert (error.outcome, error.code) == (Outcome.AUTH, "HTTPError")
+    for document in documents("bitmex/error_key"):
+        error = await _complain(Reply(document.plain, 401), reads=True)
+        assert (error.outcome, error.code) == (Outcome.AUTH, "HTTPError"), document
 
 
 @pytest.mark.parametrize(

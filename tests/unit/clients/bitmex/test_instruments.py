@@ -12,7 +12,7 @@ import pytest
 from clients.exchanges.bitmex.instruments import parse_instruments
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument, InstrumentKind, Payout
-from tests.support.recorded_payloads import recorded
+from tests.support.contracts import documents, made
 from tests.unit.clients.bitmex.stage import ROWS, XBT_USDT, XBTUSD, XBTUSDT, instrument, on_stage
 
 
@@ -21,66 +21,69 @@ def _by_symbol(payload: Any) -> dict[str, Instrument]:
 
 
 @pytest.mark.quick
-def test_the_spot_instruments_of_the_testnet_capture_of_2024() -> None:
-    # recorded, captured: testnet, December 2024.
-    payload = recorded("bitmex/rest/xchange/instrument_active.json", provenance="captured")["response"]["body"]
-
-    found = _by_symbol(payload)
+def test_the_made_spot_instruments() -> None:
+    found = _by_symbol(made("bitmex/spot_instruments").exact)
 
     btc, eth, sol = found["BTC/USDT"], found["ETH/USDT"], found["SOL/USDT"]
     assert (btc.exchange_symbol, btc.kind, btc.payout) == ("XBT_USDT", InstrumentKind.SPOT, Payout.SPOT)
-    assert (btc.lot_size, btc.quantity_min, btc.price_tick) == (Decimal("0.0001"), Decimal("0.0001"), Decimal("0.5"))
+    assert (btc.lot_size, btc.quantity_min, btc.price_tick) == (Decimal("0.0002"), Decimal("0.0002"), Decimal("0.5"))
     assert (btc.exchange_quantity_scale, btc.contract_size) == (Decimal(100_000_000), Decimal(1))
-    assert btc.quantity_max == Decimal(100)
+    assert btc.quantity_max == Decimal(80)
     assert (eth.lot_size, eth.price_tick, eth.exchange_quantity_scale) == (
-        Decimal("0.001"),
+        Decimal("0.002"),
         Decimal("0.05"),
         Decimal(10**9),
     )
-    assert (sol.lot_size, sol.price_tick) == (Decimal("0.001"), Decimal("0.01"))
+    assert (sol.lot_size, sol.price_tick) == (Decimal("0.003"), Decimal("0.01"))
     assert found["ETH/BTC"].price_tick == Decimal("1e-7")
     assert all(made.tradable for made in found.values())
 
 
-def test_the_contracts_of_the_capture_of_2021() -> None:
-    # recorded, captured: July 2021. SOLUSDT was a quanto then, XBTUSD had a tick of 0.5.
-    found = _by_symbol(recorded("bitmex/rest/instrument_active.2021-capture.A.json", provenance="captured"))
+def test_the_made_contracts() -> None:
+    found = _by_symbol(made("bitmex/contracts").exact)
 
-    perpetual, dated, quanto = found["BTC/USD:BTC"], found["BTC/USD:BTC-210924"], found["SOL/USDT:BTC"]
+    perpetual, dated, quanto = found["BTC/USD:BTC"], found["BTC/USD:BTC-260327"], found["SOL/USDT:BTC"]
     assert (perpetual.kind, perpetual.payout, perpetual.contract_size) == (
         InstrumentKind.PERPETUAL,
         Payout.INVERSE,
         Decimal(1),
     )
-    assert (perpetual.lot_size, perpetual.price_tick, perpetual.settle) == (Decimal(100), Decimal("0.5"), "BTC")
-    assert (dated.exchange_symbol, dated.kind) == ("XBTU21", InstrumentKind.DELIVERY)
-    expiry = datetime(2021, 9, 24, 12, tzinfo=UTC)
-    assert dated.expiry_time_ns == int(expiry.timestamp()) * 10**9
-    assert (expiry.weekday(), (expiry.day + 7) > 30) == (4, True)
+    assert (perpetual.lot_size, perpetual.price_tick, perpetual.settle) == (Decimal(100), Decimal("0.1"), "BTC")
+    assert perpetual.multiplier == Decimal(-100_000_000)
+    assert (dated.exchange_symbol, dated.kind) == ("XBTH26", InstrumentKind.DELIVERY)
+    assert dated.expiry_time_ns == int(datetime(2026, 3, 27, 12, tzinfo=UTC).timestamp()) * 10**9
     assert (quanto.payout, quanto.contract_size, quanto.multiplier) == (
         Payout.QUANTO,
-        Decimal("0.00001"),
-        Decimal(1000),
+        Decimal("0.00002"),
+        Decimal(2000),
     )
 
 
-def test_the_perpetual_of_2024_has_the_tick_of_2024() -> None:
-    # recorded, edited-capture: XBTUSD, November 2024.
-    row = recorded("bitmex/rest/nautilus/http_get_instrument_xbtusd.json", provenance="edited-capture")
+@pytest.mark.parametrize("name", ["spot_instruments", "contracts", "instrument"])
+def test_every_list_keeps_the_steps_and_units_of_its_rows(name: str) -> None:
+    for document in documents(f"bitmex/{name}"):
+        rows = document.exact if isinstance(document.exact, list) else [document.exact]
 
-    (made,) = parse_instruments([row])
+        found = {made.exchange_symbol: made for made in parse_instruments(rows)}
 
-    assert (made.symbol, made.price_tick, made.lot_size) == ("BTC/USD:BTC", Decimal("0.1"), Decimal(100))
-    assert made.multiplier == Decimal(-100_000_000)
+        assert set(found) == {row["symbol"] for row in rows}, document
+        for row in rows:
+            instrument = found[row["symbol"]]
+            assert instrument.price_tick == row["tickSize"]
+            assert instrument.lot_size * instrument.exchange_quantity_scale == row["lotSize"]
+            assert instrument.multiplier == row["multiplier"]
+            expiry = row.get("expiry")
+            made_of = None if instrument.expiry_time_ns is None else instrument.expiry_time_ns // 10**9
+            assert made_of == (None if expiry is None else int(datetime.fromisoformat(expiry).timestamp()))
 
 
-def test_a_linear_contract_is_worth_what_the_contract_case_paid_for_it() -> None:
-    # recorded, contract-case: 1000 contracts of XBTUSDT at 20933 cost 20.933 USDT.
-    case = recorded("bitmex/rest/ccxt/responses.A.json", provenance="contract-case")[1]["expected"]
-    made = instrument(XBTUSDT)
+def test_a_linear_contract_is_worth_what_the_case_paid_for_it() -> None:
+    linear = instrument(XBTUSDT)
 
-    assert (made.symbol, made.payout) == ("BTC/USDT:USDT", Payout.LINEAR)
-    assert made.contract_size * case["filled"] * case["average"] == case["cost"]
+    assert (linear.symbol, linear.payout) == ("BTC/USDT:USDT", Payout.LINEAR)
+    for document in documents("bitmex/answers"):
+        case = document.exact[1]["expected"]
+        assert linear.contract_size * case["filled"] * case["average"] == case["cost"], document
 
 
 def test_what_cannot_be_mapped_is_left_out_and_what_is_broken_costs_only_itself(

@@ -1,4 +1,4 @@
-"""Every published and derived signature of BitMEX, and the bytes that are signed."""
+"""Signatures of BitMEX against vectors, ours and the published ones where they are at hand, and the bytes that are signed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import pytest
 from clients.exchanges.bitmex.json_body import encode
 from clients.exchanges.bitmex.signing import expiry_s, sign
 from clients.exchanges.client import ExchangeRequest
+from tests.support.contracts import documents, made, signing_vectors
 from tests.support.exchange_stage import NOW_S, Reply, StageKey
-from tests.support.recorded_payloads import recorded, signing_vectors
 from tests.unit.clients.bitmex.stage import on_stage
 
 VECTORS = signing_vectors("bitmex")
 
 
 @pytest.mark.quick
-@pytest.mark.skipif(not VECTORS, reason="the signing vectors are not there; set MIDSTREAM_SHARED")
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector['id']}, {vector['status']}")
 def test_a_vector_is_reproduced(vector: dict[str, Any]) -> None:
     made = sign(vector["secret"], vector["verb"], vector["path"], vector["expires"], vector["data"].encode())
@@ -29,12 +28,16 @@ def test_a_vector_is_reproduced(vector: dict[str, Any]) -> None:
 
 
 def test_a_body_is_encoded_as_its_numbers_are_spelled() -> None:
-    # recorded, edited-capture: the body of the published POST vector, which signs `219.0`.
-    body = recorded("bitmex/rest/nautilus/credential_post_order.json", provenance="edited-capture")
-
-    assert encode(body) == (
-        b'{"symbol":"XBTM15","price":219.0,"clOrdID":"mm_bitmex_1a/oemUeQ4CAJZgP3fjHsA","orderQty":98}'
+    # The zero behind the point stays: it is signed.
+    assert encode(made("bitmex/signed_body").exact) == (
+        b'{"symbol":"XBTH26","price":61250.0,"clOrdID":"made-1/a+b==","orderQty":7}'
     )
+
+
+def test_a_signed_body_is_that_of_its_vector() -> None:
+    bodies = [vector["data"].encode() for vector in VECTORS if vector["data"]]
+
+    assert [encode(document.exact) for document in documents("bitmex/signed_body")] == bodies
 
 
 @pytest.mark.parametrize(

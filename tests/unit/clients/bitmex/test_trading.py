@@ -26,11 +26,12 @@ from clients.exchanges.trading import (
 )
 from clients.resilience.call import Priority
 from clients.resilience.outcome import Outcome
+from tests.support.contracts import Document, documents, over
 from tests.support.exchange_stage import OneAttempt, Reply, Seen
-from tests.support.recorded_payloads import recorded
 from tests.unit.clients.bitmex.stage import XBT_USDT, XBTUSD, XBTUSDT, instrument, on_stage, order_row, trading
 
 SWAP, LINEAR, SPOT = instrument(XBTUSD), instrument(XBTUSDT), instrument(XBT_USDT)
+UNIT = Decimal(10**8)
 
 
 def _order(made: Instrument = SWAP, **changes: Any) -> VenueOrder:
@@ -75,21 +76,23 @@ async def test_a_market_order_has_neither_price_nor_time_in_force() -> None:
     assert (report.state, report.average_price, report.price) == (VenueState.FILLED, Decimal("90001.5"), None)
 
 
-@pytest.mark.parametrize("index", range(5))
-async def test_the_wire_requests_of_the_contract_cases_are_ours(index: int) -> None:
-    # recorded, contract-case. `text` is the other client's own annotation; amounts are contracts for swaps, base for spot.
-    case = recorded("bitmex/rest/ccxt/requests.A.json", provenance="contract-case")[index]
+PLACED = [case for document in documents("bitmex/requests") for case in document.plain if "json_body" in case["http"]]
+
+
+@pytest.mark.parametrize("case", PLACED, ids=[case["description"] for case in PLACED])
+async def test_a_unified_call_becomes_the_request_of_its_case(case: dict[str, Any]) -> None:
+    """`text` is another client's own annotation; amounts are contracts for swaps, base for spot."""
     symbol, kind, side, quantity, *price = case["input"]
-    made = {"BTC/USDT": SPOT, "BTC/USDT:USDT": LINEAR}[symbol]
-    desk, transport = trading(lambda seen: Reply(order_row(symbol=made.exchange_symbol)))
+    made_for = {"BTC/USDT": SPOT, "BTC/USDT:USDT": LINEAR}[symbol]
+    desk, transport = trading(lambda seen: Reply(order_row(symbol=made_for.exchange_symbol)))
 
     await desk.place(
         _order(
-            made,
+            made_for,
             side=Side(side.upper()),
             type=OrderType(kind.upper()),
-            quantity=Decimal(quantity),
-            price=None if not price or price[0] is None else Decimal(price[0]),
+            quantity=Decimal(str(quantity)),
+            price=None if not price or price[0] is None else Decimal(str(price[0])),
             time_in_force=None,
         ),
         deadline_s=5.0,
@@ -101,9 +104,10 @@ async def test_the_wire_requests_of_the_contract_cases_are_ours(index: int) -> N
     assert seen.json == wanted | {"clOrdID": "ours-1"}
 
 
-async def test_the_query_targets_of_the_contract_cases_are_ours() -> None:
-    # recorded, contract-case: the query by id and the list of open orders, up to our paging.
-    cases = recorded("bitmex/rest/ccxt/requests.A.json", provenance="contract-case")
+@over("bitmex/requests")
+async def test_the_query_targets_of_the_cases_are_ours(document: Document) -> None:
+    """The query by id and the list of open orders, up to our paging."""
+    cases = document.plain
     desk, transport = trading(lambda seen: Reply([order_row(orderID=cases[5]["input"][0], symbol="XBTUSDT")]))
 
     await desk.query(LINEAR, exchange_order_id=cases[5]["input"][0])
@@ -115,14 +119,15 @@ async def test_the_query_targets_of_the_contract_cases_are_ours() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["spot", "linear"])
-async def test_the_answers_of_the_contract_cases_mean_the_same_to_us(index: int) -> None:
-    # recorded, contract-case: numbers come as text here.
-    case = recorded("bitmex/rest/ccxt/responses.A.json", provenance="contract-case")[index]
+@over("bitmex/answers")
+async def test_the_answers_of_the_cases_mean_the_same_to_us(document: Document, index: int) -> None:
+    """Numbers come as text here."""
+    case = document.exact[index]
     row, expected = case["httpResponse"][0], case["expected"]
-    made = SPOT if index == 0 else LINEAR
+    of = SPOT if index == 0 else LINEAR
     desk, _ = trading(lambda seen: Reply([row]))
 
-    report = await desk.query(made, exchange_order_id=row["orderID"])
+    report = await desk.query(of, exchange_order_id=row["orderID"])
 
     assert report.symbol == expected["symbol"]
     assert report.side.value.lower() == expected["side"]
@@ -133,58 +138,62 @@ async def test_the_answers_of_the_contract_cases_mean_the_same_to_us(index: int)
     assert report.state is VenueState.FILLED
     assert report.filled_quantity is not None
     assert report.average_price is not None
-    assert report.filled_quantity * report.average_price * made.contract_size == expected["cost"]
+    assert report.filled_quantity * report.average_price * of.contract_size == expected["cost"]
 
 
-CAPTURES = {
-    "order_new-limit-buy-order": ("BUY", "LIMIT", "NEW", "0.0001", "10000.5", "0", None),
-    "order_new-marked-buy-order": ("BUY", "MARKET", "FILLED", "0.0001", None, "0.0001", "101709"),
-    "order_new-market-sell-order": ("SELL", "MARKET", "FILLED", "0.0001", None, "0.0001", "99607"),
-    "order_filled-limit-sell-order": ("SELL", "LIMIT", "FILLED", "0.0001", "101145", "0.0001", "101145"),
-    "order_pending-limit-buy-order": ("BUY", "LIMIT", "NEW", "0.0001", "101300", "0", None),
+ROWS_OF_ORDERS = {
+    "order_new": (Side.BUY, OrderType.LIMIT, VenueState.NEW),
+    "order_bought": (Side.BUY, OrderType.MARKET, VenueState.FILLED),
+    "order_sold": (Side.SELL, OrderType.MARKET, VenueState.FILLED),
+    "order_filled": (Side.SELL, OrderType.LIMIT, VenueState.FILLED),
+    "order_pending": (Side.BUY, OrderType.LIMIT, VenueState.NEW),
 }
 
 
-@pytest.mark.parametrize("name", CAPTURES)
-async def test_the_orders_of_the_testnet_capture_are_read(name: str) -> None:
-    # recorded, captured: testnet, December 2024. Spot answers leave many fields out.
-    row = recorded(f"bitmex/rest/xchange/{name}.json", provenance="captured")["response"]["body"]
-    row = row[0] if isinstance(row, list) else row
-    side, kind, state, quantity, price, filled, average = CAPTURES[name]
+ANSWERED = [(name, document) for name in ROWS_OF_ORDERS for document in documents(f"bitmex/{name}")]
+
+
+@pytest.mark.parametrize(("name", "document"), ANSWERED, ids=[f"{name}, {document}" for name, document in ANSWERED])
+async def test_an_order_of_spot_is_read(name: str, document: Document) -> None:
+    """Spot answers leave many fields out; quantities are in units of 1e-8."""
+    payload = document.exact
+    row = payload[0] if isinstance(payload, list) else payload
     desk, _ = trading(lambda seen: Reply([_plain(row)]))
 
     report = await desk.query(SPOT, exchange_order_id=row["orderID"])
 
-    assert (report.side, report.type, report.state) == (Side(side), OrderType(kind), VenueState(state))
-    assert (report.quantity, report.filled_quantity) == (Decimal(quantity), Decimal(filled))
-    assert report.price == (None if price is None else Decimal(price))
-    assert report.average_price == (None if average is None else Decimal(average))
+    assert (report.side, report.type, report.state) == ROWS_OF_ORDERS[name]
+    assert (report.quantity, report.filled_quantity) == (row["orderQty"] / UNIT, row["cumQty"] / UNIT)
+    assert report.price == row.get("price")
+    assert report.average_price == row.get("avgPx")
     assert report.reason == ""
     assert report.update_time_ns == time_ns(row["timestamp"], "timestamp")
 
 
-async def test_the_list_of_open_orders_of_the_testnet_capture_is_read() -> None:
-    # recorded, captured: testnet, December 2024. The instrument of one of the orders is not known here.
-    rows = recorded("bitmex/rest/xchange/order_all-open-orders.json", provenance="captured")["response"]["body"]
+@over("bitmex/open_orders")
+async def test_the_list_of_open_orders_is_read(document: Document) -> None:
+    """The instrument of one of the orders is not known here."""
+    rows = document.exact
     desk, _ = trading(lambda seen: Reply(_plain(rows)))
 
     reports = await desk.open_orders()
 
+    assert [row["symbol"] for row in rows] == ["ETH_USDT", "XBT_USDT"]
     assert [(report.symbol, report.price, report.quantity) for report in reports] == [
-        ("BTC/USDT", Decimal(90000), Decimal("0.0001"))
+        ("BTC/USDT", rows[1]["price"], rows[1]["orderQty"] / UNIT)
     ]
 
 
-async def test_the_cancel_of_the_testnet_capture_is_read() -> None:
-    # recorded, captured: testnet, December 2024.
-    rows = recorded("bitmex/rest/xchange/order_cancel-order.json", provenance="captured")["response"]["body"]
+@over("bitmex/order_canceled")
+async def test_a_cancel_is_read(document: Document) -> None:
+    rows = document.exact
     eth = replace(SPOT, exchange_symbol="ETH_USDT", symbol="ETH/USDT", exchange_quantity_scale=Decimal(10**9))
     desk, transport = trading(lambda seen: Reply(_plain(rows)))
 
     report = await desk.cancel(eth, client_order_id="", exchange_order_id=rows[0]["orderID"], deadline_s=5.0)
 
     assert transport.of("/order", "DELETE")[0].json == {"orderID": rows[0]["orderID"]}
-    assert (report.state, report.quantity) == (VenueState.CANCELED, Decimal("0.001"))
+    assert (report.state, report.quantity) == (VenueState.CANCELED, Decimal(rows[0]["orderQty"]) / 10**9)
     assert report.reason == "Canceled Canceled via API."
 
 
@@ -468,33 +477,33 @@ async def test_orders_created_in_a_range_are_asked_for_by_last_change_and_chosen
     assert parameters["symbol"] == "XBTUSD"
 
 
-async def test_fills_are_trades_with_their_fees() -> None:
-    # recorded, captured: testnet, January 2025.
-    rows = recorded("bitmex/ws/xchange/execution_market-buy.json", provenance="captured")["data"]
+@over("bitmex/executions_frame")
+async def test_fills_are_trades_with_their_fees(document: Document) -> None:
+    rows = document.exact["data"]
     funding = rows[1] | {"execType": "Funding", "execID": "f"}
     desk, transport = trading(lambda seen: Reply(_plain([*rows, funding])))
-    at_ns = time_ns("2025-01-08T23:33:04.091Z", "transactTime")
+    at_ns = time_ns(rows[1]["transactTime"], "transactTime")
 
     (fill,) = await desk.fills(SPOT, start_ns=at_ns, end_ns=at_ns)
 
     assert transport.seen[-1].path.endswith("/execution/tradeHistory")
-    assert transport.seen[-1].parameters["endTime"] == "2025-01-08T23:33:04.091Z"
+    assert transport.seen[-1].parameters["endTime"] == rows[1]["transactTime"]
     assert (fill.trade_id, fill.exchange_order_id) == (rows[1]["execID"], rows[1]["orderID"])
-    assert (fill.side, fill.quantity, fill.price) == (Side.BUY, Decimal("0.0001"), Decimal(94952))
-    assert (fill.fee, fill.fee_currency) == (Decimal("0.008545"), "USDT")
+    assert (fill.side, fill.quantity, fill.price) == (Side.BUY, rows[1]["lastQty"] / UNIT, rows[1]["lastPx"])
+    assert (fill.fee, fill.fee_currency) == (Decimal(rows[1]["execComm"]) / 10**6, "USDT")
     assert fill.trade_time_ns == at_ns
     assert await desk.fills(SPOT, start_ns=at_ns + 1, end_ns=at_ns + 2) == []
 
 
-async def test_fees_of_contracts_are_in_the_settle_currency() -> None:
-    # recorded, edited-capture.
-    row = recorded("bitmex/ws/nautilus/ws_execution.json", provenance="edited-capture")
+@over("bitmex/execution_row")
+async def test_fees_of_contracts_are_in_the_settle_currency(document: Document) -> None:
+    row = document.exact
     desk, _ = trading(lambda seen: Reply([_plain(row)]))
 
     (fill,) = await desk.fills(SWAP, start_ns=0, end_ns=2 * 10**18)
 
-    assert (fill.quantity, fill.price) == (Decimal(100), Decimal(98950))
-    assert (fill.fee, fill.fee_currency) == (Decimal("0.00000076"), "BTC")
+    assert (fill.quantity, fill.price) == (row["lastQty"], row["lastPx"])
+    assert (fill.fee, fill.fee_currency) == (Decimal(row["execComm"]) / 10**8, "BTC")
 
 
 async def test_a_fee_is_paid_in_what_its_row_says() -> None:
@@ -514,9 +523,10 @@ async def test_a_fee_is_paid_in_what_its_row_says() -> None:
     assert (fill.fee, fill.fee_currency) == (Decimal("0.00000009"), "BTC")
 
 
-async def test_positions_are_signed_and_empty_ones_are_left_out() -> None:
-    # recorded, captured: testnet, January 2025: spot rows hold no position.
-    spot = recorded("bitmex/ws/xchange/position_initial.json", provenance="captured")["data"]
+@over("bitmex/positions_frame")
+async def test_positions_are_signed_and_empty_ones_are_left_out(document: Document) -> None:
+    """Spot rows hold no position."""
+    spot = document.exact["data"]
     rows = [*_plain(spot), {"symbol": "XBTUSD", "currentQty": -300, "avgEntryPrice": 90000.5}]
     rows += [{"symbol": "XBTUSDT", "currentQty": 0}, {"symbol": "UNKNOWN", "currentQty": 1}]
     desk, _ = trading(lambda seen: Reply(rows))

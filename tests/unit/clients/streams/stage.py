@@ -48,6 +48,8 @@ INSTRUMENTS = [
     listed("SUSHI/USDT:USDT", "SUSHIUSDT", "usdm"),
     listed("BNB/USDT:USDT", "BNBUSDT", "usdm"),
     listed("BTC/USD:BTC-211231", "BTCUSD_211231", "coinm"),
+    listed("BTC/USD:BTC-260626", "BTCUSD_260626", "coinm"),
+    listed("BTC/USD:BTC", "BTCUSD_PERP", "coinm"),
     listed("ETH/USD:ETH", "ETHUSD_PERP", "coinm"),
 ]
 

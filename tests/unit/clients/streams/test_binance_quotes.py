@@ -14,7 +14,7 @@ import pytest
 from clients.exchanges.binance.quote_stream import STREAMS_PER_CONNECTION, quote_url
 from clients.exchanges.binance.stream_requests import STREAMS_PER_MESSAGE
 from clients.exchanges.model import Quote
-from tests.support.recorded_payloads import recorded, recorded_bytes, recorded_lines
+from tests.support.contracts import Document, documents, over
 from tests.support.socket_links import FullDelay, NoJitter, ScriptedDialer, ScriptedLink
 from tests.support.virtual_time import START_NS, VirtualLoop, run_virtual
 from tests.unit.clients.streams.stage import BINANCE_BASES, Consumer, StagedBinance, binance, listed, settle, text
@@ -54,25 +54,36 @@ def _play(symbols: list[str], act: Callable[[VirtualLoop, ScriptedDialer], Any])
     return run_virtual(main)
 
 
-CAPTURES = [
-    pytest.param("binance/spot/ws/bookTicker.nknusdt.2021-capture.jsonl", "NKN/USDT", False, id="spot, captured 2021"),
-    pytest.param(
-        "binance/usdm/ws/bookTicker.sushiusdt.2021-capture.jsonl", "SUSHI/USDT:USDT", True, id="USD-M, captured 2021"
-    ),
-    pytest.param(
-        "binance/coinm/ws/bookTicker.btcusd_211231.2021-capture.jsonl",
-        "BTC/USD:BTC-211231",
-        True,
-        id="COIN-M, captured 2021",
-    ),
-]
+SYMBOLS = {
+    "BTCUSDT": ("BTC/USDT", "BTC/USDT:USDT"),
+    "NKNUSDT": ("NKN/USDT", ""),
+    "SUSHIUSDT": ("", "SUSHI/USDT:USDT"),
+    "ETHUSDT": ("ETH/USDT", "ETH/USDT:USDT"),
+    "BNBUSDT": ("", "BNB/USDT:USDT"),
+    "BTCUSD_PERP": ("", "BTC/USD:BTC"),
+    "ETHUSD_PERP": ("", "ETH/USD:ETH"),
+    "BTCUSD_211231": ("", "BTC/USD:BTC-211231"),
+    "BTCUSD_260626": ("", "BTC/USD:BTC-260626"),
+}
+"""What a frame's symbol means on spot, and on the market of futures that knows it."""
+
+
+def _symbol(market: str, row: dict[str, Any]) -> str:
+    return SYMBOLS[row["s"]][0 if market == "spot" else 1]
+
+
+MARKETS = ("spot", "usdm", "coinm")
+RUNS = [(market, document) for market in MARKETS for document in documents(f"binance/{market}/ticker_frames")]
+SINGLE = [(market, document) for market in MARKETS for document in documents(f"binance/{market}/ticker_frame")]
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(("name", "symbol", "timed"), CAPTURES)
-def test_a_capture_is_read_frame_by_frame(name: str, symbol: str, timed: bool) -> None:
-    # recorded, captured: combined streams of July and October 2021.
-    frames = recorded_lines(name, provenance="captured")
+@pytest.mark.parametrize(("market", "document"), RUNS, ids=[f"{market}, {document}" for market, document in RUNS])
+def test_a_run_of_frames_is_read_frame_by_frame(market: str, document: Document) -> None:
+    """Combined streams."""
+    frames = document.exact
+    rows = [frame["data"] for frame in frames]
+    symbol = _symbol(market, rows[0])
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         for frame in frames:
@@ -81,48 +92,41 @@ def test_a_capture_is_read_frame_by_frame(name: str, symbol: str, timed: bool) -
 
     got = _play([symbol], act)
 
-    rows = [frame["data"] for frame in frames]
     assert len(rows) > 20
     assert [(made.bid_price, made.bid_quantity, made.ask_price, made.ask_quantity) for made in got] == [
         tuple(Decimal(row[name]) for name in "bBaA") for row in rows
     ]
     assert [made.update_id for made in got] == [row["u"] for row in rows]
     # Spot has no event time: its age counts from the receipt.
+    timed = market != "spot"
     assert [made.event_time_ns for made in got] == [row["E"] * 1_000_000 if timed else None for row in rows]
     assert all(made.receive_time_ns > START_NS and made.symbol == symbol for made in got)
 
 
-@pytest.mark.parametrize(
-    ("name", "provenance", "symbol", "bid"),
-    [
-        ("binance/spot/ws/bookTicker.BTCUSDT.2022-capture.json", "captured", "BTC/USDT", "29010.9"),
-        ("binance/coinm/ws/bookTicker.ETHUSD_PERP.2022-capture.json", "captured", "ETH/USD:ETH", "1776.25"),
-        ("binance/spot/ws/nautilus/ws_spot_ticker_book.json", "edited-capture", "ETH/USDT", "4507.24"),
-        ("binance/usdm/ws/nautilus/book_ticker_stream.json", "docs-example", "BNB/USDT:USDT", "25.3519"),
-    ],
-)
-def test_single_recorded_frames_are_read(name: str, provenance: str, symbol: str, bid: str) -> None:
-    # recorded, as parametrised: raw and combined envelopes, fields in any order, `st` and `ps` of 2026 ignored.
-    frame = recorded(name, provenance=provenance)
+@pytest.mark.parametrize(("market", "document"), SINGLE, ids=[f"{market}, {document}" for market, document in SINGLE])
+def test_a_single_frame_is_read(market: str, document: Document) -> None:
+    """Raw and combined envelopes, fields in any order, `st` and `ps` of 2026 ignored."""
+    frame = document.exact
+    row = frame.get("data", frame)
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(text(frame))
 
-    (made,) = _play([symbol], act)
+    (quote,) = _play([_symbol(market, row)], act)
 
-    assert made.bid_price == Decimal(bid)
+    assert (quote.bid_price, quote.ask_quantity) == (Decimal(row["b"]), Decimal(row["A"]))
 
 
-@pytest.mark.parametrize("market", ["spot", "usdm"])
-def test_the_documented_conversation_is_ours(market: str) -> None:
-    # recorded, docs-example: `>` is sent, `<` acknowledged.
-    script = recorded_bytes(f"binance/{market}/ws/binancenet/subscriptions.BookTicker.txt", provenance="docs-example")
-    documented = json.loads(script.decode().splitlines()[0][2:].replace('"|1|"', "1"))
+@over("binance/spot/ticker_conversation", "binance/usdm/ticker_conversation")
+def test_the_documented_conversation_is_ours(document: Document) -> None:
+    talk = document.plain
+    futures = "e" in talk["pushed"]["data"]
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
-        assert [json.loads(sent) for sent in dialer.links[0].sent] == [documented]
+        assert [json.loads(sent) for sent in dialer.links[0].sent] == [talk["sent"]]
+        assert [json.loads(answer) for answer in acknowledge(dialer.links[0].sent[0])] == [talk["answered"]]
 
-    _play(["BTC/USDT" if market == "spot" else "BTC/USDT:USDT"], act)
+    _play(["BTC/USDT:USDT" if futures else "BTC/USDT"], act)
 
 
 def test_each_market_has_its_own_connection_and_usdm_its_public_route() -> None:

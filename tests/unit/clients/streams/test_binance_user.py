@@ -17,8 +17,8 @@ from clients.exchanges.binance.user_stream import UserStream
 from clients.exchanges.instrument_cache import InstrumentCache
 from clients.exchanges.trading import OrderReport, Side, StreamGap, VenueState
 from clients.resilience.outcome import Outcome
+from tests.support.contracts import Document, documents, made, over
 from tests.support.exchange_stage import Reply, Seen
-from tests.support.recorded_payloads import recorded, recorded_bytes
 from tests.support.socket_links import NoJitter, ScriptedDialer, ScriptedLink
 from tests.support.virtual_time import VirtualLoop, run_virtual
 from tests.unit.clients.streams.stage import BINANCE_KEY, Consumer, binance, settle, text
@@ -82,13 +82,11 @@ def test_the_spot_subscription_is_signed_over_its_sorted_parameters() -> None:
     assert _play("spot", act) == [StreamGap(None)]
 
 
-def test_the_documented_spot_conversation_is_ours() -> None:
-    # recorded, docs-example: `>` is sent, `<` answered, `=` pushed.
-    script = recorded_bytes("binance/spot/ws/binancenet/subscriptions.Order.txt", provenance="docs-example").decode()
-    lines = script.splitlines()
-    documented = json.loads(lines[0][2:])
-    answer = lines[1][2:].replace("|1|", '"user"')
-    event = script.split("=", 1)[1].strip()
+@over("binance/spot/user_conversation")
+def test_the_documented_spot_conversation_is_ours(document: Document) -> None:
+    talk = document.plain
+    documented, event = talk["sent"], talk["pushed"]["event"]
+    answer = json.dumps(talk["answered"] | {"id": "user"})
 
     async def main(loop: VirtualLoop) -> Got:
         dialer = ScriptedDialer(loop, lambda link: setattr(link, "answers", lambda payload: [answer]))
@@ -99,7 +97,7 @@ def test_the_documented_spot_conversation_is_ours() -> None:
         sent = json.loads(link.sent[0])
         assert (set(sent), set(sent["params"])) == (set(documented), set(documented["params"]))
         assert sent["method"] == documented["method"]
-        link.receive(event)
+        link.receive(text(talk["pushed"]))
         await settle()
         await consumer.stop()
         return consumer.got
@@ -107,27 +105,30 @@ def test_the_documented_spot_conversation_is_ours() -> None:
     _, report = run_virtual(main)
 
     assert isinstance(report, OrderReport)
-    assert (report.symbol, report.exchange_order_id, report.state) == ("ETH/BTC", "4293153", VenueState.NEW)
+    symbol = {"ETHBTC": "ETH/BTC", "ETHUSDT": "ETH/USDT"}[event["s"]]
+    assert (report.symbol, report.exchange_order_id, report.state) == (symbol, str(event["i"]), VenueState.NEW)
 
 
-SPOT_EVENTS = [
-    ("execution_report_wrapped", "docs-example", "NEW", "0", None),
-    ("ws_spot_execution_report_new", "edited-capture", "NEW", "0", None),
-    ("ws_spot_execution_report_trade", "edited-capture", "PARTIALLY_FILLED", "0.5", "98765432"),
-    ("ws_spot_execution_report_canceled", "edited-capture", "CANCELED", "0.1", None),
-    ("ws_spot_execution_report_pending_cancel", "edited-capture", "PARTIALLY_FILLED", "0.1", None),
-    ("execution_report_new", "docs-example", "NEW", "0", None),
-    ("execution_report_trade", "docs-example", "FILLED", "1", "98765432"),
-    ("execution_report_canceled", "docs-example", "CANCELED", "0", None),
-]
+SPOT_REPORTS = {
+    "report_wrapped": VenueState.NEW,
+    "report_new": VenueState.NEW,
+    "report_new_streamed": VenueState.NEW,
+    "report_partly_filled": VenueState.PARTIALLY_FILLED,
+    "report_filled": VenueState.FILLED,
+    "report_canceled": VenueState.CANCELED,
+    "report_canceled_streamed": VenueState.CANCELED,
+    # It was filled in part before.
+    "report_pending_cancel": VenueState.PARTIALLY_FILLED,
+}
+SPOT_EVENTS = [(name, document) for name in SPOT_REPORTS for document in documents(f"binance/spot/{name}")]
 
 
-@pytest.mark.parametrize(("name", "provenance", "state", "filled", "trade"), SPOT_EVENTS, ids=lambda value: str(value))
-def test_a_recorded_execution_report_is_read(
-    name: str, provenance: str, state: str, filled: str, trade: str | None
-) -> None:
-    # recorded, as parametrised: raw, wrapped in `event`, wrapped in `data`.
-    frame = recorded(f"binance/spot/ws/nautilus/{name}.json", provenance=provenance)
+@pytest.mark.parametrize(
+    ("name", "document"), SPOT_EVENTS, ids=[f"{name}, {document}" for name, document in SPOT_EVENTS]
+)
+def test_an_execution_report_is_read(name: str, document: Document) -> None:
+    """Raw, wrapped in `event`, wrapped in `data`."""
+    frame = document.plain
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(text(frame))
@@ -136,22 +137,23 @@ def test_a_recorded_execution_report_is_read(
 
     assert isinstance(report, OrderReport)
     event = frame.get("data", frame.get("event", frame))
-    assert (report.state, report.raw_state) == (VenueState(state), event["X"])
-    assert report.filled_quantity == Decimal(filled)
+    assert (report.state, report.raw_state) == (SPOT_REPORTS[name], event["X"])
+    assert report.filled_quantity == Decimal(event["z"])
     assert report.client_order_id == event["c"]
     assert report.exchange_order_id == str(event["i"])
     assert report.update_time_ns == event["T"] * 1_000_000
     assert report.create_time_ns == event["O"] * 1_000_000
-    assert (None if report.fill is None else report.fill.trade_id) == trade
+    assert (report.fill is not None) == (event["x"] == "TRADE")
     if report.fill is not None:
+        assert report.fill.trade_id == str(event["t"])
         assert (report.fill.quantity, report.fill.price) == (Decimal(event["l"]), Decimal(event["L"]))
         assert (report.fill.fee, report.fill.fee_currency) == (Decimal(event["n"]), event["N"])
         assert report.average_price == Decimal(event["Z"]) / Decimal(event["z"])
 
 
 def test_on_a_spot_cancel_the_orders_id_is_the_original_one() -> None:
-    # recorded, docs-example, with the ids of a cancel: `c` is the cancel's own, `C` the order's.
-    frame = recorded("binance/spot/ws/nautilus/execution_report_canceled.json", provenance="docs-example")
+    """`c` is the cancel's own there, `C` the order's."""
+    frame = made("binance/spot/report_canceled").plain
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(text(frame | {"c": "the cancel's own", "C": "ours-1"}))
@@ -162,19 +164,9 @@ def test_on_a_spot_cancel_the_orders_id_is_the_original_one() -> None:
     assert report.client_order_id == "ours-1"
 
 
-FUTURES_EVENTS = [
-    ("order_update_trade_partial", "docs-example", "BTC/USDT:USDT", "PARTIALLY_FILLED", "0.001"),
-    ("order_update_new", "docs-example", "BTC/USDT:USDT", "NEW", "0"),
-    ("ws_futures_order_update_new_price_match", "edited-capture", "ETH/USDT:USDT", "NEW", "0"),
-]
-
-
-@pytest.mark.parametrize(("name", "provenance", "symbol", "state", "filled"), FUTURES_EVENTS, ids=str)
-def test_a_recorded_order_update_of_the_futures_is_read(
-    name: str, provenance: str, symbol: str, state: str, filled: str
-) -> None:
-    # recorded, as parametrised.
-    frame = recorded(f"binance/usdm/ws/nautilus/{name}.json", provenance=provenance)
+@over("binance/usdm/update_new", "binance/usdm/update_new_streamed", "binance/usdm/update_partly_filled")
+def test_an_order_update_of_the_futures_is_read(document: Document) -> None:
+    frame = document.plain
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(text(frame))
@@ -183,19 +175,20 @@ def test_a_recorded_order_update_of_the_futures_is_read(
 
     assert isinstance(report, OrderReport)
     order = frame.get("data", frame)["o"]
-    assert (report.symbol, report.state, report.side) == (symbol, VenueState(state), Side.BUY)
-    assert (report.filled_quantity, report.client_order_id) == (Decimal(filled), order["c"])
-    if state == "PARTIALLY_FILLED":
+    symbol = {"BTCUSDT": "BTC/USDT:USDT", "ETHUSDT": "ETH/USDT:USDT"}[order["s"]]
+    assert (report.symbol, report.state, report.side) == (symbol, VenueState(order["X"]), Side.BUY)
+    assert (report.filled_quantity, report.client_order_id) == (Decimal(order["z"]), order["c"])
+    if order["x"] == "TRADE":
         assert report.fill is not None
-        assert (report.fill.trade_id, report.fill.fee) == ("12345678", Decimal("0.01"))
-        assert report.average_price == Decimal("7100.50")
+        assert (report.fill.trade_id, report.fill.fee) == (str(order["t"]), Decimal(order["n"]))
+        assert report.average_price == Decimal(order["ap"])
     else:
         assert report.fill is None
 
 
-def test_the_thin_notice_of_a_fill_says_nothing_that_the_update_does_not() -> None:
-    # recorded, docs-example.
-    frame = recorded("binance/usdm/ws/nautilus/trade_lite.json", provenance="docs-example")
+@over("binance/usdm/trade_lite")
+def test_the_thin_notice_of_a_fill_says_nothing_that_the_update_does_not(document: Document) -> None:
+    frame = document.plain
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(text(frame))

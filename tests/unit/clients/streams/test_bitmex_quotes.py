@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from clients.exchanges.bitmex.parsing import parse_quote
 from clients.exchanges.bitmex.stream_requests import CONNECTIONS_PER_HOUR
 from clients.exchanges.bitmex.tables import parse_frame
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Quote
-from tests.support.recorded_payloads import recorded, recorded_bytes, recorded_lines
+from tests.support.contracts import Document, over
 from tests.support.socket_links import ScriptedDialer, ScriptedLink
 from tests.support.virtual_time import START_NS, VirtualLoop, run_virtual
+from tests.unit.clients.bitmex.stage import XBTUSDT, instrument
 from tests.unit.clients.streams.stage import Consumer, bitmex, settle, text
 
 WELCOME = {"info": "Welcome to the BitMEX Realtime API.", "version": "x", "limit": {"remaining": 39}}
@@ -31,8 +34,6 @@ def acknowledge(payload: str) -> list[str]:
     """Answer as the exchange does: one frame per topic, each repeating the whole request."""
     if payload == "ping":
         return ["pong"]
-    import json
-
     request = json.loads(payload)
     if request["op"] == "subscribe":
         return [text({"success": True, "subscribe": topic, "request": request}) for topic in request["args"]]
@@ -70,9 +71,10 @@ def quote(symbol: str = "XBTUSD", **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.quick
-def test_the_capture_of_2021_is_read_in_order() -> None:
-    # recorded, captured: greeting, acknowledgement, snapshot and inserts of July 2021.
-    frames = recorded_lines("bitmex/ws/quote_trade.XBTUSD.2021-capture.jsonl", provenance="captured")
+@over("bitmex/conversation")
+def test_a_conversation_is_read_in_order(document: Document) -> None:
+    """Greeting, acknowledgements, snapshots and inserts."""
+    frames = document.exact
     rows = [row for frame in frames if frame.get("table") == "quote" for row in frame["data"]]
 
     async def main(loop: VirtualLoop) -> list[Quote]:
@@ -99,51 +101,33 @@ def test_the_capture_of_2021_is_read_in_order() -> None:
     assert all(made.event_time_ns is not None and made.receive_time_ns > START_NS for made in got)
 
 
-@pytest.mark.parametrize(
-    ("name", "provenance", "rows"),
-    [
-        ("bitmex/ws/quote.XBTUSD.2022-capture.json", "captured", 2),
-        ("bitmex/ws/xchange/execution_market-buy.json", "captured", 2),
-        ("bitmex/ws/xchange/position_initial.json", "captured", None),
-    ],
-)
-def test_recorded_table_frames_are_recognised(name: str, provenance: str, rows: int | None) -> None:
-    # recorded, captured: one frame each.
-    frame = parse_frame(recorded_bytes(name, provenance=provenance))
+@over("bitmex/quote_frame", "bitmex/executions_frame", "bitmex/positions_frame")
+def test_table_frames_are_recognised(document: Document) -> None:
+    frame = parse_frame(json.dumps(document.plain).encode())
 
     assert frame is not None
-    assert rows is None or len(frame.rows) == rows
+    assert list(frame.rows) == document.exact["data"]
 
 
-def test_the_documented_conversation_is_ours() -> None:
-    # recorded, docs-example: `>` is sent by us, `<` the acknowledgement, `=` what is pushed.
-    script = recorded_bytes("bitmex/ws/bitmexnet/subscribe.quote.txt", provenance="docs-example").decode()
-    sent, acknowledged = (line[2:] for line in script.splitlines()[:2])
-    pushed = script.split("=", 1)[1].strip().encode()
+@over("bitmex/quote_conversation")
+def test_the_documented_conversation_is_ours(document: Document) -> None:
+    talk = document.plain
 
-    import json
-
-    assert json.loads(sent) == {"op": "subscribe", "args": ["quote:ETH_USDT"]}
-    assert json.loads(acknowledged) == json.loads(acknowledge(sent)[0])
-    frame = parse_frame(pushed)
+    assert talk["sent"] == {"op": "subscribe", "args": ["quote:ETH_USDT"]}
+    assert talk["answered"] == json.loads(acknowledge(json.dumps(talk["sent"]))[0])
+    frame = parse_frame(json.dumps(talk["pushed"]).encode())
     assert frame is not None
-    assert frame.rows[0]["bidPrice"] == Decimal("97269.9")
+    assert frame.rows[0]["bidPrice"] == document.exact["pushed"]["data"][0]["bidPrice"]
 
 
-def test_a_sample_row_of_2024_is_read() -> None:
-    # recorded, edited-capture.
-    row = recorded("bitmex/ws/nautilus/ws_quote.json", provenance="edited-capture")
-    from clients.exchanges.bitmex.parsing import parse_quote
-    from tests.unit.clients.bitmex.stage import XBTUSDT, instrument
-
+@over("bitmex/quote_row")
+def test_a_row_of_another_contract_is_read(document: Document) -> None:
     made = instrument(XBTUSDT | {"symbol": "BCHUSDT", "underlying": "BCH"})
+    row = document.exact
+
     parsed = parse_quote(row, made, receive_time_ns=1, source="stream")
 
-    assert (parsed.symbol, parsed.bid_price, parsed.ask_price) == (
-        "BCH/USDT:USDT",
-        Decimal("487.55"),
-        Decimal("488.25"),
-    )
+    assert (parsed.symbol, parsed.bid_price, parsed.ask_price) == ("BCH/USDT:USDT", row["bidPrice"], row["askPrice"])
 
 
 def _play(act: Callable[[VirtualLoop, ScriptedLink], Any], symbols: list[str] | None = None) -> list[Quote]:

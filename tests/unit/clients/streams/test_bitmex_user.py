@@ -14,8 +14,8 @@ from clients.exchanges.bitmex import BitMEXTrading
 from clients.exchanges.bitmex.signing import sign
 from clients.exchanges.bitmex.tables import ROWS_MAX, Frame, KeyedTable
 from clients.exchanges.trading import OrderReport, Side, StreamGap, VenueState
+from tests.support.contracts import Document, documents, over
 from tests.support.exchange_stage import NOW_S, StageKey
-from tests.support.recorded_payloads import recorded
 from tests.support.socket_links import ScriptedDialer, ScriptedLink
 from tests.support.virtual_time import VirtualLoop, run_virtual
 from tests.unit.clients.bitmex.stage import order_row
@@ -122,9 +122,9 @@ def test_an_update_about_an_order_that_is_not_known_is_a_gap() -> None:
     assert got[1].since_wall_ns is not None
 
 
-def test_executions_of_the_testnet_capture_are_reports_with_their_fill() -> None:
-    # recorded, captured: testnet, January 2025.
-    rows = recorded("bitmex/ws/xchange/execution_market-buy.json", provenance="captured")["data"]
+@over("bitmex/executions_frame")
+def test_executions_are_reports_with_their_fill(document: Document) -> None:
+    rows = document.exact["data"]
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(table("partial", name="execution"))
@@ -137,14 +137,16 @@ def test_executions_of_the_testnet_capture_are_reports_with_their_fill() -> None
     assert (new.state, new.fill) == (VenueState.NEW, None)
     assert trade.state is VenueState.FILLED
     assert trade.fill is not None
-    assert (trade.fill.trade_id, trade.fill.quantity) == (rows[1]["execID"], Decimal("0.0001"))
+    assert (trade.fill.trade_id, trade.fill.quantity) == (rows[1]["execID"], rows[1]["lastQty"] / Decimal(10**8))
     assert trade.exchange_order_id == rows[1]["orderID"]
 
 
-def test_the_sample_order_and_execution_are_read() -> None:
-    # recorded, edited-capture: ids anonymised.
-    order = recorded("bitmex/ws/nautilus/ws_order.json", provenance="edited-capture")
-    execution = recorded("bitmex/ws/nautilus/ws_execution.json", provenance="edited-capture")
+PAIRS = list(zip(documents("bitmex/order_row"), documents("bitmex/execution_row"), strict=True))
+
+
+@pytest.mark.parametrize(("placed_row", "filled_row"), PAIRS, ids=[str(order) for order, _ in PAIRS])
+def test_a_whole_order_and_a_whole_execution_are_read(placed_row: Document, filled_row: Document) -> None:
+    order, execution = placed_row.exact, filled_row.exact
 
     async def act(loop: VirtualLoop, dialer: ScriptedDialer) -> None:
         dialer.links[0].receive(table("partial", order))
@@ -154,10 +156,10 @@ def test_the_sample_order_and_execution_are_read() -> None:
 
     assert isinstance(placed, OrderReport)
     assert isinstance(filled, OrderReport)
-    assert (placed.state, placed.quantity) == (VenueState.NEW, Decimal(100))
-    assert (filled.state, filled.filled_quantity) == (VenueState.PARTIALLY_FILLED, Decimal(100))
+    assert (placed.state, placed.quantity) == (VenueState.NEW, order["orderQty"])
+    assert (filled.state, filled.filled_quantity) == (VenueState.PARTIALLY_FILLED, execution["cumQty"])
     assert filled.fill is not None
-    assert filled.fill.fee == Decimal("0.00000076")
+    assert filled.fill.fee == Decimal(execution["execComm"]) / 10**8
 
 
 def test_funding_and_unmapped_instruments_are_no_statements() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,15 +13,15 @@ from services.simulators.binance.errors import BinanceError
 from services.simulators.binance.signing import check_signature
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.messages import Request
+from tests.support.contracts import signing_vectors
 from tests.support.simulated_calls import BINANCE_DEMO, BinanceCalls, reply, set_faults, virtual_binance
-from tests.support.simulated_shapes import vectors
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
+VECTORS = signing_vectors("binance")
 
-@pytest.mark.parametrize("number", range(6))
-def test_every_vector_is_accepted_and_any_change_of_it_refused(number: int) -> None:
-    own = [vector for vector in vectors() if vector["exchange"] == "binance"]
-    vector = own[number]
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["id"]))
+def test_every_vector_is_accepted_and_any_change_of_it_refused(vector: dict[str, Any]) -> None:
     secret, signature = vector["secret"], vector["signature"]
 
     check_signature(secret, f"{vector['query']}&signature={signature}", vector["body"])

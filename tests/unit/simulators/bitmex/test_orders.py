@@ -15,18 +15,19 @@ from services.simulators.bitmex.signing import check_signature
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import VenueOptions
 from services.simulators.venue.messages import Request
+from tests.support.contracts import signing_vectors
 from tests.support.simulated_calls import BITMEX_DEMO, BitmexCalls, admin, reply, set_faults, virtual_bitmex
-from tests.support.simulated_shapes import vectors
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 D = Decimal
 ORDER = "/api/v1/order"
 
 
-@pytest.mark.parametrize("number", range(4))
-def test_every_vector_is_accepted_and_any_change_of_it_refused(number: int) -> None:
-    own = [vector for vector in vectors() if vector["exchange"] == "bitmex"]
-    vector = own[number]
+VECTORS = signing_vectors("bitmex")
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["id"]))
+def test_every_vector_is_accepted_and_any_change_of_it_refused(vector: dict[str, Any]) -> None:
     parts: dict[str, Any] = {
         "verb": vector["verb"],
         "target": vector["path"],

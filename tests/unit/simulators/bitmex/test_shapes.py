@@ -1,14 +1,17 @@
-"""What recorded payloads have, the simulated BitMEX has too, as the same kind of value; figures are never compared."""
+"""What the exchange's documents have, made or recorded, the simulated BitMEX has too, as the same kind of value.
+
+Figures are never compared.
+"""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
+from tests.support.contracts import Document, documents, over
 from tests.support.simulated_calls import admin, virtual_bitmex
-from tests.support.simulated_shapes import EXCHANGES, lacking, recorded, recorded_body
+from tests.support.simulated_shapes import lacking
 from tests.support.simulated_venues import connect
 from tests.support.virtual_time import VirtualLoop, run_virtual
 from tests.unit.simulators.bitmex.test_realtime import authenticate, take, tell
@@ -75,44 +78,37 @@ OLD = frozenset(
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(
-    ("file", "symbol", "pick"),
-    [
-        ("rest/nautilus/http_get_instrument_xbtusd.json", "XBTUSD", "XBTUSD"),
-        ("rest/instrument_active.2021-capture.A.json", "XBTUSD", "XBTUSD"),
-        ("rest/xchange/instrument_active.json", "XBT_USDT", "XBT_USDT"),
-    ],
-    ids=["2024", "2021", "spot"],
-)
-def test_instruments_as_captured(file: str, symbol: str, pick: str) -> None:
+@over("bitmex/instrument", "bitmex/contracts", "bitmex/spot_instruments")
+def test_instruments(document: Document) -> None:
+    rows = document.plain if isinstance(document.plain, list) else [document.plain]
+    theirs = next(row for row in rows if row["symbol"] in ("XBTUSD", "XBT_USDT"))
+
     async def main(loop: VirtualLoop) -> None:
-        ours = (await virtual_bitmex(loop).get("/api/v1/instrument", symbol=symbol)).payload[0]
-        theirs = recorded_body(f"bitmex/{file}")
-        row = next(one for one in (theirs if isinstance(theirs, list) else [theirs]) if one["symbol"] == pick)
-        known = {name: value for name, value in row.items() if value is not None}
+        ours = (await virtual_bitmex(loop).get("/api/v1/instrument", symbol=theirs["symbol"])).payload[0]
+        known = {name: value for name, value in theirs.items() if value is not None}
 
         assert lacking(ours, known, without=FIGURES) == []
-        same = ("typ", "state", "isInverse", "isQuanto", "lotSize", "multiplier", "underlying", "quoteCurrency")
-        assert {name: ours[name] for name in same} == {name: row[name] for name in same}
+        same = ("typ", "state", "isInverse", "isQuanto", "multiplier", "underlying", "quoteCurrency")
+        assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
 
     run_virtual(main)
 
 
 @pytest.mark.parametrize(
-    ("file", "payload", "fill"),
+    ("name", "payload"),
     [
-        ("order_new-limit-buy-order", {"symbol": "XBT_USDT", "side": "Buy", "orderQty": 10000, "price": 60000.5, "clOrdID": "n"}, False),
-        ("order_filled-limit-sell-order", {"symbol": "XBT_USDT", "side": "Sell", "orderQty": 10000, "price": 64000, "text": "t"}, False),
-        ("order_new-market-sell-order", {"symbol": "XBT_USDT", "side": "Sell", "orderQty": 10000, "clOrdID": "m"}, False),
+        ("order_new", {"symbol": "XBT_USDT", "side": "Buy", "orderQty": 10000, "price": 60000.5, "clOrdID": "n"}),
+        ("order_filled", {"symbol": "XBT_USDT", "side": "Sell", "orderQty": 10000, "price": 64000, "text": "t"}),
+        ("order_sold", {"symbol": "XBT_USDT", "side": "Sell", "orderQty": 10000, "clOrdID": "m"}),
     ],
-)  # fmt: skip
-def test_orders_as_captured_on_the_testnet(file: str, payload: dict[str, Any], fill: bool) -> None:
+)
+def test_orders_of_spot(name: str, payload: dict[str, Any]) -> None:
     async def main(loop: VirtualLoop) -> None:
         ours = (await virtual_bitmex(loop).signed("POST", ORDER, payload)).payload
-        theirs = recorded_body(f"bitmex/rest/xchange/{file}.json")
-        theirs = theirs[0] if isinstance(theirs, list) else theirs
-
-        assert lacking(ours, theirs, without=OLD | {"price"} if "market" in file else OLD) == []
+        for document in documents(f"bitmex/{name}"):
+            theirs = document.plain[0] if isinstance(document.plain, list) else document.plain
+            without = OLD | {"price"} if name == "order_sold" else OLD
+            assert lacking(ours, theirs, without=without) == [], document
 
     run_virtual(main)
 
@@ -133,43 +129,41 @@ def test_listed_and_canceled_orders_and_executions() -> None:
         wallet = (await calls.signed("GET", "/api/v1/user/wallet", currency="all")).payload
         position = (await calls.signed("GET", "/api/v1/position")).payload
 
-        assert lacking(listed, recorded("bitmex/rest/nautilus/http_get_orders.json"), without=OLD) == []
-        open_orders = recorded_body("bitmex/rest/xchange/order_all-open-orders.json")
-        assert lacking(listed, open_orders, without=OLD) == []
-        assert lacking(canceled, recorded_body("bitmex/rest/xchange/order_cancel-order.json"), without=OLD) == []
-        theirs = recorded("bitmex/ws/nautilus/ws_execution.json")
-        assert lacking(fills[0], theirs, without=OLD - {"execID", "execType"} | {"underlyingLastPx"}) == []
-        kept = frozenset({"addr", "script", "withdrawalLock"})
-        wallets = recorded("bitmex/rest/nautilus/http_get_wallet.json")
-        history = frozenset(name for name in wallets[0] if name.startswith(("prev", "delta", "transfer", "withdrawn")))
-        assert lacking(wallet, wallets, without=kept | history) == []
+        assert _problems(listed, "contract_orders", OLD) == {}
+        assert _problems(listed, "open_orders", OLD) == {}
+        assert _problems(canceled, "order_canceled", OLD) == {}
+        assert _problems(fills[0], "execution_row", OLD - {"execID", "execType"} | {"underlyingLastPx"}) == {}
+        names = documents("bitmex/wallets")[0].plain[0]
+        history = frozenset(name for name in names if name.startswith(("prev", "delta", "transfer", "withdrawn")))
+        assert _problems(wallet, "wallets", history | {"addr", "script", "withdrawalLock"}) == {}
         assert {"account", "symbol", "currentQty", "avgEntryPrice", "isOpen"} <= set(position[0])
 
     run_virtual(main)
 
 
-def test_errors_as_captured() -> None:
+def test_errors() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_bitmex(loop)
         poor = await calls.signed("POST", ORDER, {"symbol": "XBT_USDT", "side": "Buy", "orderQty": 10_000_000_000})
-        theirs = recorded("bitmex/rest/xchange/order_error-insufficient-balance.json")["response"]
 
-        assert poor.status == theirs["status"]
-        assert lacking(poor.payload, theirs["body"]) == []
-        assert poor.payload["error"]["details"] == theirs["body"]["error"]["details"]
+        for document in documents("bitmex/error_balance"):
+            assert poor.status == document.status
+            assert lacking(poor.payload, document.plain) == []
+            assert poor.payload["error"]["details"] == document.plain["error"]["details"]
 
     run_virtual(main)
 
 
-def test_quote_and_trade_frames_as_captured() -> None:
+@over("bitmex/conversation")
+def test_quote_and_trade_frames(document: Document) -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_bitmex(loop)
         socket = connect(calls.venue, "/realtime", "subscribe=quote:XBTUSD,trade:XBTUSD")
         welcome, _, quotes, _, trades = await take(socket, 5)
-        lines = _captured_lines()
+        frames = document.plain
 
-        assert lacking(welcome, lines[0]) == []
-        by_table = {frame["table"]: frame for frame in lines if frame.get("action") == "partial"}
+        assert lacking(welcome, frames[0]) == []
+        by_table = {frame["table"]: frame for frame in frames if frame.get("action") == "partial"}
         empty = frozenset({"types", "foreignKeys", "attributes"})
         assert lacking(quotes, by_table["quote"], without=empty) == []
         assert lacking(trades, by_table["trade"], without=empty) == []
@@ -177,8 +171,7 @@ def test_quote_and_trade_frames_as_captured() -> None:
     run_virtual(main)
 
 
-def _captured_lines() -> list[dict[str, Any]]:
-    file = EXCHANGES / "recorded" / "bitmex" / "ws" / "quote_trade.XBTUSD.2021-capture.jsonl"
-    if not file.exists():
-        pytest.skip(f"{file} is not there; set MIDSTREAM_SHARED to where the recordings are")
-    return [json.loads(line)["msg"] for line in file.read_text(encoding="utf-8").splitlines()]
+def _problems(ours: Any, name: str, without: frozenset[str]) -> dict[str, list[str]]:
+    """What the documents of a name have and ours has not."""
+    found = {str(document): lacking(ours, document.plain, without=without) for document in documents(f"bitmex/{name}")}
+    return {source: problems for source, problems in found.items() if problems}
