@@ -15,8 +15,9 @@ def decode_live_frame(
 ) -> int:
     """Decode one websocket message (an object or an array of objects) in the assignment's live layout.
 
-    Arrival is `receive_time_ns`. What cannot be used becomes one rejection (per object; per frame when it is no JSON). Returns how many
-    rows a ticker filter left out. Row numbers are `frame_number`. Prices and amounts are JSON numbers, strings that match the grammar, or
-    null (missing); the timestamp is a string or an epoch integer. Extra keys are tolerated, a missing key is a rejection naming it.
+    Arrival is `receive_time_ns`. What cannot be used becomes one rejection, per object of an array even where that is no JSON as a whole.
+    Returns how many rows a ticker filter left out. Row numbers are `frame_number`. Prices and amounts are JSON numbers, strings that match
+    the grammar, or null (missing), which NaN and Infinity are read as; the timestamp is a string or an epoch integer. Extra keys are
+    tolerated, a missing key is a rejection naming it.
     It never raises for what `payload` holds.
     """

@@ -3,6 +3,7 @@
 
 import orjson
 
+from fastpath.loose_json import array_elements, without_constants
 from fastpath.values import parse_timestamp
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -18,17 +19,23 @@ def decode_live_frame(
     payload, Block into not None, *, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, only_tickers=None
 ):
     """Decode one websocket message (an object or an array of objects) in the assignment's live layout."""
-    cdef Py_ssize_t skipped = 0
     cdef bytes raw
     if isinstance(payload, str):
-        raw = (<str>payload).encode("utf-8", "replace")
+        # Half a character stays one that nothing reads.
+        raw = (<str>payload).encode("utf-8", "surrogatepass")
     else:
         raw = payload if isinstance(payload, bytes) else bytes(payload)
     try:
         frame = orjson.loads(payload if isinstance(payload, str) else raw)
     except orjson.JSONDecodeError:
-        _reject_frame(into, receive_time_ns, source_rank, frame_number, "the frame is not valid JSON", raw)
-        return 0
+        return _decode_loosely(raw, into, receive_time_ns, source_rank, frame_number, only_tickers)
+    return _decode_objects(frame, raw, into, receive_time_ns, source_rank, frame_number, only_tickers)
+
+
+cdef Py_ssize_t _decode_objects(
+    object frame, bytes raw, Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, object only_tickers
+) except -1:
+    cdef Py_ssize_t skipped = 0
     if isinstance(frame, dict):
         objects = [frame]
     elif isinstance(frame, list):
@@ -47,6 +54,39 @@ def decode_live_frame(
                 item_raw = raw
             _reject_frame(into, receive_time_ns, source_rank, frame_number, unusable.args[0], item_raw)
     return skipped
+
+
+cdef Py_ssize_t _decode_loosely(
+    bytes raw, Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, object only_tickers
+) except -1:
+    """Decode what is no JSON as a whole: with the numbers that JSON does not have taken for missing, and each element of an array by itself."""
+    cdef Py_ssize_t skipped = 0
+    elements, is_closed = array_elements(raw)
+    parsed = [_parsed(text) for text in elements or [raw]]
+    if all(item is _NO_JSON for item in parsed):
+        _reject_frame(into, receive_time_ns, source_rank, frame_number, "the frame is not valid JSON", raw)
+        return 0
+    if not elements:
+        return _decode_objects(parsed[0], raw, into, receive_time_ns, source_rank, frame_number, only_tickers)
+    for text, item in zip(elements, parsed):
+        if item is _NO_JSON:
+            _reject_frame(
+                into, receive_time_ns, source_rank, frame_number, "the element is not valid JSON", (<bytes>text).strip())
+        else:
+            skipped += _decode_objects([item], raw, into, receive_time_ns, source_rank, frame_number, only_tickers)
+    if not is_closed:
+        _reject_frame(into, receive_time_ns, source_rank, frame_number, "the frame does not end where its array does", raw)
+    return skipped
+
+
+_NO_JSON = object()
+
+
+def _parsed(bytes text):
+    try:
+        return orjson.loads(without_constants(text))
+    except orjson.JSONDecodeError:
+        return _NO_JSON
 
 
 class _Unusable(Exception):

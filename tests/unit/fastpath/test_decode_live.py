@@ -129,7 +129,7 @@ def test_an_unusable_object_is_a_rejection_with_its_reason(changes: dict[str, An
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", b" ", b"\x00\xff\xfe", b"{", b'{"a":', b'{"a":1}x', b"NaN", b'{"bid_price":NaN}', b'{"bid_price":-Infinity}',
+        b"", b" ", b"\x00\xff\xfe", b"{", b'{"a":', b'{"a":1}x', b"nan", b'{"bid_price":+Infinity}', b'{"bid_price":-NaN}',
         b'{"a":"\xff"}', b"[" * 5000, b'{"a":' * 5000, b"\xef\xbb\xbf{}", '{"a":"\ud800"}', '"\\ud800"', "\0",
     ],
 )  # fmt: skip
@@ -191,3 +191,65 @@ def test_random_damage_never_raises() -> None:
                     )
         rows, _ = decode(bytes(damaged))
         assert all(len(row) in (3, 7) for row in rows)
+
+
+@QUICK
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("column", ["bid_price", "bid_amount", "ask_price", "ask_amount"])
+def test_numbers_that_json_does_not_have_are_missing_as_in_a_file(constant: str, column: str) -> None:
+    text = json.dumps({**GOOD, column: 0}).replace(f'"{column}": 0', f'"{column}": {constant}')
+    index = 3 + ["bid_price", "bid_amount", "ask_price", "ask_amount"].index(column)
+
+    for payload in (text, text.encode()):
+        (row,), _ = decode(payload)
+        assert math.isnan(row[index])
+        assert row[:index] + row[index + 1 :] == GOOD_ROW[:index] + GOOD_ROW[index + 1 :]
+
+    rows, _ = decode(f"[{json.dumps(GOOD)}, {text}, {json.dumps(GOOD)}]")
+    assert rows[0] == rows[2] == GOOD_ROW
+    assert math.isnan(rows[1][index])
+
+
+@QUICK
+def test_constants_inside_of_strings_stay_as_they_are() -> None:
+    named = {**GOOD, "ticker": 'NaN\\"Infinity', "ask_price": math.nan}
+
+    (row,), _ = decode(json.dumps(named))
+
+    assert row[2] == 'NaN\\"Infinity'
+
+
+@QUICK
+@pytest.mark.parametrize("constant", ["NaN", "-Infinity"])
+@pytest.mark.parametrize("column", ["timestamp", "ticker"])
+def test_a_time_or_a_name_that_is_no_number_at_all_is_a_rejection(constant: str, column: str) -> None:
+    bad = json.dumps({**GOOD, column: 0}).replace(f'"{column}": 0', f'"{column}": {constant}')
+
+    rows, _ = decode(f"[{json.dumps(GOOD)}, {bad}]")
+
+    assert rows[0] == GOOD_ROW
+    assert column in rows[1][1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["{", '{"a":}', "nan", "{]", '{"ticker":"\\ud800"}', "[1,2", "", "-", "5 6", '{"a":"', "1" * 5000],
+)
+def test_an_element_that_is_no_json_takes_no_other_with_it(bad: str) -> None:
+    good = json.dumps(GOOD)
+    closes = not bad.startswith(("{", "[", '{"a":"')) or bad.endswith("}")
+
+    rows, _ = decode(f"[{good}, {bad}, {good}]" if closes else f"[{good}, {good}, {bad}]")
+
+    assert [row for row in rows if len(row) == 7] == [GOOD_ROW] * 2
+    assert any(len(row) == 3 for row in rows)
+
+
+def test_an_array_that_is_cut_gives_what_is_whole_and_says_that_it_is_cut() -> None:
+    good = json.dumps(GOOD)
+
+    rows, _ = decode(f"[{good}, {good}")
+
+    assert rows[:2] == [GOOD_ROW] * 2
+    assert rows[2][1] == "the frame does not end where its array does"
+    assert decode(f"[{good}] x")[0][1][1] == "the frame does not end where its array does"
