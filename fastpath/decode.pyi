@@ -45,6 +45,10 @@ class Decoder:
     """Lowest latency seen so far (AFTER_EVERYTHING when no row was), before any policy."""
     negative_latencies: int
     """How many rows had a latency below zero (and were kept, clamped or shifted)."""
+    rejected: int
+    """How many lines were bad, those that the window left out included; what `reject` appends is one."""
+    first_rejection: tuple[int, str] | None
+    """Line and reason of the first of them."""
 
     def __init__(
         self,

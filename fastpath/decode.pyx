@@ -53,6 +53,7 @@ cdef class Decoder:
     cdef readonly int order
     cdef readonly int64_t latency_ns_min
     cdef readonly uint64_t negative_latencies
+    cdef readonly uint64_t rejected
 
     cdef Header header
     cdef Tickers tickers
@@ -71,6 +72,8 @@ cdef class Decoder:
     cdef cbool in_long_line
     cdef uint64_t long_line_size
     cdef string long_line_head
+    cdef uint64_t first_rejected_line
+    cdef string first_rejected_reason
     # What the row that raises had; for the message only.
     cdef int64_t broken_event_ns, broken_arrival_ns, broken_latency_ns
     cdef cbool event_went_back
@@ -97,6 +100,7 @@ cdef class Decoder:
         self.order = order
         self.latency_ns_min = AFTER
         self.negative_latencies = 0
+        self.rejected = 0
         self.fraction_unit_us = fraction_unit_us
         self.start_time_ns = start_time_ns
         self.end_time_ns = end_time_ns
@@ -121,6 +125,10 @@ cdef class Decoder:
         if self.tardis or self.order & EVENT_BROKEN:
             return self.previous_arrival_time_ns
         return saturated_sum(self.previous_event_time_ns, self.latency_bound_ns)
+
+    @property
+    def first_rejection(self):
+        return (self.first_rejected_line, self.first_rejected_reason.decode("utf-8", "replace")) if self.rejected else None
 
     def feed(self, const uint8_t[::1] chunk, Block into not None, *, size_t row_limit, bint final=False):
         """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used."""
@@ -349,6 +357,10 @@ cdef class Decoder:
 
     cdef Outcome _reject_raw(self, RowWriter* writer, string reason, string_view raw) except RAISED nogil:
         cdef int64_t place = self._place()
+        if self.rejected == 0:
+            self.first_rejected_line = self.line
+            self.first_rejected_reason = reason
+        self.rejected += 1
         if place < self.start_time_ns or place >= self.end_time_ns:
             self.skipped += 1
         else:

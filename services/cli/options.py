@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from services.replay.sources.options import HistoricalOptions
 
 SESSION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -63,6 +67,23 @@ class ReplayOptions:
     start: str
     end: str
     mids_csv: bool
+
+    def historical(self) -> HistoricalOptions:
+        """How the files are to be read. Raises StartRefused with the setting and the fix."""
+        # Only here: it comes with the kernels, and help has to work without.
+        from services.replay.engine.config import historical_options
+
+        return historical_options(
+            {
+                "fraction_unit_us": self.fraction_unit == "us",
+                "start": self.start,
+                "end": self.end,
+                "tickers": self.tickers,
+                "negative_latency": self.negative_latency,
+                "min_latency_ms": self.min_latency_ms or None,
+                "unsorted": self.unsorted,
+            }
+        )
 
     def fingerprint(self) -> dict[str, object]:
         """The options that a resumed run has to share with the one that it continues."""

@@ -8,7 +8,8 @@ import json
 import signal
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.session_start import prepare_session
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.cli.verdict import judge
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
@@ -32,6 +34,9 @@ POLL_S = 0.05
 """A look costs a core a few hundred microseconds, which the replay itself wants."""
 RETAIN_BYTES = 16 * 1024 * 1024
 """A private Redis has no late readers: keep little, so that its memory stays small."""
+
+
+REFUSALS = (ChildRefused, StartRefused, NewerVersion)
 
 
 class _Interrupted(Exception):
@@ -58,13 +63,18 @@ def run_replay(run: ReplayRun) -> int:
     """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
     try:
         # What can be known without starting anything is said at once.
+        run.options.historical()
         inputs = open_inputs(run.options.files)
         for opened in inputs:
             opened.close()
-        with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite):
+        with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS):
             return _finish(run, *asyncio.run(_replay(run)))
-    except (DirectoryRefused, ChildRefused, StartRefused, NewerVersion) as exc:
-        _say(f"midstream replay: {in_option_names(str(exc))}")
+    except DirectoryRefused as exc:
+        _say(f"midstream replay: {exc}")
+        return REFUSED
+    except REFUSALS as exc:
+        sentences = [in_option_names(str(exc)), *getattr(exc, "__notes__", ())]
+        _say(f"midstream replay: {'; '.join(sentences)}")
         return REFUSED
     except ChildFailed as exc:
         _say(f"midstream replay: {exc}; what is committed stays, continue with --resume")
@@ -130,7 +140,7 @@ async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -
     try:
         await _first(tasks[0], interrupted)
         tasks.append(asyncio.create_task(supervisor.watch()))
-        finished = asyncio.create_task(_wait_finished(watcher, display))
+        finished = asyncio.create_task(_wait_finished(watcher, display, run.directory.drop_replaced))
         tasks.append(finished)
         done = await _first(finished, tasks[1], interrupted)
         if done is finished:
@@ -158,17 +168,30 @@ async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -
         rows_before=watcher.rows_before,
         complete=code == COMPLETE,
     )
-    if report.damaged_sources and code == COMPLETE:
-        _say(f"{report.damaged_sources} source(s) could not be read to the end; errors.log says where")
-        code = FAILED
+    if engine is not None and code == COMPLETE:
+        verdict = judge(
+            engine.historical,
+            run.options.historical(),
+            run.options.files,
+            usable_rows=report.rows_in - report.rejected,
+            skipped=report.skipped,
+        )
+        for warning in verdict.warnings:
+            _say(f"midstream replay: {warning}")
+        report = replace(report, warnings=verdict.warnings)
+        code = FAILED if verdict.is_loss else code
     return code, report
 
 
-async def _wait_finished(watcher: Watcher, display: ProgressDisplay) -> int:
-    """Wait until every published record is committed by the sink; returns the exit code."""
+async def _wait_finished(watcher: Watcher, display: ProgressDisplay, on_output: Callable[[], None]) -> int:
+    """Wait until every published record is committed by the sink; returns the exit code. `on_output` is told of the first one."""
+    has_output = False
     while True:
         engine, sink = await asyncio.to_thread(watcher.both)
         display.show(engine, sink)
+        if not has_output and sink is not None and sink.position.sequence:
+            has_output = True
+            on_output()
         if sink is not None and sink.finished_error:
             raise ChildFailed(f"the price engine stopped: {sink.finished_error}")
         if engine is not None and engine.state is EngineState.FAILED:

@@ -36,6 +36,8 @@ class Report:
     locked: int
     mid_prices_log: str
     errors_log: str
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the files or the filters, for people."""
 
     def write(self, path: Path) -> None:
         """Write report.json, whole or not at all."""

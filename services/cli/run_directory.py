@@ -44,13 +44,30 @@ class RunDirectory:
     def server_logs(self) -> Path:
         return self.private / "logs"
 
+    @property
+    def replaced(self) -> Path:
+        """What an overwriting run took the place of, until it has written something itself."""
+        return self.private / "replaced"
+
     @contextlib.contextmanager
     def prepared(
-        self, options: ReplayOptions, inputs: Sequence[InputFile], *, resume: bool, overwrite: bool
+        self,
+        options: ReplayOptions,
+        inputs: Sequence[InputFile],
+        *,
+        resume: bool,
+        overwrite: bool,
+        refusals: tuple[type[Exception], ...] = (),
     ) -> Iterator[None]:
-        """Make the directory ready and keep it for this run alone. Raises DirectoryRefused before anything is changed."""
+        """Make the directory ready and keep it for this run alone. Raises DirectoryRefused before anything is changed.
+
+        A run that ends with one of `refusals` before it wrote anything leaves the directory as it was, so that the same command
+        without its mistake does what it should have done.
+        """
         wanted: dict[str, object] = {"options": options.fingerprint(), "inputs": _fingerprints(inputs)}
         self._check(wanted, resume=resume, overwrite=overwrite)
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        begins = overwrite or not self.manifest.exists()
         with contextlib.ExitStack() as stack:
             try:
                 self.server_logs.mkdir(parents=True, exist_ok=True)
@@ -58,7 +75,7 @@ class RunDirectory:
                 # Another run may have begun and ended since.
                 self._check(wanted, resume=resume, overwrite=overwrite)
                 if overwrite:
-                    self._clear()
+                    self._set_aside()
                 temporary = self.manifest.with_suffix(".tmp")
                 temporary.write_text(json.dumps(wanted, indent=1))
                 os.replace(temporary, self.manifest)
@@ -66,7 +83,26 @@ class RunDirectory:
                 raise DirectoryRefused(
                     f"cannot write to {self.path} ({exc.strerror or exc}); choose another directory with --out"
                 ) from exc
-            yield
+            try:
+                yield
+            except refusals as exc:
+                if begins and not self.holds_output():
+                    self._undo(missing, keep_logs=str(self.server_logs) in str(exc))
+                elif begins:
+                    # A file may show only on the way what is wrong with it.
+                    self.drop_replaced()
+                    exc.add_note(f"{self.path} holds what came before that, replace it with --overwrite")
+                raise
+            self.drop_replaced()
+
+    def holds_output(self) -> bool:
+        """Tell whether a line was written."""
+        paths = (self.path / name for name in LOGS)
+        return any(path.exists() and path.stat().st_size for path in paths)
+
+    def drop_replaced(self) -> None:
+        """Let go of what this run took the place of."""
+        shutil.rmtree(self.replaced, ignore_errors=True)
 
     def committed_epoch(self) -> str:
         """Return the numbering that the logs here follow; empty when nothing is committed. Raises StartRefused when nobody can tell."""
@@ -105,6 +141,9 @@ class RunDirectory:
         with (self.private / name).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A run that was refused takes its lock away: then this one locks nobody out.
+                if os.fstat(lock.fileno()).st_nlink == 0:
+                    raise BlockingIOError
             except BlockingIOError:
                 raise DirectoryRefused(
                     f"{self.path} is in use by another process; wait for it, or choose another directory with --out"
@@ -119,16 +158,39 @@ class RunDirectory:
                     f"{fix}, or start over with --overwrite"
                 )
 
-    def _clear(self) -> None:
+    def _set_aside(self) -> None:
+        """Move everything but the locks out of the way."""
         with self._locked(LOCKS[1]):
-            for name in OUTPUTS:
-                (self.path / name).unlink(missing_ok=True)
-            for path in self.private.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name not in LOCKS:
-                    path.unlink()
+            self.drop_replaced()
+            self.replaced.mkdir()
+            for path in self._contents():
+                path.rename(self.replaced / path.name)
             self.server_logs.mkdir()
+
+    def _undo(self, missing: Sequence[Path], *, keep_logs: bool) -> None:
+        """Take away what this run made, and put back what it had set aside."""
+        with contextlib.suppress(OSError), self._locked(LOCKS[1]):
+            for path in self._contents():
+                if path != self.server_logs or not keep_logs:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if self.replaced.exists():
+                for path in self.replaced.iterdir():
+                    path.replace((self.path if path.name in OUTPUTS else self.private) / path.name)
+                self.replaced.rmdir()
+                return
+        # A lock is only taken away where nothing else is left; whoever waits for it looks whether it is still the one.
+        if not self._contents():
+            with contextlib.suppress(OSError):
+                for name in LOCKS:
+                    (self.private / name).unlink(missing_ok=True)
+                self.private.rmdir()
+                for path in missing:
+                    path.rmdir()
+
+    def _contents(self) -> list[Path]:
+        """Everything that belongs to a run, apart from the locks and what was set aside."""
+        outputs = [path for path in (self.path / name for name in OUTPUTS) if path.exists()]
+        return outputs + [path for path in self.private.iterdir() if path.name not in (*LOCKS, self.replaced.name)]
 
 
 def _difference(before: object, wanted: object) -> str:

@@ -117,10 +117,10 @@ def expected_outputs(paths: Sequence[str | Path], options: HistoryOptions | None
     skipped = 0
     for rank, path in enumerate(paths):
         name = str(path)
-        text, damage = read_bytes(Path(path).read_bytes())
+        text, damage, doubted_from = _inflate(Path(path).read_bytes())
         if damage:
             damaged.append(name)
-        reading = _read_file(text, damage, name, rank, options)
+        reading = _read_file(text, damage, doubted_from, name, rank, options)
         records += reading.records
         skipped += reading.skipped
         if reading.unsorted_line:
@@ -146,26 +146,32 @@ def expected_outputs(paths: Sequence[str | Path], options: HistoryOptions | None
 
 def read_bytes(content: bytes) -> tuple[bytes, str]:
     """Inflate gzip by its magic bytes, as far as it goes; also return what is wrong with it, empty when nothing is."""
+    return _inflate(content)[:2]
+
+
+def _inflate(content: bytes) -> tuple[bytes, str, int]:
+    """Return text, damage, and where the member begins whose check sum is wrong; -1: none is."""
     if content[:2] != b"\x1f\x8b":
-        return content, ""
+        return content, "", -1
     out = bytearray()
     rest = content
     while rest:
         if rest[:2] != b"\x1f\x8b":
-            return bytes(out), FOLLOWED
+            return bytes(out), FOLLOWED, -1
         member = zlib.decompressobj(wbits=31)
+        member_begin = len(out)
         for i in range(len(rest)):
             # Byte by byte, so that nothing that was read before the damage is lost with the error.
             try:
                 out += member.decompress(rest[i : i + 1])
-            except zlib.error:
-                return bytes(out), CORRUPT
+            except zlib.error as error:
+                return bytes(out), CORRUPT, -1 if "incorrect length check" in str(error) else member_begin
             if member.eof:
                 rest = rest[i + 1 :].lstrip(b"\0")
                 break
         else:
-            return bytes(out), ENDS_EARLY
-    return bytes(out), ""
+            return bytes(out), ENDS_EARLY, -1
+    return bytes(out), "", -1
 
 
 @dataclass
@@ -186,7 +192,7 @@ class _Row:
     ask_amount: float
 
 
-def _read_file(text: bytes, damage: str, name: str, rank: int, options: HistoryOptions) -> _Reading:
+def _read_file(text: bytes, damage: str, doubted_from: int, name: str, rank: int, options: HistoryOptions) -> _Reading:
     lines = text.split(b"\n")
     last = lines.pop()
     too_long = len(last) > LINE_BYTES_MAX
@@ -198,7 +204,13 @@ def _read_file(text: bytes, damage: str, name: str, rank: int, options: HistoryO
     parsed = _parse_lines(lines, header, tardis, options)
     if damage:
         lost = "1" if last else "no"
-        parsed.append((len(lines) + 1, Unusable(f"{damage}: {lost} partial line lost")))
+        end = len(parsed) if doubted_from < 0 else _believable(parsed, lines, tardis, doubted_from)
+        if end < len(parsed):
+            del parsed[end:]
+            behind = parsed[-1][0] + 1 if parsed else 2
+            parsed.append((behind, Unusable(f"{damage}: nothing from here on can be believed")))
+        else:
+            parsed.append((len(lines) + 1, Unusable(f"{damage}: {lost} partial line lost")))
     lowest = min((row.latency_ns for _line, row in parsed if isinstance(row, _Row)), default=0)
     shift = max(0, -lowest) if options.negative_latency == "shift" else 0
     reading = _Reading()
@@ -225,6 +237,26 @@ def _read_file(text: bytes, damage: str, name: str, rank: int, options: HistoryO
         prices = (row.bid_price, row.bid_amount, row.ask_price, row.ask_amount)
         reading.records.append(ExpectedTick((place, rank, line), row.event_ns, row.ticker, *prices))
     return reading
+
+
+def _believable(parsed: list[tuple[int, _Row | Unusable]], lines: list[bytes], tardis: bool, doubted_from: int) -> int:
+    """Count the rows up to the first one that shows the damage."""
+    ends = [0]
+    for line in lines:
+        ends.append(ends[-1] + len(line) + 1)
+    previous_arrival = previous_event = BEFORE_EVERYTHING
+    event_sorted, arrival_sorted = not tardis, True
+    for index, (line_number, row) in enumerate(parsed):
+        if isinstance(row, Unusable):
+            if ends[line_number] > doubted_from:
+                return index
+            continue
+        event_sorted = event_sorted and row.event_ns >= previous_event
+        arrival_sorted = arrival_sorted and row.event_ns + row.latency_ns >= previous_arrival
+        if not event_sorted and not arrival_sorted:
+            return max(0, index - 1)
+        previous_event, previous_arrival = row.event_ns, row.event_ns + row.latency_ns
+    return len(parsed)
 
 
 def _parse_header(line: bytes) -> list[str]:

@@ -20,7 +20,7 @@ from services.replay.engine.ports import Beginning
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.model import Memory, StoredCheckpoint, Tail
-from services.replay.sources import Poll
+from services.replay.sources import Complaints, Poll
 from services.runtime.session.announcement import SinkPosition
 from tests.support.clock import FakeClock
 
@@ -88,6 +88,7 @@ class RowSource:
         self.first_read_monotonic_ns = 1
         self.skipped = 0
         self.damaged: tuple[str, ...] = ()
+        self.complaints = Complaints()
         self.stopped = False
 
     def start(self, wake: Callable[[], None]) -> None:

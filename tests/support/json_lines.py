@@ -11,7 +11,7 @@ from fastpath.columns import AFTER_EVERYTHING, BEFORE_EVERYTHING, Block
 from fastpath.records import SourceCursor
 from fastpath.rules import LatencyBoundBroken, UnsortedSource
 from services.replay.sources.formats import FileFormat
-from services.replay.sources.row_reader import RawFile, Reading
+from services.replay.sources.row_reader import RawFile, Reading, Skim
 
 EVENT_BROKEN, ARRIVAL_BROKEN = 1, 2
 Quote = tuple[float, float, float, float]
@@ -41,15 +41,16 @@ class JsonLinesFile:
         """Return a reader."""
         return JsonLinesRows(self.raw, reading)
 
-    def surely_not_negative(self) -> bool:
+    def skim(self, *, negatives: bool) -> Skim:
         """Nothing is known without reading."""
-        return False
+        return Skim(False)
 
 
 class JsonLinesRows:
     """Its rows from a place on."""
 
     damage = ""
+    unusable = None
 
     def __init__(self, raw: RawFile, reading: Reading) -> None:
         """Start at the place."""

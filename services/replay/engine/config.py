@@ -66,7 +66,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         redis_url=str(fields["redis_url"]),
         session=str(fields.get("session") or "default"),
         historical=historical,
-        options=_options(fields),
+        options=historical_options(fields),
         live_url=live_url,
         beginning=beginning,
         limits=QueueLimits(
@@ -89,7 +89,8 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
     )
 
 
-def _options(fields: Mapping[str, Any]) -> HistoricalOptions:
+def historical_options(fields: Mapping[str, Any]) -> HistoricalOptions:
+    """Return what the fields say about reading files; raise StartRefused with the setting and the fix when something cannot be used."""
     minimum = fields.get("min_latency_ms")
     return HistoricalOptions(
         fraction_unit_us=bool(fields.get("fraction_unit_us", False)),

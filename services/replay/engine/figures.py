@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.replay.engine.pacing import Lateness
+from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
+
+COMPLAINTS_MAX: Final = 20
+"""Files or tickers that a report names, of each kind: it is written twice a second."""
 
 
 class QueueFigures(Protocol):
@@ -48,6 +52,8 @@ class HistoricalFigures(Protocol):
     def skipped(self) -> int: ...
     @property
     def damaged(self) -> tuple[str, ...]: ...
+    @property
+    def complaints(self) -> Complaints: ...
 
 
 @dataclass
@@ -98,11 +104,14 @@ class EngineFigures:
             found.append(self.live.problem)
         if self.historical is not None:
             found += [f"{name} is damaged: what could be read was replayed" for name in self.historical.damaged]
+            found += self.historical.complaints.unusable
+            found += [f"no row has the ticker `{name}`" for name in self.historical.complaints.unmatched_tickers]
         return "; ".join(text for text in found if text)
 
     def report(self, time_ns: int) -> EngineReport:
         """Return the report of this moment."""
         queue, live, historical = self.queue, self.live, self.historical
+        complaints = Complaints() if historical is None else historical.complaints
         return EngineReport(
             session=self.session,
             state=self.state,
@@ -123,6 +132,9 @@ class EngineFigures:
                 sources=self.sources,
                 skipped=historical.skipped if historical is not None else 0,
                 damaged_sources=len(historical.damaged) if historical is not None else 0,
+                damage=complaints.damage[:COMPLAINTS_MAX],
+                unusable=complaints.unusable[:COMPLAINTS_MAX],
+                unmatched_tickers=complaints.unmatched_tickers[:COMPLAINTS_MAX],
                 first_read_monotonic_ns=self.first_read_monotonic_ns,
             ),
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fastpath.frame import MODE_LIVE
 from services.replay.queue.model import Adopted, Checkpoint
-from services.replay.sources import TickSource
+from services.replay.sources import Complaints, TickSource
 from services.runtime.errors import StartRefused
 
 
@@ -68,6 +68,8 @@ class RecordedSource(CursorSource, Protocol):
     def skipped(self) -> int: ...
     @property
     def damaged(self) -> tuple[str, ...]: ...
+    @property
+    def complaints(self) -> Complaints: ...
 
 
 class FeedSource(TickSource, Protocol):

@@ -5,9 +5,10 @@ from services.replay.sources.file_source import SourceNote
 from services.replay.sources.historical import HistoricalSource
 from services.replay.sources.inputs import fingerprint_difference
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.source import Poll, TickSource
+from services.replay.sources.source import Complaints, Poll, TickSource
 
 __all__ = [
+    "Complaints",
     "HistoricalOptions",
     "HistoricalSource",
     "Poll",

@@ -48,6 +48,7 @@ def sort_file(
             rank=rank,
             shift_ns=file.plan.shift_ns,
             latency_bound_ns=file.plan.latency_bound_ns,
+            end=file.plan.scanned.damage,
             check_order=False,
         )
     )
@@ -63,5 +64,6 @@ def sort_file(
             runs.append(SortedRun(spill.append(collector.spill()), held, {rank: first_line}))
             first_line = rows.line
     file.skipped_on_disk = rows.skipped
-    file.damage = rows.damage if rows.finished else ""
+    if rows.finished:
+        file.note_end(rows)
     return runs

@@ -48,8 +48,11 @@ class FileSource:
         self.plan = plan
         self.place = place
         self.skipped_on_disk = 0
-        """Set by the one who sorts the file on disk, like `damage`."""
+        """Set by the one who sorts the file on disk."""
         self.damage = ""
+        self.damage_line = 0
+        self.unusable: tuple[int, str] | None = None
+        """First row that could not be used, where no row of the whole file could."""
         self._rows: RowReader | None = None
         self._marks = Marks(place)
         self._marked_line = place.line
@@ -85,6 +88,7 @@ class FileSource:
                 rank=rank,
                 shift_ns=self.plan.shift_ns,
                 latency_bound_ns=self.plan.latency_bound_ns,
+                end=self.plan.scanned.damage,
                 buffer_bytes=buffer_bytes(file_count),
             )
         )
@@ -97,8 +101,15 @@ class FileSource:
             self._marks.add(self._rows.place())
             self._marked_line = line
         self._rows.feed(into, rows)
-        self.damage = self._rows.damage if self._rows.finished else ""
+        if self._rows.finished:
+            self.note_end(self._rows)
         return max(1, self._rows.line - line)
+
+    def note_end(self, rows: RowReader) -> None:
+        """Keep what is known once the last row was read."""
+        # The damage last: another thread that sees it reads the line, too.
+        self.damage_line, self.unusable = rows.line - 1, rows.unusable
+        self.damage = rows.damage
 
     def place_before(self, line: int) -> SourceCursor:
         """Return a place from which `line` and all after it are read again; -1: only what was not read yet."""

@@ -11,13 +11,14 @@ from fastpath.frame import MODE_HISTORICAL, encode_cursor
 from fastpath.merge import Merger
 from fastpath.records import Cursor, SourceCursor
 from fastpath.rules import LatencyBoundBroken, UnsortedSource
+from services.replay.sources.advice import advice
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.external_sort import SortedRun, sort_file
 from services.replay.sources.file_source import FileSource, SourceNote
 from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import plan_latencies
-from services.replay.sources.source import Poll
+from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
 
 READ_ROWS = 8192
@@ -69,6 +70,7 @@ class HistoricalSource:
         self._rows_since_spill = 0
         self._places: tuple[SourceCursor, ...] = ()
         self._cursor: bytes | None = None
+        self._unmatched_tickers: tuple[str, ...] = ()
         self.names: tuple[str, ...] = ()
         self.fingerprint = ""
         self.first_read_monotonic_ns = 0
@@ -120,6 +122,7 @@ class HistoricalSource:
             may_read -= read
             if read == 0:
                 self._ended = True
+                self._unmatched_tickers = self._find_unmatched(into.tickers)
                 break
         rows = len(into) - before
         self._rows_since_places += rows
@@ -156,6 +159,17 @@ class HistoricalSource:
         return tuple(file.opened.name for file in self._files if file.damage)
 
     @property
+    def complaints(self) -> Complaints:
+        """Return what is wrong with the files, as far as they were read."""
+        return Complaints(
+            damage=tuple(
+                f"{file.opened.name}:{file.damage_line}: {file.damage}" for file in self._files if file.damage
+            ),
+            unusable=tuple(_unusable(file.opened.name, *file.unusable) for file in self._files if file.unusable),
+            unmatched_tickers=self._unmatched_tickers,
+        )
+
+    @property
     def notes(self) -> tuple[SourceNote, ...]:
         """Return what was found out and done about each file."""
         return tuple(file.note(self._options) for file in self._files)
@@ -164,6 +178,13 @@ class HistoricalSource:
     def in_flight(self) -> int:
         """Return how many rows are held in memory."""
         return self._merger.in_flight if self._merger is not None else 0
+
+    def _find_unmatched(self, tickers: Tickers) -> tuple[str, ...]:
+        if self._resume is not None and self._resume.sources:
+            return ()  # earlier runs may have seen them
+        # Names are noted as they are met, before the window of time is looked at.
+        met = {tickers.name(number) for number in range(len(tickers))}
+        return tuple(name for name in self._options.tickers if name not in met)
 
     def _first_places(self, inputs: Sequence[InputFile]) -> tuple[SourceCursor, ...]:
         resume = self._resume
@@ -250,3 +271,8 @@ class HistoricalSource:
         self._rows_since_places = 0
         self._places = tuple(file.place_before(merger.oldest_row(rank)) for rank, file in enumerate(self._files))
         self._cursor = None
+
+
+def _unusable(name: str, line: int, reason: str) -> str:
+    fix = advice(reason)
+    return f"{name}: no row can be used; line {line}: {reason}" + (f"; {fix}" if fix else "")

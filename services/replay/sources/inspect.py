@@ -12,8 +12,8 @@ from fastpath.values import format_timestamp
 from services.replay.sources.historical import HistoricalSource
 from services.replay.sources.inputs import InputFile, open_inputs
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.prescan import LATENCY_BOUND_MIN
-from services.replay.sources.row_reader import Reading
+from services.replay.sources.prescan import plan_latencies
+from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, Reading
 
 READ_ROWS = 8192
 TOP_TICKERS = 20
@@ -141,16 +141,18 @@ def inspect(
 
     `on_progress` is told every so often how many rows were read since it was told last. Raises UnusableInput.
     """
-    options = HistoricalOptions(fraction_unit_us=fraction_unit_us)
+    # A latency that is declared need not be looked for.
+    options = HistoricalOptions(fraction_unit_us=fraction_unit_us, min_latency_ms=0.0)
     threshold_ns = round(latency_threshold_ms * 1e6)
     tickers = Tickers()
     total = Survey(latency_threshold_ns=threshold_ns)
     reports = []
     inputs = open_inputs(paths)
     try:
-        for opened in inputs:
+        plans = plan_latencies(inputs, options, temp_dir)
+        for opened, plan in zip(inputs, plans, strict=True):
             survey = Survey(latency_threshold_ns=threshold_ns)
-            damage = _read(opened, tickers, options, survey, on_progress)
+            damage = _read(opened, tickers, options, survey, plan.scanned.damage, on_progress)
             total.absorb(survey)
             reports.append(_file_report(opened, survey, tickers, damage))
     finally:
@@ -167,11 +169,12 @@ def _read(
     tickers: Tickers,
     options: HistoricalOptions,
     survey: Survey,
+    end: Damage | None,
     on_progress: Callable[[int], None] | None,
 ) -> str:
     content = opened.content
     rows = content.read(
-        Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=False)
+        Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=False, end=end)
     )
     block = Block(tickers)
     while not rows.finished:
@@ -199,7 +202,7 @@ def _arrival_ties(
         min_latency_ms=(lowest_ns - 1) / 1e6,
         unsorted="sort" if unsorted else "refuse",
     )
-    source = HistoricalSource(paths, options, temp_dir=temp_dir)
+    source = HistoricalSource(paths, options, cache_dir=temp_dir, temp_dir=temp_dir)
     ties = ArrivalTies()
     block = Block(Tickers())
     try:

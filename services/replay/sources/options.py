@@ -41,6 +41,8 @@ class HistoricalOptions:
             raise UnusableInput(f"unsorted `{self.unsorted}` is unknown; use refuse or sort")
         if self.min_latency_ms is not None and not abs(self.min_latency_ms) < LATENCY_MS_LIMIT:
             raise UnusableInput(f"minimum latency {self.min_latency_ms} ms is not a latency; give milliseconds")
+        if any(not name.strip() for name in self.tickers):
+            raise UnusableInput("a ticker to filter by is empty; name one, or leave the filter out")
         if self.start_ns >= self.end_ns:
             raise UnusableInput("the start is not before the end, nothing would be replayed; swap or drop one of them")
 

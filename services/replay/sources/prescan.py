@@ -1,8 +1,9 @@
-"""The lowest latency of a source, before its first row leaves.
+"""What has to be known of a source before its first row leaves: its lowest latency, and whether it is whole.
 
 Rows leave in arrival order as soon as nothing still unread can arrive before them. For a file sorted by event time that
 needs a lower bound of its latencies: zero, unless a negative latency stands somewhere. That no field at all starts with
-a `-` proves it cheaply; otherwise the latencies are read once, and what was found is kept for the next time.
+a `-` proves it cheaply; otherwise the latencies are read once, and what was found is kept for the next time. What is
+compressed is read to its check sums, so that no row of a damaged part is played as a good one.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
 from fastpath.rules import UnsortedSource
 from services.replay.sources.inputs import InputFile
+from services.replay.sources.integrity import find_damage
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.row_reader import Reading
+from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, Reading
 
 SCAN_ROWS = 8192
 THREADS = 2
-CACHE_VERSION = 1
-LATENCY_BOUND_MIN = -(2**62)
-"""As good as none: a scan must not stop at what it looks for."""
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Scanned:
     negative_rows: int | None
     unsorted_line: int | None = None
     """First row that is sorted by neither time; 0: none. None: not looked for."""
+    damage: Damage | None = None
+    """Where rows stop being believable."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +76,51 @@ def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None)
         options.negative_latency == "shift" or (options.negative_latency == "keep" and not opened.content.by_arrival)
     )
     needs_order = options.unsorted == "sort"
-    if not needs_latency and not needs_order:
+    needs_check = opened.content.compressed
+    if not needs_latency and not needs_order and not needs_check:
         return Scanned(None, None)
     cached = _read_cache(opened, options, cache_dir)
-    if cached is not None and (not needs_order or cached.unsorted_line is not None):
+    if (
+        cached is not None
+        and (not needs_latency or cached.latency_ns_min is not None)
+        and (not needs_order or cached.unsorted_line is not None)
+    ):
         return cached
-    if needs_order:
-        scanned = _decode_all(opened, options, find_order=True)
-    elif opened.content.surely_not_negative():
-        scanned = Scanned(0, 0)
+    damage, is_not_negative = None, False
+    if needs_check or not needs_order:
+        skim = opened.content.skim(negatives=needs_latency and not needs_order)
+        damage, is_not_negative = find_damage(opened, options, skim), skim.surely_not_negative
+    if needs_order or (needs_latency and not is_not_negative):
+        scanned = _decode_all(opened, options, damage, find_order=needs_order)
     else:
-        scanned = _decode_all(opened, options, find_order=False)
+        scanned = Scanned(0, 0, damage=damage) if needs_latency else Scanned(None, None, damage=damage)
     _write_cache(opened, options, cache_dir, scanned)
     return scanned
 
 
-def _decode_all(opened: InputFile, options: HistoricalOptions, *, find_order: bool) -> Scanned:
+def _decode_all(opened: InputFile, options: HistoricalOptions, damage: Damage | None, *, find_order: bool) -> Scanned:
     # The policy and the filters are left out: what is wanted is what the file says.
     as_is = HistoricalOptions(fraction_unit_us=options.fraction_unit_us)
-    lowest, negative_rows, unsorted_line = _decode(opened, as_is, check_order=find_order)
+    lowest, negative_rows, unsorted_line = _decode(opened, as_is, damage, check_order=find_order)
     if unsorted_line:
-        lowest, negative_rows, _ = _decode(opened, as_is, check_order=False)
-    return Scanned(lowest, negative_rows, unsorted_line if find_order else None)
+        lowest, negative_rows, _ = _decode(opened, as_is, damage, check_order=False)
+    return Scanned(lowest, negative_rows, unsorted_line if find_order else None, damage)
 
 
-def _decode(opened: InputFile, options: HistoricalOptions, *, check_order: bool) -> tuple[int, int, int]:
+def _decode(
+    opened: InputFile, options: HistoricalOptions, damage: Damage | None, *, check_order: bool
+) -> tuple[int, int, int]:
     tickers = Tickers()
     content = opened.content
     rows = content.read(
-        Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=check_order)
+        Reading(
+            tickers,
+            options,
+            content.beginning,
+            latency_bound_ns=LATENCY_BOUND_MIN,
+            check_order=check_order,
+            end=damage,
+        )
     )
     scratch = Block(tickers)
     unsorted_line = 0
@@ -125,7 +144,8 @@ def _cache_file(opened: InputFile, cache_dir: Path) -> Path:
 
 def _cache_key(opened: InputFile, options: HistoricalOptions) -> list[object]:
     head = [opened.size, opened.mtime_ns, opened.head_digest]
-    return [CACHE_VERSION, os.path.abspath(opened.name), *head, options.fraction_unit_us]
+    how = [options.fraction_unit_us, options.unsorted]
+    return [CACHE_VERSION, os.path.abspath(opened.name), *head, *how]
 
 
 def _read_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> Scanned | None:
@@ -135,10 +155,19 @@ def _read_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path |
         stored = json.loads(_cache_file(opened, cache_dir).read_bytes())
         if stored["key"] != _cache_key(opened, options):
             return None
-        found = Scanned(**stored["scanned"])
+        return _scanned(stored["scanned"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if isinstance(found.latency_ns_min, int) and isinstance(found.negative_rows, int) else None
+
+
+def _scanned(stored: dict[str, Any]) -> Scanned:
+    damage = stored["damage"]
+    numbers = [stored[name] for name in ("latency_ns_min", "negative_rows", "unsorted_line")]
+    if any(number is not None and not isinstance(number, int) for number in numbers):
+        raise TypeError("no numbers")
+    lowest, negative_rows, unsorted_line = numbers
+    found = None if damage is None else Damage(str(damage["reason"]), int(damage["offset"]))
+    return Scanned(lowest, negative_rows, unsorted_line, found)
 
 
 def _write_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, scanned: Scanned) -> None:

@@ -23,6 +23,8 @@ class ByteReader(Protocol):
     """Why the bytes end before their end; empty while all is well."""
     tail_is_whole: bool
     """With `damage`: the last line is complete although nothing ends it."""
+    doubted_from: int
+    """With `damage`: what was given from here on may be wrong although it could be read; -1: nothing is."""
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view`; 0 means that the end was reached."""
@@ -36,6 +38,7 @@ class PlainReader:
 
     tail_is_whole = True
     damage = ""
+    doubted_from = -1
 
     def __init__(self, descriptor: int, size: int, name: str) -> None:
         self._descriptor = descriptor
@@ -76,10 +79,12 @@ class GzipReader:
         self._input = b""
         self._buffer = bytearray(INPUT_BYTES)
         self._produced = 0  # bytes that this member gave so far
+        self._produced_before = 0  # bytes that the members before it gave
         self._member_start = 0
         self._careful: _CarefulInflater | None = None
         self.damage = ""
         self.tail_is_whole = False
+        self.doubted_from = -1
         self._ended = False
 
     def readinto(self, view: memoryview) -> int:
@@ -105,6 +110,8 @@ class GzipReader:
             piece = self._careful.inflate(limit)
             self._ended, self.damage = self._careful.ended, self._careful.damage
             self.tail_is_whole = self._careful.tail_is_whole
+            if self._careful.is_doubted:
+                self.doubted_from = self._produced_before + self._careful.member_begin
             return piece
         if self._inflate.eof and not self._open_next_member():
             return b""
@@ -140,6 +147,7 @@ class GzipReader:
                 self.damage, self.tail_is_whole = "compressed data is followed by something else", True
             return False
         self._member_start = self._raw.position - len(self._input)
+        self._produced_before += self._produced
         self._produced = 0
         self._inflate = self._fast.decompressobj(wbits=GZIP_WINDOW)
         return True
@@ -164,13 +172,19 @@ class _CarefulInflater:
         self._inflate = zlib.decompressobj(wbits=GZIP_WINDOW)
         self._input = b""
         self._single_steps = False
+        self._produced = 0
+        self.member_begin = 0
+        """How many bytes the members before this one gave."""
         self.ended = False
         self.damage = ""
         self.tail_is_whole = False
+        self.is_doubted = False
+        """The member does not have its check sum: any byte of it may be wrong."""
 
     def inflate(self, limit: int) -> bytes:
         """Return some bytes; none may only mean that more calls are needed, see `ended`."""
         piece = self._step(limit)
+        self._produced += len(piece)
         dropped = min(self._skip, len(piece))
         self._skip -= dropped
         return piece[dropped:]
@@ -185,8 +199,10 @@ class _CarefulInflater:
         given = self._input[:1] if self._single_steps else self._input
         try:
             piece = self._inflate.decompress(given, limit)
-        except zlib.error:
+        except zlib.error as error:
             if self._single_steps:
+                # The length is looked at behind the check sum, which was right then.
+                self.is_doubted = "incorrect length check" not in str(error)
                 self._finish("compressed data is corrupt")
             # What this call had produced is gone with its error: repeat it in steps of one byte.
             self._inflate, self._single_steps = before, True
@@ -213,6 +229,7 @@ class _CarefulInflater:
             return False
         self._inflate = zlib.decompressobj(wbits=GZIP_WINDOW)
         self._single_steps = False
+        self.member_begin = self._produced
         return True
 
     def _finish(self, damage: str) -> None:
@@ -222,6 +239,32 @@ class _CarefulInflater:
         scratch = bytearray(CAREFUL_INPUT_BYTES)
         count = self._raw.readinto(memoryview(scratch))
         return bytes(scratch[:count])
+
+
+class CutReader:
+    """What another reader gives, up to a place behind which nothing can be believed."""
+
+    tail_is_whole = True
+    doubted_from = -1
+
+    def __init__(self, whole: ByteReader, end: int, damage: str) -> None:
+        self._whole = whole
+        self._left = end
+        self._reason = damage
+        self.damage = ""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill the front of `view`."""
+        count = self._whole.readinto(view[: self._left]) if self._left > 0 else 0
+        self._left -= count
+        if self._left <= 0 or not count:
+            self.damage = self._reason
+        return count
+
+    def skip(self, count: int) -> None:
+        """Pass over `count` bytes."""
+        self._whole.skip(count)
+        self._left -= count
 
 
 def open_reader(descriptor: int, size: int, name: str, *, compressed: bool) -> ByteReader:

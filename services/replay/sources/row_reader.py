@@ -14,6 +14,8 @@ from fastpath.records import SourceCursor
 from services.replay.sources.options import HistoricalOptions
 
 BUFFER_BYTES_MAX = 256 * 1024
+LATENCY_BOUND_MIN = -(2**62)
+"""As good as none, for who only looks: no row breaks it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,27 @@ class RawFile:
     size: int
     head: bytes
     """Its first bytes, some 64 KiB."""
+
+
+@dataclass(frozen=True)
+class Skim:
+    """What reading the bytes of a file through told, without a look at its rows."""
+
+    surely_not_negative: bool
+    """No latency is below zero. False: that was not proved."""
+    damage: str = ""
+    """Why the rows end before the file's end; empty when they do not."""
+    doubted_from: int = -1
+    """With `damage`: rows whose `offset` is this or more may be wrong although they can be read; -1: none are."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Where the rows of a damaged file stop being believable, which is before they stop being readable."""
+
+    reason: str
+    offset: int
+    """A reader that stands here is at its end."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,8 @@ class Reading:
     """Off: rows come as they stand, nothing is raised, and `bound_ns` means nothing."""
     buffer_bytes: int = BUFFER_BYTES_MAX
     """What the reader should take for its buffers: many files may be read at once."""
+    end: Damage | None = None
+    """Where to stop before the file's end, with a last rejection that says why."""
 
 
 class RowReader(Protocol):
@@ -82,6 +107,10 @@ class RowReader(Protocol):
     def negative_latencies(self) -> int:
         """Return how many latencies below zero this reader saw."""
 
+    @property
+    def unusable(self) -> tuple[int, str] | None:
+        """Return number and reason of the first row that could not be used, as long as none could; None: one could, or there was none."""
+
     def place(self) -> SourceCursor:
         """Return where reading stands: a reader from there on begins with the row `line`."""
 
@@ -114,5 +143,8 @@ class RowFile(Protocol):
     def read(self, reading: Reading) -> RowReader:
         """Return a reader of the rows from `reading.place` on."""
 
-    def surely_not_negative(self) -> bool:
-        """Tell whether no latency is below zero, if that can be proved for less than reading the rows; False when it cannot."""
+    def skim(self, *, negatives: bool) -> Skim:
+        """Read the bytes through: whether they are whole, and with `negatives` whether no latency is below zero.
+
+        A format that can tell either for less than reading the rows does so; all others answer `Skim(False)`.
+        """

@@ -24,6 +24,18 @@ class Poll:
     urgent: bool = False
 
 
+@dataclass(frozen=True)
+class Complaints:
+    """What is wrong with recorded files, for people."""
+
+    damage: tuple[str, ...] = ()
+    """Per damaged file: name, row and what happened there."""
+    unusable: tuple[str, ...] = ()
+    """Per file of which no row could be used: the first one, its reason, and what rows should look like."""
+    unmatched_tickers: tuple[str, ...] = ()
+    """Tickers that were asked for and that no row has."""
+
+
 class TickSource(Protocol):
     """Rows in final order, from files or from a feed. One thread polls."""
 

@@ -7,8 +7,8 @@ from fastpath.decode import Decoder, may_have_negative_field
 from fastpath.header import Header, HeaderError, Layout
 from fastpath.records import SourceCursor
 from services.replay.sources.errors import UnusableInput
-from services.replay.sources.readers import GZIP_MAGIC, ByteReader, open_reader
-from services.replay.sources.row_reader import RawFile, Reading
+from services.replay.sources.readers import GZIP_MAGIC, ByteReader, CutReader, open_reader
+from services.replay.sources.row_reader import RawFile, Reading, Skim
 
 HEADER_BYTES_MAX = 64 * 1024
 LINE_ROOM_BYTES = 128 * 1024
@@ -23,11 +23,18 @@ class TextFile:
         """Read the header."""
         self._raw = raw
         self.compressed = raw.head.startswith(GZIP_MAGIC)
-        line, self.header_bytes = _read_header(self.reader(), raw.name)
+        self.header_bytes = 0
         try:
+            line, self.header_bytes = _read_header(self.reader(), raw.name)
             self.header = Header(line)
-        except HeaderError as error:
-            raise UnusableInput(f"{raw.name}: {error}") from error
+        except (HeaderError, UnusableInput) as error:
+            # What a damaged file says of itself is not worth repeating.
+            damage = self.skim(negatives=False).damage if self.compressed else ""
+            if damage:
+                raise UnusableInput(
+                    f"{raw.name}: {damage}, and its header cannot be read; get the file again"
+                ) from error
+            raise error if isinstance(error, UnusableInput) else UnusableInput(f"{raw.name}: {error}") from error
 
     @property
     def layout(self) -> str:
@@ -62,18 +69,17 @@ class TextFile:
         reader.skip(offset)
         return reader
 
-    def surely_not_negative(self) -> bool:
-        """Tell whether latencies stand in the lines and no field at all starts with a `-`."""
-        if self.by_arrival:
-            return False
+    def skim(self, *, negatives: bool) -> Skim:
+        """Look for a field that starts with a `-`, and read what is compressed to its end: its check sums come last."""
+        negatives = negatives and not self.by_arrival
         reader = self.reader(self.header_bytes)
         block = memoryview(bytearray(SCAN_BLOCK_BYTES))
         previous = ord("\n")
-        while count := reader.readinto(block):
-            if may_have_negative_field(block[:count], previous):
-                return False
+        found = not negatives
+        while (not found or self.compressed) and (count := reader.readinto(block)):
+            found = found or may_have_negative_field(block[:count], previous)
             previous = block[count - 1]
-        return True
+        return Skim(not found, reader.damage, reader.doubted_from)
 
 
 class TextRows:
@@ -102,7 +108,10 @@ class TextRows:
         )
         self.damage = ""
         self.finished = False
-        self._reader = text.reader(place.offset)
+        reader, end = text.reader(), reading.end
+        self._reader: ByteReader = reader if end is None else CutReader(reader, end.offset, end.reason)
+        self._reader.skip(place.offset)
+        self._cut = end is not None
         self._buffer = memoryview(bytearray(reading.buffer_bytes))
         self._start = self._end = 0
         self._at_end = False
@@ -131,6 +140,12 @@ class TextRows:
     def negative_latencies(self) -> int:
         """Return how many latencies below zero were seen."""
         return self.decoder.negative_latencies
+
+    @property
+    def unusable(self) -> tuple[int, str] | None:
+        """Return line and reason of the first line that could not be used, as long as none could."""
+        nothing = self.decoder.previous_event_time_ns == BEFORE_EVERYTHING and not self.damage
+        return self.decoder.first_rejection if nothing else None
 
     def place(self) -> SourceCursor:
         """Return where reading stands: the row after it is the next one that `feed` decodes."""
@@ -180,7 +195,7 @@ class TextRows:
         self.finished = True
         if self._reader.damage:
             lost = "no" if self._start == self._end else "1"
-            self.damage = f"{self._reader.damage}: {lost} partial line lost"
+            self.damage = self._reader.damage if self._cut else f"{self._reader.damage}: {lost} partial line lost"
             self.decoder.reject(into, self.damage)
 
 
@@ -197,7 +212,7 @@ def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:
         if end >= 0:
             return bytes(block[:end]).removesuffix(b"\r"), end + 1
     if reader.damage:
-        raise UnusableInput(f"{name}: {reader.damage} before the end of the header; get the file again")
+        raise UnusableInput(f"{name}: {reader.damage}")
     if filled == 0:
         raise UnusableInput(f"{name} holds no data, not even a header; leave it out or write it again")
     if filled == len(block):

@@ -50,6 +50,12 @@ class HistoricalReport:
     """Rows that filters left out."""
     damaged_sources: int = 0
     """Sources of which a part could not be read."""
+    damage: tuple[str, ...] = ()
+    """What is wrong with some of them: name, row and reason, for people."""
+    unusable: tuple[str, ...] = ()
+    """Sources of which no row could be used, and why, for people."""
+    unmatched_tickers: tuple[str, ...] = ()
+    """Tickers that were asked for and that no row has."""
     first_read_monotonic_ns: int = 0
     """When the first byte was read, on the machine's monotonic clock; 0 before."""
 
@@ -102,6 +108,9 @@ class EngineReport:
             "reported_time_ns": self.reported_time_ns,
             "historical_configured": historical.configured,
             "damaged_sources": historical.damaged_sources,
+            "damage": list(historical.damage),
+            "unusable": list(historical.unusable),
+            "unmatched_tickers": list(historical.unmatched_tickers),
             "refused": None if refused is None else {"revision": refused.revision, "reason": refused.reason},
             "first_read_monotonic_ns": historical.first_read_monotonic_ns,
             "sources": list(historical.sources),
@@ -134,9 +143,12 @@ class EngineReport:
                 ),
                 historical=HistoricalReport(
                     configured=bool(fields.get("historical_configured")),
-                    sources=tuple(str(source) for source in fields.get("sources") or ()),
+                    sources=_texts(fields, "sources"),
                     skipped=int(fields.get("skipped") or 0),
                     damaged_sources=int(fields.get("damaged_sources") or 0),
+                    damage=_texts(fields, "damage"),
+                    unusable=_texts(fields, "unusable"),
+                    unmatched_tickers=_texts(fields, "unmatched_tickers"),
                     first_read_monotonic_ns=int(fields.get("first_read_monotonic_ns") or 0),
                 ),
                 live=LiveReport(
@@ -148,6 +160,10 @@ class EngineReport:
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
             raise ValueError(f"the engine's report of session `{session}` cannot be read ({exc!r})") from exc
+
+
+def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(str(text) for text in fields.get(name) or ())
 
 
 def _effective(fields: dict[str, Any]) -> Effective:

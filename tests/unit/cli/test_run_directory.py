@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.cli import run_directory
 from services.cli.options import ReplayOptions
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 
@@ -142,3 +143,103 @@ def test_directory_in_use_is_refused_for_everybody_else(directory: RunDirectory)
             with pytest.raises(DirectoryRefused, match="in use"):
                 prepare(directory, **how)
         assert (directory.path / "mid_prices.log").exists()
+
+
+class Refused(Exception):
+    """What a run may end with."""
+
+
+def refuse(
+    directory: RunDirectory, message: str = "no", *, writes: str = "", resume: bool = False, overwrite: bool = False
+) -> Refused:
+    """Let a run be refused after it wrote `writes`, and return what it raised."""
+    refusal = Refused(message)
+
+    def run() -> None:
+        with directory.prepared(OPTIONS, INPUTS, resume=resume, overwrite=overwrite, refusals=(Refused,)):
+            (directory.path / "mid_prices.log").write_text(writes)
+            (directory.path / "errors.log").touch()
+            (directory.private / "position").write_bytes(b"p")
+            (directory.server_logs / "replay.log").write_text("no\n")
+            raise refusal
+
+    with pytest.raises(Refused):
+        run()
+    return refusal
+
+
+@pytest.mark.parametrize("there", ["nothing", "directory", "foreign file"])
+def test_a_refused_run_leaves_the_place_as_it_was(tmp_path: Path, there: str) -> None:
+    directory = RunDirectory(tmp_path / "deep" / "out")
+    if there != "nothing":
+        directory.path.mkdir(parents=True)
+    if there == "foreign file":
+        (directory.path / "notes.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+
+    refuse(directory)
+
+    assert sorted(tmp_path.rglob("*")) == before
+    prepare(directory)
+
+
+def test_a_refused_run_that_overwrites_gives_back_what_was_there(directory: RunDirectory) -> None:
+    (directory.private / "position").write_bytes(b"earlier")
+    (directory.private / "lock").touch()
+    before = content(directory)
+
+    refuse(directory, overwrite=True)
+
+    assert content(directory) == before
+    prepare(directory, resume=True)
+
+
+def test_a_refused_run_that_resumes_changes_nothing(directory: RunDirectory) -> None:
+    (directory.path / "mid_prices.log").write_text("")
+
+    refuse(directory, resume=True)
+
+    assert (directory.path / "mid_prices.log").exists()
+    prepare(directory, resume=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_is_refused_after_it_wrote_keeps_that_and_says_how_to_go_on(tmp_path: Path, overwrite: bool) -> None:
+    directory = RunDirectory(tmp_path / "out")
+    if overwrite:
+        prepare(directory)
+
+    refusal = refuse(directory, writes="a new line\n", overwrite=overwrite)
+
+    assert "--overwrite" in refusal.__notes__[0]
+    assert (directory.path / "mid_prices.log").read_text() == "a new line\n"
+    assert not directory.replaced.exists()
+
+
+def test_the_logs_stay_when_a_refusal_points_to_them(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "out")
+
+    refuse(directory, f"it refused, see {directory.server_logs / 'replay.log'}")
+
+    assert (directory.server_logs / "replay.log").read_text() == "no\n"
+    prepare(directory)
+
+
+def test_a_run_that_ends_well_drops_what_it_replaced(directory: RunDirectory) -> None:
+    prepare(directory, overwrite=True)
+
+    assert not directory.replaced.exists()
+
+
+def test_a_lock_that_was_taken_away_locks_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = RunDirectory(tmp_path / "out")
+    real = run_directory.fcntl.flock
+
+    def late(lock: Any, how: int) -> None:
+        (directory.private / "run.lock").unlink()
+        real(lock, how)
+
+    monkeypatch.setattr(run_directory.fcntl, "flock", late)
+
+    with pytest.raises(DirectoryRefused, match="in use"):
+        prepare(directory)

@@ -11,10 +11,11 @@ import redis
 from protos.replay.v1.replay_pb2 import Session, SessionState
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.reporter import StateReporter
+from services.replay.sources import Complaints
 from services.runtime.metrics import FIGURES
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.keys import SESSIONS, SessionKeys
-from services.runtime.session.report import EngineState
+from services.runtime.session.report import EngineReport, EngineState
 from tests.support.clock import FakeClock
 
 KEYS = SessionKeys("default")
@@ -109,12 +110,16 @@ def test_a_wait_and_damaged_sources_show_in_the_error() -> None:
     class Historical:
         skipped = 0
         damaged = ("a.csv.gz",)
+        complaints = Complaints(unusable=("b.csv: no row can be used",), unmatched_tickers=("X",))
 
     queue = Queue()
     queue.waiting = True
     report = EngineFigures("default", queue=queue, historical=Historical())
 
-    assert report.problems() == "nobody reads; a.csv.gz is damaged: what could be read was replayed"
+    assert report.problems() == (
+        "nobody reads; a.csv.gz is damaged: what could be read was replayed; b.csv: no row can be used; no row has the ticker `X`"
+    )
+    assert EngineReport.decode("default", report.report(1).encode()) == report.report(1)
     assert report.report(1).historical.damaged_sources == 1
 
 
@@ -194,6 +199,7 @@ def test_every_figure_has_a_known_name() -> None:
     class Historical:
         skipped = 4
         damaged = ()
+        complaints = Complaints()
 
     report = EngineFigures("default", queue=Queue(), live=Live(), historical=Historical())
     report.lateness.note(5)
