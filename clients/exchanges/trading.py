@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum, unique
 from typing import Protocol
 
-from clients.exchanges.errors import Sent
+from clients.exchanges.errors import ExchangeError, Sent
 from clients.exchanges.model import Instrument
 
 
@@ -104,6 +104,17 @@ class OrderReport:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """What became of an order that was cancelled, and of the one that was to take its place."""
+
+    old: OrderReport
+    """It has ended."""
+    new: OrderReport | None
+    refused: ExchangeError | None = None
+    """Why there is no new one."""
+
+
+@dataclass(frozen=True)
 class Fill:
     """One execution; (exchange, market, symbol, trade_id) is unique."""
 
@@ -161,8 +172,19 @@ class TradingClient(Protocol):
         price: Decimal,
         deadline_s: float,
     ) -> OrderReport:
-        """Set absolute quantity (total) and price. Where the exchange has no such amend (Binance spot price or increase), raises
-        CallerMustAct (REJECTED) with code `AMEND_UNSUPPORTED` before anything is sent."""
+        """Set absolute quantity (total) and price of an order in its place. Where the exchange has no such amend (Binance spot price
+        or increase), raises CallerMustAct (REJECTED) with code `AMEND_UNSUPPORTED` before anything is sent."""
+        ...
+
+    async def replace(
+        self, order: VenueOrder, *, client_order_id: str, exchange_order_id: str, deadline_s: float
+    ) -> Replaced:
+        """Cancel the named order and place `order` instead, with one request, where the capabilities say `REPLACES`.
+
+        The exchange cancels only if nothing of the old order is executed, and places only if it has cancelled: of several such requests
+        about one old order at most one can have an effect, however late they arrive. An error that is not `UNKNOWN` means that
+        neither was done. Elsewhere raises CallerMustAct (REJECTED) with code `AMEND_UNSUPPORTED` before anything is sent.
+        """
         ...
 
     async def cancel(
@@ -226,6 +248,20 @@ class ArrivalBound:
     """How long what was taken in time may need until queries show it."""
 
 
+@unique
+class AmendWay(StrEnum):
+    """How a resting LIMIT order gets another price or quantity, and what that does to its place in the queue of its price."""
+
+    NONE = "none"
+    """Not at all: it has to be cancelled, and another order placed."""
+    KEEPS_PLACE = "keeps-place"
+    LOSES_PLACE = "loses-place"
+    IN_PLACE = "in-place"
+    """It stays the same order; what becomes of its place is not documented: count on the end of the queue."""
+    REPLACES = "replaces"
+    """The exchange cancels it and takes a new order (`TradingClient.replace`), which goes to the end of the queue."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What an instrument's market can do with orders. Nothing here has a default: an exchange states every fact that safety rests on."""
@@ -233,8 +269,10 @@ class Capabilities:
     time_in_force: frozenset[TimeInForce]
     post_only: bool
     reduce_only: bool
-    amend_price: bool
-    amend_quantity_up: bool
+    amend_price: AmendWay
+    """Another price, whatever becomes of the quantity."""
+    amend_quantity_up: AmendWay
+    amend_quantity_down: AmendWay
     dead_man: DeadManScope | None
     """What one timer of `arm_dead_man` covers; None where there is none."""
     arrival: ArrivalBound | None

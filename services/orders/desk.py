@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from clients.exchanges.model import Instrument, Price
-from clients.exchanges.trading import Side
+from clients.exchanges.trading import Capabilities, Side
 from services.orders.domain import Cause, Order, TradingMode
 from services.orders.domain.events import AmendUncertain, AnswerLost
-from services.orders.engine.changing import WAIT_S, Cancelled, Changer
+from services.orders.engine.changing import WAIT_S, Amended, Cancelled, Changer
 from services.orders.engine.commands import AmendCommand, Caller, PlaceCommand
 from services.orders.engine.feed import ChangeFeed
 from services.orders.engine.intake import ReportIntake
@@ -185,7 +185,7 @@ class Desk:
         """Place an order, or return the one that its key has placed already; begin nothing after the deadline (monotonic)."""
         return await self._counted("place", self.placer.place(command, caller, deadline_ns=deadline_ns))
 
-    async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Order:
+    async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Amended:
         """Amend an order and wait for the confirmation."""
         return await self._counted("amend", self.changer.amend(command, caller, wait_s=wait_s))
 
@@ -265,20 +265,22 @@ class Desk:
         """Return positions, sorted."""
         return sorted((key, held) for key, held in self.positions.all().items() if not exchange or key[0] == exchange)
 
-    async def instruments(self, *, exchange: str = "", base: str = "", kind: str = "") -> list[Instrument]:
-        """Return instruments, sorted by exchange and symbol."""
-        found: list[Instrument] = []
+    async def instruments(
+        self, *, exchange: str = "", base: str = "", kind: str = ""
+    ) -> list[tuple[Instrument, Capabilities]]:
+        """Return instruments with what their markets can do to orders, sorted by exchange and symbol."""
+        found: list[tuple[Instrument, Capabilities]] = []
         for venue in [self.venues.named(exchange)] if exchange else self.venues:
             try:
                 listed = await venue.market.get_instruments()
             except CLIENT_ERRORS as exc:
                 raise denied(Reason.PRICE_MISSING, f"{venue.exchange} does not list its instruments: {exc}") from exc
             found += [
-                instrument
+                (instrument, venue.trading.capabilities(instrument))
                 for instrument in listed.values()
                 if (not base or instrument.base == base) and (not kind or instrument.kind.value == kind)
             ]
-        return sorted(found, key=lambda instrument: (instrument.exchange, instrument.symbol))
+        return sorted(found, key=lambda one: (one[0].exchange, one[0].symbol))
 
     async def price(self, exchange: str, symbol: str) -> Price:
         """Return an exchange's price of a symbol; without an exchange the first one's that has it."""

@@ -46,7 +46,6 @@ class Reason(StrEnum):
     ORDER_CLOSED = "order-closed"
     ORDER_BUSY = "order-busy"
     ORDER_HALTED = "order-halted"
-    NO_CHANGE = "no-change"
     AMEND_REFUSED = "amend-refused"
     OVERLOADED = "overloaded"
     JOURNAL = "journal-unavailable"

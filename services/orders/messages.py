@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from clients.exchanges.model import Instrument
-from clients.exchanges.trading import OrderType, Side, TimeInForce
+from clients.exchanges.trading import AmendWay, Capabilities, OrderType, Side, TimeInForce
 from protos.orders.v1 import orders_pb2 as pb
 from services.orders.domain import Order, OrderState
 from services.orders.engine.changing import Cancelled
@@ -24,6 +24,19 @@ TIMES = {
 }
 STATES = {getattr(pb, f"ORDER_STATE_{state.value}"): state for state in OrderState}
 
+_AMEND_WAYS = {
+    AmendWay.NONE: pb.AMEND_WAY_NONE,
+    AmendWay.KEEPS_PLACE: pb.AMEND_WAY_KEEPS_PLACE,
+    AmendWay.LOSES_PLACE: pb.AMEND_WAY_LOSES_PLACE,
+    AmendWay.IN_PLACE: pb.AMEND_WAY_IN_PLACE,
+    AmendWay.REPLACES: pb.AMEND_WAY_REPLACES,
+}
+_QUEUE_PLACES = {
+    "": pb.QUEUE_PLACE_UNSPECIFIED,
+    "kept": pb.QUEUE_PLACE_KEPT,
+    "lost": pb.QUEUE_PLACE_LOST,
+    "unknown": pb.QUEUE_PLACE_UNKNOWN,
+}
 _SIDE_OF = {value: key for key, value in SIDES.items()}
 _TYPE_OF = {value: key for key, value in TYPES.items()}
 _TIME_OF = {value: key for key, value in TIMES.items()}
@@ -83,6 +96,8 @@ def order_message(order: Order) -> pb.Order:
         amending_price=text(amending.price) if amending is not None else "",
         halted=order.halted,
         mode=order.mode.value,
+        queue_place=_QUEUE_PLACES[order.queue_place],
+        amend_problem=order.amend_problem,
     )
 
 
@@ -104,8 +119,8 @@ def fill_message(fill: FillRow) -> pb.Fill:
     )
 
 
-def instrument_message(instrument: Instrument) -> pb.Instrument:
-    """Return an instrument."""
+def instrument_message(instrument: Instrument, capabilities: Capabilities) -> pb.Instrument:
+    """Return an instrument with what its market can do to orders."""
     return pb.Instrument(
         exchange=instrument.exchange,
         market=instrument.market,
@@ -124,6 +139,9 @@ def instrument_message(instrument: Instrument) -> pb.Instrument:
         contract_size=text(instrument.contract_size),
         expiry_time_ns=instrument.expiry_time_ns or 0,
         tradable=instrument.tradable,
+        amend_price=_AMEND_WAYS[capabilities.amend_price],
+        amend_quantity_up=_AMEND_WAYS[capabilities.amend_quantity_up],
+        amend_quantity_down=_AMEND_WAYS[capabilities.amend_quantity_down],
     )
 
 

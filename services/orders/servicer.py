@@ -78,8 +78,8 @@ class OrdersServicer(OrderServiceServicer):
             price=request.price,
             valid_for_ms=request.valid_for_ms,
         )
-        order = await self._desk.amend(command, current_caller(), wait_s=_wait_s(context))
-        return pb.AmendOrderResponse(order=messages.order_message(order))
+        amended = await self._desk.amend(command, current_caller(), wait_s=_wait_s(context))
+        return pb.AmendOrderResponse(order=messages.order_message(amended.order), already=amended.already)
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
         _check_deadline(context)
@@ -154,7 +154,7 @@ class OrdersServicer(OrderServiceServicer):
 
     async def ListInstruments(self, request: pb.ListInstrumentsRequest, context: Context) -> pb.ListInstrumentsResponse:
         found = await self._desk.instruments(exchange=request.exchange, base=request.base, kind=request.kind)
-        return pb.ListInstrumentsResponse(instruments=[messages.instrument_message(one) for one in found])
+        return pb.ListInstrumentsResponse(instruments=[messages.instrument_message(*one) for one in found])
 
     async def ListPositions(self, request: pb.ListPositionsRequest, context: Context) -> pb.ListPositionsResponse:
         now_ns = self._ports.wall_ns()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from clients.exchanges.model import Instrument, InstrumentKind
-from clients.exchanges.trading import ArrivalBound, Capabilities, DeadManScope, TimeInForce
+from clients.exchanges.trading import AmendWay, ArrivalBound, Capabilities, DeadManScope, TimeInForce
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,10 @@ class ExchangeRules:
     dead_man: DeadManScope
     ids_for_ever: bool
     """Whether a client id is never taken twice, and not only among open orders."""
-    amend_up: bool = True
+    amend_spot: AmendWay
+    """How a spot order gets another price, or more quantity."""
+    amend_spot_down: AmendWay
+    amend_derivative: AmendWay
 
     @property
     def window_s(self) -> float:
@@ -46,16 +49,42 @@ class ExchangeRules:
             time_in_force=frozenset(TimeInForce),
             post_only=True,
             reduce_only=derivative,
-            amend_price=True,
-            amend_quantity_up=self.amend_up,
+            amend_price=self.amend_derivative if derivative else self.amend_spot,
+            amend_quantity_up=self.amend_derivative if derivative else self.amend_spot,
+            amend_quantity_down=self.amend_derivative if derivative else self.amend_spot_down,
             dead_man=self.dead_man if timed else None,
             arrival=self.arrival,
         )
 
 
-BINANCE: Final = ExchangeRules("binance", ArrivalBound(5.0, 10.0), DeadManScope.SYMBOL, ids_for_ever=False)
-BITMEX: Final = ExchangeRules("bitmex", None, DeadManScope.ACCOUNT, ids_for_ever=True)
-TOY: Final = ExchangeRules("toy", ArrivalBound(30.0, 15.0), DeadManScope.ACCOUNT, ids_for_ever=False)
-"""One timer for the whole account as at BitMEX, late requests dropped as at Binance, and much more patient with both."""
+BINANCE: Final = ExchangeRules(
+    "binance",
+    ArrivalBound(5.0, 10.0),
+    DeadManScope.SYMBOL,
+    ids_for_ever=False,
+    amend_spot=AmendWay.REPLACES,
+    amend_spot_down=AmendWay.KEEPS_PLACE,
+    amend_derivative=AmendWay.LOSES_PLACE,
+)
+BITMEX: Final = ExchangeRules(
+    "bitmex",
+    None,
+    DeadManScope.ACCOUNT,
+    ids_for_ever=True,
+    amend_spot=AmendWay.IN_PLACE,
+    amend_spot_down=AmendWay.IN_PLACE,
+    amend_derivative=AmendWay.IN_PLACE,
+)
+TOY: Final = ExchangeRules(
+    "toy",
+    ArrivalBound(30.0, 15.0),
+    DeadManScope.ACCOUNT,
+    ids_for_ever=False,
+    amend_spot=AmendWay.LOSES_PLACE,
+    amend_spot_down=AmendWay.LOSES_PLACE,
+    amend_derivative=AmendWay.REPLACES,
+)
+"""One timer for the whole account as at BitMEX, late requests dropped as at Binance, and much more patient with both; it amends spot
+in its place and replaces derivatives, where Binance does the opposite."""
 BOUNDED: Final = (BINANCE, TOY)
 """Exchanges where "no such order" can become proof."""

@@ -61,23 +61,38 @@ def _fold_problems(journal: MemoryJournal, orders: dict[str, Order]) -> list[str
 
 def _order_problems(venue: ScriptedVenue, ours: list[Order]) -> list[str]:
     problems = [f"{name}: placed {count} times" for name, count in venue.placed.items() if count > 1]
+    problems += [f"{name}: two were open at the same time" for name in venue.two_open]
     by_id = {order.exchange_order_id: order for order in ours if order.exchange_order_id}
+    before = {leg.exchange_order_id: leg for order in ours for leg in order.replaced}
     for booked in venue.book.values():
+        leg = before.pop(booked.exchange_order_id, None)
+        if leg is not None:
+            if not booked.state.terminal or booked.filled != leg.filled:
+                problems.append(f"{leg}: it was replaced, and the exchange has {booked.state} {booked.filled}")
+            continue
         order = by_id.pop(booked.exchange_order_id, None)
         if order is None:
             problems.append(f"{venue.exchange} {booked.exchange_order_id} ({booked.client_order_id}): forgotten")
             continue
-        if (order.state.value, order.filled) != (booked.state.value, booked.filled):
+        partly = booked.state is VenueState.NEW and order.filled_before
+        state = VenueState.PARTIALLY_FILLED if partly else booked.state
+        if (order.state.value, order.filled - order.filled_before) != (state.value, booked.filled):
             problems.append(
                 f"{order.order_id}: {order.state} {order.filled}, the exchange has {booked.state} {booked.filled}"
             )
-        if (order.quantity, order.price) != (booked.quantity, booked.price) and booked.state is not VenueState.CANCELED:
+        if order.quantity is not None and order.filled > order.quantity:
+            problems.append(f"{order.order_id}: {order.filled} of {order.quantity} is executed")
+        if (order.leg_quantity, order.price) != (
+            booked.quantity,
+            booked.price,
+        ) and booked.state is not VenueState.CANCELED:
             problems.append(f"{order.order_id}: terms differ: {order.quantity} at {order.price}, {booked}")
         if order.halted:
             problems.append(f"{order.order_id}: halted: {order.halted}")
         if order.unsettled:
             problems.append(f"{order.order_id}: not settled: {order}")
     problems += [f"{order.order_id}: invented" for order in by_id.values()]
+    problems += [f"{leg}: invented" for leg in before.values()]
     for order in ours:
         if not order.exchange_order_id and order.state not in (
             OrderState.NOT_PLACED, OrderState.REJECTED, OrderState.UNKNOWN,

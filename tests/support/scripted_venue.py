@@ -23,6 +23,7 @@ from clients.exchanges.trading import (
     OrderReport,
     OrderType,
     Position,
+    Replaced,
     Side,
     StreamGap,
     TimeInForce,
@@ -30,6 +31,7 @@ from clients.exchanges.trading import (
     VenueState,
 )
 from clients.resilience.outcome import Outcome
+from services.orders.domain.client_ids import order_id_of
 from services.orders.ports import Ports
 from tests.support.exchange_rules import ExchangeRules
 from tests.support.scripted_market import ScriptedMarket
@@ -61,6 +63,10 @@ class ScriptedVenue(ScriptedMarket):
         self._background: set[asyncio.Task[None]] = set()
         self._dead_men: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._next = 0
+        self.refuse_new: ExchangeError | None = None
+        """Refuses the new order of a replacement, after the old one is cancelled."""
+        self.two_open: list[str] = []
+        """Orders of ours of which two were open at the same time, which must never be."""
         self.placed: defaultdict[str, int] = defaultdict(int)
         """How many orders each client id has made; more than one is the double that must never be."""
 
@@ -179,6 +185,21 @@ class ScriptedVenue(ScriptedMarket):
                 booked.quantity, booked.price = quantity, price
                 self.tell(replace(self.report(booked), source="stream"))
             return self.report(booked)
+
+        return await self._request("amend", client_order_id, change)
+
+    async def replace(
+        self, order: VenueOrder, *, client_order_id: str, exchange_order_id: str, deadline_s: float
+    ) -> Replaced:
+        def change() -> Replaced:
+            old = self._find(order.instrument, client_order_id, exchange_order_id, "amend")
+            if old.state.terminal or old.filled:
+                raise self._refuse("amend", f"Order cancel-replace failed: {old.state}")
+            self.end(old)
+            if self.refuse_new is not None:
+                return Replaced(self.report(old), None, self.refuse_new)
+            new = self._place(order)
+            return Replaced(self.report(old), new)
 
         return await self._request("amend", client_order_id, change)
 
@@ -378,6 +399,9 @@ class ScriptedVenue(ScriptedMarket):
             instrument, f"x{self._next}", client_order_id, side, type_, quantity, price, time_in_force, now_ns, now_ns
         )
         self.book[booked.exchange_order_id] = booked
+        own = order_id_of(client_order_id)
+        if own and [own for one in self.open_booked() if order_id_of(one.client_order_id) == own] != [own]:
+            self.two_open.append(own)
         if tell:
             self.tell(replace(self.report(booked), source="stream"))
         return booked

@@ -100,7 +100,7 @@ _ORDERS: Final = [
     *_codes(Outcome.REJECTED, "sheet 6: business reject, spot", (-2010,)),
     *_codes(Outcome.DUPLICATE, "sheet 6: duplicate id, futures", (-4116,), FUTURES),
     *_codes(Outcome.NOT_FOUND, "sheet 6: not found", (-2013, -2011, -2026, -2039)),
-    # Cancel-replace is not used here, but its answers must not be taken for the futures' meanings of the same numbers.
+    # The answer says which of the two; `replacing.py` reads it. Without that, one may have been done.
     ErrorRow(Outcome.UNKNOWN, "sheet 3, 6: spot cancel-replace, one of two", code="-2021", markets=(SPOT,)),
     *_codes(Outcome.REJECTED, "sheet 3, 6: spot cancel-replace, neither", (-2022,), (SPOT,)),
     *_codes(Outcome.REJECTED, "sheet 6: would trigger immediately", (-2021,), FUTURES),

@@ -24,6 +24,29 @@ ACCOUNT: Final = "account"
 def place(order: VenueOrder) -> ExchangeRequest:
     """Place a LIMIT or MARKET order. Post-only is a type of its own on spot and a time in force on futures."""
     market = MARKETS[order.instrument.market]
+    parameters = _placed(order, market)
+    weight = 0 if market.futures else 1
+    return _request(
+        market, "POST", market.path("order"), "place_order", parameters, group=ORDERS, weight=weight, order=True
+    )
+
+
+def replace_spot(order: VenueOrder, identity: Parameters) -> ExchangeRequest:
+    """Cancel a spot order of which nothing is executed, and place another one if that succeeded."""
+    market = MARKETS[order.instrument.market]
+    names = {"orderId": "cancelOrderId", "origClientOrderId": "cancelOrigClientOrderId"}
+    parameters = (
+        *_placed(order, market),
+        ("cancelReplaceMode", "STOP_ON_FAILURE"),
+        # A part that is executed on the way would otherwise be bought or sold twice.
+        ("cancelRestrictions", "ONLY_NEW"),
+        *((names[name], value) for name, value in identity),
+    )
+    path = market.path("order/cancelReplace")
+    return _request(market, "POST", path, "amend_order", parameters, group=ORDERS, weight=1, order=True)
+
+
+def _placed(order: VenueOrder, market: Market) -> Parameters:
     parameters = [("symbol", order.instrument.exchange_symbol), ("side", order.side.value)]
     # Asked for explicitly: spot's default depends on the type, the futures' says nothing about a fill.
     parameters.append(("newOrderRespType", "RESULT" if market.futures else "FULL"))
@@ -43,10 +66,7 @@ def place(order: VenueOrder) -> ExchangeRequest:
             parameters.append(("timeInForce", "GTX" if order.post_only else time_in_force.value))
     if order.reduce_only and market.futures:
         parameters.append(("reduceOnly", "true"))
-    weight = 0 if market.futures else 1
-    return _request(
-        market, "POST", market.path("order"), "place_order", tuple(parameters), group=ORDERS, weight=weight, order=True
-    )
+    return tuple(parameters)
 
 
 def amend_futures(

@@ -21,18 +21,21 @@ from clients.exchanges.binance.parsing import (
     parse_position,
     rows_of,
 )
+from clients.exchanges.binance.replacing import replace_spot
 from clients.exchanges.binance.user_stream import UserStream
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.exact_json import to_int
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import (
+    AmendWay,
     ArrivalBound,
     Capabilities,
     DeadManScope,
     Fill,
     OrderReport,
     Position,
+    Replaced,
     Side,
     StreamGap,
     TimeInForce,
@@ -85,12 +88,20 @@ class BinanceTrading:
             orders.query(instrument, identity), instrument, deadline_s=deadline_s, source="query"
         )
         if current.price != price or current.quantity is None or quantity > current.quantity:
-            text = "spot orders cannot change their price or grow; cancel and place anew"
+            text = "spot orders cannot change their price or grow in their place; they have to be replaced"
             raise self._refused("amend_order", text, code=AMEND_UNSUPPORTED)
         if quantity == current.quantity:
             return current
         request = orders.decrease_spot(instrument, identity, client_order_id=current.client_order_id, quantity=quantity)
         return await self._order(request, instrument, deadline_s=deadline_s, wrapper="amendedOrder")
+
+    async def replace(
+        self, order: VenueOrder, *, client_order_id: str, exchange_order_id: str, deadline_s: float
+    ) -> Replaced:
+        if MARKETS[order.instrument.market].futures:
+            raise self._refused("amend_order", "futures are amended in their place", code=AMEND_UNSUPPORTED)
+        identity = orders.identity(client_order_id=client_order_id, exchange_order_id=exchange_order_id)
+        return await replace_spot(self._client, order, identity, deadline_s=deadline_s)
 
     async def cancel(
         self, instrument: Instrument, *, client_order_id: str, exchange_order_id: str, deadline_s: float
@@ -201,8 +212,9 @@ class BinanceTrading:
             time_in_force=frozenset(TimeInForce),
             post_only=True,
             reduce_only=futures,
-            amend_price=futures,
-            amend_quantity_up=futures,
+            amend_price=AmendWay.LOSES_PLACE if futures else AmendWay.REPLACES,
+            amend_quantity_up=AmendWay.LOSES_PLACE if futures else AmendWay.REPLACES,
+            amend_quantity_down=AmendWay.LOSES_PLACE if futures else AmendWay.KEEPS_PLACE,
             dead_man=DeadManScope.SYMBOL if futures else None,
             arrival=ArrivalBound(self._client.receive_window_s, PROCESSING_S),
         )

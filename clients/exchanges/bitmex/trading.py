@@ -23,14 +23,17 @@ from clients.exchanges.bitmex.parsing import (
 from clients.exchanges.bitmex.units import time_text
 from clients.exchanges.bitmex.user_stream import UserStream
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
+from clients.exchanges.errors import CallerMustAct
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument, InstrumentKind
 from clients.exchanges.trading import (
+    AmendWay,
     Capabilities,
     DeadManScope,
     Fill,
     OrderReport,
     Position,
+    Replaced,
     Side,
     StreamGap,
     TimeInForce,
@@ -86,6 +89,12 @@ class BitMEXTrading:
         spec = self._client.spec("orders", "amend_order", WRITE_COSTS, idempotent=False)
         request = _request("PUT", "/order", spec, body=body)
         return self._report(request, await self._client.request(request, deadline_s=deadline_s), instrument)
+
+    async def replace(
+        self, order: VenueOrder, *, client_order_id: str, exchange_order_id: str, deadline_s: float
+    ) -> Replaced:
+        text = "orders are amended in their place"
+        raise CallerMustAct(EXCHANGE, "amend_order", Outcome.REJECTED, text, code="AMEND_UNSUPPORTED")
 
     async def cancel(
         self, instrument: Instrument, *, client_order_id: str, exchange_order_id: str, deadline_s: float
@@ -194,8 +203,9 @@ class BitMEXTrading:
             time_in_force=frozenset(TimeInForce),
             post_only=True,
             reduce_only=instrument.kind is not InstrumentKind.SPOT,
-            amend_price=True,
-            amend_quantity_up=True,
+            amend_price=AmendWay.IN_PLACE,
+            amend_quantity_up=AmendWay.IN_PLACE,
+            amend_quantity_down=AmendWay.IN_PLACE,
             dead_man=DeadManScope.ACCOUNT,
             # `api-expires` is checked before the trading engine, so it does not end the time of an order that waits in its queue.
             arrival=None,

@@ -37,6 +37,22 @@ class OrderState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORDER_STATE_EXPIRED: _ClassVar[OrderState]
     ORDER_STATE_UNKNOWN: _ClassVar[OrderState]
     ORDER_STATE_NOT_PLACED: _ClassVar[OrderState]
+
+class AmendWay(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AMEND_WAY_UNSPECIFIED: _ClassVar[AmendWay]
+    AMEND_WAY_NONE: _ClassVar[AmendWay]
+    AMEND_WAY_KEEPS_PLACE: _ClassVar[AmendWay]
+    AMEND_WAY_LOSES_PLACE: _ClassVar[AmendWay]
+    AMEND_WAY_IN_PLACE: _ClassVar[AmendWay]
+    AMEND_WAY_REPLACES: _ClassVar[AmendWay]
+
+class QueuePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUEUE_PLACE_UNSPECIFIED: _ClassVar[QueuePlace]
+    QUEUE_PLACE_KEPT: _ClassVar[QueuePlace]
+    QUEUE_PLACE_LOST: _ClassVar[QueuePlace]
+    QUEUE_PLACE_UNKNOWN: _ClassVar[QueuePlace]
 SIDE_UNSPECIFIED: Side
 SIDE_BUY: Side
 SIDE_SELL: Side
@@ -56,9 +72,19 @@ ORDER_STATE_REJECTED: OrderState
 ORDER_STATE_EXPIRED: OrderState
 ORDER_STATE_UNKNOWN: OrderState
 ORDER_STATE_NOT_PLACED: OrderState
+AMEND_WAY_UNSPECIFIED: AmendWay
+AMEND_WAY_NONE: AmendWay
+AMEND_WAY_KEEPS_PLACE: AmendWay
+AMEND_WAY_LOSES_PLACE: AmendWay
+AMEND_WAY_IN_PLACE: AmendWay
+AMEND_WAY_REPLACES: AmendWay
+QUEUE_PLACE_UNSPECIFIED: QueuePlace
+QUEUE_PLACE_KEPT: QueuePlace
+QUEUE_PLACE_LOST: QueuePlace
+QUEUE_PLACE_UNKNOWN: QueuePlace
 
 class Order(_message.Message):
-    __slots__ = ("order_id", "client_order_id", "exchange", "market", "symbol", "exchange_symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "filled_quantity", "average_price", "exchange_order_id", "venue_client_order_id", "venue_state", "reason", "create_time_ns", "update_time_ns", "revision", "external", "sending", "canceling", "amending_quantity", "amending_price", "halted", "mode")
+    __slots__ = ("order_id", "client_order_id", "exchange", "market", "symbol", "exchange_symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "filled_quantity", "average_price", "exchange_order_id", "venue_client_order_id", "venue_state", "reason", "create_time_ns", "update_time_ns", "revision", "external", "sending", "canceling", "amending_quantity", "amending_price", "halted", "mode", "queue_place", "amend_problem")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +115,8 @@ class Order(_message.Message):
     AMENDING_PRICE_FIELD_NUMBER: _ClassVar[int]
     HALTED_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_PLACE_FIELD_NUMBER: _ClassVar[int]
+    AMEND_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     client_order_id: str
     exchange: str
@@ -119,7 +147,9 @@ class Order(_message.Message):
     amending_price: str
     halted: str
     mode: str
-    def __init__(self, order_id: _Optional[str] = ..., client_order_id: _Optional[str] = ..., exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., type: _Optional[_Union[OrderType, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., time_in_force: _Optional[_Union[TimeInForce, str]] = ..., post_only: _Optional[bool] = ..., reduce_only: _Optional[bool] = ..., state: _Optional[_Union[OrderState, str]] = ..., filled_quantity: _Optional[str] = ..., average_price: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., venue_client_order_id: _Optional[str] = ..., venue_state: _Optional[str] = ..., reason: _Optional[str] = ..., create_time_ns: _Optional[int] = ..., update_time_ns: _Optional[int] = ..., revision: _Optional[int] = ..., external: _Optional[bool] = ..., sending: _Optional[bool] = ..., canceling: _Optional[bool] = ..., amending_quantity: _Optional[str] = ..., amending_price: _Optional[str] = ..., halted: _Optional[str] = ..., mode: _Optional[str] = ...) -> None: ...
+    queue_place: QueuePlace
+    amend_problem: str
+    def __init__(self, order_id: _Optional[str] = ..., client_order_id: _Optional[str] = ..., exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., type: _Optional[_Union[OrderType, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., time_in_force: _Optional[_Union[TimeInForce, str]] = ..., post_only: _Optional[bool] = ..., reduce_only: _Optional[bool] = ..., state: _Optional[_Union[OrderState, str]] = ..., filled_quantity: _Optional[str] = ..., average_price: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., venue_client_order_id: _Optional[str] = ..., venue_state: _Optional[str] = ..., reason: _Optional[str] = ..., create_time_ns: _Optional[int] = ..., update_time_ns: _Optional[int] = ..., revision: _Optional[int] = ..., external: _Optional[bool] = ..., sending: _Optional[bool] = ..., canceling: _Optional[bool] = ..., amending_quantity: _Optional[str] = ..., amending_price: _Optional[str] = ..., halted: _Optional[str] = ..., mode: _Optional[str] = ..., queue_place: _Optional[_Union[QueuePlace, str]] = ..., amend_problem: _Optional[str] = ...) -> None: ...
 
 class Fill(_message.Message):
     __slots__ = ("exchange", "market", "symbol", "trade_id", "order_id", "exchange_order_id", "side", "quantity", "price", "fee", "fee_currency", "trade_time_ns")
@@ -200,10 +230,12 @@ class AmendOrderRequest(_message.Message):
     def __init__(self, order_id: _Optional[str] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., valid_for_ms: _Optional[int] = ...) -> None: ...
 
 class AmendOrderResponse(_message.Message):
-    __slots__ = ("order",)
+    __slots__ = ("order", "already")
     ORDER_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_FIELD_NUMBER: _ClassVar[int]
     order: Order
-    def __init__(self, order: _Optional[_Union[Order, _Mapping]] = ...) -> None: ...
+    already: bool
+    def __init__(self, order: _Optional[_Union[Order, _Mapping]] = ..., already: _Optional[bool] = ...) -> None: ...
 
 class CancelOrderRequest(_message.Message):
     __slots__ = ("order_id",)
@@ -366,7 +398,7 @@ class ListInstrumentsRequest(_message.Message):
     def __init__(self, exchange: _Optional[str] = ..., base: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class Instrument(_message.Message):
-    __slots__ = ("exchange", "market", "symbol", "exchange_symbol", "kind", "payout", "base", "quote", "settle", "price_tick", "lot_size", "quantity_min", "quantity_max", "notional_min", "contract_size", "expiry_time_ns", "tradable")
+    __slots__ = ("exchange", "market", "symbol", "exchange_symbol", "kind", "payout", "base", "quote", "settle", "price_tick", "lot_size", "quantity_min", "quantity_max", "notional_min", "contract_size", "expiry_time_ns", "tradable", "amend_price", "amend_quantity_up", "amend_quantity_down")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     MARKET_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +416,9 @@ class Instrument(_message.Message):
     CONTRACT_SIZE_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     TRADABLE_FIELD_NUMBER: _ClassVar[int]
+    AMEND_PRICE_FIELD_NUMBER: _ClassVar[int]
+    AMEND_QUANTITY_UP_FIELD_NUMBER: _ClassVar[int]
+    AMEND_QUANTITY_DOWN_FIELD_NUMBER: _ClassVar[int]
     exchange: str
     market: str
     symbol: str
@@ -401,7 +436,10 @@ class Instrument(_message.Message):
     contract_size: str
     expiry_time_ns: int
     tradable: bool
-    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., kind: _Optional[str] = ..., payout: _Optional[str] = ..., base: _Optional[str] = ..., quote: _Optional[str] = ..., settle: _Optional[str] = ..., price_tick: _Optional[str] = ..., lot_size: _Optional[str] = ..., quantity_min: _Optional[str] = ..., quantity_max: _Optional[str] = ..., notional_min: _Optional[str] = ..., contract_size: _Optional[str] = ..., expiry_time_ns: _Optional[int] = ..., tradable: _Optional[bool] = ...) -> None: ...
+    amend_price: AmendWay
+    amend_quantity_up: AmendWay
+    amend_quantity_down: AmendWay
+    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., kind: _Optional[str] = ..., payout: _Optional[str] = ..., base: _Optional[str] = ..., quote: _Optional[str] = ..., settle: _Optional[str] = ..., price_tick: _Optional[str] = ..., lot_size: _Optional[str] = ..., quantity_min: _Optional[str] = ..., quantity_max: _Optional[str] = ..., notional_min: _Optional[str] = ..., contract_size: _Optional[str] = ..., expiry_time_ns: _Optional[int] = ..., tradable: _Optional[bool] = ..., amend_price: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_up: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_down: _Optional[_Union[AmendWay, str]] = ...) -> None: ...
 
 class ListInstrumentsResponse(_message.Message):
     __slots__ = ("instruments",)

@@ -130,7 +130,10 @@ class OrderServiceServicer:
 
     def AmendOrder(self, request, context):
         """Set absolute quantity and price of an open LIMIT order. Answers when the target is confirmed; DEADLINE_EXCEEDED when that takes longer,
-        the amend is then followed up in the background. Safe to retry: targets are absolute. Needs role trade.
+        the amend is then followed up in the background. Safe to retry: targets are absolute, one that is reached already is a success that says
+        so, and one that is on its way is waited for. `Instrument.amend_price` and its neighbours say beforehand what a market can do. Where it
+        replaces orders, at most one is open at any time; while none may be, the order is UNKNOWN; FAILED_PRECONDITION (`amend-refused`) and state
+        CANCELED when the exchange cancelled the old order and refused the new one: nothing is open then. Needs role trade.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

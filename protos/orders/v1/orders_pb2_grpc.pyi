@@ -45,7 +45,10 @@ class OrderServiceStub:
     """
     AmendOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.AmendOrderRequest, _orders_pb2.AmendOrderResponse]
     """Set absolute quantity and price of an open LIMIT order. Answers when the target is confirmed; DEADLINE_EXCEEDED when that takes longer,
-    the amend is then followed up in the background. Safe to retry: targets are absolute. Needs role trade.
+    the amend is then followed up in the background. Safe to retry: targets are absolute, one that is reached already is a success that says
+    so, and one that is on its way is waited for. `Instrument.amend_price` and its neighbours say beforehand what a market can do. Where it
+    replaces orders, at most one is open at any time; while none may be, the order is UNKNOWN; FAILED_PRECONDITION (`amend-refused`) and state
+    CANCELED when the exchange cancelled the old order and refused the new one: nothing is open then. Needs role trade.
     """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.CancelOrderRequest, _orders_pb2.CancelOrderResponse]
     """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error. DEADLINE_EXCEEDED when no terminal state was
@@ -95,7 +98,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
     AmendOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.AmendOrderRequest, _orders_pb2.AmendOrderResponse]  # type: ignore[assignment]
     """Set absolute quantity and price of an open LIMIT order. Answers when the target is confirmed; DEADLINE_EXCEEDED when that takes longer,
-    the amend is then followed up in the background. Safe to retry: targets are absolute. Needs role trade.
+    the amend is then followed up in the background. Safe to retry: targets are absolute, one that is reached already is a success that says
+    so, and one that is on its way is waited for. `Instrument.amend_price` and its neighbours say beforehand what a market can do. Where it
+    replaces orders, at most one is open at any time; while none may be, the order is UNKNOWN; FAILED_PRECONDITION (`amend-refused`) and state
+    CANCELED when the exchange cancelled the old order and refused the new one: nothing is open then. Needs role trade.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.CancelOrderRequest, _orders_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error. DEADLINE_EXCEEDED when no terminal state was
@@ -154,7 +160,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.AmendOrderResponse, _abc.Awaitable[_orders_pb2.AmendOrderResponse]]:
         """Set absolute quantity and price of an open LIMIT order. Answers when the target is confirmed; DEADLINE_EXCEEDED when that takes longer,
-        the amend is then followed up in the background. Safe to retry: targets are absolute. Needs role trade.
+        the amend is then followed up in the background. Safe to retry: targets are absolute, one that is reached already is a success that says
+        so, and one that is on its way is waited for. `Instrument.amend_price` and its neighbours say beforehand what a market can do. Where it
+        replaces orders, at most one is open at any time; while none may be, the order is UNKNOWN; FAILED_PRECONDITION (`amend-refused`) and state
+        CANCELED when the exchange cancelled the old order and refused the new one: nothing is open then. Needs role trade.
         """
 
     @_abc_1.abstractmethod

@@ -84,6 +84,8 @@ class Stated:
     update_time_ns: int | None = None
     reason: str = ""
     fill: FillBody | None = None
+    leg: str = ""
+    """Client id of the order at the exchange that it is about; empty for the present one."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Executed:
     """An execution that was found by asking for executions, without a statement about the order's state."""
 
     fill: FillBody
+    leg: str = ""
+    """As in Stated."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,29 @@ class AmendAsked:
     quantity: Decimal
     price: Decimal
     until_ns: int
+    queue_place: str = ""
+
+
+@dataclass(frozen=True)
+class Replacing:
+    """From now on an order of the exchange's may exist, or will, that takes the place of the one before. Durable before it is sent.
+
+    Without a quantity nothing of it goes out yet: the order before is cancelled first, because a part of it is executed and what
+    has to be placed is only known when it has ended.
+    """
+
+    venue_client_order_id: str
+    price: Decimal
+    until_ns: int
+    quantity: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class ReplacementFailed:
+    """The order before has ended, and none has taken its place or ever will; `text` names the reason."""
+
+    text: str
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +213,8 @@ Body = (
     | Rerouted
     | CancelAsked
     | AmendAsked
+    | Replacing
+    | ReplacementFailed
     | AmendUncertain
     | AmendDropped
     | Halted
@@ -203,6 +232,8 @@ KINDS: Final[dict[str, type[Body]]] = {
     "rerouted": Rerouted,
     "cancel-asked": CancelAsked,
     "amend-asked": AmendAsked,
+    "replacing": Replacing,
+    "replacement-failed": ReplacementFailed,
     "amend-uncertain": AmendUncertain,
     "amend-dropped": AmendDropped,
     "halted": Halted,

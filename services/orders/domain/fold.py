@@ -21,10 +21,13 @@ from services.orders.domain.events import (
     Intended,
     NotPlaced,
     PlacementRefused,
+    ReplacementFailed,
+    Replacing,
     Rerouted,
     SendingAgain,
     Stated,
 )
+from services.orders.domain.legs import adopted, begun, given_up, in_total, with_past_leg
 from services.orders.domain.order import ZERO, AmendTarget, Order
 from services.orders.domain.states import STATE_OF, OrderState
 
@@ -65,7 +68,8 @@ def _changed(order: Order, event: Event) -> Order:
         case Stated():
             return merged(order, body)
         case Executed():
-            return with_fill(order, body.fill)
+            shown = order.replacing is not None and body.leg == order.replacing.venue_client_order_id
+            return with_fill(adopted(order) if shown else order, body.fill)
         case AnswerLost():
             return replace(order, sending=False, expires_server_ns=body.expires_server_ns, reason=body.text)
         case PlacementRefused():
@@ -87,8 +91,12 @@ def _changed(order: Order, event: Event) -> Order:
         case CancelAsked():
             return replace(order, canceling=True, cancel_asked_ns=event.at_ns, filled_at_cancel=order.filled)
         case AmendAsked():
-            target = AmendTarget(body.quantity, body.price, body.until_ns)
+            target = AmendTarget(body.quantity, body.price, body.until_ns, queue_place=body.queue_place)
             return replace(order, amending=target, amend_problem="")
+        case Replacing():
+            return begun(order, body)
+        case ReplacementFailed():
+            return _not_replaced(order, body.text)
         case AmendUncertain():
             if order.amending is None:
                 return order
@@ -96,7 +104,7 @@ def _changed(order: Order, event: Event) -> Order:
                 order, amending=replace(order.amending, expires_server_ns=body.expires_server_ns, uncertain=True)
             )
         case AmendDropped():
-            return replace(order, amending=None, amend_problem=body.text)
+            return replace(order, amending=None, amend_problem=body.text, replacing=given_up(order.replacing))
         case Halted():
             return replace(order, halted=body.text, amending=None)
         case Intended() | Discovered():
@@ -106,10 +114,18 @@ def _changed(order: Order, event: Event) -> Order:
 def merged(order: Order, stated: Stated) -> Order:
     """Return what is known after one more statement of the exchange, however old or repeated it is.
 
+    A statement about a replacement that is under way makes that the present leg. The end of the leg before is no end of the order
+    until it is known that none has taken its place.
+
     A terminal state stays. Executed quantity only grows. Quantity and price follow the newest statement. What we concluded without
     the exchange (NOT_PLACED, a refusal without an order) gives way to a statement, because that is evidence.
     """
+    if stated.leg and order.replacing is not None and stated.leg == order.replacing.venue_client_order_id:
+        return merged(adopted(order), replace(stated, leg=""))
     known = with_fill(order, stated.fill) if stated.fill is not None else order
+    if stated.leg:
+        return with_past_leg(known, stated)
+    stated = in_total(order, stated)
     filled = max(known.filled, stated.filled if stated.filled is not None else ZERO)
     older = (
         stated.update_time_ns is not None
@@ -119,7 +135,7 @@ def merged(order: Order, stated: Stated) -> Order:
     quantity = known.quantity if older or stated.quantity is None else stated.quantity
     if stated.state is VenueState.FILLED and quantity is not None and not older:
         filled = max(filled, quantity)
-    final = order.state.terminal and not _concluded_without_evidence(order)
+    final = order.between_legs or (order.state.terminal and not _concluded_without_evidence(order))
     state = order.state if final else _state(stated, filled)
     average = stated.average_price if stated.filled is not None and stated.filled >= known.filled else None
     result = replace(
@@ -135,11 +151,16 @@ def merged(order: Order, stated: Stated) -> Order:
         reason=(stated.reason if not older and not final else "") or (known.reason if final else ""),
         sending=False,
     )
+    if order.replacement is not None and not final and state.terminal and state is not OrderState.FILLED:
+        # Canceled in order to be replaced, or by somebody else: which one, the replacement tells.
+        waiting = replace(order.replacement, ended=stated.state.value)
+        return replace(result, state=OrderState.UNKNOWN, replacing=waiting)
     if state.terminal:
-        return replace(result, canceling=False, amending=None)
+        return replace(result, canceling=False, amending=None, replacing=given_up(order.replacing))
     target = result.amending
     if target is not None and (result.quantity, result.price) == (target.quantity, target.price):
-        return replace(result, amending=None, amend_problem="")
+        over = given_up(order.replacing)
+        return replace(result, amending=None, amend_problem="", queue_place=target.queue_place, replacing=over)
     return result
 
 
@@ -180,8 +201,23 @@ def _concluded_without_evidence(order: Order) -> bool:
     return order.state is OrderState.NOT_PLACED or (order.state is OrderState.REJECTED and not order.exchange_order_id)
 
 
+def _not_replaced(order: Order, text: str) -> Order:
+    replacing = order.replacement
+    if replacing is None or not replacing.ended:
+        return replace(order, replacing=given_up(order.replacing))
+    return replace(
+        order,
+        state=OrderState(replacing.ended),
+        reason=text,
+        amend_problem=text,
+        amending=None,
+        canceling=False,
+        replacing=given_up(replacing),
+    )
+
+
 def _ended(order: Order, state: OrderState, text: str) -> Order:
-    if order.state is not OrderState.UNKNOWN:
+    if order.state is not OrderState.UNKNOWN or order.exchange_order_id:
         # Evidence of the order came first; it is worth more than an error.
         return replace(order, sending=False)
     return replace(order, state=state, reason=text, sending=False, canceling=False, amending=None)

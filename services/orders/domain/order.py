@@ -22,6 +22,36 @@ class AmendTarget:
     """When the last attempt can no longer arrive, on the exchange's clock; None while unknown."""
     uncertain: bool = False
     """Whether an attempt was made whose answer was lost."""
+    queue_place: str = ""
+    """What it does to the order's place in the queue of its price: `kept`, `lost`, or `unknown`."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """An order at the exchange that has ended because another one has taken its place. Both are the same order of ours."""
+
+    venue_client_order_id: str
+    exchange_order_id: str
+    filled: Decimal
+    """Executed of this leg alone."""
+    notional: Decimal | None
+    """Worth of what was executed; None where the exchange did not say."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """An order at the exchange that is to take the place of the one before."""
+
+    venue_client_order_id: str
+    quantity: Decimal | None
+    """Its own quantity; None while nothing of it was sent: the order before has to end first."""
+    price: Decimal
+    until_ns: int
+    """UTC; nothing of it is sent afterwards."""
+    ended: str = ""
+    """State in which the order before has ended; empty while that is open."""
+    given_up: bool = False
+    """It was not placed, as far as can be known. Should it show all the same, it is known whose it is."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +108,11 @@ class Order:
     amending: AmendTarget | None = None
     amend_problem: str = ""
     """Why the last amend did not happen; empty when it did."""
+    queue_place: str = ""
+    """What the last amend that happened did to its place in the queue: `kept`, `lost`, or `unknown`; empty without one."""
+    replaced: tuple[Leg, ...] = ()
+    """Orders at the exchange that this one consisted of before; ids and terms of the order itself are those of the present one."""
+    replacing: Replacement | None = None
     halted: str = ""
     trade_ids: frozenset[str] = frozenset()
     fills_quantity: Decimal = ZERO
@@ -90,6 +125,33 @@ class Order:
         if self.state.terminal or self.quantity is None:
             return ZERO
         return max(self.quantity - self.filled, ZERO)
+
+    @property
+    def filled_before(self) -> Decimal:
+        """Executed of the legs that were replaced."""
+        return sum((leg.filled for leg in self.replaced), ZERO)
+
+    @property
+    def leg_quantity(self) -> Decimal | None:
+        """Quantity of the order that is at the exchange now, which knows nothing of what was executed before it."""
+        return None if self.quantity is None else self.quantity - self.filled_before
+
+    @property
+    def replacement(self) -> Replacement | None:
+        """The replacement that is under way."""
+        return self.replacing if self.replacing is not None and not self.replacing.given_up else None
+
+    @property
+    def between_legs(self) -> bool:
+        """The order at the exchange has ended, and whether the next one is there is not known: nothing may be open."""
+        return self.replacement is not None and bool(self.replacement.ended)
+
+    def exchange_id_of(self, venue_client_order_id: str) -> str:
+        """Return the exchange's id of a leg; of the present one for an empty id."""
+        for leg in self.replaced:
+            if leg.venue_client_order_id == venue_client_order_id:
+                return leg.exchange_order_id
+        return self.exchange_order_id
 
     @property
     def unsettled(self) -> bool:

@@ -8,10 +8,11 @@ from decimal import Decimal
 from clients.exchanges.trading import Fill, OrderReport
 from services.orders.domain.events import FillBody, Stated
 from services.orders.domain.fold import merged
+from services.orders.domain.legs import is_known, leg_named
 from services.orders.domain.order import Order
 
 
-def stated(report: OrderReport) -> Stated:
+def stated(report: OrderReport, leg: str = "") -> Stated:
     """Return the event body of a report."""
     return Stated(
         state=report.state,
@@ -24,6 +25,7 @@ def stated(report: OrderReport) -> Stated:
         update_time_ns=report.update_time_ns,
         reason=report.reason[:500],
         fill=fill_body(report.fill) if report.fill is not None else None,
+        leg=leg,
     )
 
 
@@ -37,7 +39,7 @@ def news(order: Order, report: OrderReport) -> Stated | None:
 
     Without it an exchange that says the same every 30 seconds would fill the journal.
     """
-    body = stated(report)
+    body = stated(report, leg_named(order, report.client_order_id, report.exchange_order_id))
     after = merged(order, body)
     unchanged = replace(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
     return None if unchanged else body
@@ -51,6 +53,9 @@ def mismatch(order: Order, report: OrderReport) -> str:
     """
     if report.exchange != order.exchange:
         return f"{report.exchange} has it, too, after it went to {order.exchange}"
+    leg = leg_named(order, report.client_order_id, report.exchange_order_id)
+    if leg:
+        return _leg_mismatch(order, report, leg)
     if order.exchange_order_id and report.exchange_order_id and order.exchange_order_id != report.exchange_order_id:
         return (
             f"the exchange has two orders under client id {order.venue_client_order_id}: "
@@ -58,16 +63,37 @@ def mismatch(order: Order, report: OrderReport) -> str:
         )
     if order.external:
         return ""
-    if report.symbol != order.symbol or report.market != order.market:
-        return f"symbol is {report.market} {report.symbol}, sent was {order.market} {order.symbol}"
-    if report.side is not order.side:
-        return f"side is {report.side}, sent was {order.side}"
+    if problem := _other_instrument(order, report):
+        return problem
     if order.exchange_order_id:
         return ""
-    if report.quantity is not None and report.quantity != order.quantity and not _amend(order, report.quantity):
-        return f"quantity is {report.quantity}, sent was {order.quantity}"
+    sent = order.leg_quantity
+    if report.quantity is not None and report.quantity != sent and not _amend(order, report.quantity):
+        return f"quantity is {report.quantity}, sent was {sent}"
     if report.price and order.price is not None and report.price != order.price and not _amend(order, report.price):
         return f"price is {report.price}, sent was {order.price}"
+    return ""
+
+
+def _other_instrument(order: Order, report: OrderReport) -> str:
+    if report.symbol != order.symbol or report.market != order.market:
+        return f"symbol is {report.market} {report.symbol}, sent was {order.market} {order.symbol}"
+    return "" if report.side is order.side else f"side is {report.side}, sent was {order.side}"
+
+
+def _leg_mismatch(order: Order, report: OrderReport, leg: str) -> str:
+    """Say in which field a replaced leg, or the replacement under way, is not what was sent."""
+    if not is_known(order, leg):
+        return f"the exchange has an order under client id {leg}, which was never sent"
+    if problem := _other_instrument(order, report):
+        return problem
+    replacing = order.replacing
+    if replacing is None or leg != replacing.venue_client_order_id:
+        return ""
+    if report.quantity is not None and report.quantity != replacing.quantity:
+        return f"quantity of the replacement is {report.quantity}, sent was {replacing.quantity}"
+    if report.price and report.price != replacing.price:
+        return f"price of the replacement is {report.price}, sent was {replacing.price}"
     return ""
 
 

@@ -56,6 +56,8 @@ class Cause(StrEnum):
     GUARD = "guard"
     """A guard refused it at the last moment, before it was sent."""
     DRY_RUN = "dry-run"
+    OPERATOR = "operator"
+    """An operator said how it is, after looking at the exchange."""
     FAILOVER = "failover"
     RESTART = "restart"
 

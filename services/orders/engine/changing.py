@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.trading import OrderType
-from services.orders.domain import Body, Cause, Order
+from clients.exchanges.trading import AmendWay, OrderType
+from services.orders.domain import AmendTarget, Body, Cause, Order
 from services.orders.domain.events import AmendAsked, CancelAsked
 from services.orders.domain.order import ZERO
+from services.orders.engine.amend_ways import QUEUE_PLACE, way_of
 from services.orders.engine.commands import AmendCommand, Caller
 from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
@@ -44,6 +45,15 @@ class Cancelled:
             raise DeadlineExceeded(f"order {self.order_id[:64]}: {self.problem}")
 
 
+@dataclass(frozen=True)
+class Amended:
+    """An order with the terms that were asked for."""
+
+    order: Order
+    already: bool
+    """It had them before: nothing was sent."""
+
+
 class Changer:
     """Asks for amends and cancels; the follower carries them out."""
 
@@ -70,16 +80,22 @@ class Changer:
             raise NotFound(f"there is no order {order_id[:64]!r}")
         return order
 
-    async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Order:
-        """Amend an open order; return it once the target shows."""
+    async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Amended:
+        """Amend an open order; return it once the target shows.
+
+        A target that shows already is a success, and one that is on its way is waited for: so a caller who got no answer may repeat.
+        """
         order = await self.visible(command.order_id, caller)
+        if _has(order, command):
+            return Amended(order, already=True)
+        target = order.amending
+        if target is not None and _wants(order, target, command):
+            return await self._confirmed(order, target.quantity, target.price, wait_s)
         _check_amendable(order)
         assert order.quantity is not None
         assert order.price is not None
         quantity = command.quantity if command.quantity is not None else order.quantity
         price = command.price if command.price is not None else order.price
-        if (quantity, price) == (order.quantity, order.price):
-            raise denied(Reason.NO_CHANGE, "quantity and price are what they are already")
         if quantity <= order.filled:
             raise denied(
                 Reason.QUANTITY,
@@ -88,19 +104,11 @@ class Changer:
             )
         venue = self._venues.named(order.exchange)
         instrument = await venue.instrument(order.symbol)
-        capabilities = venue.trading.capabilities(instrument)
-        if price != order.price and not capabilities.amend_price:
-            raise denied(
-                Reason.UNSUPPORTED, f"cannot be amended for {order.symbol}; cancel and place anew", field="price"
-            )
-        if quantity > order.quantity and not capabilities.amend_quantity_up:
-            raise denied(
-                Reason.UNSUPPORTED,
-                f"can only be amended downwards for {order.symbol}; place another order",
-                field="quantity",
-            )
-        await self._guards.check_amend(venue, instrument, order, quantity, price)
-        asked = AmendAsked(quantity, price, self._ports.wall_ns() + command.valid_for_ms * 1_000_000)
+        way = way_of(venue.trading.capabilities(instrument), order, quantity, price)
+        _check_way(way, order, price)
+        await self._guards.check_amend(venue, instrument, order, quantity, price, replaces=way is AmendWay.REPLACES)
+        until_ns = self._ports.wall_ns() + command.valid_for_ms * 1_000_000
+        asked = AmendAsked(quantity, price, until_ns, QUEUE_PLACE[way])
 
         def decide(now: Order) -> Body:
             _check_amendable(now)
@@ -111,22 +119,30 @@ class Changer:
         except JournalUnavailable as exc:
             raise denied(Reason.JOURNAL, f"nothing was sent: {exc}") from exc
         self._follow(order.order_id)
+        return await self._confirmed(order, quantity, price, wait_s)
+
+    async def _confirmed(self, order: Order, quantity: Decimal, price: Decimal, wait_s: float) -> Amended:
+        """Wait for the end of an amend, and say what it was."""
         after = await self._ledger.wait_for(order.order_id, lambda now: now.amending is None, wait_s)
         if after is None:
             raise DeadlineExceeded(
                 f"the amend of order {order.order_id} is journalled but not confirmed yet; GetOrder tells, and it is followed up"
             )
         if after.amend_problem:
-            raise denied(Reason.AMEND_REFUSED, f"the amend did not happen: {after.amend_problem}")
+            ended = f"; the order is {after.state} and nothing of it is open" if after.state.terminal else ""
+            raise denied(Reason.AMEND_REFUSED, f"the amend did not happen: {after.amend_problem}{ended}")
         if (after.quantity, after.price) != (quantity, price):
             raise denied(Reason.ORDER_CLOSED, f"the order became {after.state} before the amend was applied")
-        return after
+        return Amended(after, already=False)
 
     async def cancel(self, order_id: str, caller: Caller, *, wait_s: float = WAIT_S) -> Cancelled:
-        """Cancel an order; return what is known when a terminal state was seen, or when the time is over."""
+        """Cancel an order; return what is known when a terminal state was seen, or when the time is over.
+
+        A repetition says the same as the first one: an order that ended before it was to be cancelled executed nothing meanwhile.
+        """
         order = await self.visible(order_id, caller)
         if order.state.terminal:
-            return Cancelled(order_id, order, True, ZERO)
+            return Cancelled(order_id, order, True, _filled_since_cancel(order))
         try:
             await self._ledger.change(
                 order_id,
@@ -144,7 +160,7 @@ class Changer:
         after = await self._ledger.wait_for(order_id, lambda now: now.state.terminal, wait_s)
         newest = after or await self._ledger.get(order_id) or order
         problem = "" if after is not None else "no terminal state was seen in time; the cancel is repeated until one is"
-        return Cancelled(order_id, newest, after is not None, max(newest.filled - order.filled, ZERO), problem)
+        return Cancelled(order_id, newest, after is not None, _filled_since_cancel(newest), problem)
 
     async def _cancel_anyway(self, order: Order) -> None:
         """A broken journal must not keep anybody from getting out of the market."""
@@ -163,6 +179,38 @@ class Changer:
                 return Cancelled(order_id, None, False, ZERO, exc.message)
 
         return list(await asyncio.gather(*(one(order_id) for order_id in order_ids)))
+
+
+def _filled_since_cancel(order: Order) -> Decimal:
+    return max(order.filled - order.filled_at_cancel, ZERO) if order.cancel_asked_ns else ZERO
+
+
+def _has(order: Order, command: AmendCommand) -> bool:
+    """Whether the order has the terms that are asked for; one that has ended only when it was amended to them."""
+    known = order.state.live or (order.state.terminal and bool(order.queue_place))
+    if not known or order.halted or order.amending is not None or order.type is not OrderType.LIMIT:
+        return False
+    return command.quantity in (None, order.quantity) and command.price in (None, order.price)
+
+
+def _wants(order: Order, target: AmendTarget, command: AmendCommand) -> bool:
+    """Whether an amend that is on its way is the one that is asked for: what is not named stays as it is."""
+    quantity = command.quantity if command.quantity is not None else order.quantity
+    price = command.price if command.price is not None else order.price
+    return (quantity, price) == (target.quantity, target.price)
+
+
+def _check_way(way: AmendWay, order: Order, price: Decimal) -> None:
+    field = "price" if price != order.price else "quantity"
+    if way is AmendWay.NONE:
+        raise denied(Reason.UNSUPPORTED, f"cannot be amended for {order.symbol}; cancel and place anew", field=field)
+    if way is AmendWay.REPLACES and order.external:
+        raise denied(
+            Reason.UNSUPPORTED,
+            f"can only be changed by replacing the order at {order.exchange}, and not all terms of one that was not placed here "
+            "are known; cancel and place anew",
+            field=field,
+        )
 
 
 def _check_amendable(order: Order) -> None:

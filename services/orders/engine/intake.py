@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from clients.exchanges.trading import Fill, OrderReport
 from services.orders.domain import Body, Cause, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
+from services.orders.domain.legs import leg_named
 from services.orders.domain.statements import fill_body, mismatch, news
 from services.orders.journal.ledger import OrderLedger
 from services.orders.observer import DeskObserver
@@ -63,9 +64,13 @@ class ReportIntake:
         if order is None:
             return None
         body = fill_body(fill)
-        return await self._ledger.change(
-            order.order_id, lambda now: None if body.trade_id in now.trade_ids else Executed(body), cause
-        )
+
+        def decide(now: Order) -> Body | None:
+            if body.trade_id in now.trade_ids:
+                return None
+            return Executed(body, leg_named(now, fill.client_order_id, fill.exchange_order_id))
+
+        return await self._ledger.change(order.order_id, decide, cause)
 
     async def _discover(self, report: OrderReport, cause: Cause) -> Order:
         # An id made of the exchange's: whoever discovers it first, it is one order.

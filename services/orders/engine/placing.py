@@ -11,6 +11,7 @@ from typing import Final
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import OrderReport, VenueOrder
 from services.orders.domain import Body, Cause, Order, OrderState, TradingMode
+from services.orders.domain.client_ids import client_id
 from services.orders.domain.events import AnswerLost, Intended, NotPlaced, PlacementRefused, Rerouted, SendingAgain
 from services.orders.engine.commands import Caller, PlaceCommand
 from services.orders.engine.intake import ReportIntake
@@ -32,8 +33,6 @@ KEY_LIFE_NS: Final = 24 * 3600 * 1_000_000_000
 ATTEMPTS_MAX: Final = 3
 """At one exchange, all of them after certain refusals to execute; the first included."""
 RETRY_FLOOR_S: Final = 0.25
-CLIENT_ID_PREFIX: Final = "ms-"
-"""Ours at the exchange; with the order id it makes 35 of the 36 characters that exchanges take."""
 DRAIN_S: Final = 1.0
 """At the end, what placements on the wire get to be answered; supervisors give a server five seconds in all."""
 IN_FLIGHT_MAX: Final = 64
@@ -166,7 +165,7 @@ class Placer:
             body = Intended(
                 owner=caller.owner,
                 client_order_id=command.client_order_id,
-                venue_client_order_id=CLIENT_ID_PREFIX + order_id,
+                venue_client_order_id=client_id(order_id),
                 exchange=route.venue.exchange,
                 market=route.instrument.market,
                 symbol=route.instrument.symbol,
@@ -345,7 +344,7 @@ class Placer:
 
 def _same_attempt(now: Order, order: Order) -> bool:
     """Whether there is neither evidence nor another attempt since."""
-    return now.state is OrderState.UNKNOWN and now.attempts == order.attempts
+    return now.state is OrderState.UNKNOWN and now.attempts == order.attempts and not now.exchange_order_id
 
 
 def _waits_for_outcome(order: Order) -> bool:

@@ -88,12 +88,24 @@ class Guards:
         self._reserved.pop(order_id, None)
 
     async def check_amend(
-        self, venue: Venue, instrument: Instrument, order: Order, quantity: Decimal, price: Decimal
+        self,
+        venue: Venue,
+        instrument: Instrument,
+        order: Order,
+        quantity: Decimal,
+        price: Decimal,
+        *,
+        replaces: bool = False,
     ) -> None:
-        """Check the target of an amend as if it were a new order in the old one's place."""
+        """Check the target of an amend as if it were a new order in the old one's place; where it becomes one, the rest of it too."""
         self.gate.check(venue.exchange)
         filters.check_quantity(instrument, quantity, market_order=False)
         filters.check_price(instrument, price)
+        if replaces and order.filled:
+            # Better refused here than between the cancel of the old order and the placement of the new one.
+            filters.check_quantity(instrument, quantity - order.filled, market_order=False)
+            if not order.reduce_only:
+                filters.check_notional(instrument, quantity - order.filled, price)
         market_price = await self.prices.fresh(venue, instrument.symbol)
         self._check_value(
             instrument, order.side, quantity, price, market_price, reduce_only=order.reduce_only, replaced=order

@@ -82,6 +82,9 @@ class KillSwitch:
             await self._persist()
             return self._row
         async with self._lock:
+            if (self._row.engaged, self._row.reason, self._row.actor) == (False, reason[:500], actor):
+                # A repetition: it was released so already.
+                return self._row
             row = SwitchRow(False, reason[:500], actor, self._ports.wall_ns())
             await self._store.set_switch(row)
             self._unwritten = None

@@ -42,6 +42,8 @@ def _plain(value: Any) -> Any:
         return format(value, "f")
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
     return value
 
 
@@ -53,6 +55,9 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
         return lambda value: None if value is None else member(value)
     if get_origin(kind) is frozenset:
         return frozenset
+    if get_origin(kind) is tuple:
+        item = _reader(get_args(kind)[0])
+        return lambda value: tuple(item(one) for one in value)
     if kind is Decimal:
         return _decimal
     if isinstance(kind, type) and issubclass(kind, StrEnum):

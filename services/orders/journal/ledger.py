@@ -12,6 +12,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from services.orders.domain import Body, Cause, Event, Order, apply
+from services.orders.domain.client_ids import order_id_of
 from services.orders.domain.events import Executed, FillBody, Stated
 from services.orders.journal.store import (
     FillRow,
@@ -118,13 +119,17 @@ class OrderLedger:
         return order
 
     async def by_venue_ids(self, exchange: str, market: str, client_id: str, exchange_id: str) -> Order | None:
-        """Return the order that an exchange speaks of; our client id counts first."""
+        """Return the order that an exchange speaks of; our client id counts first, of whichever leg of the order."""
         for order_id in (
             self._by_client.get((exchange, client_id)) if client_id else None,
             self._by_exchange.get((exchange, market, exchange_id)) if exchange_id else None,
         ):
             if order_id is not None:
                 return await self.get(order_id)
+        if own := order_id_of(client_id):
+            order = await self.get(own)
+            if order is not None and order.exchange == exchange:
+                return order
         found: list[Order] = []
         if client_id:
             found = await self.store.find(OrderFilter(exchange=exchange, venue_client_order_ids=(client_id,), limit=1))
@@ -268,10 +273,11 @@ class OrderLedger:
             listener(change)
 
     def _keep(self, order: Order) -> None:
-        if order.venue_client_order_id:
-            self._by_client[order.exchange, order.venue_client_order_id] = order.order_id
-        if order.exchange_order_id:
-            self._by_exchange[order.exchange, order.market, order.exchange_order_id] = order.order_id
+        for client_id, exchange_id in _ids(order):
+            if client_id:
+                self._by_client[order.exchange, client_id] = order.order_id
+            if exchange_id:
+                self._by_exchange[order.exchange, order.market, exchange_id] = order.order_id
         if not order.state.terminal:
             self._closed.pop(order.order_id, None)
             self._open[order.order_id] = order
@@ -281,8 +287,9 @@ class OrderLedger:
         self._closed.move_to_end(order.order_id)
         while len(self._closed) > self._closed_max:
             _, oldest = self._closed.popitem(last=False)
-            self._by_client.pop((oldest.exchange, oldest.venue_client_order_id), None)
-            self._by_exchange.pop((oldest.exchange, oldest.market, oldest.exchange_order_id), None)
+            for client_id, exchange_id in _ids(oldest):
+                self._by_client.pop((oldest.exchange, client_id), None)
+                self._by_exchange.pop((oldest.exchange, oldest.market, exchange_id), None)
 
 
 def cleaned(raw: bytes) -> str:
@@ -291,10 +298,16 @@ def cleaned(raw: bytes) -> str:
     return _SECRET.sub(r"\1\2***", text)
 
 
+def _ids(order: Order) -> list[tuple[str, str]]:
+    """Return client id and exchange's id of every leg of an order."""
+    before = [(leg.venue_client_order_id, leg.exchange_order_id) for leg in order.replaced]
+    return [*before, (order.venue_client_order_id, order.exchange_order_id)]
+
+
 def _fill_row(order: Order, body: Body) -> FillRow | None:
-    fill: FillBody | None = body.fill if isinstance(body, (Stated, Executed)) else None
-    if fill is None:
+    if not isinstance(body, (Stated, Executed)) or body.fill is None:
         return None
+    fill: FillBody = body.fill
     return FillRow(
         order.exchange,
         order.market,
@@ -302,7 +315,7 @@ def _fill_row(order: Order, body: Body) -> FillRow | None:
         fill.trade_id,
         order.order_id,
         order.owner,
-        order.exchange_order_id,
+        order.exchange_id_of(body.leg),
         order.side,
         fill.quantity,
         fill.price,

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-from clients.exchanges.trading import OrderReport
+from clients.exchanges.trading import AmendWay
 from services.orders.domain import AmendTarget, Cause, Order
 from services.orders.domain.events import AmendDropped, AmendUncertain
+from services.orders.engine.amend_ways import way_of
 from services.orders.engine.intake import ReportIntake
 from services.orders.engine.outcomes import Failure, Fate, judge
 from services.orders.guards.guards import Guards
 from services.orders.journal.ledger import OrderLedger
 from services.orders.ports import Ports
-from services.orders.reconciliation.arrival import ServerClocks
+from services.orders.reconciliation.arrival import SETTLE_NS, ServerClocks
+from services.orders.reconciliation.asking import Asking
+from services.orders.reconciliation.replacements import ReplaceStep
 from services.orders.venues import Venue
 
 logger = logging.getLogger(__name__)
 
-SETTLE_NS: Final = 60_000_000_000
-"""Where arrival has no bound: how long after the last attempt an amend that does not show is taken for lost.
-
-Nothing is risked by it: should it be applied later, the exchange's statement changes the order all the same.
-"""
 AGAIN_NS: Final = 1_500_000_000
 """An accepted amend may take a moment to show before it is sent once more."""
 
 
 class AmendStep:
-    """Absolute targets may be repeated; relative ones are never used."""
+    """Absolute targets may be repeated; relative ones are never used. What cannot be amended in its place is replaced."""
 
     def __init__(
         self,
@@ -38,20 +35,23 @@ class AmendStep:
         guards: Guards,
         clocks: ServerClocks,
         ports: Ports,
-        query: Callable[[Venue, Order], Awaitable[OrderReport | Failure]],
+        asking: Asking,
     ) -> None:
         self._ledger = ledger
         self._intake = intake
         self._guards = guards
         self._clocks = clocks
         self._ports = ports
-        self._query = query
+        self._asking = asking
+        self._replacements = ReplaceStep(ledger, intake, guards, clocks, ports, asking)
         self._sent: dict[str, tuple[AmendTarget, int]] = {}
 
     async def step(self, venue: Venue, order: Order) -> None:
-        """Do one round for an order with an open amend."""
+        """Do one round for an order with an open amend, or one that is between two orders at the exchange."""
         target = order.amending
-        assert target is not None
+        if order.replacement is not None or target is None or await self._replaces(venue, order, target):
+            await self._replacements.step(venue, order)
+            return
         sent = self._sent.get(order.order_id)
         first = sent is None or not _same(sent[0], target)
         due = first or (sent is not None and self._ports.monotonic_ns() - sent[1] >= AGAIN_NS)
@@ -67,6 +67,11 @@ class AmendStep:
     def forget(self, order_id: str) -> None:
         """Drop what is remembered of an order that is not followed any more."""
         self._sent.pop(order_id, None)
+        self._replacements.forget(order_id)
+
+    async def _replaces(self, venue: Venue, order: Order, target: AmendTarget) -> bool:
+        capabilities = venue.trading.capabilities(await venue.instrument(order.symbol))
+        return way_of(capabilities, order, target.quantity, target.price) is AmendWay.REPLACES
 
     async def _send(self, venue: Venue, order: Order, target: AmendTarget) -> bool:
         """Send the target; return whether that settled it."""
@@ -79,7 +84,7 @@ class AmendStep:
                 client_order_id=order.venue_client_order_id,
                 exchange_order_id=order.exchange_order_id,
                 side=order.side,
-                quantity=target.quantity,
+                quantity=target.quantity - order.filled_before,
                 price=target.price,
                 deadline_s=left_s,
             )
@@ -98,7 +103,7 @@ class AmendStep:
             )
             return False
         # Refused. "Nothing would change" is such a refusal, too, so the exchange is asked whether the target is reached.
-        found = await self._query(venue, order)
+        found = await self._asking.ask(venue, order)
         if not isinstance(found, Failure):
             await self._intake.absorb(order.order_id, found, Cause.QUERY)
             await self._drop(order, target, failure.text, failure.raw)
@@ -109,7 +114,7 @@ class AmendStep:
 
     async def _look(self, venue: Venue, order: Order, target: AmendTarget, blocked: str) -> None:
         asked_ns = await self._clocks.earliest_ns(venue, order.market)
-        found = await self._query(venue, order)
+        found = await self._asking.ask(venue, order)
         if isinstance(found, Failure):
             return
         after = await self._intake.absorb(order.order_id, found, Cause.QUERY)

@@ -12,6 +12,11 @@ from services.orders.venues import CLIENT_ERRORS, Venue
 NOT_FOUNDS: Final = 2
 """How many answers after that moment have to say that the order does not exist."""
 NOT_FOUNDS_APART_NS: Final = 1_000_000_000
+SETTLE_NS: Final = 60_000_000_000
+"""Where arrival has no bound: how long after the last attempt an amend that does not show is taken for lost.
+
+Nothing is risked by it: should it be applied later, the exchange's statement changes the order all the same.
+"""
 OFFSET_AGE_MAX_NS: Final = 30_000_000_000
 
 

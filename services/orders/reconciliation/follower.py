@@ -10,7 +10,6 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
-from clients.exchanges.trading import OrderReport
 from services.orders.domain import Cause, Order, OrderState
 from services.orders.domain.events import NotPlaced, SendingAgain
 from services.orders.engine.intake import ReportIntake
@@ -22,6 +21,7 @@ from services.orders.journal.store import Superseded
 from services.orders.ports import Ports
 from services.orders.reconciliation.amends import AmendStep
 from services.orders.reconciliation.arrival import Proof, ServerClocks
+from services.orders.reconciliation.asking import Asking
 from services.orders.venues import Venue, Venues
 from services.runtime.errors import MidstreamError
 
@@ -33,7 +33,6 @@ LONG_UNKNOWN_NS: Final = 300_000_000_000
 LONG_UNKNOWN_ROUND_S: Final = 30.0
 """An order that stays unknown for minutes (no bound on arrival, no evidence) is asked for less often, for ever."""
 STEPS_AT_ONCE: Final = 16
-QUERY_DEADLINE_S: Final = 5.0
 CANCEL_DEADLINE_S: Final = 5.0
 CANCEL_AGAIN_NS: Final = 2_000_000_000
 
@@ -70,7 +69,8 @@ class Follower:
         self._clocks = clocks
         self._placements = placements
         self._ports = ports
-        self._amends = AmendStep(ledger, intake, guards, clocks, ports, self._query)
+        self._asking = Asking(intake)
+        self._amends = AmendStep(ledger, intake, guards, clocks, ports, self._asking)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._steps = asyncio.Semaphore(STEPS_AT_ONCE)
@@ -166,6 +166,9 @@ class Follower:
             logger.exception("following an order failed: order=%s", order.order_id)
 
     async def _step_at(self, venue: Venue, order: Order, proof: Proof, state: _Following) -> None:
+        if order.between_legs:
+            await self._amends.step(venue, order)
+            return
         if order.canceling:
             now_ns = self._ports.monotonic_ns()
             if state.cancel_sent_ns is None or now_ns - state.cancel_sent_ns >= CANCEL_AGAIN_NS:
@@ -175,7 +178,7 @@ class Follower:
         elif order.amending is not None and order.state.live:
             await self._amends.step(venue, order)
             return
-        if order.unsettled and (order.state is OrderState.UNKNOWN or order.canceling):
+        if order.unsettled and not order.between_legs and (order.state is OrderState.UNKNOWN or order.canceling):
             await self._resolve(venue, order, proof)
 
     async def _cancel(self, venue: Venue, order: Order) -> bool:
@@ -202,7 +205,7 @@ class Follower:
         # The exchange's time before the question, where its answer can be a proof.
         provable = bound is not None and order.state is OrderState.UNKNOWN
         asked_ns = await self._clocks.earliest_ns(venue, order.market) if provable else None
-        found = await self._query(venue, order)
+        found = await self._asking.ask(venue, order)
         if not isinstance(found, Failure):
             await self._intake.absorb(order.order_id, found, Cause.QUERY)
             return
@@ -250,19 +253,6 @@ class Follower:
             return exc.message
         return ""
 
-    async def _query(self, venue: Venue, order: Order) -> OrderReport | Failure:
-        instrument = await venue.instrument(order.symbol)
-        # The exchange's id where it is known: a client id may have been used again by somebody else.
-        try:
-            return await venue.trading.query(
-                instrument,
-                client_order_id="" if order.exchange_order_id else order.venue_client_order_id,
-                exchange_order_id=order.exchange_order_id,
-                deadline_s=QUERY_DEADLINE_S,
-            )
-        except Exception as exc:  # noqa: BLE001  an answer that cannot be read is asked for again
-            return judge(exc)
-
     async def cancel_unjournalled(self, order: Order) -> None:
         """Send a cancel without a trace in the journal, for when the journal is what does not work."""
         venue = self._venues.get(order.exchange)
@@ -280,7 +270,9 @@ class Follower:
         venue = self._venues.get(order.exchange)
         if venue is None:
             return order
-        found = await self._query(venue, order)
+        replacement = order.replacement if order.between_legs else None
+        name = replacement.venue_client_order_id if replacement is not None else ""
+        found = await self._asking.ask(venue, order, client_order_id=name)
         if isinstance(found, Failure):
             return await self._newest(order)
         return await self._intake.absorb(order.order_id, found, Cause.QUERY)
@@ -297,4 +289,4 @@ class _Following:
 
 
 def _unknown_still(now: Order, order: Order) -> bool:
-    return now.state is OrderState.UNKNOWN and now.attempts == order.attempts
+    return now.state is OrderState.UNKNOWN and now.attempts == order.attempts and not now.exchange_order_id

@@ -38,6 +38,11 @@ Token = Annotated[str, Query(max_length=512)]
 Ids = Annotated[list[Annotated[str, Query(max_length=64)]], Query(max_length=500)]
 
 VERSION: Final = "1"
+ALREADY: Final = "Midstream-Already"
+ALREADY_HEADER: Final = {
+    "description": "`true`: the order had these terms before, for instance because this is a repetition; nothing was sent",
+    "schema": {"type": "string", "enum": ["true", "false"]},
+}
 
 
 def orders_app(
@@ -151,13 +156,19 @@ def _orders(desk: Desk) -> APIRouter:
         """Return one order; with `refresh` after asking the exchange, if that answers."""
         return _order(await desk.get(_caller(request), order_id=order_id, refresh=refresh))
 
-    @router.patch("/v1/orders/{order_id}", response_model=models.OrderView)
-    async def amend(order_id: OrderId, body: models.AmendBody, request: Request) -> dict[str, Any]:
-        """Set absolute quantity and price of an open LIMIT order, and wait until that is confirmed."""
+    @router.patch(
+        "/v1/orders/{order_id}",
+        response_model=models.OrderView,
+        responses={200: {"headers": {ALREADY: ALREADY_HEADER}}},
+    )
+    async def amend(order_id: OrderId, body: models.AmendBody, request: Request, response: Response) -> dict[str, Any]:
+        """Set absolute quantity and price of an open LIMIT order, and wait until that is confirmed. Safe to repeat."""
         command = amend_command(
             order_id=order_id, quantity=body.quantity or "", price=body.price or "", valid_for_ms=body.valid_for_ms
         )
-        return _order(await desk.amend(command, _caller(request)))
+        amended = await desk.amend(command, _caller(request))
+        response.headers[ALREADY] = "true" if amended.already else "false"
+        return _order(amended.order)
 
     @router.delete("/v1/orders/{order_id}", response_model=models.CancelledView)
     async def cancel(order_id: OrderId, request: Request) -> dict[str, Any]:
@@ -234,7 +245,7 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
     async def instruments(exchange: Text = "", base: Text = "", kind: Text = "") -> dict[str, Any]:
         """List what can be traded."""
         found = await desk.instruments(exchange=exchange, base=base, kind=kind)
-        return {"instruments": [plain(messages.instrument_message(one)) for one in found]}
+        return {"instruments": [plain(messages.instrument_message(*one)) for one in found]}
 
     @router.get("/v1/prices/{symbol:path}", response_model=models.PriceView)
     async def price(symbol: Annotated[str, Path(max_length=64)], exchange: Text = "") -> dict[str, Any]:

@@ -13,6 +13,8 @@ Side = Literal["BUY", "SELL"]
 Type = Literal["MARKET", "LIMIT"]
 TimeInForce = Literal["GTC", "IOC", "FOK"]
 State = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED", "UNKNOWN", "NOT_PLACED"]
+AmendWay = Literal["NONE", "KEEPS_PLACE", "LOSES_PLACE", "IN_PLACE", "REPLACES"]
+QueuePlace = Literal["", "KEPT", "LOST", "UNKNOWN"]
 DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$", examples=["0.001"])]
 Nanoseconds = Annotated[str, Field(description="UTC nanoseconds as text: they do not fit into a JavaScript number")]
 
@@ -101,6 +103,8 @@ class OrderView(BaseModel):
     amending_price: str
     halted: str
     mode: str
+    queue_place: QueuePlace
+    amend_problem: str
 
 
 class CancelledView(BaseModel):
@@ -194,6 +198,9 @@ class InstrumentView(BaseModel):
     contract_size: str
     expiry_time_ns: Nanoseconds
     tradable: bool
+    amend_price: AmendWay
+    amend_quantity_up: AmendWay
+    amend_quantity_down: AmendWay
 
 
 class InstrumentsView(BaseModel):

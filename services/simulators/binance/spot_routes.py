@@ -19,7 +19,7 @@ from services.simulators.binance.render import (
 )
 from services.simulators.binance.rules import read_client_id, read_decimal
 from services.simulators.binance.spelling import eight
-from services.simulators.venue.orders import Order
+from services.simulators.venue.orders import Order, Status
 
 DAY_MS = 86_400_000
 
@@ -81,9 +81,11 @@ class SpotRoutes:
     async def cancel(self, call: Call) -> Any:
         """Cancel one order."""
         request_id = read_client_id(call, "newClientOrderId", self._venue.made_id())
+        only = _restriction(call)
 
         def work() -> Order:
-            return self._venue.engine.snapshot(self._desk.cancel(self._desk.find(call), request_id))
+            order = _unrestricted(self._desk.find(call), only)
+            return self._venue.engine.snapshot(self._desk.cancel(order, request_id))
 
         return spot_canceled(await self._desk.in_engine(call, work), request_id, self._venue.shown_ms)
 
@@ -148,12 +150,13 @@ class SpotRoutes:
             raise BinanceError(400, -1102, "Mandatory parameter 'cancelReplaceMode' was malformed.")
         ticket, detail = self._desk.read_order(call), _detail(call)
         request_id = read_client_id(call, "cancelNewClientOrderId", self._venue.made_id())
+        only = _restriction(call)
 
         def work() -> Reply:
             canceled: Any
             placed: Any = None
             try:
-                order = self._find_to_replace(call)
+                order = _unrestricted(self._find_to_replace(call), only)
                 canceled = spot_canceled(self._desk.cancel(order, request_id), request_id, self._venue.shown_ms)
                 cancel_result = "SUCCESS"
             except BinanceError as exc:
@@ -288,6 +291,21 @@ class SpotRoutes:
 
     def _fills(self, order: Order) -> list[Any]:
         return [fill for fill in self._venue.engine.book.fills if fill.order_id == order.id]
+
+
+def _restriction(call: Call) -> Status | None:
+    """Return the only state in which the order is to be cancelled; None for any."""
+    said = call.get("cancelRestrictions")
+    states = {None: None, "ONLY_NEW": Status.NEW, "ONLY_PARTIALLY_FILLED": Status.PARTIALLY_FILLED}
+    if said not in states:
+        raise BinanceError(400, -1145, "Invalid cancelRestrictions.")
+    return states[said]
+
+
+def _unrestricted(order: Order | None, only: Status | None) -> Order | None:
+    if order is not None and order.status.is_open and only not in (None, order.status):
+        raise BinanceError(400, -2011, "Order was not canceled due to cancel restrictions.")
+    return order
 
 
 def _detail(call: Call) -> str:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from clients.exchanges.model import Quote
-from clients.exchanges.trading import OrderType, Side
+from clients.exchanges.trading import AmendWay, OrderType, Side
 from services.orders.domain import Cause, OrderState, TradingMode
 from services.orders.engine.commands import AmendCommand
 from services.orders.errors import reason_of
@@ -120,20 +120,27 @@ async def test_an_unknown_order_is_not_amended(ports: Ports, loop: VirtualLoop) 
         with pytest.raises(FailedPrecondition, match="UNKNOWN"):
             await desk.desk.amend(AmendCommand(placed.order_id, None, Decimal(98), 1000), TRADER)
         resting = await desk.place()
-        with pytest.raises(FailedPrecondition, match="already"):
-            await desk.desk.amend(AmendCommand(resting.order_id, None, Decimal(99), 1000), TRADER)
+        with pytest.raises(FailedPrecondition, match="UNKNOWN"):
+            await desk.desk.amend(AmendCommand(placed.order_id, None, Decimal(99), 1000), TRADER)
+
+        same = await desk.desk.amend(AmendCommand(resting.order_id, None, Decimal(99), 1000), TRADER)
+
+        assert (same.already, same.order) == (True, resting)
+        assert desk.venue.sent("amend") == []
 
 
 @virtual
 async def test_what_a_market_cannot_amend_is_said_before_anything_is_sent(ports: Ports, loop: VirtualLoop) -> None:
-    async with trading(ports, ScriptedVenue(replace(BINANCE, amend_up=False), ports)) as desk:
+    async with trading(ports, ScriptedVenue(replace(BINANCE, amend_spot=AmendWay.NONE), ports)) as desk:
         placed = await desk.place()
+        told = {one.symbol: can for one, can in await desk.desk.instruments()}
 
-        with pytest.raises(InvalidRequest, match="downwards"):
+        with pytest.raises(InvalidRequest, match="cancel and place anew"):
             await desk.desk.amend(AmendCommand(placed.order_id, Decimal(1), None, 1000), TRADER)
-        after = await desk.desk.amend(AmendCommand(placed.order_id, Decimal("0.4"), None, 1000), TRADER)
+        after = (await desk.desk.amend(AmendCommand(placed.order_id, Decimal("0.4"), None, 1000), TRADER)).order
 
-        assert after.quantity == Decimal("0.4")
+        assert told["BTC/USDT"].amend_quantity_up is AmendWay.NONE
+        assert (after.quantity, after.queue_place) == (Decimal("0.4"), "kept")
         assert len(desk.venue.sent("amend")) == 1
 
 

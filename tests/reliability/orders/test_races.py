@@ -168,9 +168,9 @@ def test_an_amend_is_confirmed_whatever_happened_to_its_answer(fault: str) -> No
             placed = await desk.place()
             desk.venue.script("amend", *faults)
 
-            after = await desk.desk.amend(amend(placed.order_id, "0.7", "98.5"), TRADER)
+            after = (await desk.desk.amend(amend(placed.order_id, "0.7", "98.5"), TRADER)).order
 
-            booked = booked_of(desk, placed.venue_client_order_id)
+            booked = booked_of(desk, after.venue_client_order_id)
             assert (after.quantity, after.price) == (Decimal("0.7"), Decimal("98.5"))
             assert (booked.quantity, booked.price) == (Decimal("0.7"), Decimal("98.5"))
             assert after.amending is None
@@ -191,7 +191,9 @@ async def test_an_amend_that_can_no_longer_arrive_is_given_up_and_said_so(ports:
         assert ended.price == Decimal(99)
         assert "does not show" in ended.amend_problem
         desk.venue.faults.clear()
-        assert (await desk.desk.amend(amend(placed.order_id, None, "98"), TRADER, wait_s=10.0)).price == Decimal(98)
+        assert (await desk.desk.amend(amend(placed.order_id, None, "98"), TRADER, wait_s=10.0)).order.price == Decimal(
+            98
+        )
 
 
 @virtual_at(*BOUNDED)
@@ -205,7 +207,7 @@ async def test_a_refusal_because_nothing_changes_is_success(ports: Ports, venue:
         booked.price = Decimal("98.5")
         booked.updated_ns += 1
 
-        after = await desk.desk.amend(amend(placed.order_id, None, "98.5"), TRADER)
+        after = (await desk.desk.amend(amend(placed.order_id, None, "98.5"), TRADER)).order
 
         assert after.price == Decimal("98.5")
 

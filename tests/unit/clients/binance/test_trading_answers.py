@@ -9,7 +9,7 @@ import pytest
 
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknown, TryLater
 from clients.exchanges.model import Instrument
-from clients.exchanges.trading import DeadManScope, OrderType, Side, TimeInForce, VenueOrder, VenueState
+from clients.exchanges.trading import AmendWay, DeadManScope, OrderType, Side, TimeInForce, VenueOrder, VenueState
 from clients.http.transport import ResponseLost
 from clients.resilience.outcome import Outcome
 from tests.support.binance_wire import BinanceWire
@@ -318,8 +318,10 @@ async def test_capabilities_differ_between_spot_and_futures() -> None:
     spot = wire.trading.capabilities(await _instrument(wire, "spot"))
     futures = wire.trading.capabilities(await _instrument(wire, "coinm"))
 
-    assert (spot.amend_price, spot.amend_quantity_up, spot.reduce_only) == (False,) * 3
-    assert (futures.amend_price, futures.amend_quantity_up, futures.reduce_only) == (True,) * 3
+    assert (spot.amend_price, spot.amend_quantity_up) == (AmendWay.REPLACES,) * 2
+    assert (spot.amend_quantity_down, spot.reduce_only) == (AmendWay.KEEPS_PLACE, False)
+    ways = (futures.amend_price, futures.amend_quantity_up, futures.amend_quantity_down)
+    assert (ways, futures.reduce_only) == ((AmendWay.LOSES_PLACE,) * 3, True)
     assert (spot.dead_man, futures.dead_man) == (None, DeadManScope.SYMBOL)
 
 

@@ -16,6 +16,7 @@ from clients.exchanges.errors import CallerMustAct, ExchangeError, OutcomeUnknow
 from clients.exchanges.exact_json import parse_json
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import (
+    AmendWay,
     Capabilities,
     DeadManScope,
     OrderType,
@@ -590,8 +591,9 @@ def test_spot_cannot_be_reduced_only_and_nothing_bounds_an_arrival() -> None:
         time_in_force=frozenset(TimeInForce),
         post_only=True,
         reduce_only=False,
-        amend_price=True,
-        amend_quantity_up=True,
+        amend_price=AmendWay.IN_PLACE,
+        amend_quantity_up=AmendWay.IN_PLACE,
+        amend_quantity_down=AmendWay.IN_PLACE,
         dead_man=DeadManScope.ACCOUNT,
         arrival=None,
     )

@@ -298,6 +298,41 @@ def test_cancel_replace_tells_what_became_of_either_half(
     run_virtual(main)
 
 
+@pytest.mark.parametrize(
+    ("restriction", "filled", "code"),
+    [
+        ("ONLY_NEW", "0", None),
+        ("ONLY_NEW", "0.001", -2022),
+        ("ONLY_PARTIALLY_FILLED", "0", -2022),
+        ("ONLY_PARTIALLY_FILLED", "0.001", None),
+        ("ONLY_SOMETIMES", "0", -1145),
+    ],
+)
+def test_a_cancel_can_be_restricted_to_what_is_still_as_it_was(restriction: str, filled: str, code: int | None) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        placed = await calls.limit(newClientOrderId="mine")
+        if D(filled):
+            await fill(calls, placed.payload["orderId"], filled)
+
+        answer = await calls.limit(
+            f"{API}/cancelReplace",
+            cancelReplaceMode="STOP_ON_FAILURE",
+            cancelRestrictions=restriction,
+            cancelOrigClientOrderId="mine",
+            price="59000",
+            newClientOrderId="new",
+        )
+        alone = await calls.signed(
+            "DELETE", API, symbol="BTCUSDT", origClientOrderId="mine", cancelRestrictions=restriction
+        )
+
+        assert answer.code == code
+        assert alone.code == (-1145 if code == -1145 else -2011)
+
+    run_virtual(main)
+
+
 def test_reduce_only_and_positions() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_binance(loop)
