@@ -2,7 +2,7 @@
 
 from clients.database.engine import open_database, shown_url, usable_url, writing
 from clients.database.migrate import migrate
-from clients.database.outages import DatabaseUnavailable, is_unavailable, outages_as
+from clients.database.outages import DatabaseUnavailable, is_unavailable, outage_in_words, outages_as
 from clients.database.setting import DatabaseUrl
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "is_unavailable",
     "migrate",
     "open_database",
+    "outage_in_words",
     "outages_as",
     "shown_url",
     "usable_url",

@@ -15,6 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long SQLite waits for another writer; longer is an outage that the caller handles."""
 CONNECT_TIMEOUT_S: Final = 5.0
+CONNECTIONS_MAX: Final = 10
+"""Of one process. More statements than that wait for one another."""
+POOL_WAIT_S: Final = 30.0
+"""As long as callers wait at most; a deadline of theirs ends the wait sooner."""
 STATEMENT_TIMEOUT_S: Final = 30.0
 
 _DRIVERS: Final = {
@@ -59,16 +63,18 @@ def open_database(url: str, *, application: str) -> AsyncEngine:
     if parsed.drivername.startswith("sqlite"):
         assert parsed.database  # usable_url refuses it otherwise
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(parsed, pool_pre_ping=False)
+        engine = create_async_engine(
+            parsed, pool_pre_ping=False, pool_size=CONNECTIONS_MAX, max_overflow=0, pool_timeout=POOL_WAIT_S
+        )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
     return create_async_engine(
         parsed,
         pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=5,
-        pool_timeout=CONNECT_TIMEOUT_S,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": STATEMENT_TIMEOUT_S,

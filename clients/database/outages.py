@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["DatabaseUnavailable", "is_unavailable", "outages_as"]
+__all__ = ["DatabaseUnavailable", "is_unavailable", "outage_in_words", "outages_as"]
 
 _UNAVAILABLE: Final = (
     "database is locked",
@@ -60,9 +61,16 @@ def outages_as(
         raise error(exc) from exc
 
 
+def outage_in_words(error: BaseException) -> str:
+    """Say for callers what the trouble is, without the driver's own words."""
+    if isinstance(error, PoolTimeoutError):
+        return "as many calls as it has connections keep the database busy; try again in a moment"
+    return f"the database does not answer ({type(error).__name__}); try again in a moment"
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database is gone, locked or full, so that the same statement may succeed later."""
-    if isinstance(error, (ConnectionError, TimeoutError, DatabaseUnavailable)):
+    if isinstance(error, (ConnectionError, TimeoutError, PoolTimeoutError, DatabaseUnavailable)):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True

@@ -243,7 +243,10 @@ def _target(url: str) -> bytes:
 
 def _judged(exc: Exception, request: HttpRequest, progress: _Progress, timeout_s: float) -> NotSent | ResponseLost:
     # The error's own text may hold parts of the URL or of the answer: its kind says enough.
-    kind = f"no answer within {timeout_s:g} s" if isinstance(exc, TimeoutError) else type(exc).__name__
+    if isinstance(exc, httpx2.PoolTimeout):
+        kind = "as many requests as there are connections are under way already"
+    else:
+        kind = f"no answer within {timeout_s:g} s" if isinstance(exc, TimeoutError) else type(exc).__name__
     where = urlsplit(request.url).hostname or "?"
     # A request that HTTP cannot express is refused when its head would be written.
     unspeakable = isinstance(exc, httpx2.LocalProtocolError) and not progress.head_sent

@@ -22,6 +22,7 @@ from services.runtime.metrics import Metrics, start_exporter
 from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
+from services.runtime.subscriptions import SUBSCRIBERS_MAX
 
 __all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "run_server"]
 
@@ -39,13 +40,15 @@ NOTICE_S: Final = 0.05
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Batches are at most 1 MiB; ComputeMidPrices takes what a caller thinks is one batch."""
 
-_OPTIONS: Final = (
+SERVER_OPTIONS: Final = (
     # Without it two servers share a port in silence, and half of the calls reach the wrong one.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.max_concurrent_streams", 1000),
+    # Per connection. Above what a server lets subscribe: whoever comes too late is told so, and a client that holds every subscription
+    # on one connection can still call.
+    ("grpc.max_concurrent_streams", 2 * SUBSCRIBERS_MAX),
     # A subscriber whose machine vanished is noticed within 40 s and its stream freed.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -119,7 +122,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         loop.add_signal_handler(number, _stop_once, loop, asked_to_stop, number)
     metrics = process_metrics()
     interceptor = CallInterceptor(metrics)
-    server = grpc.aio.server(interceptors=(interceptor, *service.interceptors), options=_OPTIONS)
+    server = grpc.aio.server(interceptors=(interceptor, *service.interceptors), options=SERVER_OPTIONS)
     health = HealthBoard(service.names, metrics)
     service.register(server)
     health.register(server)

@@ -12,7 +12,7 @@ from sqlalchemy import Select, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from clients.database import migrate, outages_as, writing
+from clients.database import migrate, outage_in_words, outages_as, writing
 from services.orders.domain import Cause, Event, Order
 from services.orders.domain.events import KINDS
 from services.orders.journal import schema
@@ -317,9 +317,7 @@ class DatabaseJournal:
         return await self._guarded(read)
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
-        with outages_as(
-            lambda exc: JournalUnavailable(f"the journal's database is not available: {type(exc).__name__}")
-        ):
+        with outages_as(lambda exc: JournalUnavailable(outage_in_words(exc))):
             return await call()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import outages_as
+from clients.database import outage_in_words, outages_as
 from clients.power.calendar import DeliveryHour, delivery_hour
 from clients.power.store.schema import CANCELED
 from services.reporting.engine.figures import Side
@@ -99,7 +99,7 @@ class DealReader:
             before=before,
             limit=limit,
         )
-        with outages_as(lambda _: Unavailable("the database does not answer; try again in a moment")):
+        with outages_as(lambda exc: Unavailable(outage_in_words(exc))):
             async with self._engine.connect() as connection:
                 return [deal_of(row) for row in await connection.execute(statement)]
 

@@ -90,7 +90,7 @@ async def test_no_free_connection_means_that_nothing_was_sent() -> None:
     async with RawServer(silent) as server:
         first = asyncio.create_task(_order(transport, server.url, timeout_s=30))
         await server.wait_requests(1)
-        with pytest.raises(NotSent):
+        with pytest.raises(NotSent, match="as many requests as there are connections"):
             await _order(transport, server.url)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)

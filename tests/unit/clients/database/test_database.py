@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from clients.database import migrate, open_database, shown_url, usable_url, writing
+from clients.database import migrate, open_database, outage_in_words, outages_as, shown_url, usable_url, writing
+from clients.database.engine import CONNECTIONS_MAX
 from clients.database.migrate import NewerDatabase
 
 FIRST = '''"""First."""
@@ -134,4 +136,32 @@ async def test_an_error_rolls_the_transaction_back(tmp_path: Path) -> None:
 
     async with engine.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM things"))).scalar_one() == 0
+    await engine.dispose()
+
+
+async def test_more_statements_than_connections_wait_for_one_another(tmp_path: Path) -> None:
+    engine = open_database(url_of(tmp_path), application="test")
+
+    async def ask() -> int:
+        async with engine.connect() as connection:
+            return int((await connection.execute(text("SELECT 7"))).scalar_one())
+
+    answers = await asyncio.gather(*(ask() for _ in range(10 * CONNECTIONS_MAX)))
+    await engine.dispose()
+
+    assert answers == [7] * 10 * CONNECTIONS_MAX
+
+
+async def test_a_wait_for_a_connection_that_takes_too_long_says_what_it_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients.database.engine.POOL_WAIT_S", 0.01)
+    engine = open_database(url_of(tmp_path), application="test")
+    async with AsyncExitStack() as held:
+        for _ in range(CONNECTIONS_MAX):
+            await held.enter_async_context(engine.connect())
+
+        with pytest.raises(RuntimeError, match="as many calls as it has connections keep the database busy"):
+            with outages_as(lambda exc: RuntimeError(outage_in_words(exc))):
+                await held.enter_async_context(engine.connect())
     await engine.dispose()
