@@ -53,10 +53,12 @@ class ReportingServer(Service):
             on_health=self._set_health,
         )
         deals = DealReader(self._engine)
-        self._servicer = ReportingServicer(self._model, deals, HistoryReader(self._engine))
+        history = HistoryReader(self._engine)
+        self._servicer = ReportingServicer(self._model, deals, history)
         self.app = dashboard(
             self._model,
             deals,
+            history,
             hosts=settings.web_hosts,
             bound_host=settings.host,
             heartbeat_s=settings.web_heartbeat_s,

@@ -5,96 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import async_playwright
 
-from clients.power.calendar import local_day
+from tests.support.desk_screen import CHROMIUM, NEEDS_CHROMIUM, PATIENCE_MS, Screen, cells, screen
 from tests.support.ports import free_port
-from tests.support.reporting_desk import Desk, MadeDeal, sqlite_url
+from tests.support.reporting_desk import Desk, sqlite_url
 from tests.support.server_process import SERVING, server_process
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE_MS = 20_000
-SECOND_NS = 1_000_000_000
 XSS = '"><img src=x onerror="window.hit=1"><script>window.hit=2</script>'
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (apt-get install chromium)")
-
-
-class Screen:
-    """A running desk, and a browser in front of it."""
-
-    def __init__(self, desk: Desk, browser: Browser, url: str, *, pid: int = 0) -> None:
-        self.desk = desk
-        self.browser = browser
-        self.url = url
-        self.pid = pid
-        self.tomorrow = (local_day(time.time_ns()) + timedelta(days=1)).isoformat()
-        self.complaints: list[str] = []
-
-    async def open(self, query: str = "", *, width: int = 1280, pages: int = 1) -> list[Page]:
-        """Open pages as tabs of one browser, and wait until they are live."""
-        context = await self.browser.new_context(viewport={"width": width, "height": 844})
-        opened = []
-        for _ in range(pages):
-            page = await context.new_page()
-            page.set_default_timeout(PATIENCE_MS)
-            page.on(
-                "console", lambda message: self.complaints.append(message.text) if message.type == "error" else None
-            )
-            page.on("pageerror", lambda error: self.complaints.append(str(error)))
-            await page.goto(self.url + query)
-            await page.wait_for_selector("#live.on")
-            opened.append(page)
-        return opened
-
-    async def deal(self, price: str, quantity: str, direction: str, hour: str, trader: str = "flex_trader_1") -> None:
-        """Let the listener's part happen."""
-        made = MadeDeal(price, quantity, direction, self.tomorrow, hour, trader, execution_time_ns=time.time_ns())
-        await self.desk.add_deals([made])
-
-    async def price(self, hour: str, value: str) -> None:
-        """Let the price process's part happen."""
-        await self.desk.set_reference(self.tomorrow, hour, value, update_ns=time.time_ns())
-
-    def row(self, page: Page, hour: str) -> str:
-        """The selector of a row."""
-        return f'[id="row-{self.tomorrow}.{hour}"]'
-
-
-@asynccontextmanager
-async def screen(directory: Path, **more: str) -> AsyncIterator[Screen]:
-    url = sqlite_url(directory)
-    port = free_port()
-    desk = await Desk.open(url)
-    settings = {"DATABASE_URL": url, "REPORTING_WEB_PORT": str(port), "LOG_LEVEL": "warning", **more}
-    server = server_process("reporting", directory, **settings)
-    process = await asyncio.to_thread(server.__enter__)
-    try:
-        await asyncio.to_thread(process.wait_health, SERVING)
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            try:
-                yield Screen(desk, browser, f"http://localhost:{port}/", pid=process.process.pid)
-            finally:
-                await browser.close()
-    finally:
-        await asyncio.to_thread(server.__exit__, None, None, None)
-        await desk.close()
-
-
-async def cells(page: Page, selector: str) -> list[str]:
-    """The texts of a row, as they are seen."""
-    texts = await page.locator(f"{selector} > *").all_inner_texts()
-    return [" ".join(text.split()) for text in texts]
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.mark.quick
@@ -107,21 +32,21 @@ async def test_a_deal_and_a_price_appear_without_reload_in_figures_and_colour(tm
         await page.wait_for_selector(shown.row(page, "15-16"))
         first = await cells(page, shown.row(page, "15-16"))
         await shown.price("15-16", "9.8")
-        await page.wait_for_selector(f"{shown.row(page, '15-16')} .verdict .up")
+        await page.wait_for_selector(f"{shown.row(page, '15-16')} .verdict.up")
         second = await cells(page, shown.row(page, "15-16"))
         green = await page.locator(f"{shown.row(page, '15-16')} .verdict .main").evaluate(
             "e => getComputedStyle(e).color"
         )
         await shown.price("15-16", "13.4")
-        await page.wait_for_selector(f"{shown.row(page, '15-16')} .verdict .down")
+        await page.wait_for_selector(f"{shown.row(page, '15-16')} .verdict.down")
         third = await cells(page, shown.row(page, "15-16"))
         red = await page.locator(f"{shown.row(page, '15-16')} .verdict .main").evaluate(
             "e => getComputedStyle(e).color"
         )
 
-        assert first == ["15-16 sold 5 MWh", "10.2", "none yet", "\u2013"]
-        assert (second[1], second[3]) == ("10.2", "+0.4 +2.00 EUR")
-        assert (third[1], third[3]) == ("10.2", "-3.2 -16.00 EUR")
+        assert first[:7] == ["15-16", "", "5.00", "-5.00", "10.20", "none yet", "\u2013"]
+        assert (second[4], second[6]) == ("10.20", "+0.40 +2.00")
+        assert (third[4], third[6]) == ("10.20", "-3.20 -16.00")
         assert green != red
         assert await page.evaluate("window.stayed")
         assert shown.complaints == []
@@ -149,12 +74,12 @@ async def test_texts_of_others_stay_texts(tmp_path: Path) -> None:
 
         await page.click(f"{shown.row(page, '15-16')} .period")
         await page.wait_for_selector("#drill [data-open]")
-        seen = await page.locator(".deals .name").first.inner_text()
-        await page.click("a.chip >> nth=1")
+        seen = await page.locator(".deals td.name").first.inner_text()
+        await page.click("#trader-1")
         await page.wait_for_selector("#live.on")
 
         assert await page.evaluate("window.hit") is None
-        assert XSS in await page.locator(".chip.chosen").first.inner_text()
+        assert XSS in await page.locator(".chips .chip.chosen").first.inner_text()
         assert seen == XSS
         assert shown.complaints == []
 
@@ -168,14 +93,14 @@ async def test_the_address_remembers_trader_day_hours_and_open_period(tmp_path: 
 
         await page.click("text=flex_trader_2")
         await page.wait_for_selector("#live.on")
-        await page.click("#hours")
+        await page.click("#toggle-0")
         await page.wait_for_selector("#live.on")
         await page.click(f"{shown.row(page, '16-17')} .period")
         await page.wait_for_selector("#drill [data-open]")
         await page.reload()
 
         assert re.search(r"\?trader=flex_trader_2&hours=all&open=", page.url)
-        assert await page.locator("tr[data-figures]").count() >= 46
+        assert await page.locator("tr[data-figures]").count() >= 24
         assert await page.locator(".deals tbody tr").count() == 1
         await page.click("#drill-close")
         assert "open=" not in page.url
@@ -191,8 +116,9 @@ async def test_an_open_period_and_the_chart_follow_the_deals(tmp_path: Path) -> 
         await page.locator(".deals tbody tr").nth(1).wait_for()
         await page.wait_for_selector("a.chip:has-text('flex_trader_2')")
 
-        assert "buys + sells" in (await cells(page, shown.row(page, "15-16")))[0]
-        assert await page.locator(".sides dd b").all_inner_texts() == ["5", "10.2", "5", "8"]
+        assert "b+s" in (await cells(page, shown.row(page, "15-16")))[0]
+        sides = await page.locator(".sides dd b").all_inner_texts()
+        assert sides[:4] == ["5.00", "10.20", "5.00", "8.00"]
         assert shown.complaints == []
 
 
@@ -266,6 +192,7 @@ async def test_a_page_comes_back_by_itself_when_the_server_does(tmp_path: Path) 
         process = await asyncio.to_thread(first.__enter__)
         await asyncio.to_thread(process.wait_health, SERVING)
         shown = Screen(desk, browser, f"http://localhost:{port}/")
+        await shown.listener_is_well()
         (page,) = await shown.open()
         await asyncio.to_thread(first.__exit__, None, None, None)
         await page.wait_for_selector("#live.off")
@@ -313,5 +240,5 @@ async def test_ages_are_counted_by_the_servers_clock(tmp_path: Path) -> None:
         await page.wait_for_selector("#live.on")
 
         await page.wait_for_function(
-            "[...document.querySelectorAll('#board td time')].some((shown) => /^\\d+ s ago$/.test(shown.textContent))"
+            "[...document.querySelectorAll('#board td time.brief')].some((shown) => /^\\d+ s ago$/.test(shown.textContent))"
         )

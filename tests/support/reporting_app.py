@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.reporting.engine.deals import DealReader
+from services.reporting.engine.history import HistoryReader
 from services.reporting.engine.read_model import ReadModel
 from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.web.app import Dashboard, dashboard
@@ -47,6 +48,7 @@ class DeskApp:
         self.app: Dashboard = dashboard(
             self.model,
             self.deals,
+            HistoryReader(desk.engine),
             hosts=(),
             bound_host="127.0.0.1",
             heartbeat_s=heartbeat_s,

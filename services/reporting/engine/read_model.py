@@ -7,11 +7,11 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final, Protocol
 
 from clients.database import DatabaseUnavailable
-from clients.power.calendar import delivery_hour, local_day
+from clients.power.calendar import delivery_hour, local_day, quarters_of_day
 from clients.resilience.ports import MonotonicNs, Sleep, WallNs
 from services.reporting.engine.alerts import Alert, AlertKind, AlertLimits, alerts_of, timed
 from services.reporting.engine.listener_standing import ListenerStanding, ListenerState
@@ -64,6 +64,8 @@ class View:
     """Whether deals arrive; `snapshot.listener` has the times."""
     alerts: tuple[Alert, ...] = ()
     """The worst first."""
+    passed: int = 0
+    """How many hours and quarters of today have closed or ended: pages draw the present between them."""
 
 
 class ReadModel:
@@ -193,7 +195,13 @@ class ReadModel:
         alerts = timed(alerts, self._alerting_since_ns, now_ns)
         self._alerting_since_ns = {alert.key: alert.since_ns for alert in alerts}
         listener = snapshot.listener.state(now_ns, self._limits.silent_after_ns)
-        return View(0, "", snapshot, today.isoformat(), tomorrow, states, late, away, listener, alerts)
+        passed = self._passed(today, now_ns)
+        return View(0, "", snapshot, today.isoformat(), tomorrow, states, late, away, listener, alerts, passed)
+
+    def _passed(self, today: date, now_ns: int) -> int:
+        periods = quarters_of_day(today)
+        closed = sum(not period.tradable(now_ns, self._lead_ns) for period in periods)
+        return closed + sum(period.end_ns <= now_ns for period in periods)
 
     def _state(self, day: str, label: str, reference: Reference, snapshot: Snapshot, now_ns: int) -> ReferenceState:
         if reference.final:
@@ -225,6 +233,7 @@ def _same(old: View, new: View) -> bool:
         and _told(one.listener) == _told(other.listener)
         and old.listener is new.listener
         and old.alerts == new.alerts
+        and old.passed == new.passed
         and one.days == other.days
         and one.status.next_due_ns == other.status.next_due_ns
         and one.status.trouble == other.status.trouble

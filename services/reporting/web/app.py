@@ -15,9 +15,13 @@ import orjson
 from clients.resilience.errors import ResilienceError
 from clients.resilience.single_flight import SingleFlight
 from services.reporting.engine.deals import DealFilter, DealReader, DealRow
+from services.reporting.engine.history import HistoryReader
+from services.reporting.engine.positions import Matrix
 from services.reporting.engine.read_model import ReadModel, View
 from services.reporting.engine.report import Report
 from services.reporting.web.assets import Assets
+from services.reporting.web.chart import chart_of, history_of
+from services.reporting.web.drill import DRILL_MAX, drill_of
 from services.reporting.web.events import EventStreams
 from services.reporting.web.exports.csv_text import GERMAN, MACHINE
 from services.reporting.web.exports.sending import (
@@ -41,7 +45,7 @@ from services.reporting.web.http import (
     parsed,
     send_answer,
 )
-from services.reporting.web.pages import DRILL_MAX, Pages, chart_of, drill_of
+from services.reporting.web.pages import Pages
 from services.reporting.web.query import Address
 from services.runtime.errors import Unavailable
 
@@ -61,10 +65,18 @@ class Dashboard:
     """An ASGI application. A page is rendered once per change of what it shows, however many people look at it."""
 
     def __init__(
-        self, model: ReadModel, deals: DealReader, *, guard: Guard, assets: Assets, events: EventStreams
+        self,
+        model: ReadModel,
+        deals: DealReader,
+        history: HistoryReader,
+        *,
+        guard: Guard,
+        assets: Assets,
+        events: EventStreams,
     ) -> None:
         self._model = model
         self._deals = deals
+        self._history = history
         self._guard = guard
         self._assets = assets
         self._events = events
@@ -77,6 +89,7 @@ class Dashboard:
             "/board": (self._fragment, HTML),
             "/deals": (self._drill_fragment, HTML),
             "/chart.json": (self._chart, JSON),
+            "/history.json": (self._history_series, JSON),
             "/performance.csv": (_spelt(performance_csv(MACHINE)), CSV),
             "/performance.de.csv": (_spelt(performance_csv(GERMAN)), CSV),
             "/performance.xlsx": (_spelt(performance_xlsx), XLSX),
@@ -155,10 +168,16 @@ class Dashboard:
         return answer
 
     async def _page(self, view: View, report: Report, address: Address) -> str:
-        return self._pages.page(view, report, address, await self._drill(address))
+        return self._pages.page(view, report, address, await self._drill(address), await self._matrix(address))
 
     async def _fragment(self, view: View, report: Report, address: Address) -> str:
-        return self._pages.board(view, report, address)
+        return self._pages.board(view, report, address, await self._matrix(address))
+
+    async def _matrix(self, address: Address) -> Matrix | None:
+        if not address.positions:
+            return None
+        _, matrix = await self._model.positions(address.selection.day, address.selection.market)
+        return matrix
 
     async def _drill_fragment(self, view: View, report: Report, address: Address) -> str:
         drill = await self._drill(address)
@@ -168,15 +187,25 @@ class Dashboard:
         hour = address.opened
         if hour is None:
             return None
+        chosen = address.selection
         # The open period may be on a day that the table does not show.
-        _, report = await self._model.report(replace(address.selection, day=hour.day_text, all_hours=False))
+        view, report = await self._model.report(replace(chosen, day=hour.day_text, all_hours=False))
         row = next((row for day in report.days for row in day.rows if row.hour == hour), None)
         if row is None:
-            _, report = await self._model.report(replace(address.selection, day=hour.day_text, all_hours=True))
+            _, report = await self._model.report(replace(chosen, day=hour.day_text, all_hours=True))
             row = next((row for day in report.days for row in day.rows if row.hour == hour), None)
-        chosen = DealFilter(hour.day_text, hour.label, address.selection.trader)
-        rows: list[DealRow] = await self._deals.page(chosen, before=None, limit=DRILL_MAX + 1)
-        return drill_of(row, hour, address, rows[:DRILL_MAX], more=len(rows) > DRILL_MAX)
+        wanted = DealFilter(hour.day_text, hour.label, chosen.trader, chosen.market, superseded=True)
+        rows: list[DealRow] = await self._deals.page(wanted, before=None, limit=DRILL_MAX + 1)
+        history = await self._history.read(hour, trader=chosen.trader, market=chosen.market)
+        more, now_ns = len(rows) > DRILL_MAX, view.snapshot.as_of_ns
+        return drill_of(row, hour, address, rows[:DRILL_MAX], history, more=more, now_ns=now_ns)
+
+    async def _history_series(self, view: View, report: Report, address: Address) -> bytes:
+        if address.opened is None:
+            raise BadQuery("name the period whose history is asked for: `open=2023-02-21.15-16`")
+        chosen = address.selection
+        history = await self._history.read(address.opened, trader=chosen.trader, market=chosen.market)
+        return orjson.dumps(history_of(history))
 
     async def _chart(self, view: View, report: Report, address: Address) -> bytes:
         return orjson.dumps(chart_of(report))
@@ -190,6 +219,7 @@ class Dashboard:
 def dashboard(
     model: ReadModel,
     deals: DealReader,
+    history: HistoryReader,
     *,
     hosts: Collection[str],
     bound_host: str,
@@ -199,7 +229,7 @@ def dashboard(
     """Return the application around a read model."""
     guard = Guard(hosts=hosts, bound_host=bound_host)
     events = EventStreams(model, heartbeat_s=heartbeat_s, now_ms=lambda: wall_ns() // 1_000_000)
-    return Dashboard(model, deals, guard=guard, assets=Assets(), events=events)
+    return Dashboard(model, deals, history, guard=guard, assets=Assets(), events=events)
 
 
 @lru_cache(maxsize=1024)

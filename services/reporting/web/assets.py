@@ -1,4 +1,4 @@
-"""Scripts and styles, all from this folder: the page needs no other server. Names carry a fingerprint and never go stale."""
+"""Scripts and styles, all from this folder: the page needs no other server. Addresses carry a fingerprint and never go stale."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ class Assets:
     def __init__(self, folder: Path = FOLDER) -> None:
         self._answers: dict[str, Answer] = {}
         self._paths: dict[str, str] = {}
-        for file in sorted(folder.iterdir()):
-            content_type = TYPES.get(file.suffix)
-            if content_type is None:
-                continue
-            body = file.read_bytes()
-            path = f"/assets/{hashlib.blake2b(body, digest_size=6).hexdigest()}/{file.name}"
-            self._paths[file.name] = path
+        files = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix in TYPES}
+        whole = hashlib.blake2b(digest_size=6)
+        for name, body in files.items():
+            whole.update(f"{name} {len(body)} ".encode() + body)
+        for name, body in files.items():
+            # One fingerprint for all: a script imports its neighbours by their plain names, and gets those of its own time.
+            path = f"/assets/{whole.hexdigest()}/{name}"
+            self._paths[name] = path
+            content_type = TYPES[Path(name).suffix]
             self._answers[path] = Answer(body=body, content_type=content_type, cache=FOREVER, etag=etag_of(body))
 
     def path(self, name: str) -> str:

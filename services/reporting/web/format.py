@@ -1,4 +1,4 @@
-"""Numbers and times as people read them."""
+"""Numbers and times as people read them. Every number has two digits behind the point, so that points stand below each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from clients.power.calendar import BERLIN
 from services.reporting.engine.figures import plain
 
-__all__ = ["Number", "amount", "clock", "day_name", "money", "number", "signed"]
+__all__ = ["Number", "amount", "clock", "counted", "day_name", "number", "signed", "unrounded"]
 
 DIGITS: Final = 2
 _STEP: Final = Decimal(1).scaleb(-DIGITS)
@@ -20,44 +20,47 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 @dataclass(frozen=True)
 class Number:
-    """A number as shown; `pad` digits are missing to the full width, which the style sheet fills so that points line up."""
+    """A number as shown."""
 
     text: str
-    pad: int
     exact: str
     direction: str = ""
     """`up`, `down` or `even`, where the sign has a meaning."""
 
+    @property
+    def rounded(self) -> bool:
+        """Whether there is more to it than is shown."""
+        return Decimal(self.exact) != Decimal(self.exact).quantize(_STEP)
+
 
 def number(value: Decimal) -> Number:
-    """Show at most two digits behind the point."""
-    rounded = value.quantize(_STEP, rounding=ROUND_HALF_UP)
-    text = plain(rounded)
-    return Number(_grouped(text), _pad(text), plain(value))
+    """Show two digits behind the point."""
+    return Number(amount(value), plain(value))
 
 
 def signed(value: Decimal) -> Number:
     """Show with its sign; what rounds to nothing but is not nothing keeps it."""
-    shown = number(abs(value))
     if value == 0:
-        return Number("0", shown.pad, "0", "even")
+        return Number("0.00", "0", "even")
     sign, direction = ("+", "up") if value > 0 else ("-", "down")
-    text, pad = (shown.text, shown.pad) if shown.text != "0" else ("<0.01", 0)
-    return Number(sign + text, pad, plain(value), direction)
-
-
-def money(value: Decimal) -> Number:
-    """Show euros and cents with their sign."""
-    shown = signed(value)
-    if shown.text.endswith("<0.01"):
-        return shown
-    text = f"{abs(value).quantize(_STEP, rounding=ROUND_HALF_UP):f}"
-    return Number({"up": "+", "down": "-"}.get(shown.direction, "") + _grouped(text), 0, shown.exact, shown.direction)
+    text = amount(abs(value))
+    return Number(sign + (text if text != "0.00" else "<0.01"), plain(value), direction)
 
 
 def amount(value: Decimal) -> str:
     """Show an amount in running text."""
-    return number(value).text
+    return _grouped(f"{value.quantize(_STEP, rounding=ROUND_HALF_UP):f}")
+
+
+def unrounded(value: Decimal) -> str:
+    """Show all digits, at least two of them."""
+    whole, _, rest = plain(value).partition(".")
+    return f"{_grouped(whole)}.{rest:0<2}"
+
+
+def counted(count: int, thing: str) -> str:
+    """Return `1 deal`, `2 deals`; nothing for none."""
+    return "" if not count else f"{_grouped(str(count))} {thing}{'' if count == 1 else 's'}"
 
 
 def clock(time_ns: int, *, seconds: bool = True) -> str:
@@ -75,11 +78,4 @@ def day_name(day: str) -> str:
 def _grouped(text: str) -> str:
     whole, point, rest = text.partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    if len(digits) < 5:
-        return text
     return f"{sign}{int(digits):,}{point}{rest}".replace(",", "\u2009")
-
-
-def _pad(text: str) -> int:
-    """0 for two digits behind the point, 1 for one, 2 for none (and no point)."""
-    return DIGITS - len(text.partition(".")[2])

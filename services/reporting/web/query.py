@@ -14,41 +14,63 @@ from services.reporting.web.http import BadQuery
 
 __all__ = ["Address"]
 
-TRADER_CHARACTERS_MAX: Final = 128
+NAME_CHARACTERS_MAX: Final = 128
 
 
 @dataclass(frozen=True)
 class Address:
-    """A selection and the period whose deals are open. Everything that a page remembers is here, so a bookmark remembers it too."""
+    """What a page shows. Everything that a page remembers is here, so a bookmark remembers it too."""
 
     selection: Selection = Selection()  # noqa: RUF009  (frozen)
     opened: DeliveryHour | None = None
+    """The period whose deals are shown."""
+    past: bool = False
+    """Hours of today that are over are shown one by one."""
+    quarters: bool = False
+    """Quarters of hours are shown below every hour."""
+    positions: bool = False
+    """Net positions by trader instead of results."""
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Address:
         """Take the parameters. Raises BadQuery for one that cannot be."""
-        trader = query.get("trader", "")
-        if len(trader) > TRADER_CHARACTERS_MAX:
-            raise BadQuery(f"`trader` has {len(trader)} characters; names have at most {TRADER_CHARACTERS_MAX}")
-        all_hours = query.get("hours", "") == "all"
+        for name in ("trader", "market"):
+            if len(query.get(name, "")) > NAME_CHARACTERS_MAX:
+                characters = len(query[name])
+                raise BadQuery(f"`{name}` has {characters} characters; names have at most {NAME_CHARACTERS_MAX}")
         try:
             day = delivery_hour(query["day"], "00-01").day_text if query.get("day") else ""
             opened = _opened(query.get("open", ""))
         except InvalidDelivery as exc:
             raise BadQuery(str(exc)) from exc
-        return cls(Selection(trader, day, all_hours), opened)
+        return cls(
+            Selection(query.get("trader", ""), day, query.get("hours") == "all", query.get("market", "")),
+            opened,
+            past=query.get("past") == "shown",
+            quarters=query.get("quarters") == "all",
+            positions=query.get("show") == "positions",
+        )
 
     @cached_property
     def text(self) -> str:
         """The parameters, always in the same order; nothing for what is usual."""
+        return urlencode(self.fields)
+
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        """The parameters by name, without those that are as usual."""
         chosen = self.selection
         fields = {
             "trader": chosen.trader,
+            "market": chosen.market,
             "day": chosen.day,
             "hours": "all" if chosen.all_hours else "",
+            "past": "shown" if self.past else "",
+            "quarters": "all" if self.quarters else "",
+            "show": "positions" if self.positions else "",
             "open": "" if self.opened is None else f"{self.opened.day_text}.{self.opened.label}",
         }
-        return urlencode({name: value for name, value in fields.items() if value})
+        return {name: value for name, value in fields.items() if value}
 
     def with_selection(self, **changes: str | bool) -> Address:
         """Return the address with another selection; a period that is open stays so."""

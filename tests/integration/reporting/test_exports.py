@@ -59,6 +59,7 @@ async def test_csv_for_programs_is_exact_and_in_utc(app: DeskApp) -> None:
         ("price_eur_mwh", "-1234.5"), ("quantity_mw", "0.3"), ("executed", "2025-10-09T08:53:00Z"),
         ("received", "2025-10-09T08:53:00Z"), ("flags", "clock-skew late"),
         ("delivery_start", "2025-10-09T09:00:00Z"), ("delivery_end", "2025-10-09T10:00:00Z"),
+        ("period_minutes", "60"), ("energy_mwh", "0.3"), ("market", ""), ("status", "active"), ("revision", "1"),
     ]  # fmt: skip
     assert (newest["id"], newest["trader"]) == ("'-2", "'" + FORMULA)
     assert got.headers["content-disposition"] == 'attachment; filename="deals_2025-10-09.csv"'

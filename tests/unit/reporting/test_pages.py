@@ -8,35 +8,36 @@ import pytest
 
 from services.reporting.engine.report import Selection, natural_key
 from services.reporting.web.exports.columns import safe
-from services.reporting.web.format import clock, day_name, money, number, signed
+from services.reporting.web.format import clock, day_name, number, signed, unrounded
 from services.reporting.web.guard import Guard
 from services.reporting.web.http import BadQuery, Request, answer_of, parsed, send_answer
 from services.reporting.web.query import Address
 
 
 @pytest.mark.parametrize(
-    ("value", "text", "pad"),
+    ("value", "text"),
     [
-        ("10.2", "10.2", 1), ("9", "9", 2), ("-0.005", "-0.01", 0), ("12345.678", "12\u2009345.68", 0), ("1234.5", "1234.5", 1),
+        ("10.2", "10.20"), ("9", "9.00"), ("-0.005", "-0.01"), ("12345.678", "12\u2009345.68"), ("1234.5", "1\u2009234.50"), ("0", "0.00"),
     ],
-    ids=["one-digit", "whole", "half-up", "grouped", "short"],
+    ids=["one-digit", "whole", "half-up", "grouped", "thousands", "nothing"],
 )  # fmt: skip
-def test_numbers_have_at_most_two_digits(value: str, text: str, pad: int) -> None:
+def test_numbers_have_exactly_two_digits(value: str, text: str) -> None:
     shown = number(Decimal(value))
 
-    assert (shown.text, shown.pad, shown.exact) == (text, pad, value)
+    assert (shown.text, shown.exact) == (text, value)
 
 
 @pytest.mark.parametrize(
     ("value", "text", "direction"),
     [
-        ("0.4", "+0.4", "up"),
-        ("-3.2", "-3.2", "down"),
-        ("0", "0", "even"),
+        ("0.4", "+0.40", "up"),
+        ("-3.2", "-3.20", "down"),
+        ("0", "0.00", "even"),
         ("0.001", "+<0.01", "up"),
         ("-0.004", "-<0.01", "down"),
+        ("-1234567.891", "-1\u2009234\u2009567.89", "down"),
     ],
-    ids=["won", "lost", "even", "won-a-little", "lost-a-little"],
+    ids=["won", "lost", "even", "won-a-little", "lost-a-little", "millions"],
 )
 def test_a_result_always_shows_its_sign(value: str, text: str, direction: str) -> None:
     shown = signed(Decimal(value))
@@ -44,9 +45,9 @@ def test_a_result_always_shows_its_sign(value: str, text: str, direction: str) -
     assert (shown.text, shown.direction) == (text, direction)
 
 
-def test_money_shows_cents() -> None:
-    assert [money(Decimal(value)).text for value in ("1.2", "-1563.1", "0", "20000")] == [
-        "+1.20", "-1563.10", "0.00", "+20\u2009000.00",
+def test_what_a_deal_says_is_shown_with_all_its_digits() -> None:
+    assert [unrounded(Decimal(value)) for value in ("3", "3.3", "3.3333", "-0.025", "12000.5")] == [
+        "3.00", "3.30", "3.3333", "-0.025", "12\u2009000.50",
     ]  # fmt: skip
 
 
@@ -62,11 +63,15 @@ def test_traders_are_in_natural_order() -> None:
 
 
 def test_an_address_says_what_it_was_read_from() -> None:
-    query = b"trader=flex_trader_1&day=2025-10-09&hours=all&open=2025-10-10.08-09"
+    query = (
+        b"trader=flex_trader_1&market=EPEX&day=2025-10-09&hours=all&past=shown&quarters=all&show=positions"
+        b"&open=2025-10-10.08%3A00-08%3A15"
+    )
 
     address = Address.read(parsed(query))
 
-    assert address.selection == Selection("flex_trader_1", "2025-10-09", all_hours=True)
+    assert address.selection == Selection("flex_trader_1", "2025-10-09", all_hours=True, market="EPEX")
+    assert (address.past, address.quarters, address.positions) == (True, True, True)
     assert address.text.encode() == query
 
 
@@ -84,10 +89,11 @@ def test_any_trader_name_survives_the_address() -> None:
         b"open=2025-10-09",
         b"open=2025-03-30.02-03",
         b"trader=" + b"x" * 129,
+        b"market=" + b"x" * 129,
         b"x" * 3000,
         b"trader=%ff",
     ],
-    ids=["month", "word", "no-hour", "skipped-hour", "long-name", "long", "no-text"],
+    ids=["month", "word", "no-hour", "skipped-hour", "long-name", "long-market", "long", "no-text"],
 )
 def test_an_unusable_address_is_refused_with_a_sentence(query: bytes) -> None:
     with pytest.raises(BadQuery) as caught:

@@ -98,6 +98,11 @@ PERFORMANCE: Final[Sequence[Column[PerformanceRow]]] = (
     Column("performance_eur", Kind.NUMBER, lambda each: each.row.figures.performance),
     Column("delivery_start", Kind.MOMENT, lambda each: period_bounds_ns(each.day, each.row.hour.label)[0]),
     Column("delivery_end", Kind.MOMENT, lambda each: period_bounds_ns(each.day, each.row.hour.label)[1]),
+    Column("period_minutes", Kind.COUNT, lambda each: each.row.hour.minutes),
+    Column("net_mwh", Kind.NUMBER, lambda each: each.row.net_energy),
+    Column("net_mw", Kind.NUMBER, lambda each: each.row.net_power),
+    Column("cumulated_eur", Kind.NUMBER, lambda each: each.row.cumulated),
+    Column("markets", Kind.TEXT, lambda each: " ".join(each.row.markets)),
 )
 
 DEALS: Final[Sequence[Column[DealRow]]] = (
@@ -113,4 +118,9 @@ DEALS: Final[Sequence[Column[DealRow]]] = (
     Column("flags", Kind.TEXT, lambda deal: " ".join(deal.flags)),
     Column("delivery_start", Kind.MOMENT, lambda deal: period_bounds_ns(deal.delivery_day, deal.delivery_hour)[0]),
     Column("delivery_end", Kind.MOMENT, lambda deal: period_bounds_ns(deal.delivery_day, deal.delivery_hour)[1]),
+    Column("period_minutes", Kind.COUNT, lambda deal: deal.period.minutes),
+    Column("energy_mwh", Kind.NUMBER, lambda deal: deal.energy),
+    Column("market", Kind.TEXT, lambda deal: deal.market),
+    Column("status", Kind.WORD, lambda deal: str(deal.status)),
+    Column("revision", Kind.COUNT, lambda deal: deal.revision),
 )

@@ -93,9 +93,9 @@ def performance_xlsx(report: Report) -> bytes:
 def attachment(name: str, address: Address, path: str, *, choice_only: bool = False) -> tuple[bytes, bytes]:
     """Return the header that names the file after what is in it, so that two of them can lie in one folder."""
     chosen, opened = address.selection, address.opened
-    parts = [name, chosen.day, chosen.trader]
+    parts = [name, chosen.day, chosen.trader, chosen.market]
     if choice_only and opened is not None:
-        parts = [name, opened.day_text, opened.label, chosen.trader]
+        parts = [name, opened.day_text, opened.label, chosen.trader, chosen.market]
     stem = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "_", part).strip("._") for part in parts if part)
     ending = path.partition(".")[2]
     return b"content-disposition", f'attachment; filename="{stem[:120]}.{ending}"'.encode()
@@ -104,5 +104,5 @@ def attachment(name: str, address: Address, path: str, *, choice_only: bool = Fa
 def _chosen(address: Address) -> DealFilter:
     hour, chosen = address.opened, address.selection
     if hour is not None:
-        return DealFilter(hour.day_text, hour.label, chosen.trader)
-    return DealFilter(chosen.day, "", chosen.trader)
+        return DealFilter(hour.day_text, hour.label, chosen.trader, chosen.market)
+    return DealFilter(chosen.day, "", chosen.trader, chosen.market)
