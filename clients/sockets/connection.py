@@ -73,6 +73,12 @@ class StampedConnection(ClientConnection):
         """The code that the connection was closed with; None where it broke without one."""
         return None if self.close_code in (None, _ABNORMAL) else self.close_code
 
+    @property
+    def refused_with(self) -> tuple[int, str] | None:
+        """Code and reason with which we ended the connection, unasked: a frame that breaks the protocol or our limit, no pong."""
+        sent = self.protocol.close_sent
+        return None if sent is None or self.protocol.close_rcvd_then_sent else (sent.code, sent.reason)
+
     def data_received(self, data: bytes) -> None:
         if self._handshake is not None:
             data = self._shake_hands(data)
@@ -120,10 +126,9 @@ class StampedConnection(ClientConnection):
         return rest
 
     def _why(self, exc: Exception | None) -> str:
-        sent = self.protocol.close_sent
-        if sent is not None and not self.protocol.close_rcvd_then_sent:
-            # A frame that breaks the protocol, or the limit on its size: the library ends the connection with a code that says so.
-            return f"refused with code {sent.code} ({sent.reason})"
+        if self.refused_with is not None:
+            code, reason = self.refused_with
+            return f"refused with code {code} ({reason})"
         if self.closed_with is None:
             return "the connection broke" + (f": {type(exc).__name__}" if exc is not None else "")
         text = "".join(character for character in self.close_reason or "" if character.isprintable())

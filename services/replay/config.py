@@ -24,6 +24,10 @@ class ReplaySettings(SessionSettings):
     """Files and globs in the order that decides ties: comma-separated, or a JSON list (for names with commas)."""
     live_url: str = Field(default="", validation_alias="MIDSTREAM_LIVE_URL")
     """A websocket of the live JSON layout, or an exchange's own stream: EXCHANGE://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
+    live_message_bytes_max: int = Field(
+        default=1 << 20, ge=1024, le=1 << 28, validation_alias="MIDSTREAM_LIVE_MESSAGE_BYTES"
+    )
+    """Largest message that is taken from a live feed; a larger one ends the connection."""
     start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
     """Where ticks come from until somebody switches."""
     speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")
@@ -75,6 +79,7 @@ class ReplaySettings(SessionSettings):
             "session": self.session,
             "historical": _listed(self.historical),
             "live_url": self.live_url,
+            "live_message_bytes_max": self.live_message_bytes_max,
             "start_mode": self.start_mode,
             "speed": self.speed,
             "fraction_unit_us": self.fraction_unit == "us",

@@ -33,6 +33,7 @@ class EngineConfig:
     limits: QueueLimits
     sinks: SinkExpectation
     feed_limits: FeedLimits
+    live_message_bytes_max: int
     cache_dir: Path | None
     temp_dir: Path | None
     log_level: str
@@ -82,6 +83,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
             frames=int(fields.get("live_frames_max") or feed.frames),
             size=int(fields.get("live_bytes_max") or feed.size),
         ),
+        live_message_bytes_max=int(fields.get("live_message_bytes_max") or 1 << 20),
         cache_dir=_path(fields, "cache_dir"),
         temp_dir=_path(fields, "temp_dir"),
         log_level=str(fields.get("log_level") or "info"),

@@ -94,6 +94,11 @@ class ExchangeLink:
         self._task.cancel()
         await asyncio.wait((self._task,))
 
+    @property
+    def is_refusal(self) -> bool:
+        """The client of the exchange has delays of its own for that."""
+        return False
+
     def reason(self) -> str:
         return self._reason or "the feed was ended"
 

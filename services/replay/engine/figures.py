@@ -36,9 +36,10 @@ class LiveFigures(Protocol):
     """What the live source lets other threads read."""
 
     connected: bool
-    problem: str
     reconnects: int
 
+    @property
+    def problem(self) -> str: ...
     @property
     def lost_frames(self) -> int: ...
     @property

@@ -50,7 +50,10 @@ class LiveSource:
     ) -> None:
         self.names: Sequence[str] = (without_credentials(url),)
         self.connected = False
-        self.problem = ""
+        self._problem = ""
+        self._refusal = ""
+        """Why the last connection ended, where the next one will most likely end in the same way."""
+        self._open_since_ns = 0
         self.reconnects = 0
         self.skipped = 0
         self._dial = dial
@@ -70,6 +73,15 @@ class LiveSource:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong at the moment, for people; empty when nothing is."""
+        if self._problem or not self._refusal:
+            return self._problem
+        # A connection that works is no proof yet: the ones before it did so, too.
+        is_stable = self._clock.monotonic_ns() - self._open_since_ns >= STABLE_S * 1e9
+        return "" if is_stable else f"the live feed was lost before: {self._refusal}"
 
     @property
     def lost_frames(self) -> int:
@@ -102,7 +114,7 @@ class LiveSource:
             # A name server that does not answer can hold it; it delivers nothing any more.
             logger.warning("live feed thread does not end in %g s and is left behind", STOP_TIMEOUT_S)
         self.connected = False
-        self.problem = ""
+        self._problem = self._refusal = ""
 
     def poll(self, into: Block, limit: int) -> Poll:
         """Append the rows of some frames; frames that a filter leaves empty are passed over."""
@@ -148,7 +160,7 @@ class LiveSource:
             pass
         except Exception:  # a bug; without a word the feed would just be silent
             logger.exception("live feed failed")
-            self.problem = "the live feed failed: internal error"
+            self._problem = "the live feed failed: internal error"
         finally:
             self.connected = False
             left = asyncio.all_tasks(loop)
@@ -176,7 +188,8 @@ class LiveSource:
             finally:
                 link.end()
                 self.connected = False
-            if self._clock.monotonic_ns() - since_ns >= STABLE_S * 1e9:
+            self._refusal = link.reason() if link.is_refusal else ""
+            if self._clock.monotonic_ns() - since_ns >= STABLE_S * 1e9 and not self._refusal:
                 self._backoff.reset()
             self._on_lost(link.reason())
             await self._pause(f"the live feed was lost: {link.reason()}")
@@ -191,7 +204,8 @@ class LiveSource:
             self.reconnects += 1
             self._buffer.put(Marker(kind=MARKER_RECONNECTED, time_ns=self._clock.time_ns()))
         self.connected = True
-        self.problem = ""
+        self._open_since_ns = self._clock.monotonic_ns()
+        self._problem = ""
         logger.info("live feed connected: url=%s", self.names[0])
         self._wake()
 
@@ -210,7 +224,7 @@ class LiveSource:
 
     async def _pause(self, problem: str) -> None:
         delay_s = self._backoff.next_s()
-        self.problem = problem
+        self._problem = problem
         logger.warning("%s; next attempt in %.1f s", problem, delay_s)
         self._wake()
         await self._sleep(delay_s)

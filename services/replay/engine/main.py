@@ -144,7 +144,9 @@ class _Wiring:
         address = exchange_address(config.live_url)
         if address is None:
             received = ReceiveClock(time_ns=clock.time_ns, monotonic_ns=clock.monotonic_ns)
-            dial: FeedDialer = WebsocketFeedDialer(config.live_url, received)
+            dial: FeedDialer = WebsocketFeedDialer(
+                config.live_url, received, message_bytes_max=config.live_message_bytes_max
+            )
         else:
             from services.replay.engine.exchange_feed import ExchangeDialer, open_quotes_client
 

@@ -76,9 +76,10 @@ class FeedSource(TickSource, Protocol):
     """What the engine uses of services.replay.engine.live.LiveSource."""
 
     connected: bool
-    problem: str
     reconnects: int
 
+    @property
+    def problem(self) -> str: ...
     @property
     def lost_frames(self) -> int: ...
     @property

@@ -32,9 +32,10 @@ def message(ticker: str = "A") -> bytes:
 class ScriptedLink:
     """A connection that delivered its messages already, holds for a while, and breaks."""
 
-    def __init__(self, clock: FakeClock, held_s: float) -> None:
+    def __init__(self, clock: FakeClock, held_s: float, *, is_refusal: bool) -> None:
         self._clock = clock
         self._held_s = held_s
+        self.is_refusal = is_refusal
 
     async def wait_closed(self) -> None:
         self._clock.advance(self._held_s)
@@ -43,14 +44,17 @@ class ScriptedLink:
         pass
 
     def reason(self) -> str:
-        return "broken"
+        return "too large" if self.is_refusal else "broken"
 
 
 class ScriptedDialer:
     """Answers each attempt with the next step: an exception, or (messages, seconds that the connection holds)."""
 
-    def __init__(self, clock: FakeClock, steps: list[Exception | tuple[list[bytes], float]]) -> None:
+    def __init__(
+        self, clock: FakeClock, steps: list[Exception | tuple[list[bytes], float]], *, is_refusal: bool = False
+    ) -> None:
         self._clock = clock
+        self._is_refusal = is_refusal
         self._steps = steps
         self.attempts = 0
 
@@ -64,11 +68,15 @@ class ScriptedDialer:
         messages, held_s = step
         if messages:
             on_messages(self._clock.time_ns(), messages)
-        return ScriptedLink(self._clock, held_s)
+        return ScriptedLink(self._clock, held_s, is_refusal=self._is_refusal)
 
 
 async def follow(
-    steps: list[Exception | tuple[list[bytes], float]], *, seed: int = 1, tickers: frozenset[str] | None = None
+    steps: list[Exception | tuple[list[bytes], float]],
+    *,
+    seed: int = 1,
+    tickers: frozenset[str] | None = None,
+    is_refusal: bool = False,
 ) -> tuple[LiveSource, list[float], FakeClock]:
     clock, delays = FakeClock(), []
 
@@ -76,9 +84,8 @@ async def follow(
         delays.append(seconds)
         clock.advance(seconds)
 
-    source = LiveSource(
-        "ws://feed", dial=ScriptedDialer(clock, steps), clock=clock, random=Random(seed), tickers=tickers, sleep=sleep
-    )
+    dial = ScriptedDialer(clock, steps, is_refusal=is_refusal)
+    source = LiveSource("ws://feed", dial=dial, clock=clock, random=Random(seed), tickers=tickers, sleep=sleep)
     with pytest.raises(asyncio.CancelledError):
         await source.follow()
     return source, delays, clock
@@ -151,6 +158,27 @@ async def test_only_a_stable_connection_starts_the_delays_over() -> None:
 
     assert max(stable[10:]) <= 4.0
     assert max(unstable[10:]) > 4.0
+
+
+async def test_connections_that_all_end_in_a_refusal_do_not_start_the_delays_over() -> None:
+    steps: list[Exception | tuple[list[bytes], float]] = [([message()], 31.0)] * 12
+    _, refused, _ = await follow(list(steps), seed=3, is_refusal=True)
+    _, broken, _ = await follow(steps, seed=3)
+
+    assert max(refused) > 10.0
+    assert max(broken) <= 1.0
+
+
+async def test_a_refusal_stays_visible_until_a_connection_has_held() -> None:
+    clock = FakeClock()
+    source = LiveSource("ws://feed", dial=ScriptedDialer(clock, []), clock=clock, random=Random(1))
+    source._refusal = "it sent too much"
+    source._on_open()
+    assert source.problem == "the live feed was lost before: it sent too much"
+
+    clock.advance(31.0)
+
+    assert source.problem == ""
 
 
 async def test_delays_are_bounded_and_attempts_never_end() -> None:
