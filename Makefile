@@ -9,7 +9,7 @@ KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long test-nightly build-ext check lint types check-protos protos settings bench sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long test-nightly coverage build-ext check lint types check-protos protos settings bench sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,13 @@ test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes
 
 test-nightly: $(VENV)/.built $(VENV)/.tested ## Run what takes a whole machine or other people's tools, one test at a time
 	@$(BIN)/python -m pytest -m nightly
+
+coverage: $(VENV)/.built $(VENV)/.tested ## Run the default test suite, child processes and all, and hold its coverage to the README's
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(BIN)/python -m coverage run -m pytest $(PARALLEL)
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage json --quiet -o build/coverage/report.json
+	@$(BIN)/python -m tests.coverage_gate build/coverage/report.json
 
 check: lint types check-protos ## Check style, types, stubs and generated code: what needs no test
 

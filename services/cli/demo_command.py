@@ -46,7 +46,7 @@ def run_demo() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         return asyncio.run(_demo(console))
-    except (ChildRefused, ChildFailed, StartRefused, NewerVersion, TimeoutError) as exc:
+    except (ChildRefused, ChildFailed, StartRefused, NewerVersion, OSError) as exc:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"midstream demo: {exc}", markup=False)
         return 1
 

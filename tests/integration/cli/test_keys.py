@@ -1,0 +1,62 @@
+"""`midstream keys`: made once, listed without a secret, revoked for good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import midstream_here
+
+
+@pytest.fixture(autouse=True)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of this test's own."""
+    url = f"sqlite:///{tmp_path}/orders.db"
+    monkeypatch.setenv("MIDSTREAM_ORDERS_DATABASE_URL", url)
+    return url
+
+
+def test_a_key_is_printed_once_and_listed_without_its_secret() -> None:
+    made = midstream_here("keys", "create", "--name", "desk", "--role", "trade", "--owner", "one", "--json")
+    listed = midstream_here("keys", "list")
+    as_json = midstream_here("keys", "list", "--json")
+
+    assert (made.code, listed.code, as_json.code) == (0, 0, 0)
+    key = json.loads(made.stdout)["key"]
+    assert "desk (orders of one)" in listed.stdout
+    assert "usable" in listed.stdout
+    assert "trade" in listed.stdout
+    assert key not in listed.stdout + as_json.stdout
+    assert '"usable": true' in as_json.stdout.lower()
+
+
+def test_a_revoked_key_is_shown_as_one() -> None:
+    midstream_here("keys", "create", "--name", "desk", "--role", "read")
+    (key_id, *_) = midstream_here("keys", "list").stdout.split()
+
+    revoked = midstream_here("keys", "revoke", key_id)
+
+    assert revoked.code == 0
+    assert key_id in revoked.stdout
+    assert "revoked" in midstream_here("keys", "list").stdout
+
+
+def test_a_key_that_is_not_there_cannot_be_revoked() -> None:
+    midstream_here("keys", "create", "--name", "desk", "--role", "read")
+
+    refused = midstream_here("keys", "revoke", "nobody")
+
+    assert refused.code == 2
+    assert "nobody" in refused.stderr
+
+
+def test_a_database_that_cannot_be_used_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDSTREAM_ORDERS_DATABASE_URL", "postgresql://desk:s3cret@127.0.0.1:1/orders")
+
+    refused = midstream_here("keys", "list")
+
+    assert refused.code == 2
+    assert "127.0.0.1:1" in refused.stderr
+    assert "s3cret" not in refused.stderr
