@@ -13,6 +13,7 @@ import redis
 
 from services.runtime.connection import connect
 from tests.support.clock import FakeClock
+from tests.support.missing_tools import leave_out
 from tests.support.proxy import TcpProxy
 from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
 
@@ -36,6 +37,11 @@ collect_ignore = [path for path, module in _THIRD_PARTIES.items() if importlib.u
 def pytest_report_header() -> list[str]:
     """Say what is left out, and why."""
     return [f"left out: {path} ({_THIRD_PARTIES[path]} is not installed)" for path in collect_ignore]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one test speak for all that need a program which is not here."""
+    items[:] = leave_out(items)
 
 
 @pytest.fixture(scope="session")

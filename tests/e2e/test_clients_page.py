@@ -46,6 +46,7 @@ def test_the_page_shows_the_client_that_is_run() -> None:
     assert PAGE.split("```python\n")[1].split("```")[0] == CLIENT.read_text(encoding="utf-8")
 
 
+@pytest.mark.needs("grpcurl")
 def test_the_calls_without_a_program_work(servers: Serving) -> None:
     calls = recipe("Without a program")
     assert len(calls) == 3

@@ -64,6 +64,7 @@ def midstream_json(running: Serving, *arguments: str) -> dict[str, object]:
     return dict(json.loads(done.stdout)) if done.code == 0 else {}
 
 
+@pytest.mark.needs("grpcurl")
 def test_every_grpcurl_line_of_the_readme_works(servers: Serving) -> None:
     ports = {str(port): servers.ports[name] for name, port in DEFAULT_PORTS.items() if name in servers.ports}
     # Those of the orders have a test of their own, with a key.
@@ -106,6 +107,7 @@ def test_every_grpcurl_line_of_the_readme_works(servers: Serving) -> None:
     ],
     ids=["unspecified", "unknown mode", "unknown session", "bad session", "no live feed"],
 )
+@pytest.mark.needs("grpcurl")
 def test_grpcurl_shows_readable_errors(servers: Serving, request_: str, code: str, parts: list[str]) -> None:
     answer = grpcurl("-plaintext", "-d", request_, f"localhost:{servers.ports['control']}", SET_MODE)
 
@@ -199,6 +201,7 @@ def test_command_without_a_server_says_what_to_start() -> None:
     assert "midstream serve" in done.error_line
 
 
+@pytest.mark.needs("grpcurl")
 def test_reflection_can_be_turned_off(shared_redis: RedisForTests, tmp_path: Path) -> None:
     port, ready = free_port(), tmp_path / "ready.json"
     environment = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,9 +23,8 @@ def lines_of_the_readme() -> list[str]:
     return shell_lines(section)
 
 
+@pytest.mark.needs("grpcurl")
 def test_orders_can_be_placed_with_the_lines_of_the_readme(tmp_path: Path) -> None:
-    if shutil.which("grpcurl") is None:
-        pytest.skip("grpcurl is not installed: README.md says how to get it")
     ports = {name: free_port() for name in ("orders", "web", "price", "binance", "bitmex")}
     settings = {
         "TRADING": "simulator",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,17 +14,18 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from clients.power.calendar import local_day
+from tests.support.missing_tools import chromium
 from tests.support.ports import free_port
 from tests.support.reporting_desk import Desk, MadeDeal, sqlite_url
 from tests.support.server_process import SERVING, server_process
 
 __all__ = ["CHROMIUM", "NEEDS_CHROMIUM", "PATIENCE_MS", "SECOND_NS", "Screen", "cells", "screen"]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = chromium()
 PATIENCE_MS = 20_000
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600_000_000_000
-NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (apt-get install chromium)")
+NEEDS_CHROMIUM = pytest.mark.needs("chromium")
 
 
 class Screen:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
 from tests.support.cli import ROOT, Completed
+from tests.support.missing_tools import tool
 from tests.support.pages import shell_lines
 
 PATIENCE_S = 30.0
@@ -18,10 +17,7 @@ PATIENCE_S = 30.0
 
 def go_tool(name: str) -> str:
     """Path of a program that `go install` installs; skips the test where it is missing."""
-    found = shutil.which(name)
-    if found is None and (go := shutil.which("go")) is not None:
-        folder = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=True).stdout.strip()
-        found = shutil.which(name, path=str(Path(folder) / "bin"))
+    found = tool(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found

@@ -22,7 +22,7 @@ from clients.power.store.schema import METADATA, VERSION_TABLE
 from services.power.listener.deal_store import LOOKUP_IDS, DealStore
 from services.power.listener.feed_entry import FeedEntry, Mark
 from services.power.listener.sink import Cursor
-from tests.support.postgres import PostgresForTests, postgres_missing
+from tests.support.postgres import PostgresForTests
 from tests.support.power_database import cursor_id, deal_ids, deal_rows, gap_rows, positions, unusable_rows
 from tests.support.power_sink import entries_of, made_deal
 
@@ -274,9 +274,8 @@ async def test_waiting_for_the_tables_tells_every_failure_and_ends_when_they_are
     await other.dispose()
 
 
+@pytest.mark.needs("postgres")
 async def test_a_postgres_that_goes_away_is_an_outage_and_comes_back() -> None:
-    if reason := postgres_missing():
-        pytest.skip(reason)
     server = await asyncio.to_thread(PostgresForTests)
     engine = open_database(server.url, application="test")
     store = DealStore(engine)

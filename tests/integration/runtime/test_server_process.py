@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.runtime.reflection import V1
 from tests.support.calls import NAME
+from tests.support.grpcurl import go_tool
 from tests.support.waiting import wait_until
 
 
@@ -159,19 +159,12 @@ def test_exit_code_says_how_it_ended(start: Start) -> None:
         assert not servers[behaviour].ready_file.exists()
 
 
-def _grpcurl() -> str:
-    found = shutil.which("grpcurl")
-    if found is None:
-        pytest.skip("grpcurl is not on PATH")
-    return found
-
-
 def _run_grpcurl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([_grpcurl(), *arguments], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([go_tool("grpcurl"), *arguments], capture_output=True, text=True, timeout=20, check=False)
 
 
+@pytest.mark.needs("grpcurl")
 def test_grpcurl_lists_and_describes(start: Start) -> None:
-    _grpcurl()
     address = f"127.0.0.1:{start().wait_ready()['port']}"
 
     listed = _run_grpcurl("-plaintext", address, "list")

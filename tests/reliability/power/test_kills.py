@@ -14,7 +14,7 @@ import pytest
 
 from clients.database import open_database
 from services.simulators.power_exchange import PowerExchange, PowerExchangeScript, ScriptOptions
-from tests.support.postgres import PostgresForTests, postgres_missing
+from tests.support.postgres import PostgresForTests
 from tests.support.power_database import cursor_id, deal_ids, gap_rows, positions, unusable_rows
 from tests.support.power_processes import PowerProcess, listener_settings
 
@@ -89,9 +89,8 @@ async def test_a_listener_that_is_killed_fifty_times_leaves_an_exact_database(tm
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.needs("postgres")
 async def test_listener_and_postgres_killed_at_random_leave_an_exact_database(tmp_path: Path) -> None:
-    if reason := postgres_missing():
-        pytest.skip(reason)
     server = await asyncio.to_thread(PostgresForTests)
     try:
         await _campaign(tmp_path, 20, server)

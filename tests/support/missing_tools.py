@@ -1,0 +1,83 @@
+"""What other people's programs some tests need. Where one is missing, one test says so for all that need it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import postgres_missing
+
+GO_PACKAGES = {
+    "grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4",
+    "buf": "github.com/bufbuild/buf/cmd/buf@v1.59.0",
+    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.121.0",
+    "grpc-health-probe": "github.com/grpc-ecosystem/grpc-health-probe@v0.4.42",
+}
+"""Programs that `go install` installs, in the versions that tests were written with."""
+DEBIAN_PACKAGES = {"openssl": "openssl", "promtool": "prometheus"}
+
+
+@cache
+def tool(name: str) -> str | None:
+    """Return the path of a program, also where `go install` puts it, which need not be on PATH."""
+    found = shutil.which(name)
+    if found is None and (go := shutil.which("go")) is not None:
+        folder = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=True).stdout.strip()
+        found = shutil.which(name, path=str(Path(folder) / "bin"))
+    return found
+
+
+def chromium() -> str | None:
+    """Return the path of the browser."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def missing(name: str) -> str:
+    """Return why a tool cannot be used and what installs it; empty where it can."""
+    return _CHECKS[name]()
+
+
+def leave_out(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests that go ahead. Of those that need a missing tool the first one stays, skipped, and speaks for the others."""
+    kept: list[pytest.Item] = []
+    left: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        reason = next(filter(None, map(missing, needs(item))), "")
+        if reason:
+            left.setdefault(reason, []).append(item)
+            if len(left[reason]) > 1:
+                continue
+        kept.append(item)
+    for reason, (first, *others) in left.items():
+        more = f"; {len(others)} more tests need it" if others else ""
+        first.add_marker(pytest.mark.skip(reason=f"{reason}{more}"))
+    return kept
+
+
+def needs(item: pytest.Item) -> list[str]:
+    """Return the tools that a test needs: by its mark `needs`, or for the database that it is run with."""
+    named = [name for mark in item.iter_markers("needs") for name in mark.args]
+    fixtures = getattr(item, "fixturenames", ())
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if "shared_postgres" in fixtures or "postgres" in [
+        value for value in parameters.values() if isinstance(value, str)
+    ]:
+        named.append("postgres")
+    return named
+
+
+def _program(name: str, how: str) -> Callable[[], str]:
+    return lambda: "" if tool(name) else f"{name} is not installed ({how})"
+
+
+_CHECKS: Mapping[str, Callable[[], str]] = {
+    "postgres": postgres_missing,
+    "chromium": lambda: "" if chromium() else "no chromium on PATH (apt-get install chromium)",
+    **{name: _program(name, f"go install {package}") for name, package in GO_PACKAGES.items()},
+    **{name: _program(name, f"apt-get install {package}") for name, package in DEBIAN_PACKAGES.items()},
+}

@@ -1,0 +1,67 @@
+"""One skipped test speaks for all that need a missing tool; nothing else is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import missing_tools
+
+pytest_plugins = ["pytester"]
+
+SUITE = """
+import pytest
+
+@pytest.mark.needs("one")
+@pytest.mark.parametrize("number", range(3))
+def test_needs_one(number): pass
+
+@pytest.mark.needs("two")
+def test_needs_two(): pass
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_on_a_database(kind): pass
+
+def test_needs_nothing(): pass
+"""
+CONFTEST = """
+from tests.support.missing_tools import leave_out
+def pytest_configure(config): config.addinivalue_line("markers", "needs(tool): x")
+def pytest_collection_modifyitems(config, items): items[:] = leave_out(items)
+"""
+
+
+def _run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *absent: str) -> pytest.RunResult:
+    checks = {name: (lambda name=name: f"get {name}" if name in absent else "") for name in ("one", "two", "postgres")}
+    monkeypatch.setattr(missing_tools, "_CHECKS", checks)
+    pytester.makepyfile(SUITE)
+    pytester.makeconftest(CONFTEST)
+    return pytester.runpytest_inprocess("-rs", "-p", "no:asyncio", "-p", "no:xdist", "-p", "no:cacheprovider")
+
+
+def test_where_everything_is_there_everything_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(pytester, monkeypatch).assert_outcomes(passed=7)
+
+
+def test_a_missing_tool_is_one_skip_that_counts_the_others(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = _run(pytester, monkeypatch, "one")
+
+    result.assert_outcomes(passed=4, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*get one; 2 more tests need it"])
+
+
+def test_each_missing_tool_says_so_itself(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = _run(pytester, monkeypatch, "one", "two", "postgres")
+
+    result.assert_outcomes(passed=2, skipped=3)
+    result.stdout.fnmatch_lines_random(["SKIPPED*get one;*", "SKIPPED*get two", "SKIPPED*get postgres"])
+
+
+@pytest.mark.parametrize("name", sorted(missing_tools._CHECKS))
+def test_every_tool_says_what_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missing_tools, "tool", lambda name: None)
+    monkeypatch.setattr(missing_tools, "chromium", lambda: None)
+    monkeypatch.setattr("tests.support.postgres._binaries", lambda: None)
+
+    assert "install" in missing_tools.missing(name)
