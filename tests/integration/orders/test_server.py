@@ -72,17 +72,29 @@ def test_orders_on_both_exchanges_from_placing_to_the_end(tmp_path: Path) -> Non
         )
         amended = server.call("AmendOrder", pb.AmendOrderRequest(order_id=contracts.order_id, quantity="200")).order
         moved = server.call("AmendOrder", pb.AmendOrderRequest(order_id=perpetual.order_id, price=str(away - 10))).order
+        resting = server.place("spot", price=str(away), **LIMIT)
+        target = pb.AmendOrderRequest(order_id=resting.order_id, price=str(away - 10), quantity="0.002")
+        replaced = server.call("AmendOrder", target)
+        again = server.call("AmendOrder", target)
+        listed = server.call("ListInstruments", pb.ListInstrumentsRequest(exchange="binance", base="BTC"))
         cancelled = server.call("CancelOrders", pb.CancelOrdersRequest(all=True))
 
         assert (filled.state, filled.filled_quantity) == (pb.ORDER_STATE_FILLED, "0.001")
         assert amended.quantity == "200"
-        assert moved.price == str(away - 10)
-        assert [result.order.state for result in cancelled.results] == [pb.ORDER_STATE_CANCELED] * 2
+        assert (moved.price, moved.queue_place) == (str(away - 10), pb.QUEUE_PLACE_LOST)
+        assert (replaced.order.price, replaced.order.quantity, replaced.already) == (str(away - 10), "0.002", False)
+        assert replaced.order.exchange_order_id != resting.exchange_order_id
+        assert (again.order, again.already) == (replaced.order, True)
+        assert {one.symbol: one.amend_price for one in listed.instruments}["BTC/USDT"] == pb.AMEND_WAY_REPLACES
+        assert [result.order.state for result in cancelled.results] == [pb.ORDER_STATE_CANCELED] * 3
         fills = server.call("ListFills", pb.ListFillsRequest()).fills
         assert sum(Decimal(fill.quantity) for fill in fills) == Decimal("0.001")
         orders = server.orders()
         for name, simulator in simulators.items():
-            check_against(simulator, {key: order for key, order in orders.items() if order.exchange == name})
+            ours = {key: order for key, order in orders.items() if order.exchange == name}
+            if name == "binance":
+                ours[resting.venue_client_order_id] = ours[replaced.order.venue_client_order_id]
+            check_against(simulator, ours)
         assert server.stop() == 0
 
 
