@@ -269,6 +269,35 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As
     raise typer.Exit(run_revoke(key_id))
 
 
+orders = typer.Typer(help="Orders of the orders server.", no_args_is_help=True)
+app.add_typer(orders, name="orders")
+
+
+@orders.command("settle")
+def orders_settle(
+    order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="An order that is UNKNOWN.")],
+    reason: Annotated[str, typer.Option(help="How you know, for the audit.")],
+    key_file: Annotated[str, typer.Option(help="File with a key of role admin; `-` reads it from standard input.")],
+    not_there: Annotated[
+        bool, typer.Option("--not-there", help="You have looked: the exchange does not have it.")
+    ] = False,
+    exchange_order_id: Annotated[str, typer.Option(help="The exchange has it, under this id.")] = "",
+    json: Json = False,
+) -> None:
+    """Say how an order is that the server cannot find out about."""
+    from services.cli.orders_command import run_settle
+
+    code = run_settle(
+        order_id,
+        not_there=not_there,
+        exchange_order_id=exchange_order_id,
+        reason=reason,
+        key_file=key_file,
+        as_json=json,
+    )
+    raise typer.Exit(code)
+
+
 @app.command(hidden=True)
 def demo() -> None:
     """Play the sample data, historical, live and back, and print a summary (`make run`)."""

@@ -15,7 +15,7 @@ from clients.exchanges.trading import Capabilities, Side
 from services.orders.domain import Cause, Order, TradingMode
 from services.orders.domain.events import AmendUncertain, AnswerLost
 from services.orders.engine.changing import WAIT_S, Amended, Cancelled, Changer
-from services.orders.engine.commands import AmendCommand, Caller, PlaceCommand
+from services.orders.engine.commands import AmendCommand, Caller, PlaceCommand, SettleCommand
 from services.orders.engine.feed import ChangeFeed
 from services.orders.engine.intake import ReportIntake
 from services.orders.engine.placing import KEY_LIFE_NS, Placed, Placer
@@ -45,6 +45,7 @@ from services.orders.reconciliation.follower import Follower
 from services.orders.reconciliation.freshness import Freshness, FreshnessTracker
 from services.orders.reconciliation.listener import StreamListener
 from services.orders.reconciliation.reconciler import EVERY_S, Reconciler
+from services.orders.reconciliation.settling import SettledOrder, Settler
 from services.orders.safety.dead_man import DeadMan
 from services.orders.safety.watchdog import Watchdog
 from services.orders.venues import CLIENT_ERRORS, Venues
@@ -118,6 +119,7 @@ class Desk:
         self.changer = Changer(
             self.ledger, venues, self.guards, ports, self.follower.follow, self.follower.cancel_unjournalled
         )
+        self.settler = Settler(self.ledger, venues, self.intake, self.changer, self.placer, self.follower.asking, ports)
         self.switch.on_engage(self.placer.stop_sending)
         self.ledger.listen(self.positions.follow)
         self.ledger.listen(self.feed.publish)
@@ -209,6 +211,12 @@ class Desk:
         if all_:
             order_ids = [order.order_id for order in self.active(caller, exchange=exchange, symbol=symbol)]
         return await self.changer.cancel_many(order_ids, caller, wait_s=wait_s)
+
+    async def settle(self, command: SettleCommand, caller: Caller) -> SettledOrder:
+        """Take an operator's word about an order that is UNKNOWN."""
+        if self.options.mode is TradingMode.DRY_RUN:
+            raise denied(Reason.ORDER_CLOSED, "nothing is sent in dry-run, so nothing is unknown")
+        return await self._counted("settle", self.settler.settle(command, caller))
 
     async def get(
         self,
@@ -324,6 +332,9 @@ class Desk:
     def _changed(self, change: Change) -> None:
         if not change.order.unsettled:
             self.follower.settled(change.order.order_id)
+        elif change.before is not None and change.before.state.terminal:
+            # It is there after all, and was to be cancelled.
+            self.follower.follow(change.order.order_id)
 
     def _check_modes(self) -> None:
         """Orders of another mode are at another exchange: asking this one for them would prove what is not true."""

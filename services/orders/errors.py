@@ -46,6 +46,8 @@ class Reason(StrEnum):
     ORDER_CLOSED = "order-closed"
     ORDER_BUSY = "order-busy"
     ORDER_HALTED = "order-halted"
+    ORDER_UNKNOWN = "order-unknown"
+    ORDER_KNOWN = "order-known"
     AMEND_REFUSED = "amend-refused"
     OVERLOADED = "overloaded"
     JOURNAL = "journal-unavailable"

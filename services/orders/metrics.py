@@ -44,6 +44,7 @@ class OrdersMetrics(DeskObserver):
         self.unknown = gauge("unknown", "Orders whose outcome is unknown", "exchange")
         self.unknown_age = gauge("unknown_age_seconds", "Age of the oldest unknown outcome", "exchange")
         self.halts = counter("halted", "Orders halted because statements contradict what was sent", "exchange")
+        self.returned = counter("returned", "Orders that were taken for not existing and are there", "exchange")
         self.external = counter("external", "Orders found that were not placed here", "exchange")
         self.reconciliations = counter("reconciliations", "Comparisons of books", "exchange", "result")
         self.differences = counter("reconciliation_differences", "What comparisons found", "exchange", "kind")
@@ -93,6 +94,9 @@ class OrdersMetrics(DeskObserver):
 
     def halted(self, order: Order) -> None:
         self.halts.labels(order.exchange).inc()
+
+    def came_back(self, order: Order) -> None:
+        self.returned.labels(order.exchange).inc()
 
     def denied(self, operation: str, error: MidstreamError) -> None:
         self.denials.labels(operation, reason_of(error) or "other").inc()

@@ -22,6 +22,9 @@ class DeskObserver:
     def halted(self, order: Order) -> None:
         """What an exchange says of an order contradicts what was sent."""
 
+    def came_back(self, order: Order) -> None:
+        """An exchange shows an order that was taken for one that does not exist, by proof or by an operator's word."""
+
     def denied(self, operation: str, error: MidstreamError) -> None:
         """A caller's request was denied before the wire."""
 

@@ -14,7 +14,7 @@ from services.orders.auth.interceptor import current_caller
 from services.orders.desk import Desk
 from services.orders.domain import Order
 from services.orders.engine.changing import WAIT_S
-from services.orders.engine.commands import amend_command, place_command
+from services.orders.engine.commands import amend_command, place_command, settle_command
 from services.orders.errors import Reason, denied
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
@@ -100,6 +100,16 @@ class OrdersServicer(OrderServiceServicer):
             wait_s=_wait_s(context),
         )
         return pb.CancelOrdersResponse(results=[messages.cancel_message(result) for result in results])
+
+    async def SettleOrder(self, request: pb.SettleOrderRequest, context: Context) -> pb.SettleOrderResponse:
+        command = settle_command(
+            order_id=request.order_id,
+            not_there=request.not_there,
+            exchange_order_id=request.exchange_order_id,
+            reason=request.reason,
+        )
+        settled = await self._desk.settle(command, current_caller())
+        return pb.SettleOrderResponse(order=messages.order_message(settled.order), already=settled.already)
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         order = await self._desk.get(

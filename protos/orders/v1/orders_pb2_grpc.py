@@ -59,6 +59,11 @@ class OrderServiceStub:
                 request_serializer=protos_dot_orders_dot_v1_dot_orders__pb2.CancelOrdersRequest.SerializeToString,
                 response_deserializer=protos_dot_orders_dot_v1_dot_orders__pb2.CancelOrdersResponse.FromString,
                 _registered_method=True)
+        self.SettleOrder = channel.unary_unary(
+                '/midstream.orders.v1.OrderService/SettleOrder',
+                request_serializer=protos_dot_orders_dot_v1_dot_orders__pb2.SettleOrderRequest.SerializeToString,
+                response_deserializer=protos_dot_orders_dot_v1_dot_orders__pb2.SettleOrderResponse.FromString,
+                _registered_method=True)
         self.GetOrder = channel.unary_unary(
                 '/midstream.orders.v1.OrderService/GetOrder',
                 request_serializer=protos_dot_orders_dot_v1_dot_orders__pb2.GetOrderRequest.SerializeToString,
@@ -141,7 +146,8 @@ class OrderServiceServicer:
 
     def CancelOrder(self, request, context):
         """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error. DEADLINE_EXCEEDED when no terminal state was
-        seen in time; the cancel is then repeated in the background. Safe to retry. Passes the kill switch. Needs role trade.
+        seen in time; the cancel is then repeated in the background. FAILED_PRECONDITION (`order-unknown`) when the exchange does not show the order:
+        it is cancelled as soon as it does, and `SettleOrder` ends what nobody can find out. Safe to retry. Passes the kill switch. Needs role trade.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +156,17 @@ class OrderServiceServicer:
     def CancelOrders(self, request, context):
         """Cancel several orders, or all open ones of the caller. Answers with what each has become; those without a terminal state in time say so.
         Safe to retry. Passes the kill switch. Needs role trade.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleOrder(self, request, context):
+        """Settle an order that is UNKNOWN by an operator's word: it is not at its exchange, or it is there under another id. The exchange is asked
+        once more first; what it shows counts more than the word. NOT_PLACED then frees the room that the order used; should the order show after
+        all, it is open again, said loudly, and cancelled if that was asked for. FAILED_PRECONDITION with `order-busy` while it may still be sent
+        or arrive, `order-known` when it is not UNKNOWN or the exchange shows it. Journalled with the caller's name and reason. Safe to retry.
+        Needs role admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,6 +265,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     servicer.CancelOrders,
                     request_deserializer=protos_dot_orders_dot_v1_dot_orders__pb2.CancelOrdersRequest.FromString,
                     response_serializer=protos_dot_orders_dot_v1_dot_orders__pb2.CancelOrdersResponse.SerializeToString,
+            ),
+            'SettleOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleOrder,
+                    request_deserializer=protos_dot_orders_dot_v1_dot_orders__pb2.SettleOrderRequest.FromString,
+                    response_serializer=protos_dot_orders_dot_v1_dot_orders__pb2.SettleOrderResponse.SerializeToString,
             ),
             'GetOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOrder,
@@ -413,6 +435,33 @@ class OrderService:
             '/midstream.orders.v1.OrderService/CancelOrders',
             protos_dot_orders_dot_v1_dot_orders__pb2.CancelOrdersRequest.SerializeToString,
             protos_dot_orders_dot_v1_dot_orders__pb2.CancelOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.orders.v1.OrderService/SettleOrder',
+            protos_dot_orders_dot_v1_dot_orders__pb2.SettleOrderRequest.SerializeToString,
+            protos_dot_orders_dot_v1_dot_orders__pb2.SettleOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

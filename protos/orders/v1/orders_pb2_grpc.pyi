@@ -52,11 +52,19 @@ class OrderServiceStub:
     """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.CancelOrderRequest, _orders_pb2.CancelOrderResponse]
     """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error. DEADLINE_EXCEEDED when no terminal state was
-    seen in time; the cancel is then repeated in the background. Safe to retry. Passes the kill switch. Needs role trade.
+    seen in time; the cancel is then repeated in the background. FAILED_PRECONDITION (`order-unknown`) when the exchange does not show the order:
+    it is cancelled as soon as it does, and `SettleOrder` ends what nobody can find out. Safe to retry. Passes the kill switch. Needs role trade.
     """
     CancelOrders: _grpc.UnaryUnaryMultiCallable[_orders_pb2.CancelOrdersRequest, _orders_pb2.CancelOrdersResponse]
     """Cancel several orders, or all open ones of the caller. Answers with what each has become; those without a terminal state in time say so.
     Safe to retry. Passes the kill switch. Needs role trade.
+    """
+    SettleOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.SettleOrderRequest, _orders_pb2.SettleOrderResponse]
+    """Settle an order that is UNKNOWN by an operator's word: it is not at its exchange, or it is there under another id. The exchange is asked
+    once more first; what it shows counts more than the word. NOT_PLACED then frees the room that the order used; should the order show after
+    all, it is open again, said loudly, and cancelled if that was asked for. FAILED_PRECONDITION with `order-busy` while it may still be sent
+    or arrive, `order-known` when it is not UNKNOWN or the exchange shows it. Journalled with the caller's name and reason. Safe to retry.
+    Needs role admin.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetOrderRequest, _orders_pb2.GetOrderResponse]
     """Return one order. Needs role read."""
@@ -105,11 +113,19 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.CancelOrderRequest, _orders_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error. DEADLINE_EXCEEDED when no terminal state was
-    seen in time; the cancel is then repeated in the background. Safe to retry. Passes the kill switch. Needs role trade.
+    seen in time; the cancel is then repeated in the background. FAILED_PRECONDITION (`order-unknown`) when the exchange does not show the order:
+    it is cancelled as soon as it does, and `SettleOrder` ends what nobody can find out. Safe to retry. Passes the kill switch. Needs role trade.
     """
     CancelOrders: _aio.UnaryUnaryMultiCallable[_orders_pb2.CancelOrdersRequest, _orders_pb2.CancelOrdersResponse]  # type: ignore[assignment]
     """Cancel several orders, or all open ones of the caller. Answers with what each has become; those without a terminal state in time say so.
     Safe to retry. Passes the kill switch. Needs role trade.
+    """
+    SettleOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.SettleOrderRequest, _orders_pb2.SettleOrderResponse]  # type: ignore[assignment]
+    """Settle an order that is UNKNOWN by an operator's word: it is not at its exchange, or it is there under another id. The exchange is asked
+    once more first; what it shows counts more than the word. NOT_PLACED then frees the room that the order used; should the order show after
+    all, it is open again, said loudly, and cancelled if that was asked for. FAILED_PRECONDITION with `order-busy` while it may still be sent
+    or arrive, `order-known` when it is not UNKNOWN or the exchange shows it. Journalled with the caller's name and reason. Safe to retry.
+    Needs role admin.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetOrderRequest, _orders_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Return one order. Needs role read."""
@@ -173,7 +189,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.CancelOrderResponse, _abc.Awaitable[_orders_pb2.CancelOrderResponse]]:
         """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error. DEADLINE_EXCEEDED when no terminal state was
-        seen in time; the cancel is then repeated in the background. Safe to retry. Passes the kill switch. Needs role trade.
+        seen in time; the cancel is then repeated in the background. FAILED_PRECONDITION (`order-unknown`) when the exchange does not show the order:
+        it is cancelled as soon as it does, and `SettleOrder` ends what nobody can find out. Safe to retry. Passes the kill switch. Needs role trade.
         """
 
     @_abc_1.abstractmethod
@@ -184,6 +201,19 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.CancelOrdersResponse, _abc.Awaitable[_orders_pb2.CancelOrdersResponse]]:
         """Cancel several orders, or all open ones of the caller. Answers with what each has become; those without a terminal state in time say so.
         Safe to retry. Passes the kill switch. Needs role trade.
+        """
+
+    @_abc_1.abstractmethod
+    def SettleOrder(
+        self,
+        request: _orders_pb2.SettleOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.SettleOrderResponse, _abc.Awaitable[_orders_pb2.SettleOrderResponse]]:
+        """Settle an order that is UNKNOWN by an operator's word: it is not at its exchange, or it is there under another id. The exchange is asked
+        once more first; what it shows counts more than the word. NOT_PLACED then frees the room that the order used; should the order show after
+        all, it is open again, said loudly, and cancelled if that was asked for. FAILED_PRECONDITION with `order-busy` while it may still be sent
+        or arrive, `order-known` when it is not UNKNOWN or the exchange shows it. Journalled with the caller's name and reason. Safe to retry.
+        Needs role admin.
         """
 
     @_abc_1.abstractmethod

@@ -37,6 +37,7 @@ METHODS: Final[Mapping[str, Role]] = {
     "AmendOrder": Role.TRADE,
     "CancelOrder": Role.TRADE,
     "CancelOrders": Role.TRADE,
+    "SettleOrder": Role.ADMIN,
     "GetOrder": Role.READ,
     "ListOrders": Role.READ,
     "ListActiveOrders": Role.READ,

@@ -123,6 +123,14 @@ class NotPlaced:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """An operator has looked: the order is not at the exchange, or is there under this id. Both may turn out to be wrong."""
+
+    text: str
+    exchange_order_id: str = ""
+
+
+@dataclass(frozen=True)
 class SendingAgain:
     """The placement goes out once more, with the same client id, after proof that the attempt before does not exist."""
 
@@ -209,6 +217,7 @@ Body = (
     | AnswerLost
     | PlacementRefused
     | NotPlaced
+    | Settled
     | SendingAgain
     | Rerouted
     | CancelAsked
@@ -228,6 +237,7 @@ KINDS: Final[dict[str, type[Body]]] = {
     "answer-lost": AnswerLost,
     "refused": PlacementRefused,
     "not-placed": NotPlaced,
+    "settled": Settled,
     "sending-again": SendingAgain,
     "rerouted": Rerouted,
     "cancel-asked": CancelAsked,

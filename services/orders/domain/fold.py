@@ -25,6 +25,7 @@ from services.orders.domain.events import (
     Replacing,
     Rerouted,
     SendingAgain,
+    Settled,
     Stated,
 )
 from services.orders.domain.legs import adopted, begun, given_up, in_total, with_past_leg
@@ -76,6 +77,8 @@ def _changed(order: Order, event: Event) -> Order:
             return _ended(order, OrderState.REJECTED, body.text)
         case NotPlaced():
             return _ended(order, OrderState.NOT_PLACED, body.text)
+        case Settled():
+            return _settled(replace(order, settled=body.text), body)
         case SendingAgain():
             return _sending(order, send_until_ns=body.send_until_ns)
         case Rerouted():
@@ -157,6 +160,9 @@ def merged(order: Order, stated: Stated) -> Order:
         return replace(result, state=OrderState.UNKNOWN, replacing=waiting)
     if state.terminal:
         return replace(result, canceling=False, amending=None, replacing=given_up(order.replacing))
+    if order.state.terminal and not final and order.cancel_asked_ns:
+        # It was taken for one that does not exist, and is there: what was wanted of it still is.
+        result = replace(result, canceling=True)
     target = result.amending
     if target is not None and (result.quantity, result.price) == (target.quantity, target.price):
         over = given_up(order.replacing)
@@ -199,6 +205,13 @@ def _state(stated: Stated, filled: Decimal) -> OrderState:
 def _concluded_without_evidence(order: Order) -> bool:
     """Whether the terminal state is a conclusion of ours, and not a state that the exchange gave to an order."""
     return order.state is OrderState.NOT_PLACED or (order.state is OrderState.REJECTED and not order.exchange_order_id)
+
+
+def _settled(order: Order, body: Settled) -> Order:
+    if body.exchange_order_id:
+        # A statement about that one follows; without it, it is asked for by this id.
+        return order if order.replacement is not None else replace(order, exchange_order_id=body.exchange_order_id)
+    return _not_replaced(order, body.text) if order.between_legs else _ended(order, OrderState.NOT_PLACED, body.text)
 
 
 def _not_replaced(order: Order, text: str) -> Order:

@@ -113,6 +113,8 @@ class Order:
     replaced: tuple[Leg, ...] = ()
     """Orders at the exchange that this one consisted of before; ids and terms of the order itself are those of the present one."""
     replacing: Replacement | None = None
+    settled: str = ""
+    """Who said how it is because nobody else could, and why; empty when nobody had to."""
     halted: str = ""
     trade_ids: frozenset[str] = frozenset()
     fills_quantity: Decimal = ZERO

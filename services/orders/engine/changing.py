@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from clients.exchanges.trading import AmendWay, OrderType
-from services.orders.domain import AmendTarget, Body, Cause, Order
+from services.orders.domain import AmendTarget, Body, Cause, Order, OrderState
 from services.orders.domain.events import AmendAsked, CancelAsked
 from services.orders.domain.order import ZERO
 from services.orders.engine.amend_ways import QUEUE_PLACE, way_of
@@ -29,6 +29,10 @@ WAIT_S: Final = 10.0
 """How long a caller without a deadline waits for a confirmation."""
 
 
+REPEATED_WAIT_S: Final = 3.0
+"""How long a caller waits who asks once more for the cancel of an order that is unknown."""
+
+
 @dataclass(frozen=True)
 class Cancelled:
     """Outcome of a cancel."""
@@ -40,7 +44,9 @@ class Cancelled:
     problem: str = ""
 
     def check_confirmed(self) -> None:
-        """Raise DeadlineExceeded when no terminal state was seen in time."""
+        """Raise what says why no terminal state was seen in time."""
+        if not self.confirmed and self.order is not None and self.order.state is OrderState.UNKNOWN:
+            raise denied(Reason.ORDER_UNKNOWN, self.problem)
         if not self.confirmed:
             raise DeadlineExceeded(f"order {self.order_id[:64]}: {self.problem}")
 
@@ -157,9 +163,12 @@ class Changer:
                 Reason.JOURNAL, f"a cancel was sent once, but it is not followed up: {exc}; ask again"
             ) from exc
         self._follow(order_id)
+        if order.canceling and order.state is OrderState.UNKNOWN:
+            # Asked for again: what was not found out since then is not found out by another ten seconds.
+            wait_s = min(wait_s, REPEATED_WAIT_S)
         after = await self._ledger.wait_for(order_id, lambda now: now.state.terminal, wait_s)
         newest = after or await self._ledger.get(order_id) or order
-        problem = "" if after is not None else "no terminal state was seen in time; the cancel is repeated until one is"
+        problem = "" if after is not None else _unconfirmed(newest)
         return Cancelled(order_id, newest, after is not None, _filled_since_cancel(newest), problem)
 
     async def _cancel_anyway(self, order: Order) -> None:
@@ -179,6 +188,16 @@ class Changer:
                 return Cancelled(order_id, None, False, ZERO, exc.message)
 
         return list(await asyncio.gather(*(one(order_id) for order_id in order_ids)))
+
+
+def _unconfirmed(order: Order) -> str:
+    if order.state is not OrderState.UNKNOWN:
+        return "no terminal state was seen in time; the cancel is repeated until one is"
+    return (
+        f"the order is UNKNOWN: {order.exchange} has not shown it, so there is nothing to cancel yet; it goes on being asked for, and is "
+        "cancelled as soon as it shows. Whoever has looked at the exchange and knows that it is not there can settle it "
+        "(role admin: SettleOrder)"
+    )
 
 
 def _filled_since_cancel(order: Order) -> Decimal:

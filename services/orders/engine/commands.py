@@ -15,6 +15,8 @@ from services.orders.journal.codec import encode
 
 VALID_FOR_MS: Final = 10_000
 VALID_FOR_MS_MAX: Final = 60_000
+REASON_CHARACTERS_MAX: Final = 300
+EXCHANGE_ID_CHARACTERS_MAX: Final = 64
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _KEY: Final = re.compile(r"[!-~]{1,128}")
@@ -75,6 +77,28 @@ class AmendCommand:
     quantity: Decimal | None
     price: Decimal | None
     valid_for_ms: int
+
+
+@dataclass(frozen=True)
+class SettleCommand:
+    """An operator's word about an order: it is not at the exchange, or it is there under this id."""
+
+    order_id: str
+    reason: str
+    exchange_order_id: str = ""
+
+
+def settle_command(*, order_id: str, not_there: bool, exchange_order_id: str, reason: str) -> SettleCommand:
+    """Return the command; raise InvalidRequest naming the first field that is unusable."""
+    if not_there == bool(exchange_order_id):
+        raise _bad("not_there", "or `exchange_order_id` is required, and not both")
+    if len(exchange_order_id) > EXCHANGE_ID_CHARACTERS_MAX or not exchange_order_id.isprintable():
+        raise _bad("exchange_order_id", f"must have up to {EXCHANGE_ID_CHARACTERS_MAX} printable characters")
+    if not reason.strip():
+        raise _bad("reason", "is required: say how you know")
+    if len(reason) > REASON_CHARACTERS_MAX:
+        raise _bad("reason", f"must have at most {REASON_CHARACTERS_MAX} characters")
+    return SettleCommand(order_id, reason.strip(), exchange_order_id)
 
 
 def place_command(

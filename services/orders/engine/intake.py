@@ -47,8 +47,19 @@ class ReportIntake:
                 return news(order, report)
             return None if order.halted else Halted(problem)
 
-        before = self._ledger.known(order_id)
+        before = await self._ledger.get(order_id)
         after = await self._ledger.change(order_id, decide, cause, raw=report.raw)
+        if before is not None and before.state.terminal and not after.state.terminal:
+            logger.critical(
+                "order is there after all: order=%s exchange=%s exchange_order_id=%s state=%s it was %s: %s",
+                after.order_id,
+                after.exchange,
+                after.exchange_order_id,
+                after.state,
+                before.state,
+                before.settled or before.reason,
+            )
+            self._observer.came_back(after)
         if after.halted and (before is None or not before.halted):
             logger.critical(
                 "order halted: order=%s exchange=%s problem=%s", after.order_id, after.exchange, after.halted

@@ -19,11 +19,13 @@ class Asking:
     def __init__(self, intake: ReportIntake) -> None:
         self._intake = intake
 
-    async def ask(self, venue: Venue, order: Order, *, client_order_id: str = "") -> OrderReport | Failure:
-        """Return what the exchange says of the present leg, or of the one with another client id."""
+    async def ask(
+        self, venue: Venue, order: Order, *, client_order_id: str = "", exchange_order_id: str = ""
+    ) -> OrderReport | Failure:
+        """Return what the exchange says of the present leg, or of the one with another id."""
         instrument = await venue.instrument(order.symbol)
         # The exchange's id where it is known: a client id may have been used again by somebody else.
-        exchange_order_id = "" if client_order_id else order.exchange_order_id
+        exchange_order_id = exchange_order_id or ("" if client_order_id else order.exchange_order_id)
         try:
             return await venue.trading.query(
                 instrument,

@@ -31,7 +31,7 @@ ROUNDS_S: Final = (0.2, 0.4, 0.8, 1.5, 2.5, 4.0)
 """Waits between rounds; the last one repeats."""
 LONG_UNKNOWN_NS: Final = 300_000_000_000
 LONG_UNKNOWN_ROUND_S: Final = 30.0
-"""An order that stays unknown for minutes (no bound on arrival, no evidence) is asked for less often, for ever."""
+"""An order that stays unknown for minutes (no bound on arrival, no evidence) is asked for less often, until somebody settles it."""
 STEPS_AT_ONCE: Final = 16
 CANCEL_DEADLINE_S: Final = 5.0
 CANCEL_AGAIN_NS: Final = 2_000_000_000
@@ -69,8 +69,8 @@ class Follower:
         self._clocks = clocks
         self._placements = placements
         self._ports = ports
-        self._asking = Asking(intake)
-        self._amends = AmendStep(ledger, intake, guards, clocks, ports, self._asking)
+        self.asking = Asking(intake)
+        self._amends = AmendStep(ledger, intake, guards, clocks, ports, self.asking)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._steps = asyncio.Semaphore(STEPS_AT_ONCE)
@@ -147,7 +147,7 @@ class Follower:
     async def _pause(self, order: Order, wake: asyncio.Event, round_number: int) -> bool:
         delay_s = ROUNDS_S[min(round_number, len(ROUNDS_S) - 1)]
         age_ns = self._ports.wall_ns() - order.updated_ns
-        if order.state is OrderState.UNKNOWN and not order.canceling and age_ns > LONG_UNKNOWN_NS:
+        if order.state is OrderState.UNKNOWN and age_ns > LONG_UNKNOWN_NS:
             delay_s = LONG_UNKNOWN_ROUND_S
         return await self._ports.wait(wake, delay_s * (0.8 + 0.4 * self._ports.random.random()))
 
@@ -205,7 +205,7 @@ class Follower:
         # The exchange's time before the question, where its answer can be a proof.
         provable = bound is not None and order.state is OrderState.UNKNOWN
         asked_ns = await self._clocks.earliest_ns(venue, order.market) if provable else None
-        found = await self._asking.ask(venue, order)
+        found = await self.asking.ask(venue, order)
         if not isinstance(found, Failure):
             await self._intake.absorb(order.order_id, found, Cause.QUERY)
             return
@@ -272,7 +272,7 @@ class Follower:
             return order
         replacement = order.replacement if order.between_legs else None
         name = replacement.venue_client_order_id if replacement is not None else ""
-        found = await self._asking.ask(venue, order, client_order_id=name)
+        found = await self.asking.ask(venue, order, client_order_id=name)
         if isinstance(found, Failure):
             return await self._newest(order)
         return await self._intake.absorb(order.order_id, found, Cause.QUERY)

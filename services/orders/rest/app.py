@@ -17,7 +17,7 @@ from services.orders import messages
 from services.orders.auth import Authenticator
 from services.orders.desk import Desk
 from services.orders.domain import Order, OrderState
-from services.orders.engine.commands import Caller, amend_command, place_command
+from services.orders.engine.commands import Caller, amend_command, place_command, settle_command
 from services.orders.errors import Reason, denied
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
@@ -177,6 +177,21 @@ def _orders(desk: Desk) -> APIRouter:
         cancelled.check_confirmed()
         result = plain(messages.cancel_message(cancelled))
         return {"order": result["order"], "filled_during_cancel": result["filled_during_cancel"]}
+
+    @router.post("/v1/orders/{order_id}/settle", response_model=models.OrderView)
+    async def settle(
+        order_id: OrderId, body: models.SettleBody, request: Request, response: Response
+    ) -> dict[str, Any]:
+        """Settle an order that is UNKNOWN by an operator's word. What the exchange shows counts more than the word."""
+        command = settle_command(
+            order_id=order_id,
+            not_there=body.not_there,
+            exchange_order_id=body.exchange_order_id,
+            reason=body.reason,
+        )
+        settled = await desk.settle(command, _caller(request))
+        response.headers[ALREADY] = "true" if settled.already else "false"
+        return _order(settled.order)
 
     return router
 

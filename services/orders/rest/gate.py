@@ -26,6 +26,7 @@ ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
     ("GET", "/v1/orders/{order_id}"): Role.READ,
     ("PATCH", "/v1/orders/{order_id}"): Role.TRADE,
     ("DELETE", "/v1/orders/{order_id}"): Role.TRADE,
+    ("POST", "/v1/orders/{order_id}/settle"): Role.ADMIN,
     ("GET", "/v1/instruments"): Role.READ,
     ("GET", "/v1/prices/{symbol:path}"): Role.READ,
     ("GET", "/v1/positions"): Role.READ,

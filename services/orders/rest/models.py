@@ -63,6 +63,14 @@ class CancelBody(Body):
     symbol: str = Field(default="", max_length=64)
 
 
+class SettleBody(Body):
+    """An operator's word about an order; either `not_there` or `exchange_order_id`."""
+
+    not_there: bool = False
+    exchange_order_id: str = Field(default="", max_length=64)
+    reason: str = Field(min_length=1, max_length=300)
+
+
 class SwitchBody(Body):
     """Stop, or go on."""
 

@@ -93,6 +93,7 @@ def test_a_route_needs_the_role_of_its_method() -> None:
         ("POST", "/v1/orders"): "PlaceOrder", ("GET", "/v1/orders"): "ListOrders",
         ("POST", "/v1/orders/cancel"): "CancelOrders", ("GET", "/v1/orders/active"): "ListActiveOrders",
         ("GET", "/v1/orders/events"): "WatchOrders", ("GET", "/v1/orders/{order_id}"): "GetOrder",
+        ("POST", "/v1/orders/{order_id}/settle"): "SettleOrder",
         ("PATCH", "/v1/orders/{order_id}"): "AmendOrder", ("DELETE", "/v1/orders/{order_id}"): "CancelOrder",
         ("GET", "/v1/instruments"): "ListInstruments", ("GET", "/v1/positions"): "ListPositions",
         ("GET", "/v1/fills"): "ListFills", ("GET", "/v1/kill-switch"): "GetKillSwitch",

@@ -25,7 +25,7 @@ from services.orders.config import OrdersSettings
 from services.orders.errors import Reason
 from services.orders.metrics import OrdersMetrics
 from services.orders.rest.gate import ROLES
-from services.orders.rest.models import CancelBody, SwitchBody
+from services.orders.rest.models import CancelBody, SettleBody, SwitchBody
 from services.runtime.exchanges import ExchangeMetrics
 from services.runtime.settings import PREFIX, environment_names
 from tests.support.cli import ROOT
@@ -121,8 +121,10 @@ def test_the_key_variables_of_the_page_are_read(name: str, tmp_path: Any) -> Non
 
 def test_every_curl_asks_a_route_that_exists() -> None:
     lines: list[str] = re.findall(r"curl -s [^`\n]*http://127\.0\.0\.1:8080[^`\n]*", PAGE)
-    assert len(lines) == 6
-    bodies = {"/v1/kill-switch": SwitchBody, "/v1/orders/cancel": CancelBody}
+    assert len(lines) == 7
+    bodies = {
+        "/v1/kill-switch": SwitchBody, "/v1/orders/cancel": CancelBody, "/v1/orders/ORDER_ID/settle": SettleBody,
+    }  # fmt: skip
     for line in lines:
         method = (re.findall(r"-X (\w+)", line) or ["GET"])[0]
         path = re.findall(r":8080(/[^\s\"?]*)", line)[0]
@@ -140,7 +142,7 @@ def test_every_path_in_the_text_is_a_route() -> None:
 
 def test_every_grpcurl_calls_a_method_with_fields_that_exist() -> None:
     calls = re.findall(r"grpcurl [^`\n]*-d '([^']*)' 127\.0\.0\.1:(\d+) ([\w.]+)/(\w+)", PAGE)
-    assert len(calls) == 3
+    assert len(calls) == 4
     for body, port, service, method in calls:
         assert (service, int(port)) == (SERVICE, OrdersSettings.model_fields["port"].default)
         assert method in METHODS

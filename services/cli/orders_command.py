@@ -1,0 +1,54 @@
+"""`midstream orders settle`: tell the orders server how an order is that it cannot find out about."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import grpc
+
+from protos.orders.v1 import orders_pb2 as pb
+from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
+from services.cli.rpc_errors import refused_by_server
+from services.runtime.addresses import reachable
+from services.runtime.errors import StartRefused
+
+TIMEOUT_S = 20.0
+
+
+def run_settle(
+    order_id: str, *, not_there: bool, exchange_order_id: str, reason: str, key_file: str, as_json: bool
+) -> int:
+    """Settle an order and print what it is now."""
+    host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
+    address = reachable(host, os.environ.get("MIDSTREAM_ORDERS_PORT", "50055"))
+    request = pb.SettleOrderRequest(
+        order_id=order_id, not_there=not_there, exchange_order_id=exchange_order_id, reason=reason
+    )
+    metadata = (("authorization", f"Bearer {_key(key_file)}"),)
+    with grpc.insecure_channel(address) as channel:
+        try:
+            answer = OrderServiceStub(channel).SettleOrder(request, metadata=metadata, timeout=TIMEOUT_S)
+        except grpc.RpcError as exc:
+            return refused_by_server("orders", address, exc)
+    order = answer.order
+    state = pb.OrderState.Name(order.state).removeprefix("ORDER_STATE_")
+    if as_json:
+        figures = {"order_id": order.order_id, "state": state, "reason": order.reason, "already": answer.already}
+        print(json.dumps({**figures, "exchange_order_id": order.exchange_order_id or None}))
+    else:
+        print(f"{order.order_id}  {state}{' (settled before)' if answer.already else ''}  {order.reason}".rstrip())
+    return 0
+
+
+def _key(key_file: str) -> str:
+    """Read the key: a command line would show it to everybody on the machine."""
+    try:
+        text = sys.stdin.readline() if key_file == "-" else Path(key_file).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise StartRefused(f"the key cannot be read from `{key_file}`: {exc}") from exc
+    if not text.strip():
+        raise StartRefused(f"`{key_file}` holds no key; `midstream keys create --role admin` prints one")
+    return text.strip()
