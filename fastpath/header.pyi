@@ -22,3 +22,6 @@ class Header:
     layout: Layout
     columns: tuple[str, ...]
     def __init__(self, line: bytes) -> None: ...
+
+def layout_columns(layout: Layout) -> tuple[str, ...]:
+    """Return the columns that a layout needs."""

@@ -53,6 +53,10 @@ cdef class Header:
         self.needed_count = 1 + max(self.columns.index(name) for name in needed if name is not None)
 
 
+def layout_columns(layout):
+    return tuple(name for name in _NEEDED[Layout(layout)] if name is not None)
+
+
 def _layout(set named):
     # Whole layouts first (the task's own wins), then the one that the header comes closest to, for a message that helps.
     for layout in Layout:

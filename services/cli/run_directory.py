@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from services.cli.options import ReplayOptions
@@ -198,7 +199,40 @@ def _difference(before: object, wanted: object) -> str:
         for name in {**before, **wanted}:
             if before.get(name) != wanted.get(name):
                 return f"{name}: {before.get(name)!r} then, {wanted.get(name)!r} now"
-    return "another list of files"
+    return _inputs_difference(_named(before), _named(wanted))
+
+
+def _named(inputs: object) -> list[tuple[str, tuple[object, ...]]]:
+    """Name and the rest of every input; what cannot be read has none."""
+    return [(str(one[0]), tuple(one[1:])) for one in inputs if one] if isinstance(inputs, list) else []
+
+
+def _inputs_difference(
+    before: list[tuple[str, tuple[object, ...]]], wanted: list[tuple[str, tuple[object, ...]]]
+) -> str:
+    then, now = [name for name, _ in before], [name for name, _ in wanted]
+    if then == now:
+        changed = [(name, old, new) for (name, old), (_, new) in zip(before, wanted, strict=True) if old != new]
+        name, old, new = changed[0]
+        more = f", and {len(changed) - 1} more changed" if len(changed) > 1 else ""
+        return f"{name} changed: {_change(old, new)}{more}"
+    gone, added = [name for name in then if name not in now], [name for name in now if name not in then]
+    parts = [f"{gone[0]} was one of {len(then)} then and is not named now" if gone else ""]
+    parts.append(f"{added[0]} was not among them then" if added else "")
+    return "; ".join(part for part in parts if part) or "the files come in another order, which decides ties"
+
+
+def _change(old: tuple[object, ...], new: tuple[object, ...]) -> str:
+    (old_size, old_ns, old_head), (new_size, new_ns, new_head) = old, new
+    if old_size != new_size:
+        return f"it had {old_size:,} bytes then and has {new_size:,} now"
+    if old_head != new_head:
+        return "it begins with something else now"
+    return f"it was written at {_second(old_ns)} then and at {_second(new_ns)} now"
+
+
+def _second(time_ns: object) -> str:
+    return f"{datetime.fromtimestamp(int(str(time_ns)) / 1e9, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 def _fingerprints(inputs: Sequence[InputFile]) -> list[list[object]]:

@@ -97,7 +97,10 @@ def open_input(name: str) -> InputFile:
 def _examine(name: str, descriptor: int) -> InputFile:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise UnusableInput(f"{name} is {_kind(status.st_mode)}, not a regular file; name a CSV file, plain or gzipped")
+        write = "; write what comes out of it to a file first" if stat.S_ISFIFO(status.st_mode) else ""
+        raise UnusableInput(
+            f"{name} is {_kind(status.st_mode)}, not a regular file; name a CSV file, plain or gzipped{write}"
+        )
     if status.st_size == 0:
         raise UnusableInput(f"{name} is empty, without even a header; leave it out or write it again")
     try:
@@ -173,6 +176,11 @@ def _kind(mode: int) -> str:
 
 
 def _cannot_open(name: str, error: OSError | ValueError) -> str:
+    if name == "-":
+        return (
+            "standard input cannot be replayed: files are read more than once and by several processes; write it to a file "
+            "first, like `... > ticks.csv`"
+        )
     if isinstance(error, FileNotFoundError):
         fix = f"relative names start at {Path.cwd()}" if not os.path.isabs(name) else "check the name"
         return f"{name} does not exist; {fix}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastpath.columns import BEFORE_EVERYTHING, Block
 from fastpath.decode import Decoder, may_have_negative_field
-from fastpath.header import Header, HeaderError, Layout
+from fastpath.header import Header, HeaderError, Layout, layout_columns
 from fastpath.records import SourceCursor
 from services.replay.sources.errors import UnusableInput
+from services.replay.sources.foreign import header_advice, line_ends, what_it_is
 from services.replay.sources.readers import GZIP_MAGIC, ByteReader, CutReader, open_reader
 from services.replay.sources.row_reader import RawFile, Reading, Skim
 
@@ -26,15 +27,15 @@ class TextFile:
         self.header_bytes = 0
         try:
             line, self.header_bytes = _read_header(self.reader(), raw.name)
-            self.header = Header(line)
-        except (HeaderError, UnusableInput) as error:
+            self.header = _parse_header(line, raw.name)
+        except UnusableInput as error:
             # What a damaged file says of itself is not worth repeating.
             damage = self.skim(negatives=False).damage if self.compressed else ""
             if damage:
                 raise UnusableInput(
                     f"{raw.name}: {damage}, and its header cannot be read; get the file again"
                 ) from error
-            raise error if isinstance(error, UnusableInput) else UnusableInput(f"{raw.name}: {error}") from error
+            raise
 
     @property
     def layout(self) -> str:
@@ -210,11 +211,31 @@ def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:
         filled += count
         end = block.find(b"\n", 0, filled)
         if end >= 0:
+            _check_text(bytes(block[:filled]), name)
             return bytes(block[:end]).removesuffix(b"\r"), end + 1
     if reader.damage:
         raise UnusableInput(f"{name}: {reader.damage}")
     if filled == 0:
         raise UnusableInput(f"{name} holds no data, not even a header; leave it out or write it again")
+    _check_text(bytes(block[:filled]), name)
     if filled == len(block):
         raise UnusableInput(f"{name}: no line end within the first {HEADER_BYTES_MAX:,} bytes; name a CSV file")
     return bytes(block[:filled]).removesuffix(b"\r"), filled
+
+
+def _check_text(head: bytes, name: str) -> None:
+    """Raise UnusableInput when the file cannot be text with one row per line."""
+    what = what_it_is(head, name)
+    if what:
+        raise UnusableInput(what)
+    wrong = line_ends(head)
+    if wrong:
+        raise UnusableInput(f"{name}: {wrong.format(name=name)}")
+
+
+def _parse_header(line: bytes, name: str) -> Header:
+    try:
+        return Header(line)
+    except HeaderError as error:
+        fix = header_advice(line, [layout_columns(layout) for layout in Layout])
+        raise UnusableInput(f"{name}: {fix or error}") from error

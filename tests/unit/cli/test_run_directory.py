@@ -86,7 +86,7 @@ def test_used_directory_is_refused_unless_told_what_to_do_with_it(directory: Run
         ),
         pytest.param({"options": replace(OPTIONS, tickers=("A",))}, "tickers", id="tickers"),
         pytest.param({"options": replace(OPTIONS, session="other")}, "session", id="session"),
-        pytest.param({"inputs": (Input(), Input("b.csv"))}, "list of files", id="another file"),
+        pytest.param({"inputs": (Input(), Input("b.csv"))}, "b.csv was not among", id="another file"),
         pytest.param({"inputs": (Input(size=101),)}, "unchanged files", id="a file that grew"),
         pytest.param({"inputs": (Input(head_digest="e"),)}, "unchanged files", id="another head"),
     ],
@@ -243,3 +243,32 @@ def test_a_lock_that_was_taken_away_locks_nobody_in(tmp_path: Path, monkeypatch:
 
     with pytest.raises(DirectoryRefused, match="in use"):
         prepare(directory)
+
+
+@pytest.mark.parametrize(
+    ("now", "part"),
+    [
+        ((Input(size=2_000),), "a.csv changed: it had 100 bytes then and has 2,000 now"),
+        ((Input(head_digest="e"),), "a.csv changed: it begins with something else now"),
+        (
+            (Input(mtime_ns=1_735_689_600_500_000_000),),
+            r"a.csv changed: it was written at 1970-.* then and at 2025-01-01 00:00:00.500000 UTC now",
+        ),
+        ((Input(), Input("b.csv")), "b.csv was not among them then"),
+        ((Input("b.csv"),), "a.csv was one of 1 then and is not named now; b.csv was not among them"),
+    ],
+    ids=["longer", "other head", "touched", "one more", "another"],
+)
+def test_a_resume_is_told_which_input_changed_and_how(
+    directory: RunDirectory, now: tuple[Input, ...], part: str
+) -> None:
+    with pytest.raises(DirectoryRefused, match=part):
+        prepare(directory, inputs=now, resume=True)
+
+
+def test_a_resume_is_told_that_the_inputs_come_in_another_order(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "out")
+    prepare(directory, inputs=(Input(), Input("b.csv")))
+
+    with pytest.raises(DirectoryRefused, match="another order"):
+        prepare(directory, inputs=(Input("b.csv"), Input()), resume=True)

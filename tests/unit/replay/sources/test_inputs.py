@@ -58,7 +58,7 @@ def make_wrong_header(path: Path) -> None:
 
 
 def make_binary(path: Path) -> None:
-    path.write_bytes(b"PAR1" + bytes(200_000))
+    path.write_bytes(b"x" * 200_000)
 
 
 def make_empty_gzip(path: Path) -> None:

@@ -111,6 +111,18 @@ def test_damage_in_the_header_is_told_as_damage(tmp_path: Path, place: int) -> N
         replay([str(path)])
 
 
+def test_a_header_that_decompresses_to_something_else_is_told_as_damage(tmp_path: Path) -> None:
+    # Stored, so that only the check sum knows.
+    packed = bytearray(gzip.compress(history_text(random.Random(2), Quirks(rows=50)), 0, mtime=0))
+    at = packed.index(b"ticker")
+    packed[at] ^= 1
+    path = tmp_path / "header.csv.gz"
+    path.write_bytes(packed)
+
+    with pytest.raises(UnusableInput, match=r"compressed data is corrupt, and its header.*get the file again"):
+        replay([str(path)])
+
+
 def test_inspect_believes_what_a_replay_believes(tmp_path: Path) -> None:
     text = history_text(random.Random(3), Quirks(rows=2000, bad=0))
     packed = bytearray(gzip.compress(text))
