@@ -16,6 +16,7 @@ DEAL_FIGURES: Final = (
     Figure("midstream_deals_duplicates_total", "counter", "Deals that were in the database already"),
     Figure("midstream_deals_flagged_total", "counter", "Deals kept although something about them is odd"),
     Figure("midstream_deals_fetched_total", "counter", "Deals the feed had skipped, taken from the exchange's list"),
+    Figure("midstream_deals_revised_total", "counter", "Corrections and cancellations of deals"),
     Figure("midstream_deals_gaps_total", "counter", "Times in which deals may have been missed for good"),
     Figure("midstream_deals_commit_lag_seconds", "gauge", "Execution to commit, oldest live deal of the last commit"),
     Figure("midstream_deals_waiting", "gauge", "Deals received, neither in the database nor in the spool"),

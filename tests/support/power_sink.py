@@ -32,7 +32,7 @@ class MemorySink:
 
     @property
     def ids(self) -> list[str]:
-        """Ids in the order of their arrival."""
+        """Keys in the order of their arrival: an id, where nothing was corrected."""
         return list(self.deals)
 
     async def cursor(self) -> Cursor | None:
@@ -58,13 +58,13 @@ class MemorySink:
         for entry in fresh:
             item = entry.item
             if isinstance(item, Deal):
-                known = item.id in self.deals
-                self.deals.setdefault(item.id, item)
+                known = item.key in self.deals
+                self.deals.setdefault(item.key, item)
                 new += not known
                 fetched += not known and not entry.moves_cursor
                 duplicates += known and entry.moves_cursor
                 if entry.moves_cursor:
-                    self.last = Cursor(item.id, item.received_time_ns)
+                    self.last = Cursor(item.key, item.received_time_ns)
             elif isinstance(item, Unusable):
                 self.unusable.append(item)
                 unusable += 1

@@ -123,9 +123,9 @@ class DealFeed:
         late = bool(self._catching_up_to)
         item = parse_message(message.payload, message.receive_wall_ns, binary=message.binary, backfilled=late)
         if isinstance(item, Deal):
-            self._last_id = item.id
+            self._last_id = item.key
             # The second condition holds where that one was unusable.
-            if item.id == self._catching_up_to or item.execution_time_ns >= self._connected_ns:
+            if item.key == self._catching_up_to or item.execution_time_ns >= self._connected_ns:
                 self._catching_up_to = ""
         return item
 

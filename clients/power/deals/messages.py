@@ -1,29 +1,41 @@
-"""Turn messages of the deals feed into deals; what is no deal says why. Nothing that arrives can raise."""
+"""Turn messages of the deals feed into deals; what is no deal says why. Nothing that arrives can raise.
+
+A confirmation is the first revision of a deal. A `deal_correction` has all its fields again and a `revision` from 2 up; a
+`deal_cancellation` may have nothing but `id` (and `revision`: without one it is final). The highest revision counts, in whatever
+order they come.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
 from clients.power.calendar import InvalidDelivery, delivery_hour
-from clients.power.deals.model import Deal, Flag, Unusable, capped
+from clients.power.deals.model import REVISION_LAST, Deal, Flag, Unusable, capped, deal_key
 from clients.power.deals.values import (
     NumberText,
     is_rounded,
     read_choice,
     read_id,
+    read_market,
     read_price_e4,
     read_quantity_e4,
+    read_revision,
     read_time_ns,
     read_trader,
 )
 
-__all__ = ["KINDS", "ClockTolerance", "message_id", "parse_message"]
+__all__ = ["KINDS", "ClockTolerance", "message_key", "parse_message"]
 
-KINDS: Final = ("deal_confirmation", "trade_confirmation")
+CONFIRMATIONS: Final = ("deal_confirmation", "trade_confirmation")
+CORRECTIONS: Final = ("deal_correction", "trade_correction")
+CANCELLATIONS: Final = ("deal_cancellation", "trade_cancellation")
+KINDS: Final = CONFIRMATIONS + CORRECTIONS + CANCELLATIONS
+VALUES: Final = ("price", "quantity", "direction", "delivery_day", "delivery_hour", "trader_id", "execution_time")
+"""What a cancellation may leave out, all of it or nothing."""
 DIRECTIONS: Final = ("buy", "sell")
 CHARACTERS_MAX: Final = 64 * 1024
 """A confirmation has some 300."""
@@ -58,19 +70,22 @@ def parse_message(
     """Return the deal, or why the message is none. Never raises, whatever arrives."""
     try:
         kind, fields = _unpack(payload, binary)
+        if kind in CANCELLATIONS:
+            return _cancellation(kind, fields, received_ns, backfilled, tolerance)
         return _deal(kind, fields, received_ns, backfilled, tolerance)
     except _Refusal as exc:
         return Unusable(received_ns, capped(str(exc))[:300], capped(payload))
 
 
-def message_id(payload: bytes | str) -> str | None:
-    """Return the id in a message, without a look at the rest of it; None for what is no confirmation."""
+def message_key(payload: bytes | str) -> str | None:
+    """Return how a message is named on the exchange's list (`Deal.key`), without a look at the rest of it; None for what is no deal."""
     try:
-        _, fields = _unpack(payload, binary=False)
+        kind, fields = _unpack(payload, binary=False)
+        revision = _revision(kind, fields)
     except _Refusal:
         return None
     value = fields.get("id")
-    return value if type(value) is str else None
+    return deal_key(value, revision) if type(value) is str else None
 
 
 def _unpack(payload: bytes | str, binary: bool) -> tuple[str, dict[str, object]]:
@@ -96,11 +111,48 @@ def _unpack(payload: bytes | str, binary: bool) -> tuple[str, dict[str, object]]
     # Further keys beside the kind are a newer feed's; two kinds would be two deals in one.
     if len(kinds) != 1:
         shown = ", ".join(ascii(key)[:40] for key in list(value)[:5]) or "nothing"
-        raise _Refusal(f"holds {shown}, not one of {' or '.join(KINDS)}")
+        raise _Refusal(f"holds {shown}, not one of {', '.join(KINDS)}")
     fields = value[kinds[0]]
     if not isinstance(fields, dict):
         raise _Refusal(f"`{kinds[0]}` is not an object")
     return kinds[0], fields
+
+
+def _revision(kind: str, fields: dict[str, object]) -> int:
+    if "revision" not in fields:
+        if kind in CORRECTIONS:
+            raise _Refusal("`revision` is missing: nobody could tell which correction is the newest")
+        # A cancellation without number is the last word about a deal.
+        return REVISION_LAST if kind in CANCELLATIONS else 1
+    revision: int = _field(fields, "revision", read_revision)
+    if revision == 1 and kind not in CONFIRMATIONS:
+        raise _Refusal("`revision` is 1, which is the confirmation; corrections and cancellations count on from 2")
+    return revision
+
+
+def _cancellation(
+    kind: str, fields: dict[str, object], received_ns: int, backfilled: bool, tolerance: ClockTolerance
+) -> Deal:
+    """Return what says that a deal does not stand; its id is enough."""
+    if all(name in fields for name in VALUES):
+        return replace(_deal(kind, fields, received_ns, backfilled, tolerance), canceled=True)
+    flags = (Flag.BACKFILLED, Flag.NO_VALUES) if backfilled else (Flag.NO_VALUES,)
+    return Deal(
+        id=_field(fields, "id", read_id),
+        price_e4=0,
+        quantity_e4=0,
+        direction=DIRECTIONS[0],
+        delivery_day="",
+        delivery_hour="",
+        trader_id="",
+        execution_time_ns=received_ns,
+        received_time_ns=received_ns,
+        flags=",".join(flags),
+        raw_kind=kind,
+        revision=_revision(kind, fields),
+        canceled=True,
+        market=read_market(fields.get("market")),
+    )
 
 
 def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bool, tolerance: ClockTolerance) -> Deal:
@@ -120,7 +172,9 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
         flags.append(Flag.BACKFILLED)
     if not zoned:
         flags.append(Flag.NO_ZONE)
-    flags.extend(_clock_flags(received_ns - execution_ns, backfilled, tolerance))
+    revision = _revision(kind, fields)
+    # A revision says when the deal was executed, not itself: that is old by nature.
+    flags.extend(_clock_flags(received_ns - execution_ns, backfilled or revision > 1, tolerance))
     if execution_ns >= delivery.gate_closure_ns:
         flags.append(Flag.AFTER_GATE)
     if delivery.ambiguous:
@@ -139,6 +193,8 @@ def _deal(kind: str, fields: dict[str, object], received_ns: int, backfilled: bo
         received_time_ns=received_ns,
         flags=",".join(flags),
         raw_kind=kind,
+        revision=revision,
+        market=read_market(fields.get("market")),
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "Item",
     "Unusable",
     "capped",
+    "deal_key",
 ]
 
 RAW_BYTES_MAX: Final = 1000
@@ -47,6 +48,8 @@ class Flag(StrEnum):
     """For the hour that happens twice in October; the feed cannot say which."""
     ROUNDED = "rounded"
     """Its price or quantity carried the noise of a binary float, which was rounded away."""
+    NO_VALUES = "no_values"
+    """A cancellation that names nothing but its deal; its values are those of the deal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,19 @@ class Deal:
     @property
     def key(self) -> str:
         """Name of this revision on the exchange's list: a confirmation is named like its deal."""
-        if self.revision == 1:
-            return self.id
-        return f"{self.id}#{'canceled' if self.revision == REVISION_LAST else self.revision}"
+        return deal_key(self.id, self.revision)
 
     @property
     def complete(self) -> bool:
         """False for a cancellation that names nothing but its deal."""
         return bool(self.delivery_day)
+
+
+def deal_key(deal_id: str, revision: int) -> str:
+    """Return how a revision of a deal is named on the exchange's list: `ID`, `ID#2`, `ID#canceled`."""
+    if revision == 1:
+        return deal_id
+    return f"{deal_id}#{'canceled' if revision == REVISION_LAST else revision}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
 
+from clients.power.deals.model import MARKET_CHARACTERS_MAX
+
 __all__ = [
     "PRICE_E4_MAX",
     "QUANTITY_E4_MAX",
@@ -15,8 +17,10 @@ __all__ = [
     "is_rounded",
     "read_choice",
     "read_id",
+    "read_market",
     "read_price_e4",
     "read_quantity_e4",
+    "read_revision",
     "read_time_ns",
     "read_trader",
 ]
@@ -72,6 +76,21 @@ def is_rounded(value: object) -> bool:
         return False
     number = Decimal(value)
     return number != number.quantize(_E4)
+
+
+def read_revision(value: object) -> int:
+    """Return which revision of a deal a message is: 1 is the confirmation."""
+    if type(value) not in (NumberText, str):
+        raise ValueError(f"is {_kind(value)}, not a whole number")
+    if not (str(value).isascii() and str(value).isdecimal() and len(str(value)) <= 9) or not int(str(value)):
+        raise ValueError(f"{value!s:.{SHOWN_MAX}} is not a whole number from 1 up")
+    return int(str(value))
+
+
+def read_market(value: object) -> str:
+    """Return the name of a market; empty for what is none: it is no reason to lose a deal."""
+    text = value.strip() if type(value) is str else ""
+    return text if text.isprintable() and len(text) <= MARKET_CHARACTERS_MAX else ""
 
 
 def read_id(value: object) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "ACTIVE",
     "CANCELED",
     "E4",
+    "FILLED",
     "FINAL",
     "METADATA",
     "STAMP_AHEAD_NS_MAX",
@@ -59,6 +60,9 @@ _ROW_ID: Final = BigInteger().with_variant(Integer, "sqlite")
 ACTIVE: Final = "active"
 CANCELED: Final = "canceled"
 FINAL: Final = "final"
+
+FILLED: Final = ".filled"
+"""Behind a feed's name: the row of `feed_cursor` that changes when a cancellation got its values after it had been written."""
 
 deals: Final = Table(
     "deals",

@@ -147,6 +147,7 @@ class Committer:
         stats.duplicates += committed.duplicates
         stats.unusable += committed.unusable
         stats.gaps += committed.gaps
+        stats.revised += committed.revised
         stats.repeated += committed.repeated
         stats.commits += 1
         deals = [entry.item for entry in entries if isinstance(entry.item, Deal)]

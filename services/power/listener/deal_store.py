@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import Row, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from clients.database import DatabaseUnavailable, outages_as, writing
-from clients.power.deals.model import RAW_BYTES_MAX, Deal, Gap, Unusable, capped
-from clients.power.store.schema import deals, feed_cursor, feed_gaps, unusable_messages
+from clients.power.deals.model import RAW_BYTES_MAX, Deal, Gap, Unusable
+from clients.power.store.schema import FILLED, deals, feed_cursor, feed_gaps, unusable_messages
 from clients.power.store.tables import prepare_power_database
 from services.power.listener.feed_entry import NONE_COMMITTED, FeedEntry, Mark
+from services.power.listener.revisions import CONTENT, Arrival, KnownDeals, Revision, is_bare
 from services.power.listener.sink import Committed, Cursor
 
 __all__ = ["DealStore"]
@@ -22,19 +22,24 @@ __all__ = ["DealStore"]
 LOOKUP_IDS: Final = 500
 """Ids asked for in one statement."""
 
-_CONTENT: Final = (
-    "price_e4",
-    "quantity_e4",
-    "direction",
-    "delivery_day",
-    "delivery_hour",
-    "trader_id",
-    "execution_time_ns",
-)
-"""What two confirmations of one deal have to agree on."""
+_VALUES: Final = (*CONTENT, "market")
+"""What a revision says, in the order of `Revision.values`."""
 
-_KNOWN: Final = select(deals.c.id, *(deals.c[name] for name in _CONTENT)).where(
-    deals.c.id.in_(bindparam("ids", expanding=True))
+_KNOWN: Final = select(
+    deals.c.id,
+    deals.c.revision,
+    deals.c.status,
+    deals.c.flags,
+    deals.c.position,
+    deals.c.received_time_ns,
+    deals.c.superseded_by,
+    *(deals.c[name] for name in _VALUES),
+).where(deals.c.id.in_(bindparam("ids", expanding=True)))
+
+_CHANGE: Final = (
+    update(deals)
+    .where(deals.c.id == bindparam("its_id"), deals.c.revision == bindparam("its_revision"))
+    .values({name: bindparam(f"its_{name}") for name in (*_VALUES, "superseded_by", "superseded_time_ns")})
 )
 
 
@@ -75,15 +80,16 @@ class DealStore:
         fresh = [entry for entry in entries if not mark.covers(entry.mark)]
         if not fresh:
             return Committed(repeated=len(entries))
-        arrivals = [_Arrival(entry.item, entry.moves_cursor) for entry in fresh if isinstance(entry.item, Deal)]
+        arrivals = [Arrival(entry.item, entry.moves_cursor) for entry in fresh if isinstance(entry.item, Deal)]
         known = await self._known(connection, [arrival.deal.id for arrival in arrivals])
-        sorted_out = _sort_out(arrivals, known)
+        sorted_out = known.sort_out(arrivals)
         unusable = [*(entry.item for entry in fresh if isinstance(entry.item, Unusable)), *sorted_out.conflicts]
         gaps = await self._resolve(connection, [entry.item for entry in fresh if isinstance(entry.item, Gap)])
-        await self._insert(connection, [arrival.deal for arrival in sorted_out.new], unusable, gaps)
+        await self._write_deals(connection, known)
+        await self._insert(connection, unusable, gaps)
         fed = [arrival.deal for arrival in arrivals if arrival.by_feed]
         if fed:
-            await self._set_cursor(connection, self._feed, fed[-1].id, fed[-1].received_time_ns)
+            await self._set_cursor(connection, self._feed, fed[-1].key, fed[-1].received_time_ns)
         await self._set_cursor(connection, self._mark_row, fresh[-1].mark.spelt(), _time_of(fresh[-1]))
         return Committed(
             deals=len(sorted_out.new),
@@ -92,17 +98,30 @@ class DealStore:
             unusable=len(unusable),
             gaps=len(gaps),
             repeated=len(entries) - len(fresh),
+            revised=sum(arrival.deal.revision > 1 for arrival in sorted_out.new),
         )
 
     @staticmethod
-    async def _known(connection: AsyncConnection, asked: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    async def _known(connection: AsyncConnection, asked: Sequence[str]) -> KnownDeals:
         """Return what is in the database under these ids."""
-        known: dict[str, tuple[Any, ...]] = {}
+        known: dict[str, list[Revision]] = {}
         ids = list(dict.fromkeys(asked))
         for start in range(0, len(ids), LOOKUP_IDS):
-            rows = await connection.execute(_KNOWN, {"ids": ids[start : start + LOOKUP_IDS]})
-            known.update((row[0], tuple(row[1:])) for row in rows)
-        return known
+            for row in await connection.execute(_KNOWN, {"ids": ids[start : start + LOOKUP_IDS]}):
+                known.setdefault(row.id, []).append(_revision(row))
+        last = (await connection.execute(select(func.coalesce(func.max(deals.c.position), 0)))).scalar_one()
+        return KnownDeals(known, int(last))
+
+    async def _write_deals(self, connection: AsyncConnection, known: KnownDeals) -> None:
+        added = [_deal_row(found) for found in known.added()]
+        if added:
+            await connection.execute(deals.insert(), added)
+        changed = known.changed()
+        if changed:
+            await connection.execute(_CHANGE, [_change(deal_id, found) for deal_id, found in changed])
+        if any(found.filled for _, found in changed):
+            # Whoever adds up only what is behind a position has to begin again: a row before it says something else now.
+            await self._set_cursor(connection, self._feed + FILLED, str(added[-1]["position"]), 0)
 
     async def _resolve(self, connection: AsyncConnection, gaps: Sequence[Gap]) -> list[dict[str, Any]]:
         """Give a gap its beginning. One before the first deal ever is none: nothing was promised before."""
@@ -120,13 +139,9 @@ class DealStore:
     async def _insert(
         self,
         connection: AsyncConnection,
-        new: Sequence[Deal],
         unusable: Sequence[Unusable],
         gaps: Sequence[dict[str, Any]],
     ) -> None:
-        if new:
-            last = (await connection.execute(select(func.coalesce(func.max(deals.c.position), 0)))).scalar_one()
-            await connection.execute(deals.insert(), list(_deal_rows(new, int(last))))
         if unusable:
             rows = [
                 {"received_time_ns": each.received_time_ns, "reason": each.reason, "raw": each.raw[:RAW_BYTES_MAX]}
@@ -159,57 +174,41 @@ class DealStore:
         await connection.execute(statement)
 
 
-@dataclass(frozen=True)
-class _Arrival:
-    """A deal and whether the feed delivered it, as opposed to a look at the exchange's list."""
-
-    deal: Deal
-    by_feed: bool
-
-
-@dataclass
-class _SortedOut:
-    """Arrivals by what becomes of them."""
-
-    new: list[_Arrival] = field(default_factory=list)
-    again: list[_Arrival] = field(default_factory=list)
-    conflicts: list[Unusable] = field(default_factory=list)
+def _revision(row: Row[*tuple[Any, ...]]) -> Revision:
+    return Revision(
+        revision=row.revision,
+        values=tuple(row[-len(_VALUES) :]),
+        status=row.status,
+        bare=is_bare(row.flags),
+        position=row.position,
+        received_ns=row.received_time_ns,
+        superseded_by=row.superseded_by,
+    )
 
 
-def _sort_out(arrivals: Iterable[_Arrival], known: dict[str, tuple[Any, ...]]) -> _SortedOut:
-    """Tell what is new from what comes again, and from an id that comes again for something else."""
-    found = _SortedOut()
-    for arrival in arrivals:
-        deal = arrival.deal
-        content = tuple(getattr(deal, name) for name in _CONTENT)
-        before = known.setdefault(deal.id, content)
-        if before is content:
-            found.new.append(arrival)
-        elif before == content:
-            found.again.append(arrival)
-        elif arrival.by_feed:
-            # Once, when the feed says it; the list says it again after every start.
-            reason = f"deal {capped(deal.id)[:64]} was confirmed before with other values; the first is kept"
-            found.conflicts.append(Unusable(deal.received_time_ns, reason, capped(str(deal))))
-    return found
+def _deal_row(found: Revision) -> dict[str, Any]:
+    deal = found.deal
+    assert deal is not None
+    return {
+        "id": deal.id,
+        "revision": deal.revision,
+        **dict(zip(_VALUES, found.values, strict=True)),
+        "received_time_ns": deal.received_time_ns,
+        "flags": deal.flags,
+        "position": found.position,
+        "raw_kind": deal.raw_kind,
+        "status": found.status,
+        "superseded_by": found.superseded_by,
+        "superseded_time_ns": found.superseded_ns,
+    }
 
 
-def _deal_rows(new: Iterable[Deal], last_position: int) -> Iterable[dict[str, Any]]:
-    for position, deal in enumerate(new, last_position + 1):
-        yield {
-            "id": deal.id,
-            "price_e4": deal.price_e4,
-            "quantity_e4": deal.quantity_e4,
-            "direction": deal.direction,
-            "delivery_day": deal.delivery_day,
-            "delivery_hour": deal.delivery_hour,
-            "trader_id": deal.trader_id,
-            "execution_time_ns": deal.execution_time_ns,
-            "received_time_ns": deal.received_time_ns,
-            "flags": deal.flags,
-            "position": position,
-            "raw_kind": deal.raw_kind,
-        }
+def _change(deal_id: str, found: Revision) -> dict[str, Any]:
+    values = dict(zip(_VALUES, found.values, strict=True))
+    values |= {"superseded_by": found.superseded_by, "superseded_time_ns": found.superseded_ns}
+    return {"its_id": deal_id, "its_revision": found.revision} | {
+        f"its_{name}": value for name, value in values.items()
+    }
 
 
 def _time_of(entry: FeedEntry) -> int:

@@ -160,7 +160,7 @@ class DealListener:
             self.stats.messages = feed.messages
             if isinstance(item, Deal):
                 self.stats.note_message(item.received_time_ns)
-                self._reconciler.saw(item.id)
+                self._reconciler.saw(item.key)
             elif isinstance(item, Unusable):
                 self.stats.note_message(item.received_time_ns, item.reason)
             await self._queue.put(item)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from clients.power.deals.messages import message_id, parse_message
+from clients.power.deals.messages import message_key, parse_message
 from clients.power.deals.model import Deal, Item
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble
 from clients.resilience.ports import Sleep, WallNs
@@ -43,12 +43,12 @@ class Reconciler:
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._missing: set[str] = set()
         self._checked = ""
-        """Everything up to this deal of the list is here."""
+        """Everything up to this entry of the list is here."""
         self.fetched = 0
 
-    def saw(self, deal_id: str) -> None:
-        """Note a deal that the feed delivered."""
-        self._seen[deal_id] = None
+    def saw(self, key: str) -> None:
+        """Note a deal, or a revision of one, that the feed delivered."""
+        self._seen[key] = None
         if len(self._seen) > SEEN_MAX:
             self._seen.popitem(last=False)
 
@@ -83,16 +83,16 @@ class Reconciler:
         """Hand on what is missing; return False where it has to be looked at again, because it may be under way."""
         missing: set[str] = set()
         for message in messages:
-            deal_id = message_id(message)
-            if deal_id is None:
+            key = message_key(message)
+            if key is None:
                 continue
-            if deal_id not in self._seen:
-                if tail and deal_id not in self._missing:
-                    missing.add(deal_id)
+            if key not in self._seen:
+                if tail and key not in self._missing:
+                    missing.add(key)
                     continue
                 await self._fetch(message)
             if not missing:
-                self._checked = deal_id
+                self._checked = key
         self._missing = missing
         return not missing
 
@@ -101,4 +101,4 @@ class Reconciler:
         if isinstance(item, Deal):
             self.fetched += 1
             await self._hand_on(item)
-            self.saw(item.id)
+            self.saw(item.key)

@@ -136,6 +136,7 @@ class ListenerServer(Service):
                     "midstream_deals_flagged_total": stats.flagged,
                     "midstream_deals_fetched_total": stats.fetched,
                     "midstream_deals_gaps_total": stats.gaps,
+                    "midstream_deals_revised_total": stats.revised,
                     "midstream_deals_commit_lag_seconds": stats.commit_lag_s,
                     "midstream_deals_waiting": stats.waiting,
                     "midstream_deals_spool_records": stats.spool_records,

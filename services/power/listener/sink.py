@@ -32,6 +32,8 @@ class Committed:
     gaps: int = 0
     repeated: int = 0
     """Items that an earlier commit, whose answer was lost, had written already."""
+    revised: int = 0
+    """Those of `deals` that correct or cancel an earlier revision."""
 
 
 class DealSink(Protocol):

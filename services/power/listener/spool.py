@@ -97,7 +97,7 @@ class Spool:
         self.records += len(entries)
         for entry in reversed(entries):
             if isinstance(entry.item, Deal) and entry.moves_cursor:
-                self.last_deal_id = entry.item.id
+                self.last_deal_id = entry.item.key
                 break
 
     def peek(self, count: int) -> tuple[list[FeedEntry], int]:
@@ -144,7 +144,7 @@ class Spool:
                     self.records += 1
                     entry = _decode(line)
                     if isinstance(entry.item, Deal) and entry.moves_cursor:
-                        self.last_deal_id = entry.item.id
+                        self.last_deal_id = entry.item.key
             if not good:
                 path.unlink()
                 continue

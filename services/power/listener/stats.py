@@ -25,6 +25,7 @@ class ListenerStats:
     flagged: int = 0
     fetched: int = 0
     repeated: int = 0
+    revised: int = 0
     commits: int = 0
     spooled: int = 0
     outages: int = 0

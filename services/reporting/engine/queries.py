@@ -13,14 +13,17 @@ from clients.power.store.reference_tables import reference_standing
 from clients.power.store.schema import (
     ACTIVE,
     CANCELED,
+    FILLED,
     FINAL,
     deals,
+    feed_cursor,
     feed_gaps,
     listener_standing,
     ranking_ns,
     reference_prices,
 )
 from services.reporting.engine.figures import Side, Sums
+from services.reporting.engine.listener_standing import FEED
 
 DEALS_PAGE_MAX: Final = 1_001
 """A page of the largest size, and one more that tells whether there is another."""
@@ -156,6 +159,7 @@ def change_marks(source: str, days: Collection[str]) -> Select[*tuple[Any, ...]]
 
     A price that is confirmed as final is no new one: of these days they are counted.
     """
+    filled = case((feed_cursor.c.feed == FEED + FILLED, feed_cursor.c.last_deal_id))
     finals = select(func.count()).where(
         reference_prices.c.state == FINAL, reference_prices.c.delivery_day.in_(sorted(days))
     )
@@ -164,6 +168,7 @@ def change_marks(source: str, days: Collection[str]) -> Select[*tuple[Any, ...]]
         select(func.coalesce(func.max(reference_prices.c.id), 0)).scalar_subquery(),
         select(func.coalesce(func.max(feed_gaps.c.until_ns), 0)).scalar_subquery(),
         finals.scalar_subquery(),
+        select(func.coalesce(func.max(filled), "")).scalar_subquery(),
         *(
             select(column).where(reference_standing.c.source == source).scalar_subquery()
             for column in (

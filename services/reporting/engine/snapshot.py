@@ -72,6 +72,8 @@ class Snapshot:
     gap_until_ns: int = 0
     finals: int = 0
     """Prices of these days that are known to be final."""
+    filled: str = ""
+    """Changes when a row that was read already says something else."""
     days: Mapping[str, DeliveryDay] = field(default_factory=dict)
     status: ReferenceStatus = field(default_factory=ReferenceStatus)
     listener: ListenerStanding = field(default_factory=ListenerStanding)
@@ -118,10 +120,13 @@ class SnapshotReader:
             self.reads += 1
             marks = (await connection.execute(change_marks(SOURCE, wanted))).one()
             position, reference_id, gap_until_ns, finals = (int(mark) for mark in marks[:4])
+            filled = str(marks[4])
             standing = (await connection.execute(latest_standing(FEED))).first()
             if position < before.position or reference_id < before.reference_id:
                 # Another database stands where ours was (a file deleted, a restore): begin again.
                 before = Snapshot()
+            if filled != before.filled and not first:
+                before = replace(before, days={})
             known = {day: delivery for day, delivery in before.days.items() if day in wanted}
             arrivals = None if first else Arrivals(0, 0, 0)
             if position > before.position and known:
@@ -140,8 +145,9 @@ class SnapshotReader:
             reference_id,
             gap_until_ns,
             finals,
+            filled,
             known,
-            ReferenceStatus.read(*marks[4:]),
+            ReferenceStatus.read(*marks[5:]),
             ListenerStanding.read(standing),
             self._wall_ns(),
         )

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clients.power.deals import Deal, Flag, Unusable, parse_message
-from clients.power.deals.messages import message_id
-from clients.power.deals.model import RAW_BYTES_MAX
+from clients.power.deals.messages import message_key
+from clients.power.deals.model import RAW_BYTES_MAX, REVISION_LAST
 from tests.support.power_messages import EXAMPLE, EXECUTED_NS, RECEIVED_NS, confirmation
 
 HOUR_NS = 3_600 * 10**9
@@ -135,7 +135,7 @@ def test_further_keys_beside_the_kind_are_ignored() -> None:
     message = json.loads(confirmation())
 
     assert deal(json.dumps(message | {"version": 2})) == deal(confirmation())
-    assert message_id(json.dumps({"version": 2} | message)) == deal(confirmation()).id
+    assert message_key(json.dumps({"version": 2} | message)) == deal(confirmation()).id
 
 
 @pytest.mark.parametrize(
@@ -395,3 +395,104 @@ def check(found: Deal | Unusable) -> None:
         for text in (found.id, found.trader_id, found.flags, found.delivery_day, found.delivery_hour):
             assert "\x00" not in text
             text.encode()
+
+
+@pytest.mark.parametrize("kind", ["deal_correction", "trade_correction"])
+def test_a_correction_is_the_deal_again_with_a_higher_revision(kind: str) -> None:
+    first = deal(confirmation())
+    found = deal(confirmation(kind, revision=2, price=21))
+
+    assert (found.id, found.revision, found.canceled, found.price_e4) == (first.id, 2, False, 210_000)
+    assert (first.key, found.key) == (first.id, f"{first.id}#2")
+    assert found.raw_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("fields", "revision", "key"),
+    [({"id": "a", "revision": 3}, 3, "a#3"), ({"id": "a"}, REVISION_LAST, "a#canceled")],
+    ids=["numbered", "final"],
+)
+def test_a_cancellation_needs_nothing_but_its_deal(fields: dict[str, object], revision: int, key: str) -> None:
+    found = deal(json.dumps({"deal_cancellation": fields}))
+
+    assert (found.canceled, found.complete, found.revision, found.key) == (True, False, revision, key)
+    assert found.flags == "no_values"
+    assert message_key(json.dumps({"deal_cancellation": fields})) == key
+
+
+def test_a_cancellation_may_have_the_values_of_its_deal() -> None:
+    found = deal(confirmation("deal_cancellation", revision=2))
+
+    assert (found.canceled, found.complete, found.quantity_e4) == (True, True, 12_000)
+
+
+def test_a_confirmation_may_name_its_revision() -> None:
+    assert deal(confirmation(revision=1)) == deal(confirmation())
+    assert deal(confirmation(revision="2")).revision == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (confirmation("deal_correction"), "`revision` is missing"),
+        (confirmation("deal_correction", revision=1), "which is the confirmation"),
+        (confirmation("deal_cancellation", revision=1), "which is the confirmation"),
+        (confirmation(revision=0), "from 1 up"),
+        (confirmation(revision=-2), "from 1 up"),
+        (confirmation(revision=1.5), "from 1 up"),
+        (confirmation(revision=10**9), "from 1 up"),
+        (confirmation(revision=None), "null, not a whole number"),
+        (json.dumps({"deal_cancellation": {"revision": 2}}), "`id` is missing"),
+    ],
+)
+def test_a_revision_that_cannot_be_is_refused(message: str, reason: str) -> None:
+    found = parse_message(message, RECEIVED_NS)
+
+    assert isinstance(found, Unusable)
+    assert reason in found.reason
+
+
+def test_a_revision_is_not_old_because_its_deal_is() -> None:
+    message = confirmation("deal_correction", revision=2)
+
+    found = parse_message(message, RECEIVED_NS + 3_600 * 10**9)
+
+    assert isinstance(found, Deal)
+    assert found.flags == ""
+
+
+@pytest.mark.parametrize(
+    ("market", "expected"),
+    [("DE-LU", "DE-LU"), (" AT ", "AT"), ("x" * 33, ""), (7, ""), (None, ""), ("a\nb", "")],
+)
+def test_a_market_is_kept_where_it_is_a_name_and_loses_no_deal_where_it_is_none(market: object, expected: str) -> None:
+    assert deal(confirmation(market=market)).market == expected
+
+
+@pytest.mark.parametrize(
+    ("hour", "label"),
+    [("15:00-15:15", "15:00-15:15"), ("22:15 - 22:30", "22:15-22:30"), ("23:45-00:00", "23:45-24:00")],
+)
+def test_quarters_are_delivery_periods(hour: str, label: str) -> None:
+    assert deal(confirmation(delivery_hour=hour)).delivery_hour == label
+
+
+@pytest.mark.parametrize(("hour", "reason"), [("22:00-22:30", "half an hour"), ("08-20", "a block of 12 hours")])
+def test_other_periods_are_unusable_and_named(hour: str, reason: str) -> None:
+    found = parse_message(confirmation(delivery_hour=hour), RECEIVED_NS)
+
+    assert isinstance(found, Unusable)
+    assert reason in found.reason
+    assert "hours (08-09) and quarters (08:00-08:15) are traded" in found.reason
+
+
+def test_a_deal_for_a_quarter_is_late_from_the_quarters_own_beginning() -> None:
+    def flags(executed: str) -> str:
+        found = parse_message(
+            confirmation(delivery_hour="15:30-15:45", execution_time=executed), RECEIVED_NS, backfilled=True
+        )
+        assert isinstance(found, Deal)
+        return found.flags
+
+    assert Flag.AFTER_GATE not in flags("2023-02-21T15:29:59+01:00")
+    assert Flag.AFTER_GATE in flags("2023-02-21T15:30:00+01:00")
