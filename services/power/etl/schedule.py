@@ -28,6 +28,8 @@ REMEMBERED: Final = 24
 """Publications per level; four hours of the documented schedule."""
 DIFFERENCES_REMEMBERED: Final = 5
 """Few, so that a provider that changes its pace is followed soon."""
+DIFFERENCES_AGREEING: Final = 3
+"""Before they are believed against the documentation: a missed publication, or one that is late, makes one or two odd ones."""
 FITTING: Final = 0.7
 """Share of stamps that have to fit one window: the others were late."""
 SEVERAL: Final = 0.3
@@ -54,11 +56,14 @@ class Schedule:
     """The times of publication as learned. Feed it every new stamp once; it keeps a bounded past."""
 
     period_ns: int = PERIOD_NS
-    """As documented, until the first two stamps of an hour say whether it is so."""
+    """As documented, until several stamps of an hour, one after the other, say otherwise."""
     clock_difference_ns: int = 0
     """What to add to the provider's stamps to get our time; 0 while everything seen allows that."""
     _differences: deque[int] = field(default_factory=lambda: deque(maxlen=DIFFERENCES_REMEMBERED))
     _seen: dict[Level, deque[int]] = field(default_factory=dict)
+    _settled: bool = False
+    _measured_to_ns: int = 0
+    """End of the last distance that was measured. Hours that publish apart all tell of the same missed publication: it counts once."""
     _clocks: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=CLOCKS_REMEMBERED))
     _pairs: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _phases: dict[DeliveryHour, tuple[int, int]] = field(default_factory=dict)
@@ -67,14 +72,16 @@ class Schedule:
     @property
     def period_known(self) -> bool:
         """False while the period is only what the documentation says."""
-        return bool(self._differences)
+        return self._settled
 
     def learn(self, hour: DeliveryHour, stamp_ns: int, *, before_ns: int | None) -> None:
         """Take note of a new stamp of an hour, and of the one that it replaced."""
         if before_ns is not None and stamp_ns > before_ns and (before_ns, stamp_ns) not in self._pairs:
             self._pairs.append((before_ns, stamp_ns))
-            self._differences.append(stamp_ns - before_ns)
-            self._settle_period()
+            if before_ns >= self._measured_to_ns:
+                self._measured_to_ns = stamp_ns
+                self._differences.append(stamp_ns - before_ns)
+                self._settle_period()
         for level in _levels(hour):
             stamps = self._seen.get(level)
             if stamps is None:
@@ -129,6 +136,8 @@ class Schedule:
                 level = tuple(part for part in name.split("/") if part)
                 schedule._seen[level] = deque((int(stamp) for stamp in stamps), maxlen=REMEMBERED)
             schedule._differences.extend(int(number) for number in saved.get("differences", ()))
+            if len(schedule._differences) >= DIFFERENCES_AGREEING:
+                schedule.period_ns = Pace.read(text).period_ns
             schedule._settle_period()
         except (ValueError, TypeError, AttributeError):
             return cls()
@@ -145,13 +154,20 @@ class Schedule:
         return low if low > 0 else high
 
     def _settle_period(self) -> None:
-        if not self._differences:
-            return
         # Where some publications were missed or did not take place, the shortest distances tell the pace.
-        shortest_ns = min(self._differences)
-        middle_ns = statistics.median_low([found for found in self._differences if found <= 1.5 * shortest_ns])
-        if abs(middle_ns - PERIOD_NS) <= WINDOW_NS:
-            middle_ns = PERIOD_NS
+        for shortest_ns in sorted(self._differences):
+            middle_ns = statistics.median_low(
+                [found for found in self._differences if shortest_ns <= found <= 1.5 * shortest_ns]
+            )
+            documented = abs(middle_ns - PERIOD_NS) <= WINDOW_NS
+            tolerance_ns = min(WINDOW_NS, middle_ns // 4)
+            agreeing = sum(abs(found - middle_ns) <= tolerance_ns for found in self._differences)
+            if agreeing >= (1 if documented and self.period_ns == PERIOD_NS else DIFFERENCES_AGREEING):
+                self._settled = True
+                self._set_period(PERIOD_NS if documented else middle_ns)
+                return
+
+    def _set_period(self, middle_ns: int) -> None:
         for step_ns in (MINUTE_NS, 10 * SECOND_NS, SECOND_NS):
             # Delays blur single differences by up to a window; the finer step is for schedules faster than that.
             rounded_ns = round(middle_ns / step_ns) * step_ns

@@ -152,3 +152,53 @@ def test_memory_is_bounded() -> None:
 
     assert len(schedule._seen) <= 256
     assert len(schedule.to_json()) < 100_000
+
+
+@pytest.mark.parametrize(
+    "stamps_s",
+    [(0, 1_200), (0, 1_800), (0, 3_600), (0, 900), (0, 690), (0, 1_200, 2_400), (0, 900, 1_200)],
+    ids=[
+        "one missed",
+        "two missed",
+        "an hour",
+        "five minutes late",
+        "a minute late",
+        "two in turn",
+        "late, then in time",
+    ],
+)
+def test_what_was_missed_or_late_in_the_beginning_is_not_the_pace(stamps_s: tuple[int, ...]) -> None:
+    schedule = taught(*(START_S + stamp_s for stamp_s in stamps_s))
+
+    assert schedule.period_ns == Pace().period_ns
+    assert not schedule.period_known, "looks go on often until it is"
+    window = schedule.next_window(HOUR, (START_S + stamps_s[-1]) * SECOND_NS)
+    assert window.end_ns / 1e9 <= START_S + stamps_s[-1] + 600 + 30
+    restored = Schedule.from_json(schedule.to_json())
+    assert (restored.period_ns, restored.period_known) == (Pace().period_ns, False)
+
+
+def test_one_missed_publication_counts_once_however_many_hours_tell_of_it() -> None:
+    schedule = Schedule()
+    for number in range(24):
+        hour = delivery_hour("2025-10-09", f"{number:02d}-{number + 1:02d}")
+        stamp_ns = (START_S + 20 * number) * SECOND_NS
+        schedule.learn(hour, stamp_ns, before_ns=None)
+        schedule.learn(hour, stamp_ns + 1_200 * SECOND_NS, before_ns=stamp_ns)
+
+    assert schedule.period_ns == Pace().period_ns
+
+
+@pytest.mark.parametrize("period_s", [300, 1_200, 3_600])
+def test_another_pace_is_believed_after_three_distances_and_survives_a_restart(period_s: int) -> None:
+    schedule = taught(*(START_S + period_s * number for number in range(4)))
+
+    assert schedule.period_ns == period_s * SECOND_NS
+    assert Schedule.from_json(schedule.to_json()).period_ns == period_s * SECOND_NS
+
+
+def test_a_provider_that_comes_back_to_the_documented_pace_is_followed() -> None:
+    stamps = [START_S + 1_200 * number for number in range(6)]
+    stamps += [stamps[-1] + 600 * number for number in range(1, 4)]
+
+    assert taught(*stamps).period_ns == 600 * SECOND_NS
