@@ -29,11 +29,13 @@ class NoSuchHour(ValueError):
 
 @dataclass(frozen=True, order=True)
 class MarketHour:
-    """What is traded under one name: a clock hour of a local day, or both of that name in the night that has one more."""
+    """What is traded under one name: an hour of a local day or a quarter of it, or both of that name in the night that has one more."""
 
     day: date
     hour: int
     """0 to 23, as clocks in Berlin show it."""
+    minute: int | None = None
+    """Where a quarter begins: 0, 15, 30 or 45; None for the whole hour."""
 
     @property
     def day_text(self) -> str:
@@ -42,13 +44,16 @@ class MarketHour:
 
     @property
     def label(self) -> str:
-        """The hour as messages spell it."""
-        return _NAMES[self.hour]
+        """The hour or quarter as messages spell it."""
+        if self.minute is None:
+            return _NAMES[self.hour]
+        end = self.hour * 60 + self.minute + 15
+        return f"{self.hour:02}:{self.minute:02}-{end // 60:02}:{end % 60:02}"
 
     @property
     def starts_s(self) -> tuple[int, ...]:
         """The seconds since 1970 at which clocks come to show it: one, two where the hour is repeated, none where it is skipped."""
-        return _starts_s(self.day, self.hour)
+        return tuple(start_s + (self.minute or 0) * 60 for start_s in _starts_s(self.day, self.hour))
 
     def closes_ns(self, lead_ns: int = 0) -> int:
         """Return when trading ends: so long before delivery, of the second where there are two."""

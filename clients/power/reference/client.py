@@ -31,8 +31,12 @@ class ReferencePriceClient:
     async def get(self, hour: DeliveryHour) -> Observation:
         """Return what the provider says about an hour.
 
-        Raises ProviderError, TransportError, or a ResilienceError when nothing was sent.
+        Raises ProviderError, TransportError, or a ResilienceError when nothing was sent; ValueError for a quarter.
         """
+        if hour.quarter:
+            raise ValueError(
+                f"{hour.label}: the provider prices whole hours; a quarter is compared with its hour's price"
+            )
         query = urlencode({"delivery_day": hour.day_text, "delivery_hour": hour.label})
         request = HttpRequest("GET", f"{self._base_url}/reference-price?{query}", {"accept": "application/json"})
 

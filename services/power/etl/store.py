@@ -79,11 +79,12 @@ class ReferenceStore:
             ]
 
     async def traded(self, days: Sequence[date]) -> list[DeliveryHour]:
-        """Return the hours of these days that have deals."""
+        """Return the hours of these days that have deals; a quarter is compared with its hour's price, which is asked for."""
         names = (deals.c.delivery_day, deals.c.delivery_hour)
         chosen = select(*names).where(deals.c.delivery_day.in_([day.isoformat() for day in days])).distinct()
         async with self._reading() as connection:
-            return [delivery_hour(day, label) for day, label in await connection.execute(chosen)]
+            rows = await connection.execute(chosen)
+            return sorted({delivery_hour(day, label).whole_hour for day, label in rows})
 
     async def status(self) -> SavedStatus | None:
         """Return what the last process left."""

@@ -32,7 +32,9 @@ async def run(settings: PowerExchangeSettings) -> int:
         faults=parse_faults(settings.faults),
     )
     # From a start of their own, so that no id comes twice.
-    for deal in PowerExchangeScript(now_ns - 1, replace(options, gap_min_s=0, gap_max_s=0, deals_max=settings.burst)):
+    for deal in PowerExchangeScript(
+        now_ns - 1, replace(options, gap_min_s=0, gap_max_s=0, revision_share=0, deals_max=settings.burst)
+    ):
         exchange.publish(deal)
     try:
         port = await exchange.start(settings.host, settings.port)

@@ -30,6 +30,10 @@ class PowerExchangeSettings(ProcessSettings):
     """Who deals, comma-separated."""
     gate_lead_s: float = Field(default=0.0, ge=0, le=86_400, validation_alias=f"{_OWN}GATE_LEAD_S")
     """Seconds before delivery at which an hour closes."""
+    quarter_share: float = Field(default=0.25, ge=0, le=1, validation_alias=f"{_OWN}QUARTER_SHARE")
+    """Part of the deals that are for a quarter of an hour, such as 22:00-22:15."""
+    revision_share: float = Field(default=0.02, ge=0, le=1, validation_alias=f"{_OWN}REVISION_SHARE")
+    """Part of the messages that correct or cancel an earlier deal."""
     kind: Kind = Field(default="deal_confirmation", validation_alias=f"{_OWN}KIND")
     """The messages' kind, as they name it themselves."""
     replay: Switch = Field(default=True, validation_alias=f"{_OWN}REPLAY")
@@ -58,4 +62,6 @@ class PowerExchangeSettings(ProcessSettings):
             traders=self.traders,
             gate_lead_s=self.gate_lead_s,
             kind=self.kind,
+            quarter_share=self.quarter_share,
+            revision_share=self.revision_share,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -14,6 +15,10 @@ from services.simulators.power_prices import fair_price_e2, hour_random
 __all__ = ["Kind", "PowerExchangeScript", "ScriptOptions", "ScriptedDeal", "deal_message"]
 
 SECOND_NS: Final = 1_000_000_000
+REVISABLE: Final = 50
+"""Of so many of the latest deals one is corrected or canceled."""
+CANCELED_SHARE: Final = 0.3
+"""Of revisions: the others are corrections."""
 QUANTITY_MAX_E1: Final = 120
 """12 MW: what small plants trade."""
 
@@ -32,6 +37,10 @@ class ScriptOptions:
     gate_lead_s: float = 0.0
     """How long before delivery an hour closes."""
     kind: Kind = "deal_confirmation"
+    quarter_share: float = 0.0
+    """Part of the deals that are for a quarter of an hour."""
+    revision_share: float = 0.0
+    """Part of the messages that correct or cancel an earlier deal."""
     deals_max: int | None = None
     """The script ends after so many; None never."""
 
@@ -48,6 +57,24 @@ class ScriptedDeal:
     direction: str
     delivery: MarketHour
     trader_id: str
+    executed_ns: int = 0
+    """When it was executed, where it is a revision of an earlier deal; 0: when it is sent."""
+    revision: int = 1
+    canceled: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name on the exchange's list."""
+        return self.id if self.revision == 1 else f"{self.id}#{self.revision}"
+
+    def message(self, kind: Kind = "deal_confirmation") -> str:
+        """Return it as it goes over the wire: a confirmation, a correction, or a cancellation, which names only its deal."""
+        if self.revision == 1:
+            return deal_message(self.fields(), kind)
+        what = kind.partition("_")[0]
+        if self.canceled:
+            return json.dumps({f"{what}_cancellation": {"id": self.id, "revision": self.revision}})
+        return json.dumps({f"{what}_correction": {**self.fields(), "revision": self.revision}})
 
     def fields(self) -> dict[str, Any]:
         """Return what stands in the message."""
@@ -59,7 +86,9 @@ class ScriptedDeal:
             "delivery_day": self.delivery.day_text,
             "delivery_hour": self.delivery.label,
             "trader_id": self.trader_id,
-            "execution_time": datetime.fromtimestamp(self.time_ns // SECOND_NS, tz=UTC).isoformat(),
+            "execution_time": datetime.fromtimestamp(
+                (self.executed_ns or self.time_ns) // SECOND_NS, tz=UTC
+            ).isoformat(),
         }
 
 
@@ -77,6 +106,9 @@ class PowerExchangeScript:
             raise ValueError(f"a gap of {self.options.gap_min_s} to {self.options.gap_max_s} s cannot be")
         self._random = hour_random(self.options.seed, "deals")
         self._ids = hour_random(self.options.seed, "ids", start_ns)
+        # Of their own, so that prices do not depend on them.
+        self._kinds = hour_random(self.options.seed, "kinds")
+        self._latest: deque[ScriptedDeal] = deque(maxlen=REVISABLE)
         self._time_ns = start_ns
         self._made = 0
 
@@ -95,8 +127,12 @@ class PowerExchangeScript:
         hours = open_hours(self._time_ns, round(options.gate_lead_s * 1e9))
         # The next hours are traded most.
         delivery = hours[min(int(random.expovariate(0.25)), len(hours) - 1)]
+        if self._latest and self._kinds.random() < options.revision_share:
+            return self._revised()
+        if self._kinds.random() < options.quarter_share:
+            delivery = replace(delivery, minute=self._kinds.choice((0, 15, 30, 45)))
         fair_e2 = fair_price_e2(options.seed, delivery.day, delivery.hour)
-        return ScriptedDeal(
+        deal = ScriptedDeal(
             time_ns=self._time_ns,
             id=f"{self._ids.getrandbits(128):032x}",
             price_e2=fair_e2 + round(random.gauss(0.0, 400.0)),
@@ -105,3 +141,23 @@ class PowerExchangeScript:
             delivery=delivery,
             trader_id=random.choice(options.traders),
         )
+        self._latest.append(deal)
+        return deal
+
+    def _revised(self) -> ScriptedDeal:
+        """Correct or cancel one of the latest deals."""
+        place = self._kinds.randrange(len(self._latest))
+        before = self._latest[place]
+        deal = replace(
+            before,
+            time_ns=self._time_ns,
+            executed_ns=before.executed_ns or before.time_ns,
+            revision=before.revision + 1,
+            canceled=self._kinds.random() < CANCELED_SHARE,
+            price_e2=before.price_e2 + self._kinds.randint(-500, 500),
+        )
+        if deal.canceled:
+            del self._latest[place]
+        else:
+            self._latest[place] = deal
+        return deal

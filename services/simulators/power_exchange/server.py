@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 from clients.resilience.ports import Sleep, WallNs
 from services.simulators.power_exchange.deal_list import DealList
 from services.simulators.power_exchange.faults import GARBAGE, ExchangeFaults
-from services.simulators.power_exchange.script import Kind, PowerExchangeScript, ScriptedDeal, deal_message
+from services.simulators.power_exchange.script import Kind, PowerExchangeScript, ScriptedDeal
 
 __all__ = ["PowerExchange"]
 
@@ -82,7 +82,7 @@ class PowerExchange:
 
     def publish(self, deal: ScriptedDeal) -> None:
         """Send a deal to everybody."""
-        self.deals.post(deal.id, deal_message(deal.fields(), self._kind))
+        self.deals.post(deal.key, deal.message(self._kind))
 
     async def _run_script(self, script: PowerExchangeScript) -> None:
         for posted, deal in enumerate(script):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from clients.database.migrate import NewerDatabase
 from clients.power.deals import Gap, Unusable
 from clients.power.store import prepare_power_database, reference_tables, wait_for_power_database
 from clients.power.store.schema import METADATA, VERSION_TABLE
+from services.power.etl.store import ReferenceStore
 from services.power.listener.deal_store import LOOKUP_IDS, DealStore
 from services.power.listener.feed_entry import FeedEntry, Mark
 from services.power.listener.sink import Cursor
@@ -294,3 +296,12 @@ async def test_a_postgres_that_goes_away_is_an_outage_and_comes_back() -> None:
     assert await deal_ids(engine) == ids(1, 4)
     await engine.dispose()
     await asyncio.to_thread(server.close)
+
+
+async def test_hours_whose_quarters_are_traded_are_asked_for_and_quarters_are_not(power_engine: AsyncEngine) -> None:
+    quarters = [replace(made_deal(number), delivery_hour="15:15-15:30") for number in (1, 2)]
+    await DealStore(power_engine).commit(entries_of([*quarters, replace(made_deal(3), delivery_hour="08-09")]))
+
+    traded = await ReferenceStore(power_engine).traded([date(2023, 2, 21)])
+
+    assert [hour.label for hour in traded] == ["08-09", "15-16"]

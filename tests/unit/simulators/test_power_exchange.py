@@ -11,7 +11,7 @@ import pytest
 
 from clients.power.calendar import tradable_hours
 from clients.power.deals import Deal, parse_message
-from services.simulators.power_exchange import DealList, PowerExchangeScript, ScriptOptions, deal_message
+from services.simulators.power_exchange import DealList, PowerExchange, PowerExchangeScript, ScriptOptions, deal_message
 from services.simulators.power_exchange.faults import ExchangeFaults, parse_faults
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -137,3 +137,52 @@ def test_fault_plans_are_read() -> None:
     for wrong in ("explode=1", "drop_after", "drop_after=x", "drop_after=-1", "drop_after=١"):
         with pytest.raises(ValueError, match="must be name=count"):
             parse_faults(wrong)
+
+
+def test_a_share_of_deals_is_for_quarters_that_are_still_tradable() -> None:
+    plain = list(islice(PowerExchangeScript(START_NS), 400))
+    mixed = list(islice(PowerExchangeScript(START_NS, ScriptOptions(quarter_share=0.25)), 400))
+
+    assert [deal.price_e2 for deal in plain] == [deal.price_e2 for deal in mixed]
+    quarters = [deal for deal in mixed if deal.delivery.minute is not None]
+    assert 60 < len(quarters) < 140
+    for deal in quarters:
+        found = parse_message(deal.message(), deal.time_ns)
+        assert isinstance(found, Deal), found
+        assert (found.delivery_hour, found.flags) == (deal.delivery.label, "")
+
+
+def test_a_share_of_messages_corrects_or_cancels_what_was_said_before() -> None:
+    script = PowerExchangeScript(START_NS, ScriptOptions(revision_share=0.2))
+    newest: dict[str, Deal] = {}
+    corrected = canceled = 0
+    for deal in islice(script, 1_000):
+        found = parse_message(deal.message(), deal.time_ns)
+
+        assert isinstance(found, Deal), found
+        before = newest.get(found.id)
+        assert found.revision == (1 if before is None else before.revision + 1)
+        assert before is None or not before.canceled
+        assert found.key == deal.key
+        assert found.canceled or not found.flags
+        corrected += before is not None and not found.canceled
+        canceled += found.canceled
+        newest[found.id] = found
+
+    assert corrected > 80
+    assert canceled > 30
+
+
+@pytest.mark.quick
+async def test_the_list_goes_on_behind_a_revision() -> None:
+    exchange = PowerExchange()
+    script = PowerExchangeScript(START_NS, ScriptOptions(revision_share=0.5))
+    messages = [next(script) for _ in range(20)]
+
+    for deal in messages:
+        exchange.publish(deal)
+
+    assert exchange.deals.ids() == [deal.key for deal in messages]
+    revised = next(place for place, deal in enumerate(messages) if deal.revision > 1)
+    assert exchange.deals.place_after(messages[revised].id) is not None
+    assert exchange.deals.place_after(messages[revised].key) == revised + 1

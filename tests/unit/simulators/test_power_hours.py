@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -79,3 +80,18 @@ def test_the_simulated_world_and_the_product_share_no_code_about_hours() -> None
         assert not [other for other in graph[name] if other.startswith("clients.power")], name
     assert graph[power_hours.__name__] == set()
     assert not [other for other in graph[product.__name__] if other.startswith("services")]
+
+
+@DAYS
+def test_both_calendars_know_the_same_quarters(day: date, names: int, true_hours: int) -> None:
+    quarters = [replace(hour, minute=minute) for hour in hours_of_day(day) for minute in (0, 15, 30, 45)]
+
+    ours = [(one.label, tuple(at * SECOND_NS for at in one.starts_s), one.closes_ns()) for one in quarters]
+    assert ours == [(one.label, one.starts_ns, one.gate_closure_ns()) for one in product.quarters_of_day(day)]
+    assert len(quarters) == 4 * names
+    assert sum(len(one.starts_s) for one in quarters) == 4 * true_hours
+
+
+def test_the_provider_prices_whole_hours() -> None:
+    with pytest.raises(NoSuchHour, match="write it like 08-09"):
+        named_hour("2026-06-01", "08:00-08:15")
