@@ -21,6 +21,7 @@ from services.orders.engine.intake import ReportIntake
 from services.orders.engine.placing import KEY_LIFE_NS, Placed, Placer
 from services.orders.engine.routing import Router
 from services.orders.errors import Reason, denied
+from services.orders.filters import exchange_filter, kind_filter, symbol_filter
 from services.orders.guards.gate import TradingGate
 from services.orders.guards.guards import Guards
 from services.orders.guards.kill_switch import KillSwitch
@@ -208,6 +209,8 @@ class Desk:
         """Cancel several orders, or all open ones of the caller that match."""
         if all_ == bool(order_ids):
             raise denied(Reason.BAD_FIELD, "or `all` is required, and not both", field="order_ids")
+        if not all_ and (exchange or symbol):
+            raise denied(Reason.BAD_FIELD, "and `symbol` go with `all`, and not with `order_ids`", field="exchange")
         if all_:
             order_ids = [order.order_id for order in self.active(caller, exchange=exchange, symbol=symbol)]
         return await self.changer.cancel_many(order_ids, caller, wait_s=wait_s)
@@ -236,6 +239,7 @@ class Desk:
                 field="order_id",
             )
         if not order_id:
+            exchange = exchange_filter(exchange)
             wanted = OrderFilter(
                 owner=caller.sees,
                 client_order_ids=(client_order_id,) if client_order_id else (),
@@ -256,10 +260,12 @@ class Desk:
 
     def active(self, caller: Caller, *, exchange: str = "", symbol: str = "") -> list[Order]:
         """Return orders that are not terminal, from memory: an exchange or a journal that is down changes nothing about them."""
+        exchange, symbol = exchange_filter(exchange), symbol_filter(symbol)
         return [order for order in self.ledger.open_orders if caller.wants(order, exchange=exchange, symbol=symbol)]
 
     def sources(self, exchange: str = "") -> list[Freshness]:
         """Say how fresh `active` is, per exchange."""
+        exchange = exchange_filter(exchange)
         return [self.freshness.of(name) for name in self.venues.names if not exchange or name == exchange]
 
     async def fills(self, caller: Caller, wanted: FillFilter) -> list[FillRow]:
@@ -271,12 +277,14 @@ class Desk:
 
     def held(self, exchange: str = "") -> list[tuple[Key, Held]]:
         """Return positions, sorted."""
+        exchange = exchange_filter(exchange)
         return sorted((key, held) for key, held in self.positions.all().items() if not exchange or key[0] == exchange)
 
     async def instruments(
         self, *, exchange: str = "", base: str = "", kind: str = ""
     ) -> list[tuple[Instrument, Capabilities]]:
         """Return instruments with what their markets can do to orders, sorted by exchange and symbol."""
+        exchange, kind, base = exchange_filter(exchange), kind_filter(kind), base.upper()
         found: list[tuple[Instrument, Capabilities]] = []
         for venue in [self.venues.named(exchange)] if exchange else self.venues:
             try:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from services.orders.desk import Desk
 from services.orders.domain import Order
 from services.orders.engine.commands import Caller
+from services.orders.filters import exchange_filter, symbol_filter
 from services.orders.journal.store import FillFilter, FillRow, OrderFilter
 from services.orders.paging import page_size, page_token, position_of
 
@@ -17,6 +18,7 @@ async def order_page(
     """Return matching orders, oldest first, and the token of the next page; it is empty on the last one."""
     rows = page_size(size)
     position = position_of(token, int, str)
+    wanted = replace(wanted, exchange=exchange_filter(wanted.exchange), symbol=symbol_filter(wanted.symbol))
     # One more than is shown tells whether there are more.
     found = await desk.find(caller, replace(wanted, after=position, limit=rows + 1))
     page = found[:rows]
@@ -29,6 +31,7 @@ async def fill_page(
     """Return matching executions, oldest first, and the token of the next page; it is empty on the last one."""
     rows = page_size(size)
     position = position_of(token, int, str, str, str, str)
+    wanted = replace(wanted, exchange=exchange_filter(wanted.exchange), symbol=symbol_filter(wanted.symbol))
     found = await desk.fills(caller, replace(wanted, after=position, limit=rows + 1))
     page = found[:rows]
     if len(found) <= rows:

@@ -16,6 +16,7 @@ from services.orders.domain import Order
 from services.orders.engine.changing import WAIT_S
 from services.orders.engine.commands import amend_command, place_command, settle_command
 from services.orders.errors import Reason, denied
+from services.orders.filters import exchange_filter, period, symbol_filter
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
 from services.orders.ports import Ports
@@ -125,12 +126,15 @@ class OrdersServicer(OrderServiceServicer):
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         for field in ("order_ids", "client_order_ids", "exchange_order_ids"):
             _check_count(field, len(getattr(request, field)))
+        created_from_ns, created_to_ns = period(
+            "created_from_time_ns", request.created_from_time_ns, "created_to_time_ns", request.created_to_time_ns
+        )
         wanted = OrderFilter(
             order_ids=tuple(request.order_ids),
             client_order_ids=tuple(request.client_order_ids),
             exchange_order_ids=tuple(request.exchange_order_ids),
-            created_from_ns=request.created_from_time_ns or None,
-            created_to_ns=request.created_to_time_ns or None,
+            created_from_ns=created_from_ns,
+            created_to_ns=created_to_ns,
             states=messages.states(list(request.states)),
             exchange=request.exchange,
             symbol=request.symbol,
@@ -153,9 +157,10 @@ class OrdersServicer(OrderServiceServicer):
         self, request: pb.WatchOrdersRequest, context: Context
     ) -> AsyncIterator[pb.WatchOrdersResponse]:
         caller = current_caller()
+        exchange, symbol = exchange_filter(request.exchange), symbol_filter(request.symbol)
 
         def wanted(order: Order) -> bool:
-            return caller.wants(order, exchange=request.exchange, symbol=request.symbol)
+            return caller.wants(order, exchange=exchange, symbol=symbol)
 
         async for seen in self._desk.feed.watch(after_sequence=request.after_sequence, wanted=wanted):
             yield pb.WatchOrdersResponse(
@@ -172,12 +177,13 @@ class OrdersServicer(OrderServiceServicer):
         return pb.ListPositionsResponse(positions=[messages.position_message(key, one, now_ns) for key, one in held])
 
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
+        from_ns, to_ns = period("from_time_ns", request.from_time_ns, "to_time_ns", request.to_time_ns)
         wanted = FillFilter(
             order_id=request.order_id,
             exchange=request.exchange,
             symbol=request.symbol,
-            from_ns=request.from_time_ns or None,
-            to_ns=request.to_time_ns or None,
+            from_ns=from_ns,
+            to_ns=to_ns,
         )
         page, more = await fill_page(
             self._desk, current_caller(), wanted, size=request.page_size, token=request.page_token

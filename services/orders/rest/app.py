@@ -19,6 +19,7 @@ from services.orders.desk import Desk
 from services.orders.domain import Order, OrderState
 from services.orders.engine.commands import Caller, amend_command, place_command, settle_command
 from services.orders.errors import Reason, denied
+from services.orders.filters import exchange_filter, period, symbol_filter
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
 from services.orders.paging import PAGE, PAGE_MAX
@@ -144,6 +145,8 @@ def _orders(desk: Desk) -> APIRouter:
                 raise denied(Reason.BAD_FIELD, "must be the id of an event", field="last-event-id")
             after_sequence = int(last_event_id)
 
+        exchange, symbol = exchange_filter(exchange), symbol_filter(symbol)
+
         def wanted(order: Order) -> bool:
             return caller.wants(order, exchange=exchange, symbol=symbol)
 
@@ -215,12 +218,15 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
         page_token: Token = "",
     ) -> dict[str, Any]:
         """List orders that match everything given, oldest first, by pages."""
+        created_from_ns, created_to_ns = period(
+            "created_from_time_ns", created_from_time_ns, "created_to_time_ns", created_to_time_ns
+        )
         wanted = OrderFilter(
             order_ids=order_id,
             client_order_ids=client_order_id,
             exchange_order_ids=exchange_order_id,
-            created_from_ns=created_from_time_ns or None,
-            created_to_ns=created_to_time_ns or None,
+            created_from_ns=created_from_ns,
+            created_to_ns=created_to_ns,
             states=[OrderState(one) for one in state],
             exchange=exchange,
             symbol=symbol,
@@ -240,12 +246,13 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
         page_token: Token = "",
     ) -> dict[str, Any]:
         """List executions, oldest first, by pages."""
+        from_ns, to_ns = period("from_time_ns", from_time_ns, "to_time_ns", to_time_ns)
         wanted = FillFilter(
             order_id=order_id,
             exchange=exchange,
             symbol=symbol,
-            from_ns=from_time_ns or None,
-            to_ns=to_time_ns or None,
+            from_ns=from_ns,
+            to_ns=to_ns,
         )
         page, more = await fill_page(desk, _caller(request), wanted, size=page_size, token=page_token)
         return {"fills": [plain(messages.fill_message(fill)) for fill in page], "next_page_token": more}

@@ -11,6 +11,7 @@ from starlette.routing import compile_path
 
 from services.orders.auth import Authenticator, Role, Signed
 from services.orders.rest.problems import problem, problem_of
+from services.orders.rest.query import KnownQueries, check_body
 from services.runtime.errors import MidstreamError, NotFound
 from services.runtime.logs import accept_correlation_id, correlation
 
@@ -58,6 +59,7 @@ class RequestGate:
     def __init__(self, app: FastAPI, authenticator: Authenticator) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._queries = KnownQueries(app.openapi())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -92,6 +94,9 @@ class RequestGate:
                 await answer(scope, receive, send)
                 return
             scope.setdefault("state", {})["caller"] = await self._caller(scope, ROLES[method, path], headers, body)
+            self._queries.check(method, path, bytes(scope["query_string"]))
+            if body:
+                check_body(body)
         except TooLarge:
             await problem(413, f"a request has at most {BODY_BYTES_MAX} bytes")(scope, receive, send)
             return

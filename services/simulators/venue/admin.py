@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from services.simulators.venue.exchange import SimulatedVenue
 from services.simulators.venue.faults import read_faults
+from services.simulators.venue.levers import Lever, amount, read_json, whole
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Order, Refusal
 from services.simulators.venue.prices import START_PRICES
@@ -38,24 +38,25 @@ class Admin:
 
     def __init__(self, venue: SimulatedVenue) -> None:
         self._venue = venue
-        self._routes: dict[tuple[str, str], Callable[[Mapping[str, str], Any], Any]] = {
-            ("GET", "/sim"): self._summary,
-            ("GET", "/sim/orders"): self._orders,
-            ("GET", "/sim/fills"): self._fills,
-            ("GET", "/sim/fills/by-client-id"): self._by_client_id,
-            ("GET", "/sim/requests"): self._requests,
-            ("DELETE", "/sim/requests"): self._forget_requests,
-            ("GET", "/sim/accounts"): self._accounts,
-            ("GET", "/sim/faults"): self._get_faults,
-            ("PUT", "/sim/faults"): self._put_faults,
-            ("POST", "/sim/faults"): self._add_faults,
-            ("DELETE", "/sim/faults"): lambda query, body: self._put_faults(query, []),
-            ("POST", "/sim/matching/hold"): self._hold,
-            ("POST", "/sim/matching/release"): self._release,
-            ("POST", "/sim/matching/advance"): self._advance,
-            ("PUT", "/sim/prices"): self._set_prices,
-            ("PUT", "/sim/clock"): self._set_clock,
-            ("POST", "/sim/streams/close"): self._close_streams,
+        orders = ("client_id", "market", "symbol", "account", "open")
+        self._routes: dict[tuple[str, str], Lever] = {
+            ("GET", "/sim"): Lever(self._summary),
+            ("GET", "/sim/orders"): Lever(self._orders, query=orders),
+            ("GET", "/sim/fills"): Lever(self._fills, query=("client_id", "market", "symbol")),
+            ("GET", "/sim/fills/by-client-id"): Lever(self._by_client_id),
+            ("GET", "/sim/requests"): Lever(self._requests, query=("method", "path", "limit")),
+            ("DELETE", "/sim/requests"): Lever(self._forget_requests),
+            ("GET", "/sim/accounts"): Lever(self._accounts),
+            ("GET", "/sim/faults"): Lever(self._get_faults),
+            ("PUT", "/sim/faults"): Lever(self._put_faults, body=None),
+            ("POST", "/sim/faults"): Lever(self._add_faults, body=None),
+            ("DELETE", "/sim/faults"): Lever(lambda query, body: self._put_faults(query, [])),
+            ("POST", "/sim/matching/hold"): Lever(self._hold),
+            ("POST", "/sim/matching/release"): Lever(self._release),
+            ("POST", "/sim/matching/advance"): Lever(self._advance, body=("steps",)),
+            ("PUT", "/sim/prices"): Lever(self._set_prices, body=tuple(START_PRICES)),
+            ("PUT", "/sim/clock"): Lever(self._set_clock, body=("skew_seconds",)),
+            ("POST", "/sim/streams/close"): Lever(self._close_streams, body=("code", "announce")),
         }
 
     def handle(self, request: Request) -> Response:
@@ -63,14 +64,19 @@ class Admin:
         self._venue.advance()
         path = request.path.rstrip("/")
         try:
-            body = _read_body(request.body)
+            body = read_json(request.body)
             if request.method == "POST" and path.startswith("/sim/orders/") and path.endswith("/fill"):
-                return json_response(200, self._fill(path.split("/")[3], body))
-            route = self._routes.get((request.method, path))
-            if route is None:
-                return json_response(404, {"error": f"no {request.method} {path}", "routes": HELP})
-            return json_response(200, route(dict(parse_qsl(request.query)), body))
-        except (ValueError, TypeError, KeyError, InvalidOperation, Refusal) as exc:
+                name = unquote(path.removeprefix("/sim/orders/").removesuffix("/fill"))
+                lever = Lever(lambda query, body: self._fill(name, body), body=("quantity", "price"))
+            else:
+                found = self._routes.get((request.method, path))
+                if found is None:
+                    return json_response(404, {"error": f"no {request.method} {path}", "routes": HELP})
+                lever = found
+            return json_response(200, lever.work(lever.read_query(request.query), lever.read_body(body)))
+        except Refusal as exc:
+            return json_response(400, {"error": f"the engine refuses: {exc.reason}"})
+        except (ValueError, TypeError) as exc:
             return json_response(400, {"error": str(exc) or type(exc).__name__})
 
     def _summary(self, query: Mapping[str, str], body: Any) -> Any:
@@ -91,6 +97,9 @@ class Admin:
         }
 
     def _orders(self, query: Mapping[str, str], body: Any) -> Any:
+        if query.get("open", "true") not in ("true", "false"):
+            raise ValueError("`open` must be true or false")
+        wanted = query["open"] == "true" if "open" in query else None
         found = [
             order
             for order in self._venue.engine.book.all()
@@ -98,7 +107,7 @@ class Admin:
             and query.get("account") in (None, order.account)
             and query.get("market") in (None, order.listing.market)
             and query.get("symbol") in (None, order.listing.symbol)
-            and (query.get("open") != "true" or order.status.is_open)
+            and (wanted is None or order.status.is_open is wanted)
         ]
         return [_order_row(order) for order in found]
 
@@ -123,7 +132,7 @@ class Admin:
     def _requests(self, query: Mapping[str, str], body: Any) -> Any:
         request_log = self._venue.request_log
         found = request_log.find(
-            method=query.get("method"), path=query.get("path"), limit=int(query.get("limit", "1000"))
+            method=query.get("method"), path=query.get("path"), limit=whole("limit", query.get("limit", "1000"))
         )
         return {"total": request_log.total, "by_route": request_log.counts, "requests": list(request_log.rows(found))}
 
@@ -170,7 +179,7 @@ class Admin:
         return {"held": False}
 
     def _advance(self, query: Mapping[str, str], body: Any) -> Any:
-        steps = int((body or {}).get("steps", 1))
+        steps = whole("steps", (body or {}).get("steps", 1))
         if not 1 <= steps <= 10_000:
             raise ValueError("`steps` must be 1 to 10000")
         self._venue.walk.ahead(steps)
@@ -178,9 +187,10 @@ class Admin:
         return {"step": self._venue.walk.step}
 
     def _set_prices(self, query: Mapping[str, str], body: Any) -> Any:
-        for asset, price in dict(body).items():
-            if asset not in START_PRICES or not 0 < float(price) < 1e9:
-                raise ValueError(f"`{asset}` must be one of {', '.join(START_PRICES)} with a positive price")
+        prices = {asset: amount(asset, price) for asset, price in (body or {}).items()}
+        if not prices or not all(0 < price < 1_000_000_000 for price in prices.values()):
+            raise ValueError(f"the body must give positive prices of {', '.join(START_PRICES)}")
+        for asset, price in prices.items():
             self._venue.walk.set_price(asset, float(price))
         self._venue.liquidity.forget()
         self._venue.walk.ahead(1)
@@ -188,7 +198,9 @@ class Admin:
         return {asset: self._venue.walk.price(asset) for asset in START_PRICES}
 
     def _set_clock(self, query: Mapping[str, str], body: Any) -> Any:
-        seconds = float(body["skew_seconds"])
+        if not body:
+            raise ValueError("`skew_seconds` is required: how far the clock is ahead, in seconds")
+        seconds = float(amount("skew_seconds", body["skew_seconds"]))
         rules = [rule for rule in self._venue.faults.rules if rule.fault != "skew"]
         self._venue.faults.rules = rules
         self._venue.faults.add(read_faults(f"skew={seconds}"), self._venue.wall_ns())
@@ -203,15 +215,25 @@ class Admin:
         return {"closed": len(sockets)}
 
     def _fill(self, order_id: str, body: Any) -> Any:
-        order = self._venue.engine.book.get(int(order_id))
-        if order is None:
-            raise ValueError(f"no order {order_id}")
-        quantity = Decimal(str((body or {}).get("quantity", order.remaining)))
-        price = (body or {}).get("price")
+        order = self._order(order_id)
+        given = {name: amount(name, value) for name, value in (body or {}).items() if value is not None}
+        if any(value <= 0 for value in given.values()):
+            raise ValueError("`quantity` and `price` must be above zero")
         self._venue.engine.fill_by_hand(
-            order, quantity, None if price is None else Decimal(str(price)), self._venue.wall_ns()
+            order, given.get("quantity", order.remaining), given.get("price"), self._venue.wall_ns()
         )
         return _order_row(order)
+
+    def _order(self, name: str) -> Order:
+        """Return an order by any of its ids: the engine's number, the exchange's own, the client's (of several the newest)."""
+        book = self._venue.engine.book
+        found = book.get(int(name)) if name.isascii() and name.isdecimal() and len(name) < 20 else None
+        if found is None:
+            named = [one for one in book.all() if name in (one.client_id, *one.marks.values())]
+            found = named[-1] if named else None
+        if found is None:
+            raise ValueError(f"no order has the id {name[:64]!r}; GET /sim/orders lists them")
+        return found
 
 
 def _order_row(order: Order) -> dict[str, Any]:
@@ -234,14 +256,3 @@ def _order_row(order: Order) -> dict[str, Any]:
         "amends": order.amends,
         "why": order.why,
     }
-
-
-def _read_body(body: bytes) -> Any:
-    """Return JSON, or the text itself where it is none: a fault plan may be typed as it is."""
-    text = body.decode("utf-8").strip()
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

@@ -13,7 +13,14 @@ import pytest
 from clients.http.transport import HttpRequest, NotSent, ResponseLost
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.messages import Request
-from tests.support.simulated_calls import BINANCE_DEMO, BinanceCalls, admin, set_faults, virtual_binance
+from tests.support.simulated_calls import (
+    BINANCE_DEMO,
+    BinanceCalls,
+    admin,
+    set_faults,
+    virtual_binance,
+    virtual_bitmex,
+)
 from tests.support.simulated_venues import SimulatedTransport
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -41,6 +48,55 @@ def test_unknown_routes_and_bad_bodies_are_refused_with_help() -> None:
             ("POST", "/sim/orders/x/fill", b"{}"),
         ):
             assert status(calls, method, path, body) == 400, (path, body)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "says"),
+    [
+        ("GET", "/sim/orders?clientid=x", None, "did you mean `client_id`"),
+        ("GET", "/sim/orders?open=yes", None, "true or false"),
+        ("GET", "/sim/orders?symbol=A&symbol=B", None, "given twice"),
+        ("GET", "/sim/fills?account=x", None, "there are client_id, market, symbol"),
+        ("GET", "/sim?x=1", None, "there is none"),
+        ("GET", "/sim/requests?limit=ten", None, "`limit` must be a whole number (got 'ten')"),
+        ("POST", "/sim/matching/advance", {"step": 3}, "did you mean `steps`"),
+        ("POST", "/sim/streams/close", {"announced": True}, "did you mean `announce`"),
+        ("POST", "/sim/streams/close", [1001], "must be a JSON object"),
+        ("PUT", "/sim/prices", {"btc": 1}, "there are BTC, ETH, SOL"),
+        ("PUT", "/sim/prices", {"BTC": "much"}, "`BTC` must be a number"),
+        ("PUT", "/sim/prices", {}, "positive prices"),
+        ("PUT", "/sim/clock", {}, "`skew_seconds` is required"),
+        ("PUT", "/sim/clock", {"skew_seconds": "x"}, "`skew_seconds` must be a number"),
+        ("POST", "/sim/orders/5f6c16df-4706-4548-f47d-25f2f915f149/fill", {}, "GET /sim/orders lists them"),
+        ("POST", "/sim/orders/mine/fill", {"quantity": "all"}, "`quantity` must be a number"),
+        ("POST", "/sim/orders/mine/fill", {"quantity": "-1"}, "above zero"),
+        ("POST", "/sim/orders/mine/fill", {"amount": "1"}, "there are quantity, price"),
+    ],
+)
+def test_misspelled_and_unusable_names_and_values_are_named(method: str, path: str, body: Any, says: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        await calls.limit(newClientOrderId="mine")
+
+        assert says in admin(calls.venue, method, path, body)["error"]
+        assert admin(calls.venue, "GET", "/sim/fills") == []
+
+    run_virtual(main)
+
+
+def test_an_order_is_filled_by_any_of_its_ids() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        binance, bitmex = virtual_binance(loop), virtual_bitmex(loop)
+        number = (await binance.limit(newClientOrderId="mine")).payload["orderId"]
+        own = (await bitmex.limit(clOrdID="a/b=")).payload["orderID"]
+
+        assert admin(binance.venue, "POST", "/sim/orders/mine/fill", {"quantity": "0.001"})["id"] == number
+        assert admin(binance.venue, "POST", f"/sim/orders/{number}/fill")["status"] == "FILLED"
+        assert admin(bitmex.venue, "POST", f"/sim/orders/{own}/fill", {"quantity": 50})["client_id"] == "a/b="
+        assert admin(bitmex.venue, "POST", "/sim/orders/a%2Fb=/fill")["status"] == "FILLED"
+        assert "engine refuses" in admin(bitmex.venue, "POST", f"/sim/orders/{own}/fill")["error"]
 
     run_virtual(main)
 
