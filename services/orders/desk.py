@@ -312,7 +312,8 @@ class Desk:
         raise problem or denied(Reason.UNKNOWN_EXCHANGE, "is required: none is configured", field="exchange")
 
     async def audit(self, *, after_sequence: int = 0, order_id: str = "") -> AsyncIterator[Kept]:
-        """Yield journal events up to the newest one."""
+        """Yield journal events up to the newest one. Raises OutOfRange, before anything is yielded, for a place behind it."""
+        await self.feed.check_place(after_sequence)
         async for kept in self._store.events(after_sequence=after_sequence, order_id=order_id):
             yield kept
 

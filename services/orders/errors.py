@@ -10,6 +10,7 @@ from services.runtime.errors import (
     FailedPrecondition,
     InvalidRequest,
     MidstreamError,
+    OutOfRange,
     ResourceExhausted,
     Unavailable,
 )
@@ -51,6 +52,7 @@ class Reason(StrEnum):
     AMEND_REFUSED = "amend-refused"
     OVERLOADED = "overloaded"
     JOURNAL = "journal-unavailable"
+    BEYOND_JOURNAL = "beyond-journal"
 
 
 _INVALID: Final = frozenset(
@@ -79,6 +81,8 @@ def denied(reason: Reason, message: str, *, field: str = "") -> MidstreamError:
         return AlreadyExists(message, metadata=metadata)
     if reason is Reason.JOURNAL:
         return Unavailable(message, metadata=metadata)
+    if reason is Reason.BEYOND_JOURNAL:
+        return OutOfRange(message, metadata=metadata)
     return FailedPrecondition(message, metadata=metadata)
 
 

@@ -48,6 +48,13 @@ def kind_filter(kind: str) -> str:
     return kind
 
 
+def sequence_filter(sequence: int) -> int:
+    """Return a place in the journal; refuse what is no place in any."""
+    if not 0 <= sequence <= INT64_MAX:
+        raise denied(Reason.BAD_FIELD, f"must be from 0 to {INT64_MAX} (got {sequence})", field="after_sequence")
+    return sequence
+
+
 def period(field: str, from_ns: int, to_field: str, to_ns: int) -> tuple[int | None, int | None]:
     """Return the bounds, None for none; refuse those that nothing can be between."""
     for name, value in ((field, from_ns), (to_field, to_ns)):

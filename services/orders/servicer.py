@@ -162,6 +162,7 @@ class OrdersServicer(OrderServiceServicer):
         def wanted(order: Order) -> bool:
             return caller.wants(order, exchange=exchange, symbol=symbol)
 
+        await self._desk.feed.check_place(request.after_sequence)
         async for seen in self._desk.feed.watch(after_sequence=request.after_sequence, wanted=wanted):
             yield pb.WatchOrdersResponse(
                 sequence=seen.sequence, order=messages.order_message(seen.order), kind=seen.kind, cause=seen.cause

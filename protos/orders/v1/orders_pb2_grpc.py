@@ -195,7 +195,8 @@ class OrderServiceServicer:
 
     def WatchOrders(self, request, context):
         """Send every change of the caller's orders, in journal order. RESOURCE_EXHAUSTED when the caller reads too slowly: continue with
-        `after_sequence`. Needs role read.
+        `after_sequence`. OUT_OF_RANGE for an `after_sequence` that the journal has not reached: it was restored or is another one; list the
+        orders again. Needs role read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,7 +238,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportAudit(self, request, context):
-        """Send journal events in order: what the state of every order is made of. Ends at the newest event. Needs role admin.
+        """Send journal events in order: what the state of every order is made of. Ends at the newest event.
+        OUT_OF_RANGE for an `after_sequence` beyond it. Needs role admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -74,7 +74,8 @@ class OrderServiceStub:
     """List orders that are not terminal, from memory, with the age and the source of what is known per exchange. Needs role read."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_orders_pb2.WatchOrdersRequest, _orders_pb2.WatchOrdersResponse]
     """Send every change of the caller's orders, in journal order. RESOURCE_EXHAUSTED when the caller reads too slowly: continue with
-    `after_sequence`. Needs role read.
+    `after_sequence`. OUT_OF_RANGE for an `after_sequence` that the journal has not reached: it was restored or is another one; list the
+    orders again. Needs role read.
     """
     ListInstruments: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListInstrumentsRequest, _orders_pb2.ListInstrumentsResponse]
     """List what can be traded. Needs role read."""
@@ -87,7 +88,9 @@ class OrderServiceStub:
     GetKillSwitch: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetKillSwitchRequest, _orders_pb2.GetKillSwitchResponse]
     """Tell whether trading is stopped, and what else keeps orders from going out. Needs role read."""
     ExportAudit: _grpc.UnaryStreamMultiCallable[_orders_pb2.ExportAuditRequest, _orders_pb2.ExportAuditResponse]
-    """Send journal events in order: what the state of every order is made of. Ends at the newest event. Needs role admin."""
+    """Send journal events in order: what the state of every order is made of. Ends at the newest event.
+    OUT_OF_RANGE for an `after_sequence` beyond it. Needs role admin.
+    """
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
@@ -135,7 +138,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """List orders that are not terminal, from memory, with the age and the source of what is known per exchange. Needs role read."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_orders_pb2.WatchOrdersRequest, _orders_pb2.WatchOrdersResponse]  # type: ignore[assignment]
     """Send every change of the caller's orders, in journal order. RESOURCE_EXHAUSTED when the caller reads too slowly: continue with
-    `after_sequence`. Needs role read.
+    `after_sequence`. OUT_OF_RANGE for an `after_sequence` that the journal has not reached: it was restored or is another one; list the
+    orders again. Needs role read.
     """
     ListInstruments: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListInstrumentsRequest, _orders_pb2.ListInstrumentsResponse]  # type: ignore[assignment]
     """List what can be traded. Needs role read."""
@@ -148,7 +152,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     GetKillSwitch: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetKillSwitchRequest, _orders_pb2.GetKillSwitchResponse]  # type: ignore[assignment]
     """Tell whether trading is stopped, and what else keeps orders from going out. Needs role read."""
     ExportAudit: _aio.UnaryStreamMultiCallable[_orders_pb2.ExportAuditRequest, _orders_pb2.ExportAuditResponse]  # type: ignore[assignment]
-    """Send journal events in order: what the state of every order is made of. Ends at the newest event. Needs role admin."""
+    """Send journal events in order: what the state of every order is made of. Ends at the newest event.
+    OUT_OF_RANGE for an `after_sequence` beyond it. Needs role admin.
+    """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Places, amends, cancels and lists orders.
@@ -247,7 +253,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orders_pb2.WatchOrdersResponse], _abc.AsyncIterator[_orders_pb2.WatchOrdersResponse]]:
         """Send every change of the caller's orders, in journal order. RESOURCE_EXHAUSTED when the caller reads too slowly: continue with
-        `after_sequence`. Needs role read.
+        `after_sequence`. OUT_OF_RANGE for an `after_sequence` that the journal has not reached: it was restored or is another one; list the
+        orders again. Needs role read.
         """
 
     @_abc_1.abstractmethod
@@ -296,6 +303,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.ExportAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orders_pb2.ExportAuditResponse], _abc.AsyncIterator[_orders_pb2.ExportAuditResponse]]:
-        """Send journal events in order: what the state of every order is made of. Ends at the newest event. Needs role admin."""
+        """Send journal events in order: what the state of every order is made of. Ends at the newest event.
+        OUT_OF_RANGE for an `after_sequence` beyond it. Needs role admin.
+        """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.orders.domain import Order, apply
+from services.orders.errors import Reason, denied
+from services.orders.filters import sequence_filter
 from services.orders.journal.ledger import Change
-from services.orders.journal.store import JournalStore
+from services.orders.journal.store import JournalStore, JournalUnavailable
 from services.runtime.errors import ResourceExhausted
 
 QUEUE_MAX: Final = 1000
@@ -58,6 +60,25 @@ class ChangeFeed:
             watcher.overrun = watcher.overrun or watcher.queue.full()
             if not watcher.overrun:
                 watcher.queue.put_nowait(seen)
+
+    async def newest_sequence(self) -> int:
+        """Return the place of the newest event in the journal."""
+        try:
+            return await self._store.last_sequence()
+        except JournalUnavailable as exc:
+            raise denied(Reason.JOURNAL, str(exc)) from exc
+
+    async def check_place(self, after_sequence: int) -> None:
+        """Raise OutOfRange for a place that the journal has not reached: whoever continues there would wait in silence."""
+        if not sequence_filter(after_sequence):
+            return
+        newest = await self.newest_sequence()
+        if after_sequence > newest:
+            raise denied(
+                Reason.BEYOND_JOURNAL,
+                f"`after_sequence` {after_sequence} is beyond the newest event, {newest}: this is not the journal that it is "
+                "from (restored, or another one); list the orders again and continue from there",
+            )
 
     async def watch(self, *, after_sequence: int, wanted: Callable[[Order], bool]) -> AsyncGenerator[Seen, None]:
         """Yield changes for ever: those behind `after_sequence` (0: none) from the journal, then live ones. Raises ResourceExhausted."""

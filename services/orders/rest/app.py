@@ -19,13 +19,13 @@ from services.orders.desk import Desk
 from services.orders.domain import Order, OrderState
 from services.orders.engine.commands import Caller, amend_command, place_command, settle_command
 from services.orders.errors import Reason, denied
-from services.orders.filters import exchange_filter, period, symbol_filter
+from services.orders.filters import exchange_filter, period, sequence_filter, symbol_filter
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
 from services.orders.paging import PAGE, PAGE_MAX
 from services.orders.ports import Ports
 from services.orders.rest import models
-from services.orders.rest.events import order_events
+from services.orders.rest.events import Reset, order_events
 from services.orders.rest.gate import RequestGate
 from services.orders.rest.plain import plain
 from services.orders.rest.problems import RESPONSES, add_problems
@@ -138,19 +138,27 @@ def _orders(desk: Desk) -> APIRouter:
         after_sequence: TimeNs = 0,
         last_event_id: Annotated[str, Header(max_length=20)] = "",
     ) -> StreamingResponse:
-        """Send every change of the caller's orders as server-sent events. `Last-Event-ID` continues behind an event."""
+        """Send every change of the caller's orders as server-sent events. `Last-Event-ID` continues behind an event.
+
+        An id that the journal has not reached gets an event `reset`, and continues with what comes; `after_sequence` gets 422.
+        """
         caller = _caller(request)
         if last_event_id:
             if not last_event_id.isascii() or not last_event_id.isdecimal():
                 raise denied(Reason.BAD_FIELD, "must be the id of an event", field="last-event-id")
             after_sequence = int(last_event_id)
-
         exchange, symbol = exchange_filter(exchange), symbol_filter(symbol)
 
         def wanted(order: Order) -> bool:
             return caller.wants(order, exchange=exchange, symbol=symbol)
 
-        stream = order_events(desk, after_sequence=after_sequence, wanted=wanted)
+        reset = None
+        if last_event_id and sequence_filter(after_sequence) > (newest := await desk.feed.newest_sequence()):
+            # A reader that came back by itself goes on, and is told; one that asks is refused.
+            reset = Reset(asked=after_sequence, newest=newest)
+            after_sequence = newest
+        await desk.feed.check_place(after_sequence)
+        stream = order_events(desk, after_sequence=after_sequence, wanted=wanted, reset=reset)
         # nginx otherwise keeps events until its buffer is full.
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
@@ -313,6 +321,9 @@ def _operations(desk: Desk, registry: CollectorRegistry) -> APIRouter:
     )
     async def audit(after_sequence: TimeNs = 0, order_id: Text = "") -> StreamingResponse:
         """Send journal events in order, one JSON object per line, up to the newest one."""
+
+        # Before the status is sent.
+        await desk.feed.check_place(after_sequence)
 
         async def lines() -> AsyncIterator[bytes]:
             async for kept in desk.audit(after_sequence=after_sequence, order_id=order_id):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 from services.orders.desk import Desk
@@ -19,9 +20,21 @@ HEARTBEAT_S: Final = 15.0
 """A comment now and then keeps proxies from closing a quiet stream, and finds out that the reader is gone."""
 
 
-async def order_events(desk: Desk, *, after_sequence: int, wanted: Callable[[Order], bool]) -> AsyncIterator[bytes]:
+@dataclass(frozen=True)
+class Reset:
+    """A reader's place is not of this journal: it was restored, or is another one."""
+
+    asked: int
+    newest: int
+
+
+async def order_events(
+    desk: Desk, *, after_sequence: int, wanted: Callable[[Order], bool], reset: Reset | None = None
+) -> AsyncIterator[bytes]:
     """Yield events for ever; the id of each is its place in the journal, so that `Last-Event-ID` continues behind it."""
     yield b": connected\n\n"
+    if reset is not None:
+        yield _reset(reset)
     async with aclosing(desk.feed.watch(after_sequence=after_sequence, wanted=wanted)) as changes:
         coming: asyncio.Task[Seen] | None = None
         try:
@@ -47,6 +60,15 @@ async def order_events(desk: Desk, *, after_sequence: int, wanted: Callable[[Ord
 
 async def _next(changes: AsyncGenerator[Seen, None]) -> Seen:
     return await anext(changes)
+
+
+def _reset(reset: Reset) -> bytes:
+    body = {
+        "asked": str(reset.asked),
+        "newest": str(reset.newest),
+        "detail": f"the journal ends at {reset.newest}: list the orders again; changes from now on follow",
+    }
+    return f"id: {reset.newest}\nevent: reset\ndata: {json.dumps(body)}\n\n".encode()
 
 
 def _event(seen: Seen) -> bytes:
