@@ -85,11 +85,17 @@ class Placer:
         self._wire: dict[str, asyncio.Task[OrderReport]] = {}
         self._again: set[asyncio.Task[Order]] = set()
         self._closing = asyncio.Event()
+        self._free_ns: dict[str, int] = {}
+        """By exchange: when it may be asked again, by the last failure that said so (monotonic)."""
 
     @property
     def in_flight(self) -> int:
         """Commands without an outcome."""
         return len(self._pending)
+
+    def free_in_s(self, exchange: str) -> float:
+        """Return how long an exchange asked to be left alone, from now on; 0 when it did not, or the time is over."""
+        return max(0.0, (self._free_ns.get(exchange, 0) - self._ports.monotonic_ns()) / 1e9)
 
     def is_sending(self, order_id: str) -> bool:
         """Whether a placement of this process is on the wire or about to be."""
@@ -289,6 +295,8 @@ class Placer:
 
     async def _after_not_done(self, order: Order, failure: Failure, tried: set[str], attempts: int) -> Order | None:
         """Decide after proof that the exchange did not accept it: elsewhere, once more, or not at all. None: not at all."""
+        if failure.retry_after_s:
+            self._free_ns[order.exchange] = self._ports.monotonic_ns() + round(failure.retry_after_s * 1e9)
         if not _waits_for_outcome(order):
             return None
         if order.any_exchange and not order.canceling:

@@ -25,10 +25,12 @@ from services.orders.pages import fill_page, order_page
 from services.orders.paging import PAGE, PAGE_MAX
 from services.orders.ports import Ports
 from services.orders.rest import models
+from services.orders.rest.description import describe
 from services.orders.rest.events import Reset, order_events
 from services.orders.rest.gate import RequestGate
 from services.orders.rest.plain import plain
 from services.orders.rest.problems import RESPONSES, add_problems
+from services.orders.rest.statuses import NOT_PLACED, PLACEMENT_RESPONSES, placement_status, retry_after
 from services.runtime.errors import NotFound
 
 OrderId = Annotated[str, Path(max_length=64)]
@@ -63,7 +65,7 @@ def orders_app(
     app.include_router(_orders(desk), responses=RESPONSES)
     app.include_router(_lists(desk, ports), responses=RESPONSES)
     app.include_router(_operations(desk, registry), responses=RESPONSES)
-    _describe_keys(app)
+    describe(app)
     return RequestGate(app, authenticator)
 
 
@@ -81,7 +83,7 @@ def _orders(desk: Desk) -> APIRouter:
         "/v1/orders",
         status_code=201,
         response_model=models.OrderView,
-        responses={200: {"model": models.OrderView, "description": "The key was used before: the same order"}},
+        responses=PLACEMENT_RESPONSES,
     )
     async def place(
         body: models.PlaceBody,
@@ -89,7 +91,11 @@ def _orders(desk: Desk) -> APIRouter:
         response: Response,
         idempotency_key: Annotated[str, Header(pattern=r"^[!-~]{1,128}$", description="Kept 24 hours")],
     ) -> dict[str, Any]:
-        """Place one order. It is journalled before anything is sent; a lost answer gives state UNKNOWN, which is resolved by asking."""
+        """Place one order. It is journalled before anything is sent; a lost answer gives state UNKNOWN, which is resolved by asking.
+
+        The status tells what became of it: 201 placed, 202 unknown yet, 422 rejected by the exchange, 503 certainly not placed. The body
+        is the order each time; a problem (application/problem+json) means that there is no order.
+        """
         command = place_command(
             idempotency_key=idempotency_key,
             exchange=body.exchange,
@@ -106,7 +112,9 @@ def _orders(desk: Desk) -> APIRouter:
             resend_if_not_placed=body.resend_if_not_placed,
         )
         placed = await desk.place(command, _caller(request))
-        response.status_code = 200 if placed.repeated else 201
+        response.status_code = placement_status(placed.order, repeated=placed.repeated)
+        if response.status_code == NOT_PLACED:
+            response.headers["Retry-After"] = retry_after(desk.placer.free_in_s(placed.order.exchange))
         response.headers["Location"] = f"/v1/orders/{placed.order.order_id}"
         return _order(placed.order)
 
@@ -373,27 +381,3 @@ def _exchange_health(desk: Desk, exchange: str) -> dict[str, Any]:
 
 def _order(order: Order) -> dict[str, Any]:
     return plain(messages.order_message(order))
-
-
-def _describe_keys(app: FastAPI) -> None:
-    """Say in the description that every route under /v1 needs a key."""
-    make = app.openapi
-
-    def described() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = make()
-            schema.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-            for path, methods in schema["paths"].items():
-                for operation in methods.values():
-                    if path.startswith("/v1/"):
-                        operation["security"] = [{"key": []}]
-                    # Every problem is one: the framework's own schema of validation errors is never sent.
-                    for status, answer in operation["responses"].items():
-                        if int(status) >= 400 and not (path == "/health" and status == "503"):
-                            answer["content"] = {
-                                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-                            }
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = described  # type: ignore[method-assign]

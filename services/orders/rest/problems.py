@@ -44,7 +44,8 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 def problem(status: int, detail: str, *, reason: str = "", field: str = "") -> JSONResponse:
     """Return a problem."""
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": str(RETRY_AFTER_S)}}.get(status, {})
+    again = {"Retry-After": str(RETRY_AFTER_S)}
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: again, 503: again}.get(status, {})
     body = {
         "type": f"urn:midstream:problem:{reason or HTTPStatus(status).name.lower().replace('_', '-')}",
         "title": HTTPStatus(status).phrase,
