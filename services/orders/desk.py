@@ -26,7 +26,7 @@ from services.orders.guards.gate import TradingGate
 from services.orders.guards.guards import Guards
 from services.orders.guards.kill_switch import KillSwitch
 from services.orders.guards.limits import Limits
-from services.orders.guards.positions import Held, Key, PositionBook
+from services.orders.guards.positions import Held, Key, PositionBook, base_fee, is_spot
 from services.orders.guards.prices import PriceGuard
 from services.orders.guards.rate import OrderRate
 from services.orders.journal.ledger import Change, OrderLedger
@@ -58,6 +58,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEYS_SWEEP_S: Final = 3600.0
+FILLS_LATE_NS: Final = 24 * 3600 * 1_000_000_000
+"""How young an order is at most that has ended and whose executions reconciliation has not brought yet."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class Desk:
             # The two need each other: what is placed may have to be followed, and what is followed sent again.
             on_unsettled=lambda order_id: self.follower.follow(order_id),
         )
-        self.follower = Follower(self.ledger, venues, self.intake, self.guards, ServerClocks(ports), self.placer, ports)
+        clocks = ServerClocks(ports)
+        self.follower = Follower(self.ledger, venues, self.intake, self.guards, clocks, self.placer, ports)
         self.changer = Changer(
             self.ledger, venues, self.guards, ports, self.follower.follow, self.follower.cancel_unjournalled
         )
@@ -136,6 +139,7 @@ class Desk:
                 self.freshness,
                 ports,
                 observer,
+                clocks,
                 query=self.follower.query_now,
                 symbols=options.symbols,
                 every_s=options.reconcile_s,
@@ -355,15 +359,31 @@ class Desk:
             )
 
     async def _load_positions(self) -> None:
-        """Count what was bought and sold on spot markets, where no exchange states a position."""
+        """Count what was bought and sold on spot markets, where no exchange states a position, less what fees took of it."""
         after: tuple[int, str, str, str, str] | None = None
         while rows := await self._store.fills(FillFilter(after=after, limit=500)):
             for row in rows:
-                if ":" not in row.symbol:
+                if is_spot(row.symbol):
                     signed = row.quantity if row.side is Side.BUY else -row.quantity
-                    self.positions.add((row.exchange, row.market, row.symbol), signed)
+                    fee = base_fee(row.symbol, row.fee, row.fee_currency)
+                    self.positions.add((row.exchange, row.market, row.symbol), signed - fee)
             last = rows[-1]
             after = (last.trade_time_ns, last.exchange, last.market, last.symbol, last.trade_id)
+        await self._load_executed_without_fills()
+
+    async def _load_executed_without_fills(self) -> None:
+        """Count what orders had executed whose executions were not all told one by one when the last process ended."""
+        recent: dict[str, Order] = {order.order_id: order for order in self.ledger.open_orders}
+        after: tuple[int, str] | None = None
+        since_ns = self._ports.wall_ns() - FILLS_LATE_NS
+        while page := await self._store.find(OrderFilter(created_from_ns=since_ns, after=after, limit=500)):
+            recent |= {order.order_id: order for order in page}
+            after = (page[-1].created_ns, page[-1].order_id)
+        for order in recent.values():
+            missing = order.filled - order.fills_quantity
+            if missing and is_spot(order.symbol):
+                signed = missing if order.side is Side.BUY else -missing
+                self.positions.add((order.exchange, order.market, order.symbol), signed)
 
     async def _recover(self) -> None:
         """Whatever was on its way when the last process ended may have arrived."""

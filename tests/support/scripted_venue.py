@@ -63,6 +63,8 @@ class ScriptedVenue(ScriptedMarket):
         self._background: set[asyncio.Task[None]] = set()
         self._dead_men: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._next = 0
+        self.stamps_offset = False
+        """Whether statements carry the exchange's own time, which is `offset_ns` ahead of ours."""
         self.refuse_new: ExchangeError | None = None
         """Refuses the new order of a replacement, after the old one is cancelled."""
         self.two_open: list[str] = []
@@ -93,8 +95,11 @@ class ScriptedVenue(ScriptedMarket):
         found = [booked for booked in self.book.values() if booked.client_order_id == client_order_id]
         return found[-1] if found else None
 
-    def fill(self, booked: Booked, quantity: Decimal, price: Decimal | None = None, *, tell: bool = True) -> Fill:
-        """Execute a part of an order."""
+    def fill(
+        self, booked: Booked, quantity: Decimal, price: Decimal | None = None, *, tell: bool = True,
+        fee: tuple[str, str] | None = None,
+    ) -> Fill:  # fmt: skip
+        """Execute a part of an order; `fee` is an amount and its currency, a thousandth of the worth unless it is given."""
         at = price if price is not None else booked.price or self.mid[booked.instrument.symbol]
         self._touch(booked)
         booked.filled += quantity
@@ -103,7 +108,8 @@ class ScriptedVenue(ScriptedMarket):
         self._next += 1
         fill = Fill(
             self.exchange, booked.instrument.market, booked.instrument.symbol, f"t{self._next}", booked.exchange_order_id,
-            booked.client_order_id, booked.side, quantity, at, quantity * at / 1000, booked.instrument.quote,
+            booked.client_order_id, booked.side, quantity, at,
+            quantity * at / 1000 if fee is None else Decimal(fee[0]), booked.instrument.quote if fee is None else fee[1],
             booked.updated_ns,
         )  # fmt: skip
         self.trades.append(fill)
@@ -123,13 +129,14 @@ class ScriptedVenue(ScriptedMarket):
                 self.tell(replace(self.report(booked), source="stream"))
 
     def external(
-        self, symbol: str = "BTC/USDT", side: Side = Side.BUY, quantity: str = "0.5", price: str = "90"
-    ) -> Booked:
+        self, symbol: str = "BTC/USDT", side: Side = Side.BUY, quantity: str = "0.5", price: str = "90", *,
+        tell: bool = True,
+    ) -> Booked:  # fmt: skip
         """Let somebody else place an order on the same account."""
         self._next += 1
         return self._book(
             self.instruments[symbol], f"other-{self._next}", side, OrderType.LIMIT, Decimal(quantity), Decimal(price),
-            TimeInForce.GTC, tell=True,
+            TimeInForce.GTC, tell=tell,
         )  # fmt: skip
 
     def tell(self, event: OrderReport | StreamGap) -> None:
@@ -394,7 +401,7 @@ class ScriptedVenue(ScriptedMarket):
         price: Decimal | None, time_in_force: TimeInForce | None, *, tell: bool,
     ) -> Booked:  # fmt: skip
         self._next += 1
-        now_ns = self._ports.wall_ns()
+        now_ns = self._ports.wall_ns() + self._stamp_ns
         booked = Booked(
             instrument, f"x{self._next}", client_order_id, side, type_, quantity, price, time_in_force, now_ns, now_ns
         )
@@ -406,9 +413,13 @@ class ScriptedVenue(ScriptedMarket):
             self.tell(replace(self.report(booked), source="stream"))
         return booked
 
+    @property
+    def _stamp_ns(self) -> int:
+        return self.offset_ns if self.stamps_offset else 0
+
     def _touch(self, booked: Booked) -> None:
         # Statements about one order are ordered by time, so no two of them share one.
-        booked.updated_ns = max(self._ports.wall_ns(), booked.updated_ns + 1)
+        booked.updated_ns = max(self._ports.wall_ns() + self._stamp_ns, booked.updated_ns + 1)
 
     def _find(self, instrument: Instrument, client_order_id: str, exchange_order_id: str, operation: str) -> Booked:
         booked = self.book.get(exchange_order_id) if exchange_order_id else self.by_client_id(client_order_id)

@@ -210,7 +210,8 @@ class OrderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPositions(self, request, context):
-        """Return the positions that the exchanges last stated, with their age. Needs role read.
+        """Return positions: on derivatives what the exchange last stated and what was executed since, with the age of the statement; on spot, where
+        no exchange states any, what was bought and sold less the fees that were paid in the base currency. Needs role read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

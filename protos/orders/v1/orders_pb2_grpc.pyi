@@ -80,7 +80,9 @@ class OrderServiceStub:
     ListInstruments: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListInstrumentsRequest, _orders_pb2.ListInstrumentsResponse]
     """List what can be traded. Needs role read."""
     ListPositions: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListPositionsRequest, _orders_pb2.ListPositionsResponse]
-    """Return the positions that the exchanges last stated, with their age. Needs role read."""
+    """Return positions: on derivatives what the exchange last stated and what was executed since, with the age of the statement; on spot, where
+    no exchange states any, what was bought and sold less the fees that were paid in the base currency. Needs role read.
+    """
     ListFills: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListFillsRequest, _orders_pb2.ListFillsResponse]
     """List executions, oldest first, by pages. Needs role read."""
     SetKillSwitch: _grpc.UnaryUnaryMultiCallable[_orders_pb2.SetKillSwitchRequest, _orders_pb2.SetKillSwitchResponse]
@@ -144,7 +146,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     ListInstruments: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListInstrumentsRequest, _orders_pb2.ListInstrumentsResponse]  # type: ignore[assignment]
     """List what can be traded. Needs role read."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListPositionsRequest, _orders_pb2.ListPositionsResponse]  # type: ignore[assignment]
-    """Return the positions that the exchanges last stated, with their age. Needs role read."""
+    """Return positions: on derivatives what the exchange last stated and what was executed since, with the age of the statement; on spot, where
+    no exchange states any, what was bought and sold less the fees that were paid in the base currency. Needs role read.
+    """
     ListFills: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListFillsRequest, _orders_pb2.ListFillsResponse]  # type: ignore[assignment]
     """List executions, oldest first, by pages. Needs role read."""
     SetKillSwitch: _aio.UnaryUnaryMultiCallable[_orders_pb2.SetKillSwitchRequest, _orders_pb2.SetKillSwitchResponse]  # type: ignore[assignment]
@@ -271,7 +275,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.ListPositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ListPositionsResponse, _abc.Awaitable[_orders_pb2.ListPositionsResponse]]:
-        """Return the positions that the exchanges last stated, with their age. Needs role read."""
+        """Return positions: on derivatives what the exchange last stated and what was executed since, with the age of the statement; on spot, where
+        no exchange states any, what was bought and sold less the fees that were paid in the base currency. Needs role read.
+        """
 
     @_abc_1.abstractmethod
     def ListFills(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from clients.exchanges.trading import Position, Side
 from services.orders.domain import Order
+from services.orders.domain.events import Executed, FillBody, Stated
 from services.orders.domain.order import ZERO
 from services.orders.journal.ledger import Change
 
@@ -23,6 +24,8 @@ class Held:
     entry_price: Decimal | None
     stated_ns: int
     """When the exchange stated it, UTC; 0 when it never did."""
+    stated_exchange_ns: int = 0
+    """The same on the exchange's own clock, or earlier: what it says happened after that is not part of it."""
 
 
 class PositionBook:
@@ -34,20 +37,31 @@ class PositionBook:
         """Counts changes, so that whoever compares can tell that nothing happened meanwhile."""
 
     def follow(self, change: Change) -> None:
-        """Take the executions of one change; a listener of the ledger."""
-        before = change.before.filled if change.before is not None else ZERO
-        executed = change.order.filled - before
-        if not executed or (change.order.external and change.before is None):
-            # What an external order had executed before we found it is part of the position already.
+        """Take the executions of one change, by whoever placed the order, and their fees; a listener of the ledger."""
+        order = change.order
+        key = (order.exchange, order.market, order.symbol)
+        executed = order.filled - (change.before.filled if change.before is not None else ZERO)
+        if change.before is None and self._part_of_statement(key, order):
+            executed = ZERO
+        fill = new_fill(change)
+        fee = base_fee(order.symbol, fill.fee, fill.fee_currency) if fill is not None else ZERO
+        if not executed and not fee:
             return
         self.executions += 1
-        order = change.order
-        self.add((order.exchange, order.market, order.symbol), executed if order.side is Side.BUY else -executed)
+        self.add(key, (executed if order.side is Side.BUY else -executed) - fee)
 
     def add(self, key: Key, signed: Decimal) -> None:
         """Add an execution."""
         held = self._held.get(key, Held(ZERO, None, 0))
-        self._held[key] = Held(held.quantity + signed, held.entry_price, held.stated_ns)
+        self._held[key] = replace(held, quantity=held.quantity + signed)
+
+    def _part_of_statement(self, key: Key, order: Order) -> bool:
+        """Whether what an order had executed when it was found is in the position that the exchange stated; on spot it states none."""
+        if is_spot(order.symbol):
+            return False
+        held = self._held.get(key)
+        # Without a statement the first one is on its way, and counts it.
+        return held is None or order.venue_update_ns is None or order.venue_update_ns <= held.stated_exchange_ns
 
     def quantity(self, exchange: str, market: str, symbol: str) -> Decimal:
         """Return the signed quantity held."""
@@ -58,8 +72,10 @@ class PositionBook:
         """Return everything held, by key."""
         return dict(self._held)
 
-    def state(self, exchange: str, positions: Sequence[Position], now_ns: int) -> list[str]:
-        """Take the exchange's statement; return how it differs from what was expected.
+    def state(
+        self, exchange: str, positions: Sequence[Position], now_ns: int, exchange_ns: Mapping[str, int] | None = None
+    ) -> list[str]:
+        """Take the exchange's statement; return how it differs from what was expected. `exchange_ns`: its time then, by market.
 
         Instruments of derivatives that it does not list are flat; spot markets have no positions, only our own executions count there.
         """
@@ -69,13 +85,34 @@ class PositionBook:
             held = self._held.get(key)
             if held is not None and held.stated_ns and held.quantity != position.quantity:
                 differences.append(f"{position.symbol}: expected {held.quantity:f}, exchange has {position.quantity:f}")
-            self._held[key] = Held(position.quantity, position.entry_price, now_ns)
+            stated_ns = (exchange_ns or {}).get(position.market, now_ns)
+            self._held[key] = Held(position.quantity, position.entry_price, now_ns, stated_ns)
         for key, held in list(self._held.items()):
-            if key[0] == exchange and key not in stated and ":" in key[2]:
+            if key[0] == exchange and key not in stated and not is_spot(key[2]):
                 if held.stated_ns and held.quantity:
                     differences.append(f"{key[2]}: expected {held.quantity:f}, exchange has none")
-                self._held[key] = Held(ZERO, None, now_ns)
+                self._held[key] = Held(ZERO, None, now_ns, (exchange_ns or {}).get(key[1], now_ns))
         return differences
+
+
+def is_spot(symbol: str) -> bool:
+    """Whether a unified symbol is of a spot market: it has no currency of settlement."""
+    return ":" not in symbol
+
+
+def base_fee(symbol: str, fee: Decimal | None, fee_currency: str) -> Decimal:
+    """Return what a fee takes from the position itself: on spot, where it is paid in what is bought or sold. A rebate adds to it."""
+    if fee is None or not is_spot(symbol) or fee_currency != symbol.partition("/")[0]:
+        return ZERO
+    return fee
+
+
+def new_fill(change: Change) -> FillBody | None:
+    """Return the execution that became known with a change; None for one that was known, or without one."""
+    body = change.event.body
+    fill = body.fill if isinstance(body, (Stated, Executed)) else None
+    known = change.before.trade_ids if change.before is not None else frozenset()
+    return fill if fill is not None and fill.trade_id not in known else None
 
 
 def exposure(order: Order) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from clients.exchanges.model import Instrument
@@ -12,11 +12,12 @@ from clients.exchanges.trading import Fill, OrderReport, Position
 from services.orders.domain import Cause, Order
 from services.orders.engine.intake import ReportIntake
 from services.orders.guards.gate import TradingGate
-from services.orders.guards.positions import PositionBook
+from services.orders.guards.positions import PositionBook, is_spot
 from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import JournalUnavailable
 from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
+from services.orders.reconciliation.arrival import ServerClocks
 from services.orders.reconciliation.freshness import FreshnessTracker
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
@@ -47,6 +48,7 @@ class Reconciler:
         freshness: FreshnessTracker,
         ports: Ports,
         observer: DeskObserver,
+        clocks: ServerClocks,
         *,
         query: Callable[[Order], Awaitable[Order]],
         symbols: Iterable[str] = (),
@@ -60,6 +62,7 @@ class Reconciler:
         self._freshness = freshness
         self._ports = ports
         self._observer = observer
+        self._clocks = clocks
         self._query = query
         self._symbols = set(symbols)
         self._every_s = every_s
@@ -116,6 +119,7 @@ class Reconciler:
         since_ns = await self._look_back_from(now_ns)
         for attempt in range(QUIET_TRIES):
             executions = self._positions.executions
+            asked_ns = {market: await self._exchange_ns(market) for market in self._markets(instruments)}
             positions = await self._venue.trading.positions()
             open_reports = await self._venue.trading.open_orders()
             for report in open_reports:
@@ -127,12 +131,22 @@ class Reconciler:
                     await self._sweep(instruments[symbol], since_ns)
             if self._positions.executions == executions:
                 # Nothing was executed between the exchange's statement and the end of the sweep: it can be taken as it is.
-                self._take_positions(positions)
+                self._take_positions(positions, asked_ns)
                 return
         logger.info("positions not compared, too much is executed: exchange=%s", self._venue.exchange)
 
-    def _take_positions(self, positions: Iterable[Position]) -> None:
-        differences = self._positions.state(self._venue.exchange, list(positions), self._ports.wall_ns())
+    def _markets(self, instruments: Mapping[str, Instrument]) -> set[str]:
+        """Markets whose instruments have positions that an exchange states."""
+        return {one.market for one in instruments.values() if not is_spot(one.symbol)}
+
+    async def _exchange_ns(self, market: str) -> int:
+        earliest_ns = await self._clocks.earliest_ns(self._venue, market)
+        return self._ports.wall_ns() if earliest_ns is None else earliest_ns
+
+    def _take_positions(self, positions: Iterable[Position], asked_ns: Mapping[str, int]) -> None:
+        differences = self._positions.state(
+            self._venue.exchange, list(positions), self._ports.wall_ns(), exchange_ns=asked_ns
+        )
         if differences:
             logger.error("positions differ: exchange=%s %s", self._venue.exchange, "; ".join(differences))
             self._observer.positions_differ(self._venue.exchange, differences)
