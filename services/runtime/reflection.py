@@ -23,9 +23,24 @@ _V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
 
 
 def commented_files() -> dict[str, bytes]:
-    """Return our encoded file descriptors with their comments, by the names of the files."""
+    """Return our encoded file descriptors with their comments, by the names of the files.
+
+    Without the names of JSON, as Python's own descriptors: tools that learn from reflection go on to print fields as the protos
+    spell them, and scripts read `previous_mode` from what grpcurl prints.
+    """
     encoded = resources.files("protos").joinpath("midstream.binpb").read_bytes()
-    return {file.name: file.SerializeToString() for file in descriptor_pb2.FileDescriptorSet.FromString(encoded).file}
+    files = descriptor_pb2.FileDescriptorSet.FromString(encoded).file
+    for file in files:
+        for message in file.message_type:
+            _forget_json_names(message)
+    return {file.name: file.SerializeToString() for file in files}
+
+
+def _forget_json_names(message: descriptor_pb2.DescriptorProto) -> None:
+    for field in message.field:
+        field.ClearField("json_name")
+    for nested in message.nested_type:
+        _forget_json_names(nested)
 
 
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
