@@ -9,7 +9,7 @@ from clients.power.calendar import local_day
 from services.reporting.engine.alerts import AlertKind, Severity
 from services.reporting.engine.listener_standing import ListenerState
 from services.reporting.engine.read_model import View
-from services.reporting.web.format import clock, counted
+from services.reporting.web.format import clock
 
 __all__ = ["Live", "Notice", "Sign", "live_of", "notices_of", "signs_of"]
 
@@ -87,12 +87,13 @@ def signs_of(view: View) -> list[Sign]:
     signs = []
     if view.listener is not ListenerState.NEVER:
         parts = [f"Deals: {_FEEDS[view.listener]}"]
-        parts += [text for text in (counted(listener.spooled, "message") and f"{listener.spooled:,} waiting",) if text]
+        if listener.spooled:
+            parts.append(f"{listener.spooled:,} waiting")
         if listener.unusable_today:
             parts.append(f"{listener.unusable_today:,} unusable today")
         heard = listener.last_deal_ns
         signs.append(_timed(", ".join([*parts, "last deal"]), heard) if heard else Sign(", ".join(parts)))
-        if listener.connected and listener.since_ns:
+        if listener.since_ns and view.listener in (ListenerState.RECEIVING, ListenerState.SILENT):
             signs.append(Sign("connected since", listener.since_ns // MS, clock(listener.since_ns), "fixed"))
     if status.next_due_ns and not view.late:
         signs.append(_timed("Next reference prices due by", status.next_due_ns, "due"))

@@ -1,5 +1,7 @@
 // Prices and results over time. A line stands only where there is a price: nothing joins two hours across a third.
 
+import { serverNow } from './clock.js';
+
 const HEIGHT = 168;
 const plots = new Map();
 const drawn = new Map();
@@ -75,16 +77,26 @@ function padded(low, high) {
   return [low - room, high + room];
 }
 
+// A step from each point to the next, joined to its neighbours where they follow at once; a fill goes down to zero.
+function steps(chart, series, from, to) {
+  const [at, values] = [chart.data[0], chart.data[series]];
+  const x = (index) => chart.valToPos(at[index], 'x', true);
+  const y = (value) => chart.valToPos(value, 'y', true);
+  const [stroke, fill] = [new Path2D(), new Path2D()];
+  const zero = y(Math.min(Math.max(0, chart.scales.y.min), chart.scales.y.max));
+  for (let index = from; index < Math.min(to + 1, at.length - 1); index++) {
+    const value = values[index];
+    if (value === null) continue;
+    if (index > from && values[index - 1] !== null) stroke.lineTo(x(index), y(value));
+    else stroke.moveTo(x(index), y(value));
+    stroke.lineTo(x(index + 1), y(value));
+    fill.rect(x(index), Math.min(zero, y(value)), x(index + 1) - x(index), Math.abs(y(value) - zero));
+  }
+  return { stroke, fill, clip: null, band: null, gaps: null, flags: 1 };
+}
+
 function stepped(label, name, unit, more = {}) {
-  return {
-    label,
-    stroke: colour(name),
-    width: 2,
-    paths: window.uPlot.paths.stepped({ align: 1 }),
-    points: { show: false },
-    value: (_, value) => fixed(value, unit),
-    ...more,
-  };
+  return { label, stroke: colour(name), width: 2, paths: steps, points: { show: false }, value: (_, value) => fixed(value, unit), ...more };
 }
 
 function put(box, made, data) {
@@ -157,7 +169,7 @@ function drawHistory(history) {
   let price = null;
   // A price holds until the next, also where a deal lies between.
   for (const point of points) price = point[1] = point[1] ?? price;
-  const until = Math.min(history.end, Date.now() / 1000);
+  const until = Math.min(history.end, serverNow() / 1000);
   if (points.length && until > points.at(-1)[0]) points.push([until, price, null]);
   const deals = { label: 'deals', stroke: colour('--ours'), paths: () => null, points: { show: true, size: 5, fill: colour('--ours') }, value: (_, value) => fixed(value, 'EUR/MWh') };
   const stamp = (seconds) => `${date(seconds)} ${clock(seconds)}`;
@@ -197,12 +209,9 @@ const watchSizes = new ResizeObserver((entries) => {
   }
 });
 
+// At once, from what is known: paper does not wait for an answer.
 export function redrawCharts() {
-  drawn.clear();
-  for (const [id, plot] of plots) {
-    plot.destroy();
-    plots.delete(id);
+  for (const [id, draw] of [['chart', drawDays], ['history', drawHistory]]) {
+    if (drawn.has(id) && document.getElementById(id)) draw(JSON.parse(drawn.get(id)));
   }
-  refreshCharts();
-  refreshHistory();
 }

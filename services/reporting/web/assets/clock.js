@@ -6,7 +6,7 @@ export function setServerNow(milliseconds) {
   ahead = milliseconds - Date.now();
 }
 
-function serverNow() {
+export function serverNow() {
   return Date.now() + ahead;
 }
 

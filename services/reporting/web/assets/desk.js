@@ -90,7 +90,7 @@ document.addEventListener('htmx:afterSwap', (event) => {
 });
 
 window.addEventListener('popstate', () => window.location.reload());
-window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redrawCharts);
+for (const query of ['(prefers-color-scheme: dark)', 'print']) window.matchMedia(query).addEventListener('change', redrawCharts);
 
 const today = document.getElementById('standing').dataset.today;
 standingChanged();
