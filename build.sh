@@ -1,6 +1,6 @@
 #!/bin/sh
 # Start the outside world of the power desk: the exchange (websocket, port 5050) and the market data provider (HTTP, port 5060).
-# Builds what is missing first, listens on all addresses, ends both on Ctrl-C. Options are environment variables, see README.md.
+# Builds what is missing first, listens on all addresses, ends both on Ctrl-C. Options are environment variables, see docs/power_desk.md.
 set -eu
 cd "$(dirname "$0")"
 

@@ -26,7 +26,8 @@ _TYPE: Final = re.compile(r"`([A-Z][a-z]+[A-Z]\w+)`")
 
 def shell_lines(text: str) -> list[str]:
     """Return the commands of every block without a language: one each, however many lines it takes, without remarks."""
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = [block for language, block in fenced if not language]
     found: list[str] = []
     for line in (line for block in blocks for line in block.splitlines()):
         # Behind a backslash, or inside of quotes, the line before is not over.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from clients.power.calendar import DeliveryHour
+from clients.power.deals.model import REVISION_LAST
 from services.reporting.engine.deals import DealRow, DealStatus
 from services.reporting.engine.figures import Figures, from_e4, from_e10, plain
 from services.reporting.engine.history import History, PricePoint
@@ -104,7 +105,8 @@ def _price(point: PricePoint, before: PricePoint | None) -> dict[str, Any]:
 
 def _deal(deal: DealRow) -> dict[str, Any]:
     words = "" if deal.status is DealStatus.ACTIVE else str(deal.status)
-    if deal.revision > 1:
+    # A cancellation that names no revision is the last there can be.
+    if 1 < deal.revision < REVISION_LAST:
         words = f"{words}, revision {deal.revision}".removeprefix(", ")
     if deal.superseded_ns:
         words += f" at {clock(deal.superseded_ns)}"

@@ -11,7 +11,7 @@ from services.reporting.engine.listener_standing import ListenerState
 from services.reporting.engine.read_model import View
 from services.reporting.web.format import clock
 
-__all__ = ["Live", "Notice", "Sign", "live_of", "notices_of", "signs_of"]
+__all__ = ["FEEDS", "Live", "Notice", "Sign", "live_of", "notices_of", "signs_of"]
 
 MS: Final = 1_000_000
 
@@ -48,11 +48,11 @@ def live_of(view: View) -> Live:
     if view.away:
         return Live(False, "database does not answer")
     if view.listener is not ListenerState.RECEIVING:
-        return Live(False, _FEEDS[view.listener])
+        return Live(False, FEEDS[view.listener])
     return Live(True)
 
 
-_FEEDS: Final = {
+FEEDS: Final = {
     ListenerState.NEVER: "no deals listener",
     ListenerState.AWAY: "listener away",
     ListenerState.DISCONNECTED: "exchange not connected",
@@ -86,7 +86,7 @@ def signs_of(view: View) -> list[Sign]:
     status, listener = view.snapshot.status, view.snapshot.listener
     signs = []
     if view.listener is not ListenerState.NEVER:
-        parts = [f"Deals: {_FEEDS[view.listener]}"]
+        parts = [f"Deals: {FEEDS[view.listener]}"]
         if listener.spooled:
             parts.append(f"{listener.spooled:,} waiting")
         if listener.unusable_today:
