@@ -23,6 +23,7 @@ from services.runtime.exchanges import (
     shared_limiter,
 )
 from services.runtime.exchanges.latest_quotes import LatestQuotes, newest_age_ms
+from services.runtime.exchanges.watcher import OnAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,10 @@ class OrderExchanges:
         if opened._publisher is not None:
             opened._publisher.start()
         return opened
+
+    def listen(self, listener: OnAnswer) -> None:
+        """Tell `listener` of every attempt at an exchange from now on."""
+        self._exchanges.listen(listener)
 
     async def statuses(self) -> list[GroupStatus]:
         """Return how every endpoint group of every exchange is."""

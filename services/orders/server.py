@@ -69,6 +69,7 @@ class OrdersServer(Service):
         desk = self._desk = Desk(
             self._journal, self._exchanges.venues, _options(self._settings), self._ports, observer=self._metrics
         )
+        self._exchanges.listen(desk.freshness.called)
         await desk.start()
         self._servicer.desk = desk
         asyncio.get_running_loop().add_signal_handler(

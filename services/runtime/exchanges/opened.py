@@ -31,7 +31,7 @@ from clients.resilience.limiter_queue import QueuedLimiter
 from clients.resilience.limiter_redis import redis_limiter
 from services.runtime.errors import StartRefused
 from services.runtime.exchanges.keys import ExchangeKey, load_key
-from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus
+from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus, OnAnswer
 from services.runtime.logs import current_correlation_id, new_correlation_id
 from services.runtime.settings import load
 
@@ -85,6 +85,10 @@ class OpenExchanges:
     def clients(self) -> dict[str, ExchangeClient]:
         """The clients alone."""
         return {name: exchange.client for name, exchange in self.by_name.items()}
+
+    def listen(self, listener: OnAnswer) -> None:
+        """Tell `listener` of every attempt of every client from now on."""
+        self._watcher.listen(listener)
 
     async def statuses(self, stream_age_ms: Callable[[str], int | None] = lambda name: None) -> list[GroupStatus]:
         """Return how every endpoint group is; reaches no exchange. `stream_age_ms` tells the age of a client's newest streamed message."""

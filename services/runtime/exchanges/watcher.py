@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ LATENCY_AGE_NS_MAX: Final = 300_000_000_000
 GROUPS_MAX: Final = 128
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _GROUP: Final = ("target", "group")
+
+
+OnAnswer = Callable[[str, str, bool, str], None]
+"""Told of every attempt: the exchange, target and group in one word, whether it was answered, and what was tried."""
 
 
 class ExchangeMetrics:
@@ -85,6 +90,11 @@ class ExchangeWatcher:
         self._monotonic_ns = monotonic_ns
         self._groups = Keyed("endpoint group", _new_group, names_max=GROUPS_MAX)
         self._latencies: dict[tuple[str, str], deque[tuple[int, float]]] = {}
+        self._listeners: list[OnAnswer] = []
+
+    def listen(self, listener: OnAnswer) -> None:
+        """Tell `listener` of every attempt from now on."""
+        self._listeners.append(listener)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -133,6 +143,9 @@ class ExchangeWatcher:
         group = self.group(*key)
         answered = event.known and outcome not in ("unknown", "retryable", "maintenance")
         group.reachable = answered
+        exchange = event.spec.target.partition(":")[0]
+        for listener in self._listeners:
+            listener(exchange, "/".join(key), answered, f"{event.spec.operation}: {outcome}")
         if answered:
             ring = self._latencies.setdefault(key, deque(maxlen=LATENCIES_KEPT))
             ring.append((self._monotonic_ns(), event.duration_s))

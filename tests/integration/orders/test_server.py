@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -46,6 +47,28 @@ def test_any_goes_to_the_next_exchange_when_the_first_one_is_not_there(tmp_path:
         until(lambda: is_up(simulators["binance"]), what="the end of the refusal")
         sent = simulators["binance"].admin("GET", "/sim/fills/by-client-id")
         assert set(sent) == {before.venue_client_order_id}
+
+
+def test_health_says_at_once_that_calls_are_not_answered(tmp_path: Path) -> None:
+    with order_server(tmp_path, ORDERS_RECONCILE_S="300") as (server, simulators):
+        server.start()
+        server.wait_trading()
+        before = health_of(server, "binance")
+        simulators["binance"].admin("PUT", "/sim/faults", "drop@POST /api/v3/order")
+
+        server.place("a")
+        after = health_of(server, "binance")
+
+        assert (before["reachable"], after["reachable"]) == (True, False)
+        assert "place" in after["problem"]
+        simulators["binance"].admin("DELETE", "/sim/faults")
+        server.place("b")
+        assert health_of(server, "binance")["reachable"]
+
+
+def health_of(server: OrderServer, exchange: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{server.rest_url}/health/{exchange}", timeout=20) as answer:
+        return dict(json.load(answer))
 
 
 def is_up(simulator: SimulatorProcess) -> bool:
