@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,28 +12,29 @@ import grpc
 from clients.rpc import ControlClient
 from clients.rpc.control import MODES
 from protos.control.v1.control_pb2 import ControlState
-from services.cli.rpc_errors import refused_by_server
-from services.runtime.addresses import reachable
+from services.cli.output import fail, show
+from services.cli.rpc_errors import exit_code_of, explain
+from services.cli.servers import address_of
 
 MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode in MODES.items()}}
 
 
-def control_address() -> str:
-    """Where the control server listens, from the environment."""
-    host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
-    return reachable(host, os.environ.get("MIDSTREAM_CONTROL_PORT", "50052"))
+REPORT_OLD_S: Final = 5.0
+"""An engine reports several times a second; one that is silent for this long is gone or stuck."""
 
 
 def call(session: str, as_json: bool, action: Callable[[ControlClient], tuple[str, dict[str, Any]]]) -> int:
-    """Run `action` and print its sentence or, with --json, its figures; errors take one line on stderr."""
-    address = control_address()
+    """Run `action` and print its sentence or, with --json, its figures; errors take one line on stderr.
+
+    Without a session the one that the server is set to is meant.
+    """
+    address = address_of("control")
     try:
         with ControlClient(address, session=session) as client:
             sentence, figures = action(client)
     except grpc.RpcError as exc:
-        return refused_by_server("control", address, exc)
-    print(json.dumps(figures) if as_json else sentence)
-    return 0
+        return fail(explain("control", address, exc), exit_code_of(exc), as_json=as_json, status=exc.code().name)
+    return show(sentence, figures, as_json=as_json)
 
 
 def switch(mode: str) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
@@ -85,6 +85,7 @@ def status(client: ControlClient) -> tuple[str, dict[str, Any]]:
         "last_sequence": state.last_sequence,
         "live_connected": state.live_connected,
         "reported_time_ns": state.reported_time_ns,
+        "report_age_s": _age_s(state),
         "error": state.error,
         "redis_url": state.redis_url,
     }
@@ -92,11 +93,6 @@ def status(client: ControlClient) -> tuple[str, dict[str, Any]]:
 
 
 def _status_lines(state: ControlState) -> list[str]:
-    reported = (
-        datetime.fromtimestamp(state.reported_time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
-        if state.reported_time_ns
-        else "never"
-    )
     lines = [
         f"session    {state.session}",
         f"mode       {MODE_NAMES[state.mode]}"
@@ -106,9 +102,26 @@ def _status_lines(state: ControlState) -> list[str]:
         f"published  {state.last_sequence:,} records",
         f"live feed  {'connected' if state.live_connected else 'not connected'}",
         f"revision   {state.revision} of {state.intended_revision}",
-        f"reported   {reported}",
+        f"reported   {_reported(state)}",
         f"Redis      {state.redis_url}",
     ]
     if state.error:
         lines.append(f"error      {state.error}")
     return lines
+
+
+def _age_s(state: ControlState) -> float | None:
+    """How long ago the engine reported; None before it ever did. Clocks of two machines may differ a little: never below zero."""
+    if not state.reported_time_ns:
+        return None
+    return max(round((time.time_ns() - state.reported_time_ns) / 1e9, 1), 0.0)
+
+
+def _reported(state: ControlState) -> str:
+    age_s = _age_s(state)
+    if age_s is None:
+        return "never"
+    at = datetime.fromtimestamp(state.reported_time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
+    if age_s < REPORT_OLD_S:
+        return at
+    return f"{at}, {age_s:,.0f} s ago: the above is old, the replay server has not reported since"

@@ -22,9 +22,10 @@ from protos.common.v1.market_pb2 import Marker
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.cli.control_commands import MODE_NAMES
-from services.cli.fleet import DEFAULT_PORTS, Watcher
+from services.cli.fleet import Watcher
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
+from services.cli.servers import DEFAULT_PORTS
 from services.cli.supervisor import ChildFailed, ChildRefused
 from services.replay.sources.inspect import inspect
 from services.runtime.errors import StartRefused
@@ -209,6 +210,7 @@ def _environment(ports: dict[str, int]) -> dict[str, str]:
         "MIDSTREAM_LIVE_URL": "",
         "MIDSTREAM_REDIS_URL": "",
         "MIDSTREAM_SESSION": "default",
+        "MIDSTREAM_HOST": "127.0.0.1",
         "MIDSTREAM_LOG_LEVEL": "error",
         "MIDSTREAM_SIM_FEED_PORT": str(ports["sim-feed"]),
         "MIDSTREAM_SIM_FEED_RESTAMP": "on",

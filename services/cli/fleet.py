@@ -1,53 +1,20 @@
-"""The servers there are, and how each is started."""
+"""How servers are started, and what they report."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import redis
 
+from services.cli.servers import SERVERS
 from services.cli.supervisor import ChildSpec
-from services.runtime.connection import connect
+from services.runtime.connection import connect, redacted
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server: its module, its usual port and what speaks there; what it needs."""
-
-    module: str
-    port: int
-    scheme: str = "grpc"
-    redis: bool = True
-    web: int = 0
-    """Usual port of its web face; 0 has none."""
-    in_default: bool = True
-    """Whether `midstream serve` without names starts it."""
-
-
-SERVERS: Mapping[str, Server] = {
-    "replay": Server("services.replay", 50051),
-    "control": Server("services.control", 50052),
-    "price": Server("services.price", 50053),
-    "health": Server("services.health", 50054),
-    "orders": Server("services.orders", 50055, web=8080),
-    "reporting": Server("services.reporting", 50056, redis=False, web=8081),
-    "power-listener": Server("services.power.listener", 50057, redis=False, in_default=False),
-    "power-etl": Server("services.power.etl", 50058, redis=False, in_default=False),
-    "sim-feed": Server("services.simulators.feed", 5040, "ws", redis=False),
-    "sim-binance": Server("services.simulators.binance", 5070, "http", redis=False),
-    "sim-bitmex": Server("services.simulators.bitmex", 5080, "http", redis=False),
-    "sim-power-exchange": Server("services.simulators.power_exchange", 5050, "ws", redis=False, in_default=False),
-    "sim-market-data": Server("services.simulators.market_data", 5060, "http", redis=False, in_default=False),
-}
-"""By the name on the command line, in the order of starting; the first is stopped before the others."""
-DEFAULT_PORTS = {name: server.port for name, server in SERVERS.items() if server.scheme == "grpc"}
 
 
 def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:
@@ -69,6 +36,7 @@ class Watcher:
         """With `own_run`, what was reported before this moment is of another run and counts as nothing."""
         self._own_run = own_run
         self._client = connect(redis_url, client_name="midstream-cli")
+        self._shown_url = redacted(redis_url)
         self._keys = SessionKeys(session)
         self._sink = sink
         self._seen: dict[str, int] = {}
@@ -119,6 +87,14 @@ class Watcher:
         if sink is not None:
             self._seen["committed"] = sink.position.sequence
         return tuple(sorted(self._seen.items()))
+
+    def trouble(self) -> str:
+        """Say that Redis does not answer; empty when it does."""
+        try:
+            self._client.ping()
+        except (redis.RedisError, OSError) as exc:
+            return f"Redis at {self._shown_url} does not answer ({type(exc).__name__})"
+        return ""
 
     def close(self) -> None:
         self._client.close()

@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
+from services.cli.output import ExitCode, fail
 from services.replay.sources.inspect import Figures, FileReport, InspectReport, inspect
 from services.runtime.errors import StartRefused
 
-LOSS, REFUSED = 1, 2
 TICKERS_SHOWN = 8
 FILES_SHOWN = 40
 
@@ -25,13 +25,12 @@ def run_inspect(files: Sequence[str], fraction_unit_us: bool, latency_threshold_
         with tempfile.TemporaryDirectory(prefix="midstream-") as scratch:
             report = _inspect(files, fraction_unit_us, latency_threshold_ms, Path(scratch), quiet=as_json)
     except StartRefused as exc:
-        print(f"midstream inspect: {exc}", file=sys.stderr)
-        return REFUSED
+        return fail(str(exc), ExitCode.REFUSED, as_json=as_json, command="midstream inspect")
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
         print_inspection(Console(highlight=False), report)
-    return LOSS if any(file.damage for file in report.files) else 0
+    return ExitCode.FAILED if any(file.damage for file in report.files) else ExitCode.COMPLETE
 
 
 def _inspect(

@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 import enum
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from clients.exchanges.names import EXCHANGES
 from services.cli.options import ReplayOptions, check_session, parse_speed
+from services.cli.output import ExitCode, fail
+from services.cli.servers import SERVERS
+from services.cli.version import version
+
+# Frames cost a narrow terminal the names of options.
+_MARKUP: Final = "rich" if shutil.get_terminal_size().columns >= 60 else None
+_SERVERS_HELP: Final = (
+    f"Servers to start: {', '.join(SERVERS)}. Without any, those that are not of the power desk, and the simulators of "
+    "what no setting names."
+)
 
 app = typer.Typer(
     name="midstream",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=_MARKUP,
     help="Replay recorded and live market data in the order in which it arrived, and turn it into mid prices.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"midstream {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 class NegativeLatency(enum.StrEnum):
@@ -59,15 +85,24 @@ class Mode(enum.StrEnum):
     live = "live"
 
 
-Session = Annotated[str, typer.Option(help="Name of the session.", callback=check_session)]
+# Where no option says which session, the variable that also the servers read does.
+Session = Annotated[str, typer.Option(help="Name of the session.", callback=check_session, envvar="MIDSTREAM_SESSION")]
+ServedSession = Annotated[
+    str,
+    typer.Option(
+        "--session",
+        help="Name of the session; without one, that of the server.",
+        callback=check_session,
+        envvar="MIDSTREAM_SESSION",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
 @app.command()
 def replay(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Tick files or globs; their order breaks ties.")
-    ],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Tick files or globs; their order breaks ties.")],
     out: Annotated[Path, typer.Option(help="Directory for the logs and the report.")] = Path("midstream-out"),
     session: Session = "default",
     speed: Annotated[str, typer.Option(help="`max`, or a factor of real time.")] = "max",
@@ -100,7 +135,7 @@ def replay(
     check_environment()
     options = ReplayOptions(
         files=tuple(files),
-        session=session,
+        session=session or "default",
         speed=parse_speed(speed),
         latency_threshold_ms=latency_threshold_ms,
         log_timestamp=log_timestamp.value,
@@ -119,13 +154,10 @@ def replay(
 
 @app.command()
 def serve(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Servers to start; all by default.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_SERVERS_HELP)] = None,
 ) -> None:
     """Keep servers up, with an embedded Redis unless MIDSTREAM_REDIS_URL names one."""
     from services.cli.environment import check_environment
-    from services.cli.fleet import SERVERS
     from services.cli.serve_command import run_serve
 
     unknown = [name for name in names or () if name not in SERVERS]
@@ -138,7 +170,7 @@ def serve(
 @app.command()
 def mode(
     mode: Annotated[Mode, typer.Argument(help="Where ticks come from.")],
-    session: Session = "default",
+    session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Switch between recorded and live data; the historical replay continues where it stopped."""
@@ -148,7 +180,7 @@ def mode(
 
 
 @app.command()
-def status(session: Session = "default", json: Json = False) -> None:
+def status(session: ServedSession = "", json: Json = False) -> None:
     """Tell what a session does, and which Redis it uses."""
     from services.cli import control_commands as control
 
@@ -156,7 +188,7 @@ def status(session: Session = "default", json: Json = False) -> None:
 
 
 @app.command()
-def pause(session: Session = "default", json: Json = False) -> None:
+def pause(session: ServedSession = "", json: Json = False) -> None:
     """Stop publishing; the position is kept."""
     from services.cli import control_commands as control
 
@@ -164,7 +196,7 @@ def pause(session: Session = "default", json: Json = False) -> None:
 
 
 @app.command()
-def resume(session: Session = "default", json: Json = False) -> None:
+def resume(session: ServedSession = "", json: Json = False) -> None:
     """Continue after a pause."""
     from services.cli import control_commands as control
 
@@ -174,7 +206,7 @@ def resume(session: Session = "default", json: Json = False) -> None:
 @app.command()
 def speed(
     factor: Annotated[str, typer.Argument(metavar="X", help="`max`, or a factor of real time.")],
-    session: Session = "default",
+    session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Change the speed of the historical replay."""
@@ -186,7 +218,7 @@ def speed(
 @app.command()
 def price(
     symbols: Annotated[
-        list[str], typer.Argument(metavar="SYMBOL...", help="Unified symbols: BTC/USDT, BTC/USDT:USDT, BTC/USD:BTC.")
+        list[str], typer.Argument(metavar="SYMBOL", help="Unified symbols: BTC/USDT, BTC/USDT:USDT, BTC/USD:BTC.")
     ],
     exchange: Annotated[str, typer.Option(help=f"{', '.join(EXCHANGES)}, or any: the first that can tell.")] = "any",
     max_age_ms: Annotated[int, typer.Option(min=0, help="Oldest value to accept; 0 is the server's default.")] = 0,
@@ -200,7 +232,7 @@ def price(
 
 @app.command()
 def inspect(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Tick files or globs.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Tick files or globs.")],
     fraction_unit: Annotated[FractionUnit | None, typer.Option(help="Read a plain fraction as this unit.")] = None,
     latency_threshold_ms: Annotated[float, typer.Option(help="Count rows slower than this.")] = 20.0,
     json: Json = False,
@@ -213,12 +245,11 @@ def inspect(
 
 @app.command()
 def settings(
-    server: Annotated[str | None, typer.Argument(metavar="[SERVER]", help="Only what this server reads.")] = None,
+    server: Annotated[str | None, typer.Argument(metavar="SERVER", help="Only what this server reads.")] = None,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/settings.md.")] = False,
 ) -> None:
     """List every setting with its default, its legal values and what it means."""
-    from services.cli.fleet import SERVERS
     from services.cli.settings_command import run_settings
 
     if server is not None and server not in SERVERS:
@@ -245,12 +276,13 @@ def keys_create(
     role: Annotated[KeyRole, typer.Option(help="read, trade or admin.")],
     name: Annotated[str, typer.Option(help="Whose key it is, for lists and the audit.")] = "desk",
     owner: Annotated[str, typer.Option(help="Keys of one owner see the same orders; the name by default.")] = "",
+    create: Annotated[bool, typer.Option("--create", help="Make the database where there is none yet.")] = False,
     json: Json = False,
 ) -> None:
-    """Make a key and print it; it is not shown again."""
+    """Make a key and print it; it is not shown again. The database is the one that the orders server's settings name."""
     from services.cli.keys_command import run_create
 
-    raise typer.Exit(run_create(name, role.value, owner, as_json=json))
+    raise typer.Exit(run_create(name, role.value, owner, may_create=create, as_json=json))
 
 
 @keys.command("list")
@@ -262,11 +294,13 @@ def keys_list(json: Json = False) -> None:
 
 
 @keys.command("revoke")
-def keys_revoke(key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` names it.")]) -> None:
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` names it.")], json: Json = False
+) -> None:
     """Make a key unusable."""
     from services.cli.keys_command import run_revoke
 
-    raise typer.Exit(run_revoke(key_id))
+    raise typer.Exit(run_revoke(key_id, as_json=json))
 
 
 orders = typer.Typer(help="Orders of the orders server.", no_args_is_help=True)
@@ -315,19 +349,22 @@ def run(arguments: Sequence[str]) -> int:
     from services.runtime.errors import StartRefused
     from services.runtime.kernels import require_kernels
 
+    as_json = "--json" in arguments
     try:
         require_kernels()
-        return int(app(list(arguments), prog_name="midstream", standalone_mode=False) or 0)
+        return int(app(list(arguments), prog_name="midstream", standalone_mode=False) or ExitCode.COMPLETE)
     except StartRefused as exc:
-        print(f"midstream: {exc}", file=sys.stderr)
+        return fail(str(exc), ExitCode.REFUSED, as_json=as_json)
     except typer.Abort:
-        print("midstream: interrupted", file=sys.stderr)
-        return 130
+        return fail("interrupted", ExitCode.INTERRUPTED, as_json=as_json)
     except _UsageError as exc:
         message = str(exc.format_message())  # type: ignore[attr-defined]
-        # Without any argument the message is the whole help.
-        print(message if "\n" in message else f"midstream: {message} (see `{_help_of(exc)}`)", file=sys.stderr)
-    return 2
+        if type(exc).__name__ == "NoArgsIsHelpError":
+            # Without any argument the help has been printed, or is the message.
+            print(message, end="", file=sys.stderr)
+            return ExitCode.REFUSED
+        message = " ".join(message.replace("Value error, ", "").split())
+        return fail(f"{message} (see `{_help_of(exc)}`)", ExitCode.REFUSED, as_json=as_json)
 
 
 def _help_of(exc: Exception) -> str:

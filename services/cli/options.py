@@ -32,8 +32,8 @@ def parse_speed(text: str) -> float:
 
 
 def check_session(name: str) -> str:
-    """Check a session name."""
-    if not SESSION_NAME.fullmatch(name):
+    """Check a session name; none is left to the server."""
+    if name and not SESSION_NAME.fullmatch(name):
         raise typer.BadParameter(f"must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, got {name!r}")
     return name
 

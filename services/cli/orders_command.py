@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,8 +9,9 @@ import grpc
 
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
-from services.cli.rpc_errors import refused_by_server
-from services.runtime.addresses import reachable
+from services.cli.output import fail, show
+from services.cli.rpc_errors import exit_code_of, explain
+from services.cli.servers import address_of
 from services.runtime.errors import StartRefused
 
 TIMEOUT_S = 20.0
@@ -22,8 +21,7 @@ def run_settle(
     order_id: str, *, not_there: bool, exchange_order_id: str, reason: str, key_file: str, as_json: bool
 ) -> int:
     """Settle an order and print what it is now."""
-    host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
-    address = reachable(host, os.environ.get("MIDSTREAM_ORDERS_PORT", "50055"))
+    address = address_of("orders")
     request = pb.SettleOrderRequest(
         order_id=order_id, not_there=not_there, exchange_order_id=exchange_order_id, reason=reason
     )
@@ -32,15 +30,13 @@ def run_settle(
         try:
             answer = OrderServiceStub(channel).SettleOrder(request, metadata=metadata, timeout=TIMEOUT_S)
         except grpc.RpcError as exc:
-            return refused_by_server("orders", address, exc)
+            message = explain("orders", address, exc)
+            return fail(message, exit_code_of(exc), as_json=as_json, status=exc.code().name)
     order = answer.order
     state = pb.OrderState.Name(order.state).removeprefix("ORDER_STATE_")
-    if as_json:
-        figures = {"order_id": order.order_id, "state": state, "reason": order.reason, "already": answer.already}
-        print(json.dumps({**figures, "exchange_order_id": order.exchange_order_id or None}))
-    else:
-        print(f"{order.order_id}  {state}{' (settled before)' if answer.already else ''}  {order.reason}".rstrip())
-    return 0
+    figures = {"order_id": order.order_id, "state": state, "reason": order.reason, "already": answer.already}
+    sentence = f"{order.order_id}  {state}{' (settled before)' if answer.already else ''}  {order.reason}".rstrip()
+    return show(sentence, {**figures, "exchange_order_id": order.exchange_order_id or None}, as_json=as_json)
 
 
 def _key(key_file: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,8 +10,9 @@ import grpc
 
 from clients.rpc import PriceClient
 from protos.price.v1 import price_pb2 as pb
-from services.cli.rpc_errors import refused_by_server
-from services.runtime.addresses import reachable
+from services.cli.output import ExitCode, error_object, fail
+from services.cli.rpc_errors import exit_code_of, explain
+from services.cli.servers import address_of
 
 _SOURCES: Final = {
     pb.PRICE_SOURCE_STREAM: "streamed",
@@ -22,18 +22,26 @@ _SOURCES: Final = {
 
 
 def run_price(symbols: Sequence[str], *, exchange: str, max_age_ms: int, as_json: bool) -> int:
-    """Print a line per symbol, or one JSON object each; return the exit code of the first that has no price."""
-    host = os.environ.get("MIDSTREAM_HOST", "127.0.0.1")
-    address = reachable(host, os.environ.get("MIDSTREAM_PRICE_PORT", "50053"))
-    code = 0
+    """Print a line per symbol, or one JSON object of all; return the exit code of the first that has no price."""
+    address = address_of("price")
+    code: int = ExitCode.COMPLETE
+    prices: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
     with PriceClient(address) as client:
         for symbol in symbols:
             try:
                 price = client.price(symbol, exchange=exchange, max_age_ms=max_age_ms)
             except grpc.RpcError as exc:
-                code = code or refused_by_server("price", address, exc)
+                message, of_this = explain("price", address, exc), exit_code_of(exc)
+                fail(message, of_this, as_json=False)
+                errors.append({"symbol": symbol} | error_object(message, of_this, exc.code().name)["error"])
+                code = code or of_this
                 continue
-            print(json.dumps(_figures(price)) if as_json else "\n".join(_lines(price)))
+            prices.append(_figures(price))
+            if not as_json:
+                print("\n".join(_lines(price)))
+    if as_json:
+        print(json.dumps({"prices": prices, "errors": errors}))
     return code
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from services.cli.fleet import Watcher, child
 from services.cli.options import ReplayOptions, in_option_names
+from services.cli.output import ExitCode, error_object, fail
 from services.cli.progress import ProgressDisplay
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
@@ -28,7 +29,7 @@ from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
 
-COMPLETE, FAILED, REFUSED = 0, 1, 2
+COMPLETE, FAILED, REFUSED = ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.REFUSED
 SINK = "price"
 POLL_S = 0.05
 """A look costs a core a few hundred microseconds, which the replay itself wants."""
@@ -70,18 +71,18 @@ def run_replay(run: ReplayRun) -> int:
         with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS):
             return _finish(run, *asyncio.run(_replay(run)))
     except DirectoryRefused as exc:
-        _say(f"midstream replay: {exc}")
-        return REFUSED
+        return _fail(run, str(exc), REFUSED)
     except REFUSALS as exc:
         sentences = [in_option_names(str(exc)), *getattr(exc, "__notes__", ())]
-        _say(f"midstream replay: {'; '.join(sentences)}")
-        return REFUSED
+        return _fail(run, "; ".join(sentences), REFUSED)
     except ChildFailed as exc:
-        _say(f"midstream replay: {exc}; what is committed stays, continue with --resume")
-        return FAILED
+        return _fail(run, f"{exc}; what is committed stays, continue with --resume", FAILED)
     except OSError as exc:
-        _say(f"midstream replay: {exc}; what is committed stays, continue with --resume")
-        return FAILED
+        return _fail(run, f"{exc}; what is committed stays, continue with --resume", FAILED)
+
+
+def _fail(run: ReplayRun, message: str, code: int) -> int:
+    return fail(message, code, as_json=run.as_json, command="midstream replay")
 
 
 def _say(line: str) -> None:
@@ -96,6 +97,8 @@ def _finish(run: ReplayRun, code: int, report: Report | None) -> int:
             print(json.dumps(asdict(report)))
         else:
             print_report(print, report)
+    elif run.as_json:
+        print(json.dumps(error_object("it ended before anything was committed; continue with --resume", code)))
     return code
 
 
@@ -136,7 +139,7 @@ async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -
     interrupted = _interruption()
     display = ProgressDisplay(quiet=run.as_json)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(supervisor.start())]
-    code = COMPLETE
+    code: int = COMPLETE
     try:
         await _first(tasks[0], interrupted)
         tasks.append(asyncio.create_task(supervisor.watch()))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from clients.exchanges.bases import is_loopback
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
-from services.cli.fleet import SERVERS, Watcher, child
+from services.cli.fleet import Watcher, child
+from services.cli.servers import SERVERS, address_of, reached, web_port_of
+from services.cli.serving_check import not_serving
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
-from services.runtime.addresses import reachable
 from services.runtime.connection import redacted
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
@@ -22,21 +24,18 @@ from services.runtime.errors import StartRefused
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
 SIM_FEED = "sim-feed"
-SIM_FEED_PORT = 5040
 NAME_WIDTH = 18
-REPORT_WAIT_S = 10.0
-REPORT_POLL_S = 0.02
+SETTLE_S = 10.0
 
 
 def serve_environment() -> dict[str, str]:
     """Defaults of `serve`; whatever is set in the environment wins."""
     live_url = os.environ.get("MIDSTREAM_LIVE_URL", "")
-    sim_feed_port = os.environ.get("MIDSTREAM_SIM_FEED_PORT", str(SIM_FEED_PORT))
     return {
         "MIDSTREAM_OUT": os.environ.get("MIDSTREAM_OUT", "var"),
         "MIDSTREAM_HISTORICAL": os.environ.get("MIDSTREAM_HISTORICAL", str(SAMPLE_HISTORICAL)),
         "MIDSTREAM_SPEED": os.environ.get("MIDSTREAM_SPEED", "1"),
-        "MIDSTREAM_LIVE_URL": live_url or f"ws://127.0.0.1:{sim_feed_port}",
+        "MIDSTREAM_LIVE_URL": live_url or f"ws://{address_of(SIM_FEED)}",
         # A person reads lines, a log collector JSON.
         "MIDSTREAM_LOG_FORMAT": os.environ.get("MIDSTREAM_LOG_FORMAT", "console" if sys.stderr.isatty() else "json"),
     }
@@ -58,6 +57,25 @@ def demo_keys(names: Sequence[str]) -> dict[str, str]:
             account = demo_account(exchange)
             found |= {f"{prefix}_API_KEY": account.api_key, f"{prefix}_API_SECRET": account.secret}
     return found
+
+
+def simulated_places(names: Sequence[str]) -> dict[str, str]:
+    """Where the simulators among `names` are, for the servers that are started with them; what is set in the environment wins."""
+    places: dict[str, tuple[str, str]] = {}
+    if os.environ.get("MIDSTREAM_EXCHANGES", "simulator") == "simulator" and is_loopback(
+        urlsplit(f"//{reached(0)}").hostname or ""
+    ):
+        # Elsewhere no client of an exchange may look for a simulator.
+        places |= {f"sim-{exchange}": (f"MIDSTREAM_{exchange.upper()}_URL", "http") for exchange in EXCHANGES}
+    places |= {
+        "sim-power-exchange": ("MIDSTREAM_POWER_URL", "ws"),
+        "sim-market-data": ("MIDSTREAM_REFERENCE_URL", "http"),
+    }
+    return {
+        setting: f"{scheme}://{address_of(name)}"
+        for name, (setting, scheme) in places.items()
+        if name in names and not os.environ.get(setting)
+    }
 
 
 def default_names() -> list[str]:
@@ -86,7 +104,7 @@ def run_serve(names: Sequence[str]) -> int:
         say(f"midstream serve: {exc}")
         return 2
     except ChildFailed as exc:
-        say(f"midstream serve: {exc} (gave up after five restarts without progress)")
+        say(f"midstream serve: {exc}")
         return 1
 
 
@@ -117,11 +135,11 @@ class Fleet:
                 return 0
             watch = asyncio.create_task(supervisor.watch())
             waiting = asyncio.create_task(stopping.wait())
-            reported = asyncio.create_task(self._first_report())
-            await asyncio.wait({watch, waiting, reported}, return_when=asyncio.FIRST_COMPLETED)
-            reported.cancel()
+            settled = asyncio.create_task(self._settle())
+            await asyncio.wait({watch, waiting, settled}, return_when=asyncio.FIRST_COMPLETED)
+            settled.cancel()
             if not watch.done() and not stopping.is_set():
-                self._announce()
+                self._announce(settled.result() if settled.done() and not settled.cancelled() else ())
             await asyncio.wait({watch, waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             if watch.done():
@@ -136,7 +154,7 @@ class Fleet:
     def build(self) -> Supervisor:
         """Start Redis where it is ours, and describe the servers."""
         environment = dict(self._environment)
-        environment |= demo_keys(self._names)
+        environment |= demo_keys(self._names) | simulated_places(self._names)
         watched = [name for name in self._names if SERVERS[name].scheme == "grpc" and name != "health"]
         environment["MIDSTREAM_HEALTH_WATCH"] = os.environ.get("MIDSTREAM_HEALTH_WATCH") or ",".join(watched)
         if any(SERVERS[name].redis for name in self._names):
@@ -164,27 +182,41 @@ class Fleet:
             return {}
         return starting.result()
 
-    async def _first_report(self) -> None:
-        """Wait until the engine says what it does, so that the first call finds it; not for ever, it may have much to read."""
+    async def _settle(self) -> Sequence[str]:
+        """Wait until every server says that it serves, so that the first call finds it; return those that do not.
+
+        Not for ever: an engine may have much to read, and what a server needs may be away.
+        """
+        addresses = {
+            name: reached(announcement["port"])
+            for name, announcement in self.announcements.items()
+            if SERVERS[name].scheme == "grpc"
+        }
+        return await not_serving(addresses, wait_s=SETTLE_S, engine=self._engine_reported)
+
+    def _engine_reported(self) -> bool:
+        """Tell whether the engine has said what it does; true where none is started."""
         watcher = self._watcher
-        if watcher is None or "replay" not in self._names:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REPORT_WAIT_S):
-                # The engine writes into Redis, so there is nothing to await but time.
-                while not await asyncio.to_thread(watcher.engine):  # noqa: ASYNC110
-                    await asyncio.sleep(REPORT_POLL_S)
+        return watcher is None or "replay" not in self._names or watcher.engine() is not None
 
     def _start_redis(self) -> EmbeddedRedis:
         # A live feed may be switched to at any time, and live ticks exist once: the append-only file is on.
         return EmbeddedRedis.start(self._out / "redis", append_only=True)
 
-    def _announce(self) -> None:
+    def _announce(self, idle: Sequence[str]) -> None:
+        """Say where everything is, and what does not serve (yet)."""
         say = self._say
         if self.redis_url:
             say(f"{'Redis':<{NAME_WIDTH}} {redacted(self.redis_url)}")
         for name, announcement in self.announcements.items():
             say(f"{name:<{NAME_WIDTH}} {_where(name, announcement)}")
+        if idle:
+            why = self._watcher.trouble() if self._watcher is not None else ""
+            say(
+                f"started, and not serving yet: {', '.join(idle)}. {f'{why}. ' if why else ''}They begin by themselves "
+                "once what they need is there; their log lines say what that is. Ctrl-C stops them."
+            )
+            return
         say("every server is up; Ctrl-C stops them. Try:")
         for line in self._suggestions():
             say(f"  {line}")
@@ -196,29 +228,31 @@ class Fleet:
         }
         if "control" in ports:
             yield (
-                f"""grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' localhost:{ports["control"]} """
+                f"""grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' {_dialled(ports["control"])} """
                 "midstream.control.v1.ControlService/SetMode"
             )
         if "price" in ports:
             yield f"{_command()} price BTC/USDT --exchange {USED_BY_DEFAULT[0]}"
         if "orders" in ports:
-            yield f"curl http://{_reached(_web_port('orders'))}/health"
+            yield f"curl http://{reached(web_port_of('orders'))}/health"
         if "reporting" in ports:
-            yield f"open http://{_reached(_web_port('reporting'))}/ in a browser"
+            yield f"open http://{reached(web_port_of('reporting'))}/ in a browser"
 
 
 def _where(name: str, announcement: dict[str, object]) -> str:
     """Addresses of a server, in one line."""
     server = SERVERS[name]
-    line = f"{server.scheme}://{_reached(announcement.get('port'))}"
+    line = f"{server.scheme}://{reached(announcement.get('port'))}"
     if server.web:
-        line += f"   http://{_reached(_web_port(name))}"
+        line += f"   http://{reached(web_port_of(name))}"
     metrics = announcement.get("metrics_port")
-    return line + (f"   metrics http://{_reached(metrics)}/metrics" if metrics else "")
+    return line + (f"   metrics http://{reached(metrics)}/metrics" if metrics else "")
 
 
-def _reached(port: object) -> str:
-    return reachable(os.environ.get("MIDSTREAM_HOST", "127.0.0.1"), str(port))
+def _dialled(port: object) -> str:
+    """Return an address as the pages write it, where that reaches the server."""
+    address = reached(port)
+    return f"localhost:{port}" if address.startswith("127.0.0.1:") else address
 
 
 def _command() -> str:
@@ -227,7 +261,3 @@ def _command() -> str:
     if shutil.which("midstream") is not None or not here.exists():
         return "midstream"
     return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
-
-
-def _web_port(name: str) -> str:
-    return os.environ.get(f"MIDSTREAM_{name.upper()}_WEB_PORT", str(SERVERS[name].web))

@@ -175,7 +175,10 @@ class Supervisor:
             child.progress = progress
             child.restarts += 1
             if child.restarts > RESTARTS_WITHOUT_PROGRESS_MAX:
-                self._raise_exit(child)
+                raise ChildFailed(
+                    f"the {child.spec.name} server ended with exit code {code}{_where(child.spec)}; gave up after "
+                    f"{RESTARTS_WITHOUT_PROGRESS_MAX} restarts without progress"
+                )
             self._on_event(f"the {child.spec.name} server ended with exit code {code}: starting it again")
             await asyncio.sleep(full_jitter(child.restarts, base_s=0.1, cap_s=2.0, random=self._random))
             await self._spawn(child)

@@ -110,6 +110,10 @@ def redact(event: MutableMapping[str, Any]) -> None:
             event[key] = redacted(value)
 
 
+REPEAT_S: Final = 60.0
+"""An outage that lasts is told again this often."""
+
+
 class LogLimit:
     """Let one message through per interval and count the others.
 
@@ -130,3 +134,8 @@ class LogLimit:
         self._next_ns = now_ns + self._interval_ns
         suppressed, self._suppressed = self._suppressed, 0
         return suppressed
+
+    def over(self) -> None:
+        """What the messages are about is over: the next one is of something new and passes."""
+        self._next_ns = None
+        self._suppressed = 0

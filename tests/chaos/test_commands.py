@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from services.cli.fleet import SERVERS
+from services.cli.servers import SERVERS
 from tests.reference.history import Expected, expected_outputs
 from tests.support.chaos import MODULES, assert_logs_exact, can_see_processes, children_of, engine_of
 from tests.support.cli import assert_exact, kill, midstream, replay, start_replay, until

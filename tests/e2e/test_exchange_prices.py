@@ -21,7 +21,6 @@ def test_live_runs_on_an_exchange_and_tells_when_it_was_lost(tmp_path: Path) -> 
     port = free_port()
     settings = {
         "SIM_BINANCE_PORT": str(port),
-        "BINANCE_URL": f"http://127.0.0.1:{port}",
         "LIVE_URL": f"binance://{','.join(SYMBOLS)}",
         "START_MODE": "live",
     }
@@ -58,13 +57,14 @@ def test_prices_come_by_rest_then_by_stream_and_health_knows_the_exchange(tmp_pa
             lambda: next(
                 (
                     each
-                    for each in [json.loads(servers.midstream("price", "BTC/USDT", "--json").stdout)]
+                    for each in json.loads(servers.midstream("price", "BTC/USDT", "--json").stdout)["prices"]
                     if each["source"] == "streamed"
                 ),
                 None,
             ),
             what="a streamed price",
         )
+        both = json.loads(servers.midstream("price", "BTC/USDT", "NOPE/USDT", "ETH/USDT", "--json").stdout)
         unknown = servers.midstream("price", "NOPE/USDT", "--exchange", "binance")
         elsewhere = servers.midstream("price", "BTC/USDT", "--exchange", "kraken")
 
@@ -76,10 +76,13 @@ def test_prices_come_by_rest_then_by_stream_and_health_knows_the_exchange(tmp_pa
 
         seen = until(market, what="the exchange in the health report")
 
-    answer = json.loads(first.stdout)
+    (answer,) = json.loads(first.stdout)["prices"]
     assert (answer["source"], answer["stale"], answer["basis"]) == ("asked for", False, "mid")
     assert float(answer["bid_price"]) < float(answer["price"]) < float(answer["ask_price"])
     assert streamed["market"] == "spot"
+    assert [price["symbol"] for price in both["prices"]] == ["BTC/USDT", "ETH/USDT"]
+    assert [error["symbol"] for error in both["errors"]] == ["NOPE/USDT"]
+    assert "binance" in both["errors"][0]["message"]
     assert unknown.code == 2
     assert "binance does not list NOPE/USDT" in unknown.error_line
     assert elsewhere.code == 2

@@ -33,6 +33,7 @@ from services.runtime.clock import Clock
 from services.runtime.connection import redacted
 from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
+from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition, rows_of
 from services.runtime.session.keys import SessionKeys
 
@@ -92,6 +93,7 @@ class Sink:
         self._uncommitted_since_ns = 0
         self._last_entry_ns = 0
         self._disk_failed = False
+        self._complaint = LogLimit(REPEAT_S)
         self._progress = Progress(kernel.counts)
 
     def run(self) -> int:
@@ -115,6 +117,7 @@ class Sink:
     def _consume_while_connected(self) -> None:
         try:
             self._attach()
+            self._complaint.over()
             self._report("consuming")
             while not self._stopping.is_set():
                 self._step()
@@ -124,7 +127,8 @@ class Sink:
         except (RedisError, OSError) as exc:
             # Whatever Redis says, waiting and connecting again is the answer; the reason shows in the health report.
             reason = redacted(f"Redis at {self._options.redis_url}: {exc}")
-            logger.warning("redis unavailable: %s", reason)
+            if self._complaint.passes() is not None:
+                logger.warning("redis unavailable: %s", reason)
             self._report("connecting", reason=reason)
             self._reader.disconnect()
             self._waker.wait(self._backoff.next_s())
@@ -277,7 +281,10 @@ class Sink:
         except (RedisError, OSError) as exc:
             logger.warning("stopping without acknowledging: %s", redacted(str(exc)))
             self._commit_everything(acknowledge=False)
-        self._report_progress(at_once=True)
+        try:
+            self._report_progress(at_once=True)
+        except (RedisError, OSError) as exc:
+            logger.info("last figures not reported: %s", redacted(str(exc)))
 
     def _announce_stop(self, message: str) -> None:
         try:

@@ -24,6 +24,7 @@ import redis
 import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.versions import NewerVersion
 from services.runtime.tasks import end_task, raise_if_cancelled
 
@@ -109,6 +110,8 @@ class StreamTail:
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(Random(), RECONNECT)
+        self._complaint = LogLimit(REPEAT_S)
+        self._unreadable = LogLimit(REPEAT_S)
 
     def start(self) -> None:
         """Begin to read; needs a running event loop."""
@@ -252,12 +255,14 @@ class StreamTail:
             try:
                 await self._tail()
             except (redis.RedisError, OSError) as exc:
-                logger.warning("stream tail interrupted: key=%s error=%s", self._key, type(exc).__name__)
+                if self._complaint.passes() is not None:
+                    logger.warning("stream tail interrupted: key=%s error=%s", self._key, type(exc).__name__)
                 self._tell(f"{self._key} cannot be read: {exc}")
                 await asyncio.sleep(self._backoff.next_s())
             except (ValueError, KeyError, NewerVersion) as exc:
                 # An entry that is not ours. Those who reach it fail; this goes on, because newer ones may be fine.
-                logger.exception("stream tail met an unreadable entry: key=%s", self._key)
+                if self._unreadable.passes() is not None:
+                    logger.exception("stream tail met an unreadable entry: key=%s", self._key)
                 self._tell(f"{self._key} holds what cannot be read: {exc}")
                 self._forget()
                 await asyncio.sleep(RECONNECT.cap_s)
@@ -272,6 +277,7 @@ class StreamTail:
         if self._listener is not None:
             await self._listener.begin(batches[0].epoch if batches else "")
         self._tell("")
+        self._complaint.over()
         for batch in batches:
             last_id = newest[0][0]
             self._keep(batch)

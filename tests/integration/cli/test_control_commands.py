@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,29 @@ def test_json_is_one_object_and_all_there_is_on_stdout(engine: EngineStandIn, se
     assert (mode.stderr, status.stderr) == ("", "")
 
 
+def test_without_a_session_the_server_s_own_is_meant(
+    engine: EngineStandIn, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = midstream_here("status", "--json")
+    monkeypatch.setenv("MIDSTREAM_SESSION", "nobody")
+    by_variable = midstream_here("status")
+    by_option = midstream_here("status", "--session", session, "--json")
+
+    assert json.loads(status.stdout)["session"] == json.loads(by_option.stdout)["session"] == session
+    assert (by_variable.code, by_variable.stdout) == (2, "")
+    assert "`nobody` is not known" in by_variable.error_line
+
+
+def test_status_says_when_its_report_is_old(engine: EngineStandIn) -> None:
+    engine.publish(reported_time_ns=time.time_ns() - 90_000_000_000)
+
+    shown = midstream_here("status").stdout
+    figures = json.loads(midstream_here("status", "--json").stdout)
+
+    assert "s ago: the above is old" in shown
+    assert 90 <= figures["report_age_s"] < 120
+
+
 def test_status_shows_what_matters(engine: EngineStandIn, session: str, redis_url: str) -> None:
     engine.publish(error="the feed is silent", last_sequence=1234567)
 
@@ -119,7 +143,7 @@ def test_without_a_server_the_line_names_address_and_fix(monkeypatch: pytest.Mon
     port = free_port()
     monkeypatch.setenv("MIDSTREAM_CONTROL_PORT", str(port))
 
-    done = midstream_here("status", "--json")
+    done = midstream_here("status")
 
     assert (done.code, done.stdout) == (1, "")
     assert f"127.0.0.1:{port}" in done.error_line

@@ -57,7 +57,7 @@ class EngineStandIn:
         """Report, with changes."""
         self.report |= changes
         self._client.sadd(SESSIONS, self.keys.session)
-        self._client.set(self.keys.state, json.dumps({**self.report, "reported_time_ns": time.time_ns()}))
+        self._client.set(self.keys.state, json.dumps({"reported_time_ns": time.time_ns(), **self.report}))
 
     def expire(self) -> None:
         """Let the report expire, as it does an hour after an engine has ended."""

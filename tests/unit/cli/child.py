@@ -22,6 +22,8 @@ def main() -> int:
     if word == "refuse":
         sys.stderr.write('the port is taken: take another one\n{"event": "a log line"}\n')
         return 2
+    if word == "fail":
+        return 1
     if word == "hang":
         threading.Event().wait()
     draft = ready.with_suffix(".draft")

@@ -9,8 +9,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.cli import settings_catalogue
-from services.cli.fleet import SERVERS
 from services.cli.main import run
+from services.cli.servers import SERVERS
 from services.cli.settings_catalogue import MODELS, settings_of
 from services.cli.settings_command import NAMES, PAGE, markdown, names_module
 from services.runtime.settings import ProcessSettings, names_of

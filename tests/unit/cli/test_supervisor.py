@@ -90,11 +90,24 @@ async def test_five_restarts_without_progress_are_enough(scene: Scene) -> None:
     supervisor = scene.supervise(replay="serve", price="crash")
     await supervisor.start()
 
-    with pytest.raises(ChildFailed, match=r"price server ended with exit code 1, see .*price\.log"):
+    with pytest.raises(
+        ChildFailed, match=r"price server ended with exit code 1, see .*price\.log; gave up after 5 restarts"
+    ):
         async with asyncio.timeout(30):
             await supervisor.watch()
 
     assert scene.history.count("price started") == 6
+
+
+async def test_a_server_that_never_served_was_not_restarted_and_nobody_says_so(scene: Scene) -> None:
+    supervisor = scene.supervise(replay="serve", price="fail")
+
+    with pytest.raises(ChildFailed) as caught:
+        async with asyncio.timeout(30):
+            await supervisor.start()
+
+    assert "exit code" in str(caught.value)
+    assert "restarts" not in str(caught.value)
 
 
 async def test_restarts_with_progress_go_on(scene: Scene) -> None:

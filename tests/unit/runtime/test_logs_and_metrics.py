@@ -70,6 +70,8 @@ def test_log_limit_passes_one_per_interval_and_counts_the_rest() -> None:
     assert [limit.passes() for _ in range(3)] == [0, None, None]
     clock.advance(10.0)
     assert limit.passes() == 2
+    limit.over()
+    assert [limit.passes() for _ in range(2)] == [0, None]
 
 
 def test_figures_have_full_names_with_units() -> None:

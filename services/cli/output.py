@@ -1,0 +1,37 @@
+"""How every command ends: one exit code, one line on stderr about what went wrong, and with --json one object on stdout."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from typing import Any
+
+
+class ExitCode(enum.IntEnum):
+    """The same for all commands; docs/command_line.md lists them."""
+
+    COMPLETE = 0
+    FAILED = 1
+    REFUSED = 2
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+def show(sentence: str, figures: dict[str, Any], *, as_json: bool) -> int:
+    """Print what came of a command, to people or to machines."""
+    print(json.dumps(figures) if as_json else sentence)
+    return ExitCode.COMPLETE
+
+
+def fail(message: str, code: int, *, as_json: bool, command: str = "midstream", status: str = "") -> int:
+    """Say what went wrong; return the exit code. `status` is the status code of the server that refused, where one did."""
+    print(f"{command}: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(error_object(message, code, status)))
+    return code
+
+
+def error_object(message: str, code: int, status: str = "") -> dict[str, Any]:
+    """Return what --json prints instead of figures."""
+    return {"error": {"message": message, "exit_code": int(code), **({"status": status} if status else {})}}

@@ -1,0 +1,67 @@
+"""The servers there are, and where those of this machine are reached."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.runtime.addresses import reachable
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: its module, its usual port and what speaks there; what it needs."""
+
+    module: str
+    port: int
+    scheme: str = "grpc"
+    redis: bool = True
+    web: int = 0
+    """Usual port of its web face; 0 has none."""
+    in_default: bool = True
+    """Whether `midstream serve` without names starts it."""
+
+
+SERVERS: Mapping[str, Server] = {
+    "replay": Server("services.replay", 50051),
+    "control": Server("services.control", 50052),
+    "price": Server("services.price", 50053),
+    "health": Server("services.health", 50054),
+    "orders": Server("services.orders", 50055, web=8080),
+    "reporting": Server("services.reporting", 50056, redis=False, web=8081),
+    "power-listener": Server("services.power.listener", 50057, redis=False, in_default=False),
+    "power-etl": Server("services.power.etl", 50058, redis=False, in_default=False),
+    "sim-feed": Server("services.simulators.feed", 5040, "ws", redis=False),
+    "sim-binance": Server("services.simulators.binance", 5070, "http", redis=False),
+    "sim-bitmex": Server("services.simulators.bitmex", 5080, "http", redis=False),
+    "sim-power-exchange": Server("services.simulators.power_exchange", 5050, "ws", redis=False, in_default=False),
+    "sim-market-data": Server("services.simulators.market_data", 5060, "http", redis=False, in_default=False),
+}
+"""By the name on the command line, in the order of starting; the first is stopped before the others."""
+DEFAULT_PORTS = {name: server.port for name, server in SERVERS.items() if server.scheme == "grpc"}
+
+
+def host() -> str:
+    """Return the host that servers here listen on: the one place where commands read MIDSTREAM_HOST."""
+    return os.environ.get("MIDSTREAM_HOST") or "127.0.0.1"
+
+
+def reached(port: object) -> str:
+    """Return `host:port` of something that a server here listens on."""
+    return reachable(host(), str(port))
+
+
+def port_of(name: str) -> str:
+    """Return the port of a server, as the environment or the table says."""
+    return os.environ.get(f"MIDSTREAM_{name.upper().replace('-', '_')}_PORT") or str(SERVERS[name].port)
+
+
+def web_port_of(name: str) -> str:
+    """Return the port of a server's web face."""
+    return os.environ.get(f"MIDSTREAM_{name.upper().replace('-', '_')}_WEB_PORT") or str(SERVERS[name].web)
+
+
+def address_of(name: str) -> str:
+    """Return where a server of this machine is reached."""
+    return reached(port_of(name))

@@ -1,0 +1,83 @@
+"""What `serve` tells servers about each other, and people about the servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from services.cli.serve_command import serve_environment, simulated_places
+from services.cli.servers import address_of, reached, web_port_of
+from services.cli.serving_check import not_serving
+
+SIMULATORS = ["sim-feed", "sim-binance", "sim-bitmex", "sim-power-exchange", "sim-market-data"]
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("HOST", "LIVE_URL", "EXCHANGES", "BINANCE_URL", "BITMEX_URL", "POWER_URL", "REFERENCE_URL"):
+        monkeypatch.delenv(f"MIDSTREAM_{name}", raising=False)
+    return iter([None])
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]")],
+)
+def test_everything_that_is_started_finds_the_simulators(
+    monkeypatch: pytest.MonkeyPatch, host: str, shown: str
+) -> None:
+    monkeypatch.setenv("MIDSTREAM_HOST", host)
+    monkeypatch.setenv("MIDSTREAM_SIM_BINANCE_PORT", "7")
+
+    assert serve_environment()["MIDSTREAM_LIVE_URL"] == f"ws://{shown}:5040"
+    assert simulated_places(SIMULATORS) == (
+        {
+            "MIDSTREAM_BINANCE_URL": f"http://{shown}:7",
+            "MIDSTREAM_BITMEX_URL": f"http://{shown}:5080",
+            "MIDSTREAM_POWER_URL": f"ws://{shown}:5050",
+            "MIDSTREAM_REFERENCE_URL": f"http://{shown}:5060",
+        }
+    )
+    assert (address_of("control"), reached(web_port_of("orders"))) == (f"{shown}:50052", f"{shown}:8080")
+
+
+def test_places_that_are_set_or_not_started_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDSTREAM_POWER_URL", "wss://elsewhere.example")
+
+    assert simulated_places(["control", "sim-power-exchange"]) == {}
+
+
+@pytest.mark.parametrize(("setting", "value"), [("MIDSTREAM_HOST", "10.1.2.3"), ("MIDSTREAM_EXCHANGES", "testnet")])
+def test_clients_of_exchanges_are_not_sent_where_they_must_not_go(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+
+    assert simulated_places(["sim-binance"]) == {}
+
+
+@asynccontextmanager
+async def server(status: int) -> AsyncIterator[str]:
+    """A server that says how it is."""
+    running = grpc.aio.server()
+    servicer = health.aio.HealthServicer()
+    await servicer.set("", status)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    await running.start()
+    yield f"127.0.0.1:{port}"
+    await running.stop(0)
+
+
+async def test_only_what_serves_is_called_up() -> None:
+    async with server(SERVING) as one, server(NOT_SERVING) as two:
+        addresses = {"control": one, "price": two, "orders": "127.0.0.1:1"}
+
+        assert await not_serving({"control": one}, wait_s=5.0, engine=lambda: True) == []
+        assert await not_serving(addresses, wait_s=0.3, engine=lambda: True) == ["price", "orders"]
+        assert await not_serving({"replay": one}, wait_s=0.3, engine=lambda: False) == ["replay"]
