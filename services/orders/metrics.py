@@ -58,6 +58,15 @@ class OrdersMetrics(DeskObserver):
             "dead_man_refreshes", "Refreshes of the exchanges' dead-man timers", "exchange", "result"
         )
 
+    def begin(self, exchange: str) -> None:
+        """Let counters that alerts watch begin at 0: the first event of a series that is born with it is no increase."""
+        for counted in (self.halts, self.returned, self.external):
+            counted.labels(exchange)
+        for succeeded in (True, False):
+            self.reconciliations.labels(exchange, _result(succeeded))
+            self.dead_man.labels(exchange, _result(succeeded))
+        self.differences.labels(exchange, "position")
+
     def refresh(self, desk: Desk, ports: Ports) -> None:
         """Set the gauges."""
         now_ns = ports.wall_ns()
@@ -65,6 +74,7 @@ class OrdersMetrics(DeskObserver):
         open_: Tally[str] = Tally(order.exchange for order in orders)
         unknown = [order for order in orders if order.state is OrderState.UNKNOWN and not order.sending]
         for exchange in desk.venues.names:
+            self.begin(exchange)
             lost = [order for order in unknown if order.exchange == exchange]
             self.open.labels(exchange).set(open_[exchange])
             self.unknown.labels(exchange).set(len(lost))

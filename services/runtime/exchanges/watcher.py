@@ -140,6 +140,8 @@ class ExchangeWatcher:
         outcome = "success" if event.outcome is None else event.outcome.value
         self._metrics.attempts.labels(*key, event.spec.operation, outcome).inc()
         self._metrics.attempt_seconds.labels(*key).observe(event.duration_s)
+        # Alerts watch for its increase: it has to be there, at 0, before the exchange throttles for the first time.
+        self._metrics.throttles.labels(*key)
         group = self.group(*key)
         answered = event.known and outcome not in ("unknown", "retryable", "maintenance")
         group.reachable = answered
