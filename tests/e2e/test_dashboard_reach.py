@@ -200,6 +200,39 @@ async def test_the_page_does_not_call_itself_live_while_the_listener_is_away(tmp
         assert shown.complaints == []
 
 
+async def test_who_wants_it_is_notified_of_what_goes_wrong_and_nobody_else(tmp_path: Path) -> None:
+    async with screen(tmp_path) as shown:
+        context = await shown.browser.new_context()
+        # What a person would answer the browser, and what the browser would show.
+        await context.add_init_script(
+            """window.told = [];
+            window.Notification = class {
+              static permission = 'default';
+              static requestPermission() { this.permission = 'granted'; return Promise.resolve('granted'); }
+              constructor(title, { body }) { window.told.push(body); }
+            };"""
+        )
+        wants, other = await context.new_page(), await context.new_page()
+        for page in (wants, other):
+            await page.goto(shown.url)
+            await page.wait_for_selector("#live.on")
+        await wants.click("#notify")
+        await wants.wait_for_selector("#notify[aria-pressed=true]")
+
+        await shown.desk.set_listener(updated_ns=time.time_ns() - 60 * SECOND_NS)
+        for page in (wants, other):
+            await page.wait_for_selector("#live.off")
+        # More news of the same is none.
+        await shown.deal("70", "4", "buy", "23-24")
+        for page in (wants, other):
+            await page.locator(shown.row(page, "23-24")).wait_for()
+        told, not_told = [await page.evaluate("window.told") for page in (wants, other)]
+
+        assert len(told) == 1
+        assert told[0].startswith("Attention: No sign of life from the deals listener")
+        assert not_told == []
+
+
 async def test_the_time_to_gate_closure_is_counted_by_the_servers_clock(tmp_path: Path) -> None:
     async with screen(tmp_path) as shown:
         await shown.deal("70", "4", "buy", "23-24")

@@ -92,18 +92,22 @@ def _hour(hour: DeliveryHour, parts: list[HourRow], address: Address, now_ns: in
         yield _row(parts[0], address, now_ns) | {"quarters": 0, "parent": ""}
         return
     whole = next((part for part in parts if not part.hour.quarter), None)
+    # A quarter without a price of its own has its hour's.
+    priced = next((part for part in parts if not part.hour.quarter or part.reference_of_hour), None)
     shown = address.quarters or (address.opened is not None and address.opened.whole_hour == hour)
     sum_row = HourRow(
         hour,
         total(part.figures for part in parts),
-        None if whole is None else whole.reference,
-        ReferenceState.NONE if whole is None else whole.state,
+        None if priced is None else priced.reference,
+        ReferenceState.NONE if priced is None else priced.state,
         markets=tuple(sorted({market for part in parts for market in part.markets})),
         # The hour closes with the first of its quarters; the row is over with the last of them.
         gate_closure_ns=min(part.gate_closure_ns for part in parts),
     )
     head = _row(sum_row, address, now_ns) | {"quarters": len(quarters), "parent": "", "shown": shown}
     head["open"] = any(part.gate_closure_ns > now_ns for part in parts)
+    if head["reference"] is None and any(part.reference for part in quarters):
+        head |= {"words": "by quarter", "short": "by quarter"}
     yield head
     if whole is not None and whole.figures.sums.deals:
         yield _row(whole, address, now_ns) | {

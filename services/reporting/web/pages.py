@@ -97,8 +97,9 @@ def _frame(view: View, report: Report, address: Address) -> dict[str, Any]:
         "day": chosen.day or view.today,
         "fields": {name: value for name, value in address.with_opened(None).fields.items() if name != "day"},
         "views": views,
+        # Positions are those of periods with deals.
         "toggles": [
-            Link(hours, address.with_selection(all_hours=not chosen.all_hours).text),
+            *([] if address.positions else [Link(hours, address.with_selection(all_hours=not chosen.all_hours).text)]),
             Link(quarters, replace(address, quarters=not address.quarters).text),
         ],
         "days": [Link(day_name(day), address.with_selection(day=day).with_opened(None).text) for day in days],

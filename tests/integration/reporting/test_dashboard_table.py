@@ -93,6 +93,20 @@ async def test_quarters_stand_below_their_hour_whose_row_is_their_sum(app: DeskA
         assert not re.findall(r"<tr [^>]*\bhidden\b", unfolded)
 
 
+async def test_an_hour_that_only_its_quarters_trade_does_not_deny_their_prices(app: DeskApp, sqlite_desk: Desk) -> None:
+    await sqlite_desk.add_deals(
+        [MadeDeal("80", "4", "buy", TODAY, "15:00-15:15"), MadeDeal("80", "4", "buy", TODAY, "16:00-16:15")]
+    )
+    await sqlite_desk.set_reference(TODAY, "15:00-15:15", "85", update_ns=NOW_NS - 60 * SECOND_NS)
+    await sqlite_desk.set_reference(TODAY, "16-17", "95", update_ns=NOW_NS - 60 * SECOND_NS)
+    await app.model.look()
+
+    html = (await app.get("/")).text
+
+    assert row_cells(html, f"{TODAY}.15-16")[5:7] == ["by quarter", "+5.00 +5.00"]
+    assert row_cells(html, f"{TODAY}.16-17")[5:7] == ["95.00 10:52:00", "+15.00 +15.00"]
+
+
 async def test_the_state_of_a_price_is_said_in_words(app: DeskApp, sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals(
         [MadeDeal("1", "1", "sell", TODAY, hour) for hour in ("09-10", "10-11", "15-16", "16-17", "17-18")]
@@ -162,11 +176,15 @@ async def test_positions_stand_by_period_and_trader(app: DeskApp, sqlite_desk: D
     )
     await app.model.look()
 
-    rows = rows_of((await app.get("/?show=positions")).text)
+    rows = rows_of((await app.get("/?show=positions&quarters=all")).text)
+    folded = rows_of((await app.get("/?show=positions")).text)
     epex = rows_of((await app.get("/?show=positions&market=EPEX")).text)
 
     assert rows[f"net-{TODAY}.15-16"] == ["15-16", "-2.00", "-5.00", "+3.00"]
+    assert rows[f"net-{TODAY}.16-17"][1:] == ["+1.00", "\u2013", "+1.00"], "the sum of its quarters"
     assert rows[f"net-{TODAY}.16:00-16:15"] == ["16:00-16:15 +4.00 MW", "+1.00", "\u2013", "+1.00"]
+    assert f"net-{TODAY}.16-17" in folded
+    assert f"net-{TODAY}.16:00-16:15" not in folded
     assert f"net-{TODAY}.15-16" not in epex
 
 
