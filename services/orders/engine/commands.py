@@ -65,8 +65,18 @@ class PlaceCommand:
 
     @property
     def body_hash(self) -> str:
-        """Hash of everything but the key: what has to be the same when the key is."""
-        return hashlib.sha256(encode(replace(self, idempotency_key="")).encode()).hexdigest()
+        """Hash of everything but the key: what has to be the same when the key is. Decimals count by value, 0.0010 is 0.001."""
+        price = None if self.price is None else _bare(self.price)
+        return self._hash(replace(self, quantity=_bare(self.quantity), price=price))
+
+    @property
+    def typed_hash(self) -> str:
+        """The same with decimals as they were typed, as keys of before this was the same are kept."""
+        return self._hash(self)
+
+    @staticmethod
+    def _hash(command: PlaceCommand) -> str:
+        return hashlib.sha256(encode(replace(command, idempotency_key="")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,12 @@ def valid_for(milliseconds: int) -> int:
     if not 0 <= milliseconds <= VALID_FOR_MS_MAX:
         raise _bad("valid_for_ms", f"must be up to {VALID_FOR_MS_MAX} (got {milliseconds})")
     return milliseconds or VALID_FOR_MS
+
+
+def _bare(value: Decimal) -> Decimal:
+    """Return the same number without trailing zeros, to the last digit: `normalize` rounds to 28 of them."""
+    text = f"{value:f}"
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def _bad(field: str, problem: str) -> Exception:

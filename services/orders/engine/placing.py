@@ -155,7 +155,7 @@ class Placer:
         return Placed(await self._send(order))
 
     def _check_same(self, body_hash: str, command: PlaceCommand) -> None:
-        if body_hash != command.body_hash:
+        if body_hash not in (command.body_hash, command.typed_hash):
             raise denied(
                 Reason.KEY_REUSED,
                 f"the idempotency key {command.idempotency_key[:32]!r} was used with another body; use a new key for a new order",

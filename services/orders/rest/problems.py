@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -31,6 +32,10 @@ STATUSES: Final[dict[type[errors.MidstreamError], int]] = {
     errors.DeadlineExceeded: 504,
 }
 RETRY_AFTER_S: Final = 1
+_HEADERS: Final = {
+    "Idempotency-Key": "1 to 128 printable ASCII characters without spaces, the same when the call is repeated and another "
+    "one for each new order"
+}
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "model": Problem,
@@ -68,6 +73,35 @@ def problem_of(error: BaseException) -> JSONResponse:
     return problem(status, error.message, reason=reason_of(error), field=field)
 
 
+def said(error: Mapping[str, Any], content_type: str) -> tuple[str, str]:
+    """Return which field of a request is unusable, as its sender calls it, and a sentence about it."""
+    place, *path = (str(part) for part in error["loc"])
+    kind, message = str(error["type"]), str(error["msg"])
+    if place == "header":
+        # A header's name has no case, and is written like this.
+        name = "-".join(part.capitalize() for part in path[0].replace("_", "-").split("-"))
+        what = (
+            f"is required: {_HEADERS[name]}" if kind == "missing" and name in _HEADERS else f"is not usable: {message}"
+        )
+        return name.lower(), f"the header `{name}` {what}"
+    if place == "body" and (not path or kind == "json_invalid"):
+        # Without this type the framework hands the bytes on as they are.
+        if not content_type.partition(";")[0].strip().lower().endswith("json"):
+            return "", "the body has to be JSON: send it with `content-type: application/json`"
+        if kind == "json_invalid":
+            at = f" (at character {path[0]})" if path else ""
+            return "", f"the body is not JSON: {error.get('ctx', {}).get('error', message)}{at}"
+        return "", "the body is required" if kind == "missing" else "the body must be a JSON object"
+    field = ".".join(path)
+    if kind == "extra_forbidden":
+        return field, f"`{field}` is no member of this body"
+    if kind == "string_type":
+        return field, f"`{field}` must be text in quotes, numbers too, so that they stay exact"
+    if kind == "missing":
+        return field, f"`{field}` is required"
+    return field, f"`{field}` is not usable: {message}"
+
+
 def add_problems(app: FastAPI) -> None:
     """Let an application answer with problems and nothing else."""
 
@@ -76,12 +110,9 @@ def add_problems(app: FastAPI) -> None:
         return problem_of(exc)
 
     @app.exception_handler(RequestValidationError)
-    async def unusable(_: Request, exc: RequestValidationError) -> JSONResponse:
-        first = exc.errors()[0]
-        path = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-        # Headers have dashes, everything else of ours underscores.
-        field = ".".join(path).replace("-", "_")
-        return problem(400, f"`{field}` is not usable: {first['msg']}", reason=Reason.BAD_FIELD.value, field=field)
+    async def unusable(request: Request, exc: RequestValidationError) -> JSONResponse:
+        field, detail = said(exc.errors()[0], request.headers.get("content-type", ""))
+        return problem(400, detail, reason=Reason.BAD_FIELD.value, field=field)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, exc: Exception) -> JSONResponse:

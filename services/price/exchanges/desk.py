@@ -10,6 +10,7 @@ from typing import Final
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.model import Price, Quote, mid_price
+from clients.exchanges.symbols import near_matches
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import WallNs
@@ -151,8 +152,10 @@ class PriceDesk:
 
     async def _ask(self, name: str, symbol: str) -> tuple[Price, Quote]:
         client = self._clients[name]
-        if symbol not in await client.get_instruments():
-            raise _Unlisted(f"{name} does not list {symbol}")
+        instruments = await client.get_instruments()
+        if symbol not in instruments:
+            near = near_matches(symbol, instruments)
+            raise _Unlisted(f"{name} does not list {symbol}" + (f" (near matches: {', '.join(near)})" if near else ""))
         self._latest[name].want(symbol)
         quote = await client.get_quote(symbol)
         price = mid_price(quote, source="rest")

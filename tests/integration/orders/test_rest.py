@@ -50,7 +50,8 @@ async def test_the_rules_of_the_idempotency_key(faces: Faces, rest: RestFace) ->
     again = await post(rest, body())
     other = await post(rest, body(quantity="0.6"))
 
-    assert (missing.status_code, missing.json()["field"]) == (400, "idempotency_key")
+    assert (missing.status_code, missing.json()["field"]) == (400, "idempotency-key")
+    assert "the header `Idempotency-Key` is required" in missing.json()["detail"]
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
     assert first.json()["order_id"] == again.json()["order_id"]
     assert first.headers["location"] == f"/v1/orders/{first.json()['order_id']}"
@@ -84,6 +85,39 @@ async def test_garbage_is_a_problem_and_never_an_order(content: bytes, faces: Fa
     assert answer.status_code == 400
     assert answer.json()["reason"] == "bad-field"
     assert faces.trading.venue.sent("place") == []
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("content", "content_type", "says"),
+    [
+        (b'{"side":', "application/json", "the body is not JSON"),
+        (b"", "application/json", "the body is required"),
+        (b"[1]", "application/json", "the body must be a JSON object"),
+        (b'{"side":"BUY"}', "application/x-www-form-urlencoded", "content-type: application/json"),
+        (b'{"side":', "text/plain", "content-type: application/json"),
+        (b'{"sid":"BUY"}', "application/json", "`exchange` is required"),
+        (json.dumps(body(quantity=0.5)).encode(), "application/json", "`quantity` must be text in quotes"),
+        (json.dumps(body(qty="1")).encode(), "application/json", "`qty` is no member of this body"),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_said(
+    content: bytes, content_type: str, says: str, faces: Faces, rest: RestFace
+) -> None:
+    headers = {**AUTH, "idempotency-key": "k", "content-type": content_type}
+    answer = await rest.client.post("/v1/orders", content=content, headers=headers)
+
+    assert answer.status_code == 400
+    assert says in answer.json()["detail"]
+    assert "``" not in answer.json()["detail"]
+
+
+async def test_the_same_amount_in_other_words_is_the_same_order(faces: Faces, rest: RestFace) -> None:
+    first = await post(rest, body(quantity="0.5"))
+    again = await post(rest, json.dumps(dict(reversed(list(body(quantity="0.50").items()))), indent=4).encode())
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert len(faces.trading.venue.sent("place")) == 1
 
 
 async def test_large_bodies_are_refused_while_they_come(rest: RestFace) -> None:

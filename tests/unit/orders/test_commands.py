@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,12 +14,40 @@ from hypothesis import strategies as st
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders.engine.commands import PlaceCommand, decimal_field, place_command, valid_for
 from services.orders.errors import reason_of
+from services.orders.journal.codec import encode
 from services.runtime.errors import InvalidRequest
 
 GOOD: dict[str, Any] = {
     "idempotency_key": "k", "exchange": "binance", "symbol": "BTC/USDT", "side": Side.BUY, "type_": OrderType.LIMIT,
     "quantity": "0.5", "price": "99",
 }  # fmt: skip
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"quantity": "0.001"}, {"quantity": "0.0010"}, True),
+        ({"quantity": "100"}, {"quantity": "100.000"}, True),
+        ({"quantity": "100"}, {"quantity": "00100"}, True),
+        ({"price": "63000"}, {"price": "63000.00"}, True),
+        ({"quantity": "100"}, {"quantity": "10"}, False),
+        ({"quantity": "0.001"}, {"quantity": "0.0011"}, False),
+        ({"quantity": "1" * 20 + "." + "1" * 20}, {"quantity": "1" * 20 + "." + "1" * 19 + "2"}, False),
+        ({"price": "1"}, {"price": "10"}, False),
+        ({}, {"time_in_force": TimeInForce.GTC}, True),
+        ({}, {"exchange": "Binance"}, True),
+    ],
+)
+def test_bodies_are_compared_by_value(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
+    assert (command(**one).body_hash == command(**other).body_hash) is same
+
+
+def test_keys_that_were_used_before_are_recognised_as_they_were_typed() -> None:
+    typed = hashlib.sha256(encode(replace(command(quantity="0.50"), idempotency_key="")).encode()).hexdigest()
+
+    assert command(quantity="0.50").typed_hash == typed
+    assert command(quantity="0.50").body_hash == command(quantity="0.5").typed_hash
 
 
 def command(**changes: Any) -> PlaceCommand:

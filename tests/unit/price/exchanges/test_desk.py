@@ -209,8 +209,9 @@ def test_a_one_sided_book_gives_the_last_trade() -> None:
 
 def test_a_symbol_that_no_exchange_lists_is_not_found() -> None:
     async def body(at: Market) -> None:
-        with pytest.raises(NotFound, match="first does not list XRP/USDT; second does not list XRP/USDT"):
-            await at.desk.get("XRP/USDT")
+        with pytest.raises(NotFound, match=r"first does not list btc/usdt .*; second does not list") as refused:
+            await at.desk.get("btc/usdt")
+        assert "near matches: BTC/USDT" in refused.value.message
 
     market(body)
 
