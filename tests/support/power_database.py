@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from clients.power.deals.model import deal_key
 from clients.power.store.schema import deals, feed_cursor, feed_gaps, unusable_messages
 
-__all__ = ["cursor_id", "deal_ids", "deal_rows", "gap_rows", "positions", "unusable_rows"]
+__all__ = ["cursor_id", "deal_ids", "deal_keys", "deal_rows", "gap_rows", "positions", "unusable_rows"]
 
 
 async def deal_rows(engine: AsyncEngine) -> list[dict[str, Any]]:
@@ -23,6 +24,11 @@ async def deal_ids(engine: AsyncEngine) -> list[str]:
     """Return the ids in the order of their arrival."""
     async with engine.connect() as connection:
         return [str(row[0]) for row in await connection.execute(select(deals.c.id).order_by(deals.c.position))]
+
+
+async def deal_keys(engine: AsyncEngine) -> list[str]:
+    """Return the names of all revisions, in the order of their arrival."""
+    return [deal_key(row["id"], row["revision"]) for row in await deal_rows(engine)]
 
 
 async def positions(engine: AsyncEngine) -> list[int]:

@@ -8,12 +8,13 @@ from decimal import Decimal
 from enum import StrEnum, unique
 from typing import Final
 
-from services.reporting.engine.figures import Figures, from_e10, plain
+from clients.power.calendar import delivery_hour
+from services.reporting.engine.figures import from_e10, plain
 from services.reporting.engine.listener_standing import ListenerState
-from services.reporting.engine.report import Selection, build_day
-from services.reporting.engine.snapshot import Snapshot
+from services.reporting.engine.report import natural_key
+from services.reporting.engine.snapshot import DeliveryDay, Snapshot
 
-__all__ = ["Alert", "AlertKind", "AlertLimits", "Severity", "alerts_of", "timed"]
+__all__ = ["Alert", "AlertKind", "AlertLimits", "DayResults", "Severity", "alerts_of", "timed"]
 
 SECOND_NS: Final = 1_000_000_000
 
@@ -68,9 +69,31 @@ class AlertLimits:
     """The same of each trader."""
 
 
-def alerts_of(snapshot: Snapshot, now_ns: int, limits: AlertLimits, *, days: tuple[str, ...]) -> tuple[Alert, ...]:
+class DayResults:
+    """Results of traders by delivery day, in EUR times 10^10; a day is added up once, however often it is asked for."""
+
+    def __init__(self) -> None:
+        self._days: dict[str, tuple[DeliveryDay, dict[str, int]]] = {}
+
+    def of(self, day: str, delivery: DeliveryDay) -> Mapping[str, int]:
+        """Return the result of each trader over the periods that have a reference price."""
+        kept = self._days.get(day)
+        # Days are replaced, never changed.
+        if kept is None or kept[0] is not delivery:
+            kept = self._days[day] = (delivery, _results(day, delivery))
+        return kept[1]
+
+    def keep(self, days: tuple[str, ...]) -> None:
+        """Forget all other days."""
+        self._days = {day: self._days[day] for day in days if day in self._days}
+
+
+def alerts_of(
+    snapshot: Snapshot, now_ns: int, limits: AlertLimits, *, days: tuple[str, ...], results: DayResults
+) -> tuple[Alert, ...]:
     """Return what is wrong now, the worst first; `days` are the ones whose losses are watched."""
-    found = [*_feed(snapshot, now_ns, limits), *_prices(snapshot, now_ns), *_losses(snapshot, limits, days)]
+    losses = _losses(snapshot, limits, days, results)
+    found = [*_feed(snapshot, now_ns, limits), *_prices(snapshot, now_ns), *losses]
     return tuple(sorted(found, key=lambda alert: alert.severity is not Severity.CRITICAL))
 
 
@@ -128,20 +151,30 @@ def _prices(snapshot: Snapshot, now_ns: int) -> Iterator[Alert]:
         yield Alert(AlertKind.LATE_PRICE, Severity.WARNING, text, status.next_due_ns)
 
 
-def _losses(snapshot: Snapshot, limits: AlertLimits, days: tuple[str, ...]) -> Iterator[Alert]:
-    for day in days:
+def _losses(snapshot: Snapshot, limits: AlertLimits, days: tuple[str, ...], results: DayResults) -> Iterator[Alert]:
+    results.keep(days)
+    for day in days if limits.desk_loss or limits.trader_loss else ():
         delivery = snapshot.days.get(day)
         if delivery is None:
             continue
+        of_traders = results.of(day, delivery)
         if limits.desk_loss:
-            yield from _loss("", day, build_day(day, delivery, Selection(), {}).total, limits.desk_loss)
-        for trader in sorted({part.trader for part in delivery.sums}) if limits.trader_loss else ():
-            figures = build_day(day, delivery, Selection(trader=trader), {}).total
-            yield from _loss(trader, day, figures, limits.trader_loss)
+            yield from _loss("", day, sum(of_traders.values()), limits.desk_loss)
+        for trader in sorted(of_traders, key=natural_key) if limits.trader_loss else ():
+            yield from _loss(trader, day, of_traders[trader], limits.trader_loss)
 
 
-def _loss(trader: str, day: str, figures: Figures, limit: Decimal) -> Iterator[Alert]:
-    loss = -from_e10(figures.performance_e10)
+def _results(day: str, delivery: DeliveryDay) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part, sums in delivery.sums.items():
+        _, reference = delivery.reference_of(delivery_hour(day, part.hour))
+        if reference is not None:
+            found[part.trader] = found.get(part.trader, 0) + sums.performance_e10(reference.value_e4)
+    return found
+
+
+def _loss(trader: str, day: str, result_e10: int, limit: Decimal) -> Iterator[Alert]:
+    loss = -from_e10(result_e10)
     if loss > limit:
         whose = f"The result of {trader}" if trader else "The result of the desk"
         text = f"{whose} for {day} is {loss:.2f} EUR below zero; the limit is {plain(limit)} EUR."

@@ -13,6 +13,8 @@ __all__ = ["FEED", "ListenerStanding", "ListenerState"]
 FEED: Final = "deals"
 AWAY_NS: Final = 10_000_000_000
 """It leaves a sign of life every two seconds; five missed ones are no coincidence."""
+SETTLE_NS: Final = 15_000_000_000
+"""Within this a message is expected on a new connection: a deal comes every ten seconds."""
 
 
 @unique
@@ -73,14 +75,14 @@ class ListenerStanding:
             return ListenerState.AWAY
         if not self.connected:
             return ListenerState.DISCONNECTED
-        return ListenerState.SILENT if now_ns - self.heard_ns > silent_after_ns else ListenerState.RECEIVING
-
-    @property
-    def heard_ns(self) -> int:
-        """When it last heard anything: a message, or that the exchange took the connection."""
-        return max(self.last_message_ns, self.since_ns if self.connected else 0)
+        # A connection that is new gets a moment, and no more: one that comes and goes without a word is silent, too.
+        settled = now_ns - self.since_ns > min(SETTLE_NS, silent_after_ns)
+        silent = now_ns - self.last_message_ns > silent_after_ns
+        return ListenerState.SILENT if silent and settled else ListenerState.RECEIVING
 
     @property
     def quiet_since_ns(self) -> int:
         """Since when no deals come, where they do not."""
-        return self.heard_ns if self.connected else self.since_ns or self.last_message_ns or self.updated_ns
+        if self.connected:
+            return self.last_message_ns or self.since_ns
+        return self.since_ns or self.last_message_ns or self.updated_ns

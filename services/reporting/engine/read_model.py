@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from clients.database import DatabaseUnavailable
 from clients.power.calendar import delivery_hour, local_day, quarters_of_day
 from clients.resilience.ports import MonotonicNs, Sleep, WallNs
-from services.reporting.engine.alerts import Alert, AlertKind, AlertLimits, alerts_of, timed
+from services.reporting.engine.alerts import Alert, AlertKind, AlertLimits, DayResults, alerts_of, timed
 from services.reporting.engine.listener_standing import ListenerStanding, ListenerState
 from services.reporting.engine.past import PastDays
 from services.reporting.engine.positions import Matrix, matrix_of
@@ -89,6 +89,7 @@ class ReadModel:
         self._sleep = sleep
         self._lead_ns = lead_ns
         self._limits = limits or AlertLimits()
+        self._results = DayResults()
         self._alerting_since_ns: dict[tuple[AlertKind, str, str], int] = {}
         self._on_arrivals = on_arrivals
         self._on_health = on_health
@@ -191,7 +192,7 @@ class ReadModel:
             for label, reference in delivery.references.items()
         }
         late = snapshot.status.late(now_ns)
-        alerts = alerts_of(snapshot, now_ns, self._limits, days=(today.isoformat(), tomorrow))
+        alerts = alerts_of(snapshot, now_ns, self._limits, days=(today.isoformat(), tomorrow), results=self._results)
         alerts = timed(alerts, self._alerting_since_ns, now_ns)
         self._alerting_since_ns = {alert.key: alert.since_ns for alert in alerts}
         listener = snapshot.listener.state(now_ns, self._limits.silent_after_ns)

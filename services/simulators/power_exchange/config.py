@@ -32,6 +32,8 @@ class PowerExchangeSettings(ProcessSettings):
     """Seconds before delivery at which an hour closes."""
     quarter_share: float = Field(default=0.25, ge=0, le=1, validation_alias=f"{_OWN}QUARTER_SHARE")
     """Part of the deals that are for a quarter of an hour, such as 22:00-22:15."""
+    markets: CommaList = Field(default=(), validation_alias=f"{_OWN}MARKETS")
+    """Markets that deals name, comma-separated; empty: they name none."""
     revision_share: float = Field(default=0.02, ge=0, le=1, validation_alias=f"{_OWN}REVISION_SHARE")
     """Part of the messages that correct or cancel an earlier deal."""
     kind: Kind = Field(default="deal_confirmation", validation_alias=f"{_OWN}KIND")
@@ -64,4 +66,5 @@ class PowerExchangeSettings(ProcessSettings):
             kind=self.kind,
             quarter_share=self.quarter_share,
             revision_share=self.revision_share,
+            markets=self.markets,
         )

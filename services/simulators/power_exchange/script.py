@@ -39,6 +39,8 @@ class ScriptOptions:
     kind: Kind = "deal_confirmation"
     quarter_share: float = 0.0
     """Part of the deals that are for a quarter of an hour."""
+    markets: tuple[str, ...] = ()
+    """Markets that deals name; empty: they name none."""
     revision_share: float = 0.0
     """Part of the messages that correct or cancel an earlier deal."""
     deals_max: int | None = None
@@ -57,6 +59,7 @@ class ScriptedDeal:
     direction: str
     delivery: MarketHour
     trader_id: str
+    market: str = ""
     executed_ns: int = 0
     """When it was executed, where it is a revision of an earlier deal; 0: when it is sent."""
     revision: int = 1
@@ -78,6 +81,7 @@ class ScriptedDeal:
 
     def fields(self) -> dict[str, Any]:
         """Return what stands in the message."""
+        market = {"market": self.market} if self.market else {}
         return {
             "id": self.id,
             "price": self.price_e2 / 100,
@@ -89,6 +93,7 @@ class ScriptedDeal:
             "execution_time": datetime.fromtimestamp(
                 (self.executed_ns or self.time_ns) // SECOND_NS, tz=UTC
             ).isoformat(),
+            **market,
         }
 
 
@@ -140,6 +145,7 @@ class PowerExchangeScript:
             direction=random.choice(("buy", "sell")),
             delivery=delivery,
             trader_id=random.choice(options.traders),
+            market=self._kinds.choice(options.markets) if options.markets else "",
         )
         self._latest.append(deal)
         return deal

@@ -15,7 +15,7 @@ import pytest
 from clients.database import open_database
 from services.simulators.power_exchange import PowerExchange, PowerExchangeScript, ScriptOptions
 from tests.support.postgres import PostgresForTests
-from tests.support.power_database import cursor_id, deal_ids, gap_rows, positions, unusable_rows
+from tests.support.power_database import cursor_id, deal_keys, gap_rows, positions, unusable_rows
 from tests.support.power_processes import PowerProcess, listener_settings
 
 LIVES_S = 0.8
@@ -26,7 +26,8 @@ async def _campaign(directory: Path, kills: int, server: PostgresForTests | None
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201  (how to repeat it)
     source = random.Random(seed)
-    script = PowerExchangeScript(time.time_ns(), ScriptOptions(seed=seed, gap_min_s=0.0005, gap_max_s=0.01))
+    options = ScriptOptions(seed=seed, gap_min_s=0.0005, gap_max_s=0.01, quarter_share=0.2, revision_share=0.2)
+    script = PowerExchangeScript(time.time_ns(), options)
     exchange = PowerExchange(script)
     port = await exchange.start("127.0.0.1", 0)
     settings = listener_settings(
@@ -53,7 +54,7 @@ async def _campaign(directory: Path, kills: int, server: PostgresForTests | None
             await asyncio.sleep(0.1)
     assert await asyncio.to_thread(listener.stop) == 0, listener.log.read_text()
 
-    assert await deal_ids(engine) == expected
+    assert await deal_keys(engine) == expected
     assert await positions(engine) == list(range(1, len(expected) + 1))
     assert await gap_rows(engine) == []
     assert await unusable_rows(engine) == []

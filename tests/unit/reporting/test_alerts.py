@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.reporting.engine.alerts import Alert, AlertKind, AlertLimits, Severity, alerts_of, timed
-from services.reporting.engine.figures import Side, Sums
+from services.reporting.engine.alerts import Alert, AlertKind, AlertLimits, DayResults, Severity, alerts_of, timed
+from services.reporting.engine.figures import Side, Sums, from_e10
 from services.reporting.engine.listener_standing import AWAY_NS, ListenerStanding, ListenerState
 from services.reporting.engine.queries import Slice
 from services.reporting.engine.reference_status import ReferenceStatus
@@ -24,7 +24,7 @@ LIMITS = AlertLimits(silent_after_ns=60 * SECOND_NS)
 
 
 def alerts(snapshot: Snapshot, limits: AlertLimits = LIMITS) -> list[Alert]:
-    return list(alerts_of(snapshot, NOW_NS, limits, days=(DAY,)))
+    return list(alerts_of(snapshot, NOW_NS, limits, days=(DAY,), results=DayResults()))
 
 
 def lost(euro: int, trader: str = "anna", hour: str = "10-11") -> tuple[Slice, Sums]:
@@ -80,11 +80,24 @@ def test_a_feed_that_does_not_bring_deals_is_told(
     assert not since_s or (NOW_NS - alert.since_ns) // SECOND_NS == since_s
 
 
-def test_a_connection_that_is_new_is_not_silent_however_old_the_last_message_is() -> None:
-    standing = replace(GOOD, since_ns=NOW_NS - 30 * SECOND_NS, last_message_ns=NOW_NS - 3_600 * SECOND_NS)
+def test_a_connection_that_is_new_is_given_a_moment_however_old_the_last_message_is() -> None:
+    standing = replace(
+        GOOD, since_ns=NOW_NS, last_message_ns=NOW_NS - 3_600 * SECOND_NS, updated_ns=NOW_NS + 8 * SECOND_NS
+    )
 
-    assert standing.state(NOW_NS, LIMITS.silent_after_ns) is ListenerState.RECEIVING
-    assert standing.state(NOW_NS + 31 * SECOND_NS - SECOND_NS, LIMITS.silent_after_ns) is not ListenerState.RECEIVING
+    states = [standing.state(NOW_NS + second * SECOND_NS, LIMITS.silent_after_ns) for second in (14, 15, 16)]
+
+    assert states == [ListenerState.RECEIVING, ListenerState.RECEIVING, ListenerState.SILENT]
+
+
+def test_a_day_is_added_up_once_and_again_when_it_has_changed() -> None:
+    results = DayResults()
+    delivery = desk(lost(10), lost(-2, "bert")).days[DAY]
+
+    first = results.of(DAY, delivery)
+    assert results.of(DAY, delivery) is first
+    assert {trader: from_e10(result) for trader, result in first.items()} == {"anna": -10, "bert": 2}
+    assert results.of(DAY, replace(delivery, references={})) == {}
 
 
 @pytest.mark.parametrize(

@@ -186,3 +186,14 @@ async def test_the_list_goes_on_behind_a_revision() -> None:
     revised = next(place for place, deal in enumerate(messages) if deal.revision > 1)
     assert exchange.deals.place_after(messages[revised].id) is not None
     assert exchange.deals.place_after(messages[revised].key) == revised + 1
+
+
+def test_deals_name_markets_where_there_are_some() -> None:
+    def found(options: ScriptOptions) -> set[str]:
+        deals = [
+            parse_message(deal.message(), deal.time_ns) for deal in islice(PowerExchangeScript(START_NS, options), 50)
+        ]
+        return {deal.market for deal in deals if isinstance(deal, Deal)}
+
+    assert found(ScriptOptions(markets=("DE", "AT"))) == {"DE", "AT"}
+    assert found(ScriptOptions()) == {""}
