@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import redis
 
-from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_UNSPECIFIED, ExchangeHealth, QueueLag, Report, Status
+from protos.health.v1.health_pb2 import (
+    STATUS_DOWN,
+    STATUS_OK,
+    STATUS_UNSPECIFIED,
+    ExchangeHealth,
+    QueueLag,
+    Report,
+    Status,
+)
 from protos.health.v1.health_pb2 import Check as CheckMessage
 from services.health.checks import Check, Finding
 from services.runtime.clock import Clock
@@ -28,6 +36,12 @@ class Result:
     duration_ns: int = 0
     queues: tuple[QueueLag, ...] = ()
     exchanges: tuple[ExchangeHealth, ...] = ()
+
+
+def _whole(statuses: Sequence[Status]) -> Status:
+    """The worst of all; but nothing is well as long as something has not been looked at."""
+    worst = max(statuses, default=STATUS_UNSPECIFIED)
+    return STATUS_UNSPECIFIED if worst == STATUS_OK and STATUS_UNSPECIFIED in statuses else worst
 
 
 class CheckRunner:
@@ -65,7 +79,7 @@ class CheckRunner:
             for name, result in self._results.items()
         ]
         return Report(
-            status=max((check.status for check in checks), default=STATUS_UNSPECIFIED),
+            status=_whole([check.status for check in checks]),
             checks=checks,
             queues=[queue for result in self._results.values() for queue in result.queues],
             exchanges=[exchange for result in self._results.values() for exchange in result.exchanges],

@@ -20,7 +20,6 @@ __all__ = ["BACKLOG", "bound_socket", "listening_socket", "run_listener", "stop_
 logger = logging.getLogger(__name__)
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
-_CHATTY: Final = ("uvicorn", "uvicorn.error", "websockets")
 
 
 def listening_socket(host: str, port: int, setting: str) -> socket.socket:
@@ -71,8 +70,6 @@ def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any,
     """Run a server without gRPC to its end; return its exit code (2: refused, in one line on stderr)."""
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
-    for chatty in _CHATTY:
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         return asyncio.run(body)
     except StartRefused as exc:

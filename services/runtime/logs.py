@@ -21,6 +21,8 @@ CORRELATION_ID_KEY: Final = "x-correlation-id"
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
+_CHATTY: Final = ("asyncio", "uvicorn", "uvicorn.error", "websockets")
+
 _correlation_id: ContextVar[str] = ContextVar("midstream_correlation_id", default="")
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -74,8 +76,9 @@ def configure_logs(server: str, *, level: str = "info", form: str = "json") -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # asyncio's own debug chatter ("Using selector") says nothing about us.
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # What these say below a warning ("Using selector", "Started server process") says nothing about us; the web server says it as an error.
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class JsonFormatter(logging.Formatter):

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from wsgiref.simple_server import WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
 
 from services.runtime.errors import StartRefused
 
@@ -157,7 +158,20 @@ def start_exporter(registry: CollectorRegistry, *, host: str, port: int, setting
         httpd, _thread = start_http_server(port, addr=host, registry=registry)
     except OSError as exc:
         raise port_refused(host, port, setting, exc) from exc
+    httpd.set_app(_only_metrics(make_wsgi_app(registry)))
     return Exporter(httpd)
+
+
+def _only_metrics(metrics: WSGIApplication) -> WSGIApplication:
+    """Answer elsewhere that nothing is there: a probe of `/healthz` must not find figures and take them for a yes."""
+
+    def application(environ: WSGIEnvironment, respond: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/metrics":
+            return metrics(environ, respond)
+        respond("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"the figures are at /metrics; health is grpc.health.v1.Health on the server's gRPC port\n"]
+
+    return application
 
 
 def port_refused(host: str, port: int, setting: str, exc: OSError) -> StartRefused:

@@ -63,11 +63,14 @@ async def test_worst_check_decides_and_every_transition_is_seen(runner: CheckRun
         seen.append((runner.report().status, check(runner.report()).detail, changed.is_set()))
 
     assert seen == [
-        (STATUS_OK, "fine", True),
+        # The other one has not been looked at yet, so nobody may say that all is well.
+        (STATUS_UNSPECIFIED, "fine", True),
         (STATUS_DEGRADED, "slow", True),
         (STATUS_DOWN, "gone", True),
-        (STATUS_OK, "fine again", True),
+        (STATUS_UNSPECIFIED, "fine again", True),
     ]
+    await runner.check_once("two", Scripted())
+    assert runner.report().status == STATUS_OK
     assert check(runner.report()).last_error == "gone"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from services.power.figures import DEAL_FIGURES, REFERENCE_FIGURES
 from services.reporting.measures import FIGURES as REPORTING_FIGURES
+from services.runtime.console_logs import console_formatter
 from services.runtime.errors import StartRefused
 from services.runtime.logs import LogLimit, configure_logs, correlation, current_correlation_id
 from services.runtime.metrics import FIGURES, Figure, Metrics, start_exporter
@@ -61,6 +63,28 @@ def test_password_of_a_url_never_reaches_the_log(capsys: pytest.CaptureFixture[s
     assert "cannot reach redis://u:***@host:1/0" in error
     assert "RuntimeError: redis://:***@host refused" in error
     assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("no_color", ["", "1"], ids=["colours", "NO_COLOR"])
+def test_lines_for_people_are_plain_where_they_ask_for_it(monkeypatch: pytest.MonkeyPatch, no_color: str) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    formatter = console_formatter("replay", redact=lambda event: None, correlation_id=lambda: "")
+    record = logging.LogRecord("x", logging.WARNING, __file__, 1, "something happened", (), None)
+
+    assert ("\x1b[" in formatter.format(record)) == (no_color == "")
+
+
+def test_the_web_server_s_own_chatter_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("orders")
+
+    for name in ("uvicorn.error", "uvicorn", "asyncio", "websockets"):
+        logging.getLogger(name).info("Started server process")
+        logging.getLogger(name).warning("%s is worth a line", name)
+
+    assert [json.loads(line)["logger"] for line in capsys.readouterr().err.splitlines()] == [
+        "uvicorn.error", "uvicorn", "asyncio", "websockets",
+    ]  # fmt: skip
 
 
 def test_log_limit_passes_one_per_interval_and_counts_the_rest() -> None:
@@ -136,10 +160,17 @@ def test_exporter_answers_on_a_free_port_of_loopback() -> None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}/metrics", timeout=5) as response:
             text = response.read().decode()
+        refused = []
+        for path in ("/", "/healthz", "/metrics/more"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}{path}", timeout=5)
+            with caught.value as answer:
+                refused.append((answer.code, b"/metrics" in answer.read()))
     finally:
         exporter.close()
 
     assert "midstream_lag_records 3.0" in text
+    assert refused == [(404, True)] * 3
 
 
 def test_exporter_refuses_a_taken_port_in_one_line() -> None:
