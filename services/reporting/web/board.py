@@ -32,6 +32,7 @@ def board_of(view: View, report: Report, address: Address) -> dict[str, Any]:
     days = [_day(day, view, address) for day in report.days]
     return {
         "days": days,
+        "revised": any(row["revised"] for day in days for row in day["rows"]),
         "unpriced": any(day["unpriced"] for day in days),
         "mixed": any(row["mixed"] for day in days for row in day["rows"]),
         "unconfirmed": any(row["state"] == ReferenceState.CLOSED for day in days for row in day["rows"]),
@@ -55,7 +56,7 @@ def _day(day: DayReport, view: View, address: Address) -> dict[str, Any]:
         "rows": rows,
         "past": _past([part for _, parts in hours[:folded] for part in parts], folded) if folded else None,
         "unfolded": len(over) >= FOLDED_MIN and address.past,
-        "now": _now_line(rows) if day.day == view.today and hours else None,
+        "now": _now_line(rows, now_ns) if day.day == view.today and hours else None,
         "total": _shared(day.total),
         "unpriced": day.total.unpriced_deals,
         "any": bool(hours),
@@ -74,12 +75,14 @@ def _past(parts: list[HourRow], hours: int) -> dict[str, Any]:
     return _shared(total(part.figures for part in parts)) | {"label": label, "hours": hours}
 
 
-def _now_line(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return before which row the present lies, and when the next period closes."""
-    following = next((row for row in rows if row["open"]), None)
+def _now_line(rows: list[dict[str, Any]], now_ns: int) -> dict[str, Any]:
+    """Return before which row the present lies, and which period closes next: of an hour that has closed it may be a quarter."""
+    before = next((row["id"] for row in rows if row["open"]), "")
+    leaves = (row for row in rows if not row["quarters"])
+    following = next((row for row in leaves if row["closes_ms"] * MS > now_ns), None)
     return {
-        "before": "" if following is None else following["id"],
-        "label": "" if following is None else following["label"],
+        "before": before,
+        "label": "" if following is None else following["period"],
         "closes_ms": 0 if following is None else following["closes_ms"],
         "closes": "" if following is None else following["closes"],
     }
@@ -95,17 +98,17 @@ def _hour(hour: DeliveryHour, parts: list[HourRow], address: Address, now_ns: in
     # A quarter without a price of its own has its hour's.
     priced = next((part for part in parts if not part.hour.quarter or part.reference_of_hour), None)
     shown = address.quarters or (address.opened is not None and address.opened.whole_hour == hour)
+    open_ns = [part.gate_closure_ns for part in parts if part.gate_closure_ns > now_ns]
     sum_row = HourRow(
         hour,
         total(part.figures for part in parts),
         None if priced is None else priced.reference,
         ReferenceState.NONE if priced is None else priced.state,
         markets=tuple(sorted({market for part in parts for market in part.markets})),
-        # The hour closes with the first of its quarters; the row is over with the last of them.
-        gate_closure_ns=min(part.gate_closure_ns for part in parts),
+        # Of what can still be traded the next to close; the row is over with the last of it.
+        gate_closure_ns=min(open_ns, default=max(part.gate_closure_ns for part in parts)),
     )
     head = _row(sum_row, address, now_ns) | {"quarters": len(quarters), "parent": "", "shown": shown}
-    head["open"] = any(part.gate_closure_ns > now_ns for part in parts)
     if head["reference"] is None and any(part.reference for part in quarters):
         head |= {"words": "by quarter", "short": "by quarter"}
     yield head
@@ -124,10 +127,12 @@ def _row(row: HourRow, address: Address, now_ns: int) -> dict[str, Any]:
     return shown | {
         "id": f"{hour.day_text}.{hour.label}",
         "label": hour.label,
+        "period": hour.label,
         "ambiguous": hour.ambiguous,
         "mixed": row.figures.mixed,
         "group": not hour.quarter and hour.hour in GROUPS,
-        "revised": ", ".join(revised),
+        "revised": sums.corrected + sums.canceled,
+        "revisions": ", ".join(revised),
         "markets": ", ".join(row.markets),
         "query": address.with_opened(hour).text,
         "power": signed(row.net_power_with_hour) if hour.quarter else None,

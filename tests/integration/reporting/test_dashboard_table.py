@@ -65,6 +65,25 @@ async def test_now_stands_between_what_has_closed_and_what_is_traded_and_moves(a
     assert "now 11:01:00 \u00b7 12-13 closes 12:00" in seen_text(after.text)
 
 
+async def test_of_an_hour_that_has_closed_the_next_quarter_is_what_can_be_traded(
+    app: DeskApp, sqlite_desk: Desk
+) -> None:
+    await sqlite_desk.add_deals(
+        [
+            MadeDeal("100", "2", "sell", TODAY, "10-11"),
+            MadeDeal("80", "4", "buy", TODAY, "10:45-11:00"),
+            MadeDeal("80", "4", "buy", TODAY, "11:15-11:30"),
+        ]
+    )
+    app.advance(10 * 60)
+    await app.model.look()
+
+    html = (await app.get("/")).text
+
+    assert "now 11:03:00 \u00b7 11:15-11:30 closes 11:15" in seen_text(html)
+    assert row_cells(html, f"{TODAY}.11-12")[7] == "11:15"
+
+
 async def test_quarters_stand_below_their_hour_whose_row_is_their_sum(app: DeskApp, sqlite_desk: Desk) -> None:
     await sqlite_desk.add_deals(
         [
@@ -142,7 +161,7 @@ async def test_corrected_and_canceled_deals_are_struck_through_and_say_so(app: D
     html = (await app.get("/")).text
     drill = (await app.get(f"/deals?open={TODAY}.15-16")).text
 
-    assert row_cells(html, f"{TODAY}.15-16")[0].startswith("15-16 1 corrected, 1 canceled")
+    assert row_cells(html, f"{TODAY}.15-16")[0].startswith("15-16 2 rev.")
     assert len(re.findall(r'<tr class="dead">', drill)) == 3, "the canceled one, and the revisions before"
     words = re.findall(r'<span class="tag[^"]*">([^<]*)</span>', drill)
     assert sorted(words) == [

@@ -49,7 +49,8 @@ export function count() {
   for (const element of document.querySelectorAll('time[data-ms]')) {
     element.dataset.text ??= element.textContent;
     show(element, worded(element, now));
-    if (element.closest('.gate')) element.classList.toggle('soon', Number(element.dataset.ms) - now < 600000);
+    const left = Number(element.dataset.ms) - now;
+    if (element.closest('.gate')) element.classList.toggle('soon', left > 0 && left < 600000);
   }
   for (const element of document.querySelectorAll('time.clock')) show(element, berlin.format(now));
 }
