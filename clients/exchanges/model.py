@@ -63,6 +63,16 @@ class Instrument:
     tradable: bool
     exchange_quantity_scale: Decimal = Decimal(1)
     """Exchange units per unit of this API (BitMEX spot counts satoshi): quantity on the wire = quantity * scale."""
+    market_quantity_min: Decimal | None = None
+    """Smallest quantity of MARKET orders where it is above `quantity_min`."""
+    market_quantity_max: Decimal | None = None
+    """Largest quantity of MARKET orders where it is below `quantity_max`."""
+    notional_max: Decimal | None = None
+    notional_min_for_market: bool = True
+    """Whether `notional_min` holds for MARKET orders too, by the market's price; `notional_max` below likewise."""
+    notional_max_for_market: bool = True
+    open_orders_max: int | None = None
+    """How many orders an account may have open in this instrument."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def _instrument(market: Market, entry: Mapping[str, Any]) -> Instrument:
     price, lot = filters.get("PRICE_FILTER", {}), filters.get("LOT_SIZE", {})
     lot_size = _positive(lot, "stepSize") or _unit(entry.get("baseAssetPrecision"))
     market_lot_size = _positive(filters.get("MARKET_LOT_SIZE", {}), "stepSize")
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL", {})
     contract_size = to_decimal(entry["contractSize"], "contractSize") if market.name == COINM else _ONE
     return Instrument(
         exchange=NAME,
@@ -70,6 +71,12 @@ def _instrument(market: Market, entry: Mapping[str, Any]) -> Instrument:
         multiplier=contract_size,
         expiry_time_ns=expiry_time_ns,
         tradable=_tradable(market, entry),
+        market_quantity_min=_positive(filters.get("MARKET_LOT_SIZE", {}), "minQty"),
+        market_quantity_max=_positive(filters.get("MARKET_LOT_SIZE", {}), "maxQty"),
+        notional_max=_positive(notional, "maxNotional"),
+        notional_min_for_market=_applies(notional, "applyMinToMarket", "applyToMarket"),
+        notional_max_for_market=_applies(notional, "applyMaxToMarket"),
+        open_orders_max=_orders_max(filters.get("MAX_NUM_ORDERS", {})),
     )
 
 
@@ -95,6 +102,19 @@ def _notional_min(filters: Mapping[str, Mapping[str, Any]]) -> Decimal | None:
     for name, key in (("NOTIONAL", "minNotional"), ("MIN_NOTIONAL", "minNotional"), ("MIN_NOTIONAL", "notional")):
         if key in filters.get(name, {}):
             return _positive(filters[name], key)
+    return None
+
+
+def _applies(filters: Mapping[str, Any], *keys: str) -> bool:
+    """Return whether a bound of the value holds for MARKET orders; it does where the filter does not say."""
+    return next((filters[key] is not False for key in keys if key in filters), True)
+
+
+def _orders_max(filters: Mapping[str, Any]) -> int | None:
+    """Return how many orders may be open: spot and futures name it differently; 0 is no limit."""
+    for key in ("maxNumOrders", "limit"):
+        if key in filters:
+            return to_int(filters[key], key) or None
     return None
 
 

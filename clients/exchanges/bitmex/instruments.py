@@ -34,6 +34,9 @@ _KINDS: Final = {
 }
 """What can be mapped. Indices, calendar spreads and prediction markets cannot, and are left out."""
 
+OPEN_ORDERS_MAX: Final = 200
+"""Per account and instrument; the documentation says so, the list of instruments does not."""
+
 
 def parse_instruments(payload: Any) -> list[Instrument]:
     """Return what the answer lists. One unusable row costs that instrument, not all of them."""
@@ -83,6 +86,7 @@ def parse_instrument(row: Mapping[str, Any]) -> Instrument:
         quantity_min=lot,
         quantity_max=None if quantity_max is None else to_decimal(quantity_max, "maxOrderQty") / scale,
         market_lot_size=None,
+        open_orders_max=OPEN_ORDERS_MAX,
         price_min=None,
         price_max=None if price_max is None else to_decimal(price_max, "maxPrice"),
         notional_min=None,

@@ -12,18 +12,15 @@ from services.orders.errors import Reason, denied
 def check_quantity(instrument: Instrument, quantity: Decimal, *, market_order: bool) -> None:
     """Deny a quantity outside of the bounds or between two lots."""
     lot = (instrument.market_lot_size if market_order else None) or instrument.lot_size
-    if quantity < instrument.quantity_min:
-        raise denied(
-            Reason.QUANTITY,
-            f"is {quantity:f}, the minimum of {instrument.symbol} is {instrument.quantity_min:f}",
-            field="quantity",
-        )
-    if instrument.quantity_max is not None and quantity > instrument.quantity_max:
-        raise denied(
-            Reason.QUANTITY,
-            f"is {quantity:f}, the maximum of {instrument.symbol} is {instrument.quantity_max:f}",
-            field="quantity",
-        )
+    low, high, of = instrument.quantity_min, instrument.quantity_max, instrument.symbol
+    if market_order:
+        of = f"MARKET orders of {instrument.symbol}"
+        low = max(low, instrument.market_quantity_min or low)
+        high = min((bound for bound in (high, instrument.market_quantity_max) if bound is not None), default=None)
+    if quantity < low:
+        raise denied(Reason.QUANTITY, f"is {quantity:f}, the minimum of {of} is {low:f}", field="quantity")
+    if high is not None and quantity > high:
+        raise denied(Reason.QUANTITY, f"is {quantity:f}, the maximum of {of} is {high:f}", field="quantity")
     if lot > 0 and quantity % lot != 0:
         raise denied(
             Reason.QUANTITY, f"is {quantity:f}, {instrument.symbol} takes multiples of {lot:f}", field="quantity"
@@ -41,15 +38,31 @@ def check_price(instrument: Instrument, price: Decimal) -> None:
         raise denied(Reason.PRICE, f"is {price:f}, {instrument.symbol} takes multiples of {tick:f}", field="price")
 
 
-def check_notional(instrument: Instrument, quantity: Decimal, price: Decimal) -> None:
-    """Deny an order that is too small to be worth the exchange's while."""
+def check_notional(
+    instrument: Instrument, quantity: Decimal, price: Decimal, *, market_order: bool = False, reduce_only: bool = False
+) -> None:
+    """Deny an order that is too small to be worth the exchange's while, or too large; what reduces may be small."""
     value = notional(instrument, quantity, price)
-    if value is not None and instrument.notional_min is not None and value < instrument.notional_min:
+    if value is None:
+        return
+    low = None if reduce_only or (market_order and not instrument.notional_min_for_market) else instrument.notional_min
+    high = None if market_order and not instrument.notional_max_for_market else instrument.notional_max
+    for bound, name, wrong in ((low, "minimum", low and value < low), (high, "maximum", high and value > high)):
+        if bound is not None and wrong:
+            raise denied(
+                Reason.NOTIONAL,
+                f"makes {value.normalize():f} {instrument.quote}, the {name} of {instrument.symbol} is {bound:f}",
+                field="quantity",
+            )
+
+
+def check_open_orders(instrument: Instrument, count: int) -> None:
+    """Deny one order more than the exchange lets rest in an instrument."""
+    limit = instrument.open_orders_max
+    if limit is not None and count >= limit:
         raise denied(
-            Reason.NOTIONAL,
-            f"makes {value.normalize():f} {instrument.quote}, the minimum of {instrument.symbol} is "
-            f"{instrument.notional_min:f}",
-            field="quantity",
+            Reason.OPEN_ORDERS_LIMIT,
+            f"{count} orders are open in {instrument.symbol}, {instrument.exchange} allows {limit}: cancel some first",
         )
 
 

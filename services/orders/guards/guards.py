@@ -73,6 +73,9 @@ class Guards:
             filters.check_price(instrument, price)
         market_price = await self.prices.fresh(venue, instrument.symbol)
         self._check_value(instrument, side, quantity, price, market_price, reduce_only=reduce_only)
+        if type_ is OrderType.LIMIT and time_in_force in (None, TimeInForce.GTC):
+            # What does not rest takes nobody's place.
+            filters.check_open_orders(instrument, self._resting(instrument))
         count = self._ledger.open_count + len(self._reserved)
         if count >= self.limits.open_orders_max:
             raise denied(
@@ -130,8 +133,7 @@ class Guards:
         if price is not None:
             check_band(instrument, price, market_price, self.limits.price_band)
         worth_at = price if price is not None else market_price
-        if not reduce_only:
-            filters.check_notional(instrument, quantity, worth_at)
+        filters.check_notional(instrument, quantity, worth_at, market_order=price is None, reduce_only=reduce_only)
         quantity_max = self.limits.quantity_max.get(instrument.symbol)
         if quantity_max is not None and quantity > quantity_max:
             raise denied(
@@ -194,6 +196,12 @@ class Guards:
                 f"with everything open executed the position in {instrument.symbol} would be worth {worth.normalize():f} "
                 f"{instrument.quote}, above the limit of {limit:f}",
             )
+
+    def _resting(self, instrument: Instrument) -> int:
+        """Count what is open, or about to be, in an instrument."""
+        key = (instrument.exchange, instrument.market, instrument.symbol)
+        open_now = sum((order.exchange, order.market, order.symbol) == key for order in self._ledger.open_orders)
+        return open_now + sum(reserved == key for reserved, _ in self._reserved.values())
 
     def _take_rate(self) -> None:
         if not self._rate.take():

@@ -18,6 +18,7 @@ FUTURES_LIFETIMES = ["GTC", "IOC", "FOK", "GTX", "GTD"]
 SPOT_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET"]
 PRICE_MAX = {"BTC": Decimal(1_000_000), "ETH": Decimal(100_000), "SOL": Decimal(10_000)}
 ORDERS_MAX = 200
+SPOT_NOTIONAL_MAX = Decimal(9_000_000)
 BAND_UP, BAND_DOWN = Decimal("1.15"), Decimal("0.85")
 SPOT_BAND_UP, SPOT_BAND_DOWN = Decimal(5), Decimal("0.2")
 
@@ -96,7 +97,7 @@ def _spot(listing: Listing) -> dict[str, Any]:
                 "filterType": "NOTIONAL",
                 "minNotional": eight(listing.notional_min),
                 "applyMinToMarket": True,
-                "maxNotional": "9000000.00000000",
+                "maxNotional": eight(SPOT_NOTIONAL_MAX),
                 "applyMaxToMarket": False,
                 "avgPriceMins": 5,
             },

@@ -14,6 +14,7 @@ from services.simulators.binance.exchange_info import (
     PRICE_MAX,
     SPOT_BAND_DOWN,
     SPOT_BAND_UP,
+    SPOT_NOTIONAL_MAX,
 )
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.spelling import decimals, plain
@@ -175,6 +176,9 @@ def _check_spot(
             raise _failure("MARKET_LOT_SIZE")
         value = quantity * (mark if price is None else price)
     if value is not None and value < listing.notional_min:
+        raise _failure("NOTIONAL")
+    # The list of instruments says that the maximum is not for MARKET orders.
+    if value is not None and value > SPOT_NOTIONAL_MAX and kind is not OrderType.MARKET:
         raise _failure("NOTIONAL")
 
 

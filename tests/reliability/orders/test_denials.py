@@ -244,3 +244,18 @@ async def test_time_in_force_that_the_market_lacks_is_denied(ports: Ports, loop:
             await desk.place(time_in_force=TimeInForce.FOK)
 
         assert reason_of(refused.value) == "unsupported-by-market"
+
+
+@virtual
+async def test_one_order_more_than_the_exchange_lets_rest_is_denied(ports: Ports, loop: VirtualLoop) -> None:
+    listed = instrument("binance", "spot", "BTC/USDT", open_orders_max=3)
+    venue = ScriptedVenue(BINANCE, ports, instruments=[listed])
+    async with trading(ports, venue) as desk:
+        placed = await asyncio.gather(*(desk.place() for _ in range(5)), return_exceptions=True)
+
+        denied = [one for one in placed if isinstance(one, MidstreamError)]
+        assert [reason_of(one) for one in denied] == ["open-orders-limit"] * 2
+        assert "binance allows 3" in denied[0].message
+        assert len(venue.sent("place")) == 3
+        await desk.place(time_in_force=TimeInForce.IOC)
+        assert len(venue.sent("place")) == 4

@@ -66,6 +66,8 @@ def test_the_made_list_of_spot() -> None:
         multiplier=D(1),
         expiry_time_ns=None,
         tradable=True,
+        market_quantity_max=D("321.00"),
+        open_orders_max=150,
     )
 
 
