@@ -293,6 +293,7 @@ class RestClient(ExchangeClient):
             request_id=self.request_id(answer.response),
             sent=sent,
             raw=answer.response.body[:RAW_BYTES_MAX],
+            unfilled=row.unfilled,
         )
 
     def _lost(self, request: ExchangeRequest, text: str, sent: Sent, raw: bytes = b"") -> ExchangeError:

@@ -57,6 +57,8 @@ class ErrorRow:
     markets: Collection[str] = ()
     operations: Collection[str] = ()
     reads: bool | None = None
+    unfilled: bool = False
+    """The refusal is the end of an order that could not be executed at once, as its time in force demands. No condition."""
 
     def matches(self, signal: Signal) -> bool:
         """Tell whether the row is about this signal."""

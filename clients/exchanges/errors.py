@@ -34,6 +34,9 @@ class ExchangeError(Exception):
     raw: bytes = field(default=b"", repr=False)
     """The answer's body, at most 4 KiB, for the journal."""
 
+    unfilled: bool = False
+    """The order ended by its time in force: it could not be executed at once. Other exchanges accept such an order and let it expire."""
+
     def __post_init__(self) -> None:
         super().__init__(str(self))
 

@@ -54,6 +54,18 @@ class VenueState(StrEnum):
         return self not in (VenueState.NEW, VenueState.PARTIALLY_FILLED)
 
 
+@unique
+class EndedBy(StrEnum):
+    """Why an exchange ended an order by itself, where its word for the state does not tell that from a cancel."""
+
+    TIME_IN_FORCE = "time-in-force"
+    POST_ONLY = "post-only"
+    """It would have taken liquidity."""
+    REDUCE_ONLY = "reduce-only"
+    """It would not have reduced the position."""
+    LIQUIDATION = "liquidation"
+
+
 @dataclass(frozen=True)
 class VenueOrder:
     """What to place. Validated against the instrument by the caller; quantities in the instrument's unit."""
@@ -101,6 +113,7 @@ class OrderReport:
     """`answer`, `query` or `stream`."""
     raw: bytes = field(default=b"", repr=False)
     sent: Sent | None = None
+    ended_by: EndedBy | None = None
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,14 @@ _ORDERS: Final = [
     ErrorRow(Outcome.UNKNOWN, "sheet 3, 6: spot cancel-replace, one of two", code="-2021", markets=(SPOT,)),
     *_codes(Outcome.REJECTED, "sheet 3, 6: spot cancel-replace, neither", (-2022,), (SPOT,)),
     *_codes(Outcome.REJECTED, "sheet 6: would trigger immediately", (-2021,), FUTURES),
-    *_codes(Outcome.REJECTED, "sheet 6: business reject, futures", (-2019, -2022, -5021, -5022), FUTURES),
+    ErrorRow(
+        Outcome.REJECTED,
+        "sheet 6: FOK; USD-M refuses what spot and COIN-M let expire",
+        code="-5021",
+        markets=FUTURES,
+        unfilled=True,
+    ),
+    *_codes(Outcome.REJECTED, "sheet 6: business reject, futures", (-2019, -2022, -5022), FUTURES),
     # The order is as wanted already: fetch, compare, adopt, as with a duplicate id.
     ErrorRow(Outcome.DUPLICATE, "sheet 6: amend, no state change", code="-2038", text="no state", markets=(SPOT,)),
     *_codes(Outcome.REJECTED, "sheet 6: amend, spot", (-2038,), (SPOT,)),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from clients.exchanges.binance.markets import NAME
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_int
 from clients.exchanges.model import Instrument, Price, Quote
-from clients.exchanges.trading import Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
+from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
 
 _STATES: Final[Mapping[str, VenueState]] = {
     "NEW": VenueState.NEW,
@@ -126,7 +126,13 @@ def parse_order(
         reason=str(row.get("expiryReason") or ""),
         source=source,
         raw=raw,
+        ended_by=ended_by(raw_state, row.get("timeInForce"), filled),
     )
+
+
+def ended_by(raw_state: str, time_in_force: object, filled: Decimal | None) -> EndedBy | None:
+    """Return POST_ONLY for a futures order that was accepted and had to end instead of taking."""
+    return EndedBy.POST_ONLY if raw_state == "EXPIRED" and time_in_force == "GTX" and not filled else None
 
 
 def parse_fill(market: str, symbol: str, row: Any) -> Fill:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from clients.exchanges.binance.markets import NAME, SPOT
-from clients.exchanges.binance.parsing import order_type_of, state_of, time_in_force_of
+from clients.exchanges.binance.parsing import ended_by, order_type_of, state_of, time_in_force_of
 from clients.exchanges.exact_json import MalformedAnswer, parse_json, to_decimal, to_int, to_word
 from clients.exchanges.model import Instrument, Quote
 from clients.exchanges.trading import Fill, OrderReport, Side
@@ -91,6 +91,7 @@ def parse_order_event(event: Mapping[str, Any], instrument: Instrument, *, raw: 
         fill=fill,
         source="stream",
         raw=raw,
+        ended_by=ended_by(raw_state, event.get("f"), filled),
     )
 
 

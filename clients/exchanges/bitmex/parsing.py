@@ -11,7 +11,7 @@ from clients.exchanges.bitmex.units import currency, money, time_ns
 from clients.exchanges.errors import Sent
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_word
 from clients.exchanges.model import Instrument, Quote
-from clients.exchanges.trading import Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
+from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
 
 _SIDES: Final = {"Buy": Side.BUY, "Sell": Side.SELL}
 _TYPES: Final = {"Market": OrderType.MARKET, "Limit": OrderType.LIMIT}
@@ -32,6 +32,16 @@ _CLOSED: Final = {
     "DoneForDay": VenueState.EXPIRED,
 }
 """The last two stand in the vocabulary only; nobody has seen them."""
+
+_CAUSES: Final = {
+    "timeInForce": EndedBy.TIME_IN_FORCE,
+    "no more liquidity": EndedBy.TIME_IN_FORCE,
+    "ParticipateDoNotInitiate": EndedBy.POST_ONLY,
+    "ReduceOnly": EndedBy.REDUCE_ONLY,
+    "Close": EndedBy.REDUCE_ONLY,
+    "Liquidat": EndedBy.LIQUIDATION,
+}
+"""Words of `text`, in the order in which they are looked for; only the post-only one is documented."""
 
 SIDE_WORDS: Final = {ours: theirs for theirs, ours in _SIDES.items()}
 TYPE_WORDS: Final = {ours: theirs for theirs, ours in _TYPES.items()}
@@ -94,6 +104,7 @@ def parse_order(
         create_time_ns=None if created is None else time_ns(created, "transactTime"),
         time_in_force=_LIVES.get(str(row.get("timeInForce"))),
         reason=_reason(row, raw_state),
+        ended_by=_ended_by(row, raw_state),
         fill=fill,
         source=source,
         raw=raw,
@@ -149,6 +160,17 @@ def _state(raw: str, quantity: Decimal | None, filled: Decimal | None) -> VenueS
     if raw == "PartiallyFilled" or (filled is not None and filled > 0 and (quantity is None or filled < quantity)):
         return VenueState.PARTIALLY_FILLED
     return VenueState.NEW
+
+
+def _ended_by(row: Mapping[str, Any], raw_state: str) -> EndedBy | None:
+    """Return why BitMEX cancelled an order by itself: it has one word for that and for a cancel, and says the difference in `text`."""
+    if raw_state != "Canceled":
+        return None
+    # What stands behind the first line is the sender's own annotation.
+    said = str(row.get("text") or "").partition("\n")[0]
+    if not said.startswith("Canceled: Order had ") and not said.startswith("Canceled: Liquidat"):
+        return None
+    return next((cause for words, cause in _CAUSES.items() if words in said), None)
 
 
 def _reason(row: Mapping[str, Any], raw_state: str) -> str:

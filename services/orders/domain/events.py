@@ -112,6 +112,8 @@ class PlacementRefused:
 
     text: str
     code: str = ""
+    unfilled: bool = False
+    """Because it could not be executed at once, as its time in force demands."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def _changed(order: Order, event: Event) -> Order:
         case AnswerLost():
             return replace(order, sending=False, expires_server_ns=body.expires_server_ns, reason=body.text)
         case PlacementRefused():
-            return _ended(order, OrderState.REJECTED, body.text)
+            return _ended(order, OrderState.EXPIRED if body.unfilled else OrderState.REJECTED, body.text)
         case NotPlaced():
             return _ended(order, OrderState.NOT_PLACED, body.text)
         case Settled():
@@ -204,7 +204,8 @@ def _state(stated: Stated, filled: Decimal) -> OrderState:
 
 def _concluded_without_evidence(order: Order) -> bool:
     """Whether the terminal state is a conclusion of ours, and not a state that the exchange gave to an order."""
-    return order.state is OrderState.NOT_PLACED or (order.state is OrderState.REJECTED and not order.exchange_order_id)
+    refused = order.state in (OrderState.REJECTED, OrderState.EXPIRED) and not order.exchange_order_id
+    return order.state is OrderState.NOT_PLACED or refused
 
 
 def _settled(order: Order, body: Settled) -> Order:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
-from clients.exchanges.trading import Fill, OrderReport
+from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, TimeInForce, VenueState
 from services.orders.domain.events import FillBody, Stated
 from services.orders.domain.fold import merged
 from services.orders.domain.legs import is_known, leg_named
 from services.orders.domain.order import Order
+
+AT_ONCE_NS: Final = 60_000_000_000
+"""How long after its intent an order that must not take may be ended and count as never accepted: clocks differ, answers are late."""
 
 
 def stated(report: OrderReport, leg: str = "") -> Stated:
@@ -34,12 +38,38 @@ def fill_body(fill: Fill) -> FillBody:
     return FillBody(fill.trade_id, fill.quantity, fill.price, fill.fee, fill.fee_currency, fill.trade_time_ns)
 
 
+def ended_as(report: OrderReport, order: Order | None = None) -> VenueState:
+    """Return how an order has ended, in the same word for the same thing: exchanges differ in what they call a cancel.
+
+    An order that cannot rest ends EXPIRED, whatever was executed of it, and so does one that the exchange ended by itself. One that
+    was accepted only to be ended because it must not take is REJECTED, as where it is refused at once. The exchange's own word stays
+    beside it. Without an order the report's own terms count.
+    """
+    if report.state not in (VenueState.CANCELED, VenueState.EXPIRED):
+        return report.state
+    type_ = order.type if order is not None else report.type
+    time_in_force = order.time_in_force if order is not None else report.time_in_force
+    if type_ is OrderType.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+        return VenueState.EXPIRED
+    if report.ended_by is EndedBy.POST_ONLY and not report.filled_quantity and not _has_rested(order, report):
+        return VenueState.REJECTED
+    return VenueState.EXPIRED if report.ended_by is not None else report.state
+
+
+def _has_rested(order: Order | None, report: OrderReport) -> bool:
+    if order is None:
+        return False
+    ended_ns = report.update_time_ns if report.update_time_ns is not None else order.created_ns
+    return bool(order.amending or order.queue_place) or ended_ns - order.created_ns > AT_ONCE_NS
+
+
 def news(order: Order, report: OrderReport) -> Stated | None:
     """Return the event for a report that changes something, None for one that repeats what is known.
 
     Without it an exchange that says the same every 30 seconds would fill the journal.
     """
-    body = stated(report, leg_named(order, report.client_order_id, report.exchange_order_id))
+    leg = leg_named(order, report.client_order_id, report.exchange_order_id)
+    body = replace(stated(report, leg), state=ended_as(report, order))
     after = merged(order, body)
     unchanged = replace(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
     return None if unchanged else body

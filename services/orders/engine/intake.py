@@ -11,7 +11,7 @@ from clients.exchanges.trading import Fill, OrderReport
 from services.orders.domain import Body, Cause, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
 from services.orders.domain.legs import leg_named
-from services.orders.domain.statements import fill_body, mismatch, news
+from services.orders.domain.statements import ended_as, fill_body, mismatch, news
 from services.orders.journal.ledger import OrderLedger
 from services.orders.observer import DeskObserver
 from services.orders.venues import Venues
@@ -123,7 +123,7 @@ class ReportIntake:
             type=report.type,
             time_in_force=report.time_in_force,
             mode=self._mode,
-            state=report.state,
+            state=ended_as(report),
             raw_state=report.raw_state[:64],
             quantity=report.quantity,
             price=report.price or None,

@@ -39,6 +39,8 @@ class Failure:
     sent_wall_ns: int | None = None
     expires_server_ns: int | None = None
     raw: bytes = b""
+    unfilled: bool = False
+    """Refused because it could not be executed at once: that is how an order ends by its time in force."""
 
 
 _FATES = {
@@ -67,6 +69,7 @@ def judge(error: BaseException) -> Failure:
             sent_wall_ns=sent.sent_wall_ns if sent is not None else None,
             expires_server_ns=sent.expires_server_time_ns if sent is not None else None,
             raw=error.raw,
+            unfilled=error.unfilled,
         )
     if isinstance(error, ResilienceError):
         # Each of them means that no attempt is outstanding.

@@ -272,7 +272,8 @@ class Placer:
                 logger.error("exchange refuses our key: exchange=%s code=%s", order.exchange, failure.code)
                 return await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
             case Fate.REFUSED | Fate.MISSING:
-                return await self._end(order, PlacementRefused(failure.text, failure.code), Cause.ANSWER, failure.raw)
+                refused = PlacementRefused(failure.text, failure.code, failure.unfilled)
+                return await self._end(order, refused, Cause.ANSWER, failure.raw)
             case Fate.DUPLICATE:
                 logger.warning("exchange knows the client id already: order=%s", order.order_id)
             case Fate.LOST:

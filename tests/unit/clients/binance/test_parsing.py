@@ -24,7 +24,7 @@ from clients.exchanges.binance.parsing import (
 )
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument
-from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
+from clients.exchanges.trading import EndedBy, OrderType, Side, TimeInForce, VenueState
 from tests.support.contracts import Document, documents, made, over
 from tests.support.fake_exchange import instrument
 
@@ -340,3 +340,24 @@ def test_any_document_reads_or_is_malformed(parse: Callable[[Any], object], payl
     """No third way: every other exception would get past whoever treats a bad answer as a lost one."""
     with contextlib.suppress(MalformedAnswer):
         parse(payload)
+
+
+@pytest.mark.parametrize(
+    ("status", "time_in_force", "filled", "cause"),
+    [
+        ("EXPIRED", "GTX", "0", EndedBy.POST_ONLY),
+        ("EXPIRED", "GTX", "1", None),
+        ("CANCELED", "GTX", "0", None),
+        ("EXPIRED", "GTC", "0", None),
+        ("NEW", "GTX", "0", None),
+    ],
+)
+def test_a_post_only_order_that_would_have_taken_is_told_from_others(
+    status: str, time_in_force: str, filled: str, cause: EndedBy | None
+) -> None:
+    row = {
+        "orderId": 7, "status": status, "timeInForce": time_in_force, "executedQty": filled, "origQty": "2", "side": "BUY",
+        "price": "50", "type": "LIMIT", "updateTime": 5, "clientOrderId": "mine",
+    }  # fmt: skip
+
+    assert parse_order("coinm", "BTC/USD:BTC", row).ended_by is cause

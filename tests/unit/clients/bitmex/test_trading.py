@@ -19,6 +19,7 @@ from clients.exchanges.trading import (
     AmendWay,
     Capabilities,
     DeadManScope,
+    EndedBy,
     OrderType,
     Side,
     TimeInForce,
@@ -204,7 +205,7 @@ async def test_a_post_only_order_that_would_cross_is_a_cancelled_order_with_a_re
 
     report = await desk.place(_order(post_only=True), deadline_s=5.0)
 
-    assert report.state is VenueState.CANCELED
+    assert (report.state, report.ended_by) == (VenueState.CANCELED, EndedBy.POST_ONLY)
     assert "ParticipateDoNotInitiate" in report.reason
 
 
@@ -632,3 +633,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(member) for name, member in value.items()}
     return [_plain(member) for member in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "cause"),
+    [
+        ("Canceled", "Canceled: Order had timeInForce of ImmediateOrCancel\nSubmitted via API.", EndedBy.TIME_IN_FORCE),
+        ("Canceled", "Canceled: Order had execInst of ReduceOnly\nSubmitted via API.", EndedBy.REDUCE_ONLY),
+        ("Canceled", "Canceled: Canceled via API.\nSubmitted via API.", None),
+        ("Canceled", "Canceled: Canceled via API.\nCanceled: Order had timeInForce of ImmediateOrCancel", None),
+        ("Canceled", "my own words about timeInForce", None),
+        ("New", "Canceled: Order had timeInForce of ImmediateOrCancel", None),
+    ],
+)
+async def test_a_cancel_by_the_exchange_is_told_from_one_by_its_owner(
+    status: str, text: str, cause: EndedBy | None
+) -> None:
+    desk, _ = trading(lambda seen: Reply([order_row(ordStatus=status, text=text, leavesQty=0)]))
+
+    assert (await desk.query(SWAP, client_order_id="ours-1")).ended_by is cause

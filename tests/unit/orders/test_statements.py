@@ -1,0 +1,88 @@
+"""Exchanges' words for an end, as ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from clients.exchanges.trading import EndedBy, OrderReport, OrderType, Side, TimeInForce, VenueState
+from services.orders.domain import Cause, Event, Order, OrderState, TradingMode, apply
+from services.orders.domain.events import AmendAsked, Intended, PlacementRefused
+from services.orders.domain.statements import AT_ONCE_NS, ended_as, news
+
+D = Decimal
+CANCELED, EXPIRED, REJECTED = VenueState.CANCELED, VenueState.EXPIRED, VenueState.REJECTED
+
+
+def order(**changes: Any) -> Order:
+    terms: dict[str, Any] = {"type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "post_only": False, **changes}
+    body = Intended(
+        owner="desk", client_order_id="", venue_client_order_id="ms-1", exchange="bitmex", market="bitmex",
+        symbol="BTC/USD:BTC", exchange_symbol="XBTUSD", side=Side.BUY, quantity=D(5), price=D(50), reduce_only=False,
+        mode=TradingMode.SIMULATOR, send_until_ns=10, **terms,
+    )  # fmt: skip
+    return apply(None, Event("1", 1, 1_000, Cause.CALLER, body))
+
+
+def report(state: VenueState, **changes: Any) -> OrderReport:
+    values: dict[str, Any] = {
+        "exchange": "bitmex", "market": "bitmex", "symbol": "BTC/USD:BTC", "exchange_order_id": "x1", "client_order_id": "ms-1",
+        "raw_state": "Canceled", "side": Side.BUY, "type": OrderType.LIMIT, "quantity": D(5), "price": D(50),
+        "filled_quantity": D(0), "average_price": None, "update_time_ns": 2_000,
+    }  # fmt: skip
+    return OrderReport(state=state, **{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("terms", "said", "expected"),
+    [
+        ({"time_in_force": TimeInForce.IOC}, {}, EXPIRED),
+        ({"time_in_force": TimeInForce.IOC}, {"filled_quantity": D(2)}, EXPIRED),
+        ({"time_in_force": TimeInForce.FOK}, {}, EXPIRED),
+        ({"type": OrderType.MARKET, "time_in_force": None}, {"filled_quantity": D(2)}, EXPIRED),
+        ({}, {}, CANCELED),
+        ({}, {"filled_quantity": D(2)}, CANCELED),
+        ({"post_only": True}, {}, CANCELED),
+        ({"post_only": True}, {"ended_by": EndedBy.POST_ONLY}, REJECTED),
+        ({"post_only": True}, {"ended_by": EndedBy.POST_ONLY, "filled_quantity": D(1)}, EXPIRED),
+        ({"post_only": True}, {"ended_by": EndedBy.POST_ONLY, "update_time_ns": 2_000 + AT_ONCE_NS}, EXPIRED),
+        ({"reduce_only": True}, {"ended_by": EndedBy.REDUCE_ONLY}, EXPIRED),
+        ({}, {"ended_by": EndedBy.LIQUIDATION}, EXPIRED),
+    ],
+)
+def test_an_end_is_called_by_what_it_was(terms: dict[str, Any], said: dict[str, Any], expected: VenueState) -> None:
+    terms.pop("reduce_only", None)
+    one = order(**terms)
+    body = news(one, report(CANCELED, **said))
+
+    assert body is not None
+    assert (body.state, body.raw_state) == (expected, "Canceled")
+
+
+def test_a_post_only_order_that_is_amended_to_take_was_no_refused_one() -> None:
+    resting = apply(order(post_only=True), Event("1", 2, 1_500, Cause.CALLER, AmendAsked(D(5), D(60), 9_000)))
+
+    assert ended_as(report(CANCELED, ended_by=EndedBy.POST_ONLY), resting) is EXPIRED
+
+
+@pytest.mark.parametrize("state", [VenueState.NEW, VenueState.FILLED, REJECTED, VenueState.PARTIALLY_FILLED])
+def test_other_states_stay(state: VenueState) -> None:
+    assert ended_as(report(state, ended_by=EndedBy.TIME_IN_FORCE), order(time_in_force=TimeInForce.IOC)) is state
+
+
+def test_an_order_of_somebody_else_is_judged_by_its_own_terms() -> None:
+    assert ended_as(report(CANCELED, time_in_force=TimeInForce.IOC)) is EXPIRED
+    assert ended_as(report(CANCELED)) is CANCELED
+
+
+@pytest.mark.parametrize(("unfilled", "state"), [(True, OrderState.EXPIRED), (False, OrderState.REJECTED)])
+def test_a_refusal_for_want_of_liquidity_is_an_expiry(unfilled: bool, state: OrderState) -> None:
+    refused = Event("1", 2, 1_500, Cause.ANSWER, PlacementRefused("not filled", "-5021", unfilled))
+    ended = apply(order(time_in_force=TimeInForce.FOK), refused)
+
+    assert (ended.state, ended.reason) == (state, "not filled")
+    shown = news(ended, replace(report(VenueState.FILLED), filled_quantity=D(5)))
+    assert shown is not None, "evidence is worth more than the refusal"
