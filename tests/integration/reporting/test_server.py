@@ -10,11 +10,12 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from clients.power.calendar import local_day
+from clients.power.calendar import delivery_hour, local_day
 from protos.reporting.v1 import reporting_pb2 as pb
 from protos.reporting.v1.reporting_pb2_grpc import ReportingServiceStub
 from tests.support.ports import free_port
@@ -174,3 +175,59 @@ def test_figures_are_measured(server: tuple[ServerProcess, str]) -> None:
 
 def _url(server: tuple[ServerProcess, str]) -> str:
     return sqlite_url(server[0].log.parent)
+
+
+def test_positions_are_those_of_the_figures(stub: ReportingServiceStub, today: str) -> None:
+    positions = stub.GetPositions(pb.GetPositionsRequest(delivery_day=today), timeout=CALL_S)
+    performance = stub.GetPerformance(pb.GetPerformanceRequest(delivery_day=today), timeout=CALL_S).performance
+
+    team = {row.delivery_hour: (row.team.energy, row.team.power) for row in positions.rows}
+    assert team == {row.delivery_hour: (row.net_energy, row.net_power) for row in performance.hours}
+    assert positions.days[0].team.energy == performance.days[0].net_energy
+    assert all(len(row.positions) == len(positions.traders) for row in positions.rows)
+    for place, trader in enumerate(positions.traders):
+        request = pb.GetPerformanceRequest(delivery_day=today, trader_id=trader)
+        own = stub.GetPerformance(request, timeout=CALL_S).performance
+        assert own.days[0].net_energy == positions.days[0].positions[place].energy
+
+
+def test_the_history_of_a_period_has_its_deals_by_time(stub: ReportingServiceStub, today: str) -> None:
+    request = pb.GetHistoryRequest(delivery_day=today, delivery_hour="10-11", trader_id="flex_trader_2")
+    history = stub.GetHistory(request, timeout=CALL_S)
+    listed = stub.ListDeals(
+        pb.ListDealsRequest(delivery_day=today, delivery_hour="10-11", trader_id="flex_trader_2"), timeout=CALL_S
+    ).deals
+
+    assert sorted(deal.id for deal in history.deals) == sorted(deal.id for deal in listed)
+    assert [deal.time_ns for deal in history.deals] == sorted(deal.time_ns for deal in history.deals)
+    assert history.gate_closure_time_ns == delivery_hour(today, "10-11").start_ns
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "field"),
+    [
+        ("GetHistory", pb.GetHistoryRequest(delivery_hour="10-11"), "delivery_day"),
+        ("GetHistory", pb.GetHistoryRequest(delivery_day="2026-06-01"), "delivery_hour"),
+        ("GetHistory", pb.GetHistoryRequest(delivery_day="2026-06-01", delivery_hour="10:00-10:30"), "delivery_hour"),
+        ("GetPositions", pb.GetPositionsRequest(delivery_day="tomorrow"), "delivery_day"),
+        ("GetPositions", pb.GetPositionsRequest(market="x" * 33), "market"),
+        ("ListDeals", pb.ListDealsRequest(delivery_day="2026-06-01", delivery_hour="22:05-22:20"), "delivery_hour"),
+    ],
+)
+def test_a_question_that_cannot_be_is_refused_by_its_field(
+    stub: ReportingServiceStub, method: str, request_: Any, field: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        getattr(stub, method)(request_, timeout=CALL_S)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert field in caught.value.details()
+
+
+def test_without_a_listener_the_desk_is_told_so(stub: ReportingServiceStub) -> None:
+    performance = stub.GetPerformance(pb.GetPerformanceRequest(), timeout=CALL_S).performance
+
+    assert performance.listener.state == pb.LISTENER_STATE_NEVER
+    assert [(alert.kind, alert.severity) for alert in performance.alerts] == [
+        (pb.ALERT_KIND_SILENT_FEED, pb.ALERT_SEVERITY_WARNING)
+    ]
