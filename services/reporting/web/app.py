@@ -46,7 +46,7 @@ from services.reporting.web.http import (
     send_answer,
 )
 from services.reporting.web.pages import Pages
-from services.reporting.web.query import Address
+from services.reporting.web.query import Address, check_exact
 from services.runtime.errors import Unavailable
 
 __all__ = ["Dashboard", "dashboard"]
@@ -120,7 +120,10 @@ class Dashboard:
         refused = self._guard.refusal(request)
         if refused is not None:
             await self._say(*refused, request, send)
-        elif (kind := self._kinds.get(request.path)) is not None:
+            return
+        if request.query_string and (request.path in DEALS_PATHS or request.path.startswith("/performance.")):
+            check_exact(request.query_string)
+        if (kind := self._kinds.get(request.path)) is not None:
             await send_answer(await self._kept(request, *kind), request, send)
         elif request.path == "/events":
             if request.method == "HEAD":

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from clients.power.calendar import DeliveryHour, InvalidDelivery, delivery_hour
 from services.reporting.engine.report import Selection
 from services.reporting.web.http import BadQuery
 
-__all__ = ["Address"]
+__all__ = ["Address", "check_exact"]
 
 NAME_CHARACTERS_MAX: Final = 128
+LEGAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "trader": (),
+    "market": (),
+    "day": (),
+    "hours": ("all",),
+    "past": ("shown",),
+    "quarters": ("all",),
+    "show": ("positions",),
+    "open": (),
+}
+"""Every parameter with its legal values; none are those that are looked up or parsed."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,24 @@ class Address:
     def with_opened(self, opened: DeliveryHour | None) -> Address:
         """Return the address with another period open."""
         return replace(self, opened=opened)
+
+
+def check_exact(query_string: bytes) -> None:
+    """Raise BadQuery for a name or value that an export does not know: what is misspelled would export everything.
+
+    Pages are not so strict: links to them collect parameters on their way.
+    """
+    given = Counter(name for name, _ in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    for name, count in given.items():
+        if name not in LEGAL:
+            near = get_close_matches(name.lower()[:64], LEGAL, n=1)
+            meant = f"; did you mean `{near[0]}`?" if near else ""
+            raise BadQuery(f"`{name[:64]}` is no parameter{meant}; there are {', '.join(LEGAL)}")
+        if count > 1:
+            raise BadQuery(f"`{name}` is given {count} times, and may be given once")
+    for name, value in parse_qsl(query_string.decode("latin-1")):
+        if LEGAL[name] and value not in LEGAL[name]:
+            raise BadQuery(f"`{name}` is `{value[:64]}`, legal is `{'`, `'.join(LEGAL[name])}`, or leave it out")
 
 
 def _opened(text: str) -> DeliveryHour | None:

@@ -165,3 +165,23 @@ async def test_an_hour_that_happens_twice_lasts_two_hours(app: DeskApp, sqlite_d
 
     assert row["delivery_end"] - row["delivery_start"] == timedelta(hours=1), "on the clock"
     assert (row["delivery_start_utc_offset"], row["delivery_end_utc_offset"]) == ("+02:00", "+01:00")
+
+
+@pytest.mark.parametrize(
+    "path", ["/deals.csv", "/deals.de.csv", "/deals.xlsx", "/performance.csv", "/performance.xlsx"]
+)
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("dya=2025-10-09", "did you mean `day`?"),
+        ("Trader=x", "did you mean `trader`?"),
+        ("day=2025-10-09&day=2025-10-10", "`day` is given 2 times"),
+        ("hours=al", "legal is `all`"),
+        ("show=position", "legal is `positions`"),
+    ],
+)
+async def test_what_is_misspelled_does_not_export_everything(app: DeskApp, path: str, query: str, says: str) -> None:
+    got = await app.get(f"{path}?{query}")
+
+    assert got.status == 400
+    assert says in got.text
