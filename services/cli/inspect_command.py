@@ -73,7 +73,7 @@ def print_inspection(console: Console, report: InspectReport) -> None:
 
 
 def _note(file: FileReport) -> str:
-    notes = [file.damage] if file.damage else []
+    notes = [text for text in (file.damage, file.remark) if text]
     if file.needs_sorting:
         broken = file.order_broken
         where = f" (first at line {broken.line}: {broken.before}, then {broken.now})" if broken is not None else ""

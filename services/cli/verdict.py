@@ -51,7 +51,7 @@ def judge(
             )
     elif usable_rows == 0 and not damage and not unusable:
         filters.append("there was nothing to replay: the files hold no rows")
-    return Verdict((*damage, *unusable, *filters), bool(damage or unusable or nothing_left))
+    return Verdict((*damage, *unusable, *_some(historical.remarks), *filters), bool(damage or unusable or nothing_left))
 
 
 def _some(texts: Sequence[str]) -> list[str]:

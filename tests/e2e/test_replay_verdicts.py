@@ -160,3 +160,14 @@ def test_inspect_tells_a_damaged_archive_as_damaged(tmp_path: Path) -> None:
     (file,) = json.loads(done.stdout)["files"]
     assert "compressed data is corrupt" in file["damage"]
     assert (file["figures"]["rows"], file["needs_sorting"]) == (expected.counts.rows_in, False)
+
+
+def test_a_last_line_without_its_end_is_a_warning(tmp_path: Path) -> None:
+    path = write(tmp_path / "cut.csv", GOOD[:-1])
+
+    outputs = replay([path], tmp_path / "out")
+
+    assert outputs.report["mids"] == 2
+    (warning,) = outputs.report["warnings"]
+    assert "no line end" in warning
+    assert outputs.completed.error_line.endswith(warning)

@@ -51,6 +51,7 @@ class JsonLinesRows:
 
     damage = ""
     unusable = None
+    remark = ""
 
     def __init__(self, raw: RawFile, reading: Reading) -> None:
         """Start at the place."""

@@ -245,6 +245,8 @@ class Engine:
         if self._report.phase != EngineState.COMPLETED:
             self._publisher.flush()
             logger.info("every historical record is published: last_sequence=%d", self._playback.next - 1)
+            for remark in self._report.historical.complaints.remarks if self._report.historical is not None else ():
+                logger.warning("recorded file: %s", remark)
             self._set_phase(EngineState.COMPLETED)
 
     def _fail(self, failure: Exception) -> None:

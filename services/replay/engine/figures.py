@@ -135,6 +135,7 @@ class EngineFigures:
                 damaged_sources=len(historical.damaged) if historical is not None else 0,
                 damage=complaints.damage[:COMPLAINTS_MAX],
                 unusable=complaints.unusable[:COMPLAINTS_MAX],
+                remarks=complaints.remarks[:COMPLAINTS_MAX],
                 unmatched_tickers=complaints.unmatched_tickers[:COMPLAINTS_MAX],
                 first_read_monotonic_ns=self.first_read_monotonic_ns,
             ),

@@ -53,6 +53,7 @@ class FileSource:
         self.damage_line = 0
         self.unusable: tuple[int, str] | None = None
         """First row that could not be used, where no row of the whole file could."""
+        self.remark = ""
         self._rows: RowReader | None = None
         self._marks = Marks(place)
         self._marked_line = place.line
@@ -108,7 +109,7 @@ class FileSource:
     def note_end(self, rows: RowReader) -> None:
         """Keep what is known once the last row was read."""
         # The damage last: another thread that sees it reads the line, too.
-        self.damage_line, self.unusable = rows.line - 1, rows.unusable
+        self.damage_line, self.unusable, self.remark = rows.line - 1, rows.unusable, rows.remark
         self.damage = rows.damage
 
     def place_before(self, line: int) -> SourceCursor:

@@ -166,6 +166,7 @@ class HistoricalSource:
                 f"{file.opened.name}:{file.damage_line}: {file.damage}" for file in self._files if file.damage
             ),
             unusable=tuple(_unusable(file.opened.name, *file.unusable) for file in self._files if file.unusable),
+            remarks=tuple(f"{file.opened.name}: {file.remark}" for file in self._files if file.remark),
             unmatched_tickers=self._unmatched_tickers,
         )
 

@@ -13,7 +13,7 @@ from services.replay.sources.historical import HistoricalSource
 from services.replay.sources.inputs import InputFile, open_inputs
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import plan_latencies
-from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, Reading
+from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, Reading, RowReader
 
 READ_ROWS = 8192
 TOP_TICKERS = 20
@@ -109,6 +109,8 @@ class FileReport:
     needs_sorting: bool
     """Replaying it takes `--unsorted sort`."""
     damage: str
+    remark: str
+    """What is worth a word about the file's end; empty when nothing is."""
     figures: Figures
 
 
@@ -152,9 +154,9 @@ def inspect(
         plans = plan_latencies(inputs, options, temp_dir)
         for opened, plan in zip(inputs, plans, strict=True):
             survey = Survey(latency_threshold_ns=threshold_ns)
-            damage = _read(opened, tickers, options, survey, plan.scanned.damage, on_progress)
+            rows = _read(opened, tickers, options, survey, plan.scanned.damage, on_progress)
             total.absorb(survey)
-            reports.append(_file_report(opened, survey, tickers, damage))
+            reports.append(_file_report(opened, survey, tickers, rows))
     finally:
         for opened in inputs:
             opened.close()
@@ -171,7 +173,7 @@ def _read(
     survey: Survey,
     end: Damage | None,
     on_progress: Callable[[int], None] | None,
-) -> str:
+) -> RowReader:
     content = opened.content
     rows = content.read(
         Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=False, end=end)
@@ -183,7 +185,7 @@ def _read(
         if on_progress is not None:
             on_progress(len(block))
         block.clear()
-    return rows.damage
+    return rows
 
 
 def _arrival_ties(
@@ -217,7 +219,7 @@ def _arrival_ties(
     return ties
 
 
-def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, damage: str) -> FileReport:
+def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, rows: RowReader) -> FileReport:
     event_break, arrival_break, both_break = survey.breaks()
     names = {(False, False): "both", (False, True): "event", (True, False): "arrival", (True, True): "neither"}
     # A file that promises its arrival order may have any order of event times.
@@ -230,7 +232,8 @@ def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, damage: st
         sorted_by=names[event_break is not None, arrival_break is not None],
         order_broken=_broken(broken),
         needs_sorting=broken is not None,
-        damage=damage,
+        damage=rows.damage,
+        remark=rows.remark,
         figures=_figures(survey, tickers),
     )
 

@@ -111,6 +111,10 @@ class RowReader(Protocol):
     def unusable(self) -> tuple[int, str] | None:
         """Return number and reason of the first row that could not be used, as long as none could; None: one could, or there was none."""
 
+    @property
+    def remark(self) -> str:
+        """Return what is worth a word about the file's end, once it was read to it; empty when nothing is."""
+
     def place(self) -> SourceCursor:
         """Return where reading stands: a reader from there on begins with the row `line`."""
 

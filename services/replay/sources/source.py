@@ -32,6 +32,8 @@ class Complaints:
     """Per damaged file: name, row and what happened there."""
     unusable: tuple[str, ...] = ()
     """Per file of which no row could be used: the first one, its reason, and what rows should look like."""
+    remarks: tuple[str, ...] = ()
+    """Per file that may not be whole: name and why."""
     unmatched_tickers: tuple[str, ...] = ()
     """Tickers that were asked for and that no row has."""
 

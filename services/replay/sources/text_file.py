@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from fastpath.columns import BEFORE_EVERYTHING, Block
 from fastpath.decode import Decoder, may_have_negative_field
 from fastpath.header import Header, HeaderError, Layout, layout_columns
@@ -70,6 +72,10 @@ class TextFile:
         reader.skip(offset)
         return reader
 
+    def grown_bytes(self) -> int:
+        """Return how much was appended since the file was opened."""
+        return os.fstat(self._raw.descriptor).st_size - self._raw.size
+
     def skim(self, *, negatives: bool) -> Skim:
         """Look for a field that starts with a `-`, and read what is compressed to its end: its check sums come last."""
         negatives = negatives and not self.by_arrival
@@ -108,6 +114,7 @@ class TextRows:
             check_order=reading.check_order,
         )
         self.damage = ""
+        self.remark = ""
         self.finished = False
         reader, end = text.reader(), reading.end
         self._reader: ByteReader = reader if end is None else CutReader(reader, end.offset, end.reason)
@@ -116,6 +123,9 @@ class TextRows:
         self._buffer = memoryview(bytearray(reading.buffer_bytes))
         self._start = self._end = 0
         self._at_end = False
+        self._grown_bytes = text.grown_bytes
+        self._is_cut_off = False
+        """The last line was still being written when the file was opened."""
 
     @property
     def line(self) -> int:
@@ -164,7 +174,8 @@ class TextRows:
         """Append up to about `rows` rows; sets `finished` with the last one."""
         while not self.finished:
             chunk = self._buffer[self._start : self._end]
-            used = self.decoder.feed(chunk, into, row_limit=rows, final=self._at_end and not self.damage)
+            final = self._at_end and not self.damage and not self._is_cut_off
+            used = self.decoder.feed(chunk, into, row_limit=rows, final=final)
             self._start += used
             if self._at_end and (self._start == self._end or used == 0):
                 self._finish(into)
@@ -189,11 +200,23 @@ class TextRows:
             if count == 0:
                 self._at_end = True
                 self.damage = "" if self._reader.tail_is_whole else self._reader.damage
+                self._note_end()
                 return
             self._end += count
 
+    def _note_end(self) -> None:
+        has_tail = self._start < self._end and self._buffer[self._end - 1] != ord("\n")
+        grown = self._grown_bytes()
+        self._is_cut_off = has_tail and grown > 0
+        if grown > 0:
+            self.remark = f"it grew by {grown:,} bytes while it was read; what came after it was opened is not replayed"
+        elif has_tail and not self._reader.damage:
+            self.remark = "its last line has no line end, so it may have been cut off; it was taken as it is"
+
     def _finish(self, into: Block) -> None:
         self.finished = True
+        if self._is_cut_off:
+            self.decoder.reject(into, "the line was still being written when the file was opened")
         if self._reader.damage:
             lost = "no" if self._start == self._end else "1"
             self.damage = self._reader.damage if self._cut else f"{self._reader.damage}: {lost} partial line lost"

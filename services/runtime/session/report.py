@@ -54,6 +54,8 @@ class HistoricalReport:
     """What is wrong with some of them: name, row and reason, for people."""
     unusable: tuple[str, ...] = ()
     """Sources of which no row could be used, and why, for people."""
+    remarks: tuple[str, ...] = ()
+    """Sources that may not be whole, and why, for people."""
     unmatched_tickers: tuple[str, ...] = ()
     """Tickers that were asked for and that no row has."""
     first_read_monotonic_ns: int = 0
@@ -110,6 +112,7 @@ class EngineReport:
             "damaged_sources": historical.damaged_sources,
             "damage": list(historical.damage),
             "unusable": list(historical.unusable),
+            "remarks": list(historical.remarks),
             "unmatched_tickers": list(historical.unmatched_tickers),
             "refused": None if refused is None else {"revision": refused.revision, "reason": refused.reason},
             "first_read_monotonic_ns": historical.first_read_monotonic_ns,
@@ -148,6 +151,7 @@ class EngineReport:
                     damaged_sources=int(fields.get("damaged_sources") or 0),
                     damage=_texts(fields, "damage"),
                     unusable=_texts(fields, "unusable"),
+                    remarks=_texts(fields, "remarks"),
                     unmatched_tickers=_texts(fields, "unmatched_tickers"),
                     first_read_monotonic_ns=int(fields.get("first_read_monotonic_ns") or 0),
                 ),
