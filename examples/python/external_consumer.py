@@ -7,6 +7,7 @@ the same group: it continues where it stopped. Each group gets every tick, at it
 """
 
 import sys
+import time
 from collections.abc import Iterator
 
 import redis
@@ -50,20 +51,26 @@ def entries(client: redis.Redis, stream: str, group: str) -> Iterator[tuple[byte
 def consume(url: str, session: str, group: str, last_sequence: int) -> None:
     stream = f"midstream:{{{session}/0}}:ticks"
     client = connect(url)
-    register(client, stream, group)
     epoch, seen = "", 0  # a consumer with results of its own stores these two together with them
-    for entry_id, fields in entries(client, stream, group):
-        if b"b" not in fields:
-            raise SystemExit(f"entry {entry_id.decode()} was trimmed before this group read it")
-        batch = TickBatch.FromString(fields[b"b"])
-        if batch.epoch != epoch:
-            epoch, seen = batch.epoch, batch.first_sequence - 1  # the numbering started over
-        if batch.last_sequence > seen:  # else delivered again: known already
-            work_on(batch)
-            seen = batch.last_sequence
-        client.xack(stream, group, entry_id)  # after the work: what is acknowledged is not delivered again
-        if last_sequence and seen >= last_sequence:
-            return
+    while True:
+        try:
+            register(client, stream, group)
+            for entry_id, fields in entries(client, stream, group):
+                if b"b" not in fields:
+                    raise SystemExit(f"entry {entry_id.decode()} was trimmed before this group read it")
+                batch = TickBatch.FromString(fields[b"b"])
+                if batch.epoch != epoch:
+                    epoch, seen = batch.epoch, batch.first_sequence - 1  # the numbering started over
+                if batch.last_sequence > seen:  # else delivered again: known already
+                    work_on(batch)
+                    seen = batch.last_sequence
+                client.xack(stream, group, entry_id)  # after the work: what is acknowledged is not delivered again
+                if last_sequence and seen >= last_sequence:
+                    return
+        except (redis.ConnectionError, redis.TimeoutError) as exc:
+            # It restarts, or the network is down: begin again with what it delivered and we did not acknowledge.
+            print(f"# waiting for Redis: {exc}", file=sys.stderr)
+            time.sleep(1)
 
 
 def work_on(batch: TickBatch) -> None:

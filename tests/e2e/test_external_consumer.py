@@ -31,7 +31,7 @@ def documented_code() -> str:
 def test_document_shows_the_example_that_is_run() -> None:
     assert documented_code() == EXAMPLE.read_text()
     imports = [line for line in documented_code().splitlines() if line.startswith(("import ", "from "))]
-    allowed = ("redis", "protos.common.v1.market_pb2", "sys", "collections")
+    allowed = ("redis", "protos.common.v1.market_pb2", "sys", "time", "collections")
     assert all(line.split()[1].startswith(allowed) for line in imports), imports
 
 
@@ -79,6 +79,60 @@ def test_documented_consumer_gets_every_tick_once_although_it_is_killed(
     # What it had worked on and not acknowledged comes again, nothing is left out, and it ends with the last tick.
     assert ROWS - len(before) <= len(after) < ROWS
     assert after == expected_lines()[ROWS - len(after) :]
+
+
+def test_documented_consumer_survives_a_restart_of_the_redis_under_it(
+    tmp_path: Path, new_redis: Callable[..., RedisForTests]
+) -> None:
+    redis_server = new_redis(append_only=True)
+    script, output, complaints = (tmp_path / name for name in ("consumer.py", "ticks", "complaints"))
+    script.write_text(documented_code())
+    made = write_made_ticks(tmp_path / "made.csv", ROWS, step_us=10)
+    keys = SessionKeys("default")
+    with output.open("wb") as stdout, complaints.open("wb") as stderr:
+        consumer = subprocess.Popen(
+            [sys.executable, str(script), redis_server.url, "default", "mine", str(ROWS)],
+            stdout=stdout,
+            stderr=stderr,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    try:
+        with contextlib.closing(redis_server.client()) as client:
+            until(lambda: client.exists(keys.ticks), what="the group")
+        with serving(
+            tmp_path / "out", ("replay", "control", "price"), REDIS_URL=redis_server.url, HISTORICAL=str(made)
+        ) as servers:
+            until(lambda: output.stat().st_size > 600_000, what="some batches")
+            redis_server.restart()
+            assert consumer.wait(timeout=60) == 0, complaints.read_text()
+            servers.wait_committed(ROWS)
+    finally:
+        kill(consumer)
+
+    assert output.read_bytes().splitlines() == expected_lines()
+
+
+def test_documented_consumer_waits_for_a_redis_that_is_not_there_yet(
+    tmp_path: Path, new_redis: Callable[..., RedisForTests]
+) -> None:
+    redis_server = new_redis(append_only=True)
+    redis_server.kill()
+    script, complaints = tmp_path / "consumer.py", tmp_path / "complaints"
+    script.write_text(documented_code())
+    with complaints.open("wb") as stderr:
+        consumer = subprocess.Popen(
+            [sys.executable, str(script), redis_server.url, "default", "mine"],
+            stderr=stderr,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    try:
+        until(lambda: b"waiting for Redis" in complaints.read_bytes(), what="a word about Redis")
+        redis_server.restart()
+        with contextlib.closing(redis_server.client()) as client:
+            until(lambda: client.exists(SessionKeys("default").ticks), what="the group")
+        assert consumer.poll() is None
+    finally:
+        kill(consumer)
 
 
 def expected_lines() -> list[bytes]:
