@@ -27,6 +27,7 @@ from services.cli.report import build_report, print_report
 from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
 from services.cli.servers import DEFAULT_PORTS
 from services.cli.supervisor import ChildFailed, ChildRefused
+from services.cli.terminal import say
 from services.replay.sources.inspect import inspect
 from services.runtime.errors import StartRefused
 from services.runtime.session.announcement import SinkAnnouncement
@@ -48,7 +49,7 @@ def run_demo() -> int:
     try:
         return asyncio.run(_demo(console))
     except (ChildRefused, ChildFailed, StartRefused, NewerVersion, OSError) as exc:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"midstream demo: {exc}", markup=False)
+        say(f"midstream demo: {exc}")
         return 1
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 
+from services.cli.terminal import say
 from services.runtime.errors import StartRefused
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
 
@@ -19,5 +19,5 @@ def check_environment() -> None:
     if lines and is_strict(os.environ):
         raise StartRefused("\n".join(lines))
     for name, line in zip(unknown, lines, strict=True):
-        print(f"midstream: {line}", file=sys.stderr)
+        say(f"midstream: {line}")
         del os.environ[name]

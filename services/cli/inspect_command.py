@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from services.cli.output import ExitCode, fail
+from services.cli.terminal import one_line, write
 from services.replay.sources.inspect import Figures, FileReport, InspectReport, inspect
 from services.runtime.errors import StartRefused
 
@@ -27,7 +28,7 @@ def run_inspect(files: Sequence[str], fraction_unit_us: bool, latency_threshold_
     except StartRefused as exc:
         return fail(str(exc), ExitCode.REFUSED, as_json=as_json, command="midstream inspect")
     if as_json:
-        print(json.dumps(report.to_dict()))
+        write(json.dumps(report.to_dict()))
     else:
         print_inspection(Console(highlight=False), report)
     return ExitCode.FAILED if any(file.damage for file in report.files) else ExitCode.COMPLETE
@@ -64,12 +65,12 @@ def print_inspection(console: Console, report: InspectReport) -> None:
     for row in rows:
         path, layout, *numbers, order, note = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         numbers = [number.strip().rjust(width) for number, width in zip(numbers, widths[2:4], strict=True)]
-        console.print("  ".join((path, layout, *numbers, order, note)).rstrip(), markup=False, soft_wrap=True)
+        console.print(one_line("  ".join((path, layout, *numbers, order, note)).rstrip()), markup=False, soft_wrap=True)
     if len(report.files) > FILES_SHOWN:
         console.print(f"... and {len(report.files) - FILES_SHOWN:,} more files (--json lists them all)")
     console.print()
     for name, value in _lines(report):
-        console.print(f"{name:<16}{value}", markup=False, soft_wrap=True)
+        console.print(one_line(f"{name:<16}{value}"), markup=False, soft_wrap=True)
 
 
 def _note(file: FileReport) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import open_database, outages_as, shown_url, usable_url
 from services.cli.output import show
+from services.cli.terminal import say
 from services.orders.auth import Role, StoredKey, create_key, list_keys, revoke_key
 from services.orders.config import OrdersSettings
 from services.orders.journal import prepare_orders_database, schema
@@ -31,7 +31,7 @@ def run_create(name: str, role: str, owner: str, *, may_create: bool, as_json: b
 
     database, key = asyncio.run(_with_database(create, may_create=may_create))
     # Beside the key, which scripts take from stdout: servers with another database refuse it.
-    print(f"the key is in {database}", file=sys.stderr)
+    say(f"the key is in {database}")
     return show(
         key, {"name": name, "role": role, "owner": owner or name, "key": key, "database": database}, as_json=as_json
     )

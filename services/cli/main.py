@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import enum
 import shutil
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
@@ -17,6 +14,8 @@ from clients.exchanges.names import EXCHANGES
 from services.cli.options import ReplayOptions, check_session, parse_speed
 from services.cli.output import ExitCode, fail
 from services.cli.servers import SERVERS
+from services.cli.signals import run_command
+from services.cli.terminal import say, write
 from services.cli.version import version
 
 # Frames cost a narrow terminal the names of options.
@@ -37,7 +36,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"midstream {version()}")
+        write(f"midstream {version()}")
         raise typer.Exit
 
 
@@ -361,7 +360,7 @@ def run(arguments: Sequence[str]) -> int:
         message = str(exc.format_message())  # type: ignore[attr-defined]
         if type(exc).__name__ == "NoArgsIsHelpError":
             # Without any argument the help has been printed, or is the message.
-            print(message, end="", file=sys.stderr)
+            say(message.rstrip("\n"))
             return ExitCode.REFUSED
         message = " ".join(message.replace("Value error, ", "").split())
         return fail(f"{message} (see `{_help_of(exc)}`)", ExitCode.REFUSED, as_json=as_json)
@@ -372,24 +371,9 @@ def _help_of(exc: Exception) -> str:
     return f"{context.command_path if context is not None else 'midstream'} --help"
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Exit as the signal says. An exit raised inside a finalizer would be swallowed there, and the signal lost: then a moment later."""
-    at = frame
-    while at is not None:
-        if at.f_code.co_name == "__del__":
-            signal.signal(signal.SIGALRM, lambda _, later: _end(number, later))
-            signal.setitimer(signal.ITIMER_REAL, 0.005)
-            return
-        at = at.f_back
-    sys.exit(128 + number)
-
-
 def main() -> None:
-    """Run the command line."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Until a command has handlers of its own, a signal ends it in order and without a traceback.
-        signal.signal(number, _end)
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line; scripts of earlier installations name this one."""
+    run_command(lambda: run)
 
 
 if __name__ == "__main__":

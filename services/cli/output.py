@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import json
-import sys
 from typing import Any
+
+from services.cli.terminal import say, write
 
 
 class ExitCode(enum.IntEnum):
@@ -20,15 +21,15 @@ class ExitCode(enum.IntEnum):
 
 def show(sentence: str, figures: dict[str, Any], *, as_json: bool) -> int:
     """Print what came of a command, to people or to machines."""
-    print(json.dumps(figures) if as_json else sentence)
+    write(json.dumps(figures) if as_json else sentence)
     return ExitCode.COMPLETE
 
 
 def fail(message: str, code: int, *, as_json: bool, command: str = "midstream", status: str = "") -> int:
     """Say what went wrong; return the exit code. `status` is the status code of the server that refused, where one did."""
-    print(f"{command}: {message}", file=sys.stderr)
+    say(f"{command}: {message}")
     if as_json:
-        print(json.dumps(error_object(message, code, status)))
+        write(json.dumps(error_object(message, code, status)))
     return code
 
 

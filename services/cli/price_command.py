@@ -13,6 +13,7 @@ from protos.price.v1 import price_pb2 as pb
 from services.cli.output import ExitCode, error_object, fail
 from services.cli.rpc_errors import exit_code_of, explain
 from services.cli.servers import address_of
+from services.cli.terminal import write
 
 _SOURCES: Final = {
     pb.PRICE_SOURCE_STREAM: "streamed",
@@ -39,9 +40,9 @@ def run_price(symbols: Sequence[str], *, exchange: str, max_age_ms: int, as_json
                 continue
             prices.append(_figures(price))
             if not as_json:
-                print("\n".join(_lines(price)))
+                write("\n".join(_lines(price)))
     if as_json:
-        print(json.dumps({"prices": prices, "errors": errors}))
+        write(json.dumps({"prices": prices, "errors": errors}))
     return code
 
 

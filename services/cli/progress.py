@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from services.cli.terminal import say
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, EngineState
 
@@ -49,7 +50,7 @@ class ProgressDisplay:
         elif time.monotonic() - self._shown_s >= PLAIN_INTERVAL_S:
             self._shown_s = time.monotonic()
             elapsed_s = self._shown_s - self._started_s
-            print(f"{elapsed_s:6.1f} s  {name}, {committed:,} records committed", file=sys.stderr)
+            say(f"{elapsed_s:6.1f} s  {name}, {committed:,} records committed")
 
     def close(self) -> None:
         """Take the bar away."""

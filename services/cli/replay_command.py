@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +18,9 @@ from services.cli.progress import ProgressDisplay
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.session_start import prepare_session
+from services.cli.signals import Interruption
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.cli.terminal import say, write
 from services.cli.verdict import judge
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
@@ -30,6 +30,10 @@ from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
 
 COMPLETE, FAILED, REFUSED = ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.REFUSED
+QUIET_S = 0.5
+"""An end that takes longer than this is spoken about."""
+SIGNAL = 128
+"""What is added to the number of a signal."""
 SINK = "price"
 POLL_S = 0.05
 """A look costs a core a few hundred microseconds, which the replay itself wants."""
@@ -38,14 +42,6 @@ RETAIN_BYTES = 16 * 1024 * 1024
 
 
 REFUSALS = (ChildRefused, StartRefused, NewerVersion)
-
-
-class _Interrupted(Exception):
-    """A signal asked for the end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,13 @@ def run_replay(run: ReplayRun) -> int:
         for opened in inputs:
             opened.close()
         with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS):
-            return _finish(run, *asyncio.run(_replay(run)))
+            with Interruption() as interruption:
+                code, report = asyncio.run(_replay(run, interruption))
+                _finish(run, SIGNAL + interruption.number if interruption.number else code, report)
+                if interruption.number:
+                    code = SIGNAL + interruption.number
+                    say("interrupted: everything written is committed; continue with --resume")
+                return code
     except DirectoryRefused as exc:
         return _fail(run, str(exc), REFUSED)
     except REFUSALS as exc:
@@ -85,24 +87,20 @@ def _fail(run: ReplayRun, message: str, code: int) -> int:
     return fail(message, code, as_json=run.as_json, command="midstream replay")
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _finish(run: ReplayRun, code: int, report: Report | None) -> int:
+def _finish(run: ReplayRun, code: int, report: Report | None) -> None:
     """Write the report and show it."""
     if report is not None:
         report.write(run.directory.path / "report.json")
         if run.as_json:
-            print(json.dumps(asdict(report)))
+            write(json.dumps(asdict(report)))
         else:
-            print_report(print, report)
+            print_report(write, report)
     elif run.as_json:
-        print(json.dumps(error_object("it ended before anything was committed; continue with --resume", code)))
-    return code
+        write(json.dumps(error_object("it ended before anything was committed; continue with --resume", code)))
 
 
-async def _replay(run: ReplayRun) -> tuple[int, Report | None]:
+async def _replay(run: ReplayRun, interruption: Interruption) -> tuple[int, Report | None]:
+    interruption.attach()
     with contextlib.ExitStack() as stack:
         url, private = run.redis_url, None
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midstream-")))
@@ -125,9 +123,9 @@ async def _replay(run: ReplayRun) -> tuple[int, Report | None]:
             redis=private,
             restart_redis=lambda: _private_redis(scratch),
             progress=watcher.progress,
-            on_event=_say,
+            on_event=say,
         )
-        return await _supervise(run, supervisor, watcher)
+        return await _supervise(run, supervisor, watcher, interruption)
 
 
 def _private_redis(scratch: Path) -> EmbeddedRedis:
@@ -135,30 +133,30 @@ def _private_redis(scratch: Path) -> EmbeddedRedis:
     return EmbeddedRedis.start(scratch / "redis", append_only=False)
 
 
-async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -> tuple[int, Report | None]:
-    interrupted = _interruption()
+async def _supervise(
+    run: ReplayRun, supervisor: Supervisor, watcher: Watcher, interruption: Interruption
+) -> tuple[int, Report | None]:
     display = ProgressDisplay(quiet=run.as_json)
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(supervisor.start())]
-    code: int = COMPLETE
+    asked = asyncio.create_task(interruption.asked())
+    starting = asyncio.create_task(supervisor.start())
+    tasks: list[asyncio.Task[Any]] = [asked]
+    code: int = ExitCode.INTERRUPTED
     try:
-        await _first(tasks[0], interrupted)
-        tasks.append(asyncio.create_task(supervisor.watch()))
-        finished = asyncio.create_task(_wait_finished(watcher, display, run.directory.drop_replaced))
-        tasks.append(finished)
-        done = await _first(finished, tasks[1], interrupted)
-        if done is finished:
-            code = finished.result()
-    except _Interrupted as exc:
-        code = 128 + exc.number
-        _say("interrupted: everything written is committed; continue with --resume")
+        if await _first(starting, asked) is not asked:
+            watching = asyncio.create_task(supervisor.watch())
+            finished = asyncio.create_task(_wait_finished(watcher, display, run.directory.drop_replaced))
+            tasks += [watching, finished]
+            if await _first(finished, watching, asked) is finished:
+                code = finished.result()
     finally:
         display.close()
-        for task in tasks[1:]:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A start that is under way is waited for: half a start would leave processes that nobody knows.
+        await asyncio.gather(starting, *tasks, return_exceptions=True)
         # The servers stop while Redis still runs, so the last figures are those of the drained sink.
-        await supervisor.stop_servers()
-    engine, sink = watcher.both()
+        await _stop_servers(supervisor, interruption)
+    engine, sink = await asyncio.to_thread(watcher.both)
     await supervisor.stop()
     if sink is None:
         return code, None
@@ -180,10 +178,27 @@ async def _supervise(run: ReplayRun, supervisor: Supervisor, watcher: Watcher) -
             skipped=report.skipped,
         )
         for warning in verdict.warnings:
-            _say(f"midstream replay: {warning}")
+            say(f"midstream replay: {warning}")
         report = replace(report, warnings=verdict.warnings)
         code = FAILED if verdict.is_loss else code
     return code, report
+
+
+async def _stop_servers(supervisor: Supervisor, interruption: Interruption) -> None:
+    """Let the servers drain; whoever asks again does not wait for that."""
+    stopping = asyncio.create_task(supervisor.stop_servers())
+    again = asyncio.create_task(interruption.asked_again())
+    try:
+        await asyncio.wait({stopping}, timeout=QUIET_S)
+        if not stopping.done() and interruption.number:
+            say("stopping: what was published is being written; interrupt again not to wait for it")
+        await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
+        if again.done():
+            supervisor.hasten()
+        await stopping
+    finally:
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
 
 
 async def _wait_finished(watcher: Watcher, display: ProgressDisplay, on_output: Callable[[], None]) -> int:
@@ -208,20 +223,6 @@ def _is_committed(engine: EngineReport, sink: SinkAnnouncement | None) -> bool:
     if sink is None or sink.position.epoch != engine.epoch:
         return engine.last_sequence == 0
     return sink.position.sequence >= engine.last_sequence
-
-
-def _interruption() -> asyncio.Future[None]:
-    """A future that SIGINT and SIGTERM fail."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def interrupt(number: int) -> None:
-        if not future.done():
-            future.set_exception(_Interrupted(number))
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt, number)
-    return future
 
 
 async def _first(*futures: asyncio.Future[Any]) -> asyncio.Future[Any]:

@@ -17,6 +17,7 @@ from services.cli.fleet import Watcher, child
 from services.cli.servers import SERVERS, address_of, reached, web_port_of
 from services.cli.serving_check import not_serving
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.cli.terminal import say
 from services.runtime.connection import redacted
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
@@ -91,11 +92,6 @@ def default_names() -> list[str]:
     return [name for name, server in SERVERS.items() if server.in_default and name not in left_out]
 
 
-def say(line: str) -> None:
-    """Tell the terminal; stdout stays free."""
-    print(line, file=sys.stderr)
-
-
 def run_serve(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     try:
@@ -125,8 +121,17 @@ class Fleet:
         """Start everything, say where it is, and watch it until a signal comes."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
+        supervisor: Supervisor | None = None
+
+        def stop() -> None:
+            if stopping.is_set() and supervisor is not None:
+                supervisor.hasten()
+            elif not stopping.is_set():
+                self._say("stopping every server; a second signal does not wait for them")
+            stopping.set()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, stop)
         supervisor = self.build()
         watch: asyncio.Task[None] | None = None
         try:

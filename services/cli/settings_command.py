@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from services.cli.settings_catalogue import EVERYWHERE, MODELS, Setting, names, settings_of
+from services.cli.terminal import write
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = _ROOT / "docs" / "settings.md"
@@ -38,11 +39,11 @@ def run_settings(server: str | None, *, as_json: bool, as_markdown: bool) -> int
     """Print the settings of one server or of all; return the exit code."""
     found = settings_of(server)
     if as_json:
-        print(json.dumps({"server": server, "settings": [asdict(each) for each in found]}))
+        write(json.dumps({"server": server, "settings": [asdict(each) for each in found]}))
     elif as_markdown:
         print(markdown(found), end="")
     else:
-        print("\n".join(_text(found)))
+        write("\n".join(_text(found)))
     return 0
 
 

@@ -83,6 +83,7 @@ class Supervisor:
         self._on_event = on_event
         self._random = Random()
         self._stopping = False
+        self._hastened = False
 
     async def start(self) -> dict[str, dict[str, Any]]:
         """Start every server and wait until all serve; returns their announcements by name."""
@@ -106,6 +107,14 @@ class Supervisor:
         self._stopping = True
         for children in (self._children[:1], self._children[1:]):
             await asyncio.gather(*(self._stop_child(child) for child in children))
+
+    def hasten(self) -> None:
+        """Kill the servers instead of letting them drain: what is committed stays, and the rest is settled at the next start."""
+        self._hastened = True
+        for child in self._children:
+            if child.process is not None and child.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.process.kill()
 
     async def stop(self) -> None:
         """Stop the servers, then Redis."""
@@ -203,7 +212,7 @@ class Supervisor:
         if process is None or process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGKILL if self._hastened else signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_GRACE_S):
                 await process.wait()

@@ -10,6 +10,8 @@ from typing import Any
 
 import structlog
 
+from services.runtime.printable import printable
+
 Event = MutableMapping[str, Any]
 
 
@@ -28,6 +30,12 @@ def console_formatter(
         redact(event)
         return event
 
+    def make_printable(_logger: Any, _name: str, event: Event) -> Event:
+        for name, value in event.items():
+            if isinstance(value, str):
+                event[name] = printable(value)
+        return event
+
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
@@ -40,6 +48,7 @@ def console_formatter(
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             redact_all,
+            make_printable,
             # Not the default traceback, which shows local variables and with them passwords.
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from services.runtime import parent_death
 from services.runtime.errors import StartRefused
+from services.runtime.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def run_engine(main: Callable[[EngineChannel], int]) -> int:
     try:
         channel = EngineChannel.open()
     except StartRefused as exc:
-        print(exc.message, file=sys.stderr)  # noqa: T201  (nobody is listening on the channel)
+        print(printable(exc.message), file=sys.stderr)  # noqa: T201  (nobody is listening on the channel)
         return 2
     try:
         return main(channel)

@@ -71,7 +71,7 @@ class EngineHost:
                 self._tell(str(text))
             case {"event": "exited", "code": code}:
                 # What it said before it ended tells more than that it ended.
-                self._tell(self._trouble or f"the engine ended with code {code}")
+                self._tell(self._trouble or (f"the engine ended with code {code}" if code else "the engine has ended"))
             case {"event": "progress" | "figures", "figures": figures}:
                 self._metrics.take(figures, origin=str(self._pid))
                 if report["event"] == "progress":

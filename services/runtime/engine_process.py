@@ -13,6 +13,7 @@ from typing import Any
 
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.connection import redacted
+from services.runtime.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class EngineProcess:
             return 0
         if code == EXIT_REFUSED:
             if self.refusal is not None:
-                print(redacted(self.refusal), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+                print(printable(redacted(self.refusal)), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
             return EXIT_REFUSED
         if stopping:
             return 1

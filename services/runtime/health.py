@@ -59,7 +59,8 @@ class HealthBoard:
         if self._serving[service] != serving or (not serving and self._reasons.get(service) != reason):
             if self._serving[service] != serving:
                 logger.log(
-                    logging.INFO if serving else logging.WARNING,
+                    # What ends in order is no news for who watches over warnings.
+                    logging.INFO if serving or self._draining else logging.WARNING,
                     "health changed: service=%s serving=%s reason=%s", service, serving, reason or "-",
                 )  # fmt: skip
             self._serving[service] = serving

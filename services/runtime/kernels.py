@@ -10,6 +10,7 @@ from typing import Final, NoReturn, cast
 
 import fastpath
 from services.runtime.errors import StartRefused
+from services.runtime.printable import printable
 
 # Each kernel has a stub, which is installed with it; setup.py builds the `.pyx` of the same names.
 KERNELS: Final = tuple(sorted(stub.stem for path in fastpath.__path__ for stub in Path(path).glob("*.pyi")))
@@ -62,5 +63,5 @@ def launch(target: str) -> NoReturn:
 
 
 def _complain(exc: StartRefused) -> NoReturn:
-    print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+    print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
     sys.exit(2)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from services.runtime.errors import StartRefused
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import port_refused
+from services.runtime.printable import printable
 from services.runtime.settings import ProcessSettings, unknown_lines
 
 __all__ = ["BACKLOG", "bound_socket", "listening_socket", "run_listener", "stop_on_signals", "warn_of_unknown_settings"]
@@ -73,5 +74,5 @@ def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any,
     try:
         return asyncio.run(body)
     except StartRefused as exc:
-        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
         return 2

@@ -19,6 +19,7 @@ from services.runtime.interceptors import CallInterceptor
 from services.runtime.listening import listening_socket, warn_of_unknown_settings
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import Metrics, start_exporter
+from services.runtime.printable import printable
 from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
@@ -108,7 +109,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     try:
         return asyncio.run(_serve(name, settings, service))
     except StartRefused as exc:
-        print(exc.message, file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
         return 2
     except Exception:  # everything: a server that fails says why and exits with 1
         logger.exception("server failed: name=%s", name)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
+from services.runtime.printable import printable
 from services.runtime.session.keys import check_session_name
 
 PREFIX = "MIDSTREAM_"
@@ -146,7 +147,7 @@ def load(settings_class: type[S], **overrides: Any) -> S:
         found += problems(settings_class, exc)
     if found:
         for line in found:
-            print(line, file=sys.stderr)  # noqa: T201  (the user's one look at it; logs are not configured yet)
+            print(printable(line), file=sys.stderr)  # noqa: T201  (the user's one look at it; logs are not configured yet)
         raise SystemExit(2)
     return settings
 

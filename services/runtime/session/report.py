@@ -50,6 +50,8 @@ class HistoricalReport:
     """Rows that filters left out."""
     damaged_sources: int = 0
     """Sources of which a part could not be read."""
+    first_read_monotonic_ns: int = 0
+    """When the first byte was read, on the machine's monotonic clock; 0 before."""
     damage: tuple[str, ...] = ()
     """What is wrong with some of them: name, row and reason, for people."""
     unusable: tuple[str, ...] = ()
@@ -58,8 +60,6 @@ class HistoricalReport:
     """Sources that may not be whole, and why, for people."""
     unmatched_tickers: tuple[str, ...] = ()
     """Tickers that were asked for and that no row has."""
-    first_read_monotonic_ns: int = 0
-    """When the first byte was read, on the machine's monotonic clock; 0 before."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from services.cli.main import _end
+from services.cli.signals import end
 
 
 def test_a_signal_inside_a_finalizer_is_not_lost() -> None:
@@ -15,7 +15,7 @@ def test_a_signal_inside_a_finalizer_is_not_lost() -> None:
             # As the interpreter runs a handler: with the frame that it interrupts.
             import sys
 
-            _end(signal.SIGINT, sys._getframe())
+            end(signal.SIGINT, sys._getframe())
 
     before = signal.getsignal(signal.SIGALRM)
     try:
@@ -31,6 +31,6 @@ def test_a_signal_inside_a_finalizer_is_not_lost() -> None:
 
 def test_a_signal_ends_with_its_usual_code() -> None:
     with pytest.raises(SystemExit) as ended:
-        _end(signal.SIGTERM, None)
+        end(signal.SIGTERM, None)
 
     assert ended.value.code == 143

@@ -1,0 +1,22 @@
+"""Where the command line speaks: whatever goes to the terminal passes here, so that no name or value can act upon it."""
+
+from __future__ import annotations
+
+import sys
+
+from services.runtime.printable import printable
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; stdout stays free for results."""
+    print(printable(text), file=sys.stderr)
+
+
+def write(text: str) -> None:
+    """Print a result."""
+    print(printable(text))
+
+
+def one_line(text: str) -> str:
+    """Return text for a row of a table: nothing in it begins another one."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
