@@ -31,7 +31,9 @@ class Notice:
     """One sentence that people should see."""
 
     kind: str
-    """`bad` is announced, `warn` is shown."""
+    """`bad` or `warn`."""
+    key: str
+    """What makes it the same notice when its numbers change: it is announced once."""
     sign: Sign
 
 
@@ -67,17 +69,22 @@ def notices_of(view: View) -> list[Notice]:
     snapshot = view.snapshot
     if view.away:
         notices.append(
-            Notice("bad", _timed("The database does not answer. Everything here is as it was at", snapshot.as_of_ns))
+            Notice(
+                "bad",
+                "database",
+                _timed("The database does not answer. Everything here is as it was at", snapshot.as_of_ns),
+            )
         )
     for alert in view.alerts:
         kind = "bad" if alert.severity is Severity.CRITICAL else "warn"
         # Since when a loss is above its limit is known since this server runs only, which is no news.
         timed = alert.since_ns and alert.kind in (AlertKind.SILENT_FEED, AlertKind.LATE_PRICE)
-        notices.append(Notice(kind, _timed(f"{alert.text} Since", alert.since_ns) if timed else Sign(alert.text)))
+        sign = _timed(f"{alert.text} Since", alert.since_ns) if timed else Sign(alert.text)
+        notices.append(Notice(kind, " ".join(alert.key), sign))
     if snapshot.gap_until_ns and local_day(snapshot.gap_until_ns).isoformat() == view.today:
         ended = clock(snapshot.gap_until_ns)
         text = f"The feed of deals was interrupted today, until {ended}: deals of that time may be missing."
-        notices.append(Notice("warn", Sign(text)))
+        notices.append(Notice("warn", "gap", Sign(text)))
     return notices
 
 

@@ -3,15 +3,27 @@
 const KEY = 'power-desk-notify';
 const spoken = document.getElementById('alerts');
 const button = document.getElementById('notify');
-let known = null;
+// When each was there last. One that comes and goes is told once.
+const FORGOTTEN_MS = 300000;
+const seen = new Map();
+let present = new Set();
+let opened = false;
 
 // Without their times, which change by themselves.
-function texts() {
-  return [...document.querySelectorAll('#board .notice.bad')].map((notice) => {
-    const copy = notice.cloneNode(true);
-    for (const time of copy.querySelectorAll('time')) time.remove();
-    return copy.textContent.replace(/\s+/g, ' ').replace(/ Since $/, '').trim();
-  });
+function worded(notice) {
+  const copy = notice.cloneNode(true);
+  for (const time of copy.querySelectorAll('time')) time.remove();
+  return copy.textContent.replace(/\s+/g, ' ').replace(/ Since $/, '').trim();
+}
+
+function freshOnes() {
+  const now = performance.now();
+  const notices = [...document.querySelectorAll('#board .notice')];
+  const fresh = notices.filter(({ dataset: { key } }) => !present.has(key) && !(now - seen.get(key) < FORGOTTEN_MS));
+  // What leaves now was there until now.
+  for (const key of present) seen.set(key, now);
+  present = new Set(notices.map(({ dataset }) => dataset.key));
+  return fresh.map(worded);
 }
 
 function wanted() {
@@ -19,11 +31,10 @@ function wanted() {
 }
 
 export function announce() {
-  const now = texts();
-  const fresh = now.filter((text) => !(known ?? []).includes(text));
+  const fresh = freshOnes();
   // Whoever opens the page sees what is wrong already; that is no news.
-  const first = known === null;
-  known = now;
+  const first = !opened;
+  opened = true;
   if (!fresh.length) return;
   spoken.textContent = fresh.join(' ');
   if (first || !wanted()) return;
