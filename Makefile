@@ -60,7 +60,7 @@ run-power: $(VENV)/.built ## The power desk with its simulated world: dashboard 
 test: $(VENV)/.built $(VENV)/$(if $(T),.tools,.tested) ## Run the default test suite, or with T=tests/unit/cli one part of it
 	@$(BIN)/python -m pytest $(or $(T),$(PARALLEL))
 
-test-quick: $(VENV)/.built $(VENV)/.tools ## Run the part of the suite that every supported Python runs in CI
+test-quick: $(VENV)/.built $(VENV)/.tools ## Run a tenth of the suite, from every part of it
 	@$(BIN)/python -m pytest $(PARALLEL) -m quick
 
 test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes

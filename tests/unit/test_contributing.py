@@ -104,5 +104,5 @@ def test_tools_that_ci_installs_are_pinned() -> None:
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
     installed = re.findall(r"go install (\S+)", text)
-    assert len(installed) == 3
+    assert len(installed) == 4
     assert all(re.fullmatch(r"\S+@v\d+\.\d+\.\d+", each) for each in installed)
