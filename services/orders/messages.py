@@ -142,6 +142,10 @@ def instrument_message(instrument: Instrument, capabilities: Capabilities) -> pb
         amend_price=_AMEND_WAYS[capabilities.amend_price],
         amend_quantity_up=_AMEND_WAYS[capabilities.amend_quantity_up],
         amend_quantity_down=_AMEND_WAYS[capabilities.amend_quantity_down],
+        market_quantity_min=text(instrument.market_quantity_min),
+        market_quantity_max=text(instrument.market_quantity_max),
+        notional_max=text(instrument.notional_max),
+        open_orders_max=instrument.open_orders_max or 0,
     )
 
 

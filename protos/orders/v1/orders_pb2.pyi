@@ -418,7 +418,7 @@ class ListInstrumentsRequest(_message.Message):
     def __init__(self, exchange: _Optional[str] = ..., base: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class Instrument(_message.Message):
-    __slots__ = ("exchange", "market", "symbol", "exchange_symbol", "kind", "payout", "base", "quote", "settle", "price_tick", "lot_size", "quantity_min", "quantity_max", "notional_min", "contract_size", "expiry_time_ns", "tradable", "amend_price", "amend_quantity_up", "amend_quantity_down")
+    __slots__ = ("exchange", "market", "symbol", "exchange_symbol", "kind", "payout", "base", "quote", "settle", "price_tick", "lot_size", "quantity_min", "quantity_max", "notional_min", "contract_size", "expiry_time_ns", "tradable", "amend_price", "amend_quantity_up", "amend_quantity_down", "market_quantity_min", "market_quantity_max", "notional_max", "open_orders_max")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     MARKET_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
@@ -439,6 +439,10 @@ class Instrument(_message.Message):
     AMEND_PRICE_FIELD_NUMBER: _ClassVar[int]
     AMEND_QUANTITY_UP_FIELD_NUMBER: _ClassVar[int]
     AMEND_QUANTITY_DOWN_FIELD_NUMBER: _ClassVar[int]
+    MARKET_QUANTITY_MIN_FIELD_NUMBER: _ClassVar[int]
+    MARKET_QUANTITY_MAX_FIELD_NUMBER: _ClassVar[int]
+    NOTIONAL_MAX_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ORDERS_MAX_FIELD_NUMBER: _ClassVar[int]
     exchange: str
     market: str
     symbol: str
@@ -459,7 +463,11 @@ class Instrument(_message.Message):
     amend_price: AmendWay
     amend_quantity_up: AmendWay
     amend_quantity_down: AmendWay
-    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., kind: _Optional[str] = ..., payout: _Optional[str] = ..., base: _Optional[str] = ..., quote: _Optional[str] = ..., settle: _Optional[str] = ..., price_tick: _Optional[str] = ..., lot_size: _Optional[str] = ..., quantity_min: _Optional[str] = ..., quantity_max: _Optional[str] = ..., notional_min: _Optional[str] = ..., contract_size: _Optional[str] = ..., expiry_time_ns: _Optional[int] = ..., tradable: _Optional[bool] = ..., amend_price: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_up: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_down: _Optional[_Union[AmendWay, str]] = ...) -> None: ...
+    market_quantity_min: str
+    market_quantity_max: str
+    notional_max: str
+    open_orders_max: int
+    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., kind: _Optional[str] = ..., payout: _Optional[str] = ..., base: _Optional[str] = ..., quote: _Optional[str] = ..., settle: _Optional[str] = ..., price_tick: _Optional[str] = ..., lot_size: _Optional[str] = ..., quantity_min: _Optional[str] = ..., quantity_max: _Optional[str] = ..., notional_min: _Optional[str] = ..., contract_size: _Optional[str] = ..., expiry_time_ns: _Optional[int] = ..., tradable: _Optional[bool] = ..., amend_price: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_up: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_down: _Optional[_Union[AmendWay, str]] = ..., market_quantity_min: _Optional[str] = ..., market_quantity_max: _Optional[str] = ..., notional_max: _Optional[str] = ..., open_orders_max: _Optional[int] = ...) -> None: ...
 
 class ListInstrumentsResponse(_message.Message):
     __slots__ = ("instruments",)

@@ -209,6 +209,10 @@ class InstrumentView(BaseModel):
     amend_price: AmendWay
     amend_quantity_up: AmendWay
     amend_quantity_down: AmendWay
+    market_quantity_min: str
+    market_quantity_max: str
+    notional_max: str
+    open_orders_max: int
 
 
 class InstrumentsView(BaseModel):

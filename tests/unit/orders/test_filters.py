@@ -12,10 +12,12 @@ from clients.exchanges.binance.markets import MARKETS
 from clients.exchanges.binance.markets import Market as BinanceMarket
 from services.orders.errors import reason_of
 from services.orders.guards.filters import check_notional, check_open_orders, check_quantity
+from services.orders.messages import instrument_message
 from services.runtime.errors import MidstreamError
 from services.simulators.binance.exchange_info import ORDERS_MAX, exchange_info
 from services.simulators.binance.limits import LimitOptions
 from services.simulators.binance.listings import binance_listings
+from tests.support.exchange_rules import BINANCE
 from tests.support.scripted_market import instrument
 
 NOW_NS = 1_764_000_000_000_000_000
@@ -82,6 +84,15 @@ def test_the_exchange_lets_so_many_orders_rest() -> None:
         "open-orders-limit",
         "200 orders are open in BTC/USDT, binance allows 200: cancel some first",
     )
+
+
+def test_callers_are_told_the_bounds() -> None:
+    able = BINANCE.capabilities(LISTED)
+    told = instrument_message(LISTED, able)
+
+    assert (told.market_quantity_min, told.market_quantity_max) == ("0.01", "900")
+    assert (told.notional_max, told.open_orders_max) == ("9000000", 200)
+    assert instrument_message(instrument("binance", "spot", "BTC/USDT"), able).market_quantity_max == ""
 
 
 @pytest.mark.parametrize("market", MARKETS)
