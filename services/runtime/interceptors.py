@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -46,6 +47,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._calls: dict[asyncio.Task[Any], bool] = {}
         self._ended: set[asyncio.Task[Any]] = set()
         self._draining = False
+        self._begun = 0
 
     async def intercept_service(
         self,
@@ -59,6 +61,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             figures.end(grpc.StatusCode.UNIMPLEMENTED, figures.begin())
             return None
         return self._wrapped(handler, handler_call_details.method)
+
+    async def refuse_new_calls(self, *, quiet_s: float, at_most_s: float) -> None:
+        """End calls that begin from now on with UNAVAILABLE; return once none has begun for `quiet_s`, or after `at_most_s`.
+
+        What has arrived at a server that stops, and has not begun, would be told CANCELLED by the library.
+        """
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                begun = -1
+                while begun != self._begun:
+                    begun = self._begun
+                    await asyncio.sleep(quiet_s)
 
     def end_streams(self) -> None:
         """End every call that streams responses with UNAVAILABLE; new ones end at once. Unary calls go on."""
@@ -88,6 +103,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             identifier = _adopt_correlation_id(context)
             task = cast("asyncio.Task[Any]", asyncio.current_task())
             self._calls[task] = handler.response_streaming
+            self._begun += 1
             begun_s = figures.begin()
             code = grpc.StatusCode.OK
             try:

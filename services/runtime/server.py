@@ -38,6 +38,10 @@ UNARY_GRACE_S: Final = 2.0
 NOTICE_S: Final = 0.05
 """Between NOT_SERVING and the first refused call, so that watchers of health hear it from us."""
 
+QUIET_S: Final = 0.1
+QUIET_MAX_S: Final = 2.0
+"""When no call has begun for the first, all that had arrived are answered; callers that never pause are not waited for longer."""
+
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Batches are at most 1 MiB; ComputeMidPrices takes what a caller thinks is one batch."""
 
@@ -175,6 +179,7 @@ async def run_until_end(
     logger.info("draining: reason=%s", "signal" if asked_to_stop.is_set() else "the service ended")
     await health.drain()
     await asyncio.sleep(NOTICE_S)
+    await interceptor.refuse_new_calls(quiet_s=QUIET_S, at_most_s=QUIET_MAX_S)
     # Stops accepting at once; the task ends when the last call has, or after the grace period.
     stopped = asyncio.create_task(server.stop(GRACE_S), name="grpc-stop")
     await asyncio.sleep(0)

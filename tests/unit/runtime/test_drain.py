@@ -33,6 +33,9 @@ class Recorder:
     async def drain(self) -> None:
         self.happened.append("not serving")
 
+    async def refuse_new_calls(self, *, quiet_s: float, at_most_s: float) -> None:
+        self.happened.append("no new calls")
+
     def end_streams(self) -> None:
         self.happened.append("streams ended")
 
@@ -45,7 +48,7 @@ class Recorder:
             self.happened.append("service stopped")
             self._stopped.set()
         else:
-            self.happened.append("new calls refused")
+            self.happened.append("stopping")
             await self._calls_ended.wait()
 
 
@@ -70,7 +73,7 @@ async def test_health_goes_first_then_streams_then_calls_then_the_service(asked:
     await asyncio.wait_for(_end(recorder, asked=asked), 5)
 
     assert recorder.happened == [
-        "not serving", "new calls refused", "streams ended", "calls ended", "service stopped",
+        "not serving", "no new calls", "stopping", "streams ended", "calls ended", "service stopped",
     ]  # fmt: skip
 
 
