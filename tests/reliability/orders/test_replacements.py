@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -213,6 +215,48 @@ async def test_what_was_lost_and_late_never_makes_two(ports: Ports, venue: Scrip
         assert after.price == Decimal("98.5")
         assert len(open_of(venue, order)) == 1
     check_books(store, [venue])
+
+
+@virtual_at(*REPLACING)
+async def test_a_new_order_that_may_still_arrive_is_not_given_up(ports: Ports, venue: ScriptedVenue) -> None:
+    store = MemoryJournal()
+    async with trading(ports, venue, store=store) as desk:
+        order = await placed(desk)
+        venue.fill(booked_of(venue, order), Decimal("0.1"))
+        await desk.until(order.order_id, lambda now: now.filled == Decimal("0.1"))
+        venue.stream_mute = True
+        venue.script("place", Fault(late_s=venue.rules.window_s - 0.5))
+
+        with contextlib.suppress(DeadlineExceeded):
+            await desk.desk.amend(amend(order.order_id, None, "98.5"), TRADER)
+        ended = await desk.settled(order.order_id, venue.rules.proof_s + 15.0)
+
+        assert (ended.state, ended.price) == (OrderState.PARTIALLY_FILLED, Decimal("98.5"))
+        assert "replacement-failed" not in [kept.event.kind for kept in store.kept]
+    check_books(store, [venue])
+
+
+@virtual_at(*REPLACING)
+async def test_an_old_statement_opens_no_order_that_has_ended(ports: Ports, venue: ScriptedVenue) -> None:
+    async with trading(ports, venue) as desk:
+        order = await placed(desk)
+        old = booked_of(venue, order)
+        before = venue.report(old)
+        venue.fill(old, Decimal("0.1"))
+        await desk.until(order.order_id, lambda now: now.filled == Decimal("0.1"))
+        venue.script("place", Fault(delay_s=5.0))
+        venue.script("cancel", Fault(delay_s=0.5))
+        running = asyncio.create_task(desk.desk.amend(amend(order.order_id, None, "98.5"), TRADER))
+        between = await desk.until(order.order_id, lambda now: now.between_legs)
+        venue.tell(replace(before, source="stream"))
+        await asyncio.sleep(0.3)
+
+        after = await desk.desk.ledger.get(order.order_id)
+
+        assert between.state is OrderState.UNKNOWN
+        assert after is not None
+        assert (after.state, after.between_legs) == (OrderState.UNKNOWN, True)
+        assert (await running).order.price == Decimal("98.5")
 
 
 @virtual_at(*REPLACING)
