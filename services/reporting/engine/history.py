@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import outages_as
+from clients.database import outage_in_words, outages_as
 from clients.power.calendar import DeliveryHour
 from services.reporting.engine.deals import DealRow, deal_of
 from services.reporting.engine.queries import executed_deals, reference_points
@@ -53,7 +53,7 @@ class HistoryReader:
         chosen = executed_deals(
             day=period.day_text, hour=period.label, trader=trader, market=market, limit=DEALS_MAX + 1
         )
-        with outages_as(lambda _: Unavailable("the database does not answer; try again in a moment")):
+        with outages_as(lambda exc: Unavailable(outage_in_words(exc))):
             async with self._engine.connect() as connection:
                 points: dict[str, list[PricePoint]] = {}
                 for label, value_e4, since_ns, seen_ns in await connection.execute(

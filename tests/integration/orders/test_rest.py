@@ -59,6 +59,15 @@ async def test_the_rules_of_the_idempotency_key(faces: Faces, rest: RestFace) ->
     assert len(faces.trading.venue.sent("place")) == 1
 
 
+@pytest.mark.parametrize("path", ["/v1/orders", "/v1/fills"])
+async def test_a_page_larger_than_the_largest_is_the_largest(rest: RestFace, path: str) -> None:
+    large = await rest.client.get(path, params={"page_size": 2**31}, headers=AUTH)
+    negative = await rest.client.get(path, params={"page_size": -1}, headers=AUTH)
+
+    assert (large.status_code, large.json()["next_page_token"]) == (200, "")
+    assert (negative.status_code, negative.json()["field"]) == (400, "page_size")
+
+
 async def test_problems_are_problems(rest: RestFace) -> None:
     refused = await post(rest, body(quantity="0.0015"), headers={"x-correlation-id": "caller-17"})
     told = refused.json()
