@@ -17,6 +17,7 @@ from services.replay.sources.inspect import Figures, FileReport, InspectReport, 
 from services.runtime.errors import StartRefused
 
 TICKERS_SHOWN = 8
+REASONS_SHOWN = 8
 FILES_SHOWN = 40
 
 
@@ -31,7 +32,9 @@ def run_inspect(files: Sequence[str], fraction_unit_us: bool, latency_threshold_
         write(json.dumps(report.to_dict()))
     else:
         print_inspection(Console(highlight=False), report)
-    return ExitCode.FAILED if any(file.damage for file in report.files) else ExitCode.COMPLETE
+    total = report.total
+    is_loss = any(file.damage for file in report.files) or total.rows != total.ticks + total.rejected
+    return ExitCode.FAILED if is_loss else ExitCode.COMPLETE
 
 
 def _inspect(
@@ -84,7 +87,9 @@ def _note(file: FileReport) -> str:
 
 def _lines(report: InspectReport) -> list[tuple[str, str]]:
     total = report.total
-    lines = [("rows", f"{total.rows:,} = {total.ticks:,} ticks + {total.rejected:,} rejected")]
+    is_whole = total.rows == total.ticks + total.rejected
+    sign, bug = ("=", "") if is_whole else ("IS NOT", "; this is a bug, please report it")
+    lines = [("rows", f"{total.rows:,} {sign} {total.ticks:,} ticks + {total.rejected:,} rejected{bug}")]
     for name, span in (("event time", total.event_time), ("arrival time", total.arrival_time)):
         if span is not None:
             lines.append((name, f"{span.first} .. {span.last}"))
@@ -113,9 +118,13 @@ def _lines(report: InspectReport) -> list[tuple[str, str]]:
             f"{total.crossed:,} crossed, {total.locked:,} locked, {total.negative_latency:,} with negative latency",
         )
     )
-    for rejected in total.rejections:
+    for rejected in total.rejections[:REASONS_SHOWN]:
         where = ", ".join(str(line) for line in rejected.first_lines)
         lines.append(("rejected", f"{rejected.count:,} x {rejected.reason} (line {where})"))
+    left = total.rejections[REASONS_SHOWN:]
+    if left:
+        more = f"{sum(rejected.count for rejected in left):,} for {len(left)} more reasons (--json lists them)"
+        lines.append(("rejected", more))
     return lines
 
 

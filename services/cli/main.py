@@ -202,7 +202,8 @@ def resume(session: ServedSession = "", json: Json = False) -> None:
     raise typer.Exit(control.call(session, json, control.resume))
 
 
-@app.command()
+# So that -1 is a factor that is refused, and no option that there is none of.
+@app.command(context_settings={"ignore_unknown_options": True})
 def speed(
     factor: Annotated[str, typer.Argument(metavar="X", help="`max`, or a factor of real time.")],
     session: ServedSession = "",

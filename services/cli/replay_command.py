@@ -21,7 +21,7 @@ from services.cli.session_start import prepare_session
 from services.cli.signals import Interruption
 from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
 from services.cli.terminal import say, write
-from services.cli.verdict import judge
+from services.cli.verdict import judge, unaccounted
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
@@ -177,10 +177,12 @@ async def _supervise(
             usable_rows=report.rows_in - report.rejected,
             skipped=report.skipped,
         )
-        for warning in verdict.warnings:
+        wrong = unaccounted(engine.last_sequence, sink)
+        warnings = (*verdict.warnings, wrong) if wrong else verdict.warnings
+        for warning in warnings:
             say(f"midstream replay: {warning}")
-        report = replace(report, warnings=verdict.warnings)
-        code = FAILED if verdict.is_loss else code
+        report = replace(report, warnings=warnings)
+        code = FAILED if verdict.is_loss or wrong else code
     return code, report
 
 

@@ -13,6 +13,7 @@ from fastpath.values import format_timestamp
 from services.replay.sources.inputs import open_inputs
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Reading
+from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import HistoricalReport
 
 LOOK_ROWS_MAX: Final = 2_000_000
@@ -20,6 +21,17 @@ LOOK_ROWS_MAX: Final = 2_000_000
 READ_ROWS: Final = 8192
 NAMES_SHOWN: Final = 8
 FILES_SHOWN: Final = 5
+
+
+def unaccounted(published: int, sink: SinkAnnouncement) -> str:
+    """Compare what the engine published with what the sink made of it; return what is wrong, empty when nothing is."""
+    known = sink.rows + sink.log.counts.markers
+    if published == known:
+        return ""
+    return (
+        f"{published:,} records were published and {known:,} are accounted for in the logs: this is a bug, please report it "
+        "with the directory; start over with --overwrite"
+    )
 
 
 @dataclass(frozen=True)

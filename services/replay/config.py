@@ -64,7 +64,16 @@ class ReplaySettings(SessionSettings):
     @field_validator("speed", mode="before")
     @classmethod
     def _read_max(cls, value: object) -> object:
-        return 0.0 if isinstance(value, str) and value.strip().lower() == "max" else value
+        if not isinstance(value, str):
+            return value
+        if value.strip().lower() == "max":
+            return 0.0
+        try:
+            if 0 <= float(value) <= SPEED_MAX:
+                return value
+        except ValueError:
+            pass
+        raise ValueError(f"must be `max` or a factor of real time up to {SPEED_MAX:g}")
 
     @field_validator("min_latency_ms", mode="before")
     @classmethod

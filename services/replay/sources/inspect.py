@@ -74,6 +74,7 @@ class Figures:
     """Figures of one file, or of all files together."""
 
     rows: int
+    """As they were read; what the survey made of them is counted by itself."""
     ticks: int
     rejected: int
     ticker_count: int
@@ -149,18 +150,20 @@ def inspect(
     tickers = Tickers()
     total = Survey(latency_threshold_ns=threshold_ns)
     reports = []
+    rows_read = 0
     inputs = open_inputs(paths)
     try:
         plans = plan_latencies(inputs, options, temp_dir)
         for opened, plan in zip(inputs, plans, strict=True):
             survey = Survey(latency_threshold_ns=threshold_ns)
-            rows = _read(opened, tickers, options, survey, plan.scanned.damage, on_progress)
+            rows, row_count = _read(opened, tickers, options, survey, plan.scanned.damage, on_progress)
+            rows_read += row_count
             total.absorb(survey)
-            reports.append(_file_report(opened, survey, tickers, rows))
+            reports.append(_file_report(opened, survey, tickers, rows, row_count))
     finally:
         for opened in inputs:
             opened.close()
-    figures = _figures(total, tickers)
+    figures = _figures(total, tickers, rows_read)
     unsorted = any(report.needs_sorting for report in reports)
     ties = _arrival_ties(paths, fraction_unit_us, total, unsorted, temp_dir, on_progress)
     return InspectReport(tuple(reports), figures, ties.ties, ties.largest, latency_threshold_ms)
@@ -173,19 +176,21 @@ def _read(
     survey: Survey,
     end: Damage | None,
     on_progress: Callable[[int], None] | None,
-) -> RowReader:
+) -> tuple[RowReader, int]:
     content = opened.content
     rows = content.read(
         Reading(tickers, options, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=False, end=end)
     )
     block = Block(tickers)
+    row_count = 0
     while not rows.finished:
         rows.feed(block, READ_ROWS)
+        row_count += len(block)
         survey.add(block)
         if on_progress is not None:
             on_progress(len(block))
         block.clear()
-    return rows
+    return rows, row_count
 
 
 def _arrival_ties(
@@ -219,7 +224,7 @@ def _arrival_ties(
     return ties
 
 
-def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, rows: RowReader) -> FileReport:
+def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, rows: RowReader, row_count: int) -> FileReport:
     event_break, arrival_break, both_break = survey.breaks()
     names = {(False, False): "both", (False, True): "event", (True, False): "arrival", (True, True): "neither"}
     # A file that promises its arrival order may have any order of event times.
@@ -234,7 +239,7 @@ def _file_report(opened: InputFile, survey: Survey, tickers: Tickers, rows: RowR
         needs_sorting=broken is not None,
         damage=rows.damage,
         remark=rows.remark,
-        figures=_figures(survey, tickers),
+        figures=_figures(survey, tickers, row_count),
     )
 
 
@@ -245,7 +250,7 @@ def _broken(found: tuple[int, int, int] | None) -> OrderBroken | None:
     return OrderBroken(line, format_timestamp(before_ns), format_timestamp(now_ns))
 
 
-def _figures(survey: Survey, tickers: Tickers) -> Figures:
+def _figures(survey: Survey, tickers: Tickers, row_count: int) -> Figures:
     counts = survey.counts()
     ticks = counts.pop("ticks")
     event_ns, arrival_ns, latency_ns = survey.spans() or (None, None, None)
@@ -256,7 +261,7 @@ def _figures(survey: Survey, tickers: Tickers) -> Figures:
     by_rows = sorted(survey.ticker_rows().items(), key=lambda item: (-item[1], tickers.name(item[0])))
     rejections = sorted(survey.rejections(), key=lambda kind: (-kind[1], kind[0]))
     return Figures(
-        rows=ticks + counts["rejected"],
+        rows=row_count,
         ticks=ticks,
         ticker_count=len(by_rows),
         tickers=tuple(TickerRows(tickers.name(number), rows) for number, rows in by_rows[:TOP_TICKERS]),
