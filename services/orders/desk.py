@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from clients.exchanges.model import Instrument, Price
-from clients.exchanges.trading import Capabilities, Side
+from clients.exchanges.trading import Capabilities
 from services.orders.domain import Cause, Order, TradingMode
 from services.orders.domain.events import AmendUncertain, AnswerLost
 from services.orders.engine.changing import WAIT_S, Amended, Cancelled, Changer
@@ -26,7 +26,7 @@ from services.orders.guards.gate import TradingGate
 from services.orders.guards.guards import Guards
 from services.orders.guards.kill_switch import KillSwitch
 from services.orders.guards.limits import Limits
-from services.orders.guards.positions import Held, Key, PositionBook, base_fee, is_spot
+from services.orders.guards.positions import Held, Key, PositionBook
 from services.orders.guards.prices import PriceGuard
 from services.orders.guards.rate import OrderRate
 from services.orders.journal.ledger import Change, OrderLedger
@@ -49,6 +49,7 @@ from services.orders.reconciliation.reconciler import EVERY_S, Reconciler
 from services.orders.reconciliation.settling import SettledOrder, Settler
 from services.orders.safety.dead_man import DeadMan
 from services.orders.safety.watchdog import Watchdog
+from services.orders.spot_positions import load_spot_positions
 from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.errors import MidstreamError, StartRefused
 from services.runtime.tasks import end_task
@@ -58,8 +59,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 KEYS_SWEEP_S: Final = 3600.0
-FILLS_LATE_NS: Final = 24 * 3600 * 1_000_000_000
-"""How young an order is at most that has ended and whose executions reconciliation has not brought yet."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class Desk:
         await self.switch.open()
         await self.ledger.open()
         self._check_modes()
-        await self._load_positions()
+        await load_spot_positions(self._store, self.ledger, self.positions, self._ports)
         await self._recover()
         self._begin(self._sweep_keys(), "idempotency-keys")
         if self.options.mode is TradingMode.DRY_RUN:
@@ -357,33 +356,6 @@ class Desk:
                 f"the journal holds {len(strangers)} open orders of mode {strangers[0].mode}, and MIDSTREAM_TRADING is "
                 f"{self.options.mode}: start it in that mode, or name another database in MIDSTREAM_DATABASE_URL"
             )
-
-    async def _load_positions(self) -> None:
-        """Count what was bought and sold on spot markets, where no exchange states a position, less what fees took of it."""
-        after: tuple[int, str, str, str, str] | None = None
-        while rows := await self._store.fills(FillFilter(after=after, limit=500)):
-            for row in rows:
-                if is_spot(row.symbol):
-                    signed = row.quantity if row.side is Side.BUY else -row.quantity
-                    fee = base_fee(row.symbol, row.fee, row.fee_currency)
-                    self.positions.add((row.exchange, row.market, row.symbol), signed - fee)
-            last = rows[-1]
-            after = (last.trade_time_ns, last.exchange, last.market, last.symbol, last.trade_id)
-        await self._load_executed_without_fills()
-
-    async def _load_executed_without_fills(self) -> None:
-        """Count what orders had executed whose executions were not all told one by one when the last process ended."""
-        recent: dict[str, Order] = {order.order_id: order for order in self.ledger.open_orders}
-        after: tuple[int, str] | None = None
-        since_ns = self._ports.wall_ns() - FILLS_LATE_NS
-        while page := await self._store.find(OrderFilter(created_from_ns=since_ns, after=after, limit=500)):
-            recent |= {order.order_id: order for order in page}
-            after = (page[-1].created_ns, page[-1].order_id)
-        for order in recent.values():
-            missing = order.filled - order.fills_quantity
-            if missing and is_spot(order.symbol):
-                signed = missing if order.side is Side.BUY else -missing
-                self.positions.add((order.exchange, order.market, order.symbol), signed)
 
     async def _recover(self) -> None:
         """Whatever was on its way when the last process ended may have arrived."""
