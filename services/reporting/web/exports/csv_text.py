@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ class Dialect:
 
     separator: str
     point: str
-    quotes: str
+    quotes: re.Pattern[str]
     """What a cell must not hold unquoted."""
     begins: str
     """What stands before the first line."""
@@ -35,10 +36,12 @@ def _utc(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // 1_000_000_000, tz=UTC).isoformat().replace("+00:00", "Z")
 
 
-MACHINE: Final = Dialect(",", ".", ",\"\r\n ;'", "", _utc, lambda label: label)
+MACHINE: Final = Dialect(",", ".", re.compile(r"""[,;\r\n '"]"""), "", _utc, lambda label: label)
 """Exact, UTC, the same everywhere."""
 
-GERMAN: Final = Dialect(";", ",", "\"\r\n ;'", "\ufeff", lambda time_ns: local(time_ns).isoformat(), clock_times)
+GERMAN: Final = Dialect(
+    ";", ",", re.compile(r"""[;\r\n '"]"""), "\ufeff", lambda time_ns: local(time_ns).isoformat(), clock_times
+)
 """Without the mark at the beginning a spreadsheet guesses the encoding, and `J\u00fcrgen` becomes something else. Times carry their
 offset, which keeps a spreadsheet from changing them."""
 
@@ -71,5 +74,5 @@ def _line(cells: Iterable[str], dialect: Dialect) -> str:
     return dialect.separator.join(_quoted(cell, dialect.quotes) for cell in cells) + "\r\n"
 
 
-def _quoted(cell: str, quotes: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in quotes) else cell
+def _quoted(cell: str, quotes: re.Pattern[str]) -> str:
+    return '"' + cell.replace('"', '""') + '"' if quotes.search(cell) else cell
