@@ -20,6 +20,7 @@ from clients.resilience.errors import AttemptTimedOut, CallNotPermitted, LimitRe
 from clients.resilience.ports import Sleep, WallNs
 from services.power.etl.health import PollingHealth
 from services.power.etl.planner import Ask, Planner, Urgency
+from services.power.etl.quota_limiter import NoLedger
 from services.power.etl.schedule import Schedule
 from services.power.etl.store import KnownHour, SavedStatus
 from services.runtime.logs import LogLimit
@@ -202,8 +203,11 @@ class Poller:
         self._planner.failed(hour, now_ns, sent=sent)
         pause_ns = REFUSED_NS if exc.retry_after_s is None else round(exc.retry_after_s * 1e9)
         self._planner.pause(now_ns + min(max(pause_ns, SECOND_NS // 100), REFUSED_NS_MAX))
+        if isinstance(exc, NoLedger):
+            self._health.failed(now_ns, exc.message)
+            return
         if isinstance(exc, LimitReached):
-            self._health.waited(now_ns, exc.message)
+            self._health.waited(now_ns)
             return
         self.stats.failures += sent
         self._health.failed(now_ns, "the provider does not answer")

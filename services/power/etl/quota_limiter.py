@@ -16,6 +16,10 @@ WAIT_S_MAX: Final = 1.0
 LEDGER_AGAIN_S: Final = 1.0
 
 
+class NoLedger(LimitReached):
+    """Nobody can tell whether there is a slot: that is trouble, not the quota."""
+
+
 class QuotaLimiter:
     """Implements Limiter over one Quota; every call costs one request."""
 
@@ -30,7 +34,7 @@ class QuotaLimiter:
             slot = await self._quota.acquire(deadline_s=min(deadline_s, WAIT_S_MAX))
         except LedgerUnavailable as exc:
             message = f"the ledger of the quota is not available: {exc}"
-            raise LimitReached(message, retry_after_s=LEDGER_AGAIN_S) from exc
+            raise NoLedger(message, retry_after_s=LEDGER_AGAIN_S) from exc
         return _SlotPermit(self, slot)
 
     async def resize(self, sizes: Mapping[str, int]) -> None:

@@ -19,7 +19,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_key_is_printed_once_and_listed_without_its_secret() -> None:
-    made = midstream_here("keys", "create", "--name", "desk", "--role", "trade", "--owner", "one", "--json")
+    made = midstream_here("keys", "create", "--create", "--name", "desk", "--role", "trade", "--owner", "one", "--json")
     listed = midstream_here("keys", "list")
     as_json = midstream_here("keys", "list", "--json")
 
@@ -33,7 +33,7 @@ def test_a_key_is_printed_once_and_listed_without_its_secret() -> None:
 
 
 def test_a_revoked_key_is_shown_as_one() -> None:
-    midstream_here("keys", "create", "--name", "desk", "--role", "read")
+    midstream_here("keys", "create", "--create", "--name", "desk", "--role", "read")
     (key_id, *_) = midstream_here("keys", "list").stdout.split()
 
     revoked = midstream_here("keys", "revoke", key_id)
@@ -44,7 +44,7 @@ def test_a_revoked_key_is_shown_as_one() -> None:
 
 
 def test_a_key_that_is_not_there_cannot_be_revoked() -> None:
-    midstream_here("keys", "create", "--name", "desk", "--role", "read")
+    midstream_here("keys", "create", "--create", "--name", "desk", "--role", "read")
 
     refused = midstream_here("keys", "revoke", "nobody")
 
