@@ -83,6 +83,22 @@ async def test_migrations_run_once_however_many_start_together(tmp_path: Path) -
         await engine.dispose()
 
 
+async def test_a_new_database_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    async def open_and_write(url: str) -> None:
+        engine = open_database(url, application="test")
+        try:
+            async with writing(engine) as connection:
+                await connection.execute(text("CREATE TABLE IF NOT EXISTS things (id INTEGER)"))
+        finally:
+            await engine.dispose()
+
+    # Without the second try a round in three failed.
+    for number in range(40):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        await asyncio.gather(*(open_and_write(url_of(folder)) for _ in range(6)))
+
+
 async def test_tables_of_a_newer_version_are_refused(tmp_path: Path) -> None:
     engine = open_database(url_of(tmp_path), application="test")
     await migrate(engine, scripts_in(tmp_path, FIRST), "version_things")
