@@ -54,6 +54,7 @@ cdef class Header:
 
 
 def layout_columns(layout):
+    """Return the columns that a layout needs."""
     return tuple(name for name in _NEEDED[Layout(layout)] if name is not None)
 
 

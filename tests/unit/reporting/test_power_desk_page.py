@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_the_backup_command_copies_a_database_that_is_in_use(tmp_path: Path) -> 
     script = re.search(r"-c '(.*)'", command)
     assert script is not None
     (tmp_path / "var").mkdir()
-    with sqlite3.connect(tmp_path / "var" / "power.db") as held:
+    with closing(sqlite3.connect(tmp_path / "var" / "power.db")) as held:
         held.execute("CREATE TABLE deals (id TEXT)")
         held.execute("INSERT INTO deals VALUES ('a')")
         held.commit()
@@ -94,7 +95,7 @@ def test_the_backup_command_copies_a_database_that_is_in_use(tmp_path: Path) -> 
 
         subprocess.run([sys.executable, "-c", script[1]], cwd=tmp_path, check=True, timeout=60)
 
-    with sqlite3.connect(tmp_path / "power-backup.db") as copy:
+    with closing(sqlite3.connect(tmp_path / "power-backup.db")) as copy:
         assert copy.execute("SELECT id FROM deals").fetchall() == [("a",)]
 
 
