@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from sqlalchemy import create_engine, text
 
 from clients.power.calendar import tradable_hours
 from services.power.listener.config import DealListenerSettings
@@ -86,9 +86,9 @@ def test_deals_flow_and_health_follows_the_exchange_and_a_second_listener_is_ref
     assert figures["midstream_deals_connected"] == 1
     assert figures["midstream_deals_per_minute"] > 0
     assert figures["midstream_deals_unusable_total"] == 0
-    with create_engine(f"sqlite:///{tmp_path}/power.db").connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM deals")).scalar_one() >= figures["midstream_deals_total"]
-        assert connection.execute(text("SELECT count(*) FROM feed_gaps")).scalar_one() == 0
+    with closing(sqlite3.connect(tmp_path / "power.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM deals").fetchone()[0] >= figures["midstream_deals_total"]
+        assert connection.execute("SELECT count(*) FROM feed_gaps").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(
