@@ -51,12 +51,14 @@ function line(ctx, x, y, width, height) {
 function options(box, unit, days, series, stamp) {
   const stroke = colour('--quiet');
   const grid = { stroke: colour('--line'), width: 1 };
+  // A filled area stands for an amount, so it has to be seen from zero.
+  const filled = series.some((one) => one.fill);
   return {
     width: box.clientWidth,
     height: HEIGHT,
     tzDate: berlin,
     cursor: { y: false },
-    scales: { x: { time: true }, y: { range: (_, low, high) => padded(low, high) } },
+    scales: { x: { time: true }, y: { range: (_, low, high) => padded(...(filled ? [Math.min(0, low), Math.max(0, high)] : [low, high])) } },
     axes: [
       { stroke, grid, ticks: grid, size: 26, space: 44, values: (_, splits) => splits.map(clock) },
       { stroke, grid, ticks: grid, size: wideEnough, label: unit, labelSize: 16, labelFont: '11px system-ui', space: 28 },
