@@ -22,6 +22,9 @@ from services.runtime.parent_death import dying_with_parent
 RESTARTS_WITHOUT_PROGRESS_MAX = 5
 STABLE_S = 30.0
 """A child that stayed up this long made progress, whatever it does."""
+SERVED_S = 2.0
+"""One that served this long is worth starting again, however often somebody kills it; but ever later, until it is stable."""
+RESTART_DELAY_S_MAX = 5.0
 STOP_GRACE_S = 8.0
 """A server drains within 5 s; beyond this it is killed."""
 READY_TIMEOUT_S = 60.0
@@ -50,6 +53,9 @@ class _Child:
     process: asyncio.subprocess.Process | None = None
     started_s: float = 0.0
     restarts: int = 0
+    """Since it was stable or data flowed; decides how long the next one waits."""
+    fruitless: int = 0
+    """Those among them after which it did not serve for long."""
     progress: object = None
     announcement: dict[str, Any] = field(default_factory=dict)
 
@@ -180,16 +186,20 @@ class Supervisor:
                 self._raise_exit(child)
             progress = await asyncio.to_thread(self._progress)
             if time.monotonic() - child.started_s > STABLE_S or progress != child.progress:
-                child.restarts = 0
+                child.restarts = child.fruitless = 0
+            elif _has_served(child.spec):
+                child.fruitless = 0
             child.progress = progress
             child.restarts += 1
-            if child.restarts > RESTARTS_WITHOUT_PROGRESS_MAX:
+            child.fruitless += 1
+            if child.fruitless > RESTARTS_WITHOUT_PROGRESS_MAX:
                 raise ChildFailed(
                     f"the {child.spec.name} server ended with exit code {code}{_where(child.spec)}; gave up after "
                     f"{RESTARTS_WITHOUT_PROGRESS_MAX} restarts without progress"
                 )
             self._on_event(f"the {child.spec.name} server ended with exit code {code}: starting it again")
-            await asyncio.sleep(full_jitter(child.restarts, base_s=0.1, cap_s=2.0, random=self._random))
+            delay_s = full_jitter(child.restarts, base_s=0.1, cap_s=RESTART_DELAY_S_MAX, random=self._random)
+            await asyncio.sleep(delay_s)
             await self._spawn(child)
 
     async def _watch_redis(self) -> None:
@@ -220,6 +230,14 @@ class Supervisor:
             self._on_event(f"the {child.spec.name} server does not stop: killing it")
             process.kill()
             await process.wait()
+
+
+def _has_served(spec: ChildSpec) -> bool:
+    """Tell whether a child that has just ended served for a while: its file says since when."""
+    try:
+        return time.time() - spec.ready_file.stat().st_mtime >= SERVED_S
+    except FileNotFoundError:
+        return False
 
 
 def _where(spec: ChildSpec) -> str:

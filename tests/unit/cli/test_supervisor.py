@@ -121,6 +121,21 @@ async def test_restarts_with_progress_go_on(scene: Scene) -> None:
     watch.cancel()
 
 
+async def test_a_server_that_served_is_started_again_however_often_it_is_killed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Everything else would be stopped with it, orders that are open included.
+    monkeypatch.setattr(module, "SERVED_S", 0.0)
+    supervisor = scene.supervise(prices="serve", orders="crash " * 9 + "serve")
+    await supervisor.start()
+    watch = asyncio.create_task(supervisor.watch())
+
+    await scene.wait_started("orders", 10)
+
+    assert not watch.done()
+    watch.cancel()
+
+
 @pytest.mark.quick
 async def test_server_that_refuses_is_quoted_with_its_own_line(scene: Scene) -> None:
     supervisor = scene.supervise(replay="hang", price="refuse")
