@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.common.v1.market_pb2 import MODE_LIVE
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, QueueLag, Status
-from services.health.lag import GroupActivity, measure_lag
+from services.health.lag import GroupActivity, GroupLag, measure_lag
 from services.runtime.clock import Clock
 from services.runtime.metrics import Metrics
 from services.runtime.session.keys import SESSIONS, SessionKeys
@@ -21,6 +21,9 @@ from services.runtime.session.versions import NewerVersion
 
 REPORT_AGE_MAX_NS = 5_000_000_000
 """An engine reports every 500 ms; ten missed reports mean that it is gone."""
+
+STANDING_S_MAX = 10.0
+"""A group that has something to read and has not moved for this long is stuck, or its consumer is not there."""
 
 # A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
 _CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
@@ -131,18 +134,29 @@ def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: M
     """Measure how far every consumer group of every session is behind."""
 
     async def check() -> Finding:
-        queues: list[QueueLag] = []
+        lags: list[GroupLag] = []
         for name in await session_names(client):
-            queues += await measure_lag(client, SessionKeys(name), activity)
+            lags += await measure_lag(client, SessionKeys(name), activity)
+        queues = [lag.queue for lag in lags]
         activity.keep({(queue.session, queue.group) for queue in queues})
         active = [queue for queue in queues if queue.active]
         lagging = max((queue.lag_records for queue in active), default=0)
         metrics.set("midstream_lag_records", lagging)
         metrics.set("midstream_lag_seconds", max((queue.lag_data_time_ns for queue in active), default=0) / 1e9)
-        lost = [f"{queue.session}/{queue.group}" for queue in queues if not queue.active]
-        detail = f"{len(queues)} consumer groups, the slowest is {lagging} records behind"
+        lost = [_named(queue) for queue in queues if not queue.active]
+        standing = [
+            f"{_named(lag.queue)} has not moved for {lag.standing_s:.0f} s"
+            for lag in lags
+            if lag.queue.active and lag.standing_s > STANDING_S_MAX
+        ]
+        details = [f"{len(queues)} consumer groups, the slowest is {lagging} records behind", *standing]
         if lost:
-            return Finding(STATUS_DEGRADED, f"{detail}; no longer counted: {', '.join(lost)}", tuple(queues))
-        return Finding(STATUS_OK, detail, tuple(queues))
+            details.append(f"no longer counted: {', '.join(lost)}")
+        status = STATUS_DEGRADED if lost or standing else STATUS_OK
+        return Finding(status, "; ".join(details), tuple(queues))
 
     return check
+
+
+def _named(queue: QueueLag) -> str:
+    return f"{queue.session}/{queue.group}"

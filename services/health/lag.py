@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 import redis.asyncio
@@ -23,6 +23,16 @@ class GroupActivity:
         self._clock = clock
         self._lease_ns = round(lease_s * 1e9)
         self._seen: dict[tuple[str, str], tuple[object, int]] = {}
+        self._behind: dict[tuple[str, str], tuple[object, int]] = {}
+
+    def standing_s(self, session: str, group: str, *, position: object, behind: bool) -> float:
+        """Return for how long a group has had something to read and has not moved; 0.0 when it has moved, or has nothing to read."""
+        now_ns = self._clock.monotonic_ns()
+        before, since_ns = self._behind.get((session, group), (None, now_ns))
+        if not behind or before != position:
+            since_ns = now_ns
+        self._behind[session, group] = (position if behind else None), since_ns
+        return (now_ns - since_ns) / 1e9
 
     def is_active(self, session: str, group: str, *, position: object, idle_ms: Sequence[int]) -> bool:
         """Tell whether a group called within the lease. Without consumers only a change of its position shows that."""
@@ -37,10 +47,19 @@ class GroupActivity:
 
     def keep(self, groups: Collection[tuple[str, str]]) -> None:
         """Forget every other (session, group)."""
-        self._seen = {name: seen for name, seen in self._seen.items() if name in groups}
+        for remembered in (self._seen, self._behind):
+            for name in remembered.keys() - set(groups):
+                del remembered[name]
 
 
-async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity) -> list[QueueLag]:
+class GroupLag(NamedTuple):
+    """How far one group is behind, and for how long it has stood there."""
+
+    queue: QueueLag
+    standing_s: float
+
+
+async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity) -> list[GroupLag]:
     """Measure every group on the session's tick stream; a stream without groups, or no stream, gives an empty list."""
     newest = await _head_at(client, keys.ticks, max_id="+")
     if newest is None:
@@ -60,7 +79,7 @@ async def _lag_of(
     newest_bytes: int,
     *,
     activity: GroupActivity,
-) -> QueueLag:
+) -> GroupLag:
     committed_id = group["last-delivered-id"]
     if int(group["pending"]):
         pending = await client.xpending(keys.ticks, group["name"])
@@ -84,7 +103,8 @@ async def _lag_of(
     consumers = await client.xinfo_consumers(keys.ticks, group["name"])
     name = group["name"].decode("utf-8", "replace")
     bytes_per_record = newest_bytes / (newest.last_sequence - newest.first_sequence + 1)
-    return QueueLag(
+    position = (group["last-delivered-id"], group["pending"])
+    queue = QueueLag(
         session=keys.session,
         group=name,
         lag_records=records,
@@ -93,10 +113,12 @@ async def _lag_of(
         active=activity.is_active(
             keys.session,
             name,
-            position=(group["last-delivered-id"], group["pending"]),
+            position=position,
             idle_ms=[int(consumer["idle"]) for consumer in consumers],
         ),
     )
+    # Committed, not delivered: a consumer that takes entries and never acknowledges them stands still.
+    return GroupLag(queue, activity.standing_s(keys.session, name, position=committed_id, behind=records > 0))
 
 
 def _first_arrival_ns(frame: TickFrame) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +13,10 @@ from services.runtime.metrics import Metrics
 ENGINE_STOP_S: Final = 4.0
 """Time an engine gets to drain; below the grace period that supervisors give a server."""
 
+SILENT_S: Final = 5.0
+"""An engine says something twice a second: one that has missed ten times hangs."""
+LOOK_S: Final = 0.5
+
 
 def _ignore(report: dict[str, Any]) -> None:
     pass
@@ -19,7 +25,8 @@ def _ignore(report: dict[str, Any]) -> None:
 class EngineHost:
     """Runs `module` as a child process, so that serving never disturbs its pace.
 
-    `on_trouble` hears what keeps the engine from working, and "" when it works; `on_progress` every report of progress.
+    `on_trouble` hears what keeps the engine from working, and "" when it works; `on_progress` every report of progress. An engine
+    that works and falls silent is trouble, too: a process that is stopped, or waits for a disk, says nothing of itself.
     """
 
     def __init__(
@@ -30,6 +37,7 @@ class EngineHost:
         metrics: Metrics,
         on_trouble: Callable[[str], None],
         on_progress: Callable[[dict[str, Any]], None] = _ignore,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._module = module
         self._config = config
@@ -37,7 +45,11 @@ class EngineHost:
         self._on_trouble = on_trouble
         self._on_progress = on_progress
         self._process: EngineProcess | None = None
+        self._monotonic_s = monotonic_s
+        self._heard_s = monotonic_s()
         self._trouble = ""
+        self._overdue = False
+        self._silent = False
         self._pid = 0
         self._starts = 0
 
@@ -49,13 +61,38 @@ class EngineHost:
     async def run(self) -> int:
         """Wait for the end of the engine that cannot be started again; return the exit code of the server."""
         assert self._process is not None  # start() came first
-        return await self._process.run()
+        listening = asyncio.create_task(self._listen_for_silence())
+        try:
+            return await self._process.run()
+        finally:
+            listening.cancel()
 
     async def stop(self) -> None:
         if self._process is not None:
             await self._process.stop(ENGINE_STOP_S)
 
+    async def _listen_for_silence(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Tell of an engine that works and has not been heard of for too long."""
+        silent_s = self._monotonic_s() - self._heard_s
+        if self._trouble or silent_s <= SILENT_S:
+            self._overdue = False
+        elif not self._overdue:
+            # What it said while this process itself was stopped is read before the next look.
+            self._overdue = True
+        elif not self._silent:
+            self._silent = True
+            self._on_trouble(f"the engine has said nothing for {silent_s:.0f} s: it was stopped, or waits for its disk")
+
     def _on_report(self, report: dict[str, Any]) -> None:
+        self._heard_s = self._monotonic_s()
+        if self._silent:
+            self._silent = False
+            self._on_trouble(self._trouble)
         match report:
             case {"event": "started", "pid": pid}:
                 self._pid = int(pid)

@@ -21,7 +21,7 @@ def test_the_demonstration_switches_twice_and_its_figures_are_those_of_its_files
 
     assert done.code == 0, done.stderr
     seams = re.search(r"record ([\d,]+): historical -> live; record ([\d,]+): live -> historical", done.stdout)
-    assert seams is not None, done.stdout
+    assert seams is not None, done.stdout + done.stderr
     to_live, back = (int(number.replace(",", "")) for number in seams.groups())
     assert to_live > HISTORICAL_RECORDS
     assert back - to_live >= LIVE_RECORDS

@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 PRIVATE_DIRECTORY: Final = ".midstream"
 HEARTBEAT_S: Final = 0.5
+ALIVE_NS: Final = 1_000_000_000
+"""How often the host hears that there is nothing to tell."""
 
 Report = Callable[..., None]
 """Tells the host: `report(event, **fields)`."""
@@ -92,6 +94,8 @@ class Sink:
         self._durable_monotonic_ns = 0
         self._uncommitted_since_ns = 0
         self._last_entry_ns = 0
+        self._submitted_ns = 0
+        self._alive_ns = 0
         self._disk_failed = False
         self._complaint = LogLimit(REPEAT_S)
         self._progress = Progress(kernel.counts)
@@ -242,6 +246,7 @@ class Sink:
         if self._cut_due:
             self._logs.cut()
             self._cut_due = False
+        self._submitted_ns = self._clock.monotonic_ns()
         self._committer.submit(self._accumulator.cut())
 
     def _collect(self, *, wait: bool = False, acknowledge: bool = True) -> None:
@@ -323,11 +328,19 @@ class Sink:
         return announcement.encode()
 
     def _report_progress(self, *, at_once: bool = False) -> None:
-        if self._progress.is_due(self._clock.monotonic_ns(), at_once=at_once):
+        now_ns = self._clock.monotonic_ns()
+        if self._progress.is_due(now_ns, at_once=at_once):
             self._report(
                 "progress",
                 **self._progress.fields(self._position, self._tally, self._newest_head(), self._mids_dropped()),
             )
+        elif now_ns - self._alive_ns > ALIVE_NS and not self._waits_for_disk(now_ns):
+            self._alive_ns = now_ns
+            self._report("alive")
+
+    def _waits_for_disk(self, now_ns: int) -> bool:
+        """Tell whether a commit takes longer than one should: then nothing is said, and the host tells that."""
+        return self._committer.busy and now_ns - self._submitted_ns > ALIVE_NS
 
     def _newest_head(self) -> FrameHead | None:
         """Return the head of the newest entry; None when nothing can be told from it."""

@@ -77,7 +77,7 @@ async def test_lag_is_what_lies_between_the_committed_and_the_newest_record(
     read(redis_client, keys, "done", 10, acknowledge=10)
     redis_client.xgroup_create(keys.ticks, "fresh", id="0")
 
-    lags = {lag.group: lag for lag in await measure_lag(client, keys, activity(fake_clock))}
+    lags = {lag.queue.group: lag.queue for lag in await measure_lag(client, keys, activity(fake_clock))}
 
     newest = batches[-1]
     per_record = len(newest.payload) / 100
@@ -108,7 +108,7 @@ async def test_group_whose_committed_entries_are_trimmed_is_measured_from_the_ol
     read(redis_client, keys, "slow", 3, acknowledge=3)
     redis_client.xtrim(keys.ticks, minid="0-301", approximate=False)
 
-    (lag,) = await measure_lag(client, keys, activity(fake_clock))
+    ((lag, _),) = await measure_lag(client, keys, activity(fake_clock))
 
     assert lag.lag_records == 700
 
@@ -122,7 +122,7 @@ async def test_batches_without_ticks_have_no_data_time(
     for batch in make_batches(10, first_sequence=2):
         redis_client.xadd(keys.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
 
-    (lag,) = await measure_lag(client, keys, activity(fake_clock))
+    ((lag, _),) = await measure_lag(client, keys, activity(fake_clock))
 
     assert (lag.lag_records, lag.lag_data_time_ns) == (10, 0)
 
@@ -171,6 +171,30 @@ async def test_queue_check_names_lost_groups_and_exports_the_largest_lag(
     assert metrics.registry.get_sample_value("midstream_lag_records") == 600
     seconds = (arrival(batches[-1]) - arrival(batches[3])) / 1e9
     assert metrics.registry.get_sample_value("midstream_lag_seconds") == pytest.approx(seconds)
+
+
+async def test_queue_check_names_a_group_that_has_something_to_read_and_does_not_move(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+) -> None:
+    read(redis_client, keys, "idle", len(batches), acknowledge=len(batches))
+    read(redis_client, keys, "slow", 1, acknowledge=1)
+    read(redis_client, keys, "stuck", 4, acknowledge=0)
+    check = queue_check(client, activity(fake_clock), Metrics(CollectorRegistry()))
+
+    assert (await check()).status == STATUS_OK
+    for _ in range(3):
+        fake_clock.advance(4)
+        read(redis_client, keys, "slow", 1, acknowledge=1)
+        outcome = await check()
+
+    assert outcome.status == STATUS_DEGRADED
+    assert f"{keys.session}/stuck has not moved for 12 s" in outcome.detail
+    assert "/idle" not in outcome.detail
+    assert "/slow" not in outcome.detail
 
 
 class Reports:

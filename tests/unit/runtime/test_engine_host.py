@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.runtime.engine_host import EngineHost
+from services.runtime.engine_host import SILENT_S, EngineHost
 from services.runtime.metrics import Metrics
 
 
@@ -68,3 +68,48 @@ def test_figures_of_progress_are_taken_and_passed_on() -> None:
     assert [report.get("sequence") for report in stage.progress] == [5]
     assert stage.metrics.registry.get_sample_value("midstream_replay_sequence") == 6
     assert stage.troubles == []
+
+
+class Ticking:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def silent_stage() -> tuple[Stage, Ticking]:
+    stage, clock = Stage(), Ticking()
+    stage.host = EngineHost(
+        "services.nothing", {}, metrics=stage.metrics, on_trouble=stage.troubles.append, monotonic_s=clock
+    )
+    return stage, clock
+
+
+def test_an_engine_that_works_and_falls_silent_is_trouble_until_it_speaks_again() -> None:
+    stage, clock = silent_stage()
+    stage.report("ready")
+
+    clock.now_s += SILENT_S + 1
+    stage.host.look()
+    # What came while this process itself was stopped is read between two looks.
+    assert stage.troubles == [""]
+    for _ in range(3):
+        stage.host.look()
+    assert stage.troubles[1:] == ["the engine has said nothing for 6 s: it was stopped, or waits for its disk"]
+
+    stage.report("alive")
+    assert stage.troubles[2:] == [""]
+    stage.host.look()
+    assert stage.troubles[2:] == [""]
+
+
+def test_trouble_that_is_known_is_not_replaced_by_silence() -> None:
+    stage, clock = silent_stage()
+    stage.report("unavailable", message="Redis is gone")
+
+    clock.now_s += 60
+    for _ in range(3):
+        stage.host.look()
+
+    assert stage.troubles == ["Redis is gone"]
