@@ -26,9 +26,11 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 # Modules that ask third parties; they are pinned in tests/third_parties.txt, which the quick suite does without.
 _THIRD_PARTIES = {
     "e2e/test_dashboard.py": "playwright",
+    "e2e/test_dashboard_reach.py": "playwright",
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "unit/orders/test_operating_page.py": "yaml",
+    "unit/power/test_operating_power_page.py": "yaml",
     "unit/clients/secrets/test_parameter_store.py": "moto",
 }
 collect_ignore = [path for path, module in _THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]
