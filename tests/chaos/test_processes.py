@@ -144,7 +144,7 @@ def test_input_that_changed_under_the_position_is_refused_by_name(tmp_path: Path
 def test_full_disk_shows_in_health_ends_the_server_and_leaves_no_trace(tmp_path: Path) -> None:
     files = write_history(tmp_path / "in", 5, 3_000)
     expected = expected_outputs(files)
-    with Chaos(tmp_path, seed=5, HISTORICAL=files[0], SPEED="20") as chaos, TailReader(chaos.out, expected) as reader:
+    with Chaos(tmp_path, seed=5, HISTORICAL=files[0], SPEED="2") as chaos, TailReader(chaos.out, expected) as reader:
         price = chaos.servers["price"]
         chaos.until(lambda: chaos.log_bytes(), what="the first line")
         chaos.stop("price")
