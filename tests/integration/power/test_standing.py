@@ -133,8 +133,16 @@ def test_a_feed_of_nothing_but_unusable_messages_is_red_and_told(
         assert told.unusable_total >= told.unusable_today
         assert "messages cannot be used, the latest because" in told.trouble
         with grpc.insecure_channel(f"127.0.0.1:{listener.wait_ready()['port']}") as channel:
-            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
-        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+            stub = health_pb2_grpc.HealthStub(channel)
+            # The row and the health are told one after the other.
+            wait_until(
+                lambda: (
+                    stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status
+                    == health_pb2.HealthCheckResponse.NOT_SERVING
+                ),
+                timeout_s=PATIENCE_S,
+                what="health that is red",
+            )
     finally:
         exchange.kill()
 
