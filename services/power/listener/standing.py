@@ -5,39 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final, Protocol
 
 from clients.database import DatabaseUnavailable
 from clients.power.calendar import BERLIN, local_day
+from clients.power.store.standing import Standing
 from clients.resilience.ports import Sleep, WallNs
 from clients.sockets import SocketState, SocketStatus
 from services.power.listener.stats import ListenerStats
 
-__all__ = ["Standing", "StandingTable", "StandingTeller"]
+__all__ = ["StandingTable", "StandingTeller"]
 
 LOOK_S: Final = 0.5
 """A change is told within this and a commit."""
 EVERY_NS: Final = 2_000_000_000
 """At least this often something is told: readers take a listener that misses five times for away."""
 SAVE_TIMEOUT_S: Final = 5.0
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One row of `listener_standing`. Times are UTC nanoseconds, 0 is never."""
-
-    connected: bool = False
-    since_ns: int = 0
-    """When it was connected, or ceased to be."""
-    last_message_ns: int = 0
-    last_deal_ns: int = 0
-    spooled: int = 0
-    unusable_today: int = 0
-    unusable_total: int = 0
-    mostly_unusable: bool = False
-    trouble: str = ""
 
 
 class StandingTable(Protocol):
@@ -162,8 +147,3 @@ def _news(standing: Standing) -> Standing:
 
 def _midnight_ns(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=BERLIN).timestamp()) * 1_000_000_000
-
-
-def standing_row(standing: Standing) -> dict[str, int | str]:
-    """Return the columns of the row."""
-    return {name: int(value) if isinstance(value, bool) else value for name, value in asdict(standing).items()}

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import DatabaseUnavailable, outages_as, writing
 from clients.power.store.schema import listener_standing, unusable_messages
+from clients.power.store.standing import Standing, standing_row
 from clients.power.store.tables import prepare_power_database
-from services.power.listener.standing import Standing, standing_row
 
 __all__ = ["StandingStore"]
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from clients.power.store.standing import Standing
+
 __all__ = ["FEED", "ListenerStanding", "ListenerState"]
 
 FEED: Final = "deals"
@@ -32,21 +34,9 @@ class ListenerState(StrEnum):
 
 
 @dataclass(frozen=True)
-class ListenerStanding:
-    """The newest sign of life. Times are the listener's, UTC nanoseconds; 0 is never."""
+class ListenerStanding(Standing):
+    """The newest sign of life, and when it was left."""
 
-    connected: bool = False
-    since_ns: int = 0
-    """When it was connected, or ceased to be."""
-    last_message_ns: int = 0
-    last_deal_ns: int = 0
-    spooled: int = 0
-    """Received and not in the database yet."""
-    unusable_today: int = 0
-    unusable_total: int = 0
-    mostly_unusable: bool = False
-    """Most of the latest messages could not be used."""
-    trouble: str = ""
     updated_ns: int = 0
 
     @classmethod

@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.power.listener.standing import Standing
+from clients.power.store.standing import Standing
 from services.power.listener.standing_store import StandingStore
 from services.reporting.engine.listener_standing import AWAY_NS, ListenerStanding, ListenerState
 from tests.support.cli import PATIENCE_S

@@ -9,8 +9,9 @@ from itertools import pairwise
 import pytest
 
 from clients.database import DatabaseUnavailable
+from clients.power.store.standing import Standing
 from clients.sockets import SocketState, SocketStatus
-from services.power.listener.standing import EVERY_NS, LOOK_S, Standing, StandingTeller
+from services.power.listener.standing import EVERY_NS, LOOK_S, StandingTeller
 from services.power.listener.stats import RECENT_MESSAGES, RECENT_MESSAGES_MIN, ListenerStats
 from tests.support.reporting_desk import berlin_ns
 
