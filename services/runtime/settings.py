@@ -7,13 +7,14 @@ import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args, get_origin
 
 import annotated_types
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.runtime.access.settings import AUTHENTICATORS, pair_problem
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
@@ -40,9 +41,9 @@ CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
 
 
 def read_switch(value: object) -> object:
-    """Turn on/off into a bool; other words are left for the validator to refuse."""
+    """Turn on/off, yes/no into a bool; other words are left for the validator to refuse."""
     if isinstance(value, str):
-        return {"on": True, "off": False}.get(value.strip().lower(), value)
+        return {"on": True, "yes": True, "off": False, "no": False}.get(value.strip().lower(), value)
     return value
 
 
@@ -63,7 +64,7 @@ class ProcessSettings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Where to listen. Loopback: only orders ask for a key and nothing speaks TLS, so exposing it is a decision."""
+    """Where to listen. Anything but loopback needs TLS and an authenticator, or MIDSTREAM_INSECURE=yes."""
 
     port: int = Field(default=0, ge=0, le=65535)
     """Where the server listens; 0 takes any free port, which the ready file names."""
@@ -96,6 +97,61 @@ class ServerSettings(ProcessSettings):
 
     reflection: Switch = True
     """On, so that grpcurl works without protos; off hides the schema."""
+
+    tls_cert: Path | None = None
+    """The server's certificate with its chain, PEM. With it every port of the server speaks TLS; a changed file counts from the
+    next handshake on."""
+
+    tls_key: Path | None = None
+    """The private key of MIDSTREAM_TLS_CERT, PEM, readable by its owner only."""
+
+    tls_client_ca: Path | None = None
+    """Authorities whose client certificates are taken, PEM. With it every client has to show one."""
+
+    tls_roles: CommaList = ()
+    """Roles of client certificates by subject alternative name, as `dns:ops.internal=admin, uri:spiffe://desk/feed=read+control`."""
+
+    auth: CommaList = ()
+    """How callers say who they are: some of `keys`, `certificates` and `tokens`; empty is open, on loopback only. Orders always
+    take keys."""
+
+    # Plain text: whoever opens it checks it, and most servers never load a database library.
+    keys_database_url: str = Field(
+        default="sqlite:///var/orders.db",
+        repr=False,
+        validation_alias=AliasChoices(
+            "MIDSTREAM_KEYS_DATABASE_URL", "MIDSTREAM_ORDERS_DATABASE_URL", "MIDSTREAM_DATABASE_URL"
+        ),
+    )
+    """Where API keys are; by default the order service's database."""
+
+    token_issuer: str = ""
+    """The `iss` of JSON web tokens that are taken."""
+
+    token_audience: str = ""
+    """The `aud` that a token has to name."""
+
+    token_keys_url: str = ""
+    """The issuer's keys, a JSON web key set: https://... or file:///..."""
+
+    token_roles_claim: str = "roles"
+    """The claim that lists a token's roles."""
+
+    insecure: Switch = False
+    """Listen beyond loopback without TLS or without an authenticator; said in logs and health for as long as it lasts."""
+
+    @field_validator("auth")
+    @classmethod
+    def _check_auth(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(name not in AUTHENTICATORS for name in value):
+            raise ValueError(f"must name some of {', '.join(AUTHENTICATORS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if problem := pair_problem(self.tls_cert, self.tls_key, self.tls_client_ca):
+            raise ValueError(problem)
+        return self
 
 
 class SessionSettings(ServerSettings):
