@@ -30,6 +30,10 @@ _KINDS: Final = {
 }
 
 _BEGINS_ITSELF: Final = "begins_itself"
+_COUNTS_AS: Final = "counts_as"
+_UNKNOWN: Final = ("unary", "unknown", "unknown")
+"""One series for all methods that nobody has: a scanner must not create one per name that it tries."""
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 SHUTTING_DOWN: Final = "the server is shutting down; connect again"
@@ -56,8 +60,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         if handler is None:
-            # One series for all of them: a scanner must not create one per name that it tries.
-            figures = _CallFigures(self._metrics, ("unary", "unknown", "unknown"))
+            figures = _CallFigures(self._metrics, _UNKNOWN)
             figures.end(grpc.StatusCode.UNIMPLEMENTED, figures.begin())
             return None
         return self._wrapped(handler, handler_call_details.method)
@@ -95,7 +98,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         service, _, method = path.lstrip("/").partition("/")
         kind, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, attribute)
-        figures = _CallFigures(self._metrics, (kind, service, method))
+        counted_kind = getattr(handler, _COUNTS_AS, kind)
+        figures = _CallFigures(self._metrics, (counted_kind, service, method) if counted_kind else _UNKNOWN)
         read = handler.request_deserializer or _as_it_is
         respond = _respond_with_stream if handler.response_streaming else _respond_once
 
@@ -144,6 +148,13 @@ def begins_itself(method: _Method) -> _Method:
     """
     setattr(method, _BEGINS_ITSELF, True)
     return method
+
+
+def counts_as(handler: Any, other: Any) -> None:
+    """Count the calls of a handler as calls of the kind of another; with None, as those of a method that nobody has."""
+    setattr(
+        handler, _COUNTS_AS, None if other is None else _KINDS[other.request_streaming, other.response_streaming][0]
+    )
 
 
 async def begin_stream(context: Context) -> None:
