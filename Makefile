@@ -8,6 +8,9 @@ PARALLEL := -n 3 --dist loadfile
 KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
+# Nothing is imported from the current folder, where an archive may have been unpacked: our packages are found as installed.
+export PYTHONSAFEPATH := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help run run-orders run-power serve test test-quick test-long test-nightly coverage build-ext check lint types check-protos protos settings bench sanitize sample-data clean
 

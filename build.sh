@@ -25,10 +25,10 @@ trap 'finish $?' EXIT
 trap 'finish 130' INT
 trap 'finish 143' TERM
 
-.venv/bin/python -m services.simulators.power_exchange </dev/null &
+.venv/bin/python -P -m services.simulators.power_exchange </dev/null &
 exchange=$!
 children=$exchange
-.venv/bin/python -m services.simulators.market_data </dev/null &
+.venv/bin/python -P -m services.simulators.market_data </dev/null &
 market=$!
 children="$exchange $market"
 

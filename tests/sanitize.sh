@@ -22,5 +22,7 @@ export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 # Python buffers what it prints, and an abort would lose it.
 export PYTHONUNBUFFERED=1
+# The copy, not the tree that is installed.
+export PYTHONPATH=$scratch
 export MIDSTREAM_TEST_PROFILE=sanitized MIDSTREAM_SHARED=${MIDSTREAM_SHARED:-$(cd "$root/.." && pwd)/shared}
 LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider --capture=sys -m "not long and not nightly and not bench" tests/unit/fastpath "${@:2}"

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from random import Random
 from typing import Any
 
 from services.runtime.backoff import full_jitter
+from services.runtime.child_python import module_command
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.parent_death import dying_with_parent
 
@@ -136,7 +136,7 @@ class Supervisor:
             log = stack.enter_context(spec.log.open("ab")) if spec.log is not None else None
             spawning = asyncio.create_task(
                 asyncio.create_subprocess_exec(
-                    *dying_with_parent([sys.executable, "-m", spec.module]),
+                    *dying_with_parent(module_command(spec.module)),
                     env=environment,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,

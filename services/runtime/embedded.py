@@ -10,7 +10,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import Final
 import redis
 
 from services.runtime import parent_death, redis_binary
+from services.runtime.child_python import bare_command
 from services.runtime.connection import connect
 from services.runtime.errors import StartRefused
 from services.runtime.redis_binary import find_engine
@@ -261,7 +261,7 @@ def _popen(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
 def _guard(pid: int) -> None:
     """Start a tiny process that kills `pid` when its stdin ends, which is when this process does."""
     subprocess.Popen(
-        [sys.executable, "-c", f"import os,sys; sys.stdin.read(); os.kill({pid}, 9)"],
+        bare_command(f"import os,sys; sys.stdin.read(); os.kill({pid}, 9)"),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

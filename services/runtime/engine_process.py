@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.child_python import module_command
 from services.runtime.connection import redacted
 from services.runtime.printable import printable
 
@@ -65,9 +66,7 @@ class EngineProcess:
         """Start the child; `run` supervises it."""
         # A group of its own: Ctrl-C in a terminal goes to the server, which drains the engine in order.
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            self._module,
+            *module_command(self._module),
             stdin=PIPE,
             stdout=PIPE,
             limit=REPORT_BYTES_MAX,

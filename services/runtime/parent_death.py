@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from services.runtime.child_python import bare_command
+
 _PR_SET_PDEATHSIG: Final = 1
 
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -39,4 +41,4 @@ def dying_with_parent(command: Sequence[str]) -> list[str]:
     The program keeps the process id. A launcher rather than code between fork and exec: a fork runs gRPC's fork handlers,
     which abort the child of a busy server.
     """
-    return [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+    return [*bare_command(_LAUNCHER), str(os.getpid()), *command]

@@ -13,6 +13,7 @@ from random import Random
 import pytest
 
 from services.cli.servers import SERVERS
+from services.runtime.child_python import module_command
 from tests.reference.history import Expected, expected_outputs
 from tests.support.chaos import MODULES, assert_logs_exact, can_see_processes, children_of, engine_of
 from tests.support.cli import assert_exact, kill, midstream, replay, start_replay, until
@@ -82,7 +83,7 @@ def processes(servers: Serving) -> dict[str, int]:
             # A launcher names its target too, before it turns into it.
             for name, server in SERVERS.items():
                 module = server.module
-                if words[1:3] == ["-m", module]:
+                if words[1:4] == module_command(module)[1:]:
                     found[name] = pid
                     if name in MODULES and (engine := engine_of(pid, module)) is not None:
                         found[f"{name} engine"] = engine
