@@ -30,6 +30,8 @@ _THIRD_PARTIES = {
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "unit/orders/test_operating_page.py": "yaml",
+    "unit/runtime/access/test_credentials.py": "cryptography",
+    "unit/runtime/tls/test_der.py": "cryptography",
     "unit/power/test_operating_power_page.py": "yaml",
     "unit/clients/secrets/test_parameter_store.py": "moto",
 }

@@ -1,0 +1,112 @@
+"""Authorities and certificates for tests, made on the spot."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate with its chain, and its key, as PEM."""
+
+    chain: bytes
+    key: bytes
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Write `NAME.pem` and `NAME-key.pem` as an operator would; return both."""
+        cert, key = folder / f"{name}.pem", folder / f"{name}-key.pem"
+        cert.write_bytes(self.chain)
+        key.touch(mode=0o600)
+        key.write_bytes(self.key)
+        return cert, key
+
+
+class Authority:
+    """One that signs for servers and clients."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("midstream test authority")
+        now = datetime.now(UTC)
+        signed = (
+            _builder(self._name, self._name, self._key, now - 10 * DAY, now + 10 * DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem: bytes = signed.public_bytes(serialization.Encoding.PEM)
+
+    def pair(
+        self, *names: str, common_name: str = "someone", before: datetime | None = None, after: datetime | None = None
+    ) -> Pair:
+        """Return a certificate for `names` (hosts, addresses, `spiffe://...`, `x@y.z`), valid from `before` until `after`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        builder = _builder(_name(common_name), self._name, key, before or now - DAY, after or now + DAY)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
+        chain = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return Pair(chain, _written(key))
+
+    def write(self, folder: Path, name: str = "ca") -> Path:
+        """Write the authority's certificate."""
+        path = folder / f"{name}.pem"
+        path.write_bytes(self.pem)
+        return path
+
+    def trusting(self, shown: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+        """Return what a client that trusts this authority uses, with `shown` as its own certificate and key."""
+        context = ssl.create_default_context(cadata=self.pem.decode())
+        if shown is not None:
+            context.load_cert_chain(*shown)
+        return context
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, before: datetime, after: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(before)
+        .not_valid_after(after)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _general_names(names: Iterable[str]) -> list[x509.GeneralName]:
+    made: list[x509.GeneralName] = []
+    for name in names:
+        if "://" in name:
+            made.append(x509.UniformResourceIdentifier(name))
+        elif "@" in name:
+            made.append(x509.RFC822Name(name))
+        else:
+            try:
+                made.append(x509.IPAddress(ipaddress.ip_address(name)))
+            except ValueError:
+                made.append(x509.DNSName(name))
+    return made
+
+
+def _written(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
