@@ -23,6 +23,7 @@ import redis
 from services.runtime import parent_death, redis_binary
 from services.runtime.child_python import bare_command
 from services.runtime.connection import connect
+from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartRefused
 from services.runtime.redis_binary import find_engine
 
@@ -62,6 +63,8 @@ class EmbeddedRedis:
         the same directory has the same URL, so that clients come back by themselves; a second Redis there is refused.
         `extra` are further redis-server arguments.
         """
+        # Redis takes 10,000 clients where it may, and refuses all but a few where this process may not open more files.
+        raise_descriptors()
         engine = find_engine()
         directory.mkdir(parents=True, exist_ok=True)
         directory = directory.resolve()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from services.runtime.descriptors import announce_budget
 from services.runtime.errors import StartRefused
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import port_refused
@@ -71,6 +72,7 @@ def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any,
     """Run a server without gRPC to its end; return its exit code (2: refused, in one line on stderr)."""
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
+    announce_budget()
     try:
         return asyncio.run(body)
     except StartRefused as exc:

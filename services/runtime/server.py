@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import grpc
 
 from services.runtime.addresses import host_and_port
+from services.runtime.descriptors import announce_budget
 from services.runtime.errors import StartRefused
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
@@ -110,6 +111,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     """
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
+    announce_budget()
     try:
         return asyncio.run(_serve(name, settings, service))
     except StartRefused as exc:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
+import ssl
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Final
@@ -14,11 +14,9 @@ from typing import Any, Final
 import uvicorn
 
 from services.runtime.errors import StartRefused
-from services.runtime.listening import BACKLOG, bound_socket, listening_socket, run_listener, stop_on_signals
-from services.runtime.ready import ready_file
-from services.runtime.settings import ProcessSettings
+from services.runtime.listening import BACKLOG, bound_socket, listening_socket
 
-__all__ = ["WebFace", "run_web"]
+__all__ = ["AsgiApplication", "WebFace"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +38,21 @@ class _Uvicorn(uvicorn.Server):
 class WebFace:
     """Serves one ASGI application. `start` returns once the port answers; `stop` lets requests finish within the grace period."""
 
-    def __init__(self, app: AsgiApplication, *, host: str, port: int, setting: str, date_header: bool = True) -> None:
-        """`date_header` off is for an application that states its own time."""
+    def __init__(
+        self,
+        app: AsgiApplication,
+        *,
+        host: str,
+        port: int,
+        setting: str,
+        date_header: bool = True,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`date_header` off is for an application that states its own time; with `tls` the port speaks TLS only.
+
+        A context that loads another certificate later presents it in the handshakes from then on.
+        """
+        self._tls = tls
         self._date_header = date_header
         self._app = app
         self._host = host
@@ -67,6 +78,7 @@ class WebFace:
             h11_max_incomplete_event_size=HEADER_BYTES_MAX,
             ws_max_size=1 << 20,
             ws_per_message_deflate=False,
+            ssl_context_factory=None if self._tls is None else _the(self._tls),
         )
         self._server = _Uvicorn(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="web-face")
@@ -102,7 +114,9 @@ class WebFace:
             server_state=server.server_state,
             app_state=server.lifespan.state,
         )
-        server.servers = [await asyncio.get_running_loop().create_server(made, sock=reserved, backlog=BACKLOG)]
+        server.servers = [
+            await asyncio.get_running_loop().create_server(made, sock=reserved, backlog=BACKLOG, ssl=self._tls)
+        ]
 
     async def stop(self) -> None:
         """Stop accepting, let requests finish, close; safe to call twice or without start."""
@@ -116,43 +130,6 @@ class WebFace:
             self._reserved.close()
 
 
-def run_web(
-    name: str,
-    settings: ProcessSettings,
-    app: AsgiApplication,
-    *,
-    setting: str,
-    banner: Callable[[int], str] | None = None,
-    date_header: bool = True,
-    opened: Callable[[WebFace], None] | None = None,
-) -> int:
-    """Serve `app` until SIGTERM or SIGINT; return the exit code (2: refused, in one line on stderr).
-
-    `banner` turns the port into what is printed for a person on a terminal; `opened` is given what serves.
-    """
-    return run_listener(name, settings, _run(name, settings, app, setting, banner, date_header, opened))
-
-
-async def _run(
-    name: str,
-    settings: ProcessSettings,
-    app: AsgiApplication,
-    setting: str,
-    banner: Callable[[int], str] | None,
-    date_header: bool,
-    opened: Callable[[WebFace], None] | None,
-) -> int:
-    stopping = stop_on_signals()
-    face = WebFace(app, host=settings.host, port=settings.port, setting=setting, date_header=date_header)
-    port = await face.start()
-    if opened is not None:
-        opened(face)
-    logger.info("serving: name=%s url=http://%s:%d", name, settings.host, port)
-    if banner is not None and sys.stderr.isatty():
-        print(banner(port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)
-    try:
-        with ready_file(settings.ready_file, name, port=port):
-            await stopping.wait()
-    finally:
-        await face.stop()
-    return 0
+def _the(tls: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    """Return what hands out the context that there is, where uvicorn would make one."""
+    return lambda _config, _make: tls
