@@ -29,6 +29,7 @@ _KINDS: Final = {
     (True, True): ("bidi_stream", "stream_stream"),
 }
 
+_STREAMING: Final = ("server_stream", "bidi_stream")
 _BEGINS_ITSELF: Final = "begins_itself"
 _COUNTS_AS: Final = "counts_as"
 _UNKNOWN: Final = ("unary", "unknown", "unknown")
@@ -49,7 +50,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._calls: dict[asyncio.Task[Any], bool] = {}
-        self._ended: set[asyncio.Task[Any]] = set()
+        self._ended: dict[asyncio.Task[Any], errors.MidstreamError] = {}
         self._draining = False
         self._begun = 0
 
@@ -88,11 +89,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._draining = True
         self._end(streams_only=False)
 
+    def end_call(self, task: asyncio.Task[Any], error: errors.MidstreamError) -> None:
+        """End the call that `task` handles with `error`; one that has ended, or was told to, is left alone."""
+        if task in self._calls and task not in self._ended:
+            self._ended[task] = error
+            task.cancel()
+
     def _end(self, *, streams_only: bool) -> None:
         for task, streaming in tuple(self._calls.items()):
-            if (streaming or not streams_only) and task not in self._ended:
-                self._ended.add(task)
-                task.cancel()
+            if streaming or not streams_only:
+                self.end_call(task, errors.Unavailable(SHUTTING_DOWN))
 
     def _wrapped(self, handler: Any, path: str) -> grpc.RpcMethodHandler[Any, Any]:
         service, _, method = path.lstrip("/").partition("/")
@@ -100,13 +106,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         behaviour = getattr(handler, attribute)
         counted_kind = getattr(handler, _COUNTS_AS, kind)
         figures = _CallFigures(self._metrics, (counted_kind, service, method) if counted_kind else _UNKNOWN)
+        streaming = handler.response_streaming if counted_kind is None else counted_kind in _STREAMING
         read = handler.request_deserializer or _as_it_is
         respond = _respond_with_stream if handler.response_streaming else _respond_once
 
         async def handle(request: Any, context: Context) -> Any:
             identifier = _adopt_correlation_id(context)
             task = cast("asyncio.Task[Any]", asyncio.current_task())
-            self._calls[task] = handler.response_streaming
+            self._calls[task] = streaming
             self._begun += 1
             begun_s = figures.begin()
             code = grpc.StatusCode.OK
@@ -119,12 +126,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = code_set(context, code)
                 return response
             except asyncio.CancelledError:
-                if task not in self._ended:
+                ended = self._ended.get(task)
+                if ended is None:
                     code = grpc.StatusCode.CANCELLED
                     raise
                 # Cancelled by us, not by the client, who deserves a status.
-                code = grpc.StatusCode.UNAVAILABLE
-                await abort(context, errors.Unavailable(SHUTTING_DOWN), identifier, path)
+                code = code_of(ended)
+                await abort(context, ended, identifier, path)
             except grpc.aio.AbortError:
                 code = code_set(context, grpc.StatusCode.UNKNOWN)
                 raise
@@ -133,7 +141,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await abort(context, exc, identifier, path)
             finally:
                 del self._calls[task]
-                self._ended.discard(task)
+                self._ended.pop(task, None)
                 figures.end(code, begun_s)
 
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
@@ -157,6 +165,11 @@ def counts_as(handler: Any, other: Any) -> None:
     )
 
 
+def does_begin_itself(method: Any) -> bool:
+    """Whether a streaming method is marked with `begins_itself`."""
+    return bool(getattr(method, _BEGINS_ITSELF, False))
+
+
 async def begin_stream(context: Context) -> None:
     """Send the headers of a stream."""
     await context.send_initial_metadata(((CORRELATION_ID_KEY, current_correlation_id()),))
@@ -171,7 +184,7 @@ async def _respond_once(behaviour: Any, request: Any, context: Context, figures:
 async def _respond_with_stream(
     behaviour: Any, request: Any, context: Context, figures: _CallFigures, identifier: str
 ) -> None:
-    if not getattr(behaviour, _BEGINS_ITSELF, False):
+    if not does_begin_itself(behaviour):
         await context.send_initial_metadata(((CORRELATION_ID_KEY, identifier),))
     responses = behaviour(request, context)
     if not hasattr(responses, "__aiter__"):
