@@ -32,6 +32,7 @@ _THIRD_PARTIES = {
     "unit/orders/test_operating_page.py": "yaml",
     "unit/runtime/access/test_credentials.py": "cryptography",
     "unit/runtime/tls/test_der.py": "cryptography",
+    "unit/runtime/tls/test_watched.py": "cryptography",
     "unit/power/test_operating_power_page.py": "yaml",
     "unit/clients/secrets/test_parameter_store.py": "moto",
 }
