@@ -26,8 +26,9 @@ from benchmarks.results import Goal, Result
 from clients.database import open_database
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
-from services.orders.auth import Role, create_key
 from services.orders.journal import prepare_orders_database
+from services.runtime.access import Role
+from services.runtime.access.keys import create_key
 
 CLIENT: Final = "benchmarks.order_client"
 SHARE: Final = Goal(0.2, 0.4)
@@ -161,7 +162,7 @@ async def _made_key(url: str) -> str:
     engine = open_database(url, application="bench")
     try:
         await prepare_orders_database(engine)
-        return await create_key(engine, name="bench", role=Role.ADMIN)
+        return await create_key(engine, name="bench", roles={Role.ADMIN})
     finally:
         await engine.dispose()
 

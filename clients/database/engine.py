@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
@@ -58,8 +59,9 @@ def shown_url(url: str) -> str:
     return usable_url(url).render_as_string(hide_password=True)
 
 
-def open_database(url: str, *, application: str) -> AsyncEngine:
-    """Return an engine; nothing is connected yet. Raises ValueError for an unusable URL.
+def open_database(url: str, *, application: str, create: bool = True) -> AsyncEngine:
+    """Return an engine; nothing is connected yet. Raises ValueError for an unusable URL. Without `create`, a file that is not
+    there is an outage, now and later.
 
     SQLite runs with a write-ahead log and syncs on every commit, so a commit survives power loss; its writers queue up
     (`writing`) instead of failing half way. Postgres connections are tested before use.
@@ -67,7 +69,10 @@ def open_database(url: str, *, application: str) -> AsyncEngine:
     parsed = usable_url(url)
     if parsed.drivername.startswith("sqlite"):
         assert parsed.database  # usable_url refuses it otherwise
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        if create:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        else:
+            parsed = parsed.set(database=f"file:{quote(parsed.database)}", query={"mode": "rw", "uri": "true"})
         engine = create_async_engine(
             parsed, pool_pre_ping=False, pool_size=CONNECTIONS_MAX, max_overflow=0, pool_timeout=POOL_WAIT_S
         )

@@ -1,12 +1,14 @@
-"""`midstream keys create | list | revoke`: manage the API keys of the orders server."""
+"""`midstream keys create | list | revoke`: manage the API keys of all servers."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,27 +16,65 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from clients.database import open_database, outages_as, shown_url, usable_url
 from services.cli.output import show
 from services.cli.terminal import say
-from services.orders.auth import Role, StoredKey, create_key, list_keys, revoke_key
 from services.orders.config import OrdersSettings
 from services.orders.journal import prepare_orders_database, schema
+from services.runtime.access import Role
+from services.runtime.access.keys import (
+    ENDS_WITHIN_S,
+    StoredKey,
+    create_key,
+    is_missing,
+    list_keys,
+    read_roles,
+    revoke_key,
+    roles_text,
+)
 from services.runtime.errors import InvalidRequest, NotFound, StartRefused
 from services.runtime.settings import load
+
+_UNITS_NS: Final = {"d": 86_400_000_000_000, "h": 3_600_000_000_000}
 
 Work = Callable[[AsyncEngine], Awaitable[Any]]
 
 
-def run_create(name: str, role: str, owner: str, *, may_create: bool, as_json: bool) -> int:
+@dataclass(frozen=True)
+class NewKey:
+    """A key to be made, in the words of the command line."""
+
+    name: str
+    role: str
+    owner: str = ""
+    expires: str = ""
+    signed_only: bool = False
+
+
+def run_create(wanted: NewKey, *, may_create: bool, as_json: bool) -> int:
     """Create a key and print it: nobody can show it again. `may_create` makes the database where there is none."""
+    roles = _roles(wanted.role)
+    expires_ns = _expiry(wanted.expires, time.time_ns())
 
     def create(engine: AsyncEngine) -> Awaitable[str]:
-        return create_key(engine, name=name, role=Role(role), owner=owner)
+        return create_key(
+            engine,
+            name=wanted.name,
+            roles=roles,
+            owner=wanted.owner,
+            expires_ns=expires_ns,
+            signed_only=wanted.signed_only,
+        )
 
     database, key = asyncio.run(_with_database(create, may_create=may_create))
     # Beside the key, which scripts take from stdout: servers with another database refuse it.
     say(f"the key is in {database}")
-    return show(
-        key, {"name": name, "role": role, "owner": owner or name, "key": key, "database": database}, as_json=as_json
-    )
+    figures = {
+        "name": wanted.name,
+        "role": roles_text(roles),
+        "owner": wanted.owner or wanted.name,
+        "expires_ns": expires_ns,
+        "key": key,
+        "database": database,
+    }
+    return show(key, figures, as_json=as_json)
 
 
 def run_list(*, as_json: bool) -> int:
@@ -50,7 +90,7 @@ def run_list(*, as_json: bool) -> int:
 def run_revoke(key_id: str, *, as_json: bool) -> int:
     """Make a key unusable."""
     database, _ = asyncio.run(_with_database(lambda engine: revoke_key(engine, key_id)))
-    sentence = f"revoked {key_id} in {database}; running servers notice within seconds"
+    sentence = f"revoked {key_id} in {database}; running servers refuse it and end its streams within {ENDS_WITHIN_S} s"
     return show(sentence, {"database": database, "key_id": key_id, "usable": False}, as_json=as_json)
 
 
@@ -59,10 +99,10 @@ async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, 
     url = load(OrdersSettings).database_url
     database = _named(url)
     missing = StartRefused(
-        f"there is no order service's database at {database}: stand where its server was started, set "
+        f"there is no database with API keys at {database}: stand where its server was started, set "
         "MIDSTREAM_ORDERS_DATABASE_URL to the server's, or make a new one with `midstream keys create --create`"
     )
-    if not may_create and _is_missing(url):
+    if not may_create and is_missing(url):
         raise missing
     engine = open_database(url, application="keys")
     try:
@@ -89,12 +129,6 @@ def _named(url: str) -> str:
     return shown_url(url)
 
 
-def _is_missing(url: str) -> bool:
-    """Tell whether the database is a file that is not there; opening it would make it."""
-    parsed = usable_url(url)
-    return parsed.drivername.startswith("sqlite") and not Path(parsed.database or "").exists()
-
-
 async def _has_tables(engine: AsyncEngine) -> bool:
     def look(connection: Connection) -> bool:
         return inspect(connection).has_table(schema.keys.name)
@@ -103,19 +137,53 @@ async def _has_tables(engine: AsyncEngine) -> bool:
         return await connection.run_sync(look)
 
 
+def _roles(text: str) -> frozenset[Role]:
+    try:
+        return read_roles(text)
+    except ValueError:
+        raise StartRefused(f"--role takes some of {', '.join(Role)}, separated by commas, not {text[:64]!r}") from None
+
+
+def _expiry(text: str, now_ns: int) -> int | None:
+    """Return when a key ends: so many days or hours from now, or the beginning of a day in UTC."""
+    if not text:
+        return None
+    count, unit = text[:-1], text[-1]
+    if count.isascii() and count.isdecimal() and len(count) <= 5 and unit in _UNITS_NS:
+        return now_ns + int(count) * _UNITS_NS[unit]
+    try:
+        day = datetime.fromisoformat(text)
+    except ValueError:
+        raise StartRefused(f"--expires takes 90d, 12h or a date like 2027-01-31, not {text[:64]!r}") from None
+    return round((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()) * 1_000_000_000
+
+
 def _line(key: StoredKey) -> str:
-    state = "revoked" if key.revoked_ns is not None else "usable"
-    return f"{key.key_id}  {key.role.value:<6} {state:<8} {_day(key.created_ns)}  {key.name} (orders of {key.owner})"
+    ends = "" if key.expires_ns is None else f", until {_day(key.expires_ns)}"
+    signed = ", signed requests only" if key.signed_only else ""
+    return (
+        f"{key.key_id}  {roles_text(key.roles):<6} {_state(key):<8} {_day(key.created_ns)}  {key.name} "
+        f"(orders of {key.owner}{ends}{signed})"
+    )
+
+
+def _state(key: StoredKey) -> str:
+    if key.revoked_ns is not None:
+        return "revoked"
+    return "usable" if key.is_usable(time.time_ns()) else "expired"
 
 
 def _figures(key: StoredKey) -> dict[str, Any]:
     return {
         "key_id": key.key_id,
         "name": key.name,
-        "role": key.role.value,
+        "role": roles_text(key.roles),
         "owner": key.owner,
-        "usable": key.revoked_ns is None,
+        "usable": key.is_usable(time.time_ns()),
+        "signed_only": key.signed_only,
         "created_ns": key.created_ns,
+        "revoked_ns": key.revoked_ns,
+        "expires_ns": key.expires_ns,
     }
 
 

@@ -259,30 +259,25 @@ def settings(
     raise typer.Exit(run_settings(server, as_json=json, as_markdown=markdown))
 
 
-keys = typer.Typer(help="API keys of the orders server.", no_args_is_help=True)
+keys = typer.Typer(help="API keys of all servers.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
-
-
-class KeyRole(enum.StrEnum):
-    """What a key may do; each may do what the ones before it may."""
-
-    READ = "read"
-    TRADE = "trade"
-    ADMIN = "admin"
 
 
 @keys.command("create")
 def keys_create(
-    role: Annotated[KeyRole, typer.Option(help="read, trade or admin.")],
+    role: Annotated[str, typer.Option(help="read, control, trade or admin, or several: control,trade.")],
     name: Annotated[str, typer.Option(help="Whose key it is, for lists and the audit.")] = "desk",
     owner: Annotated[str, typer.Option(help="Keys of one owner see the same orders; the name by default.")] = "",
+    expires: Annotated[str, typer.Option(help="When it ends: 90d, 12h or 2027-01-31. Never by default.")] = "",
+    signed_only: Annotated[bool, typer.Option("--signed-only", help="Only for signed requests.")] = False,
     create: Annotated[bool, typer.Option("--create", help="Make the database where there is none yet.")] = False,
     json: Json = False,
 ) -> None:
     """Make a key and print it; it is not shown again. The database is the one that the orders server's settings name."""
-    from services.cli.keys_command import run_create
+    from services.cli.keys_command import NewKey, run_create
 
-    raise typer.Exit(run_create(name, role.value, owner, may_create=create, as_json=json))
+    wanted = NewKey(name=name, role=role, owner=owner, expires=expires, signed_only=signed_only)
+    raise typer.Exit(run_create(wanted, may_create=create, as_json=json))
 
 
 @keys.command("list")

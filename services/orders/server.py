@@ -12,8 +12,7 @@ import grpc
 
 from clients.database import open_database, outages_as, shown_url
 from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
-from services.orders.auth import Authenticator, AuthInterceptor, list_keys
-from services.orders.auth.roles import SERVICE
+from services.orders.auth import SERVICE, Authenticator, AuthInterceptor
 from services.orders.config import OrdersSettings
 from services.orders.desk import Desk, DeskOptions
 from services.orders.exchanges import OrderExchanges
@@ -22,6 +21,7 @@ from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
+from services.runtime.access.keys import list_keys
 from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load

@@ -21,6 +21,7 @@ from services.orders.journal.store import JournalStore
 from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.venues import Venue, Venues
+from services.runtime.access import Role
 from tests.support.exchange_rules import BINANCE, ExchangeRules
 from tests.support.memory_journal import MemoryJournal
 from tests.support.scripted_venue import ScriptedVenue
@@ -28,7 +29,7 @@ from tests.support.virtual_time import VirtualLoop, run_virtual
 
 TRADER = Caller("trader", "desk")
 STRANGER = Caller("stranger", "elsewhere")
-ADMIN = Caller("admin", "desk", "admin")
+ADMIN = Caller("admin", "desk", frozenset({Role.ADMIN}))
 
 P = ParamSpec("P")
 

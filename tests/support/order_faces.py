@@ -19,14 +19,16 @@ from prometheus_client import CollectorRegistry
 
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub, add_OrderServiceServicer_to_server
-from services.orders.auth import Authenticator, AuthInterceptor, Role, StoredKey
-from services.orders.auth.keys import hashed
+from services.orders.auth import Authenticator, AuthInterceptor
 from services.orders.errors import REASON_KEY
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.rest.plain import plain
 from services.orders.servicer import OrdersServicer
+from services.runtime.access import Role
+from services.runtime.access.keys import StoredKey
+from services.runtime.access.keys.secret import hashed
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.web import WebFace
@@ -56,11 +58,10 @@ def stored_keys() -> list[StoredKey]:
             f"{index:016x}",
             name,
             owner,
-            Role.TRADE if name == "stranger" else Role(name),
+            frozenset({Role.TRADE if name == "stranger" else Role(name)}),
             hashed(SECRET),
             False,
             1,
-            None,
         )
         for index, (name, owner) in enumerate(OWNERS.items())
     ]

@@ -14,8 +14,9 @@ import grpc
 from clients.database import open_database
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
-from services.orders.auth import Role, create_key
 from services.orders.journal import prepare_orders_database
+from services.runtime.access import Role
+from services.runtime.access.keys import create_key
 from tests.support.cli import until
 from tests.support.server_process import ServerProcess
 from tests.support.simulator_process import SimulatorProcess
@@ -177,6 +178,6 @@ async def _made_key(url: str) -> str:
     engine = open_database(url, application="test")
     try:
         await prepare_orders_database(engine)
-        return await create_key(engine, name="test", role=Role.ADMIN)
+        return await create_key(engine, name="test", roles={Role.ADMIN})
     finally:
         await engine.dispose()

@@ -9,8 +9,8 @@ from typing import Any, cast
 import grpc
 
 from services.orders.auth.authenticator import Authenticator
-from services.orders.auth.roles import Role, needed_role
 from services.orders.engine.commands import Caller
+from services.runtime.access import Role, needed_role
 from services.runtime.errors import PermissionDenied, Unauthenticated
 
 _caller: ContextVar[Caller | None] = ContextVar("midstream_orders_caller", default=None)
@@ -47,9 +47,9 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
             decided = True
         if decided and needed is None:
             return cast("grpc.RpcMethodHandler[Any, Any]", handler)
-        return self._guarded(handler, needed)
+        return self._guarded(handler, needed, handler_call_details.method)
 
-    def _guarded(self, handler: Any, needed: Role | None) -> grpc.RpcMethodHandler[Any, Any]:
+    def _guarded(self, handler: Any, needed: Role | None, path: str) -> grpc.RpcMethodHandler[Any, Any]:
         if handler.request_streaming:
             raise NotImplementedError("no method of ours streams requests")
 
@@ -59,7 +59,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
             metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
             given = metadata.get("authorization")
             text = given.decode("ascii", "replace") if isinstance(given, bytes) else given
-            _caller.set(await self._authenticator.bearer(text, _address(context.peer()), needed))
+            _caller.set(await self._authenticator.bearer(text, _address(context.peer()), needed, path))
 
         if handler.response_streaming:
 

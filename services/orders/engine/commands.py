@@ -12,6 +12,7 @@ from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders.domain import Order
 from services.orders.errors import Reason, denied
 from services.orders.journal.codec import encode
+from services.runtime.access import Role
 
 VALID_FOR_MS: Final = 10_000
 VALID_FOR_MS_MAX: Final = 60_000
@@ -25,16 +26,16 @@ _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 
 @dataclass(frozen=True)
 class Caller:
-    """Name, owner and role of whoever asks, as authentication found out."""
+    """Name, owner and roles of whoever asks, as authentication found out."""
 
     name: str
     owner: str
-    role: str = "trade"
+    roles: frozenset[Role] = frozenset({Role.TRADE})
 
     @property
     def sees(self) -> str | None:
         """Whose orders the caller may see; None for everyone's."""
-        return None if self.role == "admin" else self.owner
+        return None if Role.ADMIN in self.roles else self.owner
 
     def wants(self, order: Order, *, exchange: str = "", symbol: str = "") -> bool:
         """Whether the caller may see an order, and it is one of those that were asked for; empty is any."""

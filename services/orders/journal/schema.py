@@ -6,6 +6,8 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
+from services.runtime.access.keys.schema import keys as api_keys
+
 VERSION_TABLE: Final = "alembic_version_orders"
 
 METADATA: Final = MetaData(
@@ -108,15 +110,5 @@ writer: Final = Table(
     Column("epoch", BigInteger, nullable=False, comment="rises with every start; an older writer is refused"),
 )
 
-keys: Final = Table(
-    "api_keys",
-    METADATA,
-    Column("key_id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("secret_hash", Text, nullable=False),
-    Column("signed_only", Boolean, nullable=False, comment="requests must be signed, the bare key is refused"),
-    Column("created_ns", BigInteger, nullable=False),
-    Column("revoked_ns", BigInteger, nullable=True),
-)
+keys: Final = api_keys.to_metadata(METADATA)
+"""Defined where every server finds it; made by the migrations here."""

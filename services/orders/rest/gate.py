@@ -9,9 +9,11 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.routing import compile_path
 
-from services.orders.auth import Authenticator, Role, Signed
+from services.orders.auth import SERVICE, Authenticator, Signed
+from services.orders.engine.commands import Caller
 from services.orders.rest.problems import problem, problem_of
 from services.orders.rest.query import KnownQueries, check_body
+from services.runtime.access import Role
 from services.runtime.errors import MidstreamError, NotFound
 from services.runtime.logs import accept_correlation_id, correlation
 
@@ -41,6 +43,13 @@ ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
     ("GET", "/openapi.json"): None,
 }
 """Role per route, None for everyone; literal paths before those with parameters. What has no line here does not exist."""
+
+_RESERVED: Final = {
+    ("POST", "/v1/orders/cancel"): f"{SERVICE}/CancelOrders",
+    ("DELETE", "/v1/orders/{order_id}"): f"{SERVICE}/CancelOrder",
+    ("PUT", "/v1/kill-switch"): f"{SERVICE}/SetKillSwitch",
+}
+"""Methods behind routes that a key may use although it asks too often."""
 
 _PATTERNS: Final = [(template, compile_path(template)[0]) for template in dict.fromkeys(path for _, path in ROLES)]
 
@@ -93,7 +102,7 @@ class RequestGate:
                 answer.headers["Allow"] = allowed
                 await answer(scope, receive, send)
                 return
-            scope.setdefault("state", {})["caller"] = await self._caller(scope, ROLES[method, path], headers, body)
+            scope.setdefault("state", {})["caller"] = await self._caller(scope, (method, path), headers, body)
             self._queries.check(method, path, bytes(scope["query_string"]))
             if body:
                 check_body(body)
@@ -112,14 +121,19 @@ class RequestGate:
         """Return the template of a path. Ours, not the framework's: a route that we do not know is never reached."""
         return next((template for template, pattern in _PATTERNS if pattern.match(path)), None)
 
-    async def _caller(self, scope: Scope, needed: Role | None, headers: Mapping[bytes, bytes], body: bytes) -> Any:
+    async def _caller(
+        self, scope: Scope, route: tuple[str, str], headers: Mapping[bytes, bytes], body: bytes
+    ) -> Caller | None:
+        needed, reserved = ROLES[route], _RESERVED.get(route, "")
         if needed is None:
             return None
         peer = scope["client"][0] if scope.get("client") else ""
         if b"x-midstream-signature" in headers:
-            return await self._authenticator.signed(_signed(scope, headers, body), peer, needed)
+            return await self._authenticator.signed(_signed(scope, headers, body), peer, needed, reserved)
         text = headers.get(b"authorization")
-        return await self._authenticator.bearer(None if text is None else text.decode("latin-1"), peer, needed)
+        return await self._authenticator.bearer(
+            None if text is None else text.decode("latin-1"), peer, needed, reserved
+        )
 
 
 def _signed(scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Signed:

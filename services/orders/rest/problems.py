@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from services.orders.errors import Reason, reason_of
 from services.orders.rest.models import Problem
 from services.runtime import errors
+from services.runtime.access.failures import RETRY_AFTER
 from services.runtime.logs import current_correlation_id
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,11 @@ def problem_of(error: BaseException) -> JSONResponse:
         logger.error("request failed: request_id=%s", current_correlation_id(), exc_info=error)
         return problem(500, f"internal error, request id {current_correlation_id()}")
     field = error.field if isinstance(error, errors.InvalidRequest) else ""
-    return problem(status, error.message, reason=reason_of(error), field=field)
+    answer = problem(status, error.message, reason=reason_of(error), field=field)
+    for name, value in error.metadata:
+        if name == RETRY_AFTER:
+            answer.headers["Retry-After"] = str(value)
+    return answer
 
 
 def said(error: Mapping[str, Any], content_type: str) -> tuple[str, str]:

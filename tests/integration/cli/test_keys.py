@@ -60,3 +60,33 @@ def test_a_database_that_cannot_be_used_is_named_without_its_password(monkeypatc
     assert refused.code == 2
     assert "127.0.0.1:1" in refused.stderr
     assert "s3cret" not in refused.stderr
+
+
+def test_a_key_has_several_roles_and_an_end() -> None:
+    made = midstream_here(
+        "keys", "create", "--create", "--name", "bot", "--role", "trade,control", "--expires", "90d", "--signed-only", "--json"
+    )  # fmt: skip
+    (listed,) = json.loads(midstream_here("keys", "list", "--json").stdout)["keys"]
+
+    assert made.code == 0
+    assert (listed["role"], listed["usable"], listed["signed_only"]) == ("control,trade", True, True)
+    assert listed["expires_ns"] - listed["created_ns"] == pytest.approx(90 * 86_400 * 1e9, rel=1e-4)
+    assert ", until 20" in midstream_here("keys", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--role", "root", "some of read, control, trade, admin"),
+        ("--role", "trade,", "some of read, control, trade, admin"),
+        ("--expires", "soon", "90d, 12h or a date"),
+        ("--expires", "2001-01-01", "in the future"),
+        ("--expires", "0d", "in the future"),
+    ],
+)
+def test_what_no_key_can_be_is_refused(option: str, value: str, complaint: str) -> None:
+    # The last of an option that is given twice counts.
+    refused = midstream_here("keys", "create", "--create", "--role", "read", option, value)
+
+    assert refused.code == 2
+    assert complaint in refused.stderr

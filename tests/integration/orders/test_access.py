@@ -11,11 +11,13 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from protos.orders.v1 import orders_pb2 as pb
-from services.orders.auth import METHODS, Role
 from services.orders.rest.gate import ROLES
+from services.runtime.access import METHODS as ALL_METHODS
+from services.runtime.access import Role
 from tests.support.order_faces import Faces, GrpcFace, RestFace, key_of, rest_order, serving_faces, until
 
 SERVICE = pb.DESCRIPTOR.services_by_name["OrderService"]
+METHODS = {name.rpartition("/")[2]: role for name, role in ALL_METHODS.items() if name.startswith(SERVICE.full_name)}
 DENIED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
-from services.orders.auth.roles import METHODS as METHOD_ROLES
-from services.orders.auth.roles import Role
+from services.runtime.access import METHODS as METHOD_ROLES
+from services.runtime.access import Role
 from tests.support.order_faces import ServedDesk, key_of
 
 MEANT = {
@@ -78,7 +78,7 @@ def code_of(call: Any, request: Message, role: str) -> grpc.StatusCode:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_any_request_gets_an_answer_that_was_meant(method: Any, stub: OrderServiceStub) -> None:
-    role = "admin" if METHOD_ROLES[method.name] is Role.ADMIN else "trade"
+    role = "admin" if METHOD_ROLES[f"{method.containing_service.full_name}/{method.name}"] is Role.ADMIN else "trade"
 
     @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(requests(method.input_type))

@@ -20,12 +20,13 @@ from clients.secrets import key_source
 from protos.health.v1 import health_pb2
 from protos.orders.v1 import orders_pb2
 from services.health.config import HealthSettings
-from services.orders.auth.roles import METHODS, SERVICE
+from services.orders.auth import SERVICE
 from services.orders.config import OrdersSettings
 from services.orders.errors import Reason
 from services.orders.metrics import OrdersMetrics
 from services.orders.rest.gate import ROLES
 from services.orders.rest.models import CancelBody, SettleBody, SwitchBody
+from services.runtime.access import METHODS
 from services.runtime.exchanges import ExchangeMetrics
 from services.runtime.settings import PREFIX, environment_names
 from tests.support.cli import ROOT
@@ -145,7 +146,7 @@ def test_every_grpcurl_calls_a_method_with_fields_that_exist() -> None:
     assert len(calls) == 4
     for body, port, service, method in calls:
         assert (service, int(port)) == (SERVICE, OrdersSettings.model_fields["port"].default)
-        assert method in METHODS
+        assert f"{service}/{method}" in METHODS
         json_format.Parse(body, getattr(orders_pb2, f"{method}Request")())
 
 

@@ -1,0 +1,25 @@
+"""API keys: made once, shown once, listed and ended by an operator, and read by every server that takes them."""
+
+from services.runtime.access.keys.authenticator import KIND, KeyAuthenticator
+from services.runtime.access.keys.database import is_missing, open_keys
+from services.runtime.access.keys.listing import ENDS_WITHIN_S, KeyList
+from services.runtime.access.keys.secret import KEY_PATTERN, key_id_of, presented
+from services.runtime.access.keys.store import StoredKey, create_key, list_keys, read_roles, revoke_key, roles_text
+
+__all__ = [
+    "ENDS_WITHIN_S",
+    "KEY_PATTERN",
+    "KIND",
+    "KeyAuthenticator",
+    "KeyList",
+    "StoredKey",
+    "create_key",
+    "is_missing",
+    "key_id_of",
+    "list_keys",
+    "open_keys",
+    "presented",
+    "read_roles",
+    "revoke_key",
+    "roles_text",
+]

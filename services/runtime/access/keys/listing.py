@@ -1,0 +1,98 @@
+"""The keys in memory, as the database had them a moment ago."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from clients.resilience.ports import MonotonicNs
+from services.runtime.access.keys.store import StoredKey
+from services.runtime.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+FRESH_NS: Final = 2_000_000_000
+"""How old the list may be while the database answers: a revoked key works that much longer."""
+ENDS_WITHIN_S: Final = 5
+"""How long until a revoked key opens nothing and its streams have ended: the list's age, a stream's next look, and the reading itself."""
+AGAIN_NS: Final = 250_000_000
+"""How old it may be where somebody brings a key that is not on it: one that was just made works at once."""
+STALE_NS_MAX: Final = 3_600_000_000_000
+"""How old it may be while the database is away. Nobody can revoke a key meanwhile; after an hour nobody is let in either."""
+READ_S_MAX: Final = 1.0
+"""How long a caller waits for the database; a slow one is not waited for while there is a list."""
+
+
+class KeyList:
+    """Reads again when it is asked and its list is too old; many who ask at once cost one reading."""
+
+    def __init__(self, load: Callable[[], Awaitable[Sequence[StoredKey]]], *, monotonic_ns: MonotonicNs) -> None:
+        self._load = load
+        self._monotonic_ns = monotonic_ns
+        self._keys: dict[str, StoredKey] = {}
+        self._loaded_ns: int | None = None
+        self._tried_ns: int | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self.trouble = ""
+        """Why the list is older than it should be; empty when it is not."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a list at all."""
+        return self._loaded_ns is not None
+
+    def known(self, key_id: str) -> StoredKey | None:
+        """Return a key as it was at the last reading, which may be long ago."""
+        return self._keys.get(key_id)
+
+    async def find(self, key_id: str, *, age_ns: int = FRESH_NS) -> StoredKey | None:
+        """Return a key as it was at most `age_ns` ago, or at the last reading while the database is away. Raises Unavailable."""
+        if self._is_older(self._tried_ns, age_ns):
+            reading = self._read_again()
+            if self._loaded_ns is None:
+                await asyncio.shield(reading)
+            else:
+                await asyncio.wait((reading,), timeout=READ_S_MAX)
+        if self._is_older(self._loaded_ns, STALE_NS_MAX):
+            raise Unavailable(f"API keys cannot be checked: {self.trouble or 'they were not read yet'}")
+        return self._keys.get(key_id)
+
+    def refresh(self) -> None:
+        """Have the list read again when it is too old, without waiting for it."""
+        if self._is_older(self._tried_ns, FRESH_NS):
+            self._read_again()
+
+    async def close(self) -> None:
+        """Wait for a reading that is on its way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
+
+    def _is_older(self, at_ns: int | None, age_ns: int) -> bool:
+        return at_ns is None or self._monotonic_ns() - at_ns > age_ns
+
+    def _read_again(self) -> asyncio.Task[None]:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read(), name="read-keys")
+        return self._reading
+
+    async def _read(self) -> None:
+        started_ns = self._monotonic_ns()
+        try:
+            keys = await self._load()
+        except (
+            Exception
+        ) as exc:  # everything: keys that were usable a moment ago stay usable while the database is away
+            if not self.trouble:
+                logger.warning("keys not read again, the last list counts", exc_info=True)
+            self.trouble = f"their database does not answer ({type(exc).__name__})"
+        else:
+            if self.trouble:
+                logger.info("keys read again: keys=%d", len(keys))
+            self._keys = {key.key_id: key for key in keys}
+            self._loaded_ns = started_ns
+            self.trouble = ""
+        finally:
+            self._tried_ns = started_ns
