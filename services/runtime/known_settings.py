@@ -12,7 +12,15 @@ from services.runtime.setting_names import NAMES
 PREFIX: Final = "MIDSTREAM_"
 STRICT: Final = "MIDSTREAM_STRICT"
 
-OF_TESTS: Final = frozenset({"MIDSTREAM_SEED", "MIDSTREAM_SHARED", "MIDSTREAM_TEST_PROFILE", "MIDSTREAM_WRITE_GOLDEN"})
+OF_TESTS: Final = frozenset(
+    {
+        "MIDSTREAM_SEED",
+        "MIDSTREAM_SHARED",
+        "MIDSTREAM_TEST_PROFILE",
+        "MIDSTREAM_TEST_REDIS",
+        "MIDSTREAM_WRITE_GOLDEN",
+    }
+)
 """Read by the test suite; servers that it starts inherit them."""
 
 

@@ -135,7 +135,8 @@ async def test_many_followers_cost_one_read(queue: Queue, mids: FollowedMids) ->
 
     calls = queue.client.info("commandstats")
     assert all(result == results[0] for result in results)
-    assert calls["cmdstat_xread"]["calls"] <= 4
+    # Redis 7.0 counts the read that waits already before the figures were reset.
+    assert calls.get("cmdstat_xread", {"calls": 0})["calls"] <= 4
     # The followers read nothing themselves.
     assert calls.get("cmdstat_xrange", {"calls": 0})["calls"] == 0
 
