@@ -31,6 +31,8 @@ _THIRD_PARTIES = {
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "unit/orders/test_operating_page.py": "yaml",
+    "integration/runtime/test_tls.py": "cryptography",
+    "integration/runtime/test_tls_rotation.py": "cryptography",
     "unit/runtime/access/test_credentials.py": "cryptography",
     "unit/runtime/tls/test_der.py": "cryptography",
     "unit/runtime/tls/test_watched.py": "cryptography",

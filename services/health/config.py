@@ -17,6 +17,7 @@ class HealthSettings(SessionSettings):
 
     port: int = Field(default=50054, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_PORT")
     metrics_port: int = Field(default=9154, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_METRICS_PORT")
+    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_ADMIN_PORT")
     watch: CommaList = Field(default=("replay", "control", "price"), validation_alias="MIDSTREAM_HEALTH_WATCH")
     """Servers that have to be there; `midstream serve` names those that it starts."""
     replay_port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")

@@ -29,6 +29,7 @@ class OrdersSettings(ServerSettings):
 
     port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
     metrics_port: int = Field(default=9155, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_METRICS_PORT")
+    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_ADMIN_PORT")
     web_port: int = Field(default=8080, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_WEB_PORT")
     """Where the REST face listens."""
 
@@ -123,6 +124,11 @@ class OrdersSettings(ServerSettings):
             price_band=self.price_band,
             price_age_max_s=self.price_age_max_s,
         )
+
+    @property
+    def authenticates(self) -> bool:
+        """Always: orders take keys, whatever MIDSTREAM_AUTH adds."""
+        return True
 
     @field_validator("venues")
     @classmethod

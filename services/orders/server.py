@@ -23,7 +23,7 @@ from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
 from services.runtime.access.keys import list_keys
 from services.runtime.errors import StartRefused
-from services.runtime.server import HealthBoard, Service, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
 from services.runtime.web import WebFace
@@ -79,7 +79,13 @@ class OrdersServer(Service):
         app = orders_app(
             desk, self._authenticator, self._ports, registry=process_metrics().registry, docs=self._settings.docs
         )
-        self._face = WebFace(app, host=self._settings.host, port=self._settings.web_port, setting=WEB_SETTING)
+        self._face = WebFace(
+            app,
+            host=self._settings.host,
+            port=self._settings.web_port,
+            setting=WEB_SETTING,
+            tls=process_ssl_context(self._settings),
+        )
         self.web_port = await self._face.start()
         logger.info(
             "orders: mode=%s exchanges=%s web_port=%d journal=%s",

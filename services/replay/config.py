@@ -17,6 +17,7 @@ class ReplaySettings(SessionSettings):
 
     port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
     metrics_port: int = Field(default=9151, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_METRICS_PORT")
+    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
     """Caches and temporary files of the engine live under OUT/.midstream."""
 

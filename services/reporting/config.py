@@ -17,6 +17,7 @@ class ReportingSettings(ServerSettings):
 
     port: int = Field(default=50056, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_PORT")
     metrics_port: int = Field(default=9156, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_METRICS_PORT")
+    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_ADMIN_PORT")
     web_port: int = Field(default=8081, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_WEB_PORT")
     """Where the dashboard listens."""
 

@@ -21,7 +21,7 @@ from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
 from services.reporting.web.app import dashboard
-from services.runtime.server import HealthBoard, Service, process_metrics, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task, until_one_ends
 from services.runtime.web import WebFace
@@ -64,7 +64,13 @@ class ReportingServer(Service):
             heartbeat_s=settings.web_heartbeat_s,
             wall_ns=time.time_ns,
         )
-        self._face = WebFace(self.app, host=settings.host, port=settings.web_port, setting=WEB_SETTING)
+        self._face = WebFace(
+            self.app,
+            host=settings.host,
+            port=settings.web_port,
+            setting=WEB_SETTING,
+            tls=process_ssl_context(settings),
+        )
         self._health: HealthBoard | None = None
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 import grpc
 
 from services.runtime.addresses import host_and_port
+from services.runtime.admin import ADMIN_HOST, AdminServer
 from services.runtime.descriptors import announce_budget
 from services.runtime.errors import StartRefused
+from services.runtime.exposure import check_exposure, keep_saying
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.listening import listening_socket, warn_of_unknown_settings
@@ -25,8 +28,10 @@ from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
 from services.runtime.subscriptions import SUBSCRIBERS_MAX
+from services.runtime.tasks import end_task
+from services.runtime.tls import TlsFiles
 
-__all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "run_server"]
+__all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "process_ssl_context", "run_server"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +69,7 @@ SERVER_OPTIONS: Final = (
 )
 
 _process_metrics: Metrics | None = None
+_process_tls: TlsFiles | None = None
 
 
 def process_metrics() -> Metrics:
@@ -72,6 +78,22 @@ def process_metrics() -> Metrics:
     if _process_metrics is None:
         _process_metrics = Metrics()
     return _process_metrics
+
+
+def process_tls(settings: ServerSettings) -> TlsFiles | None:
+    """Return the certificate files of this process, which all of its listeners share; None where they speak plain text."""
+    global _process_tls
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    if _process_tls is None:
+        _process_tls = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca, gauges=process_metrics())
+    return _process_tls
+
+
+def process_ssl_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    """Return what the web faces of this process speak TLS with; None where they speak plain text."""
+    tls = process_tls(settings)
+    return None if tls is None else tls.ssl_context()
 
 
 class Service(Protocol):
@@ -136,7 +158,11 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     if settings.reflection:
         add_reflection(server, (*service.names, HEALTH_SERVICE))
     prefix = f"MIDSTREAM_{name.upper().replace('-', '_')}"
-    port = bind_port(server, settings.host, settings.port, f"{prefix}_PORT")
+    insecure = check_exposure(settings, metrics)
+    tls = process_tls(settings)
+    credentials = tls.grpc_credentials() if tls is not None else None
+    port = bind_port(server, settings.host, settings.port, f"{prefix}_PORT", credentials)
+    admin = _bind_admin(health, settings.health_port, f"{prefix}_ADMIN_PORT")
     exporter = start_exporter(
         metrics.registry,
         host=settings.host,
@@ -145,12 +171,45 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     )
     try:
         await _start(server, service, health)
-        others = {"web_port": service.web_port} if service.web_port else {}
-        with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port, **others):
-            logger.info("serving: name=%s host=%s port=%s metrics_port=%s", name, settings.host, port, exporter.port)
-            return await run_until_end(service, asked_to_stop, health, interceptor, server)
+        async with _beside(admin, tls, insecure):
+            others = {"web_port": service.web_port} if service.web_port else {}
+            others |= {"admin_port": admin.port} if admin is not None else {}
+            with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port, **others):
+                logger.info(
+                    "serving: name=%s address=%s tls=%s metrics_port=%s admin_port=%s",
+                    name, host_and_port(settings.host, port), "off" if tls is None else "mutual" if settings.tls_client_ca else "on",
+                    exporter.port, admin.port if admin is not None else "-",
+                )  # fmt: skip
+                return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
         exporter.close()
+
+
+def _bind_admin(health: HealthBoard, port: int | None, setting: str) -> AdminServer | None:
+    if port is None:
+        return None
+    admin = AdminServer(health)
+    admin.port = bind_port(admin.server, ADMIN_HOST, port, setting)
+    return admin
+
+
+@contextlib.asynccontextmanager
+async def _beside(admin: AdminServer | None, tls: TlsFiles | None, insecure: str) -> AsyncIterator[None]:
+    """Run what goes on for as long as a server serves, and a little longer: probes hear that it ends."""
+    tasks: list[asyncio.Task[None]] = []
+    if tls is not None:
+        tasks.append(asyncio.create_task(tls.watch(), name="watch-tls-files"))
+    if insecure:
+        tasks.append(asyncio.create_task(keep_saying(insecure), name="say-insecure"))
+    if admin is not None:
+        await admin.server.start()
+    try:
+        yield
+    finally:
+        if admin is not None:
+            await admin.server.stop(0)
+        for task in tasks:
+            await end_task(task)
 
 
 async def _start(server: grpc.aio.Server, service: Service, health: HealthBoard) -> None:
@@ -206,11 +265,16 @@ def _stop_once(loop: asyncio.AbstractEventLoop, asked_to_stop: asyncio.Event, nu
     asked_to_stop.set()
 
 
-def bind_port(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
-    """Bind and return the port; raise StartRefused with one line when it cannot be had."""
+def bind_port(
+    server: grpc.aio.Server, host: str, port: int, setting: str, credentials: grpc.ServerCredentials | None = None
+) -> int:
+    """Bind and return the port, which speaks TLS with `credentials`; raise StartRefused with one line when it cannot be had."""
     # gRPC reports any failure as the same RuntimeError and prints several lines: ask the system first.
     listening_socket(host, port, setting).close()
+    address = host_and_port(host, port)
     try:
-        return server.add_insecure_port(host_and_port(host, port))
+        return (
+            server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
+        )
     except RuntimeError as exc:
         raise StartRefused(f"port {port} on {host} is already in use: stop the other process or set {setting}") from exc

@@ -14,7 +14,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, fiel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.runtime.access.settings import AUTHENTICATORS, pair_problem
+from services.runtime.access.settings import AUTHENTICATORS, admin_port, certificates_problem, pair_problem
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
@@ -95,6 +95,10 @@ class ServerSettings(ProcessSettings):
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Where the Prometheus exporter listens; 0 takes any free port."""
 
+    admin_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where 127.0.0.1 answers `grpc.health.v1` in plain text, for probes that have no certificate; 0 takes any free port. Without it
+    there is one only with TLS, at the gRPC port and 1000."""
+
     reflection: Switch = True
     """On, so that grpcurl works without protos; off hides the schema."""
 
@@ -140,6 +144,16 @@ class ServerSettings(ProcessSettings):
     insecure: Switch = False
     """Listen beyond loopback without TLS or without an authenticator; said in logs and health for as long as it lasts."""
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers have to say who they are."""
+        return bool(self.auth)
+
+    @property
+    def health_port(self) -> int | None:
+        """Where `grpc.health.v1` is in plain text beside the gRPC port; None where it is not."""
+        return admin_port(self.port, self.admin_port, tls=self.tls_cert is not None)
+
     @field_validator("auth")
     @classmethod
     def _check_auth(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,6 +164,8 @@ class ServerSettings(ProcessSettings):
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if problem := pair_problem(self.tls_cert, self.tls_key, self.tls_client_ca):
+            raise ValueError(problem)
+        if problem := certificates_problem(self.auth, self.tls_client_ca, self.tls_roles):
             raise ValueError(problem)
         return self
 

@@ -41,8 +41,9 @@ class Authority:
         self._name = _name("midstream test authority")
         now = datetime.now(UTC)
         signed = (
-            _builder(self._name, self._name, self._key, now - 10 * DAY, now + 10 * DAY)
+            _builder(self._name, self._name, self._key, now - 10 * DAY, now + 60 * DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.pem: bytes = signed.public_bytes(serialization.Encoding.PEM)
@@ -53,7 +54,10 @@ class Authority:
         """Return a certificate for `names` (hosts, addresses, `spiffe://...`, `x@y.z`), valid from `before` until `after`."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
-        builder = _builder(_name(common_name), self._name, key, before or now - DAY, after or now + DAY)
+        builder = _builder(_name(common_name), self._name, key, before or now - DAY, after or now + 30 * DAY)
+        # Two authorities of one name are told apart by their keys, as real ones are that got a new key.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(_general_names(names)), critical=False)
         chain = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

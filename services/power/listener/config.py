@@ -20,6 +20,7 @@ class DealListenerSettings(ServerSettings):
 
     port: int = Field(default=50057, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
     metrics_port: int = Field(default=9157, ge=0, le=65535, validation_alias=f"{_OWN}METRICS_PORT")
+    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias=f"{_OWN}ADMIN_PORT")
 
     database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False)
     """A file beside the program, or postgresql://... for more. May hold a password."""

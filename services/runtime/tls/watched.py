@@ -133,8 +133,10 @@ class TlsFiles:
         )
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a context for asyncio's servers and for sockets; each connection has the set that is current when it begins."""
-        self.load()
+        """Return a context for asyncio's servers and for sockets; each connection has the set that is current when it begins.
+
+        `load` has to come before the first of them.
+        """
         return _Following(self)
 
     async def watch(self) -> None:
