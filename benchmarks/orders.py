@@ -10,6 +10,7 @@ import asyncio
 import json
 import statistics
 import subprocess
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
 from services.orders.journal import prepare_orders_database
 from services.runtime.access import Role
-from services.runtime.access.keys import create_key
+from services.runtime.access.keys import create_key, pepper_source, prepare_keys
 
 CLIENT: Final = "benchmarks.order_client"
 SHARE: Final = Goal(0.2, 0.4)
@@ -162,7 +163,9 @@ async def _made_key(url: str) -> str:
     engine = open_database(url, application="bench")
     try:
         await prepare_orders_database(engine)
-        return await create_key(engine, name="bench", roles={Role.ADMIN})
+        source = pepper_source(url, file=None, text="", directory=Path("var"))
+        pepper = await prepare_keys(engine, source, now_ns=time.time_ns())
+        return await create_key(engine, pepper, name="bench", roles={Role.ADMIN})
     finally:
         await engine.dispose()
 

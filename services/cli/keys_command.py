@@ -21,10 +21,13 @@ from services.orders.journal import prepare_orders_database, schema
 from services.runtime.access import Role
 from services.runtime.access.keys import (
     ENDS_WITHIN_S,
+    PepperSource,
     StoredKey,
     create_key,
     is_missing,
     list_keys,
+    pepper_of,
+    prepare_keys,
     read_roles,
     revoke_key,
     roles_text,
@@ -34,7 +37,7 @@ from services.runtime.settings import load
 
 _UNITS_NS: Final = {"d": 86_400_000_000_000, "h": 3_600_000_000_000}
 
-Work = Callable[[AsyncEngine], Awaitable[Any]]
+Work = Callable[[AsyncEngine, PepperSource], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ def run_create(wanted: NewKey, *, may_create: bool, as_json: bool) -> int:
     roles = _roles(wanted.role)
     expires_ns = _expiry(wanted.expires, time.time_ns())
 
-    def create(engine: AsyncEngine) -> Awaitable[str]:
-        return create_key(
+    async def create(engine: AsyncEngine, source: PepperSource) -> str:
+        return await create_key(
             engine,
+            await prepare_keys(engine, source, now_ns=time.time_ns()),
             name=wanted.name,
             roles=roles,
             owner=wanted.owner,
@@ -79,7 +83,7 @@ def run_create(wanted: NewKey, *, may_create: bool, as_json: bool) -> int:
 
 def run_list(*, as_json: bool) -> int:
     """Print every key without its secret."""
-    database, found = asyncio.run(_with_database(list_keys))
+    database, found = asyncio.run(_with_database(lambda engine, _: list_keys(engine)))
     keys: list[StoredKey] = list(found)
     lines = [_line(key) for key in keys] or [
         f"no keys yet in {database}; `midstream keys create --role trade` makes one"
@@ -87,16 +91,36 @@ def run_list(*, as_json: bool) -> int:
     return show("\n".join(lines), {"database": database, "keys": [_figures(key) for key in keys]}, as_json=as_json)
 
 
-def run_revoke(key_id: str, *, as_json: bool) -> int:
-    """Make a key unusable."""
-    database, _ = asyncio.run(_with_database(lambda engine: revoke_key(engine, key_id)))
-    sentence = f"revoked {key_id} in {database}; running servers refuse it and end its streams within {ENDS_WITHIN_S} s"
-    return show(sentence, {"database": database, "key_id": key_id, "usable": False}, as_json=as_json)
+def run_revoke(key_id: str | None, *, unreadable: bool, as_json: bool) -> int:
+    """Make a key unusable, or all that the secret beside the database cannot check."""
+    if (key_id is None) != unreadable:
+        raise StartRefused("name one KEY_ID, or give --unreadable")
+
+    async def revoke(engine: AsyncEngine, source: PepperSource) -> list[str]:
+        ids = [key_id] if key_id is not None else await _unreadable(engine, source)
+        for each in ids:
+            await revoke_key(engine, each)
+        return ids
+
+    database, ids = asyncio.run(_with_database(revoke))
+    sentence = (
+        f"revoked {', '.join(ids) or 'nothing'} in {database}; "
+        f"running servers refuse it and end its streams within {ENDS_WITHIN_S} s"
+    )
+    figures = {"database": database, "ends_within_s": ENDS_WITHIN_S}
+    figures |= {"key_id": key_id, "usable": False} if key_id is not None else {"key_ids": ids}
+    return show(sentence, figures, as_json=as_json)
+
+
+async def _unreadable(engine: AsyncEngine, source: PepperSource) -> list[str]:
+    keys = await list_keys(engine, source.load())
+    return [key.key_id for key in keys if key.revoked_ns is None and not key.is_readable]
 
 
 async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, Any]:
     """Return the name of the database and what `work` gives. Raises StartRefused, also where there is no database yet."""
-    url = load(OrdersSettings).database_url
+    settings = load(OrdersSettings)
+    url = settings.database_url
     database = _named(url)
     missing = StartRefused(
         f"there is no database with API keys at {database}: stand where its server was started, set "
@@ -114,7 +138,7 @@ async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, 
             if not may_create and not await _has_tables(engine):
                 raise missing
             await prepare_orders_database(engine)
-            return database, await work(engine)
+            return database, await work(engine, pepper_of(settings, url))
     except (InvalidRequest, NotFound) as exc:
         raise StartRefused(exc.message) from exc
     finally:

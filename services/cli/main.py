@@ -290,12 +290,16 @@ def keys_list(json: Json = False) -> None:
 
 @keys.command("revoke")
 def keys_revoke(
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` names it.")], json: Json = False
+    key_id: Annotated[str | None, typer.Argument(metavar="KEY_ID", help="As `keys list` names it.")] = None,
+    unreadable: Annotated[
+        bool, typer.Option("--unreadable", help="All keys whose secret beside the database is lost.")
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Make a key unusable."""
+    """Make a key unusable; running servers end its streams, too."""
     from services.cli.keys_command import run_revoke
 
-    raise typer.Exit(run_revoke(key_id, as_json=json))
+    raise typer.Exit(run_revoke(key_id, unreadable=unreadable, as_json=json))
 
 
 orders = typer.Typer(help="Orders of the orders server.", no_args_is_help=True)

@@ -21,7 +21,7 @@ from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
-from services.runtime.access.keys import list_keys
+from services.runtime.access.keys import Pepper, list_keys, pepper_of, prepare_keys
 from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
@@ -44,8 +44,9 @@ class OrdersServer(Service):
         self._ports = Ports()
         self._engine = open_database(settings.database_url, application="orders")
         self._journal = DatabaseJournal(self._engine)
+        self._pepper: Pepper | None = None
         self._authenticator = Authenticator(
-            lambda: list_keys(self._engine),
+            lambda: list_keys(self._engine, self._pepper),
             wall_ns=self._ports.wall_ns,
             monotonic_ns=self._ports.monotonic_ns,
             per_second=settings.calls_per_second,
@@ -117,6 +118,8 @@ class OrdersServer(Service):
         try:
             with outages_as(lambda exc: JournalUnavailable(str(getattr(exc, "orig", None) or exc))):
                 await prepare_orders_database(self._engine)
+                source = pepper_of(self._settings, self._settings.database_url)
+                self._pepper = await prepare_keys(self._engine, source, now_ns=self._ports.wall_ns())
                 await self._journal.open()
         except JournalUnavailable as exc:
             shown = shown_url(self._settings.database_url)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args, get_origin
 
 import annotated_types
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -35,6 +35,9 @@ def split_commas(value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
+
+KEYS_SECRET_CHARACTERS_MIN: Final = 32
+"""Of MIDSTREAM_KEYS_SECRET: nobody may find it by trying."""
 
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
 """A comma-separated setting."""
@@ -129,6 +132,16 @@ class ServerSettings(ProcessSettings):
     )
     """Where API keys are; by default the order service's database."""
 
+    out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
+    """Files of servers that are neither database nor queue."""
+
+    keys_secret_file: Path | None = None
+    """The secret that API keys are kept under, mode 0600, the same file for every server; by default beside a SQLite database
+    (`var/orders.keys`), else `orders.keys` in MIDSTREAM_OUT. Without it the keys of its database are of no use to anybody."""
+
+    keys_secret: SecretStr | None = None
+    """The secret itself instead of a file, 32 characters or more."""
+
     token_issuer: str = ""
     """The `iss` of JSON web tokens that are taken."""
 
@@ -159,6 +172,15 @@ class ServerSettings(ProcessSettings):
     def _check_auth(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(name not in AUTHENTICATORS for name in value):
             raise ValueError(f"must name some of {', '.join(AUTHENTICATORS)}")
+        return value
+
+    @field_validator("keys_secret")
+    @classmethod
+    def _check_keys_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < KEYS_SECRET_CHARACTERS_MIN:
+            raise ValueError(
+                f"must have {KEYS_SECRET_CHARACTERS_MIN} characters or more, better: 64 random hexadecimal digits"
+            )
         return value
 
     @model_validator(mode="after")
@@ -248,7 +270,9 @@ def problems(settings_class: type[BaseSettings], error: ValidationError) -> list
         own = detail["type"] in ("value_error", "assertion_error")
         problem = detail["msg"].removeprefix("Value error, ") if own else "is not usable"
         legal = "" if own else f"; {_legal(field)}"
-        lines.setdefault(name, f"{name}: {problem} (got {_shown(detail.get('input'))}){legal}")
+        secret = field is not None and SecretStr in get_args(field.annotation)
+        shown = "not shown" if secret else f"got {_shown(detail.get('input'))}"
+        lines.setdefault(name, f"{name}: {problem} ({shown}){legal}")
     return list(lines.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
 from services.orders.journal import prepare_orders_database
 from services.runtime.access import Role
-from services.runtime.access.keys import create_key
+from services.runtime.access.keys import create_key, pepper_source, prepare_keys
 from tests.support.cli import until
 from tests.support.server_process import ServerProcess
 from tests.support.simulator_process import SimulatorProcess
@@ -178,6 +179,8 @@ async def _made_key(url: str) -> str:
     engine = open_database(url, application="test")
     try:
         await prepare_orders_database(engine)
-        return await create_key(engine, name="test", roles={Role.ADMIN})
+        source = pepper_source(url, file=None, text="", directory=Path("var"))
+        pepper = await prepare_keys(engine, source, now_ns=time.time_ns())
+        return await create_key(engine, pepper, name="test", roles={Role.ADMIN})
     finally:
         await engine.dispose()

@@ -15,7 +15,7 @@ from services.orders.engine.commands import Caller
 from services.runtime.access import Credentials, Identity, Role
 from services.runtime.access.failures import FAILURES_PER_MINUTE, FailureCosts
 from services.runtime.access.keys import KeyAuthenticator, KeyList, StoredKey, key_id_of
-from services.runtime.access.keys.authenticator import NOT_USABLE, identity_of
+from services.runtime.access.keys.authenticator import NOT_USABLE, check_readable, identity_of
 from services.runtime.access.keys.rates import KeyRates
 from services.runtime.access.roles import any_covers
 from services.runtime.errors import PermissionDenied, ResourceExhausted, Unauthenticated
@@ -83,10 +83,11 @@ class Authenticator:
     async def signed(self, request: Signed, peer: str, needed: Role, path: str = "") -> Caller:
         """Return the caller behind a signed request: fresh, unaltered, and not seen before."""
         key = await self._list.find(request.key_id)
-        secret = (key.secret_hash if key is not None else "").encode()
+        check_readable(key)
+        secret = (key.signing_digest if key is not None else "").encode()
         expected = hmac.new(secret, request.text().encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
         same = hmac.compare_digest(expected.encode(), request.signature.encode("utf-8", "replace"))
-        if not same or key is None or not key.is_usable(self._wall_ns()) or not self._is_fresh(request):
+        if not secret or not same or key is None or not key.is_usable(self._wall_ns()) or not self._is_fresh(request):
             refusal = Unauthenticated("the signature is not valid, too old, or was used before")
             raise self.costs.failed(Credentials(peer=peer), refusal)
         self._nonces[key.key_id, request.nonce] = self._monotonic_ns()

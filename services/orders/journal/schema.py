@@ -110,5 +110,12 @@ writer: Final = Table(
     Column("epoch", BigInteger, nullable=False, comment="rises with every start; an older writer is refused"),
 )
 
+floors: Final = Table(
+    "api_key_floors",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("floor_ms", BigInteger, nullable=False, comment="no signed request with a later stamp was accepted"),
+)
+
 keys: Final = api_keys.to_metadata(METADATA)
 """Defined where every server finds it; made by the migrations here."""

@@ -90,3 +90,28 @@ def test_what_no_key_can_be_is_refused(option: str, value: str, complaint: str) 
 
     assert refused.code == 2
     assert complaint in refused.stderr
+
+
+def test_keys_whose_secret_is_lost_are_ended_by_name_of_the_trouble(tmp_path: Path) -> None:
+    midstream_here("keys", "create", "--create", "--role", "read")
+    (tmp_path / "orders.keys").unlink()
+
+    refused = midstream_here("keys", "create", "--role", "read")
+    ended = midstream_here("keys", "revoke", "--unreadable")
+    again = midstream_here("keys", "create", "--role", "read")
+
+    assert refused.code == 2
+    assert str(tmp_path / "orders.keys") in refused.stderr
+    assert "keys revoke --unreadable" in refused.stderr
+    assert (ended.code, again.code) == (0, 0)
+    assert [key["usable"] for key in json.loads(midstream_here("keys", "list", "--json").stdout)["keys"]] == [
+        False,
+        True,
+    ]
+
+
+def test_revoking_wants_to_know_what() -> None:
+    midstream_here("keys", "create", "--create", "--role", "read")
+
+    assert midstream_here("keys", "revoke").code == 2
+    assert midstream_here("keys", "revoke", "0" * 16, "--unreadable").code == 2

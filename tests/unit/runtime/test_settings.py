@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from services.runtime.settings import CommaList, SessionSettings, Switch, load
+from services.runtime.settings import CommaList, ServerSettings, SessionSettings, Switch, load
 
 
 class ExampleSettings(SessionSettings):
@@ -91,6 +91,21 @@ def test_missing_redis_url_names_the_fix(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_password_is_not_in_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIDSTREAM_REDIS_URL", "redis://:secret@localhost:1/0")
+    monkeypatch.setenv("MIDSTREAM_REDIS_URL", "redis://:canary@localhost:1/0")
 
-    assert "secret" not in repr(load(ExampleSettings))
+    assert "canary" not in repr(load(ExampleSettings))
+
+
+def test_a_secret_that_is_refused_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MIDSTREAM_KEYS_SECRET", "canary-too-short")
+    with pytest.raises(SystemExit):
+        load(ServerSettings)
+
+    said = capsys.readouterr().err
+    assert "MIDSTREAM_KEYS_SECRET" in said
+    assert "32 characters" in said
+    assert "canary" not in said
+    monkeypatch.setenv("MIDSTREAM_KEYS_SECRET", "canary-long-enough-to-be-a-secret")
+    assert "canary" not in repr(load(ServerSettings))

@@ -34,13 +34,14 @@ class KeyAuthenticator:
         if brought is None:
             return None
         key = self.keys.known(brought.key_id)
-        if matches(key, brought.secret):
+        if matches(key, brought.secret) or (key is not None and not key.is_readable):
             key = await self.keys.find(brought.key_id)
         elif self.keys.is_read and self._is_costly(credentials.peer):
             self.keys.refresh()
             raise Unauthenticated(NOT_USABLE)
         else:
             key = await self.keys.find(brought.key_id, age_ns=AGAIN_NS)
+        check_readable(key)
         if not matches(key, brought.secret) or key is None or not key.is_usable(self._wall_ns()):
             raise Unauthenticated(NOT_USABLE)
         if key.signed_only:
@@ -54,6 +55,14 @@ class KeyAuthenticator:
         except Unavailable:
             return False
         return key is not None and key.is_usable(self._wall_ns())
+
+
+def check_readable(key: StoredKey | None) -> None:
+    """Raise Unavailable for a key that nobody can check here: its holder is not wrong."""
+    if key is not None and not key.is_readable:
+        raise Unavailable(
+            "this API key cannot be checked: the server lacks the secret that it is kept under (MIDSTREAM_KEYS_SECRET_FILE)"
+        )
 
 
 def identity_of(key: StoredKey) -> Identity:

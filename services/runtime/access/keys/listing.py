@@ -9,7 +9,7 @@ from typing import Final
 
 from clients.resilience.ports import MonotonicNs
 from services.runtime.access.keys.store import StoredKey
-from services.runtime.errors import Unavailable
+from services.runtime.errors import MidstreamError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class KeyList:
         self._tried_ns: int | None = None
         self._reading: asyncio.Task[None] | None = None
         self.trouble = ""
-        """Why the list is older than it should be; empty when it is not."""
+        """What is wrong with the list, as a sentence about keys; empty when nothing is."""
 
     @property
     def is_read(self) -> bool:
@@ -82,17 +82,28 @@ class KeyList:
         started_ns = self._monotonic_ns()
         try:
             keys = await self._load()
-        except (
-            Exception
-        ) as exc:  # everything: keys that were usable a moment ago stay usable while the database is away
-            if not self.trouble:
-                logger.warning("keys not read again, the last list counts", exc_info=True)
-            self.trouble = f"their database does not answer ({type(exc).__name__})"
+        except Exception as exc:  # noqa: BLE001  (everything: keys that were usable a moment ago stay usable meanwhile)
+            said = (
+                exc.message
+                if isinstance(exc, MidstreamError)
+                else f"their database does not answer ({type(exc).__name__})"
+            )
+            self._say(said, exc)
         else:
-            if self.trouble:
-                logger.info("keys read again: keys=%d", len(keys))
+            unreadable = sum(1 for key in keys if key.revoked_ns is None and not key.is_readable)
+            self._say(f"{unreadable} of them are kept under a secret that is not here" if unreadable else "")
             self._keys = {key.key_id: key for key in keys}
             self._loaded_ns = started_ns
-            self.trouble = ""
         finally:
             self._tried_ns = started_ns
+
+    def _say(self, trouble: str, exc: Exception | None = None) -> None:
+        """Log what is wrong with the list when that changes."""
+        if trouble != self.trouble:
+            logger.log(
+                logging.WARNING if trouble else logging.INFO,
+                "API keys: %s",
+                trouble or "all is well again",
+                exc_info=exc,
+            )
+        self.trouble = trouble

@@ -13,6 +13,7 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import writing
+from services.runtime.access.keys.pepper import Pepper
 from services.runtime.access.keys.schema import keys as table
 from services.runtime.access.keys.secret import Presented, hashed, key_text, new_key
 from services.runtime.access.roles import Role
@@ -20,6 +21,7 @@ from services.runtime.errors import InvalidRequest, NotFound
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NO_HASH: Final = hashed("")
+_NO_PEPPER: Final = Pepper(bytes(32))
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,26 @@ class StoredKey:
     created_ns: int
     revoked_ns: int | None = None
     expires_ns: int | None = None
+    pepper_name: str | None = None
+    """Of the secret that the row is kept under; None for one that is not, from before there was one."""
+    sealed: str = field(default="", repr=False)
+    pepper: Pepper | None = None
+    """That secret, where it is there."""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the key can be checked: the secret that it is kept under is there."""
+        return self.pepper_name is None or self.pepper is not None
+
+    @property
+    def signing_digest(self) -> str:
+        """What requests are signed with; empty when it cannot be read, or was put there by somebody without the secret."""
+        if self.pepper_name is None:
+            return self.secret_hash
+        if self.pepper is None or len(self.sealed) != len(_NO_HASH):
+            return ""
+        digest = self.pepper.sealed(self.key_id, self.sealed)
+        return digest if hmac.compare_digest(self.pepper.proof(digest), self.secret_hash) else ""
 
     def is_usable(self, now_ns: int) -> bool:
         """Whether it may be used at a time of the wall clock."""
@@ -43,8 +65,11 @@ class StoredKey:
 
 def matches(key: StoredKey | None, secret: str) -> bool:
     """Compare in constant time; an unknown key costs as much as a wrong secret."""
-    same = hmac.compare_digest(hashed(secret), key.secret_hash if key is not None else _NO_HASH)
-    return same and key is not None
+    digest = hashed(secret)
+    proof = (key.pepper if key is not None and key.pepper is not None else _NO_PEPPER).proof(digest)
+    given = digest if key is not None and key.pepper_name is None else proof
+    same = hmac.compare_digest(given, key.secret_hash if key is not None else _NO_HASH)
+    return same and key is not None and key.is_readable
 
 
 def read_roles(value: str) -> frozenset[Role]:
@@ -59,6 +84,7 @@ def roles_text(roles: Collection[Role]) -> str:
 
 async def create_key(
     engine: AsyncEngine,
+    pepper: Pepper,
     *,
     name: str,
     roles: Collection[Role],
@@ -84,7 +110,9 @@ async def create_key(
                 name=name,
                 owner=owner or name,
                 role=roles_text(roles),
-                secret_hash=hashed(key.secret),
+                secret_hash=pepper.proof(hashed(key.secret)),
+                pepper=pepper.name,
+                signing=pepper.sealed(key.key_id, hashed(key.secret)),
                 signed_only=signed_only,
                 created_ns=created_ns,
                 expires_ns=expires_ns,
@@ -105,14 +133,18 @@ async def revoke_key(engine: AsyncEngine, key_id: str, *, now_ns: int | None = N
         raise NotFound(f"there is no usable key {key_id[:32]!r}; `midstream keys list` names them")
 
 
-async def list_keys(engine: AsyncEngine) -> Sequence[StoredKey]:
-    """Return every key, oldest first. A table that an older Midstream made will do: a server may read before orders has upgraded it."""
+async def list_keys(engine: AsyncEngine, pepper: Pepper | None = None) -> Sequence[StoredKey]:
+    """Return every key, oldest first, with the secret that it is kept under where that is `pepper`.
+
+    A table that an older Midstream made will do: a server may read before the order service has upgraded it.
+    """
     async with engine.connect() as connection:
         rows = await connection.execute(text(f"SELECT * FROM {table.name} ORDER BY created_ns, key_id"))
-        return [_stored(row) for row in rows.mappings().all()]
+        return [_stored(row, pepper) for row in rows.mappings().all()]
 
 
-def _stored(row: Mapping[Any, Any]) -> StoredKey:
+def _stored(row: Mapping[Any, Any], pepper: Pepper | None) -> StoredKey:
+    name = row.get("pepper")
     return StoredKey(
         key_id=row["key_id"],
         name=row["name"],
@@ -123,4 +155,7 @@ def _stored(row: Mapping[Any, Any]) -> StoredKey:
         created_ns=row["created_ns"],
         revoked_ns=row["revoked_ns"],
         expires_ns=row.get("expires_ns"),
+        pepper_name=name,
+        sealed=row.get("signing") or "",
+        pepper=pepper if pepper is not None and pepper.name == name else None,
     )
