@@ -14,6 +14,7 @@ from services.simulators.venue.levers import Lever, amount, read_json, whole
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Order, Refusal
 from services.simulators.venue.prices import START_PRICES
+from services.simulators.venue.pullers import why_not
 
 HELP = {
     "GET /sim": "summary: clock, steps, faults, counts",
@@ -60,7 +61,9 @@ class Admin:
         }
 
     def handle(self, request: Request) -> Response:
-        """Answer one request; what cannot be understood is a 400 that says so."""
+        """Answer one request; who may not ask gets a 403, what cannot be understood a 400, each saying so."""
+        if reason := why_not(request):
+            return json_response(403, {"error": reason})
         self._venue.advance()
         path = request.path.rstrip("/")
         try:
