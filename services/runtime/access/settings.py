@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,8 @@ from services.runtime.access.roles import Role
 AUTHENTICATORS: Final = ("keys", "certificates", "tokens")
 """What MIDSTREAM_AUTH may name."""
 
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_*.-]+")
 
 ADMIN_PORT_OFFSET: Final = 1000
 """From a server's gRPC port to where its health is in plain text, where no setting says."""
@@ -74,10 +77,10 @@ def parse_roles(entries: Sequence[str]) -> dict[str, frozenset[Role]]:
 
 
 def certificate_name(written: str) -> str:
-    """Return a subject alternative name as `Credentials` has it; empty for one that has nothing behind its kind."""
+    """Return a subject alternative name as `Credentials` has it; empty for what is none, such as a URI without its kind."""
     kind, separator, rest = written.partition(":")
     if not separator or kind not in ("dns", "uri", "email"):
         kind, rest = "dns", written
-    if not rest or any(character.isspace() for character in rest):
+    if not rest or any(character.isspace() for character in rest) or (kind == "dns" and not _HOST.fullmatch(rest)):
         return ""
     return f"{kind}:{rest.lower() if kind == 'dns' else rest}"
