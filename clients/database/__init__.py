@@ -2,15 +2,24 @@
 
 from clients.database.engine import open_database, shown_url, usable_url, writing
 from clients.database.migrate import migrate
-from clients.database.outages import DatabaseUnavailable, is_unavailable, outage_in_words, outages_as
+from clients.database.outages import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    is_unavailable,
+    opening,
+    outage_in_words,
+    outages_as,
+)
 from clients.database.setting import DatabaseUrl
 
 __all__ = [
+    "DatabaseRefused",
     "DatabaseUnavailable",
     "DatabaseUrl",
     "is_unavailable",
     "migrate",
     "open_database",
+    "opening",
     "outage_in_words",
     "outages_as",
     "shown_url",

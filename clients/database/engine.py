@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -70,7 +71,9 @@ def open_database(url: str, *, application: str, create: bool = True) -> AsyncEn
     if parsed.drivername.startswith("sqlite"):
         assert parsed.database  # usable_url refuses it otherwise
         if create:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):
+                # Where that is not possible the first connection says that it cannot open the file.
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         else:
             parsed = parsed.set(database=f"file:{quote(parsed.database)}", query={"mode": "rw", "uri": "true"})
         engine = create_async_engine(

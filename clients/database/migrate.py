@@ -12,12 +12,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database.engine import writing
+from clients.database.outages import DatabaseRefused
 
 _LOCK: Final = 7_305_210_118
 """Number of the Postgres advisory lock under which tables are changed; any constant will do."""
 
 
-class NewerDatabase(Exception):
+class NewerDatabase(DatabaseRefused):
     """The tables were made by a newer Midstream; the text says what to do."""
 
 

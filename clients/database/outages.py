@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-__all__ = ["DatabaseUnavailable", "is_unavailable", "outage_in_words", "outages_as"]
+__all__ = ["DatabaseRefused", "DatabaseUnavailable", "is_unavailable", "opening", "outage_in_words", "outages_as"]
 
 _UNAVAILABLE: Final = (
     "database is locked",
@@ -33,14 +34,44 @@ REASON_MAX: Final = 200
 """Characters of a driver's text that are shown: some repeat the whole statement."""
 
 
+_LASTING: Final = ("unable to open database file", "attempt to write a readonly database")
+"""Those among them that somebody has to mend: a name, a right."""
+
+
 class DatabaseUnavailable(Exception):
     """The database is gone, locked or full: the same statement may succeed later. The text is one line; the cause has the rest."""
 
     def __init__(self, error: Exception) -> None:
         self.kind: str = type(error).__name__
         """Class of the driver's error, for texts that strangers see."""
+        self.reason: str = _first_line(error)
+        """The driver's own words, for the operator."""
+        self.lasts: bool = any(phrase in self.reason.lower() for phrase in _LASTING)
+        """Whether waiting alone is not likely to help."""
         lines = str(error).splitlines()
         super().__init__(f"{self.kind}: {lines[0][:REASON_MAX]}" if lines else self.kind)
+
+
+class DatabaseRefused(Exception):
+    """The database does not let us in like this, or is none: a name, a password, a right or the file has to be mended."""
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Around the first use of a database: raise DatabaseUnavailable where waiting may be all that it takes, else DatabaseRefused."""
+    try:
+        with outages_as(DatabaseUnavailable):
+            yield
+    except (SQLAlchemyError, OSError) as exc:
+        raise DatabaseRefused(_first_line(exc)) from exc
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what a driver says in one line: the library adds advice on lines of its own, and some repeat the statement."""
+    lines = str(getattr(error, "orig", None) or error).splitlines()
+    # `<class 'driver.Error'>: text` is how one of them quotes another.
+    text = lines[0].partition(">: ")[2] or lines[0] if lines else ""
+    return text[:REASON_MAX] or type(error).__name__
 
 
 @contextmanager
@@ -70,7 +101,7 @@ def outage_in_words(error: BaseException) -> str:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database is gone, locked or full, so that the same statement may succeed later."""
-    if isinstance(error, (ConnectionError, TimeoutError, PoolTimeoutError, DatabaseUnavailable)):
+    if isinstance(error, (ConnectionError, TimeoutError, PoolTimeoutError, DatabaseUnavailable, socket.gaierror)):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True

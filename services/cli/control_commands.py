@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -15,6 +17,8 @@ from protos.control.v1.control_pb2 import ControlState
 from services.cli.output import fail, show
 from services.cli.rpc_errors import exit_code_of, explain
 from services.cli.servers import address_of
+from services.cli.terminal import one_line
+from services.runtime.down_file import DownFile
 
 MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode in MODES.items()}}
 
@@ -33,7 +37,8 @@ def call(session: str, as_json: bool, action: Callable[[ControlClient], tuple[st
         with ControlClient(address, session=session) as client:
             sentence, figures = action(client)
     except grpc.RpcError as exc:
-        return fail(explain("control", address, exc), exit_code_of(exc), as_json=as_json, status=exc.code().name)
+        why = "; ".join((explain("control", address, exc), *down_servers().values()))
+        return fail(why, exit_code_of(exc), as_json=as_json, status=exc.code().name)
     return show(sentence, figures, as_json=as_json)
 
 
@@ -88,8 +93,18 @@ def status(client: ControlClient) -> tuple[str, dict[str, Any]]:
         "report_age_s": _age_s(state),
         "error": state.error,
         "redis_url": state.redis_url,
+        "down": down_servers(),
     }
-    return "\n".join(_status_lines(state)), figures
+    return "\n".join([*_status_lines(state), *_down_lines()]), figures
+
+
+def down_servers() -> dict[str, str]:
+    """Return which servers of a `serve` in the output directory of this environment are down, and why."""
+    return DownFile(Path(os.environ.get("MIDSTREAM_OUT") or "var")).read()
+
+
+def _down_lines() -> list[str]:
+    return [f"down       {one_line(why)}" for why in down_servers().values()]
 
 
 def _status_lines(state: ControlState) -> list[str]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import redis
 
+from services.cli.child import ChildSpec
 from services.cli.servers import SERVERS
-from services.cli.supervisor import ChildSpec
 from services.runtime.connection import connect, redacted
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
+from services.runtime.session.versions import NewerVersion
+
+UNREADABLE_S: Final = 5.0
+"""Ten times as long as until the next report."""
 
 
 def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:
@@ -42,11 +46,14 @@ class Watcher:
         self._seen: dict[str, int] = {}
         self._since_ns = time.time_ns()
         self._rows_before: int | None = None
+        self._unreadable_since_s = 0.0
+        """Since when what is stored cannot be read; 0.0 when it can."""
 
     def both(self) -> tuple[EngineReport | None, SinkAnnouncement | None]:
         """The engine's last report and the sink's last announcement; None before the first, or while Redis is away.
 
-        Raises NewerVersion.
+        Both are written again and again. What cannot be read counts as nothing for UNREADABLE_S, then it raises ValueError. Raises
+        NewerVersion.
         """
         try:
             pipeline = self._client.pipeline(transaction=False)
@@ -55,8 +62,15 @@ class Watcher:
             report, announcement = cast("list[bytes | None]", pipeline.execute())
         except (redis.RedisError, OSError):
             return None, None
-        engine = EngineReport.decode(self._keys.session, report) if report else None
-        sink = SinkAnnouncement.decode(self._sink, announcement) if announcement else None
+        try:
+            engine = EngineReport.decode(self._keys.session, report) if report else None
+            sink = SinkAnnouncement.decode(self._sink, announcement) if announcement else None
+        except ValueError:
+            self._unreadable_since_s = self._unreadable_since_s or time.monotonic()
+            if time.monotonic() - self._unreadable_since_s > UNREADABLE_S:
+                raise
+            return None, None
+        self._unreadable_since_s = 0.0
         if self._own_run and engine is not None and engine.reported_time_ns < self._since_ns:
             engine = None
         if self._own_run and sink is not None and sink.time_ns < self._since_ns:
@@ -79,14 +93,23 @@ class Watcher:
         """The sink's last announcement alone."""
         return self.both()[1]
 
-    def progress(self) -> object:
-        """Something that changes while ticks flow. A Redis that is away for a while changes nothing."""
-        engine, sink = self.both()
+    def progress(self, name: str) -> object:
+        """Something that changes while ticks flow through the server `name`; for "redis", while they flow anywhere.
+
+        None for servers that no ticks flow through. A Redis that is away for a while changes nothing.
+        """
+        if name not in ("replay", "price", "redis"):
+            return None
+        try:
+            engine, sink = self.both()
+        except (ValueError, NewerVersion):
+            # Whoever reads it for what it says complains.
+            engine = sink = None
         if engine is not None:
-            self._seen["published"] = engine.last_sequence
+            self._seen["replay"] = engine.last_sequence
         if sink is not None:
-            self._seen["committed"] = sink.position.sequence
-        return tuple(sorted(self._seen.items()))
+            self._seen["price"] = sink.position.sequence
+        return tuple(sorted(self._seen.items())) if name == "redis" else self._seen.get(name)
 
     def trouble(self) -> str:
         """Say that Redis does not answer; empty when it does."""

@@ -15,6 +15,7 @@ class ExitCode(enum.IntEnum):
     COMPLETE = 0
     FAILED = 1
     REFUSED = 2
+    POSTPONED = 75
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -19,7 +19,7 @@ from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.session_start import prepare_session
 from services.cli.signals import Interruption
-from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.cli.supervisor import ChildFailed, ChildPostponed, ChildRefused, Supervisor
 from services.cli.terminal import say, write
 from services.cli.verdict import judge, unaccounted
 from services.replay.sources.inputs import open_inputs
@@ -77,10 +77,10 @@ def run_replay(run: ReplayRun) -> int:
     except REFUSALS as exc:
         sentences = [in_option_names(str(exc)), *getattr(exc, "__notes__", ())]
         return _fail(run, "; ".join(sentences), REFUSED)
-    except ChildFailed as exc:
-        return _fail(run, f"{exc}; what is committed stays, continue with --resume", FAILED)
-    except OSError as exc:
-        return _fail(run, f"{exc}; what is committed stays, continue with --resume", FAILED)
+    except (ChildFailed, OSError, ValueError) as exc:
+        # A ValueError is a report in Redis that cannot be read.
+        code = ExitCode.POSTPONED if isinstance(exc, ChildPostponed) else FAILED
+        return _fail(run, f"{exc}; what is committed stays, continue with --resume", code)
 
 
 def _fail(run: ReplayRun, message: str, code: int) -> int:
@@ -124,6 +124,7 @@ async def _replay(run: ReplayRun, interruption: Interruption) -> tuple[int, Repo
             restart_redis=lambda: _private_redis(scratch),
             progress=watcher.progress,
             on_event=say,
+            all_vital=True,
         )
         return await _supervise(run, supervisor, watcher, interruption)
 

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from clients.exchanges.bases import is_loopback
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import Watcher, child
+from services.cli.output import ExitCode
 from services.cli.servers import SERVERS, address_of, reached, web_port_of
 from services.cli.serving_check import not_serving
-from services.cli.supervisor import ChildFailed, ChildRefused, Supervisor
+from services.cli.supervisor import PATIENCE_S, SAY_S, ChildFailed, ChildPostponed, ChildRefused, Supervisor
 from services.cli.terminal import say
 from services.runtime.connection import redacted
+from services.runtime.down_file import DownFile
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartPostponed, StartRefused, cannot_start, is_passing
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
 SIM_FEED = "sim-feed"
 NAME_WIDTH = 18
 SETTLE_S = 10.0
+AGAIN_S = 0.5
+"""Between two tries to start Redis while there is no room for it."""
 
 
 def serve_environment() -> dict[str, str]:
@@ -96,12 +102,19 @@ def run_serve(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     try:
         return asyncio.run(Fleet(names or default_names(), say).run())
-    except (ChildRefused, StartRefused) as exc:
-        say(f"midstream serve: {exc}")
-        return 2
+    except ChildRefused as exc:
+        code, why = ExitCode.REFUSED, str(exc)
+    except StartRefused as exc:
+        code, why = ExitCode(exc.exit_code), exc.message
+    except ChildPostponed as exc:
+        code, why = ExitCode.POSTPONED, str(exc)
     except ChildFailed as exc:
-        say(f"midstream serve: {exc}")
-        return 1
+        code, why = ExitCode.FAILED, str(exc)
+    except OSError as exc:
+        refused = cannot_start(exc, f"{exc}; make room or take another directory with MIDSTREAM_OUT")
+        code, why = ExitCode(refused.exit_code), refused.message
+    say(f"midstream serve: {why}")
+    return code
 
 
 class Fleet:
@@ -112,6 +125,7 @@ class Fleet:
         self._say = say
         self._environment = serve_environment()
         self._out = Path(self._environment["MIDSTREAM_OUT"])
+        self._down = DownFile(self._out)
         self.redis_url = os.environ.get("MIDSTREAM_REDIS_URL", "")
         self.announcements: dict[str, dict[str, object]] = {}
         self._redis: EmbeddedRedis | None = None
@@ -132,7 +146,9 @@ class Fleet:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
-        supervisor = self.build()
+        supervisor = await self._build_in_time(stopping)
+        if supervisor is None:
+            return 0
         watch: asyncio.Task[None] | None = None
         try:
             self.announcements = await self._start(supervisor, stopping)
@@ -155,6 +171,25 @@ class Fleet:
                 watch.cancel()
                 await asyncio.gather(watch, return_exceptions=True)
             await supervisor.stop()
+            with contextlib.suppress(OSError):
+                self._down.remove()
+
+    async def _build_in_time(self, stopping: asyncio.Event) -> Supervisor | None:
+        """Build the supervisor, waiting for trouble that passes; None when stopped meanwhile."""
+        deadline_s, said_s = time.monotonic() + PATIENCE_S, 0.0
+        while not stopping.is_set():
+            try:
+                return self.build()
+            except (StartPostponed, OSError) as exc:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0 or (isinstance(exc, OSError) and not is_passing(exc)):
+                    raise
+                if time.monotonic() - said_s >= SAY_S:
+                    said_s = time.monotonic()
+                    self._say(f"cannot start yet ({exc}): trying again for another {left_s:.0f} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), AGAIN_S)
+        return None
 
     def build(self) -> Supervisor:
         """Start Redis where it is ours, and describe the servers."""
@@ -172,9 +207,17 @@ class Fleet:
             [child(name, environment, ready=self._out / ".midstream" / "ready", log=None) for name in self._names],
             redis=self._redis,
             restart_redis=self._start_redis if self._redis is not None else None,
-            progress=self._watcher.progress if self._watcher is not None else lambda: None,
+            progress=self._watcher.progress if self._watcher is not None else lambda name: None,
             on_event=self._say,
+            on_down=self._tell_down,
         )
+
+    def _tell_down(self, down: Mapping[str, str]) -> None:
+        """Have `midstream status` and the health server know what is down."""
+        try:
+            self._down.write(down)
+        except OSError as exc:
+            self._say(f"cannot write which servers are down: {exc}")
 
     async def _start(self, supervisor: Supervisor, stopping: asyncio.Event) -> dict[str, dict[str, object]]:
         starting = asyncio.create_task(supervisor.start())

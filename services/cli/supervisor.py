@@ -1,63 +1,32 @@
-"""Start the servers and their Redis, restart what dies, and give up when that does not help."""
+"""Start the servers and their Redis, restart what ends, and tell trouble that passes from what somebody has to mend.
+
+A first start waits for trouble that passes, for a while, and refuses at once what waiting does not mend. What served once is
+started again, ever later, whatever it says: an outage elsewhere must not take the other servers with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
-from services.runtime.backoff import full_jitter
-from services.runtime.child_python import module_command
+from services.cli.child import Child, ChildSpec, NotReady
+from services.cli.restarts import FRUITLESS_MAX, POSTPONED, SERVED_S, End, Restarts
 from services.runtime.embedded import EmbeddedRedis
-from services.runtime.parent_death import dying_with_parent
+from services.runtime.errors import StartRefused, is_passing
 
-RESTARTS_WITHOUT_PROGRESS_MAX = 5
-STABLE_S = 30.0
-"""A child that stayed up this long made progress, whatever it does."""
-SERVED_S = 2.0
-"""One that served this long is worth starting again, however often somebody kills it; but ever later, until it is stable."""
-RESTART_DELAY_S_MAX = 5.0
-STOP_GRACE_S = 8.0
-"""A server drains within 5 s; beyond this it is killed."""
-READY_TIMEOUT_S = 60.0
-"""A server serves before its engine is ready, so even a loaded machine needs a fraction of this."""
-READY_POLL_S = 0.01
-REFUSAL_BYTES = 64 * 1024
-"""How much of the end of a log is searched for a refusal."""
-REFUSED = 2
-
-
-@dataclass(frozen=True)
-class ChildSpec:
-    """One server: how to start it, and where it says that it serves."""
-
-    name: str
-    module: str
-    environment: Mapping[str, str]
-    ready_file: Path
-    log: Path | None = None
-    """Where its output goes; None means to this process's."""
-
-
-@dataclass
-class _Child:
-    spec: ChildSpec
-    process: asyncio.subprocess.Process | None = None
-    started_s: float = 0.0
-    restarts: int = 0
-    """Since it was stable or data flowed; decides how long the next one waits."""
-    fruitless: int = 0
-    """Those among them after which it did not serve for long."""
-    progress: object = None
-    announcement: dict[str, Any] = field(default_factory=dict)
+PATIENCE_S: Final = 60.0
+"""How long a start waits for trouble that passes."""
+SAY_S: Final = 5.0
+"""How often one that waits says so."""
+PROMPT_S: Final = 1.0
+"""A pause that is longer is announced."""
+REDIS_POLL_S: Final = 0.1
+REDIS: Final = "redis"
+"""Asked for the progress of everything."""
 
 
 class ChildRefused(Exception):
@@ -68,8 +37,16 @@ class ChildFailed(Exception):
     """A server kept dying."""
 
 
+class ChildPostponed(ChildFailed):
+    """What keeps a server from starting did not pass in time."""
+
+
 class Supervisor:
-    """Owns the children. `progress` returns anything that changes while data flows; it decides whether restarts help."""
+    """Owns the children. `progress` takes the name of one and returns anything that changes while its data flow.
+
+    Where `all_vital`, nothing goes on without any of them: the first that restarts do not help ends everything. Otherwise such a
+    server is left down, and tried again now and then; only when all are down there is nothing left to keep up.
+    """
 
     def __init__(
         self,
@@ -77,32 +54,41 @@ class Supervisor:
         *,
         redis: EmbeddedRedis | None,
         restart_redis: Callable[[], EmbeddedRedis] | None = None,
-        progress: Callable[[], object] = lambda: None,
+        progress: Callable[[str], object] = lambda name: None,
         on_event: Callable[[str], None] = lambda line: None,
+        on_down: Callable[[Mapping[str, str]], None] = lambda down: None,
+        all_vital: bool = False,
     ) -> None:
-        self._children = [_Child(spec) for spec in specs]
+        """`on_down` is told which servers are down, and why, whenever that changes."""
+        self._children = [Child(spec) for spec in specs]
         self._redis = redis
         self._restart_redis = restart_redis
-        self._redis_restarts = 0
-        self._redis_progress: object = None
         self._progress = progress
         self._on_event = on_event
+        self._on_down = on_down
+        self._all_vital = all_vital
         self._random = Random()
+        self._seen: dict[str, object] = {}
+        self._down: dict[str, str] = {}
+        """Servers that do not serve, and why."""
+        self._given_up: set[str] = set()
         self._stopping = False
         self._hastened = False
 
     async def start(self) -> dict[str, dict[str, Any]]:
-        """Start every server and wait until all serve; returns their announcements by name."""
-        for child in self._children:
-            await self._spawn(child)
+        """Start every server and wait until all serve; returns their announcements by name.
+
+        Raises ChildRefused, ChildFailed or, where trouble that passes has not passed in time, ChildPostponed.
+        """
+        deadline_s = time.monotonic() + PATIENCE_S
+        spawned = [(child, await self._spawn(child)) for child in self._children]
         # At the same time, so that the first that fails is heard of while others still start.
         async with _first_failure() as waiting:
-            for child in self._children:
-                waiting.append(asyncio.create_task(self._wait_ready(child)))
-        return {child.spec.name: child.announcement for child in self._children}
+            waiting += [asyncio.create_task(self._begin(child, trouble, deadline_s)) for child, trouble in spawned]
+        return {child.name: child.announcement for child in self._children}
 
     async def watch(self) -> None:
-        """Restart what dies, until cancelled. Raises ChildRefused or ChildFailed."""
+        """Restart what ends, until cancelled. Raises ChildRefused or ChildFailed."""
         async with _first_failure() as watchers:
             watchers += [asyncio.create_task(self._watch_child(child)) for child in self._children]
             if self._redis is not None:
@@ -118,9 +104,7 @@ class Supervisor:
         """Kill the servers instead of letting them drain: what is committed stays, and the rest is settled at the next start."""
         self._hastened = True
         for child in self._children:
-            if child.process is not None and child.process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    child.process.kill()
+            child.kill()
 
     async def stop(self) -> None:
         """Stop the servers, then Redis."""
@@ -128,120 +112,162 @@ class Supervisor:
         if self._redis is not None:
             self._redis.stop()
 
-    async def _spawn(self, child: _Child) -> None:
-        spec = child.spec
-        spec.ready_file.unlink(missing_ok=True)
-        environment = {**os.environ, **spec.environment, "MIDSTREAM_READY_FILE": str(spec.ready_file)}
-        with contextlib.ExitStack() as stack:
-            log = stack.enter_context(spec.log.open("ab")) if spec.log is not None else None
-            spawning = asyncio.create_task(
-                asyncio.create_subprocess_exec(
-                    *dying_with_parent(module_command(spec.module)),
-                    env=environment,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    # Ctrl-C reaches the whole foreground group; the servers wait for their SIGTERM so that they drain in order.
-                    start_new_session=True,
-                )
-            )
-            try:
-                await asyncio.shield(spawning)
-            finally:
-                # Half a start cannot be cancelled: the process would be there, and nobody would know it.
-                child.process = await spawning
-                child.started_s = time.monotonic()
-
-    async def _wait_ready(self, child: _Child) -> None:
-        assert child.process is not None  # _spawn came first
-        # Another process writes the file, so there is nothing to await but time.
-        deadline_s = time.monotonic() + READY_TIMEOUT_S
-        while child.process.returncode is None and not child.spec.ready_file.exists():
-            if time.monotonic() > deadline_s:
-                raise ChildFailed(
-                    f"the {child.spec.name} server does not serve after {READY_TIMEOUT_S:g} s{_where(child.spec)}"
-                )
-            await asyncio.sleep(READY_POLL_S)
-        if child.spec.ready_file.exists():
-            # It did serve; should it have ended since, watch() starts it again.
-            child.announcement = json.loads(child.spec.ready_file.read_text())
-        elif child.process.returncode is not None:
-            self._raise_exit(child)
-
-    def _raise_exit(self, child: _Child) -> None:
-        assert child.process is not None
-        code = child.process.returncode
-        where = _where(child.spec)
-        if code == REFUSED:
-            raise ChildRefused(_refusal(child.spec) or f"the {child.spec.name} server refused to start{where}")
-        raise ChildFailed(f"the {child.spec.name} server ended with exit code {code}{where}")
-
-    async def _watch_child(self, child: _Child) -> None:
+    async def _begin(self, child: Child, trouble: OSError | None, deadline_s: float) -> None:
+        """Bring a spawned server to serve, waiting for trouble that passes."""
+        restarts, said_s = Restarts(self._random), 0.0
         while True:
-            assert child.process is not None
-            code = await child.process.wait()
+            code = await self._wait_ready(child) if trouble is None else POSTPONED
+            if code is None:
+                return
+            if trouble is not None and not is_passing(trouble):
+                raise ChildRefused(f"the {child.name} server cannot be started: {trouble}")
+            end = End(code)
+            reason = str(trouble or child.reason())
+            if not end.postponed:
+                self._raise_end(child, end, reason)
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise ChildPostponed(
+                    f"{reason or f'the {child.name} server cannot start now'}; that did not pass in {PATIENCE_S:g} s"
+                    f"{child.spec.where}"
+                )
+            if time.monotonic() - said_s >= SAY_S:
+                said_s = time.monotonic()
+                self._on_event(
+                    f"the {child.name} server cannot start yet{f' ({reason})' if reason else ''}: "
+                    f"trying again for another {left_s:.0f} s"
+                )
+            await asyncio.sleep(restarts.pause_s(end))
+            trouble = await self._spawn(child)
+
+    async def _wait_ready(self, child: Child) -> int | None:
+        try:
+            return await child.wait_ready()
+        except NotReady as exc:
+            raise ChildFailed(str(exc)) from exc
+
+    async def _spawn(self, child: Child) -> OSError | None:
+        """Start the process of a server; return why there was no room for it."""
+        try:
+            await child.spawn()
+        except OSError as exc:
+            return exc
+        return None
+
+    async def _watch_child(self, child: Child) -> None:
+        restarts = Restarts(self._random)
+        trouble: OSError | None = None
+        postponed_s: float | None = None
+        while True:
+            code = POSTPONED if trouble is not None else await self._wait_end(child)
             if self._stopping:
                 return
-            if code == REFUSED:
-                self._raise_exit(child)
-            progress = await asyncio.to_thread(self._progress)
-            if time.monotonic() - child.started_s > STABLE_S or progress != child.progress:
-                child.restarts = child.fruitless = 0
-            elif _has_served(child.spec):
-                child.fruitless = 0
-            child.progress = progress
-            child.restarts += 1
-            child.fruitless += 1
-            if child.fruitless > RESTARTS_WITHOUT_PROGRESS_MAX:
-                raise ChildFailed(
-                    f"the {child.spec.name} server ended with exit code {code}{_where(child.spec)}; gave up after "
-                    f"{RESTARTS_WITHOUT_PROGRESS_MAX} restarts without progress"
-                )
-            self._on_event(f"the {child.spec.name} server ended with exit code {code}: starting it again")
-            delay_s = full_jitter(child.restarts, base_s=0.1, cap_s=RESTART_DELAY_S_MAX, random=self._random)
-            await asyncio.sleep(delay_s)
-            await self._spawn(child)
+            end = End(code, child.served_s, await self._has_progressed(child.name))
+            pause_s = restarts.pause_s(end)
+            reason = str(trouble or (child.reason() if end.postponed or end.refused else ""))
+            postponed_s = (postponed_s or time.monotonic()) if end.postponed else None
+            if self._all_vital:
+                self._check_vital(child, end, restarts, reason, postponed_s)
+            self._tell_end(child, end, restarts, reason, pause_s)
+            await asyncio.sleep(pause_s)
+            trouble = await self._spawn(child)
+
+    async def _wait_end(self, child: Child) -> int:
+        return await child.wait_end(after_s=SERVED_S, on_served=lambda: self._up(child.name))
+
+    async def _has_progressed(self, name: str) -> bool:
+        seen = await asyncio.to_thread(self._progress, name)
+        progressed = seen != self._seen.get(name)
+        self._seen[name] = seen
+        return progressed
+
+    def _check_vital(self, child: Child, end: End, restarts: Restarts, reason: str, postponed_s: float | None) -> None:
+        if end.refused:
+            self._raise_end(child, end, reason)
+        if restarts.down:
+            raise ChildFailed(f"{_ended(child, end)}{child.spec.where}; {_gave_up()}")
+        if postponed_s is not None and time.monotonic() - postponed_s > PATIENCE_S:
+            raise ChildPostponed(
+                f"{reason or _ended(child, end)}; that did not pass in {PATIENCE_S:g} s{child.spec.where}"
+            )
+
+    def _tell_end(self, child: Child, end: End, restarts: Restarts, reason: str, pause_s: float) -> None:
+        """Say what happened to a server, and what happens next. Raises ChildFailed when no server is left."""
+        why = f"{_ended(child, end)}{f' ({reason})' if reason else ''}"
+        again = _again(pause_s)
+        if restarts.down:
+            if child.name not in self._given_up:
+                why += f", {restarts.fruitless} times in a row"
+            self._down_with(child.name, why)
+            self._given_up.add(child.name)
+            if len(self._given_up) == len(self._children):
+                raise ChildFailed(f"{_ended(child, end)}{child.spec.where}; {_gave_up()}")
+            self._on_event(f"{why}{child.spec.where}: it stays down, {again}; the others go on")
+            return
+        if end.postponed or end.refused:
+            self._down_with(child.name, why)
+        self._on_event(f"{why}: {again}")
+
+    def _down_with(self, name: str, why: str) -> None:
+        if self._down.get(name) != why:
+            self._down[name] = why
+            self._on_down(dict(self._down))
+
+    def _up(self, name: str) -> None:
+        self._given_up.discard(name)
+        if self._down.pop(name, None) is not None:
+            self._on_down(dict(self._down))
+            self._on_event(f"the {name} server serves again")
+
+    def _raise_end(self, child: Child, end: End, reason: str) -> None:
+        if end.refused:
+            raise ChildRefused(reason or f"the {child.name} server refused to start{child.spec.where}")
+        raise ChildFailed(f"{_ended(child, end)}{child.spec.where}")
 
     async def _watch_redis(self) -> None:
+        restarts, trouble, began_s = Restarts(self._random), "", time.monotonic()
         while True:
-            await asyncio.sleep(0.1)
-            if self._stopping or self._redis is None or self._redis.poll() is None:
+            await asyncio.sleep(REDIS_POLL_S)
+            if self._stopping or self._redis is None or (not trouble and self._redis.poll() is None):
                 continue
             if self._restart_redis is None:
                 raise ChildFailed("the embedded Redis ended")
-            progress = await asyncio.to_thread(self._progress)
-            self._redis_restarts = 1 if progress != self._redis_progress else self._redis_restarts + 1
-            self._redis_progress = progress
-            if self._redis_restarts > RESTARTS_WITHOUT_PROGRESS_MAX:
-                raise ChildFailed("the embedded Redis keeps ending")
-            self._on_event("the embedded Redis ended: starting it again")
-            self._redis = await asyncio.to_thread(self._restart_redis)
+            served_s = 0.0 if trouble else time.monotonic() - began_s
+            pause_s = restarts.pause_s(
+                End(self._redis.poll() or 0, served_s, progressed=await self._has_progressed(REDIS))
+            )
+            if self._all_vital and restarts.down:
+                raise ChildFailed(f"the embedded Redis keeps ending{f': {trouble}' if trouble else ''}")
+            self._on_event(
+                f"the embedded Redis {f'does not start ({trouble})' if trouble else 'ended'}: {_again(pause_s)}"
+            )
+            await asyncio.sleep(pause_s)
+            try:
+                self._redis, trouble = await asyncio.to_thread(self._restart_redis), ""
+            except (StartRefused, OSError) as exc:
+                # Its disk may be full now and have room in a minute, and those who serve need what it holds.
+                trouble = str(exc)
+            began_s = time.monotonic()
 
-    async def _stop_child(self, child: _Child) -> None:
-        process = child.process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL if self._hastened else signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_GRACE_S):
-                await process.wait()
-        except TimeoutError:
-            self._on_event(f"the {child.spec.name} server does not stop: killing it")
-            process.kill()
-            await process.wait()
-
-
-def _has_served(spec: ChildSpec) -> bool:
-    """Tell whether a child that has just ended served for a while: its file says since when."""
-    try:
-        return time.time() - spec.ready_file.stat().st_mtime >= SERVED_S
-    except FileNotFoundError:
-        return False
+    async def _stop_child(self, child: Child) -> None:
+        if not await child.stop(hastened=self._hastened):
+            self._on_event(f"the {child.name} server did not stop: it was killed")
 
 
-def _where(spec: ChildSpec) -> str:
-    return f", see {spec.log}" if spec.log is not None else ""
+def _ended(child: Child, end: End) -> str:
+    if end.postponed:
+        return f"the {child.name} server cannot start now"
+    if end.refused:
+        return f"the {child.name} server refused to start"
+    return f"the {child.name} server ended with exit code {end.code}"
+
+
+def _again(pause_s: float) -> str:
+    return "starting it again" + (f" in {pause_s:.0f} s" if pause_s > PROMPT_S else "")
+
+
+def _gave_up() -> str:
+    return f"gave up after {FRUITLESS_MAX} restarts without progress"
 
 
 @contextlib.asynccontextmanager
@@ -257,13 +283,3 @@ async def _first_failure() -> AsyncIterator[list[asyncio.Task[None]]]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _refusal(spec: ChildSpec) -> str:
-    """The one plain line with which a server refused, from its log; empty where it went to the terminal already."""
-    if spec.log is None:
-        return ""
-    with spec.log.open("rb") as log:
-        log.seek(max(spec.log.stat().st_size - REFUSAL_BYTES, 0))
-        lines = log.read().decode(errors="replace").splitlines()
-    return next((line for line in reversed(lines) if line and not line.startswith("{")), "")

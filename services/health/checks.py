@@ -46,8 +46,10 @@ Check = Callable[[], Awaitable[Finding]]
 class ServerCheck:
     """Ask a server's grpc.health.v1. Its channel opens with the first check, inside the event loop, and stays open."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, why_down: Callable[[], str] = lambda: "") -> None:
+        """`why_down` returns what is known of a server that does not answer; it may read a small file."""
         self._address = address
+        self._why_down = why_down
         self._channel: grpc.aio.Channel | None = None
 
     async def __call__(self) -> Finding:
@@ -56,7 +58,8 @@ class ServerCheck:
         try:
             answer = await health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
         except grpc.aio.AioRpcError as exc:
-            return Finding(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}")
+            why = self._why_down()
+            return Finding(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}{f' ({why})' if why else ''}")
         serving = answer.status == health_pb2.HealthCheckResponse.SERVING
         shown = "serving" if serving else "not serving"
         return Finding(STATUS_OK if serving else STATUS_DEGRADED, f"{self._address}: {shown}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from pydantic import Field, field_validator
@@ -38,6 +39,8 @@ class HealthSettings(SessionSettings):
     """How often everything is checked. Calls read the last result, so this alone decides the load on the dependencies."""
     check_timeout_s: float = Field(default=2.0, gt=0, validation_alias="MIDSTREAM_HEALTH_TIMEOUT")
     """Seconds that one check may take; then it has failed."""
+    out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
+    """Where `midstream serve` says which of its servers are down, and why."""
     group_lease_s: float = Field(default=3600.0, gt=0, validation_alias="MIDSTREAM_GROUP_LEASE")
     """As the replay server has it: a group without a call for so long is not reported as slow."""
 

@@ -17,6 +17,7 @@ from services.health.exchanges import exchanges_check
 from services.health.lag import GroupActivity
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
+from services.runtime.down_file import DownFile
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
@@ -50,7 +51,11 @@ class HealthServer(Service):
     def __init__(self, settings: HealthSettings) -> None:
         self._client = connect_async(settings.redis_url, client_name="midstream-health")
         clock = SystemClock()
-        self._servers = {name: ServerCheck(address) for name, address in settings.targets().items()}
+        down = DownFile(settings.out)
+        self._servers = {
+            name: ServerCheck(address, why_down=lambda name=name: down.read().get(name, ""))  # type: ignore[misc]
+            for name, address in settings.targets().items()
+        }
         checks: dict[str, Check] = {**self._servers}
         checks["redis"] = redis_check(self._client)
         checks["feed"] = feed_check(self._client, clock, own_session=settings.session)

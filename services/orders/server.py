@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import open_database, outages_as, shown_url
+from clients.database import DatabaseRefused, DatabaseUnavailable, open_database, opening, shown_url
 from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
 from services.orders.auth import SERVICE, Authenticator, AuthInterceptor
 from services.orders.config import OrdersSettings
@@ -22,7 +22,7 @@ from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
 from services.runtime.access.keys import Pepper, list_keys, pepper_of, prepare_keys
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartPostponed, StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
@@ -71,7 +71,10 @@ class OrdersServer(Service):
             self._journal, self._exchanges.venues, _options(self._settings), self._ports, observer=self._metrics
         )
         self._exchanges.listen(desk.freshness.called)
-        await desk.start()
+        try:
+            await desk.start()
+        except JournalUnavailable as exc:
+            raise StartPostponed(f"the journal cannot be read now: {exc}") from exc
         self._servicer.desk = desk
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGUSR1, desk.switch.trip, "the signal SIGUSR1 was received", "signal"
@@ -115,17 +118,20 @@ class OrdersServer(Service):
         await self._engine.dispose()
 
     async def _open_journal(self) -> None:
+        shown = shown_url(self._settings.database_url)
         try:
-            with outages_as(lambda exc: JournalUnavailable(str(getattr(exc, "orig", None) or exc))):
+            with opening():
                 await prepare_orders_database(self._engine)
                 source = pepper_of(self._settings, self._settings.database_url)
                 self._pepper = await prepare_keys(self._engine, source, now_ns=self._ports.wall_ns())
                 await self._journal.open()
-        except JournalUnavailable as exc:
-            shown = shown_url(self._settings.database_url)
-            # The library adds advice on lines of its own.
-            reason = str(exc).splitlines()[0]
-            raise StartRefused(f"the journal {shown} cannot be opened: {reason}; set MIDSTREAM_DATABASE_URL") from exc
+        except (JournalUnavailable, DatabaseUnavailable) as exc:
+            reason = exc.reason if isinstance(exc, DatabaseUnavailable) else str(exc)
+            if isinstance(exc, DatabaseUnavailable) and exc.lasts:
+                raise _journal_refused(shown, reason) from exc
+            raise StartPostponed(f"the journal {shown} cannot be opened now: {reason}") from exc
+        except DatabaseRefused as exc:
+            raise _journal_refused(shown, str(exc)) from exc
 
     async def _measure(self, desk: Desk) -> None:
         while True:
@@ -134,6 +140,10 @@ class OrdersServer(Service):
                 trouble = desk.ledger.trouble
                 self._health.set(SERVICE, not trouble, trouble)
             await asyncio.sleep(MEASURE_S)
+
+
+def _journal_refused(shown: str, reason: str) -> StartRefused:
+    return StartRefused(f"the journal {shown} cannot be opened: {reason}; mend that, or set MIDSTREAM_DATABASE_URL")
 
 
 def _options(settings: OrdersSettings) -> DeskOptions:

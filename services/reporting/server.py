@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import open_database
+from clients.database import DatabaseRefused, open_database
 from clients.power.store import wait_for_power_database
 from protos.reporting.v1.reporting_pb2_grpc import add_ReportingServiceServicer_to_server
 from services.reporting.config import ReportingSettings
@@ -21,6 +21,7 @@ from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
 from services.reporting.web.app import dashboard
+from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task, until_one_ends
@@ -99,9 +100,12 @@ class ReportingServer(Service):
 
     async def _follow(self) -> None:
         # Whoever of listener, price process and this server comes first makes the tables.
-        await wait_for_power_database(
-            self._engine, sleep=asyncio.sleep, on_away=lambda reason: self._set_health(False, reason)
-        )
+        try:
+            await wait_for_power_database(
+                self._engine, sleep=asyncio.sleep, on_away=lambda reason: self._set_health(False, reason)
+            )
+        except DatabaseRefused as exc:
+            raise StartRefused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
         await self._model.run()
 
     async def _measure(self) -> None:

@@ -103,7 +103,7 @@ class EngineChannel:
 
 
 def run_engine(main: Callable[[EngineChannel], int]) -> int:
-    """Run an engine's `main` with an open channel; turn StartRefused into the report and the exit code 2."""
+    """Run an engine's `main` with an open channel; turn StartRefused into the report and its exit code."""
     try:
         channel = EngineChannel.open()
     except StartRefused as exc:
@@ -113,7 +113,7 @@ def run_engine(main: Callable[[EngineChannel], int]) -> int:
         return main(channel)
     except StartRefused as exc:
         channel.report("refused", message=exc.message)
-        return 2
+        return exc.exit_code
 
 
 def _write_all(out: IO[bytes], line: bytes) -> None:

@@ -101,7 +101,7 @@ class EngineHost:
                     self._metrics.add("midstream_engine_restarts_total")
             case {"event": "ready" | "consuming"}:
                 self._tell("")
-            case {"event": "unavailable" | "stopped", "message": text} | {
+            case {"event": "unavailable" | "stopped" | "refused", "message": text} | {
                 "event": "standby" | "connecting",
                 "reason": text,
             }:

@@ -14,6 +14,7 @@ from typing import Any
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.child_python import module_command
 from services.runtime.connection import redacted
+from services.runtime.errors import StartPostponed, StartRefused
 from services.runtime.printable import printable
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ REPORT_BYTES_MAX = 4 * 1024 * 1024
 RESTARTS_MAX = 5
 """Restarts without progress before the server gives up."""
 
-EXIT_REFUSED = 2
+EXIT_REFUSED = StartRefused.exit_code
+EXIT_POSTPONED = StartPostponed.exit_code
 
 
 class EngineProcess:
@@ -126,15 +128,19 @@ class EngineProcess:
         if code == 0:
             return 0
         if code == EXIT_REFUSED:
-            if self.refusal is not None:
-                print(printable(redacted(self.refusal)), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-            return EXIT_REFUSED
+            return self._refused(code)
         if stopping:
             return 1
         if self._backoff.attempt >= RESTARTS_MAX:
             logger.error("engine given up: module=%s code=%s restarts=%s", self._module, code, self._backoff.attempt)
-            return 1
+            # Whoever started this server has more patience than it.
+            return self._refused(code) if code == EXIT_POSTPONED else 1
         return None
+
+    def _refused(self, code: int) -> int:
+        if self.refusal is not None:
+            print(printable(redacted(self.refusal)), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        return code
 
     async def _follow(self) -> int:
         """Pass reports on until the child has ended; return its exit code."""

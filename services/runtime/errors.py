@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
+from typing import ClassVar, Final
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -69,6 +72,33 @@ class Unavailable(MidstreamError):
 
 class StartRefused(MidstreamError):
     """The process will not start like this; the message names the fix, the exit code is 2."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class StartPostponed(StartRefused):
+    """The process cannot start now, and waiting may be all that it takes; the exit code is the system's for "try again"."""
+
+    exit_code: ClassVar[int] = os.EX_TEMPFAIL
+
+
+_PASSING: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE),
+        *(errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+    }
+)
+"""What the system says when it lacks room at the moment, or a disk is away."""
+
+
+def is_passing(exc: OSError) -> bool:
+    """Tell whether the same call may succeed later without a change of what was asked for."""
+    return exc.errno in _PASSING
+
+
+def cannot_start(exc: OSError, message: str) -> StartRefused:
+    """Return the error for a start that failed at the system: postponed where waiting may be all that it takes."""
+    return StartPostponed(message) if is_passing(exc) else StartRefused(message)
 
 
 class Bug(MidstreamError):

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from services.runtime.descriptors import announce_budget
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import port_refused
 from services.runtime.printable import printable
@@ -69,7 +69,7 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any, int]) -> int:
-    """Run a server without gRPC to its end; return its exit code (2: refused, in one line on stderr)."""
+    """Run a server without gRPC to its end; return its exit code (2: refused, 75: cannot start now, in one line on stderr)."""
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
     announce_budget()
@@ -77,4 +77,9 @@ def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any,
         return asyncio.run(body)
     except StartRefused as exc:
         print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-        return 2
+        return exc.exit_code
+    except OSError as exc:
+        if not is_passing(exc):
+            raise
+        print(printable(f"{name}: {exc}"), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
+        return StartPostponed.exit_code

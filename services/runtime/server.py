@@ -16,7 +16,7 @@ import grpc
 from services.runtime.addresses import host_and_port
 from services.runtime.admin import ADMIN_HOST, AdminServer
 from services.runtime.descriptors import announce_budget
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.exposure import check_exposure, keep_saying
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
@@ -129,7 +129,7 @@ class Service(Protocol):
 def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     """Serve until SIGTERM, SIGINT or the end of `service.run()`; return the exit code.
 
-    0 ended as asked, 1 failed, 2 refused to start (the reason is one line on stderr).
+    0 ended as asked, 1 failed, 2 refused to start, 75 cannot start now (the reason is one line on stderr).
     """
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
@@ -138,10 +138,10 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
         return asyncio.run(_serve(name, settings, service))
     except StartRefused as exc:
         print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-        return 2
-    except Exception:  # everything: a server that fails says why and exits with 1
+        return exc.exit_code
+    except Exception as exc:  # everything: a server that fails says why, and whether that may pass
         logger.exception("server failed: name=%s", name)
-        return 1
+        return StartPostponed.exit_code if isinstance(exc, OSError) and is_passing(exc) else 1
 
 
 async def _serve(name: str, settings: ServerSettings, service: Service) -> int:

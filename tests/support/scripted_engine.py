@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from services.runtime.engine_channel import EngineChannel, run_engine
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartPostponed, StartRefused
 
 
 def main(channel: EngineChannel) -> int:
@@ -40,6 +40,13 @@ def main(channel: EngineChannel) -> int:
                     os._exit(9)
             case "refuse":
                 raise StartRefused("the file x.csv is missing: name another")
+            case "postpone":
+                raise StartPostponed("no room on the disk")
+            case "postpone-once":
+                marker = Path(channel.config["marker"])
+                if not marker.exists():
+                    marker.touch()
+                    raise StartPostponed("no room on the disk")
             case "long-report":
                 channel.report("blob", text="x" * (5 * 1024 * 1024))
             case _:

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import DatabaseUnavailable, migrate, outages_as
+from clients.database import DatabaseUnavailable, migrate, opening
 from clients.power.store.schema import VERSION_TABLE
 from clients.resilience.ports import Sleep
 
@@ -22,9 +22,9 @@ MIGRATIONS: Final = Path(__file__).resolve().parent / "migrations"
 async def prepare_power_database(engine: AsyncEngine) -> None:
     """Create or upgrade the tables of the power desk; safe when several processes start at once.
 
-    Raises DatabaseUnavailable, and NewerDatabase where a newer version made them.
+    Raises DatabaseUnavailable, DatabaseRefused where somebody has to mend something, and NewerDatabase where a newer version made them.
     """
-    with outages_as(DatabaseUnavailable):
+    with opening():
         await migrate(engine, MIGRATIONS, VERSION_TABLE)
 
 

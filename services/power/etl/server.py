@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import open_database
+from clients.database import DatabaseRefused, open_database
 from clients.http import HttpxTransport
 from clients.power.reference import ReferencePriceClient, classify
 from clients.power.store import wait_for_power_database
@@ -26,6 +26,7 @@ from services.power.etl.quota_ledger import SqlQuotaLedger
 from services.power.etl.quota_limiter import QuotaLimiter
 from services.power.etl.store import ReferenceStore
 from services.power.figures import REFERENCE_FIGURES
+from services.runtime.errors import StartRefused
 from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
@@ -94,9 +95,12 @@ class EtlServer(Service):
         await self._engine.dispose()
 
     async def _work(self, health: HealthBoard) -> None:
-        await wait_for_power_database(
-            self._engine, sleep=asyncio.sleep, on_away=lambda reason: health.set(OVERALL, False, reason)
-        )
+        try:
+            await wait_for_power_database(
+                self._engine, sleep=asyncio.sleep, on_away=lambda reason: health.set(OVERALL, False, reason)
+            )
+        except DatabaseRefused as exc:
+            raise StartRefused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
         self._ready = True
         await self._poller.run()
 

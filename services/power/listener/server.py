@@ -11,8 +11,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import DatabaseUnavailable, open_database
-from clients.database.migrate import NewerDatabase
+from clients.database import DatabaseRefused, DatabaseUnavailable, open_database
 from clients.http import HttpxTransport
 from clients.sockets import SocketState
 from services.power.figures import DEAL_FIGURES
@@ -22,7 +21,7 @@ from services.power.listener.listener import DealListener, ListenerOptions
 from services.power.listener.spool import Spool, SpoolBusy
 from services.power.listener.standing import StandingTeller
 from services.power.listener.standing_store import StandingStore
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartRefused, cannot_start
 from services.runtime.health import OVERALL
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
@@ -65,8 +64,9 @@ class ListenerServer(Service):
         except SpoolBusy as exc:
             raise StartRefused(f"MIDSTREAM_POWER_SPOOL: {exc}") from exc
         except OSError as exc:
-            raise StartRefused(
-                f"MIDSTREAM_POWER_SPOOL: {self._settings.power_spool} cannot be used ({exc.strerror}); name a directory"
+            raise cannot_start(
+                exc,
+                f"MIDSTREAM_POWER_SPOOL: {self._settings.power_spool} cannot be used ({exc.strerror}); name a directory",
             ) from exc
         options = ListenerOptions(
             self._settings.power_url,
@@ -116,7 +116,7 @@ class ListenerServer(Service):
             with suppress(DatabaseUnavailable, TimeoutError):
                 async with asyncio.timeout(FIRST_LOOK_S):
                     await self._store.prepare()
-        except NewerDatabase as exc:
+        except DatabaseRefused as exc:
             raise StartRefused(f"MIDSTREAM_DATABASE_URL: {exc}") from exc
 
     async def _report(self, listener: DealListener, health: HealthBoard) -> None:

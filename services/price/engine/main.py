@@ -13,7 +13,7 @@ from services.price.engine.sink import PRIVATE_DIRECTORY, Sink
 from services.price.engine.wake import Waker
 from services.runtime.clock import SystemClock
 from services.runtime.engine_channel import EngineChannel, run_engine
-from services.runtime.errors import StartRefused
+from services.runtime.errors import StartRefused, cannot_start
 from services.runtime.logs import configure_logs
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,9 @@ def _run(channel: EngineChannel) -> int:
             options, report=channel.report, stopping=channel.stopping, waker=waker, clock=SystemClock(), random=Random()
         )
     except OSError as exc:
-        raise StartRefused(
-            f"cannot write to `{options.out}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT"
+        raise cannot_start(
+            exc,
+            f"cannot write to `{options.out}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT",
         ) from exc
     return sink.run()
 
@@ -55,8 +56,8 @@ def _open_lock(out: Path) -> DirectoryLock:
         directory.mkdir(parents=True, exist_ok=True)
         return DirectoryLock(directory)
     except OSError as exc:
-        raise StartRefused(
-            f"cannot create `{directory}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT"
+        raise cannot_start(
+            exc, f"cannot create `{directory}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT"
         ) from exc
 
 

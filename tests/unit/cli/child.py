@@ -22,6 +22,9 @@ def main() -> int:
     if word == "refuse":
         sys.stderr.write('the port is taken: take another one\n{"event": "a log line"}\n')
         return 2
+    if word == "later":
+        sys.stderr.write('the database is locked\n{"event": "a log line"}\n')
+        return 75
     if word == "fail":
         return 1
     if word == "hang":

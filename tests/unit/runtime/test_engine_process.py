@@ -104,6 +104,25 @@ async def test_engine_that_keeps_crashing_is_given_up_after_five_restarts() -> N
     assert host.events().count("started") == 1 + RESTARTS_MAX
 
 
+async def test_engine_that_cannot_start_now_is_started_again(tmp_path: Path) -> None:
+    host = Host("postpone-once", "ready", marker=str(tmp_path / "marker"))
+
+    assert await host.engine.run() == 0
+
+    assert host.events() == ["started", "refused", "exited", "started", "ready", "exited"]
+
+
+async def test_trouble_of_an_engine_that_does_not_pass_is_told_to_whoever_started_the_server(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    host = Host("postpone")
+
+    assert await host.engine.run() == 75
+
+    assert host.events().count("started") == 1 + RESTARTS_MAX
+    assert capfd.readouterr().err.splitlines()[-1] == "no room on the disk"
+
+
 async def test_progress_starts_the_count_of_restarts_again() -> None:
     host = Host("progress", "crash")
     running = asyncio.create_task(host.engine.run())

@@ -12,7 +12,7 @@ import pytest
 
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.connection import connect, connect_async, redacted
-from services.runtime.errors import InvalidRequest, StartRefused
+from services.runtime.errors import InvalidRequest, StartPostponed, StartRefused, cannot_start
 from services.runtime.faults import FaultPlan, FaultPoint, parse_plan
 from services.runtime.session.keys import SessionKeys, check_session_name
 from tests.support.clock import FakeClock
@@ -142,3 +142,16 @@ def test_fault_ends_the_process_at_the_nth_pass_and_only_once(tmp_path: Path) ->
 
     assert (first.returncode, first.stdout) == (137, b"0\n1\n")
     assert (second.returncode, second.stdout) == (0, b"0\n1\n2\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "passes"),
+    [(errno.ENOSPC, True), (errno.EMFILE, True), (errno.EIO, True), (errno.EACCES, False), (errno.ENOENT, False)],
+)
+def test_a_start_that_failed_at_the_system_is_postponed_where_waiting_may_be_all_that_it_takes(
+    number: int, passes: bool
+) -> None:
+    refused = cannot_start(OSError(number, "no"), "cannot write")
+
+    assert isinstance(refused, StartPostponed) is passes
+    assert (refused.exit_code, refused.message) == (75 if passes else 2, "cannot write")
