@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
+from services.runtime.lost_output import forgive_stderr
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_command(load: Callable[[], Callable[[Sequence[str]], int]]) -> NoReturn:
     """Run the function that `load` imports; until it has handlers of its own, a signal ends it in order and without a traceback."""
+    forgive_stderr()
     for number in _SIGNALS:
         signal.signal(number, end)
     try:

@@ -10,6 +10,7 @@ from typing import Final, NoReturn, cast
 
 import fastpath
 from services.runtime.errors import StartRefused
+from services.runtime.lost_output import forgive_stderr
 from services.runtime.printable import printable
 
 # Each kernel has a stub, which is installed with it; setup.py builds the `.pyx` of the same names.
@@ -43,8 +44,9 @@ def kernel_refused(exc: ImportError) -> StartRefused:
 def launch(target: str) -> NoReturn:
     """Import `module:function`, call it and exit with its result; for `__main__` modules.
 
-    A missing build and a StartRefused become one line on stderr and exit code 2.
+    A missing build and a StartRefused become one line on stderr and an exit code.
     """
+    forgive_stderr()
     # A SIGTERM while the imports run finds nothing to drain yet; the server puts its own handler in this one's place.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     module_name, _, function_name = target.partition(":")
@@ -64,4 +66,4 @@ def launch(target: str) -> NoReturn:
 
 def _complain(exc: StartRefused) -> NoReturn:
     print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
-    sys.exit(2)
+    sys.exit(exc.exit_code)

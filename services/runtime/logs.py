@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.connection import redacted
+from services.runtime.lost_output import forgive_stderr
 
 CORRELATION_ID_KEY: Final = "x-correlation-id"
 """gRPC metadata key, in and out."""
@@ -63,7 +64,8 @@ def correlation(value: str) -> Iterator[str]:
 def configure_logs(server: str, *, level: str = "info", form: str = "json") -> None:
     """Send every standard log record to stderr, one JSON object (or console line) each.
 
-    Replaces the root handlers; call it once per process, in servers and engines alike.
+    Replaces the root handlers; call it once per process, in servers and engines alike. From then on a stderr that cannot be written
+    loses lines, and nothing else.
     """
     formatter: logging.Formatter = JsonFormatter(server)
     if form == "console":
@@ -71,6 +73,7 @@ def configure_logs(server: str, *, level: str = "info", form: str = "json") -> N
         from services.runtime.console_logs import console_formatter
 
         formatter = console_formatter(server, redact=redact, correlation_id=current_correlation_id)
+    forgive_stderr()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()

@@ -18,6 +18,7 @@ from services.runtime.access.settings import AUTHENTICATORS, admin_port, certifi
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
+from services.runtime.lost_output import forgive_stderr
 from services.runtime.printable import printable
 from services.runtime.session.keys import check_session_name
 
@@ -234,6 +235,7 @@ def load(settings_class: type[S], **overrides: Any) -> S:
 
     `overrides` are field names and beat the environment. With MIDSTREAM_STRICT a variable that no setting has is a problem, too.
     """
+    forgive_stderr()
     found = unknown_lines(settings_class) if is_strict(os.environ) else []
     try:
         settings = settings_class(**overrides)
