@@ -22,6 +22,7 @@ def started(url: str, out: Path) -> subprocess.CompletedProcess[str]:
         "MIDSTREAM_ORDERS_METRICS_PORT": "0",
         "MIDSTREAM_ORDERS_WEB_PORT": "0",
         "MIDSTREAM_TRADING": "dry-run",
+        "MIDSTREAM_LOG_LEVEL": "warning",
     }
     return subprocess.run(
         [sys.executable, "-m", "services.orders"],
