@@ -30,6 +30,7 @@ _THIRD_PARTIES = {
     "e2e/test_dashboard_reach.py": "playwright",
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
+    "integration/runtime/test_redis_tls.py": "cryptography",
     "unit/orders/test_operating_page.py": "yaml",
     "integration/runtime/test_tls.py": "cryptography",
     "integration/runtime/test_tls_rotation.py": "cryptography",

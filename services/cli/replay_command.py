@@ -15,6 +15,7 @@ from services.cli.fleet import Watcher, child
 from services.cli.options import ReplayOptions, in_option_names
 from services.cli.output import ExitCode, error_object, fail
 from services.cli.progress import ProgressDisplay
+from services.cli.redis_url import usable_redis_url
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.session_start import prepare_session
@@ -109,6 +110,7 @@ async def _replay(run: ReplayRun, interruption: Interruption) -> tuple[int, Repo
             stack.callback(private.stop)
             url = private.url
         else:
+            url = usable_redis_url(url)
             await asyncio.to_thread(
                 prepare_session, url, run.options.session, sink=SINK, epoch=run.directory.committed_epoch()
             )

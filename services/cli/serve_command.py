@@ -17,6 +17,7 @@ from clients.exchanges.bases import is_loopback
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import Watcher, child
 from services.cli.output import ExitCode
+from services.cli.redis_url import usable_redis_url
 from services.cli.servers import SERVERS, address_of, reached, web_port_of
 from services.cli.serving_check import not_serving
 from services.cli.supervisor import PATIENCE_S, SAY_S, ChildFailed, ChildPostponed, ChildRefused, Supervisor
@@ -126,7 +127,8 @@ class Fleet:
         self._environment = serve_environment()
         self._out = Path(self._environment["MIDSTREAM_OUT"])
         self._down = DownFile(self._out)
-        self.redis_url = os.environ.get("MIDSTREAM_REDIS_URL", "")
+        named = os.environ.get("MIDSTREAM_REDIS_URL", "")
+        self.redis_url = usable_redis_url(named) if named else ""
         self.announcements: dict[str, dict[str, object]] = {}
         self._redis: EmbeddedRedis | None = None
         self._watcher: Watcher | None = None

@@ -13,7 +13,7 @@ from clients.exchanges.bases import Environment
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, used_by_default
 from services.orders.domain import TradingMode
 from services.orders.guards.limits import Limits
-from services.runtime.settings import CommaList, ServerSettings, Switch
+from services.runtime.settings import CommaList, RedisSettings, Switch
 
 ENVIRONMENT_OF: dict[TradingMode, Environment | None] = {
     TradingMode.DRY_RUN: None,
@@ -24,7 +24,7 @@ ENVIRONMENT_OF: dict[TradingMode, Environment | None] = {
 """Which exchanges a mode is for; dry-run takes prices from any, and sends to none."""
 
 
-class OrdersSettings(ServerSettings):
+class OrdersSettings(RedisSettings):
     """Settings of the orders server; read once at start."""
 
     port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")

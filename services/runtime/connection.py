@@ -6,6 +6,7 @@ every caller here decides for itself what a failure means.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.runtime.errors import StartRefused
+from services.runtime.redis_tls import VERSION_MIN, Endpoint, TlsTrouble
 
 CONNECTIONS_MAX: Final = 64
 """Connections of one client of an event loop. More calls than that wait for one; redis-py by itself would refuse them."""
@@ -40,9 +42,11 @@ def connect(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.Redi
     Replies are bytes. `timeout_s` bounds connecting and every reply, so BLOCK must stay below it.
     """
     try:
-        return redis.Redis.from_url(url, **_options(client_name, timeout_s), retry=Retry(NoBackoff(), 0))
+        client = redis.Redis.from_url(url, **_options(client_name, timeout_s), retry=Retry(NoBackoff(), 0))
     except ValueError as exc:
         raise _unusable(url, exc) from exc
+    client.connection_pool.connection_class = explaining(client.connection_pool.connection_class)
+    return client
 
 
 def connect_async(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.asyncio.Redis:
@@ -61,7 +65,78 @@ def connect_async(url: str, *, client_name: str, timeout_s: float = 5.0) -> redi
         )
     except ValueError as exc:
         raise _unusable(url, exc) from exc
+    pool.connection_class = explaining(pool.connection_class)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def explaining(connection_class: Any) -> Any:
+    """Return the class of connections to use for one that redis-py names: it says what is wrong with TLS, where that is it."""
+    return _KINDS.get(connection_class, connection_class)
+
+
+def _worth_a_look(connection: Any, error: Exception) -> bool:
+    """Tell whether TLS may be why a connection failed: not where nobody listens, or where Redis itself has answered."""
+    if isinstance(error.__context__, ConnectionRefusedError):
+        return False
+    return type(error) is redis.ConnectionError or (
+        type(error) is redis.TimeoutError and hasattr(connection, "ca_certs")
+    )
+
+
+class _Explaining:
+    """Says what is wrong with TLS where that is why it cannot connect."""
+
+    def connect_check_health(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().connect_check_health(*arguments, **options)  # type: ignore[misc]
+        except (redis.ConnectionError, redis.TimeoutError) as exc:
+            found = Endpoint.of(self).trouble() if _worth_a_look(self, exc) else ""
+            if found:
+                raise TlsTrouble(found) from exc
+            raise
+
+
+class _ExplainingAsync:
+    """As `_Explaining`, for an event loop."""
+
+    async def connect_check_health(self, *arguments: Any, **options: Any) -> None:
+        try:
+            await super().connect_check_health(*arguments, **options)  # type: ignore[misc]
+        except (redis.ConnectionError, redis.TimeoutError) as exc:
+            found = await asyncio.to_thread(Endpoint.of(self).trouble) if _worth_a_look(self, exc) else ""
+            if found:
+                raise TlsTrouble(found) from exc
+            raise
+
+
+def _floored(options: dict[str, Any]) -> dict[str, Any]:
+    return options | {"ssl_min_version": max(VERSION_MIN, options.get("ssl_min_version") or VERSION_MIN)}
+
+
+class _Plain(_Explaining, redis.Connection):
+    pass
+
+
+class _Tls(_Explaining, redis.SSLConnection):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_floored(options))
+
+
+class _PlainAsync(_ExplainingAsync, redis.asyncio.Connection):
+    pass
+
+
+class _TlsAsync(_ExplainingAsync, redis.asyncio.SSLConnection):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_floored(options))
+
+
+_KINDS: Final[dict[Any, Any]] = {
+    redis.Connection: _Plain,
+    redis.SSLConnection: _Tls,
+    redis.asyncio.Connection: _PlainAsync,
+    redis.asyncio.SSLConnection: _TlsAsync,
+}
 
 
 class _WaitingPool(redis.asyncio.BlockingConnectionPool):

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args, get_origin
 
 import annotated_types
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -20,6 +29,7 @@ from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
 from services.runtime.lost_output import forgive_stderr
 from services.runtime.printable import printable
+from services.runtime.redis_tls import REDIS_FILES, exposure, secured
 from services.runtime.session.keys import check_session_name
 
 PREFIX = "MIDSTREAM_"
@@ -193,22 +203,43 @@ class ServerSettings(ProcessSettings):
         return self
 
 
-class SessionSettings(ServerSettings):
+class RedisSettings(ServerSettings):
+    """How Redis is reached, too. The subclass has `redis_url`; the files are in it once it was read."""
+
+    # Before `redis_url`, which takes them in.
+    redis_ca: Path | None = None
+    """Authorities that the certificate of a rediss:// server may be from, PEM, beside the system's."""
+
+    redis_cert: Path | None = None
+    """The certificate to show to a rediss:// server that wants one, PEM."""
+
+    redis_key: Path | None = None
+    """The private key of MIDSTREAM_REDIS_CERT, PEM."""
+
+    @field_validator("redis_url", check_fields=False)
+    @classmethod
+    def _check_redis_url(cls, value: str, info: ValidationInfo) -> str:
+        if not value.startswith(("redis://", "rediss://", "unix://")):
+            if not value and not cls.model_fields["redis_url"].is_required():
+                return value
+            raise ValueError("must be redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket")
+        problem = "" if info.data.get("insecure") else exposure(value)
+        if problem:
+            raise ValueError(problem)
+        files = {name: info.data.get(name.removeprefix(PREFIX).lower()) for name in REDIS_FILES}
+        return secured(value, files)
+
+
+class SessionSettings(RedisSettings):
     """What a server around a session's queue needs, too."""
 
     # `redacted()` before it is shown anywhere.
     redis_url: str = Field(repr=False)
-    """The queue: redis://HOST:PORT/0, rediss:// for TLS, or unix:///path; may hold a password."""
+    """The queue: redis://HOST:PORT/0, rediss:// for TLS, or unix:///path; may hold a password. Beyond this machine it has to be
+    rediss:// with a password or a certificate, unless MIDSTREAM_INSECURE=yes."""
 
     session: str = "default"
     """Name of the session: letters, digits, `.`, `_` and `-`, 64 of them at most."""
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must be redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket")
-        return value
 
     @field_validator("session")
     @classmethod

@@ -32,6 +32,7 @@ from services.runtime.clock import Clock
 from services.runtime.connection import connect
 from services.runtime.errors import StartRefused
 from services.runtime.preflight import check_redis
+from services.runtime.redis_tls import TlsTrouble
 from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.versions import NewerVersion
@@ -155,9 +156,14 @@ class Adoption:
 
     def run(self, memory: Memory | None, new_epoch: Callable[[], str]) -> Found:
         """Adopt once; raises what redis-py raises when Redis goes away in between (call again then)."""
-        self._check_redis()
         try:
+            self._check_redis()
             self._wire.open()
+        except TlsTrouble as exc:
+            if memory is not None:
+                # It was well before: certificates are being changed, perhaps.
+                raise
+            raise RedisRefused(str(exc)) from exc
         except AuthenticationError as exc:
             raise RedisRefused(f"Redis does not let us in: {exc}; check user and password in the Redis URL") from exc
         self._claim.take(self._wire)
@@ -213,8 +219,6 @@ class Adoption:
                 check_redis(client, live=self._live_configured)
             except StartRefused as exc:
                 raise RedisRefused(str(exc)) from exc
-            except AuthenticationError as exc:
-                raise RedisRefused(f"Redis does not let us in: {exc}; check the user and password in the URL") from exc
 
     def _read_checkpoint(self) -> StoredCheckpoint | None:
         try:

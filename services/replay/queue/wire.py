@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from services.replay.queue.errors import Stopped
+from services.runtime.connection import explaining
 
 STALL_S: Final = 5.0
 """A peer that takes or gives no byte for so long is treated as gone."""
@@ -50,7 +51,7 @@ class Wire:
         """Remember where to connect; raises ValueError when the URL is not one of Redis."""
         self._stopping = stopping
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
-        kind = options.pop("connection_class", redis.Connection)
+        kind = explaining(options.pop("connection_class", redis.Connection))
         options |= {
             "client_name": client_name,
             "socket_connect_timeout": _HANDSHAKE_S,

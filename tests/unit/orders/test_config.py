@@ -125,7 +125,7 @@ def test_limits_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_secrets_of_urls_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     made = settings(
-        monkeypatch, MIDSTREAM_ORDERS_DATABASE_URL="postgresql://u:canary@h/d", MIDSTREAM_REDIS_URL="redis://:canary@h"
+        monkeypatch, MIDSTREAM_ORDERS_DATABASE_URL="postgresql://u:canary@h/d", MIDSTREAM_REDIS_URL="rediss://:canary@h"
     )
 
     assert "canary" not in repr(made)
