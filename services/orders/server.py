@@ -22,16 +22,19 @@ from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
 from services.runtime.access.keys import Pepper, list_keys, pepper_of, prepare_keys
+from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartPostponed, StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
-from services.runtime.web import WebFace
+from services.runtime.web import WebFace, WebLimits
 
 logger = logging.getLogger(__name__)
 
 MEASURE_S: Final = 0.5
 WEB_SETTING: Final = "MIDSTREAM_ORDERS_WEB_PORT"
+ALWAYS: Final = ("/v1/kill-switch", "/health")
+"""Answered however many other requests are under way: what stops trading, and what tells that it goes on."""
 
 
 class OrdersServer(Service):
@@ -89,6 +92,9 @@ class OrdersServer(Service):
             port=self._settings.web_port,
             setting=WEB_SETTING,
             tls=process_ssl_context(self._settings),
+            limits=WebLimits.of(self._settings, descriptor_budget().web),
+            hosts=self._settings.web_hosts,
+            first=ALWAYS,
         )
         self.web_port = await self._face.start()
         logger.info(

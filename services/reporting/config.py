@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from clients.database import DatabaseUrl
 from clients.power.store import DATABASE_URL
@@ -36,9 +36,11 @@ class ReportingSettings(ServerSettings):
     database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
     """Deals and reference prices: sqlite:///PATH or postgresql://...; may hold a password."""
 
-    web_hosts: CommaList = Field(default=(), validation_alias="MIDSTREAM_REPORTING_WEB_HOSTS")
+    web_hosts: CommaList = Field(
+        default=(), validation_alias=AliasChoices("MIDSTREAM_REPORTING_WEB_HOSTS", "MIDSTREAM_WEB_HOSTS")
+    )
     """Names under which browsers reach the dashboard, beside localhost and its address: others are refused, so that a page
-    from elsewhere cannot read it by pointing its own name at us."""
+    from elsewhere cannot read it by pointing its own name at us. Where it is not set, those of all servers hold."""
 
     web_heartbeat_s: float = Field(default=10.0, ge=0.1, le=60, validation_alias="MIDSTREAM_REPORTING_WEB_HEARTBEAT")
     """Seconds between two signs of life to a page. Proxies close what is silent, and a page that misses three says so."""

@@ -21,11 +21,12 @@ from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
 from services.reporting.web.app import dashboard
+from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task, until_one_ends
-from services.runtime.web import WebFace
+from services.runtime.web import WebFace, WebLimits
 
 __all__ = ["ReportingServer", "main"]
 
@@ -71,6 +72,9 @@ class ReportingServer(Service):
             port=settings.web_port,
             setting=WEB_SETTING,
             tls=process_ssl_context(settings),
+            limits=WebLimits.of(settings, descriptor_budget().web),
+            # The page says itself, as a page, that it does not answer under a name.
+            hosts=None,
         )
         self._health: HealthBoard | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -70,8 +70,7 @@ def descriptor_budget(limit: int | None = None) -> DescriptorBudget:
 
 
 def announce_budget() -> DescriptorBudget:
-    """Raise the limit, and log once who gets how much of it; return that."""
-    raise_descriptors()
+    """Log once, when the process serves, who gets how much of the limit; return that."""
     budget = descriptor_budget()
     logger.log(
         logging.WARNING if budget.limit < TIGHT else logging.INFO,

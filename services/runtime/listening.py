@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -10,14 +11,21 @@ import sys
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from services.runtime.descriptors import announce_budget
+from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.logs import configure_logs
-from services.runtime.metrics import port_refused
 from services.runtime.printable import printable
 from services.runtime.settings import ProcessSettings, unknown_lines
 
-__all__ = ["BACKLOG", "bound_socket", "listening_socket", "run_listener", "stop_on_signals", "warn_of_unknown_settings"]
+__all__ = [
+    "BACKLOG",
+    "bound_socket",
+    "listen_on",
+    "listening_socket",
+    "run_listener",
+    "stop_on_signals",
+    "warn_of_unknown_settings",
+]
 
 logger = logging.getLogger(__name__)
 BACKLOG: Final = 1024
@@ -27,13 +35,18 @@ BACKLOG: Final = 1024
 def listening_socket(host: str, port: int, setting: str) -> socket.socket:
     """Return a listening socket; raise StartRefused with one line when the port cannot be had."""
     listener = bound_socket(host, port, setting)
+    listen_on(listener, host, port, setting)
+    return listener
+
+
+def listen_on(listener: socket.socket, host: str, port: int, setting: str) -> None:
+    """Have a bound socket listen; close it and raise StartRefused with one line when it cannot."""
     try:
         # Binding alone succeeds beside another listener that set SO_REUSEADDR; listening does not.
         listener.listen(BACKLOG)
     except OSError as exc:
         listener.close()
         raise port_refused(host, port, setting, exc) from exc
-    return listener
 
 
 def bound_socket(host: str, port: int, setting: str) -> socket.socket:
@@ -51,6 +64,17 @@ def bound_socket(host: str, port: int, setting: str) -> socket.socket:
         raise port_refused(host, port, setting, exc) from exc
     listener.setblocking(False)
     return listener
+
+
+def port_refused(host: str, port: int, setting: str, exc: OSError) -> StartRefused:
+    """Return the one line that a port which cannot be had deserves."""
+    if exc.errno == errno.EADDRINUSE:
+        return StartRefused(f"port {port} on {host} is already in use: stop the other process or set {setting}")
+    if exc.errno == errno.EACCES:
+        return StartRefused(f"port {port} on {host} needs more rights: set {setting} to a port above 1023")
+    return StartRefused(
+        f"cannot listen on {host}:{port} ({exc.strerror or exc}): set MIDSTREAM_HOST to an address of this machine"
+    )
 
 
 def warn_of_unknown_settings(settings: ProcessSettings) -> None:
@@ -72,7 +96,7 @@ def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any,
     """Run a server without gRPC to its end; return its exit code (2: refused, 75: cannot start now, in one line on stderr)."""
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
-    announce_budget()
+    raise_descriptors()
     try:
         return asyncio.run(body)
     except StartRefused as exc:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from wsgiref.simple_server import WSGIServer
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
-
-from services.runtime.errors import StartRefused
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 logger = logging.getLogger(__name__)
 
@@ -140,49 +135,3 @@ class Metrics:
                 raise KeyError(f"{name} is a gauge: use set()")
             counter = self._counters[name] = Counter(name.removesuffix("_total"), figure.help, registry=self.registry)
         return counter
-
-
-class Exporter:
-    """The HTTP endpoint that Prometheus scrapes."""
-
-    def __init__(self, httpd: WSGIServer) -> None:
-        self._httpd = httpd
-        self.port: int = httpd.server_port
-
-    def close(self) -> None:
-        """Stop answering; in-flight scrapes finish."""
-        self._httpd.shutdown()
-        self._httpd.server_close()
-
-
-def start_exporter(registry: CollectorRegistry, *, host: str, port: int, setting: str) -> Exporter:
-    """Serve the metrics on `host`; port 0 takes a free one. Raise StartRefused when the port cannot be had."""
-    try:
-        httpd, _thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as exc:
-        raise port_refused(host, port, setting, exc) from exc
-    httpd.set_app(_only_metrics(make_wsgi_app(registry)))
-    return Exporter(httpd)
-
-
-def _only_metrics(metrics: WSGIApplication) -> WSGIApplication:
-    """Answer elsewhere that nothing is there: a probe of `/healthz` must not find figures and take them for a yes."""
-
-    def application(environ: WSGIEnvironment, respond: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/metrics":
-            return metrics(environ, respond)
-        respond("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
-        return [b"the figures are at /metrics; health is grpc.health.v1.Health on the server's gRPC port\n"]
-
-    return application
-
-
-def port_refused(host: str, port: int, setting: str, exc: OSError) -> StartRefused:
-    """Return the one line that a port which cannot be had deserves."""
-    if exc.errno == errno.EADDRINUSE:
-        return StartRefused(f"port {port} on {host} is already in use: stop the other process or set {setting}")
-    if exc.errno == errno.EACCES:
-        return StartRefused(f"port {port} on {host} needs more rights: set {setting} to a port above 1023")
-    return StartRefused(
-        f"cannot listen on {host}:{port} ({exc.strerror or exc}): set MIDSTREAM_HOST to an address of this machine"
-    )

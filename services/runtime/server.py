@@ -15,14 +15,15 @@ import grpc
 
 from services.runtime.addresses import host_and_port
 from services.runtime.admin import ADMIN_HOST, AdminServer
-from services.runtime.descriptors import announce_budget
+from services.runtime.descriptors import announce_budget, descriptor_budget, raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
+from services.runtime.exporter import start_exporter
 from services.runtime.exposure import check_exposure, keep_saying
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.listening import listening_socket, warn_of_unknown_settings
 from services.runtime.logs import configure_logs
-from services.runtime.metrics import Metrics, start_exporter
+from services.runtime.metrics import Metrics
 from services.runtime.printable import printable
 from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
@@ -30,6 +31,7 @@ from services.runtime.settings import ServerSettings
 from services.runtime.subscriptions import SUBSCRIBERS_MAX
 from services.runtime.tasks import end_task
 from services.runtime.tls import TlsFiles
+from services.runtime.web import WebLimits
 
 __all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "process_ssl_context", "run_server"]
 
@@ -133,7 +135,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     """
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
-    announce_budget()
+    raise_descriptors()
     try:
         return asyncio.run(_serve(name, settings, service))
     except StartRefused as exc:
@@ -163,11 +165,14 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     credentials = tls.grpc_credentials() if tls is not None else None
     port = bind_port(server, settings.host, settings.port, f"{prefix}_PORT", credentials)
     admin = _bind_admin(health, settings.health_port, f"{prefix}_ADMIN_PORT")
-    exporter = start_exporter(
+    exporter = await start_exporter(
         metrics.registry,
         host=settings.host,
         port=settings.metrics_port,
         setting=f"{prefix}_METRICS_PORT",
+        limits=WebLimits.of(settings, descriptor_budget().metrics),
+        hosts=settings.web_hosts,
+        tls=process_ssl_context(settings),
     )
     try:
         await _start(server, service, health)
@@ -175,6 +180,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
             others = {"web_port": service.web_port} if service.web_port else {}
             others |= {"admin_port": admin.port} if admin is not None else {}
             with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port, **others):
+                announce_budget()
                 logger.info(
                     "serving: name=%s address=%s tls=%s metrics_port=%s admin_port=%s",
                     name, host_and_port(settings.host, port), "off" if tls is None else "mutual" if settings.tls_client_ca else "on",
@@ -182,7 +188,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
                 )  # fmt: skip
                 return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
-        exporter.close()
+        await exporter.close()
 
 
 def _bind_admin(health: HealthBoard, port: int | None, setting: str) -> AdminServer | None:

@@ -95,6 +95,39 @@ class ProcessSettings(BaseSettings):
     strict: Switch = False
     """Refuse a variable that no setting has, instead of warning about it."""
 
+    web_hosts: CommaList = ()
+    """Names under which HTTP is answered, beside localhost and the address that it listens on; `*.example.com` are all below it,
+    `*` is every name. Others are refused, so that a page from elsewhere cannot use a server by pointing its own name at it."""
+
+    web_connections_max: int = Field(default=4_096, ge=8, le=60_000)
+    """Connections that one HTTP port holds, fewer where the system allows fewer open files. Beyond, the oldest that has sent no complete
+    request makes room for a new one. Twice the 2,000 pages that may watch a dashboard."""
+
+    web_connections_per_address: int = Field(default=512, ge=4, le=60_000)
+    """Connections of one address (with IPv6, of one /64 network); of this machine's own there may be as many as in all. An office behind
+    one address needs a few per browser; raise it for a proxy on another machine, which has everybody's."""
+
+    web_streams_max: int = Field(default=2_000, ge=1, le=60_000)
+    """Event streams and websockets that one HTTP port serves: one per open page or program that listens."""
+
+    web_streams_per_address: int = Field(default=256, ge=1, le=60_000)
+    """The same for one address; raise it for a proxy on another machine."""
+
+    web_requests_max: int = Field(default=1_536, ge=1, le=60_000)
+    """Requests that one HTTP port reads and answers at once. All pages of a dashboard ask anew at the same moment."""
+
+    web_header_timeout_s: float = Field(default=10.0, ge=0.1, le=300)
+    """Seconds for a request's headers to arrive, TLS's handshake included. They are one packet; more is waiting for nothing."""
+
+    web_idle_timeout_s: float = Field(default=75.0, ge=0.1, le=3_600)
+    """Seconds that a connection may be idle between requests. Above the 60 of usual load balancers, which must be the ones to close."""
+
+    web_stall_timeout_s: float = Field(default=20.0, ge=0.1, le=300)
+    """Seconds that a body may take beyond what its bytes need at the least rate, and that a reader may take nothing of its answer."""
+
+    web_rate_min: int = Field(default=1_024, ge=1, le=1_000_000_000)
+    """Bytes a second that a body must come in with, and an answer be taken with; the worst mobile connection has more."""
+
     @field_validator("host")
     @classmethod
     def _check_host(cls, value: str) -> str:

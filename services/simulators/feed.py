@@ -17,6 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from services.runtime.clock import Clock, SystemClock
+from services.runtime.descriptors import announce_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
@@ -242,6 +243,7 @@ async def run(settings: FeedSettings) -> int:
             "stop the other process or set MIDSTREAM_SIM_FEED_PORT"
         ) from exc
     stopping = stop_on_signals()
+    announce_budget()
     logger.info("feed simulator serves: url=ws://%s:%d file=%s", settings.host, port, settings.file)
     with ready_file(settings.ready_file, "sim-feed", port=port):
         await stopping.wait()

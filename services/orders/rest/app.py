@@ -9,8 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from starlette.concurrency import run_in_threadpool
+from prometheus_client import CollectorRegistry
 
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders import messages
@@ -31,7 +30,9 @@ from services.orders.rest.gate import RequestGate
 from services.orders.rest.plain import plain
 from services.orders.rest.problems import RESPONSES, add_problems
 from services.orders.rest.statuses import NOT_PLACED, PLACEMENT_RESPONSES, placement_status, retry_after
-from services.runtime.errors import NotFound
+from services.runtime.errors import NotFound, Unavailable
+from services.runtime.exposition import Exposition
+from services.runtime.web import stream_refusal
 
 OrderId = Annotated[str, Path(max_length=64)]
 Text = Annotated[str, Query(max_length=64)]
@@ -64,7 +65,7 @@ def orders_app(
     add_problems(app)
     app.include_router(_orders(desk), responses=RESPONSES)
     app.include_router(_lists(desk, ports), responses=RESPONSES)
-    app.include_router(_operations(desk, registry), responses=RESPONSES)
+    app.include_router(_operations(desk, Exposition(registry)), responses=RESPONSES)
     describe(app)
     return RequestGate(app, authenticator)
 
@@ -166,6 +167,8 @@ def _orders(desk: Desk) -> APIRouter:
             reset = Reset(asked=after_sequence, newest=newest)
             after_sequence = newest
         await desk.feed.check_place(after_sequence)
+        if (refusal := stream_refusal(request.scope)) is not None:
+            raise Unavailable(refusal)
         stream = order_events(desk, after_sequence=after_sequence, wanted=wanted, reset=reset)
         # nginx otherwise keeps events until its buffer is full.
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
@@ -304,7 +307,7 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
     return router
 
 
-def _operations(desk: Desk, registry: CollectorRegistry) -> APIRouter:
+def _operations(desk: Desk, exposition: Exposition) -> APIRouter:
     """Routes for whoever operates it."""
     router = APIRouter(tags=["operations"])
 
@@ -366,10 +369,10 @@ def _operations(desk: Desk, registry: CollectorRegistry) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    async def metrics() -> Response:
+    async def metrics(accept: Annotated[str, Header(include_in_schema=False)] = "") -> Response:
         """Return the figures for Prometheus."""
-        text = await run_in_threadpool(generate_latest, registry)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        text, content_type = await exposition.text(accept)
+        return Response(text, headers={"content-type": content_type})
 
     return router
 

@@ -110,13 +110,13 @@ class Dashboard:
             return
         request = Request.of(scope)
         try:
-            await self._answer(request, receive, send)
+            await self._answer(request, scope, receive, send)
         except BadQuery as exc:
             await self._say(400, str(exc), request, send)
         except (Unavailable, ResilienceError) as exc:
             await self._say(503, f"Not available right now: {exc}.", request, send, again=True)
 
-    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         refused = self._guard.refusal(request)
         if refused is not None:
             await self._say(*refused, request, send)
@@ -129,7 +129,7 @@ class Dashboard:
             if request.method == "HEAD":
                 await self._say(405, "an event stream has to be read: use GET", request, send)
             else:
-                await self._events.serve(receive, send)
+                await self._events.serve(scope, receive, send)
         elif request.path in DEALS_PATHS:
             await self._exports.answer(_address(request.query_string), request, send)
         elif (asset := self._assets.get(request.path)) is not None:

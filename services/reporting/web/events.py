@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from services.reporting.engine.read_model import ReadModel
-from services.reporting.web.http import ALWAYS, Answer, Receive, Send
+from services.reporting.web.http import ALWAYS, Answer, Receive, Scope, Send
+from services.runtime.web import stream_refusal
 
 __all__ = ["EventStreams"]
 
-STREAMS_MAX: Final = 2_000
 PACE_S: Final = 0.25
 """At most four signals a second to each page; whatever happens in between is in the next one."""
 RETRY_MS: Final = 1_500
+PLAIN: Final = b"text/plain; charset=utf-8"
 
 _HEADERS: Final = (
     *ALWAYS,
@@ -26,7 +27,7 @@ _HEADERS: Final = (
 
 
 class EventStreams:
-    """Serves any number of streams up to a bound; a slow reader holds up nobody, it just hears of the newest change only."""
+    """Serves as many streams as the listener lets in; a slow reader holds up nobody, it just hears of the newest change only."""
 
     def __init__(self, model: ReadModel, *, heartbeat_s: float, now_ms: Callable[[], int]) -> None:
         """`now_ms` is the server's clock, by which pages count ages, whatever their own says."""
@@ -35,12 +36,14 @@ class EventStreams:
         self._now_ms = now_ms
         self.open = 0
 
-    async def serve(self, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the reader or the server leaves."""
-        if self.open >= STREAMS_MAX or self._model.closed:
-            full = Answer(status=503, body=b"", content_type=b"text/plain", extra=((b"retry-after", b"5"),))
+        refusal = "the server is ending" if self._model.closed else stream_refusal(scope)
+        if refusal is not None:
+            body = f"{refusal}\n".encode()
+            full = Answer(status=503, body=body, content_type=PLAIN, extra=((b"retry-after", b"5"),))
             await send(full.start(unchanged=False))
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": full.body})
             return
         self.open += 1
         left = asyncio.create_task(_left(receive), name="page-left")

@@ -1,6 +1,9 @@
 """HTTP beside gRPC, or alone: an ASGI application on one port, inside the event loop of its process."""
 
 from services.runtime.web.face import WebFace
+from services.runtime.web.guard import WebGuard
+from services.runtime.web.limits import WebLimits
 from services.runtime.web.running import run_web
+from services.runtime.web.streams import stream_refusal
 
-__all__ = ["WebFace", "run_web"]
+__all__ = ["WebFace", "WebGuard", "WebLimits", "run_web", "stream_refusal"]

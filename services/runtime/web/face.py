@@ -1,4 +1,4 @@
-"""HTTP beside gRPC, or alone: an ASGI application on one port, inside the event loop of its process."""
+"""One ASGI application on one port, inside the event loop of its process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator
+import time
+from collections.abc import Awaitable, Callable, Collection, Generator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 
+from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartRefused
-from services.runtime.listening import BACKLOG, bound_socket, listening_socket
+from services.runtime.listening import bound_socket, listen_on, listening_socket
+from services.runtime.web.acceptor import Acceptor
+from services.runtime.web.guard import WebGuard
+from services.runtime.web.limits import HEADER_BYTES_MAX, WebLimits
+from services.runtime.web.line import Line
+from services.runtime.web.table import ConnectionTable
+from services.runtime.web.wire import GuardedHttp
 
 __all__ = ["AsgiApplication", "WebFace"]
 
@@ -22,17 +30,45 @@ logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 3
 """What requests in progress get at the end; event streams are cut then."""
-HEADER_BYTES_MAX: Final = 16 * 1024
+SWEEP_TICKS: Final = 10
+"""Of a tenth of a second each: how often connections are looked at for time that has run out."""
+MESSAGE_BYTES_MAX: Final = 64 * 1024
+"""Of a websocket's messages from clients: subscriptions and orders. Each connection may hold as much that is not complete."""
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn without its signal handlers: the process has one owner of signals, and it is not the web server."""
+    """Uvicorn without its signal handlers and its accepting: the process has one owner of signals, and connections have a table."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, table: ConnectionTable) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._table = table
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise StartRefused("the web application did not start")
+        self.accept_from(self._listener)
+        self.started = True
+
+    def accept_from(self, listener: socket.socket) -> None:
+        """Let connections in from a listening socket."""
+        acceptor = Acceptor(listener, self._table, self._made, tls=self.config.ssl)
+        self.servers = [cast(asyncio.Server, acceptor)]
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP_TICKS == 0:
+            self._table.sweep()
+        return await super().on_tick(counter)
+
+    def _made(self, line: Line) -> GuardedHttp:
+        return GuardedHttp(self.config, self.server_state, self.lifespan.state, line=line, table=self._table)
 
 
 class WebFace:
@@ -47,17 +83,24 @@ class WebFace:
         setting: str,
         date_header: bool = True,
         tls: ssl.SSLContext | None = None,
+        limits: WebLimits | None = None,
+        hosts: Collection[str] | None = (),
+        first: Collection[str] = (),
     ) -> None:
         """`date_header` off is for an application that states its own time; with `tls` the port speaks TLS only.
 
-        A context that loads another certificate later presents it in the handshakes from then on.
+        A context that loads another certificate later presents it in the handshakes from then on. Without `limits` the standard ones hold.
+        `hosts` are further names under which it answers; None leaves names and origins to the application. `first` are paths that are
+        answered even when too many other requests are under way.
         """
         self._tls = tls
         self._date_header = date_header
-        self._app = app
+        self._app = app if hosts is None else guarded(app, WebGuard(hosts=hosts, bound_host=host))
         self._host = host
         self._port = port
         self._setting = setting
+        limits = WebLimits.standard(descriptor_budget().web) if limits is None else limits
+        self.table = ConnectionTable(limits, name=setting, clock_s=time.monotonic, first=first)
         self._server: _Uvicorn | None = None
         self._bound_port = port
         self._reserved: socket.socket | None = None
@@ -69,6 +112,10 @@ class WebFace:
         listener = listening_socket(self._host, self._port, self._setting)
         config = uvicorn.Config(
             self._app,
+            interface="asgi3",
+            # Whatever else is installed: limits are this protocol's.
+            http=GuardedHttp,
+            ws="websockets-sansio",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -76,14 +123,15 @@ class WebFace:
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
             h11_max_incomplete_event_size=HEADER_BYTES_MAX,
-            ws_max_size=1 << 20,
+            ws_max_size=MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,
             ssl_context_factory=None if self._tls is None else _the(self._tls),
         )
-        self._server = _Uvicorn(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="web-face")
+        self._server = _Uvicorn(config, listener, self.table)
+        self._task = asyncio.create_task(self._server.serve(), name="web-face")
         while not self._server.started:
             if self._task.done():
+                listener.close()
                 self._task.result()
                 raise StartRefused(f"the web application on {self._host}:{self._port} did not start")
             await asyncio.sleep(0.005)
@@ -99,24 +147,16 @@ class WebFace:
         # Bound and not listening: the port stays ours, and connecting to it is refused.
         self._reserved = bound_socket(self._host, self._bound_port, self._setting)
         for connection in list(self._server.server_state.connections):
-            if isinstance(connection, self._server.config.http_protocol_class):
+            if isinstance(connection, GuardedHttp):
                 connection.shutdown()
 
     async def open_door(self) -> None:
         """Let connections in again."""
         if self._server is None or self._reserved is None:
             return
-        server, reserved, self._reserved = self._server, self._reserved, None
-        protocol: Any = server.config.http_protocol_class
-        made = partial(
-            protocol,
-            config=server.config,
-            server_state=server.server_state,
-            app_state=server.lifespan.state,
-        )
-        server.servers = [
-            await asyncio.get_running_loop().create_server(made, sock=reserved, backlog=BACKLOG, ssl=self._tls)
-        ]
+        reserved, self._reserved = self._reserved, None
+        listen_on(reserved, self._host, self._bound_port, self._setting)
+        self._server.accept_from(reserved)
 
     async def stop(self) -> None:
         """Stop accepting, let requests finish, close; safe to call twice or without start."""
@@ -128,6 +168,34 @@ class WebFace:
         self._task = None
         if self._reserved is not None:
             self._reserved.close()
+
+
+def guarded(app: AsgiApplication, guard: WebGuard) -> AsgiApplication:
+    """Return an application that answers under its own names only, and to no page from elsewhere."""
+    return partial(_guarded, app, guard)
+
+
+async def _guarded(app: AsgiApplication, guard: WebGuard, scope: Any, receive: Any, send: Any) -> None:
+    kind = scope["type"]
+    if kind == "lifespan":
+        await app(scope, receive, send)
+        return
+    headers = dict(scope["headers"])
+    # A page from elsewhere may listen where anybody may; it may not do so under a name of its own.
+    refused = (
+        guard.foreign_name(headers)
+        if kind == "websocket"
+        else guard.refusal(headers, method=scope["method"], path=scope["path"])
+    )
+    if refused is None:
+        await app(scope, receive, send)
+        return
+    status, sentence = refused
+    prefix = "websocket.http.response" if kind == "websocket" else "http.response"
+    body = sentence.encode() + b"\n"
+    named = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": f"{prefix}.start", "status": status, "headers": named})
+    await send({"type": f"{prefix}.body", "body": body})
 
 
 def _the(tls: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

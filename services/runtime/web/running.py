@@ -6,10 +6,12 @@ import logging
 import sys
 from collections.abc import Callable
 
+from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings
 from services.runtime.web.face import AsgiApplication, WebFace
+from services.runtime.web.limits import WebLimits
 
 __all__ = ["run_web"]
 
@@ -43,10 +45,19 @@ async def _run(
     opened: Callable[[WebFace], None] | None,
 ) -> int:
     stopping = stop_on_signals()
-    face = WebFace(app, host=settings.host, port=settings.port, setting=setting, date_header=date_header)
+    face = WebFace(
+        app,
+        host=settings.host,
+        port=settings.port,
+        setting=setting,
+        date_header=date_header,
+        limits=WebLimits.of(settings, descriptor_budget().alone),
+        hosts=settings.web_hosts,
+    )
     port = await face.start()
     if opened is not None:
         opened(face)
+    announce_budget()
     logger.info("serving: name=%s url=http://%s:%d", name, settings.host, port)
     if banner is not None and sys.stderr.isatty():
         print(banner(port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from services.runtime.descriptors import announce_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
@@ -44,6 +45,7 @@ async def run(settings: PowerExchangeSettings) -> int:
             "stop the other process or set MIDSTREAM_SIM_POWER_EXCHANGE_PORT"
         ) from exc
     stopping = stop_on_signals()
+    announce_budget()
     logger.info("power exchange simulator serves: url=ws://%s:%d replay=%s", settings.host, port, settings.replay)
     if sys.stderr.isatty():
         print(banner(settings, port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)

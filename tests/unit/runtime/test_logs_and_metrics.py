@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -14,11 +12,9 @@ from prometheus_client import CollectorRegistry
 from services.power.figures import DEAL_FIGURES, REFERENCE_FIGURES
 from services.reporting.measures import FIGURES as REPORTING_FIGURES
 from services.runtime.console_logs import console_formatter
-from services.runtime.errors import StartRefused
 from services.runtime.logs import LogLimit, configure_logs, correlation, current_correlation_id
-from services.runtime.metrics import FIGURES, Figure, Metrics, start_exporter
+from services.runtime.metrics import FIGURES, Figure, Metrics
 from tests.support.clock import FakeClock
-from tests.support.ports import taken_port
 
 
 @pytest.fixture(autouse=True)
@@ -151,32 +147,3 @@ def test_a_name_is_declared_for_one_thing_only() -> None:
 
     with pytest.raises(ValueError, match="midstream_deals_waiting"):
         metrics.declare([Figure("midstream_deals_waiting", "counter", "Something else")])
-
-
-def test_exporter_answers_on_a_free_port_of_loopback() -> None:
-    metrics = Metrics(CollectorRegistry())
-    metrics.set("midstream_lag_records", 3)
-    exporter = start_exporter(metrics.registry, host="127.0.0.1", port=0, setting="MIDSTREAM_X_METRICS_PORT")
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}/metrics", timeout=5) as response:
-            text = response.read().decode()
-        refused = []
-        for path in ("/", "/healthz", "/metrics/more"):
-            with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}{path}", timeout=5)
-            with caught.value as answer:
-                refused.append((answer.code, b"/metrics" in answer.read()))
-    finally:
-        exporter.close()
-
-    assert "midstream_lag_records 3.0" in text
-    assert refused == [(404, True)] * 3
-
-
-def test_exporter_refuses_a_taken_port_in_one_line() -> None:
-    with taken_port() as port, pytest.raises(StartRefused) as caught:
-        start_exporter(CollectorRegistry(), host="127.0.0.1", port=port, setting="MIDSTREAM_X_METRICS_PORT")
-
-    assert str(caught.value) == (
-        f"port {port} on 127.0.0.1 is already in use: stop the other process or set MIDSTREAM_X_METRICS_PORT"
-    )

@@ -1,0 +1,86 @@
+"""One accepted connection from the socket to the protocol that speaks on it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Protocol
+
+from services.runtime.web.table import Connection, Phase
+
+__all__ = ["CountedTransport", "Line"]
+
+
+class Speaker(Protocol):
+    """The protocol on a line."""
+
+    def end(self, phase: Phase) -> None:
+        """End the connection in order, with a word to the peer where one fits."""
+
+
+class Line:
+    """What the table holds of a connection; there before any protocol, which TLS's handshake comes before."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket: socket.socket | None = connection
+        self._task: asyncio.Task[Any] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._speaker: Speaker | None = None
+        self._written = 0
+        self.row: Connection
+
+    def wait_for(self, task: asyncio.Task[Any]) -> None:
+        """Take the task that makes the transport."""
+        self._task = task
+
+    def speak(self, transport: asyncio.Transport, speaker: Speaker) -> None:
+        """Take the transport, which owns the socket from here on, and who uses it."""
+        self._socket = None
+        self._transport = transport
+        self._speaker = speaker
+
+    def wrote(self, size: int) -> None:
+        """Count what was given to the transport."""
+        self._written += size
+
+    def unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def sent(self) -> int:
+        return self._written - self.unsent()
+
+    def end(self, phase: Phase) -> None:
+        if self._speaker is None:
+            self.cut()
+        else:
+            self._speaker.end(phase)
+
+    def cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+            return
+        if self._task is not None:
+            self._task.cancel()
+        self.release()
+
+    def release(self) -> None:
+        """Close the socket where no transport has taken it."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class CountedTransport:
+    """A transport that tells how much was written: what a slow reader has taken cannot be seen otherwise."""
+
+    def __init__(self, transport: asyncio.Transport, line: Line) -> None:
+        self._transport = transport
+        self._line = line
+
+    def write(self, payload: bytes) -> None:
+        """Write, and count."""
+        self._line.wrote(len(payload))
+        self._transport.write(payload)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
