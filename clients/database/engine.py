@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
+
+from clients.secrets.private_files import make_private, open_private, shared_directory
 
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long SQLite waits for another writer; longer is an outage that the caller handles."""
@@ -73,7 +76,7 @@ def open_database(url: str, *, application: str, create: bool = True) -> AsyncEn
         if create:
             with contextlib.suppress(OSError):
                 # Where that is not possible the first connection says that it cannot open the file.
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                _make_private_file(Path(parsed.database))
         else:
             parsed = parsed.set(database=f"file:{quote(parsed.database)}", query={"mode": "rw", "uri": "true"})
         engine = create_async_engine(
@@ -94,6 +97,13 @@ def open_database(url: str, *, application: str, create: bool = True) -> AsyncEn
             "server_settings": {"application_name": f"midstream-{application}"},
         },
     )
+
+
+def _make_private_file(path: Path) -> None:
+    """Make the file before the library does: it holds orders and keys. Its companions take the mode from it."""
+    shared_directory(path.parent)
+    os.close(open_private(path, os.O_RDWR))
+    make_private(*(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")))
 
 
 @asynccontextmanager

@@ -10,21 +10,34 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["PRIVATE_DIRECTORY", "PRIVATE_FILE", "make_private", "open_private", "private_directory", "write_once"]
+__all__ = [
+    "make_private",
+    "make_private_below",
+    "open_private",
+    "private_directory",
+    "shared_directory",
+    "write_once",
+]
 
 logger = logging.getLogger(__name__)
 
 PRIVATE_FILE: Final = 0o600
 PRIVATE_DIRECTORY: Final = 0o700
-_SHARED: Final = 0o755
-"""Directories above a private one, where they are missing: others may pass, and put nothing there."""
+SHARED_DIRECTORY: Final = 0o755
+"""Others may pass, and put nothing there."""
+
+
+def shared_directory(path: Path) -> Path:
+    """Make a directory, and those above it, in which others may look as far as the umask lets them, and never write. Return it."""
+    for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir(mode=SHARED_DIRECTORY)
+    return path
 
 
 def private_directory(path: Path) -> Path:
     """Make a directory that only its owner may enter; one that is there and ours becomes like that. Return it."""
-    for missing in reversed([each for each in path.parents if not each.exists()]):
-        with contextlib.suppress(FileExistsError):
-            missing.mkdir(mode=_SHARED)
+    shared_directory(path.parent)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=PRIVATE_DIRECTORY)
     make_private(path)
@@ -47,8 +60,25 @@ def make_private(*paths: Path) -> None:
             mode = stat.S_IMODE(found.st_mode)
             if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or not mode & 0o077:
                 continue
-            path.chmod(mode & 0o700)
-            logger.warning("made private, others could use it: path=%s mode=%04o", path, mode)
+            try:
+                path.chmod(mode & 0o700)
+            except OSError as exc:
+                # Some file systems have no modes; there is nothing that a process could do about it.
+                logger.warning(
+                    "others can use it, and that cannot be changed: path=%s mode=%04o reason=%s",
+                    path,
+                    mode,
+                    exc.strerror,
+                )
+            else:
+                logger.warning("made private, others could use it: path=%s mode=%04o", path, mode)
+
+
+def make_private_below(directory: Path) -> None:
+    """Do so with a directory of ours and everything in it; what others may not enter hides what is below it, so it comes first."""
+    make_private(directory)
+    for parent, names, files in os.walk(directory):
+        make_private(*(Path(parent, name) for name in (*names, *files)))
 
 
 def write_once(path: Path, content: bytes) -> bool:

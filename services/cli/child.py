@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from services.runtime.child_python import module_command
 from services.runtime.parent_death import dying_with_parent
+from services.runtime.private_files import private_opener, user_umask
 
 STOP_GRACE_S: Final = 8.0
 """A server drains within 5 s; beyond this it is killed."""
@@ -72,7 +73,7 @@ class Child:
         spec.ready_file.unlink(missing_ok=True)
         environment = {**os.environ, **spec.environment, "MIDSTREAM_READY_FILE": str(spec.ready_file)}
         with contextlib.ExitStack() as stack:
-            log = stack.enter_context(spec.log.open("ab")) if spec.log is not None else None
+            log = stack.enter_context(_log_of(spec.log)) if spec.log is not None else None
             self._log_start = log.tell() if log is not None else 0
             spawning = asyncio.create_task(
                 asyncio.create_subprocess_exec(
@@ -83,6 +84,7 @@ class Child:
                     stderr=log,
                     # Ctrl-C reaches the whole foreground group; the servers wait for their SIGTERM so that they drain in order.
                     start_new_session=True,
+                    umask=user_umask(),
                 )
             )
             try:
@@ -170,3 +172,7 @@ class Child:
         if self._process is not None and self.running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+
+def _log_of(path: Path) -> BinaryIO:
+    return open(path, "ab", opener=private_opener)

@@ -12,6 +12,7 @@ import redis
 from services.cli.child import ChildSpec
 from services.cli.servers import SERVERS
 from services.runtime.connection import connect, redacted
+from services.runtime.private_files import private_directory
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
@@ -23,7 +24,7 @@ UNREADABLE_S: Final = 5.0
 
 def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:
     """Describe how to start the server `name`."""
-    ready.mkdir(parents=True, exist_ok=True)
+    private_directory(ready)
     return ChildSpec(
         name=name,
         module=SERVERS[name].module,

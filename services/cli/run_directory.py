@@ -16,6 +16,7 @@ from services.cli.options import ReplayOptions
 from services.price.engine.files import FileSystem
 from services.price.engine.position import PositionFile
 from services.replay.sources.inputs import InputFile
+from services.runtime.private_files import make_private_below, private_directory, private_opener
 
 LOGS = ("mid_prices.log", "errors.log")
 OUTPUTS = (*LOGS, "mid_prices.csv", "report.json")
@@ -71,14 +72,17 @@ class RunDirectory:
         begins = overwrite or not self.manifest.exists()
         with contextlib.ExitStack() as stack:
             try:
-                self.server_logs.mkdir(parents=True, exist_ok=True)
+                self.path.mkdir(parents=True, exist_ok=True)
+                make_private_below(private_directory(self.private))
+                private_directory(self.server_logs)
                 stack.enter_context(self._locked(LOCKS[0]))
                 # Another run may have begun and ended since.
                 self._check(wanted, resume=resume, overwrite=overwrite)
                 if overwrite:
                     self._set_aside()
                 temporary = self.manifest.with_suffix(".tmp")
-                temporary.write_text(json.dumps(wanted, indent=1))
+                with open(temporary, "w", encoding="utf-8", opener=private_opener) as manifest:
+                    json.dump(wanted, manifest, indent=1)
                 os.replace(temporary, self.manifest)
             except OSError as exc:
                 raise DirectoryRefused(
@@ -139,7 +143,7 @@ class RunDirectory:
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Hold a lock file; the kernel frees it when its holder dies."""
-        with (self.private / name).open("a") as lock:
+        with open(self.private / name, "a", opener=private_opener) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # A run that was refused takes its lock away: then this one locks nobody out.
@@ -163,10 +167,10 @@ class RunDirectory:
         """Move everything but the locks out of the way."""
         with self._locked(LOCKS[1]):
             self.drop_replaced()
-            self.replaced.mkdir()
+            private_directory(self.replaced)
             for path in self._contents():
                 path.rename(self.replaced / path.name)
-            self.server_logs.mkdir()
+            private_directory(self.server_logs)
 
     def _undo(self, missing: Sequence[Path], *, keep_logs: bool) -> None:
         """Take away what this run made, and put back what it had set aside."""

@@ -26,6 +26,7 @@ from services.runtime.connection import redacted
 from services.runtime.down_file import DownFile
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartPostponed, StartRefused, cannot_start, is_passing
+from services.runtime.private_files import make_private_below, private_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
@@ -195,6 +196,8 @@ class Fleet:
 
     def build(self) -> Supervisor:
         """Start Redis where it is ours, and describe the servers."""
+        # What earlier runs left there, too.
+        make_private_below(private_directory(self._out / ".midstream"))
         environment = dict(self._environment)
         environment |= demo_keys(self._names) | simulated_places(self._names)
         watched = [name for name in self._names if SERVERS[name].scheme == "grpc" and name != "health"]

@@ -18,6 +18,7 @@ import redis.asyncio
 
 from services.runtime.clock import Clock
 from services.runtime.errors import ResourceExhausted
+from services.runtime.private_files import private_opener, shared_directory
 from services.runtime.session.intents import VERSION, Change, Intended, Intent
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
@@ -176,8 +177,8 @@ class ControlJournal:
 
 
 def _append_durably(path: Path, lines: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as archive:
+    shared_directory(path.parent)
+    with open(path, "ab", opener=private_opener) as archive:
         # Another Control server may be writing.
         fcntl.flock(archive, fcntl.LOCK_EX)
         archive.write(lines)

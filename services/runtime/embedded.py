@@ -26,6 +26,7 @@ from services.runtime.child_python import bare_command
 from services.runtime.connection import connect
 from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartRefused
+from services.runtime.private_files import UMASK, make_private_below, open_private, private_directory, private_opener
 from services.runtime.redis_binary import Engine, find_engine
 
 START_S: Final = 5.0
@@ -78,7 +79,7 @@ class EmbeddedRedis:
         # Redis takes 10,000 clients where it may, and refuses all but a few where this process may not open more files.
         raise_descriptors()
         engine = find_engine()
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_below(private_directory(directory))
         directory = directory.resolve()
         log_path = directory / "redis.log"
         lock = _lock(directory)
@@ -185,7 +186,7 @@ def _short_temp_directory() -> Path:
 
 def _lock(directory: Path) -> TextIOWrapper:
     """Hold the data directory for as long as this process lives: two servers would ruin one append-only file."""
-    lock = (directory / "redis.lock").open("a", encoding="utf-8")
+    lock = os.fdopen(open_private(directory / "redis.lock", os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -265,7 +266,7 @@ def _spawn(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
 
 
 def _popen(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
-    with log_path.open("ab") as log:
+    with open(log_path, "ab", opener=private_opener) as log:
         process = subprocess.Popen(
             parent_death.dying_with_parent(command) if parent_death.available() else list(command),
             stdin=subprocess.DEVNULL,
@@ -273,6 +274,7 @@ def _popen(command: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             # A group of its own: Ctrl-C goes to us, and Redis outlives the servers that still drain.
             process_group=0,
+            umask=UMASK,
         )
     if not parent_death.available():
         _guard(process.pid)

@@ -16,6 +16,7 @@ from services.runtime.child_python import module_command
 from services.runtime.connection import redacted
 from services.runtime.errors import StartPostponed, StartRefused
 from services.runtime.printable import printable
+from services.runtime.private_files import user_umask
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class EngineProcess:
             limit=REPORT_BYTES_MAX,
             env=self._environment,
             process_group=0,
+            # What it writes for users is as readable as they want it; what it keeps for itself it makes private itself.
+            umask=user_umask(),
         )
         logger.info("engine started: module=%s pid=%s", self._module, self._process.pid)
         self._send(self._process, self._config)

@@ -15,6 +15,7 @@ from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.logs import configure_logs
 from services.runtime.printable import printable
+from services.runtime.private_files import keep_files_private
 from services.runtime.settings import ProcessSettings, unknown_lines
 
 __all__ = [
@@ -94,6 +95,7 @@ def stop_on_signals() -> asyncio.Event:
 
 def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any, int]) -> int:
     """Run a server without gRPC to its end; return its exit code (2: refused, 75: cannot start now, in one line on stderr)."""
+    keep_files_private()
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
     raise_descriptors()

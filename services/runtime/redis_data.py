@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from services.runtime.errors import StartRefused
+from services.runtime.private_files import private_opener
 from services.runtime.redis_binary import Engine
 
 ENGINE_FILE: Final = "engine.json"
@@ -125,7 +126,8 @@ def record(engine: Engine, directory: Path) -> None:
     if _read_record(path) == writer:
         return
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(json.dumps(asdict(writer)) + "\n", encoding="utf-8")
+    with open(unfinished, "w", encoding="utf-8", opener=private_opener) as file:
+        file.write(json.dumps(asdict(writer)) + "\n")
     unfinished.replace(path)
 
 

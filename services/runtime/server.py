@@ -25,6 +25,7 @@ from services.runtime.listening import listening_socket, warn_of_unknown_setting
 from services.runtime.logs import configure_logs
 from services.runtime.metrics import Metrics
 from services.runtime.printable import printable
+from services.runtime.private_files import keep_files_private
 from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
@@ -133,6 +134,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
 
     0 ended as asked, 1 failed, 2 refused to start, 75 cannot start now (the reason is one line on stderr).
     """
+    keep_files_private()
     configure_logs(name, level=settings.log_level, form=settings.log_format)
     warn_of_unknown_settings(settings)
     raise_descriptors()

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from clients.power.deals.model import Deal, Gap, Item, Unusable, capped
 from services.power.listener.feed_entry import FeedEntry, Mark
+from services.runtime.private_files import make_private_below, private_directory
 
 __all__ = ["Spool", "SpoolBusy", "SpoolFull"]
 
@@ -48,11 +49,11 @@ class Spool:
     """
 
     def __init__(self, directory: Path, *, bytes_max: int = BYTES_MAX, segment_bytes: int = SEGMENT_BYTES) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_below(private_directory(directory))
         self._directory = directory
         self._bytes_max = bytes_max
         self._segment_bytes = segment_bytes
-        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
@@ -159,7 +160,7 @@ class Spool:
         self._close_writer()
         number = int(self._segments[-1].stem) + 1 if self._segments else 1
         path = self._directory / f"{number:08d}.spool"
-        self._writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._written = 0
         self._segments.append(path)
         directory = os.open(self._directory, os.O_RDONLY)

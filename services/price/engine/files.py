@@ -9,14 +9,18 @@ from typing import Final
 from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
 
+RESULT: Final = 0o644
+"""Of logs that users read: as far as their umask lets others read them, too."""
+STATE: Final = 0o600
+"""Of what the sink keeps for itself."""
 CSV_HEADER: Final = b"timestamp,arrival,ticker,sequence,mid\n"
 
 
 class FileSystem:
     """The operations that the sink needs. Tests put one in its place that loses power."""
 
-    def open(self, path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def open(self, path: Path, mode: int = RESULT) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)

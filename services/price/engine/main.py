@@ -15,6 +15,7 @@ from services.runtime.clock import SystemClock
 from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import StartRefused, cannot_start
 from services.runtime.logs import configure_logs
+from services.runtime.private_files import make_private, private_directory
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def _run(channel: EngineChannel) -> int:
 def _open_lock(out: Path) -> DirectoryLock:
     directory = out / PRIVATE_DIRECTORY
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        private_directory(directory)
+        make_private(directory / "lock", directory / "position")
         return DirectoryLock(directory)
     except OSError as exc:
         raise cannot_start(

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from services.price.engine.files import FileSystem
+from services.price.engine.files import STATE, FileSystem
 from services.runtime.errors import StartRefused
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class PositionFile:
         self.doubtful = False
         """One slot is damaged: `position` is valid, and it may be the one before the last."""
         if path.exists():
-            self._descriptor = files.open(path)
+            self._descriptor = files.open(path, STATE)
             try:
                 self._load(files.read(self._descriptor))
             except BaseException:
@@ -116,7 +116,7 @@ class PositionFile:
         slots[generation % 2] = _pack(_encode(position), generation, capacity)
         slots[(generation - 1) % 2] = _pack(older_payload, generation - 1, capacity)
         temporary = self._path.with_name(self._path.name + ".new")
-        descriptor = self._files.open(temporary)
+        descriptor = self._files.open(temporary, STATE)
         try:
             self._files.truncate(descriptor, 0)
             self._files.write(descriptor, slots[0] + slots[1], 0)

@@ -28,6 +28,7 @@ from services.runtime.connection import connect
 from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import StartRefused
 from services.runtime.logs import configure_logs
+from services.runtime.private_files import keep_files_private
 from services.runtime.session.keys import SessionKeys
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def main() -> NoReturn:
 
 def _run(channel: EngineChannel) -> int:
     config = parse_config(channel.config)
+    keep_files_private()
     configure_logs("replay-engine", level=config.log_level, form=config.log_format)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # A handler runs in the thread that waits for the very events it would set, so another thread sets them.

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from random import Random
 
-from services.price.engine.files import FileSystem
+from services.price.engine.files import RESULT, FileSystem
 
 
 class CrashFiles(FileSystem):
@@ -19,8 +19,8 @@ class CrashFiles(FileSystem):
         self.syncs_until_crash = -1
         """Counts down with every operation that reaches the disk; at 0 the power is lost."""
 
-    def open(self, path: Path) -> int:
-        descriptor = super().open(path)
+    def open(self, path: Path, mode: int = RESULT) -> int:
+        descriptor = super().open(path, mode)
         self._waiting[descriptor] = []
         self._sizes[descriptor] = os.fstat(descriptor).st_size
         return descriptor
