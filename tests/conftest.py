@@ -28,6 +28,7 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 _THIRD_PARTIES = {
     "e2e/test_dashboard.py": "playwright",
     "e2e/test_dashboard_reach.py": "playwright",
+    "integration/clients/database/test_postgres_tls.py": "cryptography",
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "integration/runtime/test_redis_tls.py": "cryptography",

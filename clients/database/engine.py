@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from clients.database.tls import PostgresTls, without_tls
 from clients.secrets.private_files import make_private, open_private, shared_directory
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -55,6 +56,8 @@ def usable_url(url: str) -> URL:
         )
     if driver.startswith("sqlite") and not parsed.database:
         raise ValueError("must name a file, like sqlite:///var/midstream.db: a database in memory forgets everything")
+    if driver.startswith("postgresql"):
+        PostgresTls.of(parsed)
     return parsed.set(drivername=driver)
 
 
@@ -86,12 +89,13 @@ def open_database(url: str, *, application: str, create: bool = True) -> AsyncEn
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
     return create_async_engine(
-        parsed,
+        without_tls(parsed),
         pool_pre_ping=True,
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,
         pool_timeout=POOL_WAIT_S,
         connect_args={
+            "async_creator_fn": PostgresTls.of(parsed).connect,
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": STATEMENT_TIMEOUT_S,
             "server_settings": {"application_name": f"midstream-{application}"},

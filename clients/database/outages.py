@@ -10,6 +10,8 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from clients.database.tls import TlsTrouble
+
 __all__ = ["DatabaseRefused", "DatabaseUnavailable", "is_unavailable", "opening", "outage_in_words", "outages_as"]
 
 _UNAVAILABLE: Final = (
@@ -62,6 +64,10 @@ def opening() -> Iterator[None]:
     try:
         with outages_as(DatabaseUnavailable):
             yield
+    except DatabaseUnavailable as exc:
+        if isinstance(exc.__cause__, TlsTrouble):
+            raise DatabaseRefused(str(exc.__cause__)) from exc
+        raise
     except (SQLAlchemyError, OSError) as exc:
         raise DatabaseRefused(_first_line(exc)) from exc
 
@@ -101,7 +107,9 @@ def outage_in_words(error: BaseException) -> str:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database is gone, locked or full, so that the same statement may succeed later."""
-    if isinstance(error, (ConnectionError, TimeoutError, PoolTimeoutError, DatabaseUnavailable, socket.gaierror)):
+    if isinstance(
+        error, (ConnectionError, TimeoutError, PoolTimeoutError, DatabaseUnavailable, TlsTrouble, socket.gaierror)
+    ):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True

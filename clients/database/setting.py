@@ -7,12 +7,15 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from clients.database.engine import usable_url
+from clients.database.tls import PostgresTls
 
 __all__ = ["DatabaseUrl"]
 
 
 def _usable(value: str) -> str:
-    usable_url(value)
+    url = usable_url(value)
+    if url.drivername.startswith("postgresql"):
+        PostgresTls.of(url).check_files()
     return value
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,6 +109,21 @@ class PostgresForTests:
             assert self._process.poll() is None, (self._root / "server.log").read_text()
             assert time.monotonic() < deadline_s, "Postgres does not answer"
             time.sleep(0.05)
+
+    def configure(self, settings: str, *, rules: str, files: Mapping[str, bytes]) -> None:
+        """Start again with these settings, these rules of who may connect (`pg_hba.conf`) and these files, which are its own."""
+        self.stop()
+        for name, content in {
+            **files,
+            "postgresql.auto.conf": settings.encode(),
+            "pg_hba.conf": rules.encode(),
+        }.items():
+            path = self._data / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            if os.geteuid() == 0:
+                os.chown(path, self._account.pw_uid, self._account.pw_gid)
+        self.start()
 
     def stop(self) -> None:
         """Shut down fast: sessions are ended, data is kept."""
