@@ -35,6 +35,7 @@ _THIRD_PARTIES = {
     "unit/orders/test_operating_page.py": "yaml",
     "integration/runtime/test_tls.py": "cryptography",
     "integration/runtime/test_tls_rotation.py": "cryptography",
+    "integration/runtime/test_web_certificates.py": "cryptography",
     "unit/runtime/access/test_credentials.py": "cryptography",
     "unit/runtime/tls/test_der.py": "cryptography",
     "unit/runtime/tls/test_watched.py": "cryptography",

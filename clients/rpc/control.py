@@ -6,8 +6,7 @@ import uuid
 from types import TracebackType
 from typing import Final
 
-import grpc
-
+from clients.rpc.channel import ChannelSettings, Line
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
@@ -19,12 +18,14 @@ MODES: Final = {Mode.Name(mode).removeprefix("MODE_").lower(): mode for mode in 
 class ControlClient:
     """Changes and reads the state of one session.
 
-    Every change carries a fresh request id, so a retry of the transport cannot apply it twice. Methods raise grpc.RpcError.
+    Every change carries a fresh request id, so a retry of the transport cannot apply it twice. Methods raise grpc.RpcError, and
+    UnusableChannel for certificates that cannot be used.
     """
 
-    def __init__(self, address: str, *, session: str = "", timeout_s: float = 30.0) -> None:
-        self._channel = grpc.insecure_channel(address)
-        self._stub = ControlServiceStub(self._channel)
+    def __init__(
+        self, address: str, *, session: str = "", timeout_s: float = 30.0, channel: ChannelSettings | None = None
+    ) -> None:
+        self._line = Line(address, channel)
         self._session = session
         self._timeout_s = timeout_s
 
@@ -34,28 +35,36 @@ class ControlClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._channel.close()
+        self._line.close()
 
     def set_mode(self, mode: str) -> pb.SetModeResponse:
         """Switch to `historical` or `live` and wait until it is effective."""
         request = pb.SetModeRequest(session=self._session, mode=MODES[mode], request_id=uuid.uuid4().hex)
-        return self._stub.SetMode(request, timeout=self._timeout_s)
+        return self._line.call(lambda channel: ControlServiceStub(channel).SetMode, request, timeout_s=self._timeout_s)
 
     def state(self) -> pb.ControlState:
         """Read what was asked for and what is effective."""
-        return self._stub.GetState(pb.GetStateRequest(session=self._session), timeout=self._timeout_s).state
+        return self._line.call(
+            lambda channel: ControlServiceStub(channel).GetState,
+            pb.GetStateRequest(session=self._session),
+            timeout_s=self._timeout_s,
+        ).state
 
     def pause(self) -> int:
         """Pause and return the revision."""
         request = pb.PauseRequest(session=self._session, request_id=uuid.uuid4().hex)
-        return self._stub.Pause(request, timeout=self._timeout_s).revision
+        return self._line.call(
+            lambda channel: ControlServiceStub(channel).Pause, request, timeout_s=self._timeout_s
+        ).revision
 
     def resume(self) -> int:
         """Continue and return the revision."""
         request = pb.ResumeRequest(session=self._session, request_id=uuid.uuid4().hex)
-        return self._stub.Resume(request, timeout=self._timeout_s).revision
+        return self._line.call(
+            lambda channel: ControlServiceStub(channel).Resume, request, timeout_s=self._timeout_s
+        ).revision
 
     def set_speed(self, speed: float) -> pb.SetSpeedResponse:
         """Set the factor of real time; 0 is as fast as possible."""
         request = pb.SetSpeedRequest(session=self._session, speed=speed, request_id=uuid.uuid4().hex)
-        return self._stub.SetSpeed(request, timeout=self._timeout_s)
+        return self._line.call(lambda channel: ControlServiceStub(channel).SetSpeed, request, timeout_s=self._timeout_s)

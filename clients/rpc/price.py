@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from types import TracebackType
 
-import grpc
-
+from clients.rpc.channel import ChannelSettings, Line
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 
 
 class PriceClient:
-    """Asks for prices of exchanges. Methods raise grpc.RpcError."""
+    """Asks for prices of exchanges. Methods raise grpc.RpcError, and UnusableChannel for certificates that cannot be used."""
 
-    def __init__(self, address: str, *, timeout_s: float = 15.0) -> None:
-        self._channel = grpc.insecure_channel(address)
-        self._stub = PriceServiceStub(self._channel)
+    def __init__(self, address: str, *, timeout_s: float = 15.0, channel: ChannelSettings | None = None) -> None:
+        self._line = Line(address, channel)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> PriceClient:
@@ -24,9 +22,11 @@ class PriceClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._channel.close()
+        self._line.close()
 
     def price(self, symbol: str, *, exchange: str = "any", max_age_ms: int = 0) -> pb.ExchangePrice:
         """Return the price of one symbol; 0 leaves the oldest acceptable age to the server."""
         request = pb.GetPriceRequest(symbol=symbol, exchange=exchange, max_age_ms=max_age_ms)
-        return self._stub.GetPrice(request, timeout=self._timeout_s).price
+        return self._line.call(
+            lambda channel: PriceServiceStub(channel).GetPrice, request, timeout_s=self._timeout_s
+        ).price

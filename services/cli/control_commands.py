@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import grpc
 
-from clients.rpc import ControlClient
+from clients.rpc import ChannelSettings, ControlClient, UnusableChannel
 from clients.rpc.control import MODES
 from protos.control.v1.control_pb2 import ControlState
-from services.cli.output import fail, show
-from services.cli.rpc_errors import exit_code_of, explain
+from services.cli.output import ExitCode, fail, show
+from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
 from services.cli.terminal import one_line
 from services.runtime.down_file import DownFile
@@ -27,18 +27,26 @@ REPORT_OLD_S: Final = 5.0
 """An engine reports several times a second; one that is silent for this long is gone or stuck."""
 
 
-def call(session: str, as_json: bool, action: Callable[[ControlClient], tuple[str, dict[str, Any]]]) -> int:
+def call(
+    session: str,
+    as_json: bool,
+    channel: ChannelSettings,
+    action: Callable[[ControlClient], tuple[str, dict[str, Any]]],
+) -> int:
     """Run `action` and print its sentence or, with --json, its figures; errors take one line on stderr.
 
     Without a session the one that the server is set to is meant.
     """
     address = address_of("control")
     try:
-        with ControlClient(address, session=session) as client:
+        with ControlClient(address, session=session, channel=channel) as client:
             sentence, figures = action(client)
     except grpc.RpcError as exc:
-        why = "; ".join((explain("control", address, exc), *down_servers().values()))
-        return fail(why, exit_code_of(exc), as_json=as_json, status=exc.code().name)
+        said = explain("control", address, exc, channel)
+        why = "; ".join((said.message, *down_servers().values()))
+        return fail(why, said.exit_code, as_json=as_json, status=exc.code().name)
+    except UnusableChannel as exc:
+        return fail(str(exc), ExitCode.REFUSED, as_json=as_json)
     return show(sentence, figures, as_json=as_json)
 
 

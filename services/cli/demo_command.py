@@ -22,7 +22,7 @@ from protos.common.v1.market_pb2 import Marker
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.cli.control_commands import MODE_NAMES
-from services.cli.fleet import Watcher
+from services.cli.fleet import PRIVATE, Watcher
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
 from services.cli.servers import DEFAULT_PORTS
@@ -212,6 +212,7 @@ def _environment(ports: dict[str, int]) -> dict[str, str]:
         "MIDSTREAM_REDIS_URL": "",
         "MIDSTREAM_SESSION": "default",
         "MIDSTREAM_HOST": "127.0.0.1",
+        **PRIVATE,
         "MIDSTREAM_LOG_LEVEL": "error",
         "MIDSTREAM_SIM_FEED_PORT": str(ports["sim-feed"]),
         "MIDSTREAM_SIM_FEED_RESTAMP": "on",

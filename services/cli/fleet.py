@@ -22,6 +22,11 @@ UNREADABLE_S: Final = 5.0
 """Ten times as long as until the next report."""
 
 
+PRIVATE: Final = {f"MIDSTREAM_{name}": "" for name in ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_ROLES", "AUTH")}
+"""For servers that one command starts and ends for itself, on loopback and ports that nobody knows: what guards those that others
+call is not for them."""
+
+
 def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:
     """Describe how to start the server `name`."""
     private_directory(ready)

@@ -6,17 +6,21 @@ import enum
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from clients.exchanges.names import EXCHANGES
+from services.cli.connecting import connecting
 from services.cli.options import ReplayOptions, check_session, parse_speed
 from services.cli.output import ExitCode, fail
 from services.cli.servers import SERVERS
 from services.cli.signals import run_command
 from services.cli.terminal import say, write
 from services.cli.version import version
+
+if TYPE_CHECKING:
+    from clients.rpc import ChannelSettings
 
 # Frames cost a narrow terminal the names of options.
 _MARKUP: Final = "rich" if shutil.get_terminal_size().columns >= 60 else None
@@ -167,7 +171,9 @@ def serve(
 
 
 @app.command()
+@connecting
 def mode(
+    channel: ChannelSettings,
     mode: Annotated[Mode, typer.Argument(help="Where ticks come from.")],
     session: ServedSession = "",
     json: Json = False,
@@ -175,36 +181,41 @@ def mode(
     """Switch between recorded and live data; the historical replay continues where it stopped."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, control.switch(mode.value)))
+    raise typer.Exit(control.call(session, json, channel, control.switch(mode.value)))
 
 
 @app.command()
-def status(session: ServedSession = "", json: Json = False) -> None:
+@connecting
+def status(channel: ChannelSettings, session: ServedSession = "", json: Json = False) -> None:
     """Tell what a session does, and which Redis it uses."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, control.status))
+    raise typer.Exit(control.call(session, json, channel, control.status))
 
 
 @app.command()
-def pause(session: ServedSession = "", json: Json = False) -> None:
+@connecting
+def pause(channel: ChannelSettings, session: ServedSession = "", json: Json = False) -> None:
     """Stop publishing; the position is kept."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, control.pause))
+    raise typer.Exit(control.call(session, json, channel, control.pause))
 
 
 @app.command()
-def resume(session: ServedSession = "", json: Json = False) -> None:
+@connecting
+def resume(channel: ChannelSettings, session: ServedSession = "", json: Json = False) -> None:
     """Continue after a pause."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, control.resume))
+    raise typer.Exit(control.call(session, json, channel, control.resume))
 
 
 # So that -1 is a factor that is refused, and no option that there is none of.
 @app.command(context_settings={"ignore_unknown_options": True})
+@connecting
 def speed(
+    channel: ChannelSettings,
     factor: Annotated[str, typer.Argument(metavar="X", help="`max`, or a factor of real time.")],
     session: ServedSession = "",
     json: Json = False,
@@ -212,11 +223,13 @@ def speed(
     """Change the speed of the historical replay."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, control.speed(parse_speed(factor))))
+    raise typer.Exit(control.call(session, json, channel, control.speed(parse_speed(factor))))
 
 
 @app.command()
+@connecting
 def price(
+    channel: ChannelSettings,
     symbols: Annotated[
         list[str], typer.Argument(metavar="SYMBOL", help="Unified symbols: BTC/USDT, BTC/USDT:USDT, BTC/USD:BTC.")
     ],
@@ -227,7 +240,7 @@ def price(
     """Ask the price server for prices of exchanges."""
     from services.cli.price_command import run_price
 
-    raise typer.Exit(run_price(symbols, exchange=exchange, max_age_ms=max_age_ms, as_json=json))
+    raise typer.Exit(run_price(symbols, exchange=exchange, max_age_ms=max_age_ms, as_json=json, channel=channel))
 
 
 @app.command()
@@ -307,10 +320,17 @@ app.add_typer(orders, name="orders")
 
 
 @orders.command("settle")
+@connecting
 def orders_settle(
+    channel: ChannelSettings,
     order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="An order that is UNKNOWN.")],
     reason: Annotated[str, typer.Option(help="How you know, for the audit.")],
-    key_file: Annotated[str, typer.Option(help="File with a key of role admin; `-` reads it from standard input.")],
+    key_file: Annotated[
+        str,
+        typer.Option(
+            help="File with a key of role admin; `-` reads it from standard input. Without it MIDSTREAM_API_KEY."
+        ),
+    ] = "",
     not_there: Annotated[
         bool, typer.Option("--not-there", help="You have looked: the exchange does not have it.")
     ] = False,
@@ -327,6 +347,7 @@ def orders_settle(
         reason=reason,
         key_file=key_file,
         as_json=json,
+        channel=channel,
     )
     raise typer.Exit(code)
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import grpc
 
-from clients.rpc import PriceClient
+from clients.rpc import ChannelSettings, PriceClient, UnusableChannel
 from protos.price.v1 import price_pb2 as pb
 from services.cli.output import ExitCode, error_object, fail
-from services.cli.rpc_errors import exit_code_of, explain
+from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
 from services.cli.terminal import write
 
@@ -22,21 +22,25 @@ _SOURCES: Final = {
 }
 
 
-def run_price(symbols: Sequence[str], *, exchange: str, max_age_ms: int, as_json: bool) -> int:
+def run_price(
+    symbols: Sequence[str], *, exchange: str, max_age_ms: int, as_json: bool, channel: ChannelSettings
+) -> int:
     """Print a line per symbol, or one JSON object of all; return the exit code of the first that has no price."""
     address = address_of("price")
     code: int = ExitCode.COMPLETE
     prices: list[dict[str, Any]] = []
     errors: list[dict[str, Any]] = []
-    with PriceClient(address) as client:
+    with PriceClient(address, channel=channel) as client:
         for symbol in symbols:
             try:
                 price = client.price(symbol, exchange=exchange, max_age_ms=max_age_ms)
+            except UnusableChannel as exc:
+                return fail(str(exc), ExitCode.REFUSED, as_json=as_json)
             except grpc.RpcError as exc:
-                message, of_this = explain("price", address, exc), exit_code_of(exc)
-                fail(message, of_this, as_json=False)
-                errors.append({"symbol": symbol} | error_object(message, of_this, exc.code().name)["error"])
-                code = code or of_this
+                said = explain("price", address, exc, channel)
+                fail(said.message, said.exit_code, as_json=False)
+                errors.append({"symbol": symbol} | error_object(said.message, said.exit_code, exc.code().name)["error"])
+                code = code or said.exit_code
                 continue
             prices.append(_figures(price))
             if not as_json:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from services.cli.fleet import Watcher, child
+from services.cli.fleet import PRIVATE, Watcher, child
 from services.cli.options import ReplayOptions, in_option_names
 from services.cli.output import ExitCode, error_object, fail
 from services.cli.progress import ProgressDisplay
@@ -266,6 +266,7 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_SINKS": SINK,
         "MIDSTREAM_SINK_GRACE": "30",
         "MIDSTREAM_HOST": "127.0.0.1",
+        **PRIVATE,
         # A refusal is told from log lines by not being JSON.
         "MIDSTREAM_LOG_FORMAT": "json",
     }

@@ -18,10 +18,12 @@ from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import Watcher, child
 from services.cli.output import ExitCode
 from services.cli.redis_url import usable_redis_url
-from services.cli.servers import SERVERS, address_of, reached, web_port_of
+from services.cli.servers import SERVERS, address_of, listens, reached, web_port_of
 from services.cli.serving_check import not_serving
+from services.cli.shown_commands import Shown
 from services.cli.supervisor import PATIENCE_S, SAY_S, ChildFailed, ChildPostponed, ChildRefused, Supervisor
 from services.cli.terminal import say
+from services.runtime.addresses import ADMIN_HOST
 from services.runtime.connection import redacted
 from services.runtime.down_file import DownFile
 from services.runtime.embedded import EmbeddedRedis
@@ -241,7 +243,10 @@ class Fleet:
         Not for ever: an engine may have much to read, and what a server needs may be away.
         """
         addresses = {
-            name: reached(announcement["port"])
+            # In plain text where there is TLS: whether a server serves is asked without a certificate.
+            name: f"{ADMIN_HOST}:{announcement['admin_port']}"
+            if "admin_port" in announcement
+            else reached(announcement["port"])
             for name, announcement in self.announcements.items()
             if SERVERS[name].scheme == "grpc"
         }
@@ -282,27 +287,30 @@ class Fleet:
         ports = {
             name: announcement.get("port", SERVERS[name].port) for name, announcement in self.announcements.items()
         }
+        shown = Shown(os.environ)
         if "control" in ports:
             yield (
-                f"""grpcurl -plaintext -d '{{"mode":"MODE_LIVE"}}' {_dialled(ports["control"])} """
+                f"""grpcurl {shown.grpcurl} -d '{{"mode":"MODE_LIVE"}}' {_dialled(ports["control"])} """
                 "midstream.control.v1.ControlService/SetMode"
             )
         if "price" in ports:
-            yield f"{_command()} price BTC/USDT --exchange {USED_BY_DEFAULT[0]}"
+            yield f"{_command()} price BTC/USDT --exchange {USED_BY_DEFAULT[0]}{shown.midstream}"
         if "orders" in ports:
-            yield f"curl http://{reached(web_port_of('orders'))}/health"
+            yield f"curl {shown.curl}{shown.http}://{reached(web_port_of('orders'))}/health"
         if "reporting" in ports:
-            yield f"open http://{reached(web_port_of('reporting'))}/ in a browser"
+            yield f"open {shown.http}://{reached(web_port_of('reporting'))}/ in a browser"
 
 
 def _where(name: str, announcement: dict[str, object]) -> str:
-    """Addresses of a server, in one line."""
-    server = SERVERS[name]
-    line = f"{server.scheme}://{reached(announcement.get('port'))}"
+    """Addresses of a server, in one line, as it was told to listen."""
+    server, shown = SERVERS[name], Shown(os.environ)
+    guarded = server.scheme == "grpc"
+    line = f"{shown.grpc if guarded else server.scheme}://{listens(announcement.get('port'))}"
     if server.web:
-        line += f"   http://{reached(web_port_of(name))}"
-    metrics = announcement.get("metrics_port")
-    return line + (f"   metrics http://{reached(metrics)}/metrics" if metrics else "")
+        line += f"   {shown.http}://{listens(web_port_of(name))}"
+    metrics, admin = announcement.get("metrics_port"), announcement.get("admin_port")
+    line += f"   metrics {shown.http}://{listens(metrics)}/metrics" if metrics else ""
+    return line + (f"   health grpc://{ADMIN_HOST}:{admin}" if admin else "")
 
 
 def _dialled(port: object) -> str:

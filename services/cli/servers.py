@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.runtime.addresses import reachable
+from services.runtime.addresses import host_and_port, reachable
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ def host() -> str:
 def reached(port: object) -> str:
     """Return `host:port` of something that a server here listens on."""
     return reachable(host(), str(port))
+
+
+def listens(port: object) -> str:
+    """Return `host:port` as a server here was told to listen, which may be on every address."""
+    return host_and_port(host(), str(port))
 
 
 def port_of(name: str) -> str:

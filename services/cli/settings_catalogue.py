@@ -20,6 +20,7 @@ from clients.exchanges.names import EXCHANGES
 from clients.exchanges.registry import settings_class
 from clients.exchanges.settings import ExchangeSettings
 from clients.secrets.environment import variables_of
+from services.cli.connection_settings import ConnectionSettings
 from services.control.config import ControlSettings
 from services.health.config import HealthSettings
 from services.orders.config import OrdersSettings
@@ -60,6 +61,7 @@ MODELS: Final[Mapping[str, type[ProcessSettings]]] = {
 """By the names of `midstream serve`."""
 
 EVERYWHERE: Final = "every server"
+CALLERS: Final = "commands that call servers"
 EXCHANGES_OF: Final = ("replay", "price", "orders")
 """Servers that talk to exchanges."""
 
@@ -119,6 +121,9 @@ def _all() -> Iterator[Setting]:
         for field, info in model.model_fields.items():
             owner = _owner(model, field)
             yield _setting(EVERYWHERE if owner in _SHARED else server, owner, field, info, (server,))
+    for field, info in ConnectionSettings.model_fields.items():
+        if field not in ServerSettings.model_fields:
+            yield _setting(CALLERS, ConnectionSettings, field, info, ())
     every = tuple(MODELS)
     for name, sentence in faults.VARIABLES.items():
         yield Setting(EVERYWHERE, name, (), "", False, _fixed_legal(name), sentence, every)

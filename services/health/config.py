@@ -7,7 +7,8 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from services.runtime.addresses import reachable
+from services.runtime.access.settings import admin_port
+from services.runtime.addresses import ADMIN_HOST, reachable
 from services.runtime.settings import CommaList, SessionSettings
 
 WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")
@@ -23,18 +24,40 @@ class HealthSettings(SessionSettings):
     """Servers that have to be there; `midstream serve` names those that it starts."""
     replay_port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
     """Where the replay server listens; 0 leaves it unwatched."""
+    replay_admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     control_port: int = Field(default=50052, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_PORT")
     """Where the control server listens; 0 leaves it unwatched."""
+    control_admin_port: int | None = Field(
+        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_ADMIN_PORT"
+    )
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     price_port: int = Field(default=50053, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_PORT")
     """Where the price server listens; 0 leaves it unwatched."""
+    price_admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_ADMIN_PORT")
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     orders_port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
     """Where the orders server listens; 0 leaves it unwatched."""
+    orders_admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_ADMIN_PORT")
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     reporting_port: int = Field(default=50056, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_PORT")
     """Where the reporting server listens; 0 leaves it unwatched."""
+    reporting_admin_port: int | None = Field(
+        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_ADMIN_PORT"
+    )
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     power_listener_port: int = Field(default=50057, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_LISTENER_PORT")
     """Where the deals listener listens; 0 leaves it unwatched."""
+    power_listener_admin_port: int | None = Field(
+        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_LISTENER_ADMIN_PORT"
+    )
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     power_etl_port: int = Field(default=50058, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_PORT")
     """Where the reference-price process listens; 0 leaves it unwatched."""
+    power_etl_admin_port: int | None = Field(
+        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_ADMIN_PORT"
+    )
+    """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     check_interval_s: float = Field(default=1.0, gt=0, validation_alias="MIDSTREAM_HEALTH_INTERVAL")
     """How often everything is checked. Calls read the last result, so this alone decides the load on the dependencies."""
     check_timeout_s: float = Field(default=2.0, gt=0, validation_alias="MIDSTREAM_HEALTH_TIMEOUT")
@@ -45,9 +68,20 @@ class HealthSettings(SessionSettings):
     """As the replay server has it: a group without a call for so long is not reported as slow."""
 
     def targets(self) -> dict[str, str]:
-        """Address of every server that is watched, by its name."""
-        ports = {name: int(getattr(self, f"{name.replace('-', '_')}_port")) for name in self.watch}
-        return {name: reachable(self.host, port) for name, port in ports.items() if port}
+        """Address of every server that is watched, by its name.
+
+        With TLS it is where their health is in plain text: this server has no certificate that others would have to believe.
+        """
+        found: dict[str, str] = {}
+        for name in self.watch:
+            field = name.replace("-", "_")
+            port = int(getattr(self, f"{field}_port"))
+            plain = admin_port(port, getattr(self, f"{field}_admin_port"), tls=self.tls_cert is not None)
+            if port and plain is None:
+                found[name] = reachable(self.host, port)
+            elif port and plain:
+                found[name] = f"{ADMIN_HOST}:{plain}"
+        return found
 
     @field_validator("watch")
     @classmethod

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+ADMIN_HOST: Final = "127.0.0.1"
+"""Where health is in plain text, whatever a server itself listens on: what is plain leaves no machine."""
+
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 """What a server listens on when it takes calls on all addresses, and where it can be reached then from the same machine."""
 

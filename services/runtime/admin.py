@@ -8,10 +8,7 @@ import grpc
 
 from services.runtime.health import HealthBoard
 
-__all__ = ["ADMIN_HOST", "AdminServer"]
-
-ADMIN_HOST: Final = "127.0.0.1"
-"""Whatever the server itself listens on: what is plain leaves no machine."""
+__all__ = ["AdminServer"]
 
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),

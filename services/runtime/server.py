@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 import grpc
 
-from services.runtime.addresses import host_and_port
-from services.runtime.admin import ADMIN_HOST, AdminServer
+from services.runtime.addresses import ADMIN_HOST, host_and_port
+from services.runtime.admin import AdminServer
 from services.runtime.descriptors import announce_budget, descriptor_budget, raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.exporter import start_exporter

@@ -4,6 +4,7 @@ from typing import Final
 
 NAMES: Final = frozenset(
     {
+        "MIDSTREAM_API_KEY",
         "MIDSTREAM_AUTH",
         "MIDSTREAM_CONTROL_ADMIN_PORT",
         "MIDSTREAM_CONTROL_METRICS_PORT",
@@ -158,10 +159,14 @@ NAMES: Final = frozenset(
         "MIDSTREAM_START_MODE",
         "MIDSTREAM_STRICT",
         "MIDSTREAM_TICKERS",
+        "MIDSTREAM_TLS_CA",
         "MIDSTREAM_TLS_CERT",
         "MIDSTREAM_TLS_CLIENT_CA",
+        "MIDSTREAM_TLS_CLIENT_CERT",
+        "MIDSTREAM_TLS_CLIENT_KEY",
         "MIDSTREAM_TLS_KEY",
         "MIDSTREAM_TLS_ROLES",
+        "MIDSTREAM_TLS_SERVER_NAME",
         "MIDSTREAM_TOKEN_AUDIENCE",
         "MIDSTREAM_TOKEN_ISSUER",
         "MIDSTREAM_TOKEN_KEYS_URL",

@@ -54,6 +54,15 @@ CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_commas)]
 """A comma-separated setting."""
 
 
+def empty_is_none(value: object) -> object:
+    """Take a variable that is there and empty for one that is not there: the path would be the current folder."""
+    return None if value == "" else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(empty_is_none)]
+"""A file that need not be named."""
+
+
 def read_switch(value: object) -> object:
     """Turn on/off, yes/no into a bool; other words are left for the validator to refuse."""
     if isinstance(value, str):
@@ -149,14 +158,14 @@ class ServerSettings(ProcessSettings):
     reflection: Switch = True
     """On, so that grpcurl works without protos; off hides the schema."""
 
-    tls_cert: Path | None = None
+    tls_cert: OptionalPath = None
     """The server's certificate with its chain, PEM. With it every port of the server speaks TLS; a changed file counts from the
     next handshake on."""
 
-    tls_key: Path | None = None
+    tls_key: OptionalPath = None
     """The private key of MIDSTREAM_TLS_CERT, PEM, readable by its owner only."""
 
-    tls_client_ca: Path | None = None
+    tls_client_ca: OptionalPath = None
     """Authorities whose client certificates are taken, PEM. With it every client has to show one."""
 
     tls_roles: CommaList = ()

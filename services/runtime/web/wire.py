@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from services.runtime.access.credentials import connection_state
 from services.runtime.web.limits import HEADER_BYTES_MAX, HEADERS_MAX
 from services.runtime.web.line import CountedTransport, Line
 from services.runtime.web.streams import STREAM_EXTENSION
@@ -77,6 +78,8 @@ class GuardedHttp(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         given = cast(asyncio.Transport, transport)
         self._line.speak(given, self)
+        # Every request of the connection finds there whose certificate TLS has verified.
+        self.app_state = {**self.app_state, **connection_state(given)}
         super().connection_made(cast(asyncio.Transport, CountedTransport(given, self._line)))
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.support.handshakes import PATIENCE_S, Callers, old, refused
 from tests.support.server_process import SERVING, ServerProcess
 
-PORTS = ("port", "web_port")
+PORTS = ("port", "metrics_port", "web_port")
 OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
 BAD = ("no certificate", "a foreign authority", "expired", "not yet valid")
 
