@@ -1,6 +1,6 @@
 """One way to a SQL database: SQLite by default, Postgres by URL, migrated by whoever starts first."""
 
-from clients.database.engine import open_database, shown_url, usable_url, writing
+from clients.database.engine import named_url, open_database, shown_url, usable_url, writing
 from clients.database.migrate import migrate
 from clients.database.outages import (
     DatabaseRefused,
@@ -18,6 +18,7 @@ __all__ = [
     "DatabaseUrl",
     "is_unavailable",
     "migrate",
+    "named_url",
     "open_database",
     "opening",
     "outage_in_words",

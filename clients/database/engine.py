@@ -66,6 +66,14 @@ def shown_url(url: str) -> str:
     return usable_url(url).render_as_string(hide_password=True)
 
 
+def named_url(url: str) -> str:
+    """Return the database for people, wherever they stand: a file by its whole path, anything else without the password."""
+    parsed = usable_url(url)
+    if parsed.drivername.startswith("sqlite") and parsed.database:
+        return str(Path(parsed.database).absolute())
+    return shown_url(url)
+
+
 def open_database(url: str, *, application: str, create: bool = True) -> AsyncEngine:
     """Return an engine; nothing is connected yet. Raises ValueError for an unusable URL. Without `create`, a file that is not
     there is an outage, now and later.

@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import open_database, outages_as, shown_url, usable_url
+from clients.database import named_url, open_database, outages_as, shown_url
+from services.cli.keys_database import database_of_keys
 from services.cli.output import show
 from services.cli.terminal import say
 from services.orders.config import OrdersSettings
@@ -26,7 +26,6 @@ from services.runtime.access.keys import (
     create_key,
     is_missing,
     list_keys,
-    pepper_of,
     prepare_keys,
     read_roles,
     revoke_key,
@@ -119,9 +118,11 @@ async def _unreadable(engine: AsyncEngine, source: PepperSource) -> list[str]:
 
 async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, Any]:
     """Return the name of the database and what `work` gives. Raises StartRefused, also where there is no database yet."""
-    settings = load(OrdersSettings)
-    url = settings.database_url
-    database = _named(url)
+    keys = database_of_keys(load(OrdersSettings))
+    if keys.note:
+        say(keys.note)
+    url = keys.url
+    database = named_url(url)
     missing = StartRefused(
         f"there is no database with API keys at {database}: stand where its server was started, set "
         "MIDSTREAM_ORDERS_DATABASE_URL to the server's, or make a new one with `midstream keys create --create`"
@@ -138,19 +139,11 @@ async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, 
             if not may_create and not await _has_tables(engine):
                 raise missing
             await prepare_orders_database(engine)
-            return database, await work(engine, pepper_of(settings, url))
+            return database, await work(engine, keys.secret)
     except (InvalidRequest, NotFound) as exc:
         raise StartRefused(exc.message) from exc
     finally:
         await engine.dispose()
-
-
-def _named(url: str) -> str:
-    """Return the database for people: a file by its whole path, anything else as its URL without the password."""
-    parsed = usable_url(url)
-    if parsed.drivername.startswith("sqlite") and parsed.database:
-        return str(Path(parsed.database).absolute())
-    return shown_url(url)
 
 
 async def _has_tables(engine: AsyncEngine) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from clients.database import DatabaseRefused, DatabaseUnavailable, open_database, opening, shown_url
+from clients.database import DatabaseRefused, DatabaseUnavailable, named_url, open_database, opening, shown_url
 from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
 from services.orders.auth import SERVICE, Authenticator, AuthInterceptor
 from services.orders.config import OrdersSettings
@@ -48,6 +48,9 @@ class OrdersServer(Service):
         self._engine = open_database(settings.database_url, application="orders")
         self._journal = DatabaseJournal(self._engine)
         self._pepper: Pepper | None = None
+        self._pepper_source = pepper_of(settings, settings.database_url)
+        # So that `midstream keys` finds them from wherever it is called with the same MIDSTREAM_OUT.
+        self.announces = {"keys_database": named_url(settings.database_url), "keys_secret": str(self._pepper_source)}
         self._authenticator = Authenticator(
             lambda: list_keys(self._engine, self._pepper),
             wall_ns=self._ports.wall_ns,
@@ -128,8 +131,7 @@ class OrdersServer(Service):
         try:
             with opening():
                 await prepare_orders_database(self._engine)
-                source = pepper_of(self._settings, self._settings.database_url)
-                self._pepper = await prepare_keys(self._engine, source, now_ns=self._ports.wall_ns())
+                self._pepper = await prepare_keys(self._engine, self._pepper_source, now_ns=self._ports.wall_ns())
                 await self._journal.open()
         except (JournalUnavailable, DatabaseUnavailable) as exc:
             reason = exc.reason if isinstance(exc, DatabaseUnavailable) else str(exc)

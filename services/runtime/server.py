@@ -8,7 +8,7 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import grpc
@@ -106,6 +106,8 @@ class Service(Protocol):
     """Run inside of the scaffold's own, so that what they raise becomes a status, too."""
     web_port: int = 0
     """Where it serves HTTP, once it has started; 0 where it does not."""
+    announces: Mapping[str, str] = {}
+    """What else its ready file says; nothing secret."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -181,7 +183,9 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         async with _beside(admin, tls, insecure):
             others = {"web_port": service.web_port} if service.web_port else {}
             others |= {"admin_port": admin.port} if admin is not None else {}
-            with ready_file(settings.ready_file, name, port=port, metrics_port=exporter.port, **others):
+            with ready_file(
+                settings.ready_file, name, port=port, metrics_port=exporter.port, **others, **service.announces
+            ):
                 announce_budget()
                 logger.info(
                     "serving: name=%s address=%s tls=%s metrics_port=%s admin_port=%s",

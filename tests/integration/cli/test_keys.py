@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,58 @@ def test_revoking_wants_to_know_what() -> None:
 
     assert midstream_here("keys", "revoke").code == 2
     assert midstream_here("keys", "revoke", "0" * 16, "--unreadable").code == 2
+
+
+def running_server(out: Path, *, pid: int, **said: str) -> None:
+    """Leave what a server that runs says of itself."""
+    ready = out / ".midstream" / "ready"
+    ready.mkdir(parents=True, exist_ok=True)
+    (ready / "orders.json").write_text(json.dumps({"server": "orders", "pid": pid, **said}))
+
+
+def test_the_database_of_a_running_server_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    midstream_here("keys", "create", "--create", "--role", "read")
+    monkeypatch.delenv("MIDSTREAM_ORDERS_DATABASE_URL")
+    monkeypatch.setenv("MIDSTREAM_OUT", str(tmp_path / "out"))
+    theirs = str(tmp_path / "orders.db")
+    running_server(tmp_path / "out", pid=os.getpid(), keys_database=theirs, keys_secret=str(tmp_path / "orders.keys"))
+    monkeypatch.chdir(tmp_path)
+
+    made = midstream_here("keys", "create", "--role", "trade", "--json")
+
+    assert made.code == 0
+    assert json.loads(made.stdout)["database"] == theirs
+    assert f"(process {os.getpid()}) has its keys in {theirs}" in made.stderr
+    assert not (tmp_path / "var").exists()
+
+
+def test_settings_win_over_a_running_server_with_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDSTREAM_OUT", str(tmp_path / "out"))
+    running_server(tmp_path / "out", pid=os.getpid(), keys_database="/elsewhere/orders.db")
+
+    made = midstream_here("keys", "create", "--create", "--role", "trade", "--json")
+
+    assert json.loads(made.stdout)["database"] == str(tmp_path / "orders.db")
+    assert "/elsewhere/orders.db, which is not the database that the settings name" in made.stderr
+
+
+def test_a_running_server_whose_database_needs_a_password_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MIDSTREAM_ORDERS_DATABASE_URL")
+    monkeypatch.setenv("MIDSTREAM_OUT", str(tmp_path / "out"))
+    monkeypatch.chdir(tmp_path)
+    running_server(tmp_path / "out", pid=os.getpid(), keys_database="postgresql+asyncpg://u:***@h/d")
+
+    refused = midstream_here("keys", "create", "--create", "--role", "trade")
+
+    assert refused.code == 2
+    assert "set MIDSTREAM_ORDERS_DATABASE_URL to it" in refused.stderr
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_server_that_is_gone_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDSTREAM_OUT", str(tmp_path / "out"))
+    running_server(tmp_path / "out", pid=2**22 + 1, keys_database="/elsewhere/orders.db")
+
+    assert "elsewhere" not in midstream_here("keys", "create", "--create", "--role", "trade").stderr
