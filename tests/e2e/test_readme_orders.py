@@ -38,9 +38,9 @@ def test_orders_can_be_placed_with_the_lines_of_the_readme(tmp_path: Path) -> No
         "BITMEX_URL": f"http://127.0.0.1:{ports['bitmex']}",
         "REDIS_URL": "",
     }
-    create, place, active, listed = lines_of_the_readme()
+    *prepare, place, active, listed = lines_of_the_readme()
     with serving(tmp_path / "out", (*NAMES, "control"), **settings) as servers:
-        script = "\n".join(["set -e", create, place, "echo", active, "echo", listed])
+        script = "\n".join(["set -e", *prepare, place, "echo", active, "echo", listed])
         script = script.replace("localhost:8080", f"localhost:{ports['web']}").replace(
             "localhost:50055", f"localhost:{ports['orders']}"
         )

@@ -131,7 +131,7 @@ def test_every_curl_asks_a_route_that_exists() -> None:
         path = re.findall(r":8080(/[^\s\"?]*)", line)[0]
         template = next(known for _, known in ROLES if compile_path(known)[0].fullmatch(path))
         assert (method, template) in ROLES, line
-        assert ("Bearer $KEY" in line) is (ROLES[method, template] is not None), line
+        assert ("-H @<(auth)" in line) is (ROLES[method, template] is not None), line
         for body in re.findall(r"-d '([^']*)'", line):
             bodies[path].model_validate(json.loads(body))
 
