@@ -180,10 +180,11 @@ async def test_requests_that_cannot_be_served_say_why(
         assert "`default`" in text
         code, text = await refusal(stub.GetMidPrice(pb.GetMidPriceRequest(ticker="X", session="a b")))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
-        code, text = await refusal(
-            stub.StreamMidPrices(pb.StreamMidPricesRequest(session=session, after_sequence=10**9))
-        )
-        assert code == grpc.StatusCode.OUT_OF_RANGE
+        for after in (10**9, 1 << 63, (1 << 64) - 1):
+            code, text = await refusal(
+                stub.StreamMidPrices(pb.StreamMidPricesRequest(session=session, after_sequence=after))
+            )
+            assert code == grpc.StatusCode.OUT_OF_RANGE
         code, text = await refusal(stub.ComputeMidPrices(pb.ComputeMidPricesRequest(bid_price=[1.0], ask_price=[])))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
         assert "`ask_price`" in text

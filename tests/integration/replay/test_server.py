@@ -249,6 +249,8 @@ async def test_filter_keeps_rejections_and_the_numbers_of_what_it_keeps(
         pytest.param({"after_sequence": 50}, "oldest retained is 101", id="trimmed"),
         pytest.param({"after_sequence": 0}, "oldest retained is 101", id="beginning"),
         pytest.param({"after_sequence": 301}, "300", id="beyond"),
+        pytest.param({"after_sequence": 1 << 63}, "300", id="beyond int64"),
+        pytest.param({"after_sequence": (1 << 64) - 1}, "300", id="largest"),
         pytest.param({"after_sequence": 200, "epoch": "old"}, "`epoch-1`", id="epoch"),
     ],
 )

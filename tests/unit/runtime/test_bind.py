@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import grpc
 import pytest
 
 from services.runtime.errors import StartRefused
-from services.runtime.server import bind_port
+from services.runtime.server import SERVER_OPTIONS, bind_port
 from tests.support.ports import taken_port
 
 
@@ -27,3 +29,17 @@ async def test_unusable_host_is_named_with_the_setting(host: str) -> None:
 
 async def test_port_0_takes_a_free_one() -> None:
     assert bind_port(grpc.aio.server(), "127.0.0.1", 0, "MIDSTREAM_CONTROL_PORT") > 0
+
+
+async def test_nobody_can_listen_beside_a_server() -> None:
+    # With SO_REUSEPORT on both sides the system would give every second call to the other one.
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    port = bind_port(server, "127.0.0.1", 0, "MIDSTREAM_CONTROL_PORT")
+    await server.start()
+    try:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+    finally:
+        await server.stop(None)
