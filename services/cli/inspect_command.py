@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from services.cli.output import ExitCode, fail
 from services.cli.terminal import one_line, write
 from services.replay.sources.inspect import Figures, FileReport, InspectReport, inspect
 from services.runtime.errors import StartRefused
+from services.runtime.scratch import scratch_directory
 
 TICKERS_SHOWN = 8
 REASONS_SHOWN = 8
@@ -24,8 +24,8 @@ FILES_SHOWN = 40
 def run_inspect(files: Sequence[str], fraction_unit_us: bool, latency_threshold_ms: float, *, as_json: bool) -> int:
     """Inspect and print; returns the exit code: 0, 1 when a file could not be read to its end, 2 when it cannot be used."""
     try:
-        with tempfile.TemporaryDirectory(prefix="midstream-") as scratch:
-            report = _inspect(files, fraction_unit_us, latency_threshold_ms, Path(scratch), quiet=as_json)
+        with scratch_directory() as scratch:
+            report = _inspect(files, fraction_unit_us, latency_threshold_ms, scratch, quiet=as_json)
     except StartRefused as exc:
         return fail(str(exc), ExitCode.REFUSED, as_json=as_json, command="midstream inspect")
     if as_json:

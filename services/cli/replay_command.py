@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from services.cli.verdict import judge, unaccounted
 from services.replay.sources.inputs import open_inputs
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
+from services.runtime.scratch import scratch_directory
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -104,7 +104,7 @@ async def _replay(run: ReplayRun, interruption: Interruption) -> tuple[int, Repo
     interruption.attach()
     with contextlib.ExitStack() as stack:
         url, private = run.redis_url, None
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="midstream-")))
+        scratch = stack.enter_context(scratch_directory())
         if url is None:
             private = _private_redis(scratch)
             stack.callback(private.stop)

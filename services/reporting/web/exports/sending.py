@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from services.reporting.engine.deals import DealFilter, DealReader, DealRow
@@ -16,6 +14,7 @@ from services.reporting.web.exports.csv_text import GERMAN, MACHINE, Dialect, cs
 from services.reporting.web.exports.xlsx import Book
 from services.reporting.web.http import ALWAYS, NEVER, Request, Send
 from services.reporting.web.query import Address
+from services.runtime.scratch import scratch_directory
 
 __all__ = ["CSV", "DEALS_PATHS", "XLSX", "DealExports", "attachment", "performance_csv", "performance_xlsx"]
 
@@ -57,8 +56,8 @@ class DealExports:
 
     async def _workbook(self, pages: AsyncIterator[list[DealRow]]) -> AsyncGenerator[bytes, None]:
         async with self._books:
-            with TemporaryDirectory(prefix="midstream-export-") as folder:
-                path = Path(folder) / "deals.xlsx"
+            with scratch_directory() as folder:
+                path = folder / "deals.xlsx"
                 book: Book[DealRow] = await asyncio.to_thread(Book, path, DEALS, name="Deals")
                 async for rows in pages:
                     await asyncio.to_thread(book.add, rows)
@@ -82,8 +81,8 @@ def performance_csv(dialect: Dialect) -> Callable[[Report], str]:
 
 def performance_xlsx(report: Report) -> bytes:
     """Return the rows of a report as a workbook."""
-    with TemporaryDirectory(prefix="midstream-export-") as folder:
-        path = Path(folder) / "performance.xlsx"
+    with scratch_directory() as folder:
+        path = folder / "performance.xlsx"
         book = Book(path, PERFORMANCE, name="Performance")
         book.add(performance_rows(report))
         book.close()
