@@ -11,7 +11,7 @@ import pytest
 
 from fastpath.midprice import PriceKernel
 from services.price.engine.committer import Commit, Committer, Tally
-from services.price.engine.files import FileSystem, Logs
+from services.price.engine.files import RESULT, FileSystem, Logs
 from services.price.engine.position import Position, PositionFile
 
 pytestmark = pytest.mark.quick
@@ -53,8 +53,8 @@ class FailingDisk(FileSystem):
 
         monkeypatch.setattr(os, "fdatasync", fdatasync)
 
-    def open(self, path: Path) -> int:
-        descriptor = super().open(path)
+    def open(self, path: Path, mode: int = RESULT) -> int:
+        descriptor = super().open(path, mode)
         if path.name == self._name:
             self._refused.add(descriptor)
         return descriptor
