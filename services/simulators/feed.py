@@ -7,21 +7,23 @@ import http
 import logging
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, field_validator
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.descriptors import announce_budget
+from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings, Switch, load
+from services.runtime.web import WebLimits, WebsocketServer
 from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
 
 logger = logging.getLogger(__name__)
@@ -79,6 +81,8 @@ class SimFeed:
         faults: FeedFaults | None = None,
         clock: Clock | None = None,
         seed: int = SEED,
+        limits: WebLimits | None = None,
+        hosts: Collection[str] = (),
     ) -> None:
         self._rows = rows
         self._speed = speed
@@ -87,7 +91,9 @@ class SimFeed:
         self._faults = FeedFaults() if faults is None else faults
         self._clock: Clock = SystemClock() if clock is None else clock
         self._seed = seed
-        self._server: Server | None = None
+        self._server = WebsocketServer(
+            self._serve_client, self._admit, streams_max=CLIENTS_MAX, limits=limits, hosts=hosts
+        )
         self._refused = 0
         self._dropped = 0
         self.handshakes = 0
@@ -95,25 +101,17 @@ class SimFeed:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises OSError."""
-        # Many of the messages that a test feed sends are alike; compressing them would only cost time.
-        self._server = await serve(
-            self._serve_client, host, port, process_request=self._admit, compression=None, max_size=1 << 16
-        )
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        return await self._server.start(host, port)
 
     async def stop(self) -> None:
         """Close every connection and the port."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        await self._server.stop()
 
     def _admit(self, connection: ServerConnection, request: Any) -> Any:
         self.handshakes += 1
         if self._refused < self._faults.refuse:
             self._refused += 1
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "try again later\n")
-        if self.clients >= CLIENTS_MAX:
-            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{CLIENTS_MAX} clients are connected\n")
         return None
 
     async def _serve_client(self, connection: ServerConnection) -> None:
@@ -234,6 +232,8 @@ async def run(settings: FeedSettings) -> int:
         restamp=settings.restamp,
         batch=settings.batch,
         faults=parse_faults(settings.faults),
+        limits=WebLimits.of(settings, descriptor_budget().alone),
+        hosts=settings.web_hosts,
     )
     try:
         port = await feed.start(settings.host, settings.port)

@@ -5,5 +5,6 @@ from services.runtime.web.guard import WebGuard
 from services.runtime.web.limits import WebLimits
 from services.runtime.web.running import run_web
 from services.runtime.web.streams import stream_refusal
+from services.runtime.web.websocket_server import WebsocketServer
 
-__all__ = ["WebFace", "WebGuard", "WebLimits", "run_web", "stream_refusal"]
+__all__ = ["WebFace", "WebGuard", "WebLimits", "WebsocketServer", "run_web", "stream_refusal"]

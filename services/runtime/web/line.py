@@ -19,9 +19,12 @@ class Speaker(Protocol):
 
 
 class Line:
-    """What the table holds of a connection; there before any protocol, which TLS's handshake comes before."""
+    """What the table holds of a connection; there before any protocol, which TLS's handshake comes before.
 
-    def __init__(self, connection: socket.socket) -> None:
+    Without a socket, whoever made the line has a transport at once.
+    """
+
+    def __init__(self, connection: socket.socket | None) -> None:
         self._socket: socket.socket | None = connection
         self._task: asyncio.Task[Any] | None = None
         self._transport: asyncio.Transport | None = None

@@ -9,11 +9,12 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from services.runtime.descriptors import announce_budget
+from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
 from services.runtime.ready import ready_file
 from services.runtime.settings import load
+from services.runtime.web import WebLimits
 from services.simulators.power_exchange.config import PowerExchangeSettings
 from services.simulators.power_exchange.faults import parse_faults
 from services.simulators.power_exchange.script import PowerExchangeScript
@@ -31,6 +32,8 @@ async def run(settings: PowerExchangeSettings) -> int:
         replay=settings.replay,
         kind=settings.kind,
         faults=parse_faults(settings.faults),
+        limits=WebLimits.of(settings, descriptor_budget().alone),
+        hosts=settings.web_hosts,
     )
     # From a start of their own, so that no id comes twice.
     for deal in PowerExchangeScript(

@@ -6,17 +6,18 @@ import asyncio
 import http
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from clients.resilience.ports import Sleep, WallNs
+from services.runtime.web import WebLimits, WebsocketServer
 from services.simulators.power_exchange.deal_list import DealList
 from services.simulators.power_exchange.faults import GARBAGE, ExchangeFaults
 from services.simulators.power_exchange.script import Kind, PowerExchangeScript, ScriptedDeal
@@ -45,6 +46,8 @@ class PowerExchange:
         deals: DealList | None = None,
         sleep: Sleep = asyncio.sleep,
         wall_ns: WallNs = time.time_ns,
+        limits: WebLimits | None = None,
+        hosts: Collection[str] = (),
     ) -> None:
         self._script = script
         self._replay = replay
@@ -53,7 +56,9 @@ class PowerExchange:
         self._sleep = sleep
         self._wall_ns = wall_ns
         self.deals = DealList() if deals is None else deals
-        self._server: Server | None = None
+        self._server = WebsocketServer(
+            self._serve_client, self._admit, streams_max=CLIENTS_MAX, limits=limits, hosts=hosts
+        )
         self._publishing: asyncio.Task[None] | None = None
         self._refused = 0
         self._unauthorised = 0
@@ -63,12 +68,10 @@ class PowerExchange:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises OSError."""
-        self._server = await serve(
-            self._serve_client, host, port, process_request=self._admit, compression=None, max_size=1 << 16
-        )
+        bound = await self._server.start(host, port)
         if self._script is not None:
             self._publishing = asyncio.create_task(self._run_script(self._script), name="exchange-script")
-        return int(next(iter(self._server.sockets)).getsockname()[1])
+        return bound
 
     async def stop(self) -> None:
         """Close every connection and the port; the list stays."""
@@ -76,9 +79,7 @@ class PowerExchange:
             self._publishing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._publishing
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        await self._server.stop()
 
     def publish(self, deal: ScriptedDeal) -> None:
         """Send a deal to everybody."""
@@ -102,7 +103,7 @@ class PowerExchange:
         if self._unauthorised < faults.unauthorised:
             self._unauthorised += 1
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "who are you?\n")
-        if self._refused < faults.refuse or self.clients >= CLIENTS_MAX:
+        if self._refused < faults.refuse:
             self._refused += 1
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "try again later\n")
         after = self._asked_after(target.query)
