@@ -53,11 +53,11 @@ class OrderServer:
         self.key = asyncio.run(_made_key(self.database))
         self.process: ServerProcess | None = None
 
-    def start(self, **settings: str) -> None:
+    def start(self, *, open_files: int = 0, **settings: str) -> None:
         """Start it; wait until it serves."""
         # One that was killed has left its own.
         (self.directory / "orders.ready.json").unlink(missing_ok=True)
-        self.process = ServerProcess("orders", self.directory, **{**self.settings, **settings})
+        self.process = ServerProcess("orders", self.directory, open_files=open_files, **{**self.settings, **settings})
 
     def wait_trading(self) -> None:
         """Wait until every exchange has been reconciled; after many starts in a minute that takes until its limits are free again."""

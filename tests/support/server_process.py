@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.attackers import limited
 from tests.support.cli import PATIENCE_S, ROOT, clean_environment, until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -22,7 +22,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class ServerProcess:
     """A server in a process of its own, on ports that the system picks."""
 
-    def __init__(self, name: str, directory: Path, **settings: str) -> None:
+    def __init__(self, name: str, directory: Path, *, open_files: int = 0, **settings: str) -> None:
+        """`open_files` other than 0 is the hard limit that the process starts with."""
         self.name = name
         self.killed = False
         self.log = directory / f"{name}.log"
@@ -35,7 +36,7 @@ class ServerProcess:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{name}"],
+                limited(open_files, "-m", f"services.{name}"),
                 cwd=ROOT,
                 env=clean_environment({"MIDSTREAM_OUT": str(directory / "out"), **environment}),
                 stdout=log,
@@ -81,7 +82,7 @@ def server_process(name: str, directory: Path, **settings: str) -> Iterator[Serv
     """Keep a server up for a block; keywords are settings without their prefix. It has to end with exit code 0,
     unless the test kills it.
     """
-    server = ServerProcess(name, directory, **settings)
+    server = ServerProcess(name, directory, open_files=0, **settings)
     try:
         yield server
     except BaseException:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.attackers import limited
 from tests.support.cli import PATIENCE_S, ROOT, clean_environment, until
 
 
 class SimulatorProcess:
     """`python -m services.simulators.<name>` on a free port."""
 
-    def __init__(self, name: str, directory: Path, **settings: str) -> None:
+    def __init__(self, name: str, directory: Path, *, open_files: int = 0, **settings: str) -> None:
+        """`open_files` other than 0 is the hard limit that the process starts with."""
         self.name = name
         self.log = directory / f"sim-{name}.log"
         self._ready = directory / f"sim-{name}.ready.json"
@@ -25,7 +26,7 @@ class SimulatorProcess:
         environment = {prefix + key: value for key, value in {"PORT": "0", **settings}.items()}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"services.simulators.{name}"],
+                limited(open_files, "-m", f"services.simulators.{name}"),
                 cwd=ROOT,
                 env=clean_environment({**environment, "MIDSTREAM_READY_FILE": str(self._ready)}),
                 stdout=log,
@@ -64,9 +65,11 @@ class SimulatorProcess:
 
 
 @contextlib.contextmanager
-def simulator_process(name: str, directory: Path, **settings: str) -> Iterator[SimulatorProcess]:
+def simulator_process(
+    name: str, directory: Path, *, open_files: int = 0, **settings: str
+) -> Iterator[SimulatorProcess]:
     """Run a simulator for the block."""
-    simulator = SimulatorProcess(name, directory, **settings)
+    simulator = SimulatorProcess(name, directory, open_files=open_files, **settings)
     try:
         yield simulator
     finally:

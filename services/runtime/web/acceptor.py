@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
+from services.runtime.web.limits import ACCEPTED_AT_ONCE
 from services.runtime.web.line import Line
 from services.runtime.web.table import ConnectionTable
 
@@ -18,8 +19,6 @@ __all__ = ["Acceptor"]
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE: Final = 64
-"""Connections that are accepted before others get their turn."""
 STARVED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 STARVED_EVICTED: Final = 16
 STARVED_WAIT_S: Final = 0.1
@@ -74,7 +73,7 @@ class Acceptor:
         """Return at once: who has connections waits for them."""
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):

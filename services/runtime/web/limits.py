@@ -7,13 +7,16 @@ from typing import Final
 
 from services.runtime.settings import ProcessSettings
 
-__all__ = ["BODIES_BYTES_MAX", "HEADERS_MAX", "HEADER_BYTES_MAX", "WebLimits"]
+__all__ = ["ACCEPTED_AT_ONCE", "BODIES_BYTES_MAX", "HEADERS_MAX", "HEADER_BYTES_MAX", "WebLimits"]
 
 HEADER_BYTES_MAX: Final = 16 * 1024
 """Of a request's line and headers together. Browsers with their cookies stay below 8 KiB."""
 
 HEADERS_MAX: Final = 100
 """Of a request. Browsers send about 20; proxies add a few."""
+
+ACCEPTED_AT_ONCE: Final = 16
+"""Connections that are let in before those that made room for them are closed; a share has room for that."""
 
 BODIES_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of all bodies together that are on their way: nobody has said yet who sends them."""
@@ -66,7 +69,7 @@ class WebLimits:
 
         Whoever is in that room has sent no complete request, so one of them can always be ended to let a new connection in.
         """
-        connections = max(1, min(self.connections, share))
+        connections = max(1, min(self.connections, share - min(ACCEPTED_AT_ONCE, share // 4)))
         room = max(1, connections // 32)
         streams = min(self.streams, connections * 3 // 4)
         return WebLimits(
