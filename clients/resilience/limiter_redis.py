@@ -148,7 +148,7 @@ class RedisStore:
         try:
             if text:
                 state.restore(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise Unusable(f"the state under {self._key} cannot be read: {exc}") from exc
         return state
 

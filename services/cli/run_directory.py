@@ -16,6 +16,7 @@ from services.cli.options import ReplayOptions
 from services.price.engine.files import FileSystem
 from services.price.engine.position import PositionFile
 from services.replay.sources.inputs import InputFile
+from services.runtime.json_text import read_json
 from services.runtime.private_files import make_private_below, private_directory, private_opener
 
 LOGS = ("mid_prices.log", "errors.log")
@@ -131,7 +132,7 @@ class RunDirectory:
 
     def _read_manifest(self) -> dict[str, object]:
         try:
-            found = json.loads(self.manifest.read_text())
+            found = read_json(self.manifest.read_text())
         except (OSError, ValueError):
             found = None
         if not isinstance(found, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import redis.asyncio
@@ -11,6 +10,7 @@ from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK,
 from services.health.checks import Check, Finding
 from services.runtime.clock import Clock
 from services.runtime.exchanges.publisher import PROCESSES, status_key
+from services.runtime.json_text import read_json
 
 STATEMENT_AGE_NS_MAX: Final = 5_000_000_000
 """Statements come every second; five missed ones mean that the process is gone or stuck."""
@@ -29,7 +29,7 @@ def exchanges_check(client: redis.asyncio.Redis, clock: Clock) -> Check:
         groups: list[ExchangeHealth] = []
         for process, raw in zip(PROCESSES, found, strict=True):
             if raw is not None:
-                groups += _groups_of(process, json.loads(raw), clock.time_ns())
+                groups += _groups_of(process, read_json(raw), clock.time_ns())
         if not groups:
             return Finding(STATUS_OK, "no server talks to an exchange")
         bad = [f"{group.process} {group.target}/{group.group}" for group in groups if group.status != STATUS_OK]

@@ -31,5 +31,5 @@ class Pace:
         try:
             fields = json.loads(schedule or "{}")
             return cls(int(fields.get("period_ns") or PERIOD_NS), int(fields.get("window_ns") or WINDOW_NS))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return cls()

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from clients.power.calendar import DeliveryHour
 from clients.power.store.pace import PERIOD_NS, WINDOW_NS, Pace
+from services.runtime.json_text import read_json
 
 __all__ = ["PublicationWindow", "Schedule"]
 
@@ -131,7 +132,7 @@ class Schedule:
         """Return what was saved; whatever cannot be read is learned again."""
         schedule = cls()
         try:
-            saved: dict[str, Any] = json.loads(text or "{}")
+            saved: dict[str, Any] = read_json(text or "{}")
             for name, stamps in list(saved.get("stamps", {}).items())[-LEVELS_MAX:]:
                 level = tuple(part for part in name.split("/") if part)
                 schedule._seen[level] = deque((int(stamp) for stamp in stamps), maxlen=REMEMBERED)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from services.replay.queue.errors import Fenced, QueueLost, SessionTaken
 from services.replay.queue.groups import TRIM_SCRIPT
 from services.replay.queue.wire import Wire, pack
+from services.runtime.json_text import read_json
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def parse_holder(lease: bytes | None) -> Holder | None:
     if lease is None:
         return None
     try:
-        fields = json.loads(lease)
+        fields = read_json(lease)
         return Holder(str(fields["token"]), str(fields["host"]), int(fields["pid"]), str(fields["client_name"]))
     except (KeyError, TypeError, ValueError):
         logger.warning("lease cannot be read and counts as none: %r", lease[:200])

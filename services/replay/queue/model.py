@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastpath.records import Marker
+from services.runtime.json_text import read_json, short_reason
 from services.runtime.session.intents import Effective
 from services.runtime.session.versions import check_version
 
@@ -120,7 +121,7 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
     try:
         version = text.get("version")
         check_version("the checkpoint in Redis", None if version is None else int(version), CHECKPOINT_VERSION)
-        seams = json.loads(text["seams"])
+        seams = read_json(text["seams"])
         checkpoint = Checkpoint(
             effective=Effective.read(text),
             seams=tuple(seams),
@@ -128,5 +129,5 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
             sequence=int(text["sequence"]),
         )
     except (KeyError, ValueError, TypeError) as exc:
-        raise ValueError(f"the checkpoint in Redis cannot be read ({exc!r}): {text!r}") from exc
+        raise ValueError(f"the checkpoint in Redis cannot be read ({short_reason(exc)}): {str(text)[:500]}") from exc
     return StoredCheckpoint(epoch=text.get("epoch", ""), run_id=text.get("run_id", ""), checkpoint=checkpoint)

@@ -24,6 +24,7 @@ from services.replay.sources.inputs import InputFile
 from services.replay.sources.integrity import find_damage
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, Reading
+from services.runtime.json_text import read_json
 
 SCAN_ROWS = 8192
 THREADS = 2
@@ -152,7 +153,7 @@ def _read_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path |
     if cache_dir is None:
         return None
     try:
-        stored = json.loads(_cache_file(opened, cache_dir).read_bytes())
+        stored = read_json(_cache_file(opened, cache_dir).read_bytes())
         if stored["key"] != _cache_key(opened, options):
             return None
         return _scanned(stored["scanned"])

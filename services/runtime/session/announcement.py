@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.midprice import PriceCounts
+from services.runtime.json_text import read_json, short_reason
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
@@ -94,7 +95,7 @@ class SinkAnnouncement:
         Only the position has to be there: that is all that a sink of another make needs to announce.
         """
         try:
-            fields: dict[str, Any] = json.loads(stored)
+            fields: dict[str, Any] = read_json(stored)
             check_version(f"the announcement of sink `{name}`", fields.get("version"), VERSION)
             stopped = fields.get("finished_error")
             return cls(
@@ -112,7 +113,7 @@ class SinkAnnouncement:
                 finished_error=None if stopped is None else str(stopped),
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as exc:
-            raise ValueError(f"the announcement of sink `{name}` cannot be read ({exc!r})") from exc
+            raise ValueError(f"the announcement of sink `{name}` cannot be read ({short_reason(exc)})") from exc
 
 
 def rows_of(counts: PriceCounts) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
+from services.runtime.json_text import read_json
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
@@ -207,7 +208,7 @@ class Intent:
     def decode(cls, entry: bytes) -> Intent:
         """Read an entry. Raises NewerVersion, and ValueError on what cannot be read."""
         try:
-            fields: dict[str, Any] = json.loads(entry)
+            fields: dict[str, Any] = read_json(entry)
             check_version("an intent in the control journal", fields.get("version"), VERSION)
             kind = str(fields["kind"])
             change = _BY_KIND.get(kind)
@@ -229,7 +230,7 @@ class UnknownIntent(ValueError):
     """An entry of this version asks for something that nobody knows."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"intent {kind!r} is unknown")
+        super().__init__(f"intent {kind[:64]!r} is unknown")
 
 
 @dataclass(frozen=True)

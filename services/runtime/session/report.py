@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.runtime.json_text import read_json, short_reason
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.versions import check_version
 
@@ -129,7 +130,7 @@ class EngineReport:
     def decode(cls, session: str, stored: bytes | str) -> EngineReport:
         """Read the report of `session`. Raises NewerVersion, and ValueError on what cannot be read."""
         try:
-            fields: dict[str, Any] = json.loads(stored)
+            fields: dict[str, Any] = read_json(stored)
             check_version(f"the engine's report of session `{session}`", fields.get("version"), VERSION)
             return cls(
                 session=session,
@@ -163,7 +164,9 @@ class EngineReport:
                 pid=int(fields.get("pid") or 0),
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
-            raise ValueError(f"the engine's report of session `{session}` cannot be read ({exc!r})") from exc
+            raise ValueError(
+                f"the engine's report of session `{session}` cannot be read ({short_reason(exc)})"
+            ) from exc
 
 
 def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:

@@ -25,6 +25,6 @@ def check_version(what: str, found: object, known: int) -> None:
     if found is None:
         return
     if isinstance(found, bool) or not isinstance(found, int):
-        raise ValueError(f"the version of {what} is no number ({found!r})")
+        raise ValueError(f"the version of {what} is no number ({repr(found)[:80]})")
     if found > known:
         raise NewerVersion(what, found=found, known=known)

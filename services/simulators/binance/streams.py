@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from services.runtime.json_text import read_json
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.stream_names import Stream, find_stream, refusal
@@ -108,9 +108,9 @@ class Streams:
 
     def _control(self, subscriber: Subscriber, text: str) -> Any:
         try:
-            message = json.loads(text)
-        except json.JSONDecodeError as exc:
-            return {"error": {"code": 3, "msg": f"Invalid JSON: {exc.msg}"}}
+            message = read_json(text)
+        except ValueError as exc:
+            return {"error": {"code": 3, "msg": f"Invalid JSON: {getattr(exc, 'msg', exc)}"}}
         if not isinstance(message, dict):
             return {"error": {"code": 2, "msg": "Invalid request: request must be an object"}}
         number, method, names = message.get("id"), message.get("method"), message.get("params", [])

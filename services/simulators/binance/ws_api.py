@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from services.runtime.json_text import read_json
 from services.simulators.binance.call import Call, Reply, Route
 from services.simulators.binance.errors import BinanceError, missing
 from services.simulators.binance.exchange import BinanceExchange
@@ -88,7 +89,7 @@ class WsApi:
         number: Any = None
         status, error, result = 200, None, None
         try:
-            request = json.loads(text)
+            request = read_json(text)
             number, method, parameters = request.get("id"), request["method"], request.get("params") or {}
             result = await self._do(socket, method, dict(parameters))
         except BinanceError as exc:

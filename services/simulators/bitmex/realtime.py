@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from services.runtime.json_text import read_json
 from services.simulators.bitmex.account_routes import AccountRoutes
 from services.simulators.bitmex.errors import BitmexError
 from services.simulators.bitmex.exchange import BitmexExchange
@@ -107,7 +107,7 @@ class Realtime:
         listener = self._listeners[socket]
         request: Any = None
         try:
-            request = json.loads(text)
+            request = read_json(text)
             command, arguments = request["op"], request.get("args", [])
             self._do(socket, listener, command, arguments, request)
         except BitmexError as exc:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+from services.runtime.json_text import read_json
 from services.simulators.bitmex.account_routes import AccountRoutes
 from services.simulators.bitmex.call import Call, Route
 from services.simulators.bitmex.errors import PLANNED, BitmexError, not_found
@@ -143,10 +144,10 @@ class SimulatedBitmex(BitmexExchange):
         try:
             text = request.body.decode("utf-8")
             if text.lstrip().startswith("{"):
-                body = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+                body = read_json(text, parse_float=Decimal, parse_int=Decimal)
             else:
                 body = {name: _form_value(value) for name, value in parse_qsl(text, keep_blank_values=True)}
-        except (UnicodeDecodeError, json.JSONDecodeError):
+        except (ValueError, ArithmeticError):
             raise BitmexError(400, "Unexpected token in JSON", name="SyntaxError") from None
         return {**parameters, **body}
 
@@ -198,7 +199,7 @@ def _form_value(text: str) -> Any:
     """Return a form's value; lists and objects stand in it as JSON."""
     if text.startswith(("[", "{")):
         try:
-            return json.loads(text)
-        except json.JSONDecodeError:
+            return read_json(text)
+        except ValueError:
             return text
     return text

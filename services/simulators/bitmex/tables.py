@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
+from services.runtime.json_text import read_json
 from services.simulators.bitmex.call import Call
 from services.simulators.bitmex.errors import BitmexError
 
@@ -37,7 +37,10 @@ def project(call: Call, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     text = call.get("columns")
     if text is None:
         return rows
-    names = json.loads(text) if text.startswith("[") else text.split(",")
+    try:
+        names = [str(name) for name in read_json(text)] if text.startswith("[") else text.split(",")
+    except ValueError:
+        raise BitmexError(400, "columns must be a valid JSON array", name="ValidationError") from None
     kept = {"symbol", "timestamp", *names}
     return [{name: value for name, value in row.items() if name in kept} for row in rows]
 
@@ -47,8 +50,8 @@ def _filter(call: Call) -> dict[str, Any]:
     if value in (None, ""):
         return {}
     try:
-        wanted = value if isinstance(value, dict) else json.loads(str(value))
-    except json.JSONDecodeError:
+        wanted = value if isinstance(value, dict) else read_json(str(value))
+    except ValueError:
         wanted = None
     if not isinstance(wanted, dict):
         raise BitmexError(400, "filter must be a valid JSON object", name="ValidationError")

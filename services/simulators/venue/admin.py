@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from services.simulators.venue.exchange import SimulatedVenue
 from services.simulators.venue.faults import read_faults
-from services.simulators.venue.levers import Lever, amount, read_json, whole
+from services.simulators.venue.levers import Lever, amount, json_or_text, whole
 from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Order, Refusal
 from services.simulators.venue.prices import START_PRICES
@@ -67,7 +67,7 @@ class Admin:
         self._venue.advance()
         path = request.path.rstrip("/")
         try:
-            body = read_json(request.body)
+            body = json_or_text(request.body)
             if request.method == "POST" and path.startswith("/sim/orders/") and path.endswith("/fill"):
                 name = unquote(path.removeprefix("/sim/orders/").removesuffix("/fill"))
                 lever = Lever(lambda query, body: self._fill(name, body), body=("quantity", "price"))

@@ -19,7 +19,6 @@ a request is for is known only once it was read: for one route there is `drop`, 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,8 @@ from enum import StrEnum, unique
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any, Final
+
+from services.runtime.json_text import read_json
 
 RULES_MAX: Final = 100
 REFUSE_S: Final = 10.0
@@ -194,9 +195,10 @@ def parse_faults(text: str, *, errors: Sequence[str] = ()) -> list[Rule]:
     text = text.strip()
     if text.startswith(("[", "{", '"')):
         try:
-            return read_faults(json.loads(text), errors=errors)
-        except json.JSONDecodeError as exc:
+            document = read_json(text)
+        except ValueError as exc:
             raise ValueError(f"is not JSON: {exc}") from exc
+        return read_faults(document, errors=errors)
     rules = [_parse_rule(part.strip(), errors) for part in text.split(";") if part.strip()]
     if len(rules) > RULES_MAX:
         raise ValueError(f"holds {len(rules)} rules; at most {RULES_MAX} are kept")
@@ -205,18 +207,25 @@ def parse_faults(text: str, *, errors: Sequence[str] = ()) -> list[Rule]:
 
 def read_faults(payload: Any, *, errors: Sequence[str] = ()) -> list[Rule]:
     """Return the rules of decoded JSON: a text, an object with the options' names, or a list of both."""
+    try:
+        return _read_faults(payload, errors)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def _read_faults(payload: Any, errors: Sequence[str]) -> list[Rule]:
     if isinstance(payload, str):
         return [_parse_rule(part.strip(), errors) for part in payload.split(";") if part.strip()]
     if isinstance(payload, Mapping):
         if "faults" in payload:
-            return read_faults(payload["faults"], errors=errors)
+            return _read_faults(payload["faults"], errors)
         options = "".join(
             f",{name}={_option(value)}" for name, value in payload.items() if name not in ("fault", "value", "route")
         )
         value = f"={payload['value']}" if payload.get("value") not in (None, "") else ""
         return [_parse_rule(f"{payload.get('fault', '')}{value}@{payload.get('route', '*')}{options}", errors)]
     if isinstance(payload, list):
-        return [rule for one in payload for rule in read_faults(one, errors=errors)]
+        return [rule for one in payload for rule in _read_faults(one, errors)]
     raise ValueError('must be text like "lose@POST *,count=3", an object like {"fault": "lose", "count": 3}, or a list')
 
 

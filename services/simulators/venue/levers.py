@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl
+
+from services.runtime.json_text import read_json
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ def amount(name: str, value: Any) -> Decimal:
     return number
 
 
-def read_json(body: bytes) -> Any:
+def json_or_text(body: bytes) -> Any:
     """Return JSON, or the text itself where it is none: a fault plan may be typed as it is."""
     text = body.decode("utf-8").strip()
     if not text:
         return None
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return read_json(text)
+    except ValueError:
         return text
