@@ -21,7 +21,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings lock bench sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings lock bench fuzz sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -134,7 +134,10 @@ bench: $(VENV)/.built ## Measure against the alternatives and print ratios
 	@$(LOCKED) -r benchmarks/requirements.lock
 	@$(BIN)/python -m benchmarks
 
-sanitize: $(VENV)/.tools ## Run the kernels' tests and the fuzz corpus under AddressSanitizer and UndefinedBehaviorSanitizer
+fuzz: $(VENV)/.built $(VENV)/.tools ## Give 100,000 mutated inputs to every reader, or N=; SEED= makes them again
+	@$(BIN)/python -m tests.support.fuzz $(if $(N),--inputs $(N)) $(if $(SEED),--seed $(SEED))
+
+sanitize: $(VENV)/.tools ## Run the kernels' tests and 100,000 mutated inputs under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tests/sanitize.sh $(abspath $(BIN))/python $(PARALLEL)
 
 sample-data: $(VENV)/.built ## Generate data/*.csv and data/sample_output again

@@ -26,3 +26,5 @@ export PYTHONUNBUFFERED=1
 export PYTHONPATH=$scratch
 export MIDSTREAM_TEST_PROFILE=sanitized MIDSTREAM_SHARED=${MIDSTREAM_SHARED:-$(cd "$root/.." && pwd)/shared}
 LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider --capture=sys -m "not long and not nightly and not bench" tests/unit/fastpath "${@:2}"
+# The same inputs every time: what is new is looked for by `make fuzz`.
+LD_PRELOAD="$preload" "$python" -P -m tests.support.fuzz --inputs "${FUZZ_INPUTS:-100000}" --seed 1

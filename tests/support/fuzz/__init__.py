@@ -1,0 +1,1 @@
+"""Mutated inputs for everything that reads bytes of others: `python -m tests.support.fuzz`."""
