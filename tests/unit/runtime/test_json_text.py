@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Callable
 
@@ -16,7 +15,6 @@ from services.runtime.session.intents import Intent
 from services.runtime.session.report import EngineReport
 from services.simulators.venue.faults import parse_faults
 from services.simulators.venue.levers import json_or_text
-from tests.support.imports import ROOT, modules_below
 
 DEEP = b"[" * 100_000
 BAD = {
@@ -76,27 +74,3 @@ def test_everything_that_json_itself_raises_becomes_a_value_error() -> None:
 def test_a_reason_names_its_kind_and_is_bounded() -> None:
     assert short_reason(KeyError("state")) == "KeyError: 'state'"
     assert len(short_reason(ValueError("x" * 10_000))) == 200
-
-
-def test_who_reads_json_of_others_catches_what_deep_text_raises() -> None:
-    # A bare `json.loads` meets RecursionError, which is no ValueError: it stands in a `try` that names it, or where we wrote the text.
-    own = {
-        "services.runtime.json_text", "services.runtime.ready", "services.runtime.engine_process", "services.runtime.engine_channel",
-        "services.runtime.redis_data", "services.price.engine.position", "services.power.listener.spool", "services.cli.supervisor",
-        "services.replay.config",
-    }  # fmt: skip
-    bare = {
-        module
-        for module, path in modules_below(ROOT, ("services", "clients")).items()
-        if _loads(tree := ast.parse(path.read_text(encoding="utf-8"))) and not _names(tree, "RecursionError")
-    }
-
-    assert bare - own == set()
-
-
-def _loads(tree: ast.Module) -> bool:
-    return any(isinstance(node, ast.Attribute) and ast.unparse(node) == "json.loads" for node in ast.walk(tree))
-
-
-def _names(tree: ast.Module, name: str) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
