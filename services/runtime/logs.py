@@ -22,7 +22,7 @@ CORRELATION_ID_KEY: Final = "x-correlation-id"
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
-_CHATTY: Final = ("asyncio", "uvicorn", "uvicorn.error", "websockets")
+_CHATTY: Final = ("asyncio", "uvicorn", "uvicorn.error", "websockets", "aiosqlite")
 
 _correlation_id: ContextVar[str] = ContextVar("midstream_correlation_id", default="")
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -80,6 +80,7 @@ def configure_logs(server: str, *, level: str = "info", form: str = "json") -> N
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # What these say below a warning ("Using selector", "Started server process") says nothing about us; the web server says it as an error.
+    # The database driver repeats each statement with all that goes into it.
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
