@@ -30,6 +30,7 @@ from services.price.config import PriceSettings
 from services.replay.config import ReplaySettings
 from services.reporting.config import ReportingSettings
 from services.runtime import faults
+from services.runtime.call_limit_settings import CallLimitSettings
 from services.runtime.settings import (
     ProcessSettings,
     ServerSettings,
@@ -65,7 +66,7 @@ CALLERS: Final = "commands that call servers"
 EXCHANGES_OF: Final = ("replay", "price", "orders")
 """Servers that talk to exchanges."""
 
-_SHARED: Final = (ProcessSettings, ServerSettings, SessionSettings)
+_SHARED: Final = (ProcessSettings, CallLimitSettings, ServerSettings, SessionSettings)
 _ROOT: Final = Path(__file__).resolve().parents[2]
 # The sentences of these stand in code that no model describes.
 _FIXED_LEGAL: Final = {"_FILE": "a path", "_SSM_PATH": "a path in Parameter Store", "_ONCE": "a path"}

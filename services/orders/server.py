@@ -35,12 +35,15 @@ MEASURE_S: Final = 0.5
 WEB_SETTING: Final = "MIDSTREAM_ORDERS_WEB_PORT"
 ALWAYS: Final = ("/v1/kill-switch", "/health")
 """Answered however many other requests are under way: what stops trading, and what tells that it goes on."""
+ALWAYS_ADMITTED: Final = ("SetKillSwitch", "GetKillSwitch", "CancelOrder", "CancelOrders")
+"""What an operator needs most when something floods the server."""
 
 
 class OrdersServer(Service):
     """Wires everything; starts it in the order in which the parts need each other."""
 
     names: Sequence[str] = (SERVICE,)
+    always_admitted = tuple(f"/{SERVICE}/{method}" for method in ALWAYS_ADMITTED)
 
     def __init__(self, settings: OrdersSettings) -> None:
         self._settings = settings

@@ -27,6 +27,7 @@ class PriceServer(Service):
     """Serves while the engine consumes and the mids can be read."""
 
     names: Sequence[str] = (SERVICE,)
+    listing_methods = (f"/{SERVICE}/StreamMidPrices", f"/{SERVICE}/ComputeMidPrices")
 
     def __init__(self, settings: PriceSettings) -> None:
         self._settings = settings

@@ -19,6 +19,7 @@ class ReplayServer(Service):
     """Serves what the engine publishes."""
 
     names: Sequence[str] = ("midstream.replay.v1.ReplayService",)
+    listing_methods = ("/midstream.replay.v1.ReplayService/StreamTicks",)
 
     def __init__(self, settings: ReplaySettings) -> None:
         self._client = connect_async(settings.redis_url, client_name="midstream-replay-server")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 ADMIN_HOST: Final = "127.0.0.1"
@@ -9,6 +10,9 @@ ADMIN_HOST: Final = "127.0.0.1"
 
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 """What a server listens on when it takes calls on all addresses, and where it can be reached then from the same machine."""
+
+_IPV6_NETWORK_BITS: Final = 64
+"""What a customer of a network provider is given at least."""
 
 
 def host_and_port(host: str, port: int | str) -> str:
@@ -19,3 +23,24 @@ def host_and_port(host: str, port: int | str) -> str:
 def reachable(host: str, port: int | str) -> str:
     """Return where a server on this machine that listens on `host` is reached: an address for a client or a URL."""
     return host_and_port(_EVERY_ADDRESS.get(host, host), port)
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is of this machine; a Unix socket's peer has none, and is."""
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return True
+
+
+def network_of(address: str) -> str:
+    """Return whom an address counts for where callers are counted: with IPv6 everybody has a whole network of addresses."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))

@@ -6,24 +6,24 @@ from typing import Final
 
 import grpc
 
+from services.runtime.call_limits import CallLimits
 from services.runtime.health import HealthBoard
+from services.runtime.interceptors import CallInterceptor
+from services.runtime.metrics import Metrics
 
 __all__ = ["AdminServer"]
 
-_OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),
-    # A probe asks for the name of a service.
-    ("grpc.max_receive_message_length", 4096),
-    ("grpc.max_metadata_size", 8192),
-    ("grpc.max_concurrent_streams", 32),
-)
+_LIMITS: Final = CallLimits(connections_max=64, streams_per_connection=32)
+"""A probe is one connection with one call."""
 
 
 class AdminServer:
     """A second small gRPC server with the health service of the first, and nothing else."""
 
-    def __init__(self, health: HealthBoard) -> None:
-        self.server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=64)
+    def __init__(self, health: HealthBoard, metrics: Metrics) -> None:
+        self.server = grpc.aio.server(
+            interceptors=(CallInterceptor(metrics, _LIMITS),), options=_LIMITS.server_options()
+        )
         health.register(self.server)
         self.port = 0
         """Where it is bound."""

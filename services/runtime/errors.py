@@ -54,6 +54,10 @@ class ResourceExhausted(MidstreamError):
     """A limit was reached: the caller is too slow or asks for too much."""
 
 
+class Overloaded(ResourceExhausted):
+    """More is under way than there may be. Raised for call after call under a flood: whoever raises it says so in the log now and then."""
+
+
 class Unauthenticated(MidstreamError):
     """The caller did not say who it is, or cannot prove it."""
 

@@ -7,12 +7,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from services.runtime import errors
+from services.runtime.admission import CallAdmission, check_metadata
+from services.runtime.call_limits import CallLimits
 from services.runtime.logs import (
     CORRELATION_ID_KEY,
     accept_correlation_id,
@@ -20,6 +22,7 @@ from services.runtime.logs import (
     set_correlation_id,
 )
 from services.runtime.metrics import Metrics
+from services.runtime.requests import Requests
 from services.runtime.statuses import Context, abort, code_of, code_set, trailing
 
 _KINDS: Final = {
@@ -47,8 +50,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     with its traceback, and the caller gets a request id instead of a text.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, limits: CallLimits | None = None) -> None:
         self._metrics = metrics
+        self._limits = limits or CallLimits()
+        self._admission = CallAdmission(self._limits, clock_s=time.monotonic)
+        self._memory = self._limits.request_memory()
+        self._reserved_memory = {path: self._limits.reserved_memory() for path in self._limits.always_admitted}
         self._calls: dict[asyncio.Task[Any], bool] = {}
         self._ended: dict[asyncio.Task[Any], errors.MidstreamError] = {}
         self._draining = False
@@ -104,24 +111,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         service, _, method = path.lstrip("/").partition("/")
         kind, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, attribute)
+        # To the library every client streams, which is the same on the wire: it reads a message only when it is asked for one.
+        _, attribute = _KINDS[True, handler.response_streaming]
+        memory = self._reserved_memory.get(path, self._memory)
+        bytes_max = self._limits.request_bytes_max(path)
         counted_kind = getattr(handler, _COUNTS_AS, kind)
         figures = _CallFigures(self._metrics, (counted_kind, service, method) if counted_kind else _UNKNOWN)
         streaming = handler.response_streaming if counted_kind is None else counted_kind in _STREAMING
-        read = handler.request_deserializer or _as_it_is
         respond = _respond_with_stream if handler.response_streaming else _respond_once
 
-        async def handle(request: Any, context: Context) -> Any:
+        async def handle(received: AsyncIterator[bytes], context: Context) -> Any:
             identifier = _adopt_correlation_id(context)
             task = cast("asyncio.Task[Any]", asyncio.current_task())
             self._calls[task] = streaming
             self._begun += 1
             begun_s = figures.begin()
             code = grpc.StatusCode.OK
+            leave: list[Callable[[], None]] = []
+            held = memory.request(partial(self.end_call, task))
+            peer = context.peer()
             try:
                 if self._draining:
                     raise errors.Unavailable(SHUTTING_DOWN)
-                counted = figures.counted(request, read) if handler.request_streaming else figures.one(request, read)
-                response = await respond(behaviour, counted, context, figures, identifier)
+                self._admission.check(path, peer)
+                check_metadata(context.invocation_metadata() or ())
+                requests = Requests(
+                    received,
+                    handler.request_deserializer,
+                    held=held,
+                    bytes_max=bytes_max,
+                    count=figures.received,
+                    arrived=lambda: leave.append(self._admission.enter(path, peer)),
+                )
+                request = requests.each() if handler.request_streaming else await requests.only()
+                response = await respond(behaviour, request, context, figures, identifier)
                 context.set_trailing_metadata(trailing(context, identifier))
                 code = code_set(context, code)
                 return response
@@ -140,12 +163,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = code_of(exc)
                 await abort(context, exc, identifier, path)
             finally:
+                held.release()
+                for each in leave:
+                    each()
                 del self._calls[task]
                 self._ended.pop(task, None)
                 figures.end(code, begun_s)
 
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
-        # Requests arrive as bytes and are read above: what cannot be read is an answer and a figure like any other.
         return cast("grpc.RpcMethodHandler[Any, Any]", make(handle, None, handler.response_serializer))
 
 
@@ -212,31 +237,16 @@ class _CallFigures:
     def __init__(self, metrics: Metrics, labels: tuple[str, str, str]) -> None:
         self._metrics = metrics
         self._labels = labels
-        self._received = metrics.received.labels(*labels)
+        self.received = metrics.received.labels(*labels)
         self.sent = metrics.sent.labels(*labels)
 
     def begin(self) -> float:
         self._metrics.started.labels(*self._labels).inc()
         return time.perf_counter()
 
-    def one(self, request: bytes, read: Callable[[bytes], Any]) -> Any:
-        self._received.inc()
-        try:
-            return read(request)
-        except DecodeError as exc:
-            raise errors.InvalidRequest("request", "is not a message of the type that this method takes") from exc
-
-    async def counted(self, requests: AsyncIterator[bytes], read: Callable[[bytes], Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield self.one(request, read)
-
     def end(self, code: grpc.StatusCode, begun_s: float) -> None:
         self._metrics.handled.labels(*self._labels, code.name).inc()
         self._metrics.handling.labels(*self._labels).observe(time.perf_counter() - begun_s)
-
-
-def _as_it_is(request: bytes) -> bytes:
-    return request
 
 
 def _adopt_correlation_id(context: Context) -> str:

@@ -8,13 +8,14 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import grpc
 
 from services.runtime.addresses import ADMIN_HOST, host_and_port
 from services.runtime.admin import AdminServer
+from services.runtime.call_limits import CallLimits
 from services.runtime.descriptors import announce_budget, descriptor_budget, raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.exporter import start_exporter
@@ -29,7 +30,6 @@ from services.runtime.private_files import keep_files_private
 from services.runtime.ready import ready_file
 from services.runtime.reflection import add_reflection
 from services.runtime.settings import ServerSettings
-from services.runtime.subscriptions import SUBSCRIBERS_MAX
 from services.runtime.tasks import end_task
 from services.runtime.tls import TlsFiles
 from services.runtime.web import WebLimits
@@ -51,25 +51,8 @@ QUIET_S: Final = 0.1
 QUIET_MAX_S: Final = 2.0
 """When no call has begun for the first, all that had arrived are answered; callers that never pause are not waited for longer."""
 
-MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Batches are at most 1 MiB; ComputeMidPrices takes what a caller thinks is one batch."""
-
-SERVER_OPTIONS: Final = (
-    # Without it two servers share a port in silence, and half of the calls reach the wrong one.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-    ("grpc.max_metadata_size", 16 * 1024),
-    # Per connection. Above what a server lets subscribe: whoever comes too late is told so, and a client that holds every subscription
-    # on one connection can still call.
-    ("grpc.max_concurrent_streams", 2 * SUBSCRIBERS_MAX),
-    # A subscriber whose machine vanished is noticed within 40 s and its stream freed.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.http2.max_ping_strikes", 5),
-)
+SERVER_OPTIONS: Final = CallLimits().server_options()
+"""What the library enforces where no setting says otherwise."""
 
 _process_metrics: Metrics | None = None
 _process_tls: TlsFiles | None = None
@@ -104,6 +87,10 @@ class Service(Protocol):
 
     interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
     """Run inside of the scaffold's own, so that what they raise becomes a status, too."""
+    listing_methods: Collection[str] = ()
+    """Full names of methods whose requests hold long lists; those of all others are small."""
+    always_admitted: Collection[str] = ()
+    """Full names of methods that get in however many calls there are."""
     web_port: int = 0
     """Where it serves HTTP, once it has started; 0 where it does not."""
     announces: Mapping[str, str] = {}
@@ -156,8 +143,14 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_once, loop, asked_to_stop, number)
     metrics = process_metrics()
-    interceptor = CallInterceptor(metrics)
-    server = grpc.aio.server(interceptors=(interceptor, *service.interceptors), options=SERVER_OPTIONS)
+    limits = CallLimits.of(
+        settings,
+        descriptors=descriptor_budget().grpc,
+        listing_methods=service.listing_methods,
+        always_admitted=service.always_admitted,
+    )
+    interceptor = CallInterceptor(metrics, limits)
+    server = grpc.aio.server(interceptors=(interceptor, *service.interceptors), options=limits.server_options())
     health = HealthBoard(service.names, metrics)
     service.register(server)
     health.register(server)
@@ -168,7 +161,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     tls = process_tls(settings)
     credentials = tls.grpc_credentials() if tls is not None else None
     port = bind_port(server, settings.host, settings.port, f"{prefix}_PORT", credentials)
-    admin = _bind_admin(health, settings.health_port, f"{prefix}_ADMIN_PORT")
+    admin = _bind_admin(health, metrics, settings.health_port, f"{prefix}_ADMIN_PORT")
     exporter = await start_exporter(
         metrics.registry,
         host=settings.host,
@@ -197,10 +190,10 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         await exporter.close()
 
 
-def _bind_admin(health: HealthBoard, port: int | None, setting: str) -> AdminServer | None:
+def _bind_admin(health: HealthBoard, metrics: Metrics, port: int | None, setting: str) -> AdminServer | None:
     if port is None:
         return None
-    admin = AdminServer(health)
+    admin = AdminServer(health, metrics)
     admin.port = bind_port(admin.server, ADMIN_HOST, port, setting)
     return admin
 

@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.runtime.access.settings import AUTHENTICATORS, admin_port, certificates_problem, pair_problem
+from services.runtime.call_limit_settings import CallLimitSettings
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
@@ -145,7 +146,7 @@ class ProcessSettings(BaseSettings):
         return value
 
 
-class ServerSettings(ProcessSettings):
+class ServerSettings(CallLimitSettings, ProcessSettings):
     """What every gRPC server needs to know, too. A server subclasses it (or `SessionSettings`) and narrows the ports."""
 
     metrics_port: int = Field(default=0, ge=0, le=65535)

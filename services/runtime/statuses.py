@@ -72,7 +72,8 @@ async def abort(context: Context, exc: BaseException, identifier: str, path: str
     if code is grpc.StatusCode.INTERNAL:
         logger.error("call failed: method=%s request_id=%s", path, identifier, exc_info=exc)
         await context.abort(code, f"internal error, request id {identifier}", metadata)
-    logger.info("call refused: method=%s code=%s reason=%s", path, code.name, exc)
+    if not isinstance(exc, errors.Overloaded):
+        logger.info("call refused: method=%s code=%s reason=%s", path, code.name, exc)
     if isinstance(exc, errors.MidstreamError):
         metadata = (*metadata, *exc.metadata)
     if isinstance(exc, errors.InvalidRequest):
