@@ -8,7 +8,7 @@ import fcntl
 import logging
 import os
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 
 from services.runtime.clock import Clock
-from services.runtime.errors import ResourceExhausted
+from services.runtime.errors import ResourceExhausted, Unavailable
 from services.runtime.private_files import private_opener, shared_directory
 from services.runtime.session.intents import VERSION, Change, Intended, Intent
 from services.runtime.session.keys import SESSIONS, SessionKeys
@@ -31,42 +31,12 @@ ARCHIVE_STEP = 500
 """Intents moved at a time, so that most appends do not touch the file."""
 PENDING_MAX = 10_000
 """Intents beyond JOURNAL_LENGTH_MAX that may wait for an engine; more are refused, because none of them may be archived."""
-
-# KEYS: journal, requests, intended. ARGV: request id, field that the intent sets, its value, JSON of the intent, requests kept,
-# entries at most, value in effect (empty: unknown), revision in effect, version of the sum.
-# One script, because deduplicating, numbering and appending must not be separable by a crash or by a second Control server.
-# It carries no market data, so the cost of Lua does not matter here.
-_APPEND = """
-local length = redis.call('XLEN', KEYS[1])
-local known = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if known then return {tonumber(known), 2, length} end
-local field, value, effective, applied = ARGV[2], ARGV[3], ARGV[7], tonumber(ARGV[8])
-local intended = redis.call('HGET', KEYS[3], field)
-local asked = tonumber(redis.call('HGET', KEYS[3], field .. '_revision') or '0')
--- What was asked for last is what counts while it is on its way. Once the engine has seen it, only the effect counts: it may have refused.
-local settled = effective ~= '' and applied >= asked
-local revision, outcome
-if settled and effective == value then
-  revision, outcome = intended == value and asked or applied, 0
-elseif not settled and intended == value then
-  revision, outcome = asked, 0
-else
-  if length >= tonumber(ARGV[6]) then return {0, 3, length} end
-  -- Above what an engine has applied: it may remember more than a Redis that lost its last second.
-  revision, outcome = math.max(tonumber(redis.call('HGET', KEYS[3], 'revision') or '0'), applied) + 1, 1
-  redis.call('XADD', KEYS[1], '0-' .. string.format('%.0f', revision), 'intent', ARGV[4])
-  redis.call('HSET', KEYS[3], 'version', ARGV[9], 'revision', revision, field, value, field .. '_revision', revision)
-  length = length + 1
-end
-redis.call('ZADD', KEYS[2], revision, ARGV[1])
-local excess = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[5])
-if excess > 0 then redis.call('ZPOPMIN', KEYS[2], excess) end
-return {revision, outcome, length}
-"""
+ATTEMPTS_MAX = 50
+"""Lost races against other Control servers per append; more means that something is wrong with who else writes the keys."""
 
 
 class AppendOutcome(enum.IntEnum):
-    """What became of an append; the numbers are those of the script."""
+    """What became of an append."""
 
     ALREADY_SO = 0
     """The value is intended, or in effect, already; nothing was journalled."""
@@ -107,7 +77,8 @@ class ControlJournal:
         self._client = client
         self._clock = clock
         self._archive_directory = archive_directory
-        self._script = client.register_script(_APPEND)
+        # Calls of this process queue up here instead of losing races against each other.
+        self._lock = asyncio.Lock()
 
     async def append(self, keys: SessionKeys, intent: Intent, *, effect: Effect) -> Journalled:
         """Journal `intent` once; a repeat, or what is so already, is answered with an earlier revision.
@@ -115,18 +86,8 @@ class ControlJournal:
         Raises ResourceExhausted when too many intents wait for an engine.
         """
         entry = replace(intent, request_id=intent.request_id or uuid.uuid4().hex, time_ns=self._clock.time_ns())
-        change = entry.change
-        limit = JOURNAL_LENGTH_MAX + PENDING_MAX
-        revision, outcome, length = cast(
-            "list[int]",
-            await self._script(
-                keys=[keys.control, keys.requests, keys.intended],
-                args=[
-                    *(entry.request_id, change.setting, change.value, entry.encode(), JOURNAL_LENGTH_MAX, limit),
-                    *(effect.value, effect.revision, VERSION),
-                ],
-            ),
-        )
+        async with self._lock:
+            revision, outcome, length = await self._append(keys, entry, effect)
         if outcome == AppendOutcome.FULL:
             raise ResourceExhausted(
                 f"{length} intents wait for session `{keys.session}`; start its replay server first"
@@ -137,7 +98,7 @@ class ControlJournal:
             except (OSError, redis.RedisError):
                 # The intent is journalled, and that is what was asked for; the next append tries again.
                 logger.exception("intents not archived: session=%s", keys.session)
-        return Journalled(revision, AppendOutcome(outcome))
+        return Journalled(revision, outcome)
 
     async def entry(self, keys: SessionKeys, revision: int) -> Intent | None:
         """Read one intent; None when it is not kept any more."""
@@ -157,6 +118,46 @@ class ControlJournal:
         found = await self._client.get(keys.state)
         return EngineReport.decode(keys.session, found) if found else None
 
+    async def _append(self, keys: SessionKeys, entry: Intent, effect: Effect) -> tuple[int, AppendOutcome, int]:
+        """Return revision, outcome and the length of the journal.
+
+        Deduplicating, numbering and appending must not be separable by a crash or by a second Control server: what was read is
+        watched, and what follows from it is one transaction.
+        """
+        async with self._client.pipeline(transaction=True) as pipe:
+            for _ in range(ATTEMPTS_MAX):
+                await pipe.watch(keys.control, keys.requests, keys.intended)
+                length, last = await _journal_end(pipe, keys)
+                known = await pipe.zscore(keys.requests, entry.request_id)
+                if known is not None:
+                    return int(known), AppendOutcome.REPEATED, length
+                intended = cast("dict[bytes, bytes]", await cast("Awaitable[Any]", pipe.hgetall(keys.intended)))
+                revision, outcome = _judge(entry.change, effect, intended, last)
+                cast("Any", pipe).multi()
+                if outcome is AppendOutcome.ADDED:
+                    if length >= JOURNAL_LENGTH_MAX + PENDING_MAX:
+                        return 0, AppendOutcome.FULL, length
+                    self._add(pipe, keys, entry, revision)
+                    length += 1
+                pipe.zadd(keys.requests, {entry.request_id: revision})
+                # As many as the journal has entries; the oldest go.
+                pipe.zremrangebyrank(keys.requests, 0, -JOURNAL_LENGTH_MAX - 1)
+                try:
+                    await pipe.execute()
+                except redis.WatchError:
+                    continue
+                return revision, outcome, length
+        raise Unavailable(
+            f"{ATTEMPTS_MAX} attempts lost their race for the journal of `{keys.session}`; retry with backoff"
+        )
+
+    @staticmethod
+    def _add(pipe: Any, keys: SessionKeys, entry: Intent, revision: int) -> None:
+        change = entry.change
+        pipe.xadd(keys.control, {"intent": entry.encode()}, id=f"0-{revision}")
+        fields = {"version": VERSION, "revision": revision, change.setting: change.value}
+        pipe.hset(keys.intended, mapping=fields | {f"{change.setting}_revision": revision})
+
     async def _archive(self, keys: SessionKeys, count: int, *, applied: int) -> None:
         """Move the `count` oldest intents to the file, but none that an engine still has to read."""
         entries = cast(
@@ -174,6 +175,35 @@ class ControlJournal:
         await asyncio.to_thread(_append_durably, path, lines)
         # The archive holds them now; a crash before this line archives them twice, which the revision shows.
         await self._client.xtrim(keys.control, minid=f"0-{revisions[-1] + 1}", approximate=False)
+
+
+async def _journal_end(pipe: Any, keys: SessionKeys) -> tuple[int, int]:
+    """Return the length of the journal and its last revision, which outlives its entry."""
+    try:
+        found = await pipe.xinfo_stream(keys.control)
+    except redis.ResponseError as exc:
+        if "no such key" in str(exc):
+            return 0, 0
+        raise
+    return int(found["length"]), int(found["last-generated-id"].partition(b"-")[2])
+
+
+def _judge(change: Change, effect: Effect, intended: Mapping[bytes, bytes], last: int) -> tuple[int, AppendOutcome]:
+    """Return the revision that answers a change, and whether it has to be added."""
+    field = change.setting.encode()
+    asked_for = intended.get(field)
+    asked = int(intended.get(field + b"_revision", 0))
+    value = change.value.encode()
+    # What was asked for last is what counts while it is on its way. Once the engine has seen it, only the effect counts: it may
+    # have refused.
+    settled = bool(effect.value) and effect.revision >= asked
+    if settled and effect.value == change.value:
+        return asked if asked_for == value else effect.revision, AppendOutcome.ALREADY_SO
+    if not settled and asked_for == value:
+        return asked, AppendOutcome.ALREADY_SO
+    # Above what an engine has applied: it may remember more than a Redis that lost its last second.
+    # And above the stream's own: somebody may have deleted the sum, and no engine takes an id again.
+    return max(int(intended.get(b"revision", 0)), effect.revision, last) + 1, AppendOutcome.ADDED
 
 
 def _append_durably(path: Path, lines: bytes) -> None:

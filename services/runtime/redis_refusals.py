@@ -34,18 +34,21 @@ _MEANINGS: Final = {
     "CLUSTERDOWN": "the Redis cluster is down; retry once it is whole again",
     "TRYAGAIN": "the Redis cluster is moving these keys; retry with backoff",
 }
-# Alone at the beginning; behind a dash where an error of a script is quoted; after a colon in the reason of an EXECABORT.
-_CODE: Final = re.compile(rf"(?:^|: ?-?|(?<=\s)-)({'|'.join(_MEANINGS)})(?=[\s.]|$)")
+_REASON: Final = re.compile(r"^Transaction discarded because of: ", re.IGNORECASE)
+"""Before the code of what EXEC itself was refused for."""
+_NOTE: Final = re.compile(r"^Command # \d+ .* of pipeline caused error: \(['\"]", re.DOTALL)
+"""What the client puts before the text of a refusal, where the command was one of several."""
+_CODE: Final = re.compile(r"-?([A-Z]+)(?=[\s.]|$)")
 
 
 def temporary_code(error: ResponseError) -> str | None:
     """Return the code of a refusal that ends by itself or by an operator's hand (`OOM`, `READONLY`, ...); None for others.
 
-    Redis before 7 wraps what a script was refused for in a sentence of its own, and EXEC quotes what its commands met.
+    The code is the first word that Redis says, or the class that the client makes of it; nothing behind it is looked at.
     """
     known = next((code for kind, code in _BY_CLASS if isinstance(error, kind)), None)
-    found = _CODE.search(str(error))
-    return known or (found.group(1) if found else None)
+    found = _CODE.match(_REASON.sub("", _NOTE.sub("", str(error))))
+    return known or (found[1] if found and found[1] in _MEANINGS else None)
 
 
 def meaning(code: str) -> str:

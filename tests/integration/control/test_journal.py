@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ from services.control import journal as journal_module
 from services.control.journal import ControlJournal, Effect
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
-from services.runtime.errors import ResourceExhausted
+from services.runtime.errors import ResourceExhausted, Unavailable
 from services.runtime.session.intents import Intent, SetSpeed
 from services.runtime.session.keys import SessionKeys
 
 KEPT, STEP = 100, 20
+judge = journal_module._judge
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +137,57 @@ async def test_request_ids_are_forgotten_with_the_oldest_intents_only(
     assert redis_client.zcard(keys.requests) == KEPT
     again = Intent(SetSpeed(60), "request-60")
     assert (await journal.append(keys, again, effect=Effect("150.0", 150))).revision == 60
+
+
+async def test_two_servers_number_intents_in_one_order(
+    make_journal: Callable[[Path], ControlJournal], redis_client: redis.Redis, keys: SessionKeys, tmp_path: Path
+) -> None:
+    journals = [make_journal(tmp_path), make_journal(tmp_path)]
+
+    async def append(number: int) -> int:
+        intent = Intent(SetSpeed(number + 1), correlation_id="c", request_id=f"r{number // 2}")
+        return (await journals[number % 2].append(keys, intent, effect=Effect())).revision
+
+    # Each request is made twice, by way of either server.
+    revisions = await asyncio.gather(*(append(number) for number in range(40)))
+
+    assert sorted(revisions) == [revision for revision in range(1, 21) for _ in range(2)]
+    assert sorted(kept(redis_client, keys)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("also_the_sum", [False, True], ids=["entry", "entry and sum"])
+async def test_newest_entry_that_somebody_deleted_does_not_end_the_numbering(
+    make_journal: Callable[[Path], ControlJournal],
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    tmp_path: Path,
+    also_the_sum: bool,
+) -> None:
+    journal = make_journal(tmp_path)
+    await set_speeds(journal, keys, range(1, 4))
+    redis_client.xdel(keys.control, "0-3")
+    if also_the_sum:
+        redis_client.delete(keys.intended)
+
+    await set_speeds(journal, keys, range(7, 8), applied=0)
+
+    # No engine takes 0-3 again.
+    assert sorted(kept(redis_client, keys)) == [1, 2, 4]
+
+
+async def test_race_that_is_lost_again_and_again_is_given_up(
+    make_journal: Callable[[Path], ControlJournal],
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = make_journal(tmp_path)
+    monkeypatch.setattr(
+        journal_module, "_judge", lambda *read: redis_client.hincrby(keys.intended, "x") and judge(*read)
+    )
+
+    with pytest.raises(Unavailable, match=f"50 attempts lost their race for the journal of `{keys.session}`"):
+        await set_speeds(journal, keys, range(1, 2))
+
+    assert kept(redis_client, keys) == {}

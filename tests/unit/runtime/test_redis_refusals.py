@@ -24,15 +24,16 @@ from services.runtime.redis_refusals import meaning, temporary_code
         (ResponseError("BUSY Redis is busy running a script."), "BUSY"),
         (ExecAbortError("Transaction discarded because of: OOM command not allowed"), "OOM"),
         (ExecAbortError("Transaction discarded because of: READONLY You can't write"), "READONLY"),
-        # A script's refusal as Redis before 7 quotes it.
+        # A script's refusal.
+        (ResponseError("MISCONF Errors writing to the AOF file. script: 6b1b, on @user_script:9."), "MISCONF"),
+        # One of several commands, as the client quotes it.
         (
             ResponseError(
-                "Error running script (call to f_6b1b): @user_script:9: @user_script: 9: -OOM command not allowed"
+                "Command # 1 (XADD s 0-1 b READONLY) of pipeline caused error: ('NOREPLICAS Not enough good replicas to write.',)"
             ),
-            "OOM",
+            "NOREPLICAS",
         ),
-        (ResponseError("Error running script (call to f_6b1b): @user_script:9: -READONLY You can't write"), "READONLY"),
-        (ResponseError("Error running script (call to f_6b1b): @user_script:9: -MISCONF Errors writing"), "MISCONF"),
+        (OutOfMemoryError('Command # 2 (HSET h f v) of pipeline caused error: ("command not allowed",)'), "OOM"),
     ],
 )
 def test_refusals_that_end_by_themselves_are_recognised(error: ResponseError, code: str) -> None:
@@ -47,6 +48,10 @@ def test_refusals_that_end_by_themselves_are_recognised(error: ResponseError, co
         ResponseError("BUSYGROUP Consumer Group name already exists"),
         ResponseError("unknown command 'OOM'"),
         ResponseError("no such key `MISCONF`"),
+        ResponseError("ERR -OOM is what a script of somebody's said"),
+        ResponseError(
+            "Command # 1 (SET k OOM) of pipeline caused error: ('WRONGTYPE Operation against a key: MISCONF',)"
+        ),
         NoPermissionError("this user has no permissions to run the 'xadd' command"),
         ExecAbortError("Transaction discarded because of previous errors."),
     ],
