@@ -19,7 +19,7 @@ from services.runtime.errors import StartRefused
 from services.runtime.listening import bound_socket, listen_on, listening_socket
 from services.runtime.web.acceptor import Acceptor
 from services.runtime.web.guard import WebGuard
-from services.runtime.web.limits import HEADER_BYTES_MAX, WebLimits
+from services.runtime.web.limits import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, WebLimits
 from services.runtime.web.line import Line
 from services.runtime.web.table import ConnectionTable
 from services.runtime.web.wire import GuardedHttp
@@ -32,8 +32,6 @@ GRACE_S: Final = 3
 """What requests in progress get at the end; event streams are cut then."""
 SWEEP_TICKS: Final = 10
 """Of a tenth of a second each: how often connections are looked at for time that has run out."""
-MESSAGE_BYTES_MAX: Final = 64 * 1024
-"""Of a websocket's messages from clients: subscriptions and orders. Each connection may hold as much that is not complete."""
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from services.runtime.settings import ProcessSettings
 
-__all__ = ["ACCEPTED_AT_ONCE", "BODIES_BYTES_MAX", "HEADERS_MAX", "HEADER_BYTES_MAX", "WebLimits"]
+__all__ = ["ACCEPTED_AT_ONCE", "BODIES_BYTES_MAX", "HEADERS_MAX", "HEADER_BYTES_MAX", "MESSAGE_BYTES_MAX", "WebLimits"]
 
 HEADER_BYTES_MAX: Final = 16 * 1024
 """Of a request's line and headers together. Browsers with their cookies stay below 8 KiB."""
@@ -17,6 +17,9 @@ HEADERS_MAX: Final = 100
 
 ACCEPTED_AT_ONCE: Final = 16
 """Connections that are let in before those that made room for them are closed; a share has room for that."""
+
+MESSAGE_BYTES_MAX: Final = 64 * 1024
+"""Of a websocket's messages from clients: subscriptions and orders. Each connection may hold as much that is not complete."""
 
 BODIES_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of all bodies together that are on their way: nobody has said yet who sends them."""

@@ -115,6 +115,10 @@ class ConnectionTable:
         """Return how many connections are in a phase."""
         return len(self._rows[phase])
 
+    def rows(self) -> list[Connection]:
+        """Return every connection, those that go first first."""
+        return [row for rows in self._rows.values() for row in rows]
+
     # -- coming and going ------------------------------------------------------------------------------------------
 
     def admit(self, address: str, wire: Wire) -> Connection | None:
@@ -209,7 +213,7 @@ class ConnectionTable:
     def sweep(self) -> None:
         """End whoever has had the time that was his; to be called about once a second."""
         now_s = self._clock_s()
-        for row in [row for rows in self._rows.values() for row in rows]:  # a copy: it shrinks on the way
+        for row in self.rows():
             if row.ended:
                 # It was told, and given until now to go in order.
                 row.wire.cut()

@@ -18,14 +18,13 @@ from websockets.http11 import Request, Response
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.tasks import end_task
 from services.runtime.web.guard import WebGuard
-from services.runtime.web.limits import HEADER_BYTES_MAX, WebLimits
+from services.runtime.web.limits import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, WebLimits
 from services.runtime.web.line import Line
 from services.runtime.web.table import ConnectionTable, Phase
 
 __all__ = ["WebsocketServer"]
 
 SWEEP_S: Final = 1.0
-MESSAGE_BYTES_MAX: Final = 64 * 1024
 UNREAD_BYTES_MAX: Final = 256 * 1024
 """Of answers to pings and the like, for a client that sends and does not read: nobody waits for it before they are written."""
 
