@@ -40,6 +40,7 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 _WRITE: Final = "midstream_write"
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
 def usable_url(url: str) -> URL:
@@ -114,8 +115,17 @@ def open_database(url: str, *, application: str, create: bool = True) -> AsyncEn
 def _make_private_file(path: Path) -> None:
     """Make the file before the library does: it holds orders and keys. Its companions take the mode from it."""
     shared_directory(path.parent)
+    if _is_something_else(path):
+        # Somebody's file under a wrong setting: the first connection refuses it, and it stays as it is.
+        return
     os.close(open_private(path, os.O_RDWR))
     make_private(*(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")))
+
+
+def _is_something_else(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)) not in (b"", _SQLITE_MAGIC)
+    return False
 
 
 @asynccontextmanager

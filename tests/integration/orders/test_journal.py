@@ -237,7 +237,7 @@ async def test_migrations_and_tables_agree(database: AsyncEngine) -> None:
 
     async with database.connect() as connection:
         assert await connection.run_sync(differences) == []
-        assert (await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))).scalar() == "0002"
+        assert (await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))).scalar() == "0003"
 
 
 async def test_a_database_that_goes_away_and_comes_back_loses_nothing(

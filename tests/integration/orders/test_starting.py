@@ -54,6 +54,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path, url: str, words: 
 
 def test_a_file_that_is_no_database_and_one_that_cannot_be_there_have_to_be_mended(tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_bytes(b"what is this?" * 1000)
+    (tmp_path / "notes.db").chmod(0o644)
 
     for path, words in ((tmp_path / "notes.db", "file is not a database"), (Path("/proc/x/y.db"), "unable to open")):
         ended = started(f"sqlite:///{path}", tmp_path)
@@ -62,6 +63,7 @@ def test_a_file_that_is_no_database_and_one_that_cannot_be_there_have_to_be_mend
         [line] = ended.stderr.splitlines()
         assert words in line
         assert line.endswith("mend that, or set MIDSTREAM_DATABASE_URL")
+    assert (tmp_path / "notes.db").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.skipif(bool(postgres_missing()), reason=postgres_missing() or "there is one")
