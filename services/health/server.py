@@ -11,13 +11,14 @@ import grpc
 from protos.health.v1 import health_pb2 as pb
 from protos.health.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 from services.health.check_runner import CheckRunner
-from services.health.checks import Check, ServerCheck, feed_check, queue_check, redis_check
+from services.health.checks import Check, ServerCheck, exposure_check, feed_check, queue_check, redis_check
 from services.health.config import HealthSettings
 from services.health.exchanges import exchanges_check
 from services.health.lag import GroupActivity
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
 from services.runtime.down_file import DownFile
+from services.runtime.exposure import insecure_reason
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
@@ -57,6 +58,8 @@ class HealthServer(Service):
             for name, address in settings.targets().items()
         }
         checks: dict[str, Check] = {**self._servers}
+        if reason := insecure_reason(settings):
+            checks["exposure"] = exposure_check(reason)
         checks["redis"] = redis_check(self._client)
         checks["feed"] = feed_check(self._client, clock, own_session=settings.session)
         checks["queue"] = queue_check(

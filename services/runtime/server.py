@@ -161,7 +161,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     tls = process_tls(settings)
     credentials = tls.grpc_credentials() if tls is not None else None
     port = bind_port(server, settings.host, settings.port, f"{prefix}_PORT", credentials)
-    admin = _bind_admin(health, metrics, settings.health_port, f"{prefix}_ADMIN_PORT")
+    admin = _bind_admin(health, metrics, settings, f"{prefix}_ADMIN_PORT")
     exporter = await start_exporter(
         metrics.registry,
         host=settings.host,
@@ -190,10 +190,11 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         await exporter.close()
 
 
-def _bind_admin(health: HealthBoard, metrics: Metrics, port: int | None, setting: str) -> AdminServer | None:
+def _bind_admin(health: HealthBoard, metrics: Metrics, settings: ServerSettings, setting: str) -> AdminServer | None:
+    port = settings.health_port
     if port is None:
         return None
-    admin = AdminServer(health, metrics)
+    admin = AdminServer(health, metrics, reflection=settings.reflection)
     admin.port = bind_port(admin.server, ADMIN_HOST, port, setting)
     return admin
 
