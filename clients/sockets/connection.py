@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import Frame, Opcode
@@ -18,7 +17,6 @@ from clients.sockets.frame_splitter import FrameSplitter
 from clients.sockets.link import LinkHandler
 
 _DATA: Final = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)
-_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _ABNORMAL: Final = 1006
 _HEADERS_END: Final = b"\r\n\r\n"
 _SWITCHING_PROTOCOLS: Final = 101
@@ -29,26 +27,34 @@ async def open_connection(
     handler: LinkHandler,
     *,
     message_bytes_max: int,
-    connector: type[connect] = connect,
     options: Mapping[str, Any],
 ) -> StampedConnection:
-    """Open one connection without compression; `options` go to the library. Raises what the library raises."""
+    """Open one connection to the server of `url` and to no other: no redirect is followed, no proxy of the environment asked.
+
+    Nothing is compressed. `options` go to the library. Raises what the library raises.
+    """
 
     def create(*args: Any, **kwargs: Any) -> StampedConnection:
         return StampedConnection(*args, handler=handler, message_bytes_max=message_bytes_max, **kwargs)
 
-    connection = await connector(
+    connection = await _Connect(
         url,
         max_size=message_bytes_max,
         compression=None,
-        # A proxy of the environment is not for a server on this machine.
-        proxy=None if urlsplit(url).hostname in _LOOPBACK else True,
+        proxy=None,
         # The library only calls it; its annotation asks for a class.
         create_connection=cast("type[ClientConnection]", create),
         **options,
     )
     assert isinstance(connection, StampedConnection)
     return connection
+
+
+class _Connect(connect):
+    """Follows no redirect: keys must not go to whoever the other side names, nor we to where only this machine gets."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class StampedConnection(ClientConnection):

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from clients.sockets.connection import StampedConnection, open_connection
@@ -40,7 +39,6 @@ class WebsocketDialer:
                 target.url,
                 ending,
                 message_bytes_max=self._policy.message_bytes_max,
-                connector=_Connect,
                 options={
                     "additional_headers": dict(target.headers),
                     "open_timeout": self._policy.open_timeout_s,
@@ -60,13 +58,6 @@ class WebsocketDialer:
         except InvalidHandshake as error:
             raise OpenFailed(f"{parts.hostname} did not complete the handshake: {type(error).__name__}") from None
         return _WebsocketLink(connection, ending)
-
-
-class _Connect(connect):
-    """Follows no redirect: headers that hold keys must not go to whoever the other side names."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
 
 
 class _Ending:

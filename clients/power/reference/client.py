@@ -10,6 +10,7 @@ from clients.power.calendar import DeliveryHour
 from clients.power.reference.errors import ProviderRefused, ProviderThrottled, ProviderUnavailable, UnusableAnswer
 from clients.power.reference.observation import Observation, no_price, read_answer
 from clients.resilience.call import Attempt, CallSpec, Cost, Executor, LimitReport
+from clients.sockets.destinations import is_metadata_host
 
 __all__ = ["QUOTA_LIMIT", "ReferencePriceClient", "check_base_url"]
 
@@ -59,6 +60,10 @@ def check_base_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError("must be like http://127.0.0.1:5060 or https://prices.example.com/v1")
+    if is_metadata_host(parts.hostname):
+        raise ValueError(
+            "must not name a link-local address: those answer with credentials of this machine, not with prices"
+        )
     return url.rstrip("/")
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from clients.database import DatabaseUrl
 from clients.power.deals.feed import ReplayUse
 from clients.power.store import DATABASE_URL
+from clients.sockets.destinations import is_metadata_host
 from services.runtime.settings import ServerSettings
 
 _OWN = "MIDSTREAM_POWER_LISTENER_"
@@ -50,4 +51,8 @@ class DealListenerSettings(ServerSettings):
             usable = False
         if not usable:
             raise ValueError("must be ws://HOST:PORT or wss://HOST:PORT")
+        if is_metadata_host(parts.hostname or ""):
+            raise ValueError(
+                "must not name a link-local address: those answer with credentials of this machine, not with deals"
+            )
         return value

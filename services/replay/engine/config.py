@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clients.exchanges.names import EXCHANGES
+from clients.sockets.destinations import is_metadata_host
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from fastpath.values import parse_timestamp
 from services.replay.engine.exchange_address import exchange_address
@@ -52,6 +53,10 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         raise StartRefused(
             f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or "
             f"{next(iter(EXCHANGES))}://BTC/USDT,ETH/USDT"
+        )
+    if is_metadata_host(urlsplit(live_url).hostname or ""):
+        raise StartRefused(
+            f"MIDSTREAM_LIVE_URL: {live_url!r} names a link-local address, which answers with credentials of this machine; name a feed"
         )
     modes = {name: mode for mode, name in MODE_NAMES.items()}
     mode = modes.get(str(fields.get("start_mode") or MODE_NAMES[MODE_HISTORICAL]))
