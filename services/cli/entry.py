@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from services.cli.signals import run_command
@@ -9,6 +10,9 @@ from services.cli.signals import run_command
 
 def main() -> None:
     """Run the command line."""
+    # Before the library is loaded, which reads it then: every handshake that fails is a line of its own on stderr otherwise, here and
+    # in the servers that `serve` starts.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     run_command(_load)
 
 

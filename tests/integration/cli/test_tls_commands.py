@@ -17,7 +17,7 @@ from clients.rpc import ChannelSettings
 from clients.rpc.diagnosis import diagnose
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer, add_ControlServiceServicer_to_server
-from tests.support.cli import Completed, midstream_here
+from tests.support.cli import Completed, midstream, midstream_here
 from tests.support.tls import Authority, Pair
 
 NOW = datetime.now(UTC)
@@ -199,6 +199,14 @@ def test_what_does_not_work_is_said_with_its_fix(
     assert told in done.error_line
     assert done.code == code
     assert json.loads(done.stdout)["error"]["exit_code"] == code
+
+
+def test_a_failed_handshake_is_one_line_without_the_librarys_own(world: World) -> None:
+    environment = {"MIDSTREAM_CONTROL_PORT": str(world.serve(world.good))}
+
+    done = midstream("status", *world.wrong_ca, environment=environment)
+
+    assert "is of an authority that is not among" in done.error_line
 
 
 def test_settings_do_the_same_as_options(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,3 +177,14 @@ def test_grpcurl_lists_and_describes(start: Start) -> None:
     ]  # fmt: skip
     assert ".grpc.reflection.v1.ServerReflectionRequest" in described.stdout
     assert "SERVING" in checked.stdout
+
+
+def test_a_server_that_others_would_reach_is_refused_in_one_line_before_it_listens(start: Start) -> None:
+    server = start(MIDSTREAM_HOST="0.0.0.0")
+    _, err = server.process.communicate(timeout=20)
+
+    [line] = [line for line in err.splitlines() if not line.startswith("{")]
+    assert server.process.returncode == 2
+    assert line.startswith("MIDSTREAM_HOST: 0.0.0.0 is reached from other machines, without TLS and without an auth")
+    assert line.endswith("or MIDSTREAM_INSECURE=yes for a network in which everybody may do everything")
+    assert not server.ready_file.exists()
