@@ -53,8 +53,8 @@ def test_running_is_pinned_whole_and_brings_nothing_else() -> None:
 
 def test_the_product_imports_nothing_that_running_does_not_bring() -> None:
     installed = metadata.packages_distributions()
-    # The extra `aws`, imported where a key lies in Parameter Store.
-    brought = {*pins("requirements.txt"), "boto3", "botocore"}
+    # The extras: `aws` is imported where a key lies in Parameter Store, `jwt` where tokens are taken.
+    brought = {*pins("requirements.txt"), "boto3", "botocore", "pyjwt"}
 
     tops = {each.module.split(".")[0] for path in modules_below(ROOT).values() for each in imports_of(path)}
     others = tops - sys.stdlib_module_names - set(PACKAGES)
