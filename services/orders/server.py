@@ -12,7 +12,7 @@ import grpc
 
 from clients.database import DatabaseRefused, DatabaseUnavailable, named_url, open_database, opening, shown_url
 from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
-from services.orders.auth import SERVICE, Authenticator, AuthInterceptor
+from services.orders.auth import SERVICE, SignedRequests, orders_needs
 from services.orders.config import OrdersSettings
 from services.orders.desk import Desk, DeskOptions
 from services.orders.exchanges import OrderExchanges
@@ -21,7 +21,8 @@ from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.servicer import OrdersServicer
-from services.runtime.access.keys import Pepper, list_keys, pepper_of, prepare_keys
+from services.runtime.access.build import Access
+from services.runtime.access.keys import pepper_of, prepare_keys
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartPostponed, StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
@@ -50,17 +51,14 @@ class OrdersServer(Service):
         self._ports = Ports()
         self._engine = open_database(settings.database_url, application="orders")
         self._journal = DatabaseJournal(self._engine)
-        self._pepper: Pepper | None = None
+        self.needs = orders_needs(settings.calls_per_second)
+        self._access: Access | None = None
         self._pepper_source = pepper_of(settings, settings.database_url)
         # So that `midstream keys` finds them from wherever it is called with the same MIDSTREAM_OUT.
-        self.announces = {"keys_database": named_url(settings.database_url), "keys_secret": str(self._pepper_source)}
-        self._authenticator = Authenticator(
-            lambda: list_keys(self._engine, self._pepper),
-            wall_ns=self._ports.wall_ns,
-            monotonic_ns=self._ports.monotonic_ns,
-            per_second=settings.calls_per_second,
-        )
-        self.interceptors = (AuthInterceptor(self._authenticator),)
+        self.announces = {
+            "keys_database": named_url(settings.keys_database_url),
+            "keys_secret": str(pepper_of(settings)),
+        }
         self._servicer = OrdersServicer(self._ports)
         self._metrics = OrdersMetrics(process_metrics().registry)
         self._exchanges: OrderExchanges | None = None
@@ -68,6 +66,9 @@ class OrdersServer(Service):
         self._health: HealthBoard | None = None
         self._face: WebFace | None = None
         self._measuring: asyncio.Task[None] | None = None
+
+    def use_access(self, access: Access) -> None:
+        self._access = access
 
     def register(self, server: grpc.aio.Server) -> None:
         add_OrderServiceServicer_to_server(self._servicer, server)
@@ -89,8 +90,18 @@ class OrdersServer(Service):
             signal.SIGUSR1, desk.switch.trip, "the signal SIGUSR1 was received", "signal"
         )
         self._measuring = asyncio.create_task(self._measure(desk), name="measure-orders")
+        access = self._access
+        assert access is not None
+        assert access.keys is not None
+        signatures = SignedRequests(
+            access.gate,
+            access.keys,
+            access.costs,
+            wall_ns=self._ports.wall_ns,
+            monotonic_ns=self._ports.monotonic_ns,
+        )
         app = orders_app(
-            desk, self._authenticator, self._ports, registry=process_metrics().registry, docs=self._settings.docs
+            desk, access.http, signatures, self._ports, registry=process_metrics().registry, docs=self._settings.docs
         )
         self._face = WebFace(
             app,
@@ -134,7 +145,7 @@ class OrdersServer(Service):
         try:
             with opening():
                 await prepare_orders_database(self._engine)
-                self._pepper = await prepare_keys(self._engine, self._pepper_source, now_ns=self._ports.wall_ns())
+                await prepare_keys(self._engine, self._pepper_source, now_ns=self._ports.wall_ns())
                 await self._journal.open()
         except (JournalUnavailable, DatabaseUnavailable) as exc:
             reason = exc.reason if isinstance(exc, DatabaseUnavailable) else str(exc)

@@ -10,7 +10,7 @@ import grpc
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceServicer
 from services.orders import messages
-from services.orders.auth.interceptor import current_caller
+from services.orders.auth import current_caller
 from services.orders.desk import Desk
 from services.orders.domain import Order
 from services.orders.engine.changing import WAIT_S

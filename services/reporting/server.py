@@ -20,7 +20,8 @@ from services.reporting.engine.read_model import ReadModel
 from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
-from services.reporting.web.app import dashboard
+from services.reporting.web.app import Dashboard, dashboard
+from services.runtime.access.build import Access
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
@@ -57,17 +58,28 @@ class ReportingServer(Service):
         deals = DealReader(self._engine)
         history = HistoryReader(self._engine)
         self._servicer = ReportingServicer(self._model, deals, history)
-        self.app = dashboard(
+        self._settings = settings
+        self._app: Dashboard | None = None
+        self._face: WebFace | None = None
+        self._deals = deals
+        self._history = history
+        self._health: HealthBoard | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def use_access(self, access: Access) -> None:
+        settings = self._settings
+        self._app = dashboard(
             self._model,
-            deals,
-            history,
+            self._deals,
+            self._history,
+            access=access.http,
             hosts=settings.web_hosts,
             bound_host=settings.host,
             heartbeat_s=settings.web_heartbeat_s,
             wall_ns=time.time_ns,
         )
         self._face = WebFace(
-            self.app,
+            self._app,
             host=settings.host,
             port=settings.web_port,
             setting=WEB_SETTING,
@@ -76,8 +88,6 @@ class ReportingServer(Service):
             # The page says itself, as a page, that it does not answer under a name.
             hosts=None,
         )
-        self._health: HealthBoard | None = None
-        self._tasks: list[asyncio.Task[None]] = []
 
     def register(self, server: grpc.aio.Server) -> None:
         add_ReportingServiceServicer_to_server(self._servicer, server)
@@ -87,6 +97,7 @@ class ReportingServer(Service):
         health.set(self.names[0], False, "the database has not answered yet")
         for task in (self._follow(), self._measure()):
             self._tasks.append(asyncio.create_task(task))
+        assert self._face is not None
         self.web_port = await self._face.start()
         logger.info("dashboard: port=%d", self.web_port)
 
@@ -97,7 +108,8 @@ class ReportingServer(Service):
 
     async def stop(self) -> None:
         self._model.close()
-        await self._face.stop()
+        if self._face is not None:
+            await self._face.stop()
         for task in self._tasks:
             await end_task(task)
         await self._engine.dispose()
@@ -114,7 +126,9 @@ class ReportingServer(Service):
 
     async def _measure(self) -> None:
         while True:
-            self._measures.take(self._model.view, reads=self._reader.reads, pages=self.app.pages_open)
+            self._measures.take(
+                self._model.view, reads=self._reader.reads, pages=0 if self._app is None else self._app.pages_open
+            )
             await asyncio.sleep(1.0)
 
     def _set_health(self, serving: bool, reason: str) -> None:

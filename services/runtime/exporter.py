@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from services.runtime.access.http import HttpAccess, metrics_behind
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.exposition import Exposition
 from services.runtime.web import WebFace, WebLimits
+from services.runtime.web.face import AsgiApplication
 
 __all__ = ["Exporter", "start_exporter"]
 
@@ -43,10 +45,16 @@ async def start_exporter(
     limits: WebLimits | None = None,
     hosts: Collection[str] = (),
     tls: ssl.SSLContext | None = None,
+    access: HttpAccess | None = None,
 ) -> Exporter:
-    """Serve the metrics on `host`; port 0 takes a free one. Raise StartRefused when the port cannot be had."""
+    """Serve the metrics on `host`; port 0 takes a free one. Raise StartRefused when the port cannot be had.
+
+    `access` says who may scrape; without it everybody may, as whoever starts it by hand wants.
+    """
     limits = WebLimits.standard(descriptor_budget().metrics) if limits is None else limits
-    app = metrics_app(registry)
+    app: AsgiApplication = metrics_app(registry)
+    if access is not None:
+        app = metrics_behind(access, app)
     face = WebFace(app, host=host, port=port, setting=setting, limits=limits, hosts=hosts, tls=tls)
     return Exporter(face, await face.start())
 

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import grpc
 
+from services.runtime.access.build import Access, Needs, build_access
 from services.runtime.addresses import ADMIN_HOST, host_and_port
 from services.runtime.admin import AdminServer
 from services.runtime.call_limits import CallLimits
@@ -85,8 +86,8 @@ def process_ssl_context(settings: ServerSettings) -> ssl.SSLContext | None:
 class Service(Protocol):
     """What a server adds to the scaffold. Servers inherit it for the sake of what most of them do not have."""
 
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
-    """Run inside of the scaffold's own, so that what they raise becomes a status, too."""
+    needs: Needs = Needs()
+    """What it asks of its access beyond the settings."""
     listing_methods: Collection[str] = ()
     """Full names of methods whose requests hold long lists; those of all others are small."""
     always_admitted: Collection[str] = ()
@@ -100,6 +101,10 @@ class Service(Protocol):
     def names(self) -> Sequence[str]:
         """Full names of its gRPC services, for health and reflection."""
         ...
+
+    def use_access(self, access: Access) -> None:
+        """Take who may call what, for listeners of its own; called first, and once."""
+        return
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the servicers."""
@@ -143,6 +148,8 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_once, loop, asked_to_stop, number)
     metrics = process_metrics()
+    access = build_access(name, settings, service.needs)
+    service.use_access(access)
     limits = CallLimits.of(
         settings,
         descriptors=descriptor_budget().grpc,
@@ -150,7 +157,9 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         always_admitted=service.always_admitted,
     )
     interceptor = CallInterceptor(metrics, limits)
-    server = grpc.aio.server(interceptors=(interceptor, *service.interceptors), options=limits.server_options())
+    server = grpc.aio.server(
+        interceptors=(interceptor, access.interceptor(interceptor)), options=limits.server_options()
+    )
     health = HealthBoard(service.names, metrics)
     service.register(server)
     health.register(server)
@@ -170,7 +179,9 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         limits=WebLimits.of(settings, descriptor_budget().metrics),
         hosts=settings.web_hosts,
         tls=process_ssl_context(settings),
+        access=access.http,
     )
+    access.start()
     try:
         await _start(server, service, health)
         async with _beside(admin, tls, insecure):
@@ -187,6 +198,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
                 )  # fmt: skip
                 return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
+        await access.stop()
         await exporter.close()
 
 

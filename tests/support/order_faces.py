@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub, add_OrderServiceServicer_to_server
-from services.orders.auth import Authenticator, AuthInterceptor
+from services.orders.auth import SignedRequests, orders_needs
 from services.orders.errors import REASON_KEY
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
@@ -27,11 +27,13 @@ from services.orders.rest import orders_app
 from services.orders.rest.plain import plain
 from services.orders.servicer import OrdersServicer
 from services.runtime.access import Role
+from services.runtime.access.build import Access
 from services.runtime.access.keys import StoredKey
 from services.runtime.access.keys.secret import hashed
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.web import WebFace
+from tests.support.callers import key_access
 from tests.support.exchange_rules import BINANCE, BITMEX
 from tests.support.order_desk import Trading, trading
 from tests.support.scripted_venue import ScriptedVenue
@@ -111,6 +113,9 @@ class Faces:
     rest_url: str
     registry: CollectorRegistry
     app: Any
+    keys: list[StoredKey]
+    """What the database would have; a test may take one away."""
+    access: Access
 
 
 async def real_ports(seed: int = 1) -> Ports:
@@ -129,31 +134,35 @@ async def serving_faces(
     exchanges = [ScriptedVenue(rules, ports, latency_s=0.0) for rules in (BINANCE, BITMEX)[:venues]]
     registry = CollectorRegistry()
     async with trading(ports, *exchanges, observer=OrdersMetrics(registry), **options) as desk:
+        keys = stored_keys()
 
         async def load() -> list[StoredKey]:
-            return stored_keys()
+            return list(keys)
 
-        authenticator = Authenticator(
-            load,
-            wall_ns=ports.wall_ns,
-            monotonic_ns=ports.monotonic_ns,
-            per_second=per_second,
-            failures_per_minute=10_000,
+        access = key_access(
+            load, needs=orders_needs(per_second), wall_ns=ports.wall_ns, monotonic_ns=ports.monotonic_ns
+        )
+        assert access.keys is not None
+        signatures = SignedRequests(
+            access.gate, access.keys, access.costs, wall_ns=ports.wall_ns, monotonic_ns=ports.monotonic_ns
         )
         servicer = OrdersServicer(ports)
         servicer.desk = desk.desk
-        server = grpc.aio.server(interceptors=(CallInterceptor(Metrics(registry)), AuthInterceptor(authenticator)))
+        calls = CallInterceptor(Metrics(registry))
+        server = grpc.aio.server(interceptors=(calls, access.interceptor(calls)))
         add_OrderServiceServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        app = orders_app(desk.desk, authenticator, ports, registry=registry)
+        access.start()
+        app = orders_app(desk.desk, access.http, signatures, ports, registry=registry)
         face = WebFace(app, host="127.0.0.1", port=0, setting="TEST")
         web_port = await face.start()
         try:
-            yield Faces(desk, port, f"http://127.0.0.1:{web_port}", registry, app)
+            yield Faces(desk, port, f"http://127.0.0.1:{web_port}", registry, app, keys, access)
         finally:
             await server.stop(0)
             await face.stop()
+            await access.stop()
 
 
 class GrpcFace:

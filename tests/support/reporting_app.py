@@ -13,6 +13,8 @@ from services.reporting.engine.history import HistoryReader
 from services.reporting.engine.read_model import ReadModel
 from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.web.app import Dashboard, dashboard
+from services.runtime.access.build import Access
+from services.runtime.access.http import HttpAccess
 from tests.support.reporting_desk import Desk
 
 
@@ -32,7 +34,7 @@ class Got:
 class DeskApp:
     """A read model and its dashboard over a desk's database."""
 
-    def __init__(self, desk: Desk, *, now_ns: int, heartbeat_s: float = 10.0) -> None:
+    def __init__(self, desk: Desk, *, now_ns: int, heartbeat_s: float = 10.0, access: HttpAccess | None = None) -> None:
         self.now_ns = now_ns
         self.monotonic_ns = 1
         self.reader = SnapshotReader(desk.engine, wall_ns=lambda: self.now_ns, monotonic_ns=lambda: self.monotonic_ns)
@@ -49,6 +51,7 @@ class DeskApp:
             self.model,
             self.deals,
             HistoryReader(desk.engine),
+            access=access or Access({}).http,
             hosts=(),
             bound_host="127.0.0.1",
             heartbeat_s=heartbeat_s,

@@ -1,6 +1,6 @@
-"""Callers of the orders server: by key or by signature, how often, and as the desk knows them."""
+"""Callers of the orders server: as the desk knows them, and those who sign their requests."""
 
-from services.orders.auth.authenticator import SERVICE, Authenticator, Signed
-from services.orders.auth.interceptor import AuthInterceptor, current_caller
+from services.orders.auth.callers import GETTING_OUT, SERVICE, caller_of, current_caller, orders_needs
+from services.orders.auth.signed import Signed, SignedRequests
 
-__all__ = ["SERVICE", "AuthInterceptor", "Authenticator", "Signed", "current_caller"]
+__all__ = ["GETTING_OUT", "SERVICE", "Signed", "SignedRequests", "caller_of", "current_caller", "orders_needs"]

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders import messages
-from services.orders.auth import Authenticator
+from services.orders.auth import SignedRequests
 from services.orders.desk import Desk
 from services.orders.domain import Order, OrderState
 from services.orders.engine.commands import Caller, amend_command, place_command, settle_command
@@ -30,6 +30,7 @@ from services.orders.rest.gate import RequestGate
 from services.orders.rest.plain import plain
 from services.orders.rest.problems import RESPONSES, add_problems
 from services.orders.rest.statuses import NOT_PLACED, PLACEMENT_RESPONSES, placement_status, retry_after
+from services.runtime.access.http import HttpAccess
 from services.runtime.errors import NotFound, Unavailable
 from services.runtime.exposition import Exposition
 from services.runtime.web import stream_refusal
@@ -50,7 +51,13 @@ ALREADY_HEADER: Final = {
 
 
 def orders_app(
-    desk: Desk, authenticator: Authenticator, ports: Ports, *, registry: CollectorRegistry, docs: bool = True
+    desk: Desk,
+    access: HttpAccess,
+    signatures: SignedRequests,
+    ports: Ports,
+    *,
+    registry: CollectorRegistry,
+    docs: bool = True,
 ) -> RequestGate:
     """Return the ASGI application."""
     app = FastAPI(
@@ -67,7 +74,7 @@ def orders_app(
     app.include_router(_lists(desk, ports), responses=RESPONSES)
     app.include_router(_operations(desk, Exposition(registry)), responses=RESPONSES)
     describe(app)
-    return RequestGate(app, authenticator)
+    return RequestGate(app, access, signatures)
 
 
 def _caller(request: Request) -> Caller:

@@ -1,57 +1,50 @@
-"""Check every request first: its id, its size, who sends it, and whether they may. Pure ASGI, so that nothing is parsed before."""
+"""Check every request first: who sends it and whether they may, its size, its parameters. Pure ASGI, so that nothing is parsed before."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI
-from starlette.routing import compile_path
 
-from services.orders.auth import SERVICE, Authenticator, Signed
-from services.orders.engine.commands import Caller
+from services.orders.auth import SERVICE, Signed, SignedRequests, caller_of
 from services.orders.rest.problems import problem, problem_of
 from services.orders.rest.query import KnownQueries, check_body
-from services.runtime.access import Role
-from services.runtime.errors import MidstreamError, NotFound
+from services.runtime.access import Identity
+from services.runtime.access.http import ANYONE, METRICS, HttpAccess, MethodNotAllowed, Routes
+from services.runtime.errors import MidstreamError, NotFound, Unauthenticated
 from services.runtime.logs import accept_correlation_id, correlation
 
 BODY_BYTES_MAX: Final = 64 * 1024
 CORRELATION_HEADER: Final = b"x-correlation-id"
 
-ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
-    ("POST", "/v1/orders"): Role.TRADE,
-    ("GET", "/v1/orders"): Role.READ,
-    ("POST", "/v1/orders/cancel"): Role.TRADE,
-    ("GET", "/v1/orders/active"): Role.READ,
-    ("GET", "/v1/orders/events"): Role.READ,
-    ("GET", "/v1/orders/{order_id}"): Role.READ,
-    ("PATCH", "/v1/orders/{order_id}"): Role.TRADE,
-    ("DELETE", "/v1/orders/{order_id}"): Role.TRADE,
-    ("POST", "/v1/orders/{order_id}/settle"): Role.ADMIN,
-    ("GET", "/v1/instruments"): Role.READ,
-    ("GET", "/v1/prices/{symbol:path}"): Role.READ,
-    ("GET", "/v1/positions"): Role.READ,
-    ("GET", "/v1/fills"): Role.READ,
-    ("GET", "/v1/kill-switch"): Role.READ,
-    ("PUT", "/v1/kill-switch"): Role.ADMIN,
-    ("GET", "/v1/audit"): Role.ADMIN,
-    ("GET", "/health"): None,
-    ("GET", "/health/{exchange}"): None,
-    ("GET", "/metrics"): None,
-    ("GET", "/openapi.json"): None,
-}
-"""Role per route, None for everyone; literal paths before those with parameters. What has no line here does not exist."""
-
-_RESERVED: Final = {
-    ("POST", "/v1/orders/cancel"): f"{SERVICE}/CancelOrders",
-    ("DELETE", "/v1/orders/{order_id}"): f"{SERVICE}/CancelOrder",
-    ("PUT", "/v1/kill-switch"): f"{SERVICE}/SetKillSwitch",
-}
-"""Methods behind routes that a key may use although it asks too often."""
-
-_PATTERNS: Final = [(template, compile_path(template)[0]) for template in dict.fromkeys(path for _, path in ROLES)]
+ROUTES: Final = Routes(
+    {
+        ("POST", "/v1/orders"): f"{SERVICE}/PlaceOrder",
+        ("GET", "/v1/orders"): f"{SERVICE}/ListOrders",
+        ("POST", "/v1/orders/cancel"): f"{SERVICE}/CancelOrders",
+        ("GET", "/v1/orders/active"): f"{SERVICE}/ListActiveOrders",
+        ("GET", "/v1/orders/events"): f"{SERVICE}/WatchOrders",
+        ("GET", "/v1/orders/{order_id}"): f"{SERVICE}/GetOrder",
+        ("PATCH", "/v1/orders/{order_id}"): f"{SERVICE}/AmendOrder",
+        ("DELETE", "/v1/orders/{order_id}"): f"{SERVICE}/CancelOrder",
+        ("POST", "/v1/orders/{order_id}/settle"): f"{SERVICE}/SettleOrder",
+        ("GET", "/v1/instruments"): f"{SERVICE}/ListInstruments",
+        ("GET", "/v1/prices/{symbol:path}"): "midstream.price.v1.PriceService/GetPrice",
+        ("GET", "/v1/positions"): f"{SERVICE}/ListPositions",
+        ("GET", "/v1/fills"): f"{SERVICE}/ListFills",
+        ("GET", "/v1/kill-switch"): f"{SERVICE}/GetKillSwitch",
+        ("PUT", "/v1/kill-switch"): f"{SERVICE}/SetKillSwitch",
+        ("GET", "/v1/audit"): f"{SERVICE}/ExportAudit",
+        ("GET", "/health"): ANYONE,
+        ("GET", "/health/{exchange}"): ANYONE,
+        ("GET", "/metrics"): METRICS,
+        ("GET", "/openapi.json"): ANYONE,
+    }
+)
+"""The method whose content a route gives, and whose role it needs; literal paths before those with parameters."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -65,9 +58,10 @@ class TooLarge(Exception):
 class RequestGate:
     """Wraps an application."""
 
-    def __init__(self, app: FastAPI, authenticator: Authenticator) -> None:
+    def __init__(self, app: FastAPI, access: HttpAccess, signatures: SignedRequests) -> None:
         self._app = app
-        self._authenticator = authenticator
+        self._access = access
+        self._signatures = signatures
         self._queries = KnownQueries(app.openapi())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,56 +81,55 @@ class RequestGate:
                     message["headers"] = [*message.get("headers", []), *own]
                 await send(message)
 
-            await self._admit(scope, receive, tell, headers)
+            await self._answer(scope, receive, tell, headers)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
         try:
-            body = await _read(receive)
-            path = self._template(scope["path"])
-            method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            if path is None:
-                raise NotFound(f"there is no {scope['path'][:64]!r} here; /openapi.json tells what there is")
-            if (method, path) not in ROLES:
-                allowed = ", ".join(one for one, template in ROLES if template == path)
-                answer = problem(405, f"{path} takes {allowed}")
-                answer.headers["Allow"] = allowed
-                await answer(scope, receive, send)
-                return
-            scope.setdefault("state", {})["caller"] = await self._caller(scope, (method, path), headers, body)
-            self._queries.check(method, path, bytes(scope["query_string"]))
+            # Ours, not the framework's: a route that we do not know is never reached.
+            path, row = ROUTES.find(scope["method"], scope["path"])
+            identity, body = await self._admit(scope, row, receive, headers)
+            if row not in (ANYONE, METRICS):
+                scope.setdefault("state", {})["caller"] = caller_of(identity)
+            self._queries.check(
+                "GET" if scope["method"] == "HEAD" else scope["method"], path, bytes(scope["query_string"])
+            )
             if body:
                 check_body(body)
         except TooLarge:
             await problem(413, f"a request has at most {BODY_BYTES_MAX} bytes")(scope, receive, send)
             return
+        except MethodNotAllowed as exc:
+            answer = problem(405, exc.message)
+            answer.headers["Allow"] = exc.allowed
+            await answer(scope, receive, send)
+            return
+        except NotFound as exc:
+            await problem_of(NotFound(f"{exc.message}; /openapi.json tells what there is"))(scope, receive, send)
+            return
         except MidstreamError as exc:
             await problem_of(exc)(scope, receive, send)
             return
-        # What a route raises unexpectedly was answered and logged by the application; it is raised again for servers that log it.
-        with contextlib.suppress(Exception):
-            await self._app(scope, _replayed(body, receive), send)
+        try:
+            # What a route raises unexpectedly was answered and logged by the application; it is raised again for servers that log it.
+            with contextlib.suppress(Exception):
+                await self._access.serve(identity, self._app, scope, _replayed(body, receive), send)
+        except Unauthenticated as exc:
+            await problem_of(exc)(scope, receive, send)
 
-    @staticmethod
-    def _template(path: str) -> str | None:
-        """Return the template of a path. Ours, not the framework's: a route that we do not know is never reached."""
-        return next((template for template, pattern in _PATTERNS if pattern.match(path)), None)
-
-    async def _caller(
-        self, scope: Scope, route: tuple[str, str], headers: Mapping[bytes, bytes], body: bytes
-    ) -> Caller | None:
-        needed, reserved = ROLES[route], _RESERVED.get(route, "")
-        if needed is None:
-            return None
+    async def _admit(
+        self, scope: Scope, row: str, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> tuple[Identity, bytes]:
+        """Return who sends a request, and its body, of which nothing is read for somebody who may not send it."""
+        if row == ANYONE or b"x-midstream-signature" not in headers:
+            return await self._access.admit(scope, row), await _read(receive)
         peer = scope["client"][0] if scope.get("client") else ""
-        if b"x-midstream-signature" in headers:
-            return await self._authenticator.signed(_signed(scope, headers, body), peer, needed, reserved)
-        text = headers.get(b"authorization")
-        return await self._authenticator.bearer(
-            None if text is None else text.decode("latin-1"), peer, needed, reserved
-        )
+        head = _signed(scope, headers)
+        await self._signatures.begin(head, peer)
+        body = await _read(receive)
+        return await self._signatures.finish(replace(head, body=body), peer, row), body
 
 
-def _signed(scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Signed:
+def _signed(scope: Scope, headers: Mapping[bytes, bytes]) -> Signed:
     def header(name: str) -> str:
         return headers.get(f"x-midstream-{name}".encode(), b"").decode("latin-1")
 
@@ -150,7 +143,6 @@ def _signed(scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> Signed
         signature=header("signature"),
         method=scope["method"],
         target=target.decode("latin-1"),
-        body=body,
     )
 
 

@@ -47,7 +47,8 @@ from services.reporting.web.http import (
 )
 from services.reporting.web.pages import Pages
 from services.reporting.web.query import Address, check_exact
-from services.runtime.errors import Unavailable
+from services.runtime.access.http import ANYONE, LOGIN, HttpAccess, Routes
+from services.runtime.errors import NotFound, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable
 
 __all__ = ["Dashboard", "dashboard"]
 
@@ -57,6 +58,32 @@ RENDERED_MAX: Final = 512
 """Answers that are kept; a page in use is a few of them."""
 HTML: Final = b"text/html; charset=utf-8"
 JSON: Final = b"application/json"
+
+_SERVICE: Final = "midstream.reporting.v1.ReportingService"
+ROUTES: Final = Routes(
+    {
+        ("GET", "/"): f"{_SERVICE}/GetPerformance",
+        ("GET", "/board"): f"{_SERVICE}/GetPerformance",
+        ("GET", "/deals"): f"{_SERVICE}/ListDeals",
+        ("GET", "/chart.json"): f"{_SERVICE}/GetPerformance",
+        ("GET", "/history.json"): f"{_SERVICE}/GetHistory",
+        ("GET", "/performance.csv"): f"{_SERVICE}/GetPerformance",
+        ("GET", "/performance.de.csv"): f"{_SERVICE}/GetPerformance",
+        ("GET", "/performance.xlsx"): f"{_SERVICE}/GetPerformance",
+        ("GET", "/deals.csv"): f"{_SERVICE}/ListDeals",
+        ("GET", "/deals.de.csv"): f"{_SERVICE}/ListDeals",
+        ("GET", "/deals.xlsx"): f"{_SERVICE}/ListDeals",
+        ("GET", "/events"): f"{_SERVICE}/WatchPerformance",
+        # Scripts and styles, the same for everybody; the page that needs them has been admitted.
+        ("GET", "/assets/{name:path}"): ANYONE,
+    }
+)
+"""The method whose content a route gives, and whose role it needs."""
+_EXTRA: Final[dict[int, tuple[tuple[bytes, bytes], ...]]] = {
+    401: (LOGIN,),
+    405: ((b"allow", b"GET, HEAD"),),
+    429: ((b"retry-after", b"60"),),
+}
 
 Render = Callable[[View, Report, Address], Awaitable[str | bytes]]
 
@@ -70,6 +97,7 @@ class Dashboard:
         deals: DealReader,
         history: HistoryReader,
         *,
+        access: HttpAccess,
         guard: Guard,
         assets: Assets,
         events: EventStreams,
@@ -77,6 +105,7 @@ class Dashboard:
         self._model = model
         self._deals = deals
         self._history = history
+        self._access = access
         self._guard = guard
         self._assets = assets
         self._events = events
@@ -110,17 +139,33 @@ class Dashboard:
             return
         request = Request.of(scope)
         try:
-            await self._answer(request, scope, receive, send)
+            await self._admit(request, scope, receive, send)
         except BadQuery as exc:
             await self._say(400, str(exc), request, send)
+        except Unauthenticated as exc:
+            await self._say(401, str(exc), request, send)
+        except PermissionDenied as exc:
+            await self._say(403, str(exc), request, send)
+        except NotFound:
+            await self._say(404, "There is nothing at this address.", request, send)
+        except ResourceExhausted as exc:
+            await self._say(429, str(exc), request, send)
         except (Unavailable, ResilienceError) as exc:
             await self._say(503, f"Not available right now: {exc}.", request, send, again=True)
 
-    async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         refused = self._guard.refusal(request)
         if refused is not None:
             await self._say(*refused, request, send)
             return
+        identity = await self._access.admit(scope, ROUTES.find(request.method, request.path)[1])
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._answer(request, scope, receive, send)
+
+        await self._access.serve(identity, answer, scope, receive, send)
+
+    async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         if request.query_string and (request.path in DEALS_PATHS or request.path.startswith("/performance.")):
             check_exact(request.query_string)
         if (kind := self._kinds.get(request.path)) is not None:
@@ -135,7 +180,7 @@ class Dashboard:
         elif (asset := self._assets.get(request.path)) is not None:
             await send_answer(asset, request, send)
         else:
-            await self._say(404, "There is nothing at this address.", request, send)
+            raise NotFound(request.path)
 
     async def _kept(self, request: Request, render: Render, content_type: bytes) -> Answer:
         """Return the answer of an address: from memory while nothing has changed, else rendered once for all who ask."""
@@ -215,7 +260,7 @@ class Dashboard:
 
     async def _say(self, status: int, text: str, request: Request, send: Send, *, again: bool = False) -> None:
         body = self._pages.message(text, again=again).encode()
-        extra = ((b"retry-after", b"5"),) if again else ((b"allow", b"GET, HEAD"),) if status == 405 else ()
+        extra = ((b"retry-after", b"5"),) if again else _EXTRA.get(status, ())
         await send_answer(Answer(status=status, body=body, extra=extra), request, send)
 
 
@@ -224,6 +269,7 @@ def dashboard(
     deals: DealReader,
     history: HistoryReader,
     *,
+    access: HttpAccess,
     hosts: Collection[str],
     bound_host: str,
     heartbeat_s: float,
@@ -232,7 +278,7 @@ def dashboard(
     """Return the application around a read model."""
     guard = Guard(hosts=hosts, bound_host=bound_host)
     events = EventStreams(model, heartbeat_s=heartbeat_s, now_ms=lambda: wall_ns() // 1_000_000)
-    return Dashboard(model, deals, history, guard=guard, assets=Assets(), events=events)
+    return Dashboard(model, deals, history, access=access, guard=guard, assets=Assets(), events=events)
 
 
 @lru_cache(maxsize=1024)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from clients.resilience.ports import WallNs
+from services.runtime.access.failures import FailureCosts
 from services.runtime.access.identity import OPEN, Authenticator, Credentials, Identity
+from services.runtime.access.keys.rates import KeyRates
 from services.runtime.access.roles import any_covers, needed_role
-from services.runtime.errors import PermissionDenied, Unauthenticated
+from services.runtime.errors import PermissionDenied, ResourceExhausted, Unauthenticated
 
 
 class AccessGate:
     """Asks every authenticator; without one it is open, which `services.runtime.exposure` allows on loopback only."""
 
-    def __init__(self, authenticators: Mapping[str, Authenticator], *, wall_ns: WallNs) -> None:
-        """`authenticators` by the `kind` of the identities that they give."""
+    def __init__(
+        self,
+        authenticators: Mapping[str, Authenticator],
+        *,
+        wall_ns: WallNs,
+        costs: FailureCosts | None = None,
+        rates: KeyRates | None = None,
+    ) -> None:
+        """`authenticators` by the `kind` of the identities that they give; `costs` of those that fail, `rates` of those that do not."""
         self._authenticators = dict(authenticators)
         self._wall_ns = wall_ns
+        self._costs = costs
+        self._rates = rates
 
     @property
     def is_open(self) -> bool:
@@ -24,13 +35,34 @@ class AccessGate:
         return not self._authenticators
 
     async def admit(self, credentials: Credentials, path: str) -> Identity:
-        """Return who may call `path` (`package.Service/Method`). Raises Unauthenticated, PermissionDenied."""
+        """Return who may call `path` (`package.Service/Method`). Raises Unauthenticated, PermissionDenied, ResourceExhausted."""
         try:
             needed = needed_role(path)
         except KeyError as exc:
             raise PermissionDenied("nobody may call this method") from exc
         if needed is None or self.is_open:
             return OPEN
+        try:
+            found = await self._identities(credentials)
+        except Unauthenticated as exc:
+            if self._costs is None:
+                raise
+            raise self._costs.failed(credentials, exc) from exc
+        return self.decide(found, path)
+
+    def decide(self, found: Collection[Identity], path: str) -> Identity:
+        """Return which of somebody's identities may call `path`. Raises PermissionDenied, ResourceExhausted."""
+        needed = needed_role(path)
+        first = next(iter(found))
+        chosen = next((each for each in found if needed is None or any_covers(each.roles, needed)), None)
+        if self._rates is not None and not self._rates.take((chosen or first).subject, path):
+            raise ResourceExhausted(f"{first.name} asks too often; wait a second")
+        if chosen is None:
+            held = ", ".join(sorted({role for each in found for role in each.roles})) or "none"
+            raise PermissionDenied(f"this needs role {needed}; {first.name} has {held}")
+        return chosen
+
+    async def _identities(self, credentials: Credentials) -> list[Identity]:
         found = [
             identity
             for authenticator in self._authenticators.values()
@@ -38,11 +70,7 @@ class AccessGate:
         ]
         if not found:
             raise Unauthenticated(self._wanted())
-        for identity in found:
-            if any_covers(identity.roles, needed):
-                return identity
-        held = ", ".join(sorted({role for identity in found for role in identity.roles})) or "none"
-        raise PermissionDenied(f"this needs role {needed}; {found[0].name} has {held}")
+        return found
 
     async def holds(self, identity: Identity) -> bool:
         """Whether somebody who was admitted may go on."""

@@ -11,9 +11,10 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from protos.orders.v1 import orders_pb2 as pb
-from services.orders.rest.gate import ROLES
+from services.orders.rest.gate import ROUTES
 from services.runtime.access import METHODS as ALL_METHODS
 from services.runtime.access import Role
+from services.runtime.access.http import ANYONE, METRICS
 from tests.support.order_faces import Faces, GrpcFace, RestFace, key_of, rest_order, serving_faces, until
 
 SERVICE = pb.DESCRIPTOR.services_by_name["OrderService"]
@@ -72,7 +73,8 @@ async def test_every_cell_of_methods_and_roles(faces: Faces, over_grpc: GrpcFace
 
 
 async def test_every_cell_of_routes_and_roles(faces: Faces, over_rest: RestFace) -> None:
-    for (method, template), needed in ROLES.items():
+    for (method, template), row in ROUTES.table.items():
+        needed = None if row in (ANYONE, METRICS) else ALL_METHODS[row]
         path = template.replace(":path", "").format(order_id="x", symbol="BTC/USDT", exchange="binance")
         if template == "/v1/orders/events":
             continue
@@ -90,23 +92,14 @@ async def test_every_cell_of_routes_and_roles(faces: Faces, over_rest: RestFace)
     assert faces.trading.venue.sent("place") == []
 
 
-def test_a_route_needs_the_role_of_its_method() -> None:
-    methods = {
-        ("POST", "/v1/orders"): "PlaceOrder", ("GET", "/v1/orders"): "ListOrders",
-        ("POST", "/v1/orders/cancel"): "CancelOrders", ("GET", "/v1/orders/active"): "ListActiveOrders",
-        ("GET", "/v1/orders/events"): "WatchOrders", ("GET", "/v1/orders/{order_id}"): "GetOrder",
-        ("POST", "/v1/orders/{order_id}/settle"): "SettleOrder",
-        ("PATCH", "/v1/orders/{order_id}"): "AmendOrder", ("DELETE", "/v1/orders/{order_id}"): "CancelOrder",
-        ("GET", "/v1/instruments"): "ListInstruments", ("GET", "/v1/positions"): "ListPositions",
-        ("GET", "/v1/fills"): "ListFills", ("GET", "/v1/kill-switch"): "GetKillSwitch",
-        ("PUT", "/v1/kill-switch"): "SetKillSwitch", ("GET", "/v1/audit"): "ExportAudit",
-    }  # fmt: skip
-    open_to_all = {path for (_, path), role in ROLES.items() if role is None}
+def test_every_method_has_a_route_and_what_is_open_is_known() -> None:
+    named = {row for row in ROUTES.table.values() if row.startswith(SERVICE.full_name)}
 
-    assert set(methods.values()) == set(METHODS)
-    assert {route: ROLES[route] for route in methods} == {route: METHODS[method] for route, method in methods.items()}
-    assert ROLES["GET", "/v1/prices/{symbol:path}"] is Role.READ
-    assert open_to_all == {"/health", "/health/{exchange}", "/metrics", "/openapi.json"}
+    assert named == {f"{SERVICE.full_name}/{method}" for method in METHODS}
+    assert {row for row in ROUTES.table.values() if row != ANYONE} <= ALL_METHODS.keys()
+    assert {path for (_, path), row in ROUTES.table.items() if row == ANYONE} == {
+        "/health", "/health/{exchange}", "/openapi.json",
+    }  # fmt: skip
 
 
 async def test_the_table_of_routes_is_the_description(faces: Faces, over_rest: RestFace) -> None:
@@ -115,7 +108,7 @@ async def test_the_table_of_routes_is_the_description(faces: Faces, over_rest: R
         (method.upper(), path.replace("{symbol}", "{symbol:path}")) for path in described for method in described[path]
     }
 
-    assert routes == ROLES.keys() - {("GET", "/openapi.json")}
+    assert routes == ROUTES.table.keys() - {("GET", "/openapi.json")}
 
 
 async def test_what_is_not_in_the_table_does_not_exist(faces: Faces, over_rest: RestFace) -> None:

@@ -24,9 +24,10 @@ from services.orders.auth import SERVICE
 from services.orders.config import OrdersSettings
 from services.orders.errors import Reason
 from services.orders.metrics import OrdersMetrics
-from services.orders.rest.gate import ROLES
+from services.orders.rest.gate import ROUTES
 from services.orders.rest.models import CancelBody, SettleBody, SwitchBody
 from services.runtime.access import METHODS
+from services.runtime.access.http import ANYONE, METRICS
 from services.runtime.exchanges import ExchangeMetrics
 from services.runtime.settings import PREFIX, environment_names
 from tests.support.cli import ROOT
@@ -129,16 +130,16 @@ def test_every_curl_asks_a_route_that_exists() -> None:
     for line in lines:
         method = (re.findall(r"-X (\w+)", line) or ["GET"])[0]
         path = re.findall(r":8080(/[^\s\"?]*)", line)[0]
-        template = next(known for _, known in ROLES if compile_path(known)[0].fullmatch(path))
-        assert (method, template) in ROLES, line
-        assert ("-H @<(auth)" in line) is (ROLES[method, template] is not None), line
+        template = next(known for _, known in ROUTES.table if compile_path(known)[0].fullmatch(path))
+        assert (method, template) in ROUTES.table, line
+        assert ("-H @<(auth)" in line) is (ROUTES.table[method, template] not in (ANYONE, METRICS)), line
         for body in re.findall(r"-d '([^']*)'", line):
             bodies[path].model_validate(json.loads(body))
 
 
 def test_every_path_in_the_text_is_a_route() -> None:
     for path in re.findall(r"`(/(?:v1|health)[^`]*)`", PAGE):
-        assert any(compile_path(known)[0].fullmatch(path) for _, known in ROLES), path
+        assert any(compile_path(known)[0].fullmatch(path) for _, known in ROUTES.table), path
 
 
 def test_every_grpcurl_calls_a_method_with_fields_that_exist() -> None:
