@@ -16,8 +16,8 @@ from services.runtime.access.http import HttpAccess
 from services.runtime.access.identity import Authenticator
 from services.runtime.access.interceptor import AccessInterceptor
 from services.runtime.access.keys import KeyAuthenticator, KeyList, key_id_of, open_keys
-from services.runtime.access.keys.rates import KeyRates
 from services.runtime.access.open_calls import OpenCalls
+from services.runtime.access.rates import KeyRates
 from services.runtime.errors import StartRefused
 from services.runtime.exposure import reaches_beyond
 from services.runtime.interceptors import CallInterceptor

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from clients.resilience.ports import WallNs
 from services.runtime.access.failures import FailureCosts
 from services.runtime.access.identity import OPEN, Authenticator, Credentials, Identity
-from services.runtime.access.keys.rates import KeyRates
+from services.runtime.access.rates import KeyRates
 from services.runtime.access.roles import any_covers, needed_role
 from services.runtime.errors import PermissionDenied, ResourceExhausted, Unauthenticated
 

@@ -14,9 +14,9 @@ from services.runtime.access import Credentials, Role
 from services.runtime.access.failures import REMEMBERED_MAX, RETRY_AFTER, FailureCosts
 from services.runtime.access.keys import KEY_PATTERN, KeyAuthenticator, KeyList, StoredKey, key_id_of
 from services.runtime.access.keys.listing import STALE_NS_MAX
-from services.runtime.access.keys.rates import KeyRates
 from services.runtime.access.keys.secret import hashed
 from services.runtime.access.keys.store import matches
+from services.runtime.access.rates import KeyRates
 from services.runtime.errors import MidstreamError, ResourceExhausted, Unauthenticated, Unavailable
 from tests.support.clock import FakeClock
 
