@@ -110,6 +110,7 @@ class OrdersServer(Service):
             setting=WEB_SETTING,
             tls=process_ssl_context(self._settings),
             limits=WebLimits.of(self._settings, descriptor_budget().web),
+            metrics=process_metrics(),
             hosts=self._settings.web_hosts,
             first=ALWAYS,
         )

@@ -85,6 +85,7 @@ class ReportingServer(Service):
             setting=WEB_SETTING,
             tls=process_ssl_context(settings),
             limits=WebLimits.of(settings, descriptor_budget().web),
+            metrics=process_metrics(),
             # The page says itself, as a page, that it does not answer under a name.
             hosts=None,
         )

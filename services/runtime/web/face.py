@@ -17,6 +17,7 @@ import uvicorn
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import bound_socket, listen_on, listening_socket
+from services.runtime.metrics import Metrics
 from services.runtime.web.acceptor import Acceptor
 from services.runtime.web.guard import WebGuard
 from services.runtime.web.limits import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, WebLimits
@@ -84,12 +85,13 @@ class WebFace:
         limits: WebLimits | None = None,
         hosts: Collection[str] | None = (),
         first: Collection[str] = (),
+        metrics: Metrics | None = None,
     ) -> None:
         """`date_header` off is for an application that states its own time; with `tls` the port speaks TLS only.
 
         A context that loads another certificate later presents it in the handshakes from then on. Without `limits` the standard ones hold.
         `hosts` are further names under which it answers; None leaves names and origins to the application. `first` are paths that are
-        answered even when too many other requests are under way.
+        answered even when too many other requests are under way. `metrics` are told how many connections there are.
         """
         self._tls = tls
         self._date_header = date_header
@@ -98,7 +100,7 @@ class WebFace:
         self._port = port
         self._setting = setting
         limits = WebLimits.standard(descriptor_budget().web) if limits is None else limits
-        self.table = ConnectionTable(limits, name=setting, clock_s=time.monotonic, first=first)
+        self.table = ConnectionTable(limits, name=setting, clock_s=time.monotonic, first=first, metrics=metrics)
         self._server: _Uvicorn | None = None
         self._bound_port = port
         self._reserved: socket.socket | None = None

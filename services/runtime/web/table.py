@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from typing import Final, Protocol
 
+from services.runtime.metrics import Metrics
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
 
 __all__ = ["Connection", "ConnectionTable", "Phase", "Wire"]
@@ -93,9 +94,16 @@ class ConnectionTable:
     """Admits connections, streams and requests within limits. Used from one event loop; every call is short."""
 
     def __init__(
-        self, limits: WebLimits, *, name: str, clock_s: Callable[[], float], first: Collection[str] = ()
+        self,
+        limits: WebLimits,
+        *,
+        name: str,
+        clock_s: Callable[[], float],
+        first: Collection[str] = (),
+        metrics: Metrics | None = None,
     ) -> None:
-        """`first` are paths that are answered even when too many other requests are under way."""
+        """`first` are paths that are answered even when too many other requests are under way; `metrics` get the figures of each sweep."""
+        self._metrics = metrics
         self.limits = limits
         self._name = name
         self._clock_s = clock_s
@@ -106,6 +114,7 @@ class ConnectionTable:
         self._streams_of_address: Counter[str] = Counter()
         self._bodies = 0
         self._ends: Counter[str] = Counter()
+        self._unmeasured = 0
         self._reported_s = clock_s() - REPORT_S
 
     def __len__(self) -> int:
@@ -126,10 +135,10 @@ class ConnectionTable:
         local = _is_local(address)
         key = _network(address)
         if not local and self._of_address[key] >= self.limits.connections_per_address and not self._evict(key):
-            self._ends["refused"] += 1
+            self._count("refused")
             return None
         if len(self) >= self.limits.connections and not self._evict():
-            self._ends["refused"] += 1
+            self._count("refused")
             return None
         row = Connection(key, local, self._clock_s(), wire)
         self._rows[Phase.HEAD][row] = None
@@ -189,7 +198,7 @@ class ConnectionTable:
             return None
         if path in self._first:
             return None
-        self._ends["busy"] += 1
+        self._count("busy")
         return f"{self.limits.requests} requests are under way: try again in a moment"
 
     def begin_stream(self, row: Connection) -> str | None:
@@ -197,10 +206,10 @@ class ConnectionTable:
         if row.phase is Phase.STREAM:
             return None
         if self.count(Phase.STREAM) >= self.limits.streams:
-            self._ends["streams"] += 1
+            self._count("streams")
             return f"{self.limits.streams} streams are open, and there may not be more: try again later"
         if not row.local and self._streams_of_address[row.address] >= self.limits.streams_per_address:
-            self._ends["streams"] += 1
+            self._count("streams")
             return (
                 f"{self.limits.streams_per_address} streams are open from your address, and there may not be more: "
                 "close some, or have MIDSTREAM_WEB_STREAMS_PER_ADDRESS raised"
@@ -221,6 +230,7 @@ class ConnectionTable:
                 self._end(row, row.phase.value)
             elif row.stalled(now_s, self.limits):
                 self._drop(row, "reader")
+        self._measure()
         self._report(now_s)
 
     def evict(self, count: int) -> int:
@@ -240,16 +250,28 @@ class ConnectionTable:
 
     def _end(self, row: Connection, why: str) -> None:
         """Tell it; it stays in its place until it is gone."""
-        self._ends[why] += 1
+        self._count(why)
         row.ended = True
         row.wire.end(row.phase)
 
     def _drop(self, row: Connection, why: str) -> None:
         """Cut it; its place is somebody else's from here on, though the transport goes only when the loop comes round."""
-        self._ends[why] += 1
+        self._count(why)
         row.ended = True
         self.remove(row)
         row.wire.cut()
+
+    def _count(self, why: str) -> None:
+        self._ends[why] += 1
+        # Idling for too long is no trouble.
+        self._unmeasured += why != Phase.IDLE.value
+
+    def _measure(self) -> None:
+        if self._metrics is not None:
+            self._metrics.set("midstream_web_connections", len(self))
+            self._metrics.set("midstream_web_streams", self.count(Phase.STREAM))
+            self._metrics.add("midstream_web_ended_total", self._unmeasured)
+            self._unmeasured = 0
 
     def _report(self, now_s: float) -> None:
         loud = {why: count for why, count in self._ends.items() if why != Phase.IDLE.value}

@@ -44,7 +44,7 @@ EVENTS: Final = b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-
 @pytest.fixture(scope="module")
 def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderServer]:
     with order_server(tmp_path_factory.mktemp("orders"), LOG_LEVEL="warning") as (server, _):
-        server.start(open_files=FILES, WEB_HEADER_TIMEOUT_S=HEADER_S, WEB_STALL_TIMEOUT_S="3")
+        server.start(open_files=FILES, WEB_HEADER_TIMEOUT_S=HEADER_S, WEB_STALL_TIMEOUT_S="3", ORDERS_KEY_RATE="100000")
         server.wait_trading()
         yield server
 
@@ -180,6 +180,30 @@ def test_readers_of_a_dashboard_beyond_its_streams_are_told_and_silence_nothing(
     until(lambda: Cost.of(pid).files <= before.files + 8, what="the places of readers that left")
     with attack(web_port(reporting), EVENTS, 1) as again:
         assert first_words(again.held, len(b"HTTP/1.1 200"))[b"HTTP/1.1 200"] == 1
+
+
+def test_watchers_of_orders_beyond_the_streams_are_told_and_the_kill_switch_is_thrown(
+    orders: OrderServer, quiet: Cost
+) -> None:
+    process = orders.process
+    assert process is not None
+    streams = WebLimits.standard(BUDGET.web).streams
+    words = (
+        b"GET /v1/orders/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n" % orders.key.encode()
+    )
+
+    with attack(web_port(process), words, streams + 50) as attackers:
+        heard = first_words(attackers.held, len(b"HTTP/1.1 200"))
+        took = stop_trading(orders)
+        during = Cost.of(process.process.pid)
+        headers = {"authorization": f"Bearer {orders.key}"}
+        status, sentence, _ = timed_request(web_port(process), "GET", "/v1/orders/events", headers=headers)
+        report("watchers", quiet, during, took, attackers)
+
+        assert heard == {b"HTTP/1.1 200": streams, b"HTTP/1.1 503": 50}
+        assert (status, b"streams are open" in sentence) == (503, True)
+        assert during.files <= quiet.files + BUDGET.web
+        assert max(took) < ANSWER_S
 
 
 def test_half_scrapes_take_neither_threads_nor_files(reporting: ServerProcess) -> None:

@@ -6,7 +6,9 @@ import logging
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from services.runtime.metrics import Metrics
 from services.runtime.settings import ProcessSettings
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
 from services.runtime.web.table import REPORT_S, Connection, ConnectionTable, Phase
@@ -268,6 +270,24 @@ def test_an_attack_is_one_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) 
 
     assert before == ["connections ended or refused: listener=TEST open=4 evicted=96"]
     assert len(caplog.records) == 2
+
+
+def test_figures_tell_what_is_there_and_what_limits_have_ended() -> None:
+    bench = Bench()
+    metrics = Metrics(CollectorRegistry())
+    table = ConnectionTable(LIMITS, name="TEST", clock_s=lambda: bench.clock.monotonic_ns() / 1e9, metrics=metrics)
+    rows = [table.admit(HERE, Wire()) for _ in range(LIMITS.connections + 2)]
+    assert rows[-1] is not None
+    table.move(rows[-1], Phase.STREAM)
+    table.sweep()
+    table.sweep()
+
+    values = {
+        name: metrics.registry.get_sample_value(f"midstream_web_{name}")
+        for name in ("connections", "streams", "ended_total")
+    }
+
+    assert values == {"connections": LIMITS.connections, "streams": 1, "ended_total": 2}
 
 
 @pytest.mark.parametrize("share", [1, 8, 40, 360, 4_096, 60_000])
