@@ -11,37 +11,66 @@ import redis.asyncio
 from fastpath.mids import MidFrame
 from protos.common.v1.market_pb2 import MidBatch
 from services.runtime.connection import redacted
+from services.runtime.errors import Unavailable
 from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.latest_mid import LatestMid
 from services.runtime.session.stream_tail import Batch, StreamTail
+from services.runtime.unreadable import Unreadable
 
 
 class LatestMids:
     """Listens to the tail of a mids stream; `on_trouble` hears why it cannot read, and "" when it can."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: SessionKeys, *, on_trouble: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        keys: SessionKeys,
+        *,
+        on_trouble: Callable[[str], None],
+        unreadable: Unreadable | None = None,
+    ) -> None:
         self._client = client
+        self._skipped = unreadable or Unreadable()
         self._keys = keys
         self._on_trouble = on_trouble
         self._epoch = ""
         self._latest: dict[str, LatestMid] = {}
+        self._unreadable: dict[str, str] = {}
+        """Tickers whose stored value cannot be read, and why."""
         self.ready = False
         """Whether the stream was read at least once."""
 
     def get(self, ticker: str) -> LatestMid | None:
-        """The latest mid of a ticker; None when there was none yet."""
-        return self._latest.get(ticker)
+        """The latest mid of a ticker; None when there was none yet. Raises Unavailable where there is one that cannot be read."""
+        latest = self._latest.get(ticker)
+        if latest is None and (problem := self._unreadable.get(ticker)):
+            raise Unavailable(f"{problem}; its next mid takes its place")
+        return latest
 
     async def begin(self, epoch: str) -> None:
         if epoch:
             if epoch != self._epoch:
                 self._start_over(epoch)
             stored = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(self._keys.latest))
+            self._unreadable = {}
             for name, packed in stored.items():
-                ticker = name.decode()
-                self._keep(ticker, LatestMid.decode(ticker, packed))
+                self._take(name, packed)
+            if stored and len(self._unreadable) == len(stored):
+                # Not one value that is damaged: whoever writes them writes something else. So does a newer release, which raises.
+                raise ValueError(next(iter(self._unreadable.values())))
         self.ready = True
+
+    def _take(self, name: bytes, packed: bytes) -> None:
+        ticker = name.decode("utf-8", "replace")
+        try:
+            latest = LatestMid.decode(ticker, packed)
+        except ValueError as exc:
+            # Of one ticker, whose next mid replaces it; the others are well.
+            self._unreadable[ticker] = str(exc)
+            self._skipped.note("latest", self._keys.latest, exc)
+        else:
+            self._keep(ticker, latest)
 
     def note(self, batch: Batch) -> None:
         if batch.epoch != self._epoch:
@@ -73,10 +102,19 @@ class FollowedMids:
     latest: LatestMids
 
     @classmethod
-    def of(cls, client: redis.asyncio.Redis, keys: SessionKeys, *, on_trouble: Callable[[str], None]) -> FollowedMids:
+    def of(
+        cls,
+        client: redis.asyncio.Redis,
+        keys: SessionKeys,
+        *,
+        on_trouble: Callable[[str], None],
+        unreadable: Unreadable | None = None,
+    ) -> FollowedMids:
         """Put both together; the tail is not started."""
-        latest = LatestMids(client, keys, on_trouble=on_trouble)
-        tail = StreamTail(client, keys.mids, head=mids_head, cut=cut_mids, explains=None, listener=latest)
+        latest = LatestMids(client, keys, on_trouble=on_trouble, unreadable=unreadable)
+        tail = StreamTail(
+            client, keys.mids, head=mids_head, cut=cut_mids, explains=None, listener=latest, unreadable=unreadable
+        )
         return cls(tail, latest)
 
 

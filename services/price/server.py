@@ -16,6 +16,7 @@ from services.runtime.engine_host import EngineHost
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.session.keys import SessionKeys
 from services.runtime.settings import load
+from services.runtime.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from services.price.exchanges.opened import PricedExchanges
@@ -36,9 +37,13 @@ class PriceServer(Service):
         self._mids_trouble = "the mids stream has not been read yet" if settings.mids else ""
         self._client = connect_async(settings.redis_url, client_name=f"midstream-price-{settings.sink}-server")
         keys = SessionKeys(settings.session)
-        self._mids = FollowedMids.of(self._client, keys, on_trouble=self._on_mids_trouble) if settings.mids else None
-        self._prices = ExchangePrices()
         metrics = process_metrics()
+        self._mids = (
+            FollowedMids.of(self._client, keys, on_trouble=self._on_mids_trouble, unreadable=Unreadable(metrics))
+            if settings.mids
+            else None
+        )
+        self._prices = ExchangePrices()
         self._servicer = PriceServicer(
             session=settings.session, mids=self._mids, metrics=metrics, exchange_prices=self._prices
         )

@@ -57,6 +57,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("midstream_price_commits_total", "counter", "Commits of the logs"),
     Figure("midstream_subscribers", "gauge", "Streams being served"),
     Figure("midstream_subscribers_disconnected_total", "counter", "Streams ended because the client was too slow"),
+    Figure("midstream_unreadable_entries_total", "counter", "Entries in Redis that could not be read and were skipped"),
     Figure("midstream_engine_restarts_total", "counter", "Times the engine was started again"),
     Figure("midstream_web_connections", "gauge", "Connections of the web port"),
     Figure("midstream_web_streams", "gauge", "Event streams and websockets of the web port"),

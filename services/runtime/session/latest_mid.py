@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Final, NamedTuple
 
+from services.runtime.session.intents import MODE_NAMES
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
 _PACKED: Final = struct.Struct("<QqqdiB")
 """Sequence, event time in ns, arrival time in ns, mid, mode; the version stays where it is in every later one."""
+_SEQUENCE_MAX: Final = (1 << 63) - 1
 _VERSION_AT: Final = _PACKED.size - 1
 """A value that ends here is from before there were versions; it holds the same."""
 
@@ -35,4 +38,9 @@ class LatestMid(NamedTuple):
             check_version(what, stored[_VERSION_AT], VERSION)
         if len(stored) not in (_VERSION_AT, _PACKED.size):
             raise ValueError(f"{what} cannot be read: it has {len(stored)} bytes, not {_PACKED.size}")
-        return cls(*_PACKED.unpack(stored.ljust(_PACKED.size, b"\0"))[:-1])
+        found = cls(*_PACKED.unpack(stored.ljust(_PACKED.size, b"\0"))[:-1])
+        # Values from before there were versions are told from other bytes by what they say alone. One with a sequence that nobody
+        # can reach would stand in the way of every later one.
+        if found.mode not in MODE_NAMES or not math.isfinite(found.mid) or not 0 < found.sequence <= _SEQUENCE_MAX:
+            raise ValueError(f"{what} cannot be read: {found} is none")
+        return found

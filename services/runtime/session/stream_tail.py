@@ -3,6 +3,9 @@
 Nothing here holds the producer back. A subscriber that keeps up is served from a small ring in memory that all share; one that fell behind
 reads from the stream at its own pace; one that fell behind what the stream retains is told so and ends.
 
+An entry that cannot be read ends whoever gets to it in a dense stream: its records are somewhere, and going on without them would
+be a hole that nobody sees. In a sparse one it is skipped, counted and said; the listener is told to look elsewhere for what it held.
+
 The ring is only ever a run of batches of one epoch with nothing missing between them. Everything else that can happen to a stream (it
 starts over, comes back with an older top, has a hole that a gap marker explains, is cut elsewhere than before) is decided from the
 stream itself. In a dense stream every sequence is in some batch; in a sparse one a hole is normal, because batches without content
@@ -24,9 +27,11 @@ import redis
 import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.errors import FailedPrecondition
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.versions import NewerVersion
 from services.runtime.tasks import end_task, raise_if_cancelled
+from services.runtime.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +73,16 @@ Explains = Callable[[bytes, int], bool]
 """Tells whether a payload says in-band that the sequence after it is the one given."""
 
 
+class UnreadableEntry(FailedPrecondition):
+    """An entry of a dense stream is not what it should be."""
+
+    def __init__(self, key: str, entry_id: bytes, error: Exception) -> None:
+        super().__init__(
+            f"entry {entry_id.decode()} of {key} cannot be read ({error}), and nothing says which records it holds: find out "
+            "who wrote it; to go on without them, begin behind it"
+        )
+
+
 class Listener(Protocol):
     """Who wants to know of every batch once, whoever is subscribed."""
 
@@ -93,8 +108,9 @@ class StreamTail:
         cut: Cut,
         explains: Explains | None,
         listener: Listener | None = None,
+        unreadable: Unreadable | None = None,
     ) -> None:
-        """`explains` is None for a sparse stream."""
+        """`explains` is None for a sparse stream; what is skipped there is told to `unreadable`."""
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
@@ -102,6 +118,7 @@ class StreamTail:
         self._cut = cut
         self._explains = explains
         self._listener = listener
+        self._skipped = unreadable or Unreadable()
         self._ring: deque[Batch] = deque()
         self._ring_bytes = 0
         self._floor = 0
@@ -131,12 +148,12 @@ class StreamTail:
 
     async def oldest_sequence(self) -> int:
         """First sequence that is still retained; 0 when the stream is empty."""
-        entries = self._batches(await self._client.xrange(self._key, count=1))
+        entries = self._batches(await self._client.xrange(self._key, count=self._look()))
         return entries[0].first_sequence if entries else 0
 
     async def newest(self) -> Batch | None:
         """The last batch in the stream; None when it is empty."""
-        entries = self._batches(await self._client.xrevrange(self._key, count=1))
+        entries = self._batches(await self._client.xrevrange(self._key, count=self._look()))
         return entries[0] if entries else None
 
     async def follow(self, after_sequence: int | None, epoch: str) -> AsyncGenerator[Batch, None]:
@@ -188,7 +205,7 @@ class StreamTail:
         # One transaction, because the stream may start over between two commands.
         async with self._client.pipeline(transaction=True) as both:
             both.xrange(self._key, min=f"0-{position + 1}", count=self._count())
-            both.xrevrange(self._key, max=f"0-{position + 1}", count=1)
+            both.xrevrange(self._key, max=f"0-{position + 1}", count=self._look())
             answers = [self._batches(entries) for entries in await both.execute()]
         after, before = answers[0], answers[1][0] if answers[1] else None
         known = [batch for batch in (*after[:1], before) if batch is not None]
@@ -244,11 +261,31 @@ class StreamTail:
     def _count(self) -> int:
         return min(max(STEP_BYTES // max(self._entry_bytes, 1), 1), STEP_COUNT_MAX)
 
+    def _look(self) -> int:
+        """How many entries to ask for where one is enough: in a sparse stream it may have to be the next one."""
+        return 1 if self._explains is not None else READ_COUNT
+
     def _batches(self, entries: Any) -> list[Batch]:
-        batches = [self._head(_sequence(entry_id), fields[b"b"]) for entry_id, fields in entries]
+        found = [self._batch(entry_id, fields) for entry_id, fields in entries]
+        batches = [batch for batch in found if batch is not None]
         if batches:
             self._entry_bytes = len(batches[-1].payload)
         return batches
+
+    def _batch(self, entry_id: bytes, fields: Any) -> Batch | None:
+        """Read one entry; None where it is skipped. Raises UnreadableEntry."""
+        try:
+            if b"b" not in fields:
+                raise ValueError("it has no field `b`")
+            return self._head(_sequence(entry_id), fields[b"b"])
+        except (ValueError, NewerVersion) as exc:
+            if self._explains is not None:
+                raise UnreadableEntry(self._key, entry_id, exc) from exc
+            self._skip(entry_id, exc)
+            return None
+
+    def _skip(self, entry_id: bytes, exc: Exception) -> None:
+        self._skipped.note("stream", f"{self._key} {entry_id.decode()}", exc)
 
     async def _run(self) -> None:
         while True:
@@ -259,7 +296,7 @@ class StreamTail:
                     logger.warning("stream tail interrupted: key=%s error=%s", self._key, type(exc).__name__)
                 self._tell(f"{self._key} cannot be read: {exc}")
                 await asyncio.sleep(self._backoff.next_s())
-            except (ValueError, KeyError, NewerVersion) as exc:
+            except (ValueError, UnreadableEntry, NewerVersion) as exc:
                 # An entry that is not ours. Those who reach it fail; this goes on, because newer ones may be fine.
                 if self._unreadable.passes() is not None:
                     logger.exception("stream tail met an unreadable entry: key=%s", self._key)
@@ -269,18 +306,19 @@ class StreamTail:
 
     async def _tail(self) -> None:
         """Read on until the connection breaks or the stream turns out to have started over."""
-        newest = await self._client.xrevrange(self._key, count=1)
+        newest = await self._client.xrevrange(self._key, count=self._look())
         self._backoff.reset()
-        last_id = b"0-0"
+        last_id = newest[0][0] if newest else b"0-0"
         self._forget()
         batches = self._batches(newest)
-        if self._listener is not None:
-            await self._listener.begin(batches[0].epoch if batches else "")
+        if newest and not batches:
+            raise ValueError(f"none of its newest {len(newest)} entries")
+        epoch = batches[0].epoch if batches else ""
+        await self._begin(epoch)
         self._tell("")
         self._complaint.over()
-        for batch in batches:
-            last_id = newest[0][0]
-            self._keep(batch)
+        if batches:
+            self._keep(batches[0], last_id)
         while True:
             answer = await self._client.xread({self._key: last_id}, count=READ_COUNT, block=BLOCK_MS)
             if not answer:
@@ -289,15 +327,26 @@ class StreamTail:
                     # Nothing came although the top differs: the stream was deleted and numbered again.
                     return
                 continue
+            is_whole = True
             for entry_id, fields in answer[0][1]:
-                batch = self._head(_sequence(entry_id), fields[b"b"])
+                read = self._batch(entry_id, fields)
+                if read is None:
+                    is_whole, last_id = False, entry_id
+                    continue
+                batch = read
                 if self._ring and batch.epoch != self._ring[-1].epoch:
                     # Numbered again, from below what was read last: there may be entries before this one.
                     return
                 if self._ring and not await self._follows(batch, last_id):
                     self._forget()
-                self._keep(batch)
+                is_whole, epoch = self._keep(batch, entry_id) and is_whole, batch.epoch
                 last_id = entry_id
+            if not is_whole:
+                await self._begin(epoch)
+
+    async def _begin(self, epoch: str) -> None:
+        if self._listener is not None:
+            await self._listener.begin(epoch)
 
     def _forget(self) -> None:
         self._ring.clear()
@@ -311,7 +360,8 @@ class StreamTail:
         # A sparse stream whose last entry that was read is still there lost nothing behind it.
         return self._explains is None and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
 
-    def _keep(self, batch: Batch) -> None:
+    def _keep(self, batch: Batch, entry_id: bytes) -> bool:
+        """Take a batch in; tell whether the listener could read it."""
         if not self._ring:
             self._floor = batch.first_sequence - 1
         self._ring.append(batch)
@@ -321,9 +371,15 @@ class StreamTail:
             dropped = self._ring.popleft()
             self._ring_bytes -= len(dropped.payload)
             self._floor = dropped.last_sequence
-        if self._listener is not None:
-            self._listener.note(batch)
         self._wake()
+        try:
+            if self._listener is not None:
+                self._listener.note(batch)
+        except (ValueError, NewerVersion) as exc:
+            # Its head was fine, so those who follow get it as it is.
+            self._skip(entry_id, exc)
+            return False
+        return True
 
     def _tell(self, trouble: str) -> None:
         if self._listener is not None:

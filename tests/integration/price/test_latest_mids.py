@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
+from random import Random
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from fastpath.frame import TickFrame
 from fastpath.midprice import PriceKernel
@@ -14,10 +17,13 @@ from fastpath.mids import MidFrame
 from services.price.engine.mids import MidsPublisher
 from services.price.latest_mids import FollowedMids, cut_mids, mids_head
 from services.runtime.connection import connect_async
+from services.runtime.errors import Unavailable
+from services.runtime.metrics import Metrics
 from services.runtime.session import stream_tail
 from services.runtime.session.latest_mid import LatestMid
 from services.runtime.session.stream_tail import Batch as Entry
 from services.runtime.session.stream_tail import FellBehind, StreamTail
+from services.runtime.unreadable import Unreadable
 from tests.integration.price.harness import PATIENCE_S, Queue
 from tests.support.price_batches import THRESHOLD_NS, Batch, make_batches
 
@@ -40,13 +46,22 @@ class Mids:
         self.publisher.publish(self._queue.client)
 
     def stored(self) -> list[tuple[bytes, bytes]]:
-        return [(entry_id, fields[b"b"]) for entry_id, fields in self._queue.client.xrange(self._queue.keys.mids)]
+        return [(entry_id, fields.get(b"b", b"")) for entry_id, fields in self._queue.client.xrange(self._queue.keys.mids)]
 
 
 @pytest.fixture
 async def mids(redis_url: str, queue: Queue) -> AsyncIterator[FollowedMids]:
     client = connect_async(redis_url, client_name="test-tail")
     followed = FollowedMids.of(client, queue.keys, on_trouble=lambda reason: None)
+    yield followed
+    await followed.tail.stop()
+    await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def follower(redis_url: str, queue: Queue, troubles: list[str], metrics: Metrics) -> AsyncIterator[FollowedMids]:
+    client = connect_async(redis_url, client_name="test-tail")
+    followed = FollowedMids.of(client, queue.keys, on_trouble=troubles.append, unreadable=Unreadable(metrics))
     yield followed
     await followed.tail.stop()
     await client.aclose()
@@ -268,6 +283,80 @@ async def test_latest_mids_of_a_newer_release_are_told_and_not_guessed(
     assert not followed.latest.ready
     await followed.tail.stop()
     await client.aclose()
+
+
+BAD_ENTRIES: dict[str, dict[bytes, bytes]] = {
+    "another field": {b"other": b"1"},
+    "empty": {b"b": b""},
+    "text": {b"b": b"what is this?"},
+    "random bytes": {b"b": Random(20261130).randbytes(300)},
+}
+"""Beside these, a truncated one is made of a good one."""
+
+
+@pytest.mark.parametrize("bad", [*BAD_ENTRIES, "truncated"])
+async def test_an_unreadable_entry_is_skipped_and_no_price_stands_still(
+    bad: str, redis_url: str, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    published, batches = Mids(queue), make_batches(900)
+    published.publish(batches[:3])
+    troubles: list[str] = []
+    metrics = Metrics(CollectorRegistry())
+    async with follower(redis_url, queue, troubles, metrics) as mids:
+        await started(mids)
+        stream = mids.tail.follow(0, "epoch-1")
+        await take(stream, 1)
+        whole = published.stored()[-1][1]
+        entry = BAD_ENTRIES.get(bad, {b"b": whole[: len(whole) // 2]})
+        queue.client.xadd(queue.keys.mids, entry, id=b"0-%d" % (batches[3].first_sequence - 1))
+
+        published.publish(batches[3:])
+
+        _, ticker, *newest = MidFrame(published.stored()[-1][1]).mids()[-1]
+        await until(lambda: (found := mids.latest.get(ticker)) is not None and found[1:4] == tuple(newest))
+        # Those who read go on, too; from memory and from the stream.
+        for one in (stream, mids.tail.follow(0, "epoch-1")):
+            async with asyncio.timeout(PATIENCE_S):
+                async for read in one:
+                    if read.last_sequence >= MidFrame(published.stored()[-1][1]).last_sequence:
+                        break
+
+    assert set(troubles) <= {""}
+    assert metrics.registry.get_sample_value("midstream_unreadable_entries_total") >= 1  # type: ignore[operator]
+    said = [record for record in caplog.records if "unreadable entry skipped" in record.message]
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("bad", ["truncated", "text", "random bytes", "of the old length", "empty"])
+async def test_a_latest_mid_that_cannot_be_read_is_told_for_its_ticker_alone(
+    bad: str, redis_url: str, queue: Queue
+) -> None:
+    published, batches = Mids(queue), make_batches(900)
+    published.publish(batches[:3])
+    stored = queue.client.hgetall(queue.keys.latest)
+    packed = next(iter(stored.values()))
+    random = Random(20261130)
+    # An old value has no version, so what it says has to tell it from anything else of its length.
+    damaged = {
+        "truncated": packed[:9], "text": b"63000.5", "random bytes": random.randbytes(len(packed)),
+        "of the old length": random.randbytes(len(packed) - 1), "empty": b"",
+    }[bad]  # fmt: skip
+    if bad == "random bytes":
+        damaged = damaged[:-1] + b"\x01"
+    # Of a ticker that the newest batch does not bring anyway.
+    queue.client.hset(queue.keys.latest, "QUIET", damaged)
+    troubles: list[str] = []
+    async with follower(redis_url, queue, troubles, Metrics(CollectorRegistry())) as mids:
+        await started(mids)
+
+        for other in stored:
+            assert mids.latest.get(other.decode()) is not None
+        with pytest.raises(Unavailable, match="the latest mid of `QUIET` cannot be read.*takes its place"):
+            mids.latest.get("QUIET")
+        published.publish(batches[3:])
+        await until(lambda: mids.tail.last_sequence > batches[3].first_sequence)
+
+    assert set(troubles) <= {""}
 
 
 def test_a_batch_that_begins_before_its_entry_is_cut_to_what_is_new(queue: Queue) -> None:

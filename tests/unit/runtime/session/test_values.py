@@ -105,7 +105,7 @@ INTENTS = st.builds(
     correlation_id=TEXT,
     time_ns=INT64,
 )
-LATEST = st.builds(LatestMid, st.integers(0, 2**64 - 1), INT64, INT64, FINITE, st.integers(0, 2))
+LATEST = st.builds(LatestMid, st.integers(1, 2**63 - 1), INT64, INT64, FINITE, st.integers(1, 2))
 CHECKPOINTS = st.builds(
     Checkpoint,
     st.builds(Effective, mode=st.integers(0, 2), revision=COUNT, paused=st.booleans(), speed=FINITE),
