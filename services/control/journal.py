@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import fcntl
+import json
 import logging
 import os
 import uuid
@@ -17,11 +18,13 @@ import redis
 import redis.asyncio
 
 from services.runtime.clock import Clock
-from services.runtime.errors import ResourceExhausted, Unavailable
+from services.runtime.errors import FailedPrecondition, ResourceExhausted, Unavailable
+from services.runtime.json_text import read_json
 from services.runtime.private_files import private_opener, shared_directory
 from services.runtime.session.intents import VERSION, Change, Intended, Intent
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
+from services.runtime.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,15 @@ def effect_of(change: Change, report: EngineReport | None) -> Effect:
 class ControlJournal:
     """Appends intents and reads what the engine reports. Every method raises redis.RedisError when Redis is away."""
 
-    def __init__(self, client: redis.asyncio.Redis, *, clock: Clock, archive_directory: Path) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        *,
+        clock: Clock,
+        archive_directory: Path,
+        unreadable: Unreadable | None = None,
+    ) -> None:
+        self._unreadable = unreadable or Unreadable()
         self._client = client
         self._clock = clock
         self._archive_directory = archive_directory
@@ -101,22 +112,37 @@ class ControlJournal:
         return Journalled(revision, outcome)
 
     async def entry(self, keys: SessionKeys, revision: int) -> Intent | None:
-        """Read one intent; None when it is not kept any more."""
+        """Read one intent; None when it is not kept any more, or cannot be read: it only says what was asked for once."""
         entries: Any = await self._client.xrange(keys.control, f"0-{revision}", f"0-{revision}")
-        return Intent.decode(entries[0][1][b"intent"]) if entries else None
+        try:
+            return Intent.decode(entries[0][1].get(b"intent", b"")) if entries else None
+        except ValueError as exc:
+            self._unreadable.note("intent", f"{keys.control} 0-{revision}", exc)
+            return None
 
     async def is_known(self, keys: SessionKeys) -> bool:
         """Tell whether an engine ever served the session."""
         return bool(await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)))
 
     async def intended(self, keys: SessionKeys) -> Intended:
-        """Read what was asked for last."""
-        return Intended.decode(await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.intended)))
+        """Read what was asked for last. Raises FailedPrecondition where that cannot be read."""
+        stored = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.intended))
+        try:
+            return Intended.decode(stored)
+        except ValueError as exc:
+            raise _unreadable_sum(keys, exc) from exc
 
     async def report(self, keys: SessionKeys) -> EngineReport | None:
-        """Read the engine's last report; None when the session never reported."""
+        """Read the engine's last report; None when the session never reported, or when it cannot be read: the next one is due.
+
+        Raises NewerVersion.
+        """
         found = await self._client.get(keys.state)
-        return EngineReport.decode(keys.session, found) if found else None
+        try:
+            return EngineReport.decode(keys.session, found) if found else None
+        except ValueError as exc:
+            self._unreadable.note("report", keys.state, exc)
+            return None
 
     async def _append(self, keys: SessionKeys, entry: Intent, effect: Effect) -> tuple[int, AppendOutcome, int]:
         """Return revision, outcome and the length of the journal.
@@ -132,7 +158,10 @@ class ControlJournal:
                 if known is not None:
                     return int(known), AppendOutcome.REPEATED, length
                 intended = cast("dict[bytes, bytes]", await cast("Awaitable[Any]", pipe.hgetall(keys.intended)))
-                revision, outcome = _judge(entry.change, effect, intended, last)
+                try:
+                    revision, outcome = _judge(entry.change, effect, intended, last)
+                except ValueError as exc:
+                    raise _unreadable_sum(keys, exc) from exc
                 cast("Any", pipe).multi()
                 if outcome is AppendOutcome.ADDED:
                     if length >= JOURNAL_LENGTH_MAX + PENDING_MAX:
@@ -168,7 +197,7 @@ class ControlJournal:
             return
         revisions = [int(entry_id.partition(b"-")[2]) for entry_id, _ in entries]
         lines = b"".join(
-            b'{"revision": %d, "intent": %s}\n' % (revision, fields[b"intent"])
+            b'{"revision": %d, "intent": %s}\n' % (revision, _as_json(fields.get(b"intent", b"")))
             for revision, (_, fields) in zip(revisions, entries, strict=True)
         )
         path = self._archive_directory / f"control-{keys.session}.jsonl"
@@ -204,6 +233,23 @@ def _judge(change: Change, effect: Effect, intended: Mapping[bytes, bytes], last
     # Above what an engine has applied: it may remember more than a Redis that lost its last second.
     # And above the stream's own: somebody may have deleted the sum, and no engine takes an id again.
     return max(int(intended.get(b"revision", 0)), effect.revision, last) + 1, AppendOutcome.ADDED
+
+
+def _unreadable_sum(keys: SessionKeys, exc: ValueError) -> FailedPrecondition:
+    """Return the refusal to guess what was asked for: that would undo somebody's wish."""
+    return FailedPrecondition(
+        f"what was asked of session `{keys.session}` cannot be read ({exc}): find out who wrote to {keys.intended}; "
+        "delete that key to begin with what is in effect"
+    )
+
+
+def _as_json(body: bytes) -> bytes:
+    """Return a body for a line of JSON; what is none is kept as text."""
+    try:
+        read_json(body)
+    except ValueError:
+        return json.dumps(body.decode("utf-8", "backslashreplace")).encode()
+    return body
 
 
 def _append_durably(path: Path, lines: bytes) -> None:

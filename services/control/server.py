@@ -15,9 +15,10 @@ from services.control.servicer import ControlServicer
 from services.control.sessions import SessionReports
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async, redacted
-from services.runtime.server import HealthBoard, Service, run_server
+from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
+from services.runtime.unreadable import Unreadable
 
 PROBE_S = 0.5
 """How often Redis is asked whether it is there; the answer decides NOT_SERVING."""
@@ -30,7 +31,12 @@ class ControlServer(Service):
 
     def __init__(self, settings: ControlSettings) -> None:
         self._client = connect_async(settings.redis_url, client_name="midstream-control")
-        journal = ControlJournal(self._client, clock=SystemClock(), archive_directory=settings.out / "journal")
+        journal = ControlJournal(
+            self._client,
+            clock=SystemClock(),
+            archive_directory=settings.out / "journal",
+            unreadable=Unreadable(process_metrics()),
+        )
         reports = SessionReports(journal, default_session=settings.session, redis_url=redacted(settings.redis_url))
         self._servicer = ControlServicer(journal, reports, default_session=settings.session)
         self._probe: asyncio.Task[None] | None = None

@@ -12,10 +12,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.common.v1.market_pb2 import MODE_LIVE
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, QueueLag, Status
-from services.health.lag import GroupActivity, GroupLag, measure_lag
+from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measure_lag
 from services.runtime.clock import Clock
 from services.runtime.metrics import Metrics
-from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
 
@@ -92,9 +92,9 @@ def redis_check(client: redis.asyncio.Redis) -> Check:
     return check
 
 
-async def session_names(client: redis.asyncio.Redis) -> list[str]:
+async def known_sessions(client: redis.asyncio.Redis) -> list[str]:
     """Read the names of all sessions."""
-    return sorted(name.decode() for name in await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
+    return session_names(await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
 
 
 def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -> Check:
@@ -104,7 +104,7 @@ def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -
     """
 
     async def check() -> Finding:
-        names = await session_names(client)
+        names = await known_sessions(client)
         found = await client.mget([SessionKeys(name).state for name in names]) if names else []
         if own_session not in names:
             names, found = [own_session, *names], [None, *found]
@@ -147,8 +147,13 @@ def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: M
 
     async def check() -> Finding:
         lags: list[GroupLag] = []
-        for name in await session_names(client):
-            lags += await measure_lag(client, SessionKeys(name), activity)
+        unreadable: list[str] = []
+        for name in await known_sessions(client):
+            try:
+                lags += await measure_lag(client, SessionKeys(name), activity)
+            except UnreadableQueue as exc:
+                # Of one session alone: what is known of the others is told nevertheless.
+                unreadable.append(str(exc))
         queues = [lag.queue for lag in lags]
         activity.keep({(queue.session, queue.group) for queue in queues})
         active = [queue for queue in queues if queue.active]
@@ -161,10 +166,10 @@ def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: M
             for lag in lags
             if lag.queue.active and lag.standing_s > STANDING_S_MAX
         ]
-        details = [f"{len(queues)} consumer groups, the slowest is {lagging} records behind", *standing]
+        details = [f"{len(queues)} consumer groups, the slowest is {lagging} records behind", *standing, *unreadable]
         if lost:
             details.append(f"no longer counted: {', '.join(lost)}")
-        status = STATUS_DEGRADED if lost or standing else STATUS_OK
+        status = STATUS_DEGRADED if lost or standing or unreadable else STATUS_OK
         return Finding(status, "; ".join(details), tuple(queues))
 
     return check

@@ -10,7 +10,7 @@ from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK,
 from services.health.checks import Check, Finding
 from services.runtime.clock import Clock
 from services.runtime.exchanges.publisher import PROCESSES, status_key
-from services.runtime.json_text import read_json
+from services.runtime.json_text import read_json, short_reason
 
 STATEMENT_AGE_NS_MAX: Final = 5_000_000_000
 """Statements come every second; five missed ones mean that the process is gone or stuck."""
@@ -27,15 +27,19 @@ def exchanges_check(client: redis.asyncio.Redis, clock: Clock) -> Check:
     async def check() -> Finding:
         found = await client.mget([status_key(process) for process in PROCESSES])
         groups: list[ExchangeHealth] = []
+        unreadable: list[str] = []
         for process, raw in zip(PROCESSES, found, strict=True):
-            if raw is not None:
-                groups += _groups_of(process, read_json(raw), clock.time_ns())
-        if not groups:
+            try:
+                groups += _groups_of(process, read_json(raw), clock.time_ns()) if raw is not None else []
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
+                # Of one process alone; what the others say stands.
+                unreadable.append(f"what {process} says of its exchanges cannot be read ({short_reason(exc)})")
+        if not groups and not unreadable:
             return Finding(STATUS_OK, "no server talks to an exchange")
         bad = [f"{group.process} {group.target}/{group.group}" for group in groups if group.status != STATUS_OK]
-        status = STATUS_DEGRADED if bad else STATUS_OK
+        status = STATUS_DEGRADED if bad or unreadable else STATUS_OK
         detail = f"{len(groups)} endpoint groups" + (f", in trouble: {', '.join(bad)}" if bad else ", all well")
-        return Finding(status, detail, exchanges=tuple(groups))
+        return Finding(status, "; ".join((detail, *unreadable)), exchanges=tuple(groups))
 
     return check
 

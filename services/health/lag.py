@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import redis
 import redis.asyncio
 
 from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import TickFrame, peek
-from fastpath.records import FrameHead
+from fastpath.records import FrameError, FrameHead
 from protos.health.v1.health_pb2 import QueueLag
 from services.runtime.clock import Clock
 from services.runtime.session.keys import SessionKeys
+
+T = TypeVar("T")
 
 
 class GroupActivity:
@@ -52,6 +54,10 @@ class GroupActivity:
                 del remembered[name]
 
 
+class UnreadableQueue(Exception):
+    """An entry of a queue is not a batch of ticks, so nobody can tell how far its groups are."""
+
+
 class GroupLag(NamedTuple):
     """How far one group is behind, and for how long it has stood there."""
 
@@ -60,7 +66,10 @@ class GroupLag(NamedTuple):
 
 
 async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity) -> list[GroupLag]:
-    """Measure every group on the session's tick stream; a stream without groups, or no stream, gives an empty list."""
+    """Measure every group on the session's tick stream; a stream without groups, or no stream, gives an empty list.
+
+    Raises UnreadableQueue.
+    """
     newest = await _head_at(client, keys.ticks, max_id="+")
     if newest is None:
         return []
@@ -89,7 +98,7 @@ async def _lag_of(
     if committed is None:
         # Nothing that it committed is retained: it is behind by everything there is.
         oldest: Any = await client.xrange(keys.ticks, count=1)
-        frame = TickFrame(oldest[0][1][b"b"]) if oldest else None
+        frame = _read(TickFrame, keys.ticks, oldest[0]) if oldest else None
         behind_ns = _first_arrival_ns(frame) if frame is not None else newest.last_arrival_time_ns
         records = newest.last_sequence - (frame.first_sequence if frame is not None else newest.first_sequence) + 1
     else:
@@ -128,4 +137,12 @@ def _first_arrival_ns(frame: TickFrame) -> int:
 
 async def _head_at(client: redis.asyncio.Redis, key: str, *, max_id: str | bytes) -> tuple[FrameHead, int] | None:
     entries: Any = await client.xrevrange(key, max=max_id, count=1)
-    return (peek(entries[0][1][b"b"]), len(entries[0][1][b"b"])) if entries else None
+    return (_read(peek, key, entries[0]), len(entries[0][1][b"b"])) if entries else None
+
+
+def _read(reader: Callable[[bytes], T], key: str, entry: tuple[bytes, dict[bytes, bytes]]) -> T:
+    entry_id, fields = entry
+    try:
+        return reader(fields.get(b"b", b""))
+    except FrameError as exc:
+        raise UnreadableQueue(f"entry {entry_id.decode()} of {key} cannot be read ({exc})") from exc

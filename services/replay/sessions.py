@@ -10,11 +10,12 @@ from typing import Any, cast
 import redis.asyncio
 
 from fastpath.frame import MARKER_GAP, TickFrame, peek
+from fastpath.records import FrameError
 from protos.common.v1.market_pb2 import Mode, TickBatch
 from protos.replay.v1.replay_pb2 import Session
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.session.columns import keep_records
-from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport
 from services.runtime.session.stream_tail import Batch, StreamTail
 from services.runtime.session.versions import NewerVersion
@@ -87,11 +88,15 @@ class Sessions:
 
     async def names(self) -> list[str]:
         found = await cast("Awaitable[set[bytes]]", self._client.smembers(SESSIONS))
-        return sorted(name.decode() for name in found)
+        return session_names(found)
 
     async def describe(self, keys: SessionKeys) -> Session:
-        """Put the engine's report into a message. Raises NotFound."""
-        session = await self._find(keys)
+        """Put the engine's report into a message, or why it cannot be read. Raises NotFound and NewerVersion."""
+        try:
+            session = await self._find(keys)
+        except ValueError as exc:
+            # The next report takes its place; who streams the session needs nothing of it.
+            session = Session(name=keys.session, error=str(exc))
         if session is None:
             raise NotFound(f"session `{keys.session}` is not known; ListSessions lists those that are")
         return session
@@ -105,7 +110,7 @@ class Sessions:
     async def _find_readable(self, keys: SessionKeys) -> Session | None:
         try:
             return await self._find(keys)
-        except NewerVersion as exc:
+        except (ValueError, NewerVersion) as exc:
             # Of one session alone: the others are listed nevertheless.
             return Session(name=keys.session, error=str(exc))
 
@@ -119,7 +124,10 @@ class Sessions:
         session = Session(name=keys.session, error=NO_REPORT)
         newest: Any = await self._client.xrevrange(keys.ticks, count=1)
         if newest:
-            head = peek(newest[0][1][b"b"])
+            try:
+                head = peek(newest[0][1].get(b"b", b""))
+            except FrameError as exc:
+                raise ValueError(f"the newest entry of {keys.ticks} cannot be read ({exc})") from exc
             session.epoch, session.last_sequence = head.epoch, head.last_sequence
         return session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,11 @@ def check_session_name(name: str, *, field: str = "session") -> str:
         shown = name if len(name) <= 80 else name[:77] + "..."
         raise InvalidRequest(field, f"must be 1 to 64 characters of A-Z a-z 0-9 . _ - (got {shown!r})")
     return name
+
+
+def session_names(members: Iterable[bytes]) -> list[str]:
+    """Return the names in the set of all sessions, in order. What no session can be called is somebody else's, and left out."""
+    return sorted(name for member in members if _SESSION_NAME.fullmatch(name := member.decode("utf-8", "replace")))
 
 
 @dataclass(frozen=True)

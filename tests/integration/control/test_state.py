@@ -103,3 +103,36 @@ async def test_a_report_of_a_newer_release_is_refused_with_the_fix(
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert "version 2" in (caught.value.details() or "")
     assert "start all processes of this Redis from that release" in (caught.value.details() or "")
+
+
+@pytest.mark.parametrize(
+    "content", [b" ", b"{", b"[]", b"null", b'{"state":"DREAMING"}', b"\xff\x00", b'{"version":"x"}']
+)
+async def test_a_report_that_cannot_be_read_counts_as_none_until_the_next(
+    control: ControlServiceStub, engine: EngineStandIn, redis_client: redis.Redis, content: bytes
+) -> None:
+    redis_client.set(engine.keys.state, content)
+
+    damaged = (await control.GetState(pb.GetStateRequest(), timeout=CALL_S)).state
+    engine.publish()
+    after = (await control.GetState(pb.GetStateRequest(), timeout=CALL_S)).state
+
+    assert (damaged.mode, damaged.state) == (0, "")
+    assert (after.mode, after.state) == (HISTORICAL, "RUNNING")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{b"mode": b"x"}, {b"version": b"x"}, {b"speed": b""}, {b"\xff": b"1"}, {b"revision": b"\x00"}],
+    ids=["mode", "version", "speed", "name", "revision"],
+)
+async def test_a_sum_of_the_journal_that_cannot_be_read_is_refused_with_the_fix(
+    control: ControlServiceStub, engine: EngineStandIn, redis_client: redis.Redis, fields: dict[bytes, bytes]
+) -> None:
+    redis_client.hset(engine.keys.intended, mapping=fields)  # type: ignore[arg-type]
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await control.GetState(pb.GetStateRequest(), timeout=CALL_S)
+
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert f"find out who wrote to {engine.keys.intended}; delete that key" in (caught.value.details() or "")

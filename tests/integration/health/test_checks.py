@@ -252,6 +252,41 @@ async def test_feed_check_names_a_report_of_a_newer_release(
     assert "version 2" in outcome.detail
 
 
+@pytest.mark.parametrize("where", ["newest", "committed", "oldest"])
+@pytest.mark.parametrize(
+    "entry", [{"other": b"1"}, {"b": b""}, {"b": b"what is this?"}], ids=["field", "empty", "text"]
+)
+async def test_an_entry_that_cannot_be_read_is_named_and_other_sessions_are_measured(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+    where: str,
+    entry: dict[str, bytes],
+) -> None:
+    other = SessionKeys(f"{keys.session}-other")
+    redis_client.sadd(SESSIONS, other.session, b"no name", b"\xff")
+    last = batches[-1].last_sequence
+    made = make_batches(1_000)
+    if where != "newest":
+        redis_client.xadd(other.ticks, entry, id="0-1")  # type: ignore[arg-type]
+    for batch in made[1:]:
+        redis_client.xadd(other.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+    if where == "newest":
+        redis_client.xadd(other.ticks, entry, id=f"0-{last + 1}")  # type: ignore[arg-type]
+    read(redis_client, other, "sink", 1, acknowledge=1 if where == "committed" else 0)
+    read(redis_client, keys, "sink", 2, acknowledge=2)
+
+    finding = await queue_check(client, activity(fake_clock), Metrics(CollectorRegistry()))()
+    redis_client.srem(SESSIONS, other.session, b"no name", b"\xff")
+    redis_client.delete(other.ticks)
+
+    assert finding.status == STATUS_DEGRADED
+    assert f"of {other.ticks} cannot be read" in finding.detail
+    assert keys.session in {queue.session for queue in finding.queues}
+
+
 async def test_feed_check_tells_about_every_session(
     client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
 ) -> None:

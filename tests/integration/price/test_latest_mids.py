@@ -46,7 +46,9 @@ class Mids:
         self.publisher.publish(self._queue.client)
 
     def stored(self) -> list[tuple[bytes, bytes]]:
-        return [(entry_id, fields.get(b"b", b"")) for entry_id, fields in self._queue.client.xrange(self._queue.keys.mids)]
+        return [
+            (entry_id, fields.get(b"b", b"")) for entry_id, fields in self._queue.client.xrange(self._queue.keys.mids)
+        ]
 
 
 @pytest.fixture
@@ -351,7 +353,7 @@ async def test_a_latest_mid_that_cannot_be_read_is_told_for_its_ticker_alone(
 
         for other in stored:
             assert mids.latest.get(other.decode()) is not None
-        with pytest.raises(Unavailable, match="the latest mid of `QUIET` cannot be read.*takes its place"):
+        with pytest.raises(Unavailable, match=r"the latest mid of `QUIET` cannot be read.*takes its place"):
             mids.latest.get("QUIET")
         published.publish(batches[3:])
         await until(lambda: mids.tail.last_sequence > batches[3].first_sequence)

@@ -187,6 +187,38 @@ async def test_a_report_of_a_newer_release_hides_no_other_session(replay: Replay
     assert queue.keys.session in errors
 
 
+async def test_what_cannot_be_read_of_one_session_hides_no_other_and_keeps_nobody_from_its_ticks(
+    replay: ReplayServiceStub, queue: Queue
+) -> None:
+    queue.append(100)
+    damaged, bare = Queue(queue.client, f"{queue.keys.session}-bad"), Queue(queue.client, f"{queue.keys.session}-bare")
+    damaged.report()
+    bare.append(100)
+    bare.report()
+    queue.client.delete(bare.keys.state)
+    queue.client.xadd(bare.keys.ticks, {"other": b""}, id="0-101")
+    queue.client.sadd(SESSIONS, b"no name", b"\xff")
+    errors = {}
+    for content in (b"", b"{", b"[]", b"null", b'{"version":"x"}', b'{"state":"DREAMING"}', b"\xff\x00"):
+        for keys in (damaged.keys, queue.keys):
+            queue.client.set(keys.state, content or b" ")
+
+        listed = (await replay.ListSessions(pb.ListSessionsRequest(), timeout=CALL_S)).sessions
+        asked = (await replay.GetSession(pb.GetSessionRequest(session=queue.keys.session), timeout=CALL_S)).session
+        frames = await stream(replay, to=100, after_sequence=50, session=queue.keys.session)
+
+        errors = {session.name: session.error for session in listed}
+        assert "cannot be read" in errors[damaged.keys.session]
+        assert "cannot be read" in asked.error
+        assert frames[-1].last_sequence == 100
+    for other in (damaged, bare):
+        queue.client.srem(SESSIONS, other.keys.session)
+    queue.client.srem(SESSIONS, b"no name", b"\xff")
+    queue.client.delete(bare.keys.ticks)
+
+    assert "the newest entry of" in errors[bare.keys.session]
+
+
 async def test_unknown_session_is_not_found(replay: ReplayServiceStub) -> None:
     for call in (
         replay.GetSession(pb.GetSessionRequest(session="nobody"), timeout=CALL_S),

@@ -50,6 +50,36 @@ async def test_nothing_is_wrong_where_nobody_talks_to_exchanges() -> None:
     assert (outcome.status, outcome.exchanges) == (STATUS_OK, ())
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"time_ns": "x", "groups": []}',
+        '{"time_ns": 1}',
+        '{"time_ns": 1, "groups": [{}]}',
+        "\x00\xff",
+    ],
+)
+async def test_a_statement_that_cannot_be_read_is_told_and_the_others_stand(stored: str) -> None:
+    clock, client = FakeClock(), FakeRedis()
+    group = GroupStatus("binance:spot", "market", reachable=True, breaker_state="closed")
+
+    async def collect() -> list[GroupStatus]:
+        return [group]
+
+    await StatusPublisher(client, "price", collect, wall_ns=clock.time_ns).publish()  # type: ignore[arg-type]
+    client.values[status_key("orders")] = stored
+
+    outcome = await exchanges_check(client, clock)()  # type: ignore[arg-type]
+
+    assert outcome.status == STATUS_DEGRADED
+    assert "what orders says of its exchanges cannot be read" in outcome.detail
+    assert [line.process for line in outcome.exchanges] == ["price"]
+
+
 async def test_a_statement_becomes_a_line_of_the_report() -> None:
     outcome = await checked(FakeClock(), 0.5, reachable=True, latency_p50_ms=3.0, breaker_state="closed")
 
