@@ -1,10 +1,13 @@
 """Stream the ticks of a session and print how many arrived: `stream_ticks.py ADDRESS LAST_SEQUENCE`.
 
-A connection that breaks is made again, and the stream goes on behind the last record that arrived.
+A connection that breaks is made again, and the stream goes on behind the last record that arrived. For servers with TLS set
+MIDSTREAM_TLS_CA (and MIDSTREAM_TLS_CLIENT_CERT, MIDSTREAM_TLS_CLIENT_KEY, MIDSTREAM_API_KEY as they want).
 """
 
+import os
 import sys
 import time
+from pathlib import Path
 
 import grpc
 
@@ -35,7 +38,8 @@ class Reader:
         request = StreamTicksRequest()  # from the oldest record that is retained
         if self.epoch:
             request = StreamTicksRequest(after_sequence=self.last, epoch=self.epoch)
-        call = stub.StreamTicks(request)
+        key = os.environ.get("MIDSTREAM_API_KEY")
+        call = stub.StreamTicks(request, metadata=[("authorization", f"Bearer {key}")] if key else None)
         for batch in call:
             self.note(batch)
             if self.last >= wanted:
@@ -43,13 +47,21 @@ class Reader:
                 return
 
 
+def connect(address: str) -> grpc.Channel:
+    """Return a new channel; it keeps the certificates that are there now, so a longer life needs a new one at times."""
+    names = ("MIDSTREAM_TLS_CA", "MIDSTREAM_TLS_CLIENT_KEY", "MIDSTREAM_TLS_CLIENT_CERT")
+    ca, key, cert = (Path(os.environ[name]).read_bytes() if name in os.environ else None for name in names)
+    if ca is None:
+        return grpc.insecure_channel(address)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert))
+
+
 def main(address: str, wanted: int) -> None:
     reader = Reader()
-    with grpc.insecure_channel(address) as channel:
-        stub = ReplayServiceStub(channel)
-        while reader.last < wanted:
+    while reader.last < wanted:
+        with connect(address) as channel:
             try:
-                reader.stream(stub, wanted)
+                reader.stream(ReplayServiceStub(channel), wanted)
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise SystemExit(f"{error.code().name}: {error.details()}") from error

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,3 +165,21 @@ def test_what_serve_prints_is_where_it_is_and_what_to_type(desk: Desk) -> None:
     [suggested] = [line.strip() for line in text.splitlines() if line.strip().startswith("grpcurl ")]
     answer = desk.run(suggested.replace("client", "ops"))
     assert '"mode": "MODE_LIVE"' in answer.stdout, answer.stderr
+
+
+@pytest.mark.needs("openssl")
+def test_the_example_in_python_streams_with_certificates(desk: Desk) -> None:
+    settings = {name: str(desk.folder / value) for name, value in exported(lines("Calls")).items()}
+    example = ROOT / "examples" / "python" / "stream_ticks.py"
+
+    done = subprocess.run(
+        [sys.executable, example, f"localhost:{desk.serving.ports['replay']}", "1000"],
+        env={**os.environ, **settings, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "first=1 " in done.stdout
