@@ -13,6 +13,8 @@ import grpc
 from clients.database import DatabaseRefused, DatabaseUnavailable, named_url, open_database, opening, shown_url
 from protos.orders.v1.orders_pb2_grpc import add_OrderServiceServicer_to_server
 from services.orders.auth import SERVICE, SignedRequests, orders_needs
+from services.orders.auth.floors import DatabaseFloors
+from services.orders.auth.stamps import Stamps
 from services.orders.config import OrdersSettings
 from services.orders.desk import Desk, DeskOptions
 from services.orders.exchanges import OrderExchanges
@@ -97,8 +99,8 @@ class OrdersServer(Service):
             access.gate,
             access.keys,
             access.costs,
+            Stamps(DatabaseFloors(self._engine), wall_ns=self._ports.wall_ns),
             wall_ns=self._ports.wall_ns,
-            monotonic_ns=self._ports.monotonic_ns,
         )
         app = orders_app(
             desk, access.http, signatures, self._ports, registry=process_metrics().registry, docs=self._settings.docs

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub, add_OrderServiceServicer_to_server
 from services.orders.auth import SignedRequests, orders_needs
+from services.orders.auth.stamps import Stamps
 from services.orders.errors import REASON_KEY
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
@@ -35,6 +36,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.web import WebFace
 from tests.support.callers import key_access
 from tests.support.exchange_rules import BINANCE, BITMEX
+from tests.support.memory_floors import MemoryFloors
 from tests.support.order_desk import Trading, trading
 from tests.support.scripted_venue import ScriptedVenue
 
@@ -144,7 +146,11 @@ async def serving_faces(
         )
         assert access.keys is not None
         signatures = SignedRequests(
-            access.gate, access.keys, access.costs, wall_ns=ports.wall_ns, monotonic_ns=ports.monotonic_ns
+            access.gate,
+            access.keys,
+            access.costs,
+            Stamps(MemoryFloors(), wall_ns=ports.wall_ns),
+            wall_ns=ports.wall_ns,
         )
         servicer = OrdersServicer(ports)
         servicer.desk = desk.desk

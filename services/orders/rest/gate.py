@@ -14,7 +14,7 @@ from services.orders.rest.problems import problem, problem_of
 from services.orders.rest.query import KnownQueries, check_body
 from services.runtime.access import Identity
 from services.runtime.access.http import ANYONE, METRICS, HttpAccess, MethodNotAllowed, Routes
-from services.runtime.errors import MidstreamError, NotFound, Unauthenticated
+from services.runtime.errors import InvalidRequest, MidstreamError, NotFound, Unauthenticated
 from services.runtime.logs import accept_correlation_id, correlation
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -123,26 +123,34 @@ class RequestGate:
         if row == ANYONE or b"x-midstream-signature" not in headers:
             return await self._access.admit(scope, row), await _read(receive)
         peer = scope["client"][0] if scope.get("client") else ""
+        _check_single(scope)
         head = _signed(scope, headers)
         await self._signatures.begin(head, peer)
         body = await _read(receive)
         return await self._signatures.finish(replace(head, body=body), peer, row), body
 
 
+def _check_single(scope: Scope) -> None:
+    """Refuse a header that is there twice: the one that was signed need not be the one that is read."""
+    names = [bytes(name).lower() for name, _ in scope["headers"]]
+    for name in names:
+        if (name == b"idempotency-key" or name.startswith(b"x-midstream-")) and names.count(name) > 1:
+            raise InvalidRequest(name.decode("latin-1"), "is there more than once")
+
+
 def _signed(scope: Scope, headers: Mapping[bytes, bytes]) -> Signed:
     def header(name: str) -> str:
         return headers.get(f"x-midstream-{name}".encode(), b"").decode("latin-1")
 
-    raw_path = bytes(scope.get("raw_path") or scope["path"].encode())
-    query = bytes(scope["query_string"])
-    target = raw_path + (b"?" + query if query else b"")
     return Signed(
         key_id=header("key"),
         timestamp_ms=header("timestamp"),
         nonce=header("nonce"),
         signature=header("signature"),
         method=scope["method"],
-        target=target.decode("latin-1"),
+        path=bytes(scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
+        query=bytes(scope["query_string"]).decode("latin-1"),
+        idempotency_key=headers.get(b"idempotency-key", b"").decode("latin-1"),
     )
 
 

@@ -11,12 +11,15 @@ import pytest
 
 from protos.orders.v1 import orders_pb2
 from services.orders.auth import SERVICE, Signed, SignedRequests, orders_needs
+from services.orders.auth.stamps import Stamps
 from services.runtime.access import METHODS, Credentials, Identity, Role, needed_role
-from services.runtime.access.keys import StoredKey
+from services.runtime.access.failures import FailureCosts
+from services.runtime.access.keys import Pepper, StoredKey
 from services.runtime.access.keys.secret import hashed
 from services.runtime.errors import PermissionDenied, ResourceExhausted, Unauthenticated
 from tests.support.callers import key_access
 from tests.support.clock import FakeClock
+from tests.support.memory_floors import MemoryFloors
 
 SECRET = "s" * 43
 KEY_ID = "0123456789abcdef"
@@ -43,7 +46,10 @@ class Checked:
         access = key_access(keys, needs=orders_needs(per_second), **ports)
         assert access.keys is not None
         self.gate = access.gate
-        self.signatures = SignedRequests(access.gate, access.keys, access.costs, **ports)
+        stamps = Stamps(MemoryFloors(), wall_ns=clock.time_ns)
+        self.signatures = SignedRequests(
+            access.gate, access.keys, FailureCosts(monotonic_ns=clock.monotonic_ns), stamps, wall_ns=clock.time_ns
+        )
 
     async def bearer(self, authorization: str, path: str) -> Identity:
         return await self.gate.admit(Credentials(authorization=authorization, peer="peer"), path)
@@ -108,7 +114,7 @@ def signed(clock: FakeClock, **changes: str | bytes) -> Signed:
     """Return a request as a client signs it; changes come after the signing."""
     request = Signed(
         key_id=KEY_ID, timestamp_ms=str(clock.time_ns() // 1_000_000), nonce="n" * 16, signature="", method="POST",
-        target="/v1/orders?x=1", body=b'{"quantity":"1"}',
+        path="/v1/orders", query="x=1", idempotency_key="k1", body=b'{"quantity":"1"}',
     )  # fmt: skip
     secret = hashlib.sha256(SECRET.encode()).hexdigest()
     signature = hmac.new(secret.encode(), request.text().encode(), hashlib.sha256).hexdigest()
@@ -131,7 +137,12 @@ async def test_a_signed_request_works_exactly_once(fake_clock: FakeClock) -> Non
     "changes",
     [
         {"body": b'{"quantity":"2"}'},
-        {"target": "/v1/orders?x=2"},
+        {"path": "/v1/orders/cancel"},
+        {"query": "x=2"},
+        {"query": ""},
+        {"path": "/v1/orders?x=1", "query": ""},
+        {"idempotency_key": "k2"},
+        {"idempotency_key": ""},
         {"method": "DELETE"},
         {"nonce": "m" * 16},
         {"timestamp_ms": "1"},
@@ -150,8 +161,10 @@ async def test_an_altered_request_is_refused(changes: dict[str, Any], fake_clock
         await checked.signed(signed(fake_clock, **changes), PLACE)
 
 
-@pytest.mark.parametrize(("seconds", "accepted"), [(29.0, True), (31.0, False), (-29.0, True), (-31.0, False)])
-async def test_a_signature_is_valid_for_half_a_minute_around_now(
+@pytest.mark.parametrize(
+    ("seconds", "accepted"), [(29.0, True), (31.0, False), (-4.0, True), (-6.0, False), (-31.0, False)]
+)
+async def test_a_signature_is_valid_for_half_a_minute_and_a_little_ahead(
     seconds: float, accepted: bool, fake_clock: FakeClock
 ) -> None:
     fake_clock.advance(100.0)
@@ -165,3 +178,42 @@ async def test_a_signature_is_valid_for_half_a_minute_around_now(
     else:
         with pytest.raises(Unauthenticated):
             await late.signed(request, PLACE)
+
+
+async def test_what_was_signed_before_is_refused_with_what_to_sign(fake_clock: FakeClock) -> None:
+    request = signed(fake_clock)
+    secret = hashlib.sha256(SECRET.encode()).hexdigest()
+    lines = ("POST", "/v1/orders?x=1", request.timestamp_ms, request.nonce, hashlib.sha256(request.body).hexdigest())
+    earlier = hmac.new(secret.encode(), "\n".join(lines).encode(), hashlib.sha256).hexdigest()
+
+    with pytest.raises(Unauthenticated, match="midstream-signature-2, method, path, query, SHA-256 of the body"):
+        await Checked(Keys(KEY), fake_clock).signed(replace(request, signature=earlier), PLACE)
+
+
+@pytest.mark.parametrize("part", ["secret_hash", "sealed"])
+async def test_a_row_of_the_database_signs_nothing(part: str, fake_clock: FakeClock) -> None:
+    pepper = Pepper(b"p" * 32)
+    row = replace(
+        KEY, secret_hash=pepper.proof(hashed(SECRET)), sealed=pepper.sealed(KEY_ID, hashed(SECRET)),
+        pepper_name=pepper.name, pepper=pepper,
+    )  # fmt: skip
+    checked, request = Checked(Keys(row), fake_clock), signed(fake_clock)
+    assert (await checked.signed(request, PLACE)).name == "tester"
+    other = replace(request, nonce="o" * 16)
+    forged = hmac.new(getattr(row, part).encode(), other.text().encode(), hashlib.sha256).hexdigest()
+
+    with pytest.raises(Unauthenticated):
+        await checked.signed(replace(other, signature=forged), PLACE)
+
+
+async def test_somebody_elses_failures_do_not_stop_a_signature(fake_clock: FakeClock) -> None:
+    checked = Checked(Keys(KEY), fake_clock)
+    told = []
+    for _ in range(15):
+        try:
+            await checked.signed(signed(fake_clock, signature="0" * 64), PLACE)
+        except (Unauthenticated, ResourceExhausted) as exc:
+            told.append(type(exc))
+
+    assert told == [Unauthenticated] * 10 + [ResourceExhausted] * 5
+    assert (await checked.signed(signed(fake_clock), PLACE)).name == "tester"
