@@ -26,13 +26,13 @@ class KeysPlace:
 
 def database_of_keys(settings: OrdersSettings) -> KeysPlace:
     """Return it. Raises StartRefused when the running server has another one, and only its own settings could open that."""
-    ours = KeysPlace(settings.database_url, pepper_of(settings, settings.database_url))
+    ours = KeysPlace(settings.keys_database_url, pepper_of(settings))
     running = _running(settings.out / ".midstream" / "ready" / "orders.json")
     theirs = str(running.get("keys_database", ""))
     if not theirs or theirs == named_url(ours.url):
         return ours
     there = f"the order server that runs from here (process {running['pid']}) has its keys in {theirs}"
-    if "database_url" in settings.model_fields_set:
+    if "keys_database_url" in settings.model_fields_set:
         return KeysPlace(ours.url, ours.secret, f"{there}, which is not the database that the settings name")
     if not theirs.startswith("/"):
         raise StartRefused(f"{there}: set MIDSTREAM_ORDERS_DATABASE_URL to it")

@@ -55,7 +55,6 @@ class OrdersServer(Service):
         self._journal = DatabaseJournal(self._engine)
         self.needs = orders_needs(settings.calls_per_second)
         self._access: Access | None = None
-        self._pepper_source = pepper_of(settings, settings.database_url)
         # So that `midstream keys` finds them from wherever it is called with the same MIDSTREAM_OUT.
         self.announces = {
             "keys_database": named_url(settings.keys_database_url),
@@ -148,7 +147,9 @@ class OrdersServer(Service):
         try:
             with opening():
                 await prepare_orders_database(self._engine)
-                await prepare_keys(self._engine, self._pepper_source, now_ns=self._ports.wall_ns())
+                if self.announces["keys_database"] == named_url(self._settings.database_url):
+                    # Keys elsewhere are prepared by whoever makes them.
+                    await prepare_keys(self._engine, pepper_of(self._settings), now_ns=self._ports.wall_ns())
                 await self._journal.open()
         except (JournalUnavailable, DatabaseUnavailable) as exc:
             reason = exc.reason if isinstance(exc, DatabaseUnavailable) else str(exc)

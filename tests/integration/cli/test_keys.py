@@ -171,3 +171,13 @@ def test_a_server_that_is_gone_says_nothing(tmp_path: Path, monkeypatch: pytest.
     running_server(tmp_path / "out", pid=2**22 + 1, keys_database="/elsewhere/orders.db")
 
     assert "elsewhere" not in midstream_here("keys", "create", "--create", "--role", "trade").stderr
+
+
+def test_keys_may_be_in_a_database_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDSTREAM_KEYS_DATABASE_URL", f"sqlite:///{tmp_path}/own.db")
+
+    made = midstream_here("keys", "create", "--create", "--role", "trade", "--json")
+
+    assert json.loads(made.stdout)["database"] == str(tmp_path / "own.db")
+    assert (tmp_path / "own.keys").exists()
+    assert not (tmp_path / "orders.db").exists()

@@ -61,11 +61,11 @@ def open_keys(settings: ServerSettings, *, application: str) -> KeysDatabase:
     return KeysDatabase(settings.keys_database_url, pepper_of(settings), application=application)
 
 
-def pepper_of(settings: ServerSettings, database_url: str | None = None) -> PepperSource:
-    """Return where the secret of a server's keys is, which are in its `keys_database_url` unless another one is named."""
+def pepper_of(settings: ServerSettings) -> PepperSource:
+    """Return where the secret is that the keys of a server are kept under."""
     secret = settings.keys_secret
     return pepper_source(
-        settings.keys_database_url if database_url is None else database_url,
+        settings.keys_database_url,
         file=settings.keys_secret_file,
         text="" if secret is None else secret.get_secret_value(),
         directory=settings.out,
