@@ -28,8 +28,17 @@ READ_S_MAX: Final = 1.0
 class KeyList:
     """Reads again when it is asked and its list is too old; many who ask at once cost one reading."""
 
-    def __init__(self, load: Callable[[], Awaitable[Sequence[StoredKey]]], *, monotonic_ns: MonotonicNs) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Sequence[StoredKey]]],
+        *,
+        monotonic_ns: MonotonicNs,
+        read_s_max: float = READ_S_MAX,
+    ) -> None:
         self._load = load
+        self._read_s_max = read_s_max
+        self._began_ns: int | None = None
+        """When the reading that is on its way began: one that hangs is waited for once, and not by everybody who comes."""
         self._monotonic_ns = monotonic_ns
         self._keys: dict[str, StoredKey] = {}
         self._loaded_ns: int | None = None
@@ -53,8 +62,10 @@ class KeyList:
             reading = self._read_again()
             if self._loaded_ns is None:
                 await asyncio.shield(reading)
-            else:
-                await asyncio.wait((reading,), timeout=READ_S_MAX)
+            elif not self._is_older(self._began_ns, round(self._read_s_max * 1e9)):
+                await asyncio.wait((reading,), timeout=self._read_s_max)
+            if not reading.done():
+                self._say("their database does not answer")
         if self._is_older(self._loaded_ns, STALE_NS_MAX):
             raise Unavailable(f"API keys cannot be checked: {self.trouble or 'they were not read yet'}")
         return self._keys.get(key_id)
@@ -75,6 +86,7 @@ class KeyList:
 
     def _read_again(self) -> asyncio.Task[None]:
         if self._reading is None or self._reading.done():
+            self._began_ns = self._monotonic_ns()
             self._reading = asyncio.create_task(self._read(), name="read-keys")
         return self._reading
 

@@ -294,3 +294,35 @@ def test_getting_out_has_a_reserve(fake_clock: FakeClock) -> None:
 
     assert [rates.take("key", "/s.S/Cancel") for _ in range(4)] == [True, True, True, False]
     assert rates.take("other", "/s.S/Place")
+
+
+async def test_a_database_that_hangs_is_waited_for_once_and_not_by_everybody(fake_clock: FakeClock) -> None:
+    asked, hangs = 0, asyncio.Event()
+
+    async def load() -> list[StoredKey]:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await hangs.wait()
+            return []
+        return [KEY]
+
+    keys = KeyList(load, monotonic_ns=fake_clock.monotonic_ns, read_s_max=0.01)
+    assert await keys.find(KEY_ID) == KEY
+    fake_clock.advance(3.0)
+
+    found = [await keys.find(KEY_ID), await keys.find(KEY_ID)]
+    fake_clock.advance(3.0)
+    # Without a turn of the loop: nothing was waited for.
+    waiting = keys.find(KEY_ID)
+    with pytest.raises(StopIteration) as at_once:
+        waiting.send(None)
+
+    assert [*found, at_once.value.value] == [KEY] * 3
+    assert asked == 2
+    assert keys.trouble == "their database does not answer"
+    hangs.set()
+    await asyncio.sleep(0)
+    await keys.close()
+    assert keys.trouble == ""
+    assert keys.known(KEY_ID) is None
