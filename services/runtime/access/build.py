@@ -10,6 +10,7 @@ from typing import Final
 
 import grpc
 
+from services.runtime.access.certificates import CertificateAuthenticator
 from services.runtime.access.failures import FailureCosts
 from services.runtime.access.gate import AccessGate
 from services.runtime.access.http import HttpAccess
@@ -116,8 +117,20 @@ def build_access(name: str, settings: ServerSettings, needs: Needs) -> Access:
             keys, parts[kind] = _keys(name, settings, costs)
         elif kind == "tokens":
             parts[kind] = _tokens(settings)
+        elif kind == "certificates":
+            parts[kind] = Part(CertificateAuthenticator(settings.tls_roles, wall_ns=time.time_ns), str, _nothing, _none)
+        else:
+            raise StartRefused(f"MIDSTREAM_AUTH names {kind!r}, which nothing implements")
     open_metrics = not settings.auth and not reaches_beyond(settings.host)
     return Access(parts, keys=keys, needs=needs, costs=costs, open_metrics=open_metrics)
+
+
+def _nothing() -> None:
+    """Begin nothing."""
+
+
+async def _none() -> None:
+    """Close nothing."""
 
 
 def keys_part(
