@@ -13,6 +13,7 @@ PINS := requirements.txt requirements/build.txt requirements/check.txt requireme
 PARALLEL := -n 3 --dist loadfile
 # What the queue, the sinks and the journals ask of a Redis: streams, fences, the append-only file, refusals.
 ENGINE_TESTS := tests/integration/replay/queue tests/integration/price tests/integration/control tests/integration/clients/resilience \
+	tests/integration/runtime/test_redis_and_postgres_page.py \
 	tests/unit/runtime/test_embedded.py tests/unit/runtime/test_redis_data.py tests/unit/runtime/test_preflight.py
 KERNELS := $(patsubst fastpath/%.pyx,fastpath.%,$(wildcard fastpath/*.pyx))
 KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.py

@@ -1,0 +1,114 @@
+"""docs/redis_and_postgres.md tells the truth: its user may do what is needed, and its settings are taken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from pydantic import TypeAdapter
+
+from clients.database import DatabaseUrl
+from clients.resilience.limiter import LimitRule, ScopeRules
+from clients.resilience.limiter_redis import redis_limiter
+from services.control.journal import ControlJournal, Effect
+from services.replay.queue import SinkExpectation
+from services.runtime.clock import SystemClock
+from services.runtime.connection import connect, connect_async
+from services.runtime.redis_data import ENGINE_FILE
+from services.runtime.session.intents import Intent, SetSpeed
+from services.runtime.session.keys import SessionKeys
+from services.runtime.settings import SessionSettings, load
+from tests.integration.replay.queue.harness import Reader, producing
+from tests.support.cli import midstream
+from tests.support.imports import ROOT
+from tests.support.redis_server import RedisForTests
+
+PAGE = (ROOT / "docs" / "redis_and_postgres.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    [found] = [each for each in blocks if containing in each]
+    return str(found)
+
+
+@pytest.fixture
+def limited_url(new_redis: Callable[..., RedisForTests]) -> str:
+    """A Redis that lets in the user of the page and nobody else."""
+    server = new_redis()
+    admin = server.client()
+    admin.execute_command(*block("redis", "ACL SETUSER").split())
+    admin.execute_command("ACL", "SETUSER", "default", "off")
+    admin.close()
+    return server.url.replace("unix://", "unix://midstream:CHANGE-ME@")
+
+
+async def test_user_of_the_page_may_do_what_servers_do(limited_url: str, session_name: str, tmp_path: Path) -> None:
+    client = connect(limited_url, client_name="test")
+    sinks = SinkExpectation(names=("price",), grace_s=0.1)
+    with producing(limited_url, session_name, sinks=sinks) as producer:
+        reader = Reader(client, producer.keys, "price")
+        producer.publish_all(3)
+        while reader.read():
+            pass
+        client.xdel(producer.keys.ticks, "0-21")
+        # As after a restart: measured, written anew, and the lease is looked at.
+        producer.adopt()
+        producer.publish_all(2)
+        producer.publisher._wire.close()
+        producer.publish_all(2)
+    client.close()
+
+    other = connect_async(limited_url, client_name="test")
+    journal = ControlJournal(other, clock=SystemClock(), archive_directory=tmp_path)
+    intent = Intent(SetSpeed(2.0), correlation_id="c")
+    assert (await journal.append(SessionKeys(session_name), intent, effect=Effect())).revision == 1
+    limiter = redis_limiter(other, [ScopeRules("s", (LimitRule("w", 10, 60.0),))], namespace="test")
+    await limiter.fill()
+    assert not limiter.degraded
+    await limiter.close()
+    await other.aclose()
+
+
+def test_user_of_the_page_may_replay(limited_url: str, tmp_path: Path) -> None:
+    sample = ROOT / "data" / "historical_sample.csv"
+
+    done = midstream("replay", sample, "--speed", "max", "--out", tmp_path / "out", "--redis-url", limited_url)
+
+    assert done.code == 0, done.stderr
+    assert (tmp_path / "out" / "mid_prices.log").stat().st_size > 0
+
+
+def test_user_of_the_page_may_not_do_more(limited_url: str) -> None:
+    client = connect(limited_url, client_name="test")
+
+    for command in (
+        "FLUSHALL",
+        "CONFIG SET maxmemory 1",
+        "SET other 1",
+        "SHUTDOWN",
+        "ACL WHOAMI",
+        "KEYS *",
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command.split())
+    client.close()
+
+
+def test_settings_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = block("ini", "MIDSTREAM_REDIS_URL") + block("ini", "MIDSTREAM_DATABASE_URL")
+    for name in set(re.findall(r"/etc/midstream/([\w-]+\.pem)", said)):
+        (tmp_path / name).touch()
+    values = dict(line.split("=", 1) for line in said.replace("/etc/midstream", str(tmp_path)).splitlines())
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+    assert load(SessionSettings).redis_url.count("ssl_") == 3
+    assert TypeAdapter(DatabaseUrl).validate_python(values["MIDSTREAM_DATABASE_URL"])
+
+
+def test_files_of_the_page_are_those_of_the_product() -> None:
+    assert f"`{ENGINE_FILE}`" in PAGE
