@@ -107,7 +107,8 @@ class ProcessSettings(BaseSettings):
 
     web_hosts: CommaList = ()
     """Names under which HTTP is answered, beside localhost and the address that it listens on; `*.example.com` are all below it,
-    `*` is every name. Others are refused, so that a page from elsewhere cannot use a server by pointing its own name at it."""
+    `*` is every name. A server that others reach has the names of private networks, too: those without a dot, .local, .internal. Others
+    are refused, so that a page from elsewhere cannot use a server by pointing its own name at it."""
 
     web_connections_max: int = Field(default=4_096, ge=8, le=60_000)
     """Connections that one HTTP port holds, fewer where the system allows fewer open files. Beyond, the oldest that has sent no complete
@@ -137,6 +138,18 @@ class ProcessSettings(BaseSettings):
 
     web_rate_min: int = Field(default=1_024, ge=1, le=1_000_000_000)
     """Bytes a second that a body must come in with, and an answer be taken with; the worst mobile connection has more."""
+
+    @field_validator("web_hosts")
+    @classmethod
+    def _check_web_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            # What is written like this never matches, and nobody would be told.
+            port = ":" in name and not name.startswith("[") and name.count(":") == 1
+            if port or "/" in name or any(character.isspace() for character in name):
+                raise ValueError(
+                    f"must be names without scheme, port and path, like desk.example or *.example.com, not {name}"
+                )
+        return value
 
     @field_validator("host")
     @classmethod

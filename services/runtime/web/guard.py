@@ -8,6 +8,8 @@ import socket
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from services.runtime.exposure import is_local_address
+
 __all__ = ["WebGuard"]
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -37,7 +39,7 @@ class WebGuard:
         bound = _bare(bound_host.lower())
         self._names = LOOPBACK | {bound} | {_bare(host.lower()) for host in hosts if "*" not in host}
         self._patterns = tuple(host.lower() for host in hosts if "*" in host)
-        self._reachable = bound in ANY or not _is_loopback(bound)
+        self._reachable = bound in ANY or not (bound == "localhost" or is_local_address(bound))
         # Bound to every address, any of the machine's own is a legal name; a public domain name has to be allowed by setting.
         self._any_address = bound in ANY
         self._machine = socket.gethostname().lower() if self._reachable else ""
@@ -89,13 +91,6 @@ def _name(host: str) -> str:
 
 def _bare(name: str) -> str:
     return name[1:-1] if name.startswith("[") and name.endswith("]") else name
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _is_address(name: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from typing import Final, Protocol
 
+from services.runtime.exposure import is_local_address
 from services.runtime.metrics import Metrics
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
 
@@ -132,7 +133,8 @@ class ConnectionTable:
 
     def admit(self, address: str, wire: Wire) -> Connection | None:
         """Take a new connection in, at the cost of an older one that asks for nothing where there is no room. None: refused."""
-        local = _is_local(address)
+        # A Unix socket's peer has no address.
+        local = not address or is_local_address(address)
         key = _network(address)
         if not local and self._of_address[key] >= self.limits.connections_per_address and not self._evict(key):
             self._count("refused")
@@ -282,14 +284,6 @@ class ConnectionTable:
                 "connections ended or refused: listener=%s open=%d %s",
                 self._name, len(self), " ".join(f"{why}={count}" for why, count in sorted(loud.items())),
             )  # fmt: skip
-
-
-def _is_local(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        # A Unix socket's peer has no address.
-        return True
 
 
 def _network(address: str) -> str:

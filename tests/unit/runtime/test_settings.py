@@ -109,3 +109,25 @@ def test_a_secret_that_is_refused_is_not_shown(
     assert "canary" not in said
     monkeypatch.setenv("MIDSTREAM_KEYS_SECRET", "canary-long-enough-to-be-a-secret")
     assert "canary" not in repr(load(ServerSettings))
+
+
+@pytest.mark.parametrize("value", ["https://desk.example", "desk.example:8081", "desk.example/", "desk example"])
+def test_a_name_of_the_web_that_could_never_match_is_refused(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MIDSTREAM_WEB_HOSTS", f"good.example, {value}")
+
+    with pytest.raises(SystemExit):
+        load(ServerSettings)
+
+    assert (
+        f"MIDSTREAM_WEB_HOSTS: must be names without scheme, port and path, like desk.example or *.example.com, not {value}"
+        in (capsys.readouterr().err)
+    )
+
+
+@pytest.mark.parametrize("value", ["desk.example", "*.desk.example", "*", "10.0.0.5", "[::1]", "fe80::1"])
+def test_names_and_addresses_of_the_web_are_taken(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDSTREAM_WEB_HOSTS", value)
+
+    assert load(ServerSettings).web_hosts == (value,)
