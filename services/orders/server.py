@@ -18,7 +18,7 @@ from services.orders.auth.stamps import Stamps
 from services.orders.config import OrdersSettings
 from services.orders.desk import Desk, DeskOptions
 from services.orders.exchanges import OrderExchanges
-from services.orders.journal import DatabaseJournal, JournalUnavailable, prepare_orders_database
+from services.orders.journal import DatabaseJournal, JournalUnavailable, UnreadableRecord, prepare_orders_database
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
@@ -84,6 +84,8 @@ class OrdersServer(Service):
         self._exchanges.listen(desk.freshness.called)
         try:
             await desk.start()
+        except UnreadableRecord as exc:
+            raise StartRefused(f"the journal holds what cannot be read: {exc.message}") from exc
         except JournalUnavailable as exc:
             raise StartPostponed(f"the journal cannot be read now: {exc}") from exc
         self._servicer.desk = desk

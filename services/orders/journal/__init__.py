@@ -1,5 +1,6 @@
 """The journal: what was intended, what happened, and everything that has to survive a kill."""
 
+from services.orders.journal.codec import UnreadableRecord
 from services.orders.journal.database import DatabaseJournal, prepare_orders_database
 from services.orders.journal.store import (
     ClientIdTaken,
@@ -30,5 +31,6 @@ __all__ = [
     "Superseded",
     "SwitchRow",
     "Traded",
+    "UnreadableRecord",
     "prepare_orders_database",
 ]

@@ -11,11 +11,13 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from services.runtime.errors import FailedPrecondition
+
 T = TypeVar("T")
 
 
-class UnreadableRecord(Exception):
-    """A record does not have the fields of its kind."""
+class UnreadableRecord(FailedPrecondition):
+    """A record does not have the fields of its kind. Nothing goes on without it: what it says may be an order at an exchange."""
 
 
 def encode(value: Any) -> str:

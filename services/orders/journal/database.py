@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from clients.database import migrate, outage_in_words, outages_as, writing
-from services.orders.domain import Cause, Event, Order
+from services.orders.domain import BrokenJournal, Cause, Event, Order, fold
 from services.orders.domain.events import KINDS
 from services.orders.journal import schema
-from services.orders.journal.codec import decode, encode
+from services.orders.journal.codec import UnreadableRecord, decode, encode
 from services.orders.journal.rows import fill_row, filled_rows, order_row
 from services.orders.journal.store import (
     ClientIdTaken,
@@ -44,6 +44,7 @@ BATCH_MAX: Final = 256
 QUEUE_MAX: Final = 10_000
 """Entries that wait for a commit; more are refused as unavailable."""
 PAGE: Final = 500
+_MEND: Final = "start the Midstream that wrote it, or restore the database from a backup"
 
 
 async def prepare_orders_database(engine: AsyncEngine) -> None:
@@ -212,12 +213,14 @@ class DatabaseJournal:
             raise Superseded("another orders server has taken over this journal; stop one of them")
 
     async def order(self, order_id: str) -> Order | None:
-        rows = await self._rows(select(schema.orders.c.snapshot).where(schema.orders.c.order_id == order_id))
-        return decode(Order, rows[0].snapshot) if rows else None
+        table = schema.orders
+        rows = await self._rows(select(table.c.order_id, table.c.snapshot).where(table.c.order_id == order_id))
+        return await self._order_of(rows[0]) if rows else None
 
     async def find(self, wanted: OrderFilter) -> list[Order]:
         table = schema.orders
-        query = select(table.c.snapshot).order_by(table.c.created_ns, table.c.order_id).limit(wanted.limit)
+        columns = (table.c.order_id, table.c.snapshot)
+        query = select(*columns).order_by(table.c.created_ns, table.c.order_id).limit(wanted.limit)
         for column, values in (
             (table.c.order_id, wanted.order_ids),
             (table.c.client_order_id, wanted.client_order_ids),
@@ -240,7 +243,25 @@ class DatabaseJournal:
             query = query.where(table.c.created_ns < wanted.created_to_ns)
         if wanted.after is not None:
             query = query.where(tuple_(table.c.created_ns, table.c.order_id) > tuple_(*wanted.after))
-        return [decode(Order, row.snapshot) for row in await self._rows(query)]
+        return [await self._order_of(row) for row in await self._rows(query)]
+
+    async def _order_of(self, row: Any) -> Order:
+        """Read an order as it was kept last, or make it of its events where that cannot be read. Raises UnreadableRecord."""
+        try:
+            return decode(Order, row.snapshot)
+        except UnreadableRecord as exc:
+            # Not its text: that is the order.
+            logger.warning(
+                "kept order cannot be read, made of its events: order=%s error=%r", row.order_id, exc.__cause__
+            )
+        events = [kept.event async for kept in self.events(order_id=row.order_id)]
+        try:
+            order = fold(events)
+        except BrokenJournal as exc:
+            raise UnreadableRecord(f"order {row.order_id} cannot be read ({exc}); {_MEND}") from exc
+        if order is None:
+            raise UnreadableRecord(f"order {row.order_id} cannot be read and has no events; {_MEND}")
+        return order
 
     async def fills(self, wanted: FillFilter) -> list[FillRow]:
         table = schema.fills
@@ -342,6 +363,11 @@ def _event_row(event: Event, sequence: int) -> dict[str, Any]:
 
 
 def _kept(row: Any) -> Kept:
-    body = decode(KINDS[row.kind], row.body)
-    event = Event(row.order_id, row.revision, row.at_ns, Cause(row.cause), body, row.correlation_id, row.actor, row.raw)
+    try:
+        body, cause = decode(KINDS[row.kind], row.body), Cause(row.cause)
+    except (UnreadableRecord, KeyError, ValueError) as exc:
+        raise UnreadableRecord(
+            f"event {row.sequence} of order {row.order_id} cannot be read (kind {row.kind}, cause {row.cause}); {_MEND}"
+        ) from exc
+    event = Event(row.order_id, row.revision, row.at_ns, cause, body, row.correlation_id, row.actor, row.raw)
     return Kept(row.sequence, event)

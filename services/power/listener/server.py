@@ -18,7 +18,7 @@ from services.power.figures import DEAL_FIGURES
 from services.power.listener.config import DealListenerSettings
 from services.power.listener.deal_store import DealStore
 from services.power.listener.listener import DealListener, ListenerOptions
-from services.power.listener.spool import Spool, SpoolBusy
+from services.power.listener.spool import Spool, SpoolBusy, SpoolUnreadable
 from services.power.listener.standing import StandingTeller
 from services.power.listener.standing_store import StandingStore
 from services.runtime.errors import StartRefused, cannot_start
@@ -61,7 +61,7 @@ class ListenerServer(Service):
             self._spool = await asyncio.to_thread(
                 Spool, self._settings.power_spool, bytes_max=self._settings.power_spool_bytes_max
             )
-        except SpoolBusy as exc:
+        except (SpoolBusy, SpoolUnreadable) as exc:
             raise StartRefused(f"MIDSTREAM_POWER_SPOOL: {exc}") from exc
         except OSError as exc:
             raise cannot_start(

@@ -20,7 +20,7 @@ from clients.power.deals.model import Deal, Gap, Item, Unusable, capped
 from services.power.listener.feed_entry import FeedEntry, Mark
 from services.runtime.private_files import make_private_below, private_directory
 
-__all__ = ["Spool", "SpoolBusy", "SpoolFull"]
+__all__ = ["Spool", "SpoolBusy", "SpoolFull", "SpoolUnreadable"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,10 @@ _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 class SpoolBusy(Exception):
     """Another process uses the directory."""
+
+
+class SpoolUnreadable(Exception):
+    """The directory holds a whole record that this version does not know. It may be the only copy of a deal: nothing is dropped."""
 
 
 class SpoolFull(Exception):
@@ -69,7 +73,11 @@ class Spool:
         self.records = 0
         self.last_deal_id: str | None = None
         """Of the newest deal that waits here: the feed goes on behind it."""
-        self._recover()
+        try:
+            self._recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     @property
     def empty(self) -> bool:
@@ -143,7 +151,7 @@ class Spool:
                         break
                     good += len(line)
                     self.records += 1
-                    entry = _decode(line)
+                    entry = self._known(path, line)
                     if isinstance(entry.item, Deal) and entry.moves_cursor:
                         self.last_deal_id = entry.item.key
             if not good:
@@ -155,6 +163,12 @@ class Spool:
         self._segments = kept
         if self.records:
             logger.info("spool recovered: records=%d bytes=%d", self.records, self.bytes_waiting)
+
+    def _known(self, path: Path, line: bytes) -> FeedEntry:
+        try:
+            return _decode(line)
+        except SpoolUnreadable as exc:
+            raise SpoolUnreadable(f"{path}, record {self.records}: {exc}") from exc.__cause__
 
     def _next_segment(self) -> None:
         self._close_writer()
@@ -227,8 +241,13 @@ def _decode(line: bytes) -> FeedEntry:
     """Return the entry of a line. A damaged one is told, not dropped: it becomes an unusable message with a mark of its own."""
     crc, _, text = line.rstrip(b"\n").partition(b" ")
     if crc == b"%08x" % zlib.crc32(text):
-        record: dict[str, Any] = json.loads(text)
-        item: Item = _KINDS[record["kind"]](**record["item"])
-        return FeedEntry(Mark.parse(record["mark"]), item, record["moves_cursor"])
+        try:
+            record: dict[str, Any] = json.loads(text)
+            item: Item = _KINDS[record["kind"]](**record["item"])
+            return FeedEntry(Mark.parse(record["mark"]), item, record["moves_cursor"])
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise SpoolUnreadable(
+                f"a record is whole and of no known kind ({exc!r}): a newer Midstream wrote it; start that one until it is empty"
+            ) from exc
     mark = Mark(f"damaged-{zlib.crc32(line):08x}", 1)
     return FeedEntry(mark, Unusable(0, "damaged in the spool on disk", capped(line)), moves_cursor=False)

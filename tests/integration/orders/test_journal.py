@@ -28,6 +28,7 @@ from services.orders.journal import (
     Superseded,
     SwitchRow,
     Traded,
+    UnreadableRecord,
     prepare_orders_database,
 )
 from services.orders.journal.schema import METADATA, VERSION_TABLE
@@ -260,4 +261,54 @@ async def test_a_database_that_goes_away_and_comes_back_loses_nothing(
 
     assert order is not None
     assert [one.sequence async for one in journal.events()] == [1, 2]
+    await journal.close()
+
+
+BAD_RECORDS = ["", "{", "[]", "null", "{}", '"text"', '{"order_id": 1}', '{"something": "of a newer release"}']
+
+
+async def damage(engine: AsyncEngine, statement: str, **values: object) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text(statement), values)
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS)
+async def test_a_kept_order_that_cannot_be_read_is_made_of_its_events(
+    database: AsyncEngine, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    order, other = await kept(journal, 1), await kept(journal, 2, at_ns=2)
+    second = entry(order, Stated(VenueState.PARTIALLY_FILLED, "PARTIALLY_FILLED", "x1", filled=Decimal("0.5")))
+    await journal.append(second)
+
+    await damage(database, "UPDATE orders SET snapshot = :bad WHERE order_id = :id", bad=bad, id=order.order_id)
+
+    assert await journal.find(OrderFilter()) == [second.order, other]
+    assert await journal.order(order.order_id) == second.order
+    assert "made of its events" in caplog.text
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "bad"),
+    [*(("body", bad) for bad in BAD_RECORDS), ("kind", "teleported"), ("cause", "magic")],
+    ids=lambda value: value or "empty",
+)
+async def test_an_event_that_cannot_be_read_is_named_and_nothing_goes_on_without_it(
+    database: AsyncEngine, column: str, bad: str
+) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    order = await kept(journal, 1)
+
+    await damage(database, f"UPDATE order_events SET {column} = :bad", bad=bad)
+    await damage(database, "UPDATE orders SET snapshot = :bad", bad="{")
+
+    with pytest.raises(
+        UnreadableRecord, match=f"event 1 of order {order.order_id} cannot be read.*restore the database"
+    ):
+        [one async for one in journal.events()]
+    with pytest.raises(UnreadableRecord, match="event 1 of order"):
+        await journal.find(OrderFilter())
     await journal.close()

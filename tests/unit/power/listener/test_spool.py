@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from clients.power.deals import Gap, Unusable
 from services.power.listener.feed_entry import FeedEntry, Mark
-from services.power.listener.spool import Spool, SpoolBusy, SpoolFull
+from services.power.listener.spool import Spool, SpoolBusy, SpoolFull, SpoolUnreadable
 from tests.support.power_sink import entries_of, made_deal
 
 
@@ -127,6 +129,35 @@ def test_a_damaged_record_is_told_and_its_neighbours_are_kept(tmp_path: Path) ->
     assert found[1].reason == "damaged in the spool on disk"
     assert made_deal(2).id in found[1].raw
     again.close()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"mark": "m/1", "moves_cursor": True, "kind": "auction", "item": {}},
+        {"mark": "m/1", "moves_cursor": True, "kind": "gap", "item": {"of_a_newer_release": 1}},
+        {"mark": "m/1", "kind": "gap"},
+        [],
+        None,
+    ],
+    ids=["kind", "field", "missing", "list", "null"],
+)
+def test_a_whole_record_of_a_newer_release_is_refused_and_kept(tmp_path: Path, record: object) -> None:
+    spool = Spool(tmp_path)
+    spool.append(some(1))
+    spool.close()
+    [segment] = tmp_path.glob("*.spool")
+    text = json.dumps(record).encode()
+    with segment.open("ab") as lines:
+        lines.write(b"%08x %s\n" % (zlib.crc32(text), text))
+    before = segment.read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(SpoolUnreadable, match=r"spool, record 2: .*a newer Midstream wrote it; start that one"):
+            Spool(tmp_path)
+
+    # It may be the only copy of a deal; and the lock is free again, so that the newer release can have it.
+    assert segment.read_bytes() == before
 
 
 def test_a_full_spool_refuses_and_keeps_nothing_of_the_batch(tmp_path: Path) -> None:
