@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from services.runtime.settings import SessionSettings
+from services.runtime.settings import OptionalPort, SessionSettings
 
 
 class ControlSettings(SessionSettings):
@@ -14,6 +14,6 @@ class ControlSettings(SessionSettings):
 
     port: int = Field(default=50052, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_PORT")
     metrics_port: int = Field(default=9152, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_CONTROL_ADMIN_PORT")
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
     """Where intents beyond the newest 10,000 are archived."""

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from services.runtime.access.settings import admin_port
 from services.runtime.addresses import ADMIN_HOST, reachable
-from services.runtime.settings import CommaList, SessionSettings
+from services.runtime.settings import CommaList, OptionalPort, SessionSettings
 
 WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")
 
@@ -19,44 +19,38 @@ class HealthSettings(SessionSettings):
 
     port: int = Field(default=50054, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_PORT")
     metrics_port: int = Field(default=9154, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_HEALTH_ADMIN_PORT")
     watch: CommaList = Field(default=("replay", "control", "price"), validation_alias="MIDSTREAM_HEALTH_WATCH")
     """Servers that have to be there; `midstream serve` names those that it starts."""
     replay_port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
     """Where the replay server listens; 0 leaves it unwatched."""
-    replay_admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
+    replay_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     control_port: int = Field(default=50052, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_PORT")
     """Where the control server listens; 0 leaves it unwatched."""
-    control_admin_port: int | None = Field(
-        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_CONTROL_ADMIN_PORT"
-    )
+    control_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_CONTROL_ADMIN_PORT")
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     price_port: int = Field(default=50053, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_PORT")
     """Where the price server listens; 0 leaves it unwatched."""
-    price_admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_ADMIN_PORT")
+    price_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_PRICE_ADMIN_PORT")
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     orders_port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
     """Where the orders server listens; 0 leaves it unwatched."""
-    orders_admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_ADMIN_PORT")
+    orders_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_ORDERS_ADMIN_PORT")
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     reporting_port: int = Field(default=50056, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_PORT")
     """Where the reporting server listens; 0 leaves it unwatched."""
-    reporting_admin_port: int | None = Field(
-        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_ADMIN_PORT"
-    )
+    reporting_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_REPORTING_ADMIN_PORT")
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     power_listener_port: int = Field(default=50057, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_LISTENER_PORT")
     """Where the deals listener listens; 0 leaves it unwatched."""
-    power_listener_admin_port: int | None = Field(
-        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_LISTENER_ADMIN_PORT"
+    power_listener_admin_port: OptionalPort = Field(
+        default=None, validation_alias="MIDSTREAM_POWER_LISTENER_ADMIN_PORT"
     )
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     power_etl_port: int = Field(default=50058, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_PORT")
     """Where the reference-price process listens; 0 leaves it unwatched."""
-    power_etl_admin_port: int | None = Field(
-        default=None, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_ADMIN_PORT"
-    )
+    power_etl_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_POWER_ETL_ADMIN_PORT")
     """Where its health is in plain text, which is asked for where there is TLS; by default the port above and 1000."""
     check_interval_s: float = Field(default=1.0, gt=0, validation_alias="MIDSTREAM_HEALTH_INTERVAL")
     """How often everything is checked. Calls read the last result, so this alone decides the load on the dependencies."""

@@ -13,7 +13,7 @@ from clients.exchanges.bases import Environment
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, used_by_default
 from services.orders.domain import TradingMode
 from services.orders.guards.limits import Limits
-from services.runtime.settings import CommaList, RedisSettings, Switch
+from services.runtime.settings import CommaList, OptionalPort, RedisSettings, Switch
 
 ENVIRONMENT_OF: dict[TradingMode, Environment | None] = {
     TradingMode.DRY_RUN: None,
@@ -29,7 +29,7 @@ class OrdersSettings(RedisSettings):
 
     port: int = Field(default=50055, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_PORT")
     metrics_port: int = Field(default=9155, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_ORDERS_ADMIN_PORT")
     web_port: int = Field(default=8080, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_WEB_PORT")
     """Where the REST face listens."""
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from clients.exchanges.names import USED_BY_DEFAULT, used_by_default
 from services.price.engine.options import nanoseconds_of
 from services.runtime.errors import StartRefused
-from services.runtime.settings import CommaList, SessionSettings, Switch
+from services.runtime.settings import CommaList, OptionalPort, SessionSettings, Switch
 
 
 class PriceSettings(SessionSettings):
@@ -18,7 +18,7 @@ class PriceSettings(SessionSettings):
 
     port: int = Field(default=50053, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_PORT")
     metrics_port: int = Field(default=9153, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_PRICE_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_PRICE_ADMIN_PORT")
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
     """The logs go here, position and lock to OUT/.midstream."""
 

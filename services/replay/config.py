@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from services.runtime.session.intents import SPEED_MAX
-from services.runtime.settings import SessionSettings
+from services.runtime.settings import OptionalPort, SessionSettings
 
 
 class ReplaySettings(SessionSettings):
@@ -17,7 +17,7 @@ class ReplaySettings(SessionSettings):
 
     port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
     metrics_port: int = Field(default=9151, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
     """Caches and temporary files of the engine live under OUT/.midstream."""
 

@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field
 from clients.database import DatabaseUrl
 from clients.power.store import DATABASE_URL
 from services.reporting.engine.alerts import AlertLimits
-from services.runtime.settings import CommaList, ServerSettings
+from services.runtime.settings import CommaList, OptionalPort, ServerSettings
 
 
 class ReportingSettings(ServerSettings):
@@ -17,7 +17,7 @@ class ReportingSettings(ServerSettings):
 
     port: int = Field(default=50056, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_PORT")
     metrics_port: int = Field(default=9156, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_REPORTING_ADMIN_PORT")
     web_port: int = Field(default=8081, ge=0, le=65535, validation_alias="MIDSTREAM_REPORTING_WEB_PORT")
     """Where the dashboard listens."""
 

@@ -63,6 +63,11 @@ def empty_is_none(value: object) -> object:
 OptionalPath = Annotated[Path | None, BeforeValidator(empty_is_none)]
 """A file that need not be named."""
 
+OptionalPort = Annotated[
+    Annotated[int, annotated_types.Ge(0), annotated_types.Le(65535)] | None, BeforeValidator(empty_is_none)
+]
+"""A port that need not be named; 0 takes any free one."""
+
 
 def read_switch(value: object) -> object:
     """Turn on/off, yes/no into a bool; other words are left for the validator to refuse."""
@@ -165,7 +170,7 @@ class ServerSettings(CallLimitSettings, ProcessSettings):
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Where the Prometheus exporter listens; 0 takes any free port."""
 
-    admin_port: int | None = Field(default=None, ge=0, le=65535)
+    admin_port: OptionalPort = None
     """Where 127.0.0.1 answers `grpc.health.v1` in plain text, for probes that have no certificate; 0 takes any free port. Without it
     there is one only with TLS, at the gRPC port and 1000."""
 
@@ -405,7 +410,11 @@ def legal_values(field: FieldInfo) -> str:
         return "a list, separated by commas"
     members = [member for member in get_args(kind) if member is not type(None)]
     kind = members[0] if members else kind
-    bounds = [_bound(constraint) for constraint in field.metadata]
+    constraints = list(field.metadata)
+    if get_origin(kind) is Annotated:
+        kind, *within = get_args(kind)
+        constraints += within
+    bounds = [_bound(constraint) for constraint in constraints]
     return " ".join([_NOUNS.get(kind if isinstance(kind, type) else str, "text"), *filter(None, bounds)])
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from clients.database import DatabaseUrl
 from clients.power.reference import check_base_url
 from clients.power.store import DATABASE_URL
-from services.runtime.settings import ServerSettings
+from services.runtime.settings import OptionalPort, ServerSettings
 
 
 class EtlSettings(ServerSettings):
@@ -16,7 +16,7 @@ class EtlSettings(ServerSettings):
     port: int = Field(default=50058, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_PORT")
     """Health only: the process has no calls of its own."""
     metrics_port: int = Field(default=9158, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias="MIDSTREAM_POWER_ETL_ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_POWER_ETL_ADMIN_PORT")
 
     database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
     """Where reference prices are written: sqlite:///PATH or postgresql://...; may hold a password."""

@@ -11,7 +11,7 @@ from clients.database import DatabaseUrl
 from clients.power.deals.feed import ReplayUse
 from clients.power.store import DATABASE_URL
 from clients.sockets.destinations import is_metadata_host
-from services.runtime.settings import ServerSettings
+from services.runtime.settings import OptionalPort, ServerSettings
 
 _OWN = "MIDSTREAM_POWER_LISTENER_"
 
@@ -21,7 +21,7 @@ class DealListenerSettings(ServerSettings):
 
     port: int = Field(default=50057, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
     metrics_port: int = Field(default=9157, ge=0, le=65535, validation_alias=f"{_OWN}METRICS_PORT")
-    admin_port: int | None = Field(default=None, ge=0, le=65535, validation_alias=f"{_OWN}ADMIN_PORT")
+    admin_port: OptionalPort = Field(default=None, validation_alias=f"{_OWN}ADMIN_PORT")
 
     database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False)
     """A file beside the program, or postgresql://... for more. May hold a password."""
