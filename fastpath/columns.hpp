@@ -33,6 +33,7 @@ class TickerTable {
         numbers_.emplace(std::string_view(*names_.back()), number);
         return number;
     }
+    bool has(std::string_view name) const { return numbers_.find(name) != numbers_.end(); }
     const std::string& name(uint32_t number) const { return *names_[number]; }
     size_t size() const { return names_.size(); }
     TickerTable() = default;

@@ -1,4 +1,5 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
@@ -20,6 +21,7 @@ cdef extern from "columns.hpp" namespace "midstream" nogil:
     cdef cppclass TickerTable:
         TickerTable()
         uint32_t intern(string_view) except +
+        cbool has(string_view)
         const string& name(uint32_t)
         size_t size()
 
@@ -45,6 +47,8 @@ cdef extern from "columns.hpp" namespace "midstream" nogil:
 
 cdef class Tickers:
     cdef TickerTable table
+    cdef size_t live_names_max
+    cdef cbool is_full(self) noexcept
 
 
 cdef class Block:

@@ -14,8 +14,13 @@ RejectedRow: TypeAlias = tuple[Key, str, bytes]
 
 @final
 class Tickers:
-    """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen."""
+    """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen.
 
+    Live feeds add none beyond `live_names_max` in all; 0 is no bound. Recorded files are not held to it: which of their names came first
+    would depend on how far they are read ahead, and a replay has to end in the same bytes each time.
+    """
+
+    def __new__(cls, *, live_names_max: int = 0) -> Tickers: ...
     def intern(self, name: str) -> int:
         """Return the number of a name, a new one when it was not seen yet."""
     def name(self, number: int) -> str:

@@ -2,6 +2,7 @@
 """Rows in memory as columns, and the table of ticker names that they point into."""
 
 cimport cython
+from libcpp cimport bool as cbool
 
 BEFORE_EVERYTHING = C_BEFORE_EVERYTHING
 AFTER_EVERYTHING = C_AFTER_EVERYTHING
@@ -13,7 +14,17 @@ RejectedRow = tuple[Key, str, bytes]
 
 @cython.final
 cdef class Tickers:
-    """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen."""
+    """Numbers for names; shared by everything that fills blocks of one session. Grows with the distinct names seen.
+
+    Live feeds add none beyond `live_names_max` in all; 0 is no bound. Recorded files are not held to it: which of their names came first
+    would depend on how far they are read ahead, and a replay has to end in the same bytes each time.
+    """
+
+    def __cinit__(self, *, size_t live_names_max=0):
+        self.live_names_max = live_names_max
+
+    cdef cbool is_full(self) noexcept:
+        return self.live_names_max != 0 and self.table.size() >= self.live_names_max
 
     def intern(self, str name not None):
         """Return the number of a name, a new one when it was not seen yet."""

@@ -379,6 +379,11 @@ cdef class Decoder:
             text = trimmed(self.values.exchange)
             name = b"exchange"
             fault = name_fault(text.begin[:text.size()])
+        if fault is None:
+            # Each of the two may be one: it is the name that they make together that may not.
+            text = trimmed(self.values.ticker)
+            name = b"symbol"
+            fault = b"and `exchange` are longer than 256 bytes together"
         shown = b"" if text.empty() else b": " + <bytes>quoted(text)
         return self._reject(writer, b"`" + name + b"` " + fault + shown)
 

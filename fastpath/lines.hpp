@@ -16,6 +16,8 @@ namespace midstream {
 
 constexpr size_t LINE_SIZE_MAX = 65536;
 constexpr size_t RAW_SIZE_MAX = 1024;
+// Names stay for as long as the process, in this one and in everyone behind it. The longest that exchanges have are some 60 characters.
+constexpr size_t TICKER_SIZE_MAX = 256;
 constexpr const char* QUOTE_COLUMNS[4] = {"bid_price", "bid_amount", "ask_price", "ask_amount"};
 
 // One line without its line end. `fields` holds as many fields as the header has columns; `count` is how many the line has.

@@ -9,7 +9,7 @@ from fastpath.values import parse_timestamp
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastpath.columns cimport Block, string_view
-from fastpath.text cimport NUMBER_EMPTY, NUMBER_GOOD, QUOTE_COLUMNS, RAW_SIZE_MAX, NumberFault, Text, number_reason, parse_number_text
+from fastpath.text cimport NUMBER_EMPTY, NUMBER_GOOD, QUOTE_COLUMNS, RAW_SIZE_MAX, TICKER_SIZE_MAX, NumberFault, Text, number_reason, parse_number_text
 from fastpath.values cimport name_fault, text_of
 
 _QUOTE = tuple([QUOTE_COLUMNS[i].decode() for i in range(4)])
@@ -99,6 +99,7 @@ cdef object _live_row(
     cdef double numbers[4]
     cdef int64_t event_ns
     cdef bytes name
+    cdef string_view view
     cdef uint32_t number
     cdef Py_ssize_t i
     if not isinstance(item, dict):
@@ -109,14 +110,17 @@ cdef object _live_row(
         raise _Unusable(f"`ticker` is not a string: {_shown(ticker)}")
     ticker = (<str>ticker).strip(" ")
     name = (<str>ticker).encode("utf-8")
-    if not name or b"\0" in name:
+    if not name or len(name) > <Py_ssize_t>TICKER_SIZE_MAX or b"\0" in name:
         fault = name_fault(name).decode()
         raise _Unusable(f"`ticker` {fault}" + (f": {_shown(ticker)}" if name else ""))
     for i in range(4):
         numbers[i] = _live_number(<dict>item, <str>(<tuple>_QUOTE)[i], i & 1)
     if only_tickers is not None and ticker not in only_tickers:
         return 1
-    number = into.tickers.table.intern(string_view(<const char*>name, len(name)))
+    view = string_view(<const char*>name, len(name))
+    if into.tickers.is_full() and not into.tickers.table.has(view):
+        raise _Unusable(f"`ticker` is new, and the session has {len(into.tickers)} already: {_shown(ticker)}")
+    number = into.tickers.table.intern(view)
     into.rows.push_tick(
         receive_time_ns, event_ns, numbers[0], numbers[1], numbers[2], numbers[3], number, source_rank, frame_number)
     return 0

@@ -46,6 +46,7 @@ cdef extern from "text.hpp" namespace "midstream" nogil:
 cdef extern from "lines.hpp" namespace "midstream" nogil:
     const size_t LINE_SIZE_MAX
     const size_t RAW_SIZE_MAX
+    const size_t TICKER_SIZE_MAX
     const char* const QUOTE_COLUMNS[4]
 
     cdef cppclass Line:

@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from fastpath.text cimport (
-    NUMBER_GOOD, TIME_GOOD, NumberFault, Text, TimeFault, TimeParser, is_utf8, number_reason, parse_latency_text, parse_number_text,
+    NUMBER_GOOD, TICKER_SIZE_MAX, TIME_GOOD, NumberFault, Text, TimeFault, TimeParser, is_utf8, number_reason, parse_latency_text, parse_number_text,
     time_reason, trimmed,
 )
 
@@ -89,6 +89,8 @@ cdef bytes name_fault(bytes name):
     text.end = text.begin + len(name)
     if text.empty():
         return b"is empty"
+    if len(name) > <Py_ssize_t>TICKER_SIZE_MAX:
+        return b"is longer than 256 bytes"
     if b"\0" in name:
         return b"holds a NUL byte"
     return None if is_utf8(text) else b"is not valid UTF-8"

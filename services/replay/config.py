@@ -29,6 +29,9 @@ class ReplaySettings(SessionSettings):
         default=1 << 20, ge=1024, le=1 << 28, validation_alias="MIDSTREAM_LIVE_MESSAGE_BYTES"
     )
     """Largest message that is taken from a live feed; a larger one ends the connection."""
+    live_tickers_max: int = Field(default=100_000, ge=1, le=10_000_000, validation_alias="MIDSTREAM_LIVE_TICKERS_MAX")
+    """Ticker names that a session may have before its live feed adds no more: a tick of a further one is rejected. Every process behind the
+    queue keeps each name for good; all instruments of all exchanges are some 50,000."""
     start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
     """Where ticks come from until somebody switches."""
     speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")
@@ -90,6 +93,7 @@ class ReplaySettings(SessionSettings):
             "historical": _listed(self.historical),
             "live_url": self.live_url,
             "live_message_bytes_max": self.live_message_bytes_max,
+            "live_tickers_max": self.live_tickers_max,
             "start_mode": self.start_mode,
             "speed": self.speed,
             "fraction_unit_us": self.fraction_unit == "us",

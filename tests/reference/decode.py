@@ -14,6 +14,7 @@ BEFORE_EVERYTHING = -(2**63)
 AFTER_EVERYTHING = 2**63 - 1
 LINE_SIZE_MAX = 65536
 RAW_SIZE_MAX = 1024
+TICKER_SIZE_MAX = 256
 SHOWN_CHARACTERS = 40
 TIME_MIN_NS = -9_214_560_000 * 10**9
 TIME_MAX_NS = 9_214_646_400 * 10**9 - 1
@@ -135,6 +136,8 @@ def check_name(raw: bytes, column: str) -> bytes:
     if not name:
         raise Unusable(f"`{column}` is empty")
     text = shown(name.decode("utf-8", "replace"))
+    if len(name) > TICKER_SIZE_MAX:
+        raise Unusable(f"`{column}` is longer than 256 bytes: {text}")
     if b"\0" in name:
         raise Unusable(f"`{column}` holds a NUL byte: {text}")
     try:
@@ -265,6 +268,9 @@ def _decode_fields(line: bytes, columns: list[str], options: Options) -> tuple[i
 
     if tardis:
         name = check_name(raw["symbol"], "symbol") + b"@" + check_name(raw["exchange"], "exchange")
+        if len(name) > TICKER_SIZE_MAX:
+            symbol = shown(raw["symbol"].strip(b" ").decode())
+            raise Unusable(f"`symbol` and `exchange` are longer than 256 bytes together: {symbol}")
     else:
         name = check_name(raw["ticker"], "ticker")
     return event_ns, latency_ns, name.decode(), numbers

@@ -24,6 +24,7 @@ AFTER_EVERYTHING = 2**63 - 1
 TIME_MIN = (date(1678, 1, 1) - date(1970, 1, 1)).days * 86_400 * 10**9
 TIME_MAX = (date(2262, 1, 1) - date(1970, 1, 1)).days * 86_400 * 10**9 - 1
 LINE_BYTES_MAX = 65_536
+TICKER_SIZE_MAX = 256
 ENDS_EARLY = "compressed data ends early"
 CORRUPT = "compressed data is corrupt"
 FOLLOWED = "compressed data is followed by something else"
@@ -293,6 +294,8 @@ def _parse_line(line: bytes, header: list[str], tardis: bool, options: HistoryOp
     if not TIME_MIN <= event + latency <= TIME_MAX:
         raise Unusable("the arrival time is outside the years 1678 to 2261")
     names = [_name(column, values[column]) for column in (("symbol", "exchange") if tardis else ("ticker",))]
+    if len("@".join(names).encode()) > TICKER_SIZE_MAX:
+        raise Unusable(f"`symbol` and `exchange` are longer than 256 bytes together: {_shown(values['symbol'])}")
     prices = [
         _quote_number(column, values[column]) for column in ("bid_price", "bid_amount", "ask_price", "ask_amount")
     ]
@@ -328,6 +331,8 @@ def _shown(raw: bytes) -> str:
 def _name(column: str, raw: bytes) -> str:
     if not raw:
         raise Unusable(f"`{column}` is empty")
+    if len(raw) > TICKER_SIZE_MAX:
+        raise Unusable(f"`{column}` is longer than 256 bytes: {_shown(raw)}")
     if b"\0" in raw:
         raise Unusable(f"`{column}` holds a NUL byte: {_shown(raw)}")
     try:

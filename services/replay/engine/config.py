@@ -35,6 +35,7 @@ class EngineConfig:
     sinks: SinkExpectation
     feed_limits: FeedLimits
     live_message_bytes_max: int
+    live_tickers_max: int
     cache_dir: Path | None
     temp_dir: Path | None
     log_level: str
@@ -89,6 +90,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
             size=int(fields.get("live_bytes_max") or feed.size),
         ),
         live_message_bytes_max=int(fields.get("live_message_bytes_max") or 1 << 20),
+        live_tickers_max=int(fields.get("live_tickers_max") or 100_000),
         cache_dir=_path(fields, "cache_dir"),
         temp_dir=_path(fields, "temp_dir"),
         log_level=str(fields.get("log_level") or "info"),

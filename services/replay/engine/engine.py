@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from fastpath.columns import BEFORE_EVERYTHING
+from fastpath.columns import BEFORE_EVERYTHING, Tickers
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Cursor
 from services.replay.engine.figures import EngineFigures
@@ -55,6 +55,7 @@ class Engine:
         publisher: Publishing,
         open_historical: Callable[[Cursor | None], RecordedSource] | None,
         live: FeedSource | None,
+        live_tickers_max: int = 0,
         journal: Journal,
         report: EngineFigures,
         changed: Callable[[], None],
@@ -75,7 +76,13 @@ class Engine:
         self._stopping = stopping
 
         playback = self._playback = Playback(Effective(mode=beginning.mode), PacingClock(beginning.speed))
-        lanes = self._lanes = Lanes(open_historical=open_historical, live=live, report=report, wake=wake.set)
+        lanes = self._lanes = Lanes(
+            open_historical=open_historical,
+            live=live,
+            tickers=Tickers(live_names_max=live_tickers_max),
+            report=report,
+            wake=wake.set,
+        )
         outlet = self._outlet = Outlet(playback=playback, lanes=lanes, publisher=publisher, report=report, clock=clock)
         self._steering = Steering(
             playback=playback, lanes=lanes, outlet=outlet, journal=journal, report=report, clock=clock

@@ -21,13 +21,14 @@ class Lanes:
         *,
         open_historical: Callable[[Cursor | None], RecordedSource] | None,
         live: FeedSource | None,
+        tickers: Tickers,
         report: EngineFigures,
         wake: Callable[[], None],
     ) -> None:
         self._open_historical = open_historical
         self._report = report
         self._wake = wake
-        self._tickers = Tickers()
+        self._tickers = tickers
         self.historical: HistoricalLane | None = None
         self.live = None if live is None else LiveLane(live, self._tickers)
         self.inputs = ""

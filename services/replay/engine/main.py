@@ -121,6 +121,7 @@ class _Wiring:
             publisher=publisher,
             open_historical=self._open_historical if config.historical else None,
             live=live,
+            live_tickers_max=config.live_tickers_max,
             journal=self._journal,
             report=self.report,
             changed=self.reporter.changed,

@@ -116,9 +116,10 @@ TICKER_TEXTS = (
     b"1000000MOG-USDT-SWAP@COINBASEINT",
     "köln@Ü".encode(),
     b"x" * 70,
+    b"y" * 256,
     b" A ",
 )
-BAD_TICKERS = (b"", b"  ", b"\xff", b"A\0B", b"\xed\xa0\x80", b"\xe2\x82", b"\xc0\x80", b"\xf4\x90\x80\x80")
+BAD_TICKERS = (b"y" * 257, b"", b"  ", b"\xff", b"A\0B", b"\xed\xa0\x80", b"\xe2\x82", b"\xc0\x80", b"\xf4\x90\x80\x80")
 
 
 def random_time_text(chooser: random.Random, second: int) -> str:

@@ -118,6 +118,9 @@ def test_a_missing_key_is_named(key: str) -> None:
         ({"ticker": None}, "`ticker` is not a string: 'null'"),
         ({"ticker": 5}, "`ticker` is not a string: '5'"),
         ({"ticker": "A\0B"}, "`ticker` holds a NUL byte: 'A\0B'"),
+        ({"ticker": "A" * 257}, f"`ticker` is longer than 256 bytes: '{'A' * 40}'"),
+        ({"ticker": "ä" * 129}, f"`ticker` is longer than 256 bytes: '{'ä' * 40}'"),
+        ({"ticker": "A" * 500_000}, f"`ticker` is longer than 256 bytes: '{'A' * 40}'"),
         ({"bid_price": "9" * 90 + "x"}, f"`bid_price` is not a number: '{'9' * 40}'"),
     ],
 )
@@ -253,3 +256,47 @@ def test_an_array_that_is_cut_gives_what_is_whole_and_says_that_it_is_cut() -> N
     assert rows[:2] == [GOOD_ROW] * 2
     assert rows[2][1] == "the frame does not end where its array does"
     assert decode(f"[{good}] x")[0][1][1] == "the frame does not end where its array does"
+
+
+@pytest.mark.parametrize("ticker", ["A" * 256, "ä" * 128], ids=["ascii", "two bytes each"])
+def test_the_longest_name_is_one(ticker: str) -> None:
+    rows, _ = decode(json.dumps({**GOOD, "ticker": f" {ticker} "}))
+
+    assert rows[0][2] == ticker
+
+
+def test_names_beyond_those_of_a_session_are_rejections_and_the_known_ones_go_on() -> None:
+    tickers = Tickers(live_names_max=3)
+    block = Block(tickers)
+    tickers.intern("RECORDED")
+
+    def feed(*names: str) -> int:
+        content = json.dumps([{**GOOD, "ticker": name} for name in names])
+        wanted = frozenset(names) - {"LEFT-OUT"}
+        return decode_live_frame(content, block, receive_time_ns=1, source_rank=0, frame_number=1, only_tickers=wanted)
+
+    skipped = feed("A", "B", "C", "A", "RECORDED", "LEFT-OUT")
+
+    assert skipped == 1
+    assert [row[2] if len(row) > 3 else row[1] for row in block.to_rows()] == [
+        "A", "B", "`ticker` is new, and the session has 3 already: 'C'", "A", "RECORDED",
+    ]  # fmt: skip
+    assert len(tickers) == 3
+
+
+def test_a_flood_of_names_leaves_the_table_as_it_is() -> None:
+    tickers = Tickers(live_names_max=1_000)
+    block = Block(tickers)
+    rejected = 0
+
+    for number in range(200):
+        names = [f"N{number}-{each}" for each in range(500)] + [f"{number}" * 100_000]
+        decode_live_frame(
+            json.dumps([{**GOOD, "ticker": name} for name in names]),
+            block, receive_time_ns=1, source_rank=0, frame_number=number,
+        )  # fmt: skip
+        rejected += sum(len(row) == 3 for row in block.to_rows())
+        block.clear()
+
+    assert len(tickers) == 1_000
+    assert rejected == 200 * 501 - 1_000
