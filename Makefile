@@ -22,7 +22,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings lock bench fuzz sanitize sample-data clean
+.PHONY: help run run-orders run-power serve test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings lock sbom audit audit-refresh bench fuzz sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -126,6 +126,15 @@ lock: $(VENV)/.installed ## Write the hashes of every pinned file beside the pin
 		{ echo "# Made from $$pins by 'make lock', which knows the hash of every file of each pin."; cat $(VENV)/lock.txt; } \
 			>$$pins.new && mv $$pins.new $${pins%.txt}.lock || exit 1; \
 	done
+
+sbom: $(VENV)/.installed $(VENV)/.tools ## Write build/midstream.cdx.json: what comes from others, with hashes and licences
+	@$(BIN)/python -m supply.sbom
+
+audit: $(VENV)/.tools ## Hold every pin against the list of advisories in the tree; STRICT=1 wants all packages covered
+	@$(BIN)/python -m supply.audit $(if $(STRICT),--strict)
+
+audit-refresh: $(VENV)/.tools ## Write that list anew; asks an OSV server, URL= another one
+	@$(BIN)/python -m supply.refresh $(if $(URL),--url $(URL))
 
 check-protos: protos ## Fail when the committed generated code is not what the protos give
 	@git diff --exit-code -- protos || (echo "the generated code differs: run 'make protos' and commit"; exit 1)
