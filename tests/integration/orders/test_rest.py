@@ -153,7 +153,8 @@ async def test_a_signed_request_is_accepted_once(faces: Faces, rest: RestFace) -
 
     def signed(nonce: str, sent: bytes = content, target: str = "/v1/orders") -> dict[str, str]:
         stamp = str(time.time_ns() // 1_000_000)
-        text = "\n".join(("POST", target, stamp, nonce, hashlib.sha256(sent).hexdigest()))
+        digest = hashlib.sha256(sent).hexdigest()
+        text = "\n".join(("midstream-signature-2", "POST", target, "", digest, nonce, stamp, nonce))
         secret = hashlib.sha256(SECRET.encode()).hexdigest()
         return {
             "x-midstream-key": f"{index:016x}", "x-midstream-timestamp": stamp, "x-midstream-nonce": nonce,

@@ -47,7 +47,7 @@ def test_an_operator_ends_an_order_that_the_exchange_never_got(tmp_path: Path) -
         }  # fmt: skip
         assert (again.returncode, "settled before" in again.stdout) == (0, True)
         assert (both.returncode, "not both" in both.stderr) == (2, True)
-        assert (stranger.returncode, stranger.stdout) == (1, "")
+        assert (stranger.returncode, stranger.stdout) == (2, "")
         events = list(server.stub.ExportAudit(pb.ExportAuditRequest(order_id=order.order_id), metadata=server.metadata))
         assert [(one.event.kind, one.event.actor) for one in events][-1] == ("settled", "test")
         assert server.place("next", exchange="bitmex", symbol="BTC/USD:BTC", quantity="100").state == (

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from clients.database import is_unavailable
 from clients.resilience.ports import MonotonicNs
 from services.runtime.access.keys.store import StoredKey
 from services.runtime.errors import MidstreamError, Unavailable
@@ -44,6 +45,9 @@ class KeyList:
         self._loaded_ns: int | None = None
         self._tried_ns: int | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._logged = ""
+        self._is_needed = False
+        """Whether somebody has asked: a server that starts says itself, and in one line, that a database is away."""
         self.trouble = ""
         """What is wrong with the list, as a sentence about keys; empty when nothing is."""
 
@@ -58,6 +62,7 @@ class KeyList:
 
     async def find(self, key_id: str, *, age_ns: int = FRESH_NS) -> StoredKey | None:
         """Return a key as it was at most `age_ns` ago, or at the last reading while the database is away. Raises Unavailable."""
+        self._is_needed = True
         if self._is_older(self._tried_ns, age_ns):
             reading = self._read_again()
             if self._loaded_ns is None:
@@ -100,7 +105,7 @@ class KeyList:
                 if isinstance(exc, MidstreamError)
                 else f"their database does not answer ({type(exc).__name__})"
             )
-            self._say(said, exc)
+            self._say(said, None if isinstance(exc, MidstreamError) or is_unavailable(exc) else exc)
         else:
             unreadable = sum(1 for key in keys if key.revoked_ns is None and not key.is_readable)
             self._say(f"{unreadable} of them are kept under a secret that is not here" if unreadable else "")
@@ -111,7 +116,8 @@ class KeyList:
 
     def _say(self, trouble: str, exc: Exception | None = None) -> None:
         """Log what is wrong with the list when that changes."""
-        if trouble != self.trouble:
+        if trouble != self._logged and self._is_needed:
+            self._logged = trouble
             logger.log(
                 logging.WARNING if trouble else logging.INFO,
                 "API keys: %s",

@@ -326,3 +326,20 @@ async def test_a_database_that_hangs_is_waited_for_once_and_not_by_everybody(fak
     await keys.close()
     assert keys.trouble == ""
     assert keys.known(KEY_ID) is None
+
+
+async def test_trouble_is_said_once_and_only_when_somebody_asks(
+    keys: Keys, guarded: Guarded, fake_clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys.broken = True
+    guarded.keys.keys.refresh()
+    await asyncio.sleep(0)
+    assert caplog.messages == []
+
+    for _ in range(3):
+        fake_clock.advance(3.0)
+        with pytest.raises(Unavailable):
+            await guarded.attempt(bearer())
+
+    assert caplog.messages == ["API keys: their database does not answer (ConnectionError)"]
+    assert "Traceback" not in caplog.text
