@@ -30,7 +30,8 @@ class Shown:
     @property
     def grpcurl(self) -> str:
         """Options of grpcurl."""
-        key = ' -H "authorization: Bearer $MIDSTREAM_API_KEY"' if self._keys else ""
+        # grpcurl itself puts the variable's value in: other users of the machine see arguments.
+        key = " -expand-headers -H 'authorization: Bearer ${MIDSTREAM_API_KEY}'" if self._keys else ""
         if not self._tls:
             return "-plaintext" + key
         return f"-cacert {self._ca}" + (f" -cert {self._cert} -key {self._key}" if self._mutual else "") + key

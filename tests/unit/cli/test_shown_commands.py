@@ -33,7 +33,7 @@ OWN = {"MIDSTREAM_TLS_CA": "our.pem", "MIDSTREAM_TLS_CLIENT_CERT": "me.pem", "MI
         ),
         (
             {"MIDSTREAM_AUTH": "certificates, keys"},
-            '-plaintext -H "authorization: Bearer $MIDSTREAM_API_KEY"',
+            "-plaintext -expand-headers -H 'authorization: Bearer ${MIDSTREAM_API_KEY}'",
             "",
             "",
             ("grpc", "http"),
