@@ -28,6 +28,7 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 _THIRD_PARTIES = {
     "e2e/test_dashboard.py": "playwright",
     "e2e/test_dashboard_reach.py": "playwright",
+    "e2e/test_tls_page.py": "cryptography",
     "integration/clients/database/test_postgres_tls.py": "cryptography",
     "integration/cli/test_tls_commands.py": "cryptography",
     "integration/clients/http/test_transport_faults.py": "cryptography",

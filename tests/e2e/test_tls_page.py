@@ -11,16 +11,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
+from protos.control.v1.control_pb2 import WatchStateRequest
+from protos.control.v1.control_pb2_grpc import ControlServiceStub
 from tests.support.cli import ROOT, command
 from tests.support.grpcurl import go_tool
 from tests.support.missing_tools import tool
 from tests.support.pages import shell_lines
 from tests.support.ports import free_port
 from tests.support.serving import Serving
+from tests.support.tls import Authority
 from tests.support.waiting import wait_until
 
 PAGE = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
@@ -142,6 +147,36 @@ def test_without_a_certificate_a_command_says_which_option_helps(desk: Desk) -> 
 
     assert bare.returncode == 2
     assert "wants a client certificate: use --cert FILE and --key FILE" in bare.stderr
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize(
+    ("shown", "code", "told"),
+    [
+        ("ops", 0, "paused, revision"),
+        ("feed", 2, "this needs role control; uri:spiffe://desk/feed has read (PERMISSION_DENIED)"),
+        ("server", 2, "the caller did not say who it is; this server takes a client certificate whose name has a role"),
+    ],
+)
+def test_a_name_may_do_what_its_roles_say(desk: Desk, shown: str, code: int, told: str) -> None:
+    done = desk.run(f"midstream pause --cacert ca.pem --cert {shown}.pem --key {shown}-key.pem")
+
+    assert done.returncode == code, done.stderr
+    assert told in done.stdout + done.stderr
+
+
+@pytest.mark.needs("openssl")
+def test_a_stream_ends_with_the_certificate_that_it_began_with(desk: Desk) -> None:
+    pair = Authority.of(desk.folder / "ca.pem", desk.folder / "ca-key.pem").pair(
+        "ops.internal", after=datetime.now(UTC) + timedelta(seconds=8)
+    )
+    credentials = grpc.ssl_channel_credentials((desk.folder / "ca.pem").read_bytes(), pair.key, pair.chain)
+    with grpc.secure_channel(f"localhost:{desk.ports['50052']}", credentials) as channel:
+        watch = ControlServiceStub(channel).WatchState(WatchStateRequest(), timeout=PATIENCE_S)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(watch)
+
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 @pytest.mark.needs("openssl", "grpcurl")

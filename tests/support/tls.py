@@ -37,16 +37,27 @@ class Authority:
     """One that signs for servers and clients."""
 
     def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("midstream test authority")
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name("midstream test authority")
         now = datetime.now(UTC)
         signed = (
-            _builder(self._name, self._name, self._key, now - 10 * DAY, now + 60 * DAY)
+            _builder(name, name, key, now - 10 * DAY, now + 60 * DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
         )
+        self._key, self._name = key, name
         self.pem: bytes = signed.public_bytes(serialization.Encoding.PEM)
+
+    @classmethod
+    def of(cls, certificate: Path, key: Path) -> Authority:
+        """Return one that somebody else has made."""
+        found = cls()
+        read = serialization.load_pem_private_key(key.read_bytes(), None)
+        assert isinstance(read, ec.EllipticCurvePrivateKey)
+        found._key, found.pem = read, certificate.read_bytes()
+        found._name = x509.load_pem_x509_certificate(found.pem).subject
+        return found
 
     def pair(
         self, *names: str, common_name: str = "someone", before: datetime | None = None, after: datetime | None = None
