@@ -176,9 +176,10 @@ class RedisStore:
             self._remind_ns = now_ns
         if now_ns >= self._remind_ns:
             logger.error(
-                "limits are not shared, Redis is away: key=%s error=%s share=%s",
+                "limits are not shared, %s: key=%s error=%s share=%s",
+                "what Redis holds cannot be used" if isinstance(cause, Unusable) else "Redis is away",
                 self._key,
-                type(cause).__name__,
+                str(cause)[:200] if isinstance(cause, Unusable) else type(cause).__name__,
                 self._share,
             )
             self._remind_ns = now_ns + round(REMIND_S * 1e9)

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from clients.resilience.call import Cost, LimitReport, Priority
 from clients.resilience.limiter import Counting, ScopeRules
+from clients.resilience.stored_numbers import finite, whole
 
 SLICES: Final = 30
 """A window's own units are kept in so many slices of its interval: they expire at most one slice late, and memory stays bounded."""
@@ -186,25 +187,25 @@ class ScopeState:
         }
 
     def restore(self, dumped: Mapping[str, Any]) -> None:
-        """Take what `dump` returned, for the limits that the rules know."""
+        """Take what `dump` returned, for the limits that the rules know; anything else raises before any of it counts."""
         if dumped["format"] != FORMAT:
             raise ValueError(
                 f"limits were stored in format {dumped['format']!r}, not {FORMAT}: another version of this program runs"
             )
-        self._calls = dumped["calls"]
-        for name in self._limits:
-            if (known := dumped["limits"].get(name)) is not None:
-                self._limits[name] = LimitState(**known | {"slices": dict(known["slices"])})
-        self._flights = {
+        calls = whole(dumped["calls"])
+        limits = {name: _limit(known) for name in self._limits if (known := dumped["limits"].get(name)) is not None}
+        flights = {
             permit_id: Flight(
-                flight["call"],
-                flight["ends_ns"],
-                {name: count for name, count in flight["units"].items() if name in self._limits},
-                {name: (reserved, under_way) for name, (reserved, under_way) in flight["before"].items()},
+                whole(flight["call"]),
+                whole(flight["ends_ns"]),
+                {name: whole(count) for name, count in flight["units"].items() if name in self._limits},
+                {name: (whole(reserved), whole(under_way)) for name, (reserved, under_way) in flight["before"].items()},
             )
             for permit_id, flight in dumped["flights"].items()
         }
-        self._blocks = dict(dumped["blocks"])
+        blocks = {name: whole(until_ns) for name, until_ns in dumped["blocks"].items()}
+        self._calls, self._flights, self._blocks = calls, flights, blocks
+        self._limits |= limits
 
     def seed(self, shared: ScopeState, now_ns: int) -> None:
         """Begin alone where everybody stood: blocks and reports as they were, and this share of what all of them had used."""
@@ -389,3 +390,9 @@ class ScopeState:
     def _slice_end_ns(self, name: str, number: int) -> int:
         """When units answered in a slice have left every window."""
         return (number + 1) * self._slice_ns(name) + self._interval_ns(name)
+
+
+def _limit(known: Mapping[str, Any]) -> LimitState:
+    numbers = {name: finite(value) for name, value in known.items() if name != "slices"}
+    slices = {whole(slice_number): whole(count) for slice_number, count in known["slices"]}
+    return LimitState(**numbers, slices=slices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from services.runtime.redis_tls import TlsTrouble
 from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.versions import NewerVersion
+from services.runtime.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +148,7 @@ class Adoption:
         self._url = url
         self._wire = wire
         self._keys = keys
+        self._unreadable = Unreadable()
         self._claim = claim
         self._sinks = sinks
         self._live_configured = live_configured
@@ -269,11 +270,14 @@ class Adoption:
     def _announcements(self, run_id: str) -> list[SinkPosition]:
         sinks = []
         for name, announcement in flat_fields(self._wire.call("HGETALL", self._keys.sinks)).items():
-            # An announcement that cannot be read is as good as none, but not worth stopping everybody else.
-            with contextlib.suppress(ValueError):
+            try:
                 sink = _position(name.decode("utf-8", "replace"), announcement)
-                if sink.run_id == run_id:
-                    sinks.append(sink)
+            except ValueError as exc:
+                # As good as none, and not worth stopping everybody else; an expected sink announces again when it comes.
+                self._unreadable.note("announcement", self._keys.sinks, exc)
+                continue
+            if sink.run_id == run_id:
+                sinks.append(sink)
         return sinks
 
     def _prepare(self, next_sequence: int) -> None:

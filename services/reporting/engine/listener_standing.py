@@ -41,9 +41,16 @@ class ListenerStanding(Standing):
 
     @classmethod
     def read(cls, row: Row[*tuple[Any, ...]] | None) -> ListenerStanding:
-        """Take the columns of its row."""
+        """Take the columns of its row. One that cannot be read says so, and that it is not known when the listener wrote last."""
         if row is None:
             return cls()
+        try:
+            return cls._of(row)
+        except (TypeError, ValueError, OverflowError) as exc:
+            return cls(trouble=f"what the listener says of itself cannot be read ({type(exc).__name__})")
+
+    @classmethod
+    def _of(cls, row: Row[*tuple[Any, ...]]) -> ListenerStanding:
         return cls(
             connected=bool(row.connected),
             since_ns=int(row.since_ns),

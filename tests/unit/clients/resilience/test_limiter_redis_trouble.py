@@ -215,6 +215,42 @@ def test_a_key_that_holds_something_else_makes_a_process_go_alone(text: str, cap
     assert "cannot be read" in caplog.text or "Unusable" in caplog.text
 
 
+def places(value: object, at: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place in a document."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return (
+        [at, *(place for key, part in parts for place in places(part, (*at, key)))]
+        if at
+        else [place for key, part in parts for place in places(part, (key,))]
+    )
+
+
+@pytest.mark.parametrize("bad", [None, "x", [], {}, float("nan"), True], ids=str)
+def test_a_state_with_anything_wrong_anywhere_fails_no_call(bad: object) -> None:
+    key = f"midstream:limits:test:{SCOPE}"
+
+    async def main(loop: VirtualLoop) -> int:
+        server = SwapServer(loop.wall_ns, random.Random(1))
+        used = start(loop, server, rules(), share=1.0)
+        await call(used, 1, LimitReport({WEIGHT: 7}))
+        await used.acquire([Cost(WEIGHT, 2)], priority=Priority.NORMAL, deadline_s=0.5)
+        good = server.texts[key]
+        found = places(json.loads(good))
+        for place in found:
+            document = json.loads(good)
+            at = document
+            for part in place[:-1]:
+                at = at[part]
+            at[place[-1]] = bad
+            server.texts[key] = json.dumps(document)
+            # Whoever comes new, and whoever has counted before.
+            for limiter in (start(loop, server, rules(), share=1.0), used):
+                await call(limiter, 1)
+        return len(found)
+
+    assert run_virtual(main) > 20
+
+
 @pytest.mark.parametrize("namespace", ["", "a b", "../x", "x" * 65, "UPPER"])
 def test_only_fixed_names_become_keys(namespace: str) -> None:
     async def main(loop: VirtualLoop) -> None:
