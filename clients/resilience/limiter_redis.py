@@ -39,7 +39,8 @@ REMIND_S: Final = 60.0
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
 
-# Runs on Redis 6.2: effects are replicated, so TIME before SET is legal.
+# A script, and no transaction: that takes three more round trips before every call to an exchange. Whatever Redis says to it, this
+# process goes on alone, so nothing rests on how an engine words a script's error.
 _SWAP: Final = """
 local stored = redis.call('GET', KEYS[1])
 local now = redis.call('TIME')

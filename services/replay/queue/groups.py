@@ -35,8 +35,9 @@ return {redis.call('XTRIM', KEYS[1], 'MINID', '=', id), id}
 """
 """Trim up to a sequence, but nothing that a group has not committed, whatever happened since they were last looked at.
 
-Keys: stream, fence. Arguments: token, the sequence, names of groups that do not count. It checks the fence itself, because Redis
-takes no transaction at all when memory is short, and that is when a trim matters most.
+Keys: stream, fence. Arguments: token, the sequence, names of groups that do not count. A script, because a new group does not touch
+a watched stream, so that a transaction would not notice it. It checks the fence itself, because Redis takes no transaction at all
+when memory is short, and that is when a trim matters most.
 """
 
 
