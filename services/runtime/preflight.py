@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,6 +11,8 @@ import redis
 
 from services.runtime.errors import StartRefused
 from services.runtime.redis_binary import REDIS_MIN, VALKEY_MIN
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class RedisFacts:
     """Empty when an ACL hides the configuration."""
     valkey_version: str = ""
     """Empty when it is a Redis."""
+    open_to_all: bool = False
+    """It listens on every address, without a password and without its protected mode."""
 
 
 def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
@@ -37,6 +43,12 @@ def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
     reasons = objections(facts, live=live)
     if reasons:
         raise StartRefused("Redis refused: " + "; ".join(reasons))
+    if facts.open_to_all:
+        # Not refused: inside of a container this is how it is, and who reaches the container is decided outside of it.
+        logger.warning(
+            "redis lets in whoever reaches it: it listens on every address without a password; set one (`requirepass`), "
+            "or have it listen on 127.0.0.1 only (`bind`)"
+        )
     return facts
 
 
@@ -54,6 +66,7 @@ def read_facts(client: redis.Redis) -> RedisFacts:
         == "yes",
         append_fsync=configured.get("appendfsync", ""),
         valkey_version=str(fields.get("valkey_version", "")),
+        open_to_all=_listens_to_all(configured),
     )
 
 
@@ -93,13 +106,24 @@ def objections(facts: RedisFacts, *, live: bool) -> list[str]:
 
 def _configuration(client: redis.Redis) -> dict[str, str]:
     answers: dict[str, str] = {}
-    for name in ("maxmemory-policy", "appendonly", "appendfsync"):
+    for name in ("maxmemory-policy", "appendonly", "appendfsync", "port", "bind", "protected-mode", "requirepass"):
         try:
             answers.update(_lowered(cast("dict[Any, Any]", client.config_get(name))))
         except redis.ResponseError:
             # NOPERM, or a managed Redis that renamed CONFIG: INFO has the essential fields.
             return {}
     return answers
+
+
+def _listens_to_all(configured: Mapping[str, str]) -> bool:
+    # A dash means that an address which is not there is no error; no address at all means every one.
+    addresses = {address.removeprefix("-") for address in configured.get("bind", "127.0.0.1").split()} or {"*"}
+    return (
+        configured.get("port", "0") != "0"
+        and bool(addresses & {"*", "0.0.0.0", "::", "::*"})
+        and configured.get("protected-mode", "yes") == "no"
+        and not configured.get("requirepass", "")
+    )
 
 
 def _lowered(fields: dict[Any, Any]) -> dict[str, Any]:

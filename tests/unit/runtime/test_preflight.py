@@ -11,6 +11,7 @@ import redis
 from services.runtime.connection import connect
 from services.runtime.errors import StartRefused
 from services.runtime.preflight import RedisFacts, check_redis, objections
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisForTests
 
 GOOD = RedisFacts(
@@ -107,3 +108,31 @@ def test_user_without_config_rights_is_judged_by_info(new_redis: Callable[..., R
     assert "append-only file is off" in str(caught.value)
     client.close()
     admin.close()
+
+
+def test_redis_that_lets_in_whoever_reaches_it_is_warned_about(
+    new_redis: Callable[..., RedisForTests], caplog: pytest.LogCaptureFixture
+) -> None:
+    port = str(free_port())
+    client = new_redis(extra=("--port", port, "--bind", "127.0.0.1", "--protected-mode", "no")).client()
+    check_redis(client, live=False)
+    assert not caplog.records
+
+    # Only said so: the tests listen on loopback.
+    answers = {b"bind": b"* -::*"}
+    asked = client.config_get
+    client.config_get = lambda name: (
+        asked(name) | {key: value for key, value in answers.items() if key.decode() == name}
+    )  # type: ignore[method-assign]
+    check_redis(client, live=False)
+    assert "lets in whoever reaches it" in caplog.text
+    assert "`requirepass`" in caplog.text
+
+    caplog.clear()
+    client.config_set("requirepass", "p")
+    check_redis(client, live=False)
+    client.config_set("requirepass", "")
+    client.config_set("protected-mode", "yes")
+    check_redis(client, live=False)
+    assert not caplog.records
+    client.close()
