@@ -305,11 +305,19 @@ def _with_key(server: OrderServer, method: str, message: bytes) -> str:
     return "OK"
 
 
-def test_connections_beyond_those_that_there_may_be_are_closed(tmp_path: Path) -> None:
-    with order_server(tmp_path, "binance", GRPC_CONNECTIONS_MAX="20", TRADING="dry-run") as (server, _):
+def test_connections_and_streams_beyond_those_that_there_may_be_are_refused(tmp_path: Path) -> None:
+    limits = {"GRPC_CONNECTIONS_MAX": "20", "GRPC_STREAMS_PER_CONNECTION": "5"}
+    with order_server(tmp_path, "binance", TRADING="dry-run", **limits) as (server, _):
         server.start()
         with _clients(_port(server), 60, preface=False) as clients:
             wait_until(lambda: sum(client.is_closed() for client in clients) == 40, what="the end of 40")
             before = Figures.of(_pid(server)).descriptors
         wait_until(lambda: Figures.of(_pid(server)).descriptors <= before - 20, what="room again")
         assert server.switch()
+        with _clients(_port(server), 1) as (client,):
+            client.acknowledge()
+            for stream in range(1, 20, 2):
+                client.send(frame(HEADERS, END_HEADERS, stream, call_headers(HEALTH)))
+            # The five that were too many are reset with REFUSED_STREAM.
+            assert client.read_until(frame(RST_STREAM, 0, 19, (7).to_bytes(4, "big")), timeout_s=20.0)
+            assert bytes(client.received).count((7).to_bytes(4, "big")) >= 5

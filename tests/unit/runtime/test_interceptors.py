@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from prometheus_client import CollectorRegistry
 
 from services.runtime import interceptors
+from services.runtime.call_limits import LISTING_BYTES_MAX, REQUEST_BYTES_MAX, CallLimits
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.statuses import STATUS_DETAILS_KEY
@@ -25,11 +26,12 @@ from tests.support.waiting import until
 class Rig:
     """A server in this loop and a channel to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: CallLimits | None = None) -> None:
         self.registry = CollectorRegistry()
-        self.interceptor = CallInterceptor(Metrics(self.registry))
+        self.interceptor = CallInterceptor(Metrics(self.registry), limits)
         self.servicer = TestServicer()
-        self.server = grpc.aio.server(interceptors=(self.interceptor,))
+        options = limits.server_options() if limits is not None else None
+        self.server = grpc.aio.server(interceptors=(self.interceptor,), options=options)
         self.servicer.add_to(self.server)
         port = self.server.add_insecure_port("127.0.0.1:0")
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
@@ -258,3 +260,52 @@ async def test_draining_ends_streams_with_unavailable_and_lets_unary_calls_go_on
     with pytest.raises(grpc.aio.AioRpcError) as ended:
         await unary
     assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_what_a_request_may_have_depends_on_its_method() -> None:
+    limits = CallLimits(listing_methods=frozenset((f"/{NAME}/Stream",)))
+    rig = Rig(limits)
+    await rig.server.start()
+    fits, long, longer = b"x" * REQUEST_BYTES_MAX, b"x" * (REQUEST_BYTES_MAX + 1), b"x" * (LISTING_BYTES_MAX + 1)
+
+    assert await rig.unary(fits) == fits
+    assert [message async for message in rig.stream(long)] == [b"first", long]
+    with pytest.raises(grpc.aio.AioRpcError) as unary:
+        await rig.unary(long)
+    with pytest.raises(grpc.aio.AioRpcError) as stream:
+        await rig.stream(longer).read()
+    await rig.channel.close()
+    await rig.server.stop(0)
+
+    assert unary.value.code() is stream.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert unary.value.details() == "the request has 131073 bytes; this method takes 131072 at most"
+
+
+async def test_call_without_its_request_is_told_so(rig: Rig) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.channel.stream_unary(f"/{NAME}/Unary")(nothing())
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "`request` is missing: this method takes one message"
+
+
+async def test_calls_beyond_those_that_there_may_be_are_refused_and_end_no_other() -> None:
+    rig = Rig(CallLimits(calls_max=2))
+    await rig.server.start()
+    streams = [rig.stream(b"forever") for _ in range(2)]
+    assert [await stream.read() for stream in streams] == [b"first"] * 2
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await rig.unary(b"x")
+    streams[0].cancel()
+    await until(lambda: rig.servicer.released == 1)
+
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "2 calls are under way already" in (caught.value.details() or "")
+    assert await rig.unary(b"y") == b"y"
+    await rig.channel.close()
+    await rig.server.stop(0)
