@@ -25,14 +25,6 @@ def reachable(host: str, port: int | str) -> str:
     return host_and_port(_EVERY_ADDRESS.get(host, host), port)
 
 
-def is_local(address: str) -> bool:
-    """Whether an address is of this machine; a Unix socket's peer has none, and is."""
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return True
-
-
 def network_of(address: str) -> str:
     """Return whom an address counts for where callers are counted: with IPv6 everybody has a whole network of addresses."""
     try:

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from services.runtime.addresses import is_local, network_of
+from services.runtime.addresses import network_of
 from services.runtime.call_limits import METADATA_BYTES_CERTAINLY_REFUSED, RESERVED_CALLS_MAX, CallLimits
 from services.runtime.errors import Overloaded
+from services.runtime.exposure import is_local_address
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def source_of(peer: str) -> tuple[str, bool]:
         return peer, True
     # The port changes with every connection. The library writes brackets as they are, or as a URL has them.
     address = rest.rpartition(":")[0].replace("%5B", "[").replace("%5D", "]").strip("[]")
-    return network_of(address), is_local(address)
+    return network_of(address), is_local_address(address)
 
 
 def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from typing import Final, Protocol
 
+from services.runtime.addresses import network_of
 from services.runtime.exposure import is_local_address
 from services.runtime.metrics import Metrics
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
@@ -19,9 +19,6 @@ logger = logging.getLogger(__name__)
 
 REPORT_S: Final = 10.0
 """Ends of connections are summed up in a line at most that often: an attack must not fill the disk."""
-
-IPV6_NETWORK: Final = 64
-"""Bits that one subscriber is given; the rest he chooses as he likes."""
 
 
 class Phase(Enum):
@@ -135,7 +132,7 @@ class ConnectionTable:
         """Take a new connection in, at the cost of an older one that asks for nothing where there is no room. None: refused."""
         # A Unix socket's peer has no address.
         local = not address or is_local_address(address)
-        key = _network(address)
+        key = network_of(address)
         if not local and self._of_address[key] >= self.limits.connections_per_address and not self._evict(key):
             self._count("refused")
             return None
@@ -284,14 +281,3 @@ class ConnectionTable:
                 "connections ended or refused: listener=%s open=%d %s",
                 self._name, len(self), " ".join(f"{why}={count}" for why, count in sorted(loud.items())),
             )  # fmt: skip
-
-
-def _network(address: str) -> str:
-    """Return whom an address counts for: with IPv6 everybody has a whole network of them."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4 or (parsed.ipv4_mapped is not None):
-        return str(getattr(parsed, "ipv4_mapped", None) or parsed)
-    return str(ipaddress.ip_network((parsed, IPV6_NETWORK), strict=False))
