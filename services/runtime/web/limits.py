@@ -16,7 +16,8 @@ HEADERS_MAX: Final = 100
 """Of a request. Browsers send about 20; proxies add a few."""
 
 ACCEPTED_AT_ONCE: Final = 16
-"""Connections that are let in before those that made room for them are closed; a share has room for that."""
+"""Connections that are let in before others get their turn. Those that made room for them are closed a turn later, so a share has
+room for twice as many."""
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 """Of a websocket's messages from clients: subscriptions and orders. Each connection may hold as much that is not complete."""
@@ -72,7 +73,7 @@ class WebLimits:
 
         Whoever is in that room has sent no complete request, so one of them can always be ended to let a new connection in.
         """
-        connections = max(1, min(self.connections, share - min(ACCEPTED_AT_ONCE, share // 4)))
+        connections = max(1, min(self.connections, share - min(2 * ACCEPTED_AT_ONCE, share // 4)))
         room = max(1, connections // 32)
         streams = min(self.streams, connections * 3 // 4)
         return WebLimits(

@@ -30,6 +30,7 @@ class Line:
         self._transport: asyncio.Transport | None = None
         self._speaker: Speaker | None = None
         self._written = 0
+        self._cut = False
         self.row: Connection
 
     def wait_for(self, task: asyncio.Task[Any]) -> None:
@@ -41,6 +42,8 @@ class Line:
         self._socket = None
         self._transport = transport
         self._speaker = speaker
+        if self._cut:
+            transport.abort()
 
     def wrote(self, size: int) -> None:
         """Count what was given to the transport."""
@@ -59,12 +62,14 @@ class Line:
             self._speaker.end(phase)
 
     def cut(self) -> None:
+        self._cut = True
         if self._transport is not None:
             self._transport.abort()
-            return
-        if self._task is not None:
+        elif self._task is not None:
+            # A transport may have the socket already, though nobody speaks yet: it closes it when the task ends, or we do then.
             self._task.cancel()
-        self.release()
+        else:
+            self.release()
 
     def release(self) -> None:
         """Close the socket where no transport has taken it."""
