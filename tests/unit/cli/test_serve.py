@@ -9,7 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services.cli.serve_command import serve_environment, simulated_places
+from services.cli.serve_command import _where, serve_environment, simulated_places
 from services.cli.servers import address_of, reached, web_port_of
 from services.cli.serving_check import not_serving
 
@@ -44,6 +44,29 @@ def test_everything_that_is_started_finds_the_simulators(
         }
     )
     assert (address_of("control"), reached(web_port_of("orders"))) == (f"{shown}:50052", f"{shown}:8080")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", "0.0.0.0"), ("::", "[::]")],
+)
+@pytest.mark.parametrize("tls", ["", "server.pem"], ids=["plain", "TLS"])
+def test_what_is_announced_is_where_a_server_listens(
+    monkeypatch: pytest.MonkeyPatch, host: str, shown: str, tls: str
+) -> None:
+    monkeypatch.setenv("MIDSTREAM_HOST", host)
+    monkeypatch.setenv("MIDSTREAM_TLS_CERT", tls)
+    admin = {"admin_port": 3} if tls else {}
+    s = "s" if tls else ""
+
+    line = _where("orders", {"port": 1, "metrics_port": 2, **admin})
+
+    assert line == (
+        f"grpc{s}://{shown}:1   http{s}://{shown}:8080   metrics http{s}://{shown}:2/metrics"
+        + ("   health grpc://127.0.0.1:3" if tls else "")
+    )
+    # Simulators are plain, whatever the servers are.
+    assert _where("sim-feed", {"port": 5}) == f"ws://{shown}:5"
 
 
 def test_places_that_are_set_or_not_started_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
