@@ -7,7 +7,7 @@ from typing import Final
 
 from clients.resilience.ports import WallNs
 from services.runtime.access.identity import Credentials, Identity
-from services.runtime.access.keys.listing import AGAIN_NS, KeyList
+from services.runtime.access.keys.listing import KeyList
 from services.runtime.access.keys.secret import presented
 from services.runtime.access.keys.store import StoredKey, matches
 from services.runtime.errors import Unauthenticated, Unavailable
@@ -40,7 +40,7 @@ class KeyAuthenticator:
             self.keys.refresh()
             raise Unauthenticated(NOT_USABLE)
         else:
-            key = await self.keys.find(brought.key_id, age_ns=AGAIN_NS)
+            key = await self.keys.find_new(brought.key_id)
         check_readable(key)
         if not matches(key, brought.secret) or key is None or not key.is_usable(self._wall_ns()):
             raise Unauthenticated(NOT_USABLE)

@@ -18,7 +18,7 @@ FRESH_NS: Final = 2_000_000_000
 """How old the list may be while the database answers: a revoked key works that much longer."""
 ENDS_WITHIN_S: Final = 5
 """How long until a revoked key opens nothing and its streams have ended: the list's age, a stream's next look, and the reading itself."""
-AGAIN_NS: Final = 250_000_000
+AGAIN_NS: Final = 50_000_000
 """How old it may be where somebody brings a key that is not on it: one that was just made works at once."""
 STALE_NS_MAX: Final = 3_600_000_000_000
 """How old it may be while the database is away. Nobody can revoke a key meanwhile; after an hour nobody is let in either."""
@@ -74,6 +74,12 @@ class KeyList:
         if self._is_older(self._loaded_ns, STALE_NS_MAX):
             raise Unavailable(f"API keys cannot be checked: {self.trouble or 'they were not read yet'}")
         return self._keys.get(key_id)
+
+    async def find_new(self, key_id: str) -> StoredKey | None:
+        """Return a key that may be newer than the list, as it is now and not as it was when somebody else last asked."""
+        if self._tried_ns is not None:
+            await asyncio.sleep(max(0, self._tried_ns + AGAIN_NS + 1_000_000 - self._monotonic_ns()) / 1e9)
+        return await self.find(key_id, age_ns=AGAIN_NS)
 
     def refresh(self) -> None:
         """Have the list read again when it is too old, without waiting for it."""
