@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -9,9 +10,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from services.cli import serve_command
 from services.cli.serve_command import _where, serve_environment, simulated_places
 from services.cli.servers import address_of, reached, web_port_of
 from services.cli.serving_check import not_serving
+from services.cli.supervisor import Supervisor
+from services.runtime.errors import StartPostponed, StartRefused
 
 SIMULATORS = ["sim-feed", "sim-binance", "sim-bitmex", "sim-power-exchange", "sim-market-data"]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -104,3 +108,36 @@ async def test_only_what_serves_is_called_up() -> None:
         assert await not_serving({"control": one}, wait_s=5.0, engine=lambda: True) == []
         assert await not_serving(addresses, wait_s=0.3, engine=lambda: True) == ["price", "orders"]
         assert await not_serving({"replay": one}, wait_s=0.3, engine=lambda: False) == ["replay"]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 75),
+        (StartPostponed("the disk is away"), 75),
+        (PermissionError(errno.EACCES, "Permission denied"), 2),
+        (StartRefused("another Redis wrote this"), 2),
+    ],
+    ids=["full disk", "postponed", "no right", "refused"],
+)
+def test_what_keeps_redis_from_starting_is_trouble_or_a_refusal(
+    trouble: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tries: list[int] = []
+
+    def build(self: serve_command.Fleet) -> Supervisor:
+        tries.append(1)
+        raise trouble
+
+    monkeypatch.setattr(serve_command.Fleet, "build", build)
+    monkeypatch.setattr(serve_command, "AGAIN_S", 0.0)
+    # Trouble that passes is waited for: here until the patience is at its end.
+    monkeypatch.setattr(serve_command, "PATIENCE_S", 0.2 if code == 75 else 60.0)
+
+    ended = serve_command.run_serve(["control"])
+
+    said = capsys.readouterr().err.splitlines()
+    assert ended == code
+    assert (len(tries) > 1) is (code == 75)
+    assert ("cannot start yet" in said[0]) is (code == 75)
+    assert said[-1].startswith("midstream serve: ")
