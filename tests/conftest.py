@@ -40,6 +40,7 @@ _THIRD_PARTIES = {
     "integration/runtime/test_web_certificates.py": "cryptography",
     "unit/clients/rpc/test_channel.py": "cryptography",
     "unit/runtime/access/test_credentials.py": "cryptography",
+    "integration/runtime/test_access_matrix.py": "jwt",
     "unit/runtime/access/test_tokens.py": "jwt",
     "unit/runtime/tls/test_der.py": "cryptography",
     "unit/runtime/tls/test_watched.py": "cryptography",
