@@ -192,7 +192,7 @@ def estate(directory: Path, redis_url: str) -> Iterator[Estate]:
     settings = desk.settings()
     with ExitStack() as ends:
         for name in SERVERS:
-            server = ServerProcess(name, directory, **settings)
+            server = ServerProcess(name, directory, open_files=0, **settings)
             ends.callback(server.kill)
             ends.callback(server.channel.close)
             desk.servers[name] = server
