@@ -98,12 +98,12 @@ def test_the_keys_are_for_their_owner_only(reader: Reader) -> None:
 
 
 def test_every_call_of_the_page_is_answered(reader: Reader) -> None:
-    export, *calls = lines("Calls")
+    export, auth, *calls = lines("Calls")
     assert len(calls) == 3
     for call in calls:
         if call.startswith("grpcurl"):
             go_tool("grpcurl")
-        done = reader.run(export, call)
+        done = reader.run(export, auth, call)
         assert done.returncode == 0, (call, done.stderr)
         assert "session" in done.stdout or "midstream_serving" in done.stdout, (call, done.stdout)
 
