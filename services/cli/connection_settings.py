@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.runtime.settings import PREFIX, OptionalPath
+from services.runtime.setting_problems import PREFIX
+from services.runtime.settings import OptionalPath
 
 
 class ConnectionSettings(BaseSettings):

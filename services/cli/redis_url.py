@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from services.runtime.errors import StartRefused
-from services.runtime.settings import SessionSettings, problems
+from services.runtime.setting_problems import problems
+from services.runtime.settings import SessionSettings
 
 
 def usable_redis_url(url: str) -> str:

@@ -31,13 +31,8 @@ from services.replay.config import ReplaySettings
 from services.reporting.config import ReportingSettings
 from services.runtime import faults
 from services.runtime.call_limit_settings import CallLimitSettings
-from services.runtime.settings import (
-    ProcessSettings,
-    ServerSettings,
-    SessionSettings,
-    environment_names,
-    legal_values,
-)
+from services.runtime.setting_problems import environment_names, legal_values
+from services.runtime.settings import ProcessSettings, ServerSettings, SessionSettings
 from services.simulators.binance.__main__ import BinanceSimSettings
 from services.simulators.bitmex.__main__ import BitmexSimSettings
 from services.simulators.feed import FeedSettings

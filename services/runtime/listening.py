@@ -16,7 +16,8 @@ from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.logs import configure_logs
 from services.runtime.printable import printable
 from services.runtime.private_files import keep_files_private
-from services.runtime.settings import ProcessSettings, unknown_lines
+from services.runtime.setting_problems import unknown_lines
+from services.runtime.settings import ProcessSettings
 
 __all__ = [
     "BACKLOG",

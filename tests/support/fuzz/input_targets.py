@@ -41,7 +41,8 @@ from services.runtime.session.intents import Intended, Intent
 from services.runtime.session.latest_mid import LatestMid
 from services.runtime.session.report import EngineReport
 from services.runtime.session.versions import NewerVersion
-from services.runtime.settings import environment_names, load
+from services.runtime.setting_problems import environment_names
+from services.runtime.settings import load
 from tests.support.contracts import made
 from tests.support.fake_exchange import instrument
 from tests.support.fuzz.kernel_targets import ASSIGNMENT, TARDIS

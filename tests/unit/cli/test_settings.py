@@ -13,7 +13,8 @@ from services.cli.main import run
 from services.cli.servers import SERVERS
 from services.cli.settings_catalogue import MODELS, settings_of
 from services.cli.settings_command import NAMES, PAGE, markdown, names_module
-from services.runtime.settings import ProcessSettings, names_of
+from services.runtime.setting_problems import names_of
+from services.runtime.settings import ProcessSettings
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -29,7 +29,8 @@ from services.orders.rest.models import CancelBody, SettleBody, SwitchBody
 from services.runtime.access import METHODS
 from services.runtime.access.http import ANYONE, METRICS
 from services.runtime.exchanges import ExchangeMetrics
-from services.runtime.settings import PREFIX, ServerSettings, environment_names, names_of
+from services.runtime.setting_problems import PREFIX, environment_names, names_of
+from services.runtime.settings import ServerSettings
 from tests.support.cli import ROOT
 
 PAGE = (ROOT / "docs" / "operating_orders.md").read_text()

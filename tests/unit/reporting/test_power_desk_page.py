@@ -19,7 +19,7 @@ from services.reporting.engine.report import ReferenceState
 from services.reporting.web.exports.columns import DEALS, PERFORMANCE
 from services.reporting.web.exports.sending import DEALS_PATHS
 from services.reporting.web.notices import FEEDS
-from services.runtime.settings import environment_names
+from services.runtime.setting_problems import environment_names
 from services.simulators.market_data.config import ProviderSettings
 from services.simulators.power_exchange.config import PowerExchangeSettings
 from tests.support.imports import ROOT
