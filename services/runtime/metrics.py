@@ -65,6 +65,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("midstream_serving", "gauge", "1 while every service of this process is SERVING"),
     Figure("midstream_tls_certificate_not_after_seconds", "gauge", "When the certificate in use ends, as Unix time"),
     Figure("midstream_tls_files_unusable", "gauge", "1 while TLS files have changed into what cannot be served with"),
+    Figure("midstream_access_troubles", "gauge", "Ways to authenticate that go by what they knew last: keys or an issuer are away"),
     Figure("midstream_insecure", "gauge", "1 while it listens beyond loopback without TLS or without an authenticator"),
 )  # fmt: skip
 """Of engines and of every server. Other processes declare theirs beside the code that measures them."""

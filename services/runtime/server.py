@@ -181,7 +181,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         tls=process_ssl_context(settings),
         access=access.http,
     )
-    access.start()
+    access.start(metrics)
     try:
         await _start(server, service, health)
         async with _beside(admin, tls, insecure):

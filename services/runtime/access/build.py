@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,10 +23,13 @@ from services.runtime.access.rates import KeyRates
 from services.runtime.errors import StartRefused
 from services.runtime.exposure import reaches_beyond
 from services.runtime.interceptors import CallInterceptor
+from services.runtime.metrics import Metrics
 from services.runtime.settings import ServerSettings
+from services.runtime.tasks import end_task
 
 __all__ = ["Access", "Needs", "build_access"]
 
+MEASURE_S: Final = 1.0
 TOKEN_SETTINGS: Final = ("token_issuer", "token_audience", "token_keys_url")
 
 
@@ -82,6 +86,7 @@ class Access:
         authenticators = {kind: part.authenticator for kind, part in self._parts.items()}
         self.gate = AccessGate(authenticators, wall_ns=wall_ns, costs=self.costs, rates=rates)
         self.open_calls = OpenCalls(self.gate)
+        self._measuring: asyncio.Task[None] | None = None
         self.http = HttpAccess(self.gate, self.open_calls, open_metrics=open_metrics)
 
     def interceptor(self, calls: CallInterceptor) -> grpc.aio.ServerInterceptor:
@@ -93,14 +98,21 @@ class Access:
         """What is wrong with the ways to authenticate, in sentences."""
         return tuple(trouble for part in self._parts.values() if (trouble := part.trouble()))
 
-    def start(self) -> None:
-        """Begin to look after open calls."""
+    def start(self, metrics: Metrics) -> None:
+        """Begin to look after open calls, and to count in `metrics` what is wrong."""
         for part in self._parts.values():
             part.start()
         self.open_calls.start()
+        self._measuring = asyncio.create_task(self._measure(metrics), name="measure-access")
+
+    async def _measure(self, metrics: Metrics) -> None:
+        while True:
+            metrics.set("midstream_access_troubles", len(self.trouble))
+            await asyncio.sleep(MEASURE_S)
 
     async def stop(self) -> None:
         """End what `start` began, and close what was opened."""
+        await end_task(self._measuring)
         await self.open_calls.stop()
         for part in self._parts.values():
             await part.close()

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.runtime.access.build import Needs, build_access
 from services.runtime.access.settings import AUTHENTICATORS
 from services.runtime.errors import StartRefused
+from services.runtime.metrics import Metrics
 from services.runtime.settings import ServerSettings
+from tests.support.waiting import until
 
 
 def settings(tmp_path: Path, **changes: Any) -> ServerSettings:
@@ -49,6 +52,18 @@ async def test_without_any_it_is_open_unless_the_server_takes_keys_itself(tmp_pa
 
     assert not orders.gate.is_open
     await orders.stop()
+
+
+async def test_keys_that_cannot_be_read_are_counted_as_trouble(tmp_path: Path) -> None:
+    (tmp_path / "orders.db").write_bytes(b"no database" * 100)
+    access = build_access("control", settings(tmp_path, auth=("keys",)), Needs())
+    metrics = Metrics(CollectorRegistry())
+    access.start(metrics)
+
+    try:
+        await until(lambda: metrics.registry.get_sample_value("midstream_access_troubles") == 1)
+    finally:
+        await access.stop()
 
 
 def test_tokens_without_their_extra_are_refused_by_the_command_that_brings_it(
