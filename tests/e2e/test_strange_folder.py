@@ -109,15 +109,19 @@ def test_make_runs_what_is_installed(planted: Planted, tmp_path: Path) -> None:
     python = venv / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
+    # This may run below a make of its own, whose flags and level the command is not to have.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     asked = subprocess.run(
         ["make", "--dry-run", "--always-make", f"VENV={venv}", "run"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     assert "services.cli demo" in asked.stdout
     command = asked.stdout.splitlines()[-1]
     exported = subprocess.run(
         ["make", "--eval=asked:;@echo $$PYTHONSAFEPATH", "asked"],
-        cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONSAFEPATH": ""},
+        cwd=ROOT, capture_output=True, text=True, check=True, env={**environment, "PYTHONSAFEPATH": ""},
     )  # fmt: skip
 
     done = planted.run("sh", "-c", command, PYTHONSAFEPATH=exported.stdout.strip())

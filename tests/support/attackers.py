@@ -63,6 +63,7 @@ class Attack:
         self._port = port
         self._words = words
         self.held: list[socket.socket] = []
+        self._said: dict[socket.socket, bytes] = {}
 
     def open(self, count: int) -> None:
         """Open so many more; who is refused is not counted."""
@@ -89,12 +90,16 @@ class Attack:
         told: list[bytes] = []
         left: list[socket.socket] = []
         for connection in self.held:
-            said = _ended(connection)
-            if said is None:
-                left.append(connection)
-            else:
+            # What it was told and its end may come apart.
+            part, ended = _heard(connection)
+            said = self._said.get(connection, b"") + part
+            if ended:
+                self._said.pop(connection, None)
                 told.append(said)
                 connection.close()
+            else:
+                self._said[connection] = said
+                left.append(connection)
         self.held = left
         return len(left), told
 
@@ -117,18 +122,18 @@ def attack(port: int, words: bytes, count: int) -> Iterator[Attack]:
         attackers.close()
 
 
-def _ended(connection: socket.socket) -> bytes | None:
-    """Return what the other side said before it ended the connection; None while it is open."""
+def _heard(connection: socket.socket) -> tuple[bytes, bool]:
+    """Return what the other side has said since, and whether it has ended the connection."""
     said = b""
     while True:
         try:
             part = connection.recv(4096)
         except BlockingIOError:
-            return None
+            return said, False
         except OSError:
-            return said
+            return said, True
         if not part:
-            return said
+            return said, True
         said += part
 
 
