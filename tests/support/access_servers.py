@@ -8,7 +8,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -138,7 +138,7 @@ class Estate:
                 if name.rpartition(b":")[2] in (b"control", b"requests", b"intended")
             )  # fmt: skip
             control = [(name, hashlib.sha256(client.dump(name) or b"").hexdigest()) for name in names]
-        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as database:
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as database:
             tables = [
                 row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
             ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,6 +34,13 @@ class Pair:
         return cert, key
 
 
+SIGNS: Final = x509.KeyUsage(
+    digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+"""What an authority's key is for; a server's own may be its own authority."""
+
+
 class Authority:
     """One that signs for servers and clients."""
 
@@ -43,6 +51,8 @@ class Authority:
         signed = (
             _builder(name, name, key, now - 10 * DAY, now + 60 * DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+            # Python 3.13 takes no authority that does not say it signs certificates.
+            .add_extension(SIGNS, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )

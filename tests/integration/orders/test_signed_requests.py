@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ def test_a_server_that_dies_between_floor_and_answer_places_once_at_most(server:
     server.wait_trading()
     request, before = order(server, "torn"), placed(server)
     # The floor is durable, and nobody has accepted the request: what a crash there leaves behind.
-    with sqlite3.connect(server.database.removeprefix("sqlite:///")) as database:
+    with closing(sqlite3.connect(server.database.removeprefix("sqlite:///"))) as database, database:
         database.execute(
             "UPDATE api_key_floors SET floor_ms = ?", (int(request.headers["X-Midstream-Timestamp"]) + 1000,)
         )
