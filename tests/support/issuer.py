@@ -49,12 +49,13 @@ class Issuer:
         """Return a signed token."""
         is_ec = kid == "ec-1"
         headers = {**({} if kid is None else {"kid": kid}), **(header or {})}
-        return jwt.encode(
+        signed: str = jwt.encode(
             self.claims(*roles, **changes),
             self.ec if is_ec else self.rsa,
             algorithm="ES256" if is_ec else "RS256",
             headers=headers,
         )
+        return signed
 
     def unsigned(self, *roles: str, algorithm: str = "none", signature: str = "") -> str:
         """Return a token of the algorithm `none`, in whatever spelling."""
