@@ -65,7 +65,8 @@ def midstream() -> Path:
 
 
 def test_the_trap_works(planted: Planted) -> None:
-    planted.run(sys.executable, "-c", "import json")
+    # Without what measures coverage, which has read the real one by then.
+    planted.run(sys.executable, "-S", "-c", "import json")
 
     assert "json.py" in "".join(planted.ran)
 
