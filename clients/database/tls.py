@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy.engine import URL
 
+from clients.secrets.tls_reasons import reason_of
+
 __all__ = ["PostgresTls", "TlsTrouble"]
 
 MODES: Final = ("disable", "prefer", "require", "verify-ca", "verify-full")
@@ -65,7 +67,7 @@ class PostgresTls:
         try:
             options["ssl"] = self._ssl()
         except (OSError, ValueError) as exc:
-            raise TlsTrouble(f"a file of TLS for Postgres cannot be used ({_reason(exc)}): {self._files()}") from exc
+            raise TlsTrouble(f"a file of TLS for Postgres cannot be used ({reason_of(exc)}): {self._files()}") from exc
         # Only here: most processes use SQLite.
         import asyncpg
 
@@ -100,7 +102,7 @@ class PostgresTls:
         if isinstance(exc, ssl.SSLCertVerificationError):
             return self._unverified(exc)
         if isinstance(exc, ssl.SSLError):
-            return f"TLS with Postgres at {self.at} failed: {_reason(exc)}"
+            return f"TLS with Postgres at {self.at} failed: {reason_of(exc)}"
         if getattr(exc, "sqlstate", "") == _NOT_LET_IN:
             said = str(exc)
             if "client certificate" in said:
@@ -136,11 +138,3 @@ def _only(context: ssl.SSLContext, authorities: str) -> ssl.SSLContext:
     strict.check_hostname = context.check_hostname
     strict.load_verify_locations(authorities)
     return strict
-
-
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, ssl.SSLError) and exc.reason:
-        return exc.reason.lower().replace("_", " ")
-    if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror
-    return str(exc)

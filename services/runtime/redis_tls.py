@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 
+from clients.secrets.tls_reasons import reason_of
 from services.runtime.addresses import host_and_port
 
 VERSION_MIN: Final = ssl.TLSVersion.TLSv1_2
@@ -137,7 +138,7 @@ class Endpoint:
         try:
             context = self._context()
         except (OSError, ValueError) as exc:
-            return f"a file of TLS for Redis cannot be used ({_reason(exc)}): {self._files()}"
+            return f"a file of TLS for Redis cannot be used ({reason_of(exc)}): {self._files()}"
         try:
             with socket.create_connection((self.host, self.port), _PROBE_S) as channel:
                 with context.wrap_socket(channel, server_hostname=self.host) as wrapped:
@@ -187,14 +188,14 @@ class Endpoint:
             return ""
         reason = (exc.reason or "").upper()
         if "PROTOCOL" in reason or "VERSION" in reason:
-            return f"Redis at {at} speaks no TLS from 1.2 on ({_reason(exc)}): allow TLS 1.2 or 1.3 there"
+            return f"Redis at {at} speaks no TLS from 1.2 on ({reason_of(exc)}): allow TLS 1.2 or 1.3 there"
         if "ALERT" in reason and self.cert:
             return (
-                f"Redis at {at} does not take our certificate {self.cert} ({_reason(exc)}): is it from its authority?"
+                f"Redis at {at} does not take our certificate {self.cert} ({reason_of(exc)}): is it from its authority?"
             )
         if "ALERT" in reason and ("CERTIFICATE" in reason or "HANDSHAKE" in reason):
             return f"Redis at {at} wants a client certificate: set MIDSTREAM_REDIS_CERT and MIDSTREAM_REDIS_KEY"
-        return f"TLS with Redis at {at} failed: {_reason(exc)}"
+        return f"TLS with Redis at {at} failed: {reason_of(exc)}"
 
     def _speaks_tls(self) -> bool:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -212,11 +213,3 @@ class Endpoint:
             channel.sendall(b"PING\r\n")
             return channel.recv(1) in (b"+", b"-")
         return False
-
-
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, ssl.SSLError) and exc.reason:
-        return exc.reason.lower().replace("_", " ")
-    if isinstance(exc, OSError) and exc.strerror:
-        return exc.strerror
-    return str(exc)
