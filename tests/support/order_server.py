@@ -158,6 +158,18 @@ def order_server(
             simulator.kill()
 
 
+@contextlib.contextmanager
+def dry_run_server(directory: Path) -> Iterator[OrderServer]:
+    """Run an order server that sends nothing, and whose exchange is not there."""
+    orders = OrderServer(directory, TRADING="dry-run", ORDERS_EXCHANGES="binance", BINANCE_URL="http://127.0.0.1:1")
+    orders.start()
+    try:
+        yield orders
+    finally:
+        if orders.process is not None:
+            orders.kill()
+
+
 def check_against(simulator: SimulatorProcess, orders: dict[str, pb.Order]) -> None:
     """Assert that an exchange has what we say it has: nothing twice, nothing forgotten, nothing invented."""
     theirs = simulator.admin("GET", "/sim/fills/by-client-id")

@@ -13,25 +13,15 @@ import grpc
 import pytest
 
 from protos.orders.v1 import orders_pb2 as pb
-from tests.support.order_server import OrderServer
+from tests.support.order_server import OrderServer, dry_run_server
 
 WRONG = "mk_0123456789abcdef_" + "w" * 43
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderServer]:
-    orders = OrderServer(
-        tmp_path_factory.mktemp("locked"),
-        TRADING="dry-run",
-        ORDERS_EXCHANGES="binance",
-        BINANCE_URL="http://127.0.0.1:1",
-    )
-    orders.start()
-    try:
+    with dry_run_server(tmp_path_factory.mktemp("locked")) as orders:
         yield orders
-    finally:
-        if orders.process is not None:
-            orders.kill()
 
 
 def ask(server: OrderServer, method: str, path: str, key: str, body: dict[str, Any] | None = None) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from protos.orders.v1 import orders_pb2 as pb
 from services.runtime.access import Role
 from services.runtime.access.keys import ENDS_WITHIN_S, create_key, pepper_source, prepare_keys
 from tests.support.cli import midstream_here
-from tests.support.order_server import OrderServer
+from tests.support.order_server import OrderServer, dry_run_server
 
 LOADED_S = 10.0
 """Beyond the promise: this machine does other things at the same time."""
@@ -28,18 +28,8 @@ LOADED_S = 10.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderServer]:
-    orders = OrderServer(
-        tmp_path_factory.mktemp("revoked"),
-        TRADING="dry-run",
-        ORDERS_EXCHANGES="binance",
-        BINANCE_URL="http://127.0.0.1:1",
-    )
-    orders.start()
-    try:
+    with dry_run_server(tmp_path_factory.mktemp("revoked")) as orders:
         yield orders
-    finally:
-        if orders.process is not None:
-            orders.kill()
 
 
 async def made_key(url: str, expires_ns: int | None) -> str:
