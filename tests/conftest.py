@@ -25,7 +25,7 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 
 
 # Modules that ask third parties; they are pinned in tests/third_parties.txt, which the quick suite does without.
-_THIRD_PARTIES = {
+THIRD_PARTIES = {
     "e2e/test_dashboard.py": "playwright",
     "e2e/test_dashboard_reach.py": "playwright",
     "e2e/test_tls_page.py": "cryptography",
@@ -33,11 +33,13 @@ _THIRD_PARTIES = {
     "integration/cli/test_tls_commands.py": "cryptography",
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
+    "integration/orders/test_no_secret_anywhere.py": "cryptography",
     "integration/runtime/test_redis_tls.py": "cryptography",
     "unit/orders/test_operating_page.py": "yaml",
     "integration/runtime/test_tls.py": "cryptography",
     "integration/runtime/test_tls_rotation.py": "cryptography",
     "integration/runtime/test_web_certificates.py": "cryptography",
+    "integration/runtime/test_web_face.py": "cryptography",
     "unit/clients/rpc/test_channel.py": "cryptography",
     "unit/runtime/access/test_credentials.py": "cryptography",
     "integration/runtime/test_access_matrix.py": "jwt",
@@ -47,7 +49,7 @@ _THIRD_PARTIES = {
     "unit/power/test_operating_power_page.py": "yaml",
     "unit/clients/secrets/test_parameter_store.py": "moto",
 }
-collect_ignore = [path for path, module in _THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]
+collect_ignore = [path for path, module in THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]
 
 
 def pytest_configure() -> None:
@@ -57,7 +59,7 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> list[str]:
     """Say which engine private Redis servers run, and what is left out, and why."""
-    left_out = [f"left out: {path} ({_THIRD_PARTIES[path]} is not installed)" for path in collect_ignore]
+    left_out = [f"left out: {path} ({THIRD_PARTIES[path]} is not installed)" for path in collect_ignore]
     return [f"redis: {engine_of_this_run()}", *left_out]
 
 
