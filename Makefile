@@ -7,8 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Where one is missing for a machine, `make WHEELS= TARGET` builds it.
 WHEELS := --only-binary :all:
 LOCKED := $(PIP) --require-hashes $(WHEELS)
-PINS := requirements.txt requirements/build.txt requirements/check.txt requirements/locking.txt tests/requirements.txt \
-	tests/third_parties.txt tests/engines.txt benchmarks/requirements.txt
+PINS := requirements.txt requirements/build.txt requirements/check.txt requirements/locking.txt requirements/extras.txt \
+	tests/requirements.txt tests/third_parties.txt tests/engines.txt tests/deployment.txt benchmarks/requirements.txt
 # Most tests wait for processes, so three at a time on two cores pay; a file's tests stay together, for their fixtures.
 PARALLEL := -n 3 --dist loadfile
 # What the queue, the sinks and the journals ask of a Redis: streams, fences, the append-only file, refusals.
@@ -22,7 +22,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-nightly coverage build-ext check lint types check-protos protos settings lock sbom audit audit-refresh bench fuzz sanitize sample-data clean
+.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-nightly coverage build-ext check lint types check-protos protos settings lock sbom audit audit-refresh bench fuzz sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,9 +51,14 @@ $(VENV)/.tools: $(VENV)/.installed requirements/check.lock tests/requirements.lo
 	@touch $@
 
 # The third parties that judge ours: what takes long to install.
-$(VENV)/.tested: $(VENV)/.tools tests/third_parties.lock
+$(VENV)/.tested: $(VENV)/.tools requirements/extras.lock tests/third_parties.lock
 	@echo "installing the third parties that tests ask ..."
-	@$(LOCKED) -r tests/third_parties.lock
+	@$(LOCKED) -r requirements/extras.lock -r tests/third_parties.lock
+	@touch $@
+
+$(VENV)/.deployed: $(VENV)/.tested tests/deployment.lock
+	@echo "installing what judges deployments ..."
+	@$(LOCKED) -r tests/deployment.lock
 	@touch $@
 
 $(VENV)/.engines: $(VENV)/.tools tests/engines.lock
@@ -88,6 +93,9 @@ test-engines: $(VENV)/.built $(VENV)/.engines ## Run the tests that ask much of 
 	@engines=$$($(BIN)/python -m tests.support.engines) || exit 1; for engine in $$engines; do \
 		MIDSTREAM_TEST_REDIS=$$engine $(BIN)/python -m pytest $(PARALLEL) $(ENGINE_TESTS) || exit 1; \
 	done
+
+test-deployment: $(VENV)/.built $(VENV)/.deployed ## Hold deploy/, compose.yaml and the image against the code and their own linters
+	@$(BIN)/python -m pytest $(PARALLEL) tests/deployment
 
 test-nightly: $(VENV)/.built $(VENV)/.tested ## Run what takes a whole machine or other people's tools, one test at a time
 	@$(BIN)/python -m pytest -m nightly

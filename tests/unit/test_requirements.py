@@ -17,9 +17,17 @@ from packaging.utils import canonicalize_name
 from tests.support.imports import PACKAGES, ROOT, imports_of, modules_below
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-FILES = ("requirements.txt", "requirements/build.txt", "requirements/check.txt", "tests/requirements.txt")
-TESTING = ("tests/third_parties.txt", "tests/engines.txt")
-EVERY_FILE = (*FILES, *TESTING, "requirements/locking.txt", "benchmarks/requirements.txt")
+FILES = (
+    "requirements.txt",
+    "requirements/build.txt",
+    "requirements/check.txt",
+    "requirements/extras.txt",
+    "tests/requirements.txt",
+)
+TOGETHER = (*FILES, "tests/third_parties.txt", "tests/deployment.txt")
+"""What one environment can hold at once."""
+EVERY_FILE = (*TOGETHER, "tests/engines.txt", "requirements/locking.txt", "benchmarks/requirements.txt")
+EXTRAS = ("aws", "jwt", "tracing")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 _LOCKED = re.compile(r"(\S+==\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 
@@ -53,8 +61,8 @@ def test_running_is_pinned_whole_and_brings_nothing_else() -> None:
 
 def test_the_product_imports_nothing_that_running_does_not_bring() -> None:
     installed = metadata.packages_distributions()
-    # The extras: `aws` is imported where a key lies in Parameter Store, `jwt` where tokens are taken.
-    brought = {*pins("requirements.txt"), "boto3", "botocore", "pyjwt"}
+    # The extras: `aws` is imported where a key lies in Parameter Store, `jwt` where tokens are taken, `tracing` where spans are sent.
+    brought = {*pins("requirements.txt"), *pins("requirements/extras.txt")}
 
     tops = {each.module.split(".")[0] for path in modules_below(ROOT).values() for each in imports_of(path)}
     others = tops - sys.stdlib_module_names - set(PACKAGES)
@@ -62,6 +70,12 @@ def test_the_product_imports_nothing_that_running_does_not_bring() -> None:
         top for top in others if not brought & {canonicalize_name(name) for name in installed.get(top, ())}
     } == set()
     assert len(others) > 20
+
+
+def test_the_extras_are_pinned_whole_and_bring_nothing_else() -> None:
+    extras = [text for extra in EXTRAS for text in PROJECT["project"]["optional-dependencies"][extra]]
+
+    assert set(pins("requirements/extras.txt")) == needed(extras) - set(pins("requirements.txt"))
 
 
 def test_building_is_pinned_whole() -> None:
@@ -74,6 +88,13 @@ def test_checking_is_pinned_whole() -> None:
     assert needed(PROJECT["project"]["optional-dependencies"]["dev"]) <= pinned
 
 
+def test_what_judges_deployments_is_pinned_whole() -> None:
+    pytest.importorskip("cfnlint", reason="what judges deployments is not installed: make test-deployment")
+    pinned = {name for file in TOGETHER for name in pins(file)}
+
+    assert needed(PROJECT["project"]["optional-dependencies"]["deployment"]) <= pinned
+
+
 @pytest.mark.parametrize("file", EVERY_FILE)
 def test_every_pin_is_exact_and_sorted(file: str) -> None:
     lines = [line for line in Path(ROOT / file).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -83,23 +104,21 @@ def test_every_pin_is_exact_and_sorted(file: str) -> None:
 
 
 def test_nothing_is_pinned_twice() -> None:
-    names = [name for file in (*FILES, "tests/third_parties.txt") for name in pins(file)]
+    names = [name for file in TOGETHER for name in pins(file)]
 
     assert len(names) == len(set(names))
 
 
 def test_every_range_of_the_project_holds_its_pin() -> None:
-    pinned = {
-        name: text.removeprefix("==")
-        for file in (*FILES, "tests/third_parties.txt")
-        for name, text in pins(file).items()
-    }
+    pinned = {name: text.removeprefix("==") for file in TOGETHER for name, text in pins(file).items()}
     extras = PROJECT["project"]["optional-dependencies"]
     ranges = [
         *PROJECT["project"]["dependencies"],
         *PROJECT["build-system"]["requires"],
         *extras["dev"],
         *extras["test"],
+        *extras["deployment"],
+        *(text for extra in EXTRAS for text in extras[extra]),
     ]
 
     outside = [
