@@ -91,4 +91,5 @@ class PriceSettings(SessionSettings):
             "lock_wait": self.lock_wait,
             "log_level": self.log_level,
             "log_format": self.log_format,
+            "stage": self.stage,
         }

@@ -110,6 +110,7 @@ class ReplaySettings(SessionSettings):
             "sink_grace_s": self.sink_grace_s,
             "log_level": self.log_level,
             "log_format": self.log_format,
+            "stage": self.stage,
             "cache_dir": str(private / "cache"),
             "temp_dir": str(private / "tmp"),
         }

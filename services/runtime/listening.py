@@ -97,7 +97,7 @@ def stop_on_signals() -> asyncio.Event:
 def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any, int]) -> int:
     """Run a server without gRPC to its end; return its exit code (2: refused, 75: cannot start now, in one line on stderr)."""
     keep_files_private()
-    configure_logs(name, level=settings.log_level, form=settings.log_format)
+    configure_logs(name, level=settings.log_level, form=settings.log_format, stage=settings.stage)
     warn_of_unknown_settings(settings)
     raise_descriptors()
     try:

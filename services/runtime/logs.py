@@ -61,13 +61,13 @@ def correlation(value: str) -> Iterator[str]:
         _correlation_id.reset(token)
 
 
-def configure_logs(server: str, *, level: str = "info", form: str = "json") -> None:
+def configure_logs(server: str, *, level: str = "info", form: str = "json", stage: str = "") -> None:
     """Send every standard log record to stderr, one JSON object (or console line) each.
 
     Replaces the root handlers; call it once per process, in servers and engines alike. From then on a stderr that cannot be written
     loses lines, and nothing else.
     """
-    formatter: logging.Formatter = JsonFormatter(server)
+    formatter: logging.Formatter = JsonFormatter(server, stage=stage)
     if form == "console":
         # It brings a library for terminals that takes a sixth of a second to import; JSON needs nothing of it.
         from services.runtime.console_logs import console_formatter
@@ -88,9 +88,10 @@ def configure_logs(server: str, *, level: str = "info", form: str = "json") -> N
 class JsonFormatter(logging.Formatter):
     """One JSON object per record; passwords in URLs are replaced."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, *, stage: str = "") -> None:
         super().__init__()
         self._server = server
+        self._stage = stage
 
     def format(self, record: logging.LogRecord) -> str:
         event: dict[str, str] = {
@@ -100,6 +101,8 @@ class JsonFormatter(logging.Formatter):
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "server": self._server,
         }
+        if self._stage:
+            event["stage"] = self._stage
         if identifier := _correlation_id.get():
             event["correlation_id"] = identifier
         if record.stack_info:

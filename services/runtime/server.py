@@ -129,7 +129,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     0 ended as asked, 1 failed, 2 refused to start, 75 cannot start now (the reason is one line on stderr).
     """
     keep_files_private()
-    configure_logs(name, level=settings.log_level, form=settings.log_format)
+    configure_logs(name, level=settings.log_level, form=settings.log_format, stage=settings.stage)
     warn_of_unknown_settings(settings)
     raise_descriptors()
     try:

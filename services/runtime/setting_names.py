@@ -164,6 +164,7 @@ NAMES: Final = frozenset(
         "MIDSTREAM_SINKS",
         "MIDSTREAM_SINK_GRACE",
         "MIDSTREAM_SPEED",
+        "MIDSTREAM_STAGE",
         "MIDSTREAM_START",
         "MIDSTREAM_START_MODE",
         "MIDSTREAM_STRICT",

@@ -94,6 +94,9 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """`json` writes one object per line, for collectors; `console` writes lines for people."""
 
+    stage: Literal["", "dev", "staging", "prod"] = ""
+    """Which deployment this is: the field `stage` of every log line. Empty on a machine of one's own."""
+
     ready_file: Path | None = None
     """Written when the server serves: how a supervisor learns ports and pid."""
 

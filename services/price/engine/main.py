@@ -32,6 +32,7 @@ def _run(channel: EngineChannel) -> int:
         "price-engine",
         level=channel.config.get("log_level", "info"),
         form=channel.config.get("log_format", "json"),
+        stage=channel.config.get("stage", ""),
     )
     options = EngineOptions.from_config(channel.config)
     waker = Waker()

@@ -40,6 +40,7 @@ class EngineConfig:
     temp_dir: Path | None
     log_level: str
     log_format: str
+    stage: str
 
 
 def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
@@ -95,6 +96,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         temp_dir=_path(fields, "temp_dir"),
         log_level=str(fields.get("log_level") or "info"),
         log_format=str(fields.get("log_format") or "json"),
+        stage=str(fields.get("stage") or ""),
     )
 
 

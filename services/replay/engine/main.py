@@ -55,7 +55,7 @@ def main() -> NoReturn:
 def _run(channel: EngineChannel) -> int:
     config = parse_config(channel.config)
     keep_files_private()
-    configure_logs("replay-engine", level=config.log_level, form=config.log_format)
+    configure_logs("replay-engine", level=config.log_level, form=config.log_format, stage=config.stage)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # A handler runs in the thread that waits for the very events it would set, so another thread sets them.
     signal.signal(

@@ -45,6 +45,15 @@ def test_log_line_is_one_json_object_with_server_and_correlation_id(capsys: pyte
     assert current_correlation_id() == ""
 
 
+@pytest.mark.parametrize("stage", ["", "prod"])
+def test_log_line_names_the_stage_where_there_is_one(capsys: pytest.CaptureFixture[str], stage: str) -> None:
+    configure_logs("replay", stage=stage)
+
+    logging.getLogger("x").warning("something happened")
+
+    assert json.loads(capsys.readouterr().err).get("stage", "") == stage
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_password_of_a_url_never_reaches_the_log(capsys: pytest.CaptureFixture[str], form: str) -> None:
     configure_logs("replay", form=form)
