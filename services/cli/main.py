@@ -17,7 +17,7 @@ from services.cli.output import ExitCode, fail
 from services.cli.servers import SERVERS
 from services.cli.signals import run_command
 from services.cli.terminal import say, write
-from services.cli.version import version
+from services.runtime.version import version
 
 if TYPE_CHECKING:
     from clients.rpc import ChannelSettings
