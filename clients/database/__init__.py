@@ -1,6 +1,6 @@
 """One way to a SQL database: SQLite by default, Postgres by URL, migrated by whoever starts first."""
 
-from clients.database.engine import named_url, open_database, shown_url, usable_url, writing
+from clients.database.engine import named_url, open_database, placed_url, shown_url, usable_url, writing
 from clients.database.migrate import migrate
 from clients.database.outages import (
     DatabaseRefused,
@@ -23,6 +23,7 @@ __all__ = [
     "opening",
     "outage_in_words",
     "outages_as",
+    "placed_url",
     "shown_url",
     "usable_url",
     "writing",

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from clients.database.file_systems import StatFs, network_file_system
 from clients.database.tls import PostgresTls, without_tls
 from clients.secrets.private_files import make_private, open_private, shared_directory
 
@@ -62,6 +63,24 @@ def usable_url(url: str) -> URL:
     return parsed.set(drivername=driver)
 
 
+def placed_url(url: str, *, statfs: StatFs | None = None) -> URL:
+    """Return `usable_url`; raise ValueError, too, where a file is on a network file system.
+
+    Writers of SQLite's write-ahead log coordinate in shared memory: on two machines they would ruin each other's database, and on one the
+    locks of such file systems are no promise.
+    """
+    parsed = usable_url(url)
+    if parsed.drivername.startswith("sqlite"):
+        path = (parsed.database or "").removeprefix("file:")
+        name = network_file_system(Path(path), statfs)
+        if name:
+            raise ValueError(
+                f"{path} is on a network file system ({name}), where SQLite loses or ruins data: "
+                "use postgresql://..., or a file on a disk of this machine"
+            )
+    return parsed
+
+
 def shown_url(url: str) -> str:
     """Return the URL for people: without the password."""
     return usable_url(url).render_as_string(hide_password=True)
@@ -76,13 +95,13 @@ def named_url(url: str) -> str:
 
 
 def open_database(url: str, *, application: str, create: bool = True) -> AsyncEngine:
-    """Return an engine; nothing is connected yet. Raises ValueError for an unusable URL. Without `create`, a file that is not
-    there is an outage, now and later.
+    """Return an engine; nothing is connected yet. Raises ValueError for an unusable URL, and for a file on a network file system.
+    Without `create`, a file that is not there is an outage, now and later.
 
     SQLite runs with a write-ahead log and syncs on every commit, so a commit survives power loss; its writers queue up
     (`writing`) instead of failing half way. Postgres connections are tested before use.
     """
-    parsed = usable_url(url)
+    parsed = placed_url(url)
     if parsed.drivername.startswith("sqlite"):
         assert parsed.database  # usable_url refuses it otherwise
         if create:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import named_url, open_database, outages_as, shown_url
+from clients.database import named_url, open_database, outages_as, placed_url, shown_url
 from services.cli.keys_database import database_of_keys
 from services.cli.output import show
 from services.cli.terminal import say
@@ -122,6 +122,10 @@ async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, 
     if keys.note:
         say(keys.note)
     url = keys.url
+    try:
+        placed_url(url)
+    except ValueError as exc:
+        raise StartRefused(f"MIDSTREAM_KEYS_DATABASE_URL, or the order service's own database: {exc}") from exc
     database = named_url(url)
     missing = StartRefused(
         f"there is no database with API keys at {database}: stand where its server was started, set "

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import open_database, usable_url
+from clients.database import open_database, placed_url, usable_url
 from services.runtime.access.keys.pepper import Pepper, PepperSource, pepper_source
 from services.runtime.access.keys.schema import keys as table
 from services.runtime.access.keys.store import StoredKey, list_keys
@@ -56,8 +56,9 @@ class KeysDatabase:
 
 
 def open_keys(settings: ServerSettings, *, application: str) -> KeysDatabase:
-    """Return what reads the keys that a server's settings name. Raises ValueError for an unusable URL."""
-    usable_url(settings.keys_database_url)
+    """Return what reads the keys that a server's settings name. Raises ValueError for an unusable URL, and for a file on a
+    network file system."""
+    placed_url(settings.keys_database_url)
     return KeysDatabase(settings.keys_database_url, pepper_of(settings), application=application)
 
 
