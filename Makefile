@@ -100,9 +100,12 @@ test-deployment: $(VENV)/.built $(VENV)/.deployed ## Hold deploy/, compose.yaml 
 test-nightly: $(VENV)/.built $(VENV)/.tested ## Run what takes a whole machine or other people's tools, one test at a time
 	@$(BIN)/python -m pytest -m nightly
 
+# From 3.12 on the interpreter itself tells which lines ran, for a third less time; before, the tracer has to know of greenlets.
 coverage: $(VENV)/.built $(VENV)/.tested ## Run the default test suite, child processes and all, and hold its coverage to the README's
 	@rm -rf build/coverage && mkdir -p build/coverage
-	@$(BIN)/python -m coverage run -m pytest $(PARALLEL)
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+		COVERAGE_CORE=sysmon $(BIN)/python -m coverage run --concurrency=thread -m pytest $(PARALLEL); \
+	else $(BIN)/python -m coverage run -m pytest $(PARALLEL); fi
 	@$(MAKE) --no-print-directory coverage-gate
 
 coverage-gate: ## Hold the coverage that was measured to the README's
