@@ -11,7 +11,7 @@ import typer
 
 from services.cli.main import app
 from services.cli.output import ExitCode
-from tests.support.cli import ROOT, Completed, midstream_here
+from tests.support.cli import ROOT, Completed, midstream, midstream_here
 from tests.support.ports import free_port
 
 PAGE = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
@@ -133,12 +133,15 @@ def test_every_command_stands_in_the_lists() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("keys",), ("orders",)], ids=["midstream", "keys", "orders"])
-def test_without_a_command_there_is_help_and_nothing_else(arguments: tuple[str, ...]) -> None:
-    done = midstream_here(*arguments)
+@pytest.mark.parametrize("columns", [40, 100])
+def test_without_a_command_there_is_its_help_page_and_nothing_else(arguments: tuple[str, ...], columns: int) -> None:
+    done = midstream(*arguments, environment={"COLUMNS": str(columns)})
 
-    assert done.code == ExitCode.REFUSED
-    assert "Usage: midstream" in done.stdout + done.stderr
-    assert "see `" not in done.stderr
+    assert (done.code, done.stderr) == (ExitCode.COMPLETE, "")
+    assert " ".join(("Usage: midstream", *arguments)) in done.stdout
+    assert (
+        done.stdout.rstrip() == midstream(*arguments, "--help", environment={"COLUMNS": str(columns)}).stdout.rstrip()
+    )
 
 
 def test_the_version_is_told() -> None:

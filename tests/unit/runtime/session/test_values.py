@@ -16,7 +16,7 @@ from clients.rpc.control import MODES
 from fastpath.midprice import PriceCounts
 from protos.common.v1.market_pb2 import Mode
 from protos.replay.v1.replay_pb2 import SessionState
-from services.cli.main import Mode as CommandMode
+from services.cli.commands.steering import Mode as CommandMode
 from services.replay.config import ReplaySettings
 from services.replay.queue.model import Checkpoint, parse_checkpoint
 from services.runtime.errors import FailedPrecondition

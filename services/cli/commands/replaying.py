@@ -1,0 +1,97 @@
+"""`midstream replay` and `inspect`: files."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.commands.arguments import FractionUnit, Json, Session
+from services.cli.options import ReplayOptions, parse_speed
+
+
+class NegativeLatency(enum.StrEnum):
+    """What happens to latencies below zero."""
+
+    keep = "keep"
+    clamp = "clamp"
+    shift = "shift"
+
+
+class Unsorted(enum.StrEnum):
+    """What happens to a file that is sorted neither by event time nor by arrival."""
+
+    refuse = "refuse"
+    sort = "sort"
+
+
+class LogTimestamp(enum.StrEnum):
+    """Which time stands in the logs."""
+
+    event = "event"
+    arrival = "arrival"
+
+
+def replay(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Tick files or globs; their order breaks ties.")],
+    out: Annotated[Path, typer.Option(help="Directory for the logs and the report.")] = Path("midstream-out"),
+    session: Session = "default",
+    speed: Annotated[str, typer.Option(help="`max`, or a factor of real time.")] = "max",
+    latency_threshold_ms: Annotated[str, typer.Option(help="Rows slower than this get an error line.")] = "20",
+    log_timestamp: Annotated[LogTimestamp, typer.Option(help="Time in the logs.")] = LogTimestamp.event,
+    fraction_unit: Annotated[
+        FractionUnit | None, typer.Option(help="Read a plain fraction of a second as this unit.")
+    ] = None,
+    negative_latency: Annotated[NegativeLatency, typer.Option(help="Latencies below zero.")] = NegativeLatency.keep,
+    min_latency_ms: Annotated[
+        float | None, typer.Option(help="Declare a lower bound of every latency, which saves a scan.")
+    ] = None,
+    unsorted: Annotated[Unsorted, typer.Option(help="Files sorted by neither time.")] = Unsorted.refuse,
+    ticker: Annotated[list[str] | None, typer.Option(help="Only this ticker; repeat for more.")] = None,
+    start: Annotated[str, typer.Option(help="First arrival time to replay.")] = "",
+    end: Annotated[str, typer.Option(help="Arrival time to stop before.")] = "",
+    redis_url: Annotated[str | None, typer.Option(help="Use this Redis instead of a private one.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what DIR holds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what DIR holds.")] = False,
+    mids_csv: Annotated[bool, typer.Option("--mids-csv", help="Also write mid_prices.csv.")] = False,
+    json: Json = False,
+) -> None:
+    """Replay files once, through the real servers, into mid_prices.log, errors.log and report.json."""
+    from services.cli.environment import check_environment
+    from services.cli.replay_command import ReplayRun, run_replay
+    from services.cli.run_directory import RunDirectory
+
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    check_environment()
+    options = ReplayOptions(
+        files=tuple(files),
+        session=session or "default",
+        speed=parse_speed(speed),
+        latency_threshold_ms=latency_threshold_ms,
+        log_timestamp=log_timestamp.value,
+        fraction_unit=fraction_unit.value if fraction_unit is not None else "",
+        negative_latency=negative_latency.value,
+        min_latency_ms=repr(min_latency_ms) if min_latency_ms is not None else "",
+        unsorted=unsorted.value,
+        tickers=tuple(ticker or ()),
+        start=start,
+        end=end,
+        mids_csv=mids_csv,
+    )
+    run = ReplayRun(options, RunDirectory(out), redis_url, resume=resume, overwrite=overwrite, as_json=json)
+    raise typer.Exit(run_replay(run))
+
+
+def inspect(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Tick files or globs.")],
+    fraction_unit: Annotated[FractionUnit | None, typer.Option(help="Read a plain fraction as this unit.")] = None,
+    latency_threshold_ms: Annotated[float, typer.Option(help="Count rows slower than this.")] = 20.0,
+    json: Json = False,
+) -> None:
+    """Read files through and tell what is in them; nothing is played."""
+    from services.cli.inspect_command import run_inspect
+
+    raise typer.Exit(run_inspect(files, fraction_unit is not None, latency_threshold_ms, as_json=json))
