@@ -32,7 +32,7 @@ from services.runtime.access.keys import (
     roles_text,
 )
 from services.runtime.errors import InvalidRequest, NotFound, StartRefused
-from services.runtime.settings import load
+from services.runtime.settings import load_to_look
 
 _UNITS_NS: Final = {"d": 86_400_000_000_000, "h": 3_600_000_000_000}
 
@@ -118,7 +118,7 @@ async def _unreadable(engine: AsyncEngine, source: PepperSource) -> list[str]:
 
 async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, Any]:
     """Return the name of the database and what `work` gives. Raises StartRefused, also where there is no database yet."""
-    keys = database_of_keys(load(OrdersSettings))
+    keys = database_of_keys(load_to_look(OrdersSettings))
     if keys.note:
         say(keys.note)
     url = keys.url

@@ -29,6 +29,7 @@ from services.runtime.down_file import DownFile
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartPostponed, StartRefused, cannot_start, is_passing
 from services.runtime.private_files import make_private_below, private_directory
+from services.runtime.stages import embedded_redis_problem
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
@@ -40,13 +41,15 @@ AGAIN_S = 0.5
 
 
 def serve_environment() -> dict[str, str]:
-    """Defaults of `serve`; whatever is set in the environment wins."""
+    """Defaults of `serve`; whatever is set in the environment wins. A deployment with a stage has no simulated feed by default."""
     live_url = os.environ.get("MIDSTREAM_LIVE_URL", "")
+    if not live_url and not os.environ.get("MIDSTREAM_STAGE"):
+        live_url = f"ws://{address_of(SIM_FEED)}"
     return {
         "MIDSTREAM_OUT": os.environ.get("MIDSTREAM_OUT", "var"),
         "MIDSTREAM_HISTORICAL": os.environ.get("MIDSTREAM_HISTORICAL", str(SAMPLE_HISTORICAL)),
         "MIDSTREAM_SPEED": os.environ.get("MIDSTREAM_SPEED", "1"),
-        "MIDSTREAM_LIVE_URL": live_url or f"ws://{address_of(SIM_FEED)}",
+        "MIDSTREAM_LIVE_URL": live_url,
         # A person reads lines, a log collector JSON.
         "MIDSTREAM_LOG_FORMAT": os.environ.get("MIDSTREAM_LOG_FORMAT", "console" if sys.stderr.isatty() else "json"),
     }
@@ -206,6 +209,8 @@ class Fleet:
         environment["MIDSTREAM_HEALTH_WATCH"] = os.environ.get("MIDSTREAM_HEALTH_WATCH") or ",".join(watched)
         if any(SERVERS[name].redis for name in self._names):
             if not self.redis_url:
+                if problem := embedded_redis_problem(os.environ):
+                    raise StartRefused(problem)
                 self._redis = self._start_redis()
                 self.redis_url = self._redis.url
             environment["MIDSTREAM_REDIS_URL"] = self.redis_url

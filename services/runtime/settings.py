@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import annotated_types
 from pydantic import (
@@ -29,6 +30,7 @@ from services.runtime.printable import printable
 from services.runtime.redis_tls import REDIS_FILES, exposure, secured
 from services.runtime.session.keys import check_session_name
 from services.runtime.setting_problems import PREFIX, problems, unknown_lines
+from services.runtime.stages import stage_problems
 
 
 def split_commas(value: object) -> object:
@@ -94,8 +96,12 @@ class ProcessSettings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     """`json` writes one object per line, for collectors; `console` writes lines for people."""
 
+    simulates: ClassVar[bool] = False
+    """Whether it plays somebody else's part."""
+
     stage: Literal["", "dev", "staging", "prod"] = ""
-    """Which deployment this is: the field `stage` of every log line. Empty on a machine of one's own."""
+    """Which deployment this is: the field `stage` of every log line, and what may not be set: `prod` refuses simulators and what is
+    open, all others refuse live trading. Empty on a machine of one's own."""
 
     ready_file: Path | None = None
     """Written when the server serves: how a supervisor learns ports and pid."""
@@ -308,16 +314,28 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(settings_class: type[S], **overrides: Any) -> S:
-    """Return the settings; print every problem, one line each, and exit with 2 when there are any.
+    """Return the settings of a server; print every problem, one line each, and exit with 2 when there are any.
 
-    `overrides` are field names and beat the environment. With MIDSTREAM_STRICT a variable that no setting has is a problem, too.
+    `overrides` are field names and beat the environment. With MIDSTREAM_STRICT a variable that no setting has is a problem, too, and
+    so is what MIDSTREAM_STAGE forbids.
     """
+    return _loaded(settings_class, overrides, serves=True)
+
+
+def load_to_look(settings_class: type[S]) -> S:
+    """As `load`, for a command that looks up where a server has its things and serves nothing: its stage forbids it nothing."""
+    return _loaded(settings_class, {}, serves=False)
+
+
+def _loaded(settings_class: type[S], overrides: Mapping[str, Any], *, serves: bool) -> S:
     forgive_stderr()
     found = unknown_lines(settings_class) if is_strict(os.environ) else []
     try:
         settings = settings_class(**overrides)
     except ValidationError as exc:
         found += problems(settings_class, exc)
+    else:
+        found += stage_problems(settings) if serves else []
     if found:
         for line in found:
             print(printable(line), file=sys.stderr)  # noqa: T201  (the user's one look at it; logs are not configured yet)

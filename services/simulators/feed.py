@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, Field, field_validator
 from websockets.asyncio.server import ServerConnection
@@ -202,6 +202,8 @@ def _read_speed(value: object) -> object:
 
 class FeedSettings(ProcessSettings):
     """Settings of the simulator."""
+
+    simulates: ClassVar[bool] = True
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias="MIDSTREAM_SIM_FEED_PORT")
     file: Path = Field(default=DEFAULT_FILE, validation_alias="MIDSTREAM_SIM_FEED_FILE")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,8 @@ _OWN: Final = "MIDSTREAM_SIM_MARKET_DATA_"
 
 class ProviderSettings(ProcessSettings):
     """One object, read once."""
+
+    simulates: ClassVar[bool] = True
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias=f"{_OWN}PORT")
     seed: int = Field(default=ScheduleOptions.seed, validation_alias=f"{_OWN}SEED")

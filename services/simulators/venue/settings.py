@@ -18,6 +18,8 @@ from services.simulators.venue.web import VenueApp
 class VenueSettings(ProcessSettings):
     """The market's behaviour, without names of variables."""
 
+    simulates: ClassVar[bool] = True
+
     error_names: ClassVar[tuple[str, ...]]
     """Of the exchange's planned errors."""
 
