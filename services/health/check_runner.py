@@ -20,6 +20,7 @@ from protos.health.v1.health_pb2 import (
 )
 from protos.health.v1.health_pb2 import Check as CheckMessage
 from services.health.checks import Check, Finding
+from services.health.metrics import HealthMetrics
 from services.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -47,13 +48,28 @@ def _whole(statuses: Sequence[Status]) -> Status:
 class CheckRunner:
     """The checks and their results. Reading a report never runs a check."""
 
-    def __init__(self, checks: Mapping[str, Check], *, clock: Clock, interval_s: float, timeout_s: float) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        *,
+        clock: Clock,
+        interval_s: float,
+        timeout_s: float,
+        metrics: HealthMetrics | None = None,
+    ) -> None:
         self._checks = checks
         self._clock = clock
         self._interval_s = interval_s
         self._timeout_s = timeout_s
         self._results = {name: Result(checked_ns=clock.monotonic_ns()) for name in checks}
         self._changed = asyncio.Event()
+        if metrics is not None:
+            metrics.checks(self.statuses)
+
+    def statuses(self) -> dict[str, tuple[Status, float]]:
+        """Return by check what it found last, and for how many seconds that has been known."""
+        now_ns = self._clock.monotonic_ns()
+        return {name: (result.status, (now_ns - result.checked_ns) / 1e9) for name, result in self._results.items()}
 
     async def run(self) -> None:
         """Check everything, each on its own, for ever."""

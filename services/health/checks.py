@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from protos.common.v1.market_pb2 import MODE_LIVE
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, QueueLag, Status
 from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measure_lag
+from services.health.metrics import HealthMetrics
 from services.runtime.clock import Clock
-from services.runtime.metrics import Metrics
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -97,7 +97,9 @@ async def known_sessions(client: redis.asyncio.Redis) -> list[str]:
     return session_names(await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
 
 
-def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -> Check:
+def feed_check(
+    client: redis.asyncio.Redis, clock: Clock, *, own_session: str, metrics: HealthMetrics | None = None
+) -> Check:
     """Tell how the engine and the live feed of every session are, from its report.
 
     The session that these servers serve has to be there. Others may have ended: a one-shot replay leaves its session behind.
@@ -109,15 +111,20 @@ def feed_check(client: redis.asyncio.Redis, clock: Clock, *, own_session: str) -
         if own_session not in names:
             names, found = [own_session, *names], [None, *found]
         worst, lines = STATUS_OK, []
+        reported_ns: dict[str, int] = {}
         for name, raw in zip(names, found, strict=True):
             try:
                 report = EngineReport.decode(name, raw) if raw else None
+                if report is not None:
+                    reported_ns[name] = report.reported_time_ns
                 status, line = _describe(report, clock.time_ns(), own=name == own_session)
             except (ValueError, NewerVersion) as exc:
                 # Of one session alone: what is known of the others is told nevertheless.
                 status, line = STATUS_DOWN if name == own_session else STATUS_DEGRADED, str(exc)
             lines.append(f"{name}: {line}")
             worst = max(worst, status)
+        if metrics is not None:
+            metrics.sessions(reported_ns, wall_ns=clock.time_ns)
         return Finding(worst, "; ".join(lines))
 
     return check
@@ -142,7 +149,7 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
     return status, f"{report.state.lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}"
 
 
-def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: Metrics) -> Check:
+def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: HealthMetrics) -> Check:
     """Measure how far every consumer group of every session is behind."""
 
     async def check() -> Finding:
@@ -158,8 +165,7 @@ def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: M
         activity.keep({(queue.session, queue.group) for queue in queues})
         active = [queue for queue in queues if queue.active]
         lagging = max((queue.lag_records for queue in active), default=0)
-        metrics.set("midstream_lag_records", lagging)
-        metrics.set("midstream_lag_seconds", max((queue.lag_data_time_ns for queue in active), default=0) / 1e9)
+        metrics.queues(active)
         lost = [_named(queue) for queue in queues if not queue.active]
         standing = [
             f"{_named(lag.queue)} has not moved for {lag.standing_s:.0f} s"

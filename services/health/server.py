@@ -15,6 +15,7 @@ from services.health.checks import Check, ServerCheck, exposure_check, feed_chec
 from services.health.config import HealthSettings
 from services.health.exchanges import exchanges_check
 from services.health.lag import GroupActivity
+from services.health.metrics import HealthMetrics
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
 from services.runtime.down_file import DownFile
@@ -61,13 +62,16 @@ class HealthServer(Service):
         if reason := insecure_reason(settings):
             checks["exposure"] = exposure_check(reason)
         checks["redis"] = redis_check(self._client)
-        checks["feed"] = feed_check(self._client, clock, own_session=settings.session)
-        checks["queue"] = queue_check(
-            self._client, GroupActivity(clock, lease_s=settings.group_lease_s), process_metrics()
-        )
+        metrics = HealthMetrics(process_metrics())
+        checks["feed"] = feed_check(self._client, clock, own_session=settings.session, metrics=metrics)
+        checks["queue"] = queue_check(self._client, GroupActivity(clock, lease_s=settings.group_lease_s), metrics)
         checks["exchanges"] = exchanges_check(self._client, clock)
         self._runner = CheckRunner(
-            checks, clock=clock, interval_s=settings.check_interval_s, timeout_s=settings.check_timeout_s
+            checks,
+            clock=clock,
+            interval_s=settings.check_interval_s,
+            timeout_s=settings.check_timeout_s,
+            metrics=metrics,
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from services.orders.desk import Desk
 from services.orders.domain import Cause, Order, OrderState
@@ -14,49 +14,72 @@ from services.orders.journal.ledger import Change
 from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.runtime.errors import MidstreamError
+from services.runtime.figures import Figure
 
 ACK_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PREFIX: Final = "midstream_orders"
+
+
+def _counter(name: str, text: str, *labels: str) -> Figure:
+    return Figure(f"{_PREFIX}_{name}_total", "counter", text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str, born: bool = True) -> Figure:
+    return Figure(f"{_PREFIX}_{name}", "gauge", text, labels, born=born)
+
+
+EVENTS: Final = _counter("events", "Journal events", "kind", "cause")
+PLACEMENTS: Final = _counter("placements", "Requests to place by what became of them", "exchange", "outcome")
+ACK_SECONDS: Final = Figure(
+    f"{_PREFIX}_ack_seconds", "histogram", "From sending a placement to its outcome", ("exchange",), ACK_BUCKETS_S
+)
+ENDED: Final = _counter("ended", "Orders by the terminal state that they reached", "exchange", "state")
+DENIED: Final = _counter("denied", "Requests denied before the wire", "operation", "reason")
+OPEN: Final = _gauge("open", "Orders that are not terminal", "exchange")
+UNKNOWN: Final = _gauge("unknown", "Orders whose outcome is unknown", "exchange")
+UNKNOWN_AGE: Final = _gauge("unknown_age_seconds", "Age of the oldest unknown outcome", "exchange")
+HALTED: Final = _counter("halted", "Orders halted because statements contradict what was sent", "exchange")
+RETURNED: Final = _counter("returned", "Orders that were taken for not existing and are there", "exchange")
+EXTERNAL: Final = _counter("external", "Orders found that were not placed here", "exchange")
+RECONCILIATIONS: Final = _counter("reconciliations", "Comparisons of books", "exchange", "result")
+DIFFERENCES: Final = _counter("reconciliation_differences", "What comparisons found", "exchange", "kind")
+BLOCKED: Final = _gauge("blocked", "1 while nothing goes out to an exchange", "exchange")
+KILL_SWITCH: Final = _gauge("kill_switch", "1 while the kill switch is engaged", born=False)
+JOURNAL_TROUBLE: Final = _gauge("journal_trouble", "1 while the journal cannot be written", born=False)
+FOLLOWING: Final = _gauge("following", "Orders that are being followed up", born=False)
+IN_FLIGHT: Final = _gauge("in_flight", "Placements without an outcome")
+WATCHERS: Final = _gauge("watchers", "Streams of changes being served")
+DEAD_MAN: Final = _counter("dead_man_refreshes", "Refreshes of the exchanges' dead-man timers", "exchange", "result")
+ORDERS_FIGURES: Final = (
+    EVENTS, PLACEMENTS, ACK_SECONDS, ENDED, DENIED, OPEN, UNKNOWN, UNKNOWN_AGE, HALTED, RETURNED, EXTERNAL,
+    RECONCILIATIONS, DIFFERENCES, BLOCKED, KILL_SWITCH, JOURNAL_TROUBLE, FOLLOWING, IN_FLIGHT, WATCHERS, DEAD_MAN,
+)  # fmt: skip
 
 
 class OrdersMetrics(DeskObserver):
     """Counts what a desk tells; `refresh` sets what is measured and not counted."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"{_PREFIX}_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
-
-        self.events = counter("events", "Journal events", "kind", "cause")
-        self.placements = counter("placements", "Requests to place by what became of them", "exchange", "outcome")
-        self.ack_seconds = Histogram(
-            f"{_PREFIX}_ack_seconds",
-            "From sending a placement to its outcome",
-            ("exchange",),
-            buckets=ACK_BUCKETS_S,
-            registry=registry,
-        )
-        self.ended = counter("ended", "Orders by the terminal state that they reached", "exchange", "state")
-        self.denials = counter("denied", "Requests denied before the wire", "operation", "reason")
-        self.open = gauge("open", "Orders that are not terminal", "exchange")
-        self.unknown = gauge("unknown", "Orders whose outcome is unknown", "exchange")
-        self.unknown_age = gauge("unknown_age_seconds", "Age of the oldest unknown outcome", "exchange")
-        self.halts = counter("halted", "Orders halted because statements contradict what was sent", "exchange")
-        self.returned = counter("returned", "Orders that were taken for not existing and are there", "exchange")
-        self.external = counter("external", "Orders found that were not placed here", "exchange")
-        self.reconciliations = counter("reconciliations", "Comparisons of books", "exchange", "result")
-        self.differences = counter("reconciliation_differences", "What comparisons found", "exchange", "kind")
-        self.blocked = gauge("blocked", "1 while nothing goes out to an exchange", "exchange")
-        self.kill_switch = gauge("kill_switch", "1 while the kill switch is engaged")
-        self.journal_trouble = gauge("journal_trouble", "1 while the journal cannot be written")
-        self.following = gauge("following", "Orders that are being followed up")
-        self.in_flight = gauge("in_flight", "Placements without an outcome")
-        self.watchers = gauge("watchers", "Streams of changes being served")
-        self.dead_man = counter(
-            "dead_man_refreshes", "Refreshes of the exchanges' dead-man timers", "exchange", "result"
-        )
+        self.events = EVENTS.counter(registry)
+        self.placements = PLACEMENTS.counter(registry)
+        self.ack_seconds = ACK_SECONDS.histogram(registry)
+        self.ended = ENDED.counter(registry)
+        self.denials = DENIED.counter(registry)
+        self.open = OPEN.gauge(registry)
+        self.unknown = UNKNOWN.gauge(registry)
+        self.unknown_age = UNKNOWN_AGE.gauge(registry)
+        self.halts = HALTED.counter(registry)
+        self.returned = RETURNED.counter(registry)
+        self.external = EXTERNAL.counter(registry)
+        self.reconciliations = RECONCILIATIONS.counter(registry)
+        self.differences = DIFFERENCES.counter(registry)
+        self.blocked = BLOCKED.gauge(registry)
+        self.kill_switch = KILL_SWITCH.state(registry)
+        self.journal_trouble = JOURNAL_TROUBLE.state(registry)
+        self.following = FOLLOWING.state(registry)
+        self.in_flight = IN_FLIGHT.gauge(registry)
+        self.watchers = WATCHERS.gauge(registry)
+        self.dead_man = DEAD_MAN.counter(registry)
 
     def begin(self, exchange: str) -> None:
         """Let counters that alerts watch begin at 0: the first event of a series that is born with it is no increase."""
@@ -81,9 +104,9 @@ class OrdersMetrics(DeskObserver):
             oldest_ns = min((order.created_ns for order in lost), default=now_ns)
             self.unknown_age.labels(exchange).set((now_ns - oldest_ns) / 1e9)
             self.blocked.labels(exchange).set(bool(desk.gate.blocked(exchange)))
-        self.kill_switch.set(desk.switch.engaged)
-        self.journal_trouble.set(bool(desk.ledger.trouble))
-        self.following.set(desk.follower.following)
+        self.kill_switch.replace({(): float(desk.switch.engaged)})
+        self.journal_trouble.replace({(): float(bool(desk.ledger.trouble))})
+        self.following.replace({(): desk.follower.following})
         self.in_flight.set(desk.placer.in_flight)
         self.watchers.set(desk.feed.watchers)
 

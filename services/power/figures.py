@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.runtime.metrics import Figure
+from services.runtime.figures import Figure
 
 __all__ = ["DEAL_FIGURES", "REFERENCE_FIGURES"]
 
@@ -18,7 +18,7 @@ DEAL_FIGURES: Final = (
     Figure("midstream_deals_fetched_total", "counter", "Deals the feed had skipped, taken from the exchange's list"),
     Figure("midstream_deals_revised_total", "counter", "Corrections and cancellations of deals"),
     Figure("midstream_deals_gaps_total", "counter", "Times in which deals may have been missed for good"),
-    Figure("midstream_deals_commit_lag_seconds", "gauge", "Execution to commit, oldest live deal of the last commit"),
+    Figure("midstream_deals_commit_lag_seconds", "gauge", "Execution to commit, oldest live deal of the last commit", born=False),
     Figure("midstream_deals_waiting", "gauge", "Deals received, neither in the database nor in the spool"),
     Figure("midstream_deals_spool_records", "gauge", "Records in the spool on disk"),
     Figure("midstream_deals_spool_bytes", "gauge", "Bytes in the spool on disk"),
@@ -32,9 +32,9 @@ REFERENCE_FIGURES: Final = (
     Figure("midstream_reference_failures_total", "counter", "Requests to it that brought no usable answer"),
     Figure("midstream_reference_throttled_total", "counter", "Answers that said the quota was exceeded"),
     Figure("midstream_reference_observations_total", "counter", "Prices stored, each value of each hour once"),
-    Figure("midstream_reference_quota_used_minute", "gauge", "Slots in use of the quota per minute"),
-    Figure("midstream_reference_quota_used_hour", "gauge", "Slots in use of the quota per hour"),
-    Figure("midstream_reference_freshness_seconds", "gauge", "From the provider's stamp to storing, newest price"),
+    Figure("midstream_reference_quota_used_minute", "gauge", "Slots in use of the quota per minute", born=False),
+    Figure("midstream_reference_quota_used_hour", "gauge", "Slots in use of the quota per hour", born=False),
+    Figure("midstream_reference_freshness_seconds", "gauge", "From the provider's stamp to storing, newest price", born=False),
     Figure("midstream_reference_late", "gauge", "1 while prices are due and have not come"),
     Figure("midstream_reference_polling", "gauge", "1 in the process that polls, 0 in one that stands by"),
 )  # fmt: skip

@@ -10,6 +10,7 @@ import grpc
 from services.price.config import PriceSettings
 from services.price.exchanges.answers import ExchangePrices
 from services.price.latest_mids import FollowedMids
+from services.price.metrics import PRICE_FIGURES
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
@@ -51,6 +52,7 @@ class PriceServer(Service):
             "services.price.engine",
             settings.engine_config(),
             metrics=metrics,
+            figures=PRICE_FIGURES,
             on_trouble=self._on_engine_trouble,
             on_progress=self._on_progress,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc
 
 from services.replay.config import ReplaySettings
+from services.replay.metrics import REPLAY_FIGURES
 from services.replay.servicer import ReplayServicer
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
@@ -27,7 +28,11 @@ class ReplayServer(Service):
         metrics = process_metrics()
         self._servicer = ReplayServicer(self._sessions, default_session=settings.session, metrics=metrics)
         self._engine = EngineHost(
-            "services.replay.engine", settings.engine_config(), metrics=metrics, on_trouble=self._show_health
+            "services.replay.engine",
+            settings.engine_config(),
+            metrics=metrics,
+            figures=REPLAY_FIGURES,
+            on_trouble=self._show_health,
         )
         self._health: HealthBoard | None = None
 

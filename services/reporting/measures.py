@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Final
 
-from prometheus_client import Gauge
-
 from clients.resilience.ports import WallNs
 from services.reporting.engine.alerts import AlertKind
 from services.reporting.engine.listener_standing import ListenerState
 from services.reporting.engine.read_model import View
 from services.reporting.engine.report import ReferenceState
 from services.reporting.engine.snapshot import Arrivals
-from services.runtime.metrics import Figure, Metrics
+from services.runtime.figures import Figure
+from services.runtime.metrics import Metrics
 
 __all__ = ["FIGURES", "Measures"]
 
 MINUTE_NS: Final = 60_000_000_000
 
+ALERTS: Final = Figure("midstream_reporting_alerts", "gauge", "Alerts of a kind that are raised now", ("kind",))
 FIGURES: Final = (
+    ALERTS,
     Figure("midstream_reporting_deals_total", "counter", "Deals that reached the figures"),
     Figure("midstream_reporting_deals_per_minute", "gauge", "Deals that reached the figures in the last minute"),
-    Figure("midstream_reporting_execution_lag_seconds", "gauge", "From execution of the newest deal to the page"),
-    Figure("midstream_reporting_receive_lag_seconds", "gauge", "From receipt of the newest deal to the page"),
-    Figure("midstream_reporting_price_age_seconds", "gauge", "Age of the oldest price of an hour that is traded"),
+    Figure("midstream_reporting_execution_lag_seconds", "gauge", "From execution of the newest deal to the page", born=False),
+    Figure("midstream_reporting_receive_lag_seconds", "gauge", "From receipt of the newest deal to the page", born=False),
+    Figure("midstream_reporting_price_age_seconds", "gauge", "Age of the oldest price of an hour that is traded", born=False),
     Figure("midstream_reporting_pages_open", "gauge", "Event streams of dashboards"),
-    Figure("midstream_reporting_listener_receiving", "gauge", "1 while the deals listener is connected and hears deals"),
-    Figure("midstream_reporting_spooled_messages", "gauge", "Messages received that are not in the database yet"),
+    Figure("midstream_reporting_listener_receiving", "gauge", "1 while the deals listener is connected and hears deals", born=False),
+    Figure("midstream_reporting_spooled_messages", "gauge", "Messages received that are not in the database yet", born=False),
     Figure("midstream_reporting_database_reads_total", "counter", "Reads of the database for figures"),
 )  # fmt: skip
 
@@ -37,9 +38,7 @@ class Measures:
 
     def __init__(self, metrics: Metrics, *, wall_ns: WallNs) -> None:
         metrics.declare(FIGURES)
-        self._alerts = Gauge(
-            "midstream_reporting_alerts", "Alerts of a kind that are raised now", ("kind",), registry=metrics.registry
-        )
+        self._alerts = metrics.gauge(ALERTS)
         for kind in AlertKind:
             # A rule that looks for an alert has to find a series before the first one.
             self._alerts.labels(str(kind))
@@ -80,3 +79,5 @@ class Measures:
         ]
         if ages:
             self._metrics.set("midstream_reporting_price_age_seconds", max(ages) / 1e9)
+        else:
+            self._metrics.forget("midstream_reporting_price_age_seconds")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.runtime.engine_process import EngineProcess
+from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
+
+__all__ = ["ENGINE_FIGURES", "EngineHost"]
+
+RESTARTS: Final = "midstream_engine_restarts_total"
+ENGINE_FIGURES: Final = (Figure(RESTARTS, "counter", "Times the engine was started again"),)
+"""Of every server with an engine; what an engine reports is declared beside it."""
 
 ENGINE_STOP_S: Final = 4.0
 """Time an engine gets to drain; below the grace period that supervisors give a server."""
@@ -35,10 +42,13 @@ class EngineHost:
         config: dict[str, object],
         *,
         metrics: Metrics,
+        figures: Sequence[Figure] = (),
         on_trouble: Callable[[str], None],
         on_progress: Callable[[dict[str, Any]], None] = _ignore,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`figures` are those that the engine reports."""
+        metrics.declare((*ENGINE_FIGURES, *figures))
         self._module = module
         self._config = config
         self._metrics = metrics
@@ -98,7 +108,7 @@ class EngineHost:
                 self._pid = int(pid)
                 self._starts += 1
                 if self._starts > 1:
-                    self._metrics.add("midstream_engine_restarts_total")
+                    self._metrics.add(RESTARTS)
             case {"event": "ready" | "consuming"}:
                 self._tell("")
             case {"event": "unavailable" | "stopped" | "refused", "message": text} | {

@@ -7,8 +7,16 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from services.runtime.errors import InvalidRequest, ResourceExhausted
+from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
 from services.runtime.session.stream_tail import FellBehind
+
+SUBSCRIBERS: Final = "midstream_subscribers"
+DISCONNECTED: Final = "midstream_subscribers_disconnected_total"
+SUBSCRIBER_FIGURES: Final = (
+    Figure(SUBSCRIBERS, "gauge", "Streams being served"),
+    Figure(DISCONNECTED, "counter", "Streams ended because the client was too slow"),
+)
 
 TICKERS_MAX: Final = 10_000
 SUBSCRIBERS_MAX: Final = 1_000
@@ -20,6 +28,7 @@ class Subscribers:
     """The subscribers of one server. `advice` says how one that fell behind can go on."""
 
     def __init__(self, metrics: Metrics, *, advice: str) -> None:
+        metrics.declare(SUBSCRIBER_FIGURES)
         self._metrics = metrics
         self._advice = advice
         self._count = 0
@@ -33,7 +42,7 @@ class Subscribers:
         try:
             yield
         except FellBehind as exc:
-            self._metrics.add("midstream_subscribers_disconnected_total")
+            self._metrics.add(DISCONNECTED)
             raise ResourceExhausted(
                 f"the client fell behind what is retained: the last sequence sent is {exc.last_sequence}, "
                 f"the oldest retained is {exc.oldest_sequence}; {self._advice}",
@@ -44,7 +53,7 @@ class Subscribers:
 
     def _change(self, by: int) -> None:
         self._count += by
-        self._metrics.set("midstream_subscribers", self._count)
+        self._metrics.set(SUBSCRIBERS, self._count)
 
 
 def wanted_tickers(tickers: Collection[str]) -> frozenset[str]:

@@ -6,19 +6,23 @@ import logging
 from typing import Final
 
 from services.runtime.clock import Clock
+from services.runtime.figures import Figure
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.metrics import Metrics
 
-__all__ = ["Unreadable"]
+__all__ = ["UNREADABLE_FIGURES", "Unreadable"]
 
 logger = logging.getLogger(__name__)
 _FIGURE: Final = "midstream_unreadable_entries_total"
+UNREADABLE_FIGURES: Final = (Figure(_FIGURE, "counter", "Entries in Redis that could not be read and were skipped"),)
 
 
 class Unreadable:
     """The count of one process. `note` is for entries that are skipped; what must not be skipped raises instead."""
 
     def __init__(self, metrics: Metrics | None = None, *, clock: Clock | None = None) -> None:
+        if metrics is not None:
+            metrics.declare(UNREADABLE_FIGURES)
         self._metrics = metrics
         self._clock = clock
         self._limits: dict[str, LogLimit] = {}

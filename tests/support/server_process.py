@@ -20,7 +20,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class ServerProcess:
-    """A server in a process of its own, on ports that the system picks."""
+    """A server in a process of its own, on ports that the system picks; `name` is that of its module."""
 
     def __init__(self, name: str, directory: Path, *, open_files: int = 0, **settings: str) -> None:
         """`open_files` other than 0 is the hard limit that the process starts with."""
@@ -29,10 +29,11 @@ class ServerProcess:
         self.log = directory / f"{name}.log"
         self._ready = directory / f"{name}.ready.json"
         environment = {f"MIDSTREAM_{key}": value for key, value in settings.items()}
+        prefix = f"MIDSTREAM_{name.upper().replace('.', '_')}"
         environment |= {
             "MIDSTREAM_READY_FILE": str(self._ready),
-            f"MIDSTREAM_{name.upper()}_PORT": "0",
-            f"MIDSTREAM_{name.upper()}_METRICS_PORT": "0",
+            f"{prefix}_PORT": "0",
+            f"{prefix}_METRICS_PORT": "0",
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -118,7 +118,8 @@ class EtlServer(Service):
                 health.set(OVERALL, not trouble, trouble)
             metrics.set("midstream_reference_polling", float(stats.polling))
             metrics.set("midstream_reference_late", float(stats.late))
-            metrics.set("midstream_reference_freshness_seconds", stats.freshness_ns / 1e9)
+            if stats.freshness_ns:
+                metrics.set("midstream_reference_freshness_seconds", stats.freshness_ns / 1e9)
             if self._ready:
                 await self._measure_quota(metrics)
             await asyncio.sleep(1.0)

@@ -29,7 +29,7 @@ class ListenerStats:
     commits: int = 0
     spooled: int = 0
     outages: int = 0
-    commit_lag_s: float = 0.0
+    commit_lag_s: float | None = None
     """Oldest execution to commit in the last batch of live deals."""
     waiting: int = 0
     """Received, neither in the database nor in the spool."""

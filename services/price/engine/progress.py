@@ -57,7 +57,7 @@ class Progress:
                 "midstream_price_commits_total": self._commits,
                 "midstream_price_commit_seconds_total": self._commit_seconds,
                 **_lag(position, tally, newest),
-                "midstream_replay_sequence": position.sequence,
+                "midstream_price_sequence": position.sequence,
             },
         }
 

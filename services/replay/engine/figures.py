@@ -21,6 +21,10 @@ class QueueFigures(Protocol):
     @property
     def waiting(self) -> bool: ...
     @property
+    def waited_s(self) -> float: ...
+    @property
+    def reconnects(self) -> int: ...
+    @property
     def problem(self) -> str: ...
     @property
     def redis_run_id(self) -> str: ...
@@ -145,11 +149,11 @@ class EngineFigures:
             pid=os.getpid(),
         )
 
-    def metrics(self) -> dict[str, float]:
-        """Return the figures for Prometheus by name."""
+    def metrics(self) -> dict[str, float | None]:
+        """Return the figures for Prometheus by name; None for what nobody knows now. `services/replay/metrics.py` declares them."""
         queue, live, historical = self.queue, self.live, self.historical
         late = self.lateness.take()
-        figures: dict[str, float] = {
+        figures: dict[str, float | None] = {
             "midstream_replay_sequence": self.last_sequence,
             "midstream_replay_revision": self.effective.revision,
             "midstream_replay_mode": self.effective.mode,
@@ -162,14 +166,16 @@ class EngineFigures:
             "midstream_pacing_speed": self.effective.speed,
             "midstream_live_connected": int(live is not None and live.connected),
         }
-        if late is not None:
-            figures["midstream_pacing_late_p50_seconds"] = late.p50_ns / 1e9
-            figures["midstream_pacing_late_p99_seconds"] = late.p99_ns / 1e9
-            figures["midstream_pacing_late_max_seconds"] = late.max_ns / 1e9
+        # Nothing was paced in the interval: the figures of another one would say that something is late.
+        figures["midstream_pacing_late_p50_seconds"] = None if late is None else late.p50_ns / 1e9
+        figures["midstream_pacing_late_p99_seconds"] = None if late is None else late.p99_ns / 1e9
+        figures["midstream_pacing_late_max_seconds"] = None if late is None else late.max_ns / 1e9
         if queue is not None:
             figures["midstream_queue_backlog_records"] = queue.backlog_records
             figures["midstream_queue_backlog_bytes"] = queue.backlog_bytes
             figures["midstream_queue_backpressured"] = int(queue.waiting)
+            figures["midstream_queue_wait_seconds_total"] = queue.waited_s
+            figures["midstream_queue_reconnects_total"] = queue.reconnects
         if live is not None:
             figures["midstream_live_reconnects_total"] = live.reconnects
             figures["midstream_live_lost_frames_total"] = live.lost_frames

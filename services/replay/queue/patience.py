@@ -34,9 +34,17 @@ class Patience:
         self._on_state = on_state
         self._backoff = Backoff(random, _RECONNECT)
         self._heartbeat_ns = 0
+        self._waits = (0, 0)
+        """How long past waits were together, and when the present one began; 0: there is none. Another thread reads it as a whole."""
         self.waiting = False
         self.problem = ""
         """What is waited for, for people; empty when nothing is."""
+
+    @property
+    def waited_s(self) -> float:
+        """Time spent in waits so far, the present one included."""
+        past_ns, begun_ns = self._waits
+        return (past_ns + (self._clock.monotonic_ns() - begun_ns if begun_ns else 0)) / 1e9
 
     def wait(self, problem: str, event: threading.Event, seconds: float) -> None:
         """Wait once, at most until `event` is set."""
@@ -48,6 +56,7 @@ class Patience:
         now_ns = self._clock.monotonic_ns()
         if not self.waiting:
             logger.info("waiting: %s", problem)
+            self._waits = (self._waits[0], now_ns)
         if not self.waiting or problem != self.problem or now_ns - self._heartbeat_ns >= _HEARTBEAT_NS:
             self.waiting, self.problem, self._heartbeat_ns = True, problem, now_ns
             self._on_state("BACKPRESSURED")
@@ -69,6 +78,8 @@ class Patience:
         """Say that the wait is over; nothing happens without one."""
         if self.waiting:
             self.waiting, self.problem = False, ""
+            past_ns, begun_ns = self._waits
+            self._waits = (past_ns + self._clock.monotonic_ns() - begun_ns, 0)
             self._on_state("RUNNING")
 
     def raise_if_stopping(self) -> None:

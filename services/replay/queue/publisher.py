@@ -118,6 +118,16 @@ class Publisher:
         return self._patience.waiting
 
     @property
+    def waited_s(self) -> float:
+        """Time spent in waiting for room, or for Redis, so far."""
+        return self._patience.waited_s
+
+    @property
+    def reconnects(self) -> int:
+        """Times the connection to Redis was made again."""
+        return self._wire.reconnects
+
+    @property
     def problem(self) -> str:
         """What is waited for, for people; empty when nothing is."""
         return self._patience.problem

@@ -62,15 +62,22 @@ class Wire:
             "driver_info": None,
         }
         self._connection: Any = kind(**options)
+        self._opened = 0
 
     @property
     def is_open(self) -> bool:
         return self._connection._sock is not None
 
+    @property
+    def reconnects(self) -> int:
+        """Times it was opened after the first."""
+        return max(0, self._opened - 1)
+
     def open(self) -> None:
         """Connect and shake hands; raises one of LOST, or ResponseError when Redis does not let us in."""
         self.close()
         self._connection.connect()
+        self._opened += 1
         channel = self._connection._sock
         channel.settimeout(_SLICE_S)
         if channel.family == getattr(socket, "AF_UNIX", None):

@@ -7,19 +7,48 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from clients.resilience.breaker_config import BreakerState, Transition
 from clients.resilience.events import AttemptEnded, CallEnded, CallRefused, Ended, Event, RetryScheduled, Throttled
 from clients.resilience.keyed import Keyed
 from clients.resilience.ports import MonotonicNs
+from services.runtime.figures import Figure
 
 LATENCIES_KEPT: Final = 512
 LATENCY_AGE_NS_MAX: Final = 300_000_000_000
 GROUPS_MAX: Final = 128
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _GROUP: Final = ("target", "group")
+_PREFIX: Final = "midstream_exchange"
 
+ATTEMPTS: Final = Figure(
+    f"{_PREFIX}_attempts_total", "counter", "Attempts by outcome", (*_GROUP, "operation", "outcome")
+)
+ATTEMPT_SECONDS: Final = Figure(
+    f"{_PREFIX}_attempt_seconds", "histogram", "Duration of attempts", _GROUP, buckets=BUCKETS_S
+)
+CALLS: Final = Figure(f"{_PREFIX}_calls_total", "counter", "Calls by how they ended", (*_GROUP, "ended"))
+CALL_ATTEMPTS: Final = Figure(
+    f"{_PREFIX}_call_attempts", "histogram", "Attempts per call", _GROUP, buckets=(0, 1, 2, 3, 5, 8)
+)
+RETRIES: Final = Figure(f"{_PREFIX}_retries_total", "counter", "Repetitions by reason", (*_GROUP, "reason"))
+THROTTLES: Final = Figure(f"{_PREFIX}_throttles_total", "counter", "Answers that say we ask too often", _GROUP)
+REFUSALS: Final = Figure(f"{_PREFIX}_refusals_total", "counter", "Calls that a policy did not let out", (*_GROUP, "by"))
+BREAKER_CHANGES: Final = Figure(
+    f"{_PREFIX}_breaker_changes_total", "counter", "Changes of a breaker's state", (*_GROUP, "state")
+)
+BREAKER_STATE: Final = Figure(
+    f"{_PREFIX}_breaker_state", "gauge", "1 for the state that a breaker is in", (*_GROUP, "state")
+)
+LIMITER_FILL: Final = Figure(f"{_PREFIX}_limiter_fill", "gauge", "Share of a limit in use", ("limit",))
+CLOCK_OFFSET: Final = Figure(f"{_PREFIX}_clock_offset_seconds", "gauge", "Exchange clock minus ours", ("target",))
+STREAM_AGE: Final = Figure(f"{_PREFIX}_stream_age_seconds", "gauge", "Age of the newest streamed message", ("target",))
+EXCHANGE_FIGURES: Final = (
+    ATTEMPTS, ATTEMPT_SECONDS, CALLS, CALL_ATTEMPTS, RETRIES, THROTTLES, REFUSALS, BREAKER_CHANGES, BREAKER_STATE,
+    LIMITER_FILL, CLOCK_OFFSET, STREAM_AGE,
+)  # fmt: skip
+"""Of every server that talks to exchanges."""
 
 OnAnswer = Callable[[str, str, bool, str], None]
 """Told of every attempt: the exchange, target and group in one word, whether it was answered, and what was tried."""
@@ -29,35 +58,18 @@ class ExchangeMetrics:
     """Prometheus metrics of exchange clients; labels are from fixed sets."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        prefix = "midstream_exchange"
-        self.attempts = Counter(
-            f"{prefix}_attempts", "Attempts by outcome", (*_GROUP, "operation", "outcome"), registry=registry
-        )
-        self.attempt_seconds = Histogram(
-            f"{prefix}_attempt_seconds", "Duration of attempts", _GROUP, buckets=BUCKETS_S, registry=registry
-        )
-        self.calls = Counter(f"{prefix}_calls", "Calls by how they ended", (*_GROUP, "ended"), registry=registry)
-        self.call_attempts = Histogram(
-            f"{prefix}_call_attempts", "Attempts per call", _GROUP, buckets=(0, 1, 2, 3, 5, 8), registry=registry
-        )
-        self.retries = Counter(f"{prefix}_retries", "Repetitions by reason", (*_GROUP, "reason"), registry=registry)
-        self.throttles = Counter(f"{prefix}_throttles", "Answers that say we ask too often", _GROUP, registry=registry)
-        self.refusals = Counter(
-            f"{prefix}_refusals", "Calls that a policy did not let out", (*_GROUP, "by"), registry=registry
-        )
-        self.breaker_changes = Counter(
-            f"{prefix}_breaker_changes", "Changes of a breaker's state", (*_GROUP, "state"), registry=registry
-        )
-        self.breaker_state = Gauge(
-            f"{prefix}_breaker_state", "1 for the state that a breaker is in", (*_GROUP, "state"), registry=registry
-        )
-        self.limiter_fill = Gauge(f"{prefix}_limiter_fill", "Share of a limit in use", ("limit",), registry=registry)
-        self.clock_offset_seconds = Gauge(
-            f"{prefix}_clock_offset_seconds", "Exchange clock minus ours", ("target",), registry=registry
-        )
-        self.stream_age_seconds = Gauge(
-            f"{prefix}_stream_age_seconds", "Age of the newest streamed message", ("target",), registry=registry
-        )
+        self.attempts = ATTEMPTS.counter(registry)
+        self.attempt_seconds = ATTEMPT_SECONDS.histogram(registry)
+        self.calls = CALLS.counter(registry)
+        self.call_attempts = CALL_ATTEMPTS.histogram(registry)
+        self.retries = RETRIES.counter(registry)
+        self.throttles = THROTTLES.counter(registry)
+        self.refusals = REFUSALS.counter(registry)
+        self.breaker_changes = BREAKER_CHANGES.counter(registry)
+        self.breaker_state = BREAKER_STATE.gauge(registry)
+        self.limiter_fill = LIMITER_FILL.gauge(registry)
+        self.clock_offset_seconds = CLOCK_OFFSET.gauge(registry)
+        self.stream_age_seconds = STREAM_AGE.gauge(registry)
 
 
 @dataclass

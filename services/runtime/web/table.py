@@ -10,12 +10,19 @@ from typing import Final, Protocol
 
 from services.runtime.addresses import network_of
 from services.runtime.exposure import is_local_address
+from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
 
-__all__ = ["Connection", "ConnectionTable", "Phase", "Wire"]
+__all__ = ["TABLE_FIGURES", "Connection", "ConnectionTable", "Phase", "Wire"]
 
 logger = logging.getLogger(__name__)
+
+TABLE_FIGURES: Final = (
+    Figure("midstream_web_connections", "gauge", "Connections of the web port"),
+    Figure("midstream_web_streams", "gauge", "Event streams and websockets of the web port"),
+    Figure("midstream_web_ended_total", "counter", "Connections, streams and requests of the web port that a limit ended or refused"),
+)  # fmt: skip
 
 REPORT_S: Final = 10.0
 """Ends of connections are summed up in a line at most that often: an attack must not fill the disk."""
@@ -101,6 +108,8 @@ class ConnectionTable:
         metrics: Metrics | None = None,
     ) -> None:
         """`first` are paths that are answered even when too many other requests are under way; `metrics` get the figures of each sweep."""
+        if metrics is not None:
+            metrics.declare(TABLE_FIGURES)
         self._metrics = metrics
         self.limits = limits
         self._name = name

@@ -17,6 +17,7 @@ from fastpath.records import Marker
 from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, QueueLag
 from services.health.checks import ServerCheck, feed_check, queue_check, redis_check
 from services.health.lag import GroupActivity, measure_lag
+from services.health.metrics import HealthMetrics
 from services.runtime.connection import connect_async
 from services.runtime.metrics import Metrics
 from services.runtime.session.keys import SESSIONS, SessionKeys
@@ -155,7 +156,7 @@ async def test_queue_check_names_lost_groups_and_exports_the_largest_lag(
     read(redis_client, keys, "price", 4, acknowledge=4)
     redis_client.xgroup_create(keys.ticks, "lost", id="0")
     metrics = Metrics(CollectorRegistry())
-    check = queue_check(client, activity(fake_clock), metrics)
+    check = queue_check(client, activity(fake_clock), HealthMetrics(metrics))
 
     before = await check()
     fake_clock.advance(3601)
@@ -168,9 +169,11 @@ async def test_queue_check_names_lost_groups_and_exports_the_largest_lag(
         "lost": False,
         "price": True,
     }
-    assert metrics.registry.get_sample_value("midstream_lag_records") == 600
+    price = {"session": keys.session, "group": "price"}
+    assert metrics.registry.get_sample_value("midstream_group_lag_records", price) == 600
+    assert metrics.registry.get_sample_value("midstream_group_lag_records", price | {"group": "lost"}) is None
     seconds = (arrival(batches[-1]) - arrival(batches[3])) / 1e9
-    assert metrics.registry.get_sample_value("midstream_lag_seconds") == pytest.approx(seconds)
+    assert metrics.registry.get_sample_value("midstream_group_lag_seconds", price) == pytest.approx(seconds)
 
 
 async def test_queue_check_names_a_group_that_has_something_to_read_and_does_not_move(
@@ -183,7 +186,7 @@ async def test_queue_check_names_a_group_that_has_something_to_read_and_does_not
     read(redis_client, keys, "idle", len(batches), acknowledge=len(batches))
     read(redis_client, keys, "slow", 1, acknowledge=1)
     read(redis_client, keys, "stuck", 4, acknowledge=0)
-    check = queue_check(client, activity(fake_clock), Metrics(CollectorRegistry()))
+    check = queue_check(client, activity(fake_clock), HealthMetrics(Metrics(CollectorRegistry())))
 
     assert (await check()).status == STATUS_OK
     for _ in range(3):
@@ -278,7 +281,7 @@ async def test_an_entry_that_cannot_be_read_is_named_and_other_sessions_are_meas
     read(redis_client, other, "sink", 1, acknowledge=1 if where == "committed" else 0)
     read(redis_client, keys, "sink", 2, acknowledge=2)
 
-    finding = await queue_check(client, activity(fake_clock), Metrics(CollectorRegistry()))()
+    finding = await queue_check(client, activity(fake_clock), HealthMetrics(Metrics(CollectorRegistry())))()
     redis_client.srem(SESSIONS, other.session, b"no name", b"\xff")
     redis_client.delete(other.ticks)
 

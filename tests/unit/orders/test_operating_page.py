@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import json_format
-from prometheus_client import CollectorRegistry
 from starlette.routing import compile_path
 
 from clients.exchanges.names import EXCHANGES
@@ -19,16 +18,15 @@ from clients.resilience.outcome import Outcome
 from clients.secrets import key_source
 from protos.health.v1 import health_pb2
 from protos.orders.v1 import orders_pb2
+from services.cli.metrics_catalogue import catalogue
 from services.health.config import HealthSettings
 from services.orders.auth import SERVICE
 from services.orders.config import OrdersSettings
 from services.orders.errors import Reason
-from services.orders.metrics import OrdersMetrics
 from services.orders.rest.gate import ROUTES
 from services.orders.rest.models import CancelBody, SettleBody, SwitchBody
 from services.runtime.access import METHODS
 from services.runtime.access.http import ANYONE, METRICS
-from services.runtime.exchanges import ExchangeMetrics
 from services.runtime.setting_problems import PREFIX, environment_names, names_of
 from services.runtime.settings import ServerSettings
 from tests.support.cli import ROOT
@@ -38,14 +36,12 @@ PAGE = (ROOT / "docs" / "operating_orders.md").read_text()
 
 def known_metrics() -> dict[str, set[str]]:
     """Every series that the product can have, with its labels."""
-    registry = CollectorRegistry()
-    found: dict[str, set[str]] = {}
-    for owner in (OrdersMetrics(registry), ExchangeMetrics(registry)):
-        for metric in vars(owner).values():
-            labels = set(metric._labelnames)
-            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(metric._type, [""])
-            found |= {metric._name + suffix: labels | ({"le"} if "_bucket" in suffix else set()) for suffix in suffixes}
-    return found
+    return {
+        name: {*series.labels, *(["le"] if name.endswith("_bucket") else [])}
+        for series in catalogue()
+        if "orders" in series.servers
+        for name in series.samples
+    }
 
 
 def alerts() -> list[dict[str, Any]]:

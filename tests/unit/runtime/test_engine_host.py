@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.replay.metrics import REPLAY_FIGURES
 from services.runtime.engine_host import SILENT_S, EngineHost
 from services.runtime.metrics import Metrics
 
@@ -20,6 +21,7 @@ class Stage:
             "services.nothing",
             {},
             metrics=self.metrics,
+            figures=REPLAY_FIGURES,
             on_trouble=self.troubles.append,
             on_progress=self.progress.append,
         )

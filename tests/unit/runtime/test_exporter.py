@@ -40,7 +40,7 @@ def counted() -> tuple[Counted, CollectorRegistry]:
     registry = CollectorRegistry()
     collector = Counted()
     registry.register(collector)
-    Metrics(registry).set("midstream_lag_records", 3)
+    Metrics(registry).set("midstream_access_troubles", 3)
     return collector, registry
 
 
@@ -64,13 +64,13 @@ async def test_exporter_answers_on_a_free_port_of_loopback() -> None:
         open_text = await asyncio.to_thread(
             ask, f"{base}/metrics", accept="application/openmetrics-text; version=1.0.0"
         )
-        one = await asyncio.to_thread(ask, f"{base}/metrics?name[]=midstream_lag_records")
+        one = await asyncio.to_thread(ask, f"{base}/metrics?name[]=midstream_access_troubles")
         elsewhere = [await asyncio.to_thread(ask, f"{base}{path}") for path in ("/", "/healthz", "/metrics/more")]
     finally:
         await exporter.close()
 
-    assert (plain[0], b"midstream_lag_records 3.0" in plain[1]) == (200, True)
-    assert b"midstream_lag_records 3.0" in gzip.decompress(packed[1])
+    assert (plain[0], b"midstream_access_troubles 3.0" in plain[1]) == (200, True)
+    assert b"midstream_access_troubles 3.0" in gzip.decompress(packed[1])
     assert open_text[2].startswith("application/openmetrics-text")
     assert open_text[1].endswith(b"# EOF\n")
     assert one[1].count(b"# HELP") == 1

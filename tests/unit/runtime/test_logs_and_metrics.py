@@ -9,11 +9,14 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.power.figures import DEAL_FIGURES, REFERENCE_FIGURES
-from services.reporting.measures import FIGURES as REPORTING_FIGURES
+from services.cli.metrics_catalogue import LIBRARY_FIGURES, catalogue
+from services.power.figures import DEAL_FIGURES
+from services.price.metrics import PRICE_FIGURES
+from services.replay.metrics import REPLAY_FIGURES
 from services.runtime.console_logs import console_formatter
+from services.runtime.figures import Figure
 from services.runtime.logs import LogLimit, configure_logs, correlation, current_correlation_id
-from services.runtime.metrics import FIGURES, Figure, Metrics
+from services.runtime.metrics import Metrics
 from tests.support.clock import FakeClock
 
 
@@ -104,19 +107,18 @@ def test_log_limit_passes_one_per_interval_and_counts_the_rest() -> None:
 
 
 def test_figures_have_full_names_with_units() -> None:
-    figures = (*FIGURES, *DEAL_FIGURES, *REFERENCE_FIGURES, *REPORTING_FIGURES)
-    names = [figure.name for figure in figures]
+    library = {figure.name for figure in LIBRARY_FIGURES}
 
-    assert len(set(names)) == len(names)
-    for figure in figures:
-        assert figure.name.startswith("midstream_")
-        assert figure.name.endswith("_total") == (figure.kind == "counter"), figure.name
-        assert figure.help
+    for series in catalogue():
+        assert series.name.startswith(("midstream_", "grpc_server_")) or series.name in library
+        assert series.name.endswith("_total") == (series.kind == "counter"), series.name
+        assert series.help
 
 
 def test_reported_counters_go_on_when_an_engine_starts_again_at_zero() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
+    metrics.declare((*REPLAY_FIGURES, *PRICE_FIGURES))
 
     metrics.take({"midstream_queue_entries_total": 5, "midstream_lag_seconds": 1.5}, origin="1")
     metrics.take({"midstream_queue_entries_total": 7, "midstream_lag_seconds": 0.5}, origin="1")
@@ -131,10 +133,34 @@ def test_unknown_figures_create_no_series(caplog: pytest.LogCaptureFixture) -> N
     registry = CollectorRegistry()
     metrics = Metrics(registry)
 
+    metrics.declare(PRICE_FIGURES)
+    before = {metric.name: metric.samples for metric in registry.collect()}
+
     metrics.take({"midstream_surprise": 1, "midstream_lag_records": "many"}, origin="1")
 
-    assert not [name for metric in registry.collect() for name in [metric.name] if name.startswith("midstream")]
+    assert {metric.name: metric.samples for metric in registry.collect()} == before
     assert caplog.text.count("figure ignored") == 2
+
+
+def test_what_is_declared_begins_at_zero_unless_nobody_knows_it() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).declare((*REPLAY_FIGURES, *DEAL_FIGURES))
+
+    for figure in (*REPLAY_FIGURES, *DEAL_FIGURES):
+        assert registry.get_sample_value(figure.name) == (0.0 if figure.born else None), figure.name
+        assert figure.born or figure.kind == "gauge"
+
+
+def test_a_gauge_that_an_engine_does_not_know_any_more_has_no_series() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.declare(REPLAY_FIGURES)
+
+    metrics.take({"midstream_pacing_late_p99_seconds": 0.25}, origin="1")
+    assert registry.get_sample_value("midstream_pacing_late_p99_seconds") == 0.25
+    metrics.take({"midstream_pacing_late_p99_seconds": None}, origin="1")
+
+    assert registry.get_sample_value("midstream_pacing_late_p99_seconds") is None
 
 
 def test_declared_figures_are_known_and_declaring_them_again_changes_nothing() -> None:

@@ -11,8 +11,8 @@ import redis
 from protos.replay.v1.replay_pb2 import Session, SessionState
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.reporter import StateReporter
+from services.replay.metrics import REPLAY_FIGURES
 from services.replay.sources import Complaints
-from services.runtime.metrics import FIGURES
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
@@ -72,6 +72,8 @@ class Stage:
 
 class Queue:
     waiting = False
+    waited_s = 1.5
+    reconnects = 2
     problem = "nobody reads"
     redis_run_id = "run"
     backlog_records = 3
@@ -204,4 +206,4 @@ def test_every_figure_has_a_known_name() -> None:
     report = EngineFigures("default", queue=Queue(), live=Live(), historical=Historical())
     report.lateness.note(5)
 
-    assert set(report.metrics()) <= {figure.name for figure in FIGURES}
+    assert set(report.metrics()) <= {figure.name for figure in REPLAY_FIGURES}

@@ -1,0 +1,35 @@
+"""Figures for Prometheus about a session's engine, its queue and its live feed: reported by the engine, exposed by its server."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.runtime.figures import Figure
+
+__all__ = ["REPLAY_FIGURES"]
+
+REPLAY_FIGURES: Final = (
+    Figure("midstream_queue_backlog_records", "gauge", "Records published that some sink has not committed", born=False),
+    Figure("midstream_queue_backlog_bytes", "gauge", "Bytes published that some sink has not committed", born=False),
+    Figure("midstream_queue_backpressured", "gauge", "1 while the producer waits for room in the queue, or for Redis"),
+    Figure("midstream_queue_wait_seconds_total", "counter", "Time the producer waited for room in the queue, or for Redis"),
+    Figure("midstream_queue_entries_total", "counter", "Entries appended to the queue"),
+    Figure("midstream_queue_appended_bytes_total", "counter", "Bytes appended to the queue"),
+    Figure("midstream_queue_reconnects_total", "counter", "Times the connection to Redis was made again"),
+    Figure("midstream_pacing_late_p50_seconds", "gauge", "Median lateness of paced ticks over the last interval", born=False),
+    Figure("midstream_pacing_late_p99_seconds", "gauge", "99th percentile of that lateness over the last interval", born=False),
+    Figure("midstream_pacing_late_max_seconds", "gauge", "Largest such lateness in the last interval", born=False),
+    Figure("midstream_pacing_speed", "gauge", "Speed asked for, as a factor of real time; 0 is as fast as possible", born=False),
+    Figure("midstream_replay_sequence", "gauge", "Sequence of the last record published", born=False),
+    Figure("midstream_replay_revision", "gauge", "Revision of the control journal that is in effect", born=False),
+    Figure("midstream_replay_mode", "gauge", "1 historical, 2 live", born=False),
+    Figure("midstream_replay_paused", "gauge", "1 while paused", born=False),
+    Figure("midstream_replay_rows_total", "counter", "Rows and frames taken in"),
+    Figure("midstream_replay_rejected_total", "counter", "Rows and frames that could not be used"),
+    Figure("midstream_replay_skipped_total", "counter", "Rows outside of the requested time or tickers"),
+    Figure("midstream_replay_gaps_total", "counter", "Gap markers published"),
+    Figure("midstream_live_connected", "gauge", "1 while the live feed is connected"),
+    Figure("midstream_live_reconnects_total", "counter", "Times the live feed was connected again"),
+    Figure("midstream_live_lost_frames_total", "counter", "Frames dropped because a bound was reached"),
+    Figure("midstream_live_queue_frames", "gauge", "Frames received and not yet ordered"),
+)  # fmt: skip

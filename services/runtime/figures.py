@@ -1,0 +1,106 @@
+"""What a process measures, declared once: names, kinds, labels and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+__all__ = ["Figure", "Kind", "Measured", "StateGauge", "Values"]
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One name, with what it means wherever it is exposed."""
+
+    name: str
+    """As it is exposed; counters end in `_total`."""
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram, in the unit of its name."""
+    born: bool = True
+    """Whether it begins at 0. False for a gauge that nobody knows before it is measured: 0 would be a lie, no series is none."""
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        """Make the counter in a registry."""
+        self._must_be("counter")
+        return Counter(self.name.removesuffix("_total"), self.help, self.labels, registry=registry)
+
+    def gauge(self, registry: CollectorRegistry) -> Gauge:
+        """Make the gauge in a registry; without labels it begins at 0."""
+        self._must_be("gauge")
+        return Gauge(self.name, self.help, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """Make the histogram in a registry."""
+        self._must_be("histogram")
+        return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
+
+    def state(self, registry: CollectorRegistry) -> StateGauge:
+        """Make a gauge in a registry that has series only for what is known."""
+        self._must_be("gauge")
+        return StateGauge(self, registry)
+
+    def measured(self, registry: CollectorRegistry, read: Callable[[], Values]) -> Measured:
+        """Make a gauge or a counter in a registry that is asked for when somebody scrapes."""
+        if self.kind == "histogram":
+            self._must_be("gauge")
+        return Measured(self, registry, read)
+
+    def _must_be(self, kind: Kind) -> None:
+        if self.kind != kind:
+            raise KeyError(f"{self.name} is a {self.kind}, not a {kind}")
+
+
+Values = Mapping[tuple[str, ...], float]
+"""By the values of the labels."""
+
+
+class Measured(Collector):
+    """A figure without a memory: asked for when somebody scrapes, with series only for what there is then."""
+
+    def __init__(self, figure: Figure, registry: CollectorRegistry, read: Callable[[], Values]) -> None:
+        """`read` is called from another thread, must be quick and may not raise."""
+        self._figure = figure
+        self._read = read
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what is known now."""
+        family = self._family()
+        for labels, value in self._read().items():
+            family.add_metric(labels, value)
+        return (family,)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the name alone, for the registry."""
+        return (self._family(),)
+
+    def _family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        figure = self._figure
+        made = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+        return made(figure.name, figure.help, labels=figure.labels)
+
+
+class StateGauge(Measured):
+    """A gauge whose series come and go with what they are about. Set from one thread, read from any."""
+
+    def __init__(self, figure: Figure, registry: CollectorRegistry) -> None:
+        super().__init__(figure, registry, dict)
+
+    def replace(self, values: Values) -> None:
+        """Take these values for all that is known from now on."""
+        kept = dict(values)
+        self._read = lambda: kept
+
+    def follow(self, read: Callable[[], Values]) -> None:
+        """Ask `read` from now on, whenever somebody scrapes: called from another thread, quick, never raises."""
+        self._read = read

@@ -1,0 +1,90 @@
+"""The catalogue of metrics against servers that run: what is exposed, under which names and labels, from the first scrape on."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from services.cli.metrics_catalogue import Series, catalogue
+from tests.support.cli import PATIENCE_S, ROOT
+from tests.support.server_process import ServerProcess
+
+SERVERS = ("replay", "control", "price", "health", "orders", "reporting", "power-listener", "power-etl")
+NOBODY = "127.0.0.1:1"
+
+
+def settings(directory: Path, redis_url: str) -> dict[str, str]:
+    """What any server starts with; nobody is at the other end of anything but Redis."""
+    power = f"sqlite:///{directory / 'power.db'}"
+    return {
+        "REDIS_URL": redis_url,
+        "SESSION": f"catalogue-{directory.name}",
+        "HISTORICAL": str(ROOT / "data" / "historical_sample.csv"),
+        "PRICE_EXCHANGES": "binance",
+        "BINANCE_URL": f"http://{NOBODY}",
+        "BITMEX_URL": f"http://{NOBODY}",
+        "ORDERS_DATABASE_URL": f"sqlite:///{directory / 'orders.db'}",
+        "ORDERS_EXCHANGES": "binance,bitmex",
+        "ORDERS_WEB_PORT": "0",
+        "DATABASE_URL": power,
+        "REPORTING_DATABASE_URL": power,
+        "REPORTING_WEB_PORT": "0",
+        "POWER_URL": f"ws://{NOBODY}",
+        "POWER_SPOOL": str(directory / "spool"),
+        "REFERENCE_URL": f"http://{NOBODY}",
+    }
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path, redis_aof_url: str) -> Iterator[ServerProcess]:
+    """Each server in its turn."""
+    name: str = request.param
+    running = ServerProcess(name.replace("-", "."), tmp_path, **settings(tmp_path, redis_aof_url))
+    yield running
+    running.channel.close()
+    running.kill()
+
+
+def scrape(server: ServerProcess) -> dict[str, Metric]:
+    """The families that a server exposes, by name."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.announcement['metrics_port']}/metrics",
+        headers={"Accept": "application/openmetrics-text; version=1.0.0"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        found = text_string_to_metric_families(answer.read().decode())
+        return {exposed_name(family): family for family in found}
+
+
+def exposed_name(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else str(family.name)
+
+
+def labels_of(family: Metric, series: Series) -> set[str]:
+    """Every label that a sample of the family has, without those that its kind brings."""
+    return {label for sample in family.samples for label in sample.labels} - (
+        {"le"} if series.kind == "histogram" else set()
+    )
+
+
+def test_a_server_exposes_what_the_catalogue_says_and_nothing_else(server: ServerProcess) -> None:
+    name = server.name.replace(".", "-")
+    expected = {series.name: series for series in catalogue() if name in series.servers}
+
+    found = scrape(server)
+
+    assert found.keys() == expected.keys()
+    for series in expected.values():
+        family = found[series.name]
+        assert (family.type, family.documentation) == (series.kind, series.help), series.name
+        if family.samples:
+            assert labels_of(family, series) == set(series.labels), series.name
+
+
+def test_every_server_is_in_the_catalogue() -> None:
+    assert {server for series in catalogue() for server in series.servers} == set(SERVERS)
