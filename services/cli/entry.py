@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from services.cli.signals import run_command
+
+PROBE: Final = "healthcheck"
+"""What is asked every few seconds does not wait for the imports of all other commands."""
 
 
 def main() -> None:
@@ -17,6 +22,11 @@ def main() -> None:
 
 
 def _load() -> Callable[[Sequence[str]], int]:
+    if sys.argv[1:2] == [PROBE]:
+        from services.cli import healthcheck
+
+        if healthcheck.parse(sys.argv[2:]) is not None:
+            return lambda arguments: healthcheck.run(arguments[1:])
     from services.cli.main import run
 
     return run

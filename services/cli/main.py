@@ -28,7 +28,7 @@ app = typer.Typer(
 
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Files": (replaying.replay, replaying.inspect),
-    "Servers": (serving.serve, serving.settings),
+    "Servers": (serving.serve, serving.settings, serving.healthcheck),
     "Sessions": (steering.mode, steering.status, steering.pause, steering.resume, steering.speed, prices.price),
 }
 """The commands by what they are about, in the order of the help page."""

@@ -132,7 +132,7 @@ class Fleet:
         self._say = say
         self._environment = serve_environment()
         self._out = Path(self._environment["MIDSTREAM_OUT"])
-        self._down = DownFile(self._out)
+        self._down = DownFile(self._out, self._names)
         named = os.environ.get("MIDSTREAM_REDIS_URL", "")
         self.redis_url = usable_redis_url(named) if named else ""
         self.announcements: dict[str, dict[str, object]] = {}
@@ -203,6 +203,8 @@ class Fleet:
         """Start Redis where it is ours, and describe the servers."""
         # What earlier runs left there, too.
         make_private_below(private_directory(self._out / ".midstream"))
+        # From here on `midstream healthcheck` asks for them, whether they have come up yet or not.
+        self._down.write({})
         environment = dict(self._environment)
         environment |= demo_keys(self._names) | simulated_places(self._names)
         watched = [name for name in self._names if SERVERS[name].scheme == "grpc" and name != "health"]

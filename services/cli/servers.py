@@ -17,6 +17,8 @@ class Server:
     port: int
     scheme: str = "grpc"
     redis: bool = True
+    service: str = ""
+    """Full name of its gRPC service; empty where it takes no calls."""
     web: int = 0
     """Usual port of its web face; 0 has none."""
     in_default: bool = True
@@ -24,12 +26,14 @@ class Server:
 
 
 SERVERS: Mapping[str, Server] = {
-    "replay": Server("services.replay", 50051),
-    "control": Server("services.control", 50052),
-    "price": Server("services.price", 50053),
-    "health": Server("services.health", 50054),
-    "orders": Server("services.orders", 50055, web=8080),
-    "reporting": Server("services.reporting", 50056, redis=False, web=8081),
+    "replay": Server("services.replay", 50051, service="midstream.replay.v1.ReplayService"),
+    "control": Server("services.control", 50052, service="midstream.control.v1.ControlService"),
+    "price": Server("services.price", 50053, service="midstream.price.v1.PriceService"),
+    "health": Server("services.health", 50054, service="midstream.health.v1.HealthService"),
+    "orders": Server("services.orders", 50055, service="midstream.orders.v1.OrderService", web=8080),
+    "reporting": Server(
+        "services.reporting", 50056, redis=False, service="midstream.reporting.v1.ReportingService", web=8081
+    ),
     "power-listener": Server("services.power.listener", 50057, redis=False, in_default=False),
     "power-etl": Server("services.power.etl", 50058, redis=False, in_default=False),
     "sim-feed": Server("services.simulators.feed", 5040, "ws", redis=False),
@@ -57,14 +61,19 @@ def listens(port: object) -> str:
     return host_and_port(host(), str(port))
 
 
+def environment_prefix(name: str) -> str:
+    """Return what the names of a server's own settings begin with."""
+    return f"MIDSTREAM_{name.upper().replace('-', '_')}"
+
+
 def port_of(name: str) -> str:
     """Return the port of a server, as the environment or the table says."""
-    return os.environ.get(f"MIDSTREAM_{name.upper().replace('-', '_')}_PORT") or str(SERVERS[name].port)
+    return os.environ.get(f"{environment_prefix(name)}_PORT") or str(SERVERS[name].port)
 
 
 def web_port_of(name: str) -> str:
     """Return the port of a server's web face."""
-    return os.environ.get(f"MIDSTREAM_{name.upper().replace('-', '_')}_WEB_PORT") or str(SERVERS[name].web)
+    return os.environ.get(f"{environment_prefix(name)}_WEB_PORT") or str(SERVERS[name].web)
 
 
 def address_of(name: str) -> str:

@@ -7,8 +7,7 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from services.runtime.access.settings import admin_port
-from services.runtime.addresses import ADMIN_HOST, reachable
+from services.runtime.addresses import ADMIN_HOST, admin_port, reachable
 from services.runtime.settings import CommaList, OptionalPort, SessionSettings
 
 WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")

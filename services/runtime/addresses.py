@@ -8,6 +8,9 @@ from typing import Final
 ADMIN_HOST: Final = "127.0.0.1"
 """Where health is in plain text, whatever a server itself listens on: what is plain leaves no machine."""
 
+ADMIN_PORT_OFFSET: Final = 1000
+"""From a server's gRPC port to where its health is in plain text, where no setting says."""
+
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 """What a server listens on when it takes calls on all addresses, and where it can be reached then from the same machine."""
 
@@ -36,3 +39,12 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))
+
+
+def admin_port(port: int, named: int | None, *, tls: bool) -> int | None:
+    """Return where a server's health is in plain text: as `named`, else only with TLS. 0 is any free port, None is nowhere."""
+    if named is not None:
+        return named
+    if not tls:
+        return None
+    return port + ADMIN_PORT_OFFSET if 0 < port <= 65535 - ADMIN_PORT_OFFSET else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import grpc
@@ -19,17 +19,57 @@ logger = logging.getLogger(__name__)
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 OVERALL: Final = ""
 
+LIVE: Final = "midstream.live"
+"""Serves for as long as this process answers, draining or not: what asks for it wants to know whether to kill the process, and no
+dependency that is away comes back by that."""
+
+REASON_KEY: Final = "x-midstream-reason"
+"""Trailing metadata of Check: why a service does not serve. `grpc.health.v1` has no place for it."""
+
+_ON_THIS_MACHINE: Final = (
+    "ipv4:127.",
+    "ipv6:[::1]",
+    "ipv6:%5B::1%5D",
+    "ipv6:[::ffff:127.",
+    "ipv6:%5B::ffff:127.",
+    "unix:",
+)
+"""Who is told reasons: health is open to everybody who reaches the port, and reasons name what is behind it."""
+_REASON_CHARACTERS: Final = 512
+_ALIVE: Final = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
 
 class _HealthServicer(health_aio.HealthServicer):  # type: ignore[misc]
-    """The package's own, with the method that its descriptor promises and it lacks."""
+    """The package's own, with the method that its descriptor promises and it lacks, with reasons, and with what is always so."""
+
+    def __init__(self, reason: Callable[[str], str]) -> None:
+        super().__init__()
+        self._reason = reason
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
+        """Answer how a service is, and to callers on this machine why it does not serve."""
+        if request.service == LIVE:
+            return _ALIVE
+        answer = await super().Check(request, context)
+        serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+        reason = "" if serving or not context.peer().startswith(_ON_THIS_MACHINE) else self._reason(request.service)
+        if reason:
+            context.set_trailing_metadata((*(context.trailing_metadata() or ()), (REASON_KEY, _header(reason))))
+        return answer
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        """Answer how a service is, again whenever that changes."""
+        if request.service != LIVE:
+            await super().Watch(request, context)
+            return
+        await context.write(_ALIVE)
+        # It never changes: the connection says when it is over.
+        await asyncio.Event().wait()
 
     async def List(self, request: health_pb2.HealthListRequest, context: Context) -> health_pb2.HealthListResponse:
         """Answer how every service is. All of them fit: a process has a handful."""
-        return health_pb2.HealthListResponse(
-            statuses={
-                name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()
-            }
-        )
+        statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()}
+        return health_pb2.HealthListResponse(statuses={**statuses, LIVE: _ALIVE})
 
 
 class HealthBoard:
@@ -43,7 +83,7 @@ class HealthBoard:
         self._serving = dict.fromkeys(services or (OVERALL,), True)
         self._reasons: dict[str, str] = {}
         self._metrics = metrics
-        self._servicer = _HealthServicer()
+        self._servicer = _HealthServicer(self.reason)
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
@@ -73,9 +113,13 @@ class HealthBoard:
             return False
         return all(self._serving.values()) if service == OVERALL else self._serving[service]
 
-    def reason(self, service: str) -> str:
-        """Return why a service does not serve; empty when it does."""
-        return "shutting down" if self._draining else self._reasons.get(service, "")
+    def reason(self, service: str = OVERALL) -> str:
+        """Return why a service (or, by default, one of them) does not serve; empty when it does."""
+        if self._draining:
+            return "shutting down"
+        if service == OVERALL and OVERALL not in self._serving:
+            return "; ".join(reason for reason in self._reasons.values() if reason)
+        return self._reasons.get(service, "")
 
     async def start(self) -> None:
         """Publish the first state and follow changes."""
@@ -109,3 +153,9 @@ class HealthBoard:
     def _measure(self) -> None:
         if self._metrics is not None:
             self._metrics.set("midstream_serving", float(self.serving()))
+
+
+def _header(reason: str) -> str:
+    """Return a reason as metadata may hold it: one line of ASCII, not long."""
+    line = " ".join(reason.split()).encode("ascii", "backslashreplace").decode()
+    return "".join(character for character in line if character.isprintable())[:_REASON_CHARACTERS]

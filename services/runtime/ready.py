@@ -7,8 +7,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["ready_file"]
+from services.runtime.alive import is_alive
+
+__all__ = ["announced", "announcements", "ready_file"]
 
 
 @contextlib.contextmanager
@@ -28,3 +31,21 @@ def ready_file(path: Path | None, name: str, *, port: int, metrics_port: int = 0
             # Taken back only if it is still ours.
             if json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid():
                 path.unlink()
+
+
+def announcements(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read what servers say in `folder` that are still there, by their names; what cannot be read says nothing."""
+    try:
+        names = [path.stem for path in folder.glob("*.json") if not path.name.startswith(".")]
+    except OSError:
+        return {}
+    return {name: said for name in names if (said := announced(folder, name))}
+
+
+def announced(folder: Path, name: str) -> dict[str, Any]:
+    """Read what the server `name` says in `folder`; nothing when it is no longer there."""
+    try:
+        said = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        return said if isinstance(said, dict) and is_alive(int(said["pid"])) else {}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return {}

@@ -21,7 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.runtime.access.settings import AUTHENTICATORS, admin_port, certificates_problem, pair_problem
+from services.runtime.access.settings import AUTHENTICATORS, certificates_problem, pair_problem
+from services.runtime.addresses import admin_port
 from services.runtime.call_limit_settings import CallLimitSettings
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict

@@ -44,6 +44,20 @@ def settings(
     raise typer.Exit(run_settings(server, as_json=json, as_markdown=markdown))
 
 
+def healthcheck(
+    service: Annotated[
+        str,
+        typer.Argument(metavar="[SERVICE]", help="A server's name or a gRPC service's; by default every server here."),
+    ] = "",
+    live: Annotated[bool, typer.Option("--live", help="Only whether the process answers at all.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds for all answers together.", min=0.01, max=60)] = 2.0,
+) -> None:
+    """Tell whether servers of this machine serve: exit code 0, or 1 when one does not or is silent."""
+    from services.cli.healthcheck import HealthQuestion, ask
+
+    raise typer.Exit(ask(HealthQuestion(service, live, timeout)))
+
+
 def demo() -> None:
     """Play the sample data, historical, live and back, and print a summary (`make run`)."""
     from services.cli.demo_command import run_demo

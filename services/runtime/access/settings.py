@@ -15,18 +15,6 @@ AUTHENTICATORS: Final = ("keys", "certificates", "tokens")
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_*.-]+")
 
-ADMIN_PORT_OFFSET: Final = 1000
-"""From a server's gRPC port to where its health is in plain text, where no setting says."""
-
-
-def admin_port(port: int, named: int | None, *, tls: bool) -> int | None:
-    """Return where a server's health is in plain text: as `named`, else only with TLS. 0 is any free port, None is nowhere."""
-    if named is not None:
-        return named
-    if not tls:
-        return None
-    return port + ADMIN_PORT_OFFSET if 0 < port <= 65535 - ADMIN_PORT_OFFSET else 0
-
 
 def pair_problem(cert: Path | None, key: Path | None, client_ca: Path | None) -> str:
     """Say what is wrong with a set of files for TLS; empty when it is usable as a set."""

@@ -30,6 +30,8 @@ BAD_USAGE = [
     ("price",),
     ("price", "BTC/USDT", "--max-age-ms", "-1"),
     ("inspect",),
+    ("healthcheck", "nobody"),
+    ("healthcheck", "price", "--timeout", "0"),
     ("settings", "nobody"),
     ("settings", "--json", "--markdown"),
     ("keys", "create"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime.access.settings import admin_port
+from services.runtime.addresses import admin_port
 
 
 @pytest.mark.parametrize(

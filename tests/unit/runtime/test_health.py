@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from services.runtime.health import HealthBoard
+from services.runtime.health import LIVE, HealthBoard
 from services.runtime.metrics import Metrics
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -99,4 +99,22 @@ async def test_list_says_how_every_service_is(rig: Rig) -> None:
     while (found := await all_known())["b.B"] == SERVING:
         pass
 
-    assert found == {"": NOT_SERVING, "a.A": SERVING, "b.B": NOT_SERVING}
+    assert found == {"": NOT_SERVING, "a.A": SERVING, "b.B": NOT_SERVING, LIVE: SERVING}
+
+
+async def test_whether_the_process_lives_is_watched_without_a_change(rig: Rig) -> None:
+    watch = rig.watch(LIVE)
+    assert (await watch.read()).status == SERVING
+
+    rig.board.set("a.A", False, "Redis is gone")
+    await rig.board.drain()
+
+    assert await rig.check(LIVE) == SERVING
+    watch.cancel()
+
+
+async def test_the_whole_names_the_reasons_of_all_that_do_not_serve(rig: Rig) -> None:
+    rig.board.set("a.A", False, "Redis is gone")
+    rig.board.set("b.B", False, "the engine is starting")
+
+    assert rig.board.reason() == "Redis is gone; the engine is starting"
