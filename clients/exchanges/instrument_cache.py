@@ -11,6 +11,7 @@ from typing import Final
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.model import Instrument
 from clients.exchanges.symbols import near_matches
+from clients.logs import fields
 from clients.resilience.errors import ResilienceError
 from clients.resilience.outcome import Outcome
 from clients.resilience.ports import MonotonicNs
@@ -132,7 +133,7 @@ class _Part:
         except (ExchangeError, ResilienceError) as exc:
             if refresh or self._due_ns is None:
                 raise
-            logger.warning("older instruments serve: of=%s cause=%s", self._name, exc)
+            logger.warning("older instruments serve", extra=fields(of=self._name, cause=exc))
             self._due_ns = self._monotonic_ns() + round(RETRY_S * 1e9)
 
     async def _renew(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 from clients.exchanges.base import ClientPorts
 from clients.exchanges.model import Quote
 from clients.exchanges.quote_relay import QuoteRelay, QuoteSink
+from clients.logs import fields
 from clients.resilience.ports import RandomSource, Sleep, system_random
 from clients.sockets import ConnectBudget, Dialer, ResilientSocket, SocketPolicy, SocketStatus
 from clients.sockets.resilient import Headers, OpenHook, Url
@@ -101,7 +102,7 @@ class Unusable:
         """Count one; log some."""
         self.count += 1
         if self.count % LOGGED_EACH == 1:
-            logger.warning("unusable frame: stream=%s count=%d cause=%s", self._stream, self.count, error)
+            logger.warning("unusable frame", extra=fields(stream=self._stream, count=self.count, cause=error))
 
 
 class Pump(Protocol):

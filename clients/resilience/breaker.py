@@ -14,6 +14,7 @@ from collections import deque
 from threading import Lock
 from typing import Final, TypeVar
 
+from clients.logs import fields
 from clients.resilience.breaker_config import (
     BreakerConfig,
     BreakerCounts,
@@ -318,7 +319,7 @@ class CircuitBreaker:
             self._timer = self._call_later(wait_s, lambda: self._on_timer(generation))
         except RuntimeError:
             # The loop is closed: the process is going down, and the next call would notice the elapsed wait anyway.
-            logger.warning("breaker has no timer: name=%s", self.name, exc_info=True)
+            logger.warning("breaker has no timer", exc_info=True, extra=fields(name=self.name))
 
     def _on_timer(self, generation: int) -> None:
         with self._lock:
@@ -344,7 +345,7 @@ class CircuitBreaker:
                     try:
                         listener(event)
                     except Exception:
-                        logger.exception("listener of a breaker failed: name=%s", self.name)
+                        logger.exception("listener of a breaker failed", extra=fields(name=self.name))
             finally:
                 with self._lock:
                     self._delivering = False

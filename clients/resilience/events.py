@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from clients.logs import fields
 from clients.resilience.breaker_config import BreakerEvent
 from clients.resilience.call import CallSpec
 from clients.resilience.outcome import Outcome
@@ -123,4 +124,4 @@ class Observers:
                 # Once per observer: one that is broken is broken for every call.
                 if place not in self._failed:
                     self._failed.add(place)
-                    logger.exception("observer of calls failed: observer=%r", observer)
+                    logger.exception("observer of calls failed", extra=fields(observer=observer))

@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from clients.logs import fields
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.breaker_config import BreakerConfig, CallLater
 from clients.resilience.breaker_permit import BreakerPermit
@@ -253,7 +254,7 @@ class PolicyExecutor:
             return self._classify(error)
         except Exception:
             # A broken classifier must not hide what it was asked about; nobody knows what became of the attempt.
-            logger.exception("classifier failed: error=%s", type(error).__name__)
+            logger.exception("classifier failed", extra=fields(error=type(error).__name__))
             return Verdict(Outcome.UNKNOWN, counts_against_server=True)
 
     def _report(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from clients.logs import fields
 from clients.resilience.call import Cost, Priority
 from clients.resilience.errors import LimitReached
 from clients.resilience.limiter import ScopeRules
@@ -272,7 +273,7 @@ class ScopeQueue:
         self._changes.discard(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("limit not updated: scope=%s error=%s", self._rules.scope, type(error).__name__)
+            logger.error("limit not updated", extra=fields(scope=self._rules.scope, error=type(error).__name__))
 
     async def _run(self) -> None:
         """Ask the store until nobody waits any more."""

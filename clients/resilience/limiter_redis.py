@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from clients.logs import fields
 from clients.resilience.limiter import ScopeRules
 from clients.resilience.limiter_queue import QueuedLimiter
 from clients.resilience.limiter_state import BLOCK_S_MAX, ScopeState
@@ -109,7 +110,7 @@ class RedisStore:
             except (RedisError, OSError, TimeoutError, Unusable) as exc:
                 return change(self._go_alone(exc), self._now_ns())
             if self._alone is not None:
-                logger.warning("limits are shared again: key=%s", self._key)
+                logger.info("limits are shared again", extra=fields(key=self._key))
                 self._alone = None
             return result
 
@@ -177,11 +178,13 @@ class RedisStore:
             self._remind_ns = now_ns
         if now_ns >= self._remind_ns:
             logger.error(
-                "limits are not shared, %s: key=%s error=%s share=%s",
-                "what Redis holds cannot be used" if isinstance(cause, Unusable) else "Redis is away",
-                self._key,
-                str(cause)[:200] if isinstance(cause, Unusable) else type(cause).__name__,
-                self._share,
+                "limits are not shared",
+                extra=fields(
+                    problem="what Redis holds cannot be used" if isinstance(cause, Unusable) else "Redis is away",
+                    key=self._key,
+                    error=str(cause)[:200] if isinstance(cause, Unusable) else type(cause).__name__,
+                    share=self._share,
+                ),
             )
             self._remind_ns = now_ns + round(REMIND_S * 1e9)
         # It may come back with something else, or nothing.

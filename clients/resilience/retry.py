@@ -17,6 +17,7 @@ from typing import Final, Generic, TypeVar
 from tenacity import RetryCallState
 from tenacity.asyncio import AsyncRetrying
 
+from clients.logs import fields
 from clients.resilience.backoff import Backoff
 from clients.resilience.budget import RetryBudget
 from clients.resilience.call import CallSpec, Classifier
@@ -274,7 +275,7 @@ class RetriedCall(Generic[T]):
             await self._tools.resync(self.spec)
         except Exception:
             # Whatever kept the clock from being measured, the caller gets the error of its own call.
-            logger.warning("clock could not be measured again: target=%s", self.spec.target, exc_info=True)
+            logger.warning("clock could not be measured again", exc_info=True, extra=fields(target=self.spec.target))
             return False
         return True
 

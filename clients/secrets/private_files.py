@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from clients.logs import fields
+
 __all__ = [
     "make_private",
     "make_private_below",
@@ -65,13 +67,11 @@ def make_private(*paths: Path) -> None:
             except OSError as exc:
                 # Some file systems have no modes; there is nothing that a process could do about it.
                 logger.warning(
-                    "others can use it, and that cannot be changed: path=%s mode=%04o reason=%s",
-                    path,
-                    mode,
-                    exc.strerror,
+                    "others can use it, and that cannot be changed",
+                    extra=fields(path=path, mode=f"{mode:04o}", reason=exc.strerror),
                 )
             else:
-                logger.warning("made private, others could use it: path=%s mode=%04o", path, mode)
+                logger.warning("made private, others could use it", extra=fields(path=path, mode=f"{mode:04o}"))
 
 
 def make_private_below(directory: Path) -> None:

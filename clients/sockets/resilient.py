@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from clients.logs import fields
 from clients.resilience.ports import MonotonicNs, RandomSource, Sleep, WallNs, system_random
 from clients.sockets.budget import ConnectBudget
 from clients.sockets.dial import WebsocketDialer
@@ -162,7 +163,7 @@ class ResilientSocket:
                 pass
             except Exception:
                 # Only a bug gets here; whoever iterates gets it raised, and closing has to go on.
-                logger.exception("socket ended by a bug: name=%s", self._name)
+                logger.exception("socket ended by a bug", extra=fields(name=self._name))
         while self._sessions:
             await self._close_session(self._sessions.pop())
 
@@ -337,7 +338,7 @@ class ResilientSocket:
             await session.link.close()
         except Exception:
             # It is over either way, and the reason has been told.
-            logger.debug("connection did not close: socket=%s", self._name, exc_info=True)
+            logger.debug("connection did not close", exc_info=True, extra=fields(socket=self._name))
             session.link.abort("it did not close")
 
     def _rotation_ns(self, session: Session) -> int | None:
@@ -364,7 +365,7 @@ class ResilientSocket:
     def _note(self, reason: str) -> None:
         """Keep a reason for the status; log only a new one, so that an outage is one line."""
         if reason != self._last_error:
-            logger.warning("socket is down: name=%s reason=%s", self._name, reason)
+            logger.warning("socket is down", extra=fields(name=self._name, reason=reason))
         self._last_error = reason
 
 

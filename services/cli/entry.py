@@ -27,6 +27,9 @@ def _load() -> Callable[[Sequence[str]], int]:
 
         if healthcheck.parse(sys.argv[2:]) is not None:
             return lambda arguments: healthcheck.run(arguments[1:])
+    from services.cli.late_logs import log_when_needed
     from services.cli.main import run
+
+    log_when_needed()
 
     return run

@@ -50,8 +50,6 @@ def serve_environment() -> dict[str, str]:
         "MIDSTREAM_HISTORICAL": os.environ.get("MIDSTREAM_HISTORICAL", str(SAMPLE_HISTORICAL)),
         "MIDSTREAM_SPEED": os.environ.get("MIDSTREAM_SPEED", "1"),
         "MIDSTREAM_LIVE_URL": live_url,
-        # A person reads lines, a log collector JSON.
-        "MIDSTREAM_LOG_FORMAT": os.environ.get("MIDSTREAM_LOG_FORMAT", "console" if sys.stderr.isatty() else "json"),
     }
 
 

@@ -20,6 +20,7 @@ import redis.asyncio
 from services.runtime.clock import Clock
 from services.runtime.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from services.runtime.json_text import read_json
+from services.runtime.log_fields import fields
 from services.runtime.private_files import private_opener, shared_directory
 from services.runtime.session.intents import VERSION, Change, Intended, Intent
 from services.runtime.session.keys import SESSIONS, SessionKeys
@@ -108,7 +109,7 @@ class ControlJournal:
                 await self._archive(keys, length - JOURNAL_LENGTH_MAX, applied=effect.revision)
             except (OSError, redis.RedisError):
                 # The intent is journalled, and that is what was asked for; the next append tries again.
-                logger.exception("intents not archived: session=%s", keys.session)
+                logger.exception("intents not archived", extra=fields(session=keys.session))
         return Journalled(revision, outcome)
 
     async def entry(self, keys: SessionKeys, revision: int) -> Intent | None:

@@ -22,6 +22,7 @@ from protos.health.v1.health_pb2 import Check as CheckMessage
 from services.health.checks import Check, Finding
 from services.health.metrics import HealthMetrics
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class CheckRunner:
             finding = Finding(STATUS_DOWN, f"Redis does not answer ({type(exc).__name__})")
         except Exception as exc:  # everything: a check may fail in any way, and that is what the report is for
             if result.status != STATUS_DOWN:
-                logger.exception("check failed: name=%s", name)
+                logger.exception("check failed", extra=fields(name=name))
             finding = Finding(STATUS_DOWN, f"the check itself failed ({type(exc).__name__})")
         before = result.status
         result.status, result.detail = finding.status, finding.detail

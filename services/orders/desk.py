@@ -52,6 +52,7 @@ from services.orders.safety.watchdog import Watchdog
 from services.orders.spot_positions import load_spot_positions
 from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.errors import MidstreamError, StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -376,7 +377,7 @@ class Desk:
             try:
                 await self._store.forget_keys(before_ns=self._ports.wall_ns() - KEY_LIFE_NS)
             except JournalUnavailable as exc:
-                logger.warning("idempotency keys not swept: %s", exc)
+                logger.warning("idempotency keys not swept", extra=fields(reason=exc))
 
     async def _counted(self, operation: str, work: Awaitable[T]) -> T:
         try:

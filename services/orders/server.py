@@ -27,6 +27,7 @@ from services.runtime.access.build import Access
 from services.runtime.access.keys import pepper_of, prepare_keys
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartPostponed, StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
@@ -119,11 +120,13 @@ class OrdersServer(Service):
         )
         self.web_port = await self._face.start()
         logger.info(
-            "orders: mode=%s exchanges=%s web_port=%d journal=%s",
-            self._settings.trading,
-            ",".join(desk.venues.names),
-            self.web_port,
-            shown_url(self._settings.database_url),
+            "order desk ready",
+            extra=fields(
+                mode=self._settings.trading,
+                exchanges=desk.venues.names,
+                web_port=self.web_port,
+                journal=shown_url(self._settings.database_url),
+            ),
         )
 
     async def run(self) -> int:

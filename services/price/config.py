@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
@@ -89,7 +90,5 @@ class PriceSettings(SessionSettings):
             "mids_csv": self.mids_csv,
             "retain_bytes": self.retain_bytes,
             "lock_wait": self.lock_wait,
-            "log_level": self.log_level,
-            "log_format": self.log_format,
-            "stage": self.stage,
+            "logs": dataclasses.asdict(self.log_options("price")),
         }

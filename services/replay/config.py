@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Literal
@@ -108,9 +109,7 @@ class ReplaySettings(SessionSettings):
             "group_lease_s": self.group_lease_s,
             "sinks": _listed(self.sinks),
             "sink_grace_s": self.sink_grace_s,
-            "log_level": self.log_level,
-            "log_format": self.log_format,
-            "stage": self.stage,
+            "logs": dataclasses.asdict(self.log_options("replay")),
             "cache_dir": str(private / "cache"),
             "temp_dir": str(private / "tmp"),
         }

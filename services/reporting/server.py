@@ -24,6 +24,7 @@ from services.reporting.web.app import Dashboard, dashboard
 from services.runtime.access.build import Access
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task, until_one_ends
@@ -100,7 +101,7 @@ class ReportingServer(Service):
             self._tasks.append(asyncio.create_task(task))
         assert self._face is not None
         self.web_port = await self._face.start()
-        logger.info("dashboard: port=%d", self.web_port)
+        logger.info("dashboard serves", extra=fields(port=self.web_port))
 
     async def run(self) -> int:
         """Return only when following the database has failed for a reason of our own."""
@@ -139,7 +140,4 @@ class ReportingServer(Service):
 
 def main() -> int:
     settings = load(ReportingSettings)
-    # Their progress is of no interest while they succeed, and what fails raises.
-    for chatty in ("alembic", "uvicorn", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     return run_server("reporting", settings, ReportingServer(settings))

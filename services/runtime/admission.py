@@ -11,6 +11,7 @@ from services.runtime.addresses import network_of
 from services.runtime.call_limits import METADATA_BYTES_CERTAINLY_REFUSED, RESERVED_CALLS_MAX, CallLimits
 from services.runtime.errors import Overloaded
 from services.runtime.exposure import is_local_address
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +79,15 @@ class CallAdmission:
             self._reported_s = now_s
             worst, count = self._refused.most_common(1)[0]
             logger.warning(
-                "calls refused: count=%d most_from=%s of_them=%d under_way=%d reason=%s",
-                self._refused.total(), worst, count, self.under_way, sentence,
-            )  # fmt: skip
+                "calls refused",
+                extra=fields(
+                    count=self._refused.total(),
+                    most_from=worst,
+                    of_them=count,
+                    under_way=self.under_way,
+                    reason=sentence,
+                ),
+            )
             self._refused.clear()
         return Overloaded(sentence)
 

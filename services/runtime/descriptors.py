@@ -7,6 +7,8 @@ import resource
 from dataclasses import dataclass
 from typing import Final
 
+from services.runtime.log_fields import fields
+
 __all__ = ["DescriptorBudget", "announce_budget", "descriptor_budget", "raise_descriptors"]
 
 logger = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def raise_descriptors() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError) as exc:
             # Some systems have a lower limit of their own that no call tells. What there is will do: the shares follow it.
-            logger.warning("open files stay limited to %d: raising to %d failed: %s", soft, wanted, exc)
+            logger.warning("limit of open files not raised", extra=fields(limit=soft, wanted=wanted, reason=exc))
     return _limit()
 
 
@@ -74,9 +76,9 @@ def announce_budget() -> DescriptorBudget:
     budget = descriptor_budget()
     logger.log(
         logging.WARNING if budget.limit < TIGHT else logging.INFO,
-        "open files: limit=%d own=%d grpc=%d web=%d metrics=%d",
-        budget.limit, budget.own, budget.grpc, budget.web, budget.metrics,
-    )  # fmt: skip
+        "open files",
+        extra=fields(limit=budget.limit, own=budget.own, grpc=budget.grpc, web=budget.web, metrics=budget.metrics),
+    )
     return budget
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from services.runtime import parent_death
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.printable import printable
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class EngineChannel:
             if command == "stop":
                 self.request_stop()
             else:
-                logger.warning("command ignored: name=%s", command)
+                logger.warning("command ignored", extra=fields(name=command))
         # The parent is gone, perhaps by kill -9: nobody may go on writing on its behalf.
         os._exit(EXIT_ORPHANED)
 

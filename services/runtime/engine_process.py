@@ -15,6 +15,7 @@ from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.child_python import module_command
 from services.runtime.connection import redacted
 from services.runtime.errors import StartPostponed, StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.printable import printable
 from services.runtime.private_files import user_umask
 
@@ -78,7 +79,7 @@ class EngineProcess:
             # What it writes for users is as readable as they want it; what it keeps for itself it makes private itself.
             umask=user_umask(),
         )
-        logger.info("engine started: module=%s pid=%s", self._module, self._process.pid)
+        logger.info("engine started", extra=fields(module=self._module, pid=self._process.pid))
         self._send(self._process, self._config)
         self._on_report({"event": "started", "pid": self._process.pid})
 
@@ -99,7 +100,7 @@ class EngineProcess:
         try:
             await asyncio.wait_for(process.wait(), timeout_s)
         except TimeoutError:
-            logger.error("engine killed: it did not drain in %s s: pid=%s", timeout_s, process.pid)
+            logger.error("engine killed: it did not drain in time", extra=fields(waited_s=timeout_s, pid=process.pid))
             self._killed = True
             process.kill()
             await process.wait()
@@ -116,9 +117,9 @@ class EngineProcess:
                 return final
             delay_s = self._backoff.next_s()
             logger.warning(
-                "engine restarts: module=%s code=%s attempt=%s delay_s=%.3f",
-                self._module, code, self._backoff.attempt, delay_s,
-            )  # fmt: skip
+                "engine restarts",
+                extra=fields(module=self._module, code=code, attempt=self._backoff.attempt, delay_s=round(delay_s, 3)),
+            )
             try:
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
             except TimeoutError:
@@ -135,7 +136,9 @@ class EngineProcess:
         if stopping:
             return 1
         if self._backoff.attempt >= RESTARTS_MAX:
-            logger.error("engine given up: module=%s code=%s restarts=%s", self._module, code, self._backoff.attempt)
+            logger.error(
+                "engine given up", extra=fields(module=self._module, code=code, restarts=self._backoff.attempt)
+            )
             # Whoever started this server has more patience than it.
             return self._refused(code) if code == EXIT_POSTPONED else 1
         return None
@@ -154,7 +157,9 @@ class EngineProcess:
             try:
                 line = await process.stdout.readline()
             except ValueError:
-                logger.error("engine killed: a report is longer than %s bytes: pid=%s", REPORT_BYTES_MAX, process.pid)
+                logger.error(
+                    "engine killed: its report is too long", extra=fields(bytes_max=REPORT_BYTES_MAX, pid=process.pid)
+                )
                 process.kill()
                 break
             if not line:
@@ -168,7 +173,7 @@ class EngineProcess:
         except ValueError:
             report = None
         if not isinstance(report, dict) or "event" not in report:
-            logger.warning("engine report ignored: not a JSON object with an event: length=%s", len(line))
+            logger.warning("engine report ignored: not a JSON object with an event", extra=fields(length=len(line)))
             return
         if report["event"] == "progress":
             self._backoff.reset()

@@ -9,6 +9,7 @@ import socket
 from typing import Final
 
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.metrics import Metrics
 from services.runtime.settings import ServerSettings
 
@@ -73,5 +74,5 @@ def check_exposure(settings: ServerSettings, metrics: Metrics) -> str:
 async def keep_saying(reason: str) -> None:
     """Warn at once and every hour, for as long as it lasts."""
     while True:
-        logger.warning("insecure: %s (MIDSTREAM_INSECURE=yes)", reason)
+        logger.warning("insecure, as MIDSTREAM_INSECURE allows", extra=fields(reason=reason))
         await asyncio.sleep(REMIND_S)

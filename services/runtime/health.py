@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
+from services.runtime.log_fields import fields
 from services.runtime.metrics import Metrics
 from services.runtime.statuses import Context
 
@@ -101,8 +102,9 @@ class HealthBoard:
                 logger.log(
                     # What ends in order is no news for who watches over warnings.
                     logging.INFO if serving or self._draining else logging.WARNING,
-                    "health changed: service=%s serving=%s reason=%s", service, serving, reason or "-",
-                )  # fmt: skip
+                    "health changed",
+                    extra=fields(grpc_service=service, serving=serving, reason=reason or None),
+                )
             self._serving[service] = serving
             self._reasons[service] = "" if serving else reason
             self._changed.set()

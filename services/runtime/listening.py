@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
-from services.runtime.logs import configure_logs
+from services.runtime.log_fields import fields
+from services.runtime.logs import start_logs
 from services.runtime.printable import printable
 from services.runtime.private_files import keep_files_private
 from services.runtime.setting_problems import unknown_lines
@@ -82,7 +83,7 @@ def port_refused(host: str, port: int, setting: str, exc: OSError) -> StartRefus
 def warn_of_unknown_settings(settings: ProcessSettings) -> None:
     """Log each variable that no setting has; it was meant for something, and does nothing."""
     for line in unknown_lines(type(settings)):
-        logger.warning("unknown setting: %s", line)
+        logger.warning("unknown setting", extra=fields(problem=line))
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -97,7 +98,7 @@ def stop_on_signals() -> asyncio.Event:
 def run_listener(name: str, settings: ProcessSettings, body: Coroutine[Any, Any, int]) -> int:
     """Run a server without gRPC to its end; return its exit code (2: refused, 75: cannot start now, in one line on stderr)."""
     keep_files_private()
-    configure_logs(name, level=settings.log_level, form=settings.log_format, stage=settings.stage)
+    start_logs(name, settings.log_options(name))
     warn_of_unknown_settings(settings)
     raise_descriptors()
     try:

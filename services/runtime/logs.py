@@ -1,28 +1,29 @@
-"""JSON logs on stderr, with the correlation id of the request that caused them."""
+"""Logs on stderr, with the correlation id of the request that caused them."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import re
 import secrets
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any, Final
 
 from services.runtime.clock import Clock, SystemClock
-from services.runtime.connection import redacted
+from services.runtime.console_logs import ConsoleFormatter, is_coloured
+from services.runtime.log_lines import JsonFormatter, Origin
 from services.runtime.lost_output import forgive_stderr
+from services.runtime.third_party_logs import quieten
+from services.runtime.uncaught import log_uncaught
 
 CORRELATION_ID_KEY: Final = "x-correlation-id"
 """gRPC metadata key, in and out."""
 
 LEVELS: Final = ("debug", "info", "warning", "error")
-
-_CHATTY: Final = ("asyncio", "uvicorn", "uvicorn.error", "websockets", "aiosqlite")
 
 _correlation_id: ContextVar[str] = ContextVar("midstream_correlation_id", default="")
 _USABLE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -61,67 +62,57 @@ def correlation(value: str) -> Iterator[str]:
         _correlation_id.reset(token)
 
 
-def configure_logs(server: str, *, level: str = "info", form: str = "json", stage: str = "") -> None:
-    """Send every standard log record to stderr, one JSON object (or console line) each.
+def log_context() -> dict[str, str]:
+    """Return the ids under which this task or thread works, for its log lines."""
+    return {"correlation_id": _correlation_id.get()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """How a process logs; a server hands it on to its engine."""
+
+    level: str = "info"
+    form: str = "auto"
+    """`json`, `console`, or `auto`: for people where stderr is a terminal, else for collectors."""
+    service: str = ""
+    stage: str = ""
+    task: str = ""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> LogOptions:
+        """Return what an engine was handed; what is not there has its default."""
+        given = config.get("logs") or {}
+        return cls(**{field.name: str(given[field.name]) for field in dataclasses.fields(cls) if field.name in given})
+
+
+def configure_logs(server: str, options: LogOptions | None = None) -> None:
+    """Send every standard log record to stderr, one JSON object (or line for people) each.
 
     Replaces the root handlers; call it once per process, in servers and engines alike. From then on a stderr that cannot be written
     loses lines, and nothing else.
     """
-    formatter: logging.Formatter = JsonFormatter(server, stage=stage)
-    if form == "console":
-        # It brings a library for terminals that takes a sixth of a second to import; JSON needs nothing of it.
-        from services.runtime.console_logs import console_formatter
-
-        formatter = console_formatter(server, redact=redact, correlation_id=current_correlation_id)
+    options = LogOptions() if options is None else options
+    origin = Origin(server=server, service=options.service, stage=options.stage, task=options.task)
     forgive_stderr()
+    formatter: logging.Formatter = JsonFormatter(origin, log_context)
+    if options.form == "console" or (options.form == "auto" and sys.stderr.isatty()):
+        formatter = ConsoleFormatter(origin, log_context, coloured=is_coloured())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # What these say below a warning ("Using selector", "Started server process") says nothing about us; the web server says it as an error.
-    # The database driver repeats each statement with all that goes into it.
-    for chatty in _CHATTY:
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per record; passwords in URLs are replaced."""
-
-    def __init__(self, server: str, *, stage: str = "") -> None:
-        super().__init__()
-        self._server = server
-        self._stage = stage
-
-    def format(self, record: logging.LogRecord) -> str:
-        event: dict[str, str] = {
-            "event": record.getMessage(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "server": self._server,
-        }
-        if self._stage:
-            event["stage"] = self._stage
-        if identifier := _correlation_id.get():
-            event["correlation_id"] = identifier
-        if record.stack_info:
-            event["stack"] = record.stack_info
-        if record.exc_info and record.exc_info[0] is not None:
-            event["exception"] = self.formatException(record.exc_info)
-        redact(event)
-        return json.dumps(event)
-
-
-def redact(event: MutableMapping[str, Any]) -> None:
-    """Replace the passwords of URLs in every text of an event."""
-    for key, value in event.items():
-        if isinstance(value, str) and "://" in value:
-            event[key] = redacted(value)
+    root.setLevel(options.level.upper())
+    quieten()
 
 
 REPEAT_S: Final = 60.0
 """An outage that lasts is told again this often."""
+
+
+def start_logs(server: str, options: LogOptions) -> None:
+    """Configure the logs of a process of ours, and have what nobody catches in it logged, too."""
+    configure_logs(server, options)
+    log_uncaught()
 
 
 class LogLimit:

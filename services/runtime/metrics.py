@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from services.runtime.figures import Figure, StateGauge
+from services.runtime.log_fields import fields
 
 __all__ = ["CALL_FIGURES", "SERVER_FIGURES", "Figure", "Metrics"]
 
@@ -110,7 +111,7 @@ class Metrics:
             if figure is not None and figure.kind == "gauge" and value is None:
                 self.forget(name)
             elif figure is None or isinstance(value, bool) or not isinstance(value, (int, float)):
-                logger.warning("figure ignored: name=%s", name)
+                logger.warning("figure ignored", extra=fields(name=name))
             elif figure.kind == "gauge":
                 self.set(name, value)
             else:

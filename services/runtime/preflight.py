@@ -10,6 +10,7 @@ from typing import Any, cast
 import redis
 
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.redis_binary import REDIS_MIN, VALKEY_MIN
 
 logger = logging.getLogger(__name__)
@@ -46,8 +47,11 @@ def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
     if facts.open_to_all:
         # Not refused: inside of a container this is how it is, and who reaches the container is decided outside of it.
         logger.warning(
-            "redis lets in whoever reaches it: it listens on every address without a password; set one (`requirepass`), "
-            "or have it listen on 127.0.0.1 only (`bind`)"
+            "redis lets in whoever reaches it",
+            extra=fields(
+                reason="it listens on every address without a password",
+                advice="set one (`requirepass`), or have it listen on 127.0.0.1 only (`bind`)",
+            ),
         )
     return facts
 

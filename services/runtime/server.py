@@ -24,7 +24,8 @@ from services.runtime.exposure import check_exposure, keep_saying
 from services.runtime.health import HEALTH_SERVICE, HealthBoard
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.listening import listening_socket, warn_of_unknown_settings
-from services.runtime.logs import configure_logs
+from services.runtime.log_fields import fields
+from services.runtime.logs import start_logs
 from services.runtime.metrics import Metrics
 from services.runtime.printable import printable
 from services.runtime.private_files import keep_files_private
@@ -129,7 +130,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     0 ended as asked, 1 failed, 2 refused to start, 75 cannot start now (the reason is one line on stderr).
     """
     keep_files_private()
-    configure_logs(name, level=settings.log_level, form=settings.log_format, stage=settings.stage)
+    start_logs(name, settings.log_options(name))
     warn_of_unknown_settings(settings)
     raise_descriptors()
     try:
@@ -138,7 +139,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
         print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
         return exc.exit_code
     except Exception as exc:  # everything: a server that fails says why, and whether that may pass
-        logger.exception("server failed: name=%s", name)
+        logger.exception("server failed")
         return StartPostponed.exit_code if isinstance(exc, OSError) and is_passing(exc) else 1
 
 
@@ -192,10 +193,14 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
             ):
                 announce_budget()
                 logger.info(
-                    "serving: name=%s address=%s tls=%s metrics_port=%s admin_port=%s",
-                    name, host_and_port(settings.host, port), "off" if tls is None else "mutual" if settings.tls_client_ca else "on",
-                    exporter.port, admin.port if admin is not None else "-",
-                )  # fmt: skip
+                    "serving",
+                    extra=fields(
+                        address=host_and_port(settings.host, port),
+                        tls="off" if tls is None else "mutual" if settings.tls_client_ca else "on",
+                        metrics_port=exporter.port,
+                        admin_port=admin.port if admin is not None else None,
+                    ),
+                )
                 return await run_until_end(service, asked_to_stop, health, interceptor, server)
     finally:
         await access.stop()
@@ -255,7 +260,7 @@ async def run_until_end(
     running = asyncio.create_task(service.run(), name="service-run")
     asked = asyncio.create_task(asked_to_stop.wait(), name="asked-to-stop")
     await asyncio.wait((running, asked), return_when=asyncio.FIRST_COMPLETED)
-    logger.info("draining: reason=%s", "signal" if asked_to_stop.is_set() else "the service ended")
+    logger.info("draining", extra=fields(reason="signal" if asked_to_stop.is_set() else "the service ended"))
     await health.drain()
     await asyncio.sleep(NOTICE_S)
     await interceptor.refuse_new_calls(quiet_s=QUIET_S, at_most_s=QUIET_MAX_S)

@@ -24,8 +24,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.runtime.access.settings import AUTHENTICATORS, certificates_problem, pair_problem
 from services.runtime.addresses import admin_port
 from services.runtime.call_limit_settings import CallLimitSettings
+from services.runtime.ecs_task import task_id
 from services.runtime.errors import InvalidRequest
 from services.runtime.known_settings import is_strict
+from services.runtime.logs import LogOptions
 from services.runtime.lost_output import forgive_stderr
 from services.runtime.printable import printable
 from services.runtime.redis_tls import REDIS_FILES, exposure, secured
@@ -94,8 +96,8 @@ class ProcessSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least serious kind of line that is logged."""
 
-    log_format: Literal["json", "console"] = "json"
-    """`json` writes one object per line, for collectors; `console` writes lines for people."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`json` writes one object per line, for collectors; `console` writes lines for people; `auto` does that on a terminal only."""
 
     simulates: ClassVar[bool] = False
     """Whether it plays somebody else's part."""
@@ -143,6 +145,10 @@ class ProcessSettings(BaseSettings):
 
     web_rate_min: int = Field(default=1_024, ge=1, le=1_000_000_000)
     """Bytes a second that a body must come in with, and an answer be taken with; the worst mobile connection has more."""
+
+    def log_options(self, service: str) -> LogOptions:
+        """Return how the processes of one deployed service log."""
+        return LogOptions(level=self.log_level, form=self.log_format, service=service, stage=self.stage, task=task_id())
 
     @field_validator("web_hosts")
     @classmethod

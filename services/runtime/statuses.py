@@ -12,6 +12,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[i
 
 from services.runtime import errors
 from services.runtime.connection import ConnectionsBusy
+from services.runtime.log_fields import fields
 from services.runtime.logs import CORRELATION_ID_KEY
 from services.runtime.redis_refusals import meaning, temporary_code
 
@@ -70,10 +71,10 @@ async def abort(context: Context, exc: BaseException, identifier: str, path: str
     code = code_of(exc)
     metadata = trailing(context, identifier)
     if code is grpc.StatusCode.INTERNAL:
-        logger.error("call failed: method=%s request_id=%s", path, identifier, exc_info=exc)
+        logger.error("call failed", exc_info=exc, extra=fields(method=path, request_id=identifier))
         await context.abort(code, f"internal error, request id {identifier}", metadata)
     if not isinstance(exc, errors.Overloaded):
-        logger.info("call refused: method=%s code=%s reason=%s", path, code.name, exc)
+        logger.info("call refused", extra=fields(method=path, code=code.name, reason=exc))
     if isinstance(exc, errors.MidstreamError):
         metadata = (*metadata, *exc.metadata)
     if isinstance(exc, errors.InvalidRequest):

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.runtime.clock import Clock
 from services.runtime.figures import Figure
+from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.metrics import Metrics
 
@@ -34,5 +35,5 @@ class Unreadable:
         limit = self._limits.setdefault(kind, LogLimit(REPEAT_S, clock=self._clock))
         if (more := limit.passes()) is not None:
             logger.warning(
-                "unreadable entry skipped: kind=%s where=%s error=%r more_before=%d", kind, where, error, more
+                "unreadable entry skipped", extra=fields(kind=kind, where=where, error=repr(error), more_before=more)
             )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import http
 import logging
 import os
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, ClassVar, Final
@@ -21,6 +22,7 @@ from services.runtime.clock import Clock, SystemClock
 from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
+from services.runtime.log_fields import fields
 from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings, Switch, load
 from services.runtime.web import WebLimits, WebsocketServer
@@ -58,7 +60,7 @@ class FeedFaults:
 
 def parse_faults(text: str) -> FeedFaults:
     """Return the plan of `name=n,name=n`; raise ValueError naming what is wrong."""
-    known = {field.name for field in fields(FeedFaults)}
+    known = {field.name for field in dataclasses.fields(FeedFaults)}
     values: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, count = part.partition("=")
@@ -246,7 +248,7 @@ async def run(settings: FeedSettings) -> int:
         ) from exc
     stopping = stop_on_signals()
     announce_budget()
-    logger.info("feed simulator serves: url=ws://%s:%d file=%s", settings.host, port, settings.file)
+    logger.info("serving", extra=fields(url=f"ws://{settings.host}:{port}", file=settings.file))
     with ready_file(settings.ready_file, "sim-feed", port=port):
         await stopping.wait()
     await feed.stop()

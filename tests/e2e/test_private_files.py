@@ -95,7 +95,7 @@ def test_what_an_earlier_version_left_open_is_closed_and_said(tmp_path: Path) ->
 
     with running(out) as servers:
         assert set(wide(out)) - {"serve.log"} <= RESULTS
-        assert "made private, others could use it: path=" in servers.log.read_text()
+        assert '"event": "made private, others could use it"' in servers.log.read_text()
 
 
 @pytest.mark.parametrize(("value", "mode"), [(0o022, 0o644), (0o077, 0o600)])

@@ -15,7 +15,7 @@ from tests.support.ports import free_port
 
 PACKAGES = ("services", "protos", "clients", "fastpath")
 MODULES = (
-    "redis", "grpc", "websockets", "structlog", "orjson", "pydantic", "sqlalchemy", "fastapi", "uvicorn",
+    "redis", "grpc", "websockets", "orjson", "pydantic", "sqlalchemy", "fastapi", "uvicorn",
     "json", "asyncio", "logging", "ctypes", "signal", "site", "sitecustomize", "usercustomize",
 )  # fmt: skip
 MARK = "import os, sys; open(os.environ['PLANTED_MARK'], 'a').write(f'{__file__} {sys.argv}\\n')\n"

@@ -11,6 +11,7 @@ from clients.exchanges.binance.markets import COINM, NAME, Market
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_int
 from clients.exchanges.model import Instrument, InstrumentKind
 from clients.exchanges.symbols import unified_symbol
+from clients.logs import fields
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +30,17 @@ def parse_instruments(market: Market, payload: Any) -> list[Instrument]:
         except (MalformedAnswer, KeyError, TypeError, OverflowError, OSError, ValueError) as exc:
             unusable += 1
             if unusable == 1:
-                logger.warning("instrument left out: market=%s cause=%s %s", market.name, type(exc).__name__, exc)
+                logger.warning(
+                    "instrument left out", extra=fields(market=market.name, error=type(exc).__name__, cause=exc)
+                )
             continue
         # A contract that is being settled may share its unified symbol with its successor: the one that trades has it.
         if instrument.symbol not in found or instrument.tradable:
             found[instrument.symbol] = instrument
     if unusable:
-        logger.warning("instruments left out: market=%s count=%d of %d", market.name, unusable, len(payload["symbols"]))
+        logger.warning(
+            "instruments left out", extra=fields(market=market.name, count=unusable, of=len(payload["symbols"]))
+        )
     return list(found.values())
 
 

@@ -41,6 +41,7 @@ from clients.exchanges.trading import (
     TimeInForce,
     VenueOrder,
 )
+from clients.logs import fields
 from clients.resilience.errors import ResilienceError
 from clients.resilience.outcome import Outcome
 
@@ -275,7 +276,7 @@ class BinanceTrading:
         try:
             return (await self._client.instruments.by_exchange_symbol(market, exchange_symbol)).symbol
         except CallerMustAct:
-            logger.warning("order of an unlisted instrument: market=%s symbol=%r", market, exchange_symbol[:32])
+            logger.warning("order of an unlisted instrument", extra=fields(market=market, symbol=exchange_symbol[:32]))
             return exchange_symbol
 
     def _refused(self, operation: str, text: str, *, code: str) -> CallerMustAct:

@@ -19,6 +19,7 @@ from clients.exchanges.errors import ExchangeError, OperatorMustAct
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.streaming import Unusable, merged
 from clients.exchanges.trading import OrderReport, StreamGap
+from clients.logs import fields
 from clients.resilience.call import CallSpec
 from clients.resilience.errors import ResilienceError
 from clients.sockets import (
@@ -133,9 +134,8 @@ class UserStream:
             instrument = self._client.instruments.known(market, str(order.get("s")))
             if instrument is None:
                 logger.info(
-                    "statement about an instrument that is not mapped: exchange=binance market=%s symbol=%.32s",
-                    market,
-                    order.get("s"),
+                    "statement about an instrument that is not mapped",
+                    extra=fields(exchange="binance", market=market, symbol=str(order.get("s"))[:32]),
                 )
                 return None
             return parse_order_event(order, instrument, raw=message.payload[:4096])
@@ -198,7 +198,7 @@ class UserStream:
 
     @staticmethod
     def _soon(market: str, error: Exception) -> float:
-        logger.warning("listen key not extended, trying again: market=%s cause=%s", market, error)
+        logger.warning("listen key not extended, trying again", extra=fields(market=market, cause=error))
         return KEEP_ALIVE_RETRY_S
 
 

@@ -20,6 +20,7 @@ from clients.exchanges.bitmex.units import currency, money, time_ns
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_word
 from clients.exchanges.model import Instrument, InstrumentKind, Payout
 from clients.exchanges.symbols import unified_symbol
+from clients.logs import fields
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ def parse_instruments(payload: Any) -> list[Instrument]:
         try:
             instrument = parse_instrument(row)
         except (MalformedAnswer, ArithmeticError) as error:
-            logger.warning("instrument left out: exchange=%s symbol=%.32r cause=%s", EXCHANGE, row.get("symbol"), error)
+            logger.warning(
+                "instrument left out", extra=fields(exchange=EXCHANGE, symbol=str(row.get("symbol"))[:32], cause=error)
+            )
             continue
         if found.setdefault(instrument.symbol, instrument) is not instrument:
             logger.warning(
-                "second instrument of one symbol left out: exchange=%s symbol=%s", EXCHANGE, instrument.symbol
+                "second instrument of one symbol left out", extra=fields(exchange=EXCHANGE, symbol=instrument.symbol)
             )
     return list(found.values())
 

@@ -39,6 +39,7 @@ from clients.exchanges.trading import (
     TimeInForce,
     VenueOrder,
 )
+from clients.logs import fields
 from clients.resilience.call import CallSpec, Priority
 from clients.resilience.outcome import Outcome
 
@@ -257,7 +258,9 @@ class BitMEXTrading:
         symbol = str(row.get("symbol"))
         instrument = self._client.instruments.known(MARKET, symbol)
         if instrument is None:
-            logger.warning("row about an instrument that is not mapped: exchange=%s symbol=%.32s", EXCHANGE, symbol)
+            logger.warning(
+                "row about an instrument that is not mapped", extra=fields(exchange=EXCHANGE, symbol=str(symbol)[:32])
+            )
         return instrument
 
     def _read_spec(self, operation: str, priority: Priority) -> CallSpec:

@@ -17,6 +17,7 @@ from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument
 from clients.exchanges.streaming import Unusable
 from clients.exchanges.trading import OrderReport, StreamGap
+from clients.logs import fields
 from clients.sockets import AuthRefused, Connected, Message, Session, SocketPolicy
 
 logger = logging.getLogger(__name__)
@@ -104,5 +105,8 @@ class UserStream:
         symbol = str(row.get("symbol"))
         instrument = self._client.instruments.known(MARKET, symbol)
         if instrument is None:
-            logger.info("statement about an instrument that is not mapped: exchange=bitmex symbol=%.32s", symbol)
+            logger.info(
+                "statement about an instrument that is not mapped",
+                extra=fields(exchange="bitmex", symbol=str(symbol)[:32]),
+            )
         return instrument

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from clients.logs import fields
 from clients.power.deals.messages import parse_message
 from clients.power.deals.model import Deal, Gap, Item
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble, feed_url
@@ -114,10 +115,10 @@ class DealFeed:
                 for gap in self._begin(event):
                     yield gap
             elif isinstance(event, Disconnected) and not event.planned:
-                logger.warning("deals feed is down: reason=%s code=%s", event.reason, event.code)
+                logger.warning("deals feed is down", extra=fields(reason=event.reason, code=event.code))
                 self._fruitless += not self._heard
             elif isinstance(event, Stale):
-                logger.warning("deals feed is silent: seconds=%.0f", event.silent_s)
+                logger.warning("deals feed is silent", extra=fields(seconds=round(event.silent_s)))
 
     def _read(self, message: Message) -> Item:
         late = bool(self._catching_up_to)
@@ -138,7 +139,7 @@ class DealFeed:
         missed = "the listener was away" if self._alive_ns is None else "the connection was lost"
         gaps = [Gap(self._alive_ns, event.wall_ns, f"{missed} and {plan.gap_reason}")] if plan.gap_reason else []
         self._alive_ns = self._connected_ns = event.wall_ns
-        logger.info("deals feed is up: replay=%s", "on" if self.replays else "off")
+        logger.info("deals feed is up", extra=fields(replay=self.replays))
         return gaps
 
     async def _next_url(self) -> str:

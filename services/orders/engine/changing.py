@@ -22,6 +22,7 @@ from services.orders.journal.store import JournalUnavailable
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.errors import DeadlineExceeded, MidstreamError, NotFound
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class Changer:
         try:
             await self._cancel_unjournalled(order)
         except (*CLIENT_ERRORS, MidstreamError):
-            logger.exception("cancel without journal failed: order=%s", order.order_id)
+            logger.exception("cancel without journal failed", extra=fields(order=order.order_id))
 
     async def cancel_many(self, order_ids: Sequence[str], caller: Caller, *, wait_s: float = WAIT_S) -> list[Cancelled]:
         """Cancel several at once; one that is not known does not stop the others."""

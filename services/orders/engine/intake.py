@@ -15,6 +15,7 @@ from services.orders.domain.statements import ended_as, fill_body, mismatch, new
 from services.orders.journal.ledger import OrderLedger
 from services.orders.observer import DeskObserver
 from services.orders.venues import Venues
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +52,20 @@ class ReportIntake:
         after = await self._ledger.change(order_id, decide, cause, raw=report.raw)
         if before is not None and before.state.terminal and not after.state.terminal:
             logger.critical(
-                "order is there after all: order=%s exchange=%s exchange_order_id=%s state=%s it was %s: %s",
-                after.order_id,
-                after.exchange,
-                after.exchange_order_id,
-                after.state,
-                before.state,
-                before.settled or before.reason,
+                "order is there after all",
+                extra=fields(
+                    order=after.order_id,
+                    exchange=after.exchange,
+                    exchange_order_id=after.exchange_order_id,
+                    state=after.state,
+                    state_before=before.state,
+                    reason_before=before.settled or before.reason,
+                ),
             )
             self._observer.came_back(after)
         if after.halted and (before is None or not before.halted):
             logger.critical(
-                "order halted: order=%s exchange=%s problem=%s", after.order_id, after.exchange, after.halted
+                "order halted", extra=fields(order=after.order_id, exchange=after.exchange, problem=after.halted)
             )
             self._observer.halted(after)
         return after
@@ -98,12 +101,14 @@ class ReportIntake:
                 return known
             order = await self._ledger.create(order_id, await self._discovered(report), cause, raw=report.raw)
         logger.warning(
-            "external order found: order=%s exchange=%s symbol=%s exchange_order_id=%s state=%s",
-            order_id,
-            order.exchange,
-            order.symbol,
-            order.exchange_order_id,
-            order.state,
+            "external order found",
+            extra=fields(
+                order=order_id,
+                exchange=order.exchange,
+                symbol=order.symbol,
+                exchange_order_id=order.exchange_order_id,
+                state=order.state,
+            ),
         )
         self._observer.external_found(order)
         return order

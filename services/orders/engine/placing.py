@@ -26,6 +26,7 @@ from services.orders.ports import Ports
 from services.orders.venues import ANY, CLIENT_ERRORS, Venue, Venues
 from services.runtime.errors import DeadlineExceeded, MidstreamError
 from services.runtime.faults import fault
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -269,15 +270,15 @@ class Placer:
             case Fate.NOT_DONE:
                 return failure
             case Fate.UNUSABLE:
-                logger.error("exchange refuses our key: exchange=%s code=%s", order.exchange, failure.code)
+                logger.error("exchange refuses our key", extra=fields(exchange=order.exchange, code=failure.code))
                 return await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
             case Fate.REFUSED | Fate.MISSING:
                 refused = PlacementRefused(failure.text, failure.code, failure.unfilled)
                 return await self._end(order, refused, Cause.ANSWER, failure.raw)
             case Fate.DUPLICATE:
-                logger.warning("exchange knows the client id already: order=%s", order.order_id)
+                logger.warning("exchange knows the client id already", extra=fields(order=order.order_id))
             case Fate.LOST:
-                logger.warning("answer lost: order=%s error=%s", order.order_id, type(error).__name__)
+                logger.warning("answer lost", extra=fields(order=order.order_id, error=type(error).__name__))
         lost = AnswerLost(failure.text, failure.sent_wall_ns, failure.expires_server_ns)
         return await self._lose(order, lost, Cause.ANSWER, failure.raw)
 

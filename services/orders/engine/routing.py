@@ -17,6 +17,7 @@ from services.orders.guards.guards import Guards
 from services.orders.guards.prices import PriceGuard
 from services.orders.venues import ANY, CLIENT_ERRORS, Venue, Venues
 from services.runtime.errors import MidstreamError
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Router:
                     return Route(venue, instrument, quantity)
                 self._guards.release(order.order_id)
             except (MidstreamError, *CLIENT_ERRORS) as exc:
-                logger.info("no failover: order=%s exchange=%s reason=%s", order.order_id, venue.exchange, exc)
+                logger.info("no failover", extra=fields(order=order.order_id, exchange=venue.exchange, reason=exc))
         return None
 
     def _price_allows(self, order: Order, price: Decimal) -> bool:

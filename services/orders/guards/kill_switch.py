@@ -10,6 +10,7 @@ from typing import Final
 
 from services.orders.journal.store import JournalStore, JournalUnavailable, SwitchRow
 from services.orders.ports import Ports
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class KillSwitch:
         if self._row.engaged:
             return
         self._row = self._unwritten = SwitchRow(True, reason[:500], actor, self._ports.wall_ns())
-        logger.error("kill switch engaged: actor=%s reason=%s", actor, reason)
+        logger.error("kill switch engaged", extra=fields(actor=actor, reason=reason))
         self._tripped.set()
         for listener in self._listeners:
             listener()
@@ -89,7 +90,7 @@ class KillSwitch:
             await self._store.set_switch(row)
             self._unwritten = None
             self._row = row
-        logger.warning("kill switch released: actor=%s reason=%s", actor, reason)
+        logger.warning("kill switch released", extra=fields(actor=actor, reason=reason))
         # A file that is still there engages it again.
         self._look_at_file()
         return self._row

@@ -31,6 +31,7 @@ from services.orders.journal.store import (
     SwitchRow,
     Traded,
 )
+from services.runtime.log_fields import fields
 
 __all__ = ["MIGRATIONS", "DatabaseJournal", "prepare_orders_database"]
 
@@ -116,7 +117,7 @@ class DatabaseJournal:
             for _, done in batch:
                 _fail(done, exc)
         except Exception as exc:  # everything: a bug in one entry must not end the writer of all others
-            logger.exception("journal entry could not be written: entries=%d", len(batch))
+            logger.exception("journal entry could not be written", extra=fields(entries=len(batch)))
             if len(batch) == 1:
                 _fail(batch[0][1], exc)
                 return
@@ -252,7 +253,8 @@ class DatabaseJournal:
         except UnreadableRecord as exc:
             # Not its text: that is the order.
             logger.warning(
-                "kept order cannot be read, made of its events: order=%s error=%r", row.order_id, exc.__cause__
+                "kept order cannot be read, made of its events",
+                extra=fields(order=row.order_id, error=repr(exc.__cause__)),
             )
         events = [kept.event async for kept in self.events(order_id=row.order_id)]
         try:

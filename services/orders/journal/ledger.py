@@ -24,6 +24,7 @@ from services.orders.journal.store import (
     Superseded,
 )
 from services.orders.ports import Ports
+from services.runtime.log_fields import fields
 from services.runtime.logs import current_correlation_id
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ class OrderLedger:
                 task.cancel()
             if unwritten:
                 logger.error(
-                    "changes not journalled at the end: count=%d; they are asked for at the next start", len(unwritten)
+                    "changes not journalled at the end; they are asked for at the next start",
+                    extra=fields(count=len(unwritten)),
                 )
 
     def listen(self, listener: Callable[[Change], None]) -> None:
@@ -246,7 +248,7 @@ class OrderLedger:
                 self.trouble = str(exc)
                 if not must:
                     raise
-                logger.warning("journal entry waits: order=%s kind=%s", entry.event.order_id, entry.event.kind)
+                logger.warning("journal entry waits", extra=fields(order=entry.event.order_id, kind=entry.event.kind))
                 await self._ports.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
             else:

@@ -24,6 +24,7 @@ from services.orders.reconciliation.arrival import Proof, ServerClocks
 from services.orders.reconciliation.asking import Asking
 from services.orders.venues import Venue, Venues
 from services.runtime.errors import MidstreamError
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Follower:
             del self._tasks[order_id]
         self._amends.forget(order_id)
         if not task.cancelled() and task.exception() is not None:
-            logger.error("following ended: order=%s", order_id, exc_info=task.exception())
+            logger.error("following ended", exc_info=task.exception(), extra=fields(order=order_id))
 
     @property
     def following(self) -> int:
@@ -155,7 +156,8 @@ class Follower:
         venue = self._venues.get(order.exchange)
         if venue is None:
             logger.error(
-                "order is at an exchange that is not configured: order=%s exchange=%s", order.order_id, order.exchange
+                "order is at an exchange that is not configured",
+                extra=fields(order=order.order_id, exchange=order.exchange),
             )
             return
         try:
@@ -163,7 +165,7 @@ class Follower:
         except Superseded:
             raise
         except Exception:  # everything: one order's trouble must not end the task that has to bring it to an end
-            logger.exception("following an order failed: order=%s", order.order_id)
+            logger.exception("following an order failed", extra=fields(order=order.order_id))
 
     async def _step_at(self, venue: Venue, order: Order, proof: Proof, state: _Following) -> None:
         if order.between_legs:

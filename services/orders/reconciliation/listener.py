@@ -13,6 +13,7 @@ from services.orders.engine.intake import ReportIntake
 from services.orders.ports import Ports
 from services.orders.reconciliation.freshness import FreshnessTracker
 from services.orders.venues import Venue
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class StreamListener:
                 problem = "the user stream ended"
             except Exception as exc:  # noqa: BLE001  nothing that a stream brings may end the reading of it
                 problem = f"the user stream failed: {type(exc).__name__}"
-                logger.warning("user stream failed: exchange=%s error=%r", self._venue.exchange, exc)
+                logger.warning("user stream failed", extra=fields(exchange=self._venue.exchange, error=repr(exc)))
             self._freshness.silent(self._venue.exchange, problem)
             await self._ports.sleep(AGAIN_S[min(failures, len(AGAIN_S) - 1)])
             failures += 1
@@ -77,5 +78,7 @@ class StreamListener:
         try:
             await self._intake.take(report, Cause.STREAM)
         except Exception:  # everything: one statement that cannot be kept is asked for again by the next reconciliation
-            logger.exception("statement could not be kept: exchange=%s symbol=%s", report.exchange, report.symbol)
+            logger.exception(
+                "statement could not be kept", extra=fields(exchange=report.exchange, symbol=report.symbol)
+            )
             self._on_gap()

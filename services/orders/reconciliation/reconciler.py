@@ -21,6 +21,7 @@ from services.orders.reconciliation.arrival import ServerClocks
 from services.orders.reconciliation.freshness import FreshnessTracker
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -96,14 +97,14 @@ class Reconciler:
             try:
                 await self._compare(begun_ns)
             except (*CLIENT_ERRORS, MidstreamError, JournalUnavailable) as exc:
-                logger.warning("reconciliation failed: exchange=%s error=%s", exchange, exc)
+                logger.warning("reconciliation failed", extra=fields(exchange=exchange, error=exc))
                 self._gate.failed(exchange, str(exc)[:300])
                 self._freshness.failed(exchange, str(exc)[:300])
                 self._observer.reconciled(exchange, False)
                 return False
             except Exception as exc:
                 # Everything: a statement that nobody expected must not end the comparisons for good.
-                logger.exception("reconciliation failed: exchange=%s", exchange)
+                logger.exception("reconciliation failed", extra=fields(exchange=exchange))
                 self._gate.failed(exchange, f"unexpected {type(exc).__name__}")
                 self._freshness.failed(exchange, f"unexpected {type(exc).__name__}")
                 self._observer.reconciled(exchange, False)
@@ -133,7 +134,7 @@ class Reconciler:
                 # Nothing was executed between the exchange's statement and the end of the sweep: it can be taken as it is.
                 self._take_positions(positions, asked_ns)
                 return
-        logger.info("positions not compared, too much is executed: exchange=%s", self._venue.exchange)
+        logger.info("positions not compared, too much is executed", extra=fields(exchange=self._venue.exchange))
 
     def _markets(self, instruments: Mapping[str, Instrument]) -> set[str]:
         """Markets whose instruments have positions that an exchange states."""
@@ -148,7 +149,7 @@ class Reconciler:
             self._venue.exchange, list(positions), self._ports.wall_ns(), exchange_ns=asked_ns
         )
         if differences:
-            logger.error("positions differ: exchange=%s %s", self._venue.exchange, "; ".join(differences))
+            logger.error("positions differ", extra=fields(exchange=self._venue.exchange, differences=differences))
             self._observer.positions_differ(self._venue.exchange, differences)
 
     async def _ask_for_missing(self, reports: Iterable[OrderReport], now_ns: int) -> None:

@@ -27,6 +27,7 @@ from services.orders.reconciliation.arrival import SETTLE_NS, Proof, ServerClock
 from services.orders.reconciliation.asking import Asking
 from services.orders.venues import Venue
 from services.runtime.faults import fault
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -343,7 +344,7 @@ class ReplaceStep:
 
         after = await self._change(order, decide, raw, cause)
         if after.state.terminal:
-            logger.warning("order ended while it was being replaced: order=%s reason=%s", order.order_id, text)
+            logger.warning("order ended while it was being replaced", extra=fields(order=order.order_id, reason=text))
         return True
 
     async def _change(

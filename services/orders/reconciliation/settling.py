@@ -20,6 +20,7 @@ from services.orders.journal.store import JournalUnavailable
 from services.orders.ports import Ports
 from services.orders.reconciliation.asking import Asking
 from services.orders.venues import Venue, Venues
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Settler:
             note = f"; {order.exchange} could not be asked: {found.text}"
         text = f"{caller.name} has looked, and it is not at {order.exchange}: {command.reason}{note}"[:500]
         after = await self._journal(order, Settled(text), caller)
-        logger.warning("order settled: order=%s actor=%s text=%s", order.order_id, caller.name, text)
+        logger.warning("order settled", extra=fields(order=order.order_id, actor=caller.name, text=text))
         return SettledOrder(after)
 
     async def _settle_there(self, venue: Venue, order: Order, command: SettleCommand, caller: Caller) -> SettledOrder:
@@ -93,7 +94,7 @@ class Settler:
         text = f"{caller.name} has found it at {order.exchange} as {name}: {command.reason}"[:500]
         await self._journal(order, Settled(text, name), caller)
         after = await self._intake.absorb(order.order_id, found, Cause.OPERATOR)
-        logger.warning("order settled: order=%s actor=%s text=%s", order.order_id, caller.name, text)
+        logger.warning("order settled", extra=fields(order=order.order_id, actor=caller.name, text=text))
         return SettledOrder(after)
 
     async def _journal(self, order: Order, body: Settled, caller: Caller) -> Order:

@@ -16,6 +16,7 @@ from services.orders.errors import Reason, reason_of
 from services.orders.rest.models import Problem
 from services.runtime import errors
 from services.runtime.access.failures import RETRY_AFTER
+from services.runtime.log_fields import fields
 from services.runtime.logs import current_correlation_id
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def problem_of(error: BaseException) -> JSONResponse:
     """Return the problem of an error; what is not meant for callers becomes a request id."""
     status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
     if status == 500 or not isinstance(error, errors.MidstreamError):
-        logger.error("request failed: request_id=%s", current_correlation_id(), exc_info=error)
+        logger.error("request failed", exc_info=error, extra=fields(request_id=current_correlation_id()))
         return problem(500, f"internal error, request id {current_correlation_id()}")
     field = error.field if isinstance(error, errors.InvalidRequest) else ""
     answer = problem(status, error.message, reason=reason_of(error), field=field)

@@ -14,6 +14,7 @@ from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class DeadMan:
             try:
                 await self.refresh()
             except (*CLIENT_ERRORS, MidstreamError) as exc:
-                logger.warning("dead-man timer not refreshed: exchange=%s error=%s", self._venue.exchange, exc)
+                logger.warning("dead-man timer not refreshed", extra=fields(exchange=self._venue.exchange, error=exc))
                 self._observer.dead_man_refreshed(self._venue.exchange, False)
             await self._ports.sleep(REFRESH_S)
 

@@ -23,6 +23,7 @@ from services.power.etl.planner import Ask, Planner, Urgency
 from services.power.etl.quota_limiter import NoLedger
 from services.power.etl.schedule import Schedule
 from services.power.etl.store import KnownHour, SavedStatus
+from services.runtime.log_fields import fields
 from services.runtime.logs import LogLimit
 
 __all__ = ["Poller", "PollerStats", "Prices", "Store"]
@@ -176,7 +177,7 @@ class Poller:
         self._wake.set()
         self._news.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("asking for a price failed: %s", type(error).__name__, exc_info=error)
+            logger.error("asking for a price failed", exc_info=error, extra=fields(error=type(error).__name__))
 
     async def _get(self, step: Ask, asked_ns: int) -> None:
         try:
@@ -219,7 +220,7 @@ class Poller:
         self._planner.failed(hour, now_ns, sent=True, own_fault=own_fault)
         self._health.failed(now_ns, str(exc))
         if self._complaint.passes() is not None:
-            logger.warning("no price: hour=%s %s reason=%s", hour.day_text, hour.label, exc)
+            logger.warning("no price", extra=fields(day=hour.day_text, hour=hour.label, reason=exc))
 
     # keeping
 
@@ -281,9 +282,10 @@ class Poller:
                 self._health.unstored(now_ns)
             self._held_until_ns = now_ns + LEASE_NS if held else 0
             if held != self.stats.polling:
-                logger.info(
-                    "polling: %s", "begins" if held else "another process has the lease, or the database is away"
-                )
+                if held:
+                    logger.info("polling begins")
+                else:
+                    logger.info("polling rests: another process has the lease, or the database is away")
             self.stats.polling = held
             self._wake.set()
             await self._sleep(LEASE_RENEW_S)

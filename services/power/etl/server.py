@@ -136,6 +136,4 @@ class EtlServer(Service):
 
 def main() -> int:
     settings = load(EtlSettings)
-    # Its progress is of no interest while it succeeds, and what fails raises.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     return run_server("power-etl", settings, EtlServer(settings))

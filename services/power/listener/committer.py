@@ -16,6 +16,7 @@ from services.power.listener.feed_queue import FeedQueue
 from services.power.listener.sink import Committed, DealSink
 from services.power.listener.spool import Spool, SpoolFull
 from services.power.listener.stats import ListenerStats
+from services.runtime.log_fields import fields
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class Committer:
                 await self._offload(self._spool.append, entries)
             except SpoolFull as exc:
                 if str(exc) != self._stats.spool_trouble:
-                    logger.error("spool takes no more, reading stops until there is room: reason=%s", exc)
+                    logger.error("spool takes no more, reading stops until there is room", extra=fields(reason=exc))
                 self._stats.spool_trouble = str(exc)
             else:
                 self._stats.spool_trouble = ""
@@ -128,7 +129,7 @@ class Committer:
 
     def _note_outage(self, reason: str) -> None:
         if not self._stats.database_trouble:
-            logger.warning("database is away, deals go to the spool: reason=%s", reason)
+            logger.warning("database is away, deals go to the spool", extra=fields(reason=reason))
             self._stats.outages += 1
         self._stats.database_trouble = reason
         self._failures += 1
@@ -137,7 +138,7 @@ class Committer:
 
     def _note_commit(self, entries: Sequence[FeedEntry], committed: Committed) -> None:
         if self._stats.database_trouble:
-            logger.info("database is back: spooled_records=%d", self._spool.records)
+            logger.info("database is back", extra=fields(spooled_records=self._spool.records))
             self._stats.database_trouble = ""
         self._failures = 0
         self._retry_at_ns = 0

@@ -12,6 +12,7 @@ from clients.power.deals.model import Deal, Item
 from clients.power.deals.replay import Offer, ReplayClient, ReplayTrouble
 from clients.resilience.ports import Sleep, WallNs
 from clients.sockets import AuthRefused
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Reconciler:
                 try:
                     pause_s = await self.compare()
                 except (ReplayTrouble, AuthRefused) as exc:
-                    logger.debug("exchange's list cannot be read: reason=%s", exc)
+                    logger.debug("exchange's list cannot be read", extra=fields(reason=exc))
 
     async def compare(self) -> float:
         """Walk from the last checked deal to the end of the list once; return how long to wait before the next time."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -153,6 +152,4 @@ class ListenerServer(Service):
 def main() -> int:
     """Start the listener; returns the exit code."""
     settings = load(DealListenerSettings)
-    # Its progress is of no interest while it succeeds, and what fails raises.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     return run_server(NAME, settings, ListenerServer(settings))

@@ -6,18 +6,20 @@ record that is read again after a crash is recognised by its mark (`FeedEntry.ma
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import logging
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict
 from pathlib import Path
 from typing import Any, Final
 
 from clients.power.deals.model import Deal, Gap, Item, Unusable, capped
 from services.power.listener.feed_entry import FeedEntry, Mark
+from services.runtime.log_fields import fields
 from services.runtime.private_files import make_private_below, private_directory
 
 __all__ = ["Spool", "SpoolBusy", "SpoolFull", "SpoolUnreadable"]
@@ -30,7 +32,7 @@ BYTES_MAX: Final = 1 << 30
 
 _KINDS: Final[dict[str, type[Deal] | type[Unusable] | type[Gap]]] = {"deal": Deal, "unusable": Unusable, "gap": Gap}
 # What a deal usually is stays unwritten: most of the spool's room is for deals, and versions before revisions can read it.
-_USUAL: Final = {field.name: field.default for field in fields(Deal) if field.default is not MISSING}
+_USUAL: Final = {field.name: field.default for field in dataclasses.fields(Deal) if field.default is not MISSING}
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -147,7 +149,9 @@ class Spool:
             with path.open("rb") as lines:
                 for line in lines:
                     if not line.endswith(b"\n"):
-                        logger.warning("spool ends in a torn record, which was never acknowledged: file=%s", path.name)
+                        logger.warning(
+                            "spool ends in a torn record, which was never acknowledged", extra=fields(file=path.name)
+                        )
                         break
                     good += len(line)
                     self.records += 1
@@ -162,7 +166,7 @@ class Spool:
             kept.append(path)
         self._segments = kept
         if self.records:
-            logger.info("spool recovered: records=%d bytes=%d", self.records, self.bytes_waiting)
+            logger.info("spool recovered", extra=fields(records=self.records, bytes=self.bytes_waiting))
 
     def _known(self, path: Path, line: bytes) -> FeedEntry:
         try:
@@ -191,7 +195,7 @@ class Spool:
         try:
             os.ftruncate(self._writer, written)
         except OSError:
-            logger.warning("spool segment could not be cut back: file=%s good_bytes=%d", path.name, written)
+            logger.warning("spool segment could not be cut back", extra=fields(file=path.name, good_bytes=written))
         self._close_writer()
         if written == 0:
             self._segments.pop()

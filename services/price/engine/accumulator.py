@@ -13,6 +13,7 @@ from services.price.engine.mids import MidsPublisher
 from services.price.engine.position import Position
 from services.price.engine.reader import QueueEntry
 from services.runtime.errors import MidstreamError
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +98,8 @@ class Accumulator:
             )
         if self.epoch:
             logger.warning(
-                "epoch changed, the log goes on: epoch=%s sequence=%d new_epoch=%s",
-                self.epoch,
-                self.sequence,
-                frame.epoch,
+                "epoch changed, the log goes on",
+                extra=fields(epoch=self.epoch, sequence=self.sequence, new_epoch=frame.epoch),
             )
         self.epoch = frame.epoch
         self.sequence = 0

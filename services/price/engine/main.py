@@ -14,7 +14,7 @@ from services.price.engine.wake import Waker
 from services.runtime.clock import SystemClock
 from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import StartRefused, cannot_start
-from services.runtime.logs import configure_logs
+from services.runtime.logs import LogOptions, start_logs
 from services.runtime.private_files import make_private, private_directory
 
 logger = logging.getLogger(__name__)
@@ -28,12 +28,7 @@ def main() -> int:
 
 
 def _run(channel: EngineChannel) -> int:
-    configure_logs(
-        "price-engine",
-        level=channel.config.get("log_level", "info"),
-        form=channel.config.get("log_format", "json"),
-        stage=channel.config.get("stage", ""),
-    )
+    start_logs("price-engine", LogOptions.of(channel.config))
     options = EngineOptions.from_config(channel.config)
     waker = Waker()
     channel.on_stop(waker.wake)

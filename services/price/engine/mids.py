@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from fastpath.mids import MidFrame
 from services.runtime.faults import fault
+from services.runtime.log_fields import fields
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.latest_mid import LatestMid
 
@@ -130,7 +131,7 @@ class MidsPublisher:
             self._send(client)
         except redis.exceptions.OutOfMemoryError:
             self.dropped += len(self._waiting)
-            logger.error("mids not published, redis is out of memory: batches=%d", len(self._waiting))
+            logger.error("mids not published, redis is out of memory", extra=fields(batches=len(self._waiting)))
             self._settle()
 
     def _forget(self) -> None:

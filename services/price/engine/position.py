@@ -19,6 +19,7 @@ from typing import Final
 
 from services.price.engine.files import STATE, FileSystem
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,9 @@ class PositionFile:
         self.position = last.position
         if len(good) < 2 or abs(good[0].generation - good[1].generation) != 1:
             self.doubtful = True
-            logger.warning("position slot damaged: path=%s using_sequence=%d", self._path, last.position.sequence)
+            logger.warning(
+                "position slot damaged", extra=fields(path=self._path, using_sequence=last.position.sequence)
+            )
 
     def commit(self, position: Position) -> None:
         """Make `position` durable. After an OSError the file must not be used again."""

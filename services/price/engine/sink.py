@@ -33,6 +33,7 @@ from services.runtime.clock import Clock
 from services.runtime.connection import redacted
 from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
+from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition, rows_of
 from services.runtime.session.keys import SessionKeys
@@ -108,7 +109,7 @@ class Sink:
             self._finish()
             return 0
         except SinkStopped as stopped:
-            logger.error("sink stopped: %s", stopped.message)
+            logger.error("sink stopped", extra=fields(reason=stopped.message))
             self._announce_stop(stopped.message)
             self._report("stopped", message=stopped.message)
             return 1
@@ -126,13 +127,13 @@ class Sink:
             while not self._stopping.is_set():
                 self._step()
         except NoGroup as exc:
-            logger.warning("consumer group lost, creating it again: %s", exc)
+            logger.warning("consumer group lost, creating it again", extra=fields(reason=exc))
             self._waker.wait(self._backoff.next_s())
         except (RedisError, OSError) as exc:
             # Whatever Redis says, waiting and connecting again is the answer; the reason shows in the health report.
             reason = redacted(f"Redis at {self._options.redis_url}: {exc}")
             if self._complaint.passes() is not None:
-                logger.warning("redis unavailable: %s", reason)
+                logger.warning("redis unavailable", extra=fields(reason=reason))
             self._report("connecting", reason=reason)
             self._reader.disconnect()
             self._waker.wait(self._backoff.next_s())
@@ -160,7 +161,9 @@ class Sink:
         missing = self._accumulator.sequence + 1 if newest.epoch == self._accumulator.epoch else 1
         if delivered < missing:
             return
-        logger.info("catching up with what the group was given: from=%d to=%d", missing, delivered)
+        logger.info(
+            "catching up with what the group was given", extra=fields(first_sequence=missing, last_sequence=delivered)
+        )
         for entries in self._reader.retained(missing, delivered):
             self._take(entries)
             self._collect()
@@ -207,7 +210,9 @@ class Sink:
 
     def _fill(self, hole: Hole, entry: QueueEntry) -> None:
         """Find the records before `entry` among the pending and the retained ones; stop when they are nowhere."""
-        logger.warning("records missing, looking for them: from=%d before=%d", hole.missing, hole.next_sequence)
+        logger.warning(
+            "records missing, looking for them", extra=fields(first_sequence=hole.missing, before=hole.next_sequence)
+        )
         for entries in chain(
             self._reader.own_pending(), self._reader.retained(hole.missing, hole.next_sequence - 1), ((entry,),)
         ):
@@ -284,22 +289,22 @@ class Sink:
         try:
             self._commit_everything(acknowledge=True)
         except (RedisError, OSError) as exc:
-            logger.warning("stopping without acknowledging: %s", redacted(str(exc)))
+            logger.warning("stopping without acknowledging", extra=fields(reason=redacted(str(exc))))
             self._commit_everything(acknowledge=False)
         try:
             self._report_progress(at_once=True)
         except (RedisError, OSError) as exc:
-            logger.info("last figures not reported: %s", redacted(str(exc)))
+            logger.info("last figures not reported", extra=fields(reason=redacted(str(exc))))
 
     def _announce_stop(self, message: str) -> None:
         try:
             self._commit_everything(acknowledge=True)
         except (SinkStopped, RedisError, OSError) as exc:
-            logger.warning("not committed before stopping: %s", redacted(str(exc)))
+            logger.warning("not committed before stopping", extra=fields(reason=redacted(str(exc))))
         try:
             self._reader.announce(self._announcement(finished_error=message))
         except (RedisError, OSError) as exc:
-            logger.warning("stop not announced: %s", redacted(str(exc)))
+            logger.warning("stop not announced", extra=fields(reason=redacted(str(exc))))
 
     def _announcement(self, finished_error: str | None = None) -> str:
         position, tally = self._position, self._tally
@@ -361,7 +366,7 @@ def _open_logs(options: EngineOptions, position: Position | None, files: FileSys
     if csv_unknown:
         unknown += ("mid_prices.csv",)
         if position is not None and position.sequence:
-            logger.warning("mid_prices.csv begins in the middle: first_sequence=%d", position.sequence + 1)
+            logger.warning("mid_prices.csv begins in the middle", extra=fields(first_sequence=position.sequence + 1))
     refuse_unknown_logs(options.out, unknown)
     committed = Position() if position is None else position
     logs = Logs(

@@ -18,6 +18,7 @@ from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
 from services.runtime.errors import StartRefused
+from services.runtime.logs import LogOptions
 from services.runtime.session.intents import MODE_NAMES
 
 
@@ -38,9 +39,7 @@ class EngineConfig:
     live_tickers_max: int
     cache_dir: Path | None
     temp_dir: Path | None
-    log_level: str
-    log_format: str
-    stage: str
+    logs: LogOptions
 
 
 def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
@@ -94,9 +93,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         live_tickers_max=int(fields.get("live_tickers_max") or 100_000),
         cache_dir=_path(fields, "cache_dir"),
         temp_dir=_path(fields, "temp_dir"),
-        log_level=str(fields.get("log_level") or "info"),
-        log_format=str(fields.get("log_format") or "json"),
-        stage=str(fields.get("stage") or ""),
+        logs=LogOptions.of(fields),
     )
 
 

@@ -27,6 +27,7 @@ from services.replay.engine.positioning import Positioning
 from services.replay.engine.steering import Steering
 from services.replay.queue.errors import Fenced, QueueLost, Stopped
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
 from services.runtime.session.intents import MODE_NAMES, Effective
 from services.runtime.session.report import EngineState
 
@@ -117,11 +118,11 @@ class Engine:
                         self._adopt_again()
                     self._step()
                 except QueueLost as exc:
-                    logger.warning("queue lost, adopting again: %s", exc)
+                    logger.warning("queue lost, adopting again", extra=fields(reason=exc))
                     self._lost = True
             self._drain()
         except Stopped:
-            logger.info("stopped while waiting for the queue: published=%d", self._playback.next - 1)
+            logger.info("stopped while waiting for the queue", extra=fields(published=self._playback.next - 1))
         except Exception as exc:
             # The state of a session that another producer has is not ours to write.
             self._report.owned = self._report.owned and not isinstance(exc, Fenced)
@@ -141,9 +142,15 @@ class Engine:
             self._lanes.start_live()
         self._set_phase(EngineState.RUNNING)
         logger.info(
-            "replay ready: epoch=%s next_sequence=%d mode=%s speed=%g paused=%s revision=%d",
-            *(playback.epoch, playback.next, MODE_NAMES[playback.mode], playback.pacing.speed),
-            *(playback.paused, playback.revision),
+            "replay ready",
+            extra=fields(
+                epoch=playback.epoch,
+                next_sequence=playback.next,
+                mode=MODE_NAMES[playback.mode],
+                speed=playback.pacing.speed,
+                paused=playback.paused,
+                revision=playback.revision,
+            ),
         )
 
     def _adopt_again(self) -> None:
@@ -251,9 +258,9 @@ class Engine:
     def _complete(self) -> None:
         if self._report.phase != EngineState.COMPLETED:
             self._publisher.flush()
-            logger.info("every historical record is published: last_sequence=%d", self._playback.next - 1)
+            logger.info("every historical record is published", extra=fields(last_sequence=self._playback.next - 1))
             for remark in self._report.historical.complaints.remarks if self._report.historical is not None else ():
-                logger.warning("recorded file: %s", remark)
+                logger.warning("recorded file is not as it should be", extra=fields(remark=remark))
             self._set_phase(EngineState.COMPLETED)
 
     def _fail(self, failure: Exception) -> None:
@@ -266,8 +273,8 @@ class Engine:
             self._publisher.flush()
             self._outlet.save()
         except QueueLost as exc:
-            logger.warning("not drained, the queue is lost: %s", exc)
-        logger.info("stopped: last_sequence=%d", self._playback.next - 1)
+            logger.warning("not drained, the queue is lost", extra=fields(reason=exc))
+        logger.info("replay stopped", extra=fields(last_sequence=self._playback.next - 1))
 
     def _close(self) -> None:
         self._lanes.stop()

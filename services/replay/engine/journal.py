@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, cast
 import redis
 
 from services.runtime.backoff import Backoff, BackoffPolicy
+from services.runtime.log_fields import fields
 from services.runtime.session.intents import Intended, Intent
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.versions import NewerVersion
@@ -115,7 +116,7 @@ class JournalTail:
             try:
                 self._follow(client)
             except (redis.RedisError, OSError) as exc:
-                logger.warning("control journal interrupted: error=%s", type(exc).__name__)
+                logger.warning("control journal interrupted", extra=fields(error=type(exc).__name__))
                 self._stopping.wait(self._backoff.next_s())
             finally:
                 client.close()
@@ -139,12 +140,12 @@ class JournalTail:
         answer = cast("Any", client.xread({self._keys.control: f"0-{self._after}"}, count=READ_COUNT, block=block_ms))
         intents: list[JournalEntry] = []
         for _, entries in answer or ():
-            for entry_id, fields in entries:
+            for entry_id, entry in entries:
                 revision = _revision(entry_id)
                 if revision > self._after + 1:
-                    logger.warning("control intents are missing: after=%d next=%d", self._after, revision)
+                    logger.warning("control intents are missing", extra=fields(after=self._after, next=revision))
                 self._after = revision
-                intents.append(parse_entry(revision, fields.get(b"intent")))
+                intents.append(parse_entry(revision, entry.get(b"intent")))
         return intents
 
     def _check_continuity(self, client: redis.Redis) -> None:
@@ -152,7 +153,7 @@ class JournalTail:
         newest = _revision(top[0][0]) if top else 0
         if newest >= self._after:
             return
-        logger.error("the control journal lost its newest entries: applied=%d newest=%d", self._after, newest)
+        logger.error("the control journal lost its newest entries", extra=fields(applied=self._after, newest=newest))
         stored = cast("dict[bytes, bytes]", client.hgetall(self._keys.intended))
         self._after = newest
         self._hand_over(_sum_of(newest, stored))

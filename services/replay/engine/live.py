@@ -18,6 +18,7 @@ from services.replay.engine.feed_connection import FeedDialer, without_credentia
 from services.replay.sources import Poll
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class LiveSource:
         thread.join(STOP_TIMEOUT_S)
         if thread.is_alive():
             # A name server that does not answer can hold it; it delivers nothing any more.
-            logger.warning("live feed thread does not end in %g s and is left behind", STOP_TIMEOUT_S)
+            logger.warning("live feed thread does not end and is left behind", extra=fields(waited_s=STOP_TIMEOUT_S))
         self.connected = False
         self._problem = self._refusal = ""
 
@@ -206,7 +207,7 @@ class LiveSource:
         self.connected = True
         self._open_since_ns = self._clock.monotonic_ns()
         self._problem = ""
-        logger.info("live feed connected: url=%s", self.names[0])
+        logger.info("live feed connected", extra=fields(url=self.names[0]))
         self._wake()
 
     def _on_lost(self, reason: str) -> None:
@@ -225,7 +226,7 @@ class LiveSource:
     async def _pause(self, problem: str) -> None:
         delay_s = self._backoff.next_s()
         self._problem = problem
-        logger.warning("%s; next attempt in %.1f s", problem, delay_s)
+        logger.warning("live feed is away", extra=fields(reason=problem, again_in_s=round(delay_s, 1)))
         self._wake()
         await self._sleep(delay_s)
 

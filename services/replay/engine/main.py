@@ -27,7 +27,8 @@ from services.runtime.clock import SystemClock
 from services.runtime.connection import connect
 from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import StartRefused
-from services.runtime.logs import configure_logs
+from services.runtime.log_fields import fields
+from services.runtime.logs import start_logs
 from services.runtime.private_files import keep_files_private
 from services.runtime.session.keys import SessionKeys
 
@@ -55,7 +56,7 @@ def main() -> NoReturn:
 def _run(channel: EngineChannel) -> int:
     config = parse_config(channel.config)
     keep_files_private()
-    configure_logs("replay-engine", level=config.log_level, form=config.log_format, stage=config.stage)
+    start_logs("replay-engine", config.logs)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # A handler runs in the thread that waits for the very events it would set, so another thread sets them.
     signal.signal(
@@ -77,11 +78,11 @@ def _replay(wiring: _Wiring) -> int:
     except StartRefused:
         raise
     except Fenced as exc:
-        logger.error("another producer took over session %s: %s", config.session, exc)
+        logger.error("another producer took over the session", extra=fields(session=config.session, reason=exc))
         channel.report("error", message=f"another producer took over session {config.session}")
         return 1
     except SourceFailed as exc:
-        logger.error("replay failed: %s", exc)
+        logger.error("replay failed", extra=fields(reason=exc))
         channel.report("error", message=str(exc))
         return 1
     return 0
@@ -189,5 +190,5 @@ class _Wiring:
 
     @staticmethod
     def _give_up() -> None:
-        logger.warning("not drained in %g s; the rest is settled at the next start", DRAIN_S)
+        logger.warning("not drained in time; the rest is settled at the next start", extra=fields(waited_s=DRAIN_S))
         os._exit(0)

@@ -18,6 +18,7 @@ from services.replay.engine.ports import Beginning, Publishing
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
 from services.runtime.session.intents import MODE_NAMES
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ class Positioning:
             self._stand(adopted)
             playback.pacing.release()
             self._repeat(epoch, adopted)
-            logger.warning("repositioned: epoch=%s next_sequence=%d before=%d", playback.epoch, playback.next, sequence)
+            logger.warning(
+                "repositioned", extra=fields(epoch=playback.epoch, next_sequence=playback.next, before=sequence)
+            )
         self._add_gap(adopted)
         self._outlet.save()
 
@@ -104,7 +107,9 @@ class Positioning:
             mode = self._beginning.mode
         if not self._lanes.configured(mode):
             mode = self._beginning.mode
-            logger.warning("mode %s is not configured any more", MODE_NAMES.get(before.mode, before.mode))
+            logger.warning(
+                "mode is not configured any more", extra=fields(mode=MODE_NAMES.get(before.mode, before.mode))
+            )
         playback.decide(mode=mode)
         if mode != before.mode and playback.next > 1:
             playback.add_seam(before.mode, time_ns=self._clock.time_ns(), reason="the settings changed")

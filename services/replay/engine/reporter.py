@@ -11,6 +11,7 @@ import redis
 
 from services.replay.engine.figures import EngineFigures
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
 from services.runtime.session.intents import Effective
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
@@ -122,7 +123,7 @@ class StateReporter:
             return
         self._told_problem = problem
         if problem:
-            logger.warning("state not reported: %s", problem)
+            logger.warning("state not reported", extra=fields(reason=problem))
             self._tell("unavailable", message=problem)
         else:
             self._tell("ready")

@@ -15,6 +15,8 @@ from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.playback import Playback
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
+from services.runtime.logs import correlation
 from services.runtime.session.intents import (
     MODE_NAMES,
     SPEED_MAX,
@@ -60,7 +62,8 @@ class Steering:
             return False
         while self._entries:
             # It leaves the line only when it is applied: publishing what is left of a feed may fail on the way.
-            self._apply(self._entries[0])
+            with correlation(self._entries[0].correlation_id):
+                self._apply(self._entries[0])
             self._entries.popleft()
         self._outlet.save()
         self._report.effective = self._playback.effective()
@@ -73,14 +76,18 @@ class Steering:
         change = entry.intent.change if entry.intent is not None else None
         problem = entry.problem or (self._problem_of(change) if change is not None else "")
         if problem:
-            logger.warning("intent refused: revision=%d reason=%s", entry.revision, problem)
+            logger.warning("intent refused", extra=fields(revision=entry.revision, reason=problem))
             playback.decide(refused=RefusedIntent(entry.revision, problem))
         elif change is not None:
             self._take_effect(change, entry.revision)
             logger.info(
-                "intent applied: revision=%d kind=%s mode=%s speed=%g correlation_id=%s",
-                *(entry.revision, change.kind, MODE_NAMES[playback.mode], playback.pacing.speed),
-                entry.correlation_id,
+                "intent applied",
+                extra=fields(
+                    revision=entry.revision,
+                    kind=change.kind,
+                    mode=MODE_NAMES[playback.mode],
+                    speed=playback.pacing.speed,
+                ),
             )
         playback.decide(revision=entry.revision)
 

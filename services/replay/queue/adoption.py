@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fastpath.frame import MARKER_GAP, MODE_LIVE
 from fastpath.records import Marker
 from services.replay.queue.model import Adopted, Memory, StoredCheckpoint, Tail
+from services.runtime.log_fields import fields
 from services.runtime.session.announcement import SinkPosition
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ def _from_tail(evidence: Evidence, tail: Tail) -> Adopted:
     for sink in evidence.sinks:
         if sink.sequence and sink.epoch != tail.epoch:
             logger.error(
-                "sink follows another epoch: sink=%s its_epoch=%s queue_epoch=%s sequence=%d",
-                *(sink.name, sink.epoch, tail.epoch, sink.sequence),
+                "sink follows another epoch",
+                extra=fields(sink=sink.name, its_epoch=sink.epoch, queue_epoch=tail.epoch, sequence=sink.sequence),
             )
     seen = max([sink.sequence for sink in sinks] + [memory.sequence if memory else 0], default=0)
     seen_live = max([sink.live_sequence for sink in sinks] + [memory.live_sequence if memory else 0], default=0)
@@ -91,7 +92,10 @@ def _from_sinks(evidence: Evidence, sinks: Sequence[SinkPosition], new_epoch: Ca
         return _adopted(evidence, epoch=epoch, next_sequence=slowest.sequence + 1, cursor=fastest.cursor, gap=gap)
     if evidence.silent and live == 0:
         # A sink that is not up yet may be at any position; all of it can be read again, and who has it skips it.
-        logger.warning("publishing from the beginning for sinks that did not announce: %s", ", ".join(evidence.silent))
+        logger.warning(
+            "publishing from the beginning for sinks that did not announce",
+            extra=fields(sinks=list(evidence.silent)),
+        )
         return _adopted(evidence, epoch=epoch, next_sequence=1, cursor=b"")
     restarted = evidence.memory is None and _was_live(evidence)
     return _adopted(
@@ -110,7 +114,7 @@ def _of_one_epoch(evidence: Evidence) -> list[SinkPosition]:
         epochs = {evidence.memory.epoch}
     if len(epochs) != 1:
         if epochs:
-            logger.error("sinks follow different epochs, starting a new one: %s", ", ".join(sorted(epochs)))
+            logger.error("sinks follow different epochs, starting a new one", extra=fields(epochs=sorted(epochs)))
         return []
     return [sink for sink in evidence.sinks if not sink.sequence or sink.epoch in epochs]
 

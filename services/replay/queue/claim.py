@@ -19,6 +19,7 @@ from services.replay.queue.errors import Fenced, QueueLost, SessionTaken
 from services.replay.queue.groups import TRIM_SCRIPT
 from services.replay.queue.wire import Wire, pack
 from services.runtime.json_text import read_json
+from services.runtime.log_fields import fields
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -51,10 +52,10 @@ def parse_holder(lease: bytes | None) -> Holder | None:
     if lease is None:
         return None
     try:
-        fields = read_json(lease)
-        return Holder(str(fields["token"]), str(fields["host"]), int(fields["pid"]), str(fields["client_name"]))
+        said = read_json(lease)
+        return Holder(str(said["token"]), str(said["host"]), int(said["pid"]), str(said["client_name"]))
     except (KeyError, TypeError, ValueError):
-        logger.warning("lease cannot be read and counts as none: %r", lease[:200])
+        logger.warning("lease cannot be read and counts as none", extra=fields(lease=lease[:200]))
         return None
 
 
@@ -95,7 +96,7 @@ class Claim:
             if holder is not None and holder.token != self.holder.token:
                 if has_client(wire.call("CLIENT", "LIST"), holder.client_name):
                     raise SessionTaken(self._taken_text(f"process {holder.pid} on host {holder.host}"))
-                logger.info("taking over from a dead producer: pid=%d host=%s", holder.pid, holder.host)
+                logger.info("taking over from a dead producer", extra=fields(pid=holder.pid, host=holder.host))
             written = self._execute(
                 wire,
                 pack("SET", keys.fence, self.holder.token),

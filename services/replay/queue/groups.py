@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.replay.queue.backlog import EVERYTHING
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -159,9 +160,13 @@ class GroupTracker:
         elif not watch.expired:
             watch.expired = True
             logger.warning(
-                "group does not count any more: group=%s quiet_s=%.0f committed=%d; its unread entries may be trimmed. "
-                "Remove it with `XGROUP DESTROY`, or raise MIDSTREAM_GROUP_LEASE",
-                *(name, (now_ns - watch.active_ns) / 1e9, watch.seen.committed),
+                "group does not count any more; its unread entries may be trimmed",
+                extra=fields(
+                    group=name,
+                    quiet_s=round((now_ns - watch.active_ns) / 1e9),
+                    committed=watch.seen.committed,
+                    advice="remove it with `XGROUP DESTROY`, or raise MIDSTREAM_GROUP_LEASE",
+                ),
             )
 
     def committed(self) -> int:
@@ -182,4 +187,4 @@ class GroupTracker:
     def _activate(watch: _Watch) -> None:
         if watch.expired:
             watch.expired = False
-            logger.info("group counts again: group=%s", watch.seen.name)
+            logger.info("group counts again", extra=fields(group=watch.seen.name))

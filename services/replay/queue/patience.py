@@ -11,6 +11,7 @@ from typing import Final
 from services.replay.queue.errors import Stopped
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.clock import Clock
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Patience:
         """Say that there is something to wait for."""
         now_ns = self._clock.monotonic_ns()
         if not self.waiting:
-            logger.info("waiting: %s", problem)
+            logger.info("publishing waits", extra=fields(reason=problem))
             self._waits = (self._waits[0], now_ns)
         if not self.waiting or problem != self.problem or now_ns - self._heartbeat_ns >= _HEARTBEAT_NS:
             self.waiting, self.problem, self._heartbeat_ns = True, problem, now_ns

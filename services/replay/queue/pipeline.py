@@ -27,6 +27,7 @@ from services.replay.queue.transaction import Batch, Transaction, TransactionOut
 from services.replay.queue.wire import LOST, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.faults import fault
+from services.runtime.log_fields import fields
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -282,7 +283,8 @@ class Pipeline:
         left = [batch for batch in batches if batch.entry.first > newest]
         if length != self._length + len(batches) - len(left):
             logger.warning(
-                "stream has another length than what we put in: found=%d; only the producer may trim it", length
+                "stream has another length than what we put in; only the producer may trim it",
+                extra=fields(found=length),
             )
         self._tail = newest
         if left:
@@ -295,7 +297,7 @@ class Pipeline:
 
     def _recover(self, cause: Exception) -> None:
         """Connect again, make sure that nothing of the old connection comes in late, and settle."""
-        logger.warning("connection to Redis lost: %s", cause)
+        logger.warning("connection to Redis lost", extra=fields(reason=cause))
         while True:
             self._wire.close()
             self._patience.pause(f"Redis is unreachable: {cause}")
@@ -311,6 +313,8 @@ class Pipeline:
                 refuse_unless_temporary(exc)
                 cause = exc
             else:
-                logger.info("connected to Redis again: run_id=%s resending=%d", self.redis_run_id, len(self._filling))
+                logger.info(
+                    "connected to Redis again", extra=fields(run_id=self.redis_run_id, resending=len(self._filling))
+                )
                 self._patience.resume()
                 return

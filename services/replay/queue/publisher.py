@@ -29,6 +29,7 @@ from services.replay.queue.transaction import Batch, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire
 from services.runtime.clock import Clock
 from services.runtime.errors import Bug
+from services.runtime.log_fields import fields
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -233,9 +234,9 @@ class Publisher:
             if self._pipeline.ready:
                 self._pipeline.release()
         except (*LOST, ResponseError, Stopped, QueueLost) as exc:
-            logger.debug("lease not released: %s", exc)
+            logger.debug("lease not released", extra=fields(reason=exc))
         except Exception as exc:  # noqa: BLE001  closing must not hide what ended the engine
-            logger.info("lease not released: %s", exc)
+            logger.info("lease not released", extra=fields(reason=exc))
         finally:
             self._pipeline.close()
 

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from services.replay.queue.claim import Claim
 from services.replay.queue.groups import Group, parse_group
 from services.replay.queue.wire import Wire, pack
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def rewind(wire: Wire, claim: Claim, ticks: str) -> None:
         name = group.name.encode("utf-8", "surrogateescape")
         wire.call("XGROUP", "CREATE", beside, name, f"0-{group.committed}", "MKSTREAM")
     claim.replace(wire, beside, ticks, exists=bool(entries or groups))
-    logger.warning("stream was written anew: entries=%d groups=%s", entries, [group.name for group in groups])
+    logger.warning("stream was written anew", extra=fields(entries=entries, groups=[group.name for group in groups]))
 
 
 def _copy(wire: Wire, ticks: str, beside: str) -> int:

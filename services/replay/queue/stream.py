@@ -30,6 +30,7 @@ from services.replay.queue.wire import STALL_S, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.connection import connect
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.preflight import check_redis
 from services.runtime.redis_tls import TlsTrouble
 from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
@@ -191,8 +192,14 @@ class Adoption:
         )
         adopted = decide(evidence, new_epoch)
         logger.info(
-            "session adopted: session=%s epoch=%s next_sequence=%d fresh=%s gap=%s",
-            *(keys.session, adopted.epoch, adopted.next_sequence, adopted.fresh, adopted.gap and adopted.gap.reason),
+            "session adopted",
+            extra=fields(
+                session=keys.session,
+                epoch=adopted.epoch,
+                next_sequence=adopted.next_sequence,
+                fresh=adopted.fresh,
+                gap=adopted.gap and adopted.gap.reason,
+            ),
         )
         self._prepare(adopted.next_sequence)
         length = self._claim.arm(wire)
@@ -289,7 +296,9 @@ class Adoption:
                 return
             raise
         if parse_id(last_id) >= next_sequence:
-            logger.warning("stream is behind its own last id: last_id=%r next_sequence=%d", last_id, next_sequence)
+            logger.warning(
+                "stream is behind its own last id", extra=fields(last_id=last_id, next_sequence=next_sequence)
+            )
             rewind(self._wire, self._claim, self._keys.ticks)
 
     def _scan(self, tail: Tail) -> Iterator[BacklogEntry]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from services.runtime.access.identity import Credentials
+from services.runtime.log_fields import fields
 from services.runtime.tls.der import first_certificate, validity
 
 __all__ = ["connection_state", "credentials_in", "credentials_of", "peer_address"]
@@ -95,5 +96,5 @@ def _expiry(pem: bytes) -> int | None:
         return validity(first_certificate(pem)).not_after_ns
     except ValueError as exc:
         # OpenSSL has verified it, so it has an end that we cannot read: better none of its rights than rights without end.
-        logger.warning("a client certificate cannot be read: reason=%s", exc)
+        logger.warning("a client certificate cannot be read", extra=fields(reason=exc))
         return 0

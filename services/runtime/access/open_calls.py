@@ -12,6 +12,7 @@ from typing import Final
 from services.runtime.access.gate import AccessGate
 from services.runtime.access.identity import OPEN, Identity
 from services.runtime.errors import MidstreamError, Unauthenticated
+from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ class OpenCalls:
         for identity in tuple(self._open):
             if not await self._holds(identity):
                 ends = tuple(self._open.get(identity, {}).values())
-                logger.info("caller holds no more: name=%s kind=%s calls=%d", identity.name, identity.kind, len(ends))
+                logger.info(
+                    "caller holds no more", extra=fields(name=identity.name, kind=identity.kind, calls=len(ends))
+                )
                 for end in ends:
                     end()
 
@@ -81,10 +84,10 @@ class OpenCalls:
             return await self._gate.holds(identity)
         except MidstreamError as exc:
             # Whoever could not come in now does not stay in either; authenticators bear with a database that is away for a while.
-            logger.warning("caller cannot be checked any more: name=%s reason=%s", identity.name, exc)
+            logger.warning("caller cannot be checked any more", extra=fields(name=identity.name, reason=exc))
             return False
         except Exception:  # everything: one caller's trouble must not keep what another one lost open for good
-            logger.exception("caller not checked, tried again: name=%s", identity.name)
+            logger.exception("caller not checked, tried again", extra=fields(name=identity.name))
             return True
 
     async def _run(self) -> None:

@@ -17,6 +17,7 @@ from jwt.exceptions import PyJWTError
 from clients.http import HttpRequest, HttpTransport, HttpxTransport, Timeouts, TransportError
 from clients.resilience.ports import MonotonicNs
 from services.runtime.errors import StartRefused, Unavailable
+from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -113,11 +114,11 @@ class TokenKeys:
         except (FetchFailed, TransportError, OSError) as exc:
             reason = f"no answer within {FETCH_S_MAX:g} s" if isinstance(exc, TimeoutError) else str(exc)
             if not self.trouble:
-                logger.warning("keys of the token issuer not fetched, the last ones count: reason=%s", reason)
+                logger.warning("keys of the token issuer not fetched, the last ones count", extra=fields(reason=reason))
             self.trouble = f"the keys of the token issuer cannot be fetched: {reason}"
             return
         if self.trouble or keys.keys() != self._keys.keys():
-            logger.info("keys of the token issuer fetched: keys=%s", ",".join(sorted(keys))[:200])
+            logger.info("keys of the token issuer fetched", extra=fields(keys=sorted(keys)[:20]))
         self._keys, self._fetched_ns, self.trouble = keys, began_ns, ""
 
 
@@ -156,11 +157,13 @@ def _key(entry: Mapping[str, Any]) -> TokenKey | None:
         key = jwt.PyJWK.from_dict({name: entry[name] for name in members}, algorithm=algorithm)
     except (PyJWTError, KeyError, ValueError, TypeError) as exc:
         logger.warning(
-            "key of the token issuer skipped: kid=%s reason=%s", str(entry.get("kid"))[:64], type(exc).__name__
+            "key of the token issuer skipped", extra=fields(kid=str(entry.get("kid"))[:64], reason=type(exc).__name__)
         )
         return None
     if algorithm == "RS256" and key.key.key_size < RSA_BITS_MIN:
-        logger.warning("key of the token issuer skipped: kid=%s reason=too short", str(entry.get("kid"))[:64])
+        logger.warning(
+            "key of the token issuer skipped", extra=fields(kid=str(entry.get("kid"))[:64], reason="too short")
+        )
         return None
     return TokenKey(algorithm, key)
 

@@ -13,6 +13,7 @@ from clients.secrets.environment import FixedKey, KeySource, key_source
 from clients.secrets.errors import SecretError, SecretRefused, SecretUnavailable
 from clients.secrets.redaction import Redactor, redact_logs
 from services.runtime.errors import StartRefused, Unavailable
+from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -64,12 +65,14 @@ class ExchangeKey:
             try:
                 value = await self._source.key()
             except SecretError as exc:
-                logger.warning("key not refreshed, the last one stays: exchange=%s reason=%s", self._exchange, exc)
+                logger.warning(
+                    "key not refreshed, the last one stays", extra=fields(exchange=self._exchange, reason=exc)
+                )
                 continue
             if value != self._value:
                 hide_from_logs(value)
                 self._value = value
-                logger.info("key replaced: exchange=%s fingerprint=%s", self._exchange, value.fingerprint)
+                logger.info("key replaced", extra=fields(exchange=self._exchange, fingerprint=value.fingerprint))
 
 
 async def load_key(exchange: str, environ: Mapping[str, str]) -> ExchangeKey | None:

@@ -13,6 +13,7 @@ from clients.exchanges.model import Quote
 from clients.exchanges.quote_relay import is_older
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.ports import MonotonicNs, Sleep
+from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -123,11 +124,11 @@ class LatestQuotes:
             self.last_error = "the stream ended"
         except (ExchangeError, ResilienceError, AttemptTimedOut, OSError) as exc:
             self.last_error = str(exc)
-            logger.warning("quote stream ended: exchange=%s reason=%s", self._client.name, exc)
+            logger.warning("quote stream ended", extra=fields(exchange=self._client.name, reason=exc))
         except Exception as exc:
             # Whatever else: prices fall back to REST and the stream is tried again; a bug must not end the server.
             self.last_error = f"the stream failed ({type(exc).__name__})"
-            logger.exception("quote stream failed: exchange=%s", self._client.name)
+            logger.exception("quote stream failed", extra=fields(exchange=self._client.name))
 
     def _take(self, quote: Quote) -> None:
         known = self.quotes.get(quote.symbol)

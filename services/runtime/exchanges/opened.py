@@ -32,6 +32,7 @@ from clients.resilience.limiter_redis import redis_limiter
 from services.runtime.errors import StartRefused
 from services.runtime.exchanges.keys import ExchangeKey, load_key
 from services.runtime.exchanges.watcher import ExchangeMetrics, ExchangeWatcher, GroupStatus, OnAnswer
+from services.runtime.log_fields import fields
 from services.runtime.logs import current_correlation_id, new_correlation_id
 from services.runtime.settings import load
 
@@ -166,11 +167,13 @@ async def open_exchanges(
         chosen = settings.environment
         if name in CLOSED and chosen is not Environment.SIMULATOR:
             logger.warning(
-                "exchange does not exist any more: name=%s environment=%s: %s; leave it out of the list of exchanges, "
-                "or use its simulator with MIDSTREAM_EXCHANGES=simulator",
-                name,
-                chosen.value,
-                CLOSED[name],
+                "exchange does not exist any more",
+                extra=fields(
+                    exchange=name,
+                    environment=chosen.value,
+                    reason=CLOSED[name],
+                    advice="leave it out of the list of exchanges, or use its simulator with MIDSTREAM_EXCHANGES=simulator",
+                ),
             )
         limiter = make_limiter(limit_scopes(name), chosen)
         executor = PolicyExecutor(
@@ -184,7 +187,7 @@ async def open_exchanges(
         key = await load_key(name, environment)
         client = create_client(name, ClientPorts(shared, executor, key), settings.bases())
         opened[name] = OpenExchange(client, executor, limiter, key)
-    logger.info("exchanges opened: names=%s environment=%s", ",".join(opened), chosen.value)
+    logger.info("exchanges opened", extra=fields(exchanges=list(opened), environment=chosen.value))
     return OpenExchanges(chosen, opened, shared, watcher, metrics)
 
 

@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 
 from services.runtime.exchanges.watcher import GroupStatus
+from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class StatusPublisher:
                 self._failing = False
             except (redis.RedisError, OSError) as exc:
                 if not self._failing:
-                    logger.warning("exchange status not published: %s", type(exc).__name__)
+                    logger.warning("exchange status not published", extra=fields(error=type(exc).__name__))
                 self._failing = True
             await asyncio.sleep(INTERVAL_S)
 

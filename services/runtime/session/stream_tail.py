@@ -28,6 +28,7 @@ import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.errors import FailedPrecondition
+from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.versions import NewerVersion
 from services.runtime.tasks import end_task, raise_if_cancelled
@@ -240,7 +241,7 @@ class StreamTail:
         batches = self._batches(await self._client.xrange(self._key, count=self._count()))
         if batches and batches[0].first_sequence != 1 and (self._explains is not None or await self._is_trimmed()):
             raise FellBehind(position, batches[0].first_sequence)
-        logger.info("numbering started over: key=%s before=%s position=%d", self._key, epoch, position)
+        logger.info("numbering started over", extra=fields(key=self._key, before=epoch, position=position))
         return self._step(self._joined(batches))
 
     async def _is_trimmed(self) -> bool:
@@ -293,13 +294,13 @@ class StreamTail:
                 await self._tail()
             except (redis.RedisError, OSError) as exc:
                 if self._complaint.passes() is not None:
-                    logger.warning("stream tail interrupted: key=%s error=%s", self._key, type(exc).__name__)
+                    logger.warning("stream tail interrupted", extra=fields(key=self._key, error=type(exc).__name__))
                 self._tell(f"{self._key} cannot be read: {exc}")
                 await asyncio.sleep(self._backoff.next_s())
             except (ValueError, UnreadableEntry, NewerVersion) as exc:
                 # An entry that is not ours. Those who reach it fail; this goes on, because newer ones may be fine.
                 if self._unreadable.passes() is not None:
-                    logger.exception("stream tail met an unreadable entry: key=%s", self._key)
+                    logger.exception("stream tail met an unreadable entry", extra=fields(key=self._key))
                 self._tell(f"{self._key} holds what cannot be read: {exc}")
                 self._forget()
                 await asyncio.sleep(RECONNECT.cap_s)
@@ -328,8 +329,8 @@ class StreamTail:
                     return
                 continue
             is_whole = True
-            for entry_id, fields in answer[0][1]:
-                read = self._batch(entry_id, fields)
+            for entry_id, entry in answer[0][1]:
+                read = self._batch(entry_id, entry)
                 if read is None:
                     is_whole, last_id = False, entry_id
                     continue

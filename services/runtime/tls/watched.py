@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import grpc
 
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 from services.runtime.tls.material import Contents, Material, Paths, Unusable, make_material, read_contents
 
 __all__ = ["FIGURE_NAMES", "Gauges", "TlsFiles"]
@@ -107,7 +108,7 @@ class TlsFiles:
             try:
                 self._look()
             except Exception:  # everything: a handshake must not fail for what the last good set can do
-                logger.exception("TLS files cannot be looked at: cert=%s", self.paths.cert)
+                logger.exception("TLS files cannot be looked at", extra=fields(cert=self.paths.cert))
             finally:
                 self._lock.release()
         assert self._material is not None  # load() came first
@@ -168,7 +169,7 @@ class TlsFiles:
         if read_contents(self.paths) != contents:
             raise Unusable(f"{self.paths.cert} or a file beside it changed while it was read")
         if self._material is not None:
-            logger.info("TLS files changed: cert=%s the next handshake uses them", self.paths.cert)
+            logger.info("TLS files changed; the next handshake uses them", extra=fields(cert=self.paths.cert))
         self._material, self._in_use = material, contents
         self._recover()
         self._figure(NOT_AFTER, material.not_after_ns / 1e9)
@@ -186,7 +187,7 @@ class TlsFiles:
         lasts = now_ns - self._trouble_since_ns >= LASTS_NS
         if self._material is not None and lasts and not self._trouble_said:
             self._trouble_said = True
-            logger.warning("TLS files cannot be used: reason=%s; the last good ones stay in use", reason)
+            logger.warning("TLS files cannot be used; the last good ones stay in use", extra=fields(reason=reason))
 
     def _say_end(self) -> None:
         """Warn of the end of what is in use, once for each."""
@@ -196,7 +197,7 @@ class TlsFiles:
         if end_ns != self._warned_of_end_ns and self._wall_ns() > end_ns - EXPIRES_SOON_NS:
             self._warned_of_end_ns = end_ns
             hours = (end_ns - self._wall_ns()) / 3.6e12
-            logger.warning("TLS certificate ends soon: cert=%s hours=%.1f", self.paths.cert, hours)
+            logger.warning("TLS certificate ends soon", extra=fields(cert=self.paths.cert, hours=round(hours, 1)))
 
     def _stat(self) -> _Signature | None:
         try:

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
+from services.runtime.log_fields import fields
 from services.runtime.web.limits import ACCEPTED_AT_ONCE
 from services.runtime.web.line import Line
 from services.runtime.web.table import ConnectionTable
@@ -83,7 +84,7 @@ class Acceptor:
                     self._starve(exc)
                     return
                 # The one connection failed before we came to it.
-                logger.debug("connection not accepted: %s", exc)
+                logger.debug("connection not accepted", extra=fields(reason=exc))
                 continue
             self._open(connection, address)
 
@@ -114,11 +115,11 @@ class Acceptor:
             self._table.remove(line.row)
             line.release()
             if not task.cancelled():
-                logger.debug("connection not opened: %s", task.exception())
+                logger.debug("connection not opened", extra=fields(reason=task.exception()))
 
     def _starve(self, exc: OSError) -> None:
         gone = self._table.evict(STARVED_EVICTED)
-        logger.warning("no room for a connection: %s; ended=%d of those that ask for nothing", exc.strerror, gone)
+        logger.warning("no room for a connection", extra=fields(reason=exc.strerror, ended=gone))
         self._loop.remove_reader(self._listener.fileno())
         self._waiting = self._loop.call_later(STARVED_WAIT_S, self._go_on)
 

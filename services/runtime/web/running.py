@@ -6,8 +6,10 @@ import logging
 import sys
 from collections.abc import Callable
 
+from services.runtime.addresses import host_and_port
 from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.listening import run_listener, stop_on_signals
+from services.runtime.log_fields import fields
 from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings
 from services.runtime.web.face import AsgiApplication, WebFace
@@ -58,7 +60,7 @@ async def _run(
     if opened is not None:
         opened(face)
     announce_budget()
-    logger.info("serving: name=%s url=http://%s:%d", name, settings.host, port)
+    logger.info("serving", extra=fields(url=f"http://{host_and_port(settings.host, port)}"))
     if banner is not None and sys.stderr.isatty():
         print(banner(port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)
     try:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from services.runtime.addresses import network_of
 from services.runtime.exposure import is_local_address
 from services.runtime.figures import Figure
+from services.runtime.log_fields import fields
 from services.runtime.metrics import Metrics
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
 
@@ -287,6 +288,6 @@ class ConnectionTable:
             self._reported_s = now_s
             self._ends.clear()
             logger.warning(
-                "connections ended or refused: listener=%s open=%d %s",
-                self._name, len(self), " ".join(f"{why}={count}" for why, count in sorted(loud.items())),
-            )  # fmt: skip
+                "connections ended or refused",
+                extra=fields(listener=self._name, open=len(self), reasons=dict(sorted(loud.items()))),
+            )

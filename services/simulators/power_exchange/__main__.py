@@ -12,6 +12,7 @@ from typing import Final
 from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
+from services.runtime.log_fields import fields
 from services.runtime.ready import ready_file
 from services.runtime.settings import load
 from services.runtime.web import WebLimits
@@ -49,7 +50,7 @@ async def run(settings: PowerExchangeSettings) -> int:
         ) from exc
     stopping = stop_on_signals()
     announce_budget()
-    logger.info("power exchange simulator serves: url=ws://%s:%d replay=%s", settings.host, port, settings.replay)
+    logger.info("serving", extra=fields(url=f"ws://{settings.host}:{port}", replay=settings.replay))
     if sys.stderr.isatty():
         print(banner(settings, port), file=sys.stderr)  # noqa: T201  (for the person who started it by hand)
     with ready_file(settings.ready_file, NAME, port=port):

@@ -140,7 +140,7 @@ def test_a_variable_that_no_setting_has_is_named_once_or_refused(start: Start) -
 
     lines = [json.loads(line) for line in err.splitlines()]
     assert code == 0
-    assert [line["level"] for line in lines if "MIDSTREAM_REFLECTON" in line["event"]] == ["warning"]
+    assert [line["level"] for line in lines if "MIDSTREAM_REFLECTON" in line.get("problem", "")] == ["warning"]
     assert refused.process.returncode == 2
     assert refusal == (
         "MIDSTREAM_REFLECTON is no setting; did you mean MIDSTREAM_REFLECTION? `midstream settings` lists them all\n"

@@ -18,6 +18,7 @@ from services.runtime.web import WebFace, WebLimits, stream_refusal
 from services.runtime.web.acceptor import Acceptor
 from services.runtime.web.limits import HEADER_BYTES_MAX, HEADERS_MAX
 from services.runtime.web.table import Phase
+from tests.support.log_records import said
 from tests.support.tls import Authority
 from tests.support.waiting import until
 
@@ -341,13 +342,12 @@ async def test_without_a_free_descriptor_silent_connections_go_and_accepting_goe
 
         monkeypatch.setattr(socket.socket, "accept", accept)
 
-        said = await (await here.client(HEAD + b"\r\n")).hear()
+        heard = await (await here.client(HEAD + b"\r\n")).hear()
 
-        assert said.startswith(b"HTTP/1.1 200 ")
+        assert heard.startswith(b"HTTP/1.1 200 ")
         assert await silent.ended() == b""
-        assert [record.getMessage() for record in caplog.records if record.name == Acceptor.__module__] == [
-            "no room for a connection: Too many open files; ended=1 of those that ask for nothing",
-            "no room for a connection: Too many open files; ended=0 of those that ask for nothing",
+        assert said(record for record in caplog.records if record.name == Acceptor.__module__) == [
+            ("no room for a connection", {"reason": "Too many open files", "ended": ended}) for ended in (1, 0)
         ]
 
 

@@ -17,6 +17,7 @@ from services.runtime.errors import StartRefused
 from services.runtime.exposure import check_exposure, insecure_reason, is_local_address, reaches_beyond
 from services.runtime.metrics import Metrics
 from services.runtime.settings import ServerSettings
+from tests.support.log_records import said
 
 SERVERS: Final[Mapping[str, type[ServerSettings]]] = {
     name: model for name, model in MODELS.items() if issubclass(model, ServerSettings)
@@ -132,9 +133,7 @@ async def test_it_is_said_at_once_and_every_hour(
         await exposure.keep_saying("0.0.0.0 is reached")
 
     assert waits == [3600.0] * 3
-    assert [record.message for record in caplog.records] == [
-        "insecure: 0.0.0.0 is reached (MIDSTREAM_INSECURE=yes)"
-    ] * 3
+    assert said(caplog.records) == [("insecure, as MIDSTREAM_INSECURE allows", {"reason": "0.0.0.0 is reached"})] * 3
 
 
 def test_what_is_no_server_of_ours_may_listen_anywhere() -> None:

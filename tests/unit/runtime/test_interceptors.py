@@ -20,6 +20,7 @@ from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.statuses import STATUS_DETAILS_KEY
 from tests.support.calls import NAME, SECRET, TestServicer
+from tests.support.log_records import said
 from tests.support.waiting import until
 
 
@@ -105,7 +106,8 @@ async def test_unexpected_error_leaks_nothing_and_is_logged_under_its_request_id
     assert caught.value.details() == "internal error, request id abc-1"
     assert SECRET not in str(caught.value.debug_error_string())
     assert SECRET in caplog.text
-    assert "abc-1" in caplog.text
+    ((event, values),) = said(caplog.records)
+    assert (event, values["request_id"]) == ("call failed", "abc-1")
 
 
 async def test_metadata_of_an_error_reaches_the_caller(rig: Rig) -> None:

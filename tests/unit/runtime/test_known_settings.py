@@ -10,6 +10,7 @@ import pytest
 from services.runtime.known_settings import unknown_line, unknown_settings
 from services.runtime.listening import warn_of_unknown_settings
 from services.runtime.settings import ProcessSettings, load
+from tests.support.log_records import said
 
 
 class ExampleSettings(ProcessSettings):
@@ -97,7 +98,12 @@ def test_without_strict_it_is_logged_once_at_start(
     with caplog.at_level(logging.WARNING):
         warn_of_unknown_settings(load(ExampleSettings))
 
-    assert [record.getMessage() for record in caplog.records] == [
-        "unknown setting: MIDSTREAM_LOG_LEVL is no setting; did you mean MIDSTREAM_LOG_LEVEL? "
-        "`midstream settings` lists them all"
+    assert said(caplog.records) == [
+        (
+            "unknown setting",
+            {
+                "problem": "MIDSTREAM_LOG_LEVL is no setting; did you mean MIDSTREAM_LOG_LEVEL? "
+                "`midstream settings` lists them all"
+            },
+        )
     ]

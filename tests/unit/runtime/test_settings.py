@@ -70,7 +70,7 @@ def test_every_problem_is_listed_with_value_and_legal_values(
     assert lines == [
         "MIDSTREAM_EXAMPLE_PORT: is not usable (got '70000'); legal values: a whole number from 0 up to 65535",
         "MIDSTREAM_GRACE: is not usable (got '-1'); legal values: a number from 0",
-        "MIDSTREAM_LOG_FORMAT: is not usable (got 'xml'); legal values: json, console",
+        "MIDSTREAM_LOG_FORMAT: is not usable (got 'xml'); legal values: auto, json, console",
         "MIDSTREAM_REDIS_URL: must be redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket "
         "(got 'http://user:***@x')",
         "MIDSTREAM_REFLECTION: is not usable (got 'maybe'); legal values: on or off",

@@ -11,6 +11,7 @@ from clients.database import is_unavailable
 from clients.resilience.ports import MonotonicNs
 from services.runtime.access.keys.store import StoredKey
 from services.runtime.errors import MidstreamError, Unavailable
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +125,8 @@ class KeyList:
         """Log what is wrong with the list when that changes."""
         if trouble != self._logged and self._is_needed:
             self._logged = trouble
-            logger.log(
-                logging.WARNING if trouble else logging.INFO,
-                "API keys: %s",
-                trouble or "all is well again",
-                exc_info=exc,
-            )
+            if trouble:
+                logger.warning("API keys cannot all be checked", exc_info=exc, extra=fields(reason=trouble))
+            else:
+                logger.info("API keys are as they should be again")
         self.trouble = trouble

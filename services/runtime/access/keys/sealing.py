@@ -12,6 +12,7 @@ from services.runtime.access.keys.pepper import Pepper, PepperSource
 from services.runtime.access.keys.schema import keys as table
 from services.runtime.access.keys.store import list_keys
 from services.runtime.errors import StartRefused
+from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ async def prepare_keys(engine: AsyncEngine, source: PepperSource, *, now_ns: int
                 )
             )
     await _forget_what_was_there(engine)
-    logger.info("API keys sealed: keys=%d secret=%s file=%s", len(plain), pepper.name, source)
+    logger.info("API keys sealed", extra=fields(keys=len(plain), secret=pepper.name, file=source))
     return pepper
 
 

@@ -13,6 +13,7 @@ from clients.exchanges.bitmex.instruments import parse_instruments
 from clients.exchanges.exact_json import MalformedAnswer
 from clients.exchanges.model import Instrument, InstrumentKind, Payout
 from tests.support.contracts import documents, made
+from tests.support.log_records import said
 from tests.unit.clients.bitmex.stage import ROWS, XBT_USDT, XBTUSD, XBTUSDT, instrument, on_stage
 
 
@@ -117,7 +118,7 @@ def test_what_cannot_be_mapped_is_left_out_and_what_is_broken_costs_only_itself(
     assert sorted(found) == ["BTC/USD:BTC", "BTC/USDT"]
     assert found["BTC/USD:BTC"].exchange_symbol == "XBTUSD"
     assert not found["BTC/USDT"].tradable
-    assert [record.args[1] for record in caplog.records if isinstance(record.args, tuple)] == [
+    assert [told["symbol"] for _, told in said(caplog.records)] == [
         "XBTZ25",
         "NOLOT",
         "ZERO",

@@ -12,6 +12,7 @@ from clients.exchanges.names import CLOSED, EXCHANGES, USED_BY_DEFAULT, used_by_
 from services.orders.config import OrdersSettings
 from services.price.config import PriceSettings
 from services.runtime.exchanges import ExchangeMetrics, open_exchanges
+from tests.support.log_records import said
 
 NAMING = {"MIDSTREAM_ORDERS_EXCHANGES": OrdersSettings, "MIDSTREAM_PRICE_EXCHANGES": PriceSettings}
 
@@ -69,9 +70,8 @@ async def test_opening_it_outside_of_the_simulator_warns_what_to_do(
         opened = await open_exchanges(["binance", "bitmex"], metrics=ExchangeMetrics(CollectorRegistry()), environ={})
         await opened.close()
 
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == warned
-    for text in said:
+    assert len(caplog.records) == warned
+    for text in map(str, said(caplog.records)):
         assert "bitmex" in text
         assert "closed on 2026-09-23" in text
         assert "MIDSTREAM_EXCHANGES=simulator" in text

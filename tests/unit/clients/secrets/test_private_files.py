@@ -20,6 +20,7 @@ from clients.secrets.private_files import (
     shared_directory,
     write_once,
 )
+from tests.support.log_records import said
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +51,9 @@ def test_what_is_there_becomes_private(tmp_path: Path, caplog: pytest.LogCapture
     os.close(open_private(file, os.O_RDONLY))
 
     assert (mode(wide), mode(file)) == (0o700, 0o600)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"made private, others could use it: path={wide} mode=0777",
-        f"made private, others could use it: path={file} mode=0666",
+    assert said(caplog.records) == [
+        ("made private, others could use it", {"path": wide, "mode": "0777"}),
+        ("made private, others could use it", {"path": file, "mode": "0666"}),
     ]
     private_directory(wide)
     assert len(caplog.records) == 2

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.secrets import ApiKey, RedactingFormatter, Redactor, redact_logs
-from services.runtime.logs import JsonFormatter
+from services.runtime.log_lines import JsonFormatter, Origin
 
 SECRET = 'canary/secret+51be02="x"'
 
@@ -95,7 +95,7 @@ def test_s07_s18_message_arguments_exception_and_stack_are_masked_in_rendered_lo
     redactor.add(SECRET)
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter("test"))
+    handler.setFormatter(JsonFormatter(Origin(server="test"), dict))
     logger = logging.Logger("test")
     logger.addHandler(handler)
     redact_logs(logger, redactor)

@@ -19,6 +19,7 @@ from clients.sockets import (
     SocketState,
     SubscriptionRefused,
 )
+from tests.support.log_records import said
 from tests.support.socket_links import FullDelay, NoJitter, Reader, ScriptedDialer, ScriptedLink, scripted_socket
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -125,8 +126,8 @@ def test_an_outage_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.WARNING):
         run_virtual(main)
 
-    assert [record.getMessage() for record in caplog.records] == [
-        "socket is down: name=scripted reason=no connection: Connection refused"
+    assert said(caplog.records) == [
+        ("socket is down", {"name": "scripted", "reason": "no connection: Connection refused"})
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from services.replay.queue.backlog import EVERYTHING
 from services.replay.queue.groups import Group, GroupTracker, parse_group, parse_id
+from tests.support.log_records import said
 
 SECOND_NS = 1_000_000_000
 LEASE_S = 60.0
@@ -79,7 +80,7 @@ def test_a_group_without_a_call_for_the_lease_stops_counting_and_says_so_once(
     assert tracker.committed() == 90 + 73
     assert tracker.ignored == [b"dead"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "dead" in caplog.records[0].getMessage()
+    assert said(caplog.records)[0][1]["group"] == "dead"
 
 
 def test_a_group_that_reads_without_getting_anything_keeps_counting() -> None:

@@ -12,7 +12,7 @@ from clients.secrets.api_key import ApiKey
 from clients.secrets.errors import SecretUnavailable
 from services.runtime.errors import StartRefused
 from services.runtime.exchanges.keys import REFRESH_S, ExchangeKey, load_key
-from services.runtime.logs import JsonFormatter
+from services.runtime.log_lines import JsonFormatter, Origin
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 pytestmark = pytest.mark.quick
@@ -38,7 +38,7 @@ class Store:
 def logged() -> object:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter("test"))
+    handler.setFormatter(JsonFormatter(Origin(server="test"), dict))
     root = logging.getLogger()
     root.addHandler(handler)
     yield stream

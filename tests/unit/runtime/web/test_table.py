@@ -13,6 +13,7 @@ from services.runtime.settings import ProcessSettings
 from services.runtime.web.limits import BODIES_BYTES_MAX, WebLimits
 from services.runtime.web.table import REPORT_S, Connection, ConnectionTable, Phase
 from tests.support.clock import FakeClock
+from tests.support.log_records import said
 
 LIMITS = WebLimits(
     connections=4, connections_per_address=2, streams=2, streams_per_address=1, requests=2,
@@ -265,10 +266,10 @@ def test_an_attack_is_one_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) 
         bench.wait(0.0)
         bench.come()
         bench.wait(REPORT_S / 2)
-        before = [record.getMessage() for record in caplog.records]
+        before = said(caplog.records)
         bench.wait(REPORT_S / 2)
 
-    assert before == ["connections ended or refused: listener=TEST open=4 evicted=96"]
+    assert before == [("connections ended or refused", {"listener": "TEST", "open": 4, "reasons": {"evicted": 96}})]
     assert len(caplog.records) == 2
 
 

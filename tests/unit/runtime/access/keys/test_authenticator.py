@@ -19,6 +19,7 @@ from services.runtime.access.keys.store import matches
 from services.runtime.access.rates import KeyRates
 from services.runtime.errors import MidstreamError, ResourceExhausted, Unauthenticated, Unavailable
 from tests.support.clock import FakeClock
+from tests.support.log_records import said
 
 SECRET: Final = "s" * 43
 KEY_ID: Final = "0123456789abcdef"
@@ -341,5 +342,7 @@ async def test_trouble_is_said_once_and_only_when_somebody_asks(
         with pytest.raises(Unavailable):
             await guarded.attempt(bearer())
 
-    assert caplog.messages == ["API keys: their database does not answer (ConnectionError)"]
+    assert said(caplog.records) == [
+        ("API keys cannot all be checked", {"reason": "their database does not answer (ConnectionError)"})
+    ]
     assert "Traceback" not in caplog.text
