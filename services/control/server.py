@@ -21,6 +21,8 @@ from services.runtime.tasks import end_task
 from services.runtime.unreadable import Unreadable
 
 PROBE_S = 0.5
+PING_S = 2.0
+"""A Redis that is stopped takes connections and says nothing."""
 """How often Redis is asked whether it is there; the answer decides NOT_SERVING."""
 
 
@@ -59,7 +61,9 @@ class ControlServer(Service):
     async def _watch_redis(self, health: HealthBoard) -> None:
         while True:
             try:
-                await self._client.ping()
+                async with asyncio.timeout(PING_S):
+                    await self._client.ping()
+            # A timeout is an OSError, too.
             except (redis.RedisError, OSError) as exc:
                 health.set(self.names[0], False, f"Redis does not answer: {type(exc).__name__}")
             else:

@@ -15,6 +15,7 @@ from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK,
 from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measure_lag
 from services.health.metrics import HealthMetrics
 from services.runtime.clock import Clock
+from services.runtime.health import reason_of
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -24,6 +25,9 @@ REPORT_AGE_MAX_NS = 5_000_000_000
 
 STANDING_S_MAX = 10.0
 """A group that has something to read and has not moved for this long is stuck, or its consumer is not there."""
+
+LAG_S_MAX = 30.0
+"""A group that is further behind what is published, at the pace of live data or of a replay with a speed, is too slow for it."""
 
 # A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
 _CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
@@ -56,12 +60,14 @@ class ServerCheck:
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
         try:
-            answer = await health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
+            call = health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
+            answer = await call
         except grpc.aio.AioRpcError as exc:
             why = self._why_down()
             return Finding(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}{f' ({why})' if why else ''}")
         serving = answer.status == health_pb2.HealthCheckResponse.SERVING
-        shown = "serving" if serving else "not serving"
+        why = "" if serving else reason_of(await call.trailing_metadata())
+        shown = "serving" if serving else f"not serving{f' ({why})' if why else ''}"
         return Finding(STATUS_OK if serving else STATUS_DEGRADED, f"{self._address}: {shown}")
 
     async def close(self) -> None:
@@ -105,6 +111,8 @@ def feed_check(
     The session that these servers serve has to be there. Others may have ended: a one-shot replay leaves its session behind.
     """
 
+    waits = _Waits(clock)
+
     async def check() -> Finding:
         names = await known_sessions(client)
         found = await client.mget([SessionKeys(name).state for name in names]) if names else []
@@ -118,6 +126,8 @@ def feed_check(
                 if report is not None:
                     reported_ns[name] = report.reported_time_ns
                 status, line = _describe(report, clock.time_ns(), own=name == own_session)
+                if waiting := waits.noted(name, report):
+                    status, line = max(status, STATUS_DEGRADED), f"{line}, {waiting}"
             except (ValueError, NewerVersion) as exc:
                 # Of one session alone: what is known of the others is told nevertheless.
                 status, line = STATUS_DOWN if name == own_session else STATUS_DEGRADED, str(exc)
@@ -128,6 +138,27 @@ def feed_check(
         return Finding(worst, "; ".join(lines))
 
     return check
+
+
+class _Waits:
+    """Remembers since when engines wait for room in the queue without having published anything."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: dict[str, tuple[int, int]] = {}
+
+    def noted(self, session: str, report: EngineReport | None) -> str:
+        """Take a report in; say that its engine has waited for too long."""
+        if report is None or report.state is not EngineState.BACKPRESSURED:
+            self._since.pop(session, None)
+            return ""
+        now_ns = self._clock.monotonic_ns()
+        sequence, since_ns = self._since.get(session, (report.last_sequence, now_ns))
+        if sequence != report.last_sequence:
+            since_ns = now_ns
+        self._since[session] = report.last_sequence, since_ns
+        waited_s = (now_ns - since_ns) / 1e9
+        return f"has waited for room in the queue for {waited_s:.0f} s" if waited_s > STANDING_S_MAX else ""
 
 
 def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[Status, str]:
@@ -149,13 +180,21 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
     return status, f"{report.state.lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}"
 
 
-def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: HealthMetrics) -> Check:
-    """Measure how far every consumer group of every session is behind."""
+def queue_check(
+    client: redis.asyncio.Redis,
+    activity: GroupActivity,
+    metrics: HealthMetrics,
+    *,
+    lag_s_max: float = LAG_S_MAX,
+) -> Check:
+    """Measure how far every consumer group of every session is behind. More than `lag_s_max` seconds degrade, where time has a pace."""
 
     async def check() -> Finding:
         lags: list[GroupLag] = []
         unreadable: list[str] = []
+        paces: dict[str, float] = {}
         for name in await known_sessions(client):
+            paces[name] = _pace(name, await client.get(SessionKeys(name).state))
             try:
                 lags += await measure_lag(client, SessionKeys(name), activity)
             except UnreadableQueue as exc:
@@ -172,13 +211,37 @@ def queue_check(client: redis.asyncio.Redis, activity: GroupActivity, metrics: H
             for lag in lags
             if lag.queue.active and lag.standing_s > STANDING_S_MAX
         ]
-        details = [f"{len(queues)} consumer groups, the slowest is {lagging} records behind", *standing, *unreadable]
+        late = [
+            f"{_named(queue)} is {behind_s:.0f} s behind"
+            for queue in active
+            if (behind_s := queue.lag_data_time_ns / 1e9 * paces.get(queue.session, 0.0)) > lag_s_max
+        ]
+        details = [
+            f"{len(queues)} consumer groups, the slowest is {lagging} records behind",
+            *standing,
+            *late,
+            *unreadable,
+        ]
         if lost:
             details.append(f"no longer counted: {', '.join(lost)}")
-        status = STATUS_DEGRADED if lost or standing or unreadable else STATUS_OK
+        status = STATUS_DEGRADED if lost or standing or late or unreadable else STATUS_OK
         return Finding(status, "; ".join(details), tuple(queues))
 
     return check
+
+
+def _pace(session: str, raw: bytes | str | None) -> float:
+    """Return how many seconds a second of data takes in a session; 0.0 where that is nobody's promise, as at full speed."""
+    try:
+        report = EngineReport.decode(session, raw) if raw else None
+    except (ValueError, NewerVersion):
+        # The feed's check says so.
+        return 0.0
+    if report is None or report.effective.paused:
+        return 0.0
+    if report.effective.mode == MODE_LIVE:
+        return 1.0
+    return 1.0 / report.effective.speed if report.effective.speed > 0 else 0.0
 
 
 def _named(queue: QueueLag) -> str:

@@ -57,6 +57,8 @@ class HealthSettings(SessionSettings):
     """Seconds that one check may take; then it has failed."""
     out: Path = Field(default=Path("var"), validation_alias="MIDSTREAM_OUT")
     """Where `midstream serve` says which of its servers are down, and why."""
+    lag_s_max: float = Field(default=30.0, gt=0, validation_alias="MIDSTREAM_HEALTH_LAG_MAX")
+    """Seconds that a consumer group may be behind before the report is degraded; of live data, and of replays with a speed."""
     group_lease_s: float = Field(default=3600.0, gt=0, validation_alias="MIDSTREAM_GROUP_LEASE")
     """As the replay server has it: a group without a call for so long is not reported as slow."""
 

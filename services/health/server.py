@@ -64,7 +64,9 @@ class HealthServer(Service):
         checks["redis"] = redis_check(self._client)
         metrics = HealthMetrics(process_metrics())
         checks["feed"] = feed_check(self._client, clock, own_session=settings.session, metrics=metrics)
-        checks["queue"] = queue_check(self._client, GroupActivity(clock, lease_s=settings.group_lease_s), metrics)
+        checks["queue"] = queue_check(
+            self._client, GroupActivity(clock, lease_s=settings.group_lease_s), metrics, lag_s_max=settings.lag_s_max
+        )
         checks["exchanges"] = exchanges_check(self._client, clock)
         self._runner = CheckRunner(
             checks,

@@ -34,6 +34,7 @@ __all__ = ["ReportingServer", "main"]
 
 logger = logging.getLogger(__name__)
 
+MEASURE_S: Final = 0.5
 WEB_SETTING: Final = "MIDSTREAM_REPORTING_WEB_PORT"
 
 
@@ -128,10 +129,12 @@ class ReportingServer(Service):
 
     async def _measure(self) -> None:
         while True:
+            if stalled := self._model.stalled():
+                self._set_health(False, stalled)
             self._measures.take(
                 self._model.view, reads=self._reader.reads, pages=0 if self._app is None else self._app.pages_open
             )
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(MEASURE_S)
 
     def _set_health(self, serving: bool, reason: str) -> None:
         if self._health is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import grpc
@@ -161,3 +161,8 @@ def _header(reason: str) -> str:
     """Return a reason as metadata may hold it: one line of ASCII, not long."""
     line = " ".join(reason.split()).encode("ascii", "backslashreplace").decode()
     return "".join(character for character in line if character.isprintable())[:_REASON_CHARACTERS]
+
+
+def reason_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+    """Return the reason in the trailing metadata of a Check; empty where none is told."""
+    return next((str(value) for key, value in metadata or () if key == REASON_KEY), "")

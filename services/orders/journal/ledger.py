@@ -26,6 +26,7 @@ from services.orders.journal.store import (
 from services.orders.ports import Ports
 from services.runtime.log_fields import fields
 from services.runtime.logs import current_correlation_id
+from services.runtime.stalls import Stalls
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +69,13 @@ class OrderLedger:
         self._writes: set[asyncio.Task[Order]] = set()
         self.superseded = asyncio.Event()
         """Set when another server has taken over the journal."""
-        self.trouble = ""
-        """Why the journal cannot be written; empty when it can."""
+        self._refused = ""
+        self._stalls = Stalls(monotonic_s=lambda: ports.monotonic_ns() / 1e9)
+
+    @property
+    def trouble(self) -> str:
+        """Why the journal cannot be written, or that it is being written for too long; empty when neither is so."""
+        return self._refused or self._stalls.trouble()
 
     async def open(self) -> None:
         """Load every order that is not terminal."""
@@ -240,19 +246,20 @@ class OrderLedger:
         attempt = 0
         while True:
             try:
-                sequence = await self.store.append(entry)
+                with self._stalls.during("the journal"):
+                    sequence = await self.store.append(entry)
             except Superseded:
                 self.superseded.set()
                 raise
             except JournalUnavailable as exc:
-                self.trouble = str(exc)
+                self._refused = str(exc)
                 if not must:
                     raise
                 logger.warning("journal entry waits", extra=fields(order=entry.event.order_id, kind=entry.event.kind))
                 await self._ports.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
             else:
-                self.trouble = ""
+                self._refused = ""
                 return sequence
 
     def _event(self, order_id: str, revision: int, body: Body, cause: Cause, actor: str, raw: bytes) -> Event:

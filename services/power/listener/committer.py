@@ -17,6 +17,7 @@ from services.power.listener.sink import Committed, DealSink
 from services.power.listener.spool import Spool, SpoolFull
 from services.power.listener.stats import ListenerStats
 from services.runtime.log_fields import fields
+from services.runtime.stalls import Stalls
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +67,8 @@ class Committer:
         self._wall_ns = wall_ns
         self._random = random
         self._offload = offload
+        self.stalls = Stalls(monotonic_s=lambda: monotonic_ns() / 1e9)
+        """What it waits for: the database, the spool's disk."""
         self._retry_at_ns = 0
         self._failures = 0
         self._measure()
@@ -92,7 +95,8 @@ class Committer:
             return
         while True:
             try:
-                await self._offload(self._spool.append, entries)
+                with self.stalls.during("the spool"):
+                    await self._offload(self._spool.append, entries)
             except SpoolFull as exc:
                 if str(exc) != self._stats.spool_trouble:
                     logger.error("spool takes no more, reading stops until there is room", extra=fields(reason=exc))
@@ -109,9 +113,11 @@ class Committer:
                 return
 
     async def _drain(self) -> None:
-        entries, token = await self._offload(self._spool.peek, DRAIN)
+        with self.stalls.during("the spool"):
+            entries, token = await self._offload(self._spool.peek, DRAIN)
         if await self._commit(entries):
-            await self._offload(self._spool.forget, len(entries), token)
+            with self.stalls.during("the spool"):
+                await self._offload(self._spool.forget, len(entries), token)
             if self._spool.empty:
                 logger.info("spool is empty again")
 
@@ -119,7 +125,8 @@ class Committer:
         """Commit a batch; False when the database is away."""
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                committed = await self._sink.commit(entries)
+                with self.stalls.during("the database"):
+                    committed = await self._sink.commit(entries)
         except (DatabaseUnavailable, TimeoutError) as exc:
             # Every other error is a bug and ends the listener.
             self._note_outage(str(exc) or type(exc).__name__)

@@ -108,6 +108,8 @@ class DealListener:
         """Return why deals do not reach the database now; empty while they do."""
         troubles = {"database": self.stats.database_trouble, "spool": self.stats.spool_trouble}
         reasons = [f"{name}: {text}" for name, text in troubles.items() if text]
+        if not reasons and (stalled := self._committer.stalls.trouble()):
+            reasons.append(stalled)
         status = self.status()
         if status is None:
             reasons.append("feed: not connected yet")

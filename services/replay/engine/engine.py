@@ -111,6 +111,7 @@ class Engine:
                 # Cleared before anything is looked at, so that whatever comes later ends the next wait.
                 self._wake.clear()
                 self._interrupt.clear()
+                self._report.turned_ns = self._clock.monotonic_ns()
                 if self._stopping.is_set():
                     break
                 try:

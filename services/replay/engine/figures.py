@@ -77,6 +77,8 @@ class EngineFigures:
     last_sequence: int = 0
     last_arrival_time_ns: int = 0
     error: str = ""
+    turned_ns: int = 0
+    """When the engine's thread last began a turn of its loop, on its clock; 0 before the first. It never waits for long in one."""
     sources: tuple[str, ...] = ()
     first_read_monotonic_ns: int = 0
     rows: int = 0
@@ -99,6 +101,11 @@ class EngineFigures:
         if self.queue is not None and self.queue.waiting:
             return EngineState.BACKPRESSURED
         return self.phase
+
+    def standing_s(self, now_ns: int) -> float:
+        """Return for how long the engine's thread has been in one turn that waits for nothing that is announced; 0.0 otherwise."""
+        waits = self.phase is EngineState.STARTING or (self.queue is not None and self.queue.waiting)
+        return 0.0 if waits or not self.turned_ns else max(now_ns - self.turned_ns, 0) / 1e9
 
     def problems(self) -> str:
         """Everything that is wrong at the moment, for people; empty when nothing is."""

@@ -22,6 +22,8 @@ INTERVAL_S: Final = 0.5
 """How old a reported figure may be."""
 PROGRESS_S: Final = 0.1
 """Progress is told to the server at most this often."""
+STANDING_S: Final = 3.0
+"""The engine's thread never waits a second unannounced: after this it stands in a read or a write."""
 STATE_TTL_MS: Final = 3_600_000
 
 
@@ -67,6 +69,8 @@ class StateReporter:
         self._told: _Told | None = None
         self._told_sequence = 0
         self._told_ns = 0
+        self._stands = False
+        """It stood at the last look, too: a wait that ended a moment ago is none."""
         self._told_problem: str | None = None
         """Empty when the server was told that we are ready."""
 
@@ -110,10 +114,16 @@ class StateReporter:
                 cast("Any", pipeline).execute()
             else:
                 self._client.ping()
-            self._tell_availability("")
+            self._tell_availability(self._standing())
         except (redis.RedisError, OSError) as exc:
             self._tell_availability(f"Redis is not reachable ({type(exc).__name__})")
         self._tell_server(report)
+
+    def _standing(self) -> str:
+        """Say that the engine's thread has stood still for too long; this thread alone would go on reporting."""
+        stood, standing_s = self._stands, self._figures.standing_s(self._clock.monotonic_ns())
+        self._stands = standing_s > STANDING_S
+        return "the engine stands still: it waits for a file or a disk" if stood and self._stands else ""
 
     def _tell_availability(self, problem: str) -> None:
         """Tell the server whether it may say that it serves: once per change."""

@@ -20,6 +20,7 @@ from services.reporting.engine.positions import Matrix, matrix_of
 from services.reporting.engine.report import ReferenceState, Report, Selection, build_day, markets_of, traders_of
 from services.reporting.engine.snapshot import Arrivals, DeliveryDay, Reference, Snapshot
 from services.runtime.errors import Unavailable
+from services.runtime.stalls import Stalls
 
 __all__ = ["ReadModel", "View"]
 
@@ -97,6 +98,7 @@ class ReadModel:
         self._changed = asyncio.Event()
         self._answered_ns = monotonic_ns()
         self._closed = False
+        self._stalls = Stalls(monotonic_s=lambda: monotonic_ns() / 1e9)
         self._past = PastDays(source.day, monotonic_ns=monotonic_ns)
         self.view = self._viewed(Snapshot(), away=True)
 
@@ -109,7 +111,8 @@ class ReadModel:
     async def look(self) -> None:
         """Read once, and tell everybody when there is something to tell."""
         try:
-            arrivals = await self._source.refresh(self._kept_days())
+            with self._stalls.during("the database"):
+                arrivals = await self._source.refresh(self._kept_days())
         except DatabaseUnavailable as exc:
             self._note_failure(exc)
         else:
@@ -119,6 +122,10 @@ class ReadModel:
             self._publish(self._viewed(self._source.snapshot, away=False))
             if arrivals is not None and arrivals.deals and self._on_arrivals is not None:
                 self._on_arrivals(arrivals)
+
+    def stalled(self) -> str:
+        """Return that the database has not answered for too long; the next answer goes to `on_health`. Empty while it does."""
+        return self._stalls.trouble()
 
     def close(self) -> None:
         """End every wait in `changed`."""

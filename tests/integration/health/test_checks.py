@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
 import redis
 import redis.asyncio
@@ -19,6 +20,7 @@ from services.health.checks import ServerCheck, feed_check, queue_check, redis_c
 from services.health.lag import GroupActivity, measure_lag
 from services.health.metrics import HealthMetrics
 from services.runtime.connection import connect_async
+from services.runtime.health import HealthBoard
 from services.runtime.metrics import Metrics
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from tests.support.clock import FakeClock
@@ -341,3 +343,76 @@ async def test_server_that_nobody_runs_is_down_naming_its_address() -> None:
 
     assert outcome.status == STATUS_DOWN
     assert outcome.detail == f"{address}: unavailable"
+
+
+async def test_feed_check_names_an_engine_that_waits_for_room_and_publishes_nothing(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    reports = Reports(redis_client, fake_clock)
+    check = feed_check(client, fake_clock, own_session=session_name)
+    statuses = []
+    # It moves, it stands, it moves again.
+    for sequence in (1, 2, 3, 3, 3, 3, 4):
+        reports.put(session_name, state="BACKPRESSURED", last_sequence=sequence)
+        outcome = await check()
+        statuses.append(outcome.status)
+        if sequence == 3 and outcome.status == STATUS_DEGRADED:
+            assert "has waited for room in the queue for 1" in outcome.detail
+        fake_clock.advance(4)
+
+    assert statuses == [STATUS_OK] * 5 + [STATUS_DEGRADED, STATUS_OK]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        pytest.param({"mode": 2}, STATUS_DEGRADED, id="live"),
+        pytest.param({"mode": 1, "speed": 1.0}, STATUS_DEGRADED, id="paced"),
+        pytest.param({"mode": 1, "speed": 1e9}, STATUS_OK, id="so fast that it is no time"),
+        pytest.param({"mode": 1, "speed": 0.0}, STATUS_OK, id="as fast as possible"),
+        pytest.param({"mode": 1, "speed": 1.0, "paused": True}, STATUS_OK, id="paused"),
+    ],
+)
+async def test_queue_check_names_a_group_that_is_too_slow_for_the_pace(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+    changes: dict[str, Any],
+    status: int,
+) -> None:
+    Reports(redis_client, fake_clock).put(keys.session, **changes)
+    read(redis_client, keys, "slow", 1, acknowledge=1)
+    check = queue_check(client, activity(fake_clock), HealthMetrics(Metrics(CollectorRegistry())), lag_s_max=1e-6)
+
+    outcome = await check()
+
+    assert outcome.status == status
+    assert (f"{keys.session}/slow is " in outcome.detail) == (status == STATUS_DEGRADED)
+
+
+async def test_a_server_that_does_not_serve_is_named_with_its_reason() -> None:
+    board = HealthBoard(["a.A"])
+    server = grpc.aio.server()
+    board.register(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await board.start()
+    await server.start()
+    check = ServerCheck(f"127.0.0.1:{port}")
+    board.set("a.A", False, "the engine has said nothing for 4 s")
+
+    async def until_told() -> Any:
+        while (finding := await check()).status == STATUS_OK:
+            pass
+        return finding
+
+    finding = await until_told()
+
+    assert (finding.status, finding.detail) == (
+        STATUS_DEGRADED,
+        f"127.0.0.1:{port}: not serving (the engine has said nothing for 4 s)",
+    )
+    await check.close()
+    await board.drain()
+    await server.stop(0)

@@ -238,7 +238,7 @@ async def test_operations_tell_what_an_operator_needs(faces: Faces, rest: RestFa
 
 
 async def test_the_health_says_when_the_journal_is_gone(faces: Faces, rest: RestFace) -> None:
-    faces.trading.desk.ledger.trouble = "the disk is full"
+    faces.trading.desk.ledger._refused = "the disk is full"
 
     answer = await rest.client.get("/health")
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.replay.metrics import REPLAY_FIGURES
-from services.runtime.engine_host import SILENT_S, EngineHost
+from services.runtime.engine_host import LOOK_S, SILENT_S, EngineHost
 from services.runtime.metrics import Metrics
 
 
@@ -98,7 +98,7 @@ def test_an_engine_that_works_and_falls_silent_is_trouble_until_it_speaks_again(
     assert stage.troubles == [""]
     for _ in range(3):
         stage.host.look()
-    assert stage.troubles[1:] == ["the engine has said nothing for 6 s: it was stopped, or waits for its disk"]
+    assert stage.troubles[1:] == ["the engine has said nothing for 4 s: it was stopped, or waits for its disk"]
 
     stage.report("alive")
     assert stage.troubles[2:] == [""]
@@ -115,3 +115,21 @@ def test_trouble_that_is_known_is_not_replaced_by_silence() -> None:
         stage.host.look()
 
     assert stage.troubles == ["Redis is gone"]
+
+
+def test_an_engine_that_hangs_while_it_starts_is_told_apart_from_one_that_starts() -> None:
+    stage, clock = silent_stage()
+    stage.host._tell("the engine is starting")
+
+    clock.now_s += SILENT_S + 1
+    for _ in range(2):
+        stage.host.look()
+
+    assert stage.troubles[1:] == [
+        "the engine is starting and has said nothing for 4 s: it was stopped, or waits for its disk"
+    ]
+
+
+def test_silence_is_told_within_five_seconds() -> None:
+    # A last word just after a look, silence noticed by a look, told by the next.
+    assert SILENT_S + 2 * LOOK_S < 5.0

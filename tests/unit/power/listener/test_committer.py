@@ -16,6 +16,7 @@ from services.power.listener.committer import BATCH, COMMIT_TIMEOUT_S, Committer
 from services.power.listener.feed_queue import FeedQueue
 from services.power.listener.spool import Spool, SpoolFull
 from services.power.listener.stats import ListenerStats
+from services.runtime.stalls import STALLED_S
 from tests.support.power_sink import MemorySink, made_deal
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -262,3 +263,24 @@ def test_deals_per_minute_are_those_of_the_last_minute() -> None:
     assert stats.deals_per_minute(80 * second) == 30
     assert stats.deals_per_minute(200 * second) == 0
     assert stats.deals == 45
+
+
+def test_a_database_that_stands_still_is_told_before_the_commit_is_given_up(tmp_path: Path) -> None:
+    async def main(bench: Bench) -> None:
+        answers, commit = asyncio.Event(), bench.sink.commit
+
+        async def stand_still(entries: Any) -> Any:
+            await answers.wait()
+            return await commit(entries)
+
+        bench.sink.commit = stand_still  # type: ignore[method-assign]
+        await bench.put(*deals(1, 3))
+        await asyncio.sleep(STALLED_S + 1)
+        assert bench.committer.stalls.trouble().startswith("the database has not answered for 4 s")
+        assert not bench.stats.database_trouble
+
+        answers.set()
+        await bench.finish()
+        assert bench.committer.stalls.trouble() == ""
+
+    bench_run(tmp_path, main)

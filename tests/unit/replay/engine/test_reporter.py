@@ -10,7 +10,7 @@ import redis
 
 from protos.replay.v1.replay_pb2 import Session, SessionState
 from services.replay.engine.figures import EngineFigures
-from services.replay.engine.reporter import StateReporter
+from services.replay.engine.reporter import STANDING_S, StateReporter
 from services.replay.metrics import REPLAY_FIGURES
 from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective, RefusedIntent
@@ -207,3 +207,36 @@ def test_every_figure_has_a_known_name() -> None:
     report.lateness.note(5)
 
     assert set(report.metrics()) <= {figure.name for figure in REPLAY_FIGURES}
+
+
+def test_an_engine_whose_thread_stands_still_is_told_by_the_thread_that_reports() -> None:
+    stage = Stage()
+    stage.report.phase = EngineState.RUNNING
+    stage.report.turned_ns = stage.clock.monotonic_ns()
+    stage.reporter.publish()
+    stage.clock.advance(STANDING_S + 0.1)
+
+    # Twice: a wait for the queue that ended between two turns is none.
+    stage.reporter.publish()
+    assert "unavailable" not in stage.events()
+    stage.reporter.publish()
+    told = [fields for event, fields in stage.told if event == "unavailable"]
+    assert told == [{"message": "the engine stands still: it waits for a file or a disk"}]
+
+    stage.report.turned_ns = stage.clock.monotonic_ns()
+    stage.reporter.publish()
+    assert stage.events()[-3:].count("ready") == 1
+
+
+def test_waits_that_are_announced_are_no_standing_still() -> None:
+    stage = Stage()
+    stage.report.turned_ns = stage.clock.monotonic_ns()
+    stage.clock.advance(60)
+
+    assert stage.report.phase is EngineState.STARTING
+    assert stage.report.standing_s(stage.clock.monotonic_ns()) == 0.0
+    stage.report.phase = EngineState.RUNNING
+    assert stage.report.standing_s(stage.clock.monotonic_ns()) == 60.0
+    stage.report.queue = queue = Queue()
+    queue.waiting = True
+    assert stage.report.standing_s(stage.clock.monotonic_ns()) == 0.0
