@@ -156,6 +156,26 @@ class _Evaluator:
     )
 
 
+def decided(source: dict[str, Any], **parameters: Any) -> dict[str, Any]:
+    """Return a template whose conditions have been decided: without `Fn::If`, and without AWS::NoValue."""
+    declared = source.get("Parameters", {})
+    evaluate = _Evaluator(source, {name: each.get("Default") for name, each in declared.items()} | parameters)
+
+    def chosen(node: Any) -> Any:
+        if node == {"Ref": "AWS::NoValue"}:
+            return NOTHING
+        if isinstance(node, list):
+            return [each for each in map(chosen, node) if each is not NOTHING]
+        if not isinstance(node, dict):
+            return node
+        if node.keys() == {"Fn::If"}:
+            name, if_true, if_false = node["Fn::If"]
+            return chosen(if_true if evaluate.condition(name) else if_false)
+        return {key: value for key, each in node.items() if (value := chosen(each)) is not NOTHING}
+
+    return source | {"Resources": chosen(source["Resources"])}
+
+
 def resolve(source: Mapping[str, Any], **parameters: Any) -> Stack:
     """Return what a template comes to. Raises AssertionError for parameters that are missing, unknown or not allowed."""
     declared = source.get("Parameters", {})
