@@ -22,7 +22,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-nightly coverage build-ext check lint types check-protos protos settings lock sbom audit audit-refresh bench fuzz sanitize sample-data clean
+.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-nightly coverage build-ext check lint types check-protos protos settings lock dist sbom audit audit-refresh bench fuzz sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -167,5 +167,11 @@ sanitize: $(VENV)/.tools ## Run the kernels' tests and 100,000 mutated inputs un
 sample-data: $(VENV)/.built ## Generate data/*.csv and data/sample_output again
 	@$(BIN)/python data/generate.py
 
+dist: $(VENV)/.installed ## Build the source archive and, from it, the wheel: dist/
+	@rm -rf dist
+	@FASTPATH_SKIP=1 $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' >/dev/null
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
+	@ls -l dist
+
 clean: ## Remove everything that was built
-	rm -rf build *.egg-info $(VENV) fastpath/*.so
+	rm -rf build dist *.egg-info $(VENV) fastpath/*.so

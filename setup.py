@@ -21,7 +21,8 @@ SANITIZE = os.environ.get("FASTPATH_SANITIZE") == "1"
 ANNOTATE = os.environ.get("FASTPATH_ANNOTATE") == "1"
 SKIP = os.environ.get("FASTPATH_SKIP") == "1"
 
-COMPILE_ARGS = ["-std=c++17", "-O3", "-fvisibility=hidden"]
+# Some Pythons ask for debug symbols, which would be three quarters of what is installed.
+COMPILE_ARGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden"]
 LINK_ARGS: list[str] = []
 if SANITIZE:
     LINK_ARGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]

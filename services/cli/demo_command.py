@@ -24,15 +24,16 @@ from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.cli.control_commands import MODE_NAMES
 from services.cli.fleet import PRIVATE, Watcher
 from services.cli.report import build_report, print_report
-from services.cli.serve_command import ROOT, SAMPLE_HISTORICAL, Fleet
+from services.cli.serve_command import Fleet
 from services.cli.servers import DEFAULT_PORTS
 from services.cli.supervisor import ChildFailed, ChildRefused
-from services.cli.terminal import say
+from services.cli.terminal import say, shown_path
 from services.replay.sources.inspect import inspect
 from services.runtime.errors import StartRefused
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
+from services.samples import HISTORICAL as SAMPLE_HISTORICAL
 
 OUT = Path("midstream-out/demo")
 SERVERS = ("replay", "control", "price", "health", "sim-feed")
@@ -82,7 +83,7 @@ async def _tour(console: Console, watcher: Watcher, control_port: int) -> tuple[
     """Historical, live, historical to the end."""
     total = sum(1 for _ in SAMPLE_HISTORICAL.open("rb")) - 1
     with ControlClient(f"127.0.0.1:{control_port}") as control:
-        console.print(f"replaying {_shown(SAMPLE_HISTORICAL)} at {SPEED}x of real time")
+        console.print(f"replaying {shown_path(SAMPLE_HISTORICAL)} at {SPEED}x of real time")
         await _until(watcher, lambda engine, sink: _committed(sink) >= HISTORICAL_RECORDS, console, total)
         answer = await asyncio.to_thread(control.set_mode, "live")
         stopped_at = _published(watcher.engine())
@@ -196,10 +197,6 @@ def _committed(sink: SinkAnnouncement | None) -> int:
 
 def _published(engine: EngineReport | None) -> int:
     return 0 if engine is None else engine.last_sequence
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT))
 
 
 def _environment(ports: dict[str, int]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from services.cli.servers import SERVERS, address_of, listens, reached, web_port
 from services.cli.serving_check import not_serving
 from services.cli.shown_commands import Shown
 from services.cli.supervisor import PATIENCE_S, SAY_S, ChildFailed, ChildPostponed, ChildRefused, Supervisor
-from services.cli.terminal import say
+from services.cli.terminal import say, shown_path
 from services.runtime.addresses import ADMIN_HOST
 from services.runtime.connection import redacted
 from services.runtime.down_file import DownFile
@@ -30,9 +30,8 @@ from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartPostponed, StartRefused, cannot_start, is_passing
 from services.runtime.private_files import make_private_below, private_directory
 from services.runtime.stages import embedded_redis_problem
+from services.samples import HISTORICAL as SAMPLE_HISTORICAL
 
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLE_HISTORICAL = ROOT / "data" / "historical_sample.csv"
 SIM_FEED = "sim-feed"
 NAME_WIDTH = 18
 SETTLE_S = 10.0
@@ -329,4 +328,4 @@ def _command() -> str:
     here = Path(sys.executable).with_name("midstream")
     if shutil.which("midstream") is not None or not here.exists():
         return "midstream"
-    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+    return shown_path(here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from services.runtime.printable import printable
 
@@ -15,6 +16,12 @@ def say(text: str) -> None:
 def write(text: str) -> None:
     """Print a result."""
     print(printable(text))
+
+
+def shown_path(path: Path) -> str:
+    """Return how to name a file: from the folder that one stands in where it is below that, else whole."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def one_line(text: str) -> str:

@@ -26,11 +26,12 @@ from services.runtime.log_fields import fields
 from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings, Switch, load
 from services.runtime.web import WebLimits, WebsocketServer
+from services.samples import LIVE
 from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FILE: Final = Path(__file__).resolve().parents[2] / "data" / "live_sample.csv"
+DEFAULT_FILE: Final = LIVE
 PORT: Final = 5040
 CLIENTS_MAX: Final = 64
 YIELD_MESSAGES: Final = 64
@@ -209,7 +210,7 @@ class FeedSettings(ProcessSettings):
 
     port: int = Field(default=PORT, ge=0, le=65535, validation_alias="MIDSTREAM_SIM_FEED_PORT")
     file: Path = Field(default=DEFAULT_FILE, validation_alias="MIDSTREAM_SIM_FEED_FILE")
-    """Rows to send, in the quotes layout."""
+    """Rows to send, in the quotes layout; by default the sample that is installed with the servers."""
     speed: Annotated[float, BeforeValidator(_read_speed)] = Field(
         default=1.0, ge=0, le=1e6, validation_alias="MIDSTREAM_SIM_FEED_SPEED"
     )
