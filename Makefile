@@ -22,7 +22,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-nightly coverage build-ext check lint types check-protos protos settings lock dist sbom audit audit-refresh bench fuzz sanitize sample-data clean
+.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-image test-nightly coverage build-ext check lint types check-protos protos settings lock dist sbom audit audit-refresh bench fuzz sanitize sample-data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ test-engines: $(VENV)/.built $(VENV)/.engines ## Run the tests that ask much of 
 
 test-deployment: $(VENV)/.built $(VENV)/.deployed ## Hold deploy/, compose.yaml and the image against the code and their own linters
 	@$(BIN)/python -m pytest $(PARALLEL) tests/deployment
+
+test-image: $(VENV)/.built $(VENV)/.tools ## Build the image without a daemon, look through it and run it hardened; needs root and apt
+	@.ci/image
 
 test-nightly: $(VENV)/.built $(VENV)/.tested ## Run what takes a whole machine or other people's tools, one test at a time
 	@$(BIN)/python -m pytest -m nightly
