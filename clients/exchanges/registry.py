@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.client import ExchangeClient
+from clients.exchanges.endpoints import Endpoints
 from clients.exchanges.names import EXCHANGES
 from clients.exchanges.settings import ExchangeSettings
 from clients.exchanges.trading import TradingClient
 from clients.resilience.limiter import ScopeRules
+
+NO_ENDPOINTS: Final = Endpoints((), {})
 
 
 class ExchangePackage(Protocol):
@@ -26,6 +29,11 @@ class ExchangePackage(Protocol):
     @property
     def RULES(self) -> Sequence[ScopeRules]:
         """The limits that it keeps, by scope."""
+        ...
+
+    @property
+    def ENDPOINTS(self) -> Endpoints:
+        """What it may be asked, so that its figures are there before the first call; a package may leave this out."""
         ...
 
     def create_client(self, ports: ClientPorts, bases: Mapping[str, MarketBases]) -> ExchangeClient: ...
@@ -49,6 +57,12 @@ def exchange_package(name: str) -> ExchangePackage:
 def settings_class(name: str) -> type[ExchangeSettings]:
     """Return the settings of an exchange; making one reads the environment."""
     return exchange_package(name).SETTINGS
+
+
+def endpoints(name: str) -> Endpoints:
+    """Return what an exchange may be asked; nothing where its package does not say: its figures then begin with the first call."""
+    found: Endpoints = getattr(exchange_package(name), "ENDPOINTS", NO_ENDPOINTS)
+    return found
 
 
 def limit_scopes(name: str) -> Sequence[ScopeRules]:

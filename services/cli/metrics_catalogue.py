@@ -18,9 +18,10 @@ from services.runtime.figures import Figure, Kind
 from services.runtime.metrics import CALL_FIGURES, SERVER_FIGURES
 from services.runtime.subscriptions import SUBSCRIBER_FIGURES
 from services.runtime.unreadable import UNREADABLE_FIGURES
+from services.runtime.web.request_figures import REQUEST_FIGURES
 from services.runtime.web.table import TABLE_FIGURES
 
-__all__ = ["Series", "catalogue"]
+__all__ = ["Series", "catalogue", "own_servers"]
 
 # The Prometheus client for Python declares these itself; of the process, on Linux alone.
 LIBRARY_FIGURES: Final = (
@@ -42,8 +43,8 @@ _OWN: Final[Mapping[str, Sequence[Sequence[Figure]]]] = {
     "control": (UNREADABLE_FIGURES,),
     "price": (PRICE_FIGURES, ENGINE_FIGURES, SUBSCRIBER_FIGURES, UNREADABLE_FIGURES, EXCHANGE_FIGURES),
     "health": (HEALTH_FIGURES,),
-    "orders": (ORDERS_FIGURES, EXCHANGE_FIGURES, TABLE_FIGURES),
-    "reporting": (REPORTING_FIGURES, TABLE_FIGURES),
+    "orders": (ORDERS_FIGURES, EXCHANGE_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),
+    "reporting": (REPORTING_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),
     "power-listener": (DEAL_FIGURES,),
     "power-etl": (REFERENCE_FIGURES,),
 }
@@ -66,6 +67,11 @@ class Series:
         if self.kind == "histogram":
             return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
         return (self.name,)
+
+
+def own_servers() -> tuple[str, ...]:
+    """Return the servers that have figures, by their names for `midstream serve`."""
+    return tuple(_OWN)
 
 
 def catalogue() -> tuple[Series, ...]:

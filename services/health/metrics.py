@@ -37,11 +37,11 @@ class HealthMetrics:
     """What the report says, as figures; series are there for what has been looked at."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._status = metrics.state(CHECK_STATUS)
-        self._check_age = metrics.state(CHECK_AGE)
-        self._report_age = metrics.state(REPORT_AGE)
-        self._lag_records = metrics.state(LAG_RECORDS)
-        self._lag_seconds = metrics.state(LAG_SECONDS)
+        self._status = metrics.measured(CHECK_STATUS)
+        self._check_age = metrics.measured(CHECK_AGE)
+        self._report_age = metrics.measured(REPORT_AGE)
+        self._lag_records = metrics.measured(LAG_RECORDS)
+        self._lag_seconds = metrics.measured(LAG_SECONDS)
 
     def checks(self, statuses: Callable[[], Mapping[str, tuple[Status, float]]]) -> None:
         """Show from now on what `statuses` returns: by check how it is, and for how many seconds that has been known."""

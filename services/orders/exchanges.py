@@ -52,10 +52,10 @@ class OrderExchanges:
         metrics = ExchangeMetrics(registry)
         if client is not None:
             exchanges = await open_exchanges(
-                settings.exchanges_used, metrics=metrics, make_limiter=shared_limiter(client)
+                settings.exchanges_used, metrics=metrics, make_limiter=shared_limiter(client), trading=True
             )
         else:
-            exchanges = await open_exchanges(settings.exchanges_used, metrics=metrics)
+            exchanges = await open_exchanges(settings.exchanges_used, metrics=metrics, trading=True)
         opened = cls(exchanges, client, settings)
         unsigned = [name for name, exchange in exchanges.by_name.items() if not exchange.signed]
         if settings.mode is not TradingMode.DRY_RUN and unsigned:

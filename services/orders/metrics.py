@@ -9,7 +9,9 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from services.orders.desk import Desk
 from services.orders.domain import Cause, Order, OrderState
-from services.orders.errors import reason_of
+from services.orders.domain.events import KINDS
+from services.orders.engine.outcomes import Fate
+from services.orders.errors import Reason, reason_of
 from services.orders.journal.ledger import Change
 from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
@@ -18,6 +20,11 @@ from services.runtime.figures import Figure
 
 ACK_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PREFIX: Final = "midstream_orders"
+_ACCEPTED: Final = "accepted"
+_POSITION: Final = "position"
+_OTHER: Final = "other"
+DENIABLE: Final = ("place", "amend", "settle")
+"""What a caller's request can be denied for a reason of its own."""
 
 
 def _counter(name: str, text: str, *labels: str) -> Figure:
@@ -74,21 +81,33 @@ class OrdersMetrics(DeskObserver):
         self.reconciliations = RECONCILIATIONS.counter(registry)
         self.differences = DIFFERENCES.counter(registry)
         self.blocked = BLOCKED.gauge(registry)
-        self.kill_switch = KILL_SWITCH.state(registry)
-        self.journal_trouble = JOURNAL_TROUBLE.state(registry)
-        self.following = FOLLOWING.state(registry)
+        self.kill_switch = KILL_SWITCH.measured(registry)
+        self.journal_trouble = JOURNAL_TROUBLE.measured(registry)
+        self.following = FOLLOWING.measured(registry)
         self.in_flight = IN_FLIGHT.gauge(registry)
         self.watchers = WATCHERS.gauge(registry)
         self.dead_man = DEAD_MAN.counter(registry)
+        for kind in KINDS:
+            for cause in Cause:
+                self.events.labels(kind, cause.value)
+        for operation in DENIABLE:
+            for reason in (*Reason, _OTHER):
+                self.denials.labels(operation, reason)
 
     def begin(self, exchange: str) -> None:
-        """Let counters that alerts watch begin at 0: the first event of a series that is born with it is no increase."""
-        for counted in (self.halts, self.returned, self.external):
+        """Let the series of an exchange begin at 0: the first event of a series that is born with it is no increase."""
+        for counted in (self.halts, self.returned, self.external, self.ack_seconds):
             counted.labels(exchange)
+        for outcome in (_ACCEPTED, *Fate.__members__):
+            self.placements.labels(exchange, outcome.lower())
+        for state in OrderState:
+            if state.terminal:
+                self.ended.labels(exchange, state.value)
         for succeeded in (True, False):
             self.reconciliations.labels(exchange, _result(succeeded))
             self.dead_man.labels(exchange, _result(succeeded))
-        self.differences.labels(exchange, "position")
+        for kind in (_POSITION, *KINDS):
+            self.differences.labels(exchange, kind)
 
     def refresh(self, desk: Desk, ports: Ports) -> None:
         """Set the gauges."""
@@ -132,13 +151,13 @@ class OrdersMetrics(DeskObserver):
         self.returned.labels(order.exchange).inc()
 
     def denied(self, operation: str, error: MidstreamError) -> None:
-        self.denials.labels(operation, reason_of(error) or "other").inc()
+        self.denials.labels(operation, reason_of(error) or _OTHER).inc()
 
     def reconciled(self, exchange: str, succeeded: bool) -> None:
         self.reconciliations.labels(exchange, _result(succeeded)).inc()
 
     def positions_differ(self, exchange: str, differences: list[str]) -> None:
-        self.differences.labels(exchange, "position").inc(len(differences))
+        self.differences.labels(exchange, _POSITION).inc(len(differences))
 
     def dead_man_refreshed(self, exchange: str, succeeded: bool) -> None:
         self.dead_man.labels(exchange, _result(succeeded)).inc()

@@ -22,6 +22,7 @@ from services.orders.journal import DatabaseJournal, JournalUnavailable, Unreada
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
+from services.orders.rest.gate import ROUTES
 from services.orders.servicer import OrdersServicer
 from services.runtime.access.build import Access
 from services.runtime.access.keys import pepper_of, prepare_keys
@@ -115,6 +116,7 @@ class OrdersServer(Service):
             tls=process_ssl_context(self._settings),
             limits=WebLimits.of(self._settings, descriptor_budget().web),
             metrics=process_metrics(),
+            routes=ROUTES,
             hosts=self._settings.web_hosts,
             first=ALWAYS,
         )

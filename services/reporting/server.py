@@ -20,7 +20,7 @@ from services.reporting.engine.read_model import ReadModel
 from services.reporting.engine.snapshot import SnapshotReader
 from services.reporting.measures import Measures
 from services.reporting.servicer import ReportingServicer
-from services.reporting.web.app import Dashboard, dashboard
+from services.reporting.web.app import ROUTES, Dashboard, dashboard
 from services.runtime.access.build import Access
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartRefused
@@ -88,6 +88,7 @@ class ReportingServer(Service):
             tls=process_ssl_context(settings),
             limits=WebLimits.of(settings, descriptor_budget().web),
             metrics=process_metrics(),
+            routes=ROUTES,
             # The page says itself, as a page, that it does not answer under a name.
             hosts=None,
         )

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.runtime.engine_process import EngineProcess
+from services.runtime.engine_usage import USAGE_FIGURES, EngineUsage
 from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
 
 __all__ = ["ENGINE_FIGURES", "EngineHost"]
 
 RESTARTS: Final = "midstream_engine_restarts_total"
-ENGINE_FIGURES: Final = (Figure(RESTARTS, "counter", "Times the engine was started again"),)
+_RESTARTS: Final = Figure(RESTARTS, "counter", "Times the engine was started again")
+ENGINE_FIGURES: Final = (_RESTARTS, *USAGE_FIGURES)
 """Of every server with an engine; what an engine reports is declared beside it."""
 
 ENGINE_STOP_S: Final = 4.0
@@ -49,7 +51,8 @@ class EngineHost:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`figures` are those that the engine reports."""
-        metrics.declare((*ENGINE_FIGURES, *figures))
+        metrics.declare((_RESTARTS, *figures))
+        self._usage = EngineUsage(metrics)
         self._module = module
         self._config = config
         self._metrics = metrics
@@ -107,7 +110,7 @@ class EngineHost:
             self._on_trouble(self._trouble)
         match report:
             case {"event": "started", "pid": pid}:
-                self._pid = int(pid)
+                self._pid = self._usage.pid = int(pid)
                 self._starts += 1
                 if self._starts > 1:
                     self._metrics.add(RESTARTS)
@@ -119,6 +122,7 @@ class EngineHost:
             }:
                 self._tell(str(text))
             case {"event": "exited", "code": code}:
+                self._usage.pid = 0
                 # What it said before it ended tells more than that it ended.
                 self._tell(self._trouble or (f"the engine ended with code {code}" if code else "the engine has ended"))
             case {"event": "progress" | "figures", "figures": figures}:

@@ -60,7 +60,7 @@ async def start_exporter(
 
 
 def metrics_app(registry: CollectorRegistry) -> Starlette:
-    """Return the application. A probe of `/healthz` must not find figures and take them for a yes: nothing else is there."""
+    """Return the application. A probe of `/healthz` must not find figures and take them for a yes: `/` says where they are."""
     exposition = Exposition(registry)
 
     async def metrics(request: Request) -> Response:
@@ -70,7 +70,10 @@ def metrics_app(registry: CollectorRegistry) -> Starlette:
         encoding = {"content-encoding": "gzip"} if compressed else {}
         return Response(text, headers={"content-type": content_type, **encoding})
 
+    async def index(_: Request) -> Response:
+        return PlainTextResponse(NOT_HERE)
+
     async def missing(_: Request, __: Exception) -> Response:
         return PlainTextResponse(NOT_HERE, status_code=404)
 
-    return Starlette(routes=[Route("/metrics", metrics)], exception_handlers={404: missing})
+    return Starlette(routes=[Route("/metrics", metrics), Route("/", index)], exception_handlers={404: missing})

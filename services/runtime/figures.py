@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["Figure", "Kind", "Measured", "StateGauge", "Values"]
+__all__ = ["Figure", "Kind", "Measured", "Values"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -44,16 +44,11 @@ class Figure:
         self._must_be("histogram")
         return Histogram(self.name, self.help, self.labels, buckets=self.buckets, registry=registry)
 
-    def state(self, registry: CollectorRegistry) -> StateGauge:
-        """Make a gauge in a registry that has series only for what is known."""
-        self._must_be("gauge")
-        return StateGauge(self, registry)
-
-    def measured(self, registry: CollectorRegistry, read: Callable[[], Values]) -> Measured:
-        """Make a gauge or a counter in a registry that is asked for when somebody scrapes."""
+    def measured(self, registry: CollectorRegistry) -> Measured:
+        """Make a gauge or a counter in a registry that has series only for what is known."""
         if self.kind == "histogram":
             self._must_be("gauge")
-        return Measured(self, registry, read)
+        return Measured(self, registry)
 
     def _must_be(self, kind: Kind) -> None:
         if self.kind != kind:
@@ -65,13 +60,21 @@ Values = Mapping[tuple[str, ...], float]
 
 
 class Measured(Collector):
-    """A figure without a memory: asked for when somebody scrapes, with series only for what there is then."""
+    """A gauge or a counter without a memory: it has series for what is known, and they come and go. Set from one thread, read from any."""
 
-    def __init__(self, figure: Figure, registry: CollectorRegistry, read: Callable[[], Values]) -> None:
-        """`read` is called from another thread, must be quick and may not raise."""
+    def __init__(self, figure: Figure, registry: CollectorRegistry) -> None:
         self._figure = figure
-        self._read = read
+        self._read: Callable[[], Values] = dict
         registry.register(self)
+
+    def replace(self, values: Values) -> None:
+        """Take these values for all that is known from now on."""
+        kept = dict(values)
+        self._read = lambda: kept
+
+    def follow(self, read: Callable[[], Values]) -> None:
+        """Ask `read` from now on, whenever somebody scrapes: called from another thread, quick, never raises."""
+        self._read = read
 
     def collect(self) -> Iterable[Metric]:
         """Return what is known now."""
@@ -88,19 +91,3 @@ class Measured(Collector):
         figure = self._figure
         made = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
         return made(figure.name, figure.help, labels=figure.labels)
-
-
-class StateGauge(Measured):
-    """A gauge whose series come and go with what they are about. Set from one thread, read from any."""
-
-    def __init__(self, figure: Figure, registry: CollectorRegistry) -> None:
-        super().__init__(figure, registry, dict)
-
-    def replace(self, values: Values) -> None:
-        """Take these values for all that is known from now on."""
-        kept = dict(values)
-        self._read = lambda: kept
-
-    def follow(self, read: Callable[[], Values]) -> None:
-        """Ask `read` from now on, whenever somebody scrapes: called from another thread, quick, never raises."""
-        self._read = read

@@ -14,6 +14,7 @@ import grpc
 
 from services.runtime import errors
 from services.runtime.admission import CallAdmission, check_metadata
+from services.runtime.call_figures import KINDS, UNKNOWN, CallFigures
 from services.runtime.call_limits import CallLimits
 from services.runtime.logs import (
     CORRELATION_ID_KEY,
@@ -25,18 +26,15 @@ from services.runtime.metrics import Metrics
 from services.runtime.requests import Requests
 from services.runtime.statuses import Context, abort, code_of, code_set, trailing
 
-_KINDS: Final = {
-    (False, False): ("unary", "unary_unary"),
-    (True, False): ("client_stream", "stream_unary"),
-    (False, True): ("server_stream", "unary_stream"),
-    (True, True): ("bidi_stream", "stream_stream"),
+_ATTRIBUTES: Final = {
+    (False, False): "unary_unary",
+    (True, False): "stream_unary",
+    (False, True): "unary_stream",
+    (True, True): "stream_stream",
 }
-
 _STREAMING: Final = ("server_stream", "bidi_stream")
 _BEGINS_ITSELF: Final = "begins_itself"
 _COUNTS_AS: Final = "counts_as"
-_UNKNOWN: Final = ("unary", "unknown", "unknown")
-"""One series for all methods that nobody has: a scanner must not create one per name that it tries."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -68,7 +66,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         if handler is None:
-            figures = _CallFigures(self._metrics, _UNKNOWN)
+            figures = CallFigures(self._metrics, UNKNOWN)
             figures.end(grpc.StatusCode.UNIMPLEMENTED, figures.begin())
             return None
         return self._wrapped(handler, handler_call_details.method)
@@ -109,14 +107,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _wrapped(self, handler: Any, path: str) -> grpc.RpcMethodHandler[Any, Any]:
         service, _, method = path.lstrip("/").partition("/")
-        kind, attribute = _KINDS[handler.request_streaming, handler.response_streaming]
-        behaviour = getattr(handler, attribute)
+        kind = KINDS[handler.request_streaming, handler.response_streaming]
+        behaviour = getattr(handler, _ATTRIBUTES[handler.request_streaming, handler.response_streaming])
         # To the library every client streams, which is the same on the wire: it reads a message only when it is asked for one.
-        _, attribute = _KINDS[True, handler.response_streaming]
+        attribute = _ATTRIBUTES[True, handler.response_streaming]
         memory = self._reserved_memory.get(path, self._memory)
         bytes_max = self._limits.request_bytes_max(path)
         counted_kind = getattr(handler, _COUNTS_AS, kind)
-        figures = _CallFigures(self._metrics, (counted_kind, service, method) if counted_kind else _UNKNOWN)
+        figures = CallFigures(self._metrics, (counted_kind, service, method) if counted_kind else UNKNOWN)
         streaming = handler.response_streaming if counted_kind is None else counted_kind in _STREAMING
         respond = _respond_with_stream if handler.response_streaming else _respond_once
 
@@ -185,9 +183,7 @@ def begins_itself(method: _Method) -> _Method:
 
 def counts_as(handler: Any, other: Any) -> None:
     """Count the calls of a handler as calls of the kind of another; with None, as those of a method that nobody has."""
-    setattr(
-        handler, _COUNTS_AS, None if other is None else _KINDS[other.request_streaming, other.response_streaming][0]
-    )
+    setattr(handler, _COUNTS_AS, None if other is None else KINDS[other.request_streaming, other.response_streaming])
 
 
 def does_begin_itself(method: Any) -> bool:
@@ -200,14 +196,14 @@ async def begin_stream(context: Context) -> None:
     await context.send_initial_metadata(((CORRELATION_ID_KEY, current_correlation_id()),))
 
 
-async def _respond_once(behaviour: Any, request: Any, context: Context, figures: _CallFigures, _id: str) -> Any:
+async def _respond_once(behaviour: Any, request: Any, context: Context, figures: CallFigures, _id: str) -> Any:
     response = await behaviour(request, context)
     figures.sent.inc()
     return response
 
 
 async def _respond_with_stream(
-    behaviour: Any, request: Any, context: Context, figures: _CallFigures, identifier: str
+    behaviour: Any, request: Any, context: Context, figures: CallFigures, identifier: str
 ) -> None:
     if not does_begin_itself(behaviour):
         await context.send_initial_metadata(((CORRELATION_ID_KEY, identifier),))
@@ -229,24 +225,6 @@ async def _respond_with_stream(
 
 async def _write(context: Context, response: Any) -> None:
     await context.write(response)
-
-
-class _CallFigures:
-    """The metrics of one method."""
-
-    def __init__(self, metrics: Metrics, labels: tuple[str, str, str]) -> None:
-        self._metrics = metrics
-        self._labels = labels
-        self.received = metrics.received.labels(*labels)
-        self.sent = metrics.sent.labels(*labels)
-
-    def begin(self) -> float:
-        self._metrics.started.labels(*self._labels).inc()
-        return time.perf_counter()
-
-    def end(self, code: grpc.StatusCode, begun_s: float) -> None:
-        self._metrics.handled.labels(*self._labels, code.name).inc()
-        self._metrics.handling.labels(*self._labels).observe(time.perf_counter() - begun_s)
 
 
 def _adopt_correlation_id(context: Context) -> str:

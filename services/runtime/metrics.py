@@ -8,10 +8,10 @@ from typing import Any, Final, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from services.runtime.figures import Figure, StateGauge
+from services.runtime.figures import Figure, Measured
 from services.runtime.log_fields import fields
 
-__all__ = ["CALL_FIGURES", "SERVER_FIGURES", "Figure", "Metrics"]
+__all__ = ["BUILD_INFO", "CALL_FIGURES", "SERVER_FIGURES", "Figure", "Metrics"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,12 @@ HANDLING: Final = Figure(
 )
 CALL_FIGURES: Final = (STARTED, HANDLED, RECEIVED, SENT, HANDLING)
 
+BUILD_INFO: Final = Figure(
+    "midstream_build_info", "gauge", "1, with what is running here as labels", ("version", "python", "revision")
+)
+
 SERVER_FIGURES: Final = (
+    BUILD_INFO,
     Figure("midstream_serving", "gauge", "1 while every service of this process is SERVING"),
     Figure("midstream_tls_certificate_not_after_seconds", "gauge", "When the certificate in use ends, as Unix time", born=False),
     Figure("midstream_tls_files_unusable", "gauge", "1 while TLS files have changed into what cannot be served with"),
@@ -64,7 +69,7 @@ class Metrics:
             elif figure.born:
                 self.gauge(figure)
             else:
-                self.state(figure)
+                self.measured(figure)
 
     def counter(self, figure: Figure) -> Counter:
         """Return the counter of a figure; with labels, whoever knows their values lets them begin."""
@@ -78,14 +83,14 @@ class Metrics:
         """Return the histogram of a figure."""
         return self._one(figure, figure.histogram)
 
-    def state(self, figure: Figure) -> StateGauge:
-        """Return the gauge of a figure that has series only for what is known."""
-        return self._one(figure, figure.state)
+    def measured(self, figure: Figure) -> Measured:
+        """Return the gauge or counter of a figure that has series only for what is known."""
+        return self._one(figure, figure.measured)
 
     def set(self, name: str, value: float) -> None:
         """Set a gauge without labels by its name."""
         gauge = self._made[self._of_kind(name, "gauge").name]
-        if isinstance(gauge, StateGauge):
+        if isinstance(gauge, Measured):
             gauge.replace({(): value})
         else:
             gauge.set(value)
@@ -93,7 +98,7 @@ class Metrics:
     def forget(self, name: str) -> None:
         """Say that the value of a gauge is not known any more, by its name."""
         gauge = self._made[self._of_kind(name, "gauge").name]
-        if isinstance(gauge, StateGauge):
+        if isinstance(gauge, Measured):
             gauge.replace({})
 
     def add(self, name: str, amount: float = 1.0) -> None:

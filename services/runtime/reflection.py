@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
 V1: Final = "grpc.reflection.v1.ServerReflection"
+REFLECTION_SERVICES: Final = (V1ALPHA, V1)
 
 _V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import platform
 import signal
 import ssl
 import sys
@@ -16,6 +17,7 @@ import grpc
 from services.runtime.access.build import Access, Needs, build_access
 from services.runtime.addresses import ADMIN_HOST, host_and_port
 from services.runtime.admin import AdminServer
+from services.runtime.call_figures import begin_calls
 from services.runtime.call_limits import CallLimits
 from services.runtime.descriptors import announce_budget, descriptor_budget, raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
@@ -26,14 +28,15 @@ from services.runtime.interceptors import CallInterceptor
 from services.runtime.listening import listening_socket, warn_of_unknown_settings
 from services.runtime.log_fields import fields
 from services.runtime.logs import start_logs
-from services.runtime.metrics import Metrics
+from services.runtime.metrics import BUILD_INFO, Metrics
 from services.runtime.printable import printable
 from services.runtime.private_files import keep_files_private
 from services.runtime.ready import ready_file
-from services.runtime.reflection import add_reflection
+from services.runtime.reflection import REFLECTION_SERVICES, add_reflection
 from services.runtime.settings import ServerSettings
 from services.runtime.tasks import end_task
 from services.runtime.tls import TlsFiles
+from services.runtime.version import version
 from services.runtime.web import WebLimits
 
 __all__ = ["GRACE_S", "HealthBoard", "Service", "process_metrics", "process_ssl_context", "run_server"]
@@ -166,6 +169,8 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     health.register(server)
     if settings.reflection:
         add_reflection(server, (*service.names, HEALTH_SERVICE))
+    begin_calls(metrics, (*service.names, HEALTH_SERVICE, *(REFLECTION_SERVICES if settings.reflection else ())))
+    show_build(metrics, settings.revision)
     prefix = f"MIDSTREAM_{name.upper().replace('-', '_')}"
     insecure = check_exposure(settings, metrics)
     tls = process_tls(settings)
@@ -205,6 +210,11 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     finally:
         await access.stop()
         await exporter.close()
+
+
+def show_build(metrics: Metrics, revision: str) -> None:
+    """Show what is running here."""
+    metrics.gauge(BUILD_INFO).labels(version(), platform.python_version(), revision).set(1)
 
 
 def _bind_admin(health: HealthBoard, metrics: Metrics, settings: ServerSettings, setting: str) -> AdminServer | None:

@@ -180,6 +180,9 @@ class ServerSettings(CallLimitSettings, ProcessSettings):
     """Where 127.0.0.1 answers `grpc.health.v1` in plain text, for probes that have no certificate; 0 takes any free port. Without it
     there is one only with TLS, at the gRPC port and 1000."""
 
+    revision: str = Field(default="", max_length=64)
+    """Commit that this was built from, for `midstream_build_info`; an image sets it, and nobody else has to."""
+
     reflection: Switch = True
     """On, so that grpcurl works without protos; off hides the schema."""
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.binance.client import BinanceClient
+from clients.exchanges.binance.endpoints import ENDPOINTS
 from clients.exchanges.binance.settings import BinanceSettings
 from clients.exchanges.binance.trading import BinanceTrading
 from clients.exchanges.binance.weights import RULES
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.trading import TradingClient
 
-__all__ = ["RULES", "SETTINGS", "BinanceClient", "BinanceTrading", "create_client", "create_trading"]
+__all__ = ["ENDPOINTS", "RULES", "SETTINGS", "BinanceClient", "BinanceTrading", "create_client", "create_trading"]
 
 SETTINGS = BinanceSettings
 

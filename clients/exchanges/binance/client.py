@@ -8,6 +8,7 @@ from typing import Final
 
 from clients.exchanges.base import Answer, ClientPorts, Complaint, RestClient, Wire
 from clients.exchanges.bases import MarketBases
+from clients.exchanges.binance.endpoints import ENDPOINTS
 from clients.exchanges.binance.errors import TABLE, ban_end_ms
 from clients.exchanges.binance.instruments import parse_instruments
 from clients.exchanges.binance.markets import MARKETS, NAME, Market
@@ -193,7 +194,7 @@ class BinanceClient(RestClient):
             path=path,
             spec=CallSpec(
                 target=f"{NAME}:{market.name}",
-                group="market",
+                group=ENDPOINTS.group_of(operation),
                 operation=operation,
                 costs=costs(market, weight),
                 deadline_s=deadline_s,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
 
+from clients.exchanges.binance.endpoints import ENDPOINTS
 from clients.exchanges.binance.markets import MARKETS, NAME, Market
 from clients.exchanges.binance.weights import costs
 from clients.exchanges.client import ExchangeRequest
@@ -15,20 +15,13 @@ from clients.resilience.call import CallSpec, Priority
 
 Parameters = tuple[tuple[str, str], ...]
 
-ORDERS: Final = "orders"
-CANCELS: Final = "cancels"
-"""A group of its own: a breaker that keeps new orders back must not keep cancels back."""
-ACCOUNT: Final = "account"
-
 
 def place(order: VenueOrder) -> ExchangeRequest:
     """Place a LIMIT or MARKET order. Post-only is a type of its own on spot and a time in force on futures."""
     market = MARKETS[order.instrument.market]
     parameters = _placed(order, market)
     weight = 0 if market.futures else 1
-    return _request(
-        market, "POST", market.path("order"), "place_order", parameters, group=ORDERS, weight=weight, order=True
-    )
+    return _request(market, "POST", market.path("order"), "place_order", parameters, weight=weight, order=True)
 
 
 def replace_spot(order: VenueOrder, identity: Parameters) -> ExchangeRequest:
@@ -43,7 +36,7 @@ def replace_spot(order: VenueOrder, identity: Parameters) -> ExchangeRequest:
         *((names[name], value) for name, value in identity),
     )
     path = market.path("order/cancelReplace")
-    return _request(market, "POST", path, "amend_order", parameters, group=ORDERS, weight=1, order=True)
+    return _request(market, "POST", path, "amend_order", parameters, weight=1, order=True)
 
 
 def _placed(order: VenueOrder, market: Market) -> Parameters:
@@ -82,9 +75,7 @@ def amend_futures(
         *identity,
     )
     weight = 1 if market.name == "coinm" else 0
-    return _request(
-        market, "PUT", market.amend_path, "amend_order", parameters, group=ORDERS, weight=weight, order=True
-    )
+    return _request(market, "PUT", market.amend_path, "amend_order", parameters, weight=weight, order=True)
 
 
 def decrease_spot(
@@ -98,25 +89,21 @@ def decrease_spot(
         ("newClientOrderId", client_order_id),
         ("newQty", _quantity(instrument, quantity)),
     )
-    return _request(market, "PUT", market.amend_path, "amend_order", parameters, group=ORDERS, weight=4)
+    return _request(market, "PUT", market.amend_path, "amend_order", parameters, weight=4)
 
 
 def cancel(instrument: Instrument, identity: Parameters) -> ExchangeRequest:
     """Cancel one order."""
     market = MARKETS[instrument.market]
     parameters = (("symbol", instrument.exchange_symbol), *identity)
-    return _request(
-        market, "DELETE", market.path("order"), "cancel_order", parameters, group=CANCELS, weight=1, recovery=True
-    )
+    return _request(market, "DELETE", market.path("order"), "cancel_order", parameters, weight=1, recovery=True)
 
 
 def cancel_all(instrument: Instrument) -> ExchangeRequest:
     """Cancel every open order of one symbol."""
     market = MARKETS[instrument.market]
     parameters = (("symbol", instrument.exchange_symbol),)
-    return _request(
-        market, "DELETE", market.cancel_all_path, "cancel_all", parameters, group=CANCELS, weight=1, recovery=True
-    )
+    return _request(market, "DELETE", market.cancel_all_path, "cancel_all", parameters, weight=1, recovery=True)
 
 
 def dead_man(instrument: Instrument, countdown_ms: int) -> ExchangeRequest:
@@ -129,7 +116,6 @@ def dead_man(instrument: Instrument, countdown_ms: int) -> ExchangeRequest:
         market.path("countdownCancelAll"),
         "arm_dead_man",
         parameters,
-        group=CANCELS,
         weight=10,
         recovery=True,
     )
@@ -145,7 +131,6 @@ def query(instrument: Instrument, identity: Parameters) -> ExchangeRequest:
         market.path("order"),
         "query_order",
         parameters,
-        group=ACCOUNT,
         weight=1 if market.futures else 4,
         recovery=True,
     )
@@ -155,7 +140,7 @@ def open_orders(market: Market, instrument: Instrument | None) -> ExchangeReques
     """Ask for all open orders of one symbol, or of the whole market."""
     parameters = () if instrument is None else (("symbol", instrument.exchange_symbol),)
     weight = (40 if instrument is None else 1) if market.futures else (80 if instrument is None else 6)
-    return _request(market, "GET", market.path("openOrders"), "open_orders", parameters, group=ACCOUNT, weight=weight)
+    return _request(market, "GET", market.path("openOrders"), "open_orders", parameters, weight=weight)
 
 
 def orders_page(instrument: Instrument, page: Parameters) -> ExchangeRequest:
@@ -164,7 +149,7 @@ def orders_page(instrument: Instrument, page: Parameters) -> ExchangeRequest:
     parameters = (("symbol", instrument.exchange_symbol), *page, ("limit", str(market.orders_page)))
     # COIN-M counted 20 until its integration and 5 since; the higher figure is safe with either.
     weight = 5 if market.name == "usdm" else 20
-    return _request(market, "GET", market.path("allOrders"), "orders_between", parameters, group=ACCOUNT, weight=weight)
+    return _request(market, "GET", market.path("allOrders"), "orders_between", parameters, weight=weight)
 
 
 def trades_page(instrument: Instrument, page: Parameters) -> ExchangeRequest:
@@ -172,12 +157,12 @@ def trades_page(instrument: Instrument, page: Parameters) -> ExchangeRequest:
     market = MARKETS[instrument.market]
     parameters = (("symbol", instrument.exchange_symbol), *page, ("limit", str(market.trades_page)))
     weight = 5 if market.name == "usdm" else 20
-    return _request(market, "GET", market.trades_path, "fills", parameters, group=ACCOUNT, weight=weight)
+    return _request(market, "GET", market.trades_path, "fills", parameters, weight=weight)
 
 
 def positions(market: Market) -> ExchangeRequest:
     """Ask for all positions of a futures market."""
-    return _request(market, "GET", market.positions_path, "positions", (), group=ACCOUNT, weight=5)
+    return _request(market, "GET", market.positions_path, "positions", (), weight=5)
 
 
 def identity(*, client_order_id: str, exchange_order_id: str, client_name: str = "origClientOrderId") -> Parameters:
@@ -200,7 +185,6 @@ def _request(
     operation: str,
     parameters: Parameters,
     *,
-    group: str,
     weight: int,
     order: bool = False,
     recovery: bool = False,
@@ -211,7 +195,7 @@ def _request(
         path=path,
         spec=CallSpec(
             target=f"{NAME}:{market.name}",
-            group=group,
+            group=ENDPOINTS.group_of(operation),
             operation=operation,
             idempotent=method in ("GET", "DELETE"),
             costs=costs(market, weight, order=order),

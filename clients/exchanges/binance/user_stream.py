@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from clients.exchanges.binance.client import BinanceClient
+from clients.exchanges.binance.endpoints import ENDPOINTS
 from clients.exchanges.binance.markets import COINM, MARKETS, SPOT, USDM
 from clients.exchanges.binance.signing import encode, signature
 from clients.exchanges.binance.stream_events import KEY_EXPIRED, SHUTDOWN, kind, parse_event, parse_order_event
@@ -159,7 +160,7 @@ class UserStream:
         path = MARKETS[market].path("listenKey")
         spec = CallSpec(
             target=f"binance:{market}",
-            group="account",
+            group=ENDPOINTS.group_of("listen_key"),
             operation="listen_key",
             costs=costs(MARKETS[market], 1),
         )

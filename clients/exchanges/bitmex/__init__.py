@@ -6,12 +6,13 @@ from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.bitmex import limits
 from clients.exchanges.bitmex.client import BitMEXClient
+from clients.exchanges.bitmex.endpoints import ENDPOINTS
 from clients.exchanges.bitmex.settings import BitmexSettings
 from clients.exchanges.bitmex.trading import BitMEXTrading
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.trading import TradingClient
 
-__all__ = ["RULES", "SETTINGS", "BitMEXClient", "BitMEXTrading", "create_client", "create_trading"]
+__all__ = ["ENDPOINTS", "RULES", "SETTINGS", "BitMEXClient", "BitMEXTrading", "create_client", "create_trading"]
 
 SETTINGS = BitmexSettings
 RULES = (limits.RULES,)

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from clients.exchanges.base import Answer, ClientPorts, Complaint, RestClient, Wire, clean
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.bitmex import signing
+from clients.exchanges.bitmex.endpoints import ENDPOINTS
 from clients.exchanges.bitmex.errors import ERRORS, OVERLOAD_WAIT_S
 from clients.exchanges.bitmex.instruments import EXCHANGE, MARKET, parse_instruments
 from clients.exchanges.bitmex.json_body import encode
@@ -180,7 +181,6 @@ class BitMEXClient(RestClient):
 
     def spec(
         self,
-        group: str,
         operation: str,
         costs: tuple[Cost, ...],
         *,
@@ -189,7 +189,12 @@ class BitMEXClient(RestClient):
     ) -> CallSpec:
         """Return the description of a call for the policies."""
         return CallSpec(
-            target=EXCHANGE, group=group, operation=operation, idempotent=idempotent, costs=costs, priority=priority
+            target=EXCHANGE,
+            group=ENDPOINTS.group_of(operation),
+            operation=operation,
+            idempotent=idempotent,
+            costs=costs,
+            priority=priority,
         )
 
     def unreadable(self, request: ExchangeRequest, response: ExchangeResponse, error: MalformedAnswer) -> ExchangeError:
@@ -216,7 +221,7 @@ class BitMEXClient(RestClient):
             market=MARKET,
             method="GET",
             path=path,
-            spec=self.spec("market", operation, read_costs(signed=signs)),
+            spec=self.spec(operation, read_costs(signed=signs)),
             parameters=parameters,
             signed=signs,
         )

@@ -69,7 +69,7 @@ class BitMEXTrading:
         instructions = _instructions(order)
         if instructions:
             body["execInst"] = instructions
-        spec = self._client.spec("orders", "place_order", WRITE_COSTS, idempotent=False)
+        spec = self._client.spec("place_order", WRITE_COSTS, idempotent=False)
         request = _request("POST", "/order", spec, body=body)
         return self._report(request, await self._client.request(request, deadline_s=deadline_s), order.instrument)
 
@@ -87,7 +87,7 @@ class BitMEXTrading:
         # By the client's id where there is one: it is the same before and after, and never `leavesQty`, which a fill would change.
         body: dict[str, Any] = {"origClOrdID": client_order_id} if client_order_id else {"orderID": exchange_order_id}
         body |= {"orderQty": _wire_quantity(instrument, quantity), "price": price}
-        spec = self._client.spec("orders", "amend_order", WRITE_COSTS, idempotent=False)
+        spec = self._client.spec("amend_order", WRITE_COSTS, idempotent=False)
         request = _request("PUT", "/order", spec, body=body)
         return self._report(request, await self._client.request(request, deadline_s=deadline_s), instrument)
 
@@ -191,7 +191,7 @@ class BitMEXTrading:
 
     async def arm_dead_man(self, *, timeout_s: float, instruments: Sequence[Instrument]) -> bool:
         """The timer is the account's: `instruments` makes no difference."""
-        spec = self._client.spec("orders", "arm_dead_man", WRITE_COSTS, priority=Priority.RECOVERY)
+        spec = self._client.spec("arm_dead_man", WRITE_COSTS, priority=Priority.RECOVERY)
         request = _request("POST", "/order/cancelAllAfter", spec, body={"timeout": round(timeout_s * 1000)})
         await self._client.request(request)
         return True
@@ -264,10 +264,10 @@ class BitMEXTrading:
         return instrument
 
     def _read_spec(self, operation: str, priority: Priority) -> CallSpec:
-        return self._client.spec("account", operation, read_costs(signed=True), priority=priority)
+        return self._client.spec(operation, read_costs(signed=True), priority=priority)
 
     def _cancel_spec(self, operation: str) -> CallSpec:
-        return self._client.spec("orders", operation, WRITE_COSTS, priority=Priority.RECOVERY)
+        return self._client.spec(operation, WRITE_COSTS, priority=Priority.RECOVERY)
 
 
 def _request(

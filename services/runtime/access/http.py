@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, cast
 
 from starlette.routing import compile_path
@@ -70,7 +70,7 @@ class Routes:
 
     def find(self, method: str, path: str) -> tuple[str, str]:
         """Return template and row. HEAD is GET without the body. Raises NotFound, MethodNotAllowed."""
-        template = path if path in self._literal else self._matching(path)
+        template = self.template(path)
         if template is None:
             raise NotFound(f"there is no {path[:64]!r} here")
         row = self.table.get(("GET" if method == "HEAD" else method, template))
@@ -78,7 +78,15 @@ class Routes:
             raise MethodNotAllowed(template, ", ".join(one for one, of in self.table if of == template))
         return template, row
 
-    def _matching(self, path: str) -> str | None:
+    @property
+    def known(self) -> Collection[tuple[str, str]]:
+        """Every method with its template."""
+        return self.table.keys()
+
+    def template(self, path: str) -> str | None:
+        """Return the template that a path matches; None where there is nothing."""
+        if path in self._literal:
+            return path
         return next((template for template, pattern in self._patterns if pattern.match(path)), None)
 
 

@@ -17,7 +17,14 @@ from clients.exchanges.client import ExchangeClient
 from clients.exchanges.error_table import classify
 from clients.exchanges.names import CLOSED, EXCHANGES
 from clients.exchanges.policies import EXCHANGE_POLICIES
-from clients.exchanges.registry import NoOrderEntry, create_client, create_trading, limit_scopes, settings_class
+from clients.exchanges.registry import (
+    NoOrderEntry,
+    create_client,
+    create_trading,
+    endpoints,
+    limit_scopes,
+    settings_class,
+)
 from clients.exchanges.trading import TradingClient
 from clients.http.httpx_transport import HttpxTransport
 from clients.http.transport import HttpTransport
@@ -152,8 +159,12 @@ async def open_exchanges(
     environ: Mapping[str, str] | None = None,
     make_limiter: MakeLimiter = lambda scopes, environment: memory_limiter(scopes),
     transport: HttpTransport | None = None,
+    trading: bool = False,
 ) -> OpenExchanges:
-    """Open the exchanges named; nothing is sent yet. Raises StartRefused for an unknown name or an unusable key, naming the fix."""
+    """Open the exchanges named; nothing is sent yet. Raises StartRefused for an unknown name or an unusable key, naming the fix.
+
+    With `trading` figures begin for everything that order entry asks, too.
+    """
     unknown = [name for name in names if name not in EXCHANGES]
     if unknown:
         raise StartRefused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(EXCHANGES)}")
@@ -184,6 +195,8 @@ async def open_exchanges(
             observers=(watcher,),
             ports=ExecutorPorts(new_id=_call_id),
         )
+        for target, group, operations in endpoints(name).known(trading=trading):
+            watcher.begin(target, group, operations)
         key = await load_key(name, environment)
         client = create_client(name, ClientPorts(shared, executor, key), settings.bases())
         opened[name] = OpenExchange(client, executor, limiter, key)

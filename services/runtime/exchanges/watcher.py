@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from clients.resilience.breaker_config import BreakerState, Transition
-from clients.resilience.events import AttemptEnded, CallEnded, CallRefused, Ended, Event, RetryScheduled, Throttled
+from clients.resilience.events import (
+    AttemptEnded,
+    CallEnded,
+    CallRefused,
+    Ended,
+    Event,
+    Refuser,
+    RetryScheduled,
+    Throttled,
+)
 from clients.resilience.keyed import Keyed
+from clients.resilience.outcome import Outcome
 from clients.resilience.ports import MonotonicNs
 from services.runtime.figures import Figure
 
@@ -20,6 +30,8 @@ LATENCY_AGE_NS_MAX: Final = 300_000_000_000
 GROUPS_MAX: Final = 128
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _GROUP: Final = ("target", "group")
+_SUCCESS: Final = "success"
+_BREAKER: Final = "breaker"
 _PREFIX: Final = "midstream_exchange"
 
 ATTEMPTS: Final = Figure(
@@ -71,6 +83,25 @@ class ExchangeMetrics:
         self.clock_offset_seconds = CLOCK_OFFSET.gauge(registry)
         self.stream_age_seconds = STREAM_AGE.gauge(registry)
 
+    def begin(self, target: str, group: str, operations: Sequence[str] = ()) -> None:
+        """Let the series of an endpoint group begin at 0: the first event of a series that is born with it is no increase."""
+        for operation in operations:
+            for outcome in (_SUCCESS, *Outcome):
+                self.attempts.labels(target, group, operation, outcome)
+        for ended in Ended:
+            self.calls.labels(target, group, ended.value)
+        for reason in (_BREAKER, *Outcome):
+            self.retries.labels(target, group, reason)
+        for refuser in Refuser:
+            self.refusals.labels(target, group, refuser.value)
+        for state in BreakerState:
+            self.breaker_changes.labels(target, group, state.value)
+            # Made with the first call, and closed until something happens.
+            self.breaker_state.labels(target, group, state.value).set(state is BreakerState.CLOSED)
+        self.throttles.labels(target, group)
+        self.attempt_seconds.labels(target, group)
+        self.call_attempts.labels(target, group)
+
 
 @dataclass
 class GroupStatus:
@@ -100,9 +131,15 @@ class ExchangeWatcher:
     def __init__(self, metrics: ExchangeMetrics, *, monotonic_ns: MonotonicNs) -> None:
         self._metrics = metrics
         self._monotonic_ns = monotonic_ns
-        self._groups = Keyed("endpoint group", _new_group, names_max=GROUPS_MAX)
+        self._groups = Keyed("endpoint group", self._new_group, names_max=GROUPS_MAX)
+        self._begun: set[tuple[str, str]] = set()
         self._latencies: dict[tuple[str, str], deque[tuple[int, float]]] = {}
         self._listeners: list[OnAnswer] = []
+
+    def begin(self, target: str, group: str, operations: Sequence[str] = ()) -> None:
+        """Let the figures of an endpoint group begin, before the first call."""
+        self._begun.add((target, group))
+        self._metrics.begin(target, group, operations)
 
     def listen(self, listener: OnAnswer) -> None:
         """Tell `listener` of every attempt from now on."""
@@ -119,7 +156,7 @@ class ExchangeWatcher:
                 if event.ended is Ended.FAILED and event.text:
                     self.group(*labels).last_error = f"{event.spec.operation}: {event.text}"[:300]
             case RetryScheduled(spec=spec, reason=reason):
-                name = "breaker" if reason is None else reason.value
+                name = _BREAKER if reason is None else reason.value
                 self._metrics.retries.labels(spec.target, spec.group, name).inc()
             case Throttled(spec=spec):
                 self._metrics.throttles.labels(spec.target, spec.group).inc()
@@ -149,11 +186,9 @@ class ExchangeWatcher:
 
     def _attempt(self, event: AttemptEnded) -> None:
         key = (event.spec.target, event.spec.group)
-        outcome = "success" if event.outcome is None else event.outcome.value
+        outcome = _SUCCESS if event.outcome is None else event.outcome.value
         self._metrics.attempts.labels(*key, event.spec.operation, outcome).inc()
         self._metrics.attempt_seconds.labels(*key).observe(event.duration_s)
-        # Alerts watch for its increase: it has to be there, at 0, before the exchange throttles for the first time.
-        self._metrics.throttles.labels(*key)
         group = self.group(*key)
         answered = event.known and outcome not in ("unknown", "retryable", "maintenance")
         group.reachable = answered
@@ -177,7 +212,9 @@ class ExchangeWatcher:
             return 0.0, 0.0
         return values[len(values) // 2] * 1e3, values[min(len(values) - 1, len(values) * 99 // 100)] * 1e3
 
-
-def _new_group(name: str) -> GroupStatus:
-    target, _, group = name.rpartition("/")
-    return GroupStatus(target, group)
+    def _new_group(self, name: str) -> GroupStatus:
+        target, _, group = name.rpartition("/")
+        if (target, group) not in self._begun:
+            # Of an exchange that does not say what it may be asked.
+            self.begin(target, group)
+        return GroupStatus(target, group)

@@ -22,6 +22,7 @@ from services.runtime.web.acceptor import Acceptor
 from services.runtime.web.guard import WebGuard
 from services.runtime.web.limits import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, WebLimits
 from services.runtime.web.line import Line
+from services.runtime.web.request_figures import CountedRequests, KnownRoutes
 from services.runtime.web.table import ConnectionTable
 from services.runtime.web.wire import GuardedHttp
 
@@ -86,21 +87,29 @@ class WebFace:
         hosts: Collection[str] | None = (),
         first: Collection[str] = (),
         metrics: Metrics | None = None,
+        routes: KnownRoutes | None = None,
     ) -> None:
         """`date_header` off is for an application that states its own time; with `tls` the port speaks TLS only.
 
         A context that loads another certificate later presents it in the handshakes from then on. Without `limits` the standard ones hold.
         `hosts` are further names under which it answers; None leaves names and origins to the application. `first` are paths that are
-        answered even when too many other requests are under way. `metrics` are told how many connections there are.
+        answered even when too many other requests are under way. `metrics` are told how many connections there are and, with `routes`, what
+        became of requests.
         """
         self._tls = tls
         self._date_header = date_header
-        self._app = app if hosts is None else guarded(app, WebGuard(hosts=hosts, bound_host=host))
+        self._app: AsgiApplication = app if hosts is None else guarded(app, WebGuard(hosts=hosts, bound_host=host))
+        refused = None
+        if metrics is not None and routes is not None:
+            counted = CountedRequests(self._app, metrics, routes)
+            self._app, refused = counted, counted.refused
         self._host = host
         self._port = port
         self._setting = setting
         limits = WebLimits.standard(descriptor_budget().web) if limits is None else limits
-        self.table = ConnectionTable(limits, name=setting, clock_s=time.monotonic, first=first, metrics=metrics)
+        self.table = ConnectionTable(
+            limits, name=setting, clock_s=time.monotonic, first=first, metrics=metrics, refused=refused
+        )
         self._server: _Uvicorn | None = None
         self._bound_port = port
         self._reserved: socket.socket | None = None

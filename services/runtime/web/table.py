@@ -107,8 +107,13 @@ class ConnectionTable:
         clock_s: Callable[[], float],
         first: Collection[str] = (),
         metrics: Metrics | None = None,
+        refused: Callable[[str, str, int], None] | None = None,
     ) -> None:
-        """`first` are paths that are answered even when too many other requests are under way; `metrics` get the figures of each sweep."""
+        """`first` are paths that are answered even when too many other requests are under way; `metrics` get the figures of each sweep.
+
+        `refused` is told method, path and status of a request that is answered here, because there are too many.
+        """
+        self.refused = refused
         if metrics is not None:
             metrics.declare(TABLE_FIGURES)
         self._metrics = metrics

@@ -121,6 +121,8 @@ class GuardedHttp(H11Protocol):
     async def _admitted(self, scope: Any, receive: Any, send: Any) -> None:
         refusal = self._table.begin_request(self._line.row, scope["path"])
         if refusal is not None:
+            if self._table.refused is not None:
+                self._table.refused(scope["method"], scope["path"], 503)
             await _unavailable(send, refusal)
             return
         scope["extensions"] = {STREAM_EXTENSION: partial(self._table.begin_stream, self._line.row)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +14,9 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from services.cli.metrics_catalogue import Series, catalogue
-from tests.support.cli import PATIENCE_S, ROOT
+from services.runtime.version import version
+from tests.support.cli import PATIENCE_S, ROOT, until
+from tests.support.redis_server import RedisForTests
 from tests.support.server_process import ServerProcess
 
 SERVERS = ("replay", "control", "price", "health", "orders", "reporting", "power-listener", "power-etl")
@@ -37,14 +42,18 @@ def settings(directory: Path, redis_url: str) -> dict[str, str]:
         "POWER_URL": f"ws://{NOBODY}",
         "POWER_SPOOL": str(directory / "spool"),
         "REFERENCE_URL": f"http://{NOBODY}",
+        "REVISION": "0123abc",
     }
 
 
-@pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, tmp_path: Path, redis_aof_url: str) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module", params=SERVERS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared_redis_aof: RedisForTests
+) -> Iterator[ServerProcess]:
     """Each server in its turn."""
     name: str = request.param
-    running = ServerProcess(name.replace("-", "."), tmp_path, **settings(tmp_path, redis_aof_url))
+    directory = tmp_path_factory.mktemp(name)
+    running = ServerProcess(name.replace("-", "."), directory, **settings(directory, shared_redis_aof.url))
     yield running
     running.channel.close()
     running.kill()
@@ -84,6 +93,38 @@ def test_a_server_exposes_what_the_catalogue_says_and_nothing_else(server: Serve
         assert (family.type, family.documentation) == (series.kind, series.help), series.name
         if family.samples:
             assert labels_of(family, series) == set(series.labels), series.name
+
+
+def test_what_is_known_from_the_start_is_there_at_the_first_scrape(server: ServerProcess) -> None:
+    name = server.name.replace(".", "-")
+    declared = {series.name: series for series in catalogue() if name in series.servers}
+
+    found = scrape(server)
+
+    # Whoever counts events of a kind that is known beforehand has their series at 0: an alert sees the first of them.
+    empty = {one for one, family in found.items() if not family.samples and declared[one].kind != "gauge"}
+    assert empty <= {"midstream_engine_cpu_seconds_total"}
+    (build,) = found["midstream_build_info"].samples
+    assert build.value == 1
+    assert build.labels == {"version": version(), "python": platform.python_version(), "revision": "0123abc"}
+    if "midstream_engine_cpu_seconds_total" in found and sys.platform.startswith("linux"):
+        until(lambda: scrape(server)["midstream_engine_memory_bytes"].samples, what="the engine's memory")
+        assert scrape(server)["midstream_engine_cpu_seconds_total"].samples
+
+
+@pytest.mark.parametrize("server", ["orders", "reporting"], indirect=True)
+def test_requests_of_the_web_port_are_counted(server: ServerProcess) -> None:
+    for path in ("/nothing/here", "/nothing/there"):
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"http://127.0.0.1:{server.announcement['web_port']}{path}", timeout=PATIENCE_S)
+
+    def unmatched() -> list[tuple[str, str, float]]:
+        samples = scrape(server)["midstream_http_requests_total"].samples
+        counts = [one for one in samples if one.labels["route"] == "unmatched" and one.name.endswith("_total")]
+        return [(one.labels["method"], one.labels["status"], one.value) for one in counts]
+
+    # A text of the figures is kept for a moment.
+    until(lambda: unmatched() == [("GET", "404", 2)], what="both requests")
 
 
 def test_every_server_is_in_the_catalogue() -> None:

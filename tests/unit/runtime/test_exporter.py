@@ -44,8 +44,8 @@ def counted() -> tuple[Counted, CollectorRegistry]:
     return collector, registry
 
 
-def ask(url: str, **headers: str) -> tuple[int, bytes, str]:
-    request = urllib.request.Request(url, headers=headers)
+def ask(url: str, *, method: str = "GET", **headers: str) -> tuple[int, bytes, str]:
+    request = urllib.request.Request(url, headers=headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
             return response.status, response.read(), response.headers["content-type"]
@@ -65,6 +65,7 @@ async def test_exporter_answers_on_a_free_port_of_loopback() -> None:
             ask, f"{base}/metrics", accept="application/openmetrics-text; version=1.0.0"
         )
         one = await asyncio.to_thread(ask, f"{base}/metrics?name[]=midstream_access_troubles")
+        posted = await asyncio.to_thread(ask, f"{base}/metrics", method="POST")
         elsewhere = [await asyncio.to_thread(ask, f"{base}{path}") for path in ("/", "/healthz", "/metrics/more")]
     finally:
         await exporter.close()
@@ -74,7 +75,8 @@ async def test_exporter_answers_on_a_free_port_of_loopback() -> None:
     assert open_text[2].startswith("application/openmetrics-text")
     assert open_text[1].endswith(b"# EOF\n")
     assert one[1].count(b"# HELP") == 1
-    assert [(code, b"/metrics" in body) for code, body, _ in elsewhere] == [(404, True)] * 3
+    assert posted[0] == 405
+    assert [(code, b"/metrics" in body) for code, body, _ in elsewhere] == [(200, True), (404, True), (404, True)]
 
 
 async def test_figures_are_given_under_our_own_names_only() -> None:

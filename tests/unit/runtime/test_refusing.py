@@ -74,7 +74,7 @@ async def test_clients_of_every_kind_are_told_and_the_call_counts_as_one_of_its_
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls")
     assert dict(caught.value.trailing_metadata() or ())["limit"] == "41"
     labels = {"grpc_type": kind, "grpc_service": NAME, "grpc_method": method}
-    code = {"grpc_code": "RESOURCE_EXHAUSTED"}
+    code = {"grpc_code": "ResourceExhausted"}
     await until(lambda: registry.get_sample_value("grpc_server_handled_total", labels | code) == 1)
     assert registry.get_sample_value("grpc_server_msg_received_total", labels) == 0
 

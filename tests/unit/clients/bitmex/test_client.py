@@ -200,7 +200,7 @@ CLASSES: dict[Outcome, type[ExchangeError]] = {
 
 async def _complain(reply: Reply, *, reads: bool) -> ExchangeError:
     client, _ = on_stage(lambda seen: reply)
-    spec = client.spec("orders", "get_quote" if reads else "amend_order", ())
+    spec = client.spec("get_quote" if reads else "amend_order", ())
     request = ExchangeRequest("bitmex", "GET" if reads else "PUT", "/order", spec, (), True, None if reads else {})
     with pytest.raises(ExchangeError) as caught:
         await client.request(request)
@@ -297,7 +297,7 @@ async def test_a_lost_answer_is_not_a_failure(failure: Exception, reads: bool, o
         raise failure
 
     client, _ = on_stage(answer)
-    spec = client.spec("orders", "place_order", ())
+    spec = client.spec("place_order", ())
     request = ExchangeRequest("bitmex", "GET" if reads else "POST", "/order", spec, (), True, None if reads else {})
     with pytest.raises(ExchangeError) as caught:
         await client.request(request)
@@ -311,7 +311,7 @@ async def test_a_lost_answer_is_not_a_failure(failure: Exception, reads: bool, o
 
 async def _observed(headers: dict[str, str], status: int = 200, *, signed: bool = True) -> LimitReport:
     client, _ = on_stage(key=signed)
-    request = ExchangeRequest("bitmex", "GET", "/quote", client.spec("market", "get_quote", ()), signed=signed)
+    request = ExchangeRequest("bitmex", "GET", "/quote", client.spec("get_quote", ()), signed=signed)
     response = HttpResponse(status, headers, b"", 0, 0, 0)
     report = client.limit_report(Answer(request, response, None))
     assert report is not None

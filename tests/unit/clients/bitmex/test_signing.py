@@ -63,7 +63,7 @@ def test_what_has_no_exact_spelling_is_refused(value: object) -> None:
 
 async def test_what_goes_out_is_what_was_signed() -> None:
     client, transport = on_stage(lambda seen: Reply([]))
-    spec = client.spec("orders", "test", ())
+    spec = client.spec("place_order", ())
     for method, parameters, body in (
         ("GET", (("filter", '{"clOrdID":"a b+c/\u20ac"}'), ("count", "1")), None),
         ("POST", (), {"symbol": "XBTUSD", "price": Decimal("90000.10"), "text": "\u20ac"}),

@@ -159,7 +159,7 @@ async def test_a_refused_call_reaches_no_handler_and_its_request_is_not_read(rig
 
     assert rig.servicer.handled == 0
     labels = {"grpc_type": "unary", "grpc_service": NAME, "grpc_method": "Unary"}
-    for code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+    for code in ("Unauthenticated", "PermissionDenied"):
         await until(lambda code=code: rig.value("grpc_server_handled_total", **labels, grpc_code=code) == 2)  # type: ignore[misc]
     assert rig.value("grpc_server_msg_received_total", **labels) == 0
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.samples import Sample
 
+from clients.exchanges.names import EXCHANGES
+from clients.exchanges.registry import endpoints
 from clients.resilience.breaker_config import BreakerState, Cause, Transition
 from clients.resilience.call import CallSpec
 from clients.resilience.events import AttemptEnded, CallEnded, CallRefused, Ended, Refuser, RetryScheduled, Throttled
@@ -85,3 +88,39 @@ def test_the_number_of_groups_is_bounded() -> None:
 
     with pytest.raises(ValueError, match="fixed set"):
         at.watcher.group("binance:spot", "one-more")
+
+
+def test_the_series_of_an_endpoint_group_are_there_before_its_first_call() -> None:
+    at = Watched()
+    at.watcher.begin("binance:spot", "market", ("get_quote",))
+    before = {sample_key(sample) for metric in at.registry.collect() for sample in metric.samples}
+
+    assert at.value("midstream_exchange_attempts_total", operation="get_quote", outcome="auth") == 0
+    assert at.value("midstream_exchange_throttles_total") == 0
+    assert at.value("midstream_exchange_breaker_state", state="closed") == 1
+    for outcome in (None, *Outcome):
+        at.watcher(AttemptEnded(SPEC, 1, 0.1, outcome))
+        at.watcher(RetryScheduled(SPEC, outcome, 1.0))
+    for refuser in Refuser:
+        at.watcher(CallRefused(SPEC, refuser, None))
+    for ended in Ended:
+        at.watcher(CallEnded(SPEC, ended, 1, 1.0, text=""))
+    for state in BreakerState:
+        at.watcher(Transition("binance:spot/market", BreakerState.CLOSED, state, Cause.BY_HAND, 0.0))
+    at.watcher(Throttled(SPEC, None))
+
+    # Nothing that can happen makes a series of its own.
+    assert {sample_key(sample) for metric in at.registry.collect() for sample in metric.samples} == before
+
+
+def sample_key(sample: Sample) -> tuple[str, ...]:
+    return (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items())))
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_every_exchange_says_what_it_may_be_asked(name: str) -> None:
+    groups = {(target, group) for target, group, _ in endpoints(name).known(trading=True)}
+
+    assert groups > {(target, group) for target, group, _ in endpoints(name).known(trading=False)}
+    assert {group for _, group in groups} >= {"market", "orders", "account"}
+    assert all(operations for _, _, operations in endpoints(name).known(trading=True))

@@ -1,0 +1,57 @@
+"""What an engine takes of the machine: its own process, where the system tells of others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from services.runtime.figures import Figure, Values
+from services.runtime.metrics import Metrics
+
+__all__ = ["USAGE_FIGURES", "EngineUsage"]
+
+CPU: Final = Figure(
+    "midstream_engine_cpu_seconds_total",
+    "counter",
+    "User and system CPU time of the engine's process; begins again with it",
+)
+MEMORY: Final = Figure("midstream_engine_memory_bytes", "gauge", "Resident memory of the engine's process", born=False)
+USAGE_FIGURES: Final = (CPU, MEMORY)
+
+PROC: Final = Path("/proc")
+_UTIME, _STIME = 11, 12
+"""Places behind the name of the program, which may hold spaces itself."""
+
+
+class EngineUsage:
+    """Reads /proc when somebody scrapes; without it, or without an engine, nothing is known."""
+
+    def __init__(self, metrics: Metrics, *, proc: Path = PROC) -> None:
+        self.pid = 0
+        """Of the engine that runs; 0: none does."""
+        self._proc = proc
+        metrics.measured(CPU).follow(self.cpu)
+        metrics.measured(MEMORY).follow(self.memory)
+
+    def cpu(self) -> Values:
+        """Return the seconds of CPU time."""
+        fields = self._read("stat").rpartition(")")[2].split()
+        if len(fields) <= _STIME:
+            return {}
+        return {(): (int(fields[_UTIME]) + int(fields[_STIME])) / os.sysconf("SC_CLK_TCK")}
+
+    def memory(self) -> Values:
+        """Return the bytes that are resident."""
+        fields = self._read("statm").split()
+        return {(): int(fields[1]) * os.sysconf("SC_PAGE_SIZE")} if len(fields) > 1 else {}
+
+    def _read(self, name: str) -> str:
+        pid = self.pid
+        if not pid:
+            return ""
+        try:
+            return (self._proc / str(pid) / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            # It has ended, or the system has no such files.
+            return ""
