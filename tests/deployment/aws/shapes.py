@@ -38,6 +38,9 @@ def stage_parameters(stage: str) -> dict[str, dict[str, Any]]:
             "ClientCidr": "10.0.0.0/16",
             "CertificateArn": "arn:aws:acm:eu-central-1:000000000000:certificate/1",
         },
+        "monitoring": {"Stage": stage},
+        "platform": {"Stage": stage},
+        "dashboard": {"Stage": stage},
     }
 
 

@@ -37,7 +37,7 @@ def test_the_linter_has_nothing_to_say(path: Path) -> None:
         ("server", "              awslogs-region: !Ref AWS::Region\n", "", "E3046"),
         ("data", "StorageEncrypted: true", "StorageEncrypt: true", "E3002"),
         ("cluster", "!Ref CertificateArn", "!Ref Certificate", "E1020"),
-        ("access", "!GetAtt TaskRole.Arn", "!GetAtt Taskrole.Arn", "E1010"),
+        ("data", "!GetAtt Key.Arn", "!GetAtt Keys.Arn", "E1010"),
         ("entrance", "Protocol: HTTPS\n      ProtocolVersion: GRPC", "Protocol: HTTPX\n      ProtocolVersion: GRPC", "E3030"),
     ],
 )  # fmt: skip
