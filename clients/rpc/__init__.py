@@ -2,6 +2,16 @@
 
 from clients.rpc.channel import ChannelSettings, Line, UnusableChannel
 from clients.rpc.control import ControlClient
+from clients.rpc.health import HealthClient
 from clients.rpc.price import PriceClient
+from clients.rpc.replay import ReplayClient
 
-__all__ = ["ChannelSettings", "ControlClient", "Line", "PriceClient", "UnusableChannel"]
+__all__ = [
+    "ChannelSettings",
+    "ControlClient",
+    "HealthClient",
+    "Line",
+    "PriceClient",
+    "ReplayClient",
+    "UnusableChannel",
+]

@@ -1,16 +1,24 @@
-"""Typed client of the price server's exchange prices, for programs that are not asynchronous."""
+"""Typed client of the price server, for programs that are not asynchronous."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
+import grpc
+
 from clients.rpc.channel import ChannelSettings, Line
+from clients.rpc.following import Follower, Start
+from protos.common.v1.market_pb2 import MidBatch
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 
 
 class PriceClient:
-    """Asks for prices of exchanges. Methods raise grpc.RpcError, and UnusableChannel for certificates that cannot be used."""
+    """Asks for prices of exchanges, and follows the mids of a session.
+
+    Methods raise grpc.RpcError, and UnusableChannel for certificates that cannot be used.
+    """
 
     def __init__(self, address: str, *, timeout_s: float = 15.0, channel: ChannelSettings | None = None) -> None:
         self._line = Line(address, channel)
@@ -30,3 +38,18 @@ class PriceClient:
         return self._line.call(
             lambda channel: PriceServiceStub(channel).GetPrice, request, timeout_s=self._timeout_s
         ).price
+
+    def mids(
+        self, start: Start, *, session: str = "", tickers: Sequence[str] = ()
+    ) -> Follower[pb.StreamMidPricesResponse, MidBatch]:
+        """Follow a session's mids over lost connections."""
+
+        def stream(channel: grpc.Channel, at: Start) -> grpc._CallIterator[pb.StreamMidPricesResponse]:
+            request = pb.StreamMidPricesRequest(session=session, tickers=tickers)
+            if at.after is not None:
+                request.after_sequence, request.epoch = at.after, at.epoch
+            elif at.oldest:
+                request.from_oldest = True
+            return PriceServiceStub(channel).StreamMidPrices(request, metadata=self._line.settings.metadata)
+
+        return Follower(self._line, stream, lambda answer: answer.batch, start)

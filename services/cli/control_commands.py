@@ -11,17 +11,19 @@ from typing import Any, Final
 
 import grpc
 
-from clients.rpc import ChannelSettings, ControlClient, UnusableChannel
-from clients.rpc.control import MODES
+from clients.rpc import ChannelSettings, ControlClient, HealthClient, UnusableChannel
 from protos.control.v1.control_pb2 import ControlState
+from protos.health.v1 import health_pb2 as pb
+from services.cli.names import MODE_NAMES, STATUS_NAMES, status_figure
 from services.cli.output import ExitCode, fail, show
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
+from services.cli.shown_times import shown_span
 from services.cli.terminal import one_line
 from services.runtime.down_file import DownFile
 
-MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode in MODES.items()}}
-
+HEALTH_S: Final = 2.0
+"""How long `status` waits for the line about the servers."""
 
 REPORT_OLD_S: Final = 5.0
 """An engine reports several times a second; one that is silent for this long is gone or stuck."""
@@ -83,9 +85,14 @@ def speed(factor: float) -> Callable[[ControlClient], tuple[str, dict[str, Any]]
     return action
 
 
-def status(client: ControlClient) -> tuple[str, dict[str, Any]]:
-    """Tell everything about the session."""
+def status(channel: ChannelSettings) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+    """Tell everything about the session, and in a line how the servers are."""
+    return lambda client: _status(client, channel)
+
+
+def _status(client: ControlClient, channel: ChannelSettings) -> tuple[str, dict[str, Any]]:
     state = client.state()
+    report = _health(channel)
     figures = {
         "session": state.session,
         "mode": MODE_NAMES[state.mode],
@@ -102,8 +109,27 @@ def status(client: ControlClient) -> tuple[str, dict[str, Any]]:
         "error": state.error,
         "redis_url": state.redis_url,
         "down": down_servers(),
+        "health": None if report is None else status_figure(report.status),
+        "not_ok": [] if report is None else [check.name for check in report.checks if check.status != pb.STATUS_OK],
     }
-    return "\n".join([*_status_lines(state), *_down_lines()]), figures
+    return "\n".join([*_status_lines(state), *_servers_lines(report), *_down_lines()]), figures
+
+
+def _health(channel: ChannelSettings) -> pb.Report | None:
+    """What the health server says; None where it does not answer: a session has a state without it."""
+    try:
+        with HealthClient(address_of("health"), timeout_s=HEALTH_S, channel=channel) as client:
+            return client.report()
+    except grpc.RpcError:
+        return None
+
+
+def _servers_lines(report: pb.Report | None) -> list[str]:
+    if report is None:
+        return ["servers    the health server does not answer (`midstream health` says why)"]
+    bad = [check.name for check in report.checks if check.status not in (pb.STATUS_OK, pb.STATUS_UNSPECIFIED)]
+    which = f": {', '.join(bad)} (`midstream health` says why)" if bad else ""
+    return [f"servers    {STATUS_NAMES[report.status]}{which}"]
 
 
 def down_servers() -> dict[str, str]:
@@ -146,5 +172,5 @@ def _reported(state: ControlState) -> str:
         return "never"
     at = datetime.fromtimestamp(state.reported_time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
     if age_s < REPORT_OLD_S:
-        return at
-    return f"{at}, {age_s:,.0f} s ago: the above is old, the replay server has not reported since"
+        return f"{at}, {shown_span(age_s)} ago"
+    return f"{at}, {shown_span(age_s)} ago: the above is old, the replay server has not reported since"

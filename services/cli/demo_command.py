@@ -21,8 +21,8 @@ from clients.rpc import ControlClient
 from protos.common.v1.market_pb2 import Marker
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
-from services.cli.control_commands import MODE_NAMES
 from services.cli.fleet import PRIVATE, Watcher
+from services.cli.names import MODE_NAMES
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import Fleet
 from services.cli.servers import DEFAULT_PORTS

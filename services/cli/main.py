@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from services.cli import completion
-from services.cli.commands import keys, orders, prices, replaying, serving, steering
+from services.cli.commands import keys, looking, orders, prices, replaying, serving, steering
 from services.cli.commands.shape import MARKUP, Command, Group
 from services.cli.output import ExitCode, fail
 from services.cli.signals import run_command
@@ -29,6 +29,7 @@ app = typer.Typer(
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Files": (replaying.replay, replaying.inspect),
     "Servers": (serving.serve, serving.settings, serving.healthcheck),
+    "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
     "Sessions": (steering.mode, steering.status, steering.pause, steering.resume, steering.speed, prices.price),
 }
 """The commands by what they are about, in the order of the help page."""
@@ -108,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _needs_kernels(arguments: Sequence[str]) -> bool:
-    """Help, the version and scripts of completion come without."""
+    """Help, the version, and scripts of completion come without."""
     asked = {argument.partition("=")[0] for argument in arguments}
     return not asked & {"--help", "--version", "--show-completion", "--install-completion"} and len(asked) > 0
 

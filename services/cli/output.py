@@ -17,6 +17,7 @@ class ExitCode(enum.IntEnum):
     REFUSED = 2
     POSTPONED = 75
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
     TERMINATED = 143
 
 

@@ -6,14 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fastpath.columns import BEFORE_EVERYTHING
+from services.cli.shown_times import shown_time
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.report import EngineReport, HistoricalReport
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -110,9 +108,4 @@ def _notes(report: Report) -> str:
 def _shown_time(time_ns: int) -> str:
     if time_ns == BEFORE_EVERYTHING:
         return ""
-    seconds, fraction = divmod(time_ns, 1_000_000_000)
-    text = (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
-    digits = f"{fraction:09d}"
-    if fraction % 1_000_000 == 0:
-        return f"{text}.{digits[:3]}"
-    return f"{text}.{digits[:6]}" if fraction % 1000 == 0 else f"{text}.{digits}"
+    return shown_time(time_ns)

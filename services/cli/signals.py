@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,9 @@ from services.runtime.lost_output import forgive_stderr
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+PIPE_CLOSED = 128 + signal.SIGPIPE
+"""How a command ends whose reader has gone, as `midstream tail | head` does."""
+
 
 def run_command(load: Callable[[], Callable[[Sequence[str]], int]]) -> NoReturn:
     """Run the function that `load` imports; until it has handlers of its own, a signal ends it in order and without a traceback."""
@@ -21,11 +25,24 @@ def run_command(load: Callable[[], Callable[[Sequence[str]], int]]) -> NoReturn:
     for number in _SIGNALS:
         signal.signal(number, end)
     try:
-        sys.exit(load()(sys.argv[1:]))
+        code = load()(sys.argv[1:])
+        # Here, where it can be told: at the interpreter's end nobody would hear of it.
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        leave_stdout()
+        sys.exit(PIPE_CLOSED)
     finally:
         for number in _SIGNALS:
             # The command is over and its code stands: a signal while the interpreter clears up would change that.
             signal.signal(number, signal.SIG_IGN)
+
+
+def leave_stdout() -> None:
+    """Have nothing more fail because of a reader that is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def end(number: int, frame: FrameType | None) -> None:

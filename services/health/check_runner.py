@@ -16,6 +16,7 @@ from protos.health.v1.health_pb2 import (
     ExchangeHealth,
     QueueLag,
     Report,
+    SinkLag,
     Status,
 )
 from protos.health.v1.health_pb2 import Check as CheckMessage
@@ -38,6 +39,7 @@ class Result:
     duration_ns: int = 0
     queues: tuple[QueueLag, ...] = ()
     exchanges: tuple[ExchangeHealth, ...] = ()
+    sinks: tuple[SinkLag, ...] = ()
 
 
 def _whole(statuses: Sequence[Status]) -> Status:
@@ -100,6 +102,7 @@ class CheckRunner:
             checks=checks,
             queues=[queue for result in self._results.values() for queue in result.queues],
             exchanges=[exchange for result in self._results.values() for exchange in result.exchanges],
+            sinks=[sink for result in self._results.values() for sink in result.sinks],
             report_time_ns=self._clock.time_ns(),
         )
 
@@ -125,7 +128,7 @@ class CheckRunner:
             finding = Finding(STATUS_DOWN, f"the check itself failed ({type(exc).__name__})")
         before = result.status
         result.status, result.detail = finding.status, finding.detail
-        result.queues, result.exchanges = finding.queues, finding.exchanges
+        result.queues, result.exchanges, result.sinks = finding.queues, finding.exchanges, finding.sinks
         result.checked_ns = self._clock.monotonic_ns()
         result.duration_ns = result.checked_ns - started_ns
         if finding.status == STATUS_DOWN:

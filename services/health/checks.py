@@ -11,9 +11,18 @@ import redis.asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.common.v1.market_pb2 import MODE_LIVE
-from protos.health.v1.health_pb2 import STATUS_DEGRADED, STATUS_DOWN, STATUS_OK, ExchangeHealth, QueueLag, Status
-from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measure_lag
+from protos.health.v1.health_pb2 import (
+    STATUS_DEGRADED,
+    STATUS_DOWN,
+    STATUS_OK,
+    ExchangeHealth,
+    QueueLag,
+    SinkLag,
+    Status,
+)
+from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measure_lag, newest_head
 from services.health.metrics import HealthMetrics
+from services.health.sinks import measure_sinks
 from services.runtime.clock import Clock
 from services.runtime.health import reason_of
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
@@ -41,6 +50,7 @@ class Finding:
     detail: str
     queues: tuple[QueueLag, ...] = field(default=())
     exchanges: tuple[ExchangeHealth, ...] = field(default=())
+    sinks: tuple[SinkLag, ...] = field(default=())
 
 
 Check = Callable[[], Awaitable[Finding]]
@@ -191,17 +201,21 @@ def queue_check(
 
     async def check() -> Finding:
         lags: list[GroupLag] = []
+        sinks: list[SinkLag] = []
         unreadable: list[str] = []
         paces: dict[str, float] = {}
         for name in await known_sessions(client):
-            paces[name] = _pace(name, await client.get(SessionKeys(name).state))
+            keys = SessionKeys(name)
+            paces[name] = _pace(name, await client.get(keys.state))
             try:
-                lags += await measure_lag(client, SessionKeys(name), activity)
+                lags += await measure_lag(client, keys, activity)
+                sinks += await measure_sinks(client, keys, await newest_head(client, keys), activity.sinks)
             except UnreadableQueue as exc:
                 # Of one session alone: what is known of the others is told nevertheless.
                 unreadable.append(str(exc))
         queues = [lag.queue for lag in lags]
         activity.keep({(queue.session, queue.group) for queue in queues})
+        activity.sinks.keep({(sink.session, sink.sink) for sink in sinks})
         active = [queue for queue in queues if queue.active]
         lagging = max((queue.lag_records for queue in active), default=0)
         metrics.queues(active)
@@ -225,7 +239,7 @@ def queue_check(
         if lost:
             details.append(f"no longer counted: {', '.join(lost)}")
         status = STATUS_DEGRADED if lost or standing or late or unreadable else STATUS_OK
-        return Finding(status, "; ".join(details), tuple(queues))
+        return Finding(status, "; ".join(details), tuple(queues), sinks=tuple(sinks))
 
     return check
 

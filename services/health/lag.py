@@ -12,6 +12,7 @@ from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import TickFrame, peek
 from fastpath.records import FrameError, FrameHead
 from protos.health.v1.health_pb2 import QueueLag
+from services.health.standing import Standing
 from services.runtime.clock import Clock
 from services.runtime.session.keys import SessionKeys
 
@@ -25,16 +26,8 @@ class GroupActivity:
         self._clock = clock
         self._lease_ns = round(lease_s * 1e9)
         self._seen: dict[tuple[str, str], tuple[object, int]] = {}
-        self._behind: dict[tuple[str, str], tuple[object, int]] = {}
-
-    def standing_s(self, session: str, group: str, *, position: object, behind: bool) -> float:
-        """Return for how long a group has had something to read and has not moved; 0.0 when it has moved, or has nothing to read."""
-        now_ns = self._clock.monotonic_ns()
-        before, since_ns = self._behind.get((session, group), (None, now_ns))
-        if not behind or before != position:
-            since_ns = now_ns
-        self._behind[session, group] = (position if behind else None), since_ns
-        return (now_ns - since_ns) / 1e9
+        self.standing = Standing(clock)
+        self.sinks = Standing(clock)
 
     def is_active(self, session: str, group: str, *, position: object, idle_ms: Sequence[int]) -> bool:
         """Tell whether a group called within the lease. Without consumers only a change of its position shows that."""
@@ -49,9 +42,9 @@ class GroupActivity:
 
     def keep(self, groups: Collection[tuple[str, str]]) -> None:
         """Forget every other (session, group)."""
-        for remembered in (self._seen, self._behind):
-            for name in remembered.keys() - set(groups):
-                del remembered[name]
+        self.standing.keep(groups)
+        for name in self._seen.keys() - set(groups):
+            del self._seen[name]
 
 
 class UnreadableQueue(Exception):
@@ -63,6 +56,12 @@ class GroupLag(NamedTuple):
 
     queue: QueueLag
     standing_s: float
+
+
+async def newest_head(client: redis.asyncio.Redis, keys: SessionKeys) -> FrameHead | None:
+    """Return the last entry of a session's tick stream; None where there is none. Raises UnreadableQueue."""
+    newest = await _head_at(client, keys.ticks, max_id="+")
+    return newest[0] if newest is not None else None
 
 
 async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity) -> list[GroupLag]:
@@ -113,6 +112,8 @@ async def _lag_of(
     name = group["name"].decode("utf-8", "replace")
     bytes_per_record = newest_bytes / (newest.last_sequence - newest.first_sequence + 1)
     position = (group["last-delivered-id"], group["pending"])
+    # Committed, not delivered: a consumer that takes entries and never acknowledges them stands still.
+    standing_s = activity.standing.seconds((keys.session, name), position=committed_id, behind=records > 0)
     queue = QueueLag(
         session=keys.session,
         group=name,
@@ -125,9 +126,9 @@ async def _lag_of(
             position=position,
             idle_ms=[int(consumer["idle"]) for consumer in consumers],
         ),
+        standing_ms=round(standing_s * 1000),
     )
-    # Committed, not delivered: a consumer that takes entries and never acknowledges them stands still.
-    return GroupLag(queue, activity.standing_s(keys.session, name, position=committed_id, behind=records > 0))
+    return GroupLag(queue, standing_s)
 
 
 def _first_arrival_ns(frame: TickFrame) -> int:

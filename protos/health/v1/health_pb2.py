@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/health/v1/health.proto\x12\x13midstream.health.v1\"\x12\n\x10GetReportRequest\"@\n\x11GetReportResponse\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.midstream.health.v1.Report\"\x14\n\x12WatchReportRequest\"B\n\x13WatchReportResponse\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.midstream.health.v1.Report\"\xe0\x01\n\x06Report\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.midstream.health.v1.Status\x12*\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x1a.midstream.health.v1.Check\x12-\n\x06queues\x18\x03 \x03(\x0b\x32\x1d.midstream.health.v1.QueueLag\x12\x16\n\x0ereport_time_ns\x18\x04 \x01(\x03\x12\x36\n\texchanges\x18\x05 \x03(\x0b\x32#.midstream.health.v1.ExchangeHealth\"\xb6\x02\n\x0e\x45xchangeHealth\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0f\n\x07process\x18\x03 \x01(\t\x12+\n\x06status\x18\x04 \x01(\x0e\x32\x1b.midstream.health.v1.Status\x12\x16\n\x0elatency_p50_ms\x18\x05 \x01(\x01\x12\x16\n\x0elatency_p99_ms\x18\x06 \x01(\x01\x12\x15\n\rbreaker_state\x18\x07 \x01(\t\x12\x14\n\x0climiter_fill\x18\x08 \x01(\x01\x12\x17\n\x0f\x63lock_offset_ms\x18\t \x01(\x01\x12\x16\n\x0e\x63lock_error_ms\x18\n \x01(\x01\x12\x15\n\rstream_age_ms\x18\x0b \x01(\x03\x12\x12\n\nlast_error\x18\x0c \x01(\t\x12\x0e\n\x06\x61ge_ms\x18\r \x01(\x03\"\x8b\x01\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.midstream.health.v1.Status\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x12\n\nlast_error\x18\x04 \x01(\t\x12\x0e\n\x06\x61ge_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x06 \x01(\x03\"|\n\x08QueueLag\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x13\n\x0blag_records\x18\x03 \x01(\x04\x12\x11\n\tlag_bytes\x18\x04 \x01(\x04\x12\x18\n\x10lag_data_time_ns\x18\x05 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08*U\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n\tSTATUS_OK\x10\x01\x12\x13\n\x0fSTATUS_DEGRADED\x10\x02\x12\x0f\n\x0bSTATUS_DOWN\x10\x03\x32\xcf\x01\n\rHealthService\x12Z\n\tGetReport\x12%.midstream.health.v1.GetReportRequest\x1a&.midstream.health.v1.GetReportResponse\x12\x62\n\x0bWatchReport\x12\'.midstream.health.v1.WatchReportRequest\x1a(.midstream.health.v1.WatchReportResponse0\x01\x42;\n\x13midstream.health.v1B\x0bHealthProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/health/v1/health.proto\x12\x13midstream.health.v1\"\x12\n\x10GetReportRequest\"@\n\x11GetReportResponse\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.midstream.health.v1.Report\"\x14\n\x12WatchReportRequest\"B\n\x13WatchReportResponse\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.midstream.health.v1.Report\"\x8d\x02\n\x06Report\x12+\n\x06status\x18\x01 \x01(\x0e\x32\x1b.midstream.health.v1.Status\x12*\n\x06\x63hecks\x18\x02 \x03(\x0b\x32\x1a.midstream.health.v1.Check\x12-\n\x06queues\x18\x03 \x03(\x0b\x32\x1d.midstream.health.v1.QueueLag\x12\x16\n\x0ereport_time_ns\x18\x04 \x01(\x03\x12\x36\n\texchanges\x18\x05 \x03(\x0b\x32#.midstream.health.v1.ExchangeHealth\x12+\n\x05sinks\x18\x06 \x03(\x0b\x32\x1c.midstream.health.v1.SinkLag\"\xb6\x02\n\x0e\x45xchangeHealth\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0f\n\x07process\x18\x03 \x01(\t\x12+\n\x06status\x18\x04 \x01(\x0e\x32\x1b.midstream.health.v1.Status\x12\x16\n\x0elatency_p50_ms\x18\x05 \x01(\x01\x12\x16\n\x0elatency_p99_ms\x18\x06 \x01(\x01\x12\x15\n\rbreaker_state\x18\x07 \x01(\t\x12\x14\n\x0climiter_fill\x18\x08 \x01(\x01\x12\x17\n\x0f\x63lock_offset_ms\x18\t \x01(\x01\x12\x16\n\x0e\x63lock_error_ms\x18\n \x01(\x01\x12\x15\n\rstream_age_ms\x18\x0b \x01(\x03\x12\x12\n\nlast_error\x18\x0c \x01(\t\x12\x0e\n\x06\x61ge_ms\x18\r \x01(\x03\"\x8b\x01\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.midstream.health.v1.Status\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x12\n\nlast_error\x18\x04 \x01(\t\x12\x0e\n\x06\x61ge_ms\x18\x05 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x06 \x01(\x03\"\x91\x01\n\x08QueueLag\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x13\n\x0blag_records\x18\x03 \x01(\x04\x12\x11\n\tlag_bytes\x18\x04 \x01(\x04\x12\x18\n\x10lag_data_time_ns\x18\x05 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12\x13\n\x0bstanding_ms\x18\x07 \x01(\x03\"\xa2\x01\n\x07SinkLag\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0c\n\x04sink\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x13\n\x0blag_records\x18\x04 \x01(\x04\x12\x18\n\x10lag_data_time_ns\x18\x05 \x01(\x03\x12\x13\n\x0bstanding_ms\x18\x06 \x01(\x03\x12\x13\n\x0bother_epoch\x18\x07 \x01(\x08\x12\r\n\x05\x65rror\x18\x08 \x01(\t*U\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n\tSTATUS_OK\x10\x01\x12\x13\n\x0fSTATUS_DEGRADED\x10\x02\x12\x0f\n\x0bSTATUS_DOWN\x10\x03\x32\xcf\x01\n\rHealthService\x12Z\n\tGetReport\x12%.midstream.health.v1.GetReportRequest\x1a&.midstream.health.v1.GetReportResponse\x12\x62\n\x0bWatchReport\x12\'.midstream.health.v1.WatchReportRequest\x1a(.midstream.health.v1.WatchReportResponse0\x01\x42;\n\x13midstream.health.v1B\x0bHealthProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.health.v1.health_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023midstream.health.v1B\013HealthProtoP\001Z\025midstream/midstreampb'
-  _globals['_STATUS']._serialized_start=1038
-  _globals['_STATUS']._serialized_end=1123
+  _globals['_STATUS']._serialized_start=1270
+  _globals['_STATUS']._serialized_end=1355
   _globals['_GETREPORTREQUEST']._serialized_start=54
   _globals['_GETREPORTREQUEST']._serialized_end=72
   _globals['_GETREPORTRESPONSE']._serialized_start=74
@@ -43,13 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREPORTRESPONSE']._serialized_start=162
   _globals['_WATCHREPORTRESPONSE']._serialized_end=228
   _globals['_REPORT']._serialized_start=231
-  _globals['_REPORT']._serialized_end=455
-  _globals['_EXCHANGEHEALTH']._serialized_start=458
-  _globals['_EXCHANGEHEALTH']._serialized_end=768
-  _globals['_CHECK']._serialized_start=771
-  _globals['_CHECK']._serialized_end=910
-  _globals['_QUEUELAG']._serialized_start=912
-  _globals['_QUEUELAG']._serialized_end=1036
-  _globals['_HEALTHSERVICE']._serialized_start=1126
-  _globals['_HEALTHSERVICE']._serialized_end=1333
+  _globals['_REPORT']._serialized_end=500
+  _globals['_EXCHANGEHEALTH']._serialized_start=503
+  _globals['_EXCHANGEHEALTH']._serialized_end=813
+  _globals['_CHECK']._serialized_start=816
+  _globals['_CHECK']._serialized_end=955
+  _globals['_QUEUELAG']._serialized_start=958
+  _globals['_QUEUELAG']._serialized_end=1103
+  _globals['_SINKLAG']._serialized_start=1106
+  _globals['_SINKLAG']._serialized_end=1268
+  _globals['_HEALTHSERVICE']._serialized_start=1358
+  _globals['_HEALTHSERVICE']._serialized_end=1565
 # @@protoc_insertion_point(module_scope)

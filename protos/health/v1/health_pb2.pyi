@@ -39,18 +39,20 @@ class WatchReportResponse(_message.Message):
     def __init__(self, report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("status", "checks", "queues", "report_time_ns", "exchanges")
+    __slots__ = ("status", "checks", "queues", "report_time_ns", "exchanges", "sinks")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CHECKS_FIELD_NUMBER: _ClassVar[int]
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     REPORT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     EXCHANGES_FIELD_NUMBER: _ClassVar[int]
+    SINKS_FIELD_NUMBER: _ClassVar[int]
     status: Status
     checks: _containers.RepeatedCompositeFieldContainer[Check]
     queues: _containers.RepeatedCompositeFieldContainer[QueueLag]
     report_time_ns: int
     exchanges: _containers.RepeatedCompositeFieldContainer[ExchangeHealth]
-    def __init__(self, status: _Optional[_Union[Status, str]] = ..., checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., queues: _Optional[_Iterable[_Union[QueueLag, _Mapping]]] = ..., report_time_ns: _Optional[int] = ..., exchanges: _Optional[_Iterable[_Union[ExchangeHealth, _Mapping]]] = ...) -> None: ...
+    sinks: _containers.RepeatedCompositeFieldContainer[SinkLag]
+    def __init__(self, status: _Optional[_Union[Status, str]] = ..., checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., queues: _Optional[_Iterable[_Union[QueueLag, _Mapping]]] = ..., report_time_ns: _Optional[int] = ..., exchanges: _Optional[_Iterable[_Union[ExchangeHealth, _Mapping]]] = ..., sinks: _Optional[_Iterable[_Union[SinkLag, _Mapping]]] = ...) -> None: ...
 
 class ExchangeHealth(_message.Message):
     __slots__ = ("target", "group", "process", "status", "latency_p50_ms", "latency_p99_ms", "breaker_state", "limiter_fill", "clock_offset_ms", "clock_error_ms", "stream_age_ms", "last_error", "age_ms")
@@ -99,17 +101,39 @@ class Check(_message.Message):
     def __init__(self, name: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., detail: _Optional[str] = ..., last_error: _Optional[str] = ..., age_ms: _Optional[int] = ..., duration_us: _Optional[int] = ...) -> None: ...
 
 class QueueLag(_message.Message):
-    __slots__ = ("session", "group", "lag_records", "lag_bytes", "lag_data_time_ns", "active")
+    __slots__ = ("session", "group", "lag_records", "lag_bytes", "lag_data_time_ns", "active", "standing_ms")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
     LAG_BYTES_FIELD_NUMBER: _ClassVar[int]
     LAG_DATA_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    STANDING_MS_FIELD_NUMBER: _ClassVar[int]
     session: str
     group: str
     lag_records: int
     lag_bytes: int
     lag_data_time_ns: int
     active: bool
-    def __init__(self, session: _Optional[str] = ..., group: _Optional[str] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., active: _Optional[bool] = ...) -> None: ...
+    standing_ms: int
+    def __init__(self, session: _Optional[str] = ..., group: _Optional[str] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., active: _Optional[bool] = ..., standing_ms: _Optional[int] = ...) -> None: ...
+
+class SinkLag(_message.Message):
+    __slots__ = ("session", "sink", "sequence", "lag_records", "lag_data_time_ns", "standing_ms", "other_epoch", "error")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SINK_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    LAG_DATA_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    STANDING_MS_FIELD_NUMBER: _ClassVar[int]
+    OTHER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    sink: str
+    sequence: int
+    lag_records: int
+    lag_data_time_ns: int
+    standing_ms: int
+    other_epoch: bool
+    error: str
+    def __init__(self, session: _Optional[str] = ..., sink: _Optional[str] = ..., sequence: _Optional[int] = ..., lag_records: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., standing_ms: _Optional[int] = ..., other_epoch: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...

@@ -37,10 +37,10 @@ def mode(
 
 @connecting
 def status(channel: ChannelSettings, session: ServedSession = "", json: Json = False) -> None:
-    """Tell what a session does, and which Redis it uses."""
+    """Tell what a session does, how old that is, which Redis it uses, and in a line how the servers are."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, channel, control.status))
+    raise typer.Exit(control.call(session, json, channel, control.status(channel)))
 
 
 @connecting

@@ -38,6 +38,13 @@ BAD_USAGE = [
     ("keys", "create", "--role", "king"),
     ("keys", "revoke"),
     ("orders", "settle"),
+    ("health", "now"),
+    ("sessions", "--session", "x"),
+    ("lag", "price"),
+    ("tail", "trades"),
+    ("tail", "--after", "-1"),
+    ("tail", "--epoch", "x"),
+    ("tail", "--last", "3", "--from-oldest"),
     ("nonsense",),
 ]
 REFUSED = [
@@ -56,6 +63,12 @@ CALLS = [
     ("speed", "2"),
     ("price", "BTC/USDT"),
     ("price", "BTC/USDT", "ETH/USDT"),
+    ("health",),
+    ("health", "--watch"),
+    ("sessions",),
+    ("lag",),
+    ("tail",),
+    ("tail", "mids"),
 ]
 
 
@@ -64,7 +77,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty folder, and addresses where nobody listens."""
     monkeypatch.chdir(tmp_path)
     port = str(free_port())
-    for name in ("CONTROL", "PRICE"):
+    for name in ("REPLAY", "CONTROL", "PRICE", "HEALTH"):
         monkeypatch.setenv(f"MIDSTREAM_{name}_PORT", port)
 
 

@@ -1,0 +1,139 @@
+"""`midstream tail`: ticks or mids of a session as they come."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from clients.rpc import ChannelSettings, PriceClient, ReplayClient, UnusableChannel
+from clients.rpc.following import Follower, Lost, Missed, Start
+from clients.rpc.records import Mid, Tick, mids_of, records_of
+from protos.common.v1.market_pb2 import Marker, MidBatch, Rejection, TickBatch
+from protos.replay.v1 import replay_pb2
+from services.cli.output import ExitCode, fail
+from services.cli.rpc_errors import explain
+from services.cli.servers import address_of
+from services.cli.tail_lines import Lines, figures
+from services.cli.terminal import is_terminal, say, width, write
+
+Record = Tick | Mid | Marker | Rejection
+
+_QUIET = (replay_pb2.SESSION_STATE_COMPLETED, replay_pb2.SESSION_STATE_PAUSED, replay_pb2.SESSION_STATE_FAILED)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to show, in the words of the command line."""
+
+    mids: bool
+    session: str
+    tickers: Sequence[str]
+    from_oldest: bool
+    after: int | None
+    epoch: str
+    last: int | None
+    count: int | None
+
+
+def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
+    """Print records until there are enough, or nobody wants more."""
+    server = "price" if wanted.mids else "replay"
+    address = address_of(server)
+    printer = _Printer(wanted, as_json=as_json)
+    try:
+        with (
+            PriceClient(address, channel=channel) as prices,
+            ReplayClient(address_of("replay"), channel=channel) as ticks,
+        ):
+            start = _start(wanted, ticks)
+            stream: Follower[Any, TickBatch] | Follower[Any, MidBatch]
+            if wanted.mids:
+                stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers)
+            else:
+                stream = ticks.ticks(start, session=wanted.session, tickers=wanted.tickers)
+            for found in stream:
+                if not printer.take(found):
+                    break
+    except grpc.RpcError as exc:
+        said = explain(server, address, exc, channel)
+        return fail(said.message, said.exit_code, as_json=as_json, status=exc.code().name)
+    except UnusableChannel as exc:
+        return fail(str(exc), ExitCode.REFUSED, as_json=as_json)
+    return ExitCode.COMPLETE
+
+
+def _start(wanted: Wanted, client: ReplayClient) -> Start:
+    """Find where to begin. Raises grpc.RpcError."""
+    if wanted.from_oldest:
+        return Start(oldest=True)
+    if wanted.after is not None:
+        return Start(after=wanted.after, epoch=wanted.epoch)
+    if wanted.mids and wanted.last is None:
+        return Start()
+    session = client.session(wanted.session)
+    # By number, and not with what comes next: what is published while a first connection is lost is not missed then.
+    after = max(session.last_sequence - (wanted.last or 0), session.oldest_sequence - 1, 0)
+    if after == session.last_sequence and session.state in _QUIET:
+        state = replay_pb2.SessionState.Name(session.state).removeprefix("SESSION_STATE_").lower()
+        say(
+            f"midstream: session `{session.name}` is {state}, nothing new comes; --from-oldest or --last N show what was"
+        )
+    return Start(after=after, epoch=session.epoch)
+
+
+class _Printer:
+    """Shows what comes, up to the count."""
+
+    def __init__(self, wanted: Wanted, *, as_json: bool) -> None:
+        self._wanted = wanted
+        self._as_json = as_json
+        self._left = wanted.count
+        self._lines = Lines(width())
+        self._before: tuple[str, int] | None = None
+        if not as_json and is_terminal():
+            say(self._lines.heading(mids=wanted.mids))
+
+    def take(self, found: TickBatch | MidBatch | Lost | Missed) -> bool:
+        """Print it; return whether more is wanted."""
+        if isinstance(found, Lost):
+            say(f"midstream: {found.reason}; going on in {found.again_in_s:.1f} s")
+            return True
+        if isinstance(found, Missed):
+            self._miss(found.reason, found.after)
+            return True
+        self._check_whole(found)
+        records: Iterator[Record] = mids_of(found) if isinstance(found, MidBatch) else records_of(found)
+        shown = list(records if self._left is None else itertools.islice(records, self._left))
+        if shown:
+            # In one piece: a terminal is slow enough.
+            write("\n".join(text for record in shown for text in self._texts(record, found.epoch)))
+        if self._left is None:
+            return True
+        self._left -= len(shown)
+        return self._left > 0
+
+    def _texts(self, record: Record, epoch: str) -> list[str]:
+        return [json.dumps(figures(record, epoch))] if self._as_json else self._lines.of(record)
+
+    def _check_whole(self, batch: TickBatch | MidBatch) -> None:
+        """Say where numbers are missing. Only all ticks have them all: a filter takes some out, and so does what has no mid."""
+        if isinstance(batch, MidBatch) or self._wanted.tickers:
+            return
+        before, self._before = self._before, (batch.epoch, batch.last_sequence)
+        if before is None or before[0] != batch.epoch or batch.first_sequence == before[1] + 1:
+            return
+        jump = max((each.next_sequence for each in batch.markers), default=0)
+        if not jump:
+            self._miss(f"records {before[1] + 1} to {batch.first_sequence - 1} did not come", before[1])
+
+    def _miss(self, reason: str, after: int) -> None:
+        self._before = None
+        if self._as_json:
+            write(json.dumps({"type": "missed", "after_sequence": after, "reason": reason}))
+        else:
+            write(f"-- missed: {reason}")

@@ -1,0 +1,219 @@
+"""A stream that is followed: what it does when the connection goes, when it is too slow, and when the session begins anew."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import grpc
+import pytest
+
+from clients.rpc import Line
+from clients.rpc.following import BACKOFF, LAST_SEQUENCE_TRAILER, Follower, Lost, Missed, Start
+from protos.common.v1.market_pb2 import TickBatch
+
+pytestmark = pytest.mark.quick
+
+SEED = 20251
+
+
+class Refusal(grpc.RpcError):
+    """A call that ended with a status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str, **trailers: str) -> None:
+        super().__init__(details)
+        self._code, self._details = code, details
+        self._trailers = tuple(trailers.items())
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def trailing_metadata(self) -> Any:
+        return tuple(Metadatum(name.replace("_", "-"), value) for name, value in self._trailers)
+
+
+class Metadatum(tuple[str, str]):
+    """As grpc gives them: a pair with names."""
+
+    def __new__(cls, key: str, value: str) -> Metadatum:
+        return super().__new__(cls, (key, value))
+
+    @property
+    def key(self) -> str:
+        return self[0]
+
+    @property
+    def value(self) -> str:
+        return self[1]
+
+
+class Call:
+    """One call, which gives what the script says."""
+
+    def __init__(self, script: Sequence[TickBatch | Refusal], *, reached: bool) -> None:
+        self._script = script
+        self._reached = reached
+        self.cancelled = False
+
+    def __iter__(self) -> Iterator[TickBatch]:
+        for each in self._script:
+            if isinstance(each, Refusal):
+                raise each
+            yield each
+
+    def initial_metadata(self) -> tuple[()]:
+        return ()
+
+    def is_active(self) -> bool:
+        return self._reached
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Server:
+    """Takes one call after the other and notes where each wants to begin."""
+
+    def __init__(self, *calls: Call) -> None:
+        self._calls = list(calls)
+        self.starts: list[Start] = []
+        self.slept: list[float] = []
+
+    @contextlib.contextmanager
+    def channel(self) -> Iterator[None]:
+        yield None
+
+    def open(self, _: object, start: Start) -> Call:
+        self.starts.append(start)
+        return self._calls[len(self.starts) - 1]
+
+    def follow(self, start: Start) -> Iterator[TickBatch | Lost | Missed]:
+        follower = Follower(
+            cast("Line", self),
+            cast("Any", self.open),
+            lambda batch: cast("TickBatch", batch),
+            start,
+            sleep=self.slept.append,
+            randomness=random.Random(SEED),
+        )
+        return iter(follower)
+
+
+def batch(first: int, last: int, epoch: str = "e") -> TickBatch:
+    return TickBatch(epoch=epoch, first_sequence=first, last_sequence=last)
+
+
+AWAY = Refusal(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
+def test_a_lost_connection_goes_on_behind_the_last_record() -> None:
+    server = Server(Call([batch(1, 3), AWAY], reached=True), Call([batch(4, 4)], reached=True))
+
+    found = server.follow(Start())
+    heard = [next(found) for _ in range(3)]
+
+    assert [type(each).__name__ for each in heard] == ["TickBatch", "Lost", "TickBatch"]
+    assert server.starts == [Start(), Start(after=3, epoch="e")]
+    assert isinstance(heard[1], Lost)
+    assert "Socket closed (UNAVAILABLE)" in heard[1].reason
+    assert server.slept == [heard[1].again_in_s]
+
+
+def test_waits_grow_up_to_a_limit_and_begin_again_after_a_batch() -> None:
+    silent = [Call([AWAY], reached=False) for _ in range(12)]
+    server = Server(
+        Call([batch(1, 1), AWAY], reached=True),
+        *silent,
+        Call([batch(2, 2), AWAY], reached=True),
+        Call([], reached=True),
+    )
+
+    found = server.follow(Start())
+    losses = [each for each in (next(found) for _ in range(16)) if isinstance(each, Lost)]
+
+    assert max(each.again_in_s for each in losses[-6:-2]) > BACKOFF.base_s
+    assert max(each.again_in_s for each in losses) <= BACKOFF.cap_s
+    assert losses[-1].again_in_s <= BACKOFF.base_s
+
+
+def test_a_server_that_was_never_reached_is_not_waited_for() -> None:
+    with pytest.raises(Refusal):
+        next(Server(Call([AWAY], reached=False)).follow(Start()))
+
+
+def test_a_stream_that_was_established_is_waited_for_also_without_a_batch() -> None:
+    server = Server(Call([AWAY], reached=True), Call([batch(7, 7)], reached=True))
+
+    found = server.follow(Start(after=6, epoch="e"))
+
+    assert isinstance(next(found), Lost)
+    assert next(found) == batch(7, 7)
+    assert server.starts[1] == Start(after=6, epoch="e")
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED]
+)
+def test_what_waiting_does_not_mend_is_raised(code: grpc.StatusCode) -> None:
+    found = Server(Call([batch(1, 1), Refusal(code, "no")], reached=True)).follow(Start())
+
+    next(found)
+    with pytest.raises(Refusal):
+        next(found)
+
+
+def test_who_is_too_slow_is_told_and_goes_on_behind_what_was_sent() -> None:
+    slow = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "fell behind", midstream_last_sequence="5")
+    gone = Refusal(grpc.StatusCode.OUT_OF_RANGE, "sequence 6 is no longer retained; the oldest retained is 90")
+    server = Server(
+        Call([batch(1, 5), slow], reached=True), Call([gone], reached=False), Call([batch(90, 91)], reached=True)
+    )
+
+    found = server.follow(Start(oldest=True))
+    heard = [next(found) for _ in range(4)]
+
+    assert LAST_SEQUENCE_TRAILER == "midstream-last-sequence"
+    assert isinstance(heard[1], Lost)
+    assert "too slowly" in heard[1].reason
+    assert heard[2] == Missed("sequence 6 is no longer retained; the oldest retained is 90", after=5)
+    assert heard[3] == batch(90, 91)
+    assert server.starts[1:] == [Start(after=5, epoch="e"), Start(oldest=True)]
+
+
+def test_a_place_that_the_caller_named_and_that_is_not_there_is_refused() -> None:
+    gone = Refusal(grpc.StatusCode.OUT_OF_RANGE, "beyond")
+
+    with pytest.raises(Refusal):
+        next(Server(Call([gone], reached=False)).follow(Start(after=99)))
+
+
+def test_another_numbering_in_the_midst_of_a_stream_is_told() -> None:
+    found = Server(Call([batch(1, 5), batch(1, 2, "new")], reached=True)).follow(Start())
+
+    heard = [next(found) for _ in range(3)]
+
+    assert isinstance(heard[1], Missed)
+    assert heard[1].after == 5
+
+
+def test_a_stream_that_the_server_ends_goes_on() -> None:
+    server = Server(Call([batch(1, 5)], reached=True), Call([batch(6, 6)], reached=True))
+
+    found = server.follow(Start())
+
+    assert [type(next(found)).__name__ for _ in range(3)] == ["TickBatch", "Lost", "TickBatch"]
+
+
+def test_the_call_ends_with_its_reader() -> None:
+    call = Call([batch(1, 5), batch(6, 6)], reached=True)
+    found = Server(call).follow(Start())
+
+    next(found)
+    cast("Any", found).close()
+
+    assert call.cancelled
