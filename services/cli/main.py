@@ -28,7 +28,7 @@ app = typer.Typer(
 
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Files": (replaying.replay, replaying.inspect),
-    "Servers": (serving.serve, serving.settings, serving.healthcheck),
+    "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),
     "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
     "Sessions": (steering.mode, steering.status, steering.pause, steering.resume, steering.speed, prices.price),
 }
@@ -109,7 +109,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _needs_kernels(arguments: Sequence[str]) -> bool:
-    """Help, the version, and scripts of completion come without."""
+    """Help, the version, scripts of completion and the doctor, who looks for them, come without."""
+    if arguments[:1] == ["doctor"]:
+        return False
     asked = {argument.partition("=")[0] for argument in arguments}
     return not asked & {"--help", "--version", "--show-completion", "--install-completion"} and len(asked) > 0
 

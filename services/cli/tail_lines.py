@@ -12,9 +12,11 @@ from services.cli.shown_times import shown_time
 from services.cli.terminal import one_line
 
 AMOUNTS_COLUMNS_MIN: Final = 120
-DATES_COLUMNS_MIN: Final = 100
-EVENTS_COLUMNS_MIN: Final = 64
-"""A narrower terminal goes without amounts, then without dates in each line, then without sequences and event times."""
+DATES_COLUMNS_MIN: Final = 110
+EVENTS_COLUMNS_MIN: Final = 96
+DELAYS_COLUMNS_MIN: Final = 64
+"""A narrower terminal goes without amounts, then without dates in each line, then it has delays in place of event times and no
+sequences, then neither."""
 
 _MISSING: Final = "-"
 
@@ -28,12 +30,13 @@ class Lines:
         self._amounts = wide >= AMOUNTS_COLUMNS_MIN
         self._dates = wide >= DATES_COLUMNS_MIN
         self._events = wide >= EVENTS_COLUMNS_MIN
+        self._delays = not self._events and wide >= DELAYS_COLUMNS_MIN
         self._widths: dict[str, int] = {}
         self._date = ""
 
     def heading(self, *, mids: bool) -> str:
         """Return the names of the columns."""
-        cells = {"sequence": "sequence", "arrival": "arrival", "event": "event", "ticker": "ticker"}
+        cells = {"sequence": "sequence", "arrival": "arrival", "event": "event", "delay": "delay", "ticker": "ticker"}
         cells |= {"mid": "mid"} if mids else {"bid": "bid", "bid_x": "", "ask": "ask", "ask_x": ""}
         return self._line(cells)
 
@@ -47,6 +50,7 @@ class Lines:
             "sequence": str(record.sequence),
             "arrival": self._time(record.arrival_time_ns),
             "event": self._time(record.event_time_ns),
+            "delay": f"{(record.arrival_time_ns - record.event_time_ns) / 1e6:+.1f} ms",
             "ticker": one_line(record.ticker),
         }
         if isinstance(record, Mid):
@@ -75,12 +79,14 @@ class Lines:
             if not self._is_shown(name):
                 continue
             width = self._widths[name] = max(self._widths.get(name, 0), len(text))
-            shown.append(text.rjust(width) if name in ("sequence", "bid", "ask", "mid") else text.ljust(width))
+            shown.append(text.rjust(width) if name in ("sequence", "delay", "bid", "ask", "mid") else text.ljust(width))
         return "  ".join(shown).rstrip()
 
     def _is_shown(self, name: str) -> bool:
         if name in ("bid_x", "ask_x"):
             return self._amounts
+        if name == "delay":
+            return self._delays
         return self._events or name not in ("sequence", "event")
 
 

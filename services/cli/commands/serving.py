@@ -63,3 +63,19 @@ def demo() -> None:
     from services.cli.demo_command import run_demo
 
     raise typer.Exit(run_demo())
+
+
+def doctor(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Servers to look at; as `serve` without any.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell what is wrong with this machine or these settings, each with its fix. Ends with 1 when something has to be mended."""
+    from services.cli.doctor.examination import run_doctor
+
+    unknown = [name for name in names or () if name not in SERVERS]
+    if unknown:
+        raise typer.BadParameter(f"there is no server {unknown[0]!r}; there are {', '.join(SERVERS)}")
+    usual = [name for name, server in SERVERS.items() if server.in_default]
+    raise typer.Exit(run_doctor(names or usual, as_json=json))

@@ -42,6 +42,7 @@ BAD_USAGE = [
     ("sessions", "--session", "x"),
     ("lag", "price"),
     ("tail", "trades"),
+    ("doctor", "nobody"),
     ("tail", "--after", "-1"),
     ("tail", "--epoch", "x"),
     ("tail", "--last", "3", "--from-oldest"),
