@@ -39,7 +39,12 @@ THIRD_PARTIES = {
     "integration/orders/test_description.py": "schemathesis",
     "integration/orders/test_no_secret_anywhere.py": "cryptography",
     "integration/runtime/test_redis_tls.py": "cryptography",
-    "unit/orders/test_operating_page.py": "yaml",
+    "unit/monitoring/test_rules.py": "promql_parser",
+    "unit/monitoring/test_page.py": "promql_parser",
+    "unit/monitoring/test_targets.py": "promql_parser",
+    "unit/monitoring/test_alertmanager.py": "promql_parser",
+    "deployment/monitoring/test_alerts.py": "promql_parser",
+    "deployment/monitoring/test_configs.py": "promql_parser",
     "integration/runtime/test_tls.py": "cryptography",
     "integration/runtime/test_tls_rotation.py": "cryptography",
     "integration/runtime/test_web_certificates.py": "cryptography",
@@ -50,7 +55,6 @@ THIRD_PARTIES = {
     "unit/runtime/access/test_tokens.py": "jwt",
     "unit/runtime/tls/test_der.py": "cryptography",
     "unit/runtime/tls/test_watched.py": "cryptography",
-    "unit/power/test_operating_power_page.py": "yaml",
     "unit/clients/secrets/test_parameter_store.py": "moto",
 }
 collect_ignore = [path for path, module in THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]

@@ -19,7 +19,12 @@ GO_PACKAGES = {
     "grpc-health-probe": "github.com/grpc-ecosystem/grpc-health-probe@v0.4.42",
 }
 """Programs that `go install` installs, in the versions that tests were written with."""
-DEBIAN_PACKAGES = {"openssl": "openssl", "redis-server": "redis-server", "promtool": "prometheus"}
+DEBIAN_PACKAGES = {
+    "openssl": "openssl",
+    "redis-server": "redis-server",
+    "promtool": "prometheus",
+    "amtool": "prometheus-alertmanager",
+}
 
 
 @cache

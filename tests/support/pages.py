@@ -16,7 +16,7 @@ PAGES: Final = (
     *sorted((ROOT / "docs").rglob("*.md")),
 )
 
-_TOPS: Final = "services|clients|fastpath|protos|tests|benchmarks|docs|data|examples|requirements|supply"
+_TOPS: Final = "services|clients|fastpath|protos|tests|benchmarks|docs|data|examples|requirements|supply|deploy"
 _PATH: Final = re.compile(rf"(?<![\w/.{{}}-])((?:{_TOPS}|\.ci)/[\w.*{{}},/-]+)")
 _DOTTED: Final = re.compile(r"(?<![\w/.-])((?:services|clients|fastpath|protos)(?:\.(?!md\b)\w+)+)(?![\w/])")
 _FOLDER: Final = re.compile(r"`([a-z_]+)/`")
