@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.cli.servers import SERVERS, environment_prefix, host, port_of
+from services.cli.servers import SERVERS, admin_reached, environment_prefix, host, port_of
 from services.cli.terminal import say, write
-from services.runtime.addresses import ADMIN_HOST, admin_port, host_and_port, reachable
+from services.runtime.addresses import admin_port, reachable
 from services.runtime.down_file import DownFile
 from services.runtime.ready import announced, announcements
 
@@ -155,7 +155,7 @@ def _address(name: str) -> str:
     )
     if plain is None:
         return reachable(host(), port or said.get("port", 0))
-    return host_and_port(ADMIN_HOST, plain or announced(_ready_folder(), name).get("admin_port", 0))
+    return admin_reached(plain or announced(_ready_folder(), name).get("admin_port", 0))
 
 
 def _port(setting: str, written: str) -> int:

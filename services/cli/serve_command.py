@@ -18,12 +18,11 @@ from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import Watcher, child
 from services.cli.output import ExitCode
 from services.cli.redis_url import usable_redis_url
-from services.cli.servers import SERVERS, address_of, listens, reached, web_port_of
+from services.cli.servers import SERVERS, address_of, admin_reached, listens, reached, web_port_of
 from services.cli.serving_check import not_serving
 from services.cli.shown_commands import Shown
 from services.cli.supervisor import PATIENCE_S, SAY_S, ChildFailed, ChildPostponed, ChildRefused, Supervisor
 from services.cli.terminal import say, shown_path
-from services.runtime.addresses import ADMIN_HOST
 from services.runtime.connection import redacted
 from services.runtime.down_file import DownFile
 from services.runtime.embedded import EmbeddedRedis
@@ -248,7 +247,7 @@ class Fleet:
         """
         addresses = {
             # In plain text where there is TLS: whether a server serves is asked without a certificate.
-            name: f"{ADMIN_HOST}:{announcement['admin_port']}"
+            name: admin_reached(announcement["admin_port"])
             if "admin_port" in announcement
             else reached(announcement["port"])
             for name, announcement in self.announcements.items()
@@ -314,7 +313,7 @@ def _where(name: str, announcement: dict[str, object]) -> str:
         line += f"   {shown.http}://{listens(web_port_of(name))}"
     metrics, admin = announcement.get("metrics_port"), announcement.get("admin_port")
     line += f"   metrics {shown.http}://{listens(metrics)}/metrics" if metrics else ""
-    return line + (f"   health grpc://{ADMIN_HOST}:{admin}" if admin else "")
+    return line + (f"   health grpc://{admin_reached(admin)}" if admin else "")
 
 
 def _dialled(port: object) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.runtime.addresses import host_and_port, reachable
+from services.runtime.addresses import ADMIN_HOST, host_and_port, reachable
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ DEFAULT_PORTS = {name: server.port for name, server in SERVERS.items() if server
 def host() -> str:
     """Return the host that servers here listen on: the one place where commands read MIDSTREAM_HOST."""
     return os.environ.get("MIDSTREAM_HOST") or "127.0.0.1"
+
+
+def admin_reached(port: object) -> str:
+    """Return where the health of a server here is asked in plain text."""
+    return reachable(os.environ.get("MIDSTREAM_ADMIN_HOST") or ADMIN_HOST, str(port))
 
 
 def reached(port: object) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from services.runtime.addresses import ADMIN_HOST, admin_port, reachable
+from services.runtime.addresses import admin_port, reachable
 from services.runtime.settings import CommaList, OptionalPort, SessionSettings
 
 WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")
@@ -75,7 +75,7 @@ class HealthSettings(SessionSettings):
             if port and plain is None:
                 found[name] = reachable(self.host, port)
             elif port and plain:
-                found[name] = f"{ADMIN_HOST}:{plain}"
+                found[name] = reachable(self.admin_host, plain)
         return found
 
     @field_validator("watch")

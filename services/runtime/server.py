@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import grpc
 
 from services.runtime.access.build import Access, Needs, build_access
-from services.runtime.addresses import ADMIN_HOST, host_and_port
+from services.runtime.addresses import host_and_port
 from services.runtime.admin import AdminServer
 from services.runtime.call_figures import begin_calls
 from services.runtime.call_limits import CallLimits
@@ -222,7 +222,7 @@ def _bind_admin(health: HealthBoard, metrics: Metrics, settings: ServerSettings,
     if port is None:
         return None
     admin = AdminServer(health, metrics, reflection=settings.reflection)
-    admin.port = bind_port(admin.server, ADMIN_HOST, port, setting)
+    admin.port = bind_port(admin.server, settings.admin_host, port, setting)
     return admin
 
 

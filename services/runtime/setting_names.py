@@ -4,6 +4,7 @@ from typing import Final
 
 NAMES: Final = frozenset(
     {
+        "MIDSTREAM_ADMIN_HOST",
         "MIDSTREAM_API_KEY",
         "MIDSTREAM_AUTH",
         "MIDSTREAM_CONTROL_ADMIN_PORT",

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.runtime.access.settings import AUTHENTICATORS, certificates_problem, pair_problem
-from services.runtime.addresses import admin_port
+from services.runtime.addresses import ADMIN_HOST, admin_port
 from services.runtime.call_limit_settings import CallLimitSettings
 from services.runtime.ecs_task import task_id
 from services.runtime.errors import InvalidRequest
@@ -162,7 +162,7 @@ class ProcessSettings(BaseSettings):
                 )
         return value
 
-    @field_validator("host")
+    @field_validator("host", "admin_host", check_fields=False)
     @classmethod
     def _check_host(cls, value: str) -> str:
         if not value or any(character.isspace() or character == "/" for character in value):
@@ -179,6 +179,10 @@ class ServerSettings(CallLimitSettings, ProcessSettings):
     admin_port: OptionalPort = None
     """Where 127.0.0.1 answers `grpc.health.v1` in plain text, for probes that have no certificate; 0 takes any free port. Without it
     there is one only with TLS, at the gRPC port and 1000."""
+
+    admin_host: str = ADMIN_HOST
+    """Where that health in plain text is asked for. `0.0.0.0` lets the kubelet's probes in, which come from the node and have no
+    certificate: who reaches the port learns whether the server serves, and nothing else."""
 
     revision: str = Field(default="", max_length=64)
     """Commit that this was built from, for `midstream_build_info`; an image sets it, and nobody else has to."""

@@ -131,8 +131,12 @@ async def test_ports_that_the_system_chose_are_read_from_what_servers_announce(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"MIDSTREAM_PRICE_ADMIN_PORT": "{port}"}, {"MIDSTREAM_PRICE_ADMIN_PORT": "{port}", "MIDSTREAM_TLS_CERT": "c.pem"}],
-    ids=["named", "tls"],
+    [
+        {"MIDSTREAM_PRICE_ADMIN_PORT": "{port}"},
+        {"MIDSTREAM_PRICE_ADMIN_PORT": "{port}", "MIDSTREAM_TLS_CERT": "c.pem"},
+        {"MIDSTREAM_PRICE_ADMIN_PORT": "{port}", "MIDSTREAM_ADMIN_HOST": "0.0.0.0"},
+    ],
+    ids=["named", "tls", "every address"],
 )
 async def test_health_is_asked_in_plain_text_where_the_admin_port_is(
     price: Price, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]
