@@ -68,7 +68,7 @@ def run_create(wanted: NewKey, *, may_create: bool, as_json: bool) -> int:
 
     database, key = asyncio.run(_with_database(create, may_create=may_create))
     # Beside the key, which scripts take from stdout: servers with another database refuse it.
-    say(f"the key is in {database}")
+    say(f"midstream: the key is in {database}")
     figures = {
         "name": wanted.name,
         "role": roles_text(roles),
@@ -120,7 +120,7 @@ async def _with_database(work: Work, *, may_create: bool = False) -> tuple[str, 
     """Return the name of the database and what `work` gives. Raises StartRefused, also where there is no database yet."""
     keys = database_of_keys(load_to_look(OrdersSettings))
     if keys.note:
-        say(keys.note)
+        say(f"midstream: {keys.note}")
     url = keys.url
     try:
         placed_url(url)

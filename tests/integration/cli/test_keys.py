@@ -25,6 +25,8 @@ def test_a_key_is_printed_once_and_listed_without_its_secret() -> None:
     as_json = midstream_here("keys", "list", "--json")
 
     assert (made.code, listed.code, as_json.code) == (0, 0, 0)
+    assert all(line.startswith("midstream: ") for line in made.stderr.splitlines())
+    assert len(made.stderr.splitlines()) == 1
     key = json.loads(made.stdout)["key"]
     assert "desk (orders of one)" in listed.stdout
     assert "usable" in listed.stdout
