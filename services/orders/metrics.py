@@ -19,6 +19,8 @@ from services.runtime.errors import MidstreamError
 from services.runtime.figures import Figure
 
 ACK_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PROOF_BUCKETS_S: Final = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 180.0, 600.0, 3600.0)
+"""Proof takes some 20 s by what it consists of; an exchange that is away makes it minutes."""
 _PREFIX: Final = "midstream_orders"
 _ACCEPTED: Final = "accepted"
 _POSITION: Final = "position"
@@ -40,6 +42,13 @@ PLACEMENTS: Final = _counter("placements", "Requests to place by what became of 
 ACK_SECONDS: Final = Figure(
     f"{_PREFIX}_ack_seconds", "histogram", "From sending a placement to its outcome", ("exchange",), ACK_BUCKETS_S
 )
+PROOF_SECONDS: Final = Figure(
+    f"{_PREFIX}_proof_seconds",
+    "histogram",
+    "From an order's creation to the end of its unknown outcome",
+    ("exchange",),
+    PROOF_BUCKETS_S,
+)
 ENDED: Final = _counter("ended", "Orders by the terminal state that they reached", "exchange", "state")
 DENIED: Final = _counter("denied", "Requests denied before the wire", "operation", "reason")
 OPEN: Final = _gauge("open", "Orders that are not terminal", "exchange")
@@ -58,7 +67,7 @@ IN_FLIGHT: Final = _gauge("in_flight", "Placements without an outcome")
 WATCHERS: Final = _gauge("watchers", "Streams of changes being served")
 DEAD_MAN: Final = _counter("dead_man_refreshes", "Refreshes of the exchanges' dead-man timers", "exchange", "result")
 ORDERS_FIGURES: Final = (
-    EVENTS, PLACEMENTS, ACK_SECONDS, ENDED, DENIED, OPEN, UNKNOWN, UNKNOWN_AGE, HALTED, RETURNED, EXTERNAL,
+    EVENTS, PLACEMENTS, ACK_SECONDS, PROOF_SECONDS, ENDED, DENIED, OPEN, UNKNOWN, UNKNOWN_AGE, HALTED, RETURNED, EXTERNAL,
     RECONCILIATIONS, DIFFERENCES, BLOCKED, KILL_SWITCH, JOURNAL_TROUBLE, FOLLOWING, IN_FLIGHT, WATCHERS, DEAD_MAN,
 )  # fmt: skip
 
@@ -70,6 +79,7 @@ class OrdersMetrics(DeskObserver):
         self.events = EVENTS.counter(registry)
         self.placements = PLACEMENTS.counter(registry)
         self.ack_seconds = ACK_SECONDS.histogram(registry)
+        self.proof_seconds = PROOF_SECONDS.histogram(registry)
         self.ended = ENDED.counter(registry)
         self.denials = DENIED.counter(registry)
         self.open = OPEN.gauge(registry)
@@ -96,7 +106,7 @@ class OrdersMetrics(DeskObserver):
 
     def begin(self, exchange: str) -> None:
         """Let the series of an exchange begin at 0: the first event of a series that is born with it is no increase."""
-        for counted in (self.halts, self.returned, self.external, self.ack_seconds):
+        for counted in (self.halts, self.returned, self.external, self.ack_seconds, self.proof_seconds):
             counted.labels(exchange)
         for outcome in (_ACCEPTED, *Fate.__members__):
             self.placements.labels(exchange, outcome.lower())
@@ -114,7 +124,7 @@ class OrdersMetrics(DeskObserver):
         now_ns = ports.wall_ns()
         orders = desk.ledger.open_orders
         open_: Tally[str] = Tally(order.exchange for order in orders)
-        unknown = [order for order in orders if order.state is OrderState.UNKNOWN and not order.sending]
+        unknown = [order for order in orders if _unknown(order)]
         for exchange in desk.venues.names:
             self.begin(exchange)
             lost = [order for order in unknown if order.exchange == exchange]
@@ -130,8 +140,11 @@ class OrdersMetrics(DeskObserver):
         self.watchers.set(desk.feed.watchers)
 
     def changed(self, change: Change) -> None:
-        event, order = change.event, change.order
+        event, order, before = change.event, change.order, change.before
         self.events.labels(event.kind, event.cause.value).inc()
+        # As the gauge counts them: what is still being sent is not unknown yet.
+        if before is not None and _unknown(before) and order.state is not OrderState.UNKNOWN:
+            self.proof_seconds.labels(order.exchange).observe((event.at_ns - order.created_ns) / 1e9)
         if order.state.terminal and (change.before is None or not change.before.state.terminal):
             self.ended.labels(order.exchange, order.state.value).inc()
         if event.cause is Cause.RECONCILIATION:
@@ -161,6 +174,10 @@ class OrdersMetrics(DeskObserver):
 
     def dead_man_refreshed(self, exchange: str, succeeded: bool) -> None:
         self.dead_man.labels(exchange, _result(succeeded)).inc()
+
+
+def _unknown(order: Order) -> bool:
+    return order.state is OrderState.UNKNOWN and not order.sending
 
 
 def _result(succeeded: bool) -> str:
