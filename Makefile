@@ -22,7 +22,7 @@ KERNEL_FILES := $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.hpp) setup.p
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-image test-nightly coverage build-ext check lint types check-protos protos settings lock dist sbom audit audit-refresh bench fuzz sanitize sample-data clean metrics
+.PHONY: help run run-orders run-power serve coverage-gate test test-quick test-long test-engines test-deployment test-image test-nightly coverage build-ext check lint types check-protos protos settings dashboards lock dist sbom audit audit-refresh bench fuzz sanitize sample-data clean metrics
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -134,6 +134,9 @@ protos: $(VENV)/.tools ## Generate the Python code of the protos, and their desc
 
 settings: $(VENV)/.built ## Write docs/settings.md and the list of names from the settings' models
 	@$(BIN)/python -m services.cli.settings_command
+
+dashboards: $(VENV)/.deployed ## Write deploy/monitoring/grafana/dashboards from the code beside them
+	@$(BIN)/python -m deploy.monitoring.grafana.build
 
 metrics: $(VENV)/.built ## Write docs/metrics.md from what the servers declare
 	@$(BIN)/python -m services.cli.metrics_page

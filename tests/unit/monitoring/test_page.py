@@ -47,7 +47,7 @@ def test_every_file_that_the_page_names_is_there() -> None:
     named = re.findall(r"deploy/monitoring/[\w./-]+", PAGE)
     short = re.findall(r"`((?:targets|more_targets|prometheus\.)[\w./-]+)`", PAGE)
 
-    assert len(named) > 8
+    assert len(named) > 12
     assert [path for path in named if "/secrets/" not in path and not (ROOT / path.rstrip(".")).exists()] == []
     assert [path for path in short if not (MONITORING / path).exists()] == []
 
@@ -67,6 +67,12 @@ def test_the_keys_that_the_page_lists_are_those_of_the_receivers() -> None:
 
     assert files
     assert set(re.findall(r"`([a-z-]+)`", sentence)) == files
+
+
+def test_the_tables_name_the_dashboards_that_there_are() -> None:
+    named = re.findall(r"^\| `([a-z-]+)` \| ", PAGE, re.MULTILINE)
+
+    assert sorted(named) == sorted(path.stem for path in (MONITORING / "grafana" / "dashboards").glob("*.json"))
 
 
 def scrape_with_keys() -> dict[str, Any]:
