@@ -11,34 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import PATIENCE_S, ROOT, clean_environment, kill, until
+from tests.support.planted import PlantedFolder
 from tests.support.ports import free_port
 
-PACKAGES = ("services", "protos", "clients", "fastpath")
-MODULES = (
-    "redis", "grpc", "websockets", "orjson", "pydantic", "sqlalchemy", "fastapi", "uvicorn",
-    "json", "asyncio", "logging", "ctypes", "signal", "site", "sitecustomize", "usercustomize",
-)  # fmt: skip
-MARK = "import os, sys; open(os.environ['PLANTED_MARK'], 'a').write(f'{__file__} {sys.argv}\\n')\n"
 SERVERS = ("sim-feed", "replay", "price", "control", "health", "sim-power-exchange", "sim-market-data")
 
 
-class Planted:
-    """A folder as an attacker, or an honest project of the same names, would fill it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.mark = path.parent / "mark"
-        path.mkdir()
-        for package in PACKAGES:
-            (path / package).mkdir()
-            (path / package / "__init__.py").write_text(MARK)
-        for module in MODULES:
-            (path / f"{module}.py").write_text(MARK)
-
-    @property
-    def ran(self) -> list[str]:
-        """What was executed."""
-        return self.mark.read_text().splitlines() if self.mark.exists() else []
+class Planted(PlantedFolder):
+    """It, with the commands that are run in it."""
 
     def environment(self, **settings: str) -> dict[str, str]:
         # `make test` protects everything below it: here the commands have to do so themselves.
