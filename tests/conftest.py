@@ -34,6 +34,7 @@ THIRD_PARTIES = {
     "deployment/kubernetes/test_manifests.py": "kubernetes_validate",
     "deployment/kubernetes/test_page.py": "kubernetes_validate",
     "deployment/kubernetes/test_containers.py": "kubernetes_validate",
+    "deployment/test_stored_settings.py": "flask",
     "e2e/test_dashboard.py": "playwright",
     "e2e/test_dashboard_reach.py": "playwright",
     "e2e/test_tls_page.py": "cryptography",
@@ -62,6 +63,8 @@ THIRD_PARTIES = {
     "unit/runtime/access/test_tokens.py": "jwt",
     "unit/runtime/tls/test_der.py": "cryptography",
     "unit/runtime/tls/test_watched.py": "cryptography",
+    "unit/power/test_operating_power_page.py": "yaml",
+    "unit/clients/secrets/test_parameter_path.py": "moto",
     "unit/clients/secrets/test_parameter_store.py": "moto",
 }
 collect_ignore = [path for path, module in THIRD_PARTIES.items() if importlib.util.find_spec(module) is None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -11,26 +10,12 @@ from typing import Any, Final, Self
 from clients.resilience.ports import MonotonicNs
 from clients.secrets.api_key import ApiKey
 from clients.secrets.errors import SecretError, SecretRefused, SecretUnavailable
+from clients.secrets.parameter_path import ParameterPath
 
 KEY_NAME: Final = "api_key"
 SECRET_NAME: Final = "api_secret"
-PAGES_MAX: Final = 20
-"""Of ten parameters each; a path with more is not the path of one key."""
-
-_PATH: Final = re.compile(r"(/[A-Za-z0-9_.-]+){1,15}/?")
-_WRONG: Final = frozenset(
-    {
-        "AccessDeniedException",
-        "ExpiredTokenException",
-        "InvalidClientTokenId",
-        "InvalidKeyId",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "UnrecognizedClientException",
-        "ValidationException",
-    }
-)
-"""Codes that asking again does not change."""
+ATTEMPTS: Final = 2
+"""Of one request: the last good key is there meanwhile, and is asked for again soon."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +46,7 @@ class ParameterStore:
         retry_s: float = 10.0,
         monotonic_ns: MonotonicNs = time.monotonic_ns,
     ) -> None:
-        if _PATH.fullmatch(path) is None:
-            raise SecretRefused(f"the Parameter Store path {path!r} is not usable; use one like /midstream/binance")
-        self._client = client
-        self._path = path.rstrip("/")
+        self._path = ParameterPath(client, path)
         self._ttl_s = ttl_s
         self._age_s_max = age_s_max
         self._retry_s = retry_s
@@ -78,22 +60,7 @@ class ParameterStore:
     @classmethod
     def open(cls, path: str) -> Self:
         """Return the store of the account and region that the AWS environment names; nothing is sent yet."""
-        try:
-            import boto3
-            from botocore.config import Config
-            from botocore.exceptions import BotoCoreError
-        except ImportError:
-            raise SecretRefused(
-                "keys in Parameter Store need the extra `aws`; run pip install 'midstream[aws]'"
-            ) from None
-        config = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
-        try:
-            client = boto3.client("ssm", config=config)
-        except BotoCoreError as exc:
-            raise SecretRefused(
-                f"Parameter Store cannot be used: {type(exc).__name__}; set AWS_REGION and credentials"
-            ) from None
-        return cls(client, path)
+        return cls(ParameterPath.open(path, attempts=ATTEMPTS).client, path)
 
     async def key(self) -> ApiKey:
         """Return the key; see `current` for its age."""
@@ -131,40 +98,13 @@ class ParameterStore:
             self._failure, self._read_ns = None, started_ns
 
     def _fetch(self) -> ApiKey:
-        found = self._pages()
+        found = self._path.read()
         missing = [name for name in (KEY_NAME, SECRET_NAME) if not found.get(name)]
         if missing:
             raise SecretRefused(
-                f"Parameter Store has no {' and no '.join(f'{self._path}/{name}' for name in missing)}; add it"
+                f"Parameter Store has no {' and no '.join(f'{self._path.path}/{name}' for name in missing)}; add it"
             )
         return ApiKey(found[KEY_NAME], found[SECRET_NAME])
-
-    def _pages(self) -> dict[str, str]:
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-        found: dict[str, str] = {}
-        more: dict[str, str] = {}
-        try:
-            for _ in range(PAGES_MAX):
-                page = self._client.get_parameters_by_path(Path=self._path, WithDecryption=True, MaxResults=10, **more)
-                for parameter in page["Parameters"]:
-                    found[parameter["Name"].removeprefix(self._path + "/")] = parameter["Value"]
-                if not page.get("NextToken"):
-                    return found
-                more = {"NextToken": page["NextToken"]}
-        except NoCredentialsError:
-            raise SecretRefused(f"Parameter Store path {self._path}: there are no AWS credentials; set them") from None
-        except ClientError as exc:
-            code = str(exc.response.get("Error", {}).get("Code", "unknown"))
-            text = f"Parameter Store path {self._path}: the answer was {code}"
-            raise (SecretRefused if code in _WRONG else SecretUnavailable)(text) from None
-        except BotoCoreError as exc:
-            raise SecretUnavailable(
-                f"Parameter Store path {self._path} cannot be asked: {type(exc).__name__}"
-            ) from None
-        raise SecretRefused(
-            f"Parameter Store path {self._path} holds more than {PAGES_MAX} pages; give the key a path of its own"
-        )
 
     def _age_s(self) -> float:
         return self._since_s(self._read_ns)

@@ -7,6 +7,24 @@ import os
 from services.cli.terminal import say
 from services.runtime.errors import StartRefused
 from services.runtime.known_settings import is_strict, unknown_line, unknown_settings
+from services.runtime.parameters import take_parameters
+
+
+def take_stored_settings() -> None:
+    """Read sensitive settings from Parameter Store where MIDSTREAM_PARAMETERS names a path: once, for every server that is started.
+
+    Raises StartRefused, also for parameters that no setting has with MIDSTREAM_STRICT; they are warned about otherwise.
+    """
+    stored = take_parameters(os.environ)
+    if stored is None:
+        return
+    if stored.odd and is_strict(os.environ):
+        raise StartRefused("\n".join(stored.odd))
+    for line in stored.odd:
+        say(f"midstream: {line}")
+    say(
+        f"midstream: from Parameter Store, {stored.path}: {', '.join(stored.names) or 'nothing that is not set already'}"
+    )
 
 
 def check_environment() -> None:

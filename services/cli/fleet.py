@@ -24,7 +24,7 @@ UNREADABLE_S: Final = 5.0
 
 _GUARDS: Final = ("TLS_CERT", "TLS_KEY", "TLS_CLIENT_CA", "TLS_ROLES", "AUTH")
 _HEALTH: Final = tuple(f"{name.upper()}_ADMIN_PORT" for name in ("replay", "control", "price", "health"))
-PRIVATE: Final = {f"MIDSTREAM_{name}": "" for name in (*_GUARDS, *_HEALTH)}
+PRIVATE: Final = {f"MIDSTREAM_{name}": "" for name in (*_GUARDS, *_HEALTH, "PARAMETERS")}
 """For servers that one command starts and ends for itself, on loopback and ports that nobody knows: what guards those that others
 call is not for them."""
 

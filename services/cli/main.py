@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
             require_kernels()
         return int(app(list(arguments), prog_name=completion.PROGRAM, standalone_mode=False) or ExitCode.COMPLETE)
     except StartRefused as exc:
-        return fail(str(exc), ExitCode.REFUSED, as_json=as_json)
+        return fail(str(exc), exc.exit_code, as_json=as_json)
     except typer.Abort:
         return fail("interrupted", ExitCode.INTERRUPTED, as_json=as_json)
     except _UsageError as exc:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -82,6 +83,8 @@ class Setting:
     legal: str
     sentence: str
     servers: tuple[str, ...]
+    sensitive: bool = False
+    """Never shown, and may lie in Parameter Store: a field with `repr=False` or a SecretStr, and an exchange's key."""
 
 
 def settings_of(server: str | None = None) -> list[Setting]:
@@ -102,6 +105,11 @@ def names() -> frozenset[str]:
     return frozenset(
         name for each in settings_of() if each.group not in _exchange_groups() for name in (each.name, *each.also)
     )
+
+
+def sensitive() -> frozenset[str]:
+    """Return those of `names` that are sensitive."""
+    return names() & {name for each in settings_of() if each.sensitive for name in (each.name, *each.also)}
 
 
 def _exchange_groups() -> tuple[str, ...]:
@@ -130,14 +138,19 @@ def _all() -> Iterator[Setting]:
             group = EVERYWHERE if owner is ExchangeSettings else _group(exchange)
             yield _setting(group, owner, field, info, EXCHANGES_OF)
         for name, sentence in variables_of(exchange).items():
-            yield Setting(_group(exchange), name, (), "", False, _fixed_legal(name), sentence, EXCHANGES_OF)
+            sensitive = not name.endswith(("_FILE", "_PATH"))
+            yield Setting(_group(exchange), name, (), "", False, _fixed_legal(name), sentence, EXCHANGES_OF, sensitive)
 
 
 def _setting(group: str, owner: type[BaseSettings], field: str, info: FieldInfo, servers: tuple[str, ...]) -> Setting:
     name, *also = environment_names(field, info)
     said = (_sentences(each).get(field) for each in owner.__mro__ if field in _fields_of(each))
     sentence = next(filter(None, said), "")
-    return Setting(group, name, tuple(also), _shown(info), info.is_required(), legal_values(info), sentence, servers)
+    # Other addresses of exchanges hold no secret: what is secret about an exchange is its key.
+    sensitive = group not in _exchange_groups() and (not info.repr or SecretStr in get_args(info.annotation))
+    return Setting(
+        group, name, tuple(also), _shown(info), info.is_required(), legal_values(info), sentence, servers, sensitive
+    )
 
 
 def _owner(model: type[BaseSettings], field: str) -> type[BaseSettings]:

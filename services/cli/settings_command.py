@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from services.cli.settings_catalogue import EVERYWHERE, MODELS, Setting, names, settings_of
+from services.cli.settings_catalogue import EVERYWHERE, MODELS, Setting, names, sensitive, settings_of
 from services.cli.terminal import write
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -23,7 +23,8 @@ settings with; `midstream settings [SERVER]` prints the same. A server that meet
 one line per problem. A variable that begins with `MIDSTREAM_` and is no setting is warned about at start, with the name that
 was probably meant; with `MIDSTREAM_STRICT=1` it is refused.
 
-On/off settings take `on` and `off`. An empty cell under "default" means none.
+On/off settings take `on` and `off`. An empty cell under "default" means none. Sensitive settings are marked: their values are
+never shown, and they may lie in AWS Parameter Store, see [secrets.md](secrets.md).
 """
 
 _NAMES_HEAD: Final = '''"""The names of all settings but those of exchanges. `make settings` writes this from the models; do not edit."""
@@ -32,6 +33,18 @@ from typing import Final
 
 NAMES: Final = frozenset(
     {
+'''
+
+_SENSITIVE_HEAD: Final = """    }
+)
+
+SENSITIVE: Final = frozenset(
+    {
+"""
+
+_NAMES_END: Final = '''    }
+)
+"""Those that are never shown, and may lie in Parameter Store."""
 '''
 
 
@@ -59,7 +72,11 @@ def markdown(found: Sequence[Setting]) -> str:
 
 def names_module() -> str:
     """Return the source of the module that lists the names."""
-    return _NAMES_HEAD + "".join(f'        "{name}",\n' for name in sorted(names())) + "    }\n)\n"
+    return f"{_NAMES_HEAD}{_lines(names())}{_SENSITIVE_HEAD}{_lines(sensitive())}{_NAMES_END}"
+
+
+def _lines(found: Iterable[str]) -> str:
+    return "".join(f'        "{name}",\n' for name in sorted(found))
 
 
 def write_pages() -> None:
@@ -81,7 +98,8 @@ def _row(each: Setting) -> str:
 def _meaning(each: Setting) -> str:
     """Return the sentence; where only some servers read what stands under all of them, say which."""
     some = each.group == EVERYWHERE and len(each.servers) < len(MODELS)
-    return f"{each.sentence} (Read by {', '.join(each.servers)}.)" if some else each.sentence
+    sentence = f"{each.sentence} **Sensitive.**" if each.sensitive else each.sentence
+    return f"{sentence} (Read by {', '.join(each.servers)}.)" if some else sentence
 
 
 def _cell(text: str) -> str:
@@ -96,6 +114,8 @@ def _text(found: Sequence[Setting]) -> Iterator[str]:
             yield f"  {each.name}" + "".join(f", else {name}" for name in each.also)
             yield f"      {each.sentence}"
             yield f"      {default}; legal: {each.legal}"
+            if each.sensitive:
+                yield "      sensitive: its value is never shown, and may lie in Parameter Store"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class ReplaySettings(SessionSettings):
 
     historical: str = Field(default="", validation_alias="MIDSTREAM_HISTORICAL")
     """Files and globs in the order that decides ties: comma-separated, or a JSON list (for names with commas)."""
-    live_url: str = Field(default="", validation_alias="MIDSTREAM_LIVE_URL")
+    live_url: str = Field(default="", repr=False, validation_alias="MIDSTREAM_LIVE_URL")
     """A websocket of the live JSON layout, or an exchange's own stream: EXCHANGE://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
     live_message_bytes_max: int = Field(
         default=1 << 20, ge=1024, le=1 << 28, validation_alias="MIDSTREAM_LIVE_MESSAGE_BYTES"

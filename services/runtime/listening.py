@@ -15,6 +15,7 @@ from services.runtime.descriptors import raise_descriptors
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.log_fields import fields
 from services.runtime.logs import start_logs
+from services.runtime.parameters import taken
 from services.runtime.printable import printable
 from services.runtime.private_files import keep_files_private
 from services.runtime.setting_problems import unknown_lines
@@ -81,9 +82,13 @@ def port_refused(host: str, port: int, setting: str, exc: OSError) -> StartRefus
 
 
 def warn_of_unknown_settings(settings: ProcessSettings) -> None:
-    """Log each variable that no setting has; it was meant for something, and does nothing."""
+    """Log each variable or stored parameter that no setting has; it was meant for something, and does nothing."""
     for line in unknown_lines(type(settings)):
         logger.warning("unknown setting", extra=fields(problem=line))
+    if stored := taken():
+        logger.info("settings read from parameter store", extra=fields(path=stored.path, names=",".join(stored.names)))
+        for line in stored.odd:
+            logger.warning("unknown parameter", extra=fields(problem=line))
 
 
 def stop_on_signals() -> asyncio.Event:

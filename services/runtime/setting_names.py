@@ -74,6 +74,7 @@ NAMES: Final = frozenset(
         "MIDSTREAM_ORDERS_SYMBOLS",
         "MIDSTREAM_ORDERS_WEB_PORT",
         "MIDSTREAM_OUT",
+        "MIDSTREAM_PARAMETERS",
         "MIDSTREAM_POWER_ETL_ADMIN_PORT",
         "MIDSTREAM_POWER_ETL_METRICS_PORT",
         "MIDSTREAM_POWER_ETL_PORT",
@@ -198,3 +199,20 @@ NAMES: Final = frozenset(
         "MIDSTREAM_WEB_STREAMS_PER_ADDRESS",
     }
 )
+
+SENSITIVE: Final = frozenset(
+    {
+        "MIDSTREAM_API_KEY",
+        "MIDSTREAM_DATABASE_URL",
+        "MIDSTREAM_KEYS_DATABASE_URL",
+        "MIDSTREAM_KEYS_SECRET",
+        "MIDSTREAM_LIVE_URL",
+        "MIDSTREAM_ORDERS_DATABASE_URL",
+        "MIDSTREAM_POWER_URL",
+        "MIDSTREAM_REDIS_URL",
+        "MIDSTREAM_REFERENCE_URL",
+        "MIDSTREAM_SIM_BINANCE_KEYS",
+        "MIDSTREAM_SIM_BITMEX_KEYS",
+    }
+)
+"""Those that are never shown, and may lie in Parameter Store."""

@@ -56,10 +56,16 @@ def problems(settings_class: type[BaseSettings], error: ValidationError) -> list
         own = detail["type"] in ("value_error", "assertion_error")
         problem = detail["msg"].removeprefix("Value error, ") if own else "is not usable"
         legal = "" if own else f"; {_legal(field)}"
-        secret = field is not None and SecretStr in get_args(field.annotation)
-        shown = "not shown" if secret else f"got {_shown(detail.get('input'))}"
+        shown = "not shown" if _is_hidden(field, detail.get("input")) else f"got {_shown(detail.get('input'))}"
         lines.setdefault(name, f"{name}: {problem} ({shown}){legal}")
     return list(lines.values())
+
+
+def _is_hidden(field: FieldInfo | None, value: object) -> bool:
+    """Tell whether a value may not be shown. Of a sensitive one that is an address, all but the password is."""
+    if field is None:
+        return False
+    return SecretStr in get_args(field.annotation) or (not field.repr and "://" not in str(value))
 
 
 def _find(settings_class: type[BaseSettings], location: str) -> tuple[str, FieldInfo | None]:

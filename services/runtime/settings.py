@@ -25,10 +25,11 @@ from services.runtime.access.settings import AUTHENTICATORS, certificates_proble
 from services.runtime.addresses import ADMIN_HOST, admin_port
 from services.runtime.call_limit_settings import CallLimitSettings
 from services.runtime.ecs_task import task_id
-from services.runtime.errors import InvalidRequest
+from services.runtime.errors import InvalidRequest, StartRefused
 from services.runtime.known_settings import is_strict
 from services.runtime.logs import LogOptions
 from services.runtime.lost_output import forgive_stderr
+from services.runtime.parameters import take_parameters
 from services.runtime.printable import printable
 from services.runtime.redis_tls import REDIS_FILES, exposure, secured
 from services.runtime.session.keys import check_session_name
@@ -108,6 +109,10 @@ class ProcessSettings(BaseSettings):
 
     ready_file: Path | None = None
     """Written when the server serves: how a supervisor learns ports and pid."""
+
+    parameters: str = ""
+    """Path in AWS Parameter Store (extra `aws`), like /midstream/prod/orders. At start each sensitive setting that the environment does
+    not have is read from there, by its name: PATH/MIDSTREAM_DATABASE_URL. What changes there counts after a restart."""
 
     strict: Switch = False
     """Refuse a variable that no setting has, instead of warning about it."""
@@ -328,7 +333,8 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(settings_class: type[S], **overrides: Any) -> S:
-    """Return the settings of a server; print every problem, one line each, and exit with 2 when there are any.
+    """Return the settings of a server; print every problem, one line each, and exit with 2 when there are any, or with 75
+    where Parameter Store cannot be asked now.
 
     `overrides` are field names and beat the environment. With MIDSTREAM_STRICT a variable that no setting has is a problem, too, and
     so is what MIDSTREAM_STAGE forbids.
@@ -343,7 +349,12 @@ def load_to_look(settings_class: type[S]) -> S:
 
 def _loaded(settings_class: type[S], overrides: Mapping[str, Any], *, serves: bool) -> S:
     forgive_stderr()
-    found = unknown_lines(settings_class) if is_strict(os.environ) else []
+    try:
+        stored = take_parameters(os.environ)
+    except StartRefused as exc:
+        print(printable(exc.message), file=sys.stderr)  # noqa: T201  (as below)
+        raise SystemExit(exc.exit_code) from None
+    found = [*unknown_lines(settings_class), *(stored.odd if stored else ())] if is_strict(os.environ) else []
     try:
         settings = settings_class(**overrides)
     except ValidationError as exc:

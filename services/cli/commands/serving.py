@@ -19,12 +19,13 @@ def serve(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_SERVERS_HELP)] = None,
 ) -> None:
     """Keep servers up, with an embedded Redis unless MIDSTREAM_REDIS_URL names one."""
-    from services.cli.environment import check_environment
+    from services.cli.environment import check_environment, take_stored_settings
     from services.cli.serve_command import run_serve
 
     unknown = [name for name in names or () if name not in SERVERS]
     if unknown:
         raise typer.BadParameter(f"there is no server {unknown[0]!r}; there are {', '.join(SERVERS)}")
+    take_stored_settings()
     check_environment()
     raise typer.Exit(run_serve(names or ()))
 

@@ -21,7 +21,7 @@ class EtlSettings(ServerSettings):
     database_url: DatabaseUrl = Field(default=DATABASE_URL, repr=False, validation_alias="MIDSTREAM_DATABASE_URL")
     """Where reference prices are written: sqlite:///PATH or postgresql://...; may hold a password."""
 
-    reference_url: str = Field(default="http://127.0.0.1:5060", validation_alias="MIDSTREAM_REFERENCE_URL")
+    reference_url: str = Field(default="http://127.0.0.1:5060", repr=False, validation_alias="MIDSTREAM_REFERENCE_URL")
     """The provider, without /reference-price."""
 
     gate_lead_s: float = Field(default=0.0, ge=0, le=86_400, validation_alias="MIDSTREAM_POWER_GATE_LEAD_S")
