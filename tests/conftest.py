@@ -54,6 +54,7 @@ THIRD_PARTIES = {
     "deployment/monitoring/test_generated.py": "grafana_foundation_sdk",
     "unit/monitoring/test_dashboards.py": "promql_parser",
     "integration/runtime/test_tls.py": "cryptography",
+    "integration/runtime/test_tracing.py": "opentelemetry.proto",
     "integration/runtime/test_tls_rotation.py": "cryptography",
     "integration/runtime/test_web_certificates.py": "cryptography",
     "integration/runtime/test_web_face.py": "cryptography",

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from clients import tracing
 from clients.http.transport import HttpRequest, HttpResponse, NotSent, ResponseLost
 from clients.resilience.ports import MonotonicNs, WallNs
 
@@ -103,7 +104,19 @@ class HttpxTransport:
         progress = _Progress(self._monotonic_ns)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(request, progress, timeout_s)
+                if not tracing.is_on():
+                    return await self._exchange(request, progress, timeout_s)
+                place = urlsplit(request.url)
+                # Never the query: exchanges want signatures and listen keys there.
+                attributes = {
+                    "http.request.method": request.method,
+                    "server.address": place.hostname or "",
+                    "url.path": place.path,
+                }
+                with tracing.span(f"HTTP {request.method}", "client", attributes=attributes) as span:
+                    answer = await self._exchange(request, progress, timeout_s)
+                    span.set("http.response.status_code", answer.status)
+                    return answer
         except ResponseLost:
             raise
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as exc:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import grpc
 
+from clients import tracing
 from clients.rpc.places import is_loopback
 
 __all__ = ["ChannelSettings", "Line", "UnusableChannel"]
@@ -142,7 +143,19 @@ class Line:
     ) -> _Response:
         """Call the method that `method` finds on a stub. Raises grpc.RpcError, UnusableChannel."""
         with self.channel() as channel:
-            return method(channel)(request, timeout=timeout_s, metadata=self.settings.metadata)
+            call = method(channel)
+            if not tracing.is_on():
+                return call(request, timeout=timeout_s, metadata=self.settings.metadata)
+            name = bytes(getattr(call, "_method", b"")).decode().lstrip("/") or "rpc"
+            with tracing.span(
+                name, "client", attributes={"rpc.system": "grpc", "server.address": self.address}
+            ) as span:
+                try:
+                    metadata = (*self.settings.metadata, ("traceparent", tracing.traceparent()))
+                    return call(request, timeout=timeout_s, metadata=metadata)
+                except grpc.RpcError as exc:
+                    span.set("rpc.grpc.status_code", exc.code().value[0])
+                    raise
 
     def close(self) -> None:
         """End all calls."""

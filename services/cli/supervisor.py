@@ -25,6 +25,7 @@ SAY_S: Final = 5.0
 PROMPT_S: Final = 1.0
 """A pause that is longer is announced."""
 REDIS_POLL_S: Final = 0.1
+SIMULATED: Final = "sim-"
 REDIS: Final = "redis"
 """Asked for the progress of everything."""
 
@@ -95,9 +96,14 @@ class Supervisor:
                 watchers.append(asyncio.create_task(self._watch_redis()))
 
     async def stop_servers(self) -> None:
-        """Stop the first server, which feeds the others, then these at the same time; Redis stays."""
+        """Stop the first server, which feeds the others, then these at the same time, then what they talk to; Redis stays.
+
+        A world that ends before those who look at it would be an outage to them.
+        """
         self._stopping = True
-        for children in (self._children[:1], self._children[1:]):
+        world = [child for child in self._children[1:] if child.name.startswith(SIMULATED)]
+        others = [child for child in self._children[1:] if child not in world]
+        for children in (self._children[:1], others, world):
             await asyncio.gather(*(self._stop_child(child) for child in children))
 
     def hasten(self) -> None:

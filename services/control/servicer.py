@@ -9,11 +9,13 @@ from typing import Any, cast
 
 import grpc
 
+from clients import tracing
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
 from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
+from services.runtime.access.state_changes import note
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.logs import current_correlation_id
 from services.runtime.session.intents import MODE_NAMES, SPEED_MAX, Change, Intent, Pause, Resume, SetMode, SetSpeed
@@ -41,6 +43,10 @@ class ControlServicer(ControlServiceServicer):
 
     async def SetMode(self, request: pb.SetModeRequest, context: Context) -> pb.SetModeResponse:
         keys = self._keys(request.session)
+        note(
+            session=keys.session, request_id=request.request_id, asked=SetMode.kind,
+            value=MODE_NAMES.get(request.mode, request.mode),
+        )  # fmt: skip
         if request.mode not in (MODE_HISTORICAL, MODE_LIVE):
             raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {_mode_name(request.mode)}")
         report = await self._reports.known(keys)
@@ -107,6 +113,7 @@ class ControlServicer(ControlServiceServicer):
 
     async def _change(self, session: str, change: Change, request_id: str, context: Context) -> Applied:
         keys = self._keys(session)
+        note(session=keys.session, request_id=request_id, asked=change.kind, value=_shown(change))
         report = await self._reports.known(keys)
         return (await self._apply(keys, change, request_id, report, context))[1]
 
@@ -121,8 +128,11 @@ class ControlServicer(ControlServiceServicer):
             raise InvalidRequest(
                 "request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters, got {len(request_id)}"
             )
-        intent = Intent(change, request_id=request_id, correlation_id=current_correlation_id())
+        intent = Intent(
+            change, request_id=request_id, correlation_id=current_correlation_id(), traceparent=tracing.traceparent()
+        )
         journalled = await self._journal.append(keys, intent, effect=effect_of(change, report))
+        note(revision=journalled.revision, outcome=journalled.outcome.name)
         try:
             async with asyncio.timeout(_wait_s(context.time_remaining())):
                 return journalled, await self._reports.wait_applied(keys, change, journalled)
@@ -148,6 +158,11 @@ def _changed(before: pb.ControlState, after: pb.ControlState) -> bool:
     quiet.reported_time_ns = before.reported_time_ns
     quiet.last_sequence = before.last_sequence
     return quiet != before
+
+
+def _shown(change: Change) -> object:
+    """What a change sets, for its log line; None where its kind says it."""
+    return change.speed if isinstance(change, SetSpeed) else None
 
 
 def _mode_name(mode: int) -> str:

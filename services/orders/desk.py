@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from clients import tracing
 from clients.exchanges.model import Instrument, Price
 from clients.exchanges.trading import Capabilities
 from services.orders.domain import Cause, Order, TradingMode
@@ -51,6 +52,7 @@ from services.orders.safety.dead_man import DeadMan
 from services.orders.safety.watchdog import Watchdog
 from services.orders.spot_positions import load_spot_positions
 from services.orders.venues import CLIENT_ERRORS, Venues
+from services.runtime.access.state_changes import note
 from services.runtime.errors import MidstreamError, StartRefused
 from services.runtime.log_fields import fields
 from services.runtime.tasks import end_task
@@ -190,15 +192,28 @@ class Desk:
 
     async def place(self, command: PlaceCommand, caller: Caller, *, deadline_ns: int | None = None) -> Placed:
         """Place an order, or return the one that its key has placed already; begin nothing after the deadline (monotonic)."""
-        return await self._counted("place", self.placer.place(command, caller, deadline_ns=deadline_ns))
+        note(exchange=command.exchange, symbol=command.symbol)
+        with tracing.span("place order", attributes={"midstream.exchange": command.exchange}):
+            placed = await self._counted("place", self.placer.place(command, caller, deadline_ns=deadline_ns))
+            tracing.annotate("midstream.order_id", placed.order.order_id)
+            tracing.annotate("midstream.order_state", str(placed.order.state))
+        _note_order(placed.order, repeated=placed.repeated)
+        return placed
 
     async def amend(self, command: AmendCommand, caller: Caller, *, wait_s: float = WAIT_S) -> Amended:
         """Amend an order and wait for the confirmation."""
-        return await self._counted("amend", self.changer.amend(command, caller, wait_s=wait_s))
+        note(order=command.order_id)
+        amended = await self._counted("amend", self.changer.amend(command, caller, wait_s=wait_s))
+        _note_order(amended.order, already=amended.already)
+        return amended
 
     async def cancel(self, order_id: str, caller: Caller, *, wait_s: float = WAIT_S) -> Cancelled:
         """Cancel an order and wait for the confirmation."""
-        return await self.changer.cancel(order_id, caller, wait_s=wait_s)
+        note(order=order_id)
+        cancelled = await self.changer.cancel(order_id, caller, wait_s=wait_s)
+        if cancelled.order is not None:
+            _note_order(cancelled.order, confirmed=cancelled.confirmed)
+        return cancelled
 
     async def cancel_many(
         self,
@@ -217,13 +232,19 @@ class Desk:
             raise denied(Reason.BAD_FIELD, "and `symbol` go with `all`, and not with `order_ids`", field="exchange")
         if all_:
             order_ids = [order.order_id for order in self.active(caller, exchange=exchange, symbol=symbol)]
-        return await self.changer.cancel_many(order_ids, caller, wait_s=wait_s)
+        note(orders=list(order_ids), all=all_, exchange=exchange, symbol=symbol)
+        cancelled = await self.changer.cancel_many(order_ids, caller, wait_s=wait_s)
+        note(confirmed=sum(one.confirmed for one in cancelled))
+        return cancelled
 
     async def settle(self, command: SettleCommand, caller: Caller) -> SettledOrder:
         """Take an operator's word about an order that is UNKNOWN."""
+        note(order=command.order_id)
         if self.options.mode is TradingMode.DRY_RUN:
             raise denied(Reason.ORDER_CLOSED, "nothing is sent in dry-run, so nothing is unknown")
-        return await self._counted("settle", self.settler.settle(command, caller))
+        settled = await self._counted("settle", self.settler.settle(command, caller))
+        _note_order(settled.order, already=settled.already)
+        return settled
 
     async def get(
         self,
@@ -323,6 +344,7 @@ class Desk:
 
     async def set_switch(self, engaged: bool, reason: str, caller: Caller) -> SwitchRow:
         """Throw or release the kill switch."""
+        note(engaged=engaged, reason=reason)
         if not reason.strip():
             raise denied(Reason.BAD_FIELD, "is required: say why", field="reason")
         try:
@@ -388,3 +410,8 @@ class Desk:
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
+
+
+def _note_order(order: Order, **more: bool) -> None:
+    """Say in the call's log line which order it was about, and what became of that."""
+    note(order=order.order_id, exchange=order.exchange, symbol=order.symbol, state=order.state, **more)

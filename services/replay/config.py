@@ -109,6 +109,7 @@ class ReplaySettings(SessionSettings):
             "group_lease_s": self.group_lease_s,
             "sinks": _listed(self.sinks),
             "sink_grace_s": self.sink_grace_s,
+            "tracing": self.tracing,
             "logs": dataclasses.asdict(self.log_options("replay")),
             "cache_dir": str(private / "cache"),
             "temp_dir": str(private / "tmp"),

@@ -9,6 +9,7 @@ from typing import Final
 import grpc
 from google.protobuf import descriptor_pool
 
+from clients import tracing
 from services.runtime.metrics import Metrics
 
 __all__ = ["KINDS", "UNKNOWN", "CallFigures", "begin_calls", "code_word"]
@@ -74,4 +75,4 @@ class CallFigures:
     def end(self, code: grpc.StatusCode, begun_s: float) -> None:
         """Count a call that has ended."""
         self._metrics.handled.labels(*self._labels, code_word(code)).inc()
-        self._metrics.handling.labels(*self._labels).observe(time.perf_counter() - begun_s)
+        self._metrics.handling.labels(*self._labels).observe(time.perf_counter() - begun_s, tracing.exemplar())

@@ -88,6 +88,8 @@ class HealthBoard:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._draining = False
+        self._began: set[str] = set()
+        """Services that have served once."""
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add `grpc.health.v1.Health` to a server."""
@@ -100,11 +102,13 @@ class HealthBoard:
         if self._serving[service] != serving or (not serving and self._reasons.get(service) != reason):
             if self._serving[service] != serving:
                 logger.log(
-                    # What ends in order is no news for who watches over warnings.
-                    logging.INFO if serving or self._draining else logging.WARNING,
+                    # What begins and ends in order is no news for who watches over warnings.
+                    logging.WARNING if service in self._began and not serving and not self._draining else logging.INFO,
                     "health changed",
                     extra=fields(grpc_service=service, serving=serving, reason=reason or None),
                 )
+            if serving:
+                self._began.add(service)
             self._serving[service] = serving
             self._reasons[service] = "" if serving else reason
             self._changed.set()

@@ -12,7 +12,9 @@ from typing import Any, Final, TypeVar, cast
 
 import grpc
 
+from clients import tracing
 from services.runtime import errors
+from services.runtime.access.roles import OPEN_SERVICES
 from services.runtime.admission import CallAdmission, check_metadata
 from services.runtime.call_figures import KINDS, UNKNOWN, CallFigures
 from services.runtime.call_limits import CallLimits
@@ -38,6 +40,16 @@ _COUNTS_AS: Final = "counts_as"
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
+BeginChange = Callable[[str], Callable[[str], None] | None]
+
+
+def _begins_none(_path: str) -> None:
+    return None
+
+
+TRACEPARENT_KEY: Final = "traceparent"
+"""gRPC metadata key and HTTP header of W3C Trace Context."""
+
 SHUTTING_DOWN: Final = "the server is shutting down; connect again"
 
 
@@ -48,8 +60,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     with its traceback, and the caller gets a request id instead of a text.
     """
 
-    def __init__(self, metrics: Metrics, limits: CallLimits | None = None) -> None:
+    def __init__(
+        self, metrics: Metrics, limits: CallLimits | None = None, *, begin_change: BeginChange = _begins_none
+    ) -> None:
+        """`begin_change` is told of each call, by its path; what it returns is told the code with which that ended."""
         self._metrics = metrics
+        self._begin_change = begin_change
         self._limits = limits or CallLimits()
         self._admission = CallAdmission(self._limits, clock_s=time.monotonic)
         self._memory = self._limits.request_memory()
@@ -118,12 +134,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         streaming = handler.response_streaming if counted_kind is None else counted_kind in _STREAMING
         respond = _respond_with_stream if handler.response_streaming else _respond_once
 
+        traced = service not in OPEN_SERVICES
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+
         async def handle(received: AsyncIterator[bytes], context: Context) -> Any:
+            if not traced or not tracing.is_on():
+                return await handle_call(received, context)
+            with tracing.span(f"{service}/{method}", "server", parent=_traceparent(context), attributes=attributes):
+                return await handle_call(received, context)
+
+        async def handle_call(received: AsyncIterator[bytes], context: Context) -> Any:
             identifier = _adopt_correlation_id(context)
             task = cast("asyncio.Task[Any]", asyncio.current_task())
             self._calls[task] = streaming
             self._begun += 1
             begun_s = figures.begin()
+            ended_as = self._begin_change(path)
             code = grpc.StatusCode.OK
             leave: list[Callable[[], None]] = []
             held = memory.request(partial(self.end_call, task))
@@ -167,6 +193,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 del self._calls[task]
                 self._ended.pop(task, None)
                 figures.end(code, begun_s)
+                tracing.annotate("rpc.grpc.status_code", code.value[0])
+                if ended_as is not None:
+                    ended_as(code.name)
 
         make = getattr(grpc, f"{attribute}_rpc_method_handler")
         return cast("grpc.RpcMethodHandler[Any, Any]", make(handle, None, handler.response_serializer))
@@ -225,6 +254,12 @@ async def _respond_with_stream(
 
 async def _write(context: Context, response: Any) -> None:
     await context.write(response)
+
+
+def _traceparent(context: Context) -> str:
+    """Return the caller's span as W3C writes it; what is no such text is ignored further on."""
+    found = next((value for key, value in context.invocation_metadata() or () if key == TRACEPARENT_KEY), "")
+    return found if isinstance(found, str) else ""
 
 
 def _adopt_correlation_id(context: Context) -> str:

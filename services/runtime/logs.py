@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
+from clients import tracing
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.console_logs import ConsoleFormatter, is_coloured
 from services.runtime.log_lines import JsonFormatter, Origin
@@ -40,11 +41,11 @@ def current_correlation_id() -> str:
 
 
 def accept_correlation_id(given: str | bytes | None) -> str:
-    """Return the caller's id when it is harmless to log and to send on, else a new one."""
+    """Return the caller's id when it is harmless to log and to send on, else that of the trace, else a new one."""
     text = given.decode("ascii", "replace") if isinstance(given, bytes) else given
     if text is not None and _USABLE_ID.fullmatch(text) is not None:
         return text
-    return new_correlation_id()
+    return tracing.ids()[0] or new_correlation_id()
 
 
 def set_correlation_id(value: str) -> None:
@@ -64,7 +65,8 @@ def correlation(value: str) -> Iterator[str]:
 
 def log_context() -> dict[str, str]:
     """Return the ids under which this task or thread works, for its log lines."""
-    return {"correlation_id": _correlation_id.get()}
+    trace_id, span_id = tracing.ids()
+    return {"correlation_id": _correlation_id.get(), "trace_id": trace_id, "span_id": span_id}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,13 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import grpc
 
 from services.runtime.access.build import Access, Needs, build_access
+from services.runtime.access.state_changes import begin_change
 from services.runtime.addresses import host_and_port
 from services.runtime.admin import AdminServer
 from services.runtime.call_figures import begin_calls
@@ -36,6 +38,7 @@ from services.runtime.reflection import REFLECTION_SERVICES, add_reflection
 from services.runtime.settings import ServerSettings
 from services.runtime.tasks import end_task
 from services.runtime.tls import TlsFiles
+from services.runtime.tracing import start_tracing, stop_tracing
 from services.runtime.version import version
 from services.runtime.web import WebLimits
 
@@ -137,6 +140,7 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     warn_of_unknown_settings(settings)
     raise_descriptors()
     try:
+        start_tracing(name, settings.tracing, service=name, stage=settings.stage)
         return asyncio.run(_serve(name, settings, service))
     except StartRefused as exc:
         print(printable(exc.message), file=sys.stderr)  # noqa: T201  (the one line of a refusal)
@@ -144,6 +148,8 @@ def run_server(name: str, settings: ServerSettings, service: Service) -> int:
     except Exception as exc:  # everything: a server that fails says why, and whether that may pass
         logger.exception("server failed")
         return StartPostponed.exit_code if isinstance(exc, OSError) and is_passing(exc) else 1
+    finally:
+        stop_tracing()
 
 
 async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
@@ -160,7 +166,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
         listing_methods=service.listing_methods,
         always_admitted=service.always_admitted,
     )
-    interceptor = CallInterceptor(metrics, limits)
+    interceptor = CallInterceptor(metrics, limits, begin_change=partial(begin_change, face="grpc"))
     server = grpc.aio.server(
         interceptors=(interceptor, access.interceptor(interceptor)), options=limits.server_options()
     )

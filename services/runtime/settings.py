@@ -178,6 +178,10 @@ class ProcessSettings(BaseSettings):
 class ServerSettings(CallLimitSettings, ProcessSettings):
     """What every gRPC server needs to know, too. A server subclasses it (or `SessionSettings`) and narrows the ports."""
 
+    tracing: Literal["off", "otlp"] = "off"
+    """`otlp` sends a trace of every call to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names (http://localhost:4318 without it);
+    needs the extra `tracing`. OpenTelemetry's other OTEL_ variables say which calls, with which headers and attributes."""
+
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Where the Prometheus exporter listens; 0 takes any free port."""
 

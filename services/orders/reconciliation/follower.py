@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
+from clients import tracing
 from services.orders.domain import Cause, Order, OrderState
 from services.orders.domain.events import NotPlaced, SendingAgain
 from services.orders.engine.intake import ReportIntake
@@ -161,7 +162,11 @@ class Follower:
             )
             return
         try:
-            await self._step_at(venue, order, proof, state)
+            # It runs in the context of the call that made it necessary, so that a lost answer is found in the trace of its order.
+            with tracing.span("ask for order", attributes={"midstream.order_id": order.order_id}):
+                await self._step_at(venue, order, proof, state)
+                after = self._ledger.known(order.order_id)
+                tracing.annotate("midstream.order_state", str((after or order).state))
         except Superseded:
             raise
         except Exception:  # everything: one order's trouble must not end the task that has to bring it to an end

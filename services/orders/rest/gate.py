@@ -9,16 +9,20 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from clients import tracing
 from services.orders.auth import SERVICE, Signed, SignedRequests, caller_of
 from services.orders.rest.problems import problem, problem_of
 from services.orders.rest.query import KnownQueries, check_body
 from services.runtime.access import Identity
+from services.runtime.access.current import set_identity
 from services.runtime.access.http import ANYONE, METRICS, HttpAccess, MethodNotAllowed, Routes
+from services.runtime.access.state_changes import begin_change
 from services.runtime.errors import InvalidRequest, MidstreamError, NotFound, Unauthenticated
 from services.runtime.logs import accept_correlation_id, correlation
 
 BODY_BYTES_MAX: Final = 64 * 1024
 CORRELATION_HEADER: Final = b"x-correlation-id"
+TRACEPARENT_HEADER: Final = b"traceparent"
 
 ROUTES: Final = Routes(
     {
@@ -72,22 +76,41 @@ class RequestGate:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
-        given = accept_correlation_id(headers.get(CORRELATION_HEADER))
-        with correlation(given):
+        template, row = _route_of(scope)
+        with (
+            tracing.span(
+                f"{scope['method']} {template}".rstrip(),
+                "server",
+                parent=headers.get(TRACEPARENT_HEADER, b"").decode("latin-1"),
+                attributes={"http.request.method": scope["method"], "http.route": template},
+            ),
+            correlation(accept_correlation_id(headers.get(CORRELATION_HEADER))) as given,
+        ):
+            ended_as = begin_change(row, "rest")
+            status = 499
 
             async def tell(message: MutableMapping[str, Any]) -> None:
+                nonlocal status
                 if message["type"] == "http.response.start":
+                    status = message["status"]
                     own = [(CORRELATION_HEADER, given.encode()), (b"cache-control", b"no-store")]
                     message["headers"] = [*message.get("headers", []), *own]
                 await send(message)
 
-            await self._answer(scope, receive, tell, headers)
+            try:
+                await self._answer(scope, receive, tell, headers)
+            finally:
+                tracing.annotate("http.response.status_code", status)
+                if ended_as is not None:
+                    # 499: whoever asked left before there was an answer.
+                    ended_as(status)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
         try:
             # Ours, not the framework's: a route that we do not know is never reached.
             path, row = ROUTES.find(scope["method"], scope["path"])
             identity, body = await self._admit(scope, row, receive, headers)
+            set_identity(identity)
             if row not in (ANYONE, METRICS):
                 scope.setdefault("state", {})["caller"] = caller_of(identity)
             self._queries.check(
@@ -128,6 +151,14 @@ class RequestGate:
         await self._signatures.begin(head, peer)
         body = await _read(receive)
         return await self._signatures.finish(replace(head, body=body), peer, row), body
+
+
+def _route_of(scope: Scope) -> tuple[str, str]:
+    """Return template and row; both empty for what does not exist."""
+    try:
+        return ROUTES.find(scope["method"], scope["path"])
+    except (NotFound, MethodNotAllowed):
+        return "", ANYONE
 
 
 def _check_single(scope: Scope) -> None:

@@ -17,6 +17,7 @@ from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
+from services.runtime import tracing
 from services.runtime.errors import StartRefused
 from services.runtime.logs import LogOptions
 from services.runtime.session.intents import MODE_NAMES
@@ -40,6 +41,7 @@ class EngineConfig:
     cache_dir: Path | None
     temp_dir: Path | None
     logs: LogOptions
+    tracing: str
 
 
 def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
@@ -94,6 +96,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         cache_dir=_path(fields, "cache_dir"),
         temp_dir=_path(fields, "temp_dir"),
         logs=LogOptions.of(fields),
+        tracing=str(fields.get("tracing") or tracing.OFF),
     )
 
 

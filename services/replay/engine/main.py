@@ -31,6 +31,7 @@ from services.runtime.log_fields import fields
 from services.runtime.logs import start_logs
 from services.runtime.private_files import keep_files_private
 from services.runtime.session.keys import SessionKeys
+from services.runtime.tracing import start_tracing, stop_tracing
 
 if TYPE_CHECKING:
     from services.replay.engine.live import LiveSource
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 DRAIN_S: Final = 4.5
 """An engine that was told to stop is gone after this long; what is not acknowledged is settled at the next start."""
 REPORT_S: Final = 1.0
+FLUSH_S: Final = 0.5
+"""For what is left of traces at the end; the engine is told to be gone soon."""
 SWITCH_INTERVAL_S: Final = 0.001
 """Threads hand the interpreter over this fast: the pacing thread must not wait 5 ms for one that writes a report."""
 
@@ -57,6 +60,7 @@ def _run(channel: EngineChannel) -> int:
     config = parse_config(channel.config)
     keep_files_private()
     start_logs("replay-engine", config.logs)
+    start_tracing("replay-engine", config.tracing, service="replay", stage=config.logs.stage)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # A handler runs in the thread that waits for the very events it would set, so another thread sets them.
     signal.signal(
@@ -67,6 +71,7 @@ def _run(channel: EngineChannel) -> int:
         return _replay(wiring)
     finally:
         wiring.close()
+        stop_tracing(within_s=FLUSH_S)
 
 
 def _replay(wiring: _Wiring) -> int:

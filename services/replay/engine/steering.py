@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from typing import assert_never
 
+from clients import tracing
 from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_LIVE
 from fastpath.records import Marker
 from services.replay.engine.figures import EngineFigures
@@ -62,8 +63,17 @@ class Steering:
             return False
         while self._entries:
             # It leaves the line only when it is applied: publishing what is left of a feed may fail on the way.
-            with correlation(self._entries[0].correlation_id):
-                self._apply(self._entries[0])
+            entry = self._entries[0]
+            with (
+                correlation(entry.correlation_id),
+                tracing.span(
+                    "apply intent",
+                    "consumer",
+                    parent="" if entry.intent is None else entry.intent.traceparent,
+                    attributes={"midstream.revision": entry.revision},
+                ),
+            ):
+                self._apply(entry)
             self._entries.popleft()
         self._outlet.save()
         self._report.effective = self._playback.effective()

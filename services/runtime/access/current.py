@@ -18,6 +18,11 @@ def current_identity() -> Identity:
     return identity
 
 
+def identity_or_none() -> Identity | None:
+    """Return who makes the call being handled; None before it was admitted."""
+    return _identity.get()
+
+
 def set_identity(identity: Identity) -> None:
     """Say who makes the call; lasts as long as the task that handles it."""
     _identity.set(identity)

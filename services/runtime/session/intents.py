@@ -190,6 +190,8 @@ class Intent:
     request_id: str = ""
     correlation_id: str = ""
     time_ns: int = 0
+    traceparent: str = ""
+    """The span of the call that asked for it, as W3C writes it; empty where nothing is traced."""
 
     def encode(self) -> str:
         """Return the entry as it lies in the journal."""
@@ -200,6 +202,7 @@ class Intent:
                 "time_ns": self.time_ns,
                 "correlation_id": self.correlation_id,
                 "kind": self.change.kind,
+                **({"traceparent": self.traceparent} if self.traceparent else {}),
                 **self.change.fields(),
             }
         )
@@ -219,6 +222,7 @@ class Intent:
                 request_id=str(fields.get("request_id") or ""),
                 correlation_id=str(fields.get("correlation_id") or ""),
                 time_ns=int(fields.get("time_ns") or 0),
+                traceparent=str(fields.get("traceparent") or ""),
             )
         except UnknownIntent:
             raise
