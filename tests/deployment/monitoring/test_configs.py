@@ -13,7 +13,6 @@ from tests.support.imports import ROOT
 from tests.support.promtool import run_tool
 from tests.support.rules import MONITORING, RULE_FILES, all_rules
 
-CONFIGS = ("prometheus.yml", "prometheus.cloud_map.yml")
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 
 
@@ -30,9 +29,8 @@ def replace(path: Path, planted: str, instead: str) -> None:
 
 
 @pytest.mark.needs("promtool")
-@pytest.mark.parametrize("name", CONFIGS)
-def test_promtool_takes_the_configuration_and_every_rule(name: str) -> None:
-    done = run_tool("promtool", "check", "config", MONITORING / name)
+def test_promtool_takes_the_configuration_and_every_rule() -> None:
+    done = run_tool("promtool", "check", "config", MONITORING / "prometheus.yml")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(RULE_FILES)} rule files found" in done.stdout
@@ -44,13 +42,13 @@ def test_promtool_takes_what_surrounds_the_discovery_of_kubernetes(copied: Path)
     """Debian's Prometheus is built without that discovery, so it is taken out; tests of targets hold it to the pods."""
     path = copied / "prometheus.kubernetes.yml"
     text = path.read_text(encoding="utf-8")
-    other = re.sub(
-        r"kubernetes_sd_configs:\n.*\n.*\n.*\n", "static_configs:\n      - targets: [127.0.0.1:1]\n", text, count=1
-    )
+    discovery = r"kubernetes_sd_configs:\n(?: +[#-].*\n| +\w+:.*\n)+?(?=    relabel)"
+    other = re.sub(discovery, "static_configs:\n      - targets: [127.0.0.1:1]\n", text, count=1)
     assert other != text
     path.write_text(other, encoding="utf-8")
 
-    done = run_tool("promtool", "check", "config", path)
+    # The files of keys are read when they are used.
+    done = run_tool("promtool", "check", "config", "--syntax-only", path)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -62,7 +60,7 @@ def test_promtool_takes_what_the_page_adds_for_tls_and_keys(copied: Path) -> Non
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     config["scrape_configs"][0] |= yaml.safe_load(text)
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    (copied / "secrets").mkdir()
+    (copied / "secrets").mkdir(exist_ok=True)
     for name in ("ca.pem", "read.key"):
         (copied / "secrets" / name).write_text("x", encoding="utf-8")
 

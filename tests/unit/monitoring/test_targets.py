@@ -19,6 +19,7 @@ from services.power.listener.config import DealListenerSettings
 from services.price.config import PriceSettings
 from services.replay.config import ReplaySettings
 from services.reporting.config import ReportingSettings
+from tests.support.imports import ROOT
 from tests.support.rules import MONITORING
 
 SETTINGS = {
@@ -26,7 +27,7 @@ SETTINGS = {
     "reporting": ReportingSettings, "power-listener": DealListenerSettings, "power-etl": EtlSettings,
 }  # fmt: skip
 PORTS = {name: settings.model_fields["metrics_port"].default for name, settings in SETTINGS.items()}
-VARIANTS = ("prometheus.kubernetes.yml", "prometheus.cloud_map.yml")
+VARIANTS = ("prometheus.kubernetes.yml",)
 
 
 def targets(path: Path) -> dict[str, str]:
@@ -65,41 +66,61 @@ def test_the_power_desk_adds_what_serve_leaves_out() -> None:
     assert found == {name: f"127.0.0.1:{PORTS[name]}" for name in found}
 
 
-def test_services_of_compose_are_asked_under_their_names() -> None:
-    assert targets(MONITORING / "more_targets" / "compose.yml") == {
-        name: f"{name}:{port}" for name, port in PORTS.items()
-    }
+def test_cloud_map_is_asked_for_every_server_by_the_name_that_the_stack_gives_it() -> None:
+    found = targets(MONITORING / "more_targets" / "cloud_map.yml")
+    stack = (ROOT / "deploy" / "aws" / "cluster.yaml").read_text(encoding="utf-8")
+
+    assert "Name: !Sub midstream-${Stage}.internal" in stack
+    assert found == {name: f"{name}.midstream-prod.internal:{port}" for name, port in PORTS.items()}
 
 
-def test_cloud_map_is_asked_for_every_server_at_its_port() -> None:
-    entries = job("prometheus.cloud_map.yml")["dns_sd_configs"]
-
-    assert {entry["names"][0].partition(".")[0]: entry["port"] for entry in entries} == PORTS
-    assert all(entry["type"] == "A" and len(entry["names"]) == 1 for entry in entries)
-    (relabel,) = job("prometheus.cloud_map.yml")["relabel_configs"]
-    assert re.fullmatch(relabel["regex"], "power-etl.midstream.local")[1] == "power-etl"  # type: ignore[index]
-
-
-def test_pods_are_found_by_labels_and_the_name_of_their_port() -> None:
-    discovery = job("prometheus.kubernetes.yml")["kubernetes_sd_configs"]
-    relabels = {
-        each.get("target_label", each.get("action")): each
-        for each in job("prometheus.kubernetes.yml")["relabel_configs"]
-    }
-
-    assert discovery == [{"role": "pod", "selectors": [{"role": "pod", "label": "app.kubernetes.io/name=midstream"}]}]
-    # Prometheus spells every character of a label's name that is no letter, digit or underscore as an underscore.
-    assert relabels["server"]["source_labels"] == [
-        "__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", "app.kubernetes.io/component")
+def services_of_kubernetes() -> dict[str, dict[str, Any]]:
+    """Return the services of deploy/kubernetes that have a port for metrics, by name."""
+    documents = [
+        document
+        for path in sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
     ]
-    assert relabels["keep"]["source_labels"] == ["__meta_kubernetes_pod_container_port_name"]
+    services = [each for each in documents if each and each["kind"] == "Service"]
+    return {
+        each["metadata"]["name"]: each
+        for each in services
+        if any(port["name"] == "metrics" for port in each["spec"]["ports"])
+    }
+
+
+def test_services_of_kubernetes_are_found_by_label_and_port_and_tell_their_server() -> None:
+    found = job("prometheus.kubernetes.yml")
+    relabels = {each.get("target_label", each.get("action", "")): each for each in found["relabel_configs"]}
+    selectors = [{"role": "service", "label": "app.kubernetes.io/name=midstream"}]
+
+    assert found["kubernetes_sd_configs"] == [{"role": "service", "selectors": selectors}]
+    assert relabels["keep"]["source_labels"] == ["__meta_kubernetes_service_port_name"]
+    assert relabels["keep"]["regex"] == "metrics"
+    assert relabels["server"]["source_labels"] == ["__meta_kubernetes_service_name"]
+    services = services_of_kubernetes()
+    assert all(each["metadata"]["labels"]["app.kubernetes.io/name"] == "midstream" for each in services.values())
+    ports = {
+        re.fullmatch(relabels["server"]["regex"], name)[1]: port["port"]  # type: ignore[index]
+        for name, each in services.items()
+        for port in each["spec"]["ports"]
+        if port["name"] == "metrics"
+    }
+    assert ports == PORTS
+
+
+def test_where_servers_speak_tls_the_job_does_what_the_page_says() -> None:
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert yaml.safe_load(text).items() <= job("prometheus.kubernetes.yml").items()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_differ_in_how_they_find_servers_and_in_nothing_else(name: str) -> None:
     def without_discovery(each: dict[str, Any]) -> dict[str, Any]:
         jobs = [
-            {key: value for key, value in entry.items() if not key.endswith("sd_configs") and key != "relabel_configs"}
+            {key: value for key, value in entry.items() if key in ("job_name", "sample_limit")}
             if entry["job_name"] == "midstream"
             else entry
             for entry in each["scrape_configs"]
