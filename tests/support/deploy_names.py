@@ -96,8 +96,9 @@ def complaints(text: str) -> Iterator[Complaint]:
 
 def unrecorded(texts: Sequence[str]) -> set[str]:
     """Return the recorded series (`server:grpc_success:ratio_rate5m`) that something uses and no rule records."""
-    recorded = {name for text in texts for name in _RECORDED.findall(text)}
-    return {name for text in texts for name in _RECORD_USED.findall(text)} - recorded
+    said = [re.sub(r"(?m)^\s*#.*$", "", text) for text in texts]
+    recorded = {name for text in said for name in _RECORDED.findall(text)}
+    return {name for text in said for name in _RECORD_USED.findall(text)} - recorded
 
 
 def named(text: str) -> dict[str, int]:

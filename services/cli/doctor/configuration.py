@@ -64,6 +64,30 @@ def values(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{', '.join(patient.servers)} would take their settings")
 
 
+def history(patient: Patient) -> Iterator[Finding]:
+    """Are the files there that are to be replayed."""
+    from services.replay.sources.inputs import expand
+
+    named = patient.set("MIDSTREAM_HISTORICAL")
+    if "replay" not in patient.servers or not named:
+        yield ok("no files are named; `serve` plays the sample" if not named else "nothing replays files")
+        return
+    try:
+        files = expand([part.strip() for part in named.split(",") if part.strip()])
+    except StartRefused as exc:
+        yield fault(exc.message, "correct MIDSTREAM_HISTORICAL", "docs/queue.md")
+        return
+    unreadable = [file for file in files if not os.access(file, os.R_OK)]
+    if unreadable:
+        yield fault(
+            f"{unreadable[0]} cannot be read",
+            "give it to the user that servers run as, or correct MIDSTREAM_HISTORICAL",
+            "docs/queue.md",
+        )
+    else:
+        yield ok(f"{len(files)} files are there to be replayed")
+
+
 def extras(patient: Patient) -> Iterator[Finding]:
     """Is what settings need installed."""
     wanted: dict[str, str] = {}

@@ -23,6 +23,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "output folder": "machine.out_folder",
     "setting names": "configuration.names",
     "setting values": "configuration.values",
+    "recorded files": "configuration.history",
     "extras": "configuration.extras",
     "certificates": "configuration.certificates",
     "exchange keys": "configuration.keys",

@@ -21,6 +21,7 @@ from services.cli.doctor import configuration, examination, machine, reaching
 from services.cli.doctor.findings import Check, Finding, Level, Patient
 from services.runtime.errors import StartRefused
 from services.runtime.preflight import RedisFacts
+from tests.support.cli import ROOT
 from tests.support.ports import free_port
 
 CORE = ("replay", "control", "price", "health")
@@ -150,6 +151,20 @@ PLANTED = {
     ),
     "illegal value": Case(
         configuration.values, FAULT, "MIDSTREAM_LOG_LEVEL", "MIDSTREAM_LOG_LEVEL", {"MIDSTREAM_LOG_LEVEL": "loud"}
+    ),
+    "no recorded file": Case(
+        configuration.history,
+        FAULT,
+        "nowhere/x.csv",
+        "MIDSTREAM_HISTORICAL",
+        {"MIDSTREAM_HISTORICAL": "/nowhere/x.csv"},
+    ),
+    "no file matches": Case(
+        configuration.history,
+        FAULT,
+        "no file matches",
+        "MIDSTREAM_HISTORICAL",
+        {"MIDSTREAM_HISTORICAL": "/nowhere/*.csv"},
     ),
     "no jwt": Case(
         configuration.extras,
@@ -305,6 +320,7 @@ HEALTHY: dict[str, tuple[Check, dict[str, str]]] = {
     "output folder": (machine.out_folder, {}),
     "setting names": (configuration.names, {"MIDSTREAM_SPEED": "2", "HOME": "/root"}),
     "setting values": (configuration.values, {"MIDSTREAM_SPEED": "2"}),
+    "recorded files": (configuration.history, {"MIDSTREAM_HISTORICAL": str(ROOT / "data" / "historical_sample.csv")}),
     "extras": (configuration.extras, {"MIDSTREAM_AUTH": "keys", "MIDSTREAM_TRACING": "off"}),
     "certificates": (configuration.certificates, {}),
     "exchange keys": (configuration.keys, {}),

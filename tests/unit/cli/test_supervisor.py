@@ -192,6 +192,23 @@ async def test_server_that_ignores_sigterm_is_killed(scene: Scene, monkeypatch: 
     assert scene.said == ["the price server did not stop: it was killed"]
 
 
+async def test_whoever_asks_again_does_not_wait_for_servers_that_drain(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "STOP_GRACE_S", 3_600.0)
+    supervisor = scene.supervise(replay="stubborn", price="stubborn")
+    announced = await supervisor.start()
+
+    stopping = asyncio.create_task(supervisor.stop())
+    await asyncio.sleep(0)
+    supervisor.hasten()
+
+    async with asyncio.timeout(60):
+        await stopping
+    assert all(is_gone(each["pid"]) for each in announced.values())
+    assert scene.said == []
+
+
 async def test_a_server_that_served_once_and_is_refused_later_is_tried_again_until_it_serves(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
