@@ -28,6 +28,7 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 THIRD_PARTIES = {
     "deployment/aws/test_monitoring.py": "yaml",
     "deployment/aws/test_page.py": "yaml",
+    "deployment/aws/test_parameters.py": "moto",
     "deployment/aws/test_settings_of_tasks.py": "yaml",
     "deployment/aws/test_stacks.py": "moto",
     "deployment/aws/test_templates.py": "cfnlint",
