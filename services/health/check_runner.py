@@ -134,5 +134,13 @@ class CheckRunner:
         if finding.status == STATUS_DOWN:
             result.last_error = finding.detail
         if before != finding.status:
+            logger.log(
+                # What was never seen well is still starting.
+                logging.WARNING if STATUS_UNSPECIFIED < before < finding.status else logging.INFO,
+                "check changed",
+                extra=fields(
+                    check=name, status=Status.Name(finding.status).removeprefix("STATUS_"), detail=finding.detail
+                ),
+            )
             self._changed.set()
             self._changed = asyncio.Event()

@@ -2,7 +2,8 @@
 
 `MIDSTREAM_FAULT="site:n"` ends the process without any cleanup at the n-th pass of `fault("site")`, as kill -9 would.
 `MIDSTREAM_FAULT="site:n:kind"`, or `MIDSTREAM_FAULT_KIND=kind`, chooses another effect: `enospc` (also spelled `stop`)
-and `eio` raise that OSError at the n-th and every later pass, `sigstop` suspends the process once.
+and `eio` raise that OSError at the n-th and every later pass, `sigstop` suspends the process once, `stall` holds that thread for
+ever, as a disk does that answers nothing.
 `MIDSTREAM_FAULT_ONCE=<path>` makes an exit or a suspension happen only when that file does not exist, and creates it: a
 process that is restarted with the same environment then survives.
 """
@@ -21,7 +22,7 @@ from typing import Final
 from services.runtime.errors import StartRefused
 
 EXIT_CODE: Final = 137
-_KINDS: Final = ("exit", "enospc", "eio", "sigstop")
+_KINDS: Final = ("exit", "enospc", "eio", "sigstop", "stall")
 
 VARIABLES: Final = {
     "MIDSTREAM_FAULT": "For tests: `site:n` or `site:n:kind` ends or trips the process at the n-th pass of that place.",
@@ -76,8 +77,10 @@ class FaultPoint:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if plan.kind == "eio" and passes >= plan.nth:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        if plan.kind in ("exit", "sigstop") and passes == plan.nth and self._claim(plan.once):
-            if plan.kind == "sigstop":
+        if plan.kind in ("exit", "sigstop", "stall") and passes == plan.nth and self._claim(plan.once):
+            if plan.kind == "stall":
+                threading.Event().wait()
+            elif plan.kind == "sigstop":
                 os.kill(os.getpid(), signal.SIGSTOP)
             else:
                 os._exit(EXIT_CODE)

@@ -74,6 +74,21 @@ async def test_worst_check_decides_and_every_transition_is_seen(runner: CheckRun
     assert check(runner.report()).last_error == "gone"
 
 
+async def test_a_check_that_was_well_and_is_not_is_a_warning_and_what_starts_is_none(
+    runner: CheckRunner, one: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="services.health.check_runner")
+    for status in (STATUS_DEGRADED, STATUS_OK, STATUS_DOWN, STATUS_DOWN):
+        one.outcome = Finding(status, "as it is")
+        await runner.check_once("one", one)
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "check changed"),
+        ("INFO", "check changed"),
+        ("WARNING", "check changed"),
+    ]
+
+
 async def test_same_status_again_is_no_change(runner: CheckRunner, one: Scripted) -> None:
     await runner.check_once("one", one)
     changed = runner.changed
