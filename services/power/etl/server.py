@@ -31,12 +31,14 @@ from services.runtime.health import OVERALL
 from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
+from services.runtime.stalls import Stalls
 from services.runtime.tasks import end_task, until_one_ends
 
 __all__ = ["POLICIES", "EtlServer", "main"]
 
 logger = logging.getLogger(__name__)
 
+MEASURE_S: Final = 1.0
 ATTEMPT_TIMEOUT_S: Final = 10.0
 
 POLICIES: Final = Policies(
@@ -73,6 +75,7 @@ class EtlServer(Service):
         self._metrics = process_metrics()
         self._metrics.declare(REFERENCE_FIGURES)
         self._ready = False
+        self._stalls = Stalls()
         self._tasks: list[asyncio.Task[None]] = []
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -80,7 +83,7 @@ class EtlServer(Service):
 
     async def start(self, health: HealthBoard) -> None:
         health.set(OVERALL, False, "the database has not answered yet")
-        for work in (self._work(health), self._measure(self._metrics, health)):
+        for work in (self._work(health), self._measure(self._metrics, health), self._measure_quotas(self._metrics)):
             self._tasks.append(asyncio.create_task(work))
 
     async def run(self) -> int:
@@ -114,15 +117,21 @@ class EtlServer(Service):
                 metrics.add(f"midstream_reference_{name}_total", total - known)
             before = now
             if self._ready:
-                trouble = self._poller.trouble
+                trouble = self._poller.trouble or self._stalls.trouble()
                 health.set(OVERALL, not trouble, trouble)
             metrics.set("midstream_reference_polling", float(stats.polling))
             metrics.set("midstream_reference_late", float(stats.late))
             if stats.freshness_ns:
                 metrics.set("midstream_reference_freshness_seconds", stats.freshness_ns / 1e9)
+            await asyncio.sleep(MEASURE_S)
+
+    async def _measure_quotas(self, metrics: Metrics) -> None:
+        """Apart from the rest: a database that stands still must not keep this process from saying so."""
+        while True:
             if self._ready:
-                await self._measure_quota(metrics)
-            await asyncio.sleep(1.0)
+                with self._stalls.during("the database"):
+                    await self._measure_quota(metrics)
+            await asyncio.sleep(MEASURE_S)
 
     async def _measure_quota(self, metrics: Metrics) -> None:
         try:
