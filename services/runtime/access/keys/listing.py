@@ -116,10 +116,23 @@ class KeyList:
         else:
             unreadable = sum(1 for key in keys if key.revoked_ns is None and not key.is_readable)
             self._say(f"{unreadable} of them are kept under a secret that is not here" if unreadable else "")
+            self._tell_changes(keys)
             self._keys = {key.key_id: key for key in keys}
             self._loaded_ns = started_ns
         finally:
             self._tried_ns = started_ns
+
+    def _tell_changes(self, keys: Sequence[StoredKey]) -> None:
+        """Log keys that were made or revoked since the last reading: whoever did it did so beside this process."""
+        if self._loaded_ns is None:
+            return
+        for key in keys:
+            known = self._keys.get(key.key_id)
+            about = {"key": key.key_id, "name": key.name, "owner": key.owner, "roles": sorted(key.roles)}
+            if known is None and key.revoked_ns is None:
+                logger.info("API key made", extra=fields(**about))
+            elif key.revoked_ns is not None and known is not None and known.revoked_ns is None:
+                logger.info("API key revoked", extra=fields(**about))
 
     def _say(self, trouble: str, exc: Exception | None = None) -> None:
         """Log what is wrong with the list when that changes."""

@@ -346,3 +346,26 @@ async def test_trouble_is_said_once_and_only_when_somebody_asks(
         ("API keys cannot all be checked", {"reason": "their database does not answer (ConnectionError)"})
     ]
     assert "Traceback" not in caplog.text
+
+
+async def test_keys_that_are_made_and_revoked_beside_the_server_are_each_said_once(
+    keys: Keys, guarded: Guarded, fake_clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await guarded.attempt(bearer())
+    assert said(caplog.records) == []
+
+    first = keys.keys[0]
+    made = replace(first, key_id="f" * 16, name="night")
+    for listed in ([first, made], [replace(first, revoked_ns=1), made]):
+        keys.keys = listed
+        for _ in range(2):
+            fake_clock.advance(3.0)
+            await guarded.attempt(bearer())
+
+    about = {"owner": first.owner, "roles": sorted(first.roles)}
+    assert said(caplog.records) == [
+        ("API key made", {"key": made.key_id, "name": "night", **about}),
+        ("API key revoked", {"key": first.key_id, "name": first.name, **about}),
+    ]
+    assert first.secret_hash not in str(said(caplog.records))
