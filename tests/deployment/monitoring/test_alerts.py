@@ -138,3 +138,54 @@ def test_a_fault_in_a_rule_is_found(planted: str, instead: str, tmp_path: Path) 
     done = rule_test(tmp_path, [faulty, *files_of("recording")], [played(case, BY_NAME[case.alert]) for case in ORDERS])
 
     assert done.returncode == 1, done.stdout + done.stderr
+
+
+@pytest.mark.needs("promtool")
+@pytest.mark.parametrize(
+    ("alert", "series"),
+    [
+        pytest.param(
+            "DealsDoNotCome",
+            {'midstream_reporting_alerts{server="reporting",kind="silent_feed"}': "1x100"},
+            id="reporting without a listener, as serve starts it",
+        ),
+        pytest.param(
+            "QueueBackpressured",
+            {
+                'midstream_queue_backpressured{instance="a"}': "1x100",
+                'midstream_pacing_speed{instance="a"}': "0x100",
+                'midstream_replay_mode{instance="a"}': "1x100",
+            },
+            id="a replay as fast as possible",
+        ),
+        pytest.param(
+            "ExchangeBlocked",
+            {'midstream_orders_blocked{exchange="binance"}': "1x100", "midstream_orders_kill_switch": "1x100"},
+            id="blocked by the kill switch",
+        ),
+        pytest.param(
+            "LiveFeedDown",
+            {'midstream_live_connected{instance="a"}': "0x100", 'midstream_replay_mode{instance="a"}': "1x100"},
+            id="no live feed while the session is historical",
+        ),
+        pytest.param(
+            "OrdersFail",
+            {
+                'midstream_orders_placements_total{exchange="binance",outcome="refused"}': "0+3x100",
+                'midstream_orders_placements_total{exchange="binance",outcome="accepted"}': "0+1x100",
+            },
+            id="orders that were refused for what they ask for",
+        ),
+    ],
+)
+def test_what_is_meant_to_be_so_wakes_nobody(alert: str, series: dict[str, str], tmp_path: Path) -> None:
+    quiet = [{"expr": f'ALERTS{{alertname="{alert}"}}', "eval_time": "24m", "exp_samples": []}]
+    given = [{"series": name, "values": values} for name, values in series.items()]
+
+    done = rule_test(
+        tmp_path,
+        files_of(BY_NAME[alert].file),
+        [{"interval": f"{STEP_S}s", "input_series": given, "promql_expr_test": quiet}],
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
