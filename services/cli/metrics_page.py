@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from services.cli.emf_catalogue import emf_catalogue
 from services.cli.metrics_catalogue import Series, catalogue, own_servers
 
 __all__ = ["PAGE", "page", "write_page"]
@@ -33,15 +34,46 @@ port. The order service's REST face gives the same figures under `/metrics`.
 """
 
 
+_CLOUDWATCH: Final = """## CloudWatch
+With `MIDSTREAM_METRICS_EMF=yes` a server writes the figures below to its standard output once a minute
+(`MIDSTREAM_METRICS_EMF_INTERVAL_S`), as lines in CloudWatch's embedded metric format. Where standard output goes to CloudWatch Logs, as
+with the log driver `awslogs`, they become metrics of the namespace `Midstream`; nothing runs beside the server, and it needs no right
+to write metrics. The log itself goes to standard error and is the same with and without.
+
+- Each metric has exactly the dimensions that the table names; `stage` is `MIDSTREAM_STAGE`, or `-` without it, `server` the name for
+  `midstream serve`. Over other labels counters are added up, and of gauges the largest counts.
+- Counters are what came since the line before: use the statistic `Sum`. The first line holds everything since the start, the last one,
+  at an orderly end, what was left.
+- Histograms are `Values` and `Counts`, each observation at the upper bound of its bucket and those above the last bound at that one:
+  percentiles are never too small within the bounds. `Sum`, and so the average, is exact.
+- "With 0: no" is left out while it is 0; let alarms take missing data as not breaching.
+- CloudWatch bills each combination of metric and dimensions by the month: about 25 to 90 per server. The alternative without that price
+  is a collector that scrapes `/metrics` and sends OTLP. Use one of the two.
+
+```
+MIDSTREAM_METRICS_EMF=yes MIDSTREAM_STAGE=dev midstream serve control 2>control.log | head -n 1
+```
+
+| metric | unit | dimensions | with 0 |
+|---|---|---|---|
+"""
+
+
 def page(found: Sequence[Series]) -> str:
-    """Return the page: what every server has, then what some have, grouped by who they are."""
+    """Return the page: what every server has, then what some have, grouped by who they are; last what CloudWatch gets."""
     lines = [_HEAD]
     every = len(own_servers())
     groups = sorted(found, key=lambda each: (-len(each.servers), each.servers, each.name))
     for servers, series in groupby(groups, key=lambda each: each.servers):
         title = "Every server" if len(servers) == every else ", ".join(f"`{server}`" for server in servers)
         lines += [f"## {title}", "| metric | kind | labels | meaning |", "|---|---|---|---|", *_rows(series), ""]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + _CLOUDWATCH + "".join(f"{row}\n" for row in _cloudwatch_rows())
+
+
+def _cloudwatch_rows() -> Iterator[str]:
+    for each in emf_catalogue():
+        dimensions = ", ".join(f"`{name}`" for name in each.dimensions)
+        yield f"| `{each.name}` | {each.unit} | {dimensions} | {'yes' if each.zeros else 'no'} |"
 
 
 def _rows(series: Iterator[Series]) -> Iterator[str]:

@@ -9,9 +9,10 @@ import platform
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 
@@ -22,6 +23,7 @@ from services.runtime.admin import AdminServer
 from services.runtime.call_figures import begin_calls
 from services.runtime.call_limits import CallLimits
 from services.runtime.descriptors import announce_budget, descriptor_budget, raise_descriptors
+from services.runtime.emf import EmfLines, write_emf
 from services.runtime.errors import StartPostponed, StartRefused, is_passing
 from services.runtime.exporter import start_exporter
 from services.runtime.exposure import check_exposure, keep_saying
@@ -196,7 +198,7 @@ async def _serve(name: str, settings: ServerSettings, service: Service) -> int:
     access.start(metrics)
     try:
         await _start(server, service, health)
-        async with _beside(admin, tls, insecure):
+        async with _beside(admin, tls, insecure, _emf_of(name, settings, metrics)):
             others = {"web_port": service.web_port} if service.web_port else {}
             others |= {"admin_port": admin.port} if admin is not None else {}
             with ready_file(
@@ -223,6 +225,13 @@ def show_build(metrics: Metrics, revision: str) -> None:
     metrics.gauge(BUILD_INFO).labels(version(), platform.python_version(), revision).set(1)
 
 
+def _emf_of(name: str, settings: ServerSettings, metrics: Metrics) -> Coroutine[Any, Any, None] | None:
+    if not settings.metrics_emf:
+        return None
+    lines = EmfLines(metrics.registry, stage=settings.stage, server=name, wall_ns=time.time_ns)
+    return write_emf(lines, interval_s=settings.metrics_emf_interval_s)
+
+
 def _bind_admin(health: HealthBoard, metrics: Metrics, settings: ServerSettings, setting: str) -> AdminServer | None:
     port = settings.health_port
     if port is None:
@@ -233,13 +242,17 @@ def _bind_admin(health: HealthBoard, metrics: Metrics, settings: ServerSettings,
 
 
 @contextlib.asynccontextmanager
-async def _beside(admin: AdminServer | None, tls: TlsFiles | None, insecure: str) -> AsyncIterator[None]:
+async def _beside(
+    admin: AdminServer | None, tls: TlsFiles | None, insecure: str, emf: Coroutine[Any, Any, None] | None
+) -> AsyncIterator[None]:
     """Run what goes on for as long as a server serves, and a little longer: probes hear that it ends."""
     tasks: list[asyncio.Task[None]] = []
     if tls is not None:
         tasks.append(asyncio.create_task(tls.watch(), name="watch-tls-files"))
     if insecure:
         tasks.append(asyncio.create_task(keep_saying(insecure), name="say-insecure"))
+    if emf is not None:
+        tasks.append(asyncio.create_task(emf, name="write-emf"))
     if admin is not None:
         await admin.server.start()
     try:

@@ -193,6 +193,12 @@ class ServerSettings(CallLimitSettings, ProcessSettings):
     """Where that health in plain text is asked for. `0.0.0.0` lets the kubelet's probes in, which come from the node and have no
     certificate: who reaches the port learns whether the server serves, and nothing else."""
 
+    metrics_emf: Switch = False
+    """Write figures to standard output as lines that CloudWatch Logs makes metrics of (docs/metrics.md says which); costs per metric."""
+
+    metrics_emf_interval_s: float = Field(default=60.0, ge=1.0, le=3600.0)
+    """How often those lines are written."""
+
     revision: str = Field(default="", max_length=64)
     """Commit that this was built from, for `midstream_build_info`; an image sets it, and nobody else has to."""
 
