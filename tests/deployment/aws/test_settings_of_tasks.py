@@ -107,7 +107,6 @@ def test_a_template_that_forgot_something_would_be_noticed(
 def test_every_name_is_a_setting(server: str) -> None:
     assert set(unknown_settings(environment(task("prod", server)), NAMES)) <= {
         "MIDSTREAM_PARAMETERS",
-        "MIDSTREAM_METRICS_EMF",
     }
     assert unknown_settings({"MIDSTREAM_TRADIN": "live"}, NAMES)
 

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.cli.metrics_catalogue import catalogue
+from services.cli.emf_catalogue import emf_catalogue
 from services.orders.engine.outcomes import Fate
 from tests.deployment.aws.shapes import DEPLOYED
 from tests.support.cloudformation import STAGES, Stack
 
 NAMESPACE: Final = "Midstream"
-COMMON: Final = frozenset({"stage", "server"})
-"""Dimensions of every figure, beside its labels."""
 GRID: Final = 24
 STATISTICS: Final = {"Sum", "Maximum", "Minimum", "Average"}
 
@@ -126,11 +124,11 @@ def unknown(asked: Asked) -> str:
         if dimensions is None:
             return f"{asked.at}: there is no {asked.namespace} {asked.name}"
         return "" if dimensions == asked.dimensions else f"{asked.at}: {asked.name} has {sorted(dimensions)}"
-    series = {each.name: each for each in catalogue()}.get(asked.name)
+    series = {each.name: each for each in emf_catalogue()}.get(asked.name)
     if series is None:
         return f"{asked.at}: there is no {asked.name}"
-    if asked.dimensions != COMMON | set(series.labels):
-        return f"{asked.at}: {asked.name} has {sorted(COMMON | set(series.labels))}, not {sorted(asked.dimensions)}"
+    if asked.dimensions != set(series.dimensions):
+        return f"{asked.at}: {asked.name} has {sorted(series.dimensions)}, not {sorted(asked.dimensions)}"
     for name, value in asked.values:
         if name in VALUES and value not in VALUES[name]:
             return f"{asked.at}: {name} is never {value}"
