@@ -1,5 +1,5 @@
 # One image for every server: `docker run midstream` serves the four of a session, `docker run midstream serve orders` another one.
-# `.ci/image` builds this file, runs the image hardened and looks through it.
+# docs/image.md says how it is run; `.ci/image` builds this file, runs the image hardened and looks through it.
 ARG BASE=docker.io/library/debian:trixie-slim
 
 FROM ${BASE} AS build
@@ -20,7 +20,7 @@ RUN python3 -m venv --without-pip /opt/midstream \
     && /opt/build/bin/pip --python /opt/midstream/bin/python install --no-compile --require-hashes --only-binary :all: \
         -r requirements.lock -r requirements/extras.lock
 COPY . ./
-RUN CFLAGS=-g0 CXXFLAGS=-g0 /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && /opt/build/bin/pip --python /opt/midstream/bin/python install --no-compile --no-deps --no-index --find-links /tmp/wheel midstream \
     && python3 deploy/image/trim.py /opt/midstream \
     && find /opt/midstream -type f -name '*.so*' -exec strip --strip-unneeded {} + \
@@ -58,6 +58,8 @@ CMD ["serve", "replay", "control", "price", "health"]
 # Last, so that another revision changes no layer. The version is the package's: a test holds it.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+# For the figure that names what runs.
+ENV MIDSTREAM_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="midstream" \
     org.opencontainers.image.description="Replays recorded and live market data in arrival order through Redis, and turns it into mid prices" \
     org.opencontainers.image.version="${VERSION}" \

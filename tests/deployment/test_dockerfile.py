@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,5 +107,7 @@ def test_the_context_lets_in_what_is_named_and_nothing_else() -> None:
     }
     assert named <= allowed
     # A folder that setuptools packs and that the context lacks would be missing from the image without a word.
-    packed = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "supply", "benchmarks"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = {name.removesuffix("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert packed
     assert packed <= allowed

@@ -14,6 +14,7 @@ from tests.support.image_box import DATA, Image
 from tests.support.imports import ROOT
 
 pytestmark = pytest.mark.image
+LABEL = "org.opencontainers.image."
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_the_ports_are_those_of_the_servers(config: dict[str, Any]) -> None:
 
 def test_labels_say_what_it_is_and_which_commit_it_was_made_from(config: dict[str, Any]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    labels = {name.removeprefix(LABEL): value for name, value in config["Labels"].items()}
 
     assert labels["version"] == project["version"]
     assert labels["description"] == project["description"]
@@ -60,7 +61,9 @@ def test_labels_say_what_it_is_and_which_commit_it_was_made_from(config: dict[st
 
 def test_the_environment_is_what_the_dockerfile_says(image: Image) -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("\nFROM ${BASE}\n")[2]
-    (block,) = re.findall(r"^ENV (.*?[^\\])$", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^ENV (.*?[^\\])$", text, re.MULTILINE | re.DOTALL)
+    words = " ".join(blocks).replace("\\\n", " ").split()
+    stated = dict(word.split("=", 1) for word in words)
 
     # Nothing came along from the machine that built it: no address of an index, no authority.
-    assert image.environment == dict(word.split("=", 1) for word in block.replace("\\\n", " ").split())
+    assert image.environment == {**stated, "MIDSTREAM_REVISION": image.config["Labels"][f"{LABEL}revision"]}
