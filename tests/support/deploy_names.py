@@ -27,7 +27,7 @@ from services.runtime.known_settings import OF_TESTS
 from services.runtime.setting_names import NAMES
 from tests.support.cli import ROOT
 
-PAGES: Final = ("aws", "image", "kubernetes", "monitoring", "operations", "compose", "containers")
+PAGES: Final = ("aws", "image", "kubernetes", "monitoring", "operations", "compose", "logs")
 """Pages in docs/ about deployments, where there are such."""
 SUFFIXES: Final = frozenset({"", ".yaml", ".yml", ".json", ".toml", ".conf", ".md", ".env", ".sh"})
 
@@ -51,7 +51,7 @@ STAGES: Final = frozenset({"dev", "staging", "prod"})
 FILES_OF_STAGES: Final = frozenset({"tls"})
 """Below a stage beside the servers: what a template hands to a container itself."""
 
-AWAITED: Final = frozenset({"MIDSTREAM_METRICS_EMF", "MIDSTREAM_PARAMETERS"})
+AWAITED: Final = frozenset({"MIDSTREAM_METRICS_EMF"})
 """Settings that templates name ahead of the servers that are to read them. To be emptied: who adds such a setting takes it out here."""
 
 _SETTING: Final = re.compile(r"\bMIDSTREAM_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_<*.]|_?[<*…]|_?\.\.\.|\$\{)")
