@@ -63,6 +63,8 @@ QUERY = "SELECT MAX(midstream_orders_unknown) FROM SCHEMA(\"Midstream\", stage, 
     ("old", "new", "said"),
     [
         ("midstream_orders_unknown", "midstream_orders_unknwon", "there is no midstream_orders_unknwon"),
+        # It is there, and it is not sent.
+        ("midstream_orders_unknown", "midstream_orders_watchers", "there is no midstream_orders_watchers"),
         (", exchange)", ")", "has ['exchange', 'server', 'stage']"),
         (", exchange)", ", target)", "has ['exchange', 'server', 'stage']"),
         ("'prod'", "'production'", "stage is never production"),

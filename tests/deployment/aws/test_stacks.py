@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from prometheus_client import CollectorRegistry, Gauge
 
 from clients.secrets import ParameterStore
+from services.runtime.emf import EmfLines
 from tests.deployment.aws.shapes import DEPLOYED, PUBLIC, server_parameters, stage_parameters
-from tests.support.cloudformation import decided, template
+from tests.deployment.aws.watching import asked_by_alarms
+from tests.support.cloudformation import decided, resolve, template
 
 LACKING = (
     "AWS::ElastiCache::",
@@ -160,3 +164,31 @@ async def test_the_key_of_an_exchange_is_found_under_the_path_of_the_stage(accou
     key = await ParameterStore(ssm, given["MIDSTREAM_BINANCE_SSM_PATH"]).key()
 
     assert (key.key_id, key.reveal()) == (f"api_key-of-{STAGE}", f"api_secret-of-{STAGE}")
+
+
+def test_lines_of_figures_land_in_the_log_group_and_have_what_the_alarms_ask_for(account: None) -> None:
+    registry = CollectorRegistry()
+    Gauge("midstream_orders_unknown_age_seconds", "Age", ("exchange",), registry=registry).labels("binance").set(61)
+    lines = EmfLines(registry, stage=STAGE, server="orders", wall_ns=time.time_ns).take()
+    logs, group = boto3.client("logs"), f"/midstream/{STAGE}/orders"
+    logs.create_log_stream(logGroupName=group, logStreamName="midstream/orders/1")
+    logs.put_log_events(
+        logGroupName=group,
+        logStreamName="midstream/orders/1",
+        logEvents=[{"timestamp": time.time_ns() // 1_000_000, "message": line.decode()} for line in lines],
+    )
+
+    (event,) = logs.filter_log_events(logGroupName=group)["events"]
+
+    found = json.loads(event["message"])
+    (directive,) = found["_aws"]["CloudWatchMetrics"]
+    asked = next(
+        each
+        for each in asked_by_alarms(resolve(template("monitoring"), Stage=STAGE))
+        if each.name == "midstream_orders_unknown_age_seconds"
+    )
+    assert directive["Namespace"] == asked.namespace
+    assert [set(names) for names in directive["Dimensions"]] == [asked.dimensions]
+    assert [each["Name"] for each in directive["Metrics"]] == [asked.name]
+    assert found["midstream_orders_unknown_age_seconds"] == 61
+    assert dict(asked.values).items() <= found.items()
