@@ -26,6 +26,7 @@ PROMPT_S: Final = 1.0
 """A pause that is longer is announced."""
 REDIS_POLL_S: Final = 0.1
 SIMULATED: Final = "sim-"
+WATCHER: Final = "health"
 REDIS: Final = "redis"
 """Asked for the progress of everything."""
 
@@ -96,14 +97,16 @@ class Supervisor:
                 watchers.append(asyncio.create_task(self._watch_redis()))
 
     async def stop_servers(self) -> None:
-        """Stop the first server, which feeds the others, then these at the same time, then what they talk to; Redis stays.
+        """Stop who watches the others, then the first, which feeds them, then these at the same time, then what they talk to.
 
-        A world that ends before those who look at it would be an outage to them.
+        Redis stays. What ends before those who look at it would be an outage to them.
         """
         self._stopping = True
-        world = [child for child in self._children[1:] if child.name.startswith(SIMULATED)]
-        others = [child for child in self._children[1:] if child not in world]
-        for children in (self._children[:1], others, world):
+        watching = [child for child in self._children if child.name == WATCHER]
+        left = [child for child in self._children if child not in watching]
+        world = [child for child in left[1:] if child.name.startswith(SIMULATED)]
+        others = [child for child in left[1:] if child not in world]
+        for children in (watching, left[:1], others, world):
             await asyncio.gather(*(self._stop_child(child) for child in children))
 
     def hasten(self) -> None:
