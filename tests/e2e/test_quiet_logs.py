@@ -54,7 +54,9 @@ def test_nothing_of_a_normal_life_is_a_warning(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in servers.log.read_text().splitlines() if line.startswith("{")]
     assert {line["server"] for line in lines} >= {*NAMES, "replay-engine"}
     # A dozen processes may starve each other at the start: a Redis that then answers late is worth its line.
-    loud = [json.dumps(line) for line in lines if line["level"] not in ("debug", "info") and line["event"] != STARVED]
+    # The feed is not connected yet for a moment after the switch, which the health server may see.
+    spared = [line for line in lines if line["event"] == STARVED or line.get("check") == "feed"]
+    loud = [json.dumps(line) for line in lines if line["level"] not in ("debug", "info") and line not in spared]
     assert not loud, "\n".join(loud)
     assert {line["logger"] for line in lines if line["logger"].startswith("uvicorn")} == set()
     (asked,) = [line for line in lines if line["event"] == EVENT]
