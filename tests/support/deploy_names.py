@@ -51,9 +51,6 @@ STAGES: Final = frozenset({"dev", "staging", "prod"})
 FILES_OF_STAGES: Final = frozenset({"tls"})
 """Below a stage beside the servers: what a template hands to a container itself."""
 
-AWAITED: Final = frozenset({"MIDSTREAM_METRICS_EMF"})
-"""Settings that templates name ahead of the servers that are to read them. To be emptied: who adds such a setting takes it out here."""
-
 _SETTING: Final = re.compile(r"\bMIDSTREAM_[A-Z0-9_]*[A-Z0-9](?![A-Z0-9_<*.]|_?[<*…]|_?\.\.\.|\$\{)")
 _METRIC: Final = re.compile(
     r"(?<![\w/.:\-])(?:midstream|grpc_server|process|python)_[a-z0-9_]+[a-z0-9](?![\w/.\-]*\.py)(?![\w/=(*])(?!:\w)"
@@ -123,7 +120,6 @@ def _known_settings() -> set[str]:
     exchanges = {f"MIDSTREAM_{field.upper()}" for name in EXCHANGES for field in settings_class(name).model_fields}
     return {
         *NAMES,
-        *AWAITED,
         *OF_TESTS,
         *exchanges,
         *(variable for name in EXCHANGES for variable in variables_of(name)),
