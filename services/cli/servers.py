@@ -42,7 +42,7 @@ SERVERS: Mapping[str, Server] = {
     "sim-power-exchange": Server("services.simulators.power_exchange", 5050, "ws", redis=False, in_default=False),
     "sim-market-data": Server("services.simulators.market_data", 5060, "http", redis=False, in_default=False),
 }
-"""By the name on the command line, in the order of starting; the first is stopped before the others."""
+"""By the name on the command line, in the order of starting; the first of those that do not only watch is stopped before the others."""
 DEFAULT_PORTS = {name: server.port for name, server in SERVERS.items() if server.scheme == "grpc"}
 
 
