@@ -30,7 +30,6 @@ port. The order service's REST face gives the same figures under `/metrics`.
 - Counters begin again at 0 with their process, as `rate` and `increase` expect. Those that an engine reports go on over a restart of
   the engine alone; its CPU time begins again with it.
 - `grpc_server_...` has the names and codes of go-grpc-prometheus (`InvalidArgument`, `Canceled`), so that its dashboards fit.
-- The Prometheus client adds a `..._created` beside counters and histograms: when the series began, as Unix time.
 """
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from services.runtime.figures import Figure, Measured
 from services.runtime.log_fields import fields
@@ -14,6 +14,9 @@ from services.runtime.log_fields import fields
 __all__ = ["BUILD_INFO", "CALL_FIGURES", "SERVER_FIGURES", "Figure", "Metrics"]
 
 logger = logging.getLogger(__name__)
+
+# When each of the series began would double what is scraped, and `process_start_time_seconds` says it for all of them.
+disable_created_metrics()
 
 T = TypeVar("T")
 

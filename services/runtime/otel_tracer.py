@@ -88,7 +88,7 @@ class OtelTracer:
         return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
 
     def is_sampled(self) -> bool:
-        return trace.get_current_span().get_span_context().trace_flags.sampled
+        return bool(trace.get_current_span().get_span_context().trace_flags.sampled)
 
 
 class _OtelSpan:
@@ -103,7 +103,7 @@ class _OtelSpan:
         self._span.set_status(trace.StatusCode.ERROR)
 
 
-class _Saying(SpanExporter):
+class _Saying(SpanExporter):  # type: ignore[misc]  # the extra is not there for every check
     """Says once that a collector does not take spans, and once that it does again."""
 
     def __init__(self, inner: SpanExporter) -> None:
@@ -127,4 +127,4 @@ class _Saying(SpanExporter):
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._inner.force_flush(timeout_millis)
+        return bool(self._inner.force_flush(timeout_millis))

@@ -30,10 +30,10 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_an_access_line_of_the_web_server_has_fields(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     configure_logs("orders")
-    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "level", logging.INFO)
+    caplog.set_level(logging.INFO, logger="uvicorn.access")
 
     logging.getLogger("uvicorn.access").info(
         '%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", "/v1/orders", "1.1", 200, extra={"color_message": "x"}
