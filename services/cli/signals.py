@@ -15,6 +15,8 @@ from services.runtime.lost_output import forgive_stderr
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_AGAIN_S = 0.005
+
 PIPE_CLOSED = 128 + signal.SIGPIPE
 """How a command ends whose reader has gone, as `midstream tail | head` does."""
 
@@ -33,6 +35,7 @@ def run_command(load: Callable[[], Callable[[Sequence[str]], int]]) -> NoReturn:
         leave_stdout()
         sys.exit(PIPE_CLOSED)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number in _SIGNALS:
             # The command is over and its code stands: a signal while the interpreter clears up would change that.
             signal.signal(number, signal.SIG_IGN)
@@ -46,15 +49,29 @@ def leave_stdout() -> None:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Exit as the signal says. An exit raised inside a finalizer would be swallowed there, and the signal lost: then a moment later."""
-    at = frame
-    while at is not None:
-        if at.f_code.co_name == "__del__":
-            signal.signal(signal.SIGALRM, lambda _, later: end(number, later))
-            signal.setitimer(signal.ITIMER_REAL, 0.005)
-            return
-        at = at.f_back
-    sys.exit(128 + number)
+    """Exit as the signal says.
+
+    An exit raised where nothing can be raised, as in finalizers and in what a library of C calls, is swallowed there, and the signal
+    with it. So it is raised again a moment later, until the command is on its way out.
+    """
+    signal.signal(signal.SIGALRM, lambda _, later: _end_if_going_on(number, later))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    if not _inside_finalizer(frame):
+        sys.exit(128 + number)
+
+
+def _end_if_going_on(number: int, frame: FrameType | None) -> None:
+    if not isinstance(sys.exc_info()[1], SystemExit):
+        end(number, frame)
+
+
+def _inside_finalizer(frame: FrameType | None) -> bool:
+    """Tell whether an exit would be swallowed for certain, and told on stderr."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Interruption:
