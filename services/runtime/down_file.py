@@ -27,9 +27,9 @@ class DownFile:
         """Replace what is there as a whole. Raises OSError."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_name(f".{_NAME}.{os.getpid()}")
-        draft.write_text(
-            json.dumps({"pid": os.getpid(), "servers": self._servers, "down": dict(down)}), encoding="utf-8"
-        )
+        # Its owner's alone, like whatever else lies there; what probes import does without the module that says so.
+        with open(draft, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            json.dump({"pid": os.getpid(), "servers": self._servers, "down": dict(down)}, file)
         draft.replace(self._path)
 
     def read(self) -> dict[str, str]:
