@@ -38,6 +38,9 @@ STANDING_S_MAX = 10.0
 LAG_S_MAX = 30.0
 """A group that is further behind what is published, at the pace of live data or of a replay with a speed, is too slow for it."""
 
+LATE_S_MAX = 5.0
+"""A switch of mode leaves every group behind by the time between both feeds, until it has read the next records."""
+
 # A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
 _CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
 
@@ -225,11 +228,12 @@ def queue_check(
             for lag in lags
             if lag.queue.active and lag.standing_s > STANDING_S_MAX
         ]
-        late = [
-            f"{_named(queue)} is {behind_s:.0f} s behind"
-            for queue in active
-            if (behind_s := queue.lag_data_time_ns / 1e9 * paces.get(queue.session, 0.0)) > lag_s_max
-        ]
+        late = []
+        for queue in active:
+            behind_s = queue.lag_data_time_ns / 1e9 * paces.get(queue.session, 0.0)
+            reader = (queue.session, queue.group)
+            if activity.late.seconds(reader, position=None, behind=behind_s > lag_s_max) > LATE_S_MAX:
+                late.append(f"{_named(queue)} is {behind_s:.0f} s behind")
         details = [
             f"{len(queues)} consumer groups, the slowest is {lagging} records behind",
             *standing,

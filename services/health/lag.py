@@ -28,6 +28,8 @@ class GroupActivity:
         self._seen: dict[tuple[str, str], tuple[object, int]] = {}
         self.standing = Standing(clock)
         self.sinks = Standing(clock)
+        self.late = Standing(clock)
+        """For how long groups have been further behind than they may be."""
 
     def is_active(self, session: str, group: str, *, position: object, idle_ms: Sequence[int]) -> bool:
         """Tell whether a group called within the lease. Without consumers only a change of its position shows that."""
@@ -43,6 +45,7 @@ class GroupActivity:
     def keep(self, groups: Collection[tuple[str, str]]) -> None:
         """Forget every other (session, group)."""
         self.standing.keep(groups)
+        self.late.keep(groups)
         for name in self._seen.keys() - set(groups):
             del self._seen[name]
 
