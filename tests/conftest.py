@@ -31,7 +31,7 @@ THIRD_PARTIES = {
     "deployment/aws/test_parameters.py": "moto",
     "deployment/aws/test_settings_of_tasks.py": "yaml",
     "deployment/aws/test_emf.py": "moto",
-    "deployment/aws/test_stacks.py": "moto",
+    "deployment/aws/test_stacks.py": "openapi_spec_validator",
     "deployment/aws/test_templates.py": "cfnlint",
     "deployment/kubernetes/test_manifests.py": "kubernetes_validate",
     "deployment/kubernetes/test_page.py": "kubernetes_validate",

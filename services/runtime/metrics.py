@@ -16,7 +16,7 @@ __all__ = ["BUILD_INFO", "CALL_FIGURES", "SERVER_FIGURES", "Figure", "Metrics"]
 logger = logging.getLogger(__name__)
 
 # When each of the series began would double what is scraped, and `process_start_time_seconds` says it for all of them.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 T = TypeVar("T")
 

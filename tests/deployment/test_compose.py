@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,17 @@ from services.simulators.venue.clearing import demo_account
 from tests.support import compose
 from tests.support.compose import MissingVariable, interpolated, seconds
 from tests.support.imports import ROOT
+from tests.support.missing_tools import beside_python
 
 TEXT = compose.PATH.read_text(encoding="utf-8")
 WHOLE = compose.read()
 SERVICES: dict[str, dict[str, Any]] = WHOLE["services"]
 OURS = {name: each for name, each in SERVICES.items() if each["image"] == "midstream:local" and name != "pod"}
-CHECKER = Path(sys.executable).with_name("check-jsonschema")
+CHECKER = beside_python("check-jsonschema")
 
 
 def violations(text: str, folder: Path) -> str:
     """Return what the schema of compose files says about a text; empty when nothing."""
-    if not CHECKER.exists():
-        pytest.skip("what judges deployments is not installed: make test-deployment")
     (folder / "compose.yaml").write_text(text, encoding="utf-8")
     schema = ["--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run(
@@ -39,10 +37,12 @@ def violations(text: str, folder: Path) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
+@pytest.mark.needs("check-jsonschema")
 def test_the_file_is_what_its_schema_allows(tmp_path: Path) -> None:
     assert violations(TEXT, tmp_path) == ""
 
 
+@pytest.mark.needs("check-jsonschema")
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

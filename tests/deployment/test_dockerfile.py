@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import ROOT
+from tests.support.missing_tools import beside_python
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-HADOLINT = Path(sys.executable).with_name("hadolint")
+HADOLINT = beside_python("hadolint")
 
 
 def lint(text: str, folder: Path) -> list[str]:
     """Return the rules that hadolint finds broken."""
-    if not HADOLINT.exists():
-        pytest.skip("what judges deployments is not installed: make test-deployment")
     (folder / "Dockerfile").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [HADOLINT, "--no-color", folder / "Dockerfile"], capture_output=True, text=True, timeout=60, check=False
@@ -31,10 +29,12 @@ def lint(text: str, folder: Path) -> list[str]:
     return re.findall(r" ((?:DL|SC)\d+) ", done.stdout)
 
 
+@pytest.mark.needs("hadolint")
 def test_the_linter_finds_nothing(tmp_path: Path) -> None:
     assert lint(TEXT, tmp_path) == []
 
 
+@pytest.mark.needs("hadolint")
 @pytest.mark.parametrize(
     ("rule", "break_it"),
     [

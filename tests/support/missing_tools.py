@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,9 @@ DEBIAN_PACKAGES = {
     "amtool": "prometheus-alertmanager",
 }
 
+OF_DEPLOYMENT = ("cfn-lint", "check-jsonschema", "hadolint")
+"""Programs that `make test-deployment` installs beside Python."""
+
 
 @cache
 def tool(name: str) -> str | None:
@@ -35,6 +39,11 @@ def tool(name: str) -> str | None:
         folder = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=True).stdout.strip()
         found = shutil.which(name, path=str(Path(folder) / "bin"))
     return found
+
+
+def beside_python(name: str) -> Path:
+    """Return where a program lies that was installed with this Python's packages, or would."""
+    return Path(sys.executable).with_name(name)
 
 
 def chromium() -> str | None:
@@ -80,9 +89,17 @@ def _program(name: str, how: str) -> Callable[[], str]:
     return lambda: "" if tool(name) else f"{name} is not installed ({how})"
 
 
+def _of_deployment(name: str) -> Callable[[], str]:
+    # The same words for all of them, so that one test speaks for all.
+    return lambda: (
+        "" if beside_python(name).exists() else "what judges deployments is not installed (make test-deployment)"
+    )
+
+
 _CHECKS: Mapping[str, Callable[[], str]] = {
     "postgres": postgres_missing,
     "chromium": lambda: "" if chromium() else "no chromium on PATH (apt-get install chromium)",
     **{name: _program(name, f"go install {package}") for name, package in GO_PACKAGES.items()},
     **{name: _program(name, f"apt-get install {package}") for name, package in DEBIAN_PACKAGES.items()},
+    **{name: _of_deployment(name) for name in OF_DEPLOYMENT},
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support import missing_tools
@@ -62,6 +64,7 @@ def test_each_missing_tool_says_so_itself(pytester: pytest.Pytester, monkeypatch
 def test_every_tool_says_what_installs_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(missing_tools, "tool", lambda name: None)
     monkeypatch.setattr(missing_tools, "chromium", lambda: None)
+    monkeypatch.setattr(missing_tools, "beside_python", lambda name: Path("nowhere", name))
     monkeypatch.setattr("tests.support.postgres._binaries", lambda: None)
 
     assert "install" in missing_tools.missing(name)

@@ -88,8 +88,8 @@ def test_checking_is_pinned_whole() -> None:
     assert needed(PROJECT["project"]["optional-dependencies"]["dev"]) <= pinned
 
 
+@pytest.mark.needs("cfn-lint")
 def test_what_judges_deployments_is_pinned_whole() -> None:
-    pytest.importorskip("cfnlint", reason="what judges deployments is not installed: make test-deployment")
     pinned = {name for file in TOGETHER for name in pins(file)}
 
     assert needed(PROJECT["project"]["optional-dependencies"]["deployment"]) <= pinned
