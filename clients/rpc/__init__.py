@@ -1,6 +1,6 @@
 """Typed clients of Midstream's own servers."""
 
-from clients.rpc.channel import ChannelSettings, Line, UnusableChannel
+from clients.rpc.channel import ChannelSettings, Line, OptionNames, UnusableChannel
 from clients.rpc.control import ControlClient
 from clients.rpc.health import HealthClient
 from clients.rpc.price import PriceClient
@@ -11,6 +11,7 @@ __all__ = [
     "ControlClient",
     "HealthClient",
     "Line",
+    "OptionNames",
     "PriceClient",
     "ReplayClient",
     "UnusableChannel",

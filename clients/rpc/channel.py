@@ -16,7 +16,7 @@ import grpc
 from clients import tracing
 from clients.rpc.places import is_loopback
 
-__all__ = ["ChannelSettings", "Line", "UnusableChannel"]
+__all__ = ["ChannelSettings", "Line", "OptionNames", "UnusableChannel"]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -27,6 +27,18 @@ _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
 
 class UnusableChannel(Exception):
     """The settings of a channel cannot be used; the text names the option and what to do."""
+
+
+@dataclass(frozen=True)
+class OptionNames:
+    """What whoever reads about a channel sets it with: by default the options of our commands."""
+
+    tls: str = "--tls"
+    plaintext: str = "--plaintext"
+    ca: str = "--cacert"
+    cert: str = "--cert"
+    key: str = "--key"
+    server_name: str = "--servername"
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class ChannelSettings:
     """The name in the server's certificate, where it is reached under another."""
     api_key: str = field(default="", repr=False)
     """`mk_...`, sent with every call; never in plain text to another machine."""
+    names: OptionNames = OptionNames()
+    """For what is said about it."""
 
     @property
     def speaks_tls(self) -> bool:
@@ -63,11 +77,14 @@ class ChannelSettings:
             raise UnusableChannel("MIDSTREAM_API_KEY is no key as `midstream keys create` prints it")
         if not self.speaks_tls:
             if self.api_key and not is_loopback(address):
-                raise UnusableChannel(f"the API key would go to {address} in plain text: use --tls or --cacert FILE")
+                raise UnusableChannel(
+                    f"the API key would go to {address} in plain text: use {self.names.tls} or {self.names.ca} FILE"
+                )
             return
         if (self.cert is None) != (self.key is None):
             raise UnusableChannel(
-                f"--cert and --key go together: give {'--key' if self.key is None else '--cert'}, too"
+                f"{self.names.cert} and {self.names.key} go together: "
+                f"give {self.names.key if self.key is None else self.names.cert}, too"
             )
         self.ssl_context()
 
@@ -82,28 +99,46 @@ class ChannelSettings:
             else:
                 context.load_verify_locations(self.ca)
         except (OSError, ValueError) as exc:
-            raise UnusableChannel(f"--cacert {self.ca} cannot be used ({_reason(exc)}): give a PEM file") from exc
+            raise UnusableChannel(
+                f"{self.names.ca} {self.ca} cannot be used ({_reason(exc)}): give a PEM file"
+            ) from exc
         if self.cert is not None and self.key is not None:
             try:
                 context.load_cert_chain(self.cert, self.key, password=lambda: b"")
             except (OSError, ValueError) as exc:
                 raise UnusableChannel(
-                    f"--cert {self.cert} and --key {self.key} cannot be used ({_reason(exc)}): "
+                    f"{self.names.cert} {self.cert} and {self.names.key} {self.key} cannot be used ({_reason(exc)}): "
                     "give the PEM files of one pair, the key without a passphrase"
                 ) from exc
         return context
 
     def open(self, address: str) -> grpc.Channel:
         """Return a new channel, from the files as they are now. Raises UnusableChannel."""
+        credentials = self._credentials(address)
+        if credentials is None:
+            return grpc.insecure_channel(address)
+        return grpc.secure_channel(address, credentials, options=self._options())
+
+    def open_async(self, address: str, *, options: tuple[tuple[str, str | int], ...] = ()) -> grpc.aio.Channel:
+        """Return the same for asyncio, made in its loop. Raises UnusableChannel."""
+        credentials = self._credentials(address)
+        if credentials is None:
+            return grpc.aio.insecure_channel(address, options=options)
+        return grpc.aio.secure_channel(address, credentials, options=(*options, *self._options()))
+
+    def _credentials(self, address: str) -> grpc.ChannelCredentials | None:
+        """Return what a channel is made with; None for plain text. Raises UnusableChannel."""
         self.check(address)
         if not self.speaks_tls:
-            return grpc.insecure_channel(address)
+            return None
         try:
             ca, key, cert = (None if path is None else path.read_bytes() for path in (self.ca, self.key, self.cert))
         except OSError as exc:
             raise UnusableChannel(f"{exc.filename} cannot be read ({exc.strerror})") from exc
-        options = [("grpc.ssl_target_name_override", self.server_name)] if self.server_name else []
-        return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert), options=options)
+        return grpc.ssl_channel_credentials(ca, key, cert)
+
+    def _options(self) -> tuple[tuple[str, str], ...]:
+        return (("grpc.ssl_target_name_override", self.server_name),) if self.server_name else ()
 
     def signature(self) -> object:
         """Return something that changes with the files."""

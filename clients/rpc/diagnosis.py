@@ -40,14 +40,14 @@ class Diagnosis:
 def diagnose(address: str, settings: ChannelSettings) -> Diagnosis | None:
     """Look why no call gets through to `address`; None where nothing listens, or nothing is wrong with the connection."""
     try:
-        return _with_tls(address, settings) if settings.speaks_tls else _without(address)
+        return _with_tls(address, settings) if settings.speaks_tls else _without(address, settings)
     except UnusableChannel as exc:
         return Diagnosis(str(exc), Trouble.CALLER)
     except OSError:
         return None
 
 
-def _without(address: str) -> Diagnosis | None:
+def _without(address: str, settings: ChannelSettings) -> Diagnosis | None:
     """Say whether a port that was called in plain text speaks TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -63,12 +63,14 @@ def _without(address: str) -> Diagnosis | None:
     if not speaks:
         return None
     return _caller(
-        f"the server on {address} speaks TLS: use --cacert FILE with the authority of its certificate (or --tls)"
+        f"the server on {address} speaks TLS: use {settings.names.ca} FILE with the authority of its certificate "
+        f"(or {settings.names.tls})"
     )
 
 
 def _with_tls(address: str, settings: ChannelSettings) -> Diagnosis | None:
     context = settings.ssl_context()
+    names = settings.names
     with _connected(address) as plain:
         try:
             with context.wrap_socket(plain, server_hostname=settings.server_name or host_of(address)) as tls:
@@ -85,7 +87,8 @@ def _with_tls(address: str, settings: ChannelSettings) -> Diagnosis | None:
         except ssl.SSLError as exc:
             if exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
                 return _caller(
-                    f"the server on {address} speaks plain text: use --plaintext, or leave out --cacert, --cert and --key"
+                    f"the server on {address} speaks plain text: use {names.plaintext}, "
+                    f"or leave out {names.ca}, {names.cert} and {names.key}"
                 )
             if exc.reason in ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"):
                 return Diagnosis(f"the server on {address} speaks no version of TLS from 1.2 on", Trouble.SERVER)
@@ -97,7 +100,10 @@ def _with_tls(address: str, settings: ChannelSettings) -> Diagnosis | None:
 def _certificate(address: str, settings: ChannelSettings) -> Diagnosis:
     """Say why a server hung up on us once it had seen our certificate, or that there is none."""
     if settings.cert is None:
-        return _caller(f"the server on {address} wants a client certificate: use --cert FILE and --key FILE")
+        return _caller(
+            f"the server on {address} wants a client certificate: "
+            f"use {settings.names.cert} FILE and {settings.names.key} FILE"
+        )
     return _caller(
         f"the server on {address} does not take the client certificate {settings.cert}: it has expired, or its authority is "
         "not among the server's (MIDSTREAM_TLS_CLIENT_CA there)"
@@ -122,12 +128,12 @@ def _verification(address: str, settings: ChannelSettings, exc: ssl.SSLCertVerif
             named = ", ".join(_names(address, settings)) or "nobody"
             return _caller(
                 f"the certificate of the server on {address} is not for {asked!r}, it is for {named}: "
-                "use --servername with one of these"
+                f"use {settings.names.server_name} with one of these"
             )
     believed = settings.ca if settings.ca is not None else "those of this machine"
     return _caller(
         f"the certificate of the server on {address} is of an authority that is not among {believed} "
-        f"({exc.verify_message}): use --cacert FILE with the one that signed it"
+        f"({exc.verify_message}): use {settings.names.ca} FILE with the one that signed it"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 import grpc
 import redis.asyncio
@@ -42,7 +42,7 @@ LATE_S_MAX = 5.0
 """A switch of mode leaves every group behind by the time between both feeds, until it has read the next records."""
 
 # A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
-_CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
+CHANNEL_OPTIONS: Final = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,28 @@ class ServerCheck:
 
     async def __call__(self) -> Finding:
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS)
         try:
             call = health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
             answer = await call
         except grpc.aio.AioRpcError as exc:
             why = self._why_down()
             return Finding(STATUS_DOWN, f"{self._address}: {exc.code().name.lower()}{f' ({why})' if why else ''}")
-        serving = answer.status == health_pb2.HealthCheckResponse.SERVING
-        why = "" if serving else reason_of(await call.trailing_metadata())
-        shown = "serving" if serving else f"not serving{f' ({why})' if why else ''}"
-        return Finding(STATUS_OK if serving else STATUS_DEGRADED, f"{self._address}: {shown}")
+        return server_finding(self._address, answer, await call.trailing_metadata())
 
     async def close(self) -> None:
         if self._channel is not None:
             await self._channel.close()
+
+
+def server_finding(
+    address: str, answer: health_pb2.HealthCheckResponse, trailers: grpc.aio.Metadata, more: str = ""
+) -> Finding:
+    """Return what a server's answer means; `more` is said beside it."""
+    serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+    why = "" if serving else reason_of(trailers)
+    shown = "serving" if serving else f"not serving{f' ({why})' if why else ''}"
+    return Finding(STATUS_OK if serving else STATUS_DEGRADED, f"{address}: {shown}{more}")
 
 
 def exposure_check(reason: str) -> Check:

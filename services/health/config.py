@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from pydantic import Field, field_validator
 
+from services.health.watched import read_watched
 from services.runtime.addresses import admin_port, reachable
-from services.runtime.settings import CommaList, OptionalPort, SessionSettings
-
-WATCHABLE: Final = ("replay", "control", "price", "orders", "reporting", "power-listener", "power-etl")
+from services.runtime.settings import CommaList, OptionalPath, OptionalPort, SessionSettings
 
 
 class HealthSettings(SessionSettings):
@@ -20,7 +18,11 @@ class HealthSettings(SessionSettings):
     metrics_port: int = Field(default=9154, ge=0, le=65535, validation_alias="MIDSTREAM_HEALTH_METRICS_PORT")
     admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_HEALTH_ADMIN_PORT")
     watch: CommaList = Field(default=("replay", "control", "price"), validation_alias="MIDSTREAM_HEALTH_WATCH")
-    """Servers that have to be there; `midstream serve` names those that it starts."""
+    """Servers that have to be there: `NAME` on this machine, `NAME=HOST:PORT` elsewhere, over TLS where this server has TLS or the
+    setting below names an authority. `midstream serve` names those that it starts."""
+    watch_ca: OptionalPath = Field(default=None, validation_alias="MIDSTREAM_HEALTH_WATCH_CA")
+    """Authorities that may have signed the certificates of watched servers elsewhere, PEM; without it those of this machine are
+    believed. Where clients have to show a certificate (MIDSTREAM_TLS_CLIENT_CA), this server shows its own."""
     replay_port: int = Field(default=50051, ge=0, le=65535, validation_alias="MIDSTREAM_REPLAY_PORT")
     """Where the replay server listens; 0 leaves it unwatched."""
     replay_admin_port: OptionalPort = Field(default=None, validation_alias="MIDSTREAM_REPLAY_ADMIN_PORT")
@@ -63,12 +65,12 @@ class HealthSettings(SessionSettings):
     """As the replay server has it: a group without a call for so long is not reported as slow."""
 
     def targets(self) -> dict[str, str]:
-        """Address of every server that is watched, by its name.
+        """Address of every server on this machine that is watched, by its name.
 
         With TLS it is where their health is in plain text: this server has no certificate that others would have to believe.
         """
         found: dict[str, str] = {}
-        for name in self.watch:
+        for name in (watched.name for watched in read_watched(self.watch) if not watched.address):
             field = name.replace("-", "_")
             port = int(getattr(self, f"{field}_port"))
             plain = admin_port(port, getattr(self, f"{field}_admin_port"), tls=self.tls_cert is not None)
@@ -78,10 +80,12 @@ class HealthSettings(SessionSettings):
                 found[name] = reachable(self.admin_host, plain)
         return found
 
+    def elsewhere(self) -> dict[str, str]:
+        """Address of every server on another machine that is watched, by its name."""
+        return {watched.name: watched.address for watched in read_watched(self.watch) if watched.address}
+
     @field_validator("watch")
     @classmethod
     def _check_watch(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in value if name not in WATCHABLE]
-        if unknown:
-            raise ValueError(f"must name servers out of {', '.join(WATCHABLE)}")
+        read_watched(value)
         return value

@@ -8,17 +8,20 @@ from typing import Any
 
 import grpc
 
+from clients.rpc.channel import UnusableChannel
 from protos.health.v1 import health_pb2 as pb
 from protos.health.v1.health_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 from services.health.check_runner import CheckRunner
 from services.health.checks import Check, ServerCheck, exposure_check, feed_check, queue_check, redis_check
 from services.health.config import HealthSettings
+from services.health.elsewhere import ElsewhereCheck, channel_settings
 from services.health.exchanges import exchanges_check
 from services.health.lag import GroupActivity
 from services.health.metrics import HealthMetrics
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
 from services.runtime.down_file import DownFile
+from services.runtime.errors import StartRefused
 from services.runtime.exposure import insecure_reason
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.settings import load
@@ -54,9 +57,15 @@ class HealthServer(Service):
         self._client = connect_async(settings.redis_url, client_name="midstream-health")
         clock = SystemClock()
         down = DownFile(settings.out)
-        self._servers = {
+        self._elsewhere = settings.elsewhere()
+        self._channel = channel_settings(settings)
+        here: dict[str, ServerCheck | ElsewhereCheck] = {
             name: ServerCheck(address, why_down=lambda name=name: down.read().get(name, ""))  # type: ignore[misc]
             for name, address in settings.targets().items()
+        }
+        self._servers = here | {
+            name: ElsewhereCheck(address, self._channel, timeout_s=settings.check_timeout_s)
+            for name, address in self._elsewhere.items()
         }
         checks: dict[str, Check] = {**self._servers}
         if reason := insecure_reason(settings):
@@ -81,6 +90,11 @@ class HealthServer(Service):
         add_HealthServiceServicer_to_server(HealthServicer(self._runner), server)
 
     async def start(self, health: HealthBoard) -> None:
+        for address in self._elsewhere.values():
+            try:
+                self._channel.check(address)
+            except UnusableChannel as exc:
+                raise StartRefused(str(exc)) from exc
         self._task = asyncio.create_task(self._runner.run())
         health.set(self.names[0], True)
 
