@@ -75,7 +75,7 @@ def test_every_server_is_deployed() -> None:
 
 def test_what_is_put_into_parameter_store_is_what_servers_read() -> None:
     put = re.findall(r"put \"?([$\w-]+)/([\w/-]+)\"? [\w.-]+", SCRIPT)
-    secrets = resolve(template("server"), Stage="dev", Server="control", ImageTag="a").resources["Task"]["Properties"][
+    secrets = resolve(template("server"), Stage="dev", Server="health", ImageTag="a").resources["Task"]["Properties"][
         "ContainerDefinitions"
     ][0]["Secrets"]
     assert {name for server, name in put if server == "tls"} == {

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from services.cli.serve_command import serve_environment
+from services.cli.servers import SERVERS
 from services.cli.settings_catalogue import MODELS
+from services.health.config import HealthSettings
+from services.health.elsewhere import channel_settings
 from services.runtime.exposure import insecure_reason
 from services.runtime.known_settings import unknown_settings
 from services.runtime.setting_names import NAMES
 from services.runtime.settings import ServerSettings, load
-from tests.deployment.aws.shapes import DEPLOYED, server_parameters
+from tests.deployment.aws.shapes import DEPLOYED, server_parameters, stage_parameters
 from tests.support.cloudformation import STAGES, Stack, resolve, template
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "operating_orders.md").read_text(encoding="utf-8")
@@ -134,6 +137,46 @@ def test_what_is_not_given_is_left_out_and_not_empty() -> None:
     assert "" not in given.values()
     assert "MIDSTREAM_ORDERS_NOTIONAL_MAX" not in given
     assert "MIDSTREAM_ORDERS_NOTIONAL_MAX" not in environment(task("prod", "price", NotionalMax="1"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_health_watches_every_other_server_by_its_name(
+    stage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = settings_of("health", environment(task(stage, "health")), monkeypatch, tmp_path)
+    assert isinstance(settings, HealthSettings)
+    wanted = {}
+    for server in DEPLOYED:
+        if server != "health":
+            name = task(stage, server).resources["Name"]["Properties"]["Description"].removeprefix("dns:///")
+            wanted[server] = f"{name}:{SERVERS[server].port}"
+
+    assert settings.elsewhere() == wanted
+    assert settings.targets() == {}
+    assert channel_settings(settings).ca == Path("/tmp/tls/ca.pem")
+    opened = resolve(template("cluster"), **stage_parameters(stage)["cluster"]).resources["ServersToGrpc"]["Properties"]
+    assert opened["GroupId"] == opened["SourceSecurityGroupId"]
+    ports = range(int(opened["FromPort"]), int(opened["ToPort"]) + 1)
+    assert all(int(address.rpartition(":")[2]) in ports for address in wanted.values())
+
+
+def test_health_watches_whom_it_is_told_and_nobody_else_watches() -> None:
+    some = "replay=replay.midstream-dev.internal:50051"
+    assert environment(task("dev", "health", Watch=some))["MIDSTREAM_HEALTH_WATCH"] == some
+    for server in DEPLOYED:
+        watching = {"MIDSTREAM_HEALTH_WATCH", "MIDSTREAM_HEALTH_WATCH_CA"} & environment(task("dev", server)).keys()
+        assert bool(watching) == (server == "health")
+
+
+def test_health_is_given_the_authority_where_it_reads_it(tmp_path: Path) -> None:
+    stack = task("prod", "health")
+    certificate = stack.resources["Task"]["Properties"]["ContainerDefinitions"][0]
+    given = {each["Name"]: f"{each['Name']} of the stage\n" for each in certificate["Secrets"]}
+    script = certificate["Command"][0].replace("/tmp/tls", str(tmp_path / "tls"))
+    subprocess.run([sys.executable, "-I", "-c", script], env=given, check=True, timeout=60)
+
+    read = environment(stack)["MIDSTREAM_HEALTH_WATCH_CA"].replace("/tmp/tls", str(tmp_path / "tls"))
+    assert Path(read).read_text() == "CA_PEM of the stage\n"
 
 
 def test_the_certificate_is_written_for_its_owner_alone(tmp_path: Path) -> None:
