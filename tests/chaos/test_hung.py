@@ -133,7 +133,9 @@ HANGING = [row for row in ROWS if row.key not in ("killed", "disk")]
 def test_a_disk_that_hangs_is_told(new_redis: Callable[..., RedisForTests], tmp_path: Path) -> None:
     [row] = [row for row in ROWS if row.key == "disk"]
     once = tmp_path / "once"
-    with staged(tmp_path, new_redis(), FAULT="sink_before_sync:150:stall", FAULT_ONCE=str(once)) as stage:
+    with staged(
+        tmp_path, new_redis(append_only=True), FAULT="sink_before_sync:150:stall", FAULT_ONCE=str(once)
+    ) as stage:
         assert_told(stage, row)
         assert once.exists()
 

@@ -71,7 +71,11 @@ def stop_at_random(directory: Path, seed: int, *, stops: int, rows: int) -> None
         with chaos.redis.client() as client:
             entries = client.xinfo_stream(chaos.keys.ticks)["entries-added"] if _counts_entries(client) else 0
             for name in ("replay", "price"):
-                chaos.until(chaos.servers[name].announcement, what=f"the start of {name}")
+                # Killed a moment ago to go on at full speed, which it may have had nothing left to do at.
+                chaos.until(
+                    lambda name=name: chaos.pid_of(name) and chaos.servers[name].announcement(),
+                    what=f"the start of {name}",
+                )
                 stop_and_check(chaos, name)
             chaos.tend()
             chaos.until(
