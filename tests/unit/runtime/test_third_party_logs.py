@@ -30,10 +30,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_an_access_line_of_the_web_server_has_fields(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure_logs("orders")
     caplog.set_level(logging.INFO, logger="uvicorn.access")
+    # A web face that was made without access lines has said so of the whole process.
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
 
     logging.getLogger("uvicorn.access").info(
         '%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", "/v1/orders", "1.1", 200, extra={"color_message": "x"}
