@@ -15,6 +15,7 @@ from clients.rpc.following import Follower, Lost, Missed, Start
 from clients.rpc.records import Mid, Tick, mids_of, records_of
 from protos.common.v1.market_pb2 import Marker, MidBatch, Rejection, TickBatch
 from protos.replay.v1 import replay_pb2
+from services.cli.aside import aside
 from services.cli.output import ExitCode, fail
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
@@ -56,7 +57,7 @@ def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
                 stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers)
             else:
                 stream = ticks.ticks(start, session=wanted.session, tickers=wanted.tickers)
-            for found in stream:
+            for found in aside(stream):
                 if not printer.take(found):
                     break
     except grpc.RpcError as exc:
