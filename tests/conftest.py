@@ -26,6 +26,10 @@ hypothesis.settings.load_profile(os.environ.get("MIDSTREAM_TEST_PROFILE", "midst
 
 # Modules that ask third parties; they are pinned in tests/third_parties.txt, which the quick suite does without.
 THIRD_PARTIES = {
+    "integration/cli/test_healthcheck.py": "cryptography",
+    "integration/cli/test_looking_securely.py": "cryptography",
+    "integration/health/test_elsewhere.py": "cryptography",
+    "unit/cli/test_doctor_files.py": "cryptography",
     "deployment/aws/test_monitoring.py": "yaml",
     "deployment/aws/test_page.py": "yaml",
     "deployment/aws/test_parameters.py": "moto",

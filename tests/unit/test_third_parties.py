@@ -12,11 +12,13 @@ from tests.conftest import THIRD_PARTIES
 from tests.support.imports import ROOT, module_file
 
 TESTS = ROOT / "tests"
+LATER = ("requirements/extras.txt", "tests/third_parties.txt", "tests/deployment.txt")
+"""What is pinned here is not installed for the quick suite."""
 
 
 def third_parties() -> set[str]:
-    """Name what can be imported only with `tests/third_parties.txt` installed: what is installed of it."""
-    pins = (TESTS / "third_parties.txt").read_text(encoding="utf-8")
+    """Name what can be imported only with that installed: what is installed of it."""
+    pins = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in LATER)
     pinned = {_normal(name) for name in re.findall(r"^([\w.-]+)==", pins, re.MULTILINE)}
     return {
         package
