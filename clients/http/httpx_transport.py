@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from clients import tracing
+import clients.tracing as tracing
 from clients.http.transport import HttpRequest, HttpResponse, NotSent, ResponseLost
 from clients.resilience.ports import MonotonicNs, WallNs
 

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import grpc
 
-from clients import tracing
+import clients.tracing as tracing
 from clients.rpc.places import is_loopback
 
 __all__ = ["ChannelSettings", "Line", "OptionNames", "UnusableChannel"]

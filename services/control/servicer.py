@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import grpc
 
-from clients import tracing
+import clients.tracing as tracing
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer

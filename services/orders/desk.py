@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from clients import tracing
+import clients.tracing as tracing
 from clients.exchanges.model import Instrument, Price
 from clients.exchanges.trading import Capabilities
 from services.orders.domain import Cause, Order, TradingMode

@@ -9,7 +9,7 @@ from typing import Final
 import grpc
 from google.protobuf import descriptor_pool
 
-from clients import tracing
+import clients.tracing as tracing
 from services.runtime.metrics import Metrics
 
 __all__ = ["KINDS", "UNKNOWN", "CallFigures", "begin_calls", "code_word"]

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 import grpc
 
-from clients import tracing
+import clients.tracing as tracing
 from services.runtime import errors
 from services.runtime.access.roles import OPEN_SERVICES
 from services.runtime.admission import CallAdmission, check_metadata

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from clients import tracing
+import clients.tracing as tracing
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.console_logs import ConsoleFormatter, is_coloured
 from services.runtime.log_lines import JsonFormatter, Origin

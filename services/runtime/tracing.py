@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from clients import tracing
+import clients.tracing as tracing
 from services.runtime.errors import StartRefused
 
 __all__ = ["FLUSH_S", "OFF", "start_tracing", "stop_tracing"]

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
-from clients import tracing
+import clients.tracing as tracing
 from services.orders.domain import Cause, Order, OrderState
 from services.orders.domain.events import NotPlaced, SendingAgain
 from services.orders.engine.intake import ReportIntake

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from clients import tracing
+import clients.tracing as tracing
 from services.orders.auth import SERVICE, Signed, SignedRequests, caller_of
 from services.orders.rest.problems import problem, problem_of
 from services.orders.rest.query import KnownQueries, check_body

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import assert_never
 
-from clients import tracing
+import clients.tracing as tracing
 from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_LIVE
 from fastpath.records import Marker
 from services.replay.engine.figures import EngineFigures
