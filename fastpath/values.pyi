@@ -5,6 +5,9 @@ must not overflow. Times have a space, `T` or `D` in the middle, at most 9 fract
 behind; or they are epoch integers of 9-10 (s), 12-13 (ms), 15-16 (us) or 18-19 (ns) digits.
 """
 
+def simd_level() -> str:
+    """Return which of SIMD_LEVELS the kernels of this process use."""
+
 def parse_timestamp(text: str, *, fraction_unit_us: bool = False) -> int:
     """Parse one timestamp as the decoder does; UTC nanoseconds. Raises ValueError with the reason."""
 

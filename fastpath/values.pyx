@@ -1,12 +1,20 @@
 # distutils: language = c++
 """Single values and their texts: times, numbers and latencies, read as the decoder reads them and written as the logs spell them."""
 
+from fastpath import SIMD_LEVELS
+
 from libc.stdint cimport int64_t, uint8_t
 
 from fastpath.text cimport (
     NUMBER_GOOD, TICKER_SIZE_MAX, TIME_GOOD, NumberFault, Text, TimeFault, TimeParser, is_utf8, number_reason, parse_latency_text, parse_number_text,
     time_reason, trimmed,
 )
+
+cdef extern from "cpu.hpp" namespace "midstream" nogil:
+    cdef enum class Simd:
+        pass
+
+    const Simd SIMD
 
 cdef extern from "text_format.hpp" namespace "midstream::format" nogil:
     cdef cppclass Clock:
@@ -18,6 +26,11 @@ cdef extern from "text_format.hpp" namespace "midstream::format" nogil:
     Difference difference(int64_t, int64_t)
     char* put_latency(char*, Difference)
     char* put_price(char*, double, uint8_t&)
+
+
+def simd_level():
+    """Return which of SIMD_LEVELS the kernels of this process use."""
+    return SIMD_LEVELS[<int>SIMD]
 
 
 def parse_timestamp(str text not None, *, bint fraction_unit_us=False):

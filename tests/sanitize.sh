@@ -25,6 +25,9 @@ export PYTHONUNBUFFERED=1
 # The copy, not the tree that is installed.
 export PYTHONPATH=$scratch
 export MIDSTREAM_TEST_PROFILE=sanitized MIDSTREAM_SHARED=${MIDSTREAM_SHARED:-$(cd "$root/.." && pwd)/shared}
-LD_PRELOAD="$preload" "$python" -m pytest -q -p no:cacheprovider --capture=sys -m "not long and not nightly and not bench" tests/unit/fastpath "${@:2}"
+# What the processor has, and the spelling that every processor has.
+for level in "" portable; do
+    LD_PRELOAD="$preload" FASTPATH_SIMD=$level "$python" -m pytest -q -p no:cacheprovider --capture=sys -m "not long and not nightly and not bench" tests/unit/fastpath "${@:2}"
+done
 # The same inputs every time: what is new is looked for by `make fuzz`.
 LD_PRELOAD="$preload" "$python" -P -m tests.support.fuzz --inputs "${FUZZ_INPUTS:-100000}" --seed 1
