@@ -17,8 +17,9 @@ FASTPATH_SANITIZE=1 FASTPATH_DEBUG=1 "$python" setup.py -q build_ext --inplace >
 
 # The C++ runtime comes along, because the sanitizer has to find its exception functions before an extension brings them.
 preload="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libstdc++.so)"
-# CPython keeps memory until it exits, so leak reports would be about the interpreter.
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1
+# CPython keeps memory until it exits, so leak reports would be about the interpreter. What was freed is kept back for a while to
+# catch a late use; the usual 256 MiB of it would be taken for growth by the fuzzer's bound.
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_abort=1:quarantine_size_mb=32
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 # Python buffers what it prints, and an abort would lose it.
 export PYTHONUNBUFFERED=1
