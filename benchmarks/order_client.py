@@ -175,7 +175,8 @@ async def _storm(port: int, key: str, per_s: float, seconds: float) -> dict[str,
 def _found(answers: Sequence[Answered], seconds: float) -> dict[str, Any]:
     settled = [one for one in answers if SETTLING_S <= one.answered < seconds]
     accepted = [one for one in answers if one.result == "accepted"]
-    refused = [one for one in answers if one.result == "refused"]
+    # However a call was told, or that it was told nothing until its deadline: its caller has waited for that long.
+    refused = [one for one in answers if one.result != "accepted"]
     return {
         "results": Counter(one.result for one in answers),
         "reasons": {one.result: one.reason for one in answers if one.result != "accepted"},

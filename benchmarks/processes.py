@@ -92,6 +92,14 @@ class Watch:
             self._stopping.wait(SAMPLE_S)
 
 
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has taken so far. Raises ProcessLookupError when it is gone."""
+    usage = _usage(pid)
+    if usage is None:
+        raise ProcessLookupError(f"process {pid} is gone")
+    return usage.cpu_s
+
+
 def run_watched(command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, timeout_s: float) -> Finished:
     """Run `command` to its end and watch it; raises TimeoutExpired after killing it. Nothing else may run meanwhile."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
