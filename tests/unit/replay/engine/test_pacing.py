@@ -7,9 +7,11 @@ import threading
 import pytest
 
 from services.replay.engine.pacing import Lateness, Linger, PacingClock, WakeableWaiter, quantiles
+from services.runtime.clock import SystemClock
 from tests.support.clock import FakeClock
 
 MS = 1_000_000
+US = 1_000
 
 
 @pytest.mark.parametrize("speed", [0.001, 0.3, 1.0, 7.0, 1000.0])
@@ -62,6 +64,57 @@ def test_a_deadline_in_the_past_does_not_wait() -> None:
     clock = FakeClock()
 
     WakeableWaiter(threading.Event(), clock).wait_until(clock.monotonic_ns() - 1)
+
+
+class _StepClock(SystemClock):
+    """Moves on by a microsecond with each look."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def monotonic_ns(self) -> int:
+        self.now_ns += US
+        return self.now_ns
+
+
+class _ExactSleep(threading.Event):
+    """Sleeps as long as it is told to, on that clock."""
+
+    def __init__(self, clock: _StepClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.slept_ns = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.slept_ns += round(timeout * 1e9)
+        self._clock.now_ns += round(timeout * 1e9)
+        return False
+
+
+def test_after_a_quiet_time_it_wakes_early_enough_for_a_late_wake_up() -> None:
+    clock = _StepClock()
+    wake = _ExactSleep(clock)
+
+    WakeableWaiter(wake, clock).wait_until(5_000 * US)
+
+    assert 4_690 * US <= wake.slept_ns <= 4_700 * US
+    assert clock.now_ns >= 5_000 * US
+
+
+@pytest.mark.parametrize("gap_us", [300, 500, 1000, 2000, 5000])
+def test_looking_at_the_clock_costs_a_share_of_a_core_at_most(gap_us: int) -> None:
+    clock = _StepClock()
+    wake = _ExactSleep(clock)
+    waiter = WakeableWaiter(wake, clock)
+    deadlines = 5_000
+
+    for number in range(1, deadlines + 1):
+        waiter.wait_until(number * gap_us * US)
+
+    spun_us = (clock.now_ns - wake.slept_ns) / US / deadlines
+    # The least, which it always costs, or the share; and what was saved before.
+    assert spun_us <= max(100, 0.1 * gap_us) + 3000 / deadlines + 5
 
 
 def test_lateness_is_taken_once() -> None:
