@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 import redis
@@ -28,6 +31,8 @@ _SLICE_S: Final = 0.1
 _HANDSHAKE_S: Final = 1.0
 _SEND_BUFFER_BYTES: Final = 4 << 20
 """Lets a whole transaction enter the kernel at once (1.2x on a unix socket); the kernel lowers it to its own limit."""
+_PARTS_PER_CALL_MAX: Final = 256
+"""Systems take some 1,024."""
 
 LOST: Final = (RedisConnectionError, RedisTimeoutError)
 """What redis-py raises when an outcome is unknown."""
@@ -93,8 +98,7 @@ class Wire:
         if channel is None:
             raise RedisConnectionError("not connected")
         try:
-            for chunk in chunks:
-                self._send_all(channel, chunk)
+            self._send_all(channel, chunks)
         except OSError as exc:
             self.close()
             raise RedisConnectionError(f"while sending: {exc}") from exc
@@ -119,18 +123,26 @@ class Wire:
             raise reply
         return reply
 
-    def _send_all(self, channel: socket.socket, chunk: bytes) -> None:
-        # One call is the rule: sendall cannot tell how far it came when a slice ends, send can.
+    def _send_all(self, channel: socket.socket, chunks: Sequence[bytes]) -> None:
+        # One call is the rule: sendall cannot tell how far it came when a slice ends, these can.
         started = time.monotonic()
-        view: bytes | memoryview = chunk
-        while len(view):
+        left: deque[bytes | memoryview] = deque(chunk for chunk in chunks if chunk)
+        while left:
             try:
-                sent = channel.send(view)
+                # Redis is woken once for all of it. TLS has no call for several parts.
+                sent = (
+                    channel.send(left[0])
+                    if isinstance(channel, ssl.SSLSocket)
+                    else channel.sendmsg(islice(left, _PARTS_PER_CALL_MAX))
+                )
             except TimeoutError:
                 self._check_stall(started, "takes no data")
                 continue
             started = time.monotonic()
-            view = memoryview(view)[sent:]
+            while left and sent >= len(left[0]):
+                sent -= len(left.popleft())
+            if sent:
+                left[0] = memoryview(left[0])[sent:]
 
     def _read_one(self) -> Any:
         started = time.monotonic()
