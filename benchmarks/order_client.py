@@ -27,7 +27,8 @@ from prometheus_client import CollectorRegistry
 from clients.exchanges.trading import OrderType, Side, VenueOrder
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
-from services.runtime.exchanges import ExchangeMetrics, open_exchanges
+from services.runtime.exchanges.opened import open_exchanges
+from services.runtime.exchanges.watcher import ExchangeMetrics
 
 SYMBOL: Final = "BTC/USDT"
 QUANTITY: Final = "0.0002"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -34,6 +31,11 @@ async def migrate(engine: AsyncEngine, scripts: Path, version_table: str) -> Non
 
 
 def _upgrade(connection: Connection, scripts: Path, version_table: str) -> None:
+    # Only here: readers of a database, who change no tables, do not wait for it.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
     config = Config()
     # The folder holds revision files and nothing else: this function is its environment.
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))

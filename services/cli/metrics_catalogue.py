@@ -13,7 +13,7 @@ from services.price.metrics import PRICE_FIGURES
 from services.replay.metrics import REPLAY_FIGURES
 from services.reporting.measures import FIGURES as REPORTING_FIGURES
 from services.runtime.engine_host import ENGINE_FIGURES
-from services.runtime.exchanges import EXCHANGE_FIGURES
+from services.runtime.exchanges.watcher import EXCHANGE_FIGURES
 from services.runtime.figures import Figure, Kind
 from services.runtime.metrics import CALL_FIGURES, SERVER_FIGURES
 from services.runtime.subscriptions import SUBSCRIBER_FIGURES

@@ -14,16 +14,10 @@ from services.orders.quotes import StreamedMarket
 from services.orders.venues import Venue, Venues
 from services.runtime.connection import connect_async
 from services.runtime.errors import StartRefused
-from services.runtime.exchanges import (
-    ExchangeMetrics,
-    GroupStatus,
-    OpenExchanges,
-    StatusPublisher,
-    open_exchanges,
-    shared_limiter,
-)
 from services.runtime.exchanges.latest_quotes import LatestQuotes, newest_age_ms
-from services.runtime.exchanges.watcher import OnAnswer
+from services.runtime.exchanges.opened import OpenExchanges, open_exchanges, shared_limiter
+from services.runtime.exchanges.publisher import StatusPublisher
+from services.runtime.exchanges.watcher import ExchangeMetrics, GroupStatus, OnAnswer
 
 logger = logging.getLogger(__name__)
 

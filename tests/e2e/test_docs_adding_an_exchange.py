@@ -20,8 +20,9 @@ from clients.resilience.errors import LimitReached
 from clients.resilience.outcome import Outcome
 from services.price.exchanges.desk import PriceDesk
 from services.runtime.errors import StartRefused
-from services.runtime.exchanges import ExchangeMetrics, OpenExchanges, open_exchanges
 from services.runtime.exchanges.latest_quotes import LatestQuotes
+from services.runtime.exchanges.opened import OpenExchanges, open_exchanges
+from services.runtime.exchanges.watcher import ExchangeMetrics
 from tests.support.cli import ROOT
 from tests.support.toy_exchange import ToyServer
 

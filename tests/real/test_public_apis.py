@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry
 from clients.exchanges.client import ExchangeClient
 from clients.http import HttpxTransport
 from clients.http.transport import HttpRequest, HttpResponse
-from services.runtime.exchanges import ExchangeMetrics, open_exchanges
+from services.runtime.exchanges.opened import open_exchanges
+from services.runtime.exchanges.watcher import ExchangeMetrics
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 

@@ -29,8 +29,8 @@ from services.orders.rest.plain import plain
 from services.orders.servicer import OrdersServicer
 from services.runtime.access import Role
 from services.runtime.access.build import Access
+from services.runtime.access.key_shape import hashed
 from services.runtime.access.keys import StoredKey
-from services.runtime.access.keys.secret import hashed
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.web import WebFace

@@ -8,15 +8,10 @@ import redis.asyncio
 
 from services.price.config import PriceSettings
 from services.price.exchanges.desk import DeskOptions, PriceDesk
-from services.runtime.exchanges import (
-    ExchangeMetrics,
-    GroupStatus,
-    OpenExchanges,
-    StatusPublisher,
-    open_exchanges,
-    shared_limiter,
-)
 from services.runtime.exchanges.latest_quotes import LatestQuotes, newest_age_ms
+from services.runtime.exchanges.opened import OpenExchanges, open_exchanges, shared_limiter
+from services.runtime.exchanges.publisher import StatusPublisher
+from services.runtime.exchanges.watcher import ExchangeMetrics, GroupStatus
 from services.runtime.server import process_metrics
 
 

@@ -20,7 +20,8 @@ from clients.exchanges.client import ExchangeClient
 from clients.exchanges.model import Quote
 from services.replay.engine.exchange_address import ExchangeAddress
 from services.replay.engine.feed_connection import FeedLink, OnMessages
-from services.runtime.exchanges import ExchangeMetrics, open_exchanges
+from services.runtime.exchanges.opened import open_exchanges
+from services.runtime.exchanges.watcher import ExchangeMetrics
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import importlib.util
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -17,7 +17,7 @@ from services.runtime.access.gate import AccessGate
 from services.runtime.access.http import HttpAccess
 from services.runtime.access.identity import Authenticator
 from services.runtime.access.interceptor import AccessInterceptor
-from services.runtime.access.keys import KeyAuthenticator, KeyList, key_id_of, open_keys
+from services.runtime.access.key_shape import key_id_of
 from services.runtime.access.open_calls import OpenCalls
 from services.runtime.access.rates import KeyRates
 from services.runtime.errors import StartRefused
@@ -26,6 +26,9 @@ from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.settings import ServerSettings
 from services.runtime.tasks import end_task
+
+if TYPE_CHECKING:
+    from services.runtime.access.keys import KeyList
 
 __all__ = ["Access", "Needs", "build_access"]
 
@@ -149,11 +152,16 @@ def keys_part(
     keys: KeyList, *, wall_ns: Callable[[], int], costs: FailureCosts, close: Callable[[], Awaitable[None]]
 ) -> Part:
     """Return the part that recognises API keys."""
+    # Here and below: whoever takes no keys does not wait for the database library.
+    from services.runtime.access.keys import KeyAuthenticator
+
     authenticator = KeyAuthenticator(keys, wall_ns=wall_ns, is_costly=costs.is_spent)
     return Part(authenticator, lambda: keys.trouble and f"API keys: {keys.trouble}", keys.refresh, close)
 
 
 def _keys(name: str, settings: ServerSettings, costs: FailureCosts) -> tuple[KeyList, Part]:
+    from services.runtime.access.keys import KeyList, open_keys
+
     try:
         database = open_keys(settings, application=f"{name}-keys")
     except ValueError as exc:

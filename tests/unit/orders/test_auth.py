@@ -14,8 +14,8 @@ from services.orders.auth import SERVICE, Signed, SignedRequests, orders_needs
 from services.orders.auth.stamps import Stamps
 from services.runtime.access import METHODS, Credentials, Identity, Role, needed_role
 from services.runtime.access.failures import FailureCosts
+from services.runtime.access.key_shape import hashed
 from services.runtime.access.keys import Pepper, StoredKey
-from services.runtime.access.keys.secret import hashed
 from services.runtime.errors import PermissionDenied, ResourceExhausted, Unauthenticated
 from tests.support.callers import key_access
 from tests.support.clock import FakeClock

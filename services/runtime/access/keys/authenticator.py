@@ -7,8 +7,8 @@ from typing import Final
 
 from clients.resilience.ports import WallNs
 from services.runtime.access.identity import Credentials, Identity
+from services.runtime.access.key_shape import presented
 from services.runtime.access.keys.listing import KeyList
-from services.runtime.access.keys.secret import presented
 from services.runtime.access.keys.store import StoredKey, matches
 from services.runtime.errors import Unauthenticated, Unavailable
 

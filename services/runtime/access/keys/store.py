@@ -13,9 +13,9 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import writing
+from services.runtime.access.key_shape import Presented, hashed, key_text, new_key
 from services.runtime.access.keys.pepper import Pepper
 from services.runtime.access.keys.schema import keys as table
-from services.runtime.access.keys.secret import Presented, hashed, key_text, new_key
 from services.runtime.access.roles import Role
 from services.runtime.errors import InvalidRequest, NotFound
 

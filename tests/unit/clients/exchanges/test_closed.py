@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from clients.exchanges.names import CLOSED, EXCHANGES, USED_BY_DEFAULT, used_by_default
 from services.orders.config import OrdersSettings
 from services.price.config import PriceSettings
-from services.runtime.exchanges import ExchangeMetrics, open_exchanges
+from services.runtime.exchanges.opened import open_exchanges
+from services.runtime.exchanges.watcher import ExchangeMetrics
 from tests.support.log_records import said
 
 NAMING = {"MIDSTREAM_ORDERS_EXCHANGES": OrdersSettings, "MIDSTREAM_PRICE_EXCHANGES": PriceSettings}

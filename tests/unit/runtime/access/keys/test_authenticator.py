@@ -12,9 +12,9 @@ import pytest
 
 from services.runtime.access import Credentials, Role
 from services.runtime.access.failures import REMEMBERED_MAX, RETRY_AFTER, FailureCosts
+from services.runtime.access.key_shape import hashed
 from services.runtime.access.keys import KEY_PATTERN, KeyAuthenticator, KeyList, StoredKey, key_id_of
 from services.runtime.access.keys.listing import STALE_NS_MAX
-from services.runtime.access.keys.secret import hashed
 from services.runtime.access.keys.store import matches
 from services.runtime.access.rates import KeyRates
 from services.runtime.errors import MidstreamError, ResourceExhausted, Unauthenticated, Unavailable
