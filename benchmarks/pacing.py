@@ -44,7 +44,7 @@ def g9(context: Context) -> list[Result]:
             "pacing, p99 of lateness",
             "time.sleep to the same deadlines",
             tuple(ratios),
-            Goal(0.5, 0.25, lower_is_better=True),
+            Goal(0.4, 0.25, lower_is_better=True),
             note=f"{min(found['ours']):.0f} us against {min(found['sleep']):.0f} us at best",
         ),
         Result(
@@ -52,7 +52,7 @@ def g9(context: Context) -> list[Result]:
             f"due -> consumer has it, p99 at {RATE // 1000}k ticks/s",
             "",
             tuple(late),
-            Goal(LINGER_MS + 2, LINGER_MS + 0.3, lower_is_better=True),
+            Goal(LINGER_MS + 1, LINGER_MS + 0.3, lower_is_better=True),
             unit=" ms",
             note="over the fastest tick of the run, whose own delay is not known",
         ),

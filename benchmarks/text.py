@@ -67,7 +67,7 @@ def g6(context: Context) -> list[Result]:
     note = f"{max(rates):.1f} M lines/s at best on one core (CPU time; polars: wall time); same bytes"
     return [
         Result("G6", what, polars_name, tuple(against_polars), Goal(1.5, 2.5), note=note),
-        Result("G6b", what, "share of the speed of write()", tuple(against_write), Goal(0.25, 0.4)),
+        Result("G6b", what, "share of the speed of write()", tuple(against_write), Goal(0.35, 0.5)),
         Result("G6c", f"{what}, order digest included", polars_name, tuple(whole), None),
     ]
 
