@@ -8,31 +8,6 @@
 
 namespace midstream {
 
-// One row by itself. Rows that wait are read and written one at a time in no order: each in its own two cache lines instead of
-// one line per column.
-struct Carried {
-    int64_t arrival, event;
-    double bid_price, bid_amount, ask_price, ask_amount;
-    uint64_t row;
-    uint32_t ticker, rank;
-    int32_t rejection;
-    uint32_t stamp;  // tells the row from a later one in the same slot
-};
-static_assert(sizeof(Carried) == 72, "a carried row has no padding");
-
-inline void write_row(const Carried& from, Rows& into, size_t at) {
-    into.arrival[at] = from.arrival;
-    into.event[at] = from.event;
-    into.bid_price[at] = from.bid_price;
-    into.bid_amount[at] = from.bid_amount;
-    into.ask_price[at] = from.ask_price;
-    into.ask_amount[at] = from.ask_amount;
-    into.ticker[at] = from.ticker;
-    into.rank[at] = from.rank;
-    into.row[at] = from.row;
-    into.rejection[at] = from.rejection;
-}
-
 // Rows in slots that are used again.
 class Slots {
   public:
@@ -40,33 +15,29 @@ class Slots {
 
     size_t live() const { return rows_.size() - free_.size(); }
     size_t size() const { return rows_.size(); }
-    const Carried& operator[](size_t slot) const { return rows_[slot]; }
-
-    uint32_t put(Rows& from, size_t i) {
-        return put({from.arrival[i], from.event[i], from.bid_price[i], from.bid_amount[i], from.ask_price[i], from.ask_amount[i],
-                    from.row[i], from.ticker[i], from.rank[i], from.rejection[i], 0},
-                   from.rejected);
-    }
+    const Row* rows() const { return rows_.data(); }
+    const Row& operator[](size_t slot) const { return rows_[slot]; }
+    // Tells the row from a later one in the same slot.
+    uint32_t stamp(size_t slot) const { return stamps_[slot]; }
 
     // Moves the text of a rejection out of `texts`.
-    uint32_t put(Carried carried, std::vector<Rejected>& texts) {
-        if (carried.rejection >= 0) carried.rejection = put_rejected(std::move(texts[carried.rejection]));
+    uint32_t put(Row row, std::vector<Rejected>& texts) {
+        if (row.is_rejected()) row.subject = ~put_rejected(std::move(texts[row.rejection()]));
         if (free_.empty()) {
-            rows_.push_back(carried);
+            rows_.push_back(row);
+            stamps_.push_back(0);
             return static_cast<uint32_t>(rows_.size() - 1);
         }
         const uint32_t slot = free_.back();
         free_.pop_back();
-        carried.stamp = rows_[slot].stamp;
-        rows_[slot] = carried;
+        rows_[slot] = row;
         return slot;
     }
 
     // The text of a rejection must have been moved out.
     void drop(uint32_t slot) {
-        Carried& carried = rows_[slot];
-        if (carried.rejection >= 0) free_rejected_.push_back(carried.rejection);
-        ++carried.stamp;
+        if (rows_[slot].is_rejected()) free_rejected_.push_back(~rows_[slot].subject);
+        ++stamps_[slot];
         free_.push_back(slot);
     }
 
@@ -87,7 +58,8 @@ class Slots {
         return place;
     }
 
-    std::vector<Carried> rows_;
+    std::vector<Row> rows_;
+    std::vector<uint32_t> stamps_;
     std::vector<uint32_t> free_;
     std::vector<int32_t> free_rejected_;
 };
@@ -230,7 +202,7 @@ class Waiting {
         uint64_t row;
         uint32_t slot, stamp;
     };
-    static bool dead(const Item& item, const Slots& slots) { return slots[item.slot].stamp != item.stamp; }
+    static bool dead(const Item& item, const Slots& slots) { return slots.stamp(item.slot) != item.stamp; }
 
     std::vector<Item> queue_;
     size_t head_ = 0;

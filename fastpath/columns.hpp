@@ -1,4 +1,4 @@
-// Rows as columns, shared by every kernel. Plain data: no I/O, no Python objects, no exceptions but bad_alloc.
+// Rows in memory, shared by every kernel. Plain data: no I/O, no Python objects, no exceptions but bad_alloc.
 #pragma once
 #include "column.hpp"
 
@@ -15,7 +15,7 @@ namespace midstream {
 constexpr int64_t BEFORE_EVERYTHING = std::numeric_limits<int64_t>::min();
 constexpr int64_t AFTER_EVERYTHING = std::numeric_limits<int64_t>::max();
 
-// A row that cannot be used. Its place in the order stands in the columns of its Rows.
+// A row that cannot be used. Its place in the order stands in its Row.
 struct Rejected {
     std::string reason;
     std::string raw;  // at most 1,024 bytes
@@ -48,50 +48,61 @@ class TickerTable {
     std::unordered_map<std::string_view, uint32_t> numbers_;
 };
 
-// Parallel columns: element i of each belongs to row i. A rejected row has rejection[i] >= 0, an index into `rejected`;
-// its prices are NaN, its event time is 0, its ticker 0, and its arrival is its place in the order.
-struct Rows {
-    Column<int64_t> arrival;   // ns UTC
-    Column<int64_t> event;     // ns UTC
-    Column<double> bid_price, bid_amount, ask_price, ask_amount;
-    Column<uint32_t> ticker;   // number in the TickerTable
-    Column<uint32_t> rank;     // which source
-    Column<uint64_t> row;      // physical line, or number of the live frame
-    Column<int32_t> rejection; // -1: a tick
-    std::vector<Rejected> rejected;
+// What decides between rows of equal arrival.
+struct Place {
+    uint32_t rank;
+    uint64_t row;
+    bool operator<(const Place& other) const { return rank != other.rank ? rank < other.rank : row < other.row; }
+};
 
-    size_t size() const { return arrival.size(); }
+// One row in a cache line of its own: rows are moved and put in order whole, and become columns in a frame only.
+struct alignas(64) Row {
+    int64_t arrival;  // ns UTC; of a rejected row its place in the order
+    int64_t event;    // ns UTC; 0 of a rejected row
+    double bid_price, bid_amount, ask_price, ask_amount;  // NaN of a rejected row
+    uint64_t row;     // physical line, or number of the live frame
+    uint32_t rank;    // which source
+    int32_t subject;  // number of the ticker in the TickerTable; of a rejected row ~(index into Rows::rejected)
+
+    bool is_rejected() const { return subject < 0; }
+    uint32_t ticker() const { return static_cast<uint32_t>(subject); }
+    Place place() const { return {rank, row}; }
+    size_t rejection() const { return static_cast<size_t>(~subject); }
+};
+static_assert(sizeof(Row) == 64, "a row has no padding");
+
+struct Rows {
+    Column<Row> all;
+    std::vector<Rejected> rejected;  // in the order of their rows
+
+    size_t size() const { return all.size(); }
+    Row& operator[](size_t i) { return all[i]; }
+    const Row& operator[](size_t i) const { return all[i]; }
 
     void clear() {
-        arrival.clear(); event.clear();
-        bid_price.clear(); bid_amount.clear(); ask_price.clear(); ask_amount.clear();
-        ticker.clear(); rank.clear(); row.clear(); rejection.clear(); rejected.clear();
+        all.clear();
+        rejected.clear();
     }
 
     // Rows from `start` on that arrive at or before `due`; the rows must be in arrival order.
     size_t count_due(size_t start, int64_t due) const {
-        return std::upper_bound(arrival.begin() + start, arrival.end(), due) - (arrival.begin() + start);
+        const auto later = [](int64_t time, const Row& row) { return time < row.arrival; };
+        return std::upper_bound(all.begin() + start, all.end(), due, later) - (all.begin() + start);
     }
 
-    void resize(size_t count) {
-        arrival.resize(count); event.resize(count);
-        bid_price.resize(count); bid_amount.resize(count); ask_price.resize(count); ask_amount.resize(count);
-        ticker.resize(count); rank.resize(count); row.resize(count); rejection.resize(count);
+    void push_tick(int64_t arrival, int64_t event, double bid_price, double bid_amount, double ask_price, double ask_amount,
+                   uint32_t ticker, uint32_t rank, uint64_t row) {
+        all.push_back({arrival, event, bid_price, bid_amount, ask_price, ask_amount, row, rank, static_cast<int32_t>(ticker)});
     }
 
-    void push_tick(int64_t arrival_ns, int64_t event_ns, double bid, double bid_size, double ask, double ask_size,
-                   uint32_t ticker_number, uint32_t source_rank, uint64_t line) {
-        arrival.push_back(arrival_ns); event.push_back(event_ns);
-        bid_price.push_back(bid); bid_amount.push_back(bid_size);
-        ask_price.push_back(ask); ask_amount.push_back(ask_size);
-        ticker.push_back(ticker_number); rank.push_back(source_rank); row.push_back(line); rejection.push_back(-1);
-    }
-
-    void push_rejection(int64_t place_ns, uint32_t source_rank, uint64_t line, std::string reason, std::string_view raw) {
-        const double nan = std::numeric_limits<double>::quiet_NaN();
-        push_tick(place_ns, 0, nan, nan, nan, nan, 0, source_rank, line);
-        rejection.back() = static_cast<int32_t>(rejected.size());
+    void push_rejection(int64_t place, uint32_t rank, uint64_t row, std::string reason, std::string_view raw) {
         rejected.push_back({std::move(reason), std::string(raw.substr(0, 1024))});
+        all.push_back(rejected_row(place, rank, row, rejected.size() - 1));
+    }
+
+    static Row rejected_row(int64_t place, uint32_t rank, uint64_t row, size_t rejection) {
+        constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+        return {place, 0, nan, nan, nan, nan, row, rank, ~static_cast<int32_t>(rejection)};
     }
 };
 

@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
@@ -25,22 +25,21 @@ cdef extern from "columns.hpp" namespace "midstream" nogil:
         const string& name(uint32_t)
         size_t size()
 
+    cdef cppclass Row:
+        int64_t arrival, event
+        double bid_price, bid_amount, ask_price, ask_amount
+        uint64_t row
+        uint32_t rank
+        cbool is_rejected()
+        uint32_t ticker()
+        size_t rejection()
+
     cdef cppclass Rows:
-        vector[int64_t] arrival
-        vector[int64_t] event
-        vector[double] bid_price
-        vector[double] bid_amount
-        vector[double] ask_price
-        vector[double] ask_amount
-        vector[uint32_t] ticker
-        vector[uint32_t] rank
-        vector[uint64_t] row
-        vector[int32_t] rejection
         vector[Rejected] rejected
         size_t size()
+        Row& operator[](size_t)
         void clear()
         size_t count_due(size_t, int64_t)
-        void resize(size_t) except +
         void push_tick(int64_t, int64_t, double, double, double, double, uint32_t, uint32_t, uint64_t) except +
         void push_rejection(int64_t, uint32_t, uint64_t, string, string_view) except +
 

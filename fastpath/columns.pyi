@@ -1,4 +1,4 @@
-"""Rows in memory as columns, and the table of ticker names that they point into."""
+"""Rows in memory, and the table of ticker names that they point into."""
 
 from typing import TypeAlias, final
 
@@ -29,7 +29,7 @@ class Tickers:
 
 @final
 class Block:
-    """A growable run of rows. It owns its columns; kernels write into them and read from them without copies."""
+    """A growable run of rows. It owns its rows; kernels write into them and read from them without copies."""
 
     tickers: Tickers
     def __new__(cls, tickers: Tickers) -> Block: ...

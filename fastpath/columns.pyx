@@ -1,5 +1,5 @@
 # distutils: language = c++
-"""Rows in memory as columns, and the table of ticker names that they point into."""
+"""Rows in memory, and the table of ticker names that they point into."""
 
 cimport cython
 from libcpp cimport bool as cbool
@@ -43,7 +43,7 @@ cdef class Tickers:
 
 @cython.final
 cdef class Block:
-    """A growable run of rows. It owns its columns; kernels write into them and read from them without copies."""
+    """A growable run of rows. It owns its rows; kernels write into them and read from them without copies."""
 
     def __cinit__(self, Tickers tickers not None):
         self.tickers = tickers
@@ -89,24 +89,23 @@ cdef class Block:
     def to_rows(self):
         """Copy the rows out, for tests and reports."""
         cdef size_t i
-        cdef int32_t rejection
+        cdef Row row
         cdef list out = []
         for i in range(self.rows.size()):
-            rejection = self.rows.rejection[i]
+            row = self.rows[i]
             key = self._key(i)
-            if rejection >= 0:
-                out.append((key, self.rows.rejected[rejection].reason.decode("utf-8", "replace"),
-                            <bytes>self.rows.rejected[rejection].raw))
+            if row.is_rejected():
+                out.append((key, self.rows.rejected[row.rejection()].reason.decode("utf-8", "replace"),
+                            <bytes>self.rows.rejected[row.rejection()].raw))
             else:
-                out.append((key, self.rows.event[i], self.tickers.name(self.rows.ticker[i]),
-                            self.rows.bid_price[i], self.rows.bid_amount[i],
-                            self.rows.ask_price[i], self.rows.ask_amount[i]))
+                out.append((key, row.event, self.tickers.name(row.ticker()),
+                            row.bid_price, row.bid_amount, row.ask_price, row.ask_amount))
         return out
 
     cdef tuple _key(self, size_t index):
-        cdef object arrival = self.rows.arrival[index]
-        cdef object rank = self.rows.rank[index]
-        cdef object row = self.rows.row[index]
+        cdef object arrival = self.rows[index].arrival
+        cdef object rank = self.rows[index].rank
+        cdef object row = self.rows[index].row
         return arrival, rank, row
 
     cdef int _check(self, size_t index) except -1:

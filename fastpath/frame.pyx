@@ -158,9 +158,9 @@ cdef int _name_sources(Block block, size_t start, size_t stop, object sources, v
     cdef size_t count = len(sources)
     cdef uint32_t rank
     for i in range(start, stop):
-        if block.rows.rejection[i] < 0:
+        if not block.rows[i].is_rejected():
             continue
-        rank = block.rows.rank[i]
+        rank = block.rows[i].rank
         if names.size() == 0:
             names.resize(count)
         if rank < count and names[rank].empty():

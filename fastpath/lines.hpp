@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "columns.hpp"
+#include "row_writer.hpp"
 #include "text.hpp"
 
 namespace midstream {
@@ -189,63 +189,6 @@ class NameCache {
 
     std::vector<Slot> slots_;
     size_t used_ = 0;
-};
-
-// Appends the rows of one source to a block's columns. They grow in steps, ahead of the rows; `trim` gives the surplus back.
-class RowWriter {
-  public:
-    RowWriter(Rows* rows, uint32_t source_rank) : rows_(*rows), rank_(source_rank), count_(rows->size()), room_(count_) {}
-
-    // `numbers` are bid price, bid amount, ask price, ask amount.
-    void tick(int64_t arrival, int64_t event, const double* numbers, uint32_t ticker, uint64_t row) {
-        if (count_ == room_) grow();
-        const size_t at = count_++;
-        arrival_[at] = arrival;
-        event_[at] = event;
-        for (int i = 0; i < 4; ++i) numbers_[i][at] = numbers[i];
-        ticker_[at] = ticker;
-        row_[at] = row;
-    }
-
-    void rejection(int64_t place, uint64_t row, std::string reason, std::string_view raw) {
-        constexpr double MISSING = std::numeric_limits<double>::quiet_NaN();
-        const double numbers[4] = {MISSING, MISSING, MISSING, MISSING};
-        rows_.rejected.push_back({std::move(reason), std::string(raw.substr(0, RAW_SIZE_MAX))});
-        tick(place, 0, numbers, 0, row);
-        rows_.rejection[count_ - 1] = static_cast<int32_t>(rows_.rejected.size() - 1);
-    }
-
-    void trim() {
-        if (room_ != count_) rows_.resize(count_);
-        room_ = count_;
-    }
-
-  private:
-    static constexpr size_t STEP = 512;
-
-    void grow() {
-        rows_.resize(count_ + STEP);
-        room_ = count_ + STEP;
-        std::fill(rows_.rank.begin() + static_cast<std::ptrdiff_t>(count_), rows_.rank.end(), rank_);
-        std::fill(rows_.rejection.begin() + static_cast<std::ptrdiff_t>(count_), rows_.rejection.end(), -1);
-        arrival_ = rows_.arrival.data();
-        event_ = rows_.event.data();
-        numbers_[0] = rows_.bid_price.data();
-        numbers_[1] = rows_.bid_amount.data();
-        numbers_[2] = rows_.ask_price.data();
-        numbers_[3] = rows_.ask_amount.data();
-        ticker_ = rows_.ticker.data();
-        row_ = rows_.row.data();
-    }
-
-    Rows& rows_;
-    const uint32_t rank_;
-    size_t count_, room_;
-    int64_t* arrival_ = nullptr;
-    int64_t* event_ = nullptr;
-    double* numbers_[4] = {};
-    uint32_t* ticker_ = nullptr;
-    uint64_t* row_ = nullptr;
 };
 
 // Whether a '-' stands behind a delimiter, a quote, a space or a line end. Both loops are plain enough to become SIMD.

@@ -31,7 +31,7 @@ class Merger : private Stores {
     }
 
     void resume_after(int64_t arrival, uint32_t rank, uint64_t row) {
-        resume_ = {key_of(arrival), {rank, row}};
+        resume_ = {arrival, {rank, row}};
         resuming_ = true;
     }
 
@@ -81,15 +81,15 @@ class Merger : private Stores {
             if (oldest < 0 || static_cast<int64_t>(row) < oldest) oldest = static_cast<int64_t>(row);
         };
         Source& source = *sources_[rank];
-        if (source.looked_at < source.rows->size()) consider(source.rows->row[source.looked_at]);
+        if (source.looked_at < source.rows->size()) consider((*source.rows)[source.looked_at].row);
         while (source.first_waiting < source.waits.size() && !source.waits[source.first_waiting]) ++source.first_waiting;
-        if (source.first_waiting < source.waits.size()) consider(source.rows->row[source.first_waiting]);
+        if (source.first_waiting < source.waits.size()) consider((*source.rows)[source.first_waiting].row);
         for (size_t i = source_count_; i < sources_.size(); ++i) {
             const auto found = sources_[i]->oldest_rows.find(static_cast<uint32_t>(rank));
             if (found != sources_[i]->oldest_rows.end()) consider(found->second);
         }
         if (taken_ < settled_) {
-            const auto place = [this](size_t i) { return place_of(entries_[i].ref); };
+            const auto place = [this](size_t i) { return place_of(order_[i]); };
             oldest_settled_.visit(rank, taken_, settled_, source_count_, place, consider);
         }
         return oldest;
@@ -105,7 +105,7 @@ class Merger : private Stores {
         sort_settled(start, true);
         size_t size = RUN_HEAD_SIZE;
         for (size_t i = taken_; i < settled_; ++i) {
-            size += record_size(text_of(entries_[i].ref));
+            size += record_size(text_of(order_[i]));
         }
         return size;
     }
@@ -113,13 +113,11 @@ class Merger : private Stores {
     void write_spill(char* out) {
         out = write_run_head(out, settled_ - taken_);
         for (size_t i = taken_; i < settled_; ++i) {
-            const uint64_t ref = entries_[i].ref;
-            out = write_record(out, record_of(ref), text_of(ref));
+            out = write_record(out, row_of(order_[i]), text_of(order_[i]));
         }
         for (const auto& source : sources_) source->slotted = Waiting();
         slots_ = Slots();
-        entries_ = {};
-        sorter_.shrink();
+        shrink();
         taken_ = settled_;
         // Rows that had been settled come back with the run. Nothing is held now, so the frontier may start over.
         frontier_ = 0;
@@ -147,7 +145,7 @@ class Merger : private Stores {
         }
         const size_t used = run->reader->read(bytes, size, final, ticker_count, source_count_, frontier_, *run->rows);
         run->admitted = run->rows->size();
-        if (run->admitted > run->looked_at) run->bound = key_of(run->rows->arrival.back());
+        if (run->admitted > run->looked_at) run->bound = key_of(run->rows->all.back().arrival);
         run->finished = final;
         if (taken_ == settled_) release();
         return used;
@@ -155,7 +153,7 @@ class Merger : private Stores {
 
   private:
     struct ResumeKey {
-        uint64_t arrival;
+        int64_t arrival;
         Place place;
     };
     // Rows only leave in `take` and spills, so that the peak stands just before.
@@ -190,8 +188,9 @@ class Merger : private Stores {
         const size_t start = source.looked_at, stop = source.admitted;
         // Room is made as carried rows leave: to make it for all of them would cost each step what waits.
         const auto settle_entry = [this](uint64_t key, uint64_t ref) {
-            if (settled_ == entries_.size()) entries_.resize(2 * settled_ + 64);
-            entries_[settled_++] = {key, ref};
+            if (settled_ == keys_.size()) make_room(settled_ + 1);
+            keys_[settled_] = key;
+            refs_[settled_++] = ref;
         };
         const auto settle_slotted = [&](const Entry& entry) {
             settle_entry(entry.key, ref_of(0, entry.ref));
@@ -211,24 +210,25 @@ class Merger : private Stores {
         }
         if (start == stop) return;
 
-        const size_t most = settled_ + (stop - start);
-        if (entries_.size() < most) entries_.resize(most + most / 2);
-        Entry* const out = entries_.data();
-        const int64_t* arrival = source.rows->arrival.data();
+        make_room(settled_ + (stop - start));
+        uint64_t* const keys = keys_.data();
+        uint64_t* const refs = refs_.data();
+        const Row* const rows = source.rows->all.data();
         const uint64_t last_key = frontier == nullptr ? ~uint64_t{0} : *frontier - 1;
         if (stragglers_.size() < stop - start) stragglers_.resize(stop - start);
         size_t straggler_count = 0, settled = settled_;
         for (size_t i = start; i < stop; ++i) {
-            const uint64_t key = key_of(arrival[i]);
+            const uint64_t key = key_of(rows[i].arrival);
             const bool leaves = key <= last_key;
-            out[settled] = {key, ref_of(index + 1, i)};
+            keys[settled] = key;
+            refs[settled] = ref_of(index + 1, i);
             settled += leaves;
             stragglers_[straggler_count] = static_cast<uint32_t>(i);
             straggler_count += !leaves;
         }
         // Rows behind the last one that leaves may stay where they are, unless looking at them again and again would cost
         // much more than what leaves.
-        const size_t behind = settled > settled_ ? position_of(out[settled - 1].ref) + 1 : start;
+        const size_t behind = settled > settled_ ? position_of(refs[settled - 1]) + 1 : start;
         const size_t tail = stop - behind;
         source.looked_at = stop;
         if (tail <= TAIL_FACTOR * (behind - start) + TAIL_MIN) {
@@ -241,29 +241,43 @@ class Merger : private Stores {
         for (size_t i = 0; i < straggler_count; ++i) {
             const size_t position = stragglers_[i];
             source.waits[position] = 1;
-            source.here.push(*frontier, {key_of(arrival[position]), position});
+            source.here.push(*frontier, {key_of(rows[position].arrival), position});
         }
     }
 
+    void make_room(size_t count) {
+        if (count <= keys_.size()) return;
+        keys_.resize(count + count / 2 + 64);
+        refs_.resize(keys_.size());
+    }
+
+    void shrink() {
+        keys_ = {};
+        refs_ = {};
+        order_ = {};
+        sorter_.shrink();
+    }
+
     void sort_settled(size_t start, bool with_runs) {
-        sorter_.sort(entries_.data() + start, settled_ - start);
+        order_.resize(settled_);
+        sorter_.sort(keys_.data() + start, refs_.data() + start, settled_ - start, order_.data() + start);
         if (with_runs) {
-            order_ties(entries_.data() + start, settled_ - start, [this](uint64_t ref) { return place_of(ref); });
+            order_ties(order_.data() + start, settled_ - start, [this](uint64_t ref) -> const Row& { return row_of(ref); });
         }
     }
 
     size_t drop_resumed() {
         if (!resuming_) return 0;
         const size_t start = taken_;
-        while (taken_ < settled_ && !is_after_resume(entries_[taken_])) ++taken_;
+        while (taken_ < settled_ && !is_after_resume(row_of(order_[taken_]))) ++taken_;
         if (taken_ < settled_) resuming_ = false;
-        for (size_t i = start; i < taken_; ++i) drop_slot(entries_[i].ref);
+        for (size_t i = start; i < taken_; ++i) drop_slot(order_[i]);
         return taken_ - start;
     }
 
-    bool is_after_resume(const Entry& entry) const {
-        if (entry.key != resume_.arrival) return entry.key > resume_.arrival;
-        return resume_.place < place_of(entry.ref);
+    bool is_after_resume(const Row& row) const {
+        if (row.arrival != resume_.arrival) return row.arrival > resume_.arrival;
+        return resume_.place < row.place();
     }
 
     void drop_slot(uint64_t ref) {
@@ -273,53 +287,32 @@ class Merger : private Stores {
     }
 
     void hand_out(Rows& into, size_t count) {
-        columns_.clear();
-        columns_.emplace_back(into);  // stands for the slots, which have no columns
-        bool any_rejected = !slots_.rejected.empty();
-        for (const auto& source : sources_) {
-            columns_.emplace_back(*source->rows);
-            any_rejected |= !source->rows->rejected.empty();
-        }
+        stores_.clear();
+        stores_.push_back(slots_.rows());
+        for (const auto& source : sources_) stores_.push_back(source->rows->all.data());
+        const uint64_t* const refs = order_.data() + taken_;
         const size_t start = into.size();
-        into.resize(start + count);
-        for (size_t done = 0; done < count; done += CHUNK) {
-            hand_out_chunk(into, start + done, entries_.data() + taken_ + done, std::min(CHUNK, count - done), any_rejected);
+        into.all.resize(start + count);
+        Row* const out = into.all.data() + start;
+        int32_t subjects = 0;
+        for (size_t i = 0; i < count; ++i) {
+            out[i] = stores_[store_of(refs[i])][position_of(refs[i])];
+            subjects |= out[i].subject;
         }
+        for (size_t i = 0; subjects < 0 && i < count; ++i) {
+            if (!out[i].is_rejected()) continue;
+            out[i].subject = ~static_cast<int32_t>(into.rejected.size());
+            into.rejected.push_back(std::move(*text_of(refs[i])));
+        }
+        for (size_t i = 0; settled_in_slots_ > 0 && i < count; ++i) drop_slot(refs[i]);
         taken_ += count;
-    }
-
-    void hand_out_chunk(Rows& into, size_t at, const Entry* entries, size_t count, bool any_rejected) {
-        std::array<uint32_t, CHUNK> picks;
-        size_t picked = 0;
-        for (size_t i = 0; settled_in_slots_ > 0 && i < count; ++i) {
-            picks[picked] = static_cast<uint32_t>(i);
-            picked += !in_slot(entries[i].ref);
-        }
-        const bool slotted = settled_in_slots_ > 0 && picked < count;
-        if (slotted) {
-            gather_some(into, at, entries, picks.data(), picked, columns_.data());
-        } else {
-            gather(into, at, entries, count, columns_.data());
-        }
-        for (size_t i = 0; (slotted || any_rejected) && i < count; ++i) {
-            const uint64_t ref = entries[i].ref;
-            if (in_slot(ref)) write_row(slots_[position_of(ref)], into, at + i);
-            if (into.rejection[at + i] >= 0) {
-                into.rejected.push_back(std::move(*text_of(ref)));
-                into.rejection[at + i] = static_cast<int32_t>(into.rejected.size() - 1);
-            }
-            drop_slot(ref);
-        }
     }
 
     // Gives memory back once no settled row points into it.
     void release() {
         taken_ = settled_ = settled_in_slots_ = 0;
         oldest_settled_.forget();
-        if (entries_.size() > ENTRIES_KEPT_MAX) {
-            entries_ = {};
-            sorter_.shrink();
-        }
+        if (keys_.size() > ENTRIES_KEPT_MAX) shrink();
         for (const auto& source : sources_) trim(*source);
         for (size_t i = sources_.size(); i-- > source_count_;) {
             const Source& run = *sources_[i];
@@ -356,11 +349,11 @@ class Merger : private Stores {
         const size_t stop = std::min(count, source.waits.size());
         for (size_t i = source.first_waiting; i < stop; ++i) {
             if (!source.waits[i]) continue;
-            const uint32_t slot = slots_.put(*source.rows, i);
-            const Carried& carried = slots_[slot];
-            source.moved.push(frontier_, {key_of(carried.arrival), slot});
+            const Row& row = (*source.rows)[i];
+            const uint32_t slot = slots_.put(row, source.rows->rejected);
+            source.moved.push(frontier_, {key_of(row.arrival), slot});
             if (source.is_run()) continue;
-            source.slotted.push(carried.row, slot, carried.stamp);
+            source.slotted.push(row.row, slot, slots_.stamp(slot));
             source.slotted.sweep(slots_);
         }
         source.here.filter([count](Entry& entry) {
@@ -372,8 +365,6 @@ class Merger : private Stores {
         source.first_waiting -= std::min(source.first_waiting, count);
     }
 
-    // So many entries that they stay in the first-level cache while ten columns go by.
-    static constexpr size_t CHUNK = 512;
     static constexpr size_t HERE_SPARSE = 16;
     static constexpr size_t HERE_FACTOR = 4;
     static constexpr size_t HERE_MIN = 1024;
@@ -386,10 +377,11 @@ class Merger : private Stores {
     size_t runs_added_ = 0;
     uint64_t frontier_ = 0;
     Sorter sorter_;
-    std::vector<Entry> entries_;  // the settled rows in order: entries_[taken_..settled_]
+    Column<uint64_t> keys_, refs_;  // of what settles, in the order in which it was read
+    Column<uint64_t> order_;        // references to the settled rows in order: order_[taken_..settled_]
     size_t taken_ = 0, settled_ = 0, settled_in_slots_ = 0;
     std::vector<uint32_t> stragglers_;
-    std::vector<Columns> columns_;
+    std::vector<const Row*> stores_;
     ResumeKey resume_{};
     bool resuming_ = false;
     OldestRows oldest_settled_;

@@ -12,7 +12,7 @@
 namespace midstream {
 
 struct Source {
-    explicit Source(Rows* columns) : rows(columns) {}
+    explicit Source(Rows* into) : rows(into) {}
 
     Rows* rows;               // what was decoded; the first `looked_at` rows left or wait
     size_t looked_at = 0;
@@ -45,20 +45,21 @@ inline void check_size(const Source& source) {
     const Rows& rows = *source.rows;
     uint64_t last_row = source.last_row;
     for (size_t i = start; i < stop; ++i) {
-        const std::string where = "row " + std::to_string(rows.row[i]) + " of source " + std::to_string(source.number);
-        if (rows.rank[i] != source.number) {
-            throw std::invalid_argument(where + " carries the source rank " + std::to_string(rows.rank[i]) +
+        const Row& row = rows[i];
+        const std::string where = "row " + std::to_string(row.row) + " of source " + std::to_string(source.number);
+        if (row.rank != source.number) {
+            throw std::invalid_argument(where + " carries the source rank " + std::to_string(row.rank) +
                                         "; decode it with its own rank");
         }
-        if (rows.row[i] < last_row) {
+        if (row.row < last_row) {
             throw std::invalid_argument(where + " comes after row " + std::to_string(last_row) + "; append rows in row order");
         }
-        if (key_of(rows.arrival[i]) < source.bound) {
-            throw std::invalid_argument(where + " arrives at " + std::to_string(rows.arrival[i]) + " ns, before the bound of " +
+        if (key_of(row.arrival) < source.bound) {
+            throw std::invalid_argument(where + " arrives at " + std::to_string(row.arrival) + " ns, before the bound of " +
                                         std::to_string(time_of(source.bound)) +
                                         " ns that its source had promised; declare a lower latency bound or sort the file");
         }
-        last_row = rows.row[i];
+        last_row = row.row;
     }
     throw std::logic_error("no row breaks a promise");
 }
@@ -71,11 +72,15 @@ inline void admit(Source& source) {
     if (start == stop || source.is_run()) return;
     const uint32_t rank = static_cast<uint32_t>(source.number);
     const int64_t bound = time_of(source.bound);
-    bool broken = rows.row[start] < source.last_row;
-    for (size_t i = start; i < stop; ++i) broken |= (rows.arrival[i] < bound) | (rows.rank[i] != rank);
-    for (size_t i = start + 1; i < stop; ++i) broken |= rows.row[i] < rows.row[i - 1];
+    uint64_t last_row = source.last_row;
+    bool broken = false;
+    for (size_t i = start; i < stop; ++i) {
+        const Row& row = rows[i];
+        broken |= (row.arrival < bound) | (row.rank != rank) | (row.row < last_row);
+        last_row = row.row;
+    }
     if (broken) explain(source, start, stop);
-    source.last_row = rows.row[stop - 1];
+    source.last_row = last_row;
     source.admitted = stop;
 }
 
@@ -90,16 +95,16 @@ inline void cut_rows(Rows& rows, size_t count) {
         rows.clear();
         return;
     }
-    cut(rows.arrival, count); cut(rows.event, count);
-    cut(rows.bid_price, count); cut(rows.bid_amount, count); cut(rows.ask_price, count); cut(rows.ask_amount, count);
-    cut(rows.ticker, count); cut(rows.rank, count); cut(rows.row, count); cut(rows.rejection, count);
+    cut(rows.all, count);
     if (rows.rejected.empty()) return;
     // Rejections are appended like rows: those of the rows that stay are the last ones.
     size_t kept = 0;
-    for (const int32_t rejection : rows.rejection) kept += rejection >= 0;
-    const int32_t gone = static_cast<int32_t>(rows.rejected.size() - kept);
+    for (const Row& row : rows.all) kept += row.is_rejected();
+    const size_t gone = rows.rejected.size() - kept;
     cut(rows.rejected, gone);
-    for (int32_t& rejection : rows.rejection) rejection -= rejection >= 0 ? gone : 0;
+    for (Row& row : rows.all) {
+        if (row.is_rejected()) row.subject += static_cast<int32_t>(gone);
+    }
 }
 
 }  // namespace midstream

@@ -42,7 +42,9 @@ inline char* write_run_head(char* out, uint64_t row_count) {
     return out + RUN_HEAD_SIZE;
 }
 
-inline char* write_record(char* out, RunRecord record, const Rejected* text) {
+inline char* write_record(char* out, const Row& row, const Rejected* text) {
+    RunRecord record{row.arrival, row.event, row.bid_price, row.bid_amount, row.ask_price, row.ask_amount,
+                     row.row, text == nullptr ? row.ticker() : 0, row.rank, 0, 0};
     record.reason_size = text == nullptr ? NO_REJECTION : std::min<size_t>(text->reason.size(), REASON_SIZE_MAX);
     record.raw_size = text == nullptr ? 0 : std::min<size_t>(text->raw.size(), RAW_SIZE_MAX);
     std::memcpy(out, &record, sizeof record);

@@ -13,31 +13,16 @@ struct Stores {
     Slots slots_;
 
     static bool in_slot(uint64_t ref) { return store_of(ref) == 0; }
-    const Rows& rows_of(uint64_t ref) const { return *sources_[store_of(ref) - 1]->rows; }
 
-    Place place_of(uint64_t ref) const {
-        const size_t i = position_of(ref);
-        if (in_slot(ref)) return {slots_[i].rank, slots_[i].row};
-        return {rows_of(ref).rank[i], rows_of(ref).row[i]};
+    const Row& row_of(uint64_t ref) const {
+        return in_slot(ref) ? slots_[position_of(ref)] : (*sources_[store_of(ref) - 1]->rows)[position_of(ref)];
     }
+    Place place_of(uint64_t ref) const { return row_of(ref).place(); }
 
     Rejected* text_of(uint64_t ref) {
-        const size_t i = position_of(ref);
-        const int32_t rejection = in_slot(ref) ? slots_[i].rejection : rows_of(ref).rejection[i];
-        if (rejection < 0) return nullptr;
-        return in_slot(ref) ? &slots_.rejected[rejection] : &sources_[store_of(ref) - 1]->rows->rejected[rejection];
-    }
-
-    RunRecord record_of(uint64_t ref) const {
-        const size_t i = position_of(ref);
-        if (in_slot(ref)) {
-            const Carried& row = slots_[i];
-            return {row.arrival,    row.event, row.bid_price, row.bid_amount, row.ask_price,
-                    row.ask_amount, row.row,   row.ticker,    row.rank,       0, 0};
-        }
-        const Rows& rows = rows_of(ref);
-        return {rows.arrival[i],    rows.event[i], rows.bid_price[i], rows.bid_amount[i], rows.ask_price[i],
-                rows.ask_amount[i], rows.row[i],   rows.ticker[i],    rows.rank[i],       0, 0};
+        const Row& row = row_of(ref);
+        if (!row.is_rejected()) return nullptr;
+        return &(in_slot(ref) ? slots_.rejected : sources_[store_of(ref) - 1]->rows->rejected)[row.rejection()];
     }
 
     // Leaves no gaps between the slots.

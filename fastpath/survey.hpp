@@ -91,8 +91,9 @@ class SurveyCore {
 
     void add(const Rows& rows) {
         for (size_t i = 0; i < rows.size(); ++i) {
-            if (rows.rejection[i] >= 0) add_rejection(rows.rejected[rows.rejection[i]].reason, rows.row[i]);
-            else add_tick(rows, i);
+            const Row& row = rows[i];
+            if (row.is_rejected()) add_rejection(rows.rejected[row.rejection()].reason, row.row);
+            else add_tick(row);
         }
     }
 
@@ -138,16 +139,16 @@ class SurveyCore {
         high = std::max(high, other_high);
     }
 
-    void add_tick(const Rows& rows, size_t i) {
-        const int64_t event = rows.event[i], arrival = rows.arrival[i];
+    void add_tick(const Row& row) {
+        const int64_t event = row.event, arrival = row.arrival;
         int64_t latency;
         if (__builtin_sub_overflow(arrival, event, &latency)) latency = arrival < event ? BEFORE_EVERYTHING + 1 : AFTER_EVERYTHING;
         if (ticks > 0) {
             event_ties += event == event_before_;
-            note_break(event_break, rows.row[i], event_before_, event);
-            note_break(arrival_break, rows.row[i], arrival_before_, arrival);
+            note_break(event_break, row.row, event_before_, event);
+            note_break(arrival_break, row.row, arrival_before_, arrival);
             if (both_break.row == 0 && event_break.row != 0 && arrival_break.row != 0) {
-                both_break = event_break.row == rows.row[i] ? event_break : arrival_break;
+                both_break = event_break.row == row.row ? event_break : arrival_break;
             }
         }
         event_before_ = event;
@@ -158,9 +159,9 @@ class SurveyCore {
         latencies.add(latency);
         over_threshold += latency > threshold_;
         negative_latency += latency < 0;
-        const double bid = rows.bid_price[i], ask = rows.ask_price[i];
-        const bool no_bid = bid != bid || (bid == 0 && rows.bid_amount[i] == 0);
-        const bool no_ask = ask != ask || (ask == 0 && rows.ask_amount[i] == 0);
+        const double bid = row.bid_price, ask = row.ask_price;
+        const bool no_bid = bid != bid || (bid == 0 && row.bid_amount == 0);
+        const bool no_ask = ask != ask || (ask == 0 && row.ask_amount == 0);
         bid_missing += no_bid && !no_ask;
         ask_missing += no_ask && !no_bid;
         both_missing += no_bid && no_ask;
@@ -168,7 +169,7 @@ class SurveyCore {
             crossed += bid > ask;
             locked += bid == ask;
         }
-        const size_t ticker = rows.ticker[i];
+        const size_t ticker = row.ticker();
         if (ticker >= tickers.size()) tickers.resize(ticker + 1);
         ++tickers[ticker];
         ++ticks;
@@ -205,12 +206,12 @@ class TieCore {
   public:
     void add(const Rows& rows) {
         for (size_t i = 0; i < rows.size(); ++i) {
-            if (rows.rejection[i] >= 0) continue;
-            const bool tie = any_ && rows.arrival[i] == before_;
+            if (rows[i].is_rejected()) continue;
+            const bool tie = any_ && rows[i].arrival == before_;
             group_ = tie ? group_ + 1 : 1;
             ties += tie;
             largest = std::max(largest, group_);
-            before_ = rows.arrival[i];
+            before_ = rows[i].arrival;
             any_ = true;
         }
     }

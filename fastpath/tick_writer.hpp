@@ -1,7 +1,9 @@
 // TickBatch to wire bytes: choosing rows of a block or ticks of a batch, and writing them.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -79,7 +81,7 @@ void put_rejection(Out& out, const RejectionView& rejection) {
     wire::put_bytes(out, 6, rejection.raw);
 }
 
-// A batch about to be written: what it owns, and pointers into columns that must outlive it.
+// A batch about to be written: what it owns, and pointers to ticks that must outlive it.
 struct BatchPlan {
     std::string epoch;
     int32_t mode = 0;
@@ -87,10 +89,10 @@ struct BatchPlan {
     uint64_t last_sequence = 0;
     int64_t publish_time = 0;
     std::vector<std::string_view> tickers;
-    std::vector<uint32_t> ticker_index;
-    std::vector<wire::Run> runs;  // the ticks to write, in the columns below
-    const int64_t *event = nullptr, *arrival = nullptr;
-    const double *bid_price = nullptr, *bid_amount = nullptr, *ask_price = nullptr, *ask_amount = nullptr;
+    Column<uint32_t> ticker_index;
+    std::vector<wire::Run> runs;       // the ticks to write, in the rows or in the columns of the batch
+    const Row* rows_from = nullptr;
+    const TickBatch* batch = nullptr;  // when there are no rows
     std::vector<RejectionView> rejections;
     std::vector<MarkerRecord> markers;
     bool has_cursor = false;
@@ -99,6 +101,39 @@ struct BatchPlan {
     std::vector<uint64_t> tick_sequence;
     size_t rows = 0;  // rows of the block that were taken
 };
+
+// Where the columns of a message begin, all of eight bytes a value: event and arrival time, bid price and amount, ask price and amount.
+using TickColumns = std::array<char*, 6>;
+
+// Turns rows into columns.
+inline void write_rows(const Row* rows, size_t count, const TickColumns& columns) {
+    const auto put = [](char* column, size_t i, auto value) { std::memcpy(column + i * sizeof value, &value, sizeof value); };
+    for (size_t i = 0; i < count; ++i) {
+        const Row row = rows[i];
+        put(columns[0], i, row.event);
+        put(columns[1], i, row.arrival);
+        put(columns[2], i, row.bid_price);
+        put(columns[3], i, row.bid_amount);
+        put(columns[4], i, row.ask_price);
+        put(columns[5], i, row.ask_amount);
+    }
+}
+
+inline void write_ticks(const BatchPlan& plan, TickColumns columns) {
+    for (const wire::Run& run : plan.runs) {
+        const size_t count = run.end - run.begin;
+        if (plan.rows_from != nullptr) {
+            write_rows(plan.rows_from + run.begin, count, columns);
+        } else {
+            const TickBatch& from = *plan.batch;
+            const std::array<const void*, 6> sources = {from.event.data() + run.begin, from.arrival.data() + run.begin,
+                                                        from.bid_price.data() + run.begin, from.bid_amount.data() + run.begin,
+                                                        from.ask_price.data() + run.begin, from.ask_amount.data() + run.begin};
+            for (size_t i = 0; i < columns.size(); ++i) std::memcpy(columns[i], sources[i], count * 8);
+        }
+        for (char*& column : columns) column += count * 8;
+    }
+}
 
 template <class Out>
 void put_batch(Out& out, const BatchPlan& plan) {
@@ -109,12 +144,13 @@ void put_batch(Out& out, const BatchPlan& plan) {
     wire::put_fixed64(out, 4, plan.last_sequence);
     for (const std::string_view ticker : plan.tickers) wire::put_bytes_always(out, 5, ticker);
     wire::put_column(out, 6, plan.ticker_index);
-    wire::put_column(out, 7, plan.event, plan.runs, count);
-    wire::put_column(out, 8, plan.arrival, plan.runs, count);
-    wire::put_column(out, 9, plan.bid_price, plan.runs, count);
-    wire::put_column(out, 10, plan.bid_amount, plan.runs, count);
-    wire::put_column(out, 11, plan.ask_price, plan.runs, count);
-    wire::put_column(out, 12, plan.ask_amount, plan.runs, count);
+    TickColumns columns;
+    for (size_t i = 0; count > 0 && i < columns.size(); ++i) {
+        wire::put_tag(out, 7 + static_cast<uint32_t>(i), wire::LENGTH);
+        out.varint(count * 8);
+        columns[i] = out.room(count * 8);
+    }
+    if (columns[0] != nullptr) write_ticks(plan, columns);
     for (const RejectionView& rejection : plan.rejections) {
         wire::put_message(out, 13, [&](auto& inner) { put_rejection(inner, rejection); });
     }
@@ -194,7 +230,7 @@ inline size_t cursor_size(const RecordKey& key, size_t sources_size) {
 // In historical mode the cursor becomes the last row's key followed by `cursor_sources`.
 inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& table, size_t start, size_t stop, uint64_t sequence,
                       const std::vector<std::string>& sources, std::string_view cursor_sources) {
-    const auto key_of = [&](size_t i) { return RecordKey{rows.arrival[i], rows.rank[i], rows.row[i]}; };
+    const auto key_of = [&](size_t i) { return RecordKey{rows[i].arrival, rows[i].rank, rows[i].row}; };
     const bool keyed = plan.mode == MODE_HISTORICAL;
     // Everything but columns, tickers and rejections. A key is at most 27 bytes and its cursor's framing 10.
     size_t fixed = size_batch(plan);
@@ -206,64 +242,67 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
     uint32_t* const index = plan.ticker_index.data();
     LocalNumbers& numbers = local_numbers();
     numbers.start(table.size());
+    // So many ticks fit for certain: 52 bytes each, and at most 14 more for all seven lengths.
+    const auto surely = [&] {
+        const size_t taken = fixed + key_bound + 64;
+        return taken < BATCH_BYTES_MAX ? (BATCH_BYTES_MAX - taken) / 52 : 0;
+    };
+    size_t safe = surely();
     size_t ticks = 0;
     size_t run_begin = start;
     size_t i = start;
     for (; i < end; ++i) {
-        const int32_t rejected = rows.rejection[i];
-        if (rejected < 0 && numbers.known(rows.ticker[i])) {
-            // The common case. 52 bytes and at most 14 more for all seven lengths: far below the limit, no need to be exact.
-            if (fixed + key_bound + 64 + 52 * (ticks + 1) > BATCH_BYTES_MAX && i > start &&
+        const Row& row = rows[i];
+        const bool rejected = row.is_rejected();
+        if (!rejected && numbers.known(row.ticker())) {
+            // The common case.
+            if (ticks >= safe && i > start &&
                 fixed + columns_size(ticks + 1) + (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
                 break;
             }
-            index[ticks++] = numbers.number(rows.ticker[i]);
+            index[ticks++] = numbers.number(row.ticker());
             continue;
         }
         wire::Sizer more;
         RejectionView view{};
-        if (rejected >= 0) {
-            const Rejected& why = rows.rejected[rejected];
-            if (rows.rank[i] >= sources.size()) {
-                throw std::invalid_argument("row " + std::to_string(i) + " comes from source " + std::to_string(rows.rank[i]) +
+        if (rejected) {
+            const Rejected& why = rows.rejected[row.rejection()];
+            if (row.rank >= sources.size()) {
+                throw std::invalid_argument("row " + std::to_string(i) + " comes from source " + std::to_string(row.rank) +
                                             ", but `sources` has " + std::to_string(sources.size()) + " names");
             }
             if (!wire::is_utf8(why.reason)) {
                 throw std::invalid_argument("the reason of the rejection in row " + std::to_string(i) + " is not UTF-8");
             }
-            view = {sequence + (i - start), rows.arrival[i], sources[rows.rank[i]], rows.row[i], why.reason,
+            view = {sequence + (i - start), row.arrival, sources[row.rank], row.row, why.reason,
                     std::string_view(why.raw).substr(0, RAW_BYTES_MAX)};
             wire::put_message(more, 13, [&](auto& out) { put_rejection(out, view); });
         } else {
-            const std::string& name = table.name(rows.ticker[i]);
+            const std::string& name = table.name(row.ticker());
             if (!wire::is_utf8(name)) throw std::invalid_argument("the ticker of row " + std::to_string(i) + " is not UTF-8");
             wire::put_bytes_always(more, 5, name);
         }
-        const size_t after = ticks + (rejected < 0);
+        const size_t after = ticks + !rejected;
         if (i > start && fixed + more.size + columns_size(after) +
                                  (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
             break;
         }
         fixed += more.size;
-        if (rejected >= 0) {
+        safe = surely();
+        if (rejected) {
             plan.rejections.push_back(view);
             if (run_begin < i) plan.runs.push_back({run_begin, i});
             run_begin = i + 1;
         } else {
-            plan.tickers.push_back(table.name(rows.ticker[i]));
-            numbers.add(rows.ticker[i]);
-            index[ticks++] = numbers.number(rows.ticker[i]);
+            plan.tickers.push_back(table.name(row.ticker()));
+            numbers.add(row.ticker());
+            index[ticks++] = numbers.number(row.ticker());
         }
     }
     if (run_begin < i) plan.runs.push_back({run_begin, i});
     plan.ticker_index.resize(ticks);
     plan.rows = i - start;
-    plan.event = rows.event.data();
-    plan.arrival = rows.arrival.data();
-    plan.bid_price = rows.bid_price.data();
-    plan.bid_amount = rows.bid_amount.data();
-    plan.ask_price = rows.ask_price.data();
-    plan.ask_amount = rows.ask_amount.data();
+    plan.rows_from = rows.all.data();
     if (keyed && i > start) {
         plan.cursor = cursor_with(key_of(i - 1), cursor_sources);
         plan.has_cursor = true;
@@ -309,12 +348,7 @@ inline bool plan_selection(const TickBatch& batch, const std::vector<bool>& keep
             plan.runs.push_back({i, i + 1});
         }
     }
-    plan.event = batch.event.data();
-    plan.arrival = batch.arrival.data();
-    plan.bid_price = batch.bid_price.data();
-    plan.bid_amount = batch.bid_amount.data();
-    plan.ask_price = batch.ask_price.data();
-    plan.ask_amount = batch.ask_amount.data();
+    plan.batch = &batch;
     return !plan.ticker_index.empty() || !plan.rejections.empty() || !plan.markers.empty();
 }
 

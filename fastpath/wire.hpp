@@ -214,6 +214,10 @@ class Sizer {
         while (value >>= 7);
     }
     void raw(const void*, size_t count) { size += count; }
+    char* room(size_t count) {
+        size += count;
+        return nullptr;
+    }
 };
 
 // Writes into memory that a Sizer has measured.
@@ -232,6 +236,11 @@ class Filler {
         if (count == 0) return;
         std::memcpy(at, from, count);
         at += count;
+    }
+    // For whoever fills it later.
+    char* room(size_t count) {
+        at += count;
+        return at - count;
     }
 };
 
@@ -280,14 +289,6 @@ void put_message(Out& out, uint32_t field, const Body& body) {
 struct Run {
     size_t begin, end;
 };
-// A packed column: the elements that the runs name (`count` in all).
-template <class Out, class T>
-void put_column(Out& out, uint32_t field, const T* column, const std::vector<Run>& runs, size_t count) {
-    if (count == 0) return;
-    put_tag(out, field, LENGTH);
-    out.varint(count * sizeof(T));
-    for (const Run& run : runs) out.raw(column + run.begin, (run.end - run.begin) * sizeof(T));
-}
 template <class Out, class T, class A>
 void put_column(Out& out, uint32_t field, const std::vector<T, A>& column) {
     if (column.empty()) return;

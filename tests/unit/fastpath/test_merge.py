@@ -1,6 +1,7 @@
 """The order, for the kernel and for its readable twin."""
 
 import random
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -314,3 +315,33 @@ def test_sort_rows_equals_a_stable_sort(module: ModuleType, seed: int) -> None:
     module.sort_rows(block, into)
 
     assert repr(into.to_rows()[1:]) == repr(sorted(block.to_rows(), key=lambda row: row[0]))
+
+
+@pytest.mark.parametrize("count", [2, 39, 41, 5000])
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(lambda i, rng: 7, id="equal"),
+        pytest.param(lambda i, rng: i, id="sorted"),
+        pytest.param(lambda i, rng: -i, id="reversed"),
+        pytest.param(lambda i, rng: rng.choice([0, 1]), id="two_times"),
+        pytest.param(lambda i, rng: rng.randrange(2**40), id="forty_bits"),
+        pytest.param(lambda i, rng: rng.choice([BEFORE_EVERYTHING, 0, AFTER_EVERYTHING]), id="extremes"),
+        pytest.param(lambda i, rng: rng.randrange(16) - (i == 0) * 2**62, id="crowded_far_from_one"),
+        pytest.param(lambda i, rng: rng.randrange(-(2**63), 2**63), id="scattered"),
+        pytest.param(lambda i, rng: rng.choice([-1, 1]) * 2**62 + rng.randrange(8), id="two_crowds_far_apart"),
+    ],
+)
+def test_sort_rows_leaves_rows_of_equal_place_as_they_stood_whatever_the_times(
+    count: int, times: Callable[[int, random.Random], int]
+) -> None:
+    rng = random.Random(count)
+    tickers = Tickers()
+    block, into = Block(tickers), Block(tickers)
+    keys = [(times(i, rng), 0, 0) for i in range(count)]
+    for number, key in enumerate(keys):
+        append(block, (key, number, "T", 1.0, 2.0, 3.0, 4.0))
+
+    fastpath.merge.sort_rows(block, into)
+
+    assert [row[1] for row in into.to_rows()] == sorted(range(count), key=lambda i: keys[i])

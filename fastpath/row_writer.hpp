@@ -1,0 +1,43 @@
+// How decoders append rows.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "columns.hpp"
+
+namespace midstream {
+
+// Appends the rows of one source to a block. It grows in steps, ahead of the rows; `trim` gives the surplus back.
+class RowWriter {
+  public:
+    RowWriter(Rows* rows, uint32_t source_rank) : rows_(*rows), rank_(source_rank), count_(rows->size()) {}
+
+    // `numbers` are bid price, bid amount, ask price, ask amount.
+    void tick(int64_t arrival, int64_t event, const double* numbers, uint32_t ticker, uint64_t row) {
+        append({arrival, event, numbers[0], numbers[1], numbers[2], numbers[3], row, rank_, static_cast<int32_t>(ticker)});
+    }
+
+    // Of `raw` the first 1,024 bytes are kept.
+    void rejection(int64_t place, uint64_t row, std::string reason, std::string_view raw) {
+        append(Rows::rejected_row(place, rank_, row, rows_.rejected.size()));
+        rows_.rejected.push_back({std::move(reason), std::string(raw.substr(0, 1024))});
+    }
+
+    void trim() { rows_.all.resize(count_); }
+
+  private:
+    static constexpr size_t STEP = 512;
+
+    void append(const Row& row) {
+        if (count_ == rows_.size()) rows_.all.resize(count_ + STEP);
+        rows_[count_++] = row;
+    }
+
+    Rows& rows_;
+    const uint32_t rank_;
+    size_t count_;
+};
+
+}  // namespace midstream
