@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
+from fastpath.columns import AFTER_EVERYTHING, Tickers
+from fastpath.merge import Merger
 from fastpath.records import SourceCursor
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.marks import Marks
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import LatencyPlan
-from services.replay.sources.row_reader import BUFFER_BYTES_MAX, Reading, RowReader
+from services.replay.sources.row_reader import BUFFER_BYTES, Reading, RowReader
 
-BUFFER_BYTES_MIN = 32 * 1024
-BUFFERS_BYTES = 32 * 1024 * 1024
-"""What the buffers of all files take together, as far as the smallest buffer allows."""
-MARK_ROWS = 512
+READ_BYTES_MIN = 8 * 1024
+READ_BYTES = 1024 * 1024
+"""What is read of all files together, where the least is less: the rows of more would leave the processor's second cache."""
+MARK_ROWS = 2048
 """Rows between two marks at least: a mark costs as much as some twenty rows."""
 
 
-def buffer_bytes(file_count: int) -> int:
-    """Return the size of each file's buffer when `file_count` files are read at once."""
-    return max(BUFFER_BYTES_MIN, min(BUFFER_BYTES_MAX, BUFFERS_BYTES // max(1, file_count)))
+def read_bytes(file_count: int) -> int:
+    """Return how much is read at a time of each of `file_count` files."""
+    return max(READ_BYTES_MIN, min(BUFFER_BYTES, READ_BYTES // max(1, file_count)))
 
 
 @dataclass(frozen=True)
@@ -64,23 +65,14 @@ class FileSource:
         return bool(self.plan.scanned.unsorted_line)
 
     @property
-    def finished(self) -> bool:
-        """Tell whether the last row was read."""
-        return self._rows is not None and self._rows.finished
-
-    @property
-    def bound_ns(self) -> int:
-        """Return the lowest arrival time that a row still to be read can have."""
-        assert self._rows is not None
-        return AFTER_EVERYTHING if self._rows.finished else self._rows.bound_ns
-
-    @property
     def skipped(self) -> int:
         """Return how many rows the filters left out."""
         return self.skipped_on_disk if self._rows is None else self._rows.skipped
 
-    def begin(self, tickers: Tickers, options: HistoricalOptions, *, rank: int, file_count: int) -> None:
-        """Prepare to read from the place on; `file_count` files share the memory for buffers."""
+    def begin(
+        self, tickers: Tickers, options: HistoricalOptions, *, rank: int, file_count: int, buffer: memoryview
+    ) -> None:
+        """Prepare to read from the place on, as one of `file_count` files that share `buffer`."""
         self._rows = self.opened.content.read(
             Reading(
                 tickers,
@@ -90,21 +82,26 @@ class FileSource:
                 shift_ns=self.plan.shift_ns,
                 latency_bound_ns=self.plan.latency_bound_ns,
                 end=self.plan.scanned.damage,
-                buffer_bytes=buffer_bytes(file_count),
+                read_bytes=read_bytes(file_count),
+                buffer=buffer,
             )
         )
 
-    def read(self, into: Block, rows: int) -> int:
-        """Append up to about `rows` rows; return how many lines that took, at least 1."""
-        assert self._rows is not None
-        line = self._rows.line
+    def read(self, merger: Merger, rank: int, rows_max: int) -> int:
+        """Hand the rows that come next over, at most about `rows_max`; return how many lines that took, at least 1."""
+        rows = self._rows
+        assert rows is not None
+        line = rows.line
         if line - self._marked_line >= MARK_ROWS:
-            self._marks.add(self._rows.place())
+            self._marks.add(rows.place())
             self._marked_line = line
-        self._rows.feed(into, rows)
-        if self._rows.finished:
-            self.note_end(self._rows)
-        return max(1, self._rows.line - line)
+        rows.feed(merger.pending(rank), rows_max)
+        if rows.finished:
+            self.note_end(rows)
+            merger.advance(rank, AFTER_EVERYTHING, finished=True)
+        else:
+            merger.advance(rank, rows.bound_ns)
+        return max(1, rows.line - line)
 
     def note_end(self, rows: RowReader) -> None:
         """Keep what is known once the last row was read."""

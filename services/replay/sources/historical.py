@@ -18,18 +18,22 @@ from services.replay.sources.file_source import FileSource, SourceNote
 from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import plan_latencies
+from services.replay.sources.row_reader import new_buffer
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
 
 READ_ROWS = 8192
 """Rows read before the next look at what is settled, at least: merging then costs little beside decoding."""
 FEED_ROWS_MIN = 64
+"""Rows that one read of a file brings, about, when there are very many files."""
 FEED_ROWS_MAX = 4096
+"""Rows that one read of a file brings at most, however short they are."""
 POLL_ROWS_READ_MAX = 65_536
 """Rows that one poll may read without finding any to hand over (a filter leaves them out), some 5 ms of work."""
 IN_FLIGHT_ROWS_MAX = 2_000_000
 """Rows in memory before they go to disk, some 150 MB. Only wild latencies get there."""
 SPILLED_ROW_BYTES = 72
+CURSOR_ROWS_MIN = 16_384
 CURSOR_ROWS_PER_SOURCE = 256
 """A cursor costs time per source. It may be older than it could be: then a resume reads a few more rows again."""
 
@@ -205,9 +209,10 @@ class HistoricalSource:
     def _begin(self, tickers: Tickers) -> Merger:
         last_key = None if self._resume is None else self._resume.last_key
         merger = Merger(tickers, len(self._files), resume_after=last_key)
+        buffer = new_buffer()
         for rank, file in enumerate(self._files):
             if not file.needs_sorting:
-                file.begin(tickers, self._options, rank=rank, file_count=len(self._files))
+                file.begin(tickers, self._options, rank=rank, file_count=len(self._files), buffer=buffer)
                 continue
             runs = sort_file(
                 file, tickers, self._options, rank=rank, spill=self._spill, interrupted=lambda: self._interrupted
@@ -219,28 +224,23 @@ class HistoricalSource:
 
     def _read_some(self, merger: Merger) -> int:
         """Read some rows of whoever holds the others back; 0: there are none left."""
-        rows_each = max(FEED_ROWS_MIN, min(FEED_ROWS_MAX, READ_ROWS // len(self._files)))
+        files = self._files
         # Looking at every source costs time per source, so each is read twice in between.
-        enough = max(READ_ROWS, 2 * rows_each * len(self._files))
+        enough = max(READ_ROWS, 2 * FEED_ROWS_MIN * len(files))
         read = 0
         while read < enough:
             number = merger.laggard()
             if number < 0:
                 break
-            if number < len(self._files):
-                read += self._read_file(merger, number, rows_each)
-            else:
+            if number >= len(files):
                 read += self._read_run(merger, number)
-        return read
-
-    def _read_file(self, merger: Merger, rank: int, rows: int) -> int:
-        file = self._files[rank]
-        try:
-            read = file.read(merger.pending(rank), rows)
-        except (UnsortedSource, LatencyBoundBroken) as problem:
-            raise UnusableInput(f"{file.opened.name}: {problem}") from problem
-        merger.advance(rank, file.bound_ns, finished=file.finished)
-        self._rows_since_spill += read
+                continue
+            try:
+                count = files[number].read(merger, number, FEED_ROWS_MAX)
+            except (UnsortedSource, LatencyBoundBroken) as problem:
+                raise UnusableInput(f"{files[number].opened.name}: {problem}") from problem
+            read += count
+            self._rows_since_spill += count
         return read
 
     def _read_run(self, merger: Merger, number: int) -> int:
@@ -267,7 +267,7 @@ class HistoricalSource:
 
     def _note_places(self, merger: Merger) -> None:
         # Now, because every row that was handed out before this poll has been emitted, and none of the next ones.
-        if self._rows_since_places < CURSOR_ROWS_PER_SOURCE * len(self._files):
+        if self._rows_since_places < max(CURSOR_ROWS_MIN, CURSOR_ROWS_PER_SOURCE * len(self._files)):
             return
         self._rows_since_places = 0
         self._places = tuple(file.place_before(merger.oldest_row(rank)) for rank, file in enumerate(self._files))

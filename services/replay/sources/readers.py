@@ -29,6 +29,9 @@ class ByteReader(Protocol):
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view`; 0 means that the end was reached."""
 
+    def unread(self, rest: memoryview) -> None:
+        """Give `rest`, the last bytes of what was read last, once more."""
+
     def skip(self, count: int) -> None:
         """Pass over `count` bytes."""
 
@@ -52,13 +55,17 @@ class PlainReader:
         if left <= 0 or not view:
             return 0
         try:
-            count = os.preadv(self._descriptor, [view[:left]], self.position)
+            count = os.preadv(self._descriptor, (view if len(view) <= left else view[:left],), self.position)
         except OSError as error:
             raise SourceFailed(f"cannot read {self._name}: {error.strerror}; check the disk and start again") from error
         if count == 0:
             raise SourceFailed(f"{self._name} became shorter while it was read; start again when nobody writes it")
         self.position += count
         return count
+
+    def unread(self, rest: memoryview) -> None:
+        """Give the last bytes once more."""
+        self.position -= len(rest)
 
     def skip(self, count: int) -> None:
         """Pass over `count` bytes."""
@@ -86,15 +93,25 @@ class GzipReader:
         self.tail_is_whole = False
         self.doubted_from = -1
         self._ended = False
+        self._unread = b""
 
     def readinto(self, view: memoryview) -> int:
         """Fill the front of `view`."""
+        if self._unread:
+            count = min(len(view), len(self._unread))
+            view[:count] = self._unread[:count]
+            self._unread = self._unread[count:]
+            return count
         while not self._ended and view:
             piece = self._next_piece(len(view))
             if piece:
                 view[: len(piece)] = piece
                 return len(piece)
         return 0
+
+    def unread(self, rest: memoryview) -> None:
+        """Give the last bytes once more: they are kept, because inflating knows no way back."""
+        self._unread = bytes(rest) + self._unread
 
     def skip(self, count: int) -> None:
         """Inflate `count` bytes and drop them."""
@@ -260,6 +277,11 @@ class CutReader:
         if self._left <= 0 or not count:
             self.damage = self._reason
         return count
+
+    def unread(self, rest: memoryview) -> None:
+        """Give the last bytes once more."""
+        self._whole.unread(rest)
+        self._left += len(rest)
 
     def skip(self, count: int) -> None:
         """Pass over `count` bytes."""

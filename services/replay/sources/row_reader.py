@@ -6,16 +6,22 @@ scanning for latencies and inspecting then work, because they know nothing else 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastpath.columns import Block, Tickers
 from fastpath.records import SourceCursor
 from services.replay.sources.options import HistoricalOptions
 
-BUFFER_BYTES_MAX = 256 * 1024
+BUFFER_BYTES = 128 * 1024
+"""Of a buffer that readers share: more than the longest line, and less than leaves a processor's second cache."""
 LATENCY_BOUND_MIN = -(2**62)
 """As good as none, for who only looks: no row breaks it."""
+
+
+def new_buffer() -> memoryview:
+    """Return memory to read into."""
+    return memoryview(bytearray(BUFFER_BYTES))
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,10 @@ class Reading:
     """No latency is below it, after the policy. A row that is raises LatencyBoundBroken, unless the file is sorted by arrival."""
     check_order: bool = True
     """Off: rows come as they stand, nothing is raised, and `bound_ns` means nothing."""
-    buffer_bytes: int = BUFFER_BYTES_MAX
-    """What the reader should take for its buffers: many files may be read at once."""
+    read_bytes: int = BUFFER_BYTES
+    """How much to read at a time: the rows of it wait in memory, and many files may be read at once."""
+    buffer: memoryview = field(default_factory=new_buffer)
+    """Where to read it. Readers of one thread may share it: what one of them needs of it, it needs only until it returns."""
     end: Damage | None = None
     """Where to stop before the file's end, with a last rejection that says why."""
 

@@ -11,12 +11,9 @@ from fastpath.records import SourceCursor
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.foreign import header_advice, line_ends, what_it_is
 from services.replay.sources.readers import GZIP_MAGIC, ByteReader, CutReader, open_reader
-from services.replay.sources.row_reader import RawFile, Reading, Skim
+from services.replay.sources.row_reader import RawFile, Reading, Skim, new_buffer
 
 HEADER_BYTES_MAX = 64 * 1024
-LINE_ROOM_BYTES = 128 * 1024
-"""What a buffer grows to when one line fills it: the decoder gives up on a line at 64 KiB."""
-SCAN_BLOCK_BYTES = 1024 * 1024
 
 
 class TextFile:
@@ -80,7 +77,7 @@ class TextFile:
         """Look for a field that starts with a `-`, and read what is compressed to its end: its check sums come last."""
         negatives = negatives and not self.by_arrival
         reader = self.reader(self.header_bytes)
-        block = memoryview(bytearray(SCAN_BLOCK_BYTES))
+        block = new_buffer()
         previous = ord("\n")
         found = not negatives
         while (not found or self.compressed) and (count := reader.readinto(block)):
@@ -120,9 +117,9 @@ class TextRows:
         self._reader: ByteReader = reader if end is None else CutReader(reader, end.offset, end.reason)
         self._reader.skip(place.offset)
         self._cut = end is not None
-        self._buffer = memoryview(bytearray(reading.buffer_bytes))
-        self._start = self._end = 0
-        self._at_end = False
+        self._buffer = reading.buffer
+        self._read_bytes = reading.read_bytes
+        self._is_at_end = False
         self._grown_bytes = text.grown_bytes
         self._is_cut_off = False
         """The last line was still being written when the file was opened."""
@@ -173,39 +170,39 @@ class TextRows:
     def feed(self, into: Block, rows: int) -> None:
         """Append up to about `rows` rows; sets `finished` with the last one."""
         while not self.finished:
-            chunk = self._buffer[self._start : self._end]
-            final = self._at_end and not self.damage and not self._is_cut_off
+            chunk, is_last = self._read()
+            final = is_last and not self.damage and not self._is_cut_off
             used = self.decoder.feed(chunk, into, row_limit=rows, final=final)
-            self._start += used
-            if self._at_end and (self._start == self._end or used == 0):
-                self._finish(into)
-            elif used == 0:
-                self._fill()
-                continue
-            return
-
-    def _fill(self) -> None:
-        # What is left is the beginning of a line.
-        left = self._end - self._start
-        if left == len(self._buffer):
-            # Only a line as long as the buffer gets here.
-            larger = memoryview(bytearray(max(LINE_ROOM_BYTES, 2 * len(self._buffer))))
-            larger[:left] = self._buffer[self._start : self._end]
-            self._buffer = larger
-        elif self._start:
-            self._buffer[:left] = bytes(self._buffer[self._start : self._end])
-        self._start, self._end = 0, left
-        while self._end < len(self._buffer):
-            count = self._reader.readinto(self._buffer[self._end :])
-            if count == 0:
-                self._at_end = True
-                self.damage = "" if self._reader.tail_is_whole else self._reader.damage
-                self._note_end()
+            rest = chunk[used:]
+            if is_last and (used == 0 or not rest):
+                self._finish(into, has_rest=bool(rest))
                 return
-            self._end += count
+            # The beginning of a line is read again with the rest of it, so that nothing has to be kept in between.
+            self._reader.unread(rest)
+            if used:
+                return
+            # Only a line as long as what was read gets here; the decoder gives up on it before the buffer is full.
+            self._read_bytes = min(2 * self._read_bytes, len(self._buffer))
 
-    def _note_end(self) -> None:
-        has_tail = self._start < self._end and self._buffer[self._end - 1] != ord("\n")
+    def _read(self) -> tuple[memoryview, bool]:
+        """Return the next bytes, and whether they are the last ones."""
+        view = self._buffer[: self._read_bytes]
+        filled = self._reader.readinto(view)
+        while 0 < filled < len(view):
+            count = self._reader.readinto(view[filled:])
+            if count == 0:
+                break
+            filled += count
+        if filled == len(view):
+            return view, False
+        chunk = view[:filled]
+        if not self._is_at_end:
+            self._is_at_end = True
+            self.damage = "" if self._reader.tail_is_whole else self._reader.damage
+            self._note_end(has_tail=filled > 0 and chunk[-1] != ord("\n"))
+        return chunk, True
+
+    def _note_end(self, *, has_tail: bool) -> None:
         grown = self._grown_bytes()
         self._is_cut_off = has_tail and grown > 0
         if grown > 0:
@@ -213,12 +210,12 @@ class TextRows:
         elif has_tail and not self._reader.damage:
             self.remark = "its last line has no line end, so it may have been cut off; it was taken as it is"
 
-    def _finish(self, into: Block) -> None:
+    def _finish(self, into: Block, *, has_rest: bool) -> None:
         self.finished = True
         if self._is_cut_off:
             self.decoder.reject(into, "the line was still being written when the file was opened")
         if self._reader.damage:
-            lost = "no" if self._start == self._end else "1"
+            lost = "1" if has_rest else "no"
             self.damage = self._reader.damage if self._cut else f"{self._reader.damage}: {lost} partial line lost"
             self.decoder.reject(into, self.damage)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,19 +68,68 @@ def test_random_files_come_as_in_the_reference(tmp_path: Path, seed: int) -> Non
     assert replayed.skipped == expected.counts.skipped
 
 
-@pytest.mark.parametrize("buffer_bytes", [4096, 70_000])
-def test_size_of_the_buffer_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer_bytes: int) -> None:
+@pytest.mark.parametrize("read_bytes", [4096, 70_000])
+def test_size_of_the_buffer_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_bytes: int) -> None:
     random_ = random.Random(7)
     quirks = Quirks(rows=400, bad=0.1, negative=0.05)
     content = history_text(random_, quirks) + b"x" * 200_000 + b"\n" + b"y" * 65_537 + b"\n" + b"z" * 65_536
     path = tmp_path / "long-lines.csv"
     path.write_bytes(content)
     expected = expect([str(path)])
-    monkeypatch.setattr("services.replay.sources.file_source.buffer_bytes", lambda _count: buffer_bytes)
+    monkeypatch.setattr("services.replay.sources.file_source.read_bytes", lambda _count: read_bytes)
 
     replayed = replay([str(path)])
 
     assert replayed.rows == comparable_records(expected.sequence)
+
+
+@pytest.mark.parametrize("amount", ["1", "1" * 300], ids=["short lines", "long lines"])
+@pytest.mark.parametrize("file_count", [1, 8])
+def test_every_byte_is_read_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_count: int, amount: str
+) -> None:
+    # Rows come faster in the second half, so that the files' parts do not end together.
+    line = "1,2025-01-01 00:{minute:02d}:00.{number:03d},A,{amount},2,1,1,0\n".format
+    text = HEADER + "\n"
+    text += "".join(line(minute=m, number=n, amount=amount) for m in range(8) for n in range(m * 90))
+    paths = []
+    for number in range(file_count):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(text)
+        paths.append(str(path))
+    counts: list[int] = []
+    preadv = os.preadv
+
+    def counted(descriptor: int, views: Any, position: int) -> int:
+        counts.append(preadv(descriptor, views, position))
+        return counts[-1]
+
+    monkeypatch.setattr(os, "preadv", counted)
+
+    # No scan: that would be another reading.
+    replayed = replay(paths, HistoricalOptions(min_latency_ms=0.0))
+
+    assert len(replayed.rows) == 2520 * file_count
+    headers = 64 * 1024 * file_count
+    assert sum(counts) <= 1.05 * len(text) * file_count + headers
+
+
+def test_memory_for_reading_does_not_grow_with_the_files(tmp_path: Path) -> None:
+    paths = []
+    for number in range(150):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(PRINTED_EXAMPLE)
+        paths.append(str(path))
+    source = HistoricalSource(paths, HistoricalOptions(min_latency_ms=0.0))
+    source.open()
+
+    tracemalloc.start()
+    source.poll(Block(Tickers()), 4096)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    source.stop()
+    assert peak < 2 * 1024 * 1024
 
 
 def test_rows_of_one_file_split_over_several_come_at_the_same_times(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.replay.sources import SourceFailed
-from services.replay.sources.readers import open_reader
+from services.replay.sources.readers import ByteReader, CutReader, open_reader
 from tests.reference.history import expected_outputs
 from tests.reference.history import read_bytes as slow_read_bytes
 from tests.support.history_files import Quirks, history_text
@@ -137,4 +137,29 @@ def test_file_that_grows_is_read_up_to_the_size_it_had(tmp_path: Path) -> None:
 
     assert reader.readinto(view) == 100
     assert reader.readinto(view) == 0
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "cut"])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_given_back_comes_again(tmp_path: Path, kind: str, seed: int) -> None:
+    random_ = random.Random(seed)
+    path = tmp_path / "content"
+    path.write_bytes(gzip.compress(TEXT) if kind == "gzip" else TEXT)
+    descriptor = os.open(path, os.O_RDONLY)
+    reader: ByteReader = open_reader(descriptor, path.stat().st_size, str(path), compressed=kind == "gzip")
+    expected = TEXT
+    if kind == "cut":
+        expected = TEXT[:5000]
+        reader = CutReader(reader, len(expected), "nothing more can be believed")
+    view = memoryview(bytearray(1000))
+
+    read = b""
+    while count := reader.readinto(view[: random_.randrange(1, 1001)]):
+        used = random_.randrange(count + 1)
+        read += view[:used]
+        reader.unread(view[used:count])
+
+    assert read == expected
+    assert (reader.damage != "") is (kind == "cut")
     os.close(descriptor)

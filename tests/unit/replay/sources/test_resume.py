@@ -26,6 +26,7 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.replay.sources.historical.READ_ROWS", 8)
     monkeypatch.setattr("services.replay.sources.historical.FEED_ROWS_MIN", 3)
     monkeypatch.setattr("services.replay.sources.historical.FEED_ROWS_MAX", 5)
+    monkeypatch.setattr("services.replay.sources.historical.CURSOR_ROWS_MIN", 1)
     monkeypatch.setattr("services.replay.sources.historical.CURSOR_ROWS_PER_SOURCE", 1)
     monkeypatch.setattr("services.replay.sources.historical.RUN_BLOCK_BYTES", 1000)
     monkeypatch.setattr("services.replay.sources.file_source.MARK_ROWS", 2)
