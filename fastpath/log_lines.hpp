@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "quick_text.hpp"
 #include "text_format.hpp"
 #include "wire.hpp"
 
@@ -17,30 +18,30 @@ inline bool is_late(int64_t arrival, int64_t event, int64_t threshold) {
     return format::exceeds(format::difference(arrival, event), threshold);
 }
 
-// The writers of lines of bounded length. The caller has made room for MID_LINE_MAX or ERROR_LINE_MAX bytes.
-inline char* put_mid_line(char* at, format::Clock& clock, int64_t time, double mid, uint8_t& decimals) {
-    at = clock.put_time(at, time);
-    *at++ = ',';
-    *at++ = ' ';
-    at = format::put_price(at, mid, decimals);
-    *at++ = '\n';
-    return at;
+// The writers of lines of bounded length. The caller has made room for MID_LINE_MAX or ERROR_LINE_MAX bytes, and some slack.
+inline char* put_mid_line(char* at, quick::Stamps& stamps, int64_t time, double mid, uint8_t& decimals) {
+    at = stamps.put_time(at, time);
+    std::memcpy(at, ", ", 2);
+    at = quick::put_price(at + 2, mid, decimals);
+    *at = '\n';
+    return at + 1;
 }
-inline char* put_late_line(char* at, format::Clock& clock, int64_t time, int64_t arrival, int64_t event,
+inline char* put_late_line(char* at, quick::Stamps& stamps, int64_t time, int64_t arrival, int64_t event,
                            const std::string& threshold) {
-    at = clock.put_time(format::put(at, "No mid price at "), time);
-    at = format::put_latency(format::put(at, " as latency "), format::difference(arrival, event));
+    at = format::put(stamps.put_no_mid(at, time), " as latency ");
+    const format::Difference latency = format::difference(arrival, event);
+    at = latency.negative || latency.magnitude >= quick::LATENCY_END ? format::put_latency(at, latency)
+                                                                     : quick::put_latency(at, latency.magnitude);
     at = format::put(format::put(at, "ms is bigger than "), threshold);
     return format::put(at, "ms\n");
 }
-inline char* put_missing_line(char* at, format::Clock& clock, int64_t time, bool no_bid, bool no_ask) {
-    at = clock.put_time(format::put(at, "No mid price at "), time);
+inline char* put_missing_line(char* at, quick::Stamps& stamps, int64_t time, bool no_bid, bool no_ask) {
+    at = stamps.put_no_mid(at, time);
     at = format::put(at, no_bid ? (no_ask ? " as bid and ask" : " as bid") : " as ask");
     return format::put(at, " price is missing\n");
 }
-inline char* put_overflow_line(char* at, format::Clock& clock, int64_t time) {
-    at = clock.put_time(format::put(at, "No mid price at "), time);
-    return format::put(at, " as bid + ask is beyond the range of a float64\n");
+inline char* put_overflow_line(char* at, quick::Stamps& stamps, int64_t time) {
+    return format::put(stamps.put_no_mid(at, time), " as bid + ask is beyond the range of a float64\n");
 }
 
 // Text of foreign origin on one line: C0, DEL and C1 as \xNN, the Unicode line ends as \uNNNN. `text` is UTF-8.
@@ -82,18 +83,18 @@ inline std::string csv_field(std::string_view text) {
     for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
     return quoted += '"';
 }
-inline void append_csv_line(TextBuffer& into, format::Clock& clock, int64_t event, int64_t arrival, const std::string& ticker,
+inline void append_csv_line(TextBuffer& into, quick::Stamps& stamps, int64_t event, int64_t arrival, const std::string& ticker,
                             uint64_t sequence, double mid, uint8_t& decimals) {
-    char* at = into.room(2 * TIMESTAMP_MAX + ticker.size() + 20 + MID_MAX + 5);
-    at = clock.put_time(at, event);
+    char* at = into.room(2 * TIMESTAMP_MAX + ticker.size() + 20 + MID_MAX + 5 + quick::SLACK);
+    at = stamps.put_time(at, event);
     *at++ = ',';
-    at = clock.put_time(at, arrival);
+    at = stamps.put_time(at, arrival);
     *at++ = ',';
     at = format::put(at, ticker);
     *at++ = ',';
     at = format::put_unsigned(at, sequence);
     *at++ = ',';
-    at = format::put_price(at, mid, decimals);
+    at = quick::put_price(at, mid, decimals);
     *at++ = '\n';
     into.wrote(at);
 }

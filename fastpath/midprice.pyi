@@ -18,16 +18,32 @@ class PriceCounts(NamedTuple):
     markers: int
 
 @final
+class LogText(Buffer):
+    """Lines that wait to be written: a read-only buffer, so that no copy is needed. While it is read, the kernel cannot add to it."""
+
+    def __len__(self) -> int: ...
+    def clear(self) -> None:
+        """Let go of the lines; raises BufferError while they are read."""
+
+@final
 class PriceKernel:
-    """Filters, computes and formats. Text collects in buffers that `take_...` hands over; counts and digest are cumulative.
+    """Filters, computes and formats. Lines collect in texts until these are cleared; counts and digest are cumulative.
 
     `state` makes a kernel continue where another one stopped (same options).
     """
 
+    mid_text: LogText
+    """The lines of mid_prices.log since it was cleared."""
+    error_text: LogText
+    """The lines of errors.log since it was cleared."""
+    csv_text: LogText
+    """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
     counts: PriceCounts
     first_arrival_time_ns: int
     last_arrival_time_ns: int
     """Arrival of the first and last tick so far; BEFORE_EVERYTHING when there was none. Rejections do not count."""
+    digest_version: int
+    """2, or 1 when it continues a state of the first version."""
 
     def __new__(
         cls,
@@ -42,24 +58,21 @@ class PriceKernel:
         """Account for the records of `frame` with a sequence above `after_sequence`; return how many there were.
 
         The latency filter (historical mode only) comes first, then the missing side. Two finite prices whose sum overflows have no
-        mid either: they get an error line of their own and count as a missing side. Crossed and locked quotes are counted among the mids.
+        mid either: they get an error line of their own and count as a missing side. Crossed and locked quotes are counted among the
+        mids. Raises BufferError while a text is read.
         """
     def take_mid_text(self) -> bytes:
-        """Hand over the lines of mid_prices.log since the last time."""
+        """Hand over a copy of `mid_text`, and clear it."""
     def take_error_text(self) -> bytes:
-        """Hand over the lines of errors.log since the last time."""
+        """Hand over a copy of `error_text`, and clear it."""
     def take_csv_text(self) -> bytes:
-        """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
+        """Hand over a copy of `csv_text`, and clear it."""
     def take_mid_batch(self) -> bytes:
         """The MidBatch of the last processed frame; empty when it had no mid or `with_mids` is off."""
     def state(self) -> bytes:
         """Counts, arrivals and the digest's inner state, to store beside the logs. Versioned; a damaged state raises ValueError."""
     def digest(self) -> str:
-        """SHA-256 (hex) over every tick and rejection so far, in sequence order.
-
-        A tick counts as little-endian event, arrival, bid and ask (every NaN as the quiet one), then ticker and NUL; a rejection as
-        arrival, row, reason (little-endian int64, uint64, UTF-8 and NUL).
-        """
+        """SHA-256 (hex) that tells which ticks and rejections there were so far, in sequence order (docs/order_digest.md)."""
 
 def sha256(payload: Buffer, *, portable: bool = False) -> str:
     """Hash (hex) with the kernel's own SHA-256; `portable` keeps it from using the processor's SHA instructions. For tests."""

@@ -3,11 +3,9 @@
 #pragma once
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <string>
 #include <string_view>
 
@@ -137,20 +135,6 @@ class Sha256 {
     void update_number(T number) {  // little-endian
         update({reinterpret_cast<const char*>(&number), sizeof number});
     }
-    // One tick as the order digest counts it: event, arrival, bid, ask, ticker, NUL. Every NaN counts as the same one.
-    void update_tick(int64_t event, int64_t arrival, double bid, double ask, std::string_view ticker) {
-        constexpr size_t NUMBERS = 32;
-        if (ticker.size() + NUMBERS + 1 > CAPACITY - used_) flush();
-        if (ticker.size() + NUMBERS + 1 > CAPACITY - used_) return update_long_tick(event, arrival, bid, ask, ticker);
-        unsigned char* at = buffer_ + used_;
-        const double prices[2] = {one_nan(bid), one_nan(ask)};
-        std::memcpy(at, &event, 8);
-        std::memcpy(at + 8, &arrival, 8);
-        std::memcpy(at + 16, prices, 16);
-        std::memcpy(at + NUMBERS, ticker.data(), ticker.size());
-        at[NUMBERS + ticker.size()] = 0;
-        used_ += NUMBERS + ticker.size() + 1;
-    }
 
     std::string digest() const {
         Sha256 last = *this;
@@ -189,16 +173,6 @@ class Sha256 {
 
   private:
     static constexpr size_t CAPACITY = 64 * sha256::BLOCK;
-
-    static double one_nan(double price) { return std::isnan(price) ? std::numeric_limits<double>::quiet_NaN() : price; }
-    void update_long_tick(int64_t event, int64_t arrival, double bid, double ask, std::string_view ticker) {
-        update_number(event);
-        update_number(arrival);
-        update_number(one_nan(bid));
-        update_number(one_nan(ask));
-        update(ticker);
-        update_number('\0');
-    }
 
     void (*compress_)(uint32_t*, const unsigned char*, size_t);
     // The first 32 bits of the fractional parts of the square roots of the first 8 primes.

@@ -28,6 +28,8 @@ class Report:
     last_arrival: str
     ticks_per_second: float
     order_digest: str
+    order_digest_version: int
+    """2; 1 for logs that an earlier version of Midstream began (docs/order_digest.md)."""
     complete: bool
     damaged_sources: int
     crossed: int
@@ -63,6 +65,7 @@ def build_report(
         last_arrival=_shown_time(log.last_arrival_time_ns),
         ticks_per_second=round(rows_now * 1e9 / elapsed_ns, 1) if rows_now > 0 and elapsed_ns > 0 else 0.0,
         order_digest=log.digest,
+        order_digest_version=log.digest_version,
         complete=complete,
         damaged_sources=historical.damaged_sources,
         crossed=counts.crossed,

@@ -1,7 +1,8 @@
 """The whole historical path, slowly: files in, both logs, counts, digest and order out.
 
 Written from the description of the formats, in Python integers and with the standard library only. It imports nothing
-of the project and shares no code with it, so that both can only agree by being right. Everything is held in memory.
+of the project but the order digest's description beside it, and shares no code with it, so that both can only agree by
+being right. Everything is held in memory.
 
     expected = expected_outputs(["a.csv", "b.csv.gz"], HistoryOptions(threshold_ns=20_000_000))
     assert (out / "mid_prices.log").read_bytes() == expected.mid_log
@@ -9,15 +10,15 @@ of the project and shares no code with it, so that both can only agree by being 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
-import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+
+from tests.reference.order_digest import OrderDigest
 
 BEFORE_EVERYTHING = -(2**63)
 AFTER_EVERYTHING = 2**63 - 1
@@ -494,13 +495,11 @@ def _logs(records: list[ExpectedRecord], options: HistoryOptions, skipped: int) 
 
 def digest(records: Sequence[ExpectedRecord]) -> str:
     """Hash the records in order, as the report's `order_digest` does."""
-    state = hashlib.sha256()
+    order = OrderDigest()
     for record in records:
         if isinstance(record, ExpectedRejection):
-            state.update(struct.pack("<qQ", record.key[0], record.key[2]))
-            state.update(record.reason.encode() + b"\0")
+            order.add_rejection(record.key[0], record.key[2], record.reason)
         else:
             times_and_prices = (record.event_time_ns, record.key[0], record.bid_price, record.ask_price)
-            state.update(struct.pack("<qqdd", *times_and_prices))
-            state.update(record.ticker.encode() + b"\0")
-    return state.hexdigest()
+            order.add_tick(*times_and_prices, record.ticker)
+    return order.hexdigest()

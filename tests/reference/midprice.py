@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 import struct
@@ -16,6 +15,7 @@ from fastpath.midprice import PriceCounts
 from fastpath.records import Marker, Rejection
 from protos.common.v1 import market_pb2
 from tests.reference.frame import DecodedBatch, Tick
+from tests.reference.order_digest import FirstOrderDigest, OrderDigest
 
 BEFORE_EVERYTHING = -(2**63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,7 +80,13 @@ def compute_mids(
 class PriceKernel:
     """The attributes of the kernel, as whole texts."""
 
-    def __init__(self, *, latency_threshold_ns: int, log_arrival: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        latency_threshold_ns: int,
+        log_arrival: bool = False,
+        order: OrderDigest | FirstOrderDigest | None = None,
+    ) -> None:
         self.threshold_ns = latency_threshold_ns
         self.log_arrival = log_arrival
         self.mid_text = ""
@@ -90,7 +96,7 @@ class PriceKernel:
         self.counts = PriceCounts(0, 0, 0, 0, 0, 0, 0)
         self.first_arrival_time_ns = BEFORE_EVERYTHING
         self.last_arrival_time_ns = BEFORE_EVERYTHING
-        self._order = hashlib.sha256()
+        self._order = OrderDigest() if order is None else order
 
     def process(self, batch: DecodedBatch, *, after_sequence: int = 0) -> int:
         """Account for one record after the other."""
@@ -125,14 +131,12 @@ class PriceKernel:
 
     def _reject(self, record: Rejection) -> None:
         self._count("rejected")
-        self._order.update(struct.pack("<qQ", record.arrival_time_ns, record.line))
-        self._order.update(record.reason.encode() + b"\0")
+        self._order.add_rejection(record.arrival_time_ns, record.line, record.reason)
         self.error_text += f"Rejected {escape(record.source)}:{record.line}: {escape(record.reason)}\n"
 
     def _price(self, tick: Tick, historical: bool) -> None:
         sequence, ticker, event, arrival, bid, bid_amount, ask, ask_amount = tick
-        prices = [math.nan if math.isnan(price) else price for price in (bid, ask)]
-        self._order.update(struct.pack("<qqdd", event, arrival, *prices) + ticker.encode() + b"\0")
+        self._order.add_tick(event, arrival, bid, ask, ticker)
         if self.first_arrival_time_ns == BEFORE_EVERYTHING:
             self.first_arrival_time_ns = arrival
         self.last_arrival_time_ns = arrival

@@ -32,6 +32,7 @@ REPORT_KEYS = (
     "last_arrival",
     "ticks_per_second",
     "order_digest",
+    "order_digest_version",
 )
 
 
@@ -132,6 +133,7 @@ def assert_exact(outputs: Outputs, expected: Expected) -> None:
     assert outputs.error_log == expected.error_log
     assert outputs.counts == {name: getattr(expected.counts, name) for name in outputs.counts}
     assert outputs.report["order_digest"] == expected.digest
+    assert outputs.report["order_digest_version"] == 2
 
 
 def start_replay(files: Sequence[str | Path], out: Path, *options: str) -> subprocess.Popen[str]:

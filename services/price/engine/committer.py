@@ -21,10 +21,17 @@ class Tally:
     first_arrival_time_ns: int
     last_arrival_time_ns: int
     digest: str
+    digest_version: int
 
     @classmethod
     def of(cls, kernel: PriceKernel) -> Tally:
-        return cls(kernel.counts, kernel.first_arrival_time_ns, kernel.last_arrival_time_ns, kernel.digest())
+        return cls(
+            kernel.counts,
+            kernel.first_arrival_time_ns,
+            kernel.last_arrival_time_ns,
+            kernel.digest(),
+            kernel.digest_version,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -322,6 +322,7 @@ class Sink:
                 first_arrival_time_ns=tally.first_arrival_time_ns,
                 last_arrival_time_ns=tally.last_arrival_time_ns,
                 digest=tally.digest,
+                digest_version=tally.digest_version,
                 mid_bytes=position.mid_bytes,
                 error_bytes=position.error_bytes,
                 durable_monotonic_ns=self._durable_monotonic_ns,

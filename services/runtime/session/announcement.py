@@ -41,6 +41,8 @@ class LogReport:
     first_arrival_time_ns: int = BEFORE_EVERYTHING
     last_arrival_time_ns: int = BEFORE_EVERYTHING
     digest: str = ""
+    digest_version: int = 1
+    """Which order digest it is; announcements that do not say have the first."""
     mid_bytes: int = 0
     error_bytes: int = 0
     durable_monotonic_ns: int = 0
@@ -80,6 +82,7 @@ class SinkAnnouncement:
             "first_arrival_time_ns": log.first_arrival_time_ns,
             "last_arrival_time_ns": log.last_arrival_time_ns,
             "digest": log.digest,
+            "digest_version": log.digest_version,
             "durable_monotonic_ns": log.durable_monotonic_ns,
             "mid_bytes": log.mid_bytes,
             "error_bytes": log.error_bytes,
@@ -129,6 +132,7 @@ def _log(fields: dict[str, Any]) -> LogReport:
         first_arrival_time_ns=int(fields.get("first_arrival_time_ns", none.first_arrival_time_ns)),
         last_arrival_time_ns=int(fields.get("last_arrival_time_ns", none.last_arrival_time_ns)),
         digest=str(fields.get("digest") or ""),
+        digest_version=int(fields.get("digest_version", none.digest_version)),
         mid_bytes=int(fields.get("mid_bytes") or 0),
         error_bytes=int(fields.get("error_bytes") or 0),
         durable_monotonic_ns=int(fields.get("durable_monotonic_ns") or 0),

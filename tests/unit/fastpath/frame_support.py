@@ -1,8 +1,9 @@
-"""Random batches, and other encodings of the same message that protobuf allows."""
+"""Random batches and seeds, and other encodings of the same message that protobuf allows."""
 
 from __future__ import annotations
 
 import math
+import os
 import random
 import struct
 from typing import Any
@@ -233,3 +234,10 @@ def varint(value: int, rng: random.Random | None = None, length_max: int = 10) -
         out[-1] |= 0x80
         out += b"\x80" * (padding - 1) + b"\x00"
     return bytes(out)
+
+
+def seed_of_this_run() -> int:
+    """Choose a seed and print it."""
+    seed = int(os.environ.get("MIDSTREAM_SEED", random.randrange(2**32)))
+    print(f"seed={seed}")  # noqa: T201
+    return seed

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import struct
 import zlib
 from typing import Any
 
@@ -356,36 +354,6 @@ def test_there_is_no_mid_batch_without_mids_or_when_it_is_off() -> None:
     off.process(frame.TickFrame(encode(good)))
 
     assert on.take_mid_batch() == off.take_mid_batch() == b""
-
-
-def test_the_digest_is_the_documented_hash() -> None:
-    block = Block(Tickers())
-    tick(block, ticker="é", bid_price=math.nan)
-    block.append_rejection(arrival_time_ns=-5, row=7, reason="bäd")
-    tick(block, ticker="x" * 5000)
-    kernel = kernel_of()
-
-    kernel.process(frame.TickFrame(encode(block, markers=[records.Marker(kind=1, reason="does not count")])))
-
-    arrival = NEW_YEAR + 10 * MS
-    expected = hashlib.sha256(struct.pack("<qqdd", NEW_YEAR, arrival, math.nan, 201.0) + "é\0".encode())
-    expected.update(struct.pack("<qQ", -5, 7) + "bäd\0".encode())
-    expected.update(struct.pack("<qqdd", NEW_YEAR, arrival, 200.0, 201.0) + b"x" * 5000 + b"\0")
-    assert kernel.digest() == expected.hexdigest()
-    assert kernel_of().digest() == hashlib.sha256().hexdigest()
-
-
-def test_every_nan_counts_as_the_same_in_the_digest() -> None:
-    odd = struct.unpack("<d", bytes.fromhex("010000000000f4ff"))[0]
-    one, other = Block(Tickers()), Block(Tickers())
-    tick(one, bid_price=math.nan)
-    tick(other, bid_price=odd)
-    kernels = kernel_of(), kernel_of()
-
-    for kernel, block in zip(kernels, (one, other), strict=True):
-        kernel.process(frame.TickFrame(encode(block)))
-
-    assert kernels[0].digest() == kernels[1].digest()
 
 
 @given(before=st.lists(batches(), max_size=4), after=st.lists(batches(), max_size=3))

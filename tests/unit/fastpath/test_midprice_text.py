@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import random
 import struct
 from array import array
@@ -18,16 +17,9 @@ from fastpath.columns import Block, Tickers
 from fastpath.frame import TickFrame, encode_batch
 from protos.common.v1 import market_pb2
 from tests.reference import midprice as reference
-from tests.unit.fastpath.frame_support import varint
+from tests.unit.fastpath.frame_support import seed_of_this_run, varint
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
-
-
-def seed_of_this_run() -> int:
-    """Choose a seed and print it."""
-    seed = int(os.environ.get("MIDSTREAM_SEED", random.randrange(2**32)))
-    print(f"seed={seed}")  # noqa: T201
-    return seed
 
 
 def frame_of(prices: array[float], tickers: int) -> TickFrame:

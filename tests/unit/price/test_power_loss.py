@@ -61,7 +61,7 @@ def make_commit(acknowledged: int, random: Random) -> Commit:
         csv_text=b"",
         records=count,
         entry_ids=(),
-        tally=Tally(PriceCounts(0, 0, 0, 0, 0, 0, 0), 0, 0, ""),
+        tally=Tally(PriceCounts(0, 0, 0, 0, 0, 0, 0), 0, 0, "", 2),
         publish_time_ns=0,
     )
 

@@ -1,0 +1,119 @@
+// Times, prices and latencies as text_format.hpp spells them, in far fewer steps for the usual ones: digits come eight at a
+// time, and no branch depends on them. Everything writes up to eight bytes behind the end it returns.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#include "text_format.hpp"
+
+namespace midstream {
+namespace quick {
+
+constexpr size_t SLACK = 8;
+constexpr uint64_t ZEROS = 0x3030303030303030;  // "00000000"
+constexpr uint32_t HUNDRED_MILLION = 100000000;
+
+// The eight digits of a number below 10^8 as values, the first one in the lowest byte: halved three times.
+inline uint64_t eight_digits(uint32_t value) {
+    const uint64_t fours = value / 10000 | static_cast<uint64_t>(value % 10000) << 32;
+    uint64_t pairs = (fours * 10486 >> 20) & 0x0000007F0000007F;  // / 100
+    pairs |= (fours - 100 * pairs) << 16;
+    const uint64_t ones = (pairs * 103 >> 10) & 0x000F000F000F000F;  // / 10
+    return ones | (pairs - 10 * ones) << 8;
+}
+inline void put_eight(char* at, uint64_t digits) {
+    digits |= ZEROS;
+    std::memcpy(at, &digits, 8);
+}
+
+// A number below 10^8 without leading zeros.
+inline char* put_whole(char* at, uint32_t value) {
+    const uint64_t digits = eight_digits(value);
+    const int skipped = __builtin_ctzll(digits | uint64_t{1} << 56) & ~7;  // the last digit stays
+    put_eight(at, digits >> skipped);
+    return at + 8 - skipped / 8;
+}
+// What stands behind a point, in units of 10^-8, without trailing zeros; the first digit stays.
+inline char* put_fraction(char* at, uint32_t value) {
+    const uint64_t digits = eight_digits(value);
+    put_eight(at, digits);
+    return at + 8 - __builtin_clzll(digits | 1) / 8;
+}
+
+// Writes times as format::Clock does. Keeps the text of the last seconds, since ticks of two seconds often alternate.
+class Stamps {
+  public:
+    static constexpr std::string_view NO_MID = "No mid price at ";
+
+    char* put_time(char* at, int64_t time_ns) {
+        if (time_ns < 0) return clock_.put_time(at, time_ns);
+        const uint64_t second = static_cast<uint64_t>(time_ns) / format::SECOND_NS;
+        std::memcpy(at, text_of(second) + NO_MID.size(), SECOND_SIZE);
+        return put_below_second(at + SECOND_SIZE, static_cast<uint32_t>(time_ns - second * format::SECOND_NS));
+    }
+    // How every line of errors.log about a tick begins.
+    char* put_no_mid(char* at, int64_t time_ns) {
+        if (time_ns < 0) return clock_.put_time(format::put(at, NO_MID), time_ns);
+        const uint64_t second = static_cast<uint64_t>(time_ns) / format::SECOND_NS;
+        std::memcpy(at, text_of(second), NO_MID.size() + SECOND_SIZE);
+        return put_below_second(at + NO_MID.size() + SECOND_SIZE, static_cast<uint32_t>(time_ns - second * format::SECOND_NS));
+    }
+
+  private:
+    static constexpr size_t SECOND_SIZE = 20;  // 2025-01-01 00:00:00.
+    static constexpr uint64_t NONE = ~uint64_t{0};
+    struct Second {
+        uint64_t number = NONE;
+        char text[NO_MID.size() + TIMESTAMP_MAX];
+    };
+
+    const char* text_of(uint64_t second) {
+        Second& kept = seconds_[second % seconds_.size()];
+        if (kept.number != second) {
+            kept.number = second;
+            clock_.put_time(format::put(kept.text, NO_MID), static_cast<int64_t>(second * format::SECOND_NS));
+        }
+        return kept.text;
+    }
+    // 3, 6 or 9 digits.
+    static char* put_below_second(char* at, uint32_t ns) {
+        const uint32_t tens = ns / 10, ones = ns % 10;
+        const uint64_t digits = eight_digits(tens);
+        put_eight(at, digits);
+        at[8] = static_cast<char>('0' + ones);
+        const bool micros = (digits >> 48 | ones) == 0, millis = micros & (digits >> 24 == 0);
+        return at + 9 - 3 * micros - 3 * millis;
+    }
+
+    std::array<Second, 8> seconds_;
+    format::Clock clock_;
+};
+
+// See format::put_price, which takes over whenever `decimals` was guessed wrong.
+inline char* put_price(char* at, double value, uint8_t& decimals) {
+    constexpr uint8_t DECIMALS_MAX = 7;
+    if (!(value >= 1e-4 && value < 9e7) || decimals > DECIMALS_MAX) return format::put_price(at, value, decimals);
+    const uint64_t power = format::POWERS[decimals];
+    const int64_t mantissa = static_cast<int64_t>(value * static_cast<double>(power) + 0.5);
+    if (static_cast<double>(mantissa) / static_cast<double>(power) != value) return format::put_price(at, value, decimals);
+    const uint32_t whole = static_cast<uint32_t>(value);
+    const uint64_t rest = static_cast<uint64_t>(mantissa) - whole * power;
+    at = put_whole(at, whole);
+    *at++ = '.';
+    return put_fraction(at, static_cast<uint32_t>(rest * format::POWERS[8 - decimals]));
+}
+
+// A latency of `from` nanoseconds up to 10^8 ms as exact milliseconds without trailing zeros.
+inline char* put_latency(char* at, int64_t latency_ns) {
+    const uint64_t whole = static_cast<uint64_t>(latency_ns) / 1000000;
+    const uint32_t rest = static_cast<uint32_t>(static_cast<uint64_t>(latency_ns) - whole * 1000000);
+    at = put_whole(at, static_cast<uint32_t>(whole));
+    *at = '.';
+    char* const end = put_fraction(at + 1, rest * 100);
+    return rest == 0 ? at : end;
+}
+constexpr int64_t LATENCY_END = int64_t{HUNDRED_MILLION} * 1000000;
+
+}  // namespace quick
+}  // namespace midstream
