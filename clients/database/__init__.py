@@ -11,11 +11,13 @@ from clients.database.outages import (
     outages_as,
 )
 from clients.database.setting import DatabaseUrl
+from clients.database.sqlite_thread import SqliteThread
 
 __all__ = [
     "DatabaseRefused",
     "DatabaseUnavailable",
     "DatabaseUrl",
+    "SqliteThread",
     "is_unavailable",
     "migrate",
     "named_url",

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -113,7 +113,7 @@ def open_database(url: str, *, application: str, create: bool = True) -> AsyncEn
         engine = create_async_engine(
             parsed, pool_pre_ping=False, pool_size=CONNECTIONS_MAX, max_overflow=0, pool_timeout=POOL_WAIT_S
         )
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "connect", _prepare_in_pool)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
     return create_async_engine(
@@ -159,20 +159,25 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield connection
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+def _prepare_in_pool(connection: Any, _: Any) -> None:
+    prepare_sqlite(connection, wait=lambda delay_s: await_only(asyncio.sleep(delay_s)))
+
+
+def prepare_sqlite(connection: Any, *, wait: Callable[[float], object] = time.sleep) -> None:
+    """Make a new connection one of ours: transactions where we begin them, patience with other writers, synced commits."""
     # The driver's own transaction control begins too late for us; `_begin_sqlite` does it.
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        _write_ahead(cursor)
+        _write_ahead(cursor, wait)
         for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
     finally:
         cursor.close()
 
 
-def _write_ahead(cursor: Any) -> None:
+def _write_ahead(cursor: Any, wait: Callable[[float], object]) -> None:
     """Switch to the write-ahead log, which a new database needs once.
 
     SQLite does not wait for others here: two that want the same switch would wait for each other. So we do, by trying again.
@@ -185,7 +190,7 @@ def _write_ahead(cursor: Any) -> None:
         except sqlite3.OperationalError as exc:
             if "locked" not in str(exc) or time.monotonic() > deadline_s:
                 raise
-        await_only(asyncio.sleep(SWITCH_AGAIN_S))
+        wait(SWITCH_AGAIN_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

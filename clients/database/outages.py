@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -113,7 +114,7 @@ def is_unavailable(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError)):
+    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError, sqlite3.Error)):
         text = str(getattr(error, "orig", None) or error).lower()
         return any(phrase in text for phrase in _UNAVAILABLE)
     return False

@@ -35,6 +35,10 @@ class MemoryJournal:
         self.switches: list[SwitchRow] = []
         self.broken = False
 
+    @property
+    def trouble(self) -> str:
+        return ""
+
     def _check(self) -> None:
         if self.broken:
             raise JournalUnavailable("the journal is broken by the test")

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Select, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import migrate, outage_in_words, outages_as, writing
 from services.orders.domain import BrokenJournal, Cause, Event, Order, fold
 from services.orders.domain.events import KINDS
 from services.orders.journal import schema
-from services.orders.journal.codec import UnreadableRecord, decode, encode
-from services.orders.journal.rows import fill_row, filled_rows, order_row
+from services.orders.journal.batch import Batch
+from services.orders.journal.codec import UnreadableRecord, decode
+from services.orders.journal.known_keys import KEYS_MAX, KnownKeys
+from services.orders.journal.rows import filled_rows
 from services.orders.journal.store import (
     ClientIdTaken,
     FillFilter,
@@ -31,6 +32,7 @@ from services.orders.journal.store import (
     SwitchRow,
     Traded,
 )
+from services.orders.journal.writers import writer_of
 from services.runtime.log_fields import fields
 
 __all__ = ["MIGRATIONS", "DatabaseJournal", "prepare_orders_database"]
@@ -62,6 +64,8 @@ class DatabaseJournal:
         self._sequence = 0
         self._unsure = False
         """Whether the last commit may have happened although it failed."""
+        self._writer = writer_of(engine)
+        self._keys = KnownKeys()
         self._waiting: asyncio.Queue[tuple[JournalEntry, asyncio.Future[int]]] = asyncio.Queue(QUEUE_MAX)
         self._task: asyncio.Task[None] | None = None
 
@@ -69,21 +73,32 @@ class DatabaseJournal:
         """Claim the journal and start the writer."""
         self._epoch = await self._guarded(self._claim)
         self._sequence = await self.last_sequence()
+        await self._guarded(self._load_keys)
         self._task = asyncio.create_task(self._write_on(), name="order-journal")
 
     async def close(self) -> None:
         """Write what waits and stop."""
-        if self._task is None:
-            return
-        await self._waiting.join()
-        self._task.cancel()
-        await asyncio.wait((self._task,))
-        self._task = None
+        if self._task is not None:
+            await self._waiting.join()
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            self._task = None
+        await self._writer.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written until the process is started anew; empty while that is not so."""
+        if self._task is not None and self._task.done():
+            return "the journal's writer has ended"
+        return self._writer.trouble
 
     async def append(self, entry: JournalEntry) -> int:
         if self._task is None or self._task.done():
             raise JournalUnavailable("the journal is closed")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if (key := entry.idempotency) is not None:
+            # Before it is written: a commit that fails may have happened all the same.
+            self._keys.add(key.owner, key.key, key.created_ns)
         try:
             self._waiting.put_nowait((entry, done))
         except asyncio.QueueFull:
@@ -91,17 +106,25 @@ class DatabaseJournal:
         return await done
 
     async def _write_on(self) -> None:
-        while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < BATCH_MAX and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            try:
+        batch: list[tuple[JournalEntry, asyncio.Future[int]]] = []
+        try:
+            while True:
+                batch = [await self._waiting.get()]
+                while len(batch) < BATCH_MAX and not self._waiting.empty():
+                    batch.append(self._waiting.get_nowait())
                 await self._commit(batch)
-            finally:
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(JournalUnavailable("the journal stopped before the entry was durable"))
-                    self._waiting.task_done()
+                self._done(batch)
+                batch = []
+        finally:
+            # Whatever ended this: nobody waits for ever, and `close` does not either.
+            waiting = [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
+            self._done([*batch, *waiting])
+
+    def _done(self, batch: Sequence[tuple[JournalEntry, asyncio.Future[int]]]) -> None:
+        """Take a batch off the queue; whoever has no answer yet gets one."""
+        for _, done in batch:
+            _fail(done, JournalUnavailable("the journal stopped before the entry was durable"))
+            self._waiting.task_done()
 
     async def _commit(self, batch: Sequence[tuple[JournalEntry, asyncio.Future[int]]]) -> None:
         """Commit all entries at once, or, when one of them is refused, each by itself."""
@@ -154,45 +177,7 @@ class DatabaseJournal:
         return {(row.order_id, row.revision): row.sequence for row in rows}
 
     async def _insert_all(self, entries: Sequence[JournalEntry], first: int) -> None:
-        newest: dict[str, Order] = {}
-        created: dict[str, Order] = {}
-        for entry in entries:
-            newest[entry.order.order_id] = entry.order
-            if entry.event.revision == 1:
-                created[entry.order.order_id] = entry.order
-        async with writing(self._engine) as connection:
-            await self._check_epoch(connection)
-            await connection.execute(
-                insert(schema.events),
-                [_event_row(entry.event, first + index) for index, entry in enumerate(entries)],
-            )
-            if created:
-                try:
-                    await connection.execute(insert(schema.orders), [order_row(order) for order in created.values()])
-                except IntegrityError as exc:
-                    raise ClientIdTaken from exc
-            for order in newest.values():
-                if created.get(order.order_id) is not order:
-                    row = order_row(order)
-                    await connection.execute(
-                        update(schema.orders).where(schema.orders.c.order_id == row.pop("order_id")).values(**row)
-                    )
-            for entry in entries:
-                await self._insert_aside(connection, entry)
-
-    async def _insert_aside(self, connection: AsyncConnection, entry: JournalEntry) -> None:
-        if entry.idempotency is not None:
-            row = entry.idempotency
-            table = schema.idempotency
-            # One that has expired makes room for its successor.
-            await connection.execute(delete(table).where(table.c.owner == row.owner, table.c.key == row.key))
-            await connection.execute(insert(table).values(**vars(row)))
-        if entry.fill is not None:
-            table = schema.fills
-            fill = fill_row(entry.fill)
-            same = [table.c[name] == fill[name] for name in ("exchange", "market", "symbol", "trade_id")]
-            if (await connection.execute(select(table.c.trade_id).where(*same))).first() is None:
-                await connection.execute(insert(table).values(**fill))
+        await self._writer.commit(self._epoch, Batch.of(entries, first, self._writer.statements))
 
     async def _claim(self) -> int:
         async with writing(self._engine) as connection:
@@ -203,15 +188,6 @@ class DatabaseJournal:
                 return 1
             await connection.execute(update(table).where(table.c.id == 1).values(epoch=epoch + 1))
             return int(epoch) + 1
-
-    async def _check_epoch(self, connection: AsyncConnection) -> None:
-        # An update and no select: on Postgres it locks the row, so a new writer waits for this commit.
-        table = schema.writer
-        changed = await connection.execute(
-            update(table).where(table.c.id == 1, table.c.epoch == self._epoch).values(epoch=self._epoch)
-        )
-        if changed.rowcount != 1:
-            raise Superseded("another orders server has taken over this journal; stop one of them")
 
     async def order(self, order_id: str) -> Order | None:
         table = schema.orders
@@ -283,6 +259,8 @@ class DatabaseJournal:
         return filled_rows(await self._rows(query))
 
     async def used_key(self, owner: str, key: str, *, since_ns: int) -> IdempotencyRow | None:
+        if not self._keys.may_hold(owner, key, since_ns=since_ns):
+            return None
         table = schema.idempotency
         rows = await self._rows(
             select(table).where(table.c.owner == owner, table.c.key == key, table.c.created_ns >= since_ns)
@@ -330,6 +308,22 @@ class DatabaseJournal:
                 await connection.execute(delete(table).where(table.c.created_ns < before_ns))
 
         await self._guarded(write)
+        self._keys.forget(before_ns=before_ns)
+
+    async def _load_keys(self) -> None:
+        """Learn which keys are in the journal; called once it is ours, so that nobody else adds any."""
+        table = schema.idempotency.c
+        newest = select(table.owner, table.key, table.created_ns).order_by(table.created_ns.desc()).limit(KEYS_MAX)
+        found = newest.subquery()
+        read = 0
+        async with self._engine.connect() as connection:
+            rows = await connection.stream(select(found).order_by(found.c.created_ns))
+            async for page in rows.partitions(PAGE):
+                for row in page:
+                    self._keys.add(row.owner, row.key, row.created_ns)
+                read += len(page)
+        if read == KEYS_MAX:
+            self._keys.let_go_oldest()
 
     async def _rows(self, query: Select[Any]) -> Sequence[Any]:
         async def read() -> Sequence[Any]:
@@ -347,21 +341,6 @@ class DatabaseJournal:
 def _fail(done: asyncio.Future[int], exc: Exception) -> None:
     if not done.done():
         done.set_exception(exc)
-
-
-def _event_row(event: Event, sequence: int) -> dict[str, Any]:
-    return {
-        "sequence": sequence,
-        "order_id": event.order_id,
-        "revision": event.revision,
-        "at_ns": event.at_ns,
-        "kind": event.kind,
-        "cause": event.cause.value,
-        "correlation_id": event.correlation_id,
-        "actor": event.actor,
-        "body": encode(event.body),
-        "raw": event.raw,
-    }
 
 
 def _kept(row: Any) -> Kept:

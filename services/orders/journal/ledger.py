@@ -75,7 +75,7 @@ class OrderLedger:
     @property
     def trouble(self) -> str:
         """Why the journal cannot be written, or that it is being written for too long; empty when neither is so."""
-        return self._refused or self._stalls.trouble()
+        return self._refused or self.store.trouble or self._stalls.trouble()
 
     async def open(self) -> None:
         """Load every order that is not terminal."""

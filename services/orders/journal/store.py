@@ -143,6 +143,11 @@ class Traded:
 class JournalStore(Protocol):
     """Raises JournalUnavailable and Superseded from every method."""
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written until the process is started anew; empty while that is not so."""
+        ...
+
     async def append(self, entry: JournalEntry) -> int:
         """Make one entry durable; return its sequence. Concurrent entries share a commit. Raises ClientIdTaken."""
         ...

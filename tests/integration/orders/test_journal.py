@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from clients.database import open_database, writing
 from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
 from services.orders.domain import Cause, Event, Order, OrderState, TradingMode, apply, fold
 from services.orders.domain.events import Body, FillBody, Intended, Stated
@@ -31,7 +33,9 @@ from services.orders.journal import (
     UnreadableRecord,
     prepare_orders_database,
 )
+from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.schema import METADATA, VERSION_TABLE
+from services.orders.ports import Ports
 from tests.support.postgres import PostgresForTests
 
 
@@ -223,6 +227,130 @@ async def test_a_commit_whose_answer_was_lost_is_not_doubled(
     assert await journal.append(entry(one.order, Stated(VenueState.NEW, "NEW"))) == 2
     assert [kept.event.revision async for kept in journal.events()] == [1, 2]
     await journal.close()
+
+
+async def test_a_key_of_a_commit_whose_answer_was_lost_is_found(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    real = journal._insert_all
+
+    async def loses_its_answer(entries: list[JournalEntry], first: int) -> None:
+        await real(entries, first)
+        raise ConnectionResetError("the answer was lost")
+
+    monkeypatch.setattr(journal, "_insert_all", loses_its_answer)
+    key = IdempotencyRow("desk", "k", "hash", "a" * 32, 100)
+    with pytest.raises(JournalUnavailable):
+        await journal.append(replace(entry(None, intended(1), order_id="a" * 32), idempotency=key))
+
+    assert await journal.used_key("desk", "k", since_ns=0) == key
+    await journal.close()
+
+
+async def test_a_journal_that_takes_over_knows_the_keys_of_the_one_before(database: AsyncEngine) -> None:
+    first, second = DatabaseJournal(database), DatabaseJournal(database)
+    await first.open()
+    keys = [IdempotencyRow("desk", f"k{number}", "hash", f"{number:032x}", number) for number in range(1, 8)]
+    for number, key in enumerate(keys, 1):
+        await first.append(replace(entry(None, intended(number), order_id=f"{number:032x}"), idempotency=key))
+
+    await second.open()
+
+    assert [await second.used_key("desk", key.key, since_ns=0) for key in keys] == keys
+    assert await second.used_key("desk", "new", since_ns=0) is None
+    await first.close()
+    await second.close()
+
+
+async def test_the_newest_keys_are_known_and_the_journal_is_asked_for_the_rest(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = DatabaseJournal(database), DatabaseJournal(database)
+    await first.open()
+    for number in range(1, 6):
+        key = IdempotencyRow("desk", f"k{number}", "hash", f"{number:032x}", number)
+        await first.append(replace(entry(None, intended(number), order_id=f"{number:032x}"), idempotency=key))
+    monkeypatch.setattr("services.orders.journal.database.KEYS_MAX", 3)
+
+    await second.open()
+
+    assert [bool(await second.used_key("desk", f"k{number}", since_ns=0)) for number in range(7)] == [
+        False, True, True, True, True, True, False,
+    ]  # fmt: skip
+    await first.close()
+    await second.close()
+
+
+async def test_an_order_costs_the_pool_nothing(database: AsyncEngine) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    await kept(journal, 1)
+    statements: list[str] = []
+    event.listen(database.sync_engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+
+    for number in range(2, 12):
+        assert await journal.used_key("desk", f"k{number}", since_ns=0) is None
+        key = IdempotencyRow("desk", f"k{number}", "hash", f"{number:032x}", number)
+        one = entry(None, intended(number), order_id=f"{number:032x}")
+        await journal.append(replace(one, idempotency=key))
+        await journal.append(entry(one.order, Stated(VenueState.NEW, "NEW")))
+
+    assert statements == []
+    assert await journal.last_sequence() == 21
+    await journal.close()
+
+
+async def test_a_locked_database_refuses_everybody_who_waits_and_takes_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clients.database.engine.BUSY_TIMEOUT_MS", 1)
+    database = open_database(f"sqlite:///{tmp_path / 'orders.db'}", application="test")
+    await prepare_orders_database(database)
+    journal = DatabaseJournal(database)
+    await journal.open()
+    await kept(journal, 1)
+    async with writing(database):
+        refused = await asyncio.gather(*(kept(journal, number) for number in range(2, 9)), return_exceptions=True)
+
+    assert [type(one) for one in refused] == [JournalUnavailable] * 7
+    assert str(refused[0]) == "the database does not answer (OperationalError); try again in a moment"
+    await kept(journal, 9)
+    assert [one.sequence async for one in journal.events()] == [1, 2]
+    await journal.close()
+    await database.dispose()
+
+
+async def test_a_writer_that_ends_answers_everybody_and_says_so(database: AsyncEngine) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    assert journal._task is not None
+    waiting = [asyncio.create_task(kept(journal, number)) for number in range(1, 4)]
+    await asyncio.sleep(0)
+    assert journal.trouble == ""
+
+    journal._task.cancel()
+    async with asyncio.timeout(30):
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        with pytest.raises(JournalUnavailable):
+            await kept(journal, 5)
+
+        assert [type(one) for one in ended] == [JournalUnavailable] * 3
+        assert journal.trouble == OrderLedger(journal, Ports()).trouble == "the journal's writer has ended"
+        await journal.close()
+
+
+async def test_closing_writes_what_waits(database: AsyncEngine) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    waiting = [asyncio.create_task(kept(journal, number)) for number in range(1, 600)]
+    await asyncio.sleep(0)
+
+    await journal.close()
+
+    await asyncio.gather(*waiting)
+    assert await journal.last_sequence() == 599
 
 
 async def test_migrations_and_tables_agree(database: AsyncEngine) -> None:

@@ -12,6 +12,8 @@ from services.runtime.stalls import STALLED_S
 class Store:
     """Answers when it is told to."""
 
+    trouble = ""
+
     def __init__(self) -> None:
         self.answers = asyncio.Event()
 
