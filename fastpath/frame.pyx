@@ -157,6 +157,8 @@ cdef int _name_sources(Block block, size_t start, size_t stop, object sources, v
     cdef size_t i
     cdef size_t count = len(sources)
     cdef uint32_t rank
+    if block.rows.rejected.empty():
+        return 0
     for i in range(start, stop):
         if not block.rows[i].is_rejected():
             continue

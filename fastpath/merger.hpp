@@ -102,7 +102,7 @@ class Merger : private Stores {
         note_in_flight();
         const size_t start = settled_;
         collect(nullptr);
-        sort_settled(start, true);
+        sort_settled(start, true, 0);
         size_t size = RUN_HEAD_SIZE;
         for (size_t i = taken_; i < settled_; ++i) {
             size += record_size(text_of(order_[i]));
@@ -144,8 +144,9 @@ class Merger : private Stores {
             throw std::invalid_argument("there is no unfinished run " + std::to_string(number) + "; `laggard` names the one to feed");
         }
         const size_t used = run->reader->read(bytes, size, final, ticker_count, source_count_, frontier_, *run->rows);
+        for (size_t i = run->admitted; i < run->rows->size(); ++i) run->keys.push_back(key_of((*run->rows)[i].arrival));
         run->admitted = run->rows->size();
-        if (run->admitted > run->looked_at) run->bound = key_of(run->rows->all.back().arrival);
+        if (run->admitted > run->looked_at) run->bound = run->keys.back();
         run->finished = final;
         if (taken_ == settled_) release();
         return used;
@@ -170,9 +171,10 @@ class Merger : private Stores {
             frontier = std::min(frontier, source->bound);
         }
         if (!everything && frontier <= frontier_) return;
+        const uint64_t floor = everything ? 0 : frontier_;
         collect(everything ? nullptr : &frontier);
         if (!everything) frontier_ = frontier;
-        sort_settled(0, sources_.size() > source_count_);
+        sort_settled(0, sources_.size() > source_count_, floor);
     }
 
     // Appends to the settled entries every row below `frontier` (all rows when it is null).
@@ -213,12 +215,12 @@ class Merger : private Stores {
         make_room(settled_ + (stop - start));
         uint64_t* const keys = keys_.data();
         uint64_t* const refs = refs_.data();
-        const Row* const rows = source.rows->all.data();
+        const uint64_t* const keys_here = source.keys.data();
         const uint64_t last_key = frontier == nullptr ? ~uint64_t{0} : *frontier - 1;
         if (stragglers_.size() < stop - start) stragglers_.resize(stop - start);
         size_t straggler_count = 0, settled = settled_;
         for (size_t i = start; i < stop; ++i) {
-            const uint64_t key = key_of(rows[i].arrival);
+            const uint64_t key = keys_here[i];
             const bool leaves = key <= last_key;
             keys[settled] = key;
             refs[settled] = ref_of(index + 1, i);
@@ -241,7 +243,7 @@ class Merger : private Stores {
         for (size_t i = 0; i < straggler_count; ++i) {
             const size_t position = stragglers_[i];
             source.waits[position] = 1;
-            source.here.push(*frontier, {key_of(rows[position].arrival), position});
+            source.here.push(*frontier, {keys_here[position], position});
         }
     }
 
@@ -258,9 +260,13 @@ class Merger : private Stores {
         sorter_.shrink();
     }
 
-    void sort_settled(size_t start, bool with_runs) {
+    // What settles lies between `floor`, the frontier before, and the one now; a floor of 0 is none.
+    void sort_settled(size_t start, bool with_runs, uint64_t floor) {
         order_.resize(settled_);
-        sorter_.sort(keys_.data() + start, refs_.data() + start, settled_ - start, order_.data() + start);
+        const uint64_t* const keys = keys_.data() + start;
+        const uint64_t* const refs = refs_.data() + start;
+        if (floor == 0) sorter_.sort(keys, refs, settled_ - start, order_.data() + start);
+        else sorter_.sort(keys, refs, settled_ - start, floor, frontier_ - 1, order_.data() + start);
         if (with_runs) {
             order_ties(order_.data() + start, settled_ - start, [this](uint64_t ref) -> const Row& { return row_of(ref); });
         }
@@ -331,17 +337,14 @@ class Merger : private Stores {
         } else if (looked_at >= HERE_FACTOR * waiting + HERE_MIN) {
             count = looked_at / 2;
         }
-        Rows& rows = *source.rows;
-        if (count == 0 || 2 * count < rows.size() - count) return;
+        if (count == 0 || 2 * count < source.rows->size() - count) return;
         if (waiting > 0) {
             move_to_slots(source, count);
         } else {
             source.waits.clear();
             source.first_waiting = 0;
         }
-        source.looked_at -= count;
-        source.admitted -= count;
-        cut_rows(rows, count);
+        cut_rows(source, count);
     }
 
     // Moves the rows that wait among the first `count` into slots, and counts the positions of the others from there.

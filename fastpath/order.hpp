@@ -31,27 +31,26 @@ struct Entry {
 // lower ones. No two words are equal, so that any way to sort them is stable.
 class Sorter {
   public:
-    // `out` gets the `count` references in the order of their keys.
-    void sort(const uint64_t* keys, const uint64_t* refs, size_t count, uint64_t* out) {
+    // `out` gets the `count` references in the order of their keys, all of which lie within `lowest` and `highest`.
+    void sort(const uint64_t* keys, const uint64_t* refs, size_t count, uint64_t lowest, uint64_t highest, uint64_t* out) {
         if (count == 0) return;
-        uint64_t lowest = keys[0], highest = keys[0];
-        bool sorted = true;
-        for (size_t i = 1; i < count; ++i) {
-            sorted &= keys[i - 1] <= keys[i];
-            lowest = std::min(lowest, keys[i]);
-            highest = std::max(highest, keys[i]);
-        }
-        if (sorted) {
-            std::copy(refs, refs + count, out);
-            return;
-        }
         place_bits_ = bits_of(count - 1);
         const int span_bits = bits_of(highest - lowest);
         // Times that are spread over months, or that many at once: the keys' low bits do not fit.
         const int lost_bits = std::max(0, span_bits + place_bits_ - 64);
         words_.resize(count);
         scratch_.resize(count);
-        for (size_t i = 0; i < count; ++i) words_[i] = (keys[i] - lowest) >> lost_bits << place_bits_ | i;
+        bool sorted = true;
+        uint64_t before = lowest;
+        for (size_t i = 0; i < count; ++i) {
+            sorted &= before <= keys[i];
+            before = keys[i];
+            words_[i] = (keys[i] - lowest) >> lost_bits << place_bits_ | i;
+        }
+        if (sorted) {
+            std::copy(refs, refs + count, out);
+            return;
+        }
         sort_words(count, span_bits - lost_bits);
         const uint64_t place = (uint64_t{1} << place_bits_) - 1;
         if (lost_bits > 0) {
@@ -62,13 +61,18 @@ class Sorter {
         for (size_t i = 0; i < count; ++i) out[i] = refs[words_[i] & place];
     }
 
+    void sort(const uint64_t* keys, const uint64_t* refs, size_t count, uint64_t* out) {
+        const auto [lowest, highest] = std::minmax_element(keys, keys + count);
+        if (count > 0) sort(keys, refs, count, *lowest, *highest, out);
+    }
+
     void shrink() {
         words_ = {};
         scratch_ = {};
     }
 
   private:
-    static constexpr int DIGIT_BITS = 11;
+    static constexpr int DIGIT_BITS_MAX = 11;
     static constexpr size_t INSERTION_MAX = 40;
 
     static int bits_of(uint64_t value) { return 64 - __builtin_clzll(value | 1); }
@@ -80,7 +84,8 @@ class Sorter {
         }
         // Two passes over the upper bits leave almost nothing to do when times are spread at all evenly; what is left is
         // done by insertion. Times that crowd into a small part of the span exceed its budget and get every pass.
-        const int low_bit = place_bits_ + std::max(0, key_bits - 2 * DIGIT_BITS), high_bit = place_bits_ + key_bits;
+        digit_bits_ = std::min(place_bits_ + 1, DIGIT_BITS_MAX);
+        const int low_bit = place_bits_ + std::max(0, key_bits - 2 * digit_bits_), high_bit = place_bits_ + key_bits;
         passes(count, low_bit, high_bit);
         if (low_bit > place_bits_ && !insert(count, 4 * count)) passes(count, place_bits_, high_bit);
     }
@@ -105,14 +110,14 @@ class Sorter {
     // Least significant digit first over the bits from `low_bit` to `high_bit`.
     void passes(size_t count, int low_bit, int high_bit) {
         const int bits = high_bit - low_bit;
-        const int pass_count = (bits + DIGIT_BITS - 1) / DIGIT_BITS;
+        const int pass_count = (bits + digit_bits_ - 1) / digit_bits_;
         const int digit_bits = (bits + pass_count - 1) / pass_count;
         const uint64_t mask = (uint64_t{1} << digit_bits) - 1;
         for (int pass = 0; pass < pass_count; ++pass) {
             const int shift = low_bit + pass * digit_bits;
             const uint64_t* const from = words_.data();
             uint64_t* const to = scratch_.data();
-            std::array<uint32_t, size_t{1} << DIGIT_BITS> offsets;
+            std::array<uint32_t, size_t{1} << DIGIT_BITS_MAX> offsets;
             std::memset(offsets.data(), 0, (mask + 1) * sizeof(uint32_t));
             for (size_t i = 0; i < count; ++i) ++offsets[(from[i] >> shift) & mask];
             uint32_t sum = 0;
@@ -138,7 +143,7 @@ class Sorter {
     }
 
     Column<uint64_t> words_, scratch_;
-    int place_bits_ = 0;
+    int place_bits_ = 0, digit_bits_ = 0;
 };
 
 // Puts references to rows of equal arrival into the order (rank, row), stably; `row_of(ref)` gives the row.

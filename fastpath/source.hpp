@@ -17,6 +17,7 @@ struct Source {
     Rows* rows;               // what was decoded; the first `looked_at` rows left or wait
     size_t looked_at = 0;
     size_t admitted = 0;      // rows that were checked against the bound that stood when they were read
+    Column<uint64_t> keys;    // their arrivals: what looks for settled rows need not read all of each row
     uint64_t bound = 0;
     uint64_t last_row = 0;
     bool finished = false;
@@ -74,8 +75,10 @@ inline void admit(Source& source) {
     const int64_t bound = time_of(source.bound);
     uint64_t last_row = source.last_row;
     bool broken = false;
+    source.keys.resize(stop);
     for (size_t i = start; i < stop; ++i) {
         const Row& row = rows[i];
+        source.keys[i] = key_of(row.arrival);
         broken |= (row.arrival < bound) | (row.rank != rank) | (row.row < last_row);
         last_row = row.row;
     }
@@ -90,7 +93,11 @@ void cut(T& column, size_t count) {
 }
 
 // Removes the first `count` rows.
-inline void cut_rows(Rows& rows, size_t count) {
+inline void cut_rows(Source& source, size_t count) {
+    Rows& rows = *source.rows;
+    source.looked_at -= count;
+    source.admitted -= count;
+    cut(source.keys, count);
     if (count == rows.size()) {
         rows.clear();
         return;
