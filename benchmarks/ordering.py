@@ -75,20 +75,20 @@ def merge(ticks: Ticks, *, keep: bool = False) -> Ordered:
     sources = [Feeder(path, rank, tickers) for rank, path in enumerate(ticks.paths)]
     merger, block = Merger(tickers, len(sources)), Block(tickers)
     rows_each, feeds = ROWS_IN_FLIGHT // len(sources), 2 * len(sources)
-    clock, seconds, running = time.thread_time, 0.0, True
-    while running:
+    clock, seconds = time.thread_time, 0.0
+    rank = merger.laggard()
+    while rank >= 0:
         for _ in range(feeds):
-            before = clock()
-            rank = merger.laggard()
-            seconds += clock() - before
-            if rank < 0:
-                running = False
-                break
             source = sources[rank]
             source.feed(merger.pending(rank), rows_each)
+            bound_ns = source.decoder.bound_ns
             before = clock()
-            merger.advance(rank, source.decoder.bound_ns, finished=source.finished)
+            merger.advance(rank, bound_ns, finished=source.finished)
+            rank = merger.laggard()
+            # Asking for the time costs as much as these calls, so they are timed together.
             seconds += clock() - before
+            if rank < 0:
+                break
         before = clock()
         while merger.take(block, TAKE_ROWS):
             if keep:
