@@ -9,17 +9,14 @@ from fastpath.frame import MARKER_GAP, MODE_LIVE, TickFrame
 from fastpath.midprice import PriceKernel
 from fastpath.records import FrameError
 from services.price.engine.committer import Commit, Tally
+from services.price.engine.files import LogLengths
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.position import Position
 from services.price.engine.reader import QueueEntry
-from services.runtime.errors import MidstreamError
+from services.price.engine.stopped import SinkStopped
 from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
-
-
-class SinkStopped(MidstreamError):
-    """The sink cannot go on without breaking a promise; an operator has to look. What was committed stays as it is."""
 
 
 class Hole(NamedTuple):
@@ -113,8 +110,8 @@ class Accumulator:
                 self.gap_noted = self.gap_noted or marker.next_sequence != self._gap_next_sequence
                 self._gap_next_sequence = marker.next_sequence
 
-    def cut(self) -> Commit:
-        """Take everything that waits for a commit."""
+    def cut(self, lengths: LogLengths) -> Commit:
+        """Take everything that waits for a commit. All its lines were written: `lengths` count them."""
         kernel = self._kernel
         commit = Commit(
             position=Position(
@@ -123,11 +120,11 @@ class Accumulator:
                 live_sequence=self._live_sequence,
                 gap_next_sequence=self._gap_next_sequence,
                 cursor=self._cursor,
+                mid_bytes=lengths.mids,
+                error_bytes=lengths.errors,
+                csv_bytes=lengths.csv,
                 kernel_state=kernel.state(),
             ),
-            mid_text=kernel.take_mid_text(),
-            error_text=kernel.take_error_text(),
-            csv_text=kernel.take_csv_text(),
             records=self.records,
             entry_ids=tuple(self.entry_ids),
             tally=Tally.of(kernel),

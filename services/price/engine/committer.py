@@ -1,14 +1,14 @@
-"""The one thread that writes to disk; while it syncs one commit, the batches of the next one are processed."""
+"""The one thread that waits for the disk; while it syncs one commit, the batches of the next one are processed and written."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastpath.midprice import PriceCounts, PriceKernel
-from services.price.engine.files import Logs
+from services.price.engine.files import LogLengths, Logs
 from services.price.engine.position import Position, PositionFile
 from services.runtime.faults import fault
 
@@ -39,10 +39,7 @@ class Commit:
     """Everything that one commit makes durable together."""
 
     position: Position
-    """Where the sink stands afterwards; the committer fills in the lengths of the logs."""
-    mid_text: bytes
-    error_text: bytes
-    csv_text: bytes
+    """Where the sink stands afterwards. What the lengths in it count was written before the commit is submitted."""
     records: int
     entry_ids: tuple[bytes, ...]
     tally: Tally
@@ -54,7 +51,6 @@ class Committed:
     """A commit that is durable."""
 
     commit: Commit
-    position: Position
     durable_monotonic_ns: int
     seconds: float
 
@@ -121,20 +117,12 @@ class Committer:
 
     def _store(self, commit: Commit) -> Committed:
         started = time.monotonic_ns()
-        fault("sink_before_write")
-        self._logs.append(commit.mid_text, commit.error_text, commit.csv_text)
-        fault("sink_after_write")
+        position = commit.position
         fault("sink_before_sync")
-        self._logs.sync()
+        self._logs.sync(LogLengths(position.mid_bytes, position.error_bytes, position.csv_bytes))
         fault("sink_after_sync")
-        position = replace(
-            commit.position,
-            mid_bytes=self._logs.mids.length,
-            error_bytes=self._logs.errors.length,
-            csv_bytes=self._logs.csv_bytes,
-        )
         fault("sink_before_position")
         self._position_file.commit(position)
         fault("sink_after_position")
         ended = time.monotonic_ns()
-        return Committed(commit, position, ended, (ended - started) / 1e9)
+        return Committed(commit, ended, (ended - started) / 1e9)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from typing_extensions import Buffer
 
 from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
@@ -32,13 +34,13 @@ class FileSystem:
         """Read a whole (small) file."""
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
-    def write(self, descriptor: int, content: bytes, offset: int) -> None:
+    def write(self, descriptor: int, content: Buffer, offset: int) -> None:
         """Write all of `content` at `offset`; raises OSError when only a part could be written."""
-        view = memoryview(content)
-        while view:
-            written = os.pwrite(descriptor, view, offset)
-            view = view[written:]
-            offset += written
+        with memoryview(content) as view:
+            done = 0
+            while done < len(view):
+                with view[done:] as rest:
+                    done += os.pwrite(descriptor, rest, offset + done)
 
     def sync(self, descriptor: int) -> None:
         os.fdatasync(descriptor)
@@ -58,13 +60,16 @@ class FileSystem:
 
 
 class LogFile:
-    """One append-only file. `length` counts what was written; what a crash left behind it is cut off by `cut`."""
+    """One append-only file. `length` counts what was written; what a crash left behind it is cut off by `cut`.
+
+    One thread appends, another one may sync meanwhile: that is why `sync` is told how much there is.
+    """
 
     def __init__(self, path: Path, length: int, files: FileSystem) -> None:
         self.path = path
         self.length = length
         self._files = files
-        self._unsynced = False
+        self._synced = length
         self._descriptor = files.open(path)
 
     def check(self) -> None:
@@ -80,22 +85,31 @@ class LogFile:
         """Cut off what was written and never committed."""
         if self._files.size(self._descriptor) != self.length:
             self._files.truncate(self._descriptor, self.length)
-            self._unsynced = True
+            self._synced = -1
 
-    def append(self, text: bytes) -> None:
-        if text:
-            self._unsynced = True
-            self._files.write(self._descriptor, text, self.length)
-            self.length += len(text)
+    def append(self, text: Buffer) -> None:
+        with memoryview(text) as view:
+            if view:
+                self._files.write(self._descriptor, view, self.length)
+                self.length += len(view)
 
-    def sync(self) -> None:
-        """Make everything appended durable; nothing to do when nothing was appended."""
-        if self._unsynced:
+    def sync(self, length: int) -> None:
+        """Make the first `length` bytes durable, which were appended before; nothing to do when nothing was since the last time."""
+        if length != self._synced:
             self._files.sync(self._descriptor)
-            self._unsynced = False
+            self._synced = length
 
     def close(self) -> None:
         self._files.close(self._descriptor)
+
+
+class LogLengths(NamedTuple):
+    """Bytes of the logs."""
+
+    mids: int
+    errors: int
+    csv: int | None
+    """None when no CSV file is kept."""
 
 
 class Logs:
@@ -122,20 +136,26 @@ class Logs:
         for log in self._all:
             log.cut()
 
-    def append(self, mid_text: bytes, error_text: bytes, csv_text: bytes) -> None:
+    def append(self, mid_text: Buffer, error_text: Buffer, csv_text: Buffer) -> None:
         self.mids.append(mid_text)
         fault("sink_between_writes")
         self.errors.append(error_text)
         if self.csv is not None:
-            self.csv.append(csv_text if self.csv.length else CSV_HEADER + csv_text)
+            if not self.csv.length:
+                self.csv.append(CSV_HEADER)
+            self.csv.append(csv_text)
 
-    def sync(self) -> None:
-        for log in self._all:
-            log.sync()
+    def sync(self, lengths: LogLengths) -> None:
+        """Make durable what these lengths count."""
+        self.mids.sync(lengths.mids)
+        self.errors.sync(lengths.errors)
+        if self.csv is not None and lengths.csv is not None:
+            self.csv.sync(lengths.csv)
 
     @property
-    def csv_bytes(self) -> int | None:
-        return None if self.csv is None else self.csv.length
+    def lengths(self) -> LogLengths:
+        """How much was appended."""
+        return LogLengths(self.mids.length, self.errors.length, None if self.csv is None else self.csv.length)
 
     def close(self) -> None:
         for log in self._all:

@@ -7,9 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from services.price.engine.disk import PRIVATE_DIRECTORY
 from services.price.engine.lock import DirectoryLock
 from services.price.engine.options import EngineOptions
-from services.price.engine.sink import PRIVATE_DIRECTORY, Sink
+from services.price.engine.sink import Sink
 from services.price.engine.wake import Waker
 from services.runtime.clock import SystemClock
 from services.runtime.engine_channel import EngineChannel, run_engine

@@ -1,8 +1,8 @@
 """The sink: queue to logs, exactly once.
 
-Order of every commit: append to the logs, sync them, commit the position, acknowledge. Whatever dies in between, a
-restart cuts the logs back to the committed position and reads again what was not acknowledged. This thread owns Redis,
-the committer's thread owns the disk.
+Order of every commit: write to the logs, sync them, commit the position, acknowledge. Whatever dies in between, a
+restart cuts the logs back to the committed position and reads again what was not acknowledged. This thread owns Redis and
+writes, the committer's thread syncs.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from fastpath.frame import peek
-from fastpath.midprice import PriceKernel
 from fastpath.records import FrameError, FrameHead
-from services.price.engine.accumulator import Accumulator, Hole, SinkStopped
-from services.price.engine.committer import Committer, Tally
-from services.price.engine.files import FileSystem, Logs, refuse_unknown_logs
+from services.price.engine.accumulator import Accumulator, Hole
+from services.price.engine.committer import Tally
+from services.price.engine.disk import Disk
+from services.price.engine.files import FileSystem
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.options import EngineOptions
-from services.price.engine.position import Position, PositionFile
 from services.price.engine.progress import Progress
 from services.price.engine.reader import NoGroup, QueueEntry, QueueReader
+from services.price.engine.stopped import SinkStopped
 from services.price.engine.wake import Waker
 from services.runtime.backoff import Backoff
 from services.runtime.clock import Clock
 from services.runtime.connection import redacted
-from services.runtime.errors import StartRefused
 from services.runtime.faults import fault
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
@@ -40,7 +39,6 @@ from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
-PRIVATE_DIRECTORY: Final = ".midstream"
 HEARTBEAT_S: Final = 0.5
 ALIVE_NS: Final = 1_000_000_000
 """How often the host hears that there is nothing to tell."""
@@ -70,26 +68,14 @@ class Sink:
         self._waker = waker
         self._clock = clock
         self._backoff = Backoff(random)
-        files = FileSystem() if files is None else files
-        self._position_file = PositionFile(options.out / PRIVATE_DIRECTORY / "position", files)
-        position = self._position_file.position
-        self._logs = _open_logs(options, position, files)
-        if position is None:
-            position = Position(csv_bytes=self._logs.csv_bytes)
-            self._position_file.commit(position)
-        # A damaged slot may have been the last one: then the logs are cut only once the queue can fill them again.
-        self._cut_due = self._position_file.doubtful
-        if not self._cut_due:
-            self._logs.cut()
-        kernel = _continue_kernel(options, position)
+        self._disk = Disk(options, files=FileSystem() if files is None else files, wake=waker.wake)
+        kernel, position = self._disk.kernel, self._disk.position
         keys = SessionKeys(options.session)
         self._mids = MidsPublisher(keys=keys, retain_bytes=options.retain_bytes) if options.with_mids else None
         self._accumulator = Accumulator(kernel=kernel, position=position, mids=self._mids)
         self._reader = QueueReader(
             url=options.redis_url, keys=keys, group=options.sink, read_count=options.read_count, waker=waker
         )
-        self._committer = Committer(logs=self._logs, position_file=self._position_file, wake=waker.wake)
-        self._position = position
         self._tally = Tally.of(kernel)
         self._counts_at_start = kernel.counts
         self._durable_monotonic_ns = 0
@@ -97,7 +83,6 @@ class Sink:
         self._last_entry_ns = 0
         self._submitted_ns = 0
         self._alive_ns = 0
-        self._disk_failed = False
         self._complaint = LogLimit(REPEAT_S)
         self._progress = Progress(kernel.counts)
 
@@ -115,9 +100,7 @@ class Sink:
             return 1
         finally:
             self._reader.close()
-            self._committer.close()
-            self._position_file.close()
-            self._logs.close()
+            self._disk.close()
 
     def _consume_while_connected(self) -> None:
         try:
@@ -189,7 +172,7 @@ class Sink:
 
     def _patience_s(self) -> float:
         waiting = self._accumulator.records or self._accumulator.entry_ids
-        return self._options.idle_linger_s if waiting and not self._committer.busy else HEARTBEAT_S
+        return self._options.idle_linger_s if waiting and not self._disk.busy else HEARTBEAT_S
 
     def _take(self, entries: Iterable[QueueEntry]) -> None:
         for entry in entries:
@@ -206,7 +189,9 @@ class Sink:
             self._submit()
         if not self._accumulator.records:
             self._uncommitted_since_ns = self._clock.monotonic_ns()
-        return self._accumulator.take(entry)
+        hole = self._accumulator.take(entry)
+        self._disk.write_early()
+        return hole
 
     def _fill(self, hole: Hole, entry: QueueEntry) -> None:
         """Find the records before `entry` among the pending and the retained ones; stop when they are nowhere."""
@@ -234,7 +219,7 @@ class Sink:
 
     def _commit_when_due(self) -> None:
         accumulator, options = self._accumulator, self._options
-        if self._committer.busy or not (accumulator.records or accumulator.entry_ids):
+        if self._disk.busy or not (accumulator.records or accumulator.entry_ids):
             return
         now_ns = self._clock.monotonic_ns()
         idle = now_ns - self._last_entry_ns >= options.idle_linger_s * 1e9
@@ -248,26 +233,14 @@ class Sink:
                 accumulator.entry_ids.clear()
 
     def _submit(self) -> None:
-        if self._cut_due:
-            self._logs.cut()
-            self._cut_due = False
         self._submitted_ns = self._clock.monotonic_ns()
-        self._committer.submit(self._accumulator.cut())
+        self._disk.submit(self._accumulator.cut(self._disk.write()))
 
     def _collect(self, *, wait: bool = False, acknowledge: bool = True) -> None:
         """Acknowledge the commit in flight once it is durable."""
-        try:
-            committed = self._committer.collect(wait=wait)
-        except OSError as exc:
-            # After a failed sync the kernel may have dropped the pages: these descriptors are not used again.
-            self._disk_failed = True
-            raise SinkStopped(
-                f"cannot write to `{self._options.out}`: {exc.strerror or exc}. Nothing was acknowledged since the "
-                f"last commit (sequence {self._position.sequence}); make the directory writable again, then start again"
-            ) from exc
+        committed = self._disk.collect(wait=wait)
         if committed is None:
             return
-        self._position = committed.position
         self._tally = committed.commit.tally
         self._durable_monotonic_ns = committed.durable_monotonic_ns
         self._progress.note(committed, self._clock.time_ns())
@@ -280,7 +253,7 @@ class Sink:
         self._collect(wait=True, acknowledge=acknowledge)
         # Mids go out before the commit that covers them; without Redis these records are read again instead.
         mids_wait = self._mids is not None and self._mids.waiting
-        if self._accumulator.records and not mids_wait and not self._disk_failed:
+        if self._accumulator.records and not mids_wait and not self._disk.failed:
             self._submit()
             self._collect(wait=True, acknowledge=acknowledge)
 
@@ -307,7 +280,7 @@ class Sink:
             logger.warning("stop not announced", extra=fields(reason=redacted(str(exc))))
 
     def _announcement(self, finished_error: str | None = None) -> str:
-        position, tally = self._position, self._tally
+        position, tally = self._disk.position, self._tally
         announcement = SinkAnnouncement(
             SinkPosition(
                 name=self._options.sink,
@@ -338,7 +311,7 @@ class Sink:
         if self._progress.is_due(now_ns, at_once=at_once):
             self._report(
                 "progress",
-                **self._progress.fields(self._position, self._tally, self._newest_head(), self._mids_dropped()),
+                **self._progress.fields(self._disk.position, self._tally, self._newest_head(), self._mids_dropped()),
             )
         elif now_ns - self._alive_ns > ALIVE_NS and not self._waits_for_disk(now_ns):
             self._alive_ns = now_ns
@@ -346,7 +319,7 @@ class Sink:
 
     def _waits_for_disk(self, now_ns: int) -> bool:
         """Tell whether a commit takes longer than one should: then nothing is said, and the host tells that."""
-        return self._committer.busy and now_ns - self._submitted_ns > ALIVE_NS
+        return self._disk.busy and now_ns - self._submitted_ns > ALIVE_NS
 
     def _newest_head(self) -> FrameHead | None:
         """Return the head of the newest entry; None when nothing can be told from it."""
@@ -359,40 +332,3 @@ class Sink:
 
     def _mids_dropped(self) -> int:
         return 0 if self._mids is None else self._mids.dropped
-
-
-def _open_logs(options: EngineOptions, position: Position | None, files: FileSystem) -> Logs:
-    unknown: tuple[str, ...] = () if position is not None else ("mid_prices.log", "errors.log")
-    csv_unknown = options.with_csv and (position is None or position.csv_bytes is None)
-    if csv_unknown:
-        unknown += ("mid_prices.csv",)
-        if position is not None and position.sequence:
-            logger.warning("mid_prices.csv begins in the middle", extra=fields(first_sequence=position.sequence + 1))
-    refuse_unknown_logs(options.out, unknown)
-    committed = Position() if position is None else position
-    logs = Logs(
-        options.out,
-        mid_bytes=committed.mid_bytes,
-        error_bytes=committed.error_bytes,
-        csv_bytes=committed.csv_bytes,
-        with_csv=options.with_csv,
-        files=files,
-    )
-    files.sync_directory(options.out)
-    return logs
-
-
-def _continue_kernel(options: EngineOptions, position: Position) -> PriceKernel:
-    try:
-        return PriceKernel(
-            latency_threshold_ns=options.latency_threshold_ns,
-            log_arrival=options.log_arrival,
-            with_csv=options.with_csv,
-            with_mids=options.with_mids,
-            state=position.kernel_state,
-        )
-    except ValueError as exc:
-        raise StartRefused(
-            f"the position in `{options.out}` holds counts that this version cannot read ({exc}). "
-            "Continue with the version that wrote it, or start over with --overwrite or in another directory"
-        ) from exc

@@ -11,7 +11,7 @@ import pytest
 
 from fastpath.midprice import PriceKernel
 from services.price.engine.committer import Commit, Committer, Tally
-from services.price.engine.files import RESULT, FileSystem, Logs
+from services.price.engine.files import RESULT, FileSystem, LogLengths, Logs
 from services.price.engine.position import Position, PositionFile
 
 pytestmark = pytest.mark.quick
@@ -69,7 +69,53 @@ def test_logs_whose_sync_fails_say_so_and_stay_unsynced(
 
     for _ in range(2):
         with pytest.raises(OSError, match="Input/output error"):
-            logs.sync()
+            logs.sync(logs.lengths)
+    logs.close()
+
+
+class CountingDisk(FileSystem):
+    """Counts what is synced, by the name of the file."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+        self.synced: list[str] = []
+
+    def open(self, path: Path, mode: int = RESULT) -> int:
+        descriptor = super().open(path, mode)
+        self.names[descriptor] = path.name
+        return descriptor
+
+    def sync(self, descriptor: int) -> None:
+        super().sync(descriptor)
+        self.synced.append(self.names[descriptor])
+
+
+def test_what_is_written_while_a_commit_is_synced_is_synced_with_the_next(tmp_path: Path) -> None:
+    files = CountingDisk()
+    logs = Logs(tmp_path, mid_bytes=0, error_bytes=0, csv_bytes=None, with_csv=False, files=files)
+    logs.append(b"mid\n", b"", b"")
+    first = logs.lengths
+    logs.append(b"mid\n", b"error\n", b"")
+
+    logs.sync(first)
+    assert files.synced == ["mid_prices.log"]
+    logs.sync(LogLengths(mids=8, errors=6, csv=None))
+    assert files.synced == ["mid_prices.log", "mid_prices.log", "errors.log"]
+    logs.sync(logs.lengths)
+    assert len(files.synced) == 3
+    logs.close()
+
+
+def test_what_a_crash_left_behind_is_cut_and_the_cut_is_synced(tmp_path: Path) -> None:
+    (tmp_path / "mid_prices.log").write_bytes(b"committed\nnot committed\n")
+    files = CountingDisk()
+    logs = Logs(tmp_path, mid_bytes=10, error_bytes=0, csv_bytes=None, with_csv=False, files=files)
+
+    logs.cut()
+    logs.sync(logs.lengths)
+
+    assert (tmp_path / "mid_prices.log").read_bytes() == b"committed\n"
+    assert files.synced == ["mid_prices.log"]
     logs.close()
 
 
@@ -94,13 +140,11 @@ def test_a_commit_whose_sync_fails_is_no_commit(name: str, tmp_path: Path, monke
     logs = Logs(tmp_path, mid_bytes=0, error_bytes=0, csv_bytes=None, with_csv=False, files=files)
     committer = Committer(logs=logs, position_file=position_file, wake=lambda: None)
     kernel = PriceKernel(latency_threshold_ns=0, log_arrival=False, with_csv=False, with_mids=False, state=b"")
+    logs.append(b"mid\n", b"", b"")
 
     committer.submit(
         Commit(
-            position=Position(sequence=1),
-            mid_text=b"mid\n",
-            error_text=b"",
-            csv_text=b"",
+            position=Position(sequence=1, mid_bytes=4),
             records=1,
             entry_ids=(b"0-1",),
             tally=Tally.of(kernel),

@@ -9,7 +9,7 @@ import pytest
 
 from fastpath.midprice import PriceCounts
 from services.price.engine.committer import Commit, Committer, Tally
-from services.price.engine.files import Logs
+from services.price.engine.files import LogLengths, Logs
 from services.price.engine.position import Position, PositionFile
 from tests.unit.price.crash_files import CrashFiles, PowerLost
 
@@ -38,11 +38,17 @@ def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
         if position_file.position is None:
             position_file.commit(position)
         logs.cut()
+        written = acknowledged
         while acknowledged < lines:
-            committer.submit(make_commit(acknowledged, random))
+            sequence = max(written, acknowledged + random.randrange(1, 30))
+            written = write(logs, written, sequence)
+            commit = make_commit(logs.lengths, sequence, random)
+            # Lines of the next commit reach the disk together with, before or without those of this one.
+            written = write(logs, written, written + random.choice((0, 0, 10)))
+            committer.submit(commit)
             committed = committer.collect(wait=True)
             assert committed is not None
-            acknowledged = committed.position.sequence
+            acknowledged = committed.commit.position.sequence
     except PowerLost:
         return acknowledged
     finally:
@@ -51,15 +57,20 @@ def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
     return acknowledged
 
 
-def make_commit(acknowledged: int, random: Random) -> Commit:
-    count = random.randrange(1, 30)
-    numbers = range(acknowledged, acknowledged + count)
+def write(logs: Logs, start: int, stop: int) -> int:
+    logs.append(b"".join(line_of(number) for number in range(start, stop)), b"error %d\n" % stop, b"")
+    return stop
+
+
+def make_commit(lengths: LogLengths, sequence: int, random: Random) -> Commit:
     return Commit(
-        position=Position(sequence=acknowledged + count, cursor=bytes(random.randrange(0, 6000))),
-        mid_text=b"".join(line_of(number) for number in numbers),
-        error_text=b"error %d\n" % count,
-        csv_text=b"",
-        records=count,
+        position=Position(
+            sequence=sequence,
+            cursor=bytes(random.randrange(0, 6000)),
+            mid_bytes=lengths.mids,
+            error_bytes=lengths.errors,
+        ),
+        records=1,
         entry_ids=(),
         tally=Tally(PriceCounts(0, 0, 0, 0, 0, 0, 0), 0, 0, "", 2),
         publish_time_ns=0,

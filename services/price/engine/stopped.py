@@ -1,0 +1,9 @@
+"""What ends a sink."""
+
+from __future__ import annotations
+
+from services.runtime.errors import MidstreamError
+
+
+class SinkStopped(MidstreamError):
+    """The sink cannot go on without breaking a promise; an operator has to look. What was committed stays as it is."""
