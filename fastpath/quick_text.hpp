@@ -1,7 +1,10 @@
 // Times, prices and latencies as text_format.hpp spells them, in far fewer steps for the usual ones: digits come eight at a
-// time, and no branch depends on them. Everything writes up to eight bytes behind the end it returns.
+// time, and no branch depends on them. Everything writes up to eight bytes behind the end it returns, and a noisy price up to sixteen.
 #pragma once
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -10,9 +13,14 @@
 namespace midstream {
 namespace quick {
 
-constexpr size_t SLACK = 8;
+constexpr size_t SLACK = 16;
 constexpr uint64_t ZEROS = 0x3030303030303030;  // "00000000"
 constexpr uint32_t HUNDRED_MILLION = 100000000;
+constexpr auto POWERS_OF_TEN = [] {
+    std::array<uint64_t, 18> powers{1};
+    for (size_t i = 1; i < powers.size(); ++i) powers[i] = 10 * powers[i - 1];
+    return powers;
+}();
 
 // The eight digits of a number below 10^8 as values, the first one in the lowest byte: halved three times.
 inline uint64_t eight_digits(uint32_t value) {
@@ -90,18 +98,60 @@ class Stamps {
     format::Clock clock_;
 };
 
+// Behind the point of a price between 0.1 and 10^8 that no decimal of 15 digits comes from: the mean of two decimals is often
+// the neighbour of one. `whole` digits stand before the point already. Null leaves it to format::put_repr: what is shorter, a
+// power of two, or halfway between two candidates.
+//
+// Exact, in units of the 17th digit: value = mantissa / 2^shift, and everything within half of the last bit of the mantissa
+// reads back as it. Of the decimals with the fewest digits in there the nearest is the shortest text, as Python spells it.
+inline char* put_noisy_fraction(char* at, double value, std::ptrdiff_t whole) {
+    uint64_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    const uint64_t mantissa = (bits & ((uint64_t{1} << 52) - 1)) | uint64_t{1} << 52;
+    const int shift = 1075 - static_cast<int>(bits >> 52);  // 26 to 56
+    const uint64_t unit = uint64_t{1} << shift;
+    const uint64_t power = POWERS_OF_TEN[17 - whole];
+    const unsigned __int128 scaled = static_cast<unsigned __int128>(mantissa & (unit - 1)) * power;
+    const uint64_t digits = static_cast<uint64_t>(scaled >> shift), below = static_cast<uint64_t>(scaled) & (unit - 1);
+    const uint64_t over_ten = digits % 10 * unit + below, over_hundred = digits % 100 * unit + below;
+    const auto reads_back = [&](uint64_t over, uint64_t step) { return 2 * std::min(over, step - over) <= power; };
+    if (mantissa == uint64_t{1} << 52 || reads_back(over_hundred, 100 * unit) || 2 * below == unit) return nullptr;
+    uint64_t nearest = digits + (2 * below > unit);
+    if (reads_back(over_ten, 10 * unit)) {
+        if (over_ten == 5 * unit || 2 * std::min(over_ten, 10 * unit - over_ten) == power) return nullptr;
+        nearest = digits - digits % 10 + (over_ten > 5 * unit ? 10 : 0);
+    }
+    if (whole == 0) {  // a digit more
+        *at++ = static_cast<char>('0' + nearest / POWERS_OF_TEN[16]);
+        nearest %= POWERS_OF_TEN[16];
+    } else {
+        nearest *= POWERS_OF_TEN[whole - 1];
+    }
+    const uint64_t tail = eight_digits(static_cast<uint32_t>(nearest % HUNDRED_MILLION));
+    put_eight(at, eight_digits(static_cast<uint32_t>(nearest / HUNDRED_MILLION)));
+    put_eight(at + 8, tail);
+    return tail == 0 ? nullptr : at + 16 - __builtin_clzll(tail) / 8;
+}
+
 // See format::put_price, which takes over whenever `decimals` was guessed wrong.
 inline char* put_price(char* at, double value, uint8_t& decimals) {
     constexpr uint8_t DECIMALS_MAX = 7;
     if (!(value >= 1e-4 && value < 9e7) || decimals > DECIMALS_MAX) return format::put_price(at, value, decimals);
-    const uint64_t power = format::POWERS[decimals];
+    const uint64_t power = POWERS_OF_TEN[decimals];
     const int64_t mantissa = static_cast<int64_t>(value * static_cast<double>(power) + 0.5);
-    if (static_cast<double>(mantissa) / static_cast<double>(power) != value) return format::put_price(at, value, decimals);
+    const double back = static_cast<double>(mantissa) / static_cast<double>(power);
     const uint32_t whole = static_cast<uint32_t>(value);
+    if (back != value) {
+        if (std::fabs(back - value) > value * 5e-16 || value < 0.1) return format::put_price(at, value, decimals);
+        char* const point = put_whole(at, whole);
+        *point = '.';
+        char* const end = put_noisy_fraction(point + 1, value, whole == 0 ? 0 : point - at);
+        return end != nullptr ? end : format::put_repr(at, value);
+    }
     const uint64_t rest = static_cast<uint64_t>(mantissa) - whole * power;
     at = put_whole(at, whole);
     *at++ = '.';
-    return put_fraction(at, static_cast<uint32_t>(rest * format::POWERS[8 - decimals]));
+    return put_fraction(at, static_cast<uint32_t>(rest * POWERS_OF_TEN[8 - decimals]));
 }
 
 // A latency of `from` nanoseconds up to 10^8 ms as exact milliseconds without trailing zeros.

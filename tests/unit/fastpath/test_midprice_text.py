@@ -63,7 +63,8 @@ def random_decimals(count: int, rng: random.Random) -> array[float]:
         top = 10 ** rng.randrange(1, 16)
         prices = [mantissa % top / power for mantissa in mantissas]
         numbers.extend(prices)
-        numbers.extend([-0.5 * (a + b) for a, b in zip(prices, reversed(prices), strict=True)])
+        half = rng.choice((0.5, -0.5))
+        numbers.extend([half * (a + b) for a, b in zip(prices, reversed(prices), strict=True)])
     return numbers
 
 
