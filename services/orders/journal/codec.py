@@ -9,11 +9,15 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from services.runtime.errors import FailedPrecondition
 
 T = TypeVar("T")
+
+_TEXT: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
+_AS_THEY_ARE: Final = frozenset({str, int, bool})
+_type_of: Callable[[Any], Any] = type
 
 
 class UnreadableRecord(FailedPrecondition):
@@ -22,7 +26,7 @@ class UnreadableRecord(FailedPrecondition):
 
 def encode(value: Any) -> str:
     """Return a dataclass as JSON with sorted keys, so that the same value is the same text."""
-    return json.dumps(_plain(value), separators=(",", ":"), sort_keys=True)
+    return _TEXT.encode(_plain(_type_of(value))(value))
 
 
 def decode(kind: type[T], text: str) -> T:
@@ -33,20 +37,23 @@ def decode(kind: type[T], text: str) -> T:
         raise UnreadableRecord(f"not a {kind.__name__}: {type(exc).__name__}: {text[:200]}") from exc
 
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {
-            field.name: _plain(getattr(value, field.name))
-            for field in fields(value)
-            if getattr(value, field.name) is not None
+@cache
+def _plain(kind: Any) -> Callable[[Any], Any]:
+    """Return what makes JSON's kind of value out of values of a type; made once per type, because every order is written twice."""
+    if is_dataclass(kind):
+        names = [field.name for field in fields(cast("type[Any]", kind))]
+        return lambda value: {
+            name: part if (of := _type_of(part)) in _AS_THEY_ARE else _plain(of)(part)
+            for name in names
+            if (part := getattr(value, name)) is not None
         }
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return value
+    if issubclass(kind, Decimal):
+        return lambda value: format(value, "f")
+    if issubclass(kind, frozenset):
+        return sorted
+    if issubclass(kind, tuple):
+        return lambda value: [_plain(_type_of(one))(one) for one in value]
+    return lambda value: value
 
 
 @cache
