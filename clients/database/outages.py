@@ -114,7 +114,12 @@ def is_unavailable(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError, sqlite3.Error)):
+    if isinstance(error, (OperationalError, InterfaceError, OSError, DBAPIError)) or _is_a_drivers(error):
         text = str(getattr(error, "orig", None) or error).lower()
         return any(phrase in text for phrase in _UNAVAILABLE)
     return False
+
+
+def _is_a_drivers(error: BaseException) -> bool:
+    """Whether it comes from a driver itself. That of Postgres goes by its name: most processes never import it."""
+    return isinstance(error, sqlite3.Error) or type(error).__module__.partition(".")[0] == "asyncpg"

@@ -87,46 +87,45 @@ class PostgresWriter:
         return ""
 
     async def commit(self, epoch: int, batch: Batch) -> None:
+        transaction = await self._begin()
         try:
-            transaction = await self._begin()
-            try:
-                await self._write(epoch, batch)
-            except BaseException:
-                if not self._driver.is_closed():
-                    await transaction.rollback()
-                raise
+            await self._write(epoch, batch)
             await transaction.commit()
-        except Exception as exc:  # everything: only the connection can tell whether it is lost
-            if self._driver is None or not self._driver.is_closed():
-                raise
-            await self.close()
-            raise DatabaseUnavailable(exc) from exc
+        except (Superseded, ClientIdTaken):
+            await transaction.rollback()
+            raise
+        except BaseException as exc:
+            # Whatever it was, the connection may be in the middle of it: the next batch gets another one.
+            lost = self._driver.is_closed()
+            await self._drop()
+            if lost and isinstance(exc, Exception):
+                raise DatabaseUnavailable(exc) from exc
+            raise
 
     async def close(self) -> None:
-        held, driver = self._held, self._driver
-        self._held = self._driver = None
+        held, self._held, self._driver = self._held, None, None
         if held is not None:
-            if driver is None or driver.is_closed():
-                await held.invalidate()
             await held.close()
 
     async def _begin(self) -> Any:
-        """Begin a transaction. A connection that ended while it was idle is replaced: nothing was sent over it yet."""
         if self._driver is not None:
-            transaction = self._driver.transaction()
             try:
-                await transaction.start()
-            except Exception:  # everything: only the connection can tell whether it is lost
-                if not self._driver.is_closed():
-                    raise
-                await self.close()
-            else:
-                return transaction
+                return await self._begun()
+            except Exception:  # noqa: BLE001  it ended while it was idle: nothing was sent yet, and another one will say it again
+                await self._drop()
         held = self._held = await self._engine.connect()
         self._driver = (await held.get_raw_connection()).driver_connection
+        return await self._begun()
+
+    async def _begun(self) -> Any:
         transaction = self._driver.transaction()
         await transaction.start()
         return transaction
+
+    async def _drop(self) -> None:
+        if self._held is not None:
+            await self._held.invalidate()
+        await self.close()
 
     async def _write(self, epoch: int, batch: Batch) -> None:
         # Only here: most processes use SQLite.

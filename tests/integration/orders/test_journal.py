@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -56,8 +57,8 @@ def entry(before: Order | None, body: Body, *, order_id: str = "", at_ns: int = 
     return JournalEntry(event, apply(before, event))
 
 
-async def kept(journal: JournalStore, number: int, *, at_ns: int = 1, **changes: object) -> Order:
-    one = entry(None, intended(number, **changes), order_id=f"{number:032x}", at_ns=at_ns)
+async def kept(journal: JournalStore, number: int, *, at_ns: int = 1, order_id: str = "", **changes: object) -> Order:
+    one = entry(None, intended(number, **changes), order_id=order_id or f"{number:032x}", at_ns=at_ns)
     await journal.append(one)
     return one.order
 
@@ -390,6 +391,23 @@ async def test_a_database_that_goes_away_and_comes_back_loses_nothing(
     assert order is not None
     assert [one.sequence async for one in journal.events()] == [1, 2]
     await journal.close()
+
+
+async def test_a_connection_that_ended_while_it_was_idle_refuses_nobody(
+    shared_postgres: PostgresForTests, orders_postgres: str
+) -> None:
+    database = open_database(orders_postgres, application="test")
+    await prepare_orders_database(database)
+    journal = DatabaseJournal(database)
+    await journal.open()
+    before = await journal.last_sequence()
+    for number in range(1, 11):
+        await kept(journal, number, order_id=uuid4().hex)
+        await asyncio.to_thread(shared_postgres.end_sessions)
+
+    assert await journal.last_sequence() == before + 10
+    await journal.close()
+    await database.dispose()
 
 
 BAD_RECORDS = ["", "{", "[]", "null", "{}", '"text"', '{"order_id": 1}', '{"something": "of a newer release"}']

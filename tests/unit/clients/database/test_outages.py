@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -28,6 +30,9 @@ class Away(Exception):
         pytest.param(operational("database is locked"), id="locked"),
         pytest.param(operational("FATAL: the database system is starting up"), id="starting"),
         pytest.param(cut(), id="cut"),
+        pytest.param(sqlite3.OperationalError("database or disk is full"), id="sqlite"),
+        pytest.param(asyncpg.InterfaceError("connection is closed"), id="asyncpg"),
+        pytest.param(asyncpg.exceptions.AdminShutdownError("terminating connection due to ..."), id="postgres"),
         pytest.param(ConnectionRefusedError("connection refused"), id="refused"),
         pytest.param(TimeoutError(), id="timeout"),
         pytest.param(OSError("no space left on device"), id="full"),
@@ -46,6 +51,8 @@ def test_an_outage_becomes_the_named_error_with_its_cause(outage: Exception) -> 
     "bug",
     [
         pytest.param(operational("no such column: prise"), id="statement"),
+        pytest.param(sqlite3.OperationalError("no such column: prise"), id="sqlite"),
+        pytest.param(asyncpg.UndefinedColumnError('column "prise" does not exist'), id="postgres"),
         pytest.param(ValueError("database is locked"), id="value"),
         pytest.param(KeyError("x"), id="key"),
         pytest.param(FileNotFoundError("x"), id="system"),
