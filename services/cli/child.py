@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from services.cli.nursery import Waiting
 from services.runtime.child_python import module_command
+from services.runtime.forked_process import Running
 from services.runtime.parent_death import dying_with_parent
 from services.runtime.private_files import private_opener, user_umask
 
@@ -36,6 +38,8 @@ class ChildSpec:
     ready_file: Path
     log: Path | None = None
     """Where its output goes; None means to this process's."""
+    waiting: Waiting | None = None
+    """The process that its first life begins in; None where that is executed, too."""
 
     @property
     def where(self) -> str:
@@ -53,7 +57,8 @@ class Child:
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
         self.announcement: dict[str, Any] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Running | None = None
+        self._waiting = spec.waiting
         self._log_start = 0
         self._ready_s: float | None = None
         """Since when this life of it serves."""
@@ -75,6 +80,10 @@ class Child:
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(_log_of(spec.log)) if spec.log is not None else None
             self._log_start = log.tell() if log is not None else 0
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                self._process = waiting.begin(environment, log)
+                return
             spawning = asyncio.create_task(
                 asyncio.create_subprocess_exec(
                     *dying_with_parent(module_command(spec.module)),

@@ -10,6 +10,7 @@ from typing import Final, cast
 import redis
 
 from services.cli.child import ChildSpec
+from services.cli.nursery import Nursery
 from services.cli.servers import SERVERS
 from services.runtime.connection import connect, redacted
 from services.runtime.private_files import private_directory
@@ -29,15 +30,19 @@ PRIVATE: Final = {f"MIDSTREAM_{name}": "" for name in (*_GUARDS, *_HEALTH, "PARA
 call is not for them."""
 
 
-def child(name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None) -> ChildSpec:
-    """Describe how to start the server `name`."""
+def child(
+    name: str, environment: Mapping[str, str], *, ready: Path, log: Path | None, nursery: Nursery | None = None
+) -> ChildSpec:
+    """Describe how to start the server `name`, in the process that waits for it in `nursery` where there is one."""
     private_directory(ready)
+    module = SERVERS[name].module
     return ChildSpec(
         name=name,
-        module=SERVERS[name].module,
+        module=module,
         environment=dict(environment),
         ready_file=ready / f"{name}.json",
         log=log / f"{name}.log" if log is not None else None,
+        waiting=nursery.take(module) if nursery is not None else None,
     )
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.fleet import PRIVATE, Watcher, child
+from services.cli.nursery import Nursery
 from services.cli.options import ReplayOptions, in_option_names
 from services.cli.output import ExitCode, error_object, fail
 from services.cli.progress import ProgressDisplay
 from services.cli.redis_url import usable_redis_url
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
+from services.cli.servers import SERVERS
 from services.cli.session_start import prepare_session
 from services.cli.signals import Interruption
 from services.cli.supervisor import ChildFailed, ChildPostponed, ChildRefused, Supervisor
@@ -36,6 +38,7 @@ QUIET_S = 0.5
 SIGNAL = 128
 """What is added to the number of a signal."""
 SINK = "price"
+PROCESSES = ("replay", "price")
 POLL_S = 0.05
 """A look costs a core a few hundred microseconds, which the replay itself wants."""
 RETAIN_BYTES = 16 * 1024 * 1024
@@ -65,9 +68,12 @@ def run_replay(run: ReplayRun) -> int:
         inputs = open_inputs(run.options.files)
         for opened in inputs:
             opened.close()
-        with run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS):
+        with (
+            Nursery(SERVERS[name].module for name in PROCESSES) as nursery,
+            run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS),
+        ):
             with Interruption() as interruption:
-                code, report = asyncio.run(_replay(run, interruption))
+                code, report = asyncio.run(_replay(run, interruption, nursery))
                 _finish(run, SIGNAL + interruption.number if interruption.number else code, report)
                 if interruption.number:
                     code = SIGNAL + interruption.number
@@ -100,7 +106,7 @@ def _finish(run: ReplayRun, code: int, report: Report | None) -> None:
         write(json.dumps(error_object("it ended before anything was committed; continue with --resume", code)))
 
 
-async def _replay(run: ReplayRun, interruption: Interruption) -> tuple[int, Report | None]:
+async def _replay(run: ReplayRun, interruption: Interruption, nursery: Nursery) -> tuple[int, Report | None]:
     interruption.attach()
     with contextlib.ExitStack() as stack:
         url, private = run.redis_url, None
@@ -117,8 +123,14 @@ async def _replay(run: ReplayRun, interruption: Interruption) -> tuple[int, Repo
         watcher = Watcher(url, run.options.session, sink=SINK, own_run=True)
         stack.callback(watcher.close)
         specs = [
-            child(name, _environment(run, url, private is not None), ready=scratch, log=run.directory.server_logs)
-            for name in ("replay", "price")
+            child(
+                name,
+                _environment(run, url, private is not None),
+                ready=scratch,
+                log=run.directory.server_logs,
+                nursery=nursery,
+            )
+            for name in PROCESSES
         ]
         supervisor = Supervisor(
             specs,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from clients.exchanges.bases import is_loopback
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
 from services.cli.fleet import Watcher, child
+from services.cli.nursery import Nursery
 from services.cli.output import ExitCode
 from services.cli.redis_url import usable_redis_url
 from services.cli.servers import SERVERS, address_of, admin_reached, listens, reached, web_port_of
@@ -103,8 +104,10 @@ def default_names() -> list[str]:
 
 def run_serve(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
+    names = names or default_names()
     try:
-        return asyncio.run(Fleet(names or default_names(), say).run())
+        with Nursery(SERVERS[name].module for name in names) as nursery:
+            return asyncio.run(Fleet(names, say, nursery).run())
     except ChildRefused as exc:
         code, why = ExitCode.REFUSED, str(exc)
     except StartRefused as exc:
@@ -123,7 +126,8 @@ def run_serve(names: Sequence[str]) -> int:
 class Fleet:
     """The servers of one `serve`, and the Redis that it owns."""
 
-    def __init__(self, names: Sequence[str], say: Callable[[str], None]) -> None:
+    def __init__(self, names: Sequence[str], say: Callable[[str], None], nursery: Nursery | None = None) -> None:
+        self._nursery = nursery
         self._names = sorted(names, key=list(SERVERS).index)
         self._say = say
         self._environment = serve_environment()
@@ -214,7 +218,10 @@ class Fleet:
             environment["MIDSTREAM_REDIS_URL"] = self.redis_url
             self._watcher = Watcher(self.redis_url, os.environ.get("MIDSTREAM_SESSION", "default"), sink="price")
         return Supervisor(
-            [child(name, environment, ready=self._out / ".midstream" / "ready", log=None) for name in self._names],
+            [
+                child(name, environment, ready=self._out / ".midstream" / "ready", log=None, nursery=self._nursery)
+                for name in self._names
+            ],
             redis=self._redis,
             restart_redis=self._start_redis if self._redis is not None else None,
             progress=self._watcher.progress if self._watcher is not None else lambda name: None,

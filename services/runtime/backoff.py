@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -9,6 +10,8 @@ from typing import Final
 from clients.resilience.backoff import Backoff as JitteredDelays
 
 _shared: Final = Random()
+# Two that are forked from one process must not come back at the same moments.
+os.register_at_fork(after_in_child=_shared.seed)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import runpy
 import sys
+
+from services.runtime.process_title import show_as
 
 
 def module_command(module: str) -> list[str]:
@@ -17,3 +22,23 @@ def module_command(module: str) -> list[str]:
 def bare_command(program: str) -> list[str]:
     """Return the command that runs a text which needs the standard library alone: no folder, variable or package has a say."""
     return [sys.executable, "-I", "-S", "-c", program]
+
+
+def run_module(module: str) -> None:
+    """Be, from here on, what `module_command(module)` would have started in this environment; raises SystemExit at its end.
+
+    For a process that was forked after it had imported what the module needs.
+    """
+    words = module_command(module)
+    show_as(words, os.environ)
+    sys.argv[:] = [module]
+    sys.orig_argv[:] = words
+    # What a command says in its own name is not what a server says.
+    logging.getLogger().handlers.clear()
+    # It is run, and not what was imported under its name.
+    sys.modules.pop(module if _is_module(module) else f"{module}.__main__", None)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _is_module(module: str) -> bool:
+    return not hasattr(sys.modules.get(module), "__path__")

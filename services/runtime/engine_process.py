@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -15,9 +15,11 @@ from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.child_python import module_command
 from services.runtime.connection import redacted
 from services.runtime.errors import StartPostponed, StartRefused
+from services.runtime.forked_process import Running
 from services.runtime.log_fields import fields
 from services.runtime.printable import printable
 from services.runtime.private_files import user_umask
+from services.runtime.waiting_engine import take
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class EngineProcess:
         self._on_report = on_report
         self._backoff = Backoff(Random() if random is None else random, backoff or BackoffPolicy(0.2, 5.0))
         self._environment = None if environment is None else dict(environment)
-        self._process: Process | None = None
+        self._process: Running | None = None
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._killed = False
@@ -68,20 +70,26 @@ class EngineProcess:
 
     async def start(self) -> None:
         """Start the child; `run` supervises it."""
-        # A group of its own: Ctrl-C in a terminal goes to the server, which drains the engine in order.
-        self._process = await asyncio.create_subprocess_exec(
+        process = self._process = await self._begin()
+        logger.info("engine started", extra=fields(module=self._module, pid=process.pid))
+        self._send(process, self._config)
+        self._on_report({"event": "started", "pid": process.pid})
+
+    async def _begin(self) -> Running:
+        waiting = take(self._module) if self._environment is None else None
+        if waiting is not None:
+            return await waiting.attach(REPORT_BYTES_MAX)
+        return await asyncio.create_subprocess_exec(
             *module_command(self._module),
             stdin=PIPE,
             stdout=PIPE,
             limit=REPORT_BYTES_MAX,
             env=self._environment,
+            # A group of its own: Ctrl-C in a terminal goes to the server, which drains the engine in order.
             process_group=0,
             # What it writes for users is as readable as they want it; what it keeps for itself it makes private itself.
             umask=user_umask(),
         )
-        logger.info("engine started", extra=fields(module=self._module, pid=self._process.pid))
-        self._send(self._process, self._config)
-        self._on_report({"event": "started", "pid": self._process.pid})
 
     async def run(self) -> int:
         """Supervise until the engine ends for good; return the exit code for the server process."""
@@ -182,7 +190,7 @@ class EngineProcess:
         self._on_report(report)
 
     @staticmethod
-    def _send(process: Process, line: bytes) -> None:
+    def _send(process: Running, line: bytes) -> None:
         """Write one line to the child; a child that is gone already shows in its exit code."""
         if process.stdin is not None and not process.stdin.is_closing():
             process.stdin.write(line)
