@@ -177,7 +177,7 @@ class Engine:
             self._step_live(lanes.live)
 
     def _step_historical(self, lane: HistoricalLane) -> None:
-        fast = self._playback.pacing.speed == 0 or self._playback.repeating
+        fast = self._is_fast()
         if fast or lane.remaining == 0:
             lane.fill(POLLS_MAX if fast else 1)
         if lane.remaining == 0:
@@ -189,9 +189,24 @@ class Engine:
             else:
                 self._tend(self._clock.monotonic_ns(), idle=False)
             return
-        stop = min(lane.start + BATCH_ROWS_MAX, len(lane.block)) if fast else self._wait_for_due(lane)
+        if fast:
+            self._publish_at_hand(lane)
+            return
+        stop = self._wait_for_due(lane)
         if stop > lane.start:
-            self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=not fast)
+            self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=True)
+
+    def _is_fast(self) -> bool:
+        return self._playback.pacing.speed == 0 or self._playback.repeating
+
+    def _publish_at_hand(self, lane: HistoricalLane) -> None:
+        """Publish a batch, and the full ones that were polled with it, until an intent or a stop wants to be looked at."""
+        while True:
+            stop = min(lane.start + BATCH_ROWS_MAX, len(lane.block))
+            published = self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=False)
+            if not published or lane.remaining < BATCH_ROWS_MAX or self._interrupt.is_set() or not self._is_fast():
+                return
+            self._report.turned_ns = self._clock.monotonic_ns()
 
     def _wait_for_due(self, lane: HistoricalLane) -> int:
         """Wait until rows are due; return behind which row they end (the start when the wait ended early)."""

@@ -81,7 +81,6 @@ class Outlet:
     ) -> bool:
         block, start, historical, playback = lane.block, lane.start, self._lanes.historical, self._playback
         first_sequence = playback.next
-        first_key = block.key(start) if stop > start else None
         batch, rows, last_sequence = encode_batch(
             block,
             start,
@@ -90,7 +89,7 @@ class Outlet:
             mode=mode,
             first_sequence=first_sequence,
             sources=lane.source.names,
-            markers=marking.addressed(markers, first_key) if markers else (),
+            markers=marking.addressed(markers, block.key(start) if stop > start else None) if markers else (),
             cursor_sources=historical.cursor_sources() if historical is not None else b"",
             last_key=historical.last_key if historical is not None else None,
             publish_time_ns=self._clock.time_ns(),

@@ -22,7 +22,7 @@ from services.replay.sources.row_reader import new_buffer
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
 
-READ_ROWS = 8192
+READ_ROWS = 16_384
 """Rows read before the next look at what is settled, at least: merging then costs little beside decoding."""
 FEED_ROWS_MIN = 64
 """Rows that one read of a file brings, about, when there are very many files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -16,11 +17,24 @@ from fastpath.frame import (
     TickFrame,
 )
 from fastpath.records import Marker
+from services.replay.engine.journal import JournalEntry
 from tests.support.engine import FakeFeed, FakeQueue, Row, Stage, rows_every
 
 SECOND_NS = 1_000_000_000
 DISCONNECTED = Marker(kind=MARKER_DISCONNECTED, time_ns=5, reason="broken")
 RECONNECTED = Marker(kind=MARKER_RECONNECTED, time_ns=6)
+
+
+class Noting(list[bytes]):
+    """Entries whose arrival has something happen."""
+
+    def __init__(self, arrived: Callable[[], None]) -> None:
+        super().__init__()
+        self._arrived = arrived
+
+    def append(self, entry: bytes) -> None:
+        super().append(entry)
+        self._arrived()
 
 
 def live_rows(*prices: float) -> list[Row]:
@@ -150,6 +164,53 @@ def test_pause_keeps_the_position_and_the_data_time() -> None:
 
     assert queue.prices() == [1, 2, 3, 4]
     assert [at - began_ns for at in stage.publisher.published_at] == [0, 1 * SECOND_NS, 6 * SECOND_NS, 7 * SECOND_NS]
+
+
+@pytest.mark.parametrize("kind", ["pause", "stop"])
+def test_batches_that_were_polled_together_do_not_leave_over_an_intent(kind: str) -> None:
+    stage = Stage(rows_every(1, 20_000), rows_per_poll=20_000)
+
+    def disturb() -> None:
+        if len(stage.queue.entries) == 2:
+            stage.stop() if kind == "stop" else stage.journal.add("pause")
+
+    stage.queue.entries = Noting(disturb)
+
+    queue = stage.play()
+
+    assert queue.prices() == [float(number) for number in range(1, 2 * 4096 + 1)]
+
+
+def test_batches_that_were_polled_together_leave_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(rows_every(1, 4 * 4096), rows_per_poll=4 * 4096)
+    looks: list[int] = []
+    take = stage.journal.take
+
+    def noted() -> list[JournalEntry]:
+        looks.append(len(stage.queue.entries))
+        return take()
+
+    monkeypatch.setattr(stage.journal, "take", noted)
+
+    stage.play()
+
+    assert stage.publisher.batch_sizes == [4096] * 4
+    assert {1, 2, 3}.isdisjoint(looks)
+
+
+def test_a_turn_of_several_batches_does_not_look_like_standing_still() -> None:
+    stage = Stage(rows_every(1, 3 * 4096), rows_per_poll=3 * 4096)
+    standing: list[float] = []
+
+    def slowly() -> None:
+        standing.append(stage.report.standing_s(stage.clock.monotonic_ns()))
+        stage.clock.advance(2.0)
+
+    stage.queue.entries = Noting(slowly)
+
+    stage.play()
+
+    assert standing == [0.0, 0.0, 0.0]
 
 
 def test_pause_while_the_publisher_waits_publishes_nothing_until_resumed() -> None:
