@@ -23,3 +23,8 @@ CLOSED: Final[Mapping[str, str]] = {"bitmex": "BitMEX closed on 2026-09-23"}
 def used_by_default(environment: str) -> tuple[str, ...]:
     """Return what servers talk to in `simulator`, `testnet` or `prod` unless a setting says otherwise."""
     return tuple(name for name in USED_BY_DEFAULT if environment == "simulator" or name not in CLOSED)
+
+
+def url_variable(exchange: str) -> str:
+    """Return the setting that says where all of an exchange is, which is where its simulator is."""
+    return f"MIDSTREAM_{exchange.upper()}_URL"

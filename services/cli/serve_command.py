@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from clients.exchanges.bases import is_loopback
-from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT
+from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, url_variable
 from services.cli.fleet import Watcher, child
 from services.cli.nursery import Nursery
 from services.cli.output import ExitCode
@@ -77,7 +77,7 @@ def simulated_places(names: Sequence[str]) -> dict[str, str]:
         urlsplit(f"//{reached(0)}").hostname or ""
     ):
         # Elsewhere no client of an exchange may look for a simulator.
-        places |= {f"sim-{exchange}": (f"MIDSTREAM_{exchange.upper()}_URL", "http") for exchange in EXCHANGES}
+        places |= {f"sim-{exchange}": (url_variable(exchange), "http") for exchange in EXCHANGES}
     places |= {
         "sim-power-exchange": ("MIDSTREAM_POWER_URL", "ws"),
         "sim-market-data": ("MIDSTREAM_REFERENCE_URL", "http"),

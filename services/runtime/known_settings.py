@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from clients.exchanges.names import EXCHANGES
+from clients.exchanges.names import EXCHANGES, url_variable
 from services.runtime.setting_names import NAMES
 
 PREFIX: Final = "MIDSTREAM_"
@@ -34,9 +34,10 @@ def unknown_settings(environment: Mapping[str, str], own: Collection[str] = ()) 
 
     `own` are names known to the caller. Settings are read without regard to case, so case does not count here either.
     """
-    known = {*NAMES, *OF_TESTS, *own}
+    known = {*NAMES, *OF_TESTS, *own, *map(url_variable, EXCHANGES)}
     names = [name for name in environment if name.upper().startswith(PREFIX)]
-    # Importing what is an exchange's takes a tenth of a second, which only a name that is not known otherwise is worth.
+    # Importing what is an exchange's takes a tenth of a second, which only a name that is not known otherwise is worth: all that
+    # `midstream serve` says of the simulators is known by now.
     for more in (_keys, _addresses):
         if all(name.upper() in known for name in names):
             return {}

@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from clients.exchanges.names import EXCHANGES, url_variable
+from clients.exchanges.registry import settings_class
+from services.cli.serve_command import demo_keys, serve_environment, simulated_places
+from services.cli.servers import SERVERS
 from services.runtime.known_settings import unknown_line, unknown_settings
 from services.runtime.listening import warn_of_unknown_settings
 from services.runtime.settings import ProcessSettings, load
@@ -62,11 +66,19 @@ def test_what_was_probably_meant_is_named(name: str, nearest: str) -> None:
 
 
 def test_exchanges_are_imported_only_when_something_looks_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = list(SERVERS)
+    told = {"MIDSTREAM_SPEED": "1"} | serve_environment() | demo_keys(names) | simulated_places(names)
     monkeypatch.setitem(sys.modules, "clients.exchanges.registry", None)
 
-    assert unknown_settings({"MIDSTREAM_SPEED": "1", "MIDSTREAM_BINANCE_API_KEY": "k"}) == {}
+    assert {url_variable(exchange) for exchange in EXCHANGES} < {*told}
+    assert unknown_settings({**told, "MIDSTREAM_BINANCE_API_KEY": "k"}) == {}
     with pytest.raises(ImportError):
         unknown_settings({"MIDSTREAM_SPED": "1"})
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_where_a_simulator_is_is_a_setting_of_its_exchange(exchange: str) -> None:
+    assert url_variable(exchange).removeprefix("MIDSTREAM_").lower() in settings_class(exchange).model_fields
 
 
 def test_without_a_near_name_the_list_is_named() -> None:
