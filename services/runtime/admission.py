@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 from services.runtime.addresses import network_of
@@ -14,6 +15,9 @@ from services.runtime.exposure import is_local_address
 from services.runtime.log_fields import fields
 
 logger = logging.getLogger(__name__)
+
+PEERS_REMEMBERED: Final = 1024
+"""Connections whose address need not be parsed again for each of their calls."""
 
 REPORT_S: Final = 10.0
 """Between two lines of the log about refused calls: a flood must not fill the disk as well."""
@@ -73,6 +77,11 @@ class CallAdmission:
             del self._sources[source]
 
     def _too_many(self, whose: str, sentence: str) -> Overloaded:
+        self.refused(whose, sentence)
+        return Overloaded(sentence)
+
+    def refused(self, whose: str, sentence: str) -> None:
+        """Count a call that was refused for want of room; a line of the log sums them up now and then."""
         self._refused[whose] += 1
         now_s = self._clock_s()
         if now_s - self._reported_s >= REPORT_S:
@@ -89,9 +98,9 @@ class CallAdmission:
                 ),
             )
             self._refused.clear()
-        return Overloaded(sentence)
 
 
+@lru_cache(maxsize=PEERS_REMEMBERED)
 def source_of(peer: str) -> tuple[str, bool]:
     """Return whom a call of `peer`, as gRPC writes it, counts for, and whether that is this machine."""
     kind, _, rest = peer.partition(":")

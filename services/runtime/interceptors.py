@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -26,6 +26,7 @@ from services.runtime.logs import (
 )
 from services.runtime.metrics import Metrics
 from services.runtime.requests import Requests
+from services.runtime.room import Refuser, Room, arrived
 from services.runtime.statuses import Context, abort, code_of, code_set, trailing
 
 _ATTRIBUTES: Final = {
@@ -43,9 +44,20 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 BeginChange = Callable[[str], Callable[[str], None] | None]
 
 
+CallMetadata = Iterable[tuple[str, str | bytes]]
+
+
 def _begins_none(_path: str) -> None:
     return None
 
+
+def _knows_nobody(_metadata: CallMetadata, _path: str) -> bool:
+    return False
+
+
+_NO_ROOMS: Final[Mapping[str, Room]] = {}
+WRAPPED_MAX: Final = 1_000
+"""Methods whose wrapped handler is kept; a server has some dozens."""
 
 TRACEPARENT_KEY: Final = "traceparent"
 """gRPC metadata key and HTTP header of W3C Trace Context."""
@@ -61,9 +73,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, metrics: Metrics, limits: CallLimits | None = None, *, begin_change: BeginChange = _begins_none
+        self,
+        metrics: Metrics,
+        limits: CallLimits | None = None,
+        *,
+        begin_change: BeginChange = _begins_none,
+        rooms: Mapping[str, Room] = _NO_ROOMS,
+        knows: Callable[[CallMetadata, str], bool] = _knows_nobody,
     ) -> None:
-        """`begin_change` is told of each call, by its path; what it returns is told the code with which that ended."""
+        """`begin_change` is told of each call, by its path; what it returns is told the code with which that ended.
+
+        `rooms` has the methods with a bounded line, by path. What has no room there is refused at once if `knows` says that whoever sent
+        it was admitted a moment ago; others find out who they are first, and nothing more.
+        """
         self._metrics = metrics
         self._begin_change = begin_change
         self._limits = limits or CallLimits()
@@ -74,18 +96,42 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._ended: dict[asyncio.Task[Any], errors.MidstreamError] = {}
         self._draining = False
         self._begun = 0
+        self._wrapped_by_path: dict[str, tuple[Any, grpc.RpcMethodHandler[Any, Any]]] = {}
+        self._knows = knows
+        self._refusers = {path: self._refuser(path, room) for path, room in rooms.items()}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        path = handler_call_details.method
+        refuser = self._refusers.get(path)
+        if (
+            refuser is not None
+            and not self._draining
+            and self._knows(handler_call_details.invocation_metadata or (), path)
+            and refuser.refuses()
+        ):
+            self._begun += 1
+            return refuser.handler
         handler = await continuation(handler_call_details)
         if handler is None:
             figures = CallFigures(self._metrics, UNKNOWN)
             figures.end(grpc.StatusCode.UNIMPLEMENTED, figures.begin())
             return None
-        return self._wrapped(handler, handler_call_details.method)
+        of, wrapped = self._wrapped_by_path.get(path, (None, None))
+        if of is not handler or wrapped is None:
+            wrapped = self._wrapped(handler, path)
+            # Refusals are handlers of their own, and whoever calls what is not there thinks of any number of names.
+            if len(self._wrapped_by_path) < WRAPPED_MAX:
+                self._wrapped_by_path[path] = handler, wrapped
+        return wrapped
+
+    def _refuser(self, path: str, room: Room) -> Refuser:
+        service, _, method = path.lstrip("/").partition("/")
+        figures = CallFigures(self._metrics, (KINDS[False, False], service, method))
+        return Refuser(room, figures, lambda error: self._admission.refused(path, error.message))
 
     async def refuse_new_calls(self, *, quiet_s: float, at_most_s: float) -> None:
         """End calls that begin from now on with UNAVAILABLE; return once none has begun for `quiet_s`, or after `at_most_s`.
@@ -187,6 +233,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 code = code_of(exc)
                 await abort(context, exc, identifier, path)
             finally:
+                arrived()
                 held.release()
                 for each in leave:
                     each()

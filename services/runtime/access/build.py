@@ -18,6 +18,7 @@ from services.runtime.access.http import HttpAccess
 from services.runtime.access.identity import Authenticator
 from services.runtime.access.interceptor import AccessInterceptor
 from services.runtime.access.key_shape import key_id_of
+from services.runtime.access.lately import AdmittedLately
 from services.runtime.access.open_calls import OpenCalls
 from services.runtime.access.rates import KeyRates
 from services.runtime.errors import StartRefused
@@ -87,7 +88,9 @@ class Access:
                 reserved=needs.reserved,
             )
         authenticators = {kind: part.authenticator for kind, part in self._parts.items()}
-        self.gate = AccessGate(authenticators, wall_ns=wall_ns, costs=self.costs, rates=rates)
+        self.lately = AdmittedLately(monotonic_ns=monotonic_ns)
+        """Who was admitted a moment ago."""
+        self.gate = AccessGate(authenticators, wall_ns=wall_ns, costs=self.costs, rates=rates, lately=self.lately)
         self.open_calls = OpenCalls(self.gate)
         self._measuring: asyncio.Task[None] | None = None
         self.http = HttpAccess(self.gate, self.open_calls, open_metrics=open_metrics)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from clients.resilience.ports import WallNs
 from services.runtime.access.failures import FailureCosts
 from services.runtime.access.identity import OPEN, Authenticator, Credentials, Identity
+from services.runtime.access.lately import AdmittedLately
 from services.runtime.access.rates import KeyRates
 from services.runtime.access.roles import any_covers, needed_role
 from services.runtime.errors import PermissionDenied, ResourceExhausted, Unauthenticated
@@ -22,12 +23,17 @@ class AccessGate:
         wall_ns: WallNs,
         costs: FailureCosts | None = None,
         rates: KeyRates | None = None,
+        lately: AdmittedLately | None = None,
     ) -> None:
-        """`authenticators` by the `kind` of the identities that they give; `costs` of those that fail, `rates` of those that do not."""
+        """`authenticators` by the `kind` of the identities that they give; `costs` of those that fail, `rates` of those that do not.
+
+        `lately` is told who was admitted.
+        """
         self._authenticators = dict(authenticators)
         self._wall_ns = wall_ns
         self._costs = costs
         self._rates = rates
+        self._lately = lately
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +54,14 @@ class AccessGate:
             if self._costs is None:
                 raise
             raise self._costs.failed(credentials, exc) from exc
-        return self.decide(found, path)
+        chosen = self.decide(found, path)
+        if self._lately is not None:
+            self._lately.note(credentials.authorization, path)
+        return chosen
+
+    def knows(self, authorization: str | None, path: str) -> bool:
+        """Whether somebody with this header was admitted to a method a moment ago: enough to be told that there is no room."""
+        return self._lately is not None and self._lately.knows(authorization, path)
 
     def decide(self, found: Collection[Identity], path: str) -> Identity:
         """Return which of somebody's identities may call `path`. Raises PermissionDenied, ResourceExhausted."""

@@ -105,6 +105,10 @@ class HttpAccess:
             return NOBODY
         return await self._gate.admit(credentials_in(scope), row)
 
+    def knows(self, scope: Scope, row: str) -> bool:
+        """Whether who sends this was admitted to the route a moment ago, by the same header."""
+        return self._gate.knows(credentials_in(scope).authorization, row)
+
     async def serve(self, identity: Identity, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         """Run `app` for somebody who was admitted, for as long as they hold.
 

@@ -46,6 +46,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         self._gate = gate
         self._open_calls = open_calls
         self._end_call = end_call
+        self._guarded_by_path: dict[str, tuple[Any, grpc.RpcMethodHandler[Any, Any]]] = {}
 
     async def intercept_service(
         self,
@@ -66,7 +67,12 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             # Interceptors run in the task that handles the call.
             set_identity(OPEN)
             return handler
-        return self._guarded(handler, path)
+        of, guarded = self._guarded_by_path.get(path, (None, None))
+        if of is not handler or guarded is None:
+            # Only for methods in the table of roles, so there are not more of them.
+            guarded = self._guarded(handler, path)
+            self._guarded_by_path[path] = handler, guarded
+        return guarded
 
     def _guarded(self, handler: Any, path: str) -> grpc.RpcMethodHandler[Any, Any]:
         behaviour = getattr(handler, _ATTRIBUTES[handler.request_streaming, handler.response_streaming])
