@@ -27,6 +27,7 @@ from services.orders.guards.gate import TradingGate
 from services.orders.guards.guards import Guards
 from services.orders.guards.kill_switch import KillSwitch
 from services.orders.guards.limits import Limits
+from services.orders.guards.line import PlacementLine
 from services.orders.guards.positions import Held, Key, PositionBook
 from services.orders.guards.prices import PriceGuard
 from services.orders.guards.rate import OrderRate
@@ -55,6 +56,7 @@ from services.orders.venues import CLIENT_ERRORS, Venues
 from services.runtime.access.state_changes import note
 from services.runtime.errors import MidstreamError, StartRefused
 from services.runtime.log_fields import fields
+from services.runtime.patience import step_aside
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)
@@ -108,6 +110,9 @@ class Desk:
         self._observer = observer
         self.intake = ReportIntake(self.ledger, venues, options.mode, observer)
         router = Router(venues, self.guards, prices)
+        self.line = PlacementLine(
+            monotonic_ns=ports.monotonic_ns, on_refused=lambda error: observer.denied("place", error)
+        )
         self.placer = Placer(
             self.ledger,
             venues,
@@ -119,6 +124,7 @@ class Desk:
             observer,
             # The two need each other: what is placed may have to be followed, and what is followed sent again.
             on_unsettled=lambda order_id: self.follower.follow(order_id),
+            line=self.line,
         )
         clocks = ServerClocks(ports)
         self.follower = Follower(self.ledger, venues, self.intake, self.guards, clocks, self.placer, ports)
@@ -193,6 +199,8 @@ class Desk:
     async def place(self, command: PlaceCommand, caller: Caller, *, deadline_ns: int | None = None) -> Placed:
         """Place an order, or return the one that its key has placed already; begin nothing after the deadline (monotonic)."""
         note(exchange=command.exchange, symbol=command.symbol)
+        # Many steps, and many orders: calls that are let in, refused or urgent go before each of them.
+        step_aside()
         with tracing.span("place order", attributes={"midstream.exchange": command.exchange}):
             placed = await self._counted("place", self.placer.place(command, caller, deadline_ns=deadline_ns))
             tracing.annotate("midstream.order_id", placed.order.order_id)

@@ -9,6 +9,7 @@ from services.runtime.errors import (
     AlreadyExists,
     FailedPrecondition,
     InvalidRequest,
+    Metadata,
     MidstreamError,
     OutOfRange,
     ResourceExhausted,
@@ -70,9 +71,12 @@ _EXHAUSTED: Final = frozenset({Reason.ORDER_RATE, Reason.OVERLOADED})
 _EXISTS: Final = frozenset({Reason.KEY_REUSED, Reason.CLIENT_ID_TAKEN})
 
 
-def denied(reason: Reason, message: str, *, field: str = "") -> MidstreamError:
-    """Return the error for a reason, of the kind that says who must act; `message` begins behind the field's name where there is one."""
-    metadata = ((REASON_KEY, reason.value),)
+def denied(reason: Reason, message: str, *, field: str = "", metadata: Metadata = ()) -> MidstreamError:
+    """Return the error for a reason, of the kind that says who must act; `message` begins behind the field's name where there is one.
+
+    `metadata` is what else travels beside the sentence.
+    """
+    metadata = ((REASON_KEY, reason.value), *metadata)
     if reason in _INVALID:
         return InvalidRequest(field, message, metadata=metadata)
     if reason in _EXHAUSTED:

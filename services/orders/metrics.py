@@ -136,7 +136,7 @@ class OrdersMetrics(DeskObserver):
         self.kill_switch.replace({(): float(desk.switch.engaged)})
         self.journal_trouble.replace({(): float(bool(desk.ledger.trouble))})
         self.following.replace({(): desk.follower.following})
-        self.in_flight.set(desk.placer.in_flight)
+        self.in_flight.set(desk.line.length)
         self.watchers.set(desk.feed.watchers)
 
     def changed(self, change: Change) -> None:

@@ -23,7 +23,7 @@ from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.rest.gate import ROUTES
-from services.orders.servicer import OrdersServicer
+from services.orders.servicer import DeskRoom, OrdersServicer
 from services.runtime.access.build import Access
 from services.runtime.access.keys import pepper_of, prepare_keys
 from services.runtime.descriptors import descriptor_budget
@@ -49,6 +49,7 @@ class OrdersServer(Service):
 
     names: Sequence[str] = (SERVICE,)
     always_admitted = tuple(f"/{SERVICE}/{method}" for method in ALWAYS_ADMITTED)
+    steps_aside = True
 
     def __init__(self, settings: OrdersSettings) -> None:
         self._settings = settings
@@ -63,6 +64,7 @@ class OrdersServer(Service):
             "keys_secret": str(pepper_of(settings)),
         }
         self._servicer = OrdersServicer(self._ports)
+        self.rooms = {f"/{SERVICE}/PlaceOrder": DeskRoom(self._servicer)}
         self._metrics = OrdersMetrics(process_metrics().registry)
         self._exchanges: OrderExchanges | None = None
         self._desk: Desk | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
@@ -20,7 +20,7 @@ from services.orders.filters import exchange_filter, period, symbol_filter
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.pages import fill_page, order_page
 from services.orders.ports import Ports
-from services.runtime.errors import DeadlineExceeded, Unavailable
+from services.runtime.errors import DeadlineExceeded, MidstreamError, Unavailable
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -209,6 +209,28 @@ class OrdersServicer(OrderServiceServicer):
     ) -> AsyncIterator[pb.ExportAuditResponse]:
         async for kept in self._desk.audit(after_sequence=request.after_sequence, order_id=request.order_id):
             yield pb.ExportAuditResponse(event=messages.audit_message(kept))
+
+
+class DeskRoom:
+    """Whether another placement has room; before the desk has started, its servicer tells so."""
+
+    def __init__(self, servicer: OrdersServicer) -> None:
+        self._servicer = servicer
+
+    def refusal(self) -> MidstreamError | None:
+        """Return what a placement is told for which there is no place; None while there is one."""
+        desk = self._servicer.desk
+        return None if desk is None else desk.line.refusal()
+
+    def refused(self, error: MidstreamError) -> None:
+        """Count a call that was told so."""
+        if self._servicer.desk is not None:
+            self._servicer.desk.line.refused(error)
+
+    def coming(self) -> Callable[[], object]:
+        """Count a call that is on its way to a place; return what ends that."""
+        desk = self._servicer.desk
+        return (lambda: None) if desk is None else desk.line.coming()
 
 
 def _check_count(field: str, count: int) -> None:

@@ -19,14 +19,14 @@ from prometheus_client import CollectorRegistry
 
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceStub, add_OrderServiceServicer_to_server
-from services.orders.auth import SignedRequests, orders_needs
+from services.orders.auth import SERVICE, SignedRequests, orders_needs
 from services.orders.auth.stamps import Stamps
 from services.orders.errors import REASON_KEY
 from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.orders.rest import orders_app
 from services.orders.rest.plain import plain
-from services.orders.servicer import OrdersServicer
+from services.orders.servicer import DeskRoom, OrdersServicer
 from services.runtime.access import Role
 from services.runtime.access.build import Access
 from services.runtime.access.key_shape import hashed
@@ -155,7 +155,8 @@ async def serving_faces(
         servicer = OrdersServicer(ports)
         servicer.desk = desk.desk
         metrics = Metrics(registry)
-        calls = CallInterceptor(metrics)
+        rooms = {f"/{SERVICE}/PlaceOrder": DeskRoom(servicer)}
+        calls = CallInterceptor(metrics, rooms=rooms, knows=access.lately.knows_call)
         server = grpc.aio.server(interceptors=(calls, access.interceptor(calls)))
         add_OrderServiceServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")

@@ -19,6 +19,7 @@ from services.orders.engine.outcomes import Failure, Fate, judge
 from services.orders.engine.routing import Route, Router
 from services.orders.errors import Reason, denied
 from services.orders.guards.guards import Guards
+from services.orders.guards.line import PlacementLine
 from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.store import ClientIdTaken, IdempotencyRow, JournalUnavailable
 from services.orders.observer import DeskObserver
@@ -36,9 +37,6 @@ ATTEMPTS_MAX: Final = 3
 RETRY_FLOOR_S: Final = 0.25
 DRAIN_S: Final = 1.0
 """At the end, what placements on the wire get to be answered; supervisors give a server five seconds in all."""
-IN_FLIGHT_MAX: Final = 64
-"""Placements between command and outcome; more are refused at once instead of being late. About a second's worth: an exchange takes
-ten to thirty orders a second of one account, and what waits longer is likelier to be cancelled by its caller than to be of use."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,18 @@ class Placed:
     repeated: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Pending:
     body_hash: str
+    turn: Callable[[], None]
+    """Called when nothing is left but to journal the intent."""
     task: asyncio.Task[Placed]
+    waiting: int = 0
+    """Callers who wait for the outcome; without any the order is not begun."""
 
 
 class Placer:
-    """Places each command once. A caller that goes away does not stop what it has started."""
+    """Places each command once. A caller that goes away does not stop what is journalled."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Placer:
         observer: DeskObserver,
         *,
         on_unsettled: Callable[[str], None],
-        in_flight_max: int = IN_FLIGHT_MAX,
+        line: PlacementLine | None = None,
     ) -> None:
         self._ledger = ledger
         self._venues = venues
@@ -81,7 +83,7 @@ class Placer:
         self._mode = mode
         self._observer = observer
         self._on_unsettled = on_unsettled
-        self._in_flight_max = in_flight_max
+        self.line = line or PlacementLine(monotonic_ns=ports.monotonic_ns)
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._wire: dict[str, asyncio.Task[OrderReport]] = {}
         self._again: set[asyncio.Task[Order]] = set()
@@ -121,27 +123,33 @@ class Placer:
     async def place(self, command: PlaceCommand, caller: Caller, *, deadline_ns: int | None = None) -> Placed:
         """Place an order, or return the one that this key has placed already.
 
-        Nothing is begun for a caller whose deadline (monotonic) passes before the intent is journalled.
+        Nothing is begun for a caller who leaves, or whose deadline (monotonic) passes, before the intent is journalled.
         """
         key = (caller.owner, command.idempotency_key)
         pending = self._pending.get(key)
-        if pending is not None:
+        repeated = pending is not None
+        if pending is None:
+            turn = self.line.enter(deadline_ns)
+            task = asyncio.create_task(self._place(command, caller, deadline_ns), name="place-order")
+            pending = self._pending[key] = _Pending(command.body_hash, turn, task)
+            task.add_done_callback(lambda done: self._settle(key, done))
+        else:
             self._check_same(pending.body_hash, command)
+        pending.waiting += 1
+        try:
             placed = await asyncio.shield(pending.task)
-            return Placed(await self._newest(placed.order), repeated=True)
-        if len(self._pending) >= self._in_flight_max:
-            raise denied(Reason.OVERLOADED, f"{self._in_flight_max} placements are in flight; try again later")
-        task = asyncio.create_task(self._place(command, caller, deadline_ns), name="place-order")
-        self._pending[key] = _Pending(command.body_hash, task)
-        task.add_done_callback(lambda done: self._settle(key, done))
-        return await asyncio.shield(task)
+        finally:
+            pending.waiting -= 1
+        return Placed(await self._newest(placed.order), repeated=True) if repeated else placed
 
     def _settle(self, key: tuple[str, str], task: asyncio.Task[Placed]) -> None:
-        self._pending.pop(key, None)
+        del self._pending[key]
+        self.line.leave()
         if not task.cancelled():
             task.exception()
 
     async def _place(self, command: PlaceCommand, caller: Caller, deadline_ns: int | None) -> Placed:
+        pending = self._pending[caller.owner, command.idempotency_key]
         try:
             since_ns = self._ports.wall_ns() - KEY_LIFE_NS
             used = await self._ledger.store.used_key(caller.owner, command.idempotency_key, since_ns=since_ns)
@@ -150,7 +158,7 @@ class Placer:
                 order = await self._ledger.get(used.order_id)
                 if order is not None:
                     return Placed(order, repeated=True)
-            order = await self._intend(command, caller, deadline_ns)
+            order = await self._intend(command, caller, deadline_ns, pending)
         except JournalUnavailable as exc:
             raise denied(Reason.JOURNAL, f"nothing was sent: {exc}; try again with the same key") from exc
         return Placed(await self._send(order))
@@ -162,12 +170,15 @@ class Placer:
                 f"the idempotency key {command.idempotency_key[:32]!r} was used with another body; use a new key for a new order",
             )
 
-    async def _intend(self, command: PlaceCommand, caller: Caller, deadline_ns: int | None) -> Order:
+    async def _intend(self, command: PlaceCommand, caller: Caller, deadline_ns: int | None, pending: _Pending) -> Order:
         order_id = self._ports.new_id()
         try:
             route = await self._router.first(command, order_id)
             if deadline_ns is not None and self._ports.monotonic_ns() >= deadline_ns:
                 raise DeadlineExceeded("the deadline has passed while the order was checked; nothing was sent")
+            if not pending.waiting:
+                raise DeadlineExceeded("its caller has left while the order was checked; nothing was sent")
+            pending.turn()
             now_ns = self._ports.wall_ns()
             body = Intended(
                 owner=caller.owner,

@@ -74,7 +74,7 @@ def orders_app(
     app.include_router(_lists(desk, ports), responses=RESPONSES)
     app.include_router(_operations(desk, Exposition(registry)), responses=RESPONSES)
     describe(app)
-    return RequestGate(app, access, signatures)
+    return RequestGate(app, access, signatures, desk.line)
 
 
 def _caller(request: Request) -> Caller:

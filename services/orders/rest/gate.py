@@ -19,14 +19,16 @@ from services.runtime.access.http import ANYONE, METRICS, HttpAccess, MethodNotA
 from services.runtime.access.state_changes import begin_change
 from services.runtime.errors import InvalidRequest, MidstreamError, NotFound, Unauthenticated
 from services.runtime.logs import accept_correlation_id, correlation
+from services.runtime.room import Room, arrived, on_its_way
 
 BODY_BYTES_MAX: Final = 64 * 1024
+PLACE: Final = f"{SERVICE}/PlaceOrder"
 CORRELATION_HEADER: Final = b"x-correlation-id"
 TRACEPARENT_HEADER: Final = b"traceparent"
 
 ROUTES: Final = Routes(
     {
-        ("POST", "/v1/orders"): f"{SERVICE}/PlaceOrder",
+        ("POST", "/v1/orders"): PLACE,
         ("GET", "/v1/orders"): f"{SERVICE}/ListOrders",
         ("POST", "/v1/orders/cancel"): f"{SERVICE}/CancelOrders",
         ("GET", "/v1/orders/active"): f"{SERVICE}/ListActiveOrders",
@@ -62,8 +64,10 @@ class TooLarge(Exception):
 class RequestGate:
     """Wraps an application."""
 
-    def __init__(self, app: FastAPI, access: HttpAccess, signatures: SignedRequests) -> None:
+    def __init__(self, app: FastAPI, access: HttpAccess, signatures: SignedRequests, room: Room) -> None:
+        """`room` is that for placements."""
         self._app = app
+        self._room = room
         self._access = access
         self._signatures = signatures
         self._queries = KnownQueries(app.openapi())
@@ -86,7 +90,9 @@ class RequestGate:
             ),
             correlation(accept_correlation_id(headers.get(CORRELATION_HEADER))) as given,
         ):
-            ended_as = begin_change(row, "rest")
+            full = self._full(scope, row)
+            # A flood of what there is no room for is summed up in the log, and has no line for each.
+            ended_as = None if full is not None else begin_change(row, "rest")
             status = 499
 
             async def tell(message: MutableMapping[str, Any]) -> None:
@@ -98,12 +104,30 @@ class RequestGate:
                 await send(message)
 
             try:
-                await self._answer(scope, receive, tell, headers)
+                if full is not None:
+                    await problem_of(full)(scope, receive, tell)
+                else:
+                    await self._answer(scope, receive, tell, headers)
             finally:
+                arrived()
                 tracing.annotate("http.response.status_code", status)
                 if ended_as is not None:
                     # 499: whoever asked left before there was an answer.
                     ended_as(status)
+
+    def _full(self, scope: Scope, row: str) -> MidstreamError | None:
+        """Return what a placement is told that has no room, before anything but its headers is looked at.
+
+        Whoever was not admitted a moment ago finds out first who they are.
+        """
+        if row != PLACE or not self._access.knows(scope, row):
+            return None
+        full = self._room.refusal()
+        if full is None:
+            on_its_way(self._room)
+        else:
+            self._room.refused(full)
+        return full
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
         try:
