@@ -17,7 +17,7 @@ from services.replay.sources.external_sort import SortedRun, sort_file
 from services.replay.sources.file_source import FileSource, SourceNote
 from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.prescan import plan_latencies
+from services.replay.sources.prescan import forget_scan, plan_latencies
 from services.replay.sources.row_reader import new_buffer
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
@@ -238,6 +238,7 @@ class HistoricalSource:
             try:
                 count = files[number].read(merger, number, FEED_ROWS_MAX)
             except (UnsortedSource, LatencyBoundBroken) as problem:
+                forget_scan(files[number].opened, self._cache_dir)
                 raise UnusableInput(f"{files[number].opened.name}: {problem}") from problem
             read += count
             self._rows_since_spill += count

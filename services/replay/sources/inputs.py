@@ -31,8 +31,16 @@ class InputFile:
     descriptor: int
     size: int
     mtime_ns: int
+    identity: tuple[int, int, int]
+    """Device, inode, and when anything of it changed last: unlike the time of its contents, nobody can set that back."""
     head_digest: str
     content: RowFile
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Tell whether the file is still as it was when it was opened."""
+        status = os.fstat(self.descriptor)
+        return (status.st_size, status.st_mtime_ns, _identity(status)) == (self.size, self.mtime_ns, self.identity)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -112,9 +120,14 @@ def _examine(name: str, descriptor: int) -> InputFile:
         descriptor=descriptor,
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
+        identity=_identity(status),
         head_digest=hashlib.sha256(head).hexdigest(),
         content=open_rows(RawFile(name, descriptor, status.st_size, head)),
     )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions) -> str:

@@ -28,7 +28,7 @@ from services.runtime.json_text import read_json
 
 SCAN_ROWS = 8192
 THREADS = 2
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,15 @@ def _decode(
     return 0 if lowest == AFTER_EVERYTHING else lowest, rows.negative_latencies, unsorted_line
 
 
-# The cache only saves time: whatever is wrong with it, the file is scanned again.
+# The cache only saves time: whatever is wrong with it, the file is scanned again. What it says is not believed beyond that: each row is
+# held to it as it is read, and one that breaks it ends the replay and what is kept.
+
+
+def forget_scan(opened: InputFile, cache_dir: Path | None) -> None:
+    """Have the next replay of this file scan it again: what was found is not true any more."""
+    if cache_dir is not None:
+        with contextlib.suppress(OSError):
+            _cache_file(opened, cache_dir).unlink()
 
 
 def _cache_file(opened: InputFile, cache_dir: Path) -> Path:
@@ -144,7 +152,7 @@ def _cache_file(opened: InputFile, cache_dir: Path) -> Path:
 
 
 def _cache_key(opened: InputFile, options: HistoricalOptions) -> list[object]:
-    head = [opened.size, opened.mtime_ns, opened.head_digest]
+    head = [opened.size, opened.mtime_ns, *opened.identity, opened.head_digest]
     how = [options.fraction_unit_us, options.unsorted]
     return [CACHE_VERSION, os.path.abspath(opened.name), *head, *how]
 
@@ -172,7 +180,7 @@ def _scanned(stored: dict[str, Any]) -> Scanned:
 
 
 def _write_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, scanned: Scanned) -> None:
-    if cache_dir is None:
+    if cache_dir is None or not opened.is_unchanged:
         return
     path = _cache_file(opened, cache_dir)
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")

@@ -11,9 +11,11 @@ from fastpath.records import SourceCursor
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.foreign import header_advice, line_ends, what_it_is
 from services.replay.sources.readers import GZIP_MAGIC, ByteReader, CutReader, open_reader
-from services.replay.sources.row_reader import RawFile, Reading, Skim, new_buffer
+from services.replay.sources.row_reader import RawFile, Reading, Skim
 
 HEADER_BYTES_MAX = 64 * 1024
+SCAN_BYTES = 256 * 1024
+"""Read at a time when only the bytes are looked at: two threads do that and should not wait for each other often."""
 
 
 class TextFile:
@@ -77,7 +79,7 @@ class TextFile:
         """Look for a field that starts with a `-`, and read what is compressed to its end: its check sums come last."""
         negatives = negatives and not self.by_arrival
         reader = self.reader(self.header_bytes)
-        block = new_buffer()
+        block = memoryview(bytearray(SCAN_BYTES))
         previous = ord("\n")
         found = not negatives
         while (not found or self.compressed) and (count := reader.readinto(block)):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.replay.sources import HistoricalOptions, HistoricalSource, UnusableInput, prescan
+from services.replay.sources.row_reader import Skim
+from services.replay.sources.text_file import TextFile
 from tests.support.replayed import replay
 
 HEADER = "index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency\n"
@@ -124,6 +127,68 @@ def test_scan_is_remembered_until_the_file_changes(tmp_path: Path, decoded: list
 
     assert plan_of(path, cache).latency_bound_ns == -7_000_000
     assert len(decoded) == 2
+
+
+def padded(latency: str) -> str:
+    # The change lies behind the part of the file that goes into its digest.
+    return rows(*[5] * 3) + "\n" * 70_000 + rows(latency).removeprefix(HEADER).replace("00:00:00", "00:00:01")
+
+
+def change(path: Path, text: str) -> None:
+    """Write over a file, and have a clock that goes in steps show it."""
+    before_ns = path.stat().st_ctime_ns
+    with path.open("r+") as file:
+        file.write(text)
+    while path.stat().st_ctime_ns == before_ns:
+        os.utime(path)
+
+
+def test_scan_is_not_believed_of_a_file_that_looks_as_old_as_it_was(tmp_path: Path, decoded: list[str]) -> None:
+    path, cache = tmp_path / "file.csv", tmp_path / "cache"
+    path.write_text(padded("+2"))
+    before = path.stat()
+    assert plan_of(path, cache).latency_bound_ns == 0
+
+    change(path, padded("-2"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+    assert plan_of(path, cache).latency_bound_ns == -2_000_000
+    assert decoded == ["file.csv"]
+
+
+def test_scan_of_a_file_that_changed_meanwhile_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache = tmp_path / "file.csv", tmp_path / "cache"
+    path.write_text(padded("+2"))
+    skim = TextFile.skim
+
+    def skim_slowly(self: TextFile, *, negatives: bool) -> Skim:
+        found = skim(self, negatives=negatives)
+        change(path, padded("-2"))
+        return found
+
+    monkeypatch.setattr(TextFile, "skim", skim_slowly)
+    assert plan_of(path, cache).latency_bound_ns == 0
+    monkeypatch.undo()
+
+    assert not cache.exists()
+    assert plan_of(path, cache).latency_bound_ns == -2_000_000
+
+
+def test_what_a_row_proves_wrong_is_not_believed_again(tmp_path: Path) -> None:
+    path, cache = tmp_path / "file.csv", tmp_path / "cache"
+    path.write_text(rows(5, 2, -8))
+    plan_of(path, cache)
+    (stored,) = cache.iterdir()
+    content = json.loads(stored.read_text())
+    content["scanned"]["latency_ns_min"] = 0
+    stored.write_text(json.dumps(content))
+
+    with pytest.raises(UnusableInput, match="line 4"):
+        replay([str(path)], cache_dir=cache)
+
+    assert len(replay([str(path)], cache_dir=cache).rows) == 3
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"key": 1}', '{"key": [], "scanned": {}}', "\0"])
