@@ -46,6 +46,7 @@ THIRD_PARTIES = {
     "e2e/test_tls_page.py": "cryptography",
     "integration/clients/database/test_postgres_tls.py": "cryptography",
     "integration/cli/test_tls_commands.py": "cryptography",
+    "integration/clients/http/test_transport_bytes.py": "cryptography",
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
     "integration/orders/test_no_secret_anywhere.py": "cryptography",

@@ -1,6 +1,7 @@
 """One HTTP exchange at a time: what was sent, what was answered, what is unknown."""
 
-from clients.http.httpx_transport import HttpxTransport, Timeouts
+from clients.http.http11_transport import Http11Transport
+from clients.http.timeouts import Timeouts
 from clients.http.transport import (
     ANSWER_BYTES_MAX,
     HttpRequest,
@@ -13,10 +14,10 @@ from clients.http.transport import (
 
 __all__ = [
     "ANSWER_BYTES_MAX",
+    "Http11Transport",
     "HttpRequest",
     "HttpResponse",
     "HttpTransport",
-    "HttpxTransport",
     "NotSent",
     "ResponseLost",
     "Timeouts",

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from clients.exchanges.client import ExchangeClient
-from clients.http import HttpxTransport
+from clients.http import Http11Transport
 from clients.http.transport import HttpRequest, HttpResponse
 from services.runtime.exchanges.opened import open_exchanges
 from services.runtime.exchanges.watcher import ExchangeMetrics
@@ -64,7 +64,7 @@ class CountedTransport:
     """Sends for real, to the hosts of a place only, and not more often than this tier may."""
 
     def __init__(self, hosts: tuple[str, ...]) -> None:
-        self._inner = HttpxTransport()
+        self._inner = Http11Transport()
         self._hosts = hosts
         self.sent: list[HttpRequest] = []
 

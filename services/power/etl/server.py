@@ -11,7 +11,7 @@ from typing import Final
 import grpc
 
 from clients.database import DatabaseRefused, open_database
-from clients.http import HttpxTransport
+from clients.http import Http11Transport
 from clients.power.reference import ReferencePriceClient, classify
 from clients.power.store import wait_for_power_database
 from clients.resilience.breaker_config import BreakerConfig
@@ -57,7 +57,7 @@ class EtlServer(Service):
 
     def __init__(self, settings: EtlSettings) -> None:
         self._engine = open_database(settings.database_url, application="power-etl")
-        self._transport = HttpxTransport()
+        self._transport = Http11Transport()
         # A request may reach the provider until its attempt times out, and what a network may hold back after that.
         self._quota = Quota(
             SqlQuotaLedger(self._engine, quota="reference-price"), arrival_bound_s=ATTEMPT_TIMEOUT_S + 10.0

@@ -11,7 +11,7 @@ from typing import Final
 import grpc
 
 from clients.database import DatabaseRefused, DatabaseUnavailable, open_database
-from clients.http import HttpxTransport
+from clients.http import Http11Transport
 from clients.sockets import SocketState
 from services.power.figures import DEAL_FIGURES
 from services.power.listener.config import DealListenerSettings
@@ -42,7 +42,7 @@ class ListenerServer(Service):
         self._settings = settings
         self._engine = open_database(settings.database_url, application=NAME)
         self._store = DealStore(self._engine)
-        self._transport = HttpxTransport()
+        self._transport = Http11Transport()
         self._spool: Spool | None = None
         self._listener: DealListener | None = None
         self._listening: asyncio.Task[None] | None = None

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import jwt
 from jwt.exceptions import PyJWTError
 
-from clients.http import HttpRequest, HttpTransport, HttpxTransport, Timeouts, TransportError
+from clients.http import Http11Transport, HttpRequest, HttpTransport, Timeouts, TransportError
 from clients.resilience.ports import MonotonicNs
 from services.runtime.errors import StartRefused, Unavailable
 from services.runtime.log_fields import fields
@@ -184,7 +184,7 @@ def fetch_from(url: str, transport: Callable[[], HttpTransport] | None = None) -
         )
     if transport is None:
         timeouts = Timeouts(connect_s=FETCH_S_MAX, read_s=FETCH_S_MAX)
-        transport = lambda: HttpxTransport(timeouts=timeouts, connections_max=1)  # noqa: E731
+        transport = lambda: Http11Transport(timeouts=timeouts, connections_max=1)  # noqa: E731
 
     async def get() -> bytes:
         once = transport()

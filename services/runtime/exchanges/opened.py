@@ -26,7 +26,7 @@ from clients.exchanges.registry import (
     settings_class,
 )
 from clients.exchanges.trading import TradingClient
-from clients.http.httpx_transport import HttpxTransport
+from clients.http.http11_transport import Http11Transport
 from clients.http.transport import HttpTransport
 from clients.resilience.breaker import CircuitBreaker
 from clients.resilience.call import CallSpec
@@ -169,7 +169,7 @@ async def open_exchanges(
     if unknown:
         raise StartRefused(f"no exchange {unknown[0][:32]!r}; there are {', '.join(EXCHANGES)}")
     environment = os.environ if environ is None else environ
-    shared = HttpxTransport() if transport is None else transport
+    shared = Http11Transport() if transport is None else transport
     watcher = ExchangeWatcher(metrics, monotonic_ns=time.monotonic_ns)
     opened: dict[str, OpenExchange] = {}
     chosen = Environment.SIMULATOR

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from clients.database import open_database
-from clients.http import HttpxTransport
+from clients.http import Http11Transport
 from clients.power.deals.feed import NextUrl
 from clients.power.deals.replay import Offer, ReplayClient
 from clients.sockets import ProtocolPing, ResilientSocket, SocketPolicy
@@ -76,7 +76,7 @@ async def listening(
 ) -> AsyncIterator[DealListener]:
     """Keep a listener up for a block, as its process does."""
     spool = Spool(directory / "spool")
-    transport = HttpxTransport()
+    transport = Http11Transport()
 
     def open_socket(next_url: NextUrl) -> ResilientSocket:
         return ResilientSocket(next_url, name="deals", policy=policy)
@@ -394,7 +394,7 @@ async def test_a_refused_key_is_not_hammered(tmp_path: Path) -> None:
 async def test_the_exchange_answers_over_http_what_it_sends_over_the_websocket() -> None:
     exchange = PowerExchange(deals=DealList(messages_max=10))
     ids = post(exchange, 15)
-    transport = HttpxTransport()
+    transport = Http11Transport()
     async with serving(exchange) as port:
         client = ReplayClient(f"ws://127.0.0.1:{port}", transport)
         offer, page = await client.ask(ids[9])

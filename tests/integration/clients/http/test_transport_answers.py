@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from clients.http import HttpRequest, HttpxTransport, NotSent, ResponseLost
+from clients.http import Http11Transport, HttpRequest, NotSent, ResponseLost
 from tests.support.http_raw_server import RawServer, answering, response, silent
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[HttpxTransport]:
-    made = HttpxTransport()
+async def transport() -> AsyncIterator[Http11Transport]:
+    made = Http11Transport()
     yield made
     await made.aclose()
 
 
 @pytest.mark.quick
-async def test_target_body_and_headers_go_out_byte_by_byte_as_signed(transport: HttpxTransport) -> None:
+async def test_target_body_and_headers_go_out_byte_by_byte_as_signed(transport: Http11Transport) -> None:
     async with RawServer(answering(response())) as server:
         target = "/a/../b//c?x=%7b1%7D+2&empty=&sig=a%2Cb"
         body = b"quantity=1&price=0.1&timestamp=1"
@@ -36,9 +36,9 @@ async def test_target_body_and_headers_go_out_byte_by_byte_as_signed(transport: 
     assert sent == body
 
 
-async def test_an_answer_has_lower_case_headers_and_its_times(transport: HttpxTransport) -> None:
+async def test_an_answer_has_lower_case_headers_and_its_times(transport: Http11Transport) -> None:
     ticks = iter(range(100, 1000, 100))
-    clocked = HttpxTransport(monotonic_ns=lambda: next(ticks), wall_ns=lambda: 77)
+    clocked = Http11Transport(monotonic_ns=lambda: next(ticks), wall_ns=lambda: 77)
     async with RawServer(answering(response(b"[1]", headers="X-MBX-USED-WEIGHT-1M: 7\r\n"))) as server:
         answer = await clocked.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
     await clocked.aclose()
@@ -50,7 +50,7 @@ async def test_an_answer_has_lower_case_headers_and_its_times(transport: HttpxTr
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "418 Teapot", "503 Busy"])
-async def test_any_status_is_an_answer_and_no_redirect_is_followed(transport: HttpxTransport, status: str) -> None:
+async def test_any_status_is_an_answer_and_no_redirect_is_followed(transport: Http11Transport, status: str) -> None:
     async with RawServer(answering(response(status=status, headers="Location: /elsewhere\r\n"))) as server:
         answer = await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
 
@@ -58,7 +58,7 @@ async def test_any_status_is_an_answer_and_no_redirect_is_followed(transport: Ht
     assert len(server.requests) == 1
 
 
-async def test_cookies_are_not_kept(transport: HttpxTransport) -> None:
+async def test_cookies_are_not_kept(transport: Http11Transport) -> None:
     async with RawServer(answering(response(headers="Set-Cookie: a=b\r\n"))) as server:
         await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
         await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
@@ -66,7 +66,7 @@ async def test_cookies_are_not_kept(transport: HttpxTransport) -> None:
     assert b"cookie" not in server.requests[1].lower()
 
 
-async def test_connections_are_used_again(transport: HttpxTransport) -> None:
+async def test_connections_are_used_again(transport: Http11Transport) -> None:
     async with RawServer(answering(response())) as server:
         for _ in range(3):
             await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
@@ -77,7 +77,7 @@ async def test_connections_are_used_again(transport: HttpxTransport) -> None:
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    transport = HttpxTransport()
+    transport = Http11Transport()
     async with RawServer(answering(response())) as server:
         answer = await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
     await transport.aclose()
@@ -85,7 +85,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
     assert answer.status == 200
 
 
-async def test_a_gzip_answer_is_decompressed(transport: HttpxTransport) -> None:
+async def test_a_gzip_answer_is_decompressed(transport: Http11Transport) -> None:
     packed = gzip.compress(b'{"a":1}')
     async with RawServer(answering(response(packed, headers="Content-Encoding: gzip\r\n"))) as server:
         answer = await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
@@ -117,7 +117,7 @@ _BOMB = gzip.compress(bytes(1 << 20), compresslevel=9)
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", id="shorter-than-said"),
     ],
 )
-async def test_an_answer_that_cannot_be_read_in_full_is_lost(transport: HttpxTransport, data: bytes) -> None:
+async def test_an_answer_that_cannot_be_read_in_full_is_lost(transport: Http11Transport, data: bytes) -> None:
     async with RawServer(answering(data, keep=False)) as server:
         with pytest.raises(ResponseLost):
             await transport.send(HttpRequest("POST", server.url + "/x", answer_bytes_max=2000), timeout_s=5)
@@ -125,14 +125,14 @@ async def test_an_answer_that_cannot_be_read_in_full_is_lost(transport: HttpxTra
     assert len(server.requests) == 1
 
 
-async def test_an_answer_of_exactly_the_limit_is_kept(transport: HttpxTransport) -> None:
+async def test_an_answer_of_exactly_the_limit_is_kept(transport: Http11Transport) -> None:
     async with RawServer(answering(response(b"x" * 2000))) as server:
         answer = await transport.send(HttpRequest("GET", server.url + "/x", answer_bytes_max=2000), timeout_s=5)
 
     assert len(answer.body) == 2000
 
 
-async def test_a_slow_body_counts_as_lost_when_the_time_is_over(transport: HttpxTransport) -> None:
+async def test_a_slow_body_counts_as_lost_when_the_time_is_over(transport: Http11Transport) -> None:
     async def dripping(request: bytes, writer: asyncio.StreamWriter) -> bool:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         while True:
@@ -145,7 +145,7 @@ async def test_a_slow_body_counts_as_lost_when_the_time_is_over(transport: Httpx
             await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=0.3)
 
 
-async def test_no_text_of_an_error_holds_query_headers_or_body(transport: HttpxTransport) -> None:
+async def test_no_text_of_an_error_holds_query_headers_or_body(transport: Http11Transport) -> None:
     secret = HttpRequest("POST", "http://127.0.0.1:1/x?signature=CANARY1", {"K": "CANARY2"}, b"CANARY3")
     async with RawServer(silent) as server:
         late = HttpRequest("POST", server.url + "/x?signature=CANARY1", {"K": "CANARY2"}, b"CANARY3")
@@ -158,7 +158,7 @@ async def test_no_text_of_an_error_holds_query_headers_or_body(transport: HttpxT
         assert "CANARY" not in text
 
 
-async def test_a_closed_transport_sends_nothing(transport: HttpxTransport) -> None:
+async def test_a_closed_transport_sends_nothing(transport: Http11Transport) -> None:
     await transport.aclose()
     await transport.aclose()
 

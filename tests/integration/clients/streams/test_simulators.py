@@ -33,7 +33,7 @@ from clients.exchanges.trading import (
     VenueOrder,
     VenueState,
 )
-from clients.http import HttpxTransport
+from clients.http import Http11Transport
 from clients.resilience.outcome import Outcome
 from tests.support.cli import ROOT, clean_environment, until
 from tests.support.exchange_stage import OneAttempt, StageKey
@@ -87,7 +87,7 @@ def simulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @asynccontextmanager
 async def desk(simulator: Simulator) -> AsyncIterator[tuple[ExchangeClient, TradingClient]]:
     """Yield a client and order entry over it."""
-    transport = HttpxTransport()
+    transport = Http11Transport()
     ports = ClientPorts(transport=transport, executor=OneAttempt(), key=simulator.key)
     origin = f"http://127.0.0.1:{simulator.proxy.port}"
     bases = settings_class(simulator.exchange).places.bases(Environment.SIMULATOR, simulator_origin=origin)
