@@ -85,6 +85,8 @@ class DealFeed:
         """When the feed was last known to be complete; None before the first connection of this process."""
         self._catching_up_to = ""
         self._connected_ns = 0
+        self._begun = False
+        """Whether it is known what the connection that is up, or comes next, has to catch up with."""
         self._socket = open_socket(self._next_url)
         self.messages = 0
         self.replays = False
@@ -97,7 +99,7 @@ class DealFeed:
     @property
     def caught_up(self) -> bool:
         """Whether what was missed before the current connection has arrived."""
-        return not self._catching_up_to and self.status().state is SocketState.OPEN
+        return self._begun and not self._catching_up_to and self.status().state is SocketState.OPEN
 
     async def close(self) -> None:
         """End the connection; `items` ends."""
@@ -111,9 +113,10 @@ class DealFeed:
                 self._heard, self._fruitless = True, 0
                 self._alive_ns = event.receive_wall_ns
                 yield self._read(event)
-            elif isinstance(event, Connected) and not event.planned:
-                for gap in self._begin(event):
+            elif isinstance(event, Connected):
+                for gap in () if event.planned else self._begin(event):
                     yield gap
+                self._begun = True
             elif isinstance(event, Disconnected) and not event.planned:
                 logger.warning("deals feed is down", extra=fields(reason=event.reason, code=event.code))
                 self._fruitless += not self._heard
@@ -144,6 +147,7 @@ class DealFeed:
 
     async def _next_url(self) -> str:
         """Decide how the next connection begins; what is raised here counts as a failed attempt."""
+        self._begun = False
         self._attempts += 1
         attempt = self._attempts
         plan = self._plans[attempt] = await self._make_plan()

@@ -241,6 +241,25 @@ async def test_what_is_caught_up_with_is_flagged_and_what_is_live_is_not() -> No
     assert flags == [Flag.BACKFILLED, Flag.BACKFILLED, f"{Flag.HOURS_OFF},{Flag.OLD}"]
 
 
+async def test_a_feed_has_caught_up_when_it_has_heard_the_last_that_it_missed_and_not_before() -> None:
+    scene = Scene(["a", "b"])
+    before = EXECUTED_NS + 3_600 * 10**9
+    await scene.socket.connect(before)
+    # It is open, and what has to be caught up with has not been looked at.
+    assert not scene.feed.caught_up
+
+    await scene.read()
+    assert not scene.feed.caught_up
+    scene.socket.say(*(confirmation(id=each) for each in "ab"), wall_ns=before)
+    await scene.read()
+    assert scene.feed.caught_up
+
+    await scene.socket.connect(before)
+    assert not scene.feed.caught_up
+    await scene.read()
+    assert scene.feed.caught_up
+
+
 async def test_an_unusable_message_is_an_item_and_moves_nothing() -> None:
     scene = Scene(["a"])
     await scene.socket.connect()
