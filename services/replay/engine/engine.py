@@ -17,7 +17,7 @@ from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Cursor
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import Journal
-from services.replay.engine.lane import HistoricalLane, LiveLane
+from services.replay.engine.lane import PACED_POLL_ROWS, HistoricalLane, LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import Linger, PacingClock, Waiter
@@ -179,7 +179,10 @@ class Engine:
     def _step_historical(self, lane: HistoricalLane) -> None:
         fast = self._is_fast()
         if fast or lane.remaining == 0:
-            lane.fill(POLLS_MAX if fast else 1)
+            if fast:
+                lane.fill(POLLS_MAX)
+            else:
+                lane.fill(1, rows=PACED_POLL_ROWS)
         if lane.remaining == 0:
             if lane.failure is not None:
                 self._fail(lane.failure)
@@ -219,7 +222,7 @@ class Engine:
         due_at_ns = pacing.deadline_ns(first_ns)
         leave_at_ns = max(due_at_ns, self._linger.earliest_ns())
         if leave_at_ns - now_ns > TEND_SLACK_NS and lane.remaining < BATCH_ROWS_MAX:
-            lane.fill(1)
+            lane.fill(1, rows=PACED_POLL_ROWS)
         if now_ns < leave_at_ns:
             self._wait_until(leave_at_ns)
             now_ns = clock.monotonic_ns()
@@ -237,7 +240,7 @@ class Engine:
             if due < lane.remaining or due >= BATCH_ROWS_MAX or lane.ended:
                 break
             before = lane.remaining
-            lane.fill(1)
+            lane.fill(1, rows=PACED_POLL_ROWS)
             if lane.remaining == before:
                 break
         return min(due, BATCH_ROWS_MAX)

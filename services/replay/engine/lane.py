@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 POLL_ROWS: Final = 16_384
 """Rows asked for at a time: four batches."""
+PACED_POLL_ROWS: Final = 2_048
+"""The same while rows are paced: what falls due during a poll waits for its end, and that is 0.2 ms."""
 BLOCK_ROWS_MAX: Final = 65_536
 """A block is emptied when it got this long; only then may a batch at full speed be shorter than the others."""
 
@@ -37,11 +39,11 @@ class Lane:
         """Rows that wait to be published."""
         return len(self.block) - self.start
 
-    def poll(self) -> Poll:
+    def poll(self, rows: int = POLL_ROWS) -> Poll:
         """Poll the source once; the block is emptied first when all of it was published."""
         if self.remaining == 0:
             self.clear()
-        return self.source.poll(self.block, POLL_ROWS)
+        return self.source.poll(self.block, rows)
 
     def clear(self) -> None:
         """Forget every row of the block."""
@@ -97,7 +99,7 @@ class HistoricalLane(Lane):
             marks.popleft()
         return marks[0].cursor
 
-    def fill(self, polls_max: int) -> None:
+    def fill(self, polls_max: int, *, rows: int = POLL_ROWS) -> None:
         """Poll until there is a full batch to publish, at most `polls_max` times.
 
         An error of the source is kept in `failure` until everything before it was published.
@@ -109,7 +111,7 @@ class HistoricalLane(Lane):
             if remaining and len(self.block) >= BLOCK_ROWS_MAX:
                 break
             try:
-                poll = self.poll()
+                poll = self.poll(rows)
             except Exception as exc:  # noqa: BLE001  whatever it is, what was polled before it goes out first
                 self.failure = exc
                 break

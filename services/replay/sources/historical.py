@@ -122,7 +122,7 @@ class HistoricalSource:
             # rows must have been read in between.
             if min(self._rows_since_spill, merger.in_flight) > self._in_flight_rows_max:
                 self._spill_rows(merger)
-            read = self._read_some(merger)
+            read = self._read_some(merger, limit)
             may_read -= read
             if read == 0:
                 self._ended = True
@@ -222,11 +222,11 @@ class HistoricalSource:
                 self._add_run(merger, run)
         return merger
 
-    def _read_some(self, merger: Merger) -> int:
-        """Read some rows of whoever holds the others back; 0: there are none left."""
+    def _read_some(self, merger: Merger, limit: int) -> int:
+        """Read some rows of whoever holds the others back, about `limit` where few are wanted; 0: there are none left."""
         files = self._files
         # Looking at every source costs time per source, so each is read twice in between.
-        enough = max(READ_ROWS, 2 * FEED_ROWS_MIN * len(files))
+        enough = max(min(READ_ROWS, limit), 2 * FEED_ROWS_MIN * len(files))
         read = 0
         while read < enough:
             number = merger.laggard()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,6 +113,30 @@ def test_every_byte_is_read_about_once(
     assert len(replayed.rows) == 2520 * file_count
     headers = 64 * 1024 * file_count
     assert sum(counts) <= 1.05 * len(text) * file_count + headers
+
+
+def test_poll_for_few_rows_reads_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "1,2025-01-01 00:00:{second:02d}.{number:03d},A,1,2,1,1,0\n".format
+    text = HEADER + "\n" + "".join(line(second=s, number=n) for s in range(20) for n in range(200))
+    paths = []
+    for number in range(8):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(text)
+        paths.append(str(path))
+    monkeypatch.setattr("services.replay.sources.file_source.read_bytes", lambda _count: 4096)
+    source, block = HistoricalSource(paths, HistoricalOptions(min_latency_ms=0.0)), Block(Tickers())
+    source.open()
+    wanted, read = 1_100, [0]
+    ended = False
+
+    while not ended:
+        ended = source.poll(block, wanted).ended
+        read.append(len(block) + source.in_flight)
+
+    source.stop()
+    rows_of_a_read = 2 * 4096 // len(line(second=0, number=0))
+    assert read[-1] == len(block) == 4000 * 8
+    assert max(after - before for before, after in pairwise(read)) <= wanted + rows_of_a_read
 
 
 def test_memory_for_reading_does_not_grow_with_the_files(tmp_path: Path) -> None:
