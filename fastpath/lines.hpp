@@ -191,25 +191,4 @@ class NameCache {
     size_t used_ = 0;
 };
 
-// Whether a '-' stands behind a delimiter, a quote, a space or a line end. Both loops are plain enough to become SIMD.
-inline bool has_negative_field(const uint8_t* bytes, size_t size, int previous_byte) {
-    const auto starts_field = [](uint8_t c) { return c == ',' || c == '"' || c == ' ' || c == '\n' || c == '\r'; };
-    if (size == 0) return false;
-    if (bytes[0] == '-' && (previous_byte < 0 || starts_field(static_cast<uint8_t>(previous_byte)))) return true;
-    for (size_t start = 1; start < size;) {
-        const size_t stop = start + 4096 < size ? start + 4096 : size;
-        uint8_t found = 0;
-        for (size_t i = start; i < stop; ++i) {
-            const uint8_t before = bytes[i - 1];
-            const uint8_t dash = bytes[i] == '-' ? 0xFF : 0;
-            const uint8_t comma = before == ',' ? 0xFF : 0, quote = before == '"' ? 0xFF : 0, space = before == ' ' ? 0xFF : 0;
-            const uint8_t newline = before == '\n' ? 0xFF : 0, carriage = before == '\r' ? 0xFF : 0;
-            found |= dash & (comma | quote | space | newline | carriage);
-        }
-        if (found) return true;
-        start = stop;
-    }
-    return false;
-}
-
 }  // namespace midstream

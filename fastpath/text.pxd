@@ -86,6 +86,8 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
         void rejection(int64_t, uint64_t, string, string_view) except +
         void trim() except +
 
+
+cdef extern from "minus_signs.hpp" namespace "midstream" nogil:
     cbool has_negative_field(const uint8_t*, size_t, int)
 
 
