@@ -1,8 +1,8 @@
 # distutils: language = c++
 """Text to columns: delimited text lines become rows of a Block; what cannot be used becomes a rejection.
 
-Numbers and times are parsed in numbers.hpp and times.hpp, lines and fields in lines.hpp; here is what a row means: layouts, policies,
-order and filters.
+Plain lines become rows many at a time in plain_lines.hpp; every other line is read in thorough.hpp. What a row means is in rows.hpp.
+Here is what needs Python: options, names and errors.
 """
 
 from fastpath.header import Layout
@@ -10,60 +10,35 @@ from fastpath.rules import LatencyBoundBroken, NegativeLatency, UnsortedSource
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 
 from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING as BEFORE, Block, Tickers, string_view
-from fastpath.header cimport Header
-from fastpath.text cimport (
-    BID_PRICE, DELAY, EVENT, EXCHANGE, LINE_SIZE_MAX, NAME_SIZE_MAX, NOTHING, NUMBER_EMPTY, NUMBER_GOOD, NUMBER_NEGATIVE, PARTS,
-    QUOTE_COLUMNS, QUOTE_FOLLOWED, QUOTE_UNCLOSED, RAW_SIZE_MAX, TICKER, TIME_GOOD, Line, LineCutter, NameCache, NumberFault, Part,
-    QuickReader, QuoteFault, RowWriter, Text, TimeFault, TimeParser, Values, arrival_time, has_negative_field, number_reason,
-    parse_latency_text, parse_number_text, quoted, saturated_sum, split, time_difference, time_reason, trimmed,
+from fastpath.decoding cimport (
+    BELOW_BOUND, BLANK, LEFT_OUT, PARTS, RAISED, ROW, SIMD, TIMING_GOOD, UNSORTED, LineLayout, LineReaders, Outcome, PlainLines,
+    QuickReader, RowRules, Simd, Timing, TimingFault, Values, has_negative_field, read_thoroughly, timing_reason,
 )
+from fastpath.header cimport Header
+from fastpath.text cimport LINE_SIZE_MAX, RAW_SIZE_MAX, Line, LineCutter, RowWriter, Text, TimeParser, quoted, trimmed
 from fastpath.values cimport name_fault
 
-# What a line turned out to be.
-cdef enum Outcome:
-    RAISED = -1
-    BLANK = 0
-    ROW = 1
-    UNSORTED = 2
-    BELOW_BOUND = 3
-
-cdef enum Order:
-    EVENT_BROKEN = 1
-    ARRIVAL_BROKEN = 2
-
-# Stands in the name cache for a ticker that the filter leaves out.
-cdef uint32_t LEFT_OUT = 0xFFFFFFFF
+cdef const char* LINE_TOO_LONG = b"line is longer than 65536 bytes"
 
 
 @cython.final
 cdef class Decoder:
     """Decodes the lines of one file, from `offset` on, into a Block."""
 
-    cdef readonly uint64_t line
     cdef readonly uint64_t offset
-    cdef readonly uint64_t skipped
-    # Before clamping: what the order is checked on. See _place for what rejections get.
-    cdef readonly int64_t previous_arrival_time_ns
-    cdef readonly int64_t previous_event_time_ns
-    cdef readonly int order
-    cdef readonly int64_t latency_ns_min
-    cdef readonly uint64_t negative_latencies
-    cdef readonly uint64_t rejected
 
-    cdef Header header
+    cdef RowRules rules
+    cdef LineLayout layout
     cdef Tickers tickers
     cdef object only_tickers  # frozenset of bytes; empty: all
     cdef uint32_t source_rank
-    cdef cbool tardis, fraction_unit_us, clamp, check_order
-    cdef int64_t start_time_ns, end_time_ns, shift_ns, latency_bound_ns
 
-    cdef TimeParser event_times, arrival_times
-    cdef NameCache names
+    cdef LineReaders readers
     cdef QuickReader quick
     cdef LineCutter lines
     cdef Line current
@@ -72,11 +47,6 @@ cdef class Decoder:
     cdef cbool in_long_line
     cdef uint64_t long_line_size
     cdef string long_line_head
-    cdef uint64_t first_rejected_line
-    cdef string first_rejected_reason
-    # What the row that raises had; for the message only.
-    cdef int64_t broken_event_ns, broken_arrival_ns, broken_latency_ns
-    cdef cbool event_went_back
 
     def __init__(
         self, Header header not None, Tickers tickers not None, *, uint32_t source_rank, uint64_t offset, uint64_t line,
@@ -87,48 +57,74 @@ cdef class Decoder:
         if isinstance(only_tickers, (str, bytes)):
             raise TypeError("`only_tickers` takes a sequence of names, not one name")
         policy = NegativeLatency(negative_latency)
-        self.header = header
         self.tickers = tickers
-        self.tardis = header.layout == Layout.TARDIS
         self.only_tickers = frozenset(name.encode() for name in only_tickers)
         self.source_rank = source_rank
         self.offset = offset
-        self.line = line
-        self.previous_arrival_time_ns = previous_arrival_time_ns
-        self.previous_event_time_ns = previous_event_time_ns
-        self.skipped = skipped
-        self.order = order
-        self.latency_ns_min = AFTER
-        self.negative_latencies = 0
-        self.rejected = 0
-        self.fraction_unit_us = fraction_unit_us
-        self.start_time_ns = start_time_ns
-        self.end_time_ns = end_time_ns
-        self.clamp = policy is NegativeLatency.CLAMP
-        self.shift_ns = shift_ns if policy is NegativeLatency.SHIFT else 0
-        self.latency_bound_ns = latency_bound_ns
-        self.check_order = check_order
-        self.event_times = TimeParser(fraction_unit_us)
-        self.arrival_times = TimeParser(fraction_unit_us)
+        self.rules.state.line = line
+        self.rules.state.previous_arrival_ns = previous_arrival_time_ns
+        self.rules.state.previous_event_ns = previous_event_time_ns
+        self.rules.state.skipped = skipped
+        self.rules.state.order = order
+        self.rules.policy.start_time_ns = start_time_ns
+        self.rules.policy.end_time_ns = end_time_ns
+        self.rules.policy.delay_is_time = self.layout.delay_is_time = header.layout == Layout.TARDIS
+        self.rules.policy.clamp = policy is NegativeLatency.CLAMP
+        self.rules.policy.shift_ns = shift_ns if policy is NegativeLatency.SHIFT else 0
+        self.rules.policy.latency_bound_ns = latency_bound_ns
+        self.rules.policy.check_order = check_order
+        self.readers.events = TimeParser(fraction_unit_us)
+        self.readers.arrivals = TimeParser(fraction_unit_us)
         self.current.fields.resize(len(header.columns))
-        self.quick.delay_is_time = self.tardis
-        self.quick.parts.assign(len(header.columns), NOTHING)
+        self.layout.fraction_unit_us = fraction_unit_us
+        self.layout.needed_count = header.needed_count
+        self.readers.shape.columns = len(header.columns)
         for part in range(<int>PARTS):
-            if part != <int>EXCHANGE or self.tardis:
-                self.quick.parts[header.position[part]] = <Part>part
+            self.readers.shape.column[part] = header.position[part]
+        self.quick.prepare(self.readers.shape, self.layout.delay_is_time)
         self.in_long_line = False
 
     @property
+    def line(self):
+        return self.rules.state.line
+
+    @property
+    def skipped(self):
+        return self.rules.state.skipped
+
+    @property
+    def previous_arrival_time_ns(self):
+        return self.rules.state.previous_arrival_ns
+
+    @property
+    def previous_event_time_ns(self):
+        return self.rules.state.previous_event_ns
+
+    @property
+    def order(self):
+        return self.rules.state.order
+
+    @property
     def bound_ns(self):
-        if not self.check_order or self.previous_arrival_time_ns == BEFORE:
-            return BEFORE
-        if self.tardis or self.order & EVENT_BROKEN:
-            return self.previous_arrival_time_ns
-        return saturated_sum(self.previous_event_time_ns, self.latency_bound_ns)
+        return self.rules.bound()
+
+    @property
+    def latency_ns_min(self):
+        return self.rules.state.latency_ns_min
+
+    @property
+    def negative_latencies(self):
+        return self.rules.state.negative_latencies
+
+    @property
+    def rejected(self):
+        return self.rules.rejected
 
     @property
     def first_rejection(self):
-        return (self.first_rejected_line, self.first_rejected_reason.decode("utf-8", "replace")) if self.rejected else None
+        if self.rules.rejected == 0:
+            return None
+        return self.rules.first_rejected_line, self.rules.first_rejected_reason.decode("utf-8", "replace")
 
     def feed(self, const uint8_t[::1] chunk, Block into not None, *, size_t row_limit, bint final=False):
         """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used."""
@@ -153,7 +149,8 @@ cdef class Decoder:
         if outcome == UNSORTED:
             raise self._unsorted()
         if outcome == BELOW_BOUND:
-            raise LatencyBoundBroken(self.line, self.broken_latency_ns, self.latency_bound_ns)
+            latency_ns = self.rules.broken.arrival_ns - self.rules.broken.event_ns
+            raise LatencyBoundBroken(self.rules.state.line, latency_ns, self.rules.policy.latency_bound_ns)
         return used - begin
 
     def reject(self, Block into not None, str reason not None, bytes raw=b""):
@@ -165,8 +162,8 @@ cdef class Decoder:
         try:
             if self.in_long_line:
                 self._finish_long_line(writer, 0)
-            self._reject_raw(writer, reason.encode("utf-8", "replace"), string_view(<const char*>raw, len(raw)))
-            self.line += 1
+            self.rules.reject(writer[0], reason.encode("utf-8", "replace"), string_view(<const char*>raw, len(raw)))
+            self.rules.state.line += 1
         finally:
             writer.trim()
             del writer
@@ -174,6 +171,7 @@ cdef class Decoder:
     cdef Outcome _decode(
         self, const char* begin, const char* end, cbool final, size_t row_limit, RowWriter* writer, const char** used
     ) except RAISED nogil:
+        cdef PlainLines plain
         cdef size_t rows = 0
         cdef Outcome outcome
         cdef const char* newline
@@ -189,149 +187,75 @@ cdef class Decoder:
             line_begin = used[0]
 
         self.lines.start(line_begin, end)
-        while rows < row_limit:
+        plain.start(line_begin, end)
+        while True:
             line_begin = self.lines.position
-            if self.quick.read(self.lines, self.event_times, self.arrival_times, self.current, self.values):
+            outcome = plain.read(self.lines.position, row_limit, rows, self.readers, self.rules, writer[0])
+            self.offset += self.lines.position - line_begin
+            used[0] = line_begin = self.lines.position
+            if outcome >= UNSORTED:
+                return outcome
+            if rows >= row_limit:
+                break
+            if SIMD == Simd.PORTABLE and self._read_quickly():
                 outcome = self._accept(writer)
             elif self.lines.next(self.current, final):
                 outcome = self._judge(writer)
             else:
-                if <size_t>(end - line_begin) > LINE_SIZE_MAX:
-                    # Only its head is kept. `offset` and `line` stay at its begin until its end is found.
-                    self.in_long_line = True
-                    self.long_line_size = end - line_begin
-                    self.long_line_head.assign(line_begin, RAW_SIZE_MAX)
-                    used[0] = end
-                    return BLANK
                 break
             if outcome >= UNSORTED:
-                used[0] = line_begin
                 return outcome
             rows += outcome
-            self.line += 1
+            self.rules.state.line += 1
             self.offset += self.lines.position - line_begin
-        used[0] = self.lines.position
+        if rows < row_limit and <size_t>(end - line_begin) > LINE_SIZE_MAX:
+            # Only its head is kept. `offset` and `line` stay at its begin until its end is found.
+            self.in_long_line = True
+            self.long_line_size = end - line_begin
+            self.long_line_head.assign(line_begin, RAW_SIZE_MAX)
+            used[0] = end
         return BLANK
 
+    cdef cbool _read_quickly(self) noexcept nogil:
+        return self.quick.read(self.lines, self.readers.events, self.readers.arrivals, self.current, self.values)
+
     cdef Outcome _judge(self, RowWriter* writer) except RAISED nogil:
-        """Split and read a line thoroughly: what is wrong with it becomes the reason of a rejection."""
-        cdef Line* line = &self.current
-        cdef size_t* position = self.header.position
-        cdef QuoteFault quote_fault
-        cdef TimeFault time_fault
-        cdef NumberFault number_fault
-        cdef Text text
-        cdef int i
-
-        if line.raw_size > LINE_SIZE_MAX:
-            return self._reject(writer, string(<const char*>b"line is longer than 65536 bytes"))
-        if line.blank():
+        """Read a line thoroughly: what is wrong with it becomes the reason of a rejection."""
+        cdef string reason
+        if self.current.raw_size > LINE_SIZE_MAX:
+            return self._reject(writer, string(LINE_TOO_LONG))
+        if self.current.blank():
             return BLANK
-        quote_fault = split(line[0])
-        if quote_fault == QUOTE_UNCLOSED:
-            return self._reject(writer, string(<const char*>b"a quote is not closed"))
-        if quote_fault == QUOTE_FOLLOWED:
-            return self._reject(writer, string(<const char*>b"text stands behind a closing quote"))
-        if line.count < self.header.needed_count or not line.surplus_blank:
-            return self._reject_count(writer)
-
-        text = line.fields[position[<int>EVENT]]
-        time_fault = self.event_times.parse(text, self.values.event_ns)
-        if time_fault != TIME_GOOD:
-            return self._reject(writer, time_reason(b"timestamp", time_fault, text, self.fraction_unit_us))
-        text = line.fields[position[<int>DELAY]]
-        if self.tardis:
-            time_fault = self.arrival_times.parse(text, self.values.delay_ns)
-            if time_fault != TIME_GOOD:
-                return self._reject(writer, time_reason(b"local_timestamp", time_fault, text, self.fraction_unit_us))
-        else:
-            number_fault = parse_latency_text(text, line.padded, self.values.delay_ns)
-            if number_fault != NUMBER_GOOD:
-                return self._reject(writer, number_reason(b"latency", number_fault, text))
-        for i in range(4):
-            text = line.fields[position[<int>BID_PRICE + i]]
-            number_fault = parse_number_text(text, line.padded, self.values.numbers[i])
-            if number_fault == NUMBER_GOOD and i & 1 and self.values.numbers[i] < 0:
-                number_fault = NUMBER_NEGATIVE
-            if number_fault != NUMBER_GOOD and number_fault != NUMBER_EMPTY:
-                return self._reject(writer, number_reason(QUOTE_COLUMNS[i], number_fault, text))
-        self.values.ticker = line.fields[position[<int>TICKER]]
-        self.values.exchange = line.fields[position[<int>EXCHANGE]]
-        return self._accept(writer)
+        reason = read_thoroughly(self.current, self.layout, self.readers, self.values)
+        return self._reject(writer, reason) if not reason.empty() else self._accept(writer)
 
     cdef Outcome _accept(self, RowWriter* writer) except RAISED nogil:
-        """Order, policy, filters: what becomes of a row whose values could be read."""
-        cdef int64_t event_ns = self.values.event_ns
-        cdef int64_t latency_ns = self.values.delay_ns
-        cdef int64_t arrival_ns = 0, unclamped_ns = 0
+        """Time, name, order and filters: what becomes of a row whose values could be read."""
+        cdef Timing timing
         cdef uint32_t ticker = 0
-        cdef Outcome broken
-
-        if self.tardis and not time_difference(self.values.delay_ns, event_ns, latency_ns):
-            return self._reject(writer, string(<const char*>b"the latency is too large"))
-        if not arrival_time(event_ns, latency_ns, self.shift_ns, unclamped_ns):
-            return self._reject(writer, string(<const char*>b"the arrival time is outside the years 1678 to 2261"))
-        arrival_ns = event_ns if self.clamp and latency_ns < 0 else unclamped_ns
+        cdef TimingFault fault = self.rules.policy.time(self.values.event_ns, self.values.delay_ns, timing)
+        if fault != TIMING_GOOD:
+            return self._reject(writer, string(timing_reason(fault)))
         if not self._ticker(ticker):
             return self._reject_ticker(writer)
-
-        broken = self._check_order(event_ns, unclamped_ns, arrival_ns - event_ns)
-        if broken != ROW:
-            return broken
-        if latency_ns < self.latency_ns_min:
-            self.latency_ns_min = latency_ns
-        if latency_ns < 0:
-            self.negative_latencies += 1
-        self.previous_event_time_ns = event_ns
-        self.previous_arrival_time_ns = unclamped_ns
-        if ticker == LEFT_OUT or arrival_ns < self.start_time_ns or arrival_ns >= self.end_time_ns:
-            self.skipped += 1
-        else:
-            writer.tick(arrival_ns, event_ns, self.values.numbers, ticker, self.line)
-        return ROW
-
-    cdef Outcome _check_order(self, int64_t event_ns, int64_t unclamped_ns, int64_t latency_ns) noexcept nogil:
-        # Only comparisons. The state changes but for `order`, which keeps what was learnt.
-        self.event_went_back = event_ns < self.previous_event_time_ns
-        if self.event_went_back:
-            self.order |= EVENT_BROKEN
-        if unclamped_ns < self.previous_arrival_time_ns:
-            self.order |= ARRIVAL_BROKEN
-        if not self.check_order:
-            return ROW
-        self.broken_event_ns = event_ns
-        self.broken_arrival_ns = unclamped_ns
-        self.broken_latency_ns = latency_ns
-        if self.order & ARRIVAL_BROKEN and (self.tardis or self.order & EVENT_BROKEN):
-            return UNSORTED
-        if not self.tardis and latency_ns < self.latency_bound_ns:
-            return BELOW_BOUND
-        return ROW
+        return self.rules.take(timing, self.values.numbers, ticker, writer[0])
 
     cdef int _ticker(self, uint32_t& number) except -1 nogil:
         """Find the number of the row's ticker; False: it has none that can be used."""
         cdef Text first = trimmed(self.values.ticker)
         cdef Text second
-        cdef char joined[128]
-        cdef size_t size
-        cdef cbool usable
         if first.empty():
             return False
-        if not self.tardis:
-            if self.names.find(first.view(), number):
+        if not self.layout.delay_is_time:
+            if self.readers.names.find(first.view(), number):
                 return True
             with gil:
                 return self._intern(first, b"", number)
         second = trimmed(self.values.exchange)
         if second.empty():
             return False
-        size = first.size() + 1 + second.size()
-        if size <= NAME_SIZE_MAX:
-            memcpy(joined, first.begin, first.size())
-            joined[first.size()] = c"@"
-            memcpy(joined + first.size() + 1, second.begin, second.size())
-            if self.names.find(string_view(joined, size), number):
-                return True
+        if self.readers.names.find(first.view(), second.view(), number):
+            return True
         with gil:
             return self._intern(first, b"@" + second.begin[:second.size()], number)
 
@@ -342,38 +266,16 @@ cdef class Decoder:
         if name_fault(name) is not None:
             return False
         (&number)[0] = self.tickers.table.intern(view) if not self.only_tickers or name in self.only_tickers else LEFT_OUT
-        self.names.add(view, number)
+        self.readers.names.add(view, number)
         return True
 
-    cdef int64_t _place(self) noexcept nogil:
-        """Give the arrival time of the last good row."""
-        # A clamped row arrives at its event; the unclamped arrival lies before that.
-        if self.clamp and self.previous_event_time_ns > self.previous_arrival_time_ns:
-            return self.previous_event_time_ns
-        return self.previous_arrival_time_ns
-
     cdef Outcome _reject(self, RowWriter* writer, string reason) except RAISED nogil:
-        return self._reject_raw(writer, reason, self.current.text().view())
-
-    cdef Outcome _reject_raw(self, RowWriter* writer, string reason, string_view raw) except RAISED nogil:
-        cdef int64_t place = self._place()
-        if self.rejected == 0:
-            self.first_rejected_line = self.line
-            self.first_rejected_reason = reason
-        self.rejected += 1
-        if place < self.start_time_ns or place >= self.end_time_ns:
-            self.skipped += 1
-        else:
-            writer.rejection(place, self.line, reason, raw)
+        self.rules.reject(writer[0], reason, self.current.text().view())
         return ROW
-
-    cdef Outcome _reject_count(self, RowWriter* writer) except RAISED with gil:
-        reason = f"line has {self.current.count} fields, the header {len(self.header.columns)}"
-        return self._reject(writer, reason.encode())
 
     cdef Outcome _reject_ticker(self, RowWriter* writer) except RAISED with gil:
         cdef Text text = trimmed(self.values.ticker)
-        name = b"symbol" if self.tardis else b"ticker"
+        name = b"symbol" if self.layout.delay_is_time else b"ticker"
         fault = name_fault(text.begin[:text.size()])
         if fault is None:
             text = trimmed(self.values.exchange)
@@ -388,20 +290,23 @@ cdef class Decoder:
         return self._reject(writer, b"`" + name + b"` " + fault + shown)
 
     cdef int _finish_long_line(self, RowWriter* writer, uint64_t line_end_size) except -1 nogil:
-        self._reject_raw(
-            writer, string(<const char*>b"line is longer than 65536 bytes"),
-            string_view(self.long_line_head.data(), self.long_line_head.size()),
+        self.rules.reject(
+            writer[0], string(LINE_TOO_LONG), string_view(self.long_line_head.data(), self.long_line_head.size())
         )
         self.in_long_line = False
         self.long_line_head.clear()
-        self.line += 1
+        self.rules.state.line += 1
         self.offset += self.long_line_size + line_end_size
         return 0
 
     cdef object _unsorted(self):
-        if self.event_went_back and not self.tardis:
-            return UnsortedSource(self.line, "event", self.broken_event_ns, self.previous_event_time_ns, by_arrival=False)
-        return UnsortedSource(self.line, "arrival", self.broken_arrival_ns, self.previous_arrival_time_ns, by_arrival=self.tardis)
+        cdef RowRules* rules = &self.rules
+        cdef int64_t event_ns = rules.broken.event_ns
+        if event_ns < rules.state.previous_event_ns and not rules.policy.delay_is_time:
+            return UnsortedSource(rules.state.line, "event", event_ns, rules.state.previous_event_ns, by_arrival=False)
+        return UnsortedSource(
+            rules.state.line, "arrival", rules.broken.unclamped_ns, rules.state.previous_arrival_ns, by_arrival=rules.policy.delay_is_time
+        )
 
 
 def may_have_negative_field(const uint8_t[::1] chunk, int previous_byte):

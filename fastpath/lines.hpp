@@ -1,15 +1,12 @@
-// Bytes to lines and fields, names to numbers, fields to the columns of a block.
+// Bytes to lines and fields.
 #pragma once
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "row_writer.hpp"
 #include "text.hpp"
 
 namespace midstream {
@@ -114,81 +111,5 @@ inline QuoteFault split(Line& line) {
         ++at;
     }
 }
-
-// Numbers of recent names by their bytes: the table's own map costs several times as much. Bounded: starts over when full.
-class NameCache {
-  public:
-    static constexpr size_t NAME_SIZE_MAX = 56;
-
-    NameCache() : slots_(256) {}
-
-    bool find(std::string_view name, uint32_t& number) const {
-        if (name.size() > NAME_SIZE_MAX) return false;
-        for (size_t i = hash(name) & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
-            const Slot& slot = slots_[i];
-            if (slot.size == 0) return false;
-            if (same(slot, name)) {
-                number = slot.number;
-                return true;
-            }
-        }
-    }
-
-    void add(std::string_view name, uint32_t number) {
-        if (name.empty() || name.size() > NAME_SIZE_MAX) return;
-        if (2 * (used_ + 1) > slots_.size()) make_room();
-        put(name, number);
-    }
-
-  private:
-    static constexpr size_t SLOTS_MAX = 32768;
-
-    struct Slot {
-        uint32_t number = 0;
-        uint32_t size = 0;  // 0: free
-        char name[NAME_SIZE_MAX];
-    };
-
-    // Whole words, the last of which overlaps the one before it.
-    static size_t hash(std::string_view name) {
-        constexpr uint64_t MIX = 0x9E3779B97F4A7C15u;
-        uint64_t state = name.size() * MIX, last = 0;
-        size_t at = 0;
-        for (; at + 8 < name.size(); at += 8) state = (state ^ load_eight(name.data() + at)) * MIX, state ^= state >> 32;
-        if (name.size() >= 8) last = load_eight(name.data() + name.size() - 8);
-        else std::memcpy(&last, name.data(), name.size());
-        state = (state ^ last) * MIX;
-        return static_cast<size_t>(state ^ (state >> 32));
-    }
-
-    static bool same(const Slot& slot, std::string_view name) {
-        if (slot.size != name.size()) return false;
-        if (name.size() < 8) return std::memcmp(slot.name, name.data(), name.size()) == 0;
-        uint64_t differs = load_eight(slot.name + name.size() - 8) ^ load_eight(name.data() + name.size() - 8);
-        for (size_t at = 0; at + 8 < name.size(); at += 8) differs |= load_eight(slot.name + at) ^ load_eight(name.data() + at);
-        return differs == 0;
-    }
-
-    void put(std::string_view name, uint32_t number) {
-        size_t i = hash(name) & (slots_.size() - 1);
-        while (slots_[i].size != 0) i = (i + 1) & (slots_.size() - 1);
-        slots_[i].number = number;
-        slots_[i].size = static_cast<uint32_t>(name.size());
-        std::memcpy(slots_[i].name, name.data(), name.size());
-        ++used_;
-    }
-
-    void make_room() {
-        std::vector<Slot> old(slots_.size() < SLOTS_MAX ? 2 * slots_.size() : slots_.size());
-        old.swap(slots_);
-        used_ = 0;
-        if (slots_.size() == old.size()) return;
-        for (const Slot& slot : old)
-            if (slot.size) put({slot.name, slot.size}, slot.number);
-    }
-
-    std::vector<Slot> slots_;
-    size_t used_ = 0;
-};
 
 }  // namespace midstream

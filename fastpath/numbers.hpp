@@ -221,15 +221,15 @@ inline NumberFault parse_number(Text text, bool padded, double& out) {
 
 // Milliseconds to nanoseconds: one multiplication, half to even.
 inline NumberFault latency_of(double milliseconds, int64_t& out) {
-    if (std::isnan(milliseconds)) return NUMBER_BAD;
     const double nanoseconds = milliseconds * 1e6;
-    if (!(std::fabs(nanoseconds) < 9.2e18)) return NUMBER_TOO_LARGE;
-    // Adding 1.5 * 2^52 pushes the fraction out of the mantissa, rounding half to even on the way.
+    // Adding 1.5 * 2^52 pushes the fraction out of the mantissa, rounding half to even on the way. NaN is not below anything.
     if (std::fabs(nanoseconds) < 2251799813685248.0) {
         out = static_cast<int64_t>((nanoseconds + 6755399441055744.0) - 6755399441055744.0);
-    } else {
-        out = std::llrint(nanoseconds);
+        return NUMBER_GOOD;
     }
+    if (std::isnan(milliseconds)) return NUMBER_BAD;
+    if (std::fabs(nanoseconds) >= 9.2e18) return NUMBER_TOO_LARGE;
+    out = std::llrint(nanoseconds);
     return NUMBER_GOOD;
 }
 

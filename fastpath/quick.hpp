@@ -1,39 +1,35 @@
 // Reads a well-formed line in one pass, without splitting it first: the values' ends are found while they are read. It may give up
-// on any line, which is then cut, split and judged in full; what it accepts has the same values. It never accepts quotes.
+// on any line, which is then cut, split and judged in full; what it accepts has the same values. It never accepts quotes. For processors
+// that plain_lines.hpp has nothing for.
 #pragma once
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
 #include "lines.hpp"
+#include "parts.hpp"
 
 namespace midstream {
 
-// What a column is for; the numbers stand in the order in which they are stored.
-enum Part : uint8_t { EVENT = 0, DELAY = 1, TICKER = 2, EXCHANGE = 3, BID_PRICE = 4, PARTS = 8, NOTHING = 9 };
-
-// What a row says, in whatever layout.
-struct Values {
-    int64_t event_ns = 0;
-    int64_t delay_ns = 0;  // the latency, or with `delay_is_time` the arrival
-    Text ticker{}, exchange{};
-    double numbers[4] = {};
-};
-
 class QuickReader {
   public:
-    std::vector<Part> parts;  // of the columns, in their order
-    bool delay_is_time = false;
+    // What each column of the shape is, in their order.
+    void prepare(const Shape& shape, bool delay_is_time) {
+        delay_is_time_ = delay_is_time;
+        parts_.assign(shape.columns, NOTHING);
+        for (uint8_t part = 0; part < PARTS; ++part)
+            if (part != EXCHANGE || delay_is_time) parts_[shape.column[part]] = static_cast<Part>(part);
+    }
 
     // Read the next line of `cutter`; false leaves everything for the thorough way.
     bool read(LineCutter& cutter, TimeParser& events, TimeParser& arrivals, Line& line, Values& values) const {
         const char* at = cutter.position;
         if (!EIGHT_AT_A_TIME || at - cutter.begin < 24) return false;
         const char* const last_start = cutter.end - READ_AHEAD;
-        const size_t last = parts.size() - 1;
+        const size_t last = parts_.size() - 1;
         for (size_t i = 0;; ++i) {
             if (at > last_start) return false;
-            const Part part = parts[i];
+            const Part part = parts_[i];
             const char* end = nullptr;
             if (part >= BID_PRICE && part < PARTS) {
                 double& number = values.numbers[part - BID_PRICE];
@@ -42,7 +38,7 @@ class QuickReader {
             } else if (part == EVENT) {
                 end = read_time(at, last_start, events, values.event_ns);
             } else if (part == DELAY) {
-                end = delay_is_time ? read_time(at, last_start, arrivals, values.delay_ns) : read_latency(at, last_start, values.delay_ns);
+                end = delay_is_time_ ? read_time(at, last_start, arrivals, values.delay_ns) : read_latency(at, last_start, values.delay_ns);
             } else {
                 end = find_end(at, last_start);
                 if (part == TICKER) values.ticker = {at, end};
@@ -66,6 +62,9 @@ class QuickReader {
     }
 
   private:
+    std::vector<Part> parts_;
+    bool delay_is_time_ = false;
+
     static constexpr std::ptrdiff_t READ_AHEAD = 64;
 
     // The first comma, line end or quote (at which the caller gives up); null when the buffer comes to its end.

@@ -21,7 +21,6 @@ cdef extern from "text.hpp" namespace "midstream" nogil:
         NUMBER_BAD
         NUMBER_TOO_LARGE
         NUMBER_EMPTY
-        NUMBER_NEGATIVE
 
     enum TimeFault:
         TIME_GOOD
@@ -34,9 +33,6 @@ cdef extern from "text.hpp" namespace "midstream" nogil:
         TimeParser(cbool)
         TimeFault parse(Text, int64_t&)
 
-    cbool arrival_time(int64_t, int64_t, int64_t, int64_t&)
-    cbool time_difference(int64_t, int64_t, int64_t&)
-    int64_t saturated_sum(int64_t, int64_t)
     cbool is_utf8(Text)
     string quoted(Text) except +
     string number_reason(const char*, NumberFault, Text) except +
@@ -73,42 +69,10 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
 
     QuoteFault split(Line&) except +
 
-    cdef cppclass NameCache:
-        NameCache()
-        cbool find(string_view, uint32_t&)
-        void add(string_view, uint32_t) except +
 
-    const size_t NAME_SIZE_MAX "midstream::NameCache::NAME_SIZE_MAX"
-
+cdef extern from "row_writer.hpp" namespace "midstream" nogil:
     cdef cppclass RowWriter:
         RowWriter(Rows*, uint32_t)
         void tick(int64_t, int64_t, const double*, uint32_t, uint64_t) except +
         void rejection(int64_t, uint64_t, string, string_view) except +
         void trim() except +
-
-
-cdef extern from "minus_signs.hpp" namespace "midstream" nogil:
-    cbool has_negative_field(const uint8_t*, size_t, int)
-
-
-cdef extern from "quick.hpp" namespace "midstream" nogil:
-    enum Part:
-        EVENT
-        DELAY
-        TICKER
-        EXCHANGE
-        BID_PRICE
-        PARTS
-        NOTHING
-
-    cdef cppclass Values:
-        int64_t event_ns
-        int64_t delay_ns
-        Text ticker
-        Text exchange
-        double numbers[4]
-
-    cdef cppclass QuickReader:
-        vector[Part] parts
-        cbool delay_is_time
-        cbool read(LineCutter&, TimeParser&, TimeParser&, Line&, Values&)

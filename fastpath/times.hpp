@@ -50,15 +50,31 @@ class TimeParser {
         return at[16] == 'Z' ? nullptr : end_of_time(at + 16);
     }
 
+    // Whether a text, of 17 characters or more, begins with the minute of the last one that was parsed.
+    bool in_known_minute(const char* at) const {
+        return ((load_eight(at) ^ load_eight(minute_text_)) | (load_eight(at + 8) ^ load_eight(minute_text_ + 8)) |
+                static_cast<uint64_t>(at[16] ^ minute_text_[16])) == 0;
+    }
+
+    // A time in that minute: `digits` are those of its seconds and of its fraction, which has `fraction_digits`.
+    bool in_minute(uint64_t digits, size_t fraction_digits, int64_t& out) const {
+        if (fraction_digits > (fraction_unit_us_ ? 6u : 9u)) return false;
+        const uint64_t unit = INTEGER_POWERS_OF_TEN[fraction_digits];
+        if (digits >= 60 * unit) return false;
+        if (fraction_unit_us_) {
+            const uint64_t second = digits / unit;
+            const int64_t fraction_ns = scale_fraction(static_cast<int64_t>(digits - second * unit), fraction_digits);
+            out = minute_ns_ + static_cast<int64_t>(second) * SECOND_NS + fraction_ns;
+        } else {
+            out = minute_ns_ + scale_fraction(static_cast<int64_t>(digits), fraction_digits);
+        }
+        return true;
+    }
+
   private:
     static const char* end_of_time(const char* at) {
         at += *at == 'Z';
         return (*at == ',') | (*at == '\n') | (*at == '\r') ? at : nullptr;
-    }
-
-    bool in_known_minute(const char* at) const {
-        return ((load_eight(at) ^ load_eight(minute_text_)) | (load_eight(at + 8) ^ load_eight(minute_text_ + 8)) |
-                static_cast<uint64_t>(at[16] ^ minute_text_[16])) == 0;
     }
 
     // Seconds, and a fraction of up to 8 digits.

@@ -1,0 +1,112 @@
+// What a row means, once its values are read: when it arrives, whether its file keeps the order, and what the filters leave.
+#pragma once
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "row_writer.hpp"
+#include "times.hpp"
+
+namespace midstream {
+
+// What a line turned out to be.
+enum Outcome { RAISED = -1, BLANK = 0, ROW = 1, UNSORTED = 2, BELOW_BOUND = 3 };
+
+enum Order { EVENT_BROKEN = 1, ARRIVAL_BROKEN = 2 };
+
+// Stands in the name cache for a ticker that the filter leaves out.
+constexpr uint32_t LEFT_OUT = 0xFFFFFFFF;
+
+struct Timing {
+    int64_t event_ns = 0, latency_ns = 0;
+    int64_t unclamped_ns = 0, arrival_ns = 0;
+};
+
+enum TimingFault { TIMING_GOOD = 0, LATENCY_TOO_LARGE, ARRIVAL_OUTSIDE };
+
+inline const char* timing_reason(TimingFault fault) {
+    return fault == LATENCY_TOO_LARGE ? "the latency is too large" : "the arrival time is outside the years 1678 to 2261";
+}
+
+// Policies and filters as they were asked for.
+struct RowPolicy {
+    bool delay_is_time = false;  // the lines carry the arrival, by which they are sorted, in place of a latency
+    bool clamp = false, check_order = true;
+    int64_t start_time_ns = BEFORE_EVERYTHING, end_time_ns = AFTER_EVERYTHING;
+    int64_t shift_ns = 0, latency_bound_ns = 0;
+
+    bool in_window(int64_t time) const { return time >= start_time_ns && time < end_time_ns; }
+
+    [[gnu::always_inline]] inline TimingFault time(int64_t event_ns, int64_t delay_ns, Timing& timing) const {
+        timing.event_ns = event_ns;
+        timing.latency_ns = delay_ns;
+        if (delay_is_time && !time_difference(delay_ns, event_ns, timing.latency_ns)) return LATENCY_TOO_LARGE;
+        if (!arrival_time(event_ns, timing.latency_ns, shift_ns, timing.unclamped_ns)) return ARRIVAL_OUTSIDE;
+        timing.arrival_ns = clamp && timing.latency_ns < 0 ? event_ns : timing.unclamped_ns;
+        return TIMING_GOOD;
+    }
+};
+
+// What was learnt from the rows so far.
+struct RowState {
+    uint64_t line = 0;  // the next one
+    uint64_t skipped = 0, negative_latencies = 0;
+    int order = 0;
+    int64_t latency_ns_min = AFTER_EVERYTHING;
+    // Before clamping: what the order is checked on.
+    int64_t previous_arrival_ns = BEFORE_EVERYTHING, previous_event_ns = BEFORE_EVERYTHING;
+
+    // ROW, or why the file cannot be read on: then nothing changed but `order`, which keeps what was learnt.
+    [[gnu::always_inline]] inline Outcome take(const RowPolicy& policy, const Timing& timing, const double* numbers, uint32_t ticker,
+                                               RowWriter& writer) {
+        order |= (timing.event_ns < previous_event_ns) * EVENT_BROKEN | (timing.unclamped_ns < previous_arrival_ns) * ARRIVAL_BROKEN;
+        if (policy.check_order) {
+            if ((order & ARRIVAL_BROKEN) && (policy.delay_is_time || (order & EVENT_BROKEN))) return UNSORTED;
+            if (!policy.delay_is_time && timing.arrival_ns - timing.event_ns < policy.latency_bound_ns) return BELOW_BOUND;
+        }
+        latency_ns_min = std::min(latency_ns_min, timing.latency_ns);
+        negative_latencies += timing.latency_ns < 0;
+        previous_event_ns = timing.event_ns;
+        previous_arrival_ns = timing.unclamped_ns;
+        if (ticker == LEFT_OUT || !policy.in_window(timing.arrival_ns)) ++skipped;
+        else writer.tick(timing.arrival_ns, timing.event_ns, numbers, ticker, line);
+        return ROW;
+    }
+};
+
+struct RowRules {
+    RowPolicy policy;
+    RowState state;
+    // The row that cannot be taken, for the message only.
+    Timing broken;
+    uint64_t rejected = 0;
+    uint64_t first_rejected_line = 0;
+    std::string first_rejected_reason;
+
+    Outcome take(const Timing& timing, const double* numbers, uint32_t ticker, RowWriter& writer) {
+        const Outcome outcome = state.take(policy, timing, numbers, ticker, writer);
+        if (outcome != ROW) broken = timing;
+        return outcome;
+    }
+
+    // Rejections stand at the arrival of the last good row.
+    void reject(RowWriter& writer, std::string reason, std::string_view raw) {
+        // A clamped row arrives at its event; the unclamped arrival lies before that.
+        const int64_t place = policy.clamp ? std::max(state.previous_event_ns, state.previous_arrival_ns) : state.previous_arrival_ns;
+        if (rejected++ == 0) {
+            first_rejected_line = state.line;
+            first_rejected_reason = reason;
+        }
+        if (policy.in_window(place)) writer.rejection(place, state.line, std::move(reason), raw);
+        else ++state.skipped;
+    }
+
+    // The lowest arrival time that a row still to come can have.
+    int64_t bound() const {
+        if (!policy.check_order || state.previous_arrival_ns == BEFORE_EVERYTHING) return BEFORE_EVERYTHING;
+        if (policy.delay_is_time || (state.order & EVENT_BROKEN)) return state.previous_arrival_ns;
+        return saturated_sum(state.previous_event_ns, policy.latency_bound_ns);
+    }
+};
+
+}  // namespace midstream
