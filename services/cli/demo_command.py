@@ -23,9 +23,11 @@ from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.cli.fleet import PRIVATE, Watcher
 from services.cli.names import MODE_NAMES
+from services.cli.nursery import Nursery
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import Fleet
 from services.cli.servers import DEFAULT_PORTS
+from services.cli.servers import SERVERS as KNOWN_SERVERS
 from services.cli.supervisor import ChildFailed, ChildRefused
 from services.cli.terminal import say, shown_path
 from services.replay.sources.inspect import inspect
@@ -48,18 +50,19 @@ def run_demo() -> int:
     """Run the demonstration; returns the exit code."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        return asyncio.run(_demo(console))
+        with Nursery(KNOWN_SERVERS[name].module for name in SERVERS) as nursery:
+            return asyncio.run(_demo(console, nursery))
     except (ChildRefused, ChildFailed, StartRefused, NewerVersion, OSError) as exc:
         say(f"midstream demo: {exc}")
         return 1
 
 
-async def _demo(console: Console) -> int:
+async def _demo(console: Console, nursery: Nursery) -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
     os.environ.update(_environment(ports))
     console.print("starting Redis and the replay, control, price and health servers ...")
-    fleet = Fleet(SERVERS, partial(console.print, markup=False))
+    fleet = Fleet(SERVERS, partial(console.print, markup=False), nursery)
     supervisor = fleet.build()
     watch: asyncio.Task[None] | None = None
     try:

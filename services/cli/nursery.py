@@ -22,7 +22,7 @@ from typing import IO, Final
 
 from services.runtime.child_python import module_command, run_module
 from services.runtime.forked_process import ForkedProcess
-from services.runtime.forking import can_fork, close_inherited, fork, leave_folder_out
+from services.runtime.forking import can_fork, close_inherited, fork, is_alone, leave_folder_out
 from services.runtime.process_title import show_as
 from services.runtime.waiting_engine import keep_waiting
 
@@ -87,7 +87,8 @@ class Nursery:
                 importlib.import_module(name)
             # What is there now stays as it is: no collection has to look at it again, and so no page of it is copied.
             gc.freeze()
-            for module in wanted:
+            # A library may have started a thread by being imported.
+            for module in wanted if is_alone() else ():
                 self._add(module)
 
     def __enter__(self) -> Nursery:

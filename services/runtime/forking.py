@@ -30,7 +30,22 @@ def can_fork() -> bool:
     It has one thread and no open files but the standard ones; children are shown by their own names; and they would load this very
     code, which is not so where it was found in the folder one stands in.
     """
-    return can_be_shown() and _can_be_watched() and _is_alone() and _is_installed()
+    return can_be_shown() and _can_be_watched() and is_alone() and _is_installed()
+
+
+def is_alone() -> bool:
+    """Tell whether this process has one thread, and no files of its own; those that it was started with are closed in children."""
+    try:
+        if len(os.listdir("/proc/self/task")) != 1:
+            return False
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        return False
+    for number in numbers:
+        with contextlib.suppress(OSError):  # gone: the listing's own
+            if number not in _STANDARD and not os.get_inheritable(number):
+                return False
+    return True
 
 
 def leave_folder_out() -> None:
@@ -98,18 +113,6 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-
-
-def _is_alone() -> bool:
-    """Tell whether this process has one thread, and no files of its own; those that it was started with are closed in children."""
-    if len(os.listdir("/proc/self/task")) != 1:
-        return False
-    for name in os.listdir("/proc/self/fd"):
-        number = int(name)
-        with contextlib.suppress(OSError):  # gone: the listing's own
-            if number not in _STANDARD and not os.get_inheritable(number):
-                return False
-    return True
 
 
 def close_inherited() -> None:

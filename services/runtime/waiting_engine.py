@@ -9,7 +9,7 @@ from typing import Final
 
 from services.runtime.child_python import run_module
 from services.runtime.forked_process import ForkedProcess
-from services.runtime.forking import fork
+from services.runtime.forking import fork, is_alone
 
 __all__ = ["WaitingEngine", "keep_waiting", "take"]
 
@@ -42,7 +42,9 @@ _waiting: Final[dict[str, WaitingEngine]] = {}
 
 
 def keep_waiting(module: str) -> None:
-    """Fork the engine `module` from this process, which has imported it. Where there is no room for it, it is executed later."""
+    """Fork the engine `module` from this process, which has imported it. Where that cannot be done, it is executed later."""
+    if not is_alone():
+        return
     commands_read, commands_write = os.pipe()
     reports_read, reports_write = os.pipe()
 

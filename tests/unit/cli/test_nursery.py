@@ -89,6 +89,21 @@ def test_what_would_gain_nothing_is_executed(modules: list[str]) -> None:
     assert done.stdout == "{}\n"
 
 
+def test_nothing_is_forked_beside_a_thread_that_a_library_started_when_it_was_imported() -> None:
+    done = run(
+        """
+        import threading
+        from services.cli import nursery
+        def load(name):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        nursery.importlib.import_module = load
+        print(nursery.Nursery(["tests.unit.cli.child", "tests.unit.cli.shown_child"])._waiting)
+        """
+    )
+
+    assert done.stdout == "{}\n", done.stderr
+
+
 @pytest.mark.parametrize("how", ["executed", "forked"])
 def test_a_module_that_is_not_there_is_said_to_be_missing(tmp_path: Path, how: str) -> None:
     program = PLAYED.replace("tests.unit.cli.shown_child", "tests.unit.cli.no_such_module").replace(

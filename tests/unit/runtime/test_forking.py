@@ -146,8 +146,13 @@ def test_a_child_dies_with_its_parent() -> None:
         # What a shell hands on is closed in children.
         ("os.dup2(1, 9)", True),
         ("forking.can_be_shown = lambda: False", False),
+        ("del os.pidfd_open", False),
+        ("real = os.listdir; os.listdir = lambda path: real('/no' + path)", False),
     ],
-    ids=["alone", "with a thread", "with an open file", "with an inherited file", "where ps could not tell"],
+    ids=[
+        *("alone", "with a thread", "with an open file", "with an inherited file", "where ps could not tell"),
+        *("where nobody hears of its end", "without /proc"),
+    ],
 )
 def test_only_a_process_that_is_alone_forks(situation: str, possible: bool) -> None:
     done = run(
