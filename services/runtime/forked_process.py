@@ -62,6 +62,4 @@ class ForkedProcess:
         os.close(self._watched)
         _, status = os.waitpid(self.pid, 0)
         self.returncode = os.waitstatus_to_exitcode(status)
-        if self.stdin is not None:
-            self.stdin.close()
         self._ended.set()

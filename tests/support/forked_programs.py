@@ -24,7 +24,8 @@ def command(program: str, *arguments: str) -> list[str]:
 def environment(**variables: str) -> dict[str, str]:
     """Return an environment in which the tree is found without the folder one stands in."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    return {**os.environ, "PYTHONPATH": path, **variables}
+    # What is buffered must not be written twice.
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "", **variables}
 
 
 def run(program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ pytestmark = NEEDS_FORKS
 SHOWN = "tests.unit.cli.shown_child"
 
 PLAYED = """
-import asyncio, json, os, signal, sys
+import asyncio, json, logging, os, signal, sys
 from pathlib import Path
 from services.cli.child import Child, ChildSpec
 from services.cli.nursery import Nursery
@@ -36,7 +36,11 @@ async def play(nursery):
     (folder / f"{how}.json").write_text(json.dumps(child.announcement))
     print(await child.stop(hastened=False), child._process.returncode)
 modules = ["tests.unit.cli.shown_child", "tests.unit.cli.child"]
+# What a command has and takes away again is not what its servers have.
+os.environ["GONE"] = "1"
+logging.getLogger().addHandler(logging.NullHandler())
 with Nursery(modules if how == "forked" else ()) as nursery:
+    del os.environ["GONE"]
     asyncio.run(play(nursery))
 try:
     os.waitpid(-1, os.WNOHANG)
