@@ -36,6 +36,7 @@ from services.orders.journal import (
 )
 from services.orders.journal.ledger import OrderLedger
 from services.orders.journal.schema import METADATA, VERSION_TABLE
+from services.orders.journal.writers import SqliteWriter
 from services.orders.ports import Ports
 from tests.support.postgres import PostgresForTests
 
@@ -319,6 +320,28 @@ async def test_a_locked_database_refuses_everybody_who_waits_and_takes_the_next(
     assert str(refused[0]) == "the database does not answer (OperationalError); try again in a moment"
     await kept(journal, 9)
     assert [one.sequence async for one in journal.events()] == [1, 2]
+    await journal.close()
+    await database.dispose()
+
+
+async def test_a_full_disk_refuses_and_what_comes_once_there_is_room_follows_without_a_hole(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'orders.db'}", application="test")
+    await prepare_orders_database(database)
+    journal = DatabaseJournal(database)
+    await journal.open()
+    writer = journal._writer
+    assert isinstance(writer, SqliteWriter)
+    # No fewer pages than it has, which is as good as a disk without room.
+    await writer._thread.run(lambda connection: connection.execute("PRAGMA max_page_count=1").close())
+
+    results = await asyncio.gather(*(kept(journal, number) for number in range(1, 600)), return_exceptions=True)
+    refused = [one for one in results if not isinstance(one, Order)]
+    await writer._thread.run(lambda connection: connection.execute("PRAGMA max_page_count=100000").close())
+    await kept(journal, 600)
+
+    assert {str(one) for one in refused} == {"the database does not answer (OperationalError); try again in a moment"}
+    assert {type(one) for one in refused} == {JournalUnavailable}
+    assert [one.sequence async for one in journal.events()] == list(range(1, 601 - len(refused)))
     await journal.close()
     await database.dispose()
 
