@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from decimal import Decimal
 
 from clients.exchanges.trading import VenueState
+from services.orders.domain.altered import altered
 from services.orders.domain.events import (
     AmendAsked,
     AmendDropped,
@@ -60,7 +60,7 @@ def apply(order: Order | None, event: Event) -> Order:
         raise BrokenJournal(
             f"order {order.order_id} at revision {order.revision} got revision {event.revision} of {event.order_id}"
         )
-    return replace(_changed(order, event), revision=event.revision, updated_ns=event.at_ns)
+    return altered(_changed(order, event), revision=event.revision, updated_ns=event.at_ns)
 
 
 def _changed(order: Order, event: Event) -> Order:
@@ -72,17 +72,17 @@ def _changed(order: Order, event: Event) -> Order:
             shown = order.replacing is not None and body.leg == order.replacing.venue_client_order_id
             return with_fill(adopted(order) if shown else order, body.fill)
         case AnswerLost():
-            return replace(order, sending=False, expires_server_ns=body.expires_server_ns, reason=body.text)
+            return altered(order, sending=False, expires_server_ns=body.expires_server_ns, reason=body.text)
         case PlacementRefused():
             return _ended(order, OrderState.EXPIRED if body.unfilled else OrderState.REJECTED, body.text)
         case NotPlaced():
             return _ended(order, OrderState.NOT_PLACED, body.text)
         case Settled():
-            return _settled(replace(order, settled=body.text), body)
+            return _settled(altered(order, settled=body.text), body)
         case SendingAgain():
             return _sending(order, send_until_ns=body.send_until_ns)
         case Rerouted():
-            moved = replace(
+            moved = altered(
                 order,
                 exchange=body.exchange,
                 market=body.market,
@@ -92,10 +92,10 @@ def _changed(order: Order, event: Event) -> Order:
             )
             return _sending(moved, send_until_ns=order.send_until_ns)
         case CancelAsked():
-            return replace(order, canceling=True, cancel_asked_ns=event.at_ns, filled_at_cancel=order.filled)
+            return altered(order, canceling=True, cancel_asked_ns=event.at_ns, filled_at_cancel=order.filled)
         case AmendAsked():
             target = AmendTarget(body.quantity, body.price, body.until_ns, queue_place=body.queue_place)
-            return replace(order, amending=target, amend_problem="")
+            return altered(order, amending=target, amend_problem="")
         case Replacing():
             return begun(order, body)
         case ReplacementFailed():
@@ -103,13 +103,13 @@ def _changed(order: Order, event: Event) -> Order:
         case AmendUncertain():
             if order.amending is None:
                 return order
-            return replace(
-                order, amending=replace(order.amending, expires_server_ns=body.expires_server_ns, uncertain=True)
+            return altered(
+                order, amending=altered(order.amending, expires_server_ns=body.expires_server_ns, uncertain=True)
             )
         case AmendDropped():
-            return replace(order, amending=None, amend_problem=body.text, replacing=given_up(order.replacing))
+            return altered(order, amending=None, amend_problem=body.text, replacing=given_up(order.replacing))
         case Halted():
-            return replace(order, halted=body.text, amending=None)
+            return altered(order, halted=body.text, amending=None)
         case Intended() | Discovered():
             raise BrokenJournal(f"order {order.order_id} begins twice")
 
@@ -124,7 +124,7 @@ def merged(order: Order, stated: Stated) -> Order:
     the exchange (NOT_PLACED, a refusal without an order) gives way to a statement, because that is evidence.
     """
     if stated.leg and order.replacing is not None and stated.leg == order.replacing.venue_client_order_id:
-        return merged(adopted(order), replace(stated, leg=""))
+        return merged(adopted(order), altered(stated, leg=""))
     known = with_fill(order, stated.fill) if stated.fill is not None else order
     if stated.leg:
         return with_past_leg(known, stated)
@@ -141,7 +141,7 @@ def merged(order: Order, stated: Stated) -> Order:
     final = order.between_legs or (order.state.terminal and not _concluded_without_evidence(order))
     state = order.state if final else _state(stated, filled)
     average = stated.average_price if stated.filled is not None and stated.filled >= known.filled else None
-    result = replace(
+    result = altered(
         known,
         state=state,
         filled=filled,
@@ -156,17 +156,17 @@ def merged(order: Order, stated: Stated) -> Order:
     )
     if order.replacement is not None and not final and state.terminal and state is not OrderState.FILLED:
         # Canceled in order to be replaced, or by somebody else: which one, the replacement tells.
-        waiting = replace(order.replacement, ended=stated.state.value)
-        return replace(result, state=OrderState.UNKNOWN, replacing=waiting)
+        waiting = altered(order.replacement, ended=stated.state.value)
+        return altered(result, state=OrderState.UNKNOWN, replacing=waiting)
     if state.terminal:
-        return replace(result, canceling=False, amending=None, replacing=given_up(order.replacing))
+        return altered(result, canceling=False, amending=None, replacing=given_up(order.replacing))
     if order.state.terminal and not final and order.cancel_asked_ns:
         # It was taken for one that does not exist, and is there: what was wanted of it still is.
-        result = replace(result, canceling=True)
+        result = altered(result, canceling=True)
     target = result.amending
     if target is not None and (result.quantity, result.price) == (target.quantity, target.price):
         over = given_up(order.replacing)
-        return replace(result, amending=None, amend_problem="", queue_place=target.queue_place, replacing=over)
+        return altered(result, amending=None, amend_problem="", queue_place=target.queue_place, replacing=over)
     return result
 
 
@@ -180,7 +180,7 @@ def with_fill(order: Order, fill: FillBody) -> Order:
     state = order.state
     if state is OrderState.NEW and filled > ZERO:
         state = OrderState.PARTIALLY_FILLED
-    return replace(
+    return altered(
         order,
         trade_ids=order.trade_ids | {fill.trade_id},
         fills_quantity=quantity,
@@ -211,15 +211,15 @@ def _concluded_without_evidence(order: Order) -> bool:
 def _settled(order: Order, body: Settled) -> Order:
     if body.exchange_order_id:
         # A statement about that one follows; without it, it is asked for by this id.
-        return order if order.replacement is not None else replace(order, exchange_order_id=body.exchange_order_id)
+        return order if order.replacement is not None else altered(order, exchange_order_id=body.exchange_order_id)
     return _not_replaced(order, body.text) if order.between_legs else _ended(order, OrderState.NOT_PLACED, body.text)
 
 
 def _not_replaced(order: Order, text: str) -> Order:
     replacing = order.replacement
     if replacing is None or not replacing.ended:
-        return replace(order, replacing=given_up(order.replacing))
-    return replace(
+        return altered(order, replacing=given_up(order.replacing))
+    return altered(
         order,
         state=OrderState(replacing.ended),
         reason=text,
@@ -233,12 +233,12 @@ def _not_replaced(order: Order, text: str) -> Order:
 def _ended(order: Order, state: OrderState, text: str) -> Order:
     if order.state is not OrderState.UNKNOWN or order.exchange_order_id:
         # Evidence of the order came first; it is worth more than an error.
-        return replace(order, sending=False)
-    return replace(order, state=state, reason=text, sending=False, canceling=False, amending=None)
+        return altered(order, sending=False)
+    return altered(order, state=state, reason=text, sending=False, canceling=False, amending=None)
 
 
 def _sending(order: Order, *, send_until_ns: int) -> Order:
-    return replace(
+    return altered(
         order,
         state=OrderState.UNKNOWN,
         sending=True,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
+from services.orders.domain.altered import altered
 from services.orders.domain.client_ids import order_id_of
 from services.orders.domain.events import Replacing, Stated
 from services.orders.domain.order import ZERO, Leg, Order, Replacement
@@ -41,13 +41,13 @@ def begun(order: Order, body: Replacing) -> Order:
         ended=before.ended if before is not None else "",
     )
     # What was uncertain were requests that can have no effect any more: each needs the order before to be as it was.
-    target = replace(order.amending, uncertain=False, expires_server_ns=None) if order.amending is not None else None
-    return replace(order, replacing=replacing, amending=target)
+    target = altered(order.amending, uncertain=False, expires_server_ns=None) if order.amending is not None else None
+    return altered(order, replacing=replacing, amending=target)
 
 
 def given_up(replacing: Replacement | None) -> Replacement | None:
     """Return a replacement as one that nobody waits for."""
-    return None if replacing is None else replace(replacing, given_up=True)
+    return None if replacing is None else altered(replacing, given_up=True)
 
 
 def adopted(order: Order) -> Order:
@@ -57,7 +57,7 @@ def adopted(order: Order) -> Order:
     leg = Leg(
         order.venue_client_order_id, order.exchange_order_id, order.filled - order.filled_before, _leg_notional(order)
     )
-    moved = replace(
+    moved = altered(
         order,
         replaced=(*order.replaced, leg),
         replacing=None,
@@ -70,7 +70,7 @@ def adopted(order: Order) -> Order:
         reason="",
     )
     quantity = replacing.quantity
-    return moved if quantity is None else replace(moved, quantity=order.filled + quantity)
+    return moved if quantity is None else altered(moved, quantity=order.filled + quantity)
 
 
 def in_total(order: Order, stated: Stated) -> Stated:
@@ -83,7 +83,7 @@ def in_total(order: Order, stated: Stated) -> Stated:
         worth = _notional(order.replaced)
         if worth is not None:
             average = ((worth + stated.filled * stated.average_price) / (before + stated.filled)).normalize()
-    return replace(
+    return altered(
         stated,
         quantity=None if stated.quantity is None else before + stated.quantity,
         filled=None if stated.filled is None else before + stated.filled,
@@ -95,7 +95,7 @@ def with_past_leg(order: Order, stated: Stated) -> Order:
     """Return the order after a statement about a leg that was replaced: only what was executed of it still counts."""
     legs = tuple(_told(leg, stated) if leg.venue_client_order_id == stated.leg else leg for leg in order.replaced)
     grown = sum((leg.filled for leg in legs), ZERO) - order.filled_before
-    return replace(
+    return altered(
         order,
         replaced=legs,
         filled=order.filled + grown,
@@ -106,9 +106,9 @@ def with_past_leg(order: Order, stated: Stated) -> Order:
 def _told(leg: Leg, stated: Stated) -> Leg:
     exchange_order_id = leg.exchange_order_id or stated.exchange_order_id
     if stated.filled is None or stated.filled <= leg.filled:
-        return replace(leg, exchange_order_id=exchange_order_id)
+        return altered(leg, exchange_order_id=exchange_order_id)
     worth = stated.filled * stated.average_price if stated.average_price is not None else None
-    return replace(leg, exchange_order_id=exchange_order_id, filled=stated.filled, notional=worth)
+    return altered(leg, exchange_order_id=exchange_order_id, filled=stated.filled, notional=worth)
 
 
 def _notional(legs: tuple[Leg, ...]) -> Decimal | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, TimeInForce, VenueState
+from services.orders.domain.altered import altered
 from services.orders.domain.events import FillBody, Stated
 from services.orders.domain.fold import merged
 from services.orders.domain.legs import is_known, leg_named
@@ -69,9 +69,9 @@ def news(order: Order, report: OrderReport) -> Stated | None:
     Without it an exchange that says the same every 30 seconds would fill the journal.
     """
     leg = leg_named(order, report.client_order_id, report.exchange_order_id)
-    body = replace(stated(report, leg), state=ended_as(report, order))
+    body = altered(stated(report, leg), state=ended_as(report, order))
     after = merged(order, body)
-    unchanged = replace(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
+    unchanged = altered(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
     return None if unchanged else body
 
 

@@ -40,6 +40,8 @@ RAW_BYTES_MAX: Final = 4096
 _SECRET: Final = re.compile(
     r"(?i)(signature|api[-_ ]?key|api[-_ ]?secret|secret|listen[-_ ]?key|token|authorization)(\"?\s*[:=]\s*\"?)[^\"&,\s}]+"
 )
+_SECRET_WORDS: Final = ("signature", "api", "secret", "listen", "token", "authorization")
+"""One of these is in everything that `_SECRET` matches in a text of ASCII; other letters may fold into these."""
 
 
 @dataclass(frozen=True)
@@ -304,6 +306,10 @@ class OrderLedger:
 def cleaned(raw: bytes) -> str:
     """Return an exchange's answer as text that may be kept: cut to 4 KiB, without anything that looks like a secret."""
     text = raw[:RAW_BYTES_MAX].decode("utf-8", "replace").replace("\x00", "\ufffd")
+    # Next to no answer has such a word, and looking for words takes a tenth of the time of matching at every character.
+    lower = text.lower()
+    if text.isascii() and not any(word in lower for word in _SECRET_WORDS):
+        return text
     return _SECRET.sub(r"\1\2***", text)
 
 
