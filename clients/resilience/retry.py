@@ -140,6 +140,19 @@ class RetriedCall(Generic[T]):
         That is the last attempt's; an earlier one's whose outcome is unknown, if the last one only says that it was not executed
         itself; or a refusal, if nothing was sent.
         """
+        try:
+            # Nearly every call succeeds at once, and the machine for the others costs as much as a third of all policies.
+            return await self._attempt()
+        except Exception as exc:  # noqa: BLE001  raised again below, or tried again
+            first: Exception | None = exc
+
+        async def attempt() -> T:
+            nonlocal first
+            if first is not None:
+                failed, first = first, None
+                raise failed
+            return await self._attempt()
+
         # tenacity keeps its state per object and thread, so each call has an object of its own.
         retrying = AsyncRetrying(
             sleep=self._tools.sleep,
@@ -150,7 +163,7 @@ class RetriedCall(Generic[T]):
             reraise=True,
         )
         try:
-            result: T = await retrying(self._attempt)
+            result: T = await retrying(attempt)
             return result
         except Exception as exc:
             error = self._error_to_raise(exc)
