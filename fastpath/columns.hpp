@@ -84,6 +84,23 @@ struct Rows {
         rejected.clear();
     }
 
+    // Removes the first `count` rows.
+    void drop(size_t count) {
+        if (count == size()) {
+            clear();
+            return;
+        }
+        all.erase(all.begin(), all.begin() + count);
+        if (rejected.empty()) return;
+        size_t kept = 0;
+        for (const Row& row : all) kept += row.is_rejected();
+        const size_t gone = rejected.size() - kept;
+        rejected.erase(rejected.begin(), rejected.begin() + gone);
+        for (Row& row : all) {
+            if (row.is_rejected()) row.subject += static_cast<int32_t>(gone);
+        }
+    }
+
     // Rows from `start` on that arrive at or before `due`; the rows must be in arrival order.
     size_t count_due(size_t start, int64_t due) const {
         const auto later = [](int64_t time, const Row& row) { return time < row.arrival; };

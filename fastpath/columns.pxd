@@ -39,6 +39,7 @@ cdef extern from "columns.hpp" namespace "midstream" nogil:
         size_t size()
         Row& operator[](size_t)
         void clear()
+        void drop(size_t)
         size_t count_due(size_t, int64_t)
         void push_tick(int64_t, int64_t, double, double, double, double, uint32_t, uint32_t, uint64_t) except +
         void push_rejection(int64_t, uint32_t, uint64_t, string, string_view) except +

@@ -36,6 +36,8 @@ class Block:
     def __len__(self) -> int: ...
     def clear(self) -> None:
         """Drop all rows and keep the memory."""
+    def drop(self, count: int) -> None:
+        """Drop the first `count` rows."""
     def append_tick(
         self,
         ticker: str,

@@ -55,6 +55,12 @@ cdef class Block:
         """Drop all rows and keep the memory."""
         self.rows.clear()
 
+    def drop(self, size_t count):
+        """Drop the first `count` rows."""
+        if count > self.rows.size():
+            raise IndexError(f"`count` {count} is more than the {self.rows.size()} rows")
+        self.rows.drop(count)
+
     def append_tick(
         self, str ticker not None, *, int64_t arrival_time_ns, int64_t event_time_ns,
         double bid_price, double bid_amount, double ask_price, double ask_amount,

@@ -364,7 +364,7 @@ class Merger : private Stores {
             entry.ref -= count;
             return true;
         });
-        cut(source.waits, stop);
+        source.waits.erase(source.waits.begin(), source.waits.begin() + stop);
         source.first_waiting -= std::min(source.first_waiting, count);
     }
 

@@ -87,31 +87,12 @@ inline void admit(Source& source) {
     source.admitted = stop;
 }
 
-template <class T>
-void cut(T& column, size_t count) {
-    column.erase(column.begin(), column.begin() + count);
-}
-
 // Removes the first `count` rows.
 inline void cut_rows(Source& source, size_t count) {
-    Rows& rows = *source.rows;
     source.looked_at -= count;
     source.admitted -= count;
-    cut(source.keys, count);
-    if (count == rows.size()) {
-        rows.clear();
-        return;
-    }
-    cut(rows.all, count);
-    if (rows.rejected.empty()) return;
-    // Rejections are appended like rows: those of the rows that stay are the last ones.
-    size_t kept = 0;
-    for (const Row& row : rows.all) kept += row.is_rejected();
-    const size_t gone = rows.rejected.size() - kept;
-    cut(rows.rejected, gone);
-    for (Row& row : rows.all) {
-        if (row.is_rejected()) row.subject += static_cast<int32_t>(gone);
-    }
+    source.keys.erase(source.keys.begin(), source.keys.begin() + count);
+    source.rows->drop(count);
 }
 
 }  // namespace midstream

@@ -138,12 +138,12 @@ void check_length(const char* message, const char* name, const Column<T>& column
 }
 
 inline void check_index(const char* message, const Column<uint32_t>& index, size_t ticker_count) {
-    uint32_t highest = 0;
-    for (const uint32_t number : index) highest = std::max(highest, number);
-    if (!index.empty() && highest >= ticker_count) {
-        throw Malformed(std::string(message) + ": ticker_index " + std::to_string(highest) + " is outside the " +
-                        std::to_string(ticker_count) + " tickers");
-    }
+    const uint32_t count = static_cast<uint32_t>(std::min<size_t>(ticker_count, std::numeric_limits<uint32_t>::max()));
+    bool outside = false;
+    for (const uint32_t number : index) outside |= number >= count;
+    if (!outside) return;
+    throw Malformed(std::string(message) + ": ticker_index " + std::to_string(*std::max_element(index.begin(), index.end())) +
+                    " is outside the " + std::to_string(ticker_count) + " tickers");
 }
 
 // Numbers that rise within first..last.

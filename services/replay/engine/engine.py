@@ -230,7 +230,8 @@ class Engine:
                 return lane.start
         self._report.lateness.note(now_ns - due_at_ns)
         self._linger.sent(now_ns)
-        return lane.start + self._count_due(lane, max(pacing.due_ns(now_ns), first_ns))
+        due = self._count_due(lane, max(pacing.due_ns(now_ns), first_ns))
+        return lane.start + due  # in this order: a poll moves the start
 
     @staticmethod
     def _count_due(lane: HistoricalLane, due_ns: int) -> int:

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from fastpath.columns import Key
 
 POLL_ROWS: Final = 16_384
-"""Rows asked for at a time: four batches."""
+"""Rows asked for at a time: four batches. A block holds these and less than a batch that was left."""
 PACED_POLL_ROWS: Final = 2_048
 """The same while rows are paced: what falls due during a poll waits for its end, and that is 0.2 ms."""
-BLOCK_ROWS_MAX: Final = 65_536
-"""A block is emptied when it got this long; only then may a batch at full speed be shorter than the others."""
 
 
 class Lane:
@@ -40,14 +38,13 @@ class Lane:
         return len(self.block) - self.start
 
     def poll(self, rows: int = POLL_ROWS) -> Poll:
-        """Poll the source once; the block is emptied first when all of it was published."""
-        if self.remaining == 0:
-            self.clear()
+        """Poll the source once; rows that were published are forgotten first."""
+        self.forget(self.start)
         return self.source.poll(self.block, rows)
 
-    def clear(self) -> None:
-        """Forget every row of the block."""
-        self.block.clear()
+    def forget(self, rows: int) -> None:
+        """Drop the first rows of the block, among them all that were published."""
+        self.block.drop(rows)
         self.start = 0
 
     def advance(self, rows: int) -> Key:
@@ -68,7 +65,7 @@ class LiveLane(Lane):
         lost = self.source.discard()
         if self.remaining:
             lost += self.block.key(len(self.block) - 1)[2] - self.block.key(self.start)[2] + 1
-            self.clear()
+            self.forget(len(self.block))
         return lost
 
 
@@ -105,10 +102,7 @@ class HistoricalLane(Lane):
         An error of the source is kept in `failure` until everything before it was published.
         """
         for _ in range(polls_max):
-            remaining = self.remaining
-            if self.ended or self.failure is not None or remaining >= BATCH_ROWS_MAX:
-                break
-            if remaining and len(self.block) >= BLOCK_ROWS_MAX:
+            if self.ended or self.failure is not None or self.remaining >= BATCH_ROWS_MAX:
                 break
             try:
                 poll = self.poll(rows)
@@ -120,10 +114,9 @@ class HistoricalLane(Lane):
             if cursor != self._marks[-1].cursor:
                 self._marks.append(_Mark(len(self.block) - poll.rows, cursor))
 
-    def clear(self) -> None:
-        newest = self._marks[-1].cursor
-        super().clear()
-        self._marks = deque([_Mark(0, newest)])
+    def forget(self, rows: int) -> None:
+        super().forget(rows)
+        self._marks = deque(mark._replace(row=mark.row - rows) for mark in self._marks)
 
     def advance(self, rows: int) -> Key:
         self.last_key = super().advance(rows)
