@@ -61,7 +61,7 @@ class Waiting:
             try:
                 line.sendmsg([b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)] if descriptors else [])
                 line.sendall(json.dumps(dict(environment)).encode())
-            except BrokenPipeError:
+            except ConnectionError:
                 # It was killed meanwhile, as whoever waits for its end is told.
                 pass
         return process
