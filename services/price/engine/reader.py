@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from services.price.engine.replies import ReplyBuffer
 from services.price.engine.wake import Waker
 from services.runtime.connection import connect
 from services.runtime.session.keys import SessionKeys
@@ -28,10 +29,13 @@ PAGE_ENTRIES: Final = 16
 
 
 class QueueEntry(NamedTuple):
-    """One entry of the stream; `payload` is None when the entry was trimmed while it was pending."""
+    """One entry of the stream; `payload` is None when the entry was trimmed while it was pending.
+
+    The payload of a polled entry is gone with the next poll.
+    """
 
     id: bytes
-    payload: bytes | None
+    payload: bytes | memoryview | None
 
 
 class NoGroup(Exception):
@@ -51,6 +55,7 @@ class QueueReader:
         self.client: Any = connect(url, client_name=name, timeout_s=REPLY_TIMEOUT_S)
         self._reading = connect(url, client_name=name + "-read", timeout_s=REPLY_TIMEOUT_S)
         self._connection: Any = None
+        self._replies = ReplyBuffer()
         self._asked_at = 0.0
         self._asked = False
         self.run_id = ""
@@ -60,6 +65,7 @@ class QueueReader:
         self.disconnect()
         self.run_id = str(self.client.info("server")["run_id"])
         self._connection = self._reading.connection_pool.get_connection()
+        self._replies.reset()
 
     def create_group(self) -> None:
         """Create the group at the beginning of the stream; nothing happens when it exists."""
@@ -90,14 +96,15 @@ class QueueReader:
         if not self._asked:
             self._ask()
         if not self._connection.can_read(0):
-            # The socket itself: waiting for it together with the waker is not among redis-py's public calls.
+            # The socket itself: neither waiting for it together with the waker nor reading it is among redis-py's public calls.
             self._waker.wait(timeout_s, self._connection._sock.fileno())
             if not self._connection.can_read(0):
                 if time.monotonic() - self._asked_at > BLOCK_MS / 1000 + REPLY_TIMEOUT_S:
                     raise RedisConnectionError(f"no answer to a read for {REPLY_TIMEOUT_S:g} s after its time was up")
                 return None
         try:
-            answer = self._connection.read_response(disable_decoding=True)
+            # Only here are replies large: redis-py would copy each of them twice.
+            answer = self._replies.read(self._connection._sock)
         except ResponseError as exc:
             self._asked = False
             if str(exc).startswith("NOGROUP"):
