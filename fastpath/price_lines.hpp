@@ -123,7 +123,7 @@ class PriceLines {
 
     char* put_errors_at_once(char* at, const TickBatch& batch, const uint32_t* rows, size_t count) {
         int64_t latencies[quick::LINES] = {};
-        uint32_t below[quick::LINES];
+        uint32_t below[quick::LINES] = {};
         for (size_t i = 0; i < count; ++i) latencies[i] = usual_latency(batch, rows[i]);
         quick::split_lines(latencies, count, 1000000, latency_);
         for (size_t i = 0; i < count; ++i) below[i] = latency_.rest[i] * 100;
