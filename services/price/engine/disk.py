@@ -23,8 +23,9 @@ from services.runtime.log_fields import fields
 logger = logging.getLogger(__name__)
 
 PRIVATE_DIRECTORY: Final = ".midstream"
-EARLY_BYTES: Final = 192 * 1024
-"""So much text is written without waiting for a commit: few calls, and it is still in the cache of the core that made it."""
+EARLY_BYTES: Final = 768 * 1024
+"""So much text is written without waiting for a commit. It is still in the cache of the core that made it, and file systems put
+long writes into large pages."""
 
 
 class Disk:
