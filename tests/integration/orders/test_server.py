@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from protos.orders.v1 import orders_pb2 as pb
+from services.orders.guards.line import PLACES
 from tests.support.cli import ROOT, clean_environment, until
 from tests.support.order_server import OrderServer, check_against, order_server
 from tests.support.server_process import SERVING
@@ -47,6 +50,43 @@ def test_any_goes_to_the_next_exchange_when_the_first_one_is_not_there(tmp_path:
         until(lambda: is_up(simulators["binance"]), what="the end of the refusal")
         sent = simulators["binance"].admin("GET", "/sim/fills/by-client-id")
         assert set(sent) == {before.venue_client_order_id}
+
+
+def test_a_flood_of_placements_is_refused_unread_and_cancels_pass(tmp_path: Path) -> None:
+    with order_server(tmp_path, ORDERS_KEY_RATE="100000") as (server, simulators):
+        server.start()
+        server.wait_trading()
+        resting = server.place("resting", type=pb.ORDER_TYPE_LIMIT, price="63000", quantity="0.01")
+        simulators["binance"].admin("PUT", "/sim/faults", "answer-latency=5@POST /api/v3/order")
+        order: dict[str, Any] = {
+            "exchange": "binance", "symbol": "BTC/USDT", "side": pb.SIDE_BUY, "type": pb.ORDER_TYPE_MARKET, "quantity": "0.001",
+        }  # fmt: skip
+        requests = [pb.PlaceOrderRequest(idempotency_key=f"flood-{number}", **order) for number in range(200)]
+
+        calls = [server.stub.PlaceOrder.future(each, metadata=server.metadata, timeout=60) for each in requests]
+        cancelled = server.call("CancelOrder", pb.CancelOrderRequest(order_id=resting.order_id))
+        codes = Counter(call.code() for call in calls)
+
+        refused = next(call for call in calls if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
+        assert cancelled.order.state == pb.ORDER_STATE_CANCELED
+        assert codes == {grpc.StatusCode.OK: PLACES, grpc.StatusCode.RESOURCE_EXHAUSTED: len(calls) - PLACES}
+        assert dict(refused.trailing_metadata())["midstream-reason"] == "overloaded"
+        labels = {"grpc_method": "PlaceOrder"}
+        assert server_figure(server, "grpc_server_started_total", **labels) == len(calls) + 1
+        # Whoever came before the line was full, and took too long to it, was read and refused there.
+        assert server_figure(server, "grpc_server_msg_received_total", **labels) <= len(calls) // 2
+
+
+def server_figure(server: OrderServer, name: str, **labels: str) -> float:
+    assert server.process is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.process.announcement['metrics_port']}/metrics") as answer:
+        text = answer.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
 
 
 def test_health_says_at_once_that_calls_are_not_answered(tmp_path: Path) -> None:
