@@ -131,8 +131,9 @@ class PlainLines {
         if (!figures.times_plain[part]) return false;
         if (text.size() <= MINUTE_SIZE) {
             // 16 digits are microseconds.
+            if (text.size() != 16 || digits < INTEGER_POWERS_OF_TEN[15] || digits > static_cast<uint64_t>(TIME_MAX / 1000)) return false;
             out = static_cast<int64_t>(digits) * 1000;
-            return text.size() == 16 && digits >= INTEGER_POWERS_OF_TEN[15] && digits <= static_cast<uint64_t>(TIME_MAX / 1000);
+            return true;
         }
         // `SS` or `SS.` with a fraction.
         const size_t size = text.size() - MINUTE_SIZE - (text.end[-1] == 'Z');

@@ -27,6 +27,7 @@ OPTIONS = (
         only_tickers=("BTC-USDT-SWAP@OKEX", "A", "ab@ex"),
     ),
 )
+ODD_OPTIONS = Options(check_order=False)
 FIRST_US = 1_759_446_000_000_000  # 2025-10-02 23:00:00
 NAMES = (
     "BTC-USDT-SWAP@OKEX",
@@ -46,6 +47,13 @@ ODD_NUMBERS = (
     "12345678.12345678", "0.123456789012345678", "1" * 33, ".123456789012345", "1.2" + "0" * 40,
 )  # fmt: skip
 ODD_FRACTIONS = ("", ".", ".1", ".12345678", ".123456789", ".1234567890", ".12:", "Z", ".5Z", "ZZ", ".25+00:00", ":00", ".1.2")  # fmt: skip
+ODD_TIMES = (
+    *("2025-10-02 23:00:05" + fraction for fraction in ODD_FRACTIONS), "2025-10-02 23:00:5", "2025-10-02 23:00:5.25",
+    "2025-10-02 23:00:60.5",
+    "2025-10-02 23:00:59.999999999", "2025-10-02 23:00:005", "2025-10-02 22:59:05.5", "1970-01-01 00:00:05.5", "2025-10-02 23:00:",
+    "1759446000000001", "175944600000001", "17594460000000.1", "0759446000000001", "9214646399999999", "9214646400000000",
+    "9999999999999999", "1759446000000001Z", "1759446000000.01", "1759446000000000001", "2025-10-02 23:00:05.5Z5", " 2025-10-02 23:00:05",
+)  # fmt: skip
 
 
 def plain_content(seed: int, *, tardis: bool, line_count: int = 120, odd_share: float = 0.04) -> bytes:
@@ -85,6 +93,26 @@ def plain_content(seed: int, *, tardis: bool, line_count: int = 120, odd_share: 
     return end.join(lines).encode() + chooser.choice([b"", end.encode()])
 
 
+def odd_content(*, tardis: bool) -> bytes:
+    """A file with every odd text in every column once, between plain lines."""
+    header = TARDIS if tardis else ASSIGNMENT
+    lines = [header]
+    for column in range(header.count(b",") + 1):
+        for odd in (*ODD_NUMBERS, *ODD_TIMES, *NAMES):
+            for fields in (_plain_fields(tardis, len(lines)), _plain_fields(tardis, len(lines) + 1)):
+                fields[column] = odd if len(lines) % 2 else fields[column]
+                lines.append(",".join(fields).encode())
+    return b"\n".join(lines)
+
+
+def _plain_fields(tardis: bool, number: int) -> list[str]:
+    at_us = FIRST_US + number * 10_007
+    if tardis:
+        return ["ex", "ab", str(at_us), str(at_us + 1500), "1.5", "2.25", "2.125", "4"]
+    text = f"2025-10-02 23:{number % 3600 // 60:02d}:{number % 60:02d}.{number:06d}"
+    return [str(number), text, "A", "1.5", "2.25", "2.125", "4", "18.358"]
+
+
 def _written(chooser: random.Random, at_us: int, odd: bool) -> str:
     minutes, second_us = divmod(at_us - FIRST_US, 60_000_000)
     text = f"2025-10-02{'T' if minutes % 3 == 2 else ' '}23:{minutes:02d}:{second_us // 1_000_000:02d}"
@@ -101,6 +129,8 @@ def decoded_digests() -> Iterator[str]:
             content, options = plain_content(seed, tardis=tardis), OPTIONS[seed % len(OPTIONS)]
             for chunks in (None, random.Random(seed)):
                 yield digest_of(comparable(decode_with_kernel(content, options, chunks)))
+    for tardis in (False, True):
+        yield digest_of(comparable(decode_with_kernel(odd_content(tardis=tardis), ODD_OPTIONS)))
 
 
 def feeds_of(content: bytes, buffer: memoryview, row_limit: int) -> list[object]:

@@ -15,7 +15,15 @@ import pytest
 from fastpath import SIMD_LEVELS
 from tests.reference.decode import decode_file
 from tests.unit.fastpath.decode_support import comparable, decode_with_kernel
-from tests.unit.fastpath.plain_files import OPTIONS, SEEDS, boundary_digests, decoded_digests, plain_content
+from tests.unit.fastpath.plain_files import (
+    ODD_OPTIONS,
+    OPTIONS,
+    SEEDS,
+    boundary_digests,
+    decoded_digests,
+    odd_content,
+    plain_content,
+)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -34,6 +42,13 @@ def test_plain_files_decode_as_the_twin_says(seed: int, tardis: bool) -> None:
 
     assert comparable(decode_with_kernel(content, options)) == twin
     assert comparable(decode_with_kernel(content, options, random.Random(seed))) == twin
+
+
+@pytest.mark.parametrize("tardis", [False, True], ids=["assignment", "tardis"])
+def test_every_odd_text_in_every_column_decodes_as_the_twin_says(tardis: bool) -> None:
+    content = odd_content(tardis=tardis)
+
+    assert comparable(decode_with_kernel(content, ODD_OPTIONS)) == comparable(decode_file(content, ODD_OPTIONS))
 
 
 @pytest.mark.parametrize("level", SIMD_LEVELS)
