@@ -4,6 +4,9 @@ Rows leave in arrival order as soon as nothing still unread can arrive before th
 needs a lower bound of its latencies: zero, unless a negative latency stands somewhere. That no field at all starts with
 a `-` proves it cheaply; otherwise the latencies are read once, and what was found is kept for the next time. What is
 compressed is read to its check sums, so that no row of a damaged part is played as a good one.
+
+No single pass could know it: the last row of a file may have the latency that puts it before all others, and what left
+cannot be called back. So a file is read twice, once for its bytes alone, unless a latency was declared or is remembered.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.replay.sources import HistoricalOptions, HistoricalSource, UnusableInput, prescan
-from services.replay.sources.row_reader import Skim
+from services.replay.sources.row_reader import BUFFER_BYTES, Skim
 from services.replay.sources.text_file import TextFile
 from tests.support.replayed import replay
 
@@ -127,6 +127,31 @@ def test_scan_is_remembered_until_the_file_changes(tmp_path: Path, decoded: list
 
     assert plan_of(path, cache).latency_bound_ns == -7_000_000
     assert len(decoded) == 2
+
+
+def test_a_minus_sign_is_seen_wherever_two_reads_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.replay.sources.text_file.SCAN_BYTES", 64)
+    path = tmp_path / "file.csv"
+
+    for blank_lines in range(64):
+        path.write_text(HEADER + "\n" * blank_lines + rows(5, 3, -2).removeprefix(HEADER))
+
+        assert plan_of(path).latency_bound_ns == -2_000_000
+
+
+def test_a_row_behind_many_reads_may_be_the_first_to_arrive(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(rows(*range(900), price="1" + "0" * 300))
+    with path.open("a") as file:
+        file.write("1,2025-01-01 00:00:01,BTC,1,2,1,1,-3600000\n")
+    assert path.stat().st_size > 2 * BUFFER_BYTES
+
+    replayed = replay([str(path)])
+
+    keys = [row[0] for row in replayed.rows]
+    assert len(keys) == 901
+    assert keys == sorted(keys)  # type: ignore[type-var]
+    assert keys[0][2] == 902  # type: ignore[index]
 
 
 def padded(latency: str) -> str:
