@@ -24,7 +24,7 @@ METADATA_BYTES_MAX: Final = 16 * 1024
 METADATA_BYTES_CERTAINLY_REFUSED: Final = 32 * 1024
 """Between the two the library refuses with a growing chance, so that whoever comes close notices early."""
 
-PENDING_CALLS: Final = 4_096
+PENDING_CALLS: Final = 8_192
 """Per method; each takes about 5 KiB until it begins."""
 
 RESERVED_CALLS_MAX: Final = 500
@@ -126,10 +126,10 @@ class CallLimits:
             # Clients connect again by themselves with the next call.
             ("grpc.max_connection_idle_ms", round(self.idle_timeout_s * 1000)),
             ("grpc.max_concurrent_streams", self.streams_per_connection),
-            # Calls of a method that have arrived and not begun: between the two the library drops some at random, beyond the second all. A
-            # burst of every connection's fits.
+            # Calls of a method that have arrived and not begun: between the two the library drops some at random, beyond the second
+            # all, and whoever is dropped is told CANCELLED and not why. Four connections full of calls fit.
             ("grpc.server.max_pending_requests", PENDING_CALLS),
-            ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
             # Off: what is received ahead of being asked for stays at one window per stream, however fast the sender is. Messages that are
             # asked for get a window of their size.
             ("grpc.http2.bdp_probe", 0),

@@ -17,11 +17,11 @@ __all__ = ["patient_loop", "step_aside"]
 PATIENT_IN_A_TURN: Final = 16
 """Patient steps between two looks for what has arrived. A step takes some ten microseconds and a look five; with one step for each look
 an order took a third longer."""
-PATIENT_BESIDE_URGENT: Final = 4
+PATIENT_BESIDE_URGENT: Final = 1
 """The same while there is something urgent, which has to do with several turns before it is done."""
-URGENT_IN_A_ROW: Final = 4
-"""Urgent steps for each patient one while there are both. Letting a call in and refusing it takes about twenty steps, and each is a
-fraction of one of an order's, so that a flood of refusals leaves more than half of the time to the orders."""
+URGENT_IN_A_ROW: Final = 16
+"""Urgent steps for each patient one while there are both. Letting a call in and refusing it takes about twenty steps in some five turns, so
+that a flood of refusals that takes all there is leaves a third of the time to the orders."""
 
 _steps_aside: ContextVar[bool] = ContextVar("midstream_steps_aside", default=False)
 
