@@ -108,7 +108,7 @@ cdef class LogText:
 
     cdef bytes take(self):
         cdef bytes taken = bytes(self)
-        self.text.clear()
+        self.clear()
         return taken
 
     cdef int _check(self) except -1:

@@ -410,3 +410,25 @@ def test_a_new_kernel_has_seen_nothing() -> None:
     assert (
         kernel.take_mid_text() == kernel.take_error_text() == kernel.take_csv_text() == kernel.take_mid_batch() == b""
     )
+
+
+def test_a_text_is_lent_without_a_copy_and_left_alone_while_it_is_read() -> None:
+    block = Block(Tickers())
+    tick(block)
+    kernel = kernel_of()
+    assert bytes(kernel.mid_text) == b""
+    kernel.process(frame.TickFrame(encode(block)))
+
+    with memoryview(kernel.mid_text) as lent:
+        assert lent.readonly
+        assert bytes(lent) == b"2025-01-01 00:00:00.000, 200.5\n"
+        with pytest.raises(BufferError, match="in use"):
+            kernel.process(frame.TickFrame(encode(block, first_sequence=2)))
+        with pytest.raises(BufferError, match="in use"):
+            kernel.mid_text.clear()
+    assert kernel.counts.mids == 1
+
+    kernel.process(frame.TickFrame(encode(block, first_sequence=2)))
+    assert len(kernel.mid_text) == 2 * len(b"2025-01-01 00:00:00.000, 200.5\n")
+    kernel.mid_text.clear()
+    assert kernel.take_mid_text() == b""
