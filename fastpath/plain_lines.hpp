@@ -117,8 +117,9 @@ class PlainLines {
     [[gnu::noinline]] static bool other_time(Text text, TimeParser& times, int64_t& out) { return times.parse(text, out) == TIME_GOOD; }
 
     [[gnu::always_inline]] static inline bool read_latency(const Figures& figures, Text text, int64_t& out) {
-        // A longer one was read as if it were a time; without a digit it is no number.
-        if (figures.times_plain[DELAY] && text.size() <= LANE_SIZE && figures.times[DELAY] - 1 < EXACT_IN_DOUBLE)
+        // A longer one was read as if it were a time; without a digit it is no number. 16 digits, which a double may not hold, are too
+        // large for a latency in any case.
+        if (figures.times_plain[DELAY] && text.size() <= LANE_SIZE && figures.times[DELAY] != 0)
             return latency_of(figures.latency_ms, out) == NUMBER_GOOD;
         return other_latency(text, out);
     }
