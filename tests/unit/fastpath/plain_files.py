@@ -103,6 +103,9 @@ def odd_content(*, tardis: bool) -> bytes:
             for fields in (_plain_fields(tardis, len(lines)), _plain_fields(tardis, len(lines) + 1)):
                 fields[column] = odd if len(lines) % 2 else fields[column]
                 lines.append(",".join(fields).encode())
+    # More marks in a block than most processors write at once.
+    for count in range(20, 70):
+        lines += [b"," * count, b"\n" * (count - 19), ",".join(_plain_fields(tardis, len(lines))).encode()]
     return b"\n".join(lines)
 
 
