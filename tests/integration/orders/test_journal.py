@@ -208,11 +208,7 @@ async def test_a_second_server_takes_over_and_the_first_is_refused(database: Asy
     await second.close()
 
 
-async def test_a_commit_whose_answer_was_lost_is_not_doubled(
-    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = DatabaseJournal(database)
-    await journal.open()
+def _lose_answers(journal: DatabaseJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     real = journal._insert_all
 
     async def loses_its_answer(entries: list[JournalEntry], first: int) -> None:
@@ -220,10 +216,18 @@ async def test_a_commit_whose_answer_was_lost_is_not_doubled(
         raise ConnectionResetError("the answer was lost")
 
     monkeypatch.setattr(journal, "_insert_all", loses_its_answer)
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_doubled(
+    database: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = DatabaseJournal(database)
+    await journal.open()
+    _lose_answers(journal, monkeypatch)
     one = entry(None, intended(1), order_id="a" * 32)
     with pytest.raises(JournalUnavailable):
         await journal.append(one)
-    monkeypatch.setattr(journal, "_insert_all", real)
+    monkeypatch.undo()
 
     assert await journal.append(one) == 1
     assert await journal.append(entry(one.order, Stated(VenueState.NEW, "NEW"))) == 2
@@ -236,13 +240,7 @@ async def test_a_key_of_a_commit_whose_answer_was_lost_is_found(
 ) -> None:
     journal = DatabaseJournal(database)
     await journal.open()
-    real = journal._insert_all
-
-    async def loses_its_answer(entries: list[JournalEntry], first: int) -> None:
-        await real(entries, first)
-        raise ConnectionResetError("the answer was lost")
-
-    monkeypatch.setattr(journal, "_insert_all", loses_its_answer)
+    _lose_answers(journal, monkeypatch)
     key = IdempotencyRow("desk", "k", "hash", "a" * 32, 100)
     with pytest.raises(JournalUnavailable):
         await journal.append(replace(entry(None, intended(1), order_id="a" * 32), idempotency=key))

@@ -86,13 +86,7 @@ async def test_cancels_and_the_kill_switch_pass_while_placements_are_full(ports:
 @virtual
 async def test_nothing_is_begun_after_the_deadline(ports: Ports, loop: VirtualLoop) -> None:
     async with trading(ports) as desk:
-        real = desk.venue.get_quote
-
-        async def slow(symbol: str) -> object:
-            await ports.sleep(0.2)
-            return await real(symbol)
-
-        desk.venue.get_quote = slow  # type: ignore[method-assign,assignment]
+        _ask_slowly(desk, ports)
 
         with pytest.raises(DeadlineExceeded, match="nothing was sent"):
             await desk.desk.place(order(), TRADER, deadline_ns=ports.monotonic_ns() + 50_000_000)
@@ -115,16 +109,21 @@ async def test_a_call_whose_deadline_has_passed_does_no_work() -> None:
         assert faces.trading.venue.sent("cancel") == []
 
 
+def _ask_slowly(desk: Trading, ports: Ports) -> None:
+    """Have the exchange's quote, without which no order goes out, take 0.2 s."""
+    real = desk.venue.get_quote
+
+    async def slow(symbol: str) -> object:
+        await ports.sleep(0.2)
+        return await real(symbol)
+
+    desk.venue.get_quote = slow  # type: ignore[method-assign,assignment]
+
+
 @virtual
 async def test_an_order_whose_caller_has_left_is_not_begun(ports: Ports, loop: VirtualLoop) -> None:
     async with trading(ports) as desk:
-        real = desk.venue.get_quote
-
-        async def slow(symbol: str) -> object:
-            await ports.sleep(0.2)
-            return await real(symbol)
-
-        desk.venue.get_quote = slow  # type: ignore[method-assign,assignment]
+        _ask_slowly(desk, ports)
         command = order()
         leaving = asyncio.create_task(desk.desk.place(command, TRADER))
         await ports.sleep(0.1)
@@ -141,13 +140,7 @@ async def test_an_order_whose_caller_has_left_is_not_begun(ports: Ports, loop: V
 @virtual
 async def test_an_order_that_one_of_its_callers_still_waits_for_is_begun(ports: Ports, loop: VirtualLoop) -> None:
     async with trading(ports) as desk:
-        real = desk.venue.get_quote
-
-        async def slow(symbol: str) -> object:
-            await ports.sleep(0.2)
-            return await real(symbol)
-
-        desk.venue.get_quote = slow  # type: ignore[method-assign,assignment]
+        _ask_slowly(desk, ports)
         command = order()
         leaving = asyncio.create_task(desk.desk.place(command, TRADER))
         await ports.sleep(0.05)
