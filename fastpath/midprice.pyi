@@ -18,10 +18,11 @@ class PriceCounts(NamedTuple):
     markers: int
 
 @final
-class LogText(Buffer):
+class LogText:
     """Lines that wait to be written: a read-only buffer, so that no copy is needed. While it is read, the kernel cannot add to it."""
 
     def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
     def clear(self) -> None:
         """Let go of the lines; raises BufferError while they are read."""
 

@@ -1,7 +1,7 @@
 # distutils: language = c++
 """Single values and their texts: times, numbers and latencies, read as the decoder reads them and written as the logs spell them."""
 
-from fastpath import SIMD_LEVELS
+from fastpath import SIMD_LEVELS as _SIMD_LEVELS
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -30,7 +30,7 @@ cdef extern from "text_format.hpp" namespace "midstream::format" nogil:
 
 def simd_level():
     """Return which of SIMD_LEVELS the kernels of this process use."""
-    return SIMD_LEVELS[<int>SIMD]
+    return _SIMD_LEVELS[<int>SIMD]
 
 
 def parse_timestamp(str text not None, *, bint fraction_unit_us=False):
