@@ -7,7 +7,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # Only what the kernels and their tests need; the tree's own build is left alone.
-for part in fastpath tests protos clients services benchmarks data setup.py pyproject.toml; do
+for part in fastpath tests protos clients services benchmarks data docs setup.py pyproject.toml; do
     cp -r "$root/$part" "$scratch/"
 done
 find "$scratch" -name '*.so' -delete
