@@ -19,9 +19,9 @@ PATIENT_IN_A_TURN: Final = 16
 an order took a third longer."""
 PATIENT_BESIDE_URGENT: Final = 1
 """The same while there is something urgent, which has to do with several turns before it is done."""
-URGENT_IN_A_ROW: Final = 16
-"""Urgent steps for each patient one while there are both. Letting a call in and refusing it takes about twenty steps in some five turns, so
-that a flood of refusals that takes all there is leaves a third of the time to the orders."""
+URGENT_IN_A_ROW: Final = 2
+"""Urgent steps for each patient one while there are both. Two rather than sixteen: at five times what the service does per second
+a sixth more orders, and refusals a quarter sooner."""
 
 _steps_aside: ContextVar[bool] = ContextVar("midstream_steps_aside", default=False)
 
