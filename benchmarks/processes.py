@@ -154,7 +154,8 @@ def _role(command: bytes) -> str:
     words = [word.decode(errors="replace") for word in command.split(b"\0") if word]
     if not words:
         return ""
-    if "redis" in Path(words[0]).name:
+    # Valkey too; its own path stands in the first word until it has given itself a title.
+    if any(engine in Path(words[0]).name for engine in ("redis", "valkey")):
         return "redis"
     for word in words:
         if word in ROLES:
