@@ -53,8 +53,12 @@ def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_health_of_servers_that_are_well(servers: Serving) -> None:
+def wait_until_all_is_well(servers: Serving) -> None:
     until(lambda: set(servers.statuses().values()) == {pb.STATUS_OK}, what="all is well")
+
+
+def test_health_of_servers_that_are_well(servers: Serving) -> None:
+    wait_until_all_is_well(servers)
 
     shown, told = ask(servers, "health", COLUMNS="500"), ask(servers, "health", "--json")
 
@@ -378,6 +382,8 @@ def test_a_server_that_goes_while_it_is_watched_is_asked_again() -> None:
 
 
 def test_the_lines_of_the_page_do_what_it_says(servers: Serving) -> None:
+    # It may be the first one to ask: health's own view is up to a second old.
+    wait_until_all_is_well(servers)
     page = (
         (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8").partition("## Watching")[2].partition("## ")[0]
     )
