@@ -21,13 +21,12 @@ from clients.rpc import ControlClient
 from protos.common.v1.market_pb2 import Marker
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
-from services.cli.fleet import PRIVATE, Watcher
+from services.cli.fleet import PRIVATE, Watcher, nursery_for
 from services.cli.names import MODE_NAMES
 from services.cli.nursery import Nursery
 from services.cli.report import build_report, print_report
 from services.cli.serve_command import Fleet
 from services.cli.servers import DEFAULT_PORTS
-from services.cli.servers import SERVERS as KNOWN_SERVERS
 from services.cli.supervisor import ChildFailed, ChildRefused
 from services.cli.terminal import say, shown_path
 from services.replay.sources.inspect import inspect
@@ -50,7 +49,7 @@ def run_demo() -> int:
     """Run the demonstration; returns the exit code."""
     console = Console(highlight=False, soft_wrap=True)
     try:
-        with Nursery(KNOWN_SERVERS[name].module for name in SERVERS) as nursery:
+        with nursery_for(SERVERS) as nursery:
             return asyncio.run(_demo(console, nursery))
     except (ChildRefused, ChildFailed, StartRefused, NewerVersion, OSError) as exc:
         say(f"midstream demo: {exc}")

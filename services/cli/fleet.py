@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -28,6 +28,11 @@ _HEALTH: Final = tuple(f"{name.upper()}_ADMIN_PORT" for name in ("replay", "cont
 PRIVATE: Final = {f"MIDSTREAM_{name}": "" for name in (*_GUARDS, *_HEALTH, "PARAMETERS")}
 """For servers that one command starts and ends for itself, on loopback and ports that nobody knows: what guards those that others
 call is not for them."""
+
+
+def nursery_for(names: Iterable[str]) -> Nursery:
+    """Have the servers of these names wait, where they can: `child` takes them."""
+    return Nursery(SERVERS[name].module for name in names)
 
 
 def child(

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from services.cli.fleet import PRIVATE, Watcher, child
+from services.cli.fleet import PRIVATE, Watcher, child, nursery_for
 from services.cli.nursery import Nursery
 from services.cli.options import ReplayOptions, in_option_names
 from services.cli.output import ExitCode, error_object, fail
@@ -18,7 +18,6 @@ from services.cli.progress import ProgressDisplay
 from services.cli.redis_url import usable_redis_url
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
-from services.cli.servers import SERVERS
 from services.cli.session_start import prepare_session
 from services.cli.signals import Interruption
 from services.cli.supervisor import ChildFailed, ChildPostponed, ChildRefused, Supervisor
@@ -69,7 +68,7 @@ def run_replay(run: ReplayRun) -> int:
         for opened in inputs:
             opened.close()
         with (
-            Nursery(SERVERS[name].module for name in PROCESSES) as nursery,
+            nursery_for(PROCESSES) as nursery,
             run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS),
         ):
             with Interruption() as interruption:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from clients.exchanges.bases import is_loopback
 from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, url_variable
-from services.cli.fleet import Watcher, child
+from services.cli.fleet import Watcher, child, nursery_for
 from services.cli.nursery import Nursery
 from services.cli.output import ExitCode
 from services.cli.redis_url import usable_redis_url
@@ -106,7 +106,7 @@ def run_serve(names: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     names = names or default_names()
     try:
-        with Nursery(SERVERS[name].module for name in names) as nursery:
+        with nursery_for(names) as nursery:
             return asyncio.run(Fleet(names, say, nursery).run())
     except ChildRefused as exc:
         code, why = ExitCode.REFUSED, str(exc)
