@@ -31,7 +31,6 @@ struct LaneBits {
     static uint64_t lanes_with(uint64_t bits) { return (((bits & ~HIGHEST) + ~HIGHEST) | bits) & HIGHEST; }
     // The lowest bit of every lane with a point.
     uint64_t has_point() const { return lanes_with(points) >> (LANE_SIZE - 1); }
-    uint64_t up_to_first_point() const { return points ^ (points - has_point()); }
     // What is no digit and not the first point.
     uint64_t others() const { return (inside ^ (digits | points)) | (points & (points - has_point())); }
 };

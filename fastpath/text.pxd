@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
@@ -18,8 +18,6 @@ cdef extern from "text.hpp" namespace "midstream" nogil:
 
     enum NumberFault:
         NUMBER_GOOD
-        NUMBER_BAD
-        NUMBER_TOO_LARGE
         NUMBER_EMPTY
 
     enum TimeFault:
@@ -49,8 +47,6 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
         const char* begin
         const char* end
         size_t raw_size
-        cbool padded
-        cbool surplus_blank
         size_t count
         vector[Text] fields
         size_t size()
@@ -64,8 +60,6 @@ cdef extern from "lines.hpp" namespace "midstream" nogil:
 
     enum QuoteFault:
         QUOTES_GOOD
-        QUOTE_UNCLOSED
-        QUOTE_FOLLOWED
 
     QuoteFault split(Line&) except +
 
