@@ -4,61 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
-import struct
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
+
+from tests.support.loopback_server import LoopbackServer, reset_when_closed
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
 """Gets a complete request and the connection; returns whether the connection goes on."""
 
 
-class RawServer:
+class RawServer(LoopbackServer):
     """Use as an async context manager. `requests` are the complete requests read so far, `connections` counts accepted ones."""
 
     def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self._answer = answer
         self._tls = tls
-        self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self._heard = asyncio.Event()
         self.requests: list[bytes] = []
-        self.connections = 0
 
     @property
     def url(self) -> str:
         """Origin without a final slash."""
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def _ended(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
         for writer in self._writers:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-        await self._server.wait_closed()
+        await super()._ended()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of ours: asyncio's own would report its cancellation as an error of the test.
-        task = asyncio.create_task(self._talk(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         try:
             while True:
                 request = await _read_request(reader)
@@ -103,8 +85,7 @@ def resetting(data: bytes) -> Answer:
     async def answer(request: bytes, writer: asyncio.StreamWriter) -> bool:
         writer.write(data)
         await writer.drain()
-        raw = writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_when_closed(writer.get_extra_info("socket"))
         return False
 
     return answer

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from tests.support.loopback_server import reset_when_closed
 from tests.support.resp import RespSplitter, command_name
 
 Address = tuple[str, int] | str
@@ -286,7 +286,7 @@ def _dial(address: Address) -> socket.socket:
 def _reset(client: socket.socket) -> None:
     """Close with RST, as a network that lost its patience does; harmless when repeated."""
     with contextlib.suppress(OSError):
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_when_closed(client)
         # Wakes a thread that is reading; shutting down the other direction as well would say goodbye politely.
         client.shutdown(socket.SHUT_RD)
     client.close()
