@@ -74,7 +74,10 @@ class Monitored:
 
 @contextlib.contextmanager
 def monitored(out: Path, **settings: str) -> Iterator[Monitored]:
-    """Keep every server up for a block, replaying the sample at its own speed, trading against simulators."""
+    """Keep every server up for a block, replaying the sample at a thirtieth of its speed, trading against simulators.
+
+    It lasts ten seconds, and whoever asks for figures of a replay wants to find one that goes on: five minutes.
+    """
     # Simulators have to be known beforehand; what can be asked afterwards takes any port.
     ports = {name: free_port() for name in WORLD if name != "sim-feed"}
     chosen = {f"{_setting(name)}_PORT": str(port) for name, port in ports.items()}
@@ -84,7 +87,7 @@ def monitored(out: Path, **settings: str) -> Iterator[Monitored]:
     chosen |= {f"{name.upper()}_URL": f"http://127.0.0.1:{ports[f'sim-{name}']}" for name in EXCHANGES}
     chosen |= {
         "TRADING": "simulator",
-        "SPEED": "1",
+        "SPEED": "0.03",
         "DATABASE_URL": f"sqlite:///{out}/desk.db",
         "POWER_URL": f"ws://127.0.0.1:{ports['sim-power-exchange']}",
         "POWER_SPOOL": str(out / "spool"),

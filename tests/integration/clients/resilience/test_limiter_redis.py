@@ -22,6 +22,8 @@ from tests.support.redis_server import RedisForTests
 SCOPE = "exchange:spot"
 WEIGHT = "exchange:spot:weight"
 RULES = ScopeRules(SCOPE, (LimitRule(WEIGHT, 100, 60.0, headroom=0.1, burst=1.0),))
+PATIENCE_S = 30.0
+"""For Redis and for a turn. Who finds the limits full is refused at once: nothing here waits so long but beside other tests."""
 
 
 class Cluster:
@@ -34,7 +36,7 @@ class Cluster:
         self._limiters: list[QueuedLimiter] = []
 
     def start(self, rules: ScopeRules = RULES, *, share: float = 0.25) -> QueuedLimiter:
-        client = connect_async(self._url, client_name="test", timeout_s=2.0)
+        client = connect_async(self._url, client_name="test", timeout_s=PATIENCE_S)
         limiter = redis_limiter(client, [rules], namespace=self.namespace, share=share)
         self._clients.append(client)
         self._limiters.append(limiter)
@@ -58,7 +60,7 @@ async def cluster(redis_url: str) -> AsyncIterator[Cluster]:
 
 
 async def call(limiter: QueuedLimiter, units: int, report: LimitReport | None = None) -> None:
-    permit = await limiter.acquire([Cost(WEIGHT, units)], priority=Priority.NORMAL, deadline_s=5.0)
+    permit = await limiter.acquire([Cost(WEIGHT, units)], priority=Priority.NORMAL, deadline_s=PATIENCE_S)
     if report is not None:
         permit.observe(report)
     await permit.settle(answered=True)
