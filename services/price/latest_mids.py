@@ -15,7 +15,8 @@ from services.runtime.errors import Unavailable
 from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.latest_mid import LatestMid
-from services.runtime.session.stream_tail import Batch, StreamTail
+from services.runtime.session.stream_entries import Batch
+from services.runtime.session.stream_tail import StreamTail
 from services.runtime.unreadable import Unreadable
 
 

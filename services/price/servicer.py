@@ -27,7 +27,8 @@ from services.runtime.interceptors import begin_stream, begins_itself
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.keys import check_session_name
-from services.runtime.session.stream_tail import Batch, FellBehind, StreamTail
+from services.runtime.session.stream_entries import Batch, FellBehind
+from services.runtime.session.stream_tail import StreamTail
 from services.runtime.subscriptions import Subscribers, wanted_tickers
 
 QUOTES_MAX: Final = 100_000

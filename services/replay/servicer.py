@@ -16,7 +16,8 @@ from services.runtime.errors import InvalidRequest, OutOfRange
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.keys import SessionKeys, check_session_name
-from services.runtime.session.stream_tail import Batch, StreamTail
+from services.runtime.session.stream_entries import Batch
+from services.runtime.session.stream_tail import StreamTail
 from services.runtime.subscriptions import Subscribers, wanted_tickers
 
 PAGE_MAX: Final = 1_000

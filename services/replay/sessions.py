@@ -17,7 +17,8 @@ from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.session.columns import keep_records
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport
-from services.runtime.session.stream_tail import Batch, StreamTail
+from services.runtime.session.stream_entries import Batch
+from services.runtime.session.stream_tail import StreamTail
 from services.runtime.session.versions import NewerVersion
 
 TAILS_MAX = 64

@@ -9,7 +9,7 @@ from typing import Final
 from services.runtime.errors import InvalidRequest, ResourceExhausted
 from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
-from services.runtime.session.stream_tail import FellBehind
+from services.runtime.session.stream_entries import FellBehind
 
 SUBSCRIBERS: Final = "midstream_subscribers"
 DISCONNECTED: Final = "midstream_subscribers_disconnected_total"

@@ -1,15 +1,13 @@
-"""Follow a Redis stream of batches on behalf of many subscribers: one read for all that keep up, own reads for those that do not.
+"""Follow a Redis stream of batches on behalf of many subscribers: one read for all that keep up, and for those that catch up side by side.
 
 Nothing here holds the producer back. A subscriber that keeps up is served from a small ring in memory that all share; one that fell behind
-reads from the stream at its own pace; one that fell behind what the stream retains is told so and ends.
+reads from the stream at its own pace (`shared_reads.py`); one that fell behind what the stream retains is told so and ends.
 
-An entry that cannot be read ends whoever gets to it in a dense stream: its records are somewhere, and going on without them would
-be a hole that nobody sees. In a sparse one it is skipped, counted and said; the listener is told to look elsewhere for what it held.
+An entry that cannot be read ends whoever gets to it in a dense stream; in a sparse one the listener is told to look elsewhere for
+what it held.
 
-The ring is only ever a run of batches of one epoch with nothing missing between them. Everything else that can happen to a stream (it
-starts over, comes back with an older top, has a hole that a gap marker explains, is cut elsewhere than before) is decided from the
-stream itself. In a dense stream every sequence is in some batch; in a sparse one a hole is normal, because batches without content
-leave no entry, and only retention makes a subscriber fall behind: the oldest go first, so nothing behind a retained entry is gone.
+The ring is only ever a run of batches of one epoch with nothing missing between them. Everything else that can happen to a stream is
+decided from the stream itself (`stream_entries.py`).
 """
 
 from __future__ import annotations
@@ -18,18 +16,19 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from itertools import islice
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import redis
 import redis.asyncio
 
 from services.runtime.backoff import Backoff, BackoffPolicy
-from services.runtime.errors import FailedPrecondition
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
+from services.runtime.session.shared_reads import SharedReads
+from services.runtime.session.stream_entries import Batch, Cut, Explains, Head, StreamEntries, UnreadableEntry, step
 from services.runtime.session.versions import NewerVersion
 from services.runtime.tasks import end_task, raise_if_cancelled
 from services.runtime.unreadable import Unreadable
@@ -40,48 +39,9 @@ RING_BYTES_MAX = 16 * 1024 * 1024
 """Newest batches kept in memory for subscribers that keep up; older ones are read from Redis."""
 RING_BATCHES_MAX = 4096
 """The same for small batches, whose bookkeeping outweighs their bytes."""
-STEP_BYTES = 1024 * 1024
-"""What one subscriber holds at a time: it outlives the ring in the hands of one that does not read."""
 BLOCK_MS = 1000
 READ_COUNT = 16
-STEP_COUNT_MAX = 64
 RECONNECT = BackoffPolicy(base_s=0.05, cap_s=2.0)
-
-
-class Batch(NamedTuple):
-    """One entry of the stream, or the rest of one."""
-
-    epoch: str
-    first_sequence: int
-    last_sequence: int
-    payload: bytes
-
-
-class FellBehind(Exception):
-    """The records after `last_sequence` are no longer retained."""
-
-    def __init__(self, last_sequence: int, oldest_sequence: int) -> None:
-        super().__init__(f"records after {last_sequence} are no longer retained, the oldest is {oldest_sequence}")
-        self.last_sequence = last_sequence
-        self.oldest_sequence = oldest_sequence
-
-
-Head = Callable[[int, bytes], Batch]
-"""Reads epoch and sequences out of a payload, whose entry says with which sequence it begins."""
-Cut = Callable[[bytes, int], bytes | None]
-"""Drops the records up to a sequence from a payload; None when nothing is left."""
-Explains = Callable[[bytes, int], bool]
-"""Tells whether a payload says in-band that the sequence after it is the one given."""
-
-
-class UnreadableEntry(FailedPrecondition):
-    """An entry of a dense stream is not what it should be."""
-
-    def __init__(self, key: str, entry_id: bytes, error: Exception) -> None:
-        super().__init__(
-            f"entry {entry_id.decode()} of {key} cannot be read ({error}), and nothing says which records it holds: find out "
-            "who wrote it; to go on without them, begin behind it"
-        )
 
 
 class Listener(Protocol):
@@ -115,16 +75,14 @@ class StreamTail:
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
-        self._head = head
-        self._cut = cut
-        self._explains = explains
+        self._is_dense = explains is not None
+        self._entries = StreamEntries(client, key, head=head, cut=cut, explains=explains, unreadable=unreadable)
+        self._reads = SharedReads(self._entries.after)
         self._listener = listener
-        self._skipped = unreadable or Unreadable()
         self._ring: deque[Batch] = deque()
         self._ring_bytes = 0
         self._floor = 0
         """Everything of the ring's epoch after this sequence, and up to its end, is in the ring."""
-        self._entry_bytes = STEP_BYTES
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(Random(), RECONNECT)
@@ -137,6 +95,7 @@ class StreamTail:
 
     async def stop(self) -> None:
         await end_task(self._task)
+        await self._reads.stop()
 
     @property
     def last_sequence(self) -> int:
@@ -145,17 +104,15 @@ class StreamTail:
 
     async def check_retained(self, after_sequence: int, epoch: str) -> None:
         """Raise FellBehind unless `follow` can begin there."""
-        await self._from_stream(after_sequence, epoch)
+        await self._entries.after(after_sequence, epoch)
 
     async def oldest_sequence(self) -> int:
         """First sequence that is still retained; 0 when the stream is empty."""
-        entries = self._batches(await self._client.xrange(self._key, count=self._look()))
-        return entries[0].first_sequence if entries else 0
+        return await self._entries.oldest_sequence()
 
     async def newest(self) -> Batch | None:
         """The last batch in the stream; None when it is empty."""
-        entries = self._batches(await self._client.xrevrange(self._key, count=self._look()))
-        return entries[0] if entries else None
+        return await self._entries.newest()
 
     async def follow(self, after_sequence: int | None, epoch: str) -> AsyncGenerator[Batch, None]:
         """Yield every batch behind `after_sequence` of `epoch`, for ever. Raises FellBehind.
@@ -168,7 +125,7 @@ class StreamTail:
             grown = self._grown
             batches = self._from_ring(position, epoch)
             if batches is None:
-                batches = await self._from_stream(position, epoch)
+                batches = await (self._entries.oldest() if position is None else self._reads.after(position, epoch))
                 raise_if_cancelled()
             for batch in batches:
                 yield batch
@@ -187,106 +144,7 @@ class StreamTail:
         in_the_middle = index > 0 and ring[index - 1].last_sequence > position
         if index == len(ring) or in_the_middle or position < self._floor:
             return None
-        return self._step(islice(ring, index, None))
-
-    def _step(self, batches: Any) -> list[Batch]:
-        """As many batches as one subscriber may hold, at least one where there is one."""
-        taken: list[Batch] = []
-        size = 0
-        for batch in batches:
-            size += len(batch.payload)
-            if taken and size > STEP_BYTES:
-                break
-            taken.append(batch)
-        return taken
-
-    async def _from_stream(self, position: int | None, epoch: str) -> list[Batch]:
-        if position is None:
-            return self._step(self._joined(self._batches(await self._client.xrange(self._key, count=self._count()))))
-        # One transaction, because the stream may start over between two commands.
-        async with self._client.pipeline(transaction=True) as both:
-            both.xrange(self._key, min=f"0-{position + 1}", count=self._count())
-            both.xrevrange(self._key, max=f"0-{position + 1}", count=self._look())
-            answers = [self._batches(entries) for entries in await both.execute()]
-        after, before = answers[0], answers[1][0] if answers[1] else None
-        known = [batch for batch in (*after[:1], before) if batch is not None]
-        if not known:
-            return []
-        if any(epoch not in ("", batch.epoch) for batch in known):
-            return await self._start_over(position, epoch)
-        if after and after[0].first_sequence == position + 1:
-            return self._step(self._joined(after))
-        if before is not None and before.last_sequence > position:
-            return self._rest(before, position)
-        if not after:
-            # The stream ends at the position, or came back with an older top and will grow past it again.
-            return []
-        if self._explains is None:
-            if before is None and await self._is_trimmed():
-                raise FellBehind(position, after[0].first_sequence)
-            return self._step(after)
-        if before is not None and self._explains(before.payload, after[0].first_sequence):
-            # Whoever has the marker goes on behind the hole. Whoever has lost records instead of it, because the stream came
-            # back without them, gets the marker first.
-            marker = self._rest(before, position) if before.last_sequence < position else []
-            return [*marker, *self._step(self._joined(after))]
-        raise FellBehind(position, after[0].first_sequence)
-
-    def _rest(self, batch: Batch, position: int) -> list[Batch]:
-        payload = self._cut(batch.payload, position)
-        return [self._head(position + 1, payload)] if payload is not None else []
-
-    async def _start_over(self, position: int, epoch: str) -> list[Batch]:
-        """The beginning of an epoch that follows the one asked for."""
-        batches = self._batches(await self._client.xrange(self._key, count=self._count()))
-        if batches and batches[0].first_sequence != 1 and (self._explains is not None or await self._is_trimmed()):
-            raise FellBehind(position, batches[0].first_sequence)
-        logger.info("numbering started over", extra=fields(key=self._key, before=epoch, position=position))
-        return self._step(self._joined(batches))
-
-    async def _is_trimmed(self) -> bool:
-        """Tell whether the stream may have lost its oldest entries."""
-        try:
-            facts = await self._client.xinfo_stream(self._key)
-        except redis.ResponseError:
-            return False
-        # Since Redis 7 a stream knows how many entries it ever had; before, what is not there counts as trimmed.
-        return bool(
-            facts.get("entries-added", facts.get(b"entries-added")) != facts.get("length", facts.get(b"length"))
-        )
-
-    def _joined(self, batches: list[Batch]) -> list[Batch]:
-        """The batches up to the first hole; what lies behind it is looked at when the subscriber gets there."""
-        return batches if self._explains is None else _consecutive(batches)
-
-    def _count(self) -> int:
-        return min(max(STEP_BYTES // max(self._entry_bytes, 1), 1), STEP_COUNT_MAX)
-
-    def _look(self) -> int:
-        """How many entries to ask for where one is enough: in a sparse stream it may have to be the next one."""
-        return 1 if self._explains is not None else READ_COUNT
-
-    def _batches(self, entries: Any) -> list[Batch]:
-        found = [self._batch(entry_id, fields) for entry_id, fields in entries]
-        batches = [batch for batch in found if batch is not None]
-        if batches:
-            self._entry_bytes = len(batches[-1].payload)
-        return batches
-
-    def _batch(self, entry_id: bytes, fields: Any) -> Batch | None:
-        """Read one entry; None where it is skipped. Raises UnreadableEntry."""
-        try:
-            if b"b" not in fields:
-                raise ValueError("it has no field `b`")
-            return self._head(_sequence(entry_id), fields[b"b"])
-        except (ValueError, NewerVersion) as exc:
-            if self._explains is not None:
-                raise UnreadableEntry(self._key, entry_id, exc) from exc
-            self._skip(entry_id, exc)
-            return None
-
-    def _skip(self, entry_id: bytes, exc: Exception) -> None:
-        self._skipped.note("stream", f"{self._key} {entry_id.decode()}", exc)
+        return step(islice(ring, index, None))
 
     async def _run(self) -> None:
         while True:
@@ -307,11 +165,11 @@ class StreamTail:
 
     async def _tail(self) -> None:
         """Read on until the connection breaks or the stream turns out to have started over."""
-        newest = await self._client.xrevrange(self._key, count=self._look())
+        newest = await self._client.xrevrange(self._key, count=self._entries.look_count)
         self._backoff.reset()
         last_id = newest[0][0] if newest else b"0-0"
         self._forget()
-        batches = self._batches(newest)
+        batches = self._entries.read(newest)
         if newest and not batches:
             raise ValueError(f"none of its newest {len(newest)} entries")
         epoch = batches[0].epoch if batches else ""
@@ -330,11 +188,10 @@ class StreamTail:
                 continue
             is_whole = True
             for entry_id, entry in answer[0][1]:
-                read = self._batch(entry_id, entry)
-                if read is None:
+                batch = self._entries.read_one(entry_id, entry)
+                if batch is None:
                     is_whole, last_id = False, entry_id
                     continue
-                batch = read
                 if self._ring and batch.epoch != self._ring[-1].epoch:
                     # Numbered again, from below what was read last: there may be entries before this one.
                     return
@@ -352,6 +209,7 @@ class StreamTail:
     def _forget(self) -> None:
         self._ring.clear()
         self._ring_bytes = 0
+        self._reads.forget()
         self._wake()
 
     async def _follows(self, batch: Batch, last_id: bytes) -> bool:
@@ -359,7 +217,7 @@ class StreamTail:
         if batch.first_sequence == self._ring[-1].last_sequence + 1:
             return True
         # A sparse stream whose last entry that was read is still there lost nothing behind it.
-        return self._explains is None and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
+        return not self._is_dense and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
 
     def _keep(self, batch: Batch, entry_id: bytes) -> bool:
         """Take a batch in; tell whether the listener could read it."""
@@ -367,7 +225,6 @@ class StreamTail:
             self._floor = batch.first_sequence - 1
         self._ring.append(batch)
         self._ring_bytes += len(batch.payload)
-        self._entry_bytes = len(batch.payload)
         while len(self._ring) > 1 and (self._ring_bytes > RING_BYTES_MAX or len(self._ring) > RING_BATCHES_MAX):
             dropped = self._ring.popleft()
             self._ring_bytes -= len(dropped.payload)
@@ -378,7 +235,7 @@ class StreamTail:
                 self._listener.note(batch)
         except (ValueError, NewerVersion) as exc:
             # Its head was fine, so those who follow get it as it is.
-            self._skip(entry_id, exc)
+            self._entries.skip(entry_id, exc)
             return False
         return True
 
@@ -389,18 +246,3 @@ class StreamTail:
     def _wake(self) -> None:
         self._grown.set()
         self._grown = asyncio.Event()
-
-
-def _consecutive(batches: list[Batch]) -> list[Batch]:
-    """The batches up to the first hole; what lies behind it is looked at when the subscriber gets there."""
-    for index in range(1, len(batches)):
-        if (batches[index].epoch, batches[index].first_sequence) != (
-            batches[index - 1].epoch,
-            batches[index - 1].last_sequence + 1,
-        ):
-            return batches[:index]
-    return batches
-
-
-def _sequence(entry_id: bytes) -> int:
-    return int(entry_id.partition(b"-")[2])

@@ -21,8 +21,9 @@ from services.runtime.errors import Unavailable
 from services.runtime.metrics import Metrics
 from services.runtime.session import stream_tail
 from services.runtime.session.latest_mid import LatestMid
-from services.runtime.session.stream_tail import Batch as Entry
-from services.runtime.session.stream_tail import FellBehind, StreamTail
+from services.runtime.session.stream_entries import Batch as Entry
+from services.runtime.session.stream_entries import FellBehind
+from services.runtime.session.stream_tail import StreamTail
 from services.runtime.unreadable import Unreadable
 from tests.integration.price.harness import PATIENCE_S, Queue
 from tests.support.price_batches import THRESHOLD_NS, Batch, make_batches

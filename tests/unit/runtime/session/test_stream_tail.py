@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import pytest
@@ -13,9 +14,10 @@ from fastpath.frame import MARKER_GAP, TickFrame
 from fastpath.records import Marker
 from services.replay.sessions import batch_head, cut_batch, explains_hole
 from services.runtime.connection import connect_async
-from services.runtime.session import stream_tail
+from services.runtime.session import stream_entries, stream_tail
 from services.runtime.session.keys import SessionKeys
-from services.runtime.session.stream_tail import Batch, FellBehind, StreamTail, UnreadableEntry
+from services.runtime.session.stream_entries import Batch, FellBehind
+from services.runtime.session.stream_tail import Listener, StreamTail, UnreadableEntry
 from tests.support.price_batches import Batch as MadeBatch
 from tests.support.price_batches import make_batches, marker_batch
 from tests.support.redis_server import RedisForTests
@@ -54,11 +56,21 @@ def stream(redis_client: redis.Redis, session_name: str) -> Stream:
     return Stream(redis_client, SessionKeys(session_name).ticks)
 
 
+class Beginnings(Listener):
+    """Tells when a tail has begun again."""
+
+    def __init__(self) -> None:
+        self.again = asyncio.Event()
+
+    async def begin(self, epoch: str) -> None:
+        self.again.set()
+
+
 @contextlib.asynccontextmanager
-async def tailing(url: str, key: str) -> AsyncIterator[StreamTail]:
+async def tailing(url: str, key: str, listener: Listener | None = None) -> AsyncIterator[StreamTail]:
     """A started tail of one stream."""
     client = connect_async(url, client_name="test-tail")
-    tail = StreamTail(client, key, head=batch_head, cut=cut_batch, explains=explains_hole)
+    tail = StreamTail(client, key, head=batch_head, cut=cut_batch, explains=explains_hole, listener=listener)
     tail.start()
     try:
         yield tail
@@ -94,6 +106,12 @@ def numbers(batches: Sequence[Batch]) -> list[int]:
         records += [record.sequence for record in frame.rejections] + [marker.sequence for marker in frame.markers]
         found += sorted(records)
     return found
+
+
+def commands_of(client: redis.Redis) -> Counter[str]:
+    """How often Redis has been asked for a range, by command."""
+    found = client.info("commandstats")
+    return Counter({name: found[name]["calls"] for name in ("cmdstat_xrange", "cmdstat_xrevrange") if name in found})
 
 
 def gap(*, next_sequence: int) -> Marker:
@@ -153,13 +171,28 @@ async def test_late_follower_gets_what_the_ring_has_dropped_from_the_stream(
     assert len(tail._ring) <= 3
 
 
+async def test_followers_that_catch_up_side_by_side_are_read_for_once(
+    tail: StreamTail, stream: Stream, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 3)
+    stream.append(make_batches(20_000))
+    await take(tail.follow(19_900, "epoch-1"), to=20_000)
+    before = commands_of(redis_client)
+
+    taken = await asyncio.gather(*(take(tail.follow(0, "epoch-1"), to=20_000) for _ in range(4)))
+
+    assert [numbers(batches) for batches in taken] == [list(range(1, 20_001))] * 4
+    # Each read brings up to STEP_COUNT_MAX of the 200 batches, and what it brings is brought once.
+    assert commands_of(redis_client) - before == {"cmdstat_xrange": 4}
+
+
 async def test_a_slow_follower_holds_no_more_than_one_step(
     tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream.append(make_batches(100))
     await take(tail.follow(0, "epoch-1"), to=100)
     made = make_batches(4_000, first_sequence=101)
-    monkeypatch.setattr(stream_tail, "STEP_BYTES", 3 * len(made[0].payload) + 100)
+    monkeypatch.setattr(stream_entries, "STEP_BYTES", 3 * len(made[0].payload) + 100)
     stream.append(made)
     await take(tail.follow(100, "epoch-1"), to=4_100)
 
@@ -222,6 +255,25 @@ async def test_same_epoch_republished_lower_gives_nothing_twice(
     stream.append(again[half:])
 
     assert numbers(before + await after) == list(range(1, 701))
+
+
+async def test_what_was_read_of_a_stream_that_is_numbered_again_is_not_given_to_others(
+    redis_url: str, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 1)
+    stream.append(make_batches(300))
+    beginnings = Beginnings()
+    async with tailing(redis_url, stream.key, beginnings) as tail:
+        await take(tail.follow(0, "epoch-1"), to=300)
+        beginnings.again.clear()
+
+        again = make_batches(200, seed=2)
+        stream.renumber(again)
+        async with asyncio.timeout(PATIENCE_S):
+            await beginnings.again.wait()
+
+        taken = await take(tail.follow(0, "epoch-1"), to=200)
+    assert [batch.payload for batch in taken] == [batch.payload for batch in again]
 
 
 async def test_redis_that_comes_back_with_an_older_top_does_not_show(tail: StreamTail, stream: Stream) -> None:
@@ -296,7 +348,7 @@ async def test_follower_whose_next_record_was_trimmed_while_it_did_not_read_is_t
 ) -> None:
     monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 2)
     made = make_batches(1_000)
-    monkeypatch.setattr(stream_tail, "STEP_BYTES", len(made[0].payload))
+    monkeypatch.setattr(stream_entries, "STEP_BYTES", len(made[0].payload))
     stream.append(made)
     follower = tail.follow(0, "epoch-1")
     await take(follower, to=100)
