@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextvars import Context
 from typing import Final, cast
 
 from aiohappyeyeballs import start_connection
@@ -93,7 +94,9 @@ class ConnectionPool:
         connection.ended.add_done_callback(lambda _: self._open.discard(connection))
         try:
             async with asyncio.timeout_at(patience.ends_s):
-                await self._connect(connection, origin)
+                # In a context of its own: what reads and writes for many requests has nothing of the first one, whose steps may have to
+                # wait for others. A reader that waits is asked to read again by each turn of the loop.
+                await asyncio.create_task(self._connect(connection, origin), name="open-connection", context=Context())
         except BaseException as exc:
             connection.abort()
             # Nobody tells a protocol that its connection has ended in the middle of a handshake.

@@ -6,11 +6,15 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 
 import pytest
 
 from clients.http import Http11Transport, HttpRequest, NotSent, ResponseLost
+from clients.http.connection import Connection
 from tests.support.http_raw_server import RawServer, answering, response, silent
+
+_ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="nobody")
 
 
 @pytest.fixture
@@ -64,6 +68,25 @@ async def test_cookies_are_not_kept(transport: Http11Transport) -> None:
         await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
 
     assert b"cookie" not in server.requests[1].lower()
+
+
+async def test_what_reads_answers_has_nothing_of_the_request_that_opened_the_connection(
+    transport: Http11Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    class Watched(Connection):
+        def data_received(self, data: bytes) -> None:
+            seen.append(_ASKED_BY.get())
+            super().data_received(data)
+
+    monkeypatch.setattr("clients.http.pool.Connection", Watched)
+    _ASKED_BY.set("the first request")
+    async with RawServer(answering(response())) as server:
+        await transport.send(HttpRequest("GET", server.url + "/x"), timeout_s=5)
+
+    assert seen == ["nobody"] * len(seen)
+    assert seen
 
 
 async def test_connections_are_used_again(transport: Http11Transport) -> None:
