@@ -66,6 +66,16 @@ class MemoryJournal:
         self._check()
         return self.orders.get(order_id)
 
+    async def named(self, exchange: str, market: str, *, client_id: str, exchange_id: str) -> Order | None:
+        found: list[Order] = []
+        if client_id:
+            found = await self.find(OrderFilter(exchange=exchange, venue_client_order_ids=(client_id,), limit=1))
+        if not found and exchange_id:
+            found = await self.find(
+                OrderFilter(exchange=exchange, market=market, exchange_order_ids=(exchange_id,), limit=1)
+            )
+        return found[0] if found else None
+
     async def find(self, wanted: OrderFilter) -> list[Order]:
         self._check()
         found = sorted(self.orders.values(), key=lambda order: (order.created_ns, order.order_id))

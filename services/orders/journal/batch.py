@@ -29,6 +29,12 @@ class Statement:
     sql: str
     names: tuple[str, ...]
 
+    @classmethod
+    def of(cls, built: Executable, dialect: Dialect) -> Statement:
+        """Return what the library has built, as the driver of one kind of database takes it."""
+        compiled = built.compile(dialect=dialect)  # type: ignore[attr-defined]
+        return cls(str(compiled), tuple(compiled.positiontup or ()))
+
     def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the values of a row as the driver takes them."""
         return tuple([row[name] for name in self.names])
@@ -59,32 +65,27 @@ class Statements:
             column.name: key.excluded[column.name] for column in schema.idempotency.columns if column.name not in _KEYS
         }
         return cls(
-            fence=_statement(
+            fence=Statement.of(
                 update(writer)
                 .where(writer.c.id == bindparam("its_id"), writer.c.epoch == bindparam("its_epoch"))
                 .values(epoch=bindparam("its_epoch")),
                 dialect,
             ),
-            event=_statement(insert(schema.events), dialect),
-            created=_statement(insert(orders), dialect),
-            changed=_statement(
+            event=Statement.of(insert(schema.events), dialect),
+            created=Statement.of(insert(orders), dialect),
+            changed=Statement.of(
                 update(orders)
                 .where(orders.c.order_id == bindparam("its_order_id"))
                 .values({name: bindparam(f"its_{name}") for name in others}),
                 dialect,
             ),
-            key=_statement(key.on_conflict_do_update(index_elements=_KEYS, set_=newer), dialect),
-            fill=_statement(upsert(schema.fills).on_conflict_do_nothing(index_elements=_FILL_KEYS), dialect),
+            key=Statement.of(key.on_conflict_do_update(index_elements=_KEYS, set_=newer), dialect),
+            fill=Statement.of(upsert(schema.fills).on_conflict_do_nothing(index_elements=_FILL_KEYS), dialect),
         )
 
     def fenced(self, epoch: int) -> tuple[Any, ...]:
         """Return the values of `fence`."""
         return self.fence.values({"its_id": 1, "its_epoch": epoch})
-
-
-def _statement(built: Executable, dialect: Dialect) -> Statement:
-    compiled = built.compile(dialect=dialect)  # type: ignore[attr-defined]
-    return Statement(str(compiled), tuple(compiled.positiontup or ()))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from services.orders.journal import schema
 from services.orders.journal.batch import Batch
 from services.orders.journal.codec import UnreadableRecord, decode
 from services.orders.journal.known_keys import KEYS_MAX, KnownKeys
+from services.orders.journal.readers import reader_of
 from services.orders.journal.rows import filled_rows
 from services.orders.journal.store import (
     ClientIdTaken,
@@ -65,6 +66,7 @@ class DatabaseJournal:
         self._unsure = False
         """Whether the last commit may have happened although it failed."""
         self._writer = writer_of(engine)
+        self._reader = reader_of(engine)
         self._keys = KnownKeys()
         self._waiting: asyncio.Queue[tuple[JournalEntry, asyncio.Future[int]]] = asyncio.Queue(QUEUE_MAX)
         self._task: asyncio.Task[None] | None = None
@@ -84,6 +86,7 @@ class DatabaseJournal:
             await asyncio.wait((self._task,))
             self._task = None
         await self._writer.close()
+        await self._reader.close()
 
     @property
     def trouble(self) -> str:
@@ -190,9 +193,21 @@ class DatabaseJournal:
             return int(epoch) + 1
 
     async def order(self, order_id: str) -> Order | None:
-        table = schema.orders
-        rows = await self._rows(select(table.c.order_id, table.c.snapshot).where(table.c.order_id == order_id))
-        return await self._order_of(rows[0]) if rows else None
+        rows = await self._guarded(lambda: self._reader.rows(self._reader.questions.order, its_id=order_id))
+        return await self._order_of(*rows[0]) if rows else None
+
+    async def named(self, exchange: str, market: str, *, client_id: str, exchange_id: str) -> Order | None:
+        reader = self._reader
+        rows = await self._guarded(
+            lambda: reader.rows(
+                reader.questions.named,
+                its_exchange=exchange,
+                its_market=market,
+                its_client_id=client_id or None,
+                its_exchange_id=exchange_id or None,
+            )
+        )
+        return await self._order_of(*rows[0]) if rows else None
 
     async def find(self, wanted: OrderFilter) -> list[Order]:
         table = schema.orders
@@ -220,25 +235,25 @@ class DatabaseJournal:
             query = query.where(table.c.created_ns < wanted.created_to_ns)
         if wanted.after is not None:
             query = query.where(tuple_(table.c.created_ns, table.c.order_id) > tuple_(*wanted.after))
-        return [await self._order_of(row) for row in await self._rows(query)]
+        return [await self._order_of(*row) for row in await self._rows(query)]
 
-    async def _order_of(self, row: Any) -> Order:
+    async def _order_of(self, order_id: str, snapshot: str) -> Order:
         """Read an order as it was kept last, or make it of its events where that cannot be read. Raises UnreadableRecord."""
         try:
-            return decode(Order, row.snapshot)
+            return decode(Order, snapshot)
         except UnreadableRecord as exc:
             # Not its text: that is the order.
             logger.warning(
                 "kept order cannot be read, made of its events",
-                extra=fields(order=row.order_id, error=repr(exc.__cause__)),
+                extra=fields(order=order_id, error=repr(exc.__cause__)),
             )
-        events = [kept.event async for kept in self.events(order_id=row.order_id)]
+        events = [kept.event async for kept in self.events(order_id=order_id)]
         try:
             order = fold(events)
         except BrokenJournal as exc:
-            raise UnreadableRecord(f"order {row.order_id} cannot be read ({exc}); {_MEND}") from exc
+            raise UnreadableRecord(f"order {order_id} cannot be read ({exc}); {_MEND}") from exc
         if order is None:
-            raise UnreadableRecord(f"order {row.order_id} cannot be read and has no events; {_MEND}")
+            raise UnreadableRecord(f"order {order_id} cannot be read and has no events; {_MEND}")
         return order
 
     async def fills(self, wanted: FillFilter) -> list[FillRow]:
@@ -261,11 +276,11 @@ class DatabaseJournal:
     async def used_key(self, owner: str, key: str, *, since_ns: int) -> IdempotencyRow | None:
         if not self._keys.may_hold(owner, key, since_ns=since_ns):
             return None
-        table = schema.idempotency
-        rows = await self._rows(
-            select(table).where(table.c.owner == owner, table.c.key == key, table.c.created_ns >= since_ns)
+        reader = self._reader
+        rows = await self._guarded(
+            lambda: reader.rows(reader.questions.key, its_owner=owner, its_key=key, its_since_ns=since_ns)
         )
-        return IdempotencyRow(**rows[0]._mapping) if rows else None
+        return IdempotencyRow(*rows[0]) if rows else None
 
     async def events(self, *, after_sequence: int = 0, order_id: str = "") -> AsyncIterator[Kept]:
         table = schema.events

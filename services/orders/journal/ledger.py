@@ -121,9 +121,9 @@ class OrderLedger:
         """Return an order, from memory or from the journal."""
         order = self.known(order_id)
         if order is None:
-            order = await self.store.order(order_id)
+            found = await self.store.order(order_id)
             # It may have been changed while the journal was read.
-            order = self.known(order_id) or order
+            order = self.known(order_id) or found
             if order is not None:
                 self._keep(order)
         return order
@@ -140,14 +140,12 @@ class OrderLedger:
             order = await self.get(own)
             if order is not None and order.exchange == exchange:
                 return order
-        found: list[Order] = []
-        if client_id:
-            found = await self.store.find(OrderFilter(exchange=exchange, venue_client_order_ids=(client_id,), limit=1))
-        if not found and exchange_id:
-            found = await self.store.find(
-                OrderFilter(exchange=exchange, market=market, exchange_order_ids=(exchange_id,), limit=1)
-            )
-        return await self.get(found[0].order_id) if found else None
+        found = await self.store.named(exchange, market, client_id=client_id, exchange_id=exchange_id)
+        if found is None:
+            return None
+        order = self.known(found.order_id) or found
+        self._keep(order)
+        return order
 
     async def create(
         self,

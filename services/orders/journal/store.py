@@ -154,6 +154,10 @@ class JournalStore(Protocol):
 
     async def order(self, order_id: str) -> Order | None: ...
 
+    async def named(self, exchange: str, market: str, *, client_id: str, exchange_id: str) -> Order | None:
+        """Return the order that an exchange names so, the oldest of several: by the client id, or else by its own. Empty is no name."""
+        ...
+
     async def find(self, wanted: OrderFilter) -> list[Order]:
         """Return matching orders, oldest first, at most `limit`."""
         ...

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from clients.database import open_database, writing
+from clients.database import DatabaseUnavailable, SqliteThread, open_database, writing
 from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
 from services.orders.domain import Cause, Event, Order, OrderState, TradingMode, apply, fold
 from services.orders.domain.events import Body, FillBody, Intended, Stated
@@ -34,7 +37,9 @@ from services.orders.journal import (
     UnreadableRecord,
     prepare_orders_database,
 )
+from services.orders.journal.batch import Statement
 from services.orders.journal.ledger import OrderLedger
+from services.orders.journal.readers import SqliteReader
 from services.orders.journal.schema import METADATA, VERSION_TABLE
 from services.orders.journal.writers import SqliteWriter
 from services.orders.ports import Ports
@@ -300,6 +305,86 @@ async def test_an_order_costs_the_pool_nothing(database: AsyncEngine) -> None:
     assert statements == []
     assert await journal.last_sequence() == 21
     await journal.close()
+
+
+async def test_an_order_is_found_by_the_names_that_an_exchange_gives_it(journal: JournalStore) -> None:
+    first = await kept(journal, 1, at_ns=20, venue_client_order_id="twice")
+    older = await kept(journal, 2, at_ns=10, venue_client_order_id="twice")
+    third = await kept(journal, 3, venue_client_order_id="")
+    await journal.append(entry(third, Stated(VenueState.FILLED, "FILLED", "x3")))
+
+    async def named(client_id: str, exchange_id: str, exchange: str = "binance", market: str = "spot") -> str | None:
+        order = await journal.named(exchange, market, client_id=client_id, exchange_id=exchange_id)
+        return None if order is None else order.order_id
+
+    assert await named("twice", "x3") == older.order_id
+    assert await named("nobody's", "x3") == await named("", "x3") == third.order_id
+    assert await named("", "") is None
+    assert await named("nobody's", "x4") is None
+    assert await named("twice", "x3", market="usdm") == older.order_id
+    assert await named("", "x3", market="usdm") is None
+    assert await named("twice", "x3", exchange="bitmex") is None
+    assert await journal.order(first.order_id) == first
+    assert await journal.order("nobody's") is None
+
+
+async def test_questions_for_single_orders_cost_the_pool_nothing_and_share_a_turn_of_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/orders.db", application="test")
+    await prepare_orders_database(engine)
+    journal = DatabaseJournal(engine)
+    await journal.open()
+    order = await kept(journal, 1)
+    await journal.append(
+        replace(
+            entry(None, intended(2), order_id=f"{2:032x}"),
+            idempotency=IdempotencyRow("desk", "k", "hash", f"{2:032x}", 7),
+        )
+    )
+    statements: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    turns: list[int] = []
+    run = SqliteThread.run
+
+    async def counted(self: SqliteThread, call: Callable[[sqlite3.Connection], Any]) -> Any:
+        turns.append(1)
+        return await run(self, call)
+
+    monkeypatch.setattr(SqliteThread, "run", counted)
+
+    found = await asyncio.gather(
+        *(journal.named("binance", "spot", client_id="ms-1", exchange_id="") for _ in range(50)),
+        *(journal.order(order.order_id) for _ in range(50)),
+    )
+    key = await journal.used_key("desk", "k", since_ns=0)
+
+    assert found == [order] * 100
+    assert key == IdempotencyRow("desk", "k", "hash", f"{2:032x}", 7)
+    assert statements == []
+    assert len(turns) == 2
+    await journal.close()
+    await engine.dispose()
+
+
+async def test_a_question_that_fails_is_the_trouble_of_those_who_asked_with_it(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/orders.db", application="test")
+    await prepare_orders_database(engine)
+    reader = SqliteReader(engine)
+    order, gone = reader.questions.order, Statement("SELECT a FROM nowhere", ())
+
+    first = await asyncio.gather(reader.rows(gone), reader.rows(order, its_id="x"), return_exceptions=True)
+    left = asyncio.create_task(reader.rows(order, its_id="x"))
+    await asyncio.sleep(0)
+    left.cancel()
+    then = await reader.rows(order, its_id="x")
+    await reader.close()
+    after = await asyncio.gather(reader.rows(order, its_id="x"), return_exceptions=True)
+
+    assert [type(one) for one in first] == [sqlite3.OperationalError] * 2
+    assert then == []
+    assert [type(one) for one in after] == [DatabaseUnavailable]
+    await engine.dispose()
 
 
 async def test_a_locked_database_refuses_everybody_who_waits_and_takes_the_next(
