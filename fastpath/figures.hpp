@@ -10,7 +10,6 @@ namespace midstream {
 struct Figures {
     double quotes[4];
     double powers[4];    // what the quotes are divided by
-    double latency_ms;   // the delay, if it is a number; 0 when it has no digits
     uint64_t times[2];   // event and delay: digits, with the fraction, but without the point
     uint8_t points[2];   // where the point stood among LANE_SIZE characters, or NO_POINT
     bool quotes_plain;
@@ -21,6 +20,9 @@ constexpr size_t MINUTE_SIZE = 17;  // of `YYYY-MM-DD HH:MM:`
 
 // By where the point stands.
 inline constexpr double POWER_BEHIND[] = {1e15, 1e14, 1e13, 1e12, 1e11, 1e10, 1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1e0, 1e0};
+
+// How many nanoseconds the last digit of a number of milliseconds counts, by where the point stands; 0: less than one.
+inline constexpr uint64_t MILLISECOND_DIGIT_NS[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 10, 100, 1000, 10000, 100000, 1000000, 1000000};
 
 // Where the fields of a line start, and where the next line does: one character earlier when a '\r' is in front of the line end.
 inline const uint16_t* field_starts(const char* window, const uint16_t* starts, size_t columns, uint16_t* copy) {
@@ -55,10 +57,8 @@ inline LaneText time_text(LaneText text) {
     const __m256i exponent = _mm256_set1_epi64x(0x4330000000000000);  // of 2^52: a smaller number is then the rest of its double
     const __m256d values = _mm256_sub_pd(_mm256_castsi256_pd(_mm256_or_si256(digits, exponent)), _mm256_castsi256_pd(exponent));
     _mm256_storeu_pd(out.quotes, _mm256_div_pd(values, _mm256_loadu_pd(out.powers)));
-    // Not too large to be exact, and not 0, which has no digits perhaps.
-    const __m256i large = _mm256_or_si256(digits, _mm256_add_epi64(digits, _mm256_set1_epi64x(-1)));
-    out.latency_ms = static_cast<double>(static_cast<int64_t>(out.times[1])) / POWER_BEHIND[out.points[1]];
-    out.quotes_plain &= _mm256_testz_si256(large, _mm256_set1_epi64x(-(int64_t{1} << 52))) != 0;
+    // Not too large to be exact.
+    out.quotes_plain &= _mm256_testz_si256(digits, _mm256_set1_epi64x(-(int64_t{1} << 52))) != 0;
 }
 
 [[gnu::target(MIDSTREAM_AVX2)]] inline void store_times(const FourNumbers& numbers, size_t first, Figures& out) {
@@ -71,37 +71,43 @@ inline LaneText time_text(LaneText text) {
     }
 }
 
-// Of lines `begin` to `end`, exclusive; `out` has room for one more than these. Two lines at a time, whose times fill the four lanes.
-// Lines of another shape get figures that nobody may use.
+// Lines `line` and the one behind it, whose times fill the four lanes, if that one is below `end`. Lines of another shape get figures
+// that nobody may use.
+[[gnu::target(MIDSTREAM_AVX2)]] inline void read_two_lines(const char* window, const Marks& marks, const Shape& shape, size_t line,
+                                                          size_t end, Figures* out) {
+    uint16_t copy[1 + COLUMNS_MAX];
+    LaneText times[4];
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 2; ++i) {
+        if (line + i == end || marks.field_count(line + i) != shape.columns) {
+            times[2 * i] = times[2 * i + 1] = {window, 0};
+            out[i].quotes_plain = false;
+            continue;
+        }
+        const uint16_t* const starts = field_starts(window, marks.starts(line + i), shape.columns, copy);
+        LaneText quotes[4];
+        for (size_t quote = 0; quote < 4; ++quote) quotes[quote] = lane_text(window, starts, shape.column[BID_PRICE + quote]);
+        const bool fit = ((quotes[0].size - 1) | (quotes[1].size - 1) | (quotes[2].size - 1) | (quotes[3].size - 1)) < LANE_SIZE;
+        store_quotes(read_lanes(quotes), fit, out[i]);
+        times[2 * i] = time_text(lane_text(window, starts, shape.column[EVENT]));
+        times[2 * i + 1] = time_text(lane_text(window, starts, shape.column[DELAY]));
+    }
+    const FourNumbers numbers = read_lanes(times);
+    store_times(numbers, 0, out[0]);
+    store_times(numbers, 2, out[1]);
+}
+
+namespace avx2 {
+
+// Of lines `begin` to `end`, exclusive; `out` has room for one more than these.
 [[gnu::target(MIDSTREAM_AVX2)]] inline void read_figures(const char* window, const Marks& marks, const Shape& shape, size_t begin,
-                                                 size_t end, Figures* out) {
+                                                        size_t end, Figures* out) {
     // What is written could be the shape, for all that a compiler knows; it cannot be a copy.
     const Shape kept = shape;
-    uint16_t copy[1 + COLUMNS_MAX];
-    for (size_t pair = begin; pair < end; pair += 2) {
-        LaneText times[4];
-#pragma GCC unroll 2
-        for (size_t i = 0; i < 2; ++i) {
-            const size_t line = pair + i;
-            if (line == end || marks.field_count(line) != kept.columns) {
-                times[2 * i] = times[2 * i + 1] = {window, 0};
-                out[line - begin].quotes_plain = false;
-                continue;
-            }
-            const uint16_t* const starts = field_starts(window, marks.starts(line), kept.columns, copy);
-            LaneText quotes[4];
-            for (size_t quote = 0; quote < 4; ++quote) quotes[quote] = lane_text(window, starts, kept.column[BID_PRICE + quote]);
-            const bool fit = ((quotes[0].size - 1) | (quotes[1].size - 1) | (quotes[2].size - 1) | (quotes[3].size - 1)) < LANE_SIZE;
-            store_quotes(read_lanes(quotes), fit, out[line - begin]);
-            times[2 * i] = time_text(lane_text(window, starts, kept.column[EVENT]));
-            times[2 * i + 1] = time_text(lane_text(window, starts, kept.column[DELAY]));
-        }
-        const FourNumbers numbers = read_lanes(times);
-        store_times(numbers, 0, out[pair - begin]);
-        store_times(numbers, 2, out[pair - begin + 1]);
-    }
+    for (size_t line = begin; line < end; line += 2) read_two_lines(window, marks, kept, line, end, out + (line - begin));
     for (size_t line = 0; line < end - begin; ++line) divide(out[line]);
 }
 
+}  // namespace avx2
 }  // namespace midstream
 #endif

@@ -31,14 +31,15 @@ struct LaneBits {
     static uint64_t lanes_with(uint64_t bits) { return (((bits & ~HIGHEST) + ~HIGHEST) | bits) & HIGHEST; }
     // The lowest bit of every lane with a point.
     uint64_t has_point() const { return lanes_with(points) >> (LANE_SIZE - 1); }
-    // What is no digit and not the first point.
-    uint64_t others() const { return (inside ^ (digits | points)) | (points & (points - has_point())); }
+    uint64_t first_points() const { return points & ~(points - has_point()); }
+    // What is no digit and not the first point, and every lane without a digit.
+    uint64_t others() const { return (inside ^ (digits | first_points())) | (lanes_with(digits) ^ HIGHEST); }
 };
 
 struct FourNumbers {
     __m256i digits;  // without the point
     uint64_t points;
-    uint64_t others;  // a lane with a bit is no number; nor is one without a digit, which counts as 0
+    uint64_t others;  // a lane with a bit is no number
 
     // Where among the characters of its lane the point stands, or NO_POINT.
     [[gnu::target(MIDSTREAM_AVX2)]] size_t point(size_t i) const { return __tzcnt_u16(lane(points, i)); }
@@ -49,9 +50,9 @@ struct FourNumbers {
     static uint16_t lane(uint64_t bits, size_t i) { return static_cast<uint16_t>(bits >> SHIFTS[i]); }
 };
 
-// A byte 32 times, in memory: compilers would otherwise make it again for every number.
+// A byte as often as the widest register has it, in memory: compilers would otherwise make it again for every number.
 struct AllBytes {
-    alignas(32) uint8_t bytes[32] = {};
+    alignas(64) uint8_t bytes[64] = {};
     constexpr explicit AllBytes(uint8_t byte) {
         for (uint8_t& place : bytes) place = byte;
     }

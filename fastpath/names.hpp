@@ -25,14 +25,14 @@ class NameCache {
 
     NameCache() : slots_(256) {}
 
-    [[gnu::always_inline]] inline bool find(std::string_view name, uint32_t& number) {
-        // Most rows have the name of the row before them.
-        if (!name.empty() && same(slots_[last_], name)) {
-            number = slots_[last_].number;
-            return true;
-        }
-        return find_other(name, number);
+    // Most rows have the name of the row before them.
+    [[gnu::always_inline]] inline bool is_last(std::string_view name, uint32_t& number) const {
+        const Slot& last = slots_[last_];
+        number = last.number;
+        return !name.empty() && same(last, name);
     }
+
+    bool find(std::string_view name, uint32_t& number) { return is_last(name, number) || find_other(name, number); }
 
     // The name `first@second`.
     bool find(std::string_view first, std::string_view second, uint32_t& number) {

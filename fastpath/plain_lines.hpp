@@ -2,9 +2,9 @@
 // are read, then each line becomes a row. It may give up on any line, which is then cut, split and read thoroughly; what it takes has
 // the same values. Plain lines have no quotes and as many fields as the header.
 #pragma once
-#include "figures.hpp"
 #include "readers.hpp"
 #include "rows.hpp"
+#include "wide_figures.hpp"
 
 namespace midstream {
 
@@ -36,6 +36,8 @@ class PlainLines {
     static constexpr std::ptrdiff_t READ_BEHIND = 24;  // bytes in front of a line that may be loaded
     static constexpr size_t FIGURES = 64;     // of lines that are read together
     static constexpr size_t LINE_BYTES = 128;  // more than most have
+    // Below this many digits' worth, a latency in whole nanoseconds is below 2^50: latency_of gives exactly these, too.
+    static constexpr uint64_t WHOLE_LATENCY_END = 1000000000;
 
     void forget_window() {
         marks_.clear();
@@ -59,7 +61,7 @@ class PlainLines {
         if (line_ >= figures_end_) {
             figures_begin_ = line_;
             figures_end_ = std::min(marks_.line_count, line_ + FIGURES);
-            read_figures(window_, marks_, shape, figures_begin_, figures_end_, figures_);
+            read_figures(window_, static_cast<size_t>(end_ - window_), marks_, shape, figures_begin_, figures_end_, figures_);
         }
         return true;
     }
@@ -95,7 +97,7 @@ class PlainLines {
         if (rules.policy.time(event_ns, delay_ns, timing) != TIMING_GOOD) return BLANK;
         uint32_t ticker;
         if (delay_is_time ? !find_pair(field(TICKER), field(EXCHANGE), readers.names, ticker)
-                          : !readers.names.find(trimmed(field(TICKER)).view(), ticker)) return BLANK;
+                          : !find_name(field(TICKER), readers.names, ticker)) return BLANK;
         if (!figures.quotes_plain && !other_quotes(window_, starts, readers.shape, figures_[line - figures_begin_].quotes)) return BLANK;
         const Outcome outcome = state.take(rules.policy, timing, figures.quotes, ticker, writer);
         if (outcome != ROW) rules.broken = timing;
@@ -117,11 +119,12 @@ class PlainLines {
     [[gnu::noinline]] static bool other_time(Text text, TimeParser& times, int64_t& out) { return times.parse(text, out) == TIME_GOOD; }
 
     [[gnu::always_inline]] static inline bool read_latency(const Figures& figures, Text text, int64_t& out) {
-        // A longer one was read as if it were a time; without a digit it is no number. 16 digits, which a double may not hold, are too
-        // large for a latency in any case.
-        if (figures.times_plain[DELAY] && text.size() <= LANE_SIZE && figures.times[DELAY] != 0)
-            return latency_of(figures.latency_ms, out) == NUMBER_GOOD;
-        return other_latency(text, out);
+        // A longer one was read as if it were a time.
+        if (!figures.times_plain[DELAY] || text.size() > LANE_SIZE) return other_latency(text, out);
+        const uint64_t digits = figures.times[DELAY], unit = MILLISECOND_DIGIT_NS[figures.points[DELAY]];
+        if (digits >= WHOLE_LATENCY_END || unit == 0) return other_latency(text, out);
+        out = static_cast<int64_t>(digits * unit);
+        return true;
     }
     [[gnu::noinline]] static bool other_latency(Text text, int64_t& out) { return parse_latency(text, true, out) == NUMBER_GOOD; }
 
@@ -148,6 +151,14 @@ class PlainLines {
             if ((fault != NUMBER_GOOD && fault != NUMBER_EMPTY) || (i % 2 == 1 && numbers[i] < 0)) return false;
         }
         return true;
+    }
+
+    // No name begins or ends with a space: one that is there as it stands need not be trimmed.
+    [[gnu::always_inline]] static inline bool find_name(Text text, NameCache& names, uint32_t& number) {
+        return names.is_last(text.view(), number) || find_other_name(text, names, number);
+    }
+    [[gnu::noinline]] static bool find_other_name(Text text, NameCache& names, uint32_t& number) {
+        return names.find(trimmed(text).view(), number);
     }
 
     static bool find_pair(Text first, Text second, NameCache& names, uint32_t& number) {

@@ -12,7 +12,7 @@ namespace midstream {
 // Appends the rows of one source to a block. It grows in steps, ahead of the rows; `trim` gives the surplus back.
 class RowWriter {
   public:
-    RowWriter(Rows* rows, uint32_t source_rank) : rows_(*rows), rank_(source_rank), count_(rows->size()) {}
+    RowWriter(Rows* rows, uint32_t source_rank) : rows_(*rows), rank_(source_rank), next_(rows->all.data() + rows->size()), end_(next_) {}
 
     // `numbers` are bid price, bid amount, ask price, ask amount.
     void tick(int64_t arrival, int64_t event, const double* numbers, uint32_t ticker, uint64_t row) {
@@ -25,19 +25,29 @@ class RowWriter {
         rows_.rejected.push_back({std::move(reason), std::string(raw.substr(0, 1024))});
     }
 
-    void trim() { rows_.all.resize(count_); }
+    void trim() { rows_.all.resize(count()); }
 
   private:
     static constexpr size_t STEP = 512;
 
     void append(const Row& row) {
-        if (count_ == rows_.size()) rows_.all.resize(count_ + STEP);
-        rows_[count_++] = row;
+        if (next_ == end_) grow();
+        *next_++ = row;
     }
+
+    [[gnu::noinline]] void grow() {
+        const size_t count = this->count();
+        rows_.all.resize(count + STEP);
+        next_ = rows_.all.data() + count;
+        end_ = next_ + STEP;
+    }
+
+    size_t count() const { return static_cast<size_t>(next_ - rows_.all.data()); }
 
     Rows& rows_;
     const uint32_t rank_;
-    size_t count_;
+    Row* next_;
+    Row* end_;
 };
 
 }  // namespace midstream

@@ -103,6 +103,12 @@ def odd_content(*, tardis: bool) -> bytes:
             for fields in (_plain_fields(tardis, len(lines)), _plain_fields(tardis, len(lines) + 1)):
                 fields[column] = odd if len(lines) % 2 else fields[column]
                 lines.append(",".join(fields).encode())
+    # Lines of every length: from some on they are more than is looked at together.
+    for size in range(20, 300):
+        for fields in (_plain_fields(tardis, len(lines)), _plain_fields(tardis, len(lines) + 1)):
+            column = size % 2 * (len(fields) - 1) if not tardis else 0
+            fields[column] = ("0" if column else "7") * size + ("18.358" if column else "")
+            lines.append(",".join(fields).encode())
     # More marks in a block than most processors write at once.
     for count in range(20, 70):
         lines += [b"," * count, b"\n" * (count - 19), ",".join(_plain_fields(tardis, len(lines))).encode()]
