@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from clients.database import migrate, open_database, outage_in_words, outages_as, shown_url, usable_url, writing
 from clients.database.engine import CONNECTIONS_MAX
-from clients.database.migrate import NewerDatabase
+from clients.database.migrate import NewerDatabase, _newest_revision
+from clients.power.store.tables import MIGRATIONS as POWER
+from services.orders.journal.database import MIGRATIONS as ORDERS
 
 FIRST = '''"""First."""
 from alembic import op
@@ -109,6 +114,51 @@ async def test_tables_of_a_newer_version_are_refused(tmp_path: Path) -> None:
         await migrate(engine, tmp_path / "scripts", "version_things")
 
     await engine.dispose()
+
+
+async def test_tables_that_are_at_the_newest_revision_cost_no_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(url_of(tmp_path), application="test")
+    await migrate(engine, scripts_in(tmp_path, FIRST), "version_things")
+    upgrades: list[object] = []
+    monkeypatch.setattr(import_module("clients.database.migrate"), "_upgrade", lambda *_: upgrades.append(1))
+
+    await migrate(engine, tmp_path / "scripts", "version_things")
+    at_the_newest = len(upgrades)
+    await migrate(engine, scripts_in(tmp_path, FIRST, SECOND), "version_things")
+    behind = len(upgrades)
+    await migrate(engine, tmp_path / "scripts", "version_others")
+
+    assert (at_the_newest, behind, len(upgrades)) == (0, 1, 2)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("scripts", [ORDERS, POWER], ids=["orders", "power"])
+def test_the_newest_revision_is_what_the_library_takes_for_it(scripts: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    config.set_main_option("version_locations", str(scripts))
+    config.set_main_option("path_separator", "newline")
+
+    assert _newest_revision(scripts) == ScriptDirectory.from_config(config).get_current_head()
+    assert _newest_revision(scripts) is not None
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        [FIRST.replace('"0001"', "name()")],
+        [FIRST, SECOND, SECOND.replace("0002", "0003")],
+        [FIRST, SECOND, SECOND],
+        [FIRST, SECOND.replace('"0001"', '("0001",)')],
+        [FIRST, "nothing = 1"],
+    ],
+    ids=["none", "computed", "two heads", "twice", "a list", "not one"],
+)
+def test_revisions_that_are_no_plain_chain_are_left_to_the_library(tmp_path: Path, texts: list[str]) -> None:
+    assert _newest_revision(scripts_in(tmp_path, *texts)) is None
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
