@@ -213,7 +213,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     count=figures.received,
                     arrived=lambda: leave.append(self._admission.enter(path, peer)),
                 )
-                request = requests.each() if handler.request_streaming else await requests.only()
+                request = requests if handler.request_streaming else await requests.only()
                 response = await respond(behaviour, request, context, figures, identifier)
                 context.set_trailing_metadata(trailing(context, identifier))
                 code = code_set(context, code)

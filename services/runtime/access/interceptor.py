@@ -18,6 +18,7 @@ from services.runtime.access.roles import needed_role
 from services.runtime.errors import InvalidRequest, MidstreamError, PermissionDenied
 from services.runtime.interceptors import begin_stream, begins_itself, counts_as, does_begin_itself
 from services.runtime.refusing import refusing
+from services.runtime.requests import read_no_more
 
 _ATTRIBUTES: Final = {
     (False, False): "unary_unary",
@@ -107,5 +108,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
 async def _only(requests: AsyncIterator[Any]) -> Any:
     """Return the one message of a call that has one."""
     async for request in requests:
+        await read_no_more(requests)
         return request
     raise InvalidRequest("request", "is missing: this method takes one message")
