@@ -68,16 +68,16 @@ class PlaceCommand:
     def body_hash(self) -> str:
         """Hash of everything but the key: what has to be the same when the key is. Decimals count by value, 0.0010 is 0.001."""
         price = None if self.price is None else _bare(self.price)
-        return self._hash(replace(self, quantity=_bare(self.quantity), price=price))
+        return _hash(replace(self, quantity=_bare(self.quantity), price=price, idempotency_key=""))
 
     @property
     def typed_hash(self) -> str:
         """The same with decimals as they were typed, as keys of before this was the same are kept."""
-        return self._hash(self)
+        return _hash(replace(self, idempotency_key=""))
 
-    @staticmethod
-    def _hash(command: PlaceCommand) -> str:
-        return hashlib.sha256(encode(replace(command, idempotency_key="")).encode()).hexdigest()
+
+def _hash(command: PlaceCommand) -> str:
+    return hashlib.sha256(encode(command).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ class Placer:
                 resend_allowed=command.resend_if_not_placed,
                 any_exchange=command.exchange == ANY,
             )
-            key = IdempotencyRow(caller.owner, command.idempotency_key, command.body_hash, order_id, now_ns)
+            key = IdempotencyRow(caller.owner, command.idempotency_key, pending.body_hash, order_id, now_ns)
             return await self._ledger.create(order_id, body, Cause.CALLER, actor=caller.name, idempotency=key)
         except ClientIdTaken:
             raise denied(

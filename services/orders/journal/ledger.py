@@ -54,6 +54,12 @@ class Change:
     order: Order
 
 
+@dataclass(frozen=True)
+class _Decided:
+    order: Order
+    body: Body | None
+
+
 class OrderLedger:
     """The only place that changes orders. Changes of one order follow each other; those of different orders share commits."""
 
@@ -174,7 +180,10 @@ class OrderLedger:
 
         With `must` it does not give up while the journal is unavailable: what happened has happened. Raises Superseded.
         """
-        return await self._shielded(self._change(order_id, decide, cause, actor, raw, must))
+        decided = self._decided_now(order_id, decide)
+        if decided is not None and decided.body is None:
+            return decided.order
+        return await self._shielded(self._change(order_id, decide, cause, actor, raw, must, decided))
 
     async def wait_for(self, order_id: str, reached: Callable[[Order], bool], timeout_s: float) -> Order | None:
         """Return the order once `reached`; None when that takes too long."""
@@ -226,14 +235,26 @@ class OrderLedger:
             self._take(Change(sequence, event, None, order))
         return order
 
+    def _decided_now(self, order_id: str, decide: Callable[[Order], Body | None]) -> _Decided | None:
+        """Decide about an order that is in memory and is not being changed: most statements repeat what is known, and end here."""
+        lock, order = self._locks.get(order_id), self.known(order_id)
+        return None if order is None or (lock is not None and lock.locked()) else _Decided(order, decide(order))
+
     async def _change(
-        self, order_id: str, decide: Callable[[Order], Body | None], cause: Cause, actor: str, raw: bytes, must: bool
+        self,
+        order_id: str,
+        decide: Callable[[Order], Body | None],
+        cause: Cause,
+        actor: str,
+        raw: bytes,
+        must: bool,
+        decided: _Decided | None,
     ) -> Order:
         async with self._lock(order_id):
             before = await self.get(order_id)
             if before is None:
                 raise KeyError(f"order {order_id} is not in the journal")
-            body = decide(before)
+            body = decided.body if decided is not None and decided.order is before else decide(before)
             if body is None:
                 return before
             event = self._event(order_id, before.revision + 1, body, cause, actor, raw)
