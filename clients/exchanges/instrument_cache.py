@@ -102,6 +102,9 @@ class InstrumentCache:
     async def _load(self, *, refresh: bool = False) -> list[Exception]:
         """Load what is due; return the errors of those parts that have nothing to serve (or, with `refresh`, of all)."""
         due = [part for part in self._parts if refresh or part.due()]
+        if not due:
+            # As nearly always; to gather nothing takes a turn of the loop.
+            return []
         results = await asyncio.gather(*(self._loaded(part, refresh=refresh) for part in due), return_exceptions=True)
         return _expected(results)
 

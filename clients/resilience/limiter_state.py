@@ -91,6 +91,9 @@ class ScopeState:
         self._share = share
         self._calls = 0
         self._limits = {rule.name: LimitState(rule.size) for rule in rules.limits}
+        # Asked for by each call several times for each slice of each limit.
+        self._interval_ns = {rule.name: round(rule.interval_s * 1e9) for rule in rules.limits}
+        self._slice_ns = {name: max(1, -(-whole_ns // SLICES)) for name, whole_ns in self._interval_ns.items()}
         self._flights: dict[str, Flight] = {}
         self._blocks: dict[str, int] = {}
 
@@ -258,8 +261,11 @@ class ScopeState:
         for name in [name for name, until_ns in self._blocks.items() if until_ns <= now_ns]:
             del self._blocks[name]
         for name, limit in self._limits.items():
-            for number in [number for number in limit.slices if self._slice_end_ns(name, number) <= now_ns]:
-                del limit.slices[number]
+            if limit.slices:
+                # The first slice of which a part is still in some window: see `_slice_end_ns`.
+                oldest = (now_ns - self._interval_ns[name]) // self._slice_ns[name]
+                for number in [number for number in limit.slices if number < oldest]:
+                    del limit.slices[number]
 
     def _count(self, name: str, count: int, now_ns: int) -> None:
         """Add units that were answered now."""
@@ -268,7 +274,7 @@ class ScopeState:
             limit.answered = self._drained(name, limit.answered, limit.answered_ns, now_ns, share=self._share) + count
             limit.answered_ns = max(limit.answered_ns, now_ns)
         elif count:
-            number = now_ns // self._slice_ns(name)
+            number = now_ns // self._slice_ns[name]
             limit.slices[number] = limit.slices.get(number, 0) + count
 
     def _add(self, name: str, count: int, now_ns: int) -> None:
@@ -327,7 +333,7 @@ class ScopeState:
             def reported_free(excess: float) -> float:
                 if bucket:
                     return excess / self._rate(name, 1.0)
-                return (limit.report_ns + self._interval_ns(name) - now_ns) / 1e9
+                return (limit.report_ns + self._interval_ns[name] - now_ns) / 1e9
 
             levels.append((self._level(name, now_ns), self._room(name, priority, 1.0), reported_free))
         # A window's report says it all, free calls included; a bucket's own count stands beside the reports.
@@ -362,7 +368,7 @@ class ScopeState:
     def _known(self, name: str, now_ns: int) -> bool:
         """Whether a report is young enough to say what others used."""
         limit = self._limits[name]
-        return limit.report_call >= 0 and now_ns - limit.report_ns < self._interval_ns(name)
+        return limit.report_call >= 0 and now_ns - limit.report_ns < self._interval_ns[name]
 
     def _room(self, name: str, priority: Priority, share: float) -> int:
         size = max(1, math.floor(self._limits[name].size * share))
@@ -381,15 +387,9 @@ class ScopeState:
     def _rate(self, name: str, share: float) -> float:
         return max(1, self._limits[name].size * share) / self._rules[name].interval_s
 
-    def _interval_ns(self, name: str) -> int:
-        return round(self._rules[name].interval_s * 1e9)
-
-    def _slice_ns(self, name: str) -> int:
-        return max(1, -(-self._interval_ns(name) // SLICES))
-
     def _slice_end_ns(self, name: str, number: int) -> int:
         """When units answered in a slice have left every window."""
-        return (number + 1) * self._slice_ns(name) + self._interval_ns(name)
+        return (number + 1) * self._slice_ns[name] + self._interval_ns[name]
 
 
 def _limit(known: Mapping[str, Any]) -> LimitState:

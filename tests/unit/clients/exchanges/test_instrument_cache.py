@@ -44,6 +44,15 @@ def cache(clock: WireClock, loader: _Loader) -> InstrumentCache:
     return InstrumentCache("x", {"spot": loader}, monotonic_ns=clock.monotonic_ns)
 
 
+async def test_those_that_are_loaded_are_there_without_a_turn_of_the_loop(cache: InstrumentCache) -> None:
+    loaded = await cache.all()
+
+    with pytest.raises(StopIteration) as done:
+        cache.all().send(None)
+
+    assert done.value.value is loaded
+
+
 @pytest.mark.quick
 async def test_they_are_loaded_once_and_again_after_an_hour(
     cache: InstrumentCache, loader: _Loader, clock: WireClock
