@@ -81,10 +81,11 @@ class Watch:
             if found is None:
                 continue
             known = self.by_pid.setdefault(pid, found)
-            # A child is called like its parent until it has become what it is.
+            # A child is called like its parent, and has its memory, until it has become what it is.
+            became = found.role and found.role != known.role
             known.role = found.role or known.role
             known.cpu_s = max(known.cpu_s, found.cpu_s)
-            known.peak_rss_bytes = max(known.peak_rss_bytes, found.peak_rss_bytes)
+            known.peak_rss_bytes = found.peak_rss_bytes if became else max(known.peak_rss_bytes, found.peak_rss_bytes)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -139,10 +140,14 @@ def _descendants(root: int) -> list[int]:
 
 def _usage(pid: int) -> Usage | None:
     try:
+        before = Path(f"/proc/{pid}/cmdline").read_bytes()
         stat = Path(f"/proc/{pid}/stat").read_text()
         status = Path(f"/proc/{pid}/status").read_text()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
+        return None
+    if command != before:
+        # It became another program meanwhile: these may be the figures of the one before.
         return None
     fields = stat[stat.rindex(")") + 2 :].split()
     cpu_s = (int(fields[11]) + int(fields[12])) * CLOCK_TICK_S
