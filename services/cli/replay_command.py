@@ -40,8 +40,10 @@ SINK = "price"
 PROCESSES = ("replay", "price")
 POLL_S = 0.05
 """A look costs a core a few hundred microseconds, which the replay itself wants."""
-RETAIN_BYTES = 16 * 1024 * 1024
-"""A private Redis has no late readers: keep little, so that its memory stays small."""
+HIGH_BYTES = 16 * 1024 * 1024
+RETAIN_BYTES = 8 * 1024 * 1024
+"""A private Redis has one reader, which is not late: hold little, so that its memory stays small, and does not grow with the input. Less
+unread than this would leave the reader without work while its commits, of up to 10 MiB together, are under way."""
 
 
 REFUSALS = (ChildRefused, StartRefused, NewerVersion)
@@ -282,6 +284,7 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_LOG_FORMAT": "json",
     }
     if is_private:
+        environment["MIDSTREAM_HIGH_BYTES"] = str(HIGH_BYTES)
         environment["MIDSTREAM_RETAIN_BYTES"] = str(RETAIN_BYTES)
     for name in ("REPLAY", "PRICE"):
         environment[f"MIDSTREAM_{name}_PORT"] = "0"
