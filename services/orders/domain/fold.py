@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from clients.exchanges.trading import VenueState
@@ -12,6 +13,7 @@ from services.orders.domain.events import (
     AmendDropped,
     AmendUncertain,
     AnswerLost,
+    Body,
     CancelAsked,
     Discovered,
     Event,
@@ -37,6 +39,14 @@ class BrokenJournal(Exception):
     """The events of an order do not follow each other."""
 
 
+@dataclass(frozen=True)
+class Folded:
+    """What happened, with the order after it, which only lacks the event's number and time: found out while it was looked at."""
+
+    body: Body
+    after: Order
+
+
 def fold(events: Iterable[Event]) -> Order | None:
     """Return the order that the events make; None for no events. Raises BrokenJournal."""
     order: Order | None = None
@@ -45,8 +55,8 @@ def fold(events: Iterable[Event]) -> Order | None:
     return order
 
 
-def apply(order: Order | None, event: Event) -> Order:
-    """Return the order after one more event."""
+def apply(order: Order | None, event: Event, folded: Folded | None = None) -> Order:
+    """Return the order after one more event; `folded` is what its body is known to make of this very order."""
     body = event.body
     if order is None:
         if event.revision != 1:
@@ -60,7 +70,8 @@ def apply(order: Order | None, event: Event) -> Order:
         raise BrokenJournal(
             f"order {order.order_id} at revision {order.revision} got revision {event.revision} of {event.order_id}"
         )
-    return altered(_changed(order, event), revision=event.revision, updated_ns=event.at_ns)
+    changed = _changed(order, event) if folded is None else folded.after
+    return altered(changed, revision=event.revision, updated_ns=event.at_ns)
 
 
 def _changed(order: Order, event: Event) -> Order:

@@ -8,7 +8,7 @@ from typing import Final
 from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, TimeInForce, VenueState
 from services.orders.domain.altered import altered
 from services.orders.domain.events import FillBody, Stated
-from services.orders.domain.fold import merged
+from services.orders.domain.fold import Folded, merged
 from services.orders.domain.legs import is_known, leg_named
 from services.orders.domain.order import Order
 
@@ -63,8 +63,8 @@ def _has_rested(order: Order | None, report: OrderReport) -> bool:
     return bool(order.amending or order.queue_place) or ended_ns - order.created_ns > AT_ONCE_NS
 
 
-def news(order: Order, report: OrderReport) -> Stated | None:
-    """Return the event for a report that changes something, None for one that repeats what is known.
+def news(order: Order, report: OrderReport) -> Folded | None:
+    """Return the event for a report that changes something, and what it makes of the order; None for one that repeats what is known.
 
     Without it an exchange that says the same every 30 seconds would fill the journal.
     """
@@ -72,7 +72,7 @@ def news(order: Order, report: OrderReport) -> Stated | None:
     body = altered(stated(report, leg), state=ended_as(report, order))
     after = merged(order, body)
     unchanged = altered(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
-    return None if unchanged else body
+    return None if unchanged else Folded(body, after)
 
 
 def mismatch(order: Order, report: OrderReport) -> str:

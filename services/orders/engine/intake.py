@@ -8,7 +8,7 @@ import logging
 from weakref import WeakValueDictionary
 
 from clients.exchanges.trading import Fill, OrderReport
-from services.orders.domain import Body, Cause, Order, TradingMode
+from services.orders.domain import Body, Cause, Folded, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
 from services.orders.domain.legs import leg_named
 from services.orders.domain.statements import ended_as, fill_body, mismatch, news
@@ -42,7 +42,7 @@ class ReportIntake:
     async def absorb(self, order_id: str, report: OrderReport, cause: Cause) -> Order:
         """Take a statement about one order. A statement that contradicts what was sent halts the order, loudly."""
 
-        def decide(order: Order) -> Body | None:
+        def decide(order: Order) -> Body | Folded | None:
             problem = mismatch(order, report)
             if not problem:
                 return news(order, report)

@@ -15,7 +15,7 @@ from services.runtime.errors import FailedPrecondition
 
 T = TypeVar("T")
 
-_TEXT: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
+_TEXT: Final = json.JSONEncoder(separators=(",", ":"))
 _AS_THEY_ARE: Final = frozenset({str, int, bool})
 _type_of: Callable[[Any], Any] = type
 
@@ -41,12 +41,18 @@ def decode(kind: type[T], text: str) -> T:
 def _plain(kind: Any) -> Callable[[Any], Any]:
     """Return what makes JSON's kind of value out of values of a type; made once per type, because every order is written twice."""
     if is_dataclass(kind):
-        names = [field.name for field in fields(cast("type[Any]", kind))]
-        return lambda value: {
-            name: part if (of := _type_of(part)) in _AS_THEY_ARE else _plain(of)(part)
-            for name in names
-            if (part := getattr(value, name)) is not None
-        }
+        # Sorted here, once per type, and not by whoever makes the text, for each record.
+        names = sorted(field.name for field in fields(cast("type[Any]", kind)))
+
+        def plain(value: Any) -> dict[str, Any]:
+            parts = vars(value)
+            return {
+                name: part if (of := _type_of(part)) in _AS_THEY_ARE else _plain(of)(part)
+                for name in names
+                if (part := parts[name]) is not None
+            }
+
+        return plain
     if issubclass(kind, Decimal):
         return lambda value: format(value, "f")
     if issubclass(kind, frozenset):

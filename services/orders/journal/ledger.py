@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from services.orders.domain import Body, Cause, Event, Order, apply
+from services.orders.domain import Body, Cause, Event, Folded, Order, apply
 from services.orders.domain.client_ids import order_id_of
 from services.orders.domain.events import Executed, FillBody, Stated
 from services.orders.journal.store import (
@@ -44,6 +44,10 @@ _SECRET_WORDS: Final = ("signature", "api", "secret", "listen", "token", "author
 """One of these is in everything that `_SECRET` matches in a text of ASCII; other letters may fold into these."""
 
 
+Decide = Callable[[Order], Body | Folded | None]
+"""Says what happens to an order as it is; it is asked again where that has changed meanwhile."""
+
+
 @dataclass(frozen=True)
 class Change:
     """An event that is durable, and the order after it."""
@@ -57,7 +61,7 @@ class Change:
 @dataclass(frozen=True)
 class _Decided:
     order: Order
-    body: Body | None
+    body: Body | Folded | None
 
 
 class OrderLedger:
@@ -169,7 +173,7 @@ class OrderLedger:
     async def change(
         self,
         order_id: str,
-        decide: Callable[[Order], Body | None],
+        decide: Decide,
         cause: Cause,
         *,
         actor: str = "",
@@ -235,7 +239,7 @@ class OrderLedger:
             self._take(Change(sequence, event, None, order))
         return order
 
-    def _decided_now(self, order_id: str, decide: Callable[[Order], Body | None]) -> _Decided | None:
+    def _decided_now(self, order_id: str, decide: Decide) -> _Decided | None:
         """Decide about an order that is in memory and is not being changed: most statements repeat what is known, and end here."""
         lock, order = self._locks.get(order_id), self.known(order_id)
         return None if order is None or (lock is not None and lock.locked()) else _Decided(order, decide(order))
@@ -243,7 +247,7 @@ class OrderLedger:
     async def _change(
         self,
         order_id: str,
-        decide: Callable[[Order], Body | None],
+        decide: Decide,
         cause: Cause,
         actor: str,
         raw: bytes,
@@ -257,8 +261,10 @@ class OrderLedger:
             body = decided.body if decided is not None and decided.order is before else decide(before)
             if body is None:
                 return before
+            folded = body if isinstance(body, Folded) else None
+            body = body.body if isinstance(body, Folded) else body
             event = self._event(order_id, before.revision + 1, body, cause, actor, raw)
-            order = apply(before, event)
+            order = apply(before, event, folded)
             sequence = await self._append(JournalEntry(event, order, fill=_fill_row(order, body)), must=must)
             self._take(Change(sequence, event, before, order))
             return order

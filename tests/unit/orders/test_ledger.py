@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
 
 from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
-from services.orders.domain import Body, Cause, Order, TradingMode
+from services.orders.domain import Body, Cause, Folded, Order, TradingMode
 from services.orders.domain.events import CancelAsked, Intended, Stated
+from services.orders.domain.fold import merged
 from services.orders.journal.ledger import OrderLedger
 from services.orders.ports import Ports
 from tests.support.memory_journal import MemoryJournal
@@ -57,3 +60,16 @@ async def test_a_change_is_decided_once_and_anew_where_another_one_came_first() 
     assert alone.revision == 2
     assert [one.revision for one in after] == [3, 4]
     assert after[1].exchange_order_id == "x1"
+
+
+async def test_what_was_folded_to_be_looked_at_is_not_folded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = OrderLedger(MemoryJournal(), Ports())
+    before = await ledger.create(NAME, INTENDED, Cause.CALLER)
+    stated = Stated(VenueState.NEW, "NEW", "x1")
+    after = merged(before, stated)
+    monkeypatch.setattr(import_module("services.orders.domain.fold"), "merged", lambda *_: pytest.fail("folded again"))
+
+    order = await ledger.change(NAME, lambda now: Folded(stated, after), Cause.STREAM)
+
+    assert order == replace(after, revision=2, updated_ns=order.updated_ns)
+    assert order.updated_ns >= before.updated_ns

@@ -10,7 +10,7 @@ import pytest
 
 from clients.exchanges.trading import EndedBy, OrderReport, OrderType, Side, TimeInForce, VenueState
 from services.orders.domain import Cause, Event, Order, OrderState, TradingMode, apply
-from services.orders.domain.events import AmendAsked, Intended, PlacementRefused
+from services.orders.domain.events import AmendAsked, Intended, PlacementRefused, Stated
 from services.orders.domain.statements import AT_ONCE_NS, ended_as, news
 
 D = Decimal
@@ -56,10 +56,13 @@ def report(state: VenueState, **changes: Any) -> OrderReport:
 def test_an_end_is_called_by_what_it_was(terms: dict[str, Any], said: dict[str, Any], expected: VenueState) -> None:
     terms.pop("reduce_only", None)
     one = order(**terms)
-    body = news(one, report(CANCELED, **said))
+    found = news(one, report(CANCELED, **said))
 
-    assert body is not None
-    assert (body.state, body.raw_state) == (expected, "Canceled")
+    assert found is not None
+    assert isinstance(found.body, Stated)
+    assert (found.body.state, found.body.raw_state) == (expected, "Canceled")
+    told = Event(one.order_id, one.revision + 1, 1_500, Cause.STREAM, found.body)
+    assert apply(one, told, found) == apply(one, told), "what was found out by looking is what the event makes of it"
 
 
 def test_a_post_only_order_that_is_amended_to_take_was_no_refused_one() -> None:
