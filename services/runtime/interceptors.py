@@ -25,6 +25,7 @@ from services.runtime.logs import (
     set_correlation_id,
 )
 from services.runtime.metrics import Metrics
+from services.runtime.refusal_pace import RefusalPace
 from services.runtime.requests import Requests
 from services.runtime.room import Refuser, Room, arrived
 from services.runtime.statuses import Context, abort, code_of, code_set, trailing
@@ -80,11 +81,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         begin_change: BeginChange = _begins_none,
         rooms: Mapping[str, Room] = _NO_ROOMS,
         knows: Callable[[CallMetadata, str], bool] = _knows_nobody,
+        pace: RefusalPace | None = None,
     ) -> None:
         """`begin_change` is told of each call, by its path; what it returns is told the code with which that ended.
 
         `rooms` has the methods with a bounded line, by path. What has no room there is refused at once if `knows` says that whoever sent
-        it was admitted a moment ago; others find out who they are first, and nothing more.
+        it was admitted a moment ago; others find out who they are first, and nothing more. `pace` is that of these refusals.
         """
         self._metrics = metrics
         self._begin_change = begin_change
@@ -98,6 +100,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._begun = 0
         self._wrapped_by_path: dict[str, tuple[Any, grpc.RpcMethodHandler[Any, Any]]] = {}
         self._knows = knows
+        self._pace = pace or RefusalPace()
         self._refusers = {path: self._refuser(path, room) for path, room in rooms.items()}
 
     async def intercept_service(
@@ -131,7 +134,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _refuser(self, path: str, room: Room) -> Refuser:
         service, _, method = path.lstrip("/").partition("/")
         figures = CallFigures(self._metrics, (KINDS[False, False], service, method))
-        return Refuser(room, figures, lambda error: self._admission.refused(path, error.message))
+        return Refuser(room, figures, self._pace, lambda error: self._admission.refused(path, error.message))
 
     async def refuse_new_calls(self, *, quiet_s: float, at_most_s: float) -> None:
         """End calls that begin from now on with UNAVAILABLE; return once none has begun for `quiet_s`, or after `at_most_s`.
@@ -139,6 +142,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         What has arrived at a server that stops, and has not begun, would be told CANCELLED by the library.
         """
         self._draining = True
+        self._pace.end()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
                 begun = -1
@@ -154,6 +158,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def end_calls(self) -> None:
         """End every call that is still there with UNAVAILABLE."""
         self._draining = True
+        self._pace.end()
         self._end(streams_only=False)
 
     def end_call(self, task: asyncio.Task[Any], error: errors.MidstreamError) -> None:

@@ -11,6 +11,7 @@ import grpc
 from services.runtime.call_figures import CallFigures
 from services.runtime.errors import MidstreamError
 from services.runtime.logs import CORRELATION_ID_KEY, accept_correlation_id
+from services.runtime.refusal_pace import RefusalPace
 from services.runtime.statuses import Context, code_of
 
 __all__ = ["PUSHBACK_KEY", "Refuser", "Room", "arrived", "on_its_way"]
@@ -57,13 +58,17 @@ class Refuser:
     """Ends calls of one method. One handler serves all of them, and does no more than send a status.
 
     To the library it is a method whose client streams, so that the request is never read; nothing is raised, which the library would make
-    up a traceback for. A call that ends here counts in the figures of its method. It has no span and no line of its own in the log: a
+    up a traceback for: but for one that keeps its place on its connection for a while (`RefusalPace`), since only so can it be told before
+    it ends. A call that ends here counts in the figures of its method. It has no span and no line of its own in the log: a
     flood must fill neither the collector nor the disk.
     """
 
-    def __init__(self, room: Room, figures: CallFigures, told: Callable[[MidstreamError], None]) -> None:
+    def __init__(
+        self, room: Room, figures: CallFigures, pace: RefusalPace, told: Callable[[MidstreamError], None]
+    ) -> None:
         self._room = room
         self._figures = figures
+        self._pace = pace
         self._told = told
         self.handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(cast("Any", self._refuse))
 
@@ -82,9 +87,18 @@ class Refuser:
         assert error is not None
         given = next((value for key, value in context.invocation_metadata() or () if key == CORRELATION_ID_KEY), None)
         code = code_of(error)
-        context.set_code(code)
-        context.set_details(error.message)
-        context.set_trailing_metadata((*error.metadata, (CORRELATION_ID_KEY, accept_correlation_id(given))))
+        trailing = (*error.metadata, (CORRELATION_ID_KEY, accept_correlation_id(given)))
         self._room.refused(error)
         self._told(error)
         self._figures.end(code, begun_s)
+        turn = self._pace.turn(context.peer())
+        if turn is None:
+            context.set_code(code)
+            context.set_details(error.message)
+            context.set_trailing_metadata(trailing)
+            return
+        try:
+            await context.abort(code, error.message, trailing)
+        finally:
+            # The caller has its answer. The library counts the call for its connection until this ends.
+            await turn

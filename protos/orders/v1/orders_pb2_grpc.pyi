@@ -30,7 +30,9 @@ class OrderServiceStub:
     """Places, amends, cancels and lists orders.
     Every call needs `authorization: Bearer <key>`. Common codes: UNAUTHENTICATED (no usable key), PERMISSION_DENIED (its role does not allow
     the method), INVALID_ARGUMENT (names the field), NOT_FOUND (no such order, or another owner's), FAILED_PRECONDITION (denied by a guard or by
-    the state of things; the trailing metadata `midstream-reason` holds a fixed word), RESOURCE_EXHAUSTED (a rate), UNAVAILABLE (journal or exchange).
+    the state of things; the trailing metadata `midstream-reason` holds a fixed word), RESOURCE_EXHAUSTED (a rate, a limit, or more placements in
+    flight than there is room for: nothing was done, and `retry-after` and `grpc-retry-pushback-ms` say when to come again), UNAVAILABLE (journal or
+    exchange; "RST_STREAM with error code 7", REFUSED_STREAM: more calls on this connection than it may have, nothing was done).
     Money, prices and quantities are decimal strings; quantities are in the instrument's unit.
     """
 
@@ -99,7 +101,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Places, amends, cancels and lists orders.
     Every call needs `authorization: Bearer <key>`. Common codes: UNAUTHENTICATED (no usable key), PERMISSION_DENIED (its role does not allow
     the method), INVALID_ARGUMENT (names the field), NOT_FOUND (no such order, or another owner's), FAILED_PRECONDITION (denied by a guard or by
-    the state of things; the trailing metadata `midstream-reason` holds a fixed word), RESOURCE_EXHAUSTED (a rate), UNAVAILABLE (journal or exchange).
+    the state of things; the trailing metadata `midstream-reason` holds a fixed word), RESOURCE_EXHAUSTED (a rate, a limit, or more placements in
+    flight than there is room for: nothing was done, and `retry-after` and `grpc-retry-pushback-ms` say when to come again), UNAVAILABLE (journal or
+    exchange; "RST_STREAM with error code 7", REFUSED_STREAM: more calls on this connection than it may have, nothing was done).
     Money, prices and quantities are decimal strings; quantities are in the instrument's unit.
     """
 
@@ -164,7 +168,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Places, amends, cancels and lists orders.
     Every call needs `authorization: Bearer <key>`. Common codes: UNAUTHENTICATED (no usable key), PERMISSION_DENIED (its role does not allow
     the method), INVALID_ARGUMENT (names the field), NOT_FOUND (no such order, or another owner's), FAILED_PRECONDITION (denied by a guard or by
-    the state of things; the trailing metadata `midstream-reason` holds a fixed word), RESOURCE_EXHAUSTED (a rate), UNAVAILABLE (journal or exchange).
+    the state of things; the trailing metadata `midstream-reason` holds a fixed word), RESOURCE_EXHAUSTED (a rate, a limit, or more placements in
+    flight than there is room for: nothing was done, and `retry-after` and `grpc-retry-pushback-ms` say when to come again), UNAVAILABLE (journal or
+    exchange; "RST_STREAM with error code 7", REFUSED_STREAM: more calls on this connection than it may have, nothing was done).
     Money, prices and quantities are decimal strings; quantities are in the instrument's unit.
     """
 

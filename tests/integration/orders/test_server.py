@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from protos.orders.v1 import orders_pb2 as pb
+from protos.orders.v1.orders_pb2_grpc import OrderServiceStub
 from services.orders.guards.line import PLACES
 from tests.support.cli import ROOT, clean_environment, until
 from tests.support.order_server import OrderServer, check_against, order_server
@@ -75,6 +76,46 @@ def test_a_flood_of_placements_is_refused_unread_and_cancels_pass(tmp_path: Path
         assert server_figure(server, "grpc_server_started_total", **labels) == len(calls) + 1
         # Whoever came before the line was full, and took too long to it, was read and refused there.
         assert server_figure(server, "grpc_server_msg_received_total", **labels) <= len(calls) // 2
+
+
+def test_a_connection_that_floods_is_refused_by_the_library_and_another_one_is_not(tmp_path: Path) -> None:
+    with order_server(tmp_path, ORDERS_KEY_RATE="100000") as (server, simulators):
+        server.start()
+        server.wait_trading()
+        resting = server.place("resting", type=pb.ORDER_TYPE_LIMIT, price="63000", quantity="0.01")
+        simulators["binance"].admin("PUT", "/sim/faults", "answer-latency=30@POST /api/v3/order")
+        order: dict[str, Any] = {
+            "exchange": "binance", "symbol": "BTC/USDT", "side": pb.SIDE_BUY, "type": pb.ORDER_TYPE_MARKET, "quantity": "0.001",
+        }  # fmt: skip
+        assert server.process is not None
+        address, own = f"127.0.0.1:{server.process.announcement['port']}", (("grpc.use_local_subchannel_pool", 1),)
+        with grpc.insecure_channel(address, own) as flooding:
+            place = OrderServiceStub(flooding).PlaceOrder.future
+            calls = [
+                place(pb.PlaceOrderRequest(idempotency_key=f"flood-{number}", **order), metadata=server.metadata, timeout=60)
+                for number in range(2_000)
+            ]  # fmt: skip
+            with pytest.raises(grpc.RpcError) as told:
+                server.call("PlaceOrder", pb.PlaceOrderRequest(idempotency_key="another", **order))
+            cancelled = server.call("CancelOrder", pb.CancelOrderRequest(order_id=resting.order_id))
+            until(
+                lambda: sum(call.done() for call in calls) == len(calls) - PLACES,
+                what="answers for all without a place",
+            )
+            stopped = server.call("SetKillSwitch", pb.SetKillSwitchRequest(engaged=True, reason="a flood"))
+            codes = Counter(call.code() for call in calls)
+
+        assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+        assert cancelled.order.state == pb.ORDER_STATE_CANCELED
+        assert stopped.kill_switch.engaged
+        # Everybody has an answer, and who was refused by the library has placed nothing.
+        assert set(codes) == {
+            grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE,
+        }  # fmt: skip
+        assert codes[grpc.StatusCode.OK] == PLACES
+        begun = server_figure(server, "grpc_server_started_total", grpc_method="PlaceOrder")
+        assert begun == len(calls) - codes[grpc.StatusCode.UNAVAILABLE] + 2
+        assert server.stop() == 0
 
 
 def server_figure(server: OrderServer, name: str, **labels: str) -> float:
