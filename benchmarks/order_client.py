@@ -35,7 +35,6 @@ QUANTITY: Final = "0.0002"
 """Small: buys and sells in turn leave market and balances where they are."""
 ORDER_S: Final = 20.0
 CHANNELS: Final = 4
-"""A server lets 1,000 calls of one connection in at once."""
 SETTLING_S: Final = 12.0
 """The first part of a storm does not count. An order may be sent for ten seconds: before that the queue is still filling."""
 HEALTH_PERIOD_S: Final = 0.05
@@ -168,12 +167,13 @@ async def _storm(port: int, key: str, per_s: float, seconds: float) -> dict[str,
                 # Behind the timetable nothing is waited for, but answers are still read.
                 await asyncio.sleep(max(0.0, due - (time.perf_counter() - began)))
                 group.create_task(one(number, due))
-        return _found(answers, seconds)
+        return found_of(answers, seconds)
     finally:
         await orders.close()
 
 
-def _found(answers: Sequence[Answered], seconds: float) -> dict[str, Any]:
+def found_of(answers: Sequence[Answered], seconds: float) -> dict[str, Any]:
+    """Return the figures of a storm."""
     settled = [one for one in answers if SETTLING_S <= one.answered < seconds]
     accepted = [one for one in answers if one.result == "accepted"]
     # However a call was told, or that it was told nothing until its deadline: its caller has waited for that long.
@@ -187,6 +187,7 @@ def _found(answers: Sequence[Answered], seconds: float) -> dict[str, Any]:
         "refused_p50_ms": _ms([one.answered - one.due for one in refused], 50),
         "refused_p99_ms": _ms([one.answered - one.due for one in refused], 99),
         "late_p99_ms": _ms([one.sent - one.due for one in answers], 99),
+        "cpu_share": time.process_time() / seconds,
     }
 
 

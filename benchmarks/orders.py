@@ -1,5 +1,8 @@
 """G13, L06: orders through the service against the bare exchange client beside it, and what is left of that under ten times the load.
 
+The load comes twice: from a generator that takes a tenth of a core (`storm_client`), as load from other machines would, and through
+gRPC's own client, which takes one of the machine's cores from the server.
+
 The service journals each order durably before and after it is sent, and answers over gRPC; the exchange client only sends. Both
 place at the same simulator, whose limits (and with them those of the client, which reads them there) are out of the way.
 """
@@ -21,6 +24,7 @@ from benchmarks.processes import cpu_s
 from benchmarks.results import Goal, Result
 
 CLIENT: Final = "benchmarks.order_client"
+GENERATOR: Final = "benchmarks.storm_client"
 SHARE: Final = Goal(0.6, 0.85)
 """Two durable commits and a gRPC call per order are not free; half as fast as no journal would be too dear."""
 CPU_MS: Final = Goal(5, 3, lower_is_better=True)
@@ -43,8 +47,10 @@ SETTLE_S: Final = 90.0
 STORM_S: Final = 42.0
 STORM_S_QUICK: Final = 24.0
 OVERLOAD: Final = 10
-OFFERED_MAX: Final = 5_000.0
-"""A second: more does one process not send."""
+OFFERED_MAX: Final = 8_000.0
+"""A second: more does the generator not send."""
+LIBRARY_MAX: Final = 3_000.0
+"""A second: more does one process not send through gRPC's own client, and it takes a core for that."""
 BYSTANDER_PER_S: Final = 20.0
 PROBE_S: Final = 60.0
 
@@ -56,6 +62,7 @@ def orders_storm(context: Context) -> list[Result]:
     closed: list[dict[str, float]] = []
     alone: list[dict[str, float]] = []
     storms: list[dict[str, Any]] = []
+    library: list[dict[str, Any]] = []
     with order_stage(context) as stage:
 
         def ours() -> float:
@@ -71,9 +78,10 @@ def orders_storm(context: Context) -> list[Result]:
         alone += [_closed(context, stage, count // ALONE_SHARE, 1) for _ in range(len(closed))]
         peak = max(count / one["seconds"] for one in closed)
         for _ in context.rounds():
-            storms.append(_storm(context, stage, min(OVERLOAD * peak, OFFERED_MAX), seconds))
+            storms.append(_storm(context, stage, GENERATOR, min(OVERLOAD * peak, OFFERED_MAX), seconds))
+        library.append(_storm(context, stage, CLIENT, min(OVERLOAD * peak, LIBRARY_MAX), seconds))
         check_books(stage)
-    return [*_closed_results(closed, alone, ratios, count), *_storm_results(storms, peak)]
+    return [*_closed_results(closed, alone, ratios, count), *_storm_results(storms, library, peak)]
 
 
 def _settle(stage: Stage) -> None:
@@ -97,8 +105,8 @@ def _closed(context: Context, stage: Stage, count: int, at_once: int) -> dict[st
     return found
 
 
-def _storm(context: Context, stage: Stage, per_s: float, seconds: float) -> dict[str, Any]:
-    """Return what the storm found, with what two bystanders did meanwhile.
+def _storm(context: Context, stage: Stage, sender: str, per_s: float, seconds: float) -> dict[str, Any]:
+    """Return what the storm of a module found, with what two bystanders did meanwhile.
 
     Those have processes of their own, so that the storm's own queue is not taken for the server's.
     """
@@ -107,7 +115,9 @@ def _storm(context: Context, stage: Stage, per_s: float, seconds: float) -> dict
     with ExitStack() as stack:
         health = stack.enter_context(context.child(CLIENT, "health", str(stage.port), str(seconds), log=log))
         bystander = stack.enter_context(context.child(CLIENT, *place, str(BYSTANDER_PER_S), str(seconds), log=log))
-        found: dict[str, Any] = context.answer(CLIENT, *place, str(per_s), str(seconds))
+        before_s = cpu_s(stage.pid)
+        found: dict[str, Any] = context.answer(sender, *place, str(per_s), str(seconds))
+        found["server_share"] = (cpu_s(stage.pid) - before_s) / seconds
         found["health"], found["bystander"] = _answer(health), _answer(bystander)
     context.say(f"  {found}")
     return found
@@ -134,18 +144,29 @@ def _closed_results(
     ]
 
 
-def _storm_results(storms: Sequence[dict[str, Any]], peak: float) -> list[Result]:
-    shares = tuple(storm["goodput_per_s"] / peak for storm in storms)
-    if any(set(storm["bystander"]["results"]) == {"accepted"} for storm in storms):
+def _storm_results(storms: Sequence[dict[str, Any]], library: Sequence[dict[str, Any]], peak: float) -> list[Result]:
+    every = [*storms, *library]
+    if any(set(storm["bystander"]["results"]) == {"accepted"} for storm in every):
         raise AssertionError("a caller beside the storm was never refused: nothing was overloaded")
-    refused = tuple(storm["bystander"]["refused_p99_ms"] for storm in storms)
-    cancelled = tuple(float(storm["results"].get("CANCELLED", 0)) for storm in storms)
+    refused, refused_library = (
+        tuple(storm["bystander"]["refused_p99_ms"] for storm in some) for some in (storms, library)
+    )
+    cancelled = tuple(float(storm["results"].get("CANCELLED", 0)) for storm in every)
     told = f"to a caller of {BYSTANDER_PER_S:g} a second beside the storm, from when each was due"
     return [
-        Result("L06", "goodput, overloaded", "peak", shares, GOODPUT, note=_storm_note(storms, peak)),
+        Result("L06", "goodput, overloaded", "peak", _shares(storms, peak), GOODPUT, note=_storm_note(storms, peak)),
         Result("L06b", "overloaded, time to refuse, p99", "", refused, REFUSED_MS, unit=" ms", note=told),
         Result("L06c", "overloaded, calls CANCELLED", "", cancelled, CANCELLED, unit=""),
-    ]
+        Result(
+            "L06d", "goodput, overloaded by gRPC's client", "peak", _shares(library, peak), GOODPUT,
+            note=f"its client on the server's own machine: {_storm_note(library, peak)}",
+        ),
+        Result("L06e", "the same, time to refuse, p99", "", refused_library, REFUSED_MS, unit=" ms", note=told),
+    ]  # fmt: skip
+
+
+def _shares(storms: Sequence[dict[str, Any]], peak: float) -> tuple[float, ...]:
+    return tuple(storm["goodput_per_s"] / peak for storm in storms)
 
 
 def _storm_note(storms: Sequence[dict[str, Any]], peak: float) -> str:
@@ -153,14 +174,16 @@ def _storm_note(storms: Sequence[dict[str, Any]], peak: float) -> str:
         name: max(storm[name] for storm in storms)
         for name in ("accepted_p99_ms", "refused_p50_ms", "refused_p99_ms", "late_p99_ms")
     }
-    offered = statistics.median(storm["offered_per_s"] for storm in storms)
+    offered, sender, server = (
+        statistics.median(storm[name] for storm in storms) for name in ("offered_per_s", "cpu_share", "server_share")
+    )
     results: Counter[str] = Counter()
     for storm in storms:
         results.update(storm["results"])
     answers = ", ".join(f"{number} {name}" for name, number in results.most_common())
     return (
-        f"{offered:,.0f} offered a second at a peak of {peak:.0f}/s ({offered / peak:.1f}x); p99 from when due: accepted "
-        f"{worst['accepted_p99_ms']:,.0f} ms, refused {worst['refused_p99_ms']:,.0f} ms (median "
+        f"{offered:,.0f} offered a second at a peak of {peak:.0f}/s ({offered / peak:.1f}x), with {sender:.2f} of a core, {server:.2f} for "
+        f"the server; p99 from when due: accepted {worst['accepted_p99_ms']:,.0f} ms, refused {worst['refused_p99_ms']:,.0f} ms (median "
         f"{worst['refused_p50_ms']:,.0f} ms), of which the sender's own lateness {worst['late_p99_ms']:,.0f} ms; "
         f"Health p99 {max(storm['health']['p99_ms'] for storm in storms):,.0f} ms; answers: {answers}"
     )
