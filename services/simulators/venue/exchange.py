@@ -15,6 +15,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Final, TypeVar
 
+from services.simulators.venue.candles import Candles
 from services.simulators.venue.clearing import Account, Clearing
 from services.simulators.venue.faults import Fault, Rule, VenueFaults
 from services.simulators.venue.liquidity import Liquidity
@@ -25,6 +26,7 @@ from services.simulators.venue.orders import Event, Order
 from services.simulators.venue.prices import PriceWalk
 from services.simulators.venue.request_log import RequestLog
 from services.simulators.venue.sockets import GARBAGE, SimSocket
+from services.simulators.venue.tape import Tape
 
 T = TypeVar("T")
 
@@ -79,8 +81,13 @@ class SimulatedVenue(ABC):
         step_ns = max(1, round(options.step_s * 1e9))
         self.walk = PriceWalk(seed=options.seed, start_ns=wall_ns(), step_ns=step_ns, volatility=options.volatility)
         self.liquidity = Liquidity(self.walk, seed=options.seed, depth=options.depth)
+        listed = tuple(listings)
+        self.tape = Tape(
+            listed, self.walk, seed=options.seed, start_ns=self.walk.start_ns, volatility=options.volatility
+        )
+        self.candles = Candles(self.tape, listed)
         self.engine = MatchingEngine(
-            listings,
+            listed,
             walk=self.walk,
             liquidity=self.liquidity,
             clearing=self.clearing,
@@ -88,6 +95,7 @@ class SimulatedVenue(ABC):
             seed=options.seed,
             listener=self._on_event,
             touch_chance=options.touch_chance,
+            tape=self.tape,
         )
         self.request_log = RequestLog()
         self.sockets: list[SimSocket] = []

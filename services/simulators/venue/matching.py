@@ -31,6 +31,7 @@ from services.simulators.venue.orders import (
     Ticket,
 )
 from services.simulators.venue.prices import STEPS_MAX, PriceWalk
+from services.simulators.venue.tape import Tape
 
 TOUCH_CHANCE: Final = 0.15
 """Chance per step that somebody trades with an order at the best price."""
@@ -50,6 +51,7 @@ class MatchingEngine:
         seed: int,
         listener: Callable[[Event], None],
         touch_chance: float = TOUCH_CHANCE,
+        tape: Tape | None = None,
     ) -> None:
         self.listings: Mapping[tuple[str, str], Listing] = {(one.market, one.symbol): one for one in listings}
         self.book = OrderBook()
@@ -62,6 +64,7 @@ class MatchingEngine:
         self._random = Random(f"{seed}:touch")
         self._touch_chance = touch_chance
         self._listener = listener
+        self._tape = tape
         self._order_ids = 4_000_000
         self._trade_ids = 9_000_000
         self._ranks = 0
@@ -156,6 +159,8 @@ class MatchingEngine:
         for left in range(due - 1, -1, -1):
             self.walk.take()
             step_ns = now_ns - left * self._step_ns
+            if self._tape is not None:
+                self._tape.note_step(step_ns)
             if self._timers:
                 self._run_timers(step_ns)
             for place, (highest_bid, lowest_ask) in reaches.items():
@@ -261,6 +266,9 @@ class MatchingEngine:
             time_ns=now_ns,
         )
         self.book.fills.append(fill)
+        if self._tape is not None:
+            buyer_is_maker = maker is (order.side is Side.BUY)
+            self._tape.of(order.listing).add_fill(price, quantity, now_ns, buyer_is_maker=buyer_is_maker)
         if not order.status.is_open:
             self.book.close(order)
         self._emit(EventKind.TRADE, order, now_ns, fill=fill)

@@ -26,7 +26,7 @@ class PriceWalk:
 
     def __init__(self, *, seed: int, start_ns: int, step_ns: int, volatility: float = 1.0) -> None:
         self._randoms = {asset: Random(f"{seed}:{asset}") for asset in START_PRICES}
-        self._start_ns = start_ns
+        self.start_ns = start_ns
         self._step_ns = step_ns
         self._scale = volatility * math.sqrt(step_ns / NS_PER_YEAR)
         self._logs = {asset: math.log(price) for asset, price in START_PRICES.items()}
@@ -37,7 +37,7 @@ class PriceWalk:
 
     def due(self, now_ns: int) -> int:
         """Return how many steps the clock is ahead of the walk."""
-        return max(0, (now_ns - self._start_ns) // self._step_ns + self._extra - self.step)
+        return max(0, (now_ns - self.start_ns) // self._step_ns + self._extra - self.step)
 
     def take(self) -> None:
         """Walk one step."""

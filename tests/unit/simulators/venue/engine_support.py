@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from services.simulators.venue.candles import Candles
 from services.simulators.venue.clearing import Account, Clearing
 from services.simulators.venue.liquidity import Liquidity
 from services.simulators.venue.listing import Kind, Listing, Payout
 from services.simulators.venue.matching import MatchingEngine
 from services.simulators.venue.orders import Event, Lifetime, Order, OrderType, Side, Ticket
 from services.simulators.venue.prices import PriceWalk
+from services.simulators.venue.tape import Tape
 
 D = Decimal
 STEP_NS = 250_000_000
@@ -80,8 +82,11 @@ class Market:
         self.walk = PriceWalk(seed=seed, start_ns=START_NS, step_ns=STEP_NS, volatility=volatility)
         self.liquidity = Liquidity(self.walk, seed=seed)
         self.clearing = Clearing([Account("me", "key", "secret")], DEPOSITS)
+        listings = [SPOT, LINEAR, INVERSE]
+        self.tape = Tape(listings, self.walk, seed=seed, start_ns=START_NS, volatility=volatility)
+        self.candles = Candles(self.tape, listings)
         self.engine = MatchingEngine(
-            [SPOT, LINEAR, INVERSE],
+            listings,
             walk=self.walk,
             liquidity=self.liquidity,
             clearing=self.clearing,
@@ -89,6 +94,7 @@ class Market:
             seed=seed,
             listener=self.events.append,
             touch_chance=touch_chance,
+            tape=self.tape,
         )
 
     def ticket(
