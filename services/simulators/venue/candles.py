@@ -79,9 +79,8 @@ class _Page:
 class Candles:
     """The candles of all listings of a tape."""
 
-    def __init__(self, tape: Tape, listings: Iterable[Listing]) -> None:
+    def __init__(self, tape: Tape) -> None:
         self._tape = tape
-        self._listings = tuple(listings)
         self._pages: OrderedDict[tuple[str, str, int], _Page] = OrderedDict()
         self._held: dict[tuple[str, str, int], list[_Sum]] = {}
         self._oldest_page = 0
@@ -157,13 +156,14 @@ class Candles:
 
     def _hold(self, page: int) -> None:
         """Fold a page of every listing before its steps go."""
-        for listing in self._listings:
+        listings = tuple(self._tape.listings)
+        for listing in listings:
             key = (listing.market, listing.symbol, page)
             self._held[key] = self._page(self._tape.of(listing), page)
             self._minutes -= len(self._pages.pop(key).sums)
             if page - DROPPED_KEPT >= self._oldest_page:
                 self._held.pop((listing.market, listing.symbol, page - DROPPED_KEPT), None)
-        if len(self._held) >= DROPPED_KEPT * len(self._listings):
+        if len(self._held) >= DROPPED_KEPT * len(listings):
             self._oldest_page = page - DROPPED_KEPT + 1
 
 

@@ -85,7 +85,7 @@ class SimulatedVenue(ABC):
         self.tape = Tape(
             listed, self.walk, seed=options.seed, start_ns=self.walk.start_ns, volatility=options.volatility
         )
-        self.candles = Candles(self.tape, listed)
+        self.candles = Candles(self.tape)
         self.engine = MatchingEngine(
             listed,
             walk=self.walk,

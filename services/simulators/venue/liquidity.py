@@ -8,11 +8,14 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
+from services.simulators.venue.book_log import BookChange, BookLog
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Side
 from services.simulators.venue.prices import PriceWalk
 
 LEVELS: Final = 20
+FIRST_ID: Final = 1_000_000
+_NEVER: Final = -1
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class Book:
         return self.asks if side is Side.BUY else self.bids
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A book, the step it was made for, and its number among the books of its listing."""
+
+    step: int
+    book: Book
+    number: int
+
+
 class Liquidity:
     """Makes the books of all listings; what was taken from a step's book stays taken until the next step."""
 
@@ -42,8 +54,8 @@ class Liquidity:
         self._walk = walk
         self._seed = seed
         self._depth = depth
-        self._books: dict[str, tuple[int, Book]] = {}
-        self._changes: dict[str, int] = {}
+        self._books: dict[str, _Shown] = {}
+        self._logs: dict[str, BookLog] = {}
 
     @property
     def step(self) -> int:
@@ -69,36 +81,56 @@ class Liquidity:
 
     def book(self, listing: Listing) -> Book:
         """Return the book of the current step."""
-        key = f"{listing.market}:{listing.symbol}"
-        known = self._books.get(key)
-        if known is not None and known[0] == self._walk.step:
-            return known[1]
-        made = self._make(listing, key)
-        self._books[key] = (self._walk.step, made)
-        self._changes[key] = 0
-        return made
+        return self._shown(listing).book
 
     def update_id(self, listing: Listing) -> int:
-        """Return a number that grows with each change of the book."""
-        self.book(listing)
-        return 1_000_000 + self._walk.step * 1000 + min(999, self._changes[f"{listing.market}:{listing.symbol}"])
+        """Return a number that grows by one with each change of the book."""
+        return self._shown(listing).number
+
+    def follow(self, listing: Listing, key: object) -> None:
+        """Begin to note the changes of a book for somebody; without effect where the key follows already."""
+        number = self.update_id(listing)
+        self._logs.setdefault(_key(listing), BookLog()).follow(key, number)
+
+    def leave(self, listing: Listing, key: object) -> None:
+        """Note nothing more for somebody."""
+        self._logs[_key(listing)].leave(key)
+
+    def changes(self, listing: Listing, key: object) -> BookChange | None:
+        """Return what changed since a follower asked last; None when nothing did."""
+        shown = self._shown(listing)
+        return self._logs[_key(listing)].take(key, shown.number, shown.book.bids, shown.book.asks)
 
     def take(self, listing: Listing, side: Side, price: Decimal, quantity: Decimal) -> None:
         """Remove what an order of `side` took at that price."""
-        key = f"{listing.market}:{listing.symbol}"
         book = self.book(listing)
         left = tuple(
             Level(level.price, level.quantity - quantity) if level.price == price else level
             for level in book.against(side)
         )
         left = tuple(level for level in left if level.quantity > 0)
-        changed = Book(book.bids, left) if side is Side.BUY else Book(left, book.asks)
-        self._books[key] = (self._walk.step, changed)
-        self._changes[key] += 1
+        self._show(_key(listing), Book(book.bids, left) if side is Side.BUY else Book(left, book.asks))
 
     def forget(self) -> None:
         """Make the books anew: the price was moved by hand."""
-        self._books.clear()
+        for key, shown in self._books.items():
+            self._books[key] = _Shown(_NEVER, shown.book, shown.number)
+
+    def _shown(self, listing: Listing) -> _Shown:
+        key = _key(listing)
+        known = self._books.get(key)
+        if known is not None and known.step == self._walk.step:
+            return known
+        return self._show(key, self._make(listing, key))
+
+    def _show(self, key: str, book: Book) -> _Shown:
+        before = self._books.get(key)
+        log = self._logs.get(key)
+        if log is not None and before is not None and log.is_followed:
+            log.note((before.book.bids, before.book.asks), (book.bids, book.asks))
+        shown = _Shown(self._walk.step, book, FIRST_ID if before is None else before.number + 1)
+        self._books[key] = shown
+        return shown
 
     def _make(self, listing: Listing, key: str) -> Book:
         random = Random(f"{self._seed}:{key}:{self._walk.step}")
@@ -117,3 +149,7 @@ class Liquidity:
     def _quantity(self, listing: Listing, random: Random, number: int) -> Decimal:
         wanted = listing.typical_quantity * self._depth * (1 + number) * Decimal(round(random.uniform(0.3, 1.7), 3))
         return max(listing.lot, listing.lots(wanted))
+
+
+def _key(listing: Listing) -> str:
+    return f"{listing.market}:{listing.symbol}"

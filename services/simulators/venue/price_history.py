@@ -44,14 +44,15 @@ class PriceHistory:
         return self._prices[asset]
 
     def _walked(self, asset: str) -> array[float]:
-        gauss = Random(f"{self._seed}:{asset}:past").gauss
+        gauss, exp = Random(f"{self._seed}:{asset}:past").gauss, math.exp
         scale = YEARLY_VOLATILITY[asset] * self._volatility * math.sqrt(1_000_000_000 / NS_PER_YEAR)
         anchor = now = math.log(START_PRICES[asset])
+        moves = {apart: (scale * math.sqrt(apart), 1 - (1 - PULL_PER_S) ** apart) for apart, _ in SPANS}
         found = array("d")
-        for _, apart_s in _ages():
-            found.append(math.exp(now))
-            pull = 1 - (1 - PULL_PER_S) ** apart_s
-            now += gauss(0.0, scale * math.sqrt(apart_s)) + pull * (anchor - now)
+        for _, apart in _ages():
+            found.append(exp(now))
+            sigma, pull = moves[apart]
+            now += gauss(0.0, sigma) + pull * (anchor - now)
         found.reverse()
         return found
 

@@ -170,9 +170,20 @@ class Tape:
     ) -> None:
         self._walk = walk
         self.steps = StepLog(PriceHistory(seed=seed, end_ns=start_ns, volatility=volatility))
-        self._tapes = {(one.market, one.symbol): ListingTape(one, self.steps) for one in listings}
+        self._tapes: dict[tuple[str, str], ListingTape] = {}
+        for listing in listings:
+            self.add(listing)
         self.before_drop: list[Callable[[int], None]] = []
         """Are called with the number of a page while its steps are still here."""
+
+    def add(self, listing: Listing) -> None:
+        """Keep a tape for one more listing; before the first step, so that it is whole."""
+        self._tapes[listing.market, listing.symbol] = ListingTape(listing, self.steps)
+
+    @property
+    def listings(self) -> Iterable[Listing]:
+        """All that there are tapes of."""
+        return [tape.listing for tape in self._tapes.values()]
 
     def of(self, listing: Listing) -> ListingTape:
         """Return a listing's tape."""

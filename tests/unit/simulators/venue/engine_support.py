@@ -84,7 +84,7 @@ class Market:
         self.clearing = Clearing([Account("me", "key", "secret")], DEPOSITS)
         listings = [SPOT, LINEAR, INVERSE]
         self.tape = Tape(listings, self.walk, seed=seed, start_ns=START_NS, volatility=volatility)
-        self.candles = Candles(self.tape, listings)
+        self.candles = Candles(self.tape)
         self.engine = MatchingEngine(
             listings,
             walk=self.walk,
