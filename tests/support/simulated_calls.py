@@ -80,10 +80,10 @@ class BinanceCalls:
         query = urlencode(parameters)
         return reply(await self.venue.handle(Request("GET", path, query, address=self.address)))
 
-    async def keyed(self, method: str, path: str) -> Reply:
+    async def keyed(self, method: str, path: str, **parameters: object) -> Reply:
         """Make a call that needs the key and no signature."""
-        headers = {"x-mbx-apikey": self.account.api_key}
-        return reply(await self.venue.handle(Request(method, path, headers=headers, address=self.address)))
+        headers, query = {"x-mbx-apikey": self.account.api_key}, urlencode(parameters)
+        return reply(await self.venue.handle(Request(method, path, query, headers, address=self.address)))
 
     async def signed(self, method: str, path: str, *, at_ms: int | None = None, **parameters: str | int) -> Reply:
         """Make a signed call; `at_ms` replaces the timestamp."""

@@ -107,3 +107,14 @@ def page_of(rows: list[T], call: Call, *, oldest: bool, largest: int = PAGE_MAX)
     """Return one page: the first rows, or the last ones where nothing says where to begin."""
     limit = min(call.number("limit") or PAGE, largest)
     return rows[:limit] if oldest else rows[-limit:]
+
+
+def by_limit(*steps: tuple[int, int], default: int = 500) -> Weight:
+    """A weight that grows with `limit`: (up to that many, weight) in order."""
+
+    def weight(parameters: Mapping[str, str]) -> int:
+        text = parameters.get("limit", "")
+        limit = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else default
+        return next((one for most, one in steps if limit <= most), steps[-1][1])
+
+    return weight

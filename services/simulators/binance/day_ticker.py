@@ -1,7 +1,4 @@
-"""The last 24 hours of a listing, as `ticker/24hr` and the ticker streams tell them: one set of figures for both.
-
-What is counted are the trades of `@trade` and `trades`: one per step of the market, of one lot.
-"""
+"""The last 24 hours of a listing, as `ticker/24hr` and the ticker streams tell them: one set of figures, of the trades of the tape."""
 
 from __future__ import annotations
 
@@ -10,64 +7,40 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.spelling import at_tick, eight, plain, price_text, size_text
-from services.simulators.venue.day import DAY_NS
-from services.simulators.venue.liquidity import Liquidity
-from services.simulators.venue.listing import Listing
-from services.simulators.venue.prices import PriceWalk
+from services.simulators.venue.candles import Candle
+from services.simulators.venue.intervals import DAY_NS
+from services.simulators.venue.listing import Listing, Payout
+from services.simulators.venue.tape import Trade
 
 
 @dataclass(frozen=True)
 class ListingDay:
-    """The figures of one listing."""
+    """The figures of one listing; a trade leaves the window with its minute."""
 
     before: Decimal
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    last: Decimal
-    average: Decimal
-    volume: Decimal
-    value: Decimal
-    """Of the volume: in quote units; in coins where the contract is inverse."""
-    first_id: int
-    count: int
+    """The last price in front of the window."""
+    window: Candle
+    last: Trade
 
     @property
     def change(self) -> Decimal:
         """From the first to the last."""
-        return self.last - self.open
+        return self.last.price - self.window.open
 
     @property
     def percent(self) -> str:
         """The change as the exchange spells it."""
-        return f"{self.change / self.open * 100 if self.open else Decimal(0):.3f}"
+        return f"{self.change / self.window.open * 100:.3f}"
 
 
-def day_of(listing: Listing, walk: PriceWalk, liquidity: Liquidity) -> ListingDay:
-    """Return a listing's figures, from those of its underlying: highs are what the ask was, lows what the bid was."""
-    day = walk.day(listing.base)
-
-    def bid(price: float) -> Decimal:
-        mark = Decimal(price) * (1 + listing.premium)
-        return max(listing.tick, listing.round_down(mark - listing.tick * listing.spread_ticks / 2))
-
-    last = liquidity.last_price(listing)
-    average = Decimal(round(day.mean, 12)) * (1 + listing.premium)
-    volume = listing.lot * day.count
-    return ListingDay(
-        before=bid(day.before),
-        open=bid(day.open),
-        high=max(last, bid(day.high) + listing.tick * listing.spread_ticks),
-        low=min(last, bid(day.low)),
-        last=last,
-        average=average,
-        volume=volume,
-        value=listing.settlement_value(average, volume),
-        first_id=day.first,
-        count=day.count,
-    )
+def day_of(listing: Listing, venue: BinanceExchange, now_ns: int) -> ListingDay:
+    """Return a listing's figures."""
+    before, window = venue.candles.window(listing, now_ns - DAY_NS, now_ns)
+    last = venue.tape.of(listing).last()
+    return ListingDay(window.open if before is None else before.close, window, last)
 
 
 def day_row(listing: Listing, day: ListingDay, best: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
@@ -77,17 +50,17 @@ def day_row(listing: Listing, day: ListingDay, best: Mapping[str, Any], now_ms: 
         "priceChange": price_text(listing, day.change),
         "priceChangePercent": day.percent,
         "weightedAvgPrice": _average(listing, day),
-        "lastPrice": price_text(listing, day.last),
-        "lastQty": size_text(listing, listing.lot),
-        "openPrice": price_text(listing, day.open),
-        "highPrice": price_text(listing, day.high),
-        "lowPrice": price_text(listing, day.low),
-        "volume": size_text(listing, day.volume),
+        "lastPrice": price_text(listing, day.last.price),
+        "lastQty": size_text(listing, day.last.quantity),
+        "openPrice": price_text(listing, day.window.open),
+        "highPrice": price_text(listing, day.window.high),
+        "lowPrice": price_text(listing, day.window.low),
+        "volume": size_text(listing, day.window.volume),
         "openTime": now_ms - DAY_NS // 1_000_000,
         "closeTime": now_ms,
-        "firstId": day.first_id,
-        "lastId": day.first_id + day.count - 1,
-        "count": day.count,
+        "firstId": day.window.first_id,
+        "lastId": day.window.last_id,
+        "count": day.window.count,
     }
     if listing.market == SPOT:
         row |= {"prevClosePrice": price_text(listing, day.before), **best}
@@ -102,11 +75,11 @@ def mini_ticker(listing: Listing, day: ListingDay, now_ms: int) -> dict[str, Any
     if listing.market == COINM:
         row["ps"] = listing.base + listing.quote
     return row | {
-        "c": price_text(listing, day.last),
-        "o": price_text(listing, day.open),
-        "h": price_text(listing, day.high),
-        "l": price_text(listing, day.low),
-        "v": size_text(listing, day.volume),
+        "c": price_text(listing, day.last.price),
+        "o": price_text(listing, day.window.open),
+        "h": price_text(listing, day.window.high),
+        "l": price_text(listing, day.window.low),
+        "v": size_text(listing, day.window.volume),
         "q": _value(listing, day),
     }
 
@@ -118,12 +91,12 @@ def ticker(listing: Listing, day: ListingDay, best: Mapping[str, Any], now_ms: i
         "p": price_text(listing, day.change),
         "P": day.percent,
         "w": _average(listing, day),
-        "Q": size_text(listing, listing.lot),
+        "Q": size_text(listing, day.last.quantity),
         "O": now_ms - DAY_NS // 1_000_000,
         "C": now_ms,
-        "F": day.first_id,
-        "L": day.first_id + day.count - 1,
-        "n": day.count,
+        "F": day.window.first_id,
+        "L": day.window.last_id,
+        "n": day.window.count,
     }
     if listing.market == SPOT:
         row |= {"x": price_text(listing, day.before), **{name: best[name] for name in "bBaA"}}
@@ -131,8 +104,15 @@ def ticker(listing: Listing, day: ListingDay, best: Mapping[str, Any], now_ms: i
 
 
 def _average(listing: Listing, day: ListingDay) -> str:
-    return eight(day.average) if listing.market == SPOT else at_tick(day.average, listing.tick / 10)
+    window = day.window
+    if not window.volume or not window.value:
+        average = window.close
+    elif listing.payout is Payout.INVERSE:
+        average = window.volume * listing.unit / window.value
+    else:
+        average = window.value / (window.volume * listing.unit)
+    return eight(average) if listing.market == SPOT else at_tick(average, listing.tick / 10)
 
 
 def _value(listing: Listing, day: ListingDay) -> str:
-    return eight(day.value) if listing.market == SPOT else plain(round(day.value, 8))
+    return eight(day.window.value) if listing.market == SPOT else plain(round(day.window.value, 8))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -19,6 +19,9 @@ from services.simulators.venue.orders import Order
 
 DEMO_ACCOUNT: Final = demo_account("binance")
 AMENDMENTS_MAX: Final = 10_000
+MARK_STEP: Final = Decimal("0.01")
+INDEX_STEP: Final = Decimal("0.00000001")
+"""What mark and index prices are rounded to."""
 
 DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
     **{
@@ -70,6 +73,10 @@ class BinanceExchange(SimulatedVenue):
         self._by_symbol: dict[str, dict[str, Listing]] = {}
         for listing in self.engine.listings.values():
             self._by_symbol.setdefault(listing.market, {})[listing.symbol] = listing
+        for listing in list(self.engine.listings.values()):
+            if listing.market != SPOT:
+                self.tape.add(self.mark_of(listing))
+                self.tape.add(self.index_of(listing))
         self._amendments: dict[int, list[Amendment]] = {}
 
     def listings(self, market: str) -> Mapping[str, Listing]:
@@ -82,6 +89,27 @@ class BinanceExchange(SimulatedVenue):
         if found is None:
             raise invalid_symbol()
         return found
+
+    def mark_of(self, listing: Listing) -> Listing:
+        """Return what a contract's mark price is taped as: a listing without a spread, finer than its tick."""
+        return replace(listing, market=f"{listing.market}:mark", tick=MARK_STEP, spread_ticks=0)
+
+    def index_of(self, listing: Listing) -> Listing:
+        """Return what the index price of a contract's pair is taped as."""
+        symbol = listing.base + listing.quote
+        return replace(
+            listing,
+            market=f"{listing.market}:index",
+            symbol=symbol,
+            tick=INDEX_STEP,
+            spread_ticks=0,
+            premium=Decimal(0),
+            expiry_ns=None,
+        )
+
+    def engine_ns(self, shown_ms: int) -> int:
+        """Return what a time on the exchange's clock is on the engine's."""
+        return shown_ms * 1_000_000 - self.faults.skew_ns(self.wall_ns())
 
     def account(self, api_key: str) -> Account:
         """Return the account behind a key; raise -2014 or -2015 when there is none."""

@@ -25,7 +25,8 @@ SPOT_BAND_UP, SPOT_BAND_DOWN = Decimal(5), Decimal("0.2")
 
 def exchange_info(market: str, listings: Iterable[Listing], now_ms: int, options: LimitOptions) -> dict[str, Any]:
     """Return the whole answer."""
-    own = [listing for listing in listings if listing.market == market]
+    listed = list(listings)
+    own = [listing for listing in listed if listing.market == market]
     answer: dict[str, Any] = {
         "timezone": "UTC",
         "serverTime": now_ms,
@@ -39,10 +40,15 @@ def exchange_info(market: str, listings: Iterable[Listing], now_ms: int, options
         answer["assets"] = [
             {"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"} for asset in ("USDT", "USDC")
         ]
-    rank: dict[int | None, int] = {
-        expiry: number for number, expiry in enumerate(sorted({one.expiry_ns for one in own if one.expiry_ns}))
-    }
-    return {**answer, "symbols": [_futures(listing, rank) for listing in own]}
+    return {**answer, "symbols": [_futures(listing, contract_type(listing, listed)) for listing in own]}
+
+
+def contract_type(listing: Listing, listings: Iterable[Listing]) -> str:
+    """Return what kind of contract a listing is among those of its market."""
+    if listing.expiry_ns is None:
+        return "PERPETUAL"
+    ends = sorted({one.expiry_ns for one in listings if one.market == listing.market and one.expiry_ns})
+    return ("CURRENT_QUARTER", "NEXT_QUARTER")[ends.index(listing.expiry_ns)]
 
 
 def _spot(listing: Listing) -> dict[str, Any]:
@@ -112,10 +118,9 @@ def _spot(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _futures(listing: Listing, rank: dict[int | None, int]) -> dict[str, Any]:
+def _futures(listing: Listing, contract: str) -> dict[str, Any]:
     coin = listing.market == COINM
     pair = listing.base + listing.quote
-    contract = ("CURRENT_QUARTER", "NEXT_QUARTER")[rank[listing.expiry_ns]] if listing.expiry_ns else "PERPETUAL"
     row: dict[str, Any] = {
         "symbol": listing.symbol,
         "pair": pair,

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from services.simulators.binance.call import Call, Route, by_symbol, flat
+from services.simulators.binance.call import Call, Route, by_limit, by_symbol, flat
 from services.simulators.binance.day_ticker import day_of, day_row
 from services.simulators.binance.errors import BinanceError, invalid_symbol
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.exchange_info import exchange_info
+from services.simulators.binance.funding import INTEREST, funding_rate, next_funding_ns
 from services.simulators.binance.listings import COINM, MARKETS, PREFIXES, SPOT, USDM
-from services.simulators.binance.spelling import plain, price_text, size_text
+from services.simulators.binance.spelling import eight, price_text, size_text
 from services.simulators.venue.listing import Listing
 
 
@@ -35,8 +36,13 @@ class MarketData:
                 ("ticker/bookTicker", self.book_ticker, book_weight),
                 ("ticker/price", self.ticker_price, by_symbol(2, 4) if spot else by_symbol(1, 2)),
                 ("ticker/24hr", self.ticker_day, by_symbol(2, 80) if spot else by_symbol(1, 40)),
-                ("depth", self.depth, flat(5)),
-                ("trades", self.trades, flat(25 if spot else 5)),
+                (
+                    "depth",
+                    self.depth,
+                    by_limit((100, 5), (500, 25), (1000, 50), (1 << 30, 250), default=100)
+                    if spot
+                    else by_limit((50, 2), (100, 5), (500, 10), (1000, 20)),
+                ),
             ):
                 table["GET", f"{prefix}/{path}"] = Route(market, handler, weight)
             if not spot:
@@ -95,21 +101,6 @@ class MarketData:
             answer |= {"symbol": listing.symbol, "pair": listing.base + listing.quote}
         return answer
 
-    async def trades(self, call: Call) -> Any:
-        """Tell the last trades: one per step, at the mark."""
-        listing = self._venue.listing(call.market, call.need("symbol"))
-        return [
-            {
-                "id": self._venue.walk.step,
-                "price": price_text(listing, self._venue.liquidity.last_price(listing)),
-                "qty": size_text(listing, listing.lot),
-                "quoteQty": plain(round(listing.notional(self._venue.liquidity.last_price(listing), listing.lot), 8)),
-                "time": self._venue.shown_ms(call.now_ns),
-                "isBuyerMaker": self._venue.walk.step % 2 == 0,
-                "isBestMatch": True,
-            }
-        ]
-
     def _each(self, call: Call, row: Callable[[Listing], Any]) -> Any:
         symbol = call.get("symbol")
         if symbol is not None:
@@ -148,7 +139,7 @@ class MarketData:
     def _price_row(self, listing: Listing, now_ns: int) -> Any:
         row: dict[str, Any] = {
             "symbol": listing.symbol,
-            "price": price_text(listing, self._venue.liquidity.last_price(listing)),
+            "price": price_text(listing, self._venue.tape.of(listing).last().price),
         }
         if listing.market == COINM:
             row["ps"] = listing.base + listing.quote
@@ -159,7 +150,7 @@ class MarketData:
     def _day_row(self, listing: Listing, now_ns: int) -> Any:
         book = self._book_row(listing, now_ns)
         best = {name: book[name] for name in ("bidPrice", "bidQty", "askPrice", "askQty")}
-        day = day_of(listing, self._venue.walk, self._venue.liquidity)
+        day = day_of(listing, self._venue, now_ns)
         return day_row(listing, day, best, self._venue.shown_ms(now_ns))
 
     def _mark_row(self, listing: Listing, now_ns: int) -> Any:
@@ -171,9 +162,9 @@ class MarketData:
             "markPrice": mark,
             "indexPrice": f"{Decimal(self._venue.walk.price(listing.base)):.8f}",
             "estimatedSettlePrice": mark,
-            "lastFundingRate": "" if listing.expiry_ns else "0.00010000",
-            "interestRate": "" if listing.expiry_ns else "0.00010000",
-            "nextFundingTime": 0 if listing.expiry_ns else (now_ms // 28_800_000 + 1) * 28_800_000,
+            "lastFundingRate": "" if listing.expiry_ns else eight(funding_rate(listing)),
+            "interestRate": "" if listing.expiry_ns else eight(INTEREST),
+            "nextFundingTime": 0 if listing.expiry_ns else self._venue.shown_ms(next_funding_ns(now_ns)),
             "time": now_ms,
         }
 

@@ -13,6 +13,7 @@ from services.simulators.binance.errors import PLANNED, BinanceError
 from services.simulators.binance.exchange import DEMO_ACCOUNT, BinanceExchange
 from services.simulators.binance.futures_account import FuturesAccount
 from services.simulators.binance.futures_routes import FuturesRoutes
+from services.simulators.binance.klines import Klines
 from services.simulators.binance.limits import LimitOptions
 from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.market_data import MarketData
@@ -20,7 +21,9 @@ from services.simulators.binance.orders import OrderDesk
 from services.simulators.binance.render import execution_report, order_trade_update, trade_lite
 from services.simulators.binance.signing import check_signature, check_time, merged
 from services.simulators.binance.spot_routes import SpotRoutes
+from services.simulators.binance.stream_feeds import Feeds
 from services.simulators.binance.streams import Streams, locate
+from services.simulators.binance.trade_routes import TradeRoutes
 from services.simulators.binance.welcome import welcome_text
 from services.simulators.binance.ws_api import PATH as WS_API_PATH
 from services.simulators.binance.ws_api import WsApi
@@ -60,16 +63,18 @@ class SimulatedBinance(BinanceExchange):
             sleep=sleep,
         )
         self._socket_lifetime_s = socket_lifetime_s
-        desk = OrderDesk(self)
+        desk, trades = OrderDesk(self), TradeRoutes(self)
         self.routes: Mapping[tuple[str, str], Route] = {
             **MarketData(self).routes(),
+            **trades.routes(),
+            **Klines(self).routes(),
             **SpotRoutes(self, desk).routes(),
             **FuturesRoutes(self, desk, USDM).routes(),
             **FuturesRoutes(self, desk, COINM).routes(),
             **FuturesAccount(self, USDM).routes(),
             **FuturesAccount(self, COINM).routes(),
         }
-        self.streams = Streams(self)
+        self.streams = Streams(self, Feeds(self, trades))
         self.ws_api = WsApi(self, self.routes)
 
     # -- requests -------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 from services.runtime.json_text import read_json
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, SPOT, USDM
+from services.simulators.binance.stream_feeds import Feed, Feeds
 from services.simulators.binance.stream_names import Stream, find_stream, refusal
-from services.simulators.binance.stream_payloads import StreamPayloads
 from services.simulators.venue.messages import dump
 from services.simulators.venue.sockets import SimSocket
 
@@ -68,12 +68,12 @@ def locate(path: str) -> Place | None:
 class Streams:
     """All sockets that listen to market data or listen keys."""
 
-    def __init__(self, venue: BinanceExchange) -> None:
+    def __init__(self, venue: BinanceExchange, feeds: Feeds) -> None:
         self._venue = venue
         self._subscribers: dict[SimSocket, Subscriber] = {}
-        self._payloads = StreamPayloads(venue)
-        self._periods: dict[tuple[str, str], int] = {}
-        """By market and name: the period that a stream of periods was last sent in."""
+        self._open = feeds
+        self._feeds: dict[tuple[str, str], Feed] = {}
+        """By market and name: what somebody subscribed to."""
 
     def open(self, socket: SimSocket, place: Place, query: str) -> None:
         """Register a socket with the streams that its address names; an error frame names those that there are not."""
@@ -159,27 +159,29 @@ class Streams:
             subscriber.listen_key = name
         stream = find_stream(subscriber.market, name, self._venue.listings(subscriber.market))
         # A stream of another part stays silent on the retired address: the exchange's own trap.
-        carried = stream is not None and stream.part_of(subscriber.category)
-        subscriber.streams.setdefault(name, stream if carried else None)
+        if stream is not None and not stream.part_of(subscriber.category):
+            stream = None
+        subscriber.streams.setdefault(name, stream)
+        key = (subscriber.market, name)
+        if stream is not None and key not in self._feeds:
+            self._feeds[key] = self._open.open(subscriber.market, stream)
 
     # -- sending --------------------------------------------------------------------------------------------------
 
     def publish(self, now_ns: int) -> None:
         """Send every subscribed stream that has something new."""
         frames: dict[tuple[str, str], list[Any]] = {}
-        periods: dict[tuple[str, str], int] = {}
         for socket, subscriber in list(self._subscribers.items()):
             for name, stream in list(subscriber.streams.items()):
                 if stream is None:
                     continue
                 key = (subscriber.market, name)
                 if key not in frames:
-                    periods[key] = now_ns // (stream.every_ms * 1_000_000) if stream.every_ms else -1
-                    due = not stream.every_ms or periods[key] != self._periods.get(key)
-                    frames[key] = self._payloads.made(subscriber.market, stream, now_ns) if due else []
+                    frames[key] = self._feeds[key].messages(now_ns)
                 for payload in frames[key]:
                     self._send(socket, subscriber, name, payload)
-        self._periods = periods
+        for key in [key for key in self._feeds if key not in frames]:
+            self._feeds.pop(key).close()
 
     def send_user(self, account: str, market: str, payload: Any) -> None:
         """Send an event to the sockets that opened the account's listen key."""

@@ -73,6 +73,23 @@ def test_binance_prices_agree_with_each_other(on_binance: Any, symbol: str) -> N
     assert abs(on_binance.fetch_time() - on_binance.milliseconds()) < 5000
 
 
+@pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"])
+def test_binance_candles_and_trades_reach_into_the_past(on_binance: Any, symbol: str) -> None:
+    week = on_binance.fetch_ohlcv(symbol, "1h", limit=168)
+    since = week[100][0]
+    again = on_binance.fetch_ohlcv(symbol, "1h", since, 10)
+    trades = on_binance.fetch_trades(symbol, limit=50)
+    older = on_binance.fetch_trades(symbol, since, 20)
+
+    assert len(week) == 168
+    assert [row[0] - week[0][0] for row in week] == [hour * 3_600_000 for hour in range(168)]
+    assert again == week[100:110]
+    assert len(trades) == 50
+    assert [trade["timestamp"] for trade in older] == sorted(trade["timestamp"] for trade in older)
+    assert since <= older[0]["timestamp"] < since + 60_000
+    assert all(row[3] <= row[1] <= row[2] and row[5] > 0 for row in week[:-1])
+
+
 @pytest.mark.parametrize(
     ("symbol", "amount"),
     [("BTC/USDT", 0.001), ("BTC/USDT:USDT", 0.01), ("BTC/USD:BTC", 3)],

@@ -71,6 +71,26 @@ async def test_what_ccxt_asks_for_by_default_arrives(listener: Any, watch: Calla
     assert await asyncio.wait_for(watch(listener), WAIT_S)
 
 
+@pytest.mark.parametrize("symbol", SYMBOLS.values(), ids=SYMBOLS)
+async def test_the_book_is_watched_by_snapshot_and_changes(listener: Any, symbol: str) -> None:
+    for _ in range(8):
+        book = await asyncio.wait_for(listener.watch_order_book(symbol), WAIT_S)
+        bids, asks = [price for price, _ in book["bids"]], [price for price, _ in book["asks"]]
+        assert bids == sorted(bids, reverse=True)
+        assert asks == sorted(asks)
+        assert bids[0] < asks[0]
+        assert (len(bids), len(asks)) == (20, 20), "a level that is gone is still held, or one is missing"
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS.values(), ids=SYMBOLS)
+async def test_candles_are_watched(listener: Any, symbol: str) -> None:
+    candles = await asyncio.wait_for(listener.watch_ohlcv(symbol, "1m"), WAIT_S)
+    fetched = await listener.fetch_ohlcv(symbol, "1m", limit=3)
+
+    assert {candles[-1][0]} <= {row[0] for row in fetched}
+    assert candles[-1][3] <= candles[-1][1] <= candles[-1][2]
+
+
 async def test_what_is_not_simulated_is_an_error_at_once(listener: Any) -> None:
-    with pytest.raises(Exception, match="kline_1m"):
-        await asyncio.wait_for(listener.watch_ohlcv("BTC/USDT", "1m"), WAIT_S)
+    with pytest.raises(Exception, match="ticker_1h"):
+        await asyncio.wait_for(listener.watch_ticker("BTC/USDT", {"name": "ticker_1h"}), WAIT_S)

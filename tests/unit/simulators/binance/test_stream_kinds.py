@@ -27,13 +27,10 @@ def names(market: str) -> list[str]:
     """Return every stream name that the table of kinds makes on a market."""
     found = []
     for kind, meant in KINDS.items():
-        for speed in meant.speeds:
+        for speed in meant.speeds.get(market, {}):
             suffix = f"@{speed}" if speed else ""
-            if market in meant.markets:
-                found += [
-                    f"{SYMBOLS[market]}@{kind}{level}{suffix}"
-                    for level in (("5", "10", "20") if meant.has_levels else ("",))
-                ]
+            endings = [f"_{one}" for one in sorted(meant.intervals - {"1s"})][:3] or sorted(meant.levels)
+            found += [f"{SYMBOLS[market]}@{kind}{ending}{suffix}" for ending in endings]
             if market in meant.all_on:
                 found.append(f"!{kind}{'@arr' if meant.arr else ''}{suffix}")
     return found
@@ -72,7 +69,7 @@ def test_every_stream_is_refused_or_brings_messages(path: str, market: str, name
 
 
 def test_every_kind_of_usdm_is_carried_by_a_part_and_trades_by_both() -> None:
-    assert set(KINDS) == PUBLIC | MARKET
+    assert {kind for kind, meant in KINDS.items() if USDM in meant.speeds} == PUBLIC | MARKET
     assert {"trade"} == PUBLIC & MARKET
 
 
@@ -80,8 +77,11 @@ def test_every_kind_of_usdm_is_carried_by_a_part_and_trades_by_both() -> None:
 @pytest.mark.parametrize(
     ("path", "name", "says"),
     [
-        ("/ws", "btcusdt@kline_1m", "not simulated"),
-        ("/ws", "btcusdt@depth", "not simulated"),
+        ("/ws", "btcusdt@kline", "not simulated"),
+        ("/ws", "btcusdt@kline_7m", "not simulated"),
+        ("/dstream/ws", "btcusd_perp@kline_1s", "not simulated"),
+        ("/ws", "btcusdt@trade_1m", "not simulated"),
+        ("/ws", "btcusdt@depth@250ms", "not simulated"),
         ("/ws", "btcusdt@depth7", "not simulated"),
         ("/ws", "btcusdt@depth5@7ms", "not simulated"),
         ("/ws", "btcusdt@miniTickers", "not simulated"),
@@ -120,8 +120,8 @@ def test_what_is_not_served_is_refused_and_nothing_of_that_request_is_taken(path
 @pytest.mark.parametrize(
     ("path", "query"),
     [
-        ("/ws/btcusdt@kline_1m", ""),
-        ("/stream", "streams=ethusdt@trade/btcusdt@kline_1m"),
+        ("/ws/btcusdt@kline_7m", ""),
+        ("/stream", "streams=ethusdt@trade/btcusdt@kline_7m"),
         ("/fstream/public/ws/btcusdt@aggTrade", ""),
         ("/ws/BTCUSDT@bookTicker", ""),
     ],
@@ -142,6 +142,10 @@ MINI = {"e", "E", "s", "c", "o", "h", "l", "v", "q"}
 TICKER = MINI | {"p", "P", "w", "Q", "O", "C", "F", "L", "n"}
 
 
+PACES = {"/ws": 1, "/fstream/market/ws": 2, "/dstream/ws": 0.5}
+"""Seconds between two tickers of one symbol."""
+
+
 @pytest.mark.parametrize(
     ("path", "name", "fields"),
     [
@@ -153,7 +157,7 @@ TICKER = MINI | {"p", "P", "w", "Q", "O", "C", "F", "L", "n"}
         ("/dstream/ws", "btcusd_perp@ticker", TICKER | {"ps"}),
     ],
 )
-def test_tickers_come_once_a_second_with_figures_that_agree_with_the_trades(
+def test_tickers_come_at_the_markets_pace_with_figures_that_agree_with_the_trades(
     path: str, name: str, fields: set[str]
 ) -> None:
     async def main(loop: VirtualLoop) -> None:
@@ -170,21 +174,26 @@ def test_tickers_come_once_a_second_with_figures_that_agree_with_the_trades(
             while not both.is_idle:
                 trades.append(json.loads(await both.recv()))
 
-        assert 10 <= len(tickers) <= 12
-        assert {one["E"] // 1000 for one in tickers} == {
-            tickers[0]["E"] // 1000 + number for number in range(len(tickers))
-        }
+        assert 10 <= len(tickers) * PACES[path] <= 12
+        periods = [int(one["E"] / 1000 / PACES[path]) for one in tickers]
+        assert periods == list(range(periods[0], periods[0] + len(periods)))
         assert len(trades) > 30
         last = tickers[-1]
         assert set(last) == fields
-        prices = [Decimal(one["p"]) for one in trades if one["E"] <= last["E"]]
+        own = [one for one in trades if one["T"] <= last["E"]]
+        prices = [Decimal(one["p"]) for one in own]
         assert Decimal(last["c"]) == prices[-1]
         assert Decimal(last["l"]) <= min(prices)
         assert max(prices) <= Decimal(last["h"])
         assert Decimal(last["l"]) <= Decimal(last["o"]) <= Decimal(last["h"])
         if "n" in fields:
-            assert (last["L"], last["n"]) == (trades[len(prices) - 1]["t"], last["L"] - last["F"] + 1)
-            assert Decimal(last["v"]) == last["n"] * Decimal(trades[0]["q"])
+            assert (last["L"], last["n"]) == (own[-1]["t"], last["L"] - last["F"] + 1)
+            assert last["Q"] == own[-1]["q"]
+            first = next(one for one in tickers if one["E"] >= trades[0]["T"])
+            between = [Decimal(one["q"]) for one in own if first["L"] < one["t"]]
+            # No minute has left the window: what came is what was traded.
+            if first["F"] == last["F"]:
+                assert Decimal(last["v"]) - Decimal(first["v"]) == sum(between)
             assert Decimal(last["p"]) == Decimal(last["c"]) - Decimal(last["o"])
             assert last["C"] - last["O"] == 86_400_000
 
