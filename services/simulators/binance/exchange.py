@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from services.simulators.binance.account_settings import AccountSettings
 from services.simulators.binance.errors import BinanceError, invalid_symbol
 from services.simulators.binance.limits import BinanceLimits, LimitOptions
 from services.simulators.binance.listen_keys import ListenKeys
@@ -70,6 +71,7 @@ class BinanceExchange(SimulatedVenue):
         )
         self.limits = BinanceLimits(limits)
         self.listen_keys = ListenKeys(lambda: self.made_id() + self.made_id())
+        self.settings = AccountSettings()
         self._by_symbol: dict[str, dict[str, Listing]] = {}
         for listing in self.engine.listings.values():
             self._by_symbol.setdefault(listing.market, {})[listing.symbol] = listing

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from services.simulators.binance.account_settings import LEVERAGE_MAX, NOTIONAL_MAX
 from services.simulators.binance.call import Call, Handler, Route, Security, Weight, flat
 from services.simulators.binance.errors import BinanceError
 from services.simulators.binance.exchange import BinanceExchange
@@ -34,7 +35,6 @@ class FuturesAccount:
             ("GET", f"{key}/account"): signed(self.account, flat(5)),
             ("GET", f"{key}/balance"): signed(self.balance, flat(1 if coin else 5)),
             ("GET", f"{key}/positionRisk"): signed(self.positions, flat(1 if coin else 5)),
-            ("GET", f"{key}/positionSide/dual"): signed(self.dual_side, flat(30)),
             ("GET", f"{key}/leverageBracket"): signed(self.brackets, flat(1)),
             ("POST", f"{key}/listenKey"): Route(market, self.open_key, flat(1), Security.KEY),
             ("PUT", f"{key}/listenKey"): Route(market, self.extend_key, flat(1), Security.KEY),
@@ -97,17 +97,13 @@ class FuturesAccount:
         listings = self._venue.listings(self._market).values() if everything else self._held(call)
         return [self._position_row(call, listing) for listing in listings]
 
-    async def dual_side(self, call: Call) -> Any:
-        """Tell that the account is in one-way mode."""
-        return {"dualSidePosition": False}
-
     async def brackets(self, call: Call) -> Any:
         """Tell the one leverage bracket that is simulated."""
         bracket = {
             "bracket": 1,
-            "initialLeverage": 20,
-            "notionalCap": 50_000_000,
-            "qtyCap": 50_000_000,
+            "initialLeverage": LEVERAGE_MAX,
+            "notionalCap": NOTIONAL_MAX,
+            "qtyCap": NOTIONAL_MAX,
             "notionalFloor": 0,
             "qtyFloor": 0,
             "qtylFloor": 0,
@@ -181,28 +177,31 @@ class FuturesAccount:
     def _position_row(self, call: Call, listing: Listing) -> dict[str, Any]:
         position = self._venue.clearing.holdings[call.owner].position(listing)
         mark = self._venue.liquidity.mark(listing)
-        value = listing.settlement_value(mark, position.quantity)
+        value, gain = listing.settlement_value(mark, position.quantity), self._unrealized(call, listing)
+        leverage = self._venue.clearing.leverage(call.owner, listing)
+        isolated = self._venue.settings.is_isolated(call.owner, listing)
+        margin = self._venue.clearing.position_margin(call.owner, listing)
         return {
             "symbol": listing.symbol,
             "positionAmt": plain(position.quantity),
             "entryPrice": plain(round(position.entry, 8)),
             "breakEvenPrice": plain(round(position.entry, 8)),
             "markPrice": f"{mark:.8f}",
-            "unRealizedProfit": f"{self._unrealized(call, listing):.8f}",
-            "unrealizedProfit": f"{self._unrealized(call, listing):.8f}",
+            "unRealizedProfit": f"{gain:.8f}",
+            "unrealizedProfit": f"{gain:.8f}",
             "liquidationPrice": "0",
-            "leverage": plain(listing.leverage),
-            "maxNotionalValue": "50000000",
-            "marginType": "cross",
+            "leverage": plain(leverage),
+            "maxNotionalValue": str(NOTIONAL_MAX),
+            "marginType": "isolated" if isolated else "cross",
             "marginAsset": listing.settle,
-            "isolatedMargin": "0.00000000",
-            "isolated": False,
+            "isolatedMargin": f"{margin + gain if isolated else Decimal(0):.8f}",
+            "isolated": isolated,
             "isAutoAddMargin": "false",
             "positionSide": "BOTH",
             "notional": f"{value:.8f}",
             "notionalValue": f"{value:.8f}",
-            "isolatedWallet": "0",
-            "initialMargin": f"{abs(value) / listing.leverage:.8f}",
+            "isolatedWallet": f"{margin if isolated else Decimal(0):.8f}",
+            "initialMargin": f"{abs(value) / leverage:.8f}",
             "maintMargin": f"{abs(value) / 40:.8f}",
             "updateTime": self._venue.shown_ms(position.updated_ns) if position.updated_ns else 0,
         }

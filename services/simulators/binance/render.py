@@ -285,8 +285,8 @@ def futures_trade(fill: Fill, listing: Listing, shown: Shown) -> dict[str, Any]:
     return row
 
 
-def order_trade_update(event: Event, shown: Shown) -> dict[str, Any]:
-    """Return the futures user stream's event."""
+def order_trade_update(event: Event, shown: Shown, resting: tuple[Decimal, Decimal]) -> dict[str, Any]:
+    """Return the futures user stream's event; `resting` is what the account's open buys and sells of the symbol are worth."""
     order, fill = event.order, event.fill
     kinds = {EventKind.AMENDED: "AMENDMENT"}
     body: dict[str, Any] = {
@@ -307,8 +307,8 @@ def order_trade_update(event: Event, shown: Shown) -> dict[str, Any]:
         "L": plain(fill.price) if fill else "0",
         "T": shown(event.time_ns),
         "t": fill.trade_id if fill else 0,
-        "b": "0",
-        "a": "0",
+        "b": plain(round(resting[0], 8)),
+        "a": plain(round(resting[1], 8)),
         "m": fill.maker if fill else False,
         "R": order.reduce_only,
         "wt": "CONTRACT_PRICE",
@@ -322,6 +322,7 @@ def order_trade_update(event: Event, shown: Shown) -> dict[str, Any]:
         "V": "EXPIRE_MAKER",
         "pm": "NONE",
         "gtd": 0,
+        "er": "0",
     }
     if fill:
         body |= {"N": fill.fee_asset, "n": plain(round(fill.fee, 8))}

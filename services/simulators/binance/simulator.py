@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from email.utils import formatdate
 from typing import Final
 
+from services.simulators.binance.account_config import AccountConfig
+from services.simulators.binance.account_events import AccountEvents
 from services.simulators.binance.call import Call, Reply, Route, Security
 from services.simulators.binance.errors import PLANNED, BinanceError
 from services.simulators.binance.exchange import DEMO_ACCOUNT, BinanceExchange
@@ -20,6 +22,7 @@ from services.simulators.binance.market_data import MarketData
 from services.simulators.binance.orders import OrderDesk
 from services.simulators.binance.render import execution_report, order_trade_update, trade_lite
 from services.simulators.binance.signing import check_signature, check_time, merged
+from services.simulators.binance.spot_fees import SpotFees
 from services.simulators.binance.spot_routes import SpotRoutes
 from services.simulators.binance.stream_feeds import Feeds
 from services.simulators.binance.streams import Streams, locate
@@ -63,7 +66,9 @@ class SimulatedBinance(BinanceExchange):
             sleep=sleep,
         )
         self._socket_lifetime_s = socket_lifetime_s
+        self._account_events = AccountEvents(self)
         desk, trades = OrderDesk(self), TradeRoutes(self)
+        self.streams = Streams(self, Feeds(self, trades))
         self.routes: Mapping[tuple[str, str], Route] = {
             **MarketData(self).routes(),
             **trades.routes(),
@@ -73,8 +78,10 @@ class SimulatedBinance(BinanceExchange):
             **FuturesRoutes(self, desk, COINM).routes(),
             **FuturesAccount(self, USDM).routes(),
             **FuturesAccount(self, COINM).routes(),
+            **AccountConfig(self, USDM, self.streams.send_user).routes(),
+            **AccountConfig(self, COINM, self.streams.send_user).routes(),
+            **SpotFees(self).routes(),
         }
-        self.streams = Streams(self, Feeds(self, trades))
         self.ws_api = WsApi(self, self.routes)
 
     # -- requests -------------------------------------------------------------------------------------------------
@@ -175,13 +182,16 @@ class SimulatedBinance(BinanceExchange):
         self.streams.publish(now_ns)
 
     def send_event(self, event: Event) -> None:
-        order = event.order
-        if order.listing.market == SPOT:
+        order, market = event.order, event.order.listing.market
+        if market == SPOT:
             self.ws_api.send_user(order.account, execution_report(event, self.shown_ms))
+            self.ws_api.send_user(order.account, self._account_events.balances(event))
             return
         if event.kind is EventKind.TRADE:
-            self.streams.send_user(order.account, order.listing.market, trade_lite(event, self.shown_ms))
-        self.streams.send_user(order.account, order.listing.market, order_trade_update(event, self.shown_ms))
+            self.streams.send_user(order.account, market, trade_lite(event, self.shown_ms))
+            self.streams.send_user(order.account, market, self._account_events.update(event))
+        resting = self._account_events.resting_values(event)
+        self.streams.send_user(order.account, market, order_trade_update(event, self.shown_ms, resting))
 
     def _on_event(self, event: Event) -> None:
         order = event.order

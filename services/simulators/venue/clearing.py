@@ -44,6 +44,12 @@ class Holdings:
 
     balances: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    leverages: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """By (market, symbol), where the account has chosen another one than the listing's."""
+
+    def leverage(self, listing: Listing) -> Decimal:
+        """Return how many times its margin a position on the listing may be worth."""
+        return self.leverages.get((listing.market, listing.symbol), listing.leverage)
 
     def balance(self, wallet: str, asset: str) -> Decimal:
         """0 where there never was any."""
@@ -83,6 +89,10 @@ class Clearing:
         """Return the account behind a key."""
         return self._by_key.get(api_key)
 
+    def leverage(self, name: str, listing: Listing) -> Decimal:
+        """Return an account's leverage on a listing."""
+        return self.holdings[name].leverage(listing)
+
     def reserved(self, wallet: str, asset: str, orders: Iterable[Order]) -> Decimal:
         """Return what open orders hold back of a balance."""
         return sum((cost for order in orders for cost in self._held(order, wallet, asset)), Decimal(0))
@@ -90,11 +100,18 @@ class Clearing:
     def margin(self, name: str, wallet: str, asset: str, listings: Mapping[tuple[str, str], Listing]) -> Decimal:
         """Return what positions hold back of a balance, valued at entry."""
         total = Decimal(0)
-        for key, position in self.holdings[name].positions.items():
+        for key in self.holdings[name].positions:
             listing = listings[key]
-            if position.quantity and listing.market == wallet and listing.settle == asset:
-                total += listing.settlement_value(position.entry, abs(position.quantity)) / listing.leverage
+            if listing.market == wallet and listing.settle == asset:
+                total += self.position_margin(name, listing)
         return total
+
+    def position_margin(self, name: str, listing: Listing) -> Decimal:
+        """Return what one position holds back, valued at entry."""
+        position = self.holdings[name].position(listing)
+        if not position.quantity:
+            return Decimal(0)
+        return listing.settlement_value(position.entry, abs(position.quantity)) / self.leverage(name, listing)
 
     def check(
         self,
@@ -130,21 +147,25 @@ class Clearing:
         holdings.add(listing.market, listing.settle, realized - fee)
         return fee, listing.settle, realized
 
-    @staticmethod
-    def _held(order: Order, wallet: str, asset: str) -> Iterable[Decimal]:
+    def _held(self, order: Order, wallet: str, asset: str) -> Iterable[Decimal]:
         if order.listing.market == wallet:
-            held, cost = order_cost(order.listing, order.side, order.price or Decimal(0), order.remaining)
+            leverage = self.leverage(order.account, order.listing)
+            held, cost = order_cost(order.listing, order.side, order.price or Decimal(0), order.remaining, leverage)
             if held == asset and not order.reduce_only:
                 yield cost
 
 
-def order_cost(listing: Listing, side: Side, price: Decimal, quantity: Decimal) -> tuple[str, Decimal]:
-    """Return what an order holds back while it is open: the asset and how much."""
+def order_cost(
+    listing: Listing, side: Side, price: Decimal, quantity: Decimal, leverage: Decimal | None = None
+) -> tuple[str, Decimal]:
+    """Return what an order holds back while it is open: the asset and how much; at the listing's own leverage unless told."""
     if listing.payout is Payout.SPOT:
         if side is Side.BUY:
             return listing.quote, quantity * listing.unit * price
         return listing.base, quantity * listing.unit
-    return listing.settle, listing.settlement_value(price, quantity) / listing.leverage if price else Decimal(0)
+    if not price:
+        return listing.settle, Decimal(0)
+    return listing.settle, listing.settlement_value(price, quantity) / (leverage or listing.leverage)
 
 
 def _move(position: Position, listing: Listing, change: Decimal, price: Decimal, now_ns: int) -> Decimal:

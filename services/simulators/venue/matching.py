@@ -320,7 +320,7 @@ class MatchingEngine:
             held = self.clearing.holdings[name].position(listing).quantity
             if held and (held > 0) != (side is Side.BUY) and abs(held) >= quantity:
                 return  # It only closes: that frees margin.
-        cost = order_cost(listing, side, price, quantity)
+        cost = order_cost(listing, side, price, quantity, self.clearing.leverage(name, listing))
         orders = [order for order in self.book.open_of(name, listing.market) if order.id != without]
         self.clearing.check(cost, name=name, wallet=listing.market, orders=orders, listings=self.listings)
 

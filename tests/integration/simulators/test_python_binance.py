@@ -61,7 +61,7 @@ async def test_spot_order_with_its_events(client: Any) -> None:
 
     async with manager.user_socket() as socket:
         placed = await client.create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.001")
-        events = await take(socket, 2)
+        events = [event for event in await take(socket, 4) if event["e"] == "executionReport"]
 
     assert placed["status"] == "FILLED"
     assert [(event["x"], event["X"]) for event in events] == [("NEW", "NEW"), ("TRADE", "FILLED")]

@@ -173,11 +173,11 @@ def test_user_events() -> None:
             admin(calls.venue, "POST", f"/sim/orders/{placed.payload['orderId']}/fill", {"quantity": "0.001"})
             await calls.signed("DELETE", path, symbol="BTCUSDT", orderId=placed.payload["orderId"])
 
-        new, trade, canceled = [json.loads(await spot.recv()) for _ in range(3)]
+        new, _, trade, _, canceled = [json.loads(await spot.recv()) for _ in range(5)]
         assert _problems(new, "spot/report_wrapped") == {}
         assert _problems(trade["event"], "spot/report_filled") == {}
         assert _problems(canceled["event"], "spot/report_canceled") == {}
-        new, lite, trade = [json.loads(await futures.recv()) for _ in range(3)]
+        new, lite, _, trade = [json.loads(await futures.recv()) for _ in range(4)]
         assert _problems(new, "usdm/update_new", frozenset({"AP", "cr", "N", "n", "gtd", "W"})) == {}
         assert _problems(trade, "usdm/update_partly_filled", frozenset({"AP", "cr", "gtd", "W"})) == {}
         assert _problems(lite, "usdm/trade_lite") == {}

@@ -1,0 +1,30 @@
+"""What the futures' accounts have chosen about margin; their leverage is kept where it counts, with the holdings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.simulators.venue.listing import Listing
+
+LEVERAGE_MAX: Final = 20
+NOTIONAL_MAX: Final = 50_000_000
+"""Of the one bracket that there is."""
+
+
+class AccountSettings:
+    """The choices of all accounts. Positions are in one-way mode and margined across until told otherwise."""
+
+    def __init__(self) -> None:
+        self._isolated: set[tuple[str, str, str]] = set()
+
+    def is_isolated(self, account: str, listing: Listing) -> bool:
+        """Whether an account's position on a listing has a margin of its own."""
+        return (account, listing.market, listing.symbol) in self._isolated
+
+    def isolate(self, account: str, listing: Listing, *, isolated: bool) -> None:
+        """Choose the margin type."""
+        place = (account, listing.market, listing.symbol)
+        if isolated:
+            self._isolated.add(place)
+        else:
+            self._isolated.discard(place)
