@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -9,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from services.simulators.binance.exchange import DEMO_ACCOUNT as BINANCE_DEMO
+from services.simulators.binance.exchange import DEMO_SEED
 from services.simulators.binance.simulator import SimulatedBinance
 from services.simulators.bitmex.exchange import DEMO_ACCOUNT as BITMEX_DEMO
 from services.simulators.bitmex.simulator import SimulatedBitmex
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.clearing import Account
+from services.simulators.venue.ed25519 import sign
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import parse_faults
 from services.simulators.venue.messages import Fate, Request, Response
@@ -89,8 +92,11 @@ class BinanceCalls:
         """Make a signed call; `at_ms` replaces the timestamp."""
         now_ms = self.venue.exchange_ns() // 1_000_000
         query = urlencode({**parameters, "timestamp": now_ms if at_ms is None else at_ms})
-        signature = hmac.new(self.account.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         headers = {"x-mbx-apikey": self.account.api_key}
+        if self.account.public_key is None:
+            signature = hmac.new(self.account.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        else:
+            signature = quote(base64.b64encode(sign(DEMO_SEED, query.encode())).decode(), safe="")
         request = Request(method, path, f"{query}&signature={signature}", headers, address=self.address)
         return reply(await self.venue.handle(request))
 

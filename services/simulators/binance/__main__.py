@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from services.runtime.settings import load
-from services.simulators.binance.exchange import DEMO_ACCOUNT
+from services.simulators.binance.exchange import DEMO_ACCOUNT, DEMO_ED25519
 from services.simulators.binance.simulator import LIFETIME_S, SimulatedBinance
 from services.simulators.venue.settings import VenueSettings, serve
 
@@ -37,7 +37,7 @@ def main() -> int:
     settings = load(BinanceSimSettings)
     venue = SimulatedBinance(
         options=settings.options(),
-        accounts=settings.accounts(DEMO_ACCOUNT),
+        accounts=(*settings.accounts(DEMO_ACCOUNT), DEMO_ED25519),
         faults=settings.rules(),
         socket_lifetime_s=settings.socket_lifetime_s,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,12 +14,16 @@ from services.simulators.binance.limits import BinanceLimits, LimitOptions
 from services.simulators.binance.listen_keys import ListenKeys
 from services.simulators.binance.listings import COINM, SPOT, USDM, binance_listings
 from services.simulators.venue.clearing import Account, demo_account
+from services.simulators.venue.ed25519 import public_key
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order
 
 DEMO_ACCOUNT: Final = demo_account("binance")
+DEMO_SEED: Final = hashlib.sha256(b"midstream demo").digest()
+"""Of the other key of the same account, which everybody may know, too: some clients sign with Ed25519 alone."""
+DEMO_ED25519: Final = Account(DEMO_ACCOUNT.name, "midstream-demo-binance-ed25519", "", public_key=public_key(DEMO_SEED))
 AMENDMENTS_MAX: Final = 10_000
 MARK_STEP: Final = Decimal("0.01")
 INDEX_STEP: Final = Decimal("0.00000001")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from services.simulators.binance.errors import BinanceError, missing, outside_window
+from services.simulators.venue.clearing import Account
+from services.simulators.venue.ed25519 import verifies
 
 WINDOW_MS: Final = 5000
 WINDOW_MAX_MS: Final = 60_000
@@ -32,7 +35,19 @@ def merged(query: str, body: str) -> dict[str, str]:
     return parameters
 
 
-def check_signature(secret: str, query: str, body: str) -> None:
+def is_signed(account: Account, payload: bytes, signature: str) -> bool:
+    """Whether the account's key signed these bytes: HMAC in hexadecimal, or Ed25519 in base 64."""
+    if account.public_key is None:
+        expected = hmac.new(account.secret.encode(), payload, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(expected.encode(), signature.lower().encode("utf-8", "replace"))
+    try:
+        raw = base64.b64decode(signature, validate=True)
+    except ValueError:
+        return False
+    return verifies(account.public_key, payload, raw)
+
+
+def check_signature(account: Account, query: str, body: str) -> None:
     """Raise -1022 unless the bytes that came, as they came, are what was signed."""
     signed_query, in_query = without_signature(query)
     signed_body, in_body = without_signature(body)
@@ -40,18 +55,16 @@ def check_signature(secret: str, query: str, body: str) -> None:
     if not signature:
         raise missing("signature")
     payload = (signed_query + signed_body).encode("utf-8", "surrogateescape")
-    expected = hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
-    if not payload.isascii() or not hmac.compare_digest(expected, signature.lower()):
+    if not payload.isascii() or not is_signed(account, payload, signature):
         # Bytes beyond ASCII were not percent-encoded before they were signed.
         raise BinanceError(400, -1022, "Signature for this request is not valid.")
 
 
-def check_sorted_signature(secret: str, parameters: Mapping[str, object]) -> None:
+def check_sorted_signature(account: Account, parameters: Mapping[str, object]) -> None:
     """The websocket API's rule: all parameters but the signature, sorted by name."""
     signature = str(parameters.get("signature", ""))
     payload = "&".join(f"{name}={_text(parameters[name])}" for name in sorted(parameters) if name != "signature")
-    expected = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected, signature.lower()):
+    if not is_signed(account, payload.encode(), signature):
         raise BinanceError(400, -1022, "Signature for this request is not valid.")
 
 

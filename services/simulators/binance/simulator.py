@@ -12,7 +12,7 @@ from services.simulators.binance.account_config import AccountConfig
 from services.simulators.binance.account_events import AccountEvents
 from services.simulators.binance.call import Call, Reply, Route, Security
 from services.simulators.binance.errors import PLANNED, BinanceError
-from services.simulators.binance.exchange import DEMO_ACCOUNT, BinanceExchange
+from services.simulators.binance.exchange import DEMO_ACCOUNT, DEMO_ED25519, BinanceExchange
 from services.simulators.binance.futures_account import FuturesAccount
 from services.simulators.binance.futures_routes import FuturesRoutes
 from services.simulators.binance.klines import Klines
@@ -28,8 +28,8 @@ from services.simulators.binance.stream_feeds import Feeds
 from services.simulators.binance.streams import Streams, locate
 from services.simulators.binance.trade_routes import TradeRoutes
 from services.simulators.binance.welcome import welcome_text
-from services.simulators.binance.ws_api import PATH as WS_API_PATH
 from services.simulators.binance.ws_api import WsApi
+from services.simulators.binance.ws_methods import WS_API_PATHS
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.exchange import VenueOptions
 from services.simulators.venue.faults import Rule
@@ -51,7 +51,7 @@ class SimulatedBinance(BinanceExchange):
         *,
         options: VenueOptions | None = None,
         limits: LimitOptions | None = None,
-        accounts: Iterable[Account] = (DEMO_ACCOUNT,),
+        accounts: Iterable[Account] = (DEMO_ACCOUNT, DEMO_ED25519),
         faults: Iterable[Rule] = (),
         socket_lifetime_s: float = LIFETIME_S,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -143,22 +143,23 @@ class SimulatedBinance(BinanceExchange):
             raise BinanceError(401, -2015, "Invalid API-key, IP, or permissions for action.")
         if route.security is Security.KEY:
             return account, None
-        check_signature(account.secret, request.query, request.body.decode("utf-8", "surrogateescape"))
+        check_signature(account, request.query, request.body.decode("utf-8", "surrogateescape"))
         return account, check_time(route.market, parameters, self.shown_ms(self.wall_ns()))
 
     # -- streams --------------------------------------------------------------------------------------------------
 
     def connect(self, path: str, query: str, headers: Mapping[str, str]) -> SimSocket | Response:
         place = locate(path)
-        if place is None and path.rstrip("/") != WS_API_PATH:
+        market = WS_API_PATHS.get(path.rstrip("/"))
+        if place is None and market is None:
             return Response(404, b"no such stream path")
         refusal = self.refuse_socket(path)
         if refusal is not None:
             return refusal
         socket = self.open_socket(path)
-        if place is None:
-            self.ws_api.open(socket)
-        else:
+        if market is not None:
+            self.ws_api.open(socket, market, query)
+        elif place is not None:
             self.streams.open(socket, place, query)
         return socket
 

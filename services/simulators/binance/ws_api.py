@@ -1,67 +1,55 @@
-"""The spot websocket API: requests with answers, and the account's events once subscribed."""
+"""The websocket APIs: requests with answers, sessions, and the account's events of spot once subscribed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
+from urllib.parse import parse_qs
 
 from services.runtime.json_text import read_json
-from services.simulators.binance.call import Call, Reply, Route
+from services.simulators.binance.call import Call, Reply, Route, Security
 from services.simulators.binance.errors import BinanceError, missing
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.limits import rate_limits
 from services.simulators.binance.listings import SPOT
 from services.simulators.binance.signing import check_sorted_signature, check_time
+from services.simulators.binance.ws_methods import METHODS
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.messages import dump
 from services.simulators.venue.sockets import SimSocket
 
-PATH: Final = "/ws-api/v3"
-
-ROUTES: Final[Mapping[str, tuple[str, str]]] = {
-    "ping": ("GET", "/api/v3/ping"),
-    "time": ("GET", "/api/v3/time"),
-    "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),
-    "ticker.book": ("GET", "/api/v3/ticker/bookTicker"),
-    "ticker.price": ("GET", "/api/v3/ticker/price"),
-    "order.place": ("POST", "/api/v3/order"),
-    "order.test": ("POST", "/api/v3/order/test"),
-    "order.status": ("GET", "/api/v3/order"),
-    "order.cancel": ("DELETE", "/api/v3/order"),
-    "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
-    "order.amend.keepPriority": ("PUT", "/api/v3/order/amend/keepPriority"),
-    "openOrders.status": ("GET", "/api/v3/openOrders"),
-    "openOrders.cancelAll": ("DELETE", "/api/v3/openOrders"),
-    "allOrders": ("GET", "/api/v3/allOrders"),
-    "myTrades": ("GET", "/api/v3/myTrades"),
-    "account.status": ("GET", "/api/v3/account"),
-    "account.rateLimits.orders": ("GET", "/api/v3/rateLimit/order"),
-}
-"""Methods that do what a REST route does."""
+NOT_OF_THE_ROUTE = ("apiKey", "signature", "returnRateLimits")
+"""Parameters that the websocket API reads itself."""
 
 
 @dataclass
 class _Session:
-    """What one connection subscribed to."""
+    """What one connection has."""
 
+    market: str
+    shows_limits: bool
     subscriptions: dict[int, str] = field(default_factory=dict)
     """Subscription id to account."""
     opened: int = 0
+    account: Account | None = None
+    """Who logged on."""
+    since_ns: int = 0
 
 
 class WsApi:
-    """All connections of the websocket API."""
+    """All connections of the websocket APIs."""
 
     def __init__(self, venue: BinanceExchange, routes: Mapping[tuple[str, str], Route]) -> None:
         self._venue = venue
         self._routes = routes
         self._sessions: dict[SimSocket, _Session] = {}
 
-    def open(self, socket: SimSocket) -> None:
+    def open(self, socket: SimSocket, market: str, query: str) -> None:
         """Register a connection."""
-        self._sessions[socket] = _Session()
+        shown = parse_qs(query).get("returnRateLimits", ["true"])[0]
+        self._sessions[socket] = _Session(market, shown.lower() != "false")
 
     def close(self, socket: SimSocket) -> None:
         """Forget a connection."""
@@ -87,29 +75,70 @@ class WsApi:
     async def receive(self, socket: SimSocket, text: str) -> None:
         """Answer one request."""
         number: Any = None
+        session = self._sessions[socket]
+        shows_limits = session.shows_limits
         status, error, result = 200, None, None
         try:
             request = read_json(text)
-            number, method, parameters = request.get("id"), request["method"], request.get("params") or {}
-            result = await self._do(socket, method, dict(parameters))
+            number, method, parameters = request.get("id"), request["method"], dict(request.get("params") or {})
+            shows_limits = bool(parameters.get("returnRateLimits", shows_limits))
+            result = await self._do(socket, session, method, parameters)
         except BinanceError as exc:
             status, error = exc.status, exc.payload()
         except (ValueError, KeyError, AttributeError, TypeError):
             status, error = 400, {"code": -1135, "msg": "Invalid JSON Request"}
-        now_ns = self._venue.wall_ns()
-        options = self._venue.limits.options
-        limits = [
-            {**row, "count": self._venue.limits.used(socket.path, SPOT, now_ns)}
-            for row in rate_limits(SPOT, options)[:1]
-        ]
         answer: dict[str, Any] = {"id": number, "status": status}
         answer |= {"error": error} if error is not None else {"result": result}
-        socket.send(dump({**answer, "rateLimits": limits}).decode())
+        if shows_limits:
+            answer["rateLimits"] = self._limits(socket, session.market)
+        socket.send(dump(answer).decode())
 
-    async def _do(self, socket: SimSocket, method: str, parameters: dict[str, Any]) -> Any:
-        session = self._sessions[socket]
-        if method == "userDataStream.subscribe.signature":
-            account, _ = self._authenticate(parameters)
+    def _limits(self, socket: SimSocket, market: str) -> list[dict[str, Any]]:
+        now_ns, limits = self._venue.wall_ns(), self._venue.limits
+        used = limits.used(socket.path, market, now_ns)
+        return [{**row, "count": used} for row in rate_limits(market, limits.options)[:1]]
+
+    async def _do(self, socket: SimSocket, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
+        if method.startswith("session."):
+            return self._session(socket, session, method, parameters)
+        if session.market == SPOT and method.startswith("userDataStream."):
+            return self._user_stream(session, method, parameters)
+        if method not in METHODS[session.market]:
+            raise BinanceError(400, -1020, f"Unknown method: {method}")
+        return await self._as_route(session, method, parameters)
+
+    # -- sessions -------------------------------------------------------------------------------------------------
+
+    def _session(self, socket: SimSocket, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
+        if method == "session.logon":
+            account, _ = self._authenticate(session, parameters)
+            if account.public_key is None:
+                raise BinanceError(400, -4056, "HMAC_SHA256 API key is not supported.")
+            session.account, session.since_ns = account, self._venue.wall_ns()
+        elif method == "session.logout":
+            session.account = None
+            # What was subscribed by logging on ends with it.
+            session.subscriptions.clear()
+        elif method != "session.status":
+            raise BinanceError(400, -1020, f"Unknown method: {method}")
+        account_now = session.account
+        told: dict[str, Any] = {
+            "apiKey": account_now.api_key if account_now is not None else None,
+            "authorizedSince": self._venue.shown_ms(session.since_ns) if account_now is not None else None,
+            "connectedSince": self._venue.shown_ms(socket.opened_ns),
+            "returnRateLimits": session.shows_limits,
+            "serverTime": self._venue.shown_ms(self._venue.wall_ns()),
+        }
+        return {**told, "userDataStream": bool(session.subscriptions)} if session.market == SPOT else told
+
+    def _user_stream(self, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
+        if method in ("userDataStream.subscribe", "userDataStream.subscribe.signature"):
+            if method.endswith("signature"):
+                account, _ = self._authenticate(session, parameters)
+            elif session.account is None:
+                raise BinanceError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+            else:
+                account = session.account
             number, session.opened = session.opened, session.opened + 1
             session.subscriptions[number] = account.name
             return {"subscriptionId": number}
@@ -119,33 +148,52 @@ class WsApi:
                 if session.subscriptions.pop(number, None) is None:
                     raise BinanceError(400, -1100, f"No subscription with id {number}.")
             return {}
-        if method not in ROUTES:
-            raise BinanceError(400, -1020, f"Unknown method: {method}")
-        return await self._as_route(method, parameters)
+        raise BinanceError(400, -1020, f"Unknown method: {method}")
 
-    async def _as_route(self, method: str, parameters: dict[str, Any]) -> Any:
-        verb, path = ROUTES[method]
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    async def _as_route(self, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
+        market = session.market
+        verb, path = METHODS[market][method]
         route = self._routes[verb, path]
-        account, expires_ms = (None, None)
-        if "signature" in parameters or "apiKey" in parameters:
-            account, expires_ms = self._authenticate(parameters)
-        elif route.security.value:
-            raise missing("apiKey")
-        texts = {name: _text(value) for name, value in parameters.items() if name not in ("apiKey", "signature")}
+        account, expires_ms = self._allowed(session, route, parameters)
+        texts = {name: _text(value) for name, value in parameters.items() if name not in NOT_OF_THE_ROUTE}
         now_ns = self._venue.wall_ns()
         if route.counts_order:
             assert account is not None
-            self._venue.limits.count_order(account.name, SPOT, now_ns)
-        result = await route.handler(Call(SPOT, f"{verb} {path}", texts, now_ns, account, expires_ms))
+            self._venue.limits.count_order(account.name, market, now_ns)
+        result = await route.handler(Call(market, f"{verb} {path}", texts, now_ns, account, expires_ms))
         return result.payload if isinstance(result, Reply) else result
 
-    def _authenticate(self, parameters: Mapping[str, Any]) -> tuple[Account, int]:
-        account = self._venue.account(str(parameters.get("apiKey", "")))
-        if "signature" not in parameters:
-            raise missing("signature")
-        check_sorted_signature(account.secret, parameters)
+    def _allowed(
+        self, session: _Session, route: Route, parameters: dict[str, Any]
+    ) -> tuple[Account | None, int | None]:
+        """Return who asks, and until when; raise what the exchange answers to who may not."""
+        if route.security is Security.NONE and "signature" not in parameters:
+            return None, None
+        account: Account | None
+        if route.security is Security.KEY:
+            named = parameters.get("apiKey")
+            account, expires_ms = session.account if named is None else self._venue.account(str(named)), None
+            if account is None:
+                raise missing("apiKey")
+        else:
+            account, expires_ms = self._authenticate(session, parameters)
+        if route.right not in account.rights:
+            raise BinanceError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+        return account, expires_ms
+
+    def _authenticate(self, session: _Session, parameters: Mapping[str, Any]) -> tuple[Account, int]:
+        account = session.account
+        if account is None or "signature" in parameters or "apiKey" in parameters:
+            if "apiKey" not in parameters:
+                raise missing("apiKey")
+            account = self._venue.account(str(parameters["apiKey"]))
+            if "signature" not in parameters:
+                raise missing("signature")
+            check_sorted_signature(account, parameters)
         texts = {name: _text(value) for name, value in parameters.items()}
-        return account, check_time(SPOT, texts, self._venue.shown_ms(self._venue.wall_ns()))
+        return account, check_time(session.market, texts, self._venue.shown_ms(self._venue.wall_ns()))
 
 
 def _text(value: Any) -> str:

@@ -31,6 +31,8 @@ class Account:
     api_key: str
     secret: str = field(repr=False)
     rights: frozenset[str] = ALL_RIGHTS
+    public_key: bytes | None = None
+    """Of an Ed25519 key, which has no secret here."""
 
 
 def demo_account(exchange: str) -> Account:

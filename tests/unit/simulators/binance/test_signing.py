@@ -24,11 +24,11 @@ VECTORS = signing_vectors("binance")
 def test_every_vector_is_accepted_and_any_change_of_it_refused(vector: dict[str, Any]) -> None:
     secret, signature = vector["secret"], vector["signature"]
 
-    check_signature(secret, f"{vector['query']}&signature={signature}", vector["body"])
+    check_signature(Account("a", "key", secret), f"{vector['query']}&signature={signature}", vector["body"])
 
     for query, body in ((vector["query"] + "&x=1", vector["body"]), (vector["query"], vector["body"] + "x")):
         with pytest.raises(BinanceError) as refused:
-            check_signature(secret, f"{query}&signature={signature}", body)
+            check_signature(Account("a", "key", secret), f"{query}&signature={signature}", body)
         assert refused.value.code == -1022
 
 
@@ -59,7 +59,7 @@ def test_bytes_beyond_ascii_are_refused_however_well_they_were_signed() -> None:
     signature = hmac.new(b"secret", raw.encode(), hashlib.sha256).hexdigest()
 
     with pytest.raises(BinanceError) as refused:
-        check_signature("secret", f"{raw}&signature={signature}", "")
+        check_signature(Account("a", "key", "secret"), f"{raw}&signature={signature}", "")
 
     assert refused.value.code == -1022
 
