@@ -181,6 +181,10 @@ class FuturesAccount:
         leverage = self._venue.clearing.leverage(call.owner, listing)
         isolated = self._venue.settings.is_isolated(call.owner, listing)
         margin = self._venue.clearing.position_margin(call.owner, listing)
+        # Clients tell the markets by these names.
+        worth = {"maxNotionalValue": str(NOTIONAL_MAX), "notional": f"{value:.8f}"}
+        if listing.market == COINM:
+            worth = {"maxQty": str(NOTIONAL_MAX), "notionalValue": f"{value:.8f}"}
         return {
             "symbol": listing.symbol,
             "positionAmt": plain(position.quantity),
@@ -191,15 +195,13 @@ class FuturesAccount:
             "unrealizedProfit": f"{gain:.8f}",
             "liquidationPrice": "0",
             "leverage": plain(leverage),
-            "maxNotionalValue": str(NOTIONAL_MAX),
             "marginType": "isolated" if isolated else "cross",
             "marginAsset": listing.settle,
             "isolatedMargin": f"{margin + gain if isolated else Decimal(0):.8f}",
             "isolated": isolated,
             "isAutoAddMargin": "false",
             "positionSide": "BOTH",
-            "notional": f"{value:.8f}",
-            "notionalValue": f"{value:.8f}",
+            **worth,
             "isolatedWallet": f"{margin if isolated else Decimal(0):.8f}",
             "initialMargin": f"{abs(value) / leverage:.8f}",
             "maintMargin": f"{abs(value) / 40:.8f}",

@@ -137,6 +137,23 @@ def test_binance_balances_and_positions(on_binance: Any) -> None:
     assert (position["contracts"], position["side"]) == (1, "long")
 
 
+def test_binance_leverage_margin_and_fees(on_binance: Any) -> None:
+    for symbol in ("SOL/USDC:USDC", "SOL/USD:SOL"):
+        assert int(on_binance.set_leverage(3, symbol)["leverage"]) == 3
+        on_binance.set_margin_mode("isolated", symbol)
+        with pytest.raises(ccxt.NoChange):
+            on_binance.set_margin_mode("isolated", symbol)
+        on_binance.create_order(symbol, "market", "buy", 1)
+        kind = {"subType": "inverse"} if symbol.endswith(":SOL") else {}
+        [position] = [one for one in on_binance.fetch_positions([symbol], kind) if one["contracts"]]
+        assert (position["leverage"], position["marginMode"]) == (3, "isolated")
+        assert on_binance.fetch_trading_fee(symbol)["taker"] == 0.0005
+    assert on_binance.fetch_trading_fee("BTC/USDT")["taker"] == 0.001
+    assert on_binance.fetch_trading_fees()["ETH/USDT"]["maker"] == 0.001
+    assert on_binance.fetch_status()["status"] == "ok"
+    assert on_binance.fetch_leverage_tiers(["BTC/USDT:USDT"])["BTC/USDT:USDT"][0]["maxLeverage"] == 20
+
+
 def test_binance_refusals_are_understood(on_binance: Any) -> None:
     with pytest.raises(ccxt.InsufficientFunds):
         on_binance.create_order("BTC/USDT", "limit", "buy", 100, 60000)

@@ -22,7 +22,9 @@ WAIT_S = 30
 
 @pytest.fixture
 async def listener(binance: SimulatorProcess) -> AsyncIterator[Any]:
-    exchange = importlib.import_module("ccxt.pro").binance({"apiKey": DEMO_ACCOUNT.api_key, "enableRateLimit": False})
+    exchange = importlib.import_module("ccxt.pro").binance(
+        {"apiKey": DEMO_ACCOUNT.api_key, "secret": DEMO_ACCOUNT.secret, "enableRateLimit": False}
+    )
     streams = binance.url.replace("http", "ws")
     exchange.urls["api"] = {
         key: binance.url + urlsplit(url).path if isinstance(url, str) else url
@@ -33,6 +35,11 @@ async def listener(binance: SimulatorProcess) -> AsyncIterator[Any]:
         "spot": f"{streams.replace('//', '//stream@')}/ws",
         "future": f"{streams}/fstream/ws",
         "delivery": f"{streams}/dstream/ws",
+        "ws-api": {
+            "spot": f"{streams}/ws-api/v3",
+            "future": f"{streams}/ws-fapi/v1",
+            "delivery": f"{streams}/ws-dapi/v1",
+        },
     }
     yield exchange
     await exchange.close()
@@ -89,6 +96,42 @@ async def test_candles_are_watched(listener: Any, symbol: str) -> None:
 
     assert {candles[-1][0]} <= {row[0] for row in fetched}
     assert candles[-1][3] <= candles[-1][1] <= candles[-1][2]
+
+
+AMOUNTS = {"spot": 0.001, "usdm": 0.01, "coinm": 2}
+TYPES = {"spot": "spot", "usdm": "future", "coinm": "delivery"}
+
+
+@pytest.mark.parametrize("market", SYMBOLS)
+async def test_orders_are_placed_and_cancelled_over_the_websocket_api(listener: Any, market: str) -> None:
+    symbol = SYMBOLS[market]
+    price = (await listener.fetch_ticker(symbol))["last"]
+    limit = float(listener.price_to_precision(symbol, price * 0.95))
+
+    placed = await listener.create_order_ws(symbol, "limit", "buy", AMOUNTS[market], limit)
+    canceled = await listener.cancel_order_ws(placed["id"], symbol)
+    found = await listener.fetch_order(placed["id"], symbol)
+
+    assert placed["status"] == "open"
+    assert (canceled["id"], found["status"]) == (placed["id"], "canceled")
+
+
+@pytest.mark.parametrize("market", SYMBOLS)
+async def test_balances_and_own_trades_are_watched(listener: Any, market: str) -> None:
+    symbol, kind = SYMBOLS[market], {"type": TYPES[market]}
+    await listener.load_markets()
+    balance = asyncio.create_task(listener.watch_balance(kind))
+    trades = asyncio.create_task(listener.watch_my_trades(symbol))
+    await asyncio.sleep(2)
+    bought = await listener.create_order(symbol, "market", "buy", AMOUNTS[market])
+
+    told = await asyncio.wait_for(balance, WAIT_S)
+    [trade, *_] = await asyncio.wait_for(trades, WAIT_S)
+    fetched = await listener.fetch_balance(kind)
+
+    asset = "BTC" if market == "coinm" else "USDT"
+    assert told[asset]["total"] == pytest.approx(fetched[asset]["total"], rel=1e-3)
+    assert trade["order"] == bought["id"]
 
 
 async def test_what_is_not_simulated_is_an_error_at_once(listener: Any) -> None:
