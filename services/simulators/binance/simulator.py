@@ -10,6 +10,7 @@ from typing import Final
 
 from services.simulators.binance.account_config import AccountConfig
 from services.simulators.binance.account_events import AccountEvents
+from services.simulators.binance.batch_orders import BatchOrders
 from services.simulators.binance.call import Call, Reply, Route, Security
 from services.simulators.binance.errors import PLANNED, BinanceError
 from services.simulators.binance.exchange import DEMO_ACCOUNT, DEMO_ED25519, BinanceExchange
@@ -19,6 +20,7 @@ from services.simulators.binance.klines import Klines
 from services.simulators.binance.limits import LimitOptions
 from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.market_data import MarketData
+from services.simulators.binance.not_simulated import NotSimulated
 from services.simulators.binance.orders import OrderDesk
 from services.simulators.binance.render import execution_report, order_trade_update, trade_lite
 from services.simulators.binance.signing import check_signature, check_time, merged
@@ -68,14 +70,18 @@ class SimulatedBinance(BinanceExchange):
         self._socket_lifetime_s = socket_lifetime_s
         self._account_events = AccountEvents(self)
         desk, trades = OrderDesk(self), TradeRoutes(self)
+        usdm, coinm = FuturesRoutes(self, desk, USDM), FuturesRoutes(self, desk, COINM)
         self.streams = Streams(self, Feeds(self, trades))
         self.routes: Mapping[tuple[str, str], Route] = {
             **MarketData(self).routes(),
             **trades.routes(),
             **Klines(self).routes(),
             **SpotRoutes(self, desk).routes(),
-            **FuturesRoutes(self, desk, USDM).routes(),
-            **FuturesRoutes(self, desk, COINM).routes(),
+            **usdm.routes(),
+            **coinm.routes(),
+            **BatchOrders(usdm, USDM).routes(),
+            **BatchOrders(coinm, COINM).routes(),
+            **NotSimulated(self).routes(),
             **FuturesAccount(self, USDM).routes(),
             **FuturesAccount(self, COINM).routes(),
             **AccountConfig(self, USDM, self.streams.send_user).routes(),
