@@ -11,7 +11,7 @@ from services.simulators.binance.day_ticker import day_of, day_row
 from services.simulators.binance.errors import BinanceError, invalid_symbol
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.exchange_info import exchange_info
-from services.simulators.binance.funding import INTEREST, funding_rate, next_funding_ns
+from services.simulators.binance.funding_rate import INTEREST, funding_rate, next_funding_ns
 from services.simulators.binance.listings import COINM, MARKETS, PREFIXES, SPOT, USDM
 from services.simulators.binance.spelling import eight, price_text, size_text
 from services.simulators.venue.listing import Listing

@@ -14,8 +14,10 @@ from services.simulators.binance.batch_orders import BatchOrders
 from services.simulators.binance.call import Call, Reply, Route, Security
 from services.simulators.binance.errors import PLANNED, BinanceError
 from services.simulators.binance.exchange import DEMO_ACCOUNT, DEMO_ED25519, BinanceExchange
+from services.simulators.binance.funding import Funding, Payment
 from services.simulators.binance.futures_account import FuturesAccount
 from services.simulators.binance.futures_routes import FuturesRoutes
+from services.simulators.binance.income import Income
 from services.simulators.binance.klines import Klines
 from services.simulators.binance.limits import LimitOptions
 from services.simulators.binance.listings import COINM, SPOT, USDM
@@ -72,6 +74,7 @@ class SimulatedBinance(BinanceExchange):
         desk, trades = OrderDesk(self), TradeRoutes(self)
         usdm, coinm = FuturesRoutes(self, desk, USDM), FuturesRoutes(self, desk, COINM)
         self.streams = Streams(self, Feeds(self, trades))
+        self._funding = Funding(self, self._send_funding)
         self.routes: Mapping[tuple[str, str], Route] = {
             **MarketData(self).routes(),
             **trades.routes(),
@@ -87,6 +90,8 @@ class SimulatedBinance(BinanceExchange):
             **AccountConfig(self, USDM, self.streams.send_user).routes(),
             **AccountConfig(self, COINM, self.streams.send_user).routes(),
             **SpotFees(self).routes(),
+            **self._funding.routes(),
+            **Income(self, self._funding).routes(),
         }
         self.ws_api = WsApi(self, self.routes)
 
@@ -199,6 +204,14 @@ class SimulatedBinance(BinanceExchange):
             self.streams.send_user(order.account, market, self._account_events.update(event))
         resting = self._account_events.resting_values(event)
         self.streams.send_user(order.account, market, order_trade_update(event, self.shown_ms, resting))
+
+    def advance(self) -> None:
+        super().advance()
+        self._funding.pay(self.wall_ns())
+
+    def _send_funding(self, payment: Payment) -> None:
+        update = self._account_events.funded(payment.account, payment.listing, payment.amount, payment.time_ns)
+        self.streams.send_user(payment.account, payment.listing.market, update)
 
     def _on_event(self, event: Event) -> None:
         order = event.order

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.simulators.binance.day_ticker import day_of, mini_ticker, ticker
 from services.simulators.binance.exchange import BinanceExchange
-from services.simulators.binance.funding import funding_rate, next_funding_ns
+from services.simulators.binance.funding_rate import funding_rate, next_funding_ns
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.spelling import eight, price_text, size_text
 from services.simulators.venue.book_log import BookChange

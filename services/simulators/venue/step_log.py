@@ -35,6 +35,11 @@ class StepLog:
         return self.live + len(self._times)
 
     @property
+    def begin_ns(self) -> int:
+        """When the oldest step of the past was."""
+        return self._history.times[0]
+
+    @property
     def is_full(self) -> bool:
         """Whether the oldest live page is to be dropped."""
         return len(self._times) > self._pages_kept * PAGE

@@ -181,6 +181,11 @@ class Tape:
         self._tapes[listing.market, listing.symbol] = ListingTape(listing, self.steps)
 
     @property
+    def begin_ns(self) -> int:
+        """When the first trade was."""
+        return self.steps.begin_ns
+
+    @property
     def listings(self) -> Iterable[Listing]:
         """All that there are tapes of."""
         return [tape.listing for tape in self._tapes.values()]
