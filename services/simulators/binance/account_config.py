@@ -118,7 +118,8 @@ class AccountConfig:
             {
                 "symbol": listing.symbol,
                 "marginType": "ISOLATED" if self._venue.settings.is_isolated(call.owner, listing) else "CROSSED",
-                "isAutoAddMargin": "false",
+                # The documents show text here; clients that work with the exchange decode a truth value.
+                "isAutoAddMargin": False,
                 "leverage": int(self._venue.clearing.leverage(call.owner, listing)),
                 "maxNotionalValue": str(NOTIONAL_MAX),
             }

@@ -13,6 +13,13 @@ from services.simulators.binance.listings import PREFIXES
 
 ORDERS_MAX: Final = 5
 CANCELS_MAX: Final = 10
+LISTS: Final = {
+    "orderIdList": "orderId",
+    "orderidlist": "orderId",
+    "origClientOrderIdList": "origClientOrderId",
+    "origclientorderidlist": "origClientOrderId",
+}
+"""What may name the orders to be cancelled, and what each entry is."""
 
 
 class BatchOrders:
@@ -42,10 +49,12 @@ class BatchOrders:
 
     async def cancel(self, call: Call) -> Any:
         """Cancel each order that is named."""
-        symbol, ids, names = call.need("symbol"), call.get("orderIdList"), call.get("origClientOrderIdList")
-        if (ids is None) is (names is None):
+        symbol = call.need("symbol")
+        # The names of the lists are taken in lower case as well: some clients send them so.
+        given = [(key, name) for key, name in LISTS.items() if call.get(key)]
+        if len(given) != 1:
             raise BinanceError(400, -1128, "Combination of optional parameters invalid.")
-        key, name = ("orderIdList", "orderId") if ids is not None else ("origClientOrderIdList", "origClientOrderId")
+        [(key, name)] = given
         named = _listed(call, key)
         if not 1 <= len(named) <= CANCELS_MAX:
             raise BinanceError(400, -4032, "Exceed maximum cancel order size.")

@@ -144,9 +144,10 @@ class WsApi:
             return {"subscriptionId": number}
         if method == "userDataStream.unsubscribe":
             wanted = parameters.get("subscriptionId")
-            for number in [wanted] if wanted is not None else list(session.subscriptions):
-                if session.subscriptions.pop(number, None) is None:
-                    raise BinanceError(400, -1100, f"No subscription with id {number}.")
+            # Some clients send the number as text.
+            for named in [str(wanted)] if wanted is not None else [str(one) for one in session.subscriptions]:
+                if not named.isdecimal() or session.subscriptions.pop(int(named), None) is None:
+                    raise BinanceError(400, -1100, f"No subscription with id {named}.")
             return {}
         raise BinanceError(400, -1020, f"Unknown method: {method}")
 

@@ -234,7 +234,7 @@ def test_symbol_and_account_configuration_are_what_was_chosen() -> None:
             {
                 "symbol": "ETHUSDT",
                 "marginType": "ISOLATED",
-                "isAutoAddMargin": "false",
+                "isAutoAddMargin": False,
                 "leverage": 7,
                 "maxNotionalValue": "50000000",
             }

@@ -45,7 +45,7 @@ def test_each_order_of_a_batch_stands_for_itself(market: str) -> None:
         amended = (await calls.signed("PUT", path, batchOrders=json.dumps(terms))).payload
         open_now = (await calls.signed("GET", f"{PREFIXES[market]}/openOrders", symbol=symbol)).payload
         canceled = (await calls.signed("DELETE", path, symbol=symbol, origClientOrderIdList='["a","z"]')).payload
-        rest = (await calls.signed("DELETE", path, symbol=symbol, orderIdList=f"[{placed[2]['orderId']}]")).payload
+        rest = (await calls.signed("DELETE", path, symbol=symbol, orderidlist=f"[{placed[2]['orderId']}]")).payload
 
         assert [placed[0]["clientOrderId"], placed[2]["clientOrderId"]] == ["a", "b"]
         assert placed[1]["code"] == -4003

@@ -164,6 +164,23 @@ def test_events_come_to_who_logged_on_and_subscribed() -> None:
     run_virtual(main)
 
 
+@pytest.mark.parametrize("number", [0, "0", None], ids=["number", "text", "all"])
+def test_a_subscription_ends_once_it_is_named(number: Any) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        socket = connect(calls.venue, PATHS[SPOT])
+        await ask(socket, "userDataStream.subscribe.signature", signed(calls))
+        ended = await ask(socket, "userDataStream.unsubscribe", {} if number is None else {"subscriptionId": number})
+        again = await ask(socket, "userDataStream.unsubscribe", {"subscriptionId": "0"})
+        odd = await ask(socket, "userDataStream.unsubscribe", {"subscriptionId": "x"})
+        await calls.limit()
+
+        assert (ended["status"], again["status"], odd["status"]) == (200, 400, 400)
+        assert socket.is_idle
+
+    run_virtual(main)
+
+
 def test_an_ed25519_key_signs_over_rest_for_the_same_account() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_binance(loop)
