@@ -22,7 +22,8 @@ _FUTURES: Final = frozenset({USDM, COINM})
 _ALL: Final = frozenset({SPOT, USDM, COINM})
 _SUFFIX: Final = re.compile(r"(?P<kind>[A-Za-z]+)(?P<levels>5|10|20)?(?:_(?P<interval>\w+))?(?:@(?P<speed>1s|\d+ms))?")
 _DEPTH_SPOT: Final = {"": SECOND_MS, "1000ms": SECOND_MS, "100ms": 100}
-_DEPTH_FUTURES: Final = {"": 250, "250ms": 250, "500ms": 500, "100ms": 100}
+_DEPTH_FUTURES: Final = {"": 250, "250ms": 250, "500ms": 500, "100ms": 100, "0ms": 0}
+"""The fastest is not in the documents, but there, and some clients ask for it."""
 
 
 @dataclass(frozen=True)

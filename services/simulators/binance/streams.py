@@ -1,4 +1,4 @@
-"""Market streams and the futures' user streams: /ws and /stream (spot), /fstream/{public,market,private}, /dstream."""
+"""Market streams and the futures' user streams: /ws and /stream (spot), /fstream/{public,market,private,all}, /dstream."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def locate(path: str) -> Place | None:
         if market == USDM:
             # The unrouted addresses still open, and bring public streams only.
             category, routed = "public", False
-            if parts and parts[0] in ("public", "market", "private"):
+            # `all` is the simulator's own, for clients that split the streams by the exchange's host name alone.
+            if parts and parts[0] in ("public", "market", "private", "all"):
                 category, routed, parts = parts[0], True, parts[1:]
     if not parts or parts[0] not in ("ws", "stream"):
         return None

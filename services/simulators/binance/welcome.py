@@ -16,7 +16,7 @@ def welcome_text(base_url: str, account: Account) -> str:
 Simulated Binance. Nothing here is real; keys and balances are for trying things out.
 
   spot     {base_url}/api/v3     streams {ws}/ws  {ws}/stream
-  USD-M    {base_url}/fapi/v1    streams {ws}/fstream/public  /market  /private
+  USD-M    {base_url}/fapi/v1    streams {ws}/fstream/public  /market  /private, or /fstream/all
   COIN-M   {base_url}/dapi/v1    streams {ws}/dstream
   ws-api   {ws}/ws-api/v3  {ws}/ws-fapi/v1  {ws}/ws-dapi/v1
   ccxt.pro {ws.replace("//", "//stream@")}/ws  for spot, which it tells by `/stream` in the address

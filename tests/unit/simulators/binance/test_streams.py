@@ -83,6 +83,7 @@ FUTURES_FIELDS = SPOT_FIELDS | {"e", "T", "E", "st", "ps"}
         ("/ws/btcusdt@bookTicker", SPOT_FIELDS),
         ("/fstream/public/ws/btcusdt@bookTicker", FUTURES_FIELDS),
         ("/fstream/ws/btcusdt@bookTicker", FUTURES_FIELDS),
+        ("/fstream/all/ws/btcusdt@bookTicker", FUTURES_FIELDS),
         ("/dstream/ws/btcusd_perp@bookTicker", FUTURES_FIELDS),
         ("/fstream/ws/btcusdt@aggTrade", None),
         ("/ws/0", None),
@@ -256,6 +257,7 @@ def test_futures_user_stream_needs_a_listen_key_that_expires() -> None:
         async with moving(calls.venue):
             socket = connect(calls.venue, f"/fstream/private/ws/{key}")
             by_query = connect(calls.venue, "/fstream/private/ws", f"listenKey={key}")
+            together = connect(calls.venue, f"/fstream/all/ws/{key}")
             misrouted = connect(calls.venue, f"/fstream/public/ws/{key}")
             placed = await calls.limit(FAPI, newClientOrderId="mine")
             admin(calls.venue, "POST", f"/sim/orders/{placed.payload['orderId']}/fill", {})
@@ -266,6 +268,7 @@ def test_futures_user_stream_needs_a_listen_key_that_expires() -> None:
             ]
             assert [one["e"] for one in events].count("TRADE_LITE") == 1
             assert len(await frames(by_query, 1)) == 4
+            assert len(await frames(together, 1)) == 4
             assert await frames(misrouted, 1) == []
             await asyncio.sleep(3590)
             expired = await frames(socket, 20)
