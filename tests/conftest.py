@@ -49,6 +49,7 @@ THIRD_PARTIES = {
     "integration/clients/http/test_transport_bytes.py": "cryptography",
     "integration/clients/http/test_transport_faults.py": "cryptography",
     "integration/orders/test_description.py": "schemathesis",
+    "integration/simulators/test_ccxt_calls.py": "ccxt",
     "integration/orders/test_no_secret_anywhere.py": "cryptography",
     "integration/runtime/test_redis_tls.py": "cryptography",
     "unit/monitoring/test_rules.py": "promql_parser",

@@ -309,6 +309,10 @@ class Fleet:
             yield f"curl {shown.curl}{shown.http}://{reached(web_port_of('orders'))}/health"
         if "reporting" in ports:
             yield f"open {shown.http}://{reached(web_port_of('reporting'))}/ in a browser"
+        if all(SERVERS[name].says_hello for name in ports):
+            # Beside other servers they are the world outside, which nobody has to look at.
+            for port in ports.values():
+                yield f"curl http://{reached(port)}/"
 
 
 def _where(name: str, announcement: dict[str, object]) -> str:

@@ -23,6 +23,8 @@ class Server:
     """Usual port of its web face; 0 has none."""
     in_default: bool = True
     """Whether `midstream serve` without names starts it."""
+    says_hello: bool = False
+    """Whether its first page says how to use it."""
 
 
 SERVERS: Mapping[str, Server] = {
@@ -37,8 +39,8 @@ SERVERS: Mapping[str, Server] = {
     "power-listener": Server("services.power.listener", 50057, redis=False, in_default=False),
     "power-etl": Server("services.power.etl", 50058, redis=False, in_default=False),
     "sim-feed": Server("services.simulators.feed", 5040, "ws", redis=False),
-    "sim-binance": Server("services.simulators.binance", 5070, "http", redis=False),
-    "sim-bitmex": Server("services.simulators.bitmex", 5080, "http", redis=False),
+    "sim-binance": Server("services.simulators.binance", 5070, "http", redis=False, says_hello=True),
+    "sim-bitmex": Server("services.simulators.bitmex", 5080, "http", redis=False, says_hello=True),
     "sim-power-exchange": Server("services.simulators.power_exchange", 5050, "ws", redis=False, in_default=False),
     "sim-market-data": Server("services.simulators.market_data", 5060, "http", redis=False, in_default=False),
 }

@@ -1,4 +1,4 @@
-"""Kinds of orders that are not simulated: refused by the exchange's own errors, and listed as what they are, none."""
+"""What is not simulated, such as lists of orders or liquidations: refused by the exchange's own errors, and listed as none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NotSimulated:
             return Route(market, handler, flat(1), Security.SIGNED, right=right)
 
         table = {("POST", f"/api/v3/{path}"): route(SPOT, self.refuse_list, "order") for path in LISTS}
-        for path in ("openOrderList", "allOrderList"):
+        for path in ("openOrderList", "allOrderList", "myAllocations"):
             table["GET", f"/api/v3/{path}"] = route(SPOT, self.none)
         table["GET", "/api/v3/orderList"] = route(SPOT, self.no_list)
         table["DELETE", "/api/v3/orderList"] = route(SPOT, self.no_list, "cancel")
@@ -42,7 +42,7 @@ class NotSimulated:
             table["POST", f"{key}/algoOrder"] = route(market, self.refuse_algo, "order")
             table["DELETE", f"{key}/algoOrder"] = route(market, self.no_algo, "cancel")
             table["GET", f"{key}/algoOrder"] = route(market, self.no_algo)
-            for path in ("openAlgoOrders", "allAlgoOrders"):
+            for path in ("openAlgoOrders", "allAlgoOrders", "forceOrders"):
                 table["GET", f"{key}/{path}"] = route(market, self.none)
         return table
 

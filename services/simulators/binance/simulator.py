@@ -32,6 +32,7 @@ from services.simulators.binance.stream_feeds import Feeds
 from services.simulators.binance.streams import Streams, locate
 from services.simulators.binance.trade_routes import TradeRoutes
 from services.simulators.binance.welcome import welcome_text
+from services.simulators.binance.window_ticker import WindowTickers
 from services.simulators.binance.ws_api import WsApi
 from services.simulators.binance.ws_methods import WS_API_PATHS
 from services.simulators.venue.clearing import Account
@@ -78,6 +79,7 @@ class SimulatedBinance(BinanceExchange):
         self.routes: Mapping[tuple[str, str], Route] = {
             **MarketData(self).routes(),
             **trades.routes(),
+            **WindowTickers(self).routes(),
             **Klines(self).routes(),
             **SpotRoutes(self, desk).routes(),
             **usdm.routes(),

@@ -257,3 +257,47 @@ def test_the_average_is_that_of_five_minutes() -> None:
         assert set(streamed) == {"e", "E", "s", "i", "w", "T"}
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize(("size", "minutes"), [("1m", 1), ("15m", 15), ("2h", 120), ("1d", 1440)])
+def test_a_ticker_of_a_window_is_of_its_minutes(size: str, minutes: int) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop, LIVELY)
+        async with moving(calls.venue):
+            await asyncio.sleep(100)
+            row = (await calls.get("/api/v3/ticker", symbol="BTCUSDT", windowSize=size)).payload
+            start = row["openTime"]
+            rows = (await calls.get("/api/v3/klines", symbol="BTCUSDT", interval="1m", startTime=start)).payload
+            while len(rows) < minutes + 1:
+                asked = {"symbol": "BTCUSDT", "interval": "1m", "startTime": rows[-1][6] + 1}
+                rows += (await calls.get("/api/v3/klines", **asked)).payload
+
+        assert row["closeTime"] - start - minutes * MINUTE_MS < MINUTE_MS
+        assert len(rows) == minutes + 1
+        assert [row["openPrice"], row["lastPrice"], row["count"]] == [
+            rows[0][1],
+            rows[-1][4],
+            sum(one[8] for one in rows),
+        ]
+        assert Decimal(row["volume"]) == sum(Decimal(one[5]) for one in rows)
+        assert Decimal(row["quoteVolume"]) == sum(Decimal(one[7]) for one in rows)
+        assert Decimal(row["highPrice"]) == max(Decimal(one[2]) for one in rows)
+
+    run_virtual(main)
+
+
+def test_the_trading_day_begins_at_midnight_and_windows_that_there_are_not_are_refused() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop, LIVELY)
+        day = (await calls.get("/api/v3/ticker/tradingDay", symbols='["BTCUSDT","ETHUSDT"]')).payload
+        candle = (await calls.get("/api/v3/klines", symbol="ETHUSDT", interval="1d", limit=1)).payload[0]
+        mini = (await calls.get("/api/v3/ticker", symbol="BTCUSDT", type="MINI")).payload
+        refused = [
+            (await calls.get("/api/v3/ticker", symbol="BTCUSDT", windowSize=size)).code for size in ("60m", "8d", "x")
+        ]
+
+        assert [day[1]["openTime"], day[1]["openPrice"], day[1]["lastPrice"]] == [candle[0], candle[1], candle[4]]
+        assert set(day[1]) - set(mini) == {"priceChange", "priceChangePercent", "weightedAvgPrice"}
+        assert refused == [-1102, -1102, -1102]
+
+    run_virtual(main)

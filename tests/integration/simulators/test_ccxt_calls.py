@@ -1,0 +1,65 @@
+"""The table of docs/simulators.md is what ccxt finds when it makes every call."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.simulators.binance import DEMO_ACCOUNT
+from tests.integration.simulators.test_ccxt import client
+from tests.support.ccxt_calls import CALLS, MARKETS, outcome
+from tests.support.cli import ROOT
+from tests.support.simulator_process import SimulatorProcess
+
+PAGE = (ROOT / "docs" / "simulators.md").read_text(encoding="utf-8")
+TABLE = {
+    name: [cell.strip() for cell in cells.split("|")]
+    for name, cells in re.findall(r"^\| `([a-z_ ]+)` \|(.*)\|$", PAGE.partition("## Client by call")[2], re.MULTILINE)
+}
+
+
+@pytest.fixture(scope="module")
+def exchange(binance: SimulatorProcess) -> Iterator[Any]:
+    made = client("binance", binance, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
+    made.enableRateLimit = False
+    yield made
+    made.session.close()
+
+
+def test_the_table_has_every_call_once() -> None:
+    assert list(TABLE) == list(CALLS)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_row_of_the_table_is_what_ccxt_finds(exchange: Any, name: str) -> None:
+    assert [outcome(exchange, name, market) for market in MARKETS.values()] == TABLE[name]
+
+
+def test_the_program_of_the_page_runs(binance: SimulatorProcess, tmp_path: Path) -> None:
+    [program] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error::SyntaxWarning",
+            "-c",
+            program.replace("localhost:5070", f"127.0.0.1:{binance.port}"),
+        ],
+        cwd=tmp_path,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert len(json.loads(ended.stdout.splitlines()[0])) == 3
