@@ -60,6 +60,16 @@ def _stop(exchange: Any, market: Market) -> Any:
     return exchange.create_order(market.symbol, "market", "sell", market.amount, None, more)
 
 
+def _separate(exchange: Any, market: Market) -> Any:
+    """Hold long and short apart and together again, which the exchange allows while nothing is open."""
+    for order in exchange.fetch_open_orders(market.symbol):
+        exchange.cancel_order(order["id"], market.symbol)
+    for held in exchange.fetch_positions([market.symbol], dict(market.kind)):
+        side = "sell" if held["side"] == "long" else "buy"
+        exchange.create_order(market.symbol, "market", side, held["contracts"], None, {"reduceOnly": True})
+    return [exchange.set_position_mode(hedged, market.symbol) for hedged in (True, False)]
+
+
 CALLS: Final[Mapping[str, Call]] = {
     "load_markets": lambda exchange, market: exchange.load_markets(),
     "fetch_currencies": lambda exchange, market: exchange.fetch_currencies(),
@@ -100,7 +110,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "fetch_position_mode": lambda exchange, market: exchange.fetch_position_mode(market.symbol),
     "set_leverage": lambda exchange, market: exchange.set_leverage(10, market.symbol),
     "set_margin_mode": lambda exchange, market: exchange.set_margin_mode("isolated", _other(market)),
-    "set_position_mode": lambda exchange, market: exchange.set_position_mode(True, market.symbol),
+    "set_position_mode": _separate,
     "fetch_funding_rate": lambda exchange, market: exchange.fetch_funding_rate(market.symbol),
     "fetch_funding_rates": lambda exchange, market: exchange.fetch_funding_rates([market.symbol], dict(market.kind)),
     "fetch_funding_rate_history": lambda exchange, market: exchange.fetch_funding_rate_history(market.symbol),

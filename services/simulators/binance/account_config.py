@@ -50,13 +50,20 @@ class AccountConfig:
 
     async def position_mode(self, call: Call) -> Any:
         """Tell whether long and short are held apart."""
-        return {"dualSidePosition": False}
+        return {"dualSidePosition": self._venue.settings.is_dual(call.owner, self._market)}
 
     async def set_position_mode(self, call: Call) -> Any:
-        """Refuse what is so already, and what is not simulated."""
-        if _truth(call, "dualSidePosition"):
-            raise BinanceError(400, -4084, "Method is not allowed currently. Hedge mode is not simulated.")
-        raise BinanceError(400, -4059, "No need to change position side.")
+        """Choose whether long and short are held apart, while nothing is open."""
+        dual = _truth(call, "dualSidePosition")
+        settings = self._venue.settings
+        if settings.is_dual(call.owner, self._market) is dual:
+            raise BinanceError(400, -4059, "No need to change position side.")
+        if self._venue.engine.book.open_of(call.owner, self._market):
+            raise BinanceError(400, -4067, "Position side cannot be changed if there exists open orders.")
+        if any(market == self._market for (market, _), _, _ in self._venue.clearing.holdings[call.owner].held()):
+            raise BinanceError(400, -4068, "Position side cannot be changed if there exists position.")
+        settings.separate(call.owner, self._market, dual=dual)
+        return {"code": 200, "msg": "success"}
 
     async def set_leverage(self, call: Call) -> Any:
         """Choose the leverage of a symbol; what is open then has to be covered at it."""
@@ -71,7 +78,7 @@ class AccountConfig:
         if (
             leverage < before
             and self._venue.settings.is_isolated(call.owner, listing)
-            and holdings.position(listing).quantity
+            and self._is_held(call.owner, listing)
         ):
             text = "Leverage reduction is not supported in Isolated Margin Mode with open positions."
             raise BinanceError(400, -4161, text)
@@ -95,7 +102,7 @@ class AccountConfig:
             raise BinanceError(400, -4046, "No need to change margin type.")
         if self._venue.engine.book.open_of(call.owner, self._market, listing.symbol):
             raise BinanceError(400, -4047, "Margin type cannot be changed if there exists open orders.")
-        if self._venue.clearing.holdings[call.owner].position(listing).quantity:
+        if self._is_held(call.owner, listing):
             raise BinanceError(400, -4048, "Margin type cannot be changed if there exists position.")
         settings.isolate(call.owner, listing, isolated=isolated)
         return {"code": 200, "msg": "success"}
@@ -134,7 +141,7 @@ class AccountConfig:
             "canTrade": "order" in call.account.rights,
             "canDeposit": False,
             "canWithdraw": False,
-            "dualSidePosition": False,
+            "dualSidePosition": self._venue.settings.is_dual(call.owner, self._market),
             "updateTime": 0,
             "multiAssetsMargin": False,
             "tradeGroupId": -1,
@@ -149,6 +156,10 @@ class AccountConfig:
         if _truth(call, "multiAssetsMargin"):
             raise BinanceError(400, -4084, "Method is not allowed currently. Multi-assets mode is not simulated.")
         raise BinanceError(400, -4171, "No need to change asset mode.")
+
+    def _is_held(self, owner: str, listing: Listing) -> bool:
+        place = (listing.market, listing.symbol)
+        return any(held == place for held, _, _ in self._venue.clearing.holdings[owner].held())
 
     def _free(self, owner: str, listing: Listing) -> Decimal:
         clearing, orders = self._venue.clearing, self._venue.engine.book.open_of(owner, self._market)

@@ -7,10 +7,10 @@ from typing import Any
 
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, SPOT
+from services.simulators.binance.positions import Positions
 from services.simulators.binance.spelling import eight, plain
-from services.simulators.venue.clearing import profit
 from services.simulators.venue.listing import Listing
-from services.simulators.venue.orders import Event, Side
+from services.simulators.venue.orders import Event, Leg, Side
 
 ALIAS = "SfsR"
 """Of the account, in the events of COIN-M."""
@@ -21,6 +21,7 @@ class AccountEvents:
 
     def __init__(self, venue: BinanceExchange) -> None:
         self._venue = venue
+        self._positions = Positions(venue)
 
     def balances(self, event: Event) -> dict[str, Any]:
         """Return the balances that an event of a spot order may have changed."""
@@ -37,13 +38,13 @@ class AccountEvents:
     def update(self, event: Event) -> dict[str, Any]:
         """Return balance and position after a fill of a futures' order."""
         order = event.order
-        positions = [self._position(order.account, order.listing)]
+        positions = [self._positions.told(order.account, order.listing, order.leg)]
         return self._update(order.account, order.listing, "ORDER", Decimal(0), positions, event.time_ns)
 
-    def funded(self, account: str, listing: Listing, amount: Decimal, time_ns: int) -> dict[str, Any]:
+    def funded(self, account: str, listing: Listing, leg: Leg, amount: Decimal, time_ns: int) -> dict[str, Any]:
         """Return the balance after a payment of funding; the position too where its margin is its own."""
         isolated = self._venue.settings.is_isolated(account, listing)
-        positions = [self._position(account, listing)] if isolated else []
+        positions = [self._positions.told(account, listing, leg)] if isolated else []
         return self._update(account, listing, "FUNDING_FEE", amount, positions, time_ns)
 
     def _update(
@@ -53,41 +54,13 @@ class AccountEvents:
         balance = {
             "a": listing.settle,
             "wb": eight(wallet),
-            "cw": eight(
-                wallet - sum((self._isolated_margin(account, one) for one in self._beside(listing)), Decimal(0))
-            ),
+            "cw": eight(wallet - self._positions.isolated_margins(account, listing.market, listing.settle)),
             "bc": plain(change),
         }
         at_ms = self._venue.shown_ms(time_ns)
         told = {"m": why, "B": [balance], "P": positions}
         made: dict[str, Any] = {"e": "ACCOUNT_UPDATE", "T": at_ms, "E": at_ms, "a": told}
         return {**made, "i": ALIAS} if listing.market == COINM else made
-
-    def _position(self, account: str, listing: Listing) -> dict[str, Any]:
-        position = self._venue.clearing.holdings[account].position(listing)
-        entry = plain(round(position.entry, 8))
-        gain = profit(listing, position.quantity, position.entry, self._venue.liquidity.mark(listing))
-        return {
-            "s": listing.symbol,
-            "pa": plain(position.quantity),
-            "ep": entry,
-            "bep": entry,
-            "cr": plain(round(position.realized, 8)),
-            "up": eight(gain),
-            "mt": "isolated" if self._venue.settings.is_isolated(account, listing) else "cross",
-            "iw": eight(self._isolated_margin(account, listing)),
-            "ps": "BOTH",
-            "ma": listing.settle,
-        }
-
-    def _isolated_margin(self, account: str, listing: Listing) -> Decimal:
-        if not self._venue.settings.is_isolated(account, listing):
-            return Decimal(0)
-        return self._venue.clearing.position_margin(account, listing)
-
-    def _beside(self, listing: Listing) -> list[Listing]:
-        """Return the listings that are margined in the same asset."""
-        return [one for one in self._venue.listings(listing.market).values() if one.settle == listing.settle]
 
     def resting_values(self, event: Event) -> tuple[Decimal, Decimal]:
         """Return what the account's open buys and sells of a listing are worth."""

@@ -14,6 +14,7 @@ from services.simulators.binance.funding_rate import PERIOD_NS, funding_rate, ne
 from services.simulators.binance.listings import COINM, PREFIXES, USDM
 from services.simulators.binance.spelling import eight, plain
 from services.simulators.venue.listing import Listing
+from services.simulators.venue.orders import Leg
 
 PAYMENTS_MAX: Final = 10_000
 PAGE: Final = 100
@@ -26,6 +27,7 @@ class Payment:
 
     account: str
     listing: Listing
+    leg: Leg
     amount: Decimal
     time_ns: int
     number: int
@@ -59,14 +61,14 @@ class Funding:
         """Pay everything that is due by now; positions are those of now."""
         while self._next_ns <= now_ns:
             for name, holdings in self._venue.clearing.holdings.items():
-                for place, position in holdings.positions.items():
+                for place, leg, position in list(holdings.held()):
                     listing = self._venue.engine.listings[place]
-                    if position.quantity and listing.expiry_ns is None and listing.market in (USDM, COINM):
+                    if listing.expiry_ns is None and listing.market in (USDM, COINM):
                         worth = listing.settlement_value(self._mark(listing, self._next_ns), position.quantity)
                         amount = round(-worth * funding_rate(listing), 8)
                         holdings.add(listing.market, listing.settle, amount)
                         self._numbers += 1
-                        payment = Payment(name, listing, amount, self._next_ns, self._numbers)
+                        payment = Payment(name, listing, leg, amount, self._next_ns, self._numbers)
                         self.payments.append(payment)
                         self._tell(payment)
             self._next_ns += PERIOD_NS
@@ -98,7 +100,9 @@ class Funding:
     async def open_interest(self, call: Call) -> Any:
         """Tell how much all accounts here hold of a contract."""
         listing = self._venue.listing(call.market, call.need("symbol"))
-        held = [one.position(listing).quantity for one in self._venue.clearing.holdings.values()]
+        place = (listing.market, listing.symbol)
+        every = (one.held() for one in self._venue.clearing.holdings.values())
+        held = [position.quantity for positions in every for held, _, position in positions if held == place]
         told: dict[str, Any] = {
             "symbol": listing.symbol,
             "openInterest": plain(sum((abs(one) for one in held), Decimal(0))),

@@ -11,8 +11,8 @@ from services.simulators.binance.call import Call, Handler, Route, Security, Wei
 from services.simulators.binance.errors import BinanceError
 from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.listings import COINM, PREFIXES, USDM
+from services.simulators.binance.positions import Positions
 from services.simulators.binance.spelling import plain
-from services.simulators.venue.clearing import profit
 from services.simulators.venue.listing import Listing
 
 
@@ -22,6 +22,7 @@ class FuturesAccount:
     def __init__(self, venue: BinanceExchange, market: str) -> None:
         self._venue = venue
         self._market = market
+        self._positions = Positions(venue)
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return the table."""
@@ -65,7 +66,7 @@ class FuturesAccount:
             "totalMarginBalance": plain(total),
             "availableBalance": plain(sum((Decimal(row["availableBalance"]) for row in assets), Decimal(0))),
             "assets": assets,
-            "positions": [self._position_row(call, listing) for listing in self._held(call)],
+            "positions": [row for listing in self._held(call) for row in self._positions.rows(call.owner, listing)],
         }
 
     async def balance(self, call: Call) -> Any:
@@ -78,7 +79,7 @@ class FuturesAccount:
                     "accountAlias": "SgsR",
                     "asset": asset,
                     "balance": row["walletBalance"],
-                    "crossWalletBalance": row["walletBalance"],
+                    "crossWalletBalance": row["crossWalletBalance"],
                     "crossUnPnl": row["unrealizedProfit"],
                     "availableBalance": row["availableBalance"],
                     "maxWithdrawAmount": row["availableBalance"],
@@ -92,10 +93,10 @@ class FuturesAccount:
         """Tell positions; all symbols, flat ones included, where the route does so."""
         symbol = call.get("symbol")
         if symbol is not None:
-            return [self._position_row(call, self._venue.listing(self._market, symbol))]
+            return list(self._positions.rows(call.owner, self._venue.listing(self._market, symbol)))
         everything = "v3" not in call.route
         listings = self._venue.listings(self._market).values() if everything else self._held(call)
-        return [self._position_row(call, listing) for listing in listings]
+        return [row for listing in listings for row in self._positions.rows(call.owner, listing)]
 
     async def brackets(self, call: Call) -> Any:
         """Tell the one leverage bracket that is simulated."""
@@ -139,12 +140,8 @@ class FuturesAccount:
         return [asset for wallet, asset in balances if wallet == self._market]
 
     def _held(self, call: Call) -> list[Listing]:
-        positions = self._venue.clearing.holdings[call.owner].positions
-        return [
-            self._venue.listing(market, symbol)
-            for (market, symbol), position in positions.items()
-            if market == self._market and position.quantity
-        ]
+        """Return what is not flat, each once."""
+        return list(dict.fromkeys(listing for listing, _ in self._positions.held(call.owner, self._market)))
 
     def _asset_row(self, call: Call, asset: str) -> dict[str, Any]:
         clearing = self._venue.clearing
@@ -152,9 +149,9 @@ class FuturesAccount:
         orders = self._venue.engine.book.open_of(call.owner, self._market)
         margin = clearing.margin(call.owner, self._market, asset, self._venue.engine.listings)
         reserved = clearing.reserved(self._market, asset, orders)
-        gain = sum(
-            (self._unrealized(call, listing) for listing in self._held(call) if listing.settle == asset), Decimal(0)
-        )
+        held = ((one, leg) for one, leg in self._positions.held(call.owner, self._market) if one.settle == asset)
+        gain = sum((self._positions.unrealized(call.owner, one, leg) for one, leg in held), Decimal(0))
+        isolated = self._positions.isolated_margins(call.owner, self._market, asset)
         figures = {
             "walletBalance": wallet,
             "unrealizedProfit": gain,
@@ -163,7 +160,7 @@ class FuturesAccount:
             "initialMargin": margin + reserved,
             "positionInitialMargin": margin,
             "openOrderInitialMargin": reserved,
-            "crossWalletBalance": wallet,
+            "crossWalletBalance": wallet - isolated,
             "crossUnPnl": gain,
             "availableBalance": wallet - margin - reserved,
             "maxWithdrawAmount": wallet - margin - reserved,
@@ -173,41 +170,3 @@ class FuturesAccount:
             **{name: f"{value:.8f}" for name, value in figures.items()},
             "updateTime": self._venue.shown_ms(call.now_ns),
         }
-
-    def _position_row(self, call: Call, listing: Listing) -> dict[str, Any]:
-        position = self._venue.clearing.holdings[call.owner].position(listing)
-        mark = self._venue.liquidity.mark(listing)
-        value, gain = listing.settlement_value(mark, position.quantity), self._unrealized(call, listing)
-        leverage = self._venue.clearing.leverage(call.owner, listing)
-        isolated = self._venue.settings.is_isolated(call.owner, listing)
-        margin = self._venue.clearing.position_margin(call.owner, listing)
-        # Clients tell the markets by these names.
-        worth = {"maxNotionalValue": str(NOTIONAL_MAX), "notional": f"{value:.8f}"}
-        if listing.market == COINM:
-            worth = {"maxQty": str(NOTIONAL_MAX), "notionalValue": f"{value:.8f}"}
-        return {
-            "symbol": listing.symbol,
-            "positionAmt": plain(position.quantity),
-            "entryPrice": plain(round(position.entry, 8)),
-            "breakEvenPrice": plain(round(position.entry, 8)),
-            "markPrice": f"{mark:.8f}",
-            "unRealizedProfit": f"{gain:.8f}",
-            "unrealizedProfit": f"{gain:.8f}",
-            "liquidationPrice": "0",
-            "leverage": plain(leverage),
-            "marginType": "isolated" if isolated else "cross",
-            "marginAsset": listing.settle,
-            "isolatedMargin": f"{margin + gain if isolated else Decimal(0):.8f}",
-            "isolated": isolated,
-            "isAutoAddMargin": "false",
-            "positionSide": "BOTH",
-            **worth,
-            "isolatedWallet": f"{margin if isolated else Decimal(0):.8f}",
-            "initialMargin": f"{abs(value) / leverage:.8f}",
-            "maintMargin": f"{abs(value) / 40:.8f}",
-            "updateTime": self._venue.shown_ms(position.updated_ns) if position.updated_ns else 0,
-        }
-
-    def _unrealized(self, call: Call, listing: Listing) -> Decimal:
-        position = self._venue.clearing.holdings[call.owner].position(listing)
-        return profit(listing, position.quantity, position.entry, self._venue.liquidity.mark(listing))

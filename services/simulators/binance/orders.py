@@ -55,7 +55,8 @@ class OrderDesk:
         """Return the ticket of a place call, checked against everything that needs no engine."""
         listing = self._venue.listing(call.market, call.need("symbol"))
         client_id = read_client_id(call, prefix, self._venue.made_id())
-        return read_ticket(call, listing, self._venue.liquidity.mark(listing), client_id)
+        dual = call.market != SPOT and self._venue.settings.is_dual(call.owner, call.market)
+        return read_ticket(call, listing, self._venue.liquidity.mark(listing), client_id, dual=dual)
 
     def place(self, ticket: Ticket) -> Order:
         """Match an order; raise what the exchange answers when it cannot be."""

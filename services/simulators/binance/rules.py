@@ -19,7 +19,7 @@ from services.simulators.binance.exchange_info import (
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.spelling import decimals, plain
 from services.simulators.venue.listing import Listing
-from services.simulators.venue.orders import Lifetime, OrderType, Side, Ticket
+from services.simulators.venue.orders import Leg, Lifetime, OrderType, Side, Ticket
 
 NUMBER: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 NUMBER_RULE: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
@@ -55,8 +55,11 @@ def read_side(call: Call) -> Side:
         raise BinanceError(400, -1117, "Invalid side.") from None
 
 
-def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str) -> Ticket:
-    """Return what an order call asks for, with all filters passed; raise what the exchange answers otherwise."""
+def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str, *, dual: bool) -> Ticket:
+    """Return what an order call asks for, with all filters passed; raise what the exchange answers otherwise.
+
+    `dual` says that the account holds long and short apart.
+    """
     assert call.account is not None
     side = read_side(call)
     kind = call.need("type")
@@ -69,7 +72,8 @@ def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str) -> 
     value = read_decimal(call, "quoteOrderQty") if listing.market == SPOT else None
     _check_presence(call, listing, kind, quantity, price, value)
     lifetime, post_only = _read_lifetime(call, listing, kind)
-    reduce_only = _read_reduce_only(call, listing)
+    leg = _read_leg(call, dual=dual)
+    reduce_only = _read_reduce_only(call, listing, side, leg)
     order_type = OrderType.MARKET if kind == "MARKET" else OrderType.LIMIT
     check_filters(listing, order_type, side, quantity, price, value, mark, reduce_only=reduce_only)
     return Ticket(
@@ -85,6 +89,7 @@ def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str) -> 
         reduce_only=reduce_only,
         quote_quantity=value,
         marks={"type": kind, "timeInForce": call.get("timeInForce") or "GTC"},
+        leg=leg,
     )
 
 
@@ -122,11 +127,23 @@ def _read_lifetime(call: Call, listing: Listing, kind: str) -> tuple[Lifetime, b
         raise BinanceError(400, -1115, "Invalid timeInForce.") from None
 
 
-def _read_reduce_only(call: Call, listing: Listing) -> bool:
+def _read_leg(call: Call, *, dual: bool) -> Leg:
+    named = call.get("positionSide") or "BOTH"
+    if named not in tuple(Leg):
+        raise BinanceError(400, -4060, "Invalid position side.")
+    if (named == "BOTH") is dual:
+        raise BinanceError(400, -4061, "Order's position side does not match user's setting.")
+    return Leg(named)
+
+
+def _read_reduce_only(call: Call, listing: Listing, side: Side, leg: Leg) -> bool:
     if listing.market == SPOT:
         return False
-    if call.get("positionSide") not in (None, "BOTH"):
-        raise BinanceError(400, -4061, "Order's position side does not match user's setting.")
+    if leg is not Leg.BOTH:
+        if call.get("reduceOnly"):
+            raise BinanceError(400, -1106, "Parameter 'reduceonly' sent when not required.")
+        # What closes a position of its own side can do nothing else.
+        return (leg is Leg.LONG) is (side is Side.SELL)
     return (call.get("reduceOnly") or "false").lower() == "true"
 
 

@@ -212,7 +212,9 @@ class SimulatedBinance(BinanceExchange):
         self._funding.pay(self.wall_ns())
 
     def _send_funding(self, payment: Payment) -> None:
-        update = self._account_events.funded(payment.account, payment.listing, payment.amount, payment.time_ns)
+        update = self._account_events.funded(
+            payment.account, payment.listing, payment.leg, payment.amount, payment.time_ns
+        )
         self.streams.send_user(payment.account, payment.listing.market, update)
 
     def _on_event(self, event: Event) -> None:

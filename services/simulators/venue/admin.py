@@ -148,8 +148,8 @@ class Admin:
             name: {
                 "balances": {f"{wallet}:{asset}": str(amount) for (wallet, asset), amount in holdings.balances.items()},
                 "positions": {
-                    f"{market}:{symbol}": {"quantity": str(position.quantity), "entry": str(position.entry)}
-                    for (market, symbol), position in holdings.positions.items()
+                    ":".join(place): {"quantity": str(position.quantity), "entry": str(position.entry)}
+                    for place, position in (*holdings.positions.items(), *holdings.legs.items())
                 },
             }
             for name, holdings in self._venue.clearing.holdings.items()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from services.simulators.venue.listing import Listing, Payout
-from services.simulators.venue.orders import Order, Reason, Refusal, Side
+from services.simulators.venue.orders import Leg, Order, Reason, Refusal, Side
 
 ALL_RIGHTS: Final = frozenset({"read", "order", "cancel"})
 
@@ -46,6 +46,8 @@ class Holdings:
 
     balances: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    legs: dict[tuple[str, str, Leg], Position] = field(default_factory=dict)
+    """Positions of an account that holds long and short apart, by (market, symbol, leg)."""
     leverages: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     """By (market, symbol), where the account has chosen another one than the listing's."""
 
@@ -61,9 +63,20 @@ class Holdings:
         """Change a balance."""
         self.balances[wallet, asset] = self.balance(wallet, asset) + amount
 
-    def position(self, listing: Listing) -> Position:
-        """Return the position, made when it does not exist."""
+    def position(self, listing: Listing, leg: Leg = Leg.BOTH) -> Position:
+        """Return a position, made when it does not exist."""
+        if leg is not Leg.BOTH:
+            return self.legs.setdefault((listing.market, listing.symbol, leg), Position())
         return self.positions.setdefault((listing.market, listing.symbol), Position())
+
+    def held(self) -> Iterator[tuple[tuple[str, str], Leg, Position]]:
+        """Yield every position that is not flat: its (market, symbol), leg and figures."""
+        for place, position in self.positions.items():
+            if position.quantity:
+                yield place, Leg.BOTH, position
+        for (market, symbol, leg), position in self.legs.items():
+            if position.quantity:
+                yield (market, symbol), leg, position
 
 
 class Clearing:
@@ -102,15 +115,15 @@ class Clearing:
     def margin(self, name: str, wallet: str, asset: str, listings: Mapping[tuple[str, str], Listing]) -> Decimal:
         """Return what positions hold back of a balance, valued at entry."""
         total = Decimal(0)
-        for key in self.holdings[name].positions:
+        for key, leg, _ in self.holdings[name].held():
             listing = listings[key]
             if listing.market == wallet and listing.settle == asset:
-                total += self.position_margin(name, listing)
+                total += self.position_margin(name, listing, leg)
         return total
 
-    def position_margin(self, name: str, listing: Listing) -> Decimal:
+    def position_margin(self, name: str, listing: Listing, leg: Leg = Leg.BOTH) -> Decimal:
         """Return what one position holds back, valued at entry."""
-        position = self.holdings[name].position(listing)
+        position = self.holdings[name].position(listing, leg)
         if not position.quantity:
             return Decimal(0)
         return listing.settlement_value(position.entry, abs(position.quantity)) / self.leverage(name, listing)
@@ -145,7 +158,7 @@ class Clearing:
             holdings.add(listing.market, got, -fee)
             return fee, got, Decimal(0)
         fee = listing.settlement_value(price, quantity) * rate
-        realized = _move(holdings.position(listing), listing, order.side.sign * quantity, price, now_ns)
+        realized = _move(holdings.position(listing, order.leg), listing, order.side.sign * quantity, price, now_ns)
         holdings.add(listing.market, listing.settle, realized - fee)
         return fee, listing.settle, realized
 

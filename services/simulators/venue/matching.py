@@ -21,6 +21,7 @@ from services.simulators.venue.orders import (
     Event,
     EventKind,
     Fill,
+    Leg,
     Lifetime,
     Order,
     OrderType,
@@ -82,10 +83,11 @@ class MatchingEngine:
         refusal = self._unmatchable(ticket, quantity, levels)
         if refusal is not None and not tolerant:
             raise Refusal(refusal)
-        if ticket.reduce_only and self._reducible(ticket.account, ticket.listing, ticket.side) <= 0:
+        if ticket.reduce_only and self._reducible(ticket.account, ticket.listing, ticket.side, ticket.leg) <= 0:
             raise Refusal(Reason.NOTHING_TO_REDUCE)
         if not ticket.reduce_only and refusal is None:
-            self._check_funds(ticket.account, ticket.listing, ticket.side, self._worst_price(ticket, levels), quantity)
+            price = self._worst_price(ticket, levels)
+            self._check_funds(ticket.account, ticket.listing, ticket.side, price, quantity, leg=ticket.leg)
         order = self._new_order(ticket, quantity, now_ns)
         self.book.add(order)
         self._emit(EventKind.NEW, order, now_ns)
@@ -130,7 +132,13 @@ class MatchingEngine:
             return self._end(order, Status.CANCELED, now_ns, why=Reason.WOULD_TAKE.value)
         if not order.reduce_only and price is not None:
             self._check_funds(
-                order.account, order.listing, order.side, price, quantity - order.filled, without=order.id
+                order.account,
+                order.listing,
+                order.side,
+                price,
+                quantity - order.filled,
+                leg=order.leg,
+                without=order.id,
             )
         order.quantity, order.price, order.updated_ns = quantity, price, now_ns
         order.amends += 1
@@ -264,6 +272,7 @@ class MatchingEngine:
             maker=maker,
             realized=realized,
             time_ns=now_ns,
+            leg=order.leg,
         )
         self.book.fills.append(fill)
         if self._tape is not None:
@@ -314,23 +323,31 @@ class MatchingEngine:
         return worst
 
     def _check_funds(
-        self, name: str, listing: Listing, side: Side, price: Decimal, quantity: Decimal, *, without: int | None = None
+        self,
+        name: str,
+        listing: Listing,
+        side: Side,
+        price: Decimal,
+        quantity: Decimal,
+        *,
+        leg: Leg,
+        without: int | None = None,
     ) -> None:
         if listing.payout is not Payout.SPOT:
-            held = self.clearing.holdings[name].position(listing).quantity
+            held = self.clearing.holdings[name].position(listing, leg).quantity
             if held and (held > 0) != (side is Side.BUY) and abs(held) >= quantity:
                 return  # It only closes: that frees margin.
         cost = order_cost(listing, side, price, quantity, self.clearing.leverage(name, listing))
         orders = [order for order in self.book.open_of(name, listing.market) if order.id != without]
         self.clearing.check(cost, name=name, wallet=listing.market, orders=orders, listings=self.listings)
 
-    def _reducible(self, name: str, listing: Listing, side: Side) -> Decimal:
-        return -self.clearing.holdings[name].position(listing).quantity * side.sign
+    def _reducible(self, name: str, listing: Listing, side: Side, leg: Leg) -> Decimal:
+        return -self.clearing.holdings[name].position(listing, leg).quantity * side.sign
 
     def _allowed(self, order: Order) -> Decimal:
         if not order.reduce_only:
             return order.remaining
-        return max(Decimal(0), self._reducible(order.account, order.listing, order.side))
+        return max(Decimal(0), self._reducible(order.account, order.listing, order.side, order.leg))
 
     def _run_timers(self, now_ns: int) -> None:
         for key, deadline_ns in list(self._timers.items()):
@@ -359,6 +376,7 @@ class MatchingEngine:
             updated_ns=now_ns,
             rank=self._next_rank(),
             marks=dict(ticket.marks),
+            leg=ticket.leg,
         )
 
     def _next_rank(self) -> int:

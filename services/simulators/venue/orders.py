@@ -28,6 +28,15 @@ class Side(StrEnum):
 
 
 @unique
+class Leg(StrEnum):
+    """Which position an order is for: the only one, or one of the two of an account that holds long and short apart."""
+
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+@unique
 class OrderType(StrEnum):
     """With or without a price."""
 
@@ -99,6 +108,7 @@ class Ticket:
     """Spot MARKET orders by value; `quantity` is 0 then."""
     marks: dict[str, str] = field(default_factory=dict)
     """What the exchange's face wants to remember of the request."""
+    leg: Leg = Leg.BOTH
 
 
 @dataclass
@@ -129,6 +139,7 @@ class Order:
     """Sum of quantity / price over its fills: what inverse contracts average by."""
     why: str = ""
     amends: int = 0
+    leg: Leg = Leg.BOTH
 
     @property
     def remaining(self) -> Decimal:
@@ -159,6 +170,7 @@ class Fill:
     maker: bool
     realized: Decimal
     time_ns: int
+    leg: Leg = Leg.BOTH
 
 
 @unique
