@@ -10,6 +10,7 @@ from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.spelling import eight, plain
 from services.simulators.venue.listing import Listing, Payout
 from services.simulators.venue.orders import Event, EventKind, Fill, Order, Status
+from services.simulators.venue.self_trade import PREVENTED
 
 Shown = Callable[[int], int]
 """Engine time to the exchange's milliseconds."""
@@ -36,6 +37,11 @@ def lifetime(order: Order) -> str:
     return order.lifetime
 
 
+def status(order: Order) -> str:
+    """Return the state; what met an order of its own account has a word of its own."""
+    return "EXPIRED_IN_MATCH" if order.why == PREVENTED else order.status
+
+
 # -- spot -------------------------------------------------------------------------------------------------------------
 
 
@@ -47,11 +53,11 @@ def spot_core(order: Order) -> dict[str, Any]:
         "executedQty": eight(order.filled),
         "origQuoteOrderQty": eight(Decimal(order.marks.get("quoteOrderQty", "0"))),
         "cummulativeQuoteQty": eight(order.value),
-        "status": order.status,
+        "status": status(order),
         "timeInForce": lifetime(order),
         "type": order_type(order),
         "side": order.side,
-        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "selfTradePreventionMode": order.self_trade,
     }
 
 
@@ -101,7 +107,9 @@ def spot_row(order: Order, shown: Shown) -> dict[str, Any]:
         "isWorking": True,
         "workingTime": shown(order.created_ns),
     }
-    if order.status is Status.EXPIRED:
+    if order.prevented:
+        row |= {"preventedMatchId": order.prevention, "preventedQuantity": eight(order.prevented)}
+    elif order.status is Status.EXPIRED:
         row["expiryReason"] = "INSUFFICIENT_LIQUIDITY"
     return row
 
@@ -133,15 +141,15 @@ def spot_amended(order: Order, original_id: str, execution_id: int, shown: Shown
             "price": eight(order.price or Decimal(0)),
             "qty": eight(order.quantity),
             "executedQty": eight(order.filled),
-            "preventedQty": eight(Decimal(0)),
+            "preventedQty": eight(order.prevented),
             "quoteOrderQty": eight(Decimal(0)),
             "cumulativeQuoteQty": eight(order.value),
-            "status": order.status,
+            "status": status(order),
             "timeInForce": lifetime(order),
             "type": order_type(order),
             "side": order.side,
             "workingTime": shown(order.created_ns),
-            "selfTradePreventionMode": "EXPIRE_MAKER",
+            "selfTradePreventionMode": order.self_trade,
         },
     }
 
@@ -169,8 +177,9 @@ def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
     """Return the spot user stream's event. A cancel and an amend show their own id in `c` and the order's in `C`."""
     order, fill = event.order, event.fill
     kinds = {EventKind.AMENDED: "REPLACED"}
+    prevented = order.why == PREVENTED
     own = event.request_id or order.client_id
-    return {
+    report = {
         "e": "executionReport",
         "E": shown(event.time_ns),
         "s": order.listing.symbol,
@@ -184,8 +193,8 @@ def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
         "F": "0.00000000",
         "g": -1,
         "C": order.client_id if event.kind is EventKind.CANCELED else "",
-        "x": kinds.get(event.kind, event.kind),
-        "X": order.status,
+        "x": "TRADE_PREVENTION" if prevented else kinds.get(event.kind, event.kind),
+        "X": status(order),
         "r": "NONE",
         "i": order.id,
         "l": eight(fill.quantity if fill else Decimal(0)),
@@ -204,7 +213,20 @@ def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
         "Y": eight(fill.price * fill.quantity if fill else Decimal(0)),
         "Q": "0.00000000",
         "W": shown(order.created_ns),
-        "V": "EXPIRE_MAKER",
+        "V": order.self_trade,
+    }
+    return {**report, **_met(order)} if prevented else report
+
+
+def _met(order: Order) -> dict[str, Any]:
+    """Return what a report says of an order that met one of its own account."""
+    return {
+        "v": order.prevention,
+        "A": eight(order.prevented),
+        "B": eight(order.prevented),
+        "u": 1,
+        "U": order.met_order,
+        "Cs": order.listing.symbol,
     }
 
 
@@ -218,7 +240,7 @@ def futures_row(order: Order, shown: Shown, *, query: bool) -> dict[str, Any]:
         "orderId": order.id,
         "symbol": listing.symbol,
         "pair": listing.base + listing.quote,
-        "status": order.status,
+        "status": status(order),
         "clientOrderId": order.client_id,
         "price": plain(order.price or Decimal(0)),
         "origQty": plain(order.quantity),
@@ -235,7 +257,7 @@ def futures_row(order: Order, shown: Shown, *, query: bool) -> dict[str, Any]:
         "priceProtect": False,
         "origType": order_type(order),
         "priceMatch": "NONE",
-        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "selfTradePreventionMode": order.self_trade,
         "goodTillDate": 0,
         "updateTime": shown(order.updated_ns),
     }
@@ -300,7 +322,7 @@ def order_trade_update(event: Event, shown: Shown, resting: tuple[Decimal, Decim
         "ap": plain(round(average(order), 8)),
         "sp": "0",
         "x": kinds.get(event.kind, event.kind),
-        "X": order.status,
+        "X": status(order),
         "i": order.id,
         "l": plain(fill.quantity) if fill else "0",
         "z": plain(order.filled),
@@ -319,7 +341,7 @@ def order_trade_update(event: Event, shown: Shown, resting: tuple[Decimal, Decim
         "si": 0,
         "ss": 0,
         "rp": plain(round(fill.realized, 8)) if fill else "0",
-        "V": "EXPIRE_MAKER",
+        "V": order.self_trade,
         "pm": "NONE",
         "gtd": 0,
         "er": "0",

@@ -19,7 +19,7 @@ from services.simulators.binance.exchange_info import (
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.spelling import decimals, plain
 from services.simulators.venue.listing import Listing
-from services.simulators.venue.orders import Leg, Lifetime, OrderType, Side, Ticket
+from services.simulators.venue.orders import Leg, Lifetime, OrderType, SelfTrade, Side, Ticket
 
 NUMBER: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
 NUMBER_RULE: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
@@ -90,6 +90,7 @@ def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str, *, 
         quote_quantity=value,
         marks={"type": kind, "timeInForce": call.get("timeInForce") or "GTC"},
         leg=leg,
+        self_trade=_read_self_trade(call),
     )
 
 
@@ -125,6 +126,15 @@ def _read_lifetime(call: Call, listing: Listing, kind: str) -> tuple[Lifetime, b
         return Lifetime(text), kind == "LIMIT_MAKER"
     except ValueError:
         raise BinanceError(400, -1115, "Invalid timeInForce.") from None
+
+
+def _read_self_trade(call: Call) -> SelfTrade:
+    named = call.get("selfTradePreventionMode") or SelfTrade.EXPIRE_MAKER
+    if named == SelfTrade.NONE and call.market == SPOT:
+        raise BinanceError(400, -2010, "This symbol does not allow the specified self-trade prevention mode.")
+    if named not in tuple(SelfTrade):
+        raise BinanceError(400, -1130, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
+    return SelfTrade(named)
 
 
 def _read_leg(call: Call, *, dual: bool) -> Leg:

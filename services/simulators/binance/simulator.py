@@ -24,6 +24,7 @@ from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.market_data import MarketData
 from services.simulators.binance.not_simulated import NotSimulated
 from services.simulators.binance.orders import OrderDesk
+from services.simulators.binance.prevented import Prevented
 from services.simulators.binance.render import execution_report, order_trade_update, trade_lite
 from services.simulators.binance.signing import check_signature, check_time, merged
 from services.simulators.binance.spot_fees import SpotFees
@@ -86,6 +87,7 @@ class SimulatedBinance(BinanceExchange):
             **coinm.routes(),
             **BatchOrders(usdm, USDM).routes(),
             **BatchOrders(coinm, COINM).routes(),
+            **Prevented(self).routes(),
             **NotSimulated(self).routes(),
             **FuturesAccount(self, USDM).routes(),
             **FuturesAccount(self, COINM).routes(),

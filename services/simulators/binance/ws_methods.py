@@ -37,6 +37,7 @@ _SPOT: Final = {
     "openOrders.cancelAll": ("DELETE", "openOrders"),
     "allOrders": ("GET", "allOrders"),
     "myTrades": ("GET", "myTrades"),
+    "myPreventedMatches": ("GET", "myPreventedMatches"),
     "account.status": ("GET", "account"),
     "account.commission": ("GET", "account/commission"),
     "account.rateLimits.orders": ("GET", "rateLimit/order"),

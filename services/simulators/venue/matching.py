@@ -32,6 +32,7 @@ from services.simulators.venue.orders import (
     Ticket,
 )
 from services.simulators.venue.prices import STEPS_MAX, PriceWalk
+from services.simulators.venue.self_trade import PREVENTED, SelfTrades
 from services.simulators.venue.tape import Tape
 
 TOUCH_CHANCE: Final = 0.15
@@ -69,6 +70,9 @@ class MatchingEngine:
         self._order_ids = 4_000_000
         self._trade_ids = 9_000_000
         self._ranks = 0
+        self.self_trades = SelfTrades(
+            self.book, lambda order, at_ns: self._end(order, Status.EXPIRED, at_ns, why=PREVENTED)
+        )
         self._events = 0
         self._timers: dict[tuple[str, str, str | None], int] = {}
 
@@ -205,11 +209,13 @@ class MatchingEngine:
 
     def _take(self, order: Order, levels: Sequence[Level], now_ns: int) -> None:
         for level in levels:
+            self.self_trades.prevent(order, level.price, now_ns)
             quantity = min(order.remaining, level.quantity, self._allowed(order))
-            if quantity <= 0:
+            if quantity <= 0 or not order.status.is_open:
                 break
             self.liquidity.take(order.listing, order.side, level.price, quantity)
             self._fill(order, level.price, quantity, maker=False, now_ns=now_ns)
+        self.self_trades.prevent(order, order.price, now_ns)
 
     def _match_resting(self, listing: Listing, now_ns: int) -> None:
         waiting = self.book.open_at(listing.market, listing.symbol)
@@ -292,7 +298,8 @@ class MatchingEngine:
     # -- what may be placed ---------------------------------------------------------------------------------------
 
     def _unmatchable(self, ticket: Ticket, quantity: Decimal, levels: Sequence[Level]) -> Reason | None:
-        if ticket.post_only and levels:
+        own = self.self_trades.met(ticket.account, ticket.listing, ticket.side, ticket.self_trade, ticket.price)
+        if ticket.post_only and (levels or own):
             return Reason.WOULD_TAKE
         there = sum((level.quantity for level in levels), Decimal(0))
         if ticket.lifetime is Lifetime.FOK and ticket.type is OrderType.LIMIT and there < quantity:
@@ -377,6 +384,7 @@ class MatchingEngine:
             rank=self._next_rank(),
             marks=dict(ticket.marks),
             leg=ticket.leg,
+            self_trade=ticket.self_trade,
         )
 
     def _next_rank(self) -> int:

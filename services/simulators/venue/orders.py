@@ -37,6 +37,17 @@ class Leg(StrEnum):
 
 
 @unique
+class SelfTrade(StrEnum):
+    """What becomes of an order that meets another one of its own account."""
+
+    NONE = "NONE"
+    """They pass each other by, as orders of different accounts do here."""
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    EXPIRE_BOTH = "EXPIRE_BOTH"
+
+
+@unique
 class OrderType(StrEnum):
     """With or without a price."""
 
@@ -109,6 +120,7 @@ class Ticket:
     marks: dict[str, str] = field(default_factory=dict)
     """What the exchange's face wants to remember of the request."""
     leg: Leg = Leg.BOTH
+    self_trade: SelfTrade = SelfTrade.NONE
 
 
 @dataclass
@@ -140,6 +152,13 @@ class Order:
     why: str = ""
     amends: int = 0
     leg: Leg = Leg.BOTH
+    self_trade: SelfTrade = SelfTrade.NONE
+    prevented: Decimal = Decimal(0)
+    """What would have traded with the own account."""
+    prevention: int = 0
+    """The number of the meeting that ended the order."""
+    met_order: int = 0
+    """The order that it met there."""
 
     @property
     def remaining(self) -> Decimal:
