@@ -14,6 +14,7 @@ from services.simulators.binance.limits import BinanceLimits, LimitOptions
 from services.simulators.binance.listen_keys import ListenKeys
 from services.simulators.binance.listings import COINM, SPOT, USDM, binance_listings
 from services.simulators.venue.clearing import Account, demo_account
+from services.simulators.venue.delivery import Delivery
 from services.simulators.venue.ed25519 import public_key
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
@@ -84,6 +85,8 @@ class BinanceExchange(SimulatedVenue):
             if listing.market != SPOT:
                 self.tape.add(self.mark_of(listing))
                 self.tape.add(self.index_of(listing))
+        self._closed: dict[tuple[str, str], Listing] = {}
+        self.delivery = Delivery(self.engine, client_id="settlement_autoclose-", closed=self._roll_over)
         self._amendments: dict[int, list[Amendment]] = {}
 
     def listings(self, market: str) -> Mapping[str, Listing]:
@@ -91,11 +94,27 @@ class BinanceExchange(SimulatedVenue):
         return self._by_symbol[market]
 
     def listing(self, market: str, symbol: str) -> Listing:
-        """Return one listing; raise -1121 when there is none."""
-        found = self._by_symbol[market].get(symbol)
+        """Return one listing, closed ones too; raise -1121 when there is none."""
+        found = self._by_symbol[market].get(symbol) or self._closed.get((market, symbol))
         if found is None:
             raise invalid_symbol()
         return found
+
+    def advance(self) -> None:
+        """Bring the market up to now, and close contracts that have come to their end."""
+        super().advance()
+        self.delivery.run(self.wall_ns())
+
+    def _roll_over(self, listing: Listing, now_ns: int) -> None:
+        """Take a contract that was delivered off the list, and put what is listed then on it."""
+        self._closed[listing.market, listing.symbol] = self._by_symbol[listing.market].pop(listing.symbol)
+        for fresh in binance_listings(now_ns):
+            place = (fresh.market, fresh.symbol)
+            if place not in self.engine.listings:
+                self.engine.listings[place] = fresh
+                self._by_symbol[fresh.market][fresh.symbol] = fresh
+                self.tape.add(fresh)
+                self.tape.add(self.mark_of(fresh))
 
     def mark_of(self, listing: Listing) -> Listing:
         """Return what a contract's mark price is taped as: a listing without a spread, finer than its tick."""

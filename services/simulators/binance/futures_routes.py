@@ -217,7 +217,7 @@ class FuturesRoutes:
         if milliseconds is None:
             raise missing("countdownTime")
         deadline_ns = call.now_ns + milliseconds * 1_000_000 if milliseconds else None
-        self._venue.engine.arm(call.owner, self._market, listing.symbol, deadline_ns)
+        self._venue.engine.timers.arm(call.owner, self._market, listing.symbol, deadline_ns)
         return {"symbol": listing.symbol, "countdownTime": str(milliseconds)}
 
     async def order_usage(self, call: Call) -> Any:

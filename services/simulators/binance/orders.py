@@ -54,6 +54,8 @@ class OrderDesk:
     def read_order(self, call: Call, *, prefix: str = "newClientOrderId") -> Ticket:
         """Return the ticket of a place call, checked against everything that needs no engine."""
         listing = self._venue.listing(call.market, call.need("symbol"))
+        if listing.symbol not in self._venue.listings(call.market):
+            raise BinanceError(400, -4141, "Symbol is closed.")
         client_id = read_client_id(call, prefix, self._venue.made_id())
         dual = call.market != SPOT and self._venue.settings.is_dual(call.owner, call.market)
         return read_ticket(call, listing, self._venue.liquidity.mark(listing), client_id, dual=dual)

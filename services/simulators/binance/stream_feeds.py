@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from services.simulators.binance.exchange import BinanceExchange
@@ -48,14 +48,14 @@ class Feed(ABC):
 class _Shots(Feed):
     """Tells how things are, each time anew."""
 
-    def __init__(self, stream: Stream, listings: list[Listing], made: Made) -> None:
+    def __init__(self, stream: Stream, listings: Callable[[], Iterable[Listing]], made: Made) -> None:
         super().__init__(stream)
         self._listings, self._made, self._array = listings, made, stream.array
 
     def made(self, now_ns: int, *, due: bool) -> list[Any]:
         if not due:
             return []
-        rows = [self._made(listing, now_ns) for listing in self._listings]
+        rows = [self._made(listing, now_ns) for listing in self._listings()]
         return [rows] if self._array else rows
 
 
@@ -147,7 +147,7 @@ class Feeds:
         """Return the feed of a stream; every kind that there is has one."""
         known = self._venue.listings(market)
         if stream.symbol is None:
-            return _Shots(stream, list(known.values()), self._shots[stream.kind])
+            return _Shots(stream, known.values, self._shots[stream.kind])
         listing = known[stream.symbol]
         if stream.kind == "depth" and stream.levels:
             return _PartialDepth(stream, self._venue, listing, self._payloads)
@@ -158,7 +158,7 @@ class Feeds:
         if stream.kind in ("trade", "aggTrade"):
             made = self._payloads.trade if stream.kind == "trade" else self._payloads.agg_trade
             return _Trades(stream, self._venue, listing, made)
-        return _Shots(stream, [listing], self._shots[stream.kind])
+        return _Shots(stream, lambda: [listing], self._shots[stream.kind])
 
     def _average_price(self, listing: Listing, now_ns: int) -> Any:
         price, last_ms = self._trades.average_price(listing, now_ns)

@@ -174,7 +174,8 @@ class Streams:
         frames: dict[tuple[str, str], list[Any]] = {}
         for socket, subscriber in list(self._subscribers.items()):
             for name, stream in list(subscriber.streams.items()):
-                if stream is None:
+                listed = self._venue.listings(subscriber.market)
+                if stream is None or (stream.symbol is not None and stream.symbol not in listed):
                     continue
                 key = (subscriber.market, name)
                 if key not in frames:

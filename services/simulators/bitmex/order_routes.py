@@ -101,7 +101,7 @@ class OrderRoutes:
             raise BitmexError(400, "'timeout' is a required arg.", name="ValidationError")
         now_ms = self._venue.shown_ms(now_ns)
         deadline_ns = now_ns + timeout_ms * 1_000_000 if timeout_ms else None
-        self._venue.engine.arm(account, MARKET, None, deadline_ns)
+        self._venue.engine.timers.arm(account, MARKET, None, deadline_ns)
         answer: dict[str, Any] = {"now": iso(now_ms)}
         return {**answer, "cancelTime": iso(now_ms + timeout_ms) if timeout_ms else 0}
 

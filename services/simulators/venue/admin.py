@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -15,6 +16,8 @@ from services.simulators.venue.messages import Request, Response, json_response
 from services.simulators.venue.orders import Order, Refusal
 from services.simulators.venue.prices import START_PRICES
 from services.simulators.venue.pullers import why_not
+
+TRAVEL_NS_MAX = 10 * 366 * 86_400 * 1_000_000_000
 
 HELP = {
     "GET /sim": "summary: clock, steps, faults, counts",
@@ -28,7 +31,7 @@ HELP = {
     "POST /sim/matching/hold|release": "stop and start the engine",
     "POST /sim/matching/advance": '{"steps": 10}',
     "PUT /sim/prices": '{"BTC": 70000}',
-    "PUT /sim/clock": '{"skew_seconds": 2.5}',
+    "PUT /sim/clock": '{"skew_seconds": 2.5}, {"forward_seconds": 86400} or {"to": "2027-03-26T08:00:01Z"}',
     "POST /sim/orders/<id>/fill": '{"quantity": "0.1", "price": "65000"}',
     "POST /sim/streams/close": '{"code": 1001, "announce": true}, or {} to break them',
 }
@@ -56,7 +59,7 @@ class Admin:
             ("POST", "/sim/matching/release"): Lever(self._release),
             ("POST", "/sim/matching/advance"): Lever(self._advance, body=("steps",)),
             ("PUT", "/sim/prices"): Lever(self._set_prices, body=tuple(START_PRICES)),
-            ("PUT", "/sim/clock"): Lever(self._set_clock, body=("skew_seconds",)),
+            ("PUT", "/sim/clock"): Lever(self._set_clock, body=("skew_seconds", "forward_seconds", "to")),
             ("POST", "/sim/streams/close"): Lever(self._close_streams, body=("code", "announce")),
         }
 
@@ -201,13 +204,32 @@ class Admin:
         return {asset: self._venue.walk.price(asset) for asset in START_PRICES}
 
     def _set_clock(self, query: Mapping[str, str], body: Any) -> Any:
-        if not body:
-            raise ValueError("`skew_seconds` is required: how far the clock is ahead, in seconds")
+        if not body or len(body) != 1:
+            raise ValueError(
+                "one of `skew_seconds` (how far the clock is ahead), `forward_seconds` (how much time passes at once) "
+                "and `to` (when it is then) is required"
+            )
+        if "skew_seconds" not in body:
+            return self._travel(body)
         seconds = float(amount("skew_seconds", body["skew_seconds"]))
         rules = [rule for rule in self._venue.faults.rules if rule.fault != "skew"]
         self._venue.faults.rules = rules
         self._venue.faults.add(read_faults(f"skew={seconds}"), self._venue.wall_ns())
         return {"time_ns": self._venue.exchange_ns()}
+
+    def _travel(self, body: Mapping[str, Any]) -> Any:
+        venue = self._venue
+        if "to" in body:
+            moment = datetime.fromisoformat(str(body["to"]))
+            if moment.tzinfo is None:
+                raise ValueError("`to` must say its zone, such as 2027-03-26T08:00:01Z")
+            forward_ns = round(moment.timestamp()) * 1_000_000_000 - venue.wall_ns()
+        else:
+            forward_ns = int(amount("forward_seconds", body["forward_seconds"]) * 1_000_000_000)
+        if not 0 <= forward_ns <= TRAVEL_NS_MAX:
+            raise ValueError("time goes forward only, and ten years at most")
+        venue.travel(forward_ns)
+        return {"time_ns": venue.exchange_ns()}
 
     def _close_streams(self, query: Mapping[str, str], body: Any) -> Any:
         if (body or {}).get("announce"):

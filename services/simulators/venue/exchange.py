@@ -72,7 +72,8 @@ class SimulatedVenue(ABC):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.options = options
-        self.wall_ns = wall_ns
+        self._clock_ns = wall_ns
+        self._travelled_ns = 0
         self._sleep = sleep
         self.random = Random(f"{options.seed}:venue")
         self.faults = VenueFaults(random=Random(f"{options.seed}:faults"))
@@ -139,7 +140,16 @@ class SimulatedVenue(ABC):
     def welcome(self, base_url: str) -> str:
         """Return what `GET /` says."""
 
-    # -- time -----------------------------------------------------------------------------------------------------
+    # -- time, which may be moved on by hand ------------------------------------------------------------------------------
+
+    def wall_ns(self) -> int:
+        """Return the engine's time: that of the clock given, and as much as was travelled."""
+        return self._clock_ns() + self._travelled_ns
+
+    def travel(self, forward_ns: int) -> None:
+        """Let that much time have passed, with everything that comes due in it."""
+        self._travelled_ns += forward_ns
+        self.tick()
 
     def exchange_ns(self) -> int:
         """Return the exchange's own time."""

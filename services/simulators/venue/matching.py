@@ -7,8 +7,9 @@ it, and now and then, in part, when it is the best price.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Final
@@ -34,6 +35,7 @@ from services.simulators.venue.orders import (
 from services.simulators.venue.prices import STEPS_MAX, PriceWalk
 from services.simulators.venue.self_trade import PREVENTED, SelfTrades
 from services.simulators.venue.tape import Tape
+from services.simulators.venue.timers import Timers
 
 TOUCH_CHANCE: Final = 0.15
 """Chance per step that somebody trades with an order at the best price."""
@@ -55,7 +57,7 @@ class MatchingEngine:
         touch_chance: float = TOUCH_CHANCE,
         tape: Tape | None = None,
     ) -> None:
-        self.listings: Mapping[tuple[str, str], Listing] = {(one.market, one.symbol): one for one in listings}
+        self.listings: dict[tuple[str, str], Listing] = {(one.market, one.symbol): one for one in listings}
         self.book = OrderBook()
         self.walk = walk
         self.liquidity = liquidity
@@ -69,12 +71,12 @@ class MatchingEngine:
         self._tape = tape
         self._order_ids = 4_000_000
         self._trade_ids = 9_000_000
-        self._ranks = 0
+        self._ranks = itertools.count(1)
         self.self_trades = SelfTrades(
             self.book, lambda order, at_ns: self._end(order, Status.EXPIRED, at_ns, why=PREVENTED)
         )
         self._events = 0
-        self._timers: dict[tuple[str, str, str | None], int] = {}
+        self.timers = Timers()
 
     def place(self, ticket: Ticket, now_ns: int, *, tolerant: bool = False) -> Order:
         """Match an order and let the rest of it rest, or raise Refusal with nothing changed.
@@ -149,17 +151,10 @@ class MatchingEngine:
         if client_id is not None and client_id != order.client_id:
             self.book.rename(order, client_id)
         if not keep_rank:
-            order.rank = self._next_rank()
+            order.rank = next(self._ranks)
         self._emit(EventKind.AMENDED, order, now_ns)
         self._take(order, levels, now_ns)
         return order
-
-    def arm(self, account: str, market: str, symbol: str | None, deadline_ns: int | None) -> None:
-        """Cancel everything of an account (on a listing) at that time; None disarms."""
-        if deadline_ns is None:
-            self._timers.pop((account, market, symbol), None)
-        else:
-            self._timers[account, market, symbol] = deadline_ns
 
     def advance(self, now_ns: int) -> None:
         """Walk all steps that are due, filling resting orders at each."""
@@ -173,12 +168,12 @@ class MatchingEngine:
             step_ns = now_ns - left * self._step_ns
             if self._tape is not None:
                 self._tape.note_step(step_ns)
-            if self._timers:
+            if self.timers:
                 self._run_timers(step_ns)
             for place, (highest_bid, lowest_ask) in reaches.items():
                 if not self.liquidity.is_far(self.listings[place], highest_bid, lowest_ask):
                     self._match_resting(self.listings[place], step_ns)
-        if self._timers:
+        if self.timers:
             self._run_timers(now_ns)
 
     def fill_by_hand(self, order: Order, quantity: Decimal, price: Decimal | None, now_ns: int) -> Order:
@@ -187,6 +182,18 @@ class MatchingEngine:
             raise Refusal(Reason.NOT_OPEN)
         self._fill(order, price or order.price or Decimal(0), min(quantity, order.remaining), maker=True, now_ns=now_ns)
         return order
+
+    def settle(self, ticket: Ticket, price: Decimal, now_ns: int) -> Order:
+        """Fill an order of the exchange's own at its price, whatever the book holds."""
+        order = self._new_order(ticket, ticket.quantity, now_ns)
+        self.book.add(order)
+        self._emit(EventKind.NEW, order, now_ns)
+        self._fill(order, price, order.quantity, maker=False, now_ns=now_ns)
+        return order
+
+    def expire(self, order: Order, now_ns: int, *, why: str) -> Order:
+        """End an open order because of what became of its listing."""
+        return self._end(order, Status.EXPIRED, now_ns, why=why)
 
     def snapshot(self, order: Order) -> Order:
         """Return a copy that later changes leave alone."""
@@ -357,11 +364,9 @@ class MatchingEngine:
         return max(Decimal(0), self._reducible(order.account, order.listing, order.side, order.leg))
 
     def _run_timers(self, now_ns: int) -> None:
-        for key, deadline_ns in list(self._timers.items()):
-            if deadline_ns <= now_ns:
-                del self._timers[key]
-                for order in self.book.open_of(*key):
-                    self._end(order, Status.CANCELED, now_ns, why="dead-man timer")
+        for key in self.timers.run_out(now_ns):
+            for order in self.book.open_of(*key):
+                self._end(order, Status.CANCELED, now_ns, why="dead-man timer")
 
     # -- bookkeeping ----------------------------------------------------------------------------------------------
 
@@ -381,15 +386,11 @@ class MatchingEngine:
             reduce_only=ticket.reduce_only,
             created_ns=now_ns,
             updated_ns=now_ns,
-            rank=self._next_rank(),
+            rank=next(self._ranks),
             marks=dict(ticket.marks),
             leg=ticket.leg,
             self_trade=ticket.self_trade,
         )
-
-    def _next_rank(self) -> int:
-        self._ranks += 1
-        return self._ranks
 
     def _emit(
         self, kind: EventKind, order: Order, now_ns: int, *, fill: Fill | None = None, request_id: str = ""

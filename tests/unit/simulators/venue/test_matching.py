@@ -218,9 +218,9 @@ def test_held_engine_fills_nothing_until_released() -> None:
 def test_dead_man_timer_cancels_at_its_time_and_not_when_refreshed() -> None:
     market = Market()
     order = market.place(market.ticket(price="64000"))
-    market.engine.arm("me", "spot", None, market.now_ns + 4 * STEP_NS)
+    market.engine.timers.arm("me", "spot", None, market.now_ns + 4 * STEP_NS)
     market.pass_steps(3)
-    market.engine.arm("me", "spot", None, market.now_ns + 4 * STEP_NS)
+    market.engine.timers.arm("me", "spot", None, market.now_ns + 4 * STEP_NS)
     market.pass_steps(3)
     assert order.status is Status.NEW
 
