@@ -1,0 +1,142 @@
+"""Other people's clients against the simulated Binance, unmodified, each in an environment of its own with the pins of tests/foreign."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.simulators.binance import DEMO_ACCOUNT
+from services.simulators.binance.exchange import DEMO_ED25519, DEMO_SEED
+from services.simulators.venue.ed25519 import pem
+from tests.support.cli import ROOT
+from tests.support.simulator_process import SimulatorProcess
+
+FOREIGN = ROOT / "tests" / "foreign"
+INSTALL_S = 600.0
+TRIAL_S = 150.0
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(INSTALL_S + 2 * TRIAL_S)]
+
+
+def python_of(name: str, folder: Path, *, oldest: tuple[int, int] = (3, 11)) -> Path:
+    """Return the interpreter of an environment with the pins of that name; MIDSTREAM_TEST_FOREIGN may hold one that is ready."""
+    ready = Path(os.environ.get("MIDSTREAM_TEST_FOREIGN", "/nowhere")) / name / "bin" / "python"
+    if ready.exists():
+        return ready
+    names = [sys.executable] if sys.version_info >= oldest else []
+    names += [f"python3.{minor}" for minor in (12, 13) if (3, minor) >= oldest]
+    maker = next((found for found in map(shutil.which, names) if found), None)
+    if maker is None:
+        pytest.skip(f"{name} wants Python {oldest[0]}.{oldest[1]}")
+    subprocess.run([maker, "-m", "venv", folder / name], check=True, timeout=INSTALL_S)
+    python = folder / name / "bin" / "python"
+    command = [python, "-m", "pip", "install", "-q", "-r", FOREIGN / f"{name}.txt"]
+    subprocess.run(command, check=True, timeout=INSTALL_S)
+    return python
+
+
+def run(*command: object, cwd: Path, patience_s: float = TRIAL_S) -> str:
+    """Run a trial; return what it printed, whether it ended by itself or not."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MIDSTREAM_", "PYTHON"))}
+    try:
+        ended = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=patience_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        return (exc.stdout or b"").decode(errors="replace") if isinstance(exc.stdout, bytes) else exc.stdout or ""
+    return ended.stdout
+
+
+def told(output: str) -> Any:
+    """Return what a program of tests/foreign said at its end."""
+    found = re.search(r"^TOLD (.*)$", output, re.MULTILINE)
+    assert found is not None, output[-4000:]
+    return json.loads(found[1])
+
+
+@pytest.mark.parametrize("market", ["spot", "futures"])
+def test_nautilus_listens_and_trades(market: str, binance: SimulatorProcess, tmp_path: Path) -> None:
+    python = python_of("nautilus", tmp_path, oldest=(3, 12))
+    secret = tmp_path / "secret"
+    secret.write_text(pem(DEMO_SEED) if market == "spot" else DEMO_ACCOUNT.secret)
+    key = DEMO_ED25519.api_key if market == "spot" else DEMO_ACCOUNT.api_key
+
+    said = told(run(python, FOREIGN / "nautilus_binance.py", market, binance.port, key, secret, cwd=tmp_path))
+
+    assert said["orders"] == ["FILLED", "CANCELED"]
+    assert len(said["positions"]) == 1
+    assert said["book_is_level"]
+    assert min(said["seen"][name] for name in ("quotes", "trades", "changes")) > 10
+    assert said["seen"]["bars"] >= 100
+
+
+def test_the_official_connectors_make_their_calls(binance: SimulatorProcess, tmp_path: Path) -> None:
+    python = python_of("connectors", tmp_path)
+    arguments = (binance.port, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
+
+    said = told(run(python, FOREIGN / "connectors_binance.py", *arguments, cwd=tmp_path))
+
+    assert said == {name: {} for name in ("spot", "usdm", "coinm", "sdk spot", "sdk usdm")}
+
+
+@pytest.mark.parametrize("mode", ["dry run", "live", "futures"])
+def test_freqtrade_trades_on_candles(mode: str, binance: SimulatorProcess, tmp_path: Path) -> None:
+    python = python_of("freqtrade", tmp_path)
+    paths = {"sapi": "sapi/v1", "sapiV2": "sapi/v2", "sapiV3": "sapi/v3", "public": "api/v3", "private": "api/v3"}
+    for letter in "fd":
+        for name in ("Public", "PublicV2", "PublicV3", "Private", "PrivateV2", "PrivateV3"):
+            paths[f"{letter}api{name}"] = f"{letter}api/v{name[-1] if name[-1].isdecimal() else 1}"
+    pairs = ["BTC/USDT", "ETH/USDT"]
+    config: dict[str, Any] = {
+        "max_open_trades": 2,
+        "stake_currency": "USDT",
+        "stake_amount": 300,
+        "dry_run": mode == "dry run",
+        "trading_mode": "futures" if mode == "futures" else "spot",
+        "margin_mode": "isolated" if mode == "futures" else "",
+        "entry_pricing": {"price_side": "same", "use_order_book": True, "order_book_top": 1},
+        "exit_pricing": {"price_side": "same", "use_order_book": True, "order_book_top": 1},
+        "exchange": {
+            "name": "binance",
+            "key": DEMO_ACCOUNT.api_key,
+            "secret": DEMO_ACCOUNT.secret,
+            "enable_ws": False,
+            "ccxt_config": {
+                "enableRateLimit": False,
+                "urls": {"api": {name: f"{binance.url}/{path}" for name, path in paths.items()}},
+            },
+            "pair_whitelist": [f"{pair}:USDT" if mode == "futures" else pair for pair in pairs],
+        },
+        "pairlists": [{"method": "StaticPairList"}],
+        "internals": {"process_throttle_secs": 1},
+        "initial_state": "running",
+    }
+    folder = tmp_path / "user_data"
+    (folder / "strategies").mkdir(parents=True)
+    shutil.copy(FOREIGN / "quick.py", folder / "strategies")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    before = time.monotonic()
+    command = (python, "-m", "freqtrade", "trade", "-c", "config.json", "-s", "Quick", "--userdir", folder)
+
+    said = run(*command, "--db-url", "sqlite://", cwd=tmp_path, patience_s=90)
+
+    assert time.monotonic() - before > 60, said[-4000:]
+    assert said.count("has been fulfilled") >= 2, said[-4000:]
+    assert not re.search(r" - (ERROR|CRITICAL) - ", said), said[-4000:]
+    if mode != "dry run":
+        assert sum(1 for _ in binance.admin("GET", "/sim/fills")) >= 2
