@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
@@ -26,12 +27,19 @@ class ProtocolPing:
 
 @dataclass(frozen=True)
 class TextPing:
-    """The same with messages of the application (BitMEX); the answer is not handed on."""
+    """The same with messages of the application (BitMEX, Bybit); the answer is not handed on, and is no message of the feed."""
 
     after_s: float = 5.0
     timeout_s: float = 5.0
     ping: str = "ping"
-    pong: bytes = b"pong"
+    pong: bytes | Callable[[bytes], bool] = b"pong"
+    """The answer, or what recognises it where no two are alike."""
+    regular: bool = False
+    """Every `after_s`, whatever arrives: for a server that ends connections on which it hears nothing, however much it says itself."""
+
+    def answered_by(self, payload: bytes) -> bool:
+        """Whether a message is the answer to a heartbeat."""
+        return self.pong(payload) if callable(self.pong) else payload == self.pong
 
 
 Heartbeat = ProtocolPing | TextPing

@@ -45,6 +45,8 @@ class Session:
         self.traffic_ns = self.opened_ns
         self.message_ns = self.opened_ns
         self.pinged_ns: int | None = None
+        """When the heartbeat was sent that nothing has come after yet."""
+        self.beaten_ns = self.opened_ns
         self.closed: tuple[str, int | None] | None = None
         """Reason and close code, once it is over."""
 
@@ -93,7 +95,7 @@ class Session:
 
     async def beat(self) -> None:
         """Send one heartbeat."""
-        self.pinged_ns = self._monotonic_ns()
+        self.pinged_ns = self.beaten_ns = self._monotonic_ns()
         if isinstance(self._policy.heartbeat, TextPing):
             await self.link.send(self._policy.heartbeat.ping)
         else:
@@ -114,7 +116,7 @@ class Session:
 
     def _take(self, payload: bytes, binary: bool) -> None:
         heartbeat = self._policy.heartbeat
-        if isinstance(heartbeat, TextPing) and payload == heartbeat.pong:
+        if isinstance(heartbeat, TextPing) and heartbeat.answered_by(payload):
             return
         for match, answer in tuple(self._expected):
             if self._answers(match, answer, payload):

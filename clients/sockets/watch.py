@@ -7,7 +7,7 @@ from collections.abc import Callable
 from clients.resilience.ports import MonotonicNs
 from clients.sockets.errors import NotConnected
 from clients.sockets.events import Event, Stale
-from clients.sockets.policy import SocketPolicy
+from clients.sockets.policy import SocketPolicy, TextPing
 from clients.sockets.session import Session
 
 
@@ -41,7 +41,9 @@ class Watch:
         session, heartbeat = self._session, self._policy.heartbeat
         now_ns = self._monotonic_ns()
         if session.pinged_ns is None:
-            due_ns = session.traffic_ns + round(heartbeat.after_s * 1e9)
+            regular = isinstance(heartbeat, TextPing) and heartbeat.regular
+            since_ns = session.beaten_ns if regular else session.traffic_ns
+            due_ns = since_ns + round(heartbeat.after_s * 1e9)
             if now_ns < due_ns:
                 return due_ns
             try:

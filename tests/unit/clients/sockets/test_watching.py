@@ -84,6 +84,58 @@ def test_text_pings_go_out_after_five_seconds_of_silence_only_and_pongs_are_not_
     run_virtual(main)
 
 
+def _numbered(link: ScriptedLink) -> None:
+    link.answers = lambda payload: [f'{{"op":"pong","args":["{len(link.sent)}"]}}']
+
+
+REGULAR = TextPing(after_s=20.0, timeout_s=10.0, ping="{}", pong=lambda payload: b'"pong"' in payload, regular=True)
+
+
+def test_regular_pings_go_out_however_much_arrives() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop, _numbered)
+        reader = Reader(scripted_socket(loop, dialer, SocketPolicy(heartbeat=REGULAR)))
+        link = await dialer.link(1)
+        for _ in range(600):
+            await asyncio.sleep(1.0)
+            link.receive("quote")
+        await asyncio.sleep(0.1)
+
+        assert link.sent == ["{}"] * 30
+        assert reader.payloads == ["quote"] * 600
+        await reader.stop()
+
+    run_virtual(main)
+
+
+def test_a_peer_that_leaves_regular_pings_without_an_answer_is_replaced() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop)
+        reader = Reader(scripted_socket(loop, dialer, SocketPolicy(heartbeat=REGULAR), random=NoJitter()))
+        await dialer.link(2)
+
+        assert dialer.links[0].sent == ["{}"]
+        assert dialer.links[0].end == "no sign of life for 30 s"
+        await reader.stop()
+
+    run_virtual(main)
+
+
+def test_an_answer_to_a_ping_that_is_recognised_is_no_message_of_the_feed() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        dialer = ScriptedDialer(loop, _numbered)
+        policy = SocketPolicy(heartbeat=REGULAR, reconnect_after_silence_s=50.0)
+        reader = Reader(scripted_socket(loop, dialer, policy))
+        await dialer.link(2)
+
+        assert dialer.links[0].sent == ["{}"] * 2
+        assert dialer.links[0].end == "no message for 50 s"
+        assert reader.payloads == []
+        await reader.stop()
+
+    run_virtual(main)
+
+
 def test_w03_a_feed_that_answers_pings_and_sends_nothing_is_stale_in_time_and_told_once() -> None:
     async def main(loop: VirtualLoop) -> None:
         expected_s = 10.0
