@@ -286,13 +286,13 @@ class RestClient(ExchangeClient):
             self.name,
             request.spec.operation,
             row.outcome,
-            clean(complaint.text) or "no reason given",
+            clean(self._keyless(complaint.text.encode()).decode()) or "no reason given",
             code=complaint.code,
             http_status=answer.response.status,
             retry_after_s=self.retry_after_s(answer, complaint),
             request_id=self.request_id(answer.response),
             sent=sent,
-            raw=answer.response.body[:RAW_BYTES_MAX],
+            raw=self._keyless(answer.response.body)[:RAW_BYTES_MAX],
             unfilled=row.unfilled,
         )
 
@@ -305,8 +305,13 @@ class RestClient(ExchangeClient):
             Outcome.RETRYABLE if _reads(request) else Outcome.UNKNOWN,
             clean(text),
             sent=sent,
-            raw=raw[:RAW_BYTES_MAX],
+            raw=self._keyless(raw)[:RAW_BYTES_MAX],
         )
+
+    def _keyless(self, said: bytes) -> bytes:
+        """Return what may be logged and kept of a foreign text: some refusals repeat what was signed, the key with it."""
+        key = self.ports.key
+        return said if key is None else said.replace(key.key_id.encode(), b"[key]")
 
     def _require(self, request: ExchangeRequest) -> None:
         if self._closed:

@@ -356,6 +356,19 @@ async def test_no_secret_shows_anywhere() -> None:
         assert signature not in text
 
 
+@pytest.mark.parametrize("status", [400, 503])
+async def test_a_refusal_that_repeats_what_was_signed_is_kept_without_the_key(status: int) -> None:
+    said = {"code": -1022, "msg": "origin_string[1790000000000test-key5000symbol=BTCUSDT]"}
+    wire = BinanceWire({"/api/v3/order": reply(said, status=status)})
+
+    with pytest.raises(ExchangeError) as refused:
+        await wire.client.request(_request("POST"))
+
+    assert "origin_string[1790000000000[key]5000symbol=BTCUSDT]" in refused.value.text
+    assert b"origin_string[1790000000000[key]5000" in refused.value.raw
+    assert "test-key" not in f"{refused.value} {refused.value.raw!r}"
+
+
 def test_foreign_texts_become_one_printable_bounded_line() -> None:
     assert clean("a\x1b[31m\r\nb\u2028c  d") == "a [31m b c d"
     assert len(clean("x" * 100_000)) == 200
