@@ -37,12 +37,14 @@ class ExchangeSettings(BaseSettings):
         origin = self._override("url")
         bases = dict(self.places.bases(self.environment, simulator_origin=origin))
         for market, base in bases.items():
-            # An exchange with one market has no market in its names.
+            # An exchange with one market has no market in its names, nor has one where all of them are in one place.
             prefix = "" if market == self.places.exchange else f"{market}_"
             bases[market] = replace(
                 base,
-                rest=self._override(f"{prefix}rest_url") or base.rest,
-                stream=self._override(f"{prefix}stream_url", socket=True) or base.stream,
+                rest=self._override(f"{prefix}rest_url") or self._override("rest_url") or base.rest,
+                stream=self._override(f"{prefix}stream_url", socket=True)
+                or self._override("stream_url", socket=True)
+                or base.stream,
                 websocket_api=self._override(f"{prefix}websocket_api_url", socket=True) or base.websocket_api,
             )
         return bases

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.binance.client import BinanceClient
 from clients.exchanges.bitmex import BitMEXClient
+from clients.exchanges.bybit.client import BybitClient
 from clients.exchanges.instrument_cache import Load
 from clients.exchanges.model import Instrument
 from clients.exchanges.streaming import StreamPorts
@@ -21,6 +22,8 @@ from tests.support.fake_exchange import instrument
 from tests.support.socket_links import ScriptedDialer
 from tests.support.virtual_time import VirtualLoop
 from tests.unit.clients.bitmex.stage import on_stage
+from tests.unit.clients.bybit.stage import ROWS
+from tests.unit.clients.bybit.stage import on_stage as bybit_on_stage
 
 T = TypeVar("T")
 
@@ -92,6 +95,21 @@ def bitmex(loop: VirtualLoop, dialer: ScriptedDialer, *, key: bool = True) -> Bi
     """Return a client whose connections the test plays."""
     stream_ports = StreamPorts(dialer, random=Random(0))
     client, _ = on_stage(key=key, stream_ports=stream_ports, monotonic_ns=loop.monotonic_ns, wall_ns=loop.wall_ns)
+    return client
+
+
+def bybit(
+    loop: VirtualLoop,
+    dialer: ScriptedDialer,
+    answer: Callable[[Seen], Reply] = lambda seen: Reply(status=404),
+    *,
+    key: bool = True,
+    rows: Mapping[str, list[Any]] = ROWS,
+) -> BybitClient:
+    """Return a client whose connections the test plays; its server's clock is the loop's."""
+    stream_ports = StreamPorts(dialer, random=Random(0))
+    clocks = {"monotonic_ns": loop.monotonic_ns, "wall_ns": loop.wall_ns}
+    client, _ = bybit_on_stage(answer, key=key, stream_ports=stream_ports, rows=rows, **clocks)
     return client
 
 
