@@ -114,6 +114,8 @@ class OrderReport:
     raw: bytes = field(default=b"", repr=False)
     sent: Sent | None = None
     ended_by: EndedBy | None = None
+    price_may_move: bool = False
+    """The exchange moves a price that is beyond its limit to the limit, towards the market, and says nothing about it."""
 
 
 @dataclass(frozen=True)

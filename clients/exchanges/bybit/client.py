@@ -43,8 +43,8 @@ CONNECTIONS_PER_WINDOW: Final = 250
 """Half of what an address may open in five minutes: others may share it."""
 CONNECTION_WINDOW_S: Final = 300.0
 ONE_WAY: Final = (
-    "the account is in hedge mode, in which an order needs to name a side of the position: close the positions and orders of the coin "
-    "and switch it to one-way mode (the site's settings, or POST /v5/position/switch-mode with mode 0)"
+    "the account is in hedge mode: close the coin's positions and orders, then switch to one-way mode "
+    "(site settings, or POST /v5/position/switch-mode, mode 0)"
 )
 
 _TRACE: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)

@@ -14,6 +14,6 @@ ENDPOINTS: Final = Endpoints(
         "orders": ("place_order", "amend_order"),
         # A group of its own: a breaker that keeps new orders back must not keep cancels back.
         "cancels": ("cancel_order", "cancel_all"),
-        "account": ("query_order", "open_orders", "orders_between", "fills", "positions"),
+        "account": ("query_order", "get_system_status", "open_orders", "orders_between", "fills", "positions"),
     },
 )

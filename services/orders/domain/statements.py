@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, TimeInForce, VenueState
+from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, Side, TimeInForce, VenueState
 from services.orders.domain.altered import altered
 from services.orders.domain.events import FillBody, Stated
 from services.orders.domain.fold import Folded, merged
@@ -69,7 +69,8 @@ def news(order: Order, report: OrderReport) -> Folded | None:
     Without it an exchange that says the same every 30 seconds would fill the journal.
     """
     leg = leg_named(order, report.client_order_id, report.exchange_order_id)
-    body = altered(stated(report, leg), state=ended_as(report, order))
+    reason = report.reason or ("" if order.exchange_order_id else _moved(order, report))
+    body = altered(stated(report, leg), state=ended_as(report, order), reason=reason[:500])
     after = merged(order, body)
     unchanged = altered(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
     return None if unchanged else Folded(body, after)
@@ -101,8 +102,20 @@ def mismatch(order: Order, report: OrderReport) -> str:
     if report.quantity is not None and report.quantity != sent and not _amend(order, report.quantity):
         return f"quantity is {report.quantity}, sent was {sent}"
     if report.price and order.price is not None and report.price != order.price and not _amend(order, report.price):
-        return f"price is {report.price}, sent was {order.price}"
+        return "" if _moved(order, report) else f"price is {report.price}, sent was {order.price}"
     return ""
+
+
+def _moved(order: Order, report: OrderReport) -> str:
+    """Say that the exchange moved a price to its limit; empty when it did not, or does not do that.
+
+    Such a limit is beyond the market, so a price can only have come closer to it: a buy got cheaper, a sell dearer.
+    """
+    price, sent = report.price, order.price
+    if not report.price_may_move or not price or sent is None or _amend(order, price):
+        return ""
+    closer = price < sent if order.side is Side.BUY else price > sent
+    return f"{report.exchange} moved the price from {sent} to {price}, its limit" if closer else ""
 
 
 def _other_instrument(order: Order, report: OrderReport) -> str:

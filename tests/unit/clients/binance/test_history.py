@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.exchanges.binance.history import Dated, Page, between, windows
+from clients.exchanges.binance.history import Dated, Page, between
+from clients.exchanges.windows import windows
 
 MS = 1_000_000
 

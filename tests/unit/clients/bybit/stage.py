@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clients.exchanges.bases import MarketBases
-from clients.exchanges.bybit.client import BybitClient
+from clients.exchanges.bybit import BybitClient, BybitTrading
 from clients.exchanges.bybit.instruments import parse_instrument
 from clients.exchanges.bybit.markets import MARKETS
 from clients.exchanges.model import Instrument
@@ -123,3 +123,62 @@ def on_stage(
 
     transport = StagedTransport(answered, **clocks)
     return BybitClient(ports(transport, key=KEY if key else None, **clocks), BASES, stream_ports), transport
+
+
+def order_row(**changes: Any) -> dict[str, Any]:
+    """Return an order's row as the exchange answers it."""
+    return {
+        "orderId": "5a3c1f00-0000-4000-8000-000000000001",
+        "orderLinkId": "ours-1",
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "orderType": "Limit",
+        "price": "60000.10",
+        "qty": "0.010",
+        "timeInForce": "GTC",
+        "orderStatus": "New",
+        "cancelType": "UNKNOWN",
+        "rejectReason": "EC_NoError",
+        "avgPrice": "",
+        "leavesQty": "0.010",
+        "cumExecQty": "0.000",
+        "cumExecValue": "0",
+        "positionIdx": 0,
+        "reduceOnly": False,
+        "marketUnit": "",
+        "createdTime": str(NOW_MS),
+        "updatedTime": str(NOW_MS + 5),
+    } | changes
+
+
+def execution_row(**changes: Any) -> dict[str, Any]:
+    """Return an execution's row."""
+    return {
+        "symbol": "BTCUSDT",
+        "orderId": "5a3c1f00-0000-4000-8000-000000000001",
+        "orderLinkId": "ours-1",
+        "side": "Buy",
+        "orderType": "Limit",
+        "orderPrice": "60000.10",
+        "orderQty": "0.010",
+        "leavesQty": "0.006",
+        "execId": "e-1",
+        "execType": "Trade",
+        "execPrice": "60000.00",
+        "execQty": "0.004",
+        "execValue": "240",
+        "execFee": "0.132",
+        "feeCurrency": "",
+        "execTime": str(NOW_MS + 4),
+        "isMaker": True,
+    } | changes
+
+
+async def at_once(seconds: float) -> None:
+    """Wait for nothing."""
+
+
+def trading(answer: Callable[[Seen], Reply], **changes: Any) -> tuple[BybitTrading, StagedTransport]:
+    """Return order entry over a staged client that does not wait between its questions."""
+    client, transport = on_stage(answer, **({"stream_ports": StreamPorts(sleep=at_once)} | changes))
+    return BybitTrading(client), transport
