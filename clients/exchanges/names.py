@@ -8,6 +8,7 @@ from typing import Final
 EXCHANGES: Final[Mapping[str, str]] = {
     "binance": "clients.exchanges.binance",
     "bitmex": "clients.exchanges.bitmex",
+    "bybit": "clients.exchanges.bybit",
 }
 """Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
 

@@ -21,9 +21,10 @@ from clients.exchanges.base import ClientPorts
 from clients.exchanges.bases import Environment
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct
-from clients.exchanges.model import Instrument, Quote
+from clients.exchanges.model import Instrument, Payout, Quote
 from clients.exchanges.registry import create_client, create_trading, settings_class
 from clients.exchanges.trading import (
+    Fill,
     OrderReport,
     OrderType,
     Side,
@@ -99,11 +100,18 @@ async def desk(simulator: Simulator) -> AsyncIterator[tuple[ExchangeClient, Trad
         await transport.aclose()
 
 
+def enough(made: Instrument, price: Decimal) -> Decimal:
+    """Return a quantity that is worth taking."""
+    value = (made.notional_min or Decimal(0)) * 2
+    steps = (value if made.payout is Payout.INVERSE else value / price) // made.lot_size + 1
+    return max(made.quantity_min * 20, steps * made.lot_size)
+
+
 def resting(made: Instrument, quote: Quote) -> VenueOrder:
     """Return an order that is far below the market."""
     assert quote.bid_price is not None
     price = quote.bid_price * Decimal("0.9") // made.price_tick * made.price_tick
-    quantity = made.quantity_min * 20
+    quantity = enough(made, price)
     return VenueOrder(made, f"it-{next(_numbers)}", Side.BUY, OrderType.LIMIT, quantity, price, TimeInForce.GTC)
 
 
@@ -229,9 +237,12 @@ async def test_a_fill_is_told_with_the_trade_that_the_list_of_fills_has(simulato
 
         placed = await trading.place(order, deadline_s=5.0)
         await events.state(order.client_order_id, VenueState.FILLED)
-        fills = await trading.fills(made, start_ns=start_ns, end_ns=time.time_ns() + 60_000_000_000)
-
-        ours = {fill.trade_id: fill for fill in fills if fill.exchange_order_id == placed.exchange_order_id}
+        ours: dict[str, Fill] = {}
+        async with asyncio.timeout(20):
+            # Lists of what has happened may be late.
+            while not ours:
+                fills = await trading.fills(made, start_ns=start_ns, end_ns=time.time_ns() + 60_000_000_000)
+                ours = {fill.trade_id: fill for fill in fills if fill.exchange_order_id == placed.exchange_order_id}
         told = {
             said.fill.trade_id: said.fill
             for said in events.got

@@ -36,7 +36,7 @@ def test_every_exchange_has_settings_and_limits(name: str) -> None:
 
 
 def test_an_unknown_exchange_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="binance, bitmex"):
+    with pytest.raises(ValueError, match="binance, bitmex, bybit"):
         limit_scopes("mtgox")
 
 
@@ -44,8 +44,9 @@ def test_order_entry_needs_a_client_of_its_own_exchange() -> None:
     wire = BinanceWire()
 
     assert isinstance(create_trading("binance", wire.client), BinanceTrading)
-    with pytest.raises(TypeError, match="BitMEXClient"):
-        create_trading("bitmex", wire.client)
+    for name, needed in (("bitmex", "BitMEXClient"), ("bybit", "BybitClient")):
+        with pytest.raises(TypeError, match=needed):
+            create_trading(name, wire.client)
 
 
 @pytest.mark.parametrize("window_ms", [0, -1, 60_001])
