@@ -1,4 +1,4 @@
-"""The facts in which exchanges differ and on which the safety of orders rests: two real ones, and a third that is like neither."""
+"""The facts in which exchanges differ and on which the safety of orders rests: the real ones, and one that is like none of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ExchangeRules:
 
     exchange: str
     arrival: ArrivalBound | None
-    dead_man: DeadManScope
+    dead_man: DeadManScope | None
     ids_for_ever: bool
     """Whether a client id is never taken twice, and not only among open orders."""
     amend_spot: AmendWay
@@ -35,6 +35,7 @@ class ExchangeRules:
 
     def covered(self, instrument: Instrument) -> tuple[str, str]:
         """Return what shares a dead-man timer with an instrument: market and symbol, empty where all of them do."""
+        assert self.dead_man is not None, f"{self.exchange} has no such timer"
         return {
             DeadManScope.SYMBOL: (instrument.market, instrument.symbol),
             DeadManScope.MARKET: (instrument.market, ""),
@@ -75,6 +76,15 @@ BITMEX: Final = ExchangeRules(
     amend_spot_down=AmendWay.IN_PLACE,
     amend_derivative=AmendWay.IN_PLACE,
 )
+BYBIT: Final = ExchangeRules(
+    "bybit",
+    ArrivalBound(5.0, 10.0),
+    None,
+    ids_for_ever=True,
+    amend_spot=AmendWay.IN_PLACE,
+    amend_spot_down=AmendWay.IN_PLACE,
+    amend_derivative=AmendWay.IN_PLACE,
+)
 TOY: Final = ExchangeRules(
     "toy",
     ArrivalBound(30.0, 15.0),
@@ -86,5 +96,7 @@ TOY: Final = ExchangeRules(
 )
 """One timer for the whole account as at BitMEX, late requests dropped as at Binance, and much more patient with both; it amends spot
 in its place and replaces derivatives, where Binance does the opposite."""
-BOUNDED: Final = (BINANCE, TOY)
+BOUNDED: Final = (BINANCE, BYBIT, TOY)
 """Exchanges where "no such order" can become proof."""
+TIMED: Final = (BINANCE, TOY)
+"""Exchanges of those that have a dead-man timer."""

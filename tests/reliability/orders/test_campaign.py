@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.support.exchange_rules import BINANCE, BITMEX, TOY, ExchangeRules
+from tests.support.exchange_rules import BINANCE, BITMEX, BYBIT, TOY, ExchangeRules
 from tests.support.order_campaign import Campaign, Tally
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 REAL = (BINANCE, BITMEX)
-THIRD = (TOY, BITMEX)
+LIVING = (BINANCE, BYBIT)
+OTHER = (TOY, BITMEX)
+PAIRS = pytest.mark.parametrize("rules", [REAL, LIVING, OTHER], ids=["real", "living", "other"])
 
 
 def run(seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules]) -> Tally:
@@ -23,7 +25,7 @@ def run(seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules]) -
     return run_virtual(main)
 
 
-@pytest.mark.parametrize("rules", [REAL, THIRD], ids=["real", "third"])
+@PAIRS
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_books_are_equal_after_a_campaign(seed: int, rules: Sequence[ExchangeRules]) -> None:
     tally = run(seed, orders=150, kills=4, rules=rules)
@@ -34,7 +36,7 @@ def test_books_are_equal_after_a_campaign(seed: int, rules: Sequence[ExchangeRul
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rules", [REAL, THIRD], ids=["real", "third"])
+@PAIRS
 @pytest.mark.parametrize("seed", range(100, 103))
 def test_books_are_equal_after_a_long_campaign(seed: int, rules: Sequence[ExchangeRules]) -> None:
     tally = run(seed, orders=800, kills=15, rules=rules)

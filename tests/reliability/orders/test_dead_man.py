@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from clients.exchanges.trading import DeadManScope
 from services.orders.ports import Ports
-from tests.support.exchange_rules import BINANCE, BITMEX, BOUNDED, TOY
+from tests.support.exchange_rules import BINANCE, BITMEX, BYBIT, TIMED, TOY
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import TRADER, Told, kill, trading, virtual_at
 from tests.support.scripted_market import instrument
@@ -17,7 +17,7 @@ from tests.support.scripted_venue import ScriptedVenue
 PERPETUAL = "BTC/USDT:USDT"
 
 
-@virtual_at(*BOUNDED)
+@virtual_at(*TIMED)
 async def test_open_orders_do_not_outlive_a_killed_process_by_more_than_a_minute(
     ports: Ports, venue: ScriptedVenue
 ) -> None:
@@ -33,7 +33,7 @@ async def test_open_orders_do_not_outlive_a_killed_process_by_more_than_a_minute
         assert venue.open_booked() == []
 
 
-@virtual_at(*BOUNDED)
+@virtual_at(*TIMED)
 async def test_it_is_refreshed_in_time_and_disarmed_when_nothing_is_open(ports: Ports, venue: ScriptedVenue) -> None:
     async with trading(ports, venue) as desk:
         placed = await desk.place(symbol=PERPETUAL)
@@ -54,7 +54,7 @@ async def test_it_is_refreshed_in_time_and_disarmed_when_nothing_is_open(ports: 
         assert len(venue.open_booked()) == 1, "what others placed is theirs"
 
 
-@virtual_at(*BOUNDED)
+@virtual_at(*TIMED)
 async def test_a_failing_refresh_is_tried_again(ports: Ports, venue: ScriptedVenue) -> None:
     told = Told()
     async with trading(ports, venue, observer=told) as desk:
@@ -100,7 +100,7 @@ async def test_a_timer_that_covers_nothing_of_ours_any_more_is_disarmed(ports: P
         assert [booked.instrument.symbol for booked in venue.open_booked()] == [other, PERPETUAL]
 
 
-@virtual_at(*BOUNDED)
+@virtual_at(*TIMED)
 async def test_a_timer_whose_arming_was_not_answered_is_disarmed_too(ports: Ports, venue: ScriptedVenue) -> None:
     async with trading(ports, venue) as desk:
         venue.script("arm_dead_man", Fault(lose=True))
@@ -112,3 +112,14 @@ async def test_a_timer_whose_arming_was_not_answered_is_disarmed_too(ports: Port
         await ports.sleep(120.0)
 
         assert len(venue.open_booked()) == 1, "what others placed is theirs"
+
+
+@virtual_at(BYBIT)
+async def test_where_there_is_no_timer_none_is_armed(ports: Ports, venue: ScriptedVenue) -> None:
+    told = Told()
+    async with trading(ports, venue, observer=told) as desk:
+        await desk.place(symbol=PERPETUAL)
+        await ports.sleep(120.0)
+
+        assert venue.sent("arm_dead_man") == []
+        assert len(venue.open_booked()) == 1

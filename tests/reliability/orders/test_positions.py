@@ -13,7 +13,7 @@ from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
 from services.orders.ports import Ports
 from services.runtime.errors import FailedPrecondition
-from tests.support.exchange_rules import BINANCE, BITMEX, TOY
+from tests.support.exchange_rules import BINANCE, BITMEX, BYBIT, TOY
 from tests.support.memory_journal import MemoryJournal
 from tests.support.order_desk import Told, Trading, kill, trading, virtual, virtual_at
 from tests.support.scripted_orders import Booked
@@ -21,7 +21,7 @@ from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
 SPOT, PERPETUAL = "BTC/USDT", "BTC/USDT:USDT"
-EVERYWHERE = (BINANCE, BITMEX, TOY)
+EVERYWHERE = (BINANCE, BITMEX, BYBIT, TOY)
 
 
 def held(desk: Trading, symbol: str) -> Decimal:

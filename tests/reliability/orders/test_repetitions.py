@@ -12,13 +12,13 @@ from services.orders.engine.commands import AmendCommand
 from services.orders.errors import reason_of
 from services.orders.ports import Ports
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition
-from tests.support.exchange_rules import BINANCE, BITMEX, TOY
+from tests.support.exchange_rules import BINANCE, BITMEX, BYBIT, TOY
 from tests.support.order_desk import ADMIN, TRADER, trading, virtual, virtual_at
 from tests.support.scripted_orders import Fault
 from tests.support.scripted_venue import ScriptedVenue
 from tests.support.virtual_time import VirtualLoop
 
-EVERYWHERE = (BINANCE, BITMEX, TOY)
+EVERYWHERE = (BINANCE, BITMEX, BYBIT, TOY)
 SYMBOLS = ("BTC/USDT", "BTC/USDT:USDT")
 
 
