@@ -74,6 +74,20 @@ class Instrument:
     open_orders_max: int | None = None
     """How many orders an account may have open in this instrument."""
 
+    def base_quantity(self, quantity: Decimal, price: Decimal) -> Decimal | None:
+        """Return what a quantity in this instrument's unit is in its base currency, at a price.
+
+        1000 are 1000 BTC, 0.001 BTC or 1000 dollars' worth, and only the instrument knows. None for quanto contracts, which are no
+        quantity of anything.
+        """
+        match self.payout:
+            case Payout.SPOT | Payout.LINEAR:
+                return quantity * self.contract_size
+            case Payout.INVERSE:
+                return quantity * self.contract_size / price
+            case Payout.QUANTO:
+                return None
+
 
 @dataclass(frozen=True)
 class Quote:
