@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
@@ -19,6 +20,7 @@ from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
 from services.orders.reconciliation.arrival import ServerClocks
 from services.orders.reconciliation.freshness import FreshnessTracker
+from services.orders.reconciliation.repeats import Repeats
 from services.orders.venues import CLIENT_ERRORS, Venue
 from services.runtime.errors import MidstreamError
 from services.runtime.log_fields import fields
@@ -69,6 +71,7 @@ class Reconciler:
         self._every_s = every_s
         self._asked = asyncio.Event()
         self._since_ns: int | None = None
+        self._repeats: defaultdict[str, Repeats] = defaultdict(Repeats)
         self._lock = asyncio.Lock()
 
     def ask(self) -> None:
@@ -182,12 +185,17 @@ class Reconciler:
         )
 
     async def _sweep(self, instrument: Instrument, since_ns: int) -> None:
-        """Take every order and execution since the last look."""
+        """Take every order and execution since the last look, as far as that did not."""
         end_ns = self._ports.wall_ns()
+        repeats = self._repeats[instrument.symbol]
+        repeats.begin()
         for report in await self._venue.trading.orders_between(instrument, start_ns=since_ns, end_ns=end_ns):
-            await self._intake.take(report, Cause.RECONCILIATION)
+            if not repeats.repeats(report):
+                repeats.taken(report, await self._intake.take(report, Cause.RECONCILIATION))
         for fill in await self._venue.trading.fills(instrument, start_ns=since_ns, end_ns=end_ns):
-            await self._take_fill(instrument, fill)
+            if not repeats.repeats_fill(fill):
+                await self._take_fill(instrument, fill)
+                repeats.taken_fill(fill)
 
     async def _take_fill(self, instrument: Instrument, fill: Fill) -> None:
         if await self._intake.take_fill(fill, Cause.RECONCILIATION) is not None:

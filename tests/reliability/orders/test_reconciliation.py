@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from clients.exchanges.trading import OrderType, Side, VenueState
-from services.orders.domain import Cause, OrderState
+from clients.exchanges.trading import Fill, OrderReport, OrderType, Side, VenueState
+from services.orders.domain import Cause, Order, OrderState
+from services.orders.engine.intake import ReportIntake
 from services.orders.errors import reason_of
 from services.orders.journal.store import FillFilter, OrderFilter
 from services.orders.ports import Ports
@@ -79,6 +80,47 @@ async def test_orders_of_others_are_found_and_followed(ports: Ports, loop: Virtu
         assert states[during.exchange_order_id].state is OrderState.PARTIALLY_FILLED
         assert states[during.exchange_order_id].filled == Decimal("0.2")
         assert states[before.exchange_order_id].state is OrderState.CANCELED
+
+
+@virtual
+async def test_what_ended_is_taken_once_and_what_changes_again(ports: Ports, loop: VirtualLoop) -> None:
+    venue = ScriptedVenue(BINANCE, ports)
+    ended, live = venue.external(), venue.external(price="91")
+    venue.fill(ended, ended.quantity)
+    async with trading(ports, venue, symbols=("BTC/USDT",)) as desk:
+        await ports.sleep(1.0)
+        taken = _watched(desk.desk.intake)
+        await ports.sleep(65.0)
+        assert set(taken) == {live.exchange_order_id}, "of what has ended nothing is new in two comparisons"
+
+        venue.stream_mute = True
+        venue.fill(live, live.quantity)
+        await ports.sleep(31.0)
+
+        states = {order.exchange_order_id: order for order in await desk.desk.find(ADMIN, OrderFilter())}
+        assert states[live.exchange_order_id].state is OrderState.FILLED
+        assert len(await desk.desk.fills(ADMIN, FillFilter())) == 2
+        await ports.sleep(31.0)
+        taken.clear()
+        await ports.sleep(31.0)
+        assert taken == []
+
+
+def _watched(intake: ReportIntake) -> list[str]:
+    """Return a list to which the exchange's id goes of whatever is taken in from now on."""
+    taken: list[str] = []
+    take, take_fill = intake.take, intake.take_fill
+
+    async def noted(report: OrderReport, cause: Cause) -> Order:
+        taken.append(report.exchange_order_id)
+        return await take(report, cause)
+
+    async def noted_fill(fill: Fill, cause: Cause) -> Order | None:
+        taken.append(fill.exchange_order_id)
+        return await take_fill(fill, cause)
+
+    intake.take, intake.take_fill = noted, noted_fill  # type: ignore[method-assign]
+    return taken
 
 
 @virtual
