@@ -9,6 +9,8 @@ from enum import StrEnum, unique
 from typing import Final
 from urllib.parse import urlsplit
 
+from clients.exchanges.names import check_open
+
 
 @unique
 class Environment(StrEnum):
@@ -38,7 +40,7 @@ class Places:
 
     exchange: str
     fixed: Mapping[Environment, Mapping[str, MarketBases]]
-    """Testnet and production: bases by market."""
+    """Testnet and production: bases by market. An exchange that has closed has neither: nobody knows whose its names will be."""
     hosts: Mapping[Environment, frozenset[str]]
     """Hosts that an override may name, of one environment only: it can never turn a testnet into production."""
     simulator: Mapping[str, MarketBases]
@@ -47,8 +49,9 @@ class Places:
     """Where the simulator listens unless somebody says otherwise; empty where there is none of our own."""
 
     def bases(self, environment: Environment, *, simulator_origin: str = "") -> Mapping[str, MarketBases]:
-        """Return the bases of all markets; raise ValueError where the exchange is not in this environment."""
+        """Return the bases of all markets; raise ValueError where the exchange is not in this environment, or has closed."""
         if environment is not Environment.SIMULATOR:
+            check_open((self.exchange,), environment)
             if environment not in self.fixed:
                 raise ValueError(f"{self.exchange} has no {environment.value} environment")
             return self.fixed[environment]
@@ -91,7 +94,7 @@ class Places:
             raise ValueError("must be on this machine (127.0.0.1, ::1, localhost), as the simulators are")
         if parts.scheme != secure:
             raise ValueError(f"must begin with {secure}://")
-        allowed = self.hosts[environment]
+        allowed = self.hosts.get(environment, frozenset())
         if host not in allowed or port not in _PORTS:
             raise ValueError(
                 f"must name one of {self.exchange}'s {environment.value} hosts: {', '.join(sorted(allowed))}"

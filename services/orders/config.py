@@ -6,11 +6,11 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator, model_validator
 
 from clients.database import DatabaseUrl
 from clients.exchanges.bases import Environment
-from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, used_by_default
+from clients.exchanges.names import EXCHANGES, USED_BY_DEFAULT, check_open, used_by_default
 from services.orders.domain import TradingMode
 from services.orders.guards.limits import Limits
 from services.runtime.settings import CommaList, OptionalPort, RedisSettings, Switch
@@ -49,7 +49,7 @@ class OrdersSettings(RedisSettings):
 
     venues: CommaList = Field(default=USED_BY_DEFAULT, validation_alias="MIDSTREAM_ORDERS_EXCHANGES")
     """Exchanges in use, in the order in which `ANY` tries them; without it, testnet and prod leave out exchanges that have
-    closed. Known is not used: a new one has to be named before it is traded on."""
+    closed; named there, they are refused. Known is not used: a new one has to be named before it is traded on."""
 
     symbols: CommaList = Field(default=(), validation_alias="MIDSTREAM_ORDERS_SYMBOLS")
     """Unified symbols that reconciliation looks at although nothing was traded in them yet."""
@@ -136,10 +136,11 @@ class OrdersSettings(RedisSettings):
 
     @field_validator("venues")
     @classmethod
-    def _check_venues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_venues(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         unknown = [name for name in value if name not in EXCHANGES]
         if unknown or not value:
             raise ValueError(f"must name some of {', '.join(EXCHANGES)}")
+        check_open(value, info.data.get("exchanges", "simulator"))
         return value
 
     @field_validator("quantity_max")

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
+from clients.exchanges.names import closure
 from clients.exchanges.symbols import near_matches
 from clients.exchanges.trading import TradingClient
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
@@ -80,9 +81,10 @@ class Venues:
         """Return an exchange; one that is not configured is denied."""
         venue = self._venues.get(exchange)
         if venue is None:
+            closed = closure(exchange)
             raise denied(
                 Reason.UNKNOWN_EXCHANGE,
-                f"is {exchange[:32]!r}, legal are {', '.join((*self._venues, ANY))}",
+                f"is {exchange[:32]!r}{f' ({closed})' if closed else ''}, legal are {', '.join((*self._venues, ANY))}",
                 field="exchange",
             )
         return venue

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from clients.exchanges.names import USED_BY_DEFAULT, used_by_default
+from clients.exchanges.names import USED_BY_DEFAULT, check_open, used_by_default
 from services.price.engine.options import nanoseconds_of
 from services.runtime.errors import StartRefused
 from services.runtime.settings import CommaList, OptionalPort, SessionSettings, Switch
@@ -51,7 +51,7 @@ class PriceSettings(SessionSettings):
 
     price_exchanges: CommaList = Field(default=USED_BY_DEFAULT, validation_alias="MIDSTREAM_PRICE_EXCHANGES")
     """Exchanges whose prices are served, in the order in which `any` asks them; empty talks to none. Without it, testnet and prod leave
-    out exchanges that have closed."""
+    out exchanges that have closed; named there, they are refused."""
 
     price_streams: CommaList = Field(default=(), validation_alias="MIDSTREAM_PRICE_STREAMS")
     """Symbols that are streamed from the start; others are once somebody asks for them."""
@@ -71,6 +71,12 @@ class PriceSettings(SessionSettings):
             # The settings loader names the value itself.
             raise ValueError(exc.message.removesuffix(f" (got {str(value)!r})")) from exc
         return str(value)
+
+    @field_validator("price_exchanges")
+    @classmethod
+    def _check_exchanges(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        check_open(value, info.data.get("exchanges", "simulator"))
+        return value
 
     @property
     def exchanges_used(self) -> tuple[str, ...]:

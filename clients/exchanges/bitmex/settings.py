@@ -6,26 +6,21 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from clients.exchanges.bases import Environment, MarketBases, Places
+from clients.exchanges.bases import MarketBases, Places
 from clients.exchanges.settings import ExchangeSettings
 
 PLACES: Final = Places(
     exchange="bitmex",
-    fixed={
-        Environment.TESTNET: {"bitmex": MarketBases("https://testnet.bitmex.com", "wss://ws.testnet.bitmex.com")},
-        Environment.PROD: {"bitmex": MarketBases("https://www.bitmex.com", "wss://ws.bitmex.com")},
-    },
-    hosts={
-        Environment.TESTNET: frozenset({"testnet.bitmex.com", "ws.testnet.bitmex.com"}),
-        Environment.PROD: frozenset({"www.bitmex.com", "ws.bitmex.com"}),
-    },
+    # It has closed: there is nowhere to go but the simulator.
+    fixed={},
+    hosts={},
     simulator={"bitmex": MarketBases("", "")},
     simulator_origin="http://127.0.0.1:5080",
 )
 
 
 class BitmexSettings(ExchangeSettings):
-    """BitMEX: one API for everything."""
+    """BitMEX: one API for everything. It has closed, so this is about its simulator."""
 
     places: ClassVar[Places] = PLACES
 
@@ -33,6 +28,6 @@ class BitmexSettings(ExchangeSettings):
     """Origin of the simulator where it is not on port 5080; loopback only."""
 
     bitmex_rest_url: str = Field(default="", repr=False)
-    """REST API, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
+    """REST API of the simulator, where it is not on MIDSTREAM_BITMEX_URL; loopback only."""
     bitmex_stream_url: str = Field(default="", repr=False)
-    """Streams, where it is not the one of MIDSTREAM_EXCHANGES; only hosts of that environment, or loopback."""
+    """Streams of the simulator, where they are not on MIDSTREAM_BITMEX_URL; loopback only."""

@@ -150,12 +150,22 @@ class ListExchangePricesRequest(_message.Message):
     def __init__(self, symbols: _Optional[_Iterable[str]] = ..., exchange: _Optional[str] = ..., max_age_ms: _Optional[int] = ...) -> None: ...
 
 class ListExchangePricesResponse(_message.Message):
-    __slots__ = ("prices", "failures")
+    __slots__ = ("prices", "failures", "closed")
     PRICES_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
     prices: _containers.RepeatedCompositeFieldContainer[ExchangePrice]
     failures: _containers.RepeatedCompositeFieldContainer[PriceFailure]
-    def __init__(self, prices: _Optional[_Iterable[_Union[ExchangePrice, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[PriceFailure, _Mapping]]] = ...) -> None: ...
+    closed: _containers.RepeatedCompositeFieldContainer[ClosedExchange]
+    def __init__(self, prices: _Optional[_Iterable[_Union[ExchangePrice, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[PriceFailure, _Mapping]]] = ..., closed: _Optional[_Iterable[_Union[ClosedExchange, _Mapping]]] = ...) -> None: ...
+
+class ClosedExchange(_message.Message):
+    __slots__ = ("exchange", "closed_on")
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_ON_FIELD_NUMBER: _ClassVar[int]
+    exchange: str
+    closed_on: str
+    def __init__(self, exchange: _Optional[str] = ..., closed_on: _Optional[str] = ...) -> None: ...
 
 class PriceFailure(_message.Message):
     __slots__ = ("symbol", "reason")

@@ -102,7 +102,8 @@ class PriceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListExchangePrices(self, request, context):
-        """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call.
+        """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call, and exchanges that have
+        closed for good are named.
         Codes: INVALID_ARGUMENT, NOT_FOUND (no such exchange). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

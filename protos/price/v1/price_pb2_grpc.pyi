@@ -51,7 +51,8 @@ class PriceServiceStub:
     INVALID_ARGUMENT. Safe to retry.
     """
     ListExchangePrices: _grpc.UnaryUnaryMultiCallable[_price_pb2.ListExchangePricesRequest, _price_pb2.ListExchangePricesResponse]
-    """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call.
+    """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call, and exchanges that have
+    closed for good are named.
     Codes: INVALID_ARGUMENT, NOT_FOUND (no such exchange). Safe to retry.
     """
 
@@ -78,7 +79,8 @@ class PriceServiceAsyncStub(PriceServiceStub):
     INVALID_ARGUMENT. Safe to retry.
     """
     ListExchangePrices: _aio.UnaryUnaryMultiCallable[_price_pb2.ListExchangePricesRequest, _price_pb2.ListExchangePricesResponse]  # type: ignore[assignment]
-    """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call.
+    """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call, and exchanges that have
+    closed for good are named.
     Codes: INVALID_ARGUMENT, NOT_FOUND (no such exchange). Safe to retry.
     """
 
@@ -132,7 +134,8 @@ class PriceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _price_pb2.ListExchangePricesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_price_pb2.ListExchangePricesResponse, _abc.Awaitable[_price_pb2.ListExchangePricesResponse]]:
-        """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call.
+        """The same for many symbols at once; what cannot be priced is listed with its reason instead of failing the call, and exchanges that have
+        closed for good are named.
         Codes: INVALID_ARGUMENT, NOT_FOUND (no such exchange). Safe to retry.
         """
 

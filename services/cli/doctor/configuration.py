@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from clients.database import placed_url
-from clients.exchanges.names import EXCHANGES
+from clients.exchanges.names import CLOSED, EXCHANGES
 from clients.secrets.environment import key_source
 from clients.secrets.errors import SecretRefused
 from services.cli.doctor.findings import Finding, Patient, fault, ok, warning
@@ -164,7 +164,7 @@ def keys(patient: Patient) -> Iterator[Finding]:
         if source is not None:
             found = True
             yield ok(f"there is a key of {exchange}")
-        elif place != "simulator" and "orders" in patient.servers:
+        elif place != "simulator" and exchange not in CLOSED and "orders" in patient.servers:
             found = True
             yield warning(
                 f"there is no key of {exchange} ({place}): only public data",

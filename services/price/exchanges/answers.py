@@ -6,9 +6,9 @@ import asyncio
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.names import USED_BY_DEFAULT
+from clients.exchanges.names import CLOSED, USED_BY_DEFAULT
 from protos.price.v1 import price_pb2 as pb
-from services.price.exchanges.desk import Priced, PriceDesk
+from services.price.exchanges.desk import ANY, Priced, PriceDesk
 from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound, Unavailable
 
 SYMBOLS_MAX: Final = 100
@@ -38,7 +38,7 @@ class ExchangePrices:
         found = await asyncio.gather(
             *(desk.get(symbol, request.exchange, request.max_age_ms) for symbol in symbols), return_exceptions=True
         )
-        answer = pb.ListExchangePricesResponse()
+        answer = pb.ListExchangePricesResponse(closed=_closed(request.exchange))
         for symbol, each in zip(symbols, found, strict=True):
             if isinstance(each, Priced):
                 answer.prices.append(message_of(each))
@@ -57,6 +57,13 @@ class ExchangePrices:
                 f"{','.join(USED_BY_DEFAULT)} and start it again"
             )
         return self.desk
+
+
+def _closed(exchange: str) -> list[pb.ClosedExchange]:
+    """Return the exchanges that a caller means and that have closed, whether they are simulated here or left out."""
+    return [
+        pb.ClosedExchange(exchange=name, closed_on=day) for name, day in CLOSED.items() if exchange in ("", ANY, name)
+    ]
 
 
 def message_of(priced: Priced) -> pb.ExchangePrice:

@@ -10,6 +10,7 @@ from typing import Final
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.model import Price, Quote, mid_price
+from clients.exchanges.names import closure
 from clients.exchanges.symbols import near_matches
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from clients.resilience.outcome import Outcome
@@ -111,7 +112,8 @@ class PriceDesk:
                 raise NotFound("no exchange is configured; set MIDSTREAM_PRICE_EXCHANGES")
             return tuple(self._clients)
         if exchange not in self._clients:
-            raise NotFound(f"no exchange {exchange[:32]!r}; there are {', '.join(self._clients) or 'none'}, or {ANY!r}")
+            missing = closure(exchange) or f"no exchange {exchange[:32]!r}"
+            raise NotFound(f"{missing}; there are {', '.join(self._clients) or 'none'}, or {ANY!r}")
         return (exchange,)
 
     def streamed_symbols(self, exchange: str) -> tuple[str, ...]:

@@ -15,11 +15,14 @@ from decimal import Decimal
 from typing import Final
 
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.model import Quote
+from clients.exchanges.registry import settings_class
 from services.replay.engine.exchange_address import ExchangeAddress
 from services.replay.engine.feed_connection import FeedLink, OnMessages
+from services.runtime.errors import StartRefused
 from services.runtime.exchanges.opened import open_exchanges
 from services.runtime.exchanges.watcher import ExchangeMetrics
 
@@ -39,6 +42,15 @@ async def open_quotes_client(name: str) -> tuple[ExchangeClient, Close]:
     """Open an exchange as the environment says, with all policies and its limits for this process."""
     exchanges = await open_exchanges((name,), metrics=ExchangeMetrics(CollectorRegistry()))
     return exchanges.by_name[name].client, exchanges.close
+
+
+def check_place(address: ExchangeAddress) -> None:
+    """Raise StartRefused where the environment has no place for the exchange: it has closed, or its settings are of no use."""
+    try:
+        settings_class(address.exchange)()
+    except ValidationError as exc:
+        said = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in exc.errors(include_input=False))
+        raise StartRefused(f"MIDSTREAM_LIVE_URL: {said}") from exc
 
 
 class ExchangeDialer:

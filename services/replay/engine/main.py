@@ -160,8 +160,9 @@ class _Wiring:
                 config.live_url, received, message_bytes_max=config.live_message_bytes_max
             )
         else:
-            from services.replay.engine.exchange_feed import ExchangeDialer, open_quotes_client
+            from services.replay.engine.exchange_feed import ExchangeDialer, check_place, open_quotes_client
 
+            check_place(address)
             dial = ExchangeDialer(address, open_quotes_client)
         return LiveSource(
             config.live_url,

@@ -15,7 +15,7 @@ from clients.exchanges.base import ClientPorts, RestClient
 from clients.exchanges.bases import Environment
 from clients.exchanges.client import ExchangeClient
 from clients.exchanges.error_table import classify
-from clients.exchanges.names import CLOSED, EXCHANGES
+from clients.exchanges.names import EXCHANGES
 from clients.exchanges.policies import EXCHANGE_POLICIES
 from clients.exchanges.registry import (
     NoOrderEntry,
@@ -176,16 +176,6 @@ async def open_exchanges(
     for name in names:
         settings = load(settings_class(name))
         chosen = settings.environment
-        if name in CLOSED and chosen is not Environment.SIMULATOR:
-            logger.warning(
-                "exchange does not exist any more",
-                extra=fields(
-                    exchange=name,
-                    environment=chosen.value,
-                    reason=CLOSED[name],
-                    advice="leave it out of the list of exchanges, or use its simulator with MIDSTREAM_EXCHANGES=simulator",
-                ),
-            )
         limiter = make_limiter(limit_scopes(name), chosen)
         executor = PolicyExecutor(
             classify,

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from clients.exchanges.names import CLOSED
 from services.cli.doctor import configuration, examination, machine, reaching
 from services.cli.doctor.findings import Check, Finding, Level, Patient
 from services.runtime.errors import StartRefused
@@ -295,6 +296,12 @@ PLANTED = {
 
 def found(case: Case, out: Path, servers: tuple[str, ...] = (*CORE, "orders")) -> list[Finding]:
     return list(case.check(Patient(dict(case.environment), servers, out)))
+
+
+def test_a_key_of_an_exchange_that_has_closed_is_not_missed(tmp_path: Path) -> None:
+    said = [finding.what for finding in found(PLANTED["no key"], tmp_path)]
+
+    assert [exchange for exchange in CLOSED if any(exchange in each for each in said)] == []
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -63,7 +63,7 @@ def test_every_runbook_of_the_page_is_where_the_alerts_lead_to() -> None:
 
 
 def test_every_variable_of_the_page_exists_and_none_of_the_server_is_missing() -> None:
-    named = set(re.findall(r"MIDSTREAM_[A-Z0-9_]*[A-Z0-9](?!\w)(?!\.\.\.|_\.\.\.)", PAGE)) - {"MIDSTREAM_BITMEX"}
+    named = set(re.findall(r"MIDSTREAM_[A-Z0-9_]*[A-Z0-9](?!\w)(?!\.\.\.|_\.\.\.)", PAGE))
     of_exchanges = {f"{PREFIX}{field.upper()}" for name in EXCHANGES for field in settings_class(name).model_fields}
     of_keys = {name for name in named if re.fullmatch(r"MIDSTREAM_\w+_(API_KEY_FILE|API_SECRET_FILE|SSM_PATH)", name)}
 

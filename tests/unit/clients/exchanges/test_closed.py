@@ -1,21 +1,24 @@
-"""Exchanges that have closed are left out where they would be real, stay in the simulators, and may be named."""
+"""Exchanges that have closed stay in the simulators, and are left out or refused where they would be real."""
 
 from __future__ import annotations
 
-import logging
 import os
 
 import pytest
-from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
-from clients.exchanges.names import CLOSED, EXCHANGES, USED_BY_DEFAULT, used_by_default
+from clients.exchanges.names import CLOSED, EXCHANGES, USED_BY_DEFAULT, check_open, used_by_default
+from clients.exchanges.registry import settings_class
 from services.orders.config import OrdersSettings
 from services.price.config import PriceSettings
-from services.runtime.exchanges.opened import open_exchanges
-from services.runtime.exchanges.watcher import ExchangeMetrics
-from tests.support.log_records import said
+from services.replay.engine.exchange_address import ExchangeAddress
+from services.replay.engine.exchange_feed import check_place
+from services.runtime.errors import StartRefused
+from services.runtime.setting_problems import problems
 
 NAMING = {"MIDSTREAM_ORDERS_EXCHANGES": OrdersSettings, "MIDSTREAM_PRICE_EXCHANGES": PriceSettings}
+REAL = ("testnet", "prod")
+SAID = "closed for good on 2026-09-23: leave it out, or use its simulator with MIDSTREAM_EXCHANGES=simulator"
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,7 @@ def made(kind: type[OrdersSettings | PriceSettings], monkeypatch: pytest.MonkeyP
 
 
 def test_bitmex_has_closed_and_is_known_all_the_same() -> None:
-    assert set(CLOSED) == {"bitmex"}
+    assert CLOSED == {"bitmex": "2026-09-23"}
     assert set(CLOSED) < set(EXCHANGES)
     assert used_by_default("simulator") == USED_BY_DEFAULT == ("binance", "bitmex")
 
@@ -52,27 +55,53 @@ def test_defaults_name_what_is_there(
 
 
 @pytest.mark.parametrize("name", NAMING)
-def test_named_it_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = {"MIDSTREAM_EXCHANGES": "testnet", name: "bitmex,binance"}
+@pytest.mark.parametrize("environment", REAL)
+def test_named_where_it_would_be_real_it_is_refused_with_date_and_advice(
+    name: str, environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        made(NAMING[name], monkeypatch, **{"MIDSTREAM_EXCHANGES": environment, name: "binance,bitmex"})
 
-    assert made(NAMING[name], monkeypatch, **named) == ("bitmex", "binance")
+    (line,) = problems(NAMING[name], refused.value)
+    assert line.startswith(f"{name}: bitmex {SAID}")
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_named_in_the_simulator_it_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made(NAMING[name], monkeypatch, **{name: "bitmex,binance"}) == ("bitmex", "binance")
 
 
 def test_no_exchange_for_prices_stays_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made(PriceSettings, monkeypatch, MIDSTREAM_EXCHANGES="prod", MIDSTREAM_PRICE_EXCHANGES="") == ()
 
 
-@pytest.mark.parametrize(("environment", "warned"), [("simulator", False), ("testnet", True), ("prod", True)])
-async def test_opening_it_outside_of_the_simulator_warns_what_to_do(
-    environment: str, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("environment", REAL)
+@pytest.mark.parametrize("name", CLOSED)
+def test_its_settings_lead_to_the_simulator_and_nowhere_else(
+    name: str, environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    places = settings_class(name).places
+    assert not places.fixed
+    assert not any(places.hosts.values())
+    assert all("127.0.0.1" in base.rest for base in settings_class(name)().bases().values())
+    # Not even to something on this machine that stands in for it.
+    monkeypatch.setenv(f"MIDSTREAM_{name.upper()}_REST_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("MIDSTREAM_EXCHANGES", environment)
-    with caplog.at_level(logging.WARNING):
-        opened = await open_exchanges(["binance", "bitmex"], metrics=ExchangeMetrics(CollectorRegistry()), environ={})
-        await opened.close()
 
-    assert len(caplog.records) == warned
-    for text in map(str, said(caplog.records)):
-        assert "bitmex" in text
-        assert "closed on 2026-09-23" in text
-        assert "MIDSTREAM_EXCHANGES=simulator" in text
+    with pytest.raises(ValidationError, match="closed for good on"):
+        settings_class(name)()
+
+
+@pytest.mark.parametrize("environment", REAL)
+def test_a_live_session_on_its_stream_is_refused(environment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = ExchangeAddress("bitmex", ("BTC/USD:BTC",))
+    check_place(address)
+    monkeypatch.setenv("MIDSTREAM_EXCHANGES", environment)
+
+    with pytest.raises(StartRefused, match="MIDSTREAM_LIVE_URL: bitmex closed for good on 2026-09-23"):
+        check_place(address)
+
+
+@pytest.mark.parametrize("environment", REAL)
+def test_an_exchange_that_goes_on_is_refused_nowhere(environment: str) -> None:
+    check_open(set(EXCHANGES) - set(CLOSED), environment)
