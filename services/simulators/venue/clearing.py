@@ -117,7 +117,7 @@ class Clearing:
         total = Decimal(0)
         for key, leg, _ in self.holdings[name].held():
             listing = listings[key]
-            if listing.market == wallet and listing.settle == asset:
+            if listing.wallet == wallet and listing.settle == asset:
                 total += self.position_margin(name, listing, leg)
         return total
 
@@ -153,17 +153,17 @@ class Clearing:
             base, value = quantity * listing.unit, quantity * listing.unit * price
             got, amount = (listing.base, base) if order.side is Side.BUY else (listing.quote, value)
             fee = amount * rate
-            holdings.add(listing.market, listing.base, base * order.side.sign)
-            holdings.add(listing.market, listing.quote, -value * order.side.sign)
-            holdings.add(listing.market, got, -fee)
+            holdings.add(listing.wallet, listing.base, base * order.side.sign)
+            holdings.add(listing.wallet, listing.quote, -value * order.side.sign)
+            holdings.add(listing.wallet, got, -fee)
             return fee, got, Decimal(0)
         fee = listing.settlement_value(price, quantity) * rate
         realized = _move(holdings.position(listing, order.leg), listing, order.side.sign * quantity, price, now_ns)
-        holdings.add(listing.market, listing.settle, realized - fee)
+        holdings.add(listing.wallet, listing.settle, realized - fee)
         return fee, listing.settle, realized
 
     def _held(self, order: Order, wallet: str, asset: str) -> Iterable[Decimal]:
-        if order.listing.market == wallet:
+        if order.listing.wallet == wallet:
             leverage = self.leverage(order.account, order.listing)
             held, cost = order_cost(order.listing, order.side, order.price or Decimal(0), order.remaining, leverage)
             if held == asset and not order.reduce_only:

@@ -57,6 +57,13 @@ class Listing:
     taker_fee: Decimal = Decimal("0.0005")
     leverage: Decimal = Decimal(20)
     expiry_ns: int | None = None
+    purse: str = ""
+    """Name of the wallet where it is not its market's own: a unified account has one for all markets."""
+
+    @property
+    def wallet(self) -> str:
+        """The wallet that pays for it."""
+        return self.purse or self.market
 
     def notional(self, price: Decimal, quantity: Decimal) -> Decimal:
         """Return the value in quote units (inverse: also quote units)."""

@@ -104,6 +104,13 @@ class MatchingEngine:
             self._end(order, Status.EXPIRED, now_ns, why="nothing more to trade with")
         return order
 
+    def reject(self, ticket: Ticket, now_ns: int, why: str) -> Order:
+        """Note an order that was acknowledged before the engine looked at it, and ends without ever being open."""
+        self.advance(now_ns)
+        order = self._new_order(ticket, ticket.quantity, now_ns)
+        self.book.add(order)
+        return self._end(order, Status.EXPIRED, now_ns, why=why)
+
     def cancel(self, order: Order, now_ns: int, *, request_id: str = "", why: str = "canceled") -> Order:
         """Cancel an open order; raise Refusal when it is not open (any more)."""
         self.advance(now_ns)
@@ -352,8 +359,9 @@ class MatchingEngine:
             if held and (held > 0) != (side is Side.BUY) and abs(held) >= quantity:
                 return  # It only closes: that frees margin.
         cost = order_cost(listing, side, price, quantity, self.clearing.leverage(name, listing))
-        orders = [order for order in self.book.open_of(name, listing.market) if order.id != without]
-        self.clearing.check(cost, name=name, wallet=listing.market, orders=orders, listings=self.listings)
+        market = None if listing.purse else listing.market
+        orders = [order for order in self.book.open_of(name, market) if order.id != without]
+        self.clearing.check(cost, name=name, wallet=listing.wallet, orders=orders, listings=self.listings)
 
     def _reducible(self, name: str, listing: Listing, side: Side, leg: Leg) -> Decimal:
         return -self.clearing.holdings[name].position(listing, leg).quantity * side.sign
