@@ -42,6 +42,7 @@ class Admin:
 
     def __init__(self, venue: SimulatedVenue) -> None:
         self._venue = venue
+        own = venue.levers()
         orders = ("client_id", "market", "symbol", "account", "open")
         self._routes: dict[tuple[str, str], Lever] = {
             ("GET", "/sim"): Lever(self._summary),
@@ -61,7 +62,9 @@ class Admin:
             ("PUT", "/sim/prices"): Lever(self._set_prices, body=tuple(START_PRICES)),
             ("PUT", "/sim/clock"): Lever(self._set_clock, body=("skew_seconds", "forward_seconds", "to")),
             ("POST", "/sim/streams/close"): Lever(self._close_streams, body=("code", "announce")),
+            **own,
         }
+        self._help = HELP | {f"{method} {path}": lever.help for (method, path), lever in own.items()}
 
     def handle(self, request: Request) -> Response:
         """Answer one request; who may not ask gets a 403, what cannot be understood a 400, each saying so."""
@@ -77,7 +80,7 @@ class Admin:
             else:
                 found = self._routes.get((request.method, path))
                 if found is None:
-                    return json_response(404, {"error": f"no {request.method} {path}", "routes": HELP})
+                    return json_response(404, {"error": f"no {request.method} {path}", "routes": self._help})
                 lever = found
             return json_response(200, lever.work(lever.read_query(request.query), lever.read_body(body)))
         except Refusal as exc:
@@ -99,7 +102,7 @@ class Admin:
             "fills": len(venue.engine.book.fills),
             "sockets": [socket.path for socket in venue.sockets],
             "prices": {asset: round(venue.walk.price(asset), 6) for asset in START_PRICES},
-            "routes": HELP,
+            "routes": self._help,
         }
 
     def _orders(self, query: Mapping[str, str], body: Any) -> Any:

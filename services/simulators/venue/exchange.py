@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from services.simulators.venue.candles import Candles
 from services.simulators.venue.clearing import Account, Clearing
 from services.simulators.venue.faults import Fault, Rule, VenueFaults
+from services.simulators.venue.levers import Lever
 from services.simulators.venue.liquidity import Liquidity
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.matching import TOUCH_CHANCE, MatchingEngine
@@ -135,6 +136,10 @@ class SimulatedVenue(ABC):
     @abstractmethod
     def send_event(self, event: Event) -> None:
         """Send what happened to an order to its account's streams."""
+
+    def levers(self) -> Mapping[tuple[str, str], Lever]:
+        """Return what /sim has for this exchange alone, by method and path."""
+        return {}
 
     @abstractmethod
     def welcome(self, base_url: str) -> str:

@@ -20,6 +20,8 @@ class Lever:
     query: tuple[str, ...] = ()
     body: tuple[str, ...] | None = ()
     """Members of its JSON object; None reads the body itself."""
+    help: str = ""
+    """For an exchange's own lever: what the list of routes says about it."""
 
     def read_query(self, text: str) -> Mapping[str, str]:
         """Return the parameters."""
