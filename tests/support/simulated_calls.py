@@ -17,6 +17,8 @@ from services.simulators.binance.exchange import DEMO_SEED
 from services.simulators.binance.simulator import SimulatedBinance
 from services.simulators.bitmex.exchange import DEMO_ACCOUNT as BITMEX_DEMO
 from services.simulators.bitmex.simulator import SimulatedBitmex
+from services.simulators.bybit.exchange import DEMO_ACCOUNT as BYBIT_DEMO
+from services.simulators.bybit.simulator import SimulatedBybit
 from services.simulators.venue.admin import Admin
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.ed25519 import sign
@@ -47,6 +49,23 @@ class Reply:
     def message(self) -> str:
         """BitMEX's error text."""
         return str(self.payload["error"]["message"])
+
+    @property
+    def ret(self) -> tuple[int, str]:
+        """Bybit's code and text."""
+        return self.payload["retCode"], self.payload["retMsg"]
+
+    @property
+    def result(self) -> Any:
+        """Bybit's result; the call went well."""
+        assert self.payload["retCode"] == 0, self.payload
+        return self.payload["result"]
+
+    @property
+    def rows(self) -> list[Any]:
+        """The rows of Bybit's result."""
+        found: list[Any] = self.result["list"]
+        return found
 
 
 def reply(response: Response) -> Reply:
@@ -146,6 +165,59 @@ class BitmexCalls:
         return await self.signed("POST", "/api/v1/order", {**usual, **parameters})
 
 
+class BybitCalls:
+    """Calls of one account."""
+
+    def __init__(self, venue: SimulatedBybit, account: Account = BYBIT_DEMO, address: str = "127.0.0.1") -> None:
+        self.venue = venue
+        self.account = account
+        self.address = address
+
+    async def get(self, path: str, **parameters: object) -> Reply:
+        """Make a public call."""
+        return reply(await self.venue.handle(Request("GET", path, urlencode(parameters), address=self.address)))
+
+    async def signed(
+        self,
+        method: str,
+        path: str,
+        payload: Any = None,
+        *,
+        late_ms: int = 0,
+        window: str = "5000",
+        query: str | None = None,
+        **parameters: object,
+    ) -> Reply:
+        """Make a signed call; `query` is sent as it stands."""
+        body = b"" if payload is None else json.dumps(payload).encode()
+        text = urlencode(parameters) if query is None else query
+        timestamp = str(self.venue.exchange_ns() // 1_000_000 - late_ms)
+        message = f"{timestamp}{self.account.api_key}{window}{text}".encode() + body
+        headers = {
+            "x-bapi-api-key": self.account.api_key,
+            "x-bapi-timestamp": timestamp,
+            "x-bapi-recv-window": window,
+            "x-bapi-sign": hmac.new(self.account.secret.encode(), message, hashlib.sha256).hexdigest(),
+        }
+        return reply(await self.venue.handle(Request(method, path, text, headers, body, self.address)))
+
+    async def create(self, **parameters: object) -> Reply:
+        """Place a resting buy of a thousandth BTC, or what is asked for instead."""
+        usual = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.001"}
+        price = {} if parameters.get("orderType") == "Market" else {"price": "60000"}
+        return await self.signed("POST", "/v5/order/create", {**usual, **price, **parameters})
+
+    async def named(self, action: str, link_id: str, **parameters: object) -> Reply:
+        """Cancel or amend an order by its client's id."""
+        usual = {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": link_id}
+        return await self.signed("POST", f"/v5/order/{action}", {**usual, **parameters})
+
+    async def orders(self, where: str = "realtime", **parameters: object) -> list[Any]:
+        """Ask for orders of BTCUSDT, or of what is named instead."""
+        usual = {"category": "linear", "symbol": "BTCUSDT"}
+        return (await self.signed("GET", f"/v5/order/{where}", **{**usual, **parameters})).rows
+
+
 def virtual_binance(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any) -> BinanceCalls:
     """Return a calm Binance in virtual time."""
     return BinanceCalls(SimulatedBinance(options=options, wall_ns=loop.wall_ns, **more))
@@ -154,3 +226,8 @@ def virtual_binance(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any
 def virtual_bitmex(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any) -> BitmexCalls:
     """Return a calm BitMEX in virtual time."""
     return BitmexCalls(SimulatedBitmex(options=options, wall_ns=loop.wall_ns, **more))
+
+
+def virtual_bybit(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any) -> BybitCalls:
+    """Return a calm Bybit in virtual time."""
+    return BybitCalls(SimulatedBybit(options=options, wall_ns=loop.wall_ns, **more))

@@ -1,0 +1,149 @@
+"""Routes that need no key. Only the limit of the address counts for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from services.simulators.bybit.books import Books, level_rows
+from services.simulators.bybit.call import Call, Reply, Route
+from services.simulators.bybit.errors import parameter
+from services.simulators.bybit.exchange import BybitExchange
+from services.simulators.bybit.instrument_rows import instrument_row
+from services.simulators.bybit.listings import INVERSE, LINEAR, SPOT
+from services.simulators.bybit.price_limits import index_price
+from services.simulators.bybit.render import execution_id
+from services.simulators.bybit.spelling import price_text, size_text
+from services.simulators.bybit.tickers import ticker_row
+from services.simulators.venue.listing import Listing
+
+PAGE: Final = 500
+PAGE_MAX: Final = 1000
+BOOK_MAX: Final = 1000
+CONTRACTS: Final = frozenset({LINEAR, INVERSE})
+
+
+class MarketRoutes:
+    """Instruments, prices, books."""
+
+    def __init__(self, venue: BybitExchange, books: Books) -> None:
+        self._venue = venue
+        self._books = books
+
+    def routes(self) -> Mapping[tuple[str, str], Route]:
+        """Return the table."""
+        market = "/v5/market"
+        return {
+            ("GET", f"{market}/time"): Route(self.time),
+            ("GET", f"{market}/instruments-info"): Route(self.instruments),
+            ("GET", f"{market}/tickers"): Route(self.tickers),
+            ("GET", f"{market}/orderbook"): Route(self.book),
+            ("GET", f"{market}/price-limit"): Route(self.price_limit),
+            ("GET", f"{market}/recent-trade"): Route(self.trades),
+            ("GET", "/v5/system/status"): Route(self.status),
+        }
+
+    async def time(self, call: Call) -> Any:
+        """Tell the exchange's clock."""
+        now_ns = self._venue.exchange_ns()
+        return {"timeSecond": str(now_ns // 1_000_000_000), "timeNano": str(now_ns)}
+
+    async def instruments(self, call: Call) -> Any:
+        """List instruments: of contracts a page, of spot everything. A base coin brings every contract in it."""
+        venue, category = self._venue, call.category
+        symbol, base, status = call.get("symbol"), call.get("baseCoin"), call.get("status")
+        spot = category == SPOT
+        listings = [
+            one
+            for (market, name), one in venue.listings.items()
+            if (market == category or (base is not None and {market, category} <= CONTRACTS))
+            and symbol in (None, name)
+            and (spot or base in (None, one.base))
+            and status in (None, "Trading")
+        ]
+        if spot:
+            return {"category": category, "list": [instrument_row(one, venue.terms(one)) for one in listings]}
+        limit, start = call.number("limit", PAGE, most=PAGE_MAX), 0
+        cursor = call.get("cursor")
+        if cursor is not None:
+            names = [f"first={one.symbol}&last={one.symbol}" for one in listings]
+            if cursor not in names:
+                raise parameter("params error: cursor invalid")
+            start = names.index(cursor) + 1
+        page = listings[start : start + limit]
+        last = page[-1].symbol if page and start + limit < len(listings) else ""
+        return {
+            "category": category,
+            "list": [instrument_row(one, venue.terms(one)) for one in page],
+            "nextPageCursor": f"first%3D{last}%26last%3D{last}" if last else "",
+        }
+
+    async def tickers(self, call: Call) -> Any:
+        """Tell last prices and best quotes."""
+        venue, category = self._venue, call.category
+        symbol, base = call.get("symbol"), call.get("baseCoin")
+        if symbol is not None:
+            venue.listing(category, symbol)
+        now_ms = venue.shown_ms(call.now_ns)
+        rows = [
+            ticker_row(one, venue.walk, venue.liquidity, now_ms)
+            for (market, name), one in venue.listings.items()
+            if market == category and symbol in (None, name) and base in (None, one.base)
+        ]
+        return {"category": category, "list": rows}
+
+    async def book(self, call: Call) -> Any:
+        """Tell a book."""
+        listing = self._listing(call)
+        limit = call.number("limit", 1 if listing.market == SPOT else 25, most=BOOK_MAX)
+        state, now_ms = self._books.state(listing), self._venue.shown_ms(call.now_ns)
+        return {
+            "s": listing.symbol,
+            "b": level_rows(listing, state.book.bids, limit),
+            "a": level_rows(listing, state.book.asks, limit),
+            "ts": now_ms,
+            "u": state.number,
+            "seq": state.sequence,
+            "cts": now_ms,
+        }
+
+    async def price_limit(self, call: Call) -> Any:
+        """Tell the band of prices."""
+        category = call.get("category") or "linear"
+        listing = self._venue.listing(category, call.get("symbol"))
+        highest, lowest = self._venue.price_limits(listing)
+        return Reply(
+            {
+                "symbol": listing.symbol,
+                "buyLmt": price_text(listing, highest),
+                "sellLmt": price_text(listing, lowest),
+                "ts": str(self._venue.shown_ms(call.now_ns)),
+            },
+            message="",
+        )
+
+    async def trades(self, call: Call) -> Any:
+        """Tell the last trade: one per step of the market."""
+        listing = self._listing(call)
+        venue, step = self._venue, self._venue.walk.step
+        row = {
+            "execId": execution_id(listing, step),
+            "symbol": listing.symbol,
+            "price": price_text(listing, venue.liquidity.last_price(listing)),
+            "size": size_text(listing, listing.lot),
+            "side": "Sell" if step % 2 == 0 else "Buy",
+            "time": str(venue.shown_ms(call.now_ns)),
+            "isBlockTrade": False,
+            "isRPITrade": False,
+            "seq": str(self._books.state(listing).sequence),
+        }
+        own = {} if listing.market == SPOT else {"mP": price_text(listing, venue.liquidity.mark(listing))}
+        own |= {} if listing.market == SPOT else {"iP": str(index_price(listing, venue.walk))}
+        return {"category": listing.market, "list": [row | own]}
+
+    async def status(self, call: Call) -> Any:
+        """Tell announced incidents."""
+        return Reply({"list": self._venue.incidents}, message="")
+
+    def _listing(self, call: Call) -> Listing:
+        return self._venue.listing(call.category, call.get("symbol"))

@@ -1,0 +1,101 @@
+"""What `tickers` says of a listing, over REST and on the streams: a name that spot has not, a delta leaves out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from services.simulators.bybit.listings import SPOT
+from services.simulators.bybit.price_limits import index_price
+from services.simulators.bybit.spelling import plain, price_text, size_text
+from services.simulators.venue.liquidity import Book, Liquidity
+from services.simulators.venue.listing import Kind, Listing, Payout
+from services.simulators.venue.prices import PriceWalk
+
+FUNDING_MS: Final = 8 * 3_600_000
+FUNDING_RATE: Final = "0.0001"
+OPEN_INTEREST: Final = Decimal(1000)
+"""In levels of the book."""
+BEST: Final = ("bid1Price", "bid1Size", "ask1Price", "ask1Size")
+OF_DATED: Final = ("deliveryTime", "deliveryFeeRate", "predictedDeliveryPrice", "basis", "basisRate", "basisRateYear")
+OF_PERPETUALS: Final = ("fundingIntervalHour", "fundingCap", "preOpenPrice", "preQty", "curPreListingPhase")
+
+
+def ticker_row(listing: Listing, walk: PriceWalk, liquidity: Liquidity, now_ms: int) -> dict[str, Any]:
+    """Return the row that REST has."""
+    book = liquidity.book(listing)
+    row = {"symbol": listing.symbol, **_best(listing, book), **_day(listing, walk, liquidity)}
+    if listing.market == SPOT:
+        return row | {"usdIndexPrice": plain(index_price(listing, walk))}
+    dated = listing.kind is Kind.DELIVERY
+    mark, index = liquidity.mark(listing), index_price(listing, walk)
+    interest = listing.lots(listing.typical_quantity * OPEN_INTEREST)
+    return row | {
+        "prevPrice1h": row["prevPrice24h"],
+        "markPrice": price_text(listing, mark),
+        "indexPrice": plain(index),
+        "openInterest": size_text(listing, interest),
+        "openInterestValue": plain(listing.settlement_value(mark, interest), 2),
+        "fundingRate": "" if dated else FUNDING_RATE,
+        "nextFundingTime": "" if dated else str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
+        "fundingIntervalHour": "" if dated else "8",
+        "fundingCap": "" if dated else "0.00375",
+        "predictedDeliveryPrice": "0.00" if dated else "",
+        "deliveryTime": str((listing.expiry_ns or 0) // 1_000_000),
+        "deliveryFeeRate": "0.0005" if dated else "",
+        "basis": plain(mark - index, 2) if dated else "",
+        "basisRate": plain((mark - index) / index, 8) if dated else "",
+        "basisRateYear": "",
+        "preOpenPrice": "",
+        "preQty": "",
+        "curPreListingPhase": "",
+    }
+
+
+def streamed_ticker(listing: Listing, walk: PriceWalk, liquidity: Liquidity, now_ms: int) -> dict[str, Any]:
+    """Return the whole row of the topic: without the best bid and ask on spot, with an ISO time where it is delivered."""
+    row = ticker_row(listing, walk, liquidity, now_ms)
+    if listing.market == SPOT:
+        return _without(row, *BEST)
+    own = {"tickDirection": "ZeroMinusTick" if walk.step % 2 == 0 else "ZeroPlusTick"}
+    if listing.expiry_ns is None:
+        return _without(row, *OF_DATED) | own
+    end = datetime.fromtimestamp(listing.expiry_ns / 1e9, tz=UTC)
+    return _without(row, *OF_PERPETUALS) | own | {"deliveryTime": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _best(listing: Listing, book: Book) -> dict[str, str]:
+    bid, ask = (book.bids[0] if book.bids else None), (book.asks[0] if book.asks else None)
+    return {
+        "bid1Price": price_text(listing, bid.price) if bid else "",
+        "bid1Size": size_text(listing, bid.quantity) if bid else "",
+        "ask1Price": price_text(listing, ask.price) if ask else "",
+        "ask1Size": size_text(listing, ask.quantity) if ask else "",
+    }
+
+
+def _day(listing: Listing, walk: PriceWalk, liquidity: Liquidity) -> dict[str, str]:
+    """Return the figures of the last 24 hours: of one trade of the smallest size per step."""
+    day, last = walk.day(listing.base), liquidity.last_price(listing)
+
+    def bid(price: float) -> Decimal:
+        return max(listing.tick, listing.round_down(Decimal(price) * (1 + listing.premium) - listing.tick / 2))
+
+    before, volume = bid(day.open), listing.lot * day.count
+    value = listing.settlement_value(Decimal(round(day.mean, 12)) * (1 + listing.premium), volume)
+    if listing.payout is Payout.INVERSE:
+        value = round(value, 8)
+    return {
+        "lastPrice": price_text(listing, last),
+        "prevPrice24h": price_text(listing, before),
+        "price24hPcnt": f"{(last - before) / before:.6f}",
+        "highPrice24h": price_text(listing, max(last, bid(day.high) + listing.tick)),
+        "lowPrice24h": price_text(listing, min(last, bid(day.low))),
+        "turnover24h": plain(value),
+        "volume24h": plain(volume),
+    }
