@@ -41,6 +41,7 @@ SERVERS: Mapping[str, Server] = {
     "sim-feed": Server("services.simulators.feed", 5040, "ws", redis=False),
     "sim-binance": Server("services.simulators.binance", 5070, "http", redis=False, says_hello=True),
     "sim-bitmex": Server("services.simulators.bitmex", 5080, "http", redis=False, says_hello=True),
+    "sim-bybit": Server("services.simulators.bybit", 5090, "http", redis=False, says_hello=True),
     "sim-power-exchange": Server("services.simulators.power_exchange", 5050, "ws", redis=False, in_default=False),
     "sim-market-data": Server("services.simulators.market_data", 5060, "http", redis=False, in_default=False),
 }

@@ -36,6 +36,7 @@ from services.runtime.setting_problems import environment_names, legal_values
 from services.runtime.settings import ProcessSettings, ServerSettings, SessionSettings
 from services.simulators.binance.__main__ import BinanceSimSettings
 from services.simulators.bitmex.__main__ import BitmexSimSettings
+from services.simulators.bybit.__main__ import BybitSimSettings
 from services.simulators.feed import FeedSettings
 from services.simulators.market_data.config import ProviderSettings
 from services.simulators.power_exchange.config import PowerExchangeSettings
@@ -52,6 +53,7 @@ MODELS: Final[Mapping[str, type[ProcessSettings]]] = {
     "sim-feed": FeedSettings,
     "sim-binance": BinanceSimSettings,
     "sim-bitmex": BitmexSimSettings,
+    "sim-bybit": BybitSimSettings,
     "sim-power-exchange": PowerExchangeSettings,
     "sim-market-data": ProviderSettings,
 }

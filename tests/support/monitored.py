@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 MONITORED: Final = ("replay", "control", "price", "health", "orders", "reporting", "power-listener", "power-etl")
 """Every server that has figures, as targets name it."""
-WORLD: Final = ("sim-feed", "sim-binance", "sim-bitmex", "sim-power-exchange", "sim-market-data")
+WORLD: Final = ("sim-feed", "sim-binance", "sim-bitmex", "sim-bybit", "sim-power-exchange", "sim-market-data")
 EXCHANGES: Final = ("binance", "bitmex")
 
 

@@ -140,7 +140,7 @@ def test_what_is_no_server_of_ours_may_listen_anywhere() -> None:
     # Simulators are the outside world: their users expect them on every address, in plain text.
     others = {name for name, model in MODELS.items() if not issubclass(model, ServerSettings)}
 
-    assert others == {"sim-feed", "sim-binance", "sim-bitmex", "sim-power-exchange", "sim-market-data"}
+    assert others == {"sim-feed", "sim-binance", "sim-bitmex", "sim-bybit", "sim-power-exchange", "sim-market-data"}
 
 
 def test_a_name_that_is_not_found_is_left_to_the_listener() -> None:

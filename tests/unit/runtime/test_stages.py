@@ -21,6 +21,7 @@ from services.runtime.settings import ProcessSettings, load
 from services.runtime.stages import PROD_FORBIDS
 from services.simulators.binance.__main__ import BinanceSimSettings
 from services.simulators.bitmex.__main__ import BitmexSimSettings
+from services.simulators.bybit.__main__ import BybitSimSettings
 from services.simulators.feed import FeedSettings
 from services.simulators.market_data.config import ProviderSettings
 from services.simulators.power_exchange.config import PowerExchangeSettings
@@ -54,6 +55,7 @@ SIMULATORS: list[type[ProcessSettings]] = [
     FeedSettings,
     BinanceSimSettings,
     BitmexSimSettings,
+    BybitSimSettings,
     PowerExchangeSettings,
     ProviderSettings,
 ]

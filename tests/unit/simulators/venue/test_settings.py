@@ -7,7 +7,8 @@ import pytest
 from services.runtime.settings import load
 from services.simulators.binance.__main__ import BinanceSimSettings
 from services.simulators.bitmex.__main__ import BitmexSimSettings
-from services.simulators.venue.settings import read_keys
+from services.simulators.bybit.__main__ import BybitSimSettings
+from services.simulators.venue.settings import VenueSettings, read_keys
 
 
 @pytest.mark.parametrize(
@@ -24,12 +25,12 @@ from services.simulators.venue.settings import read_keys
 )
 @pytest.mark.parametrize(
     ("name", "settings_class"),
-    [("BINANCE", BinanceSimSettings), ("BITMEX", BitmexSimSettings)],
-    ids=["binance", "bitmex"],
+    [("BINANCE", BinanceSimSettings), ("BITMEX", BitmexSimSettings), ("BYBIT", BybitSimSettings)],
+    ids=["binance", "bitmex", "bybit"],
 )
 def test_wrong_setting_is_refused(
     name: str,
-    settings_class: type[BinanceSimSettings] | type[BitmexSimSettings],
+    settings_class: type[VenueSettings],
     variable: str,
     value: str,
     says: str,
