@@ -23,10 +23,17 @@ def bitmex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProces
         yield simulator
 
 
+@pytest.fixture(scope="session")
+def bybit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """A simulated Bybit without faults."""
+    with simulator_process("bybit", tmp_path_factory.mktemp("bybit"), STEP="0.05") as simulator:
+        yield simulator
+
+
 @pytest.fixture(autouse=True)
 def _no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave no plan behind for the next test."""
     yield
-    for name in ("binance", "bitmex"):
+    for name in ("binance", "bitmex", "bybit"):
         if name in request.fixturenames:
             request.getfixturevalue(name).admin("DELETE", "/sim/faults")

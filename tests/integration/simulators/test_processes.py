@@ -22,7 +22,7 @@ from tests.support.simulator_process import SimulatorProcess, simulator_process
 ANSWER_S = 5.0
 
 
-@pytest.mark.parametrize("name", ["binance", "bitmex"])
+@pytest.mark.parametrize("name", ["binance", "bitmex", "bybit"])
 def test_newcomer_is_told_what_to_do(name: str, request: pytest.FixtureRequest) -> None:
     simulator: SimulatorProcess = request.getfixturevalue(name)
 
@@ -30,7 +30,7 @@ def test_newcomer_is_told_what_to_do(name: str, request: pytest.FixtureRequest) 
         text = answer.read().decode()
 
     assert f"midstream-demo-{name}-key" in text
-    assert f"curl '{simulator.url}/api" in text
+    assert f"curl '{simulator.url}/" in text
 
 
 def get(simulator: SimulatorProcess, path: str) -> tuple[int, bytes]:
