@@ -8,6 +8,7 @@ from typing import Any, Final
 from services.simulators.bybit.call import Call, Reply, Route
 from services.simulators.bybit.errors import BybitError, parameter
 from services.simulators.bybit.exchange import BybitExchange
+from services.simulators.bybit.instrument_rows import LEVERAGE_MAX
 from services.simulators.bybit.listings import LINEAR, OPTION, PURSE, SPOT
 from services.simulators.bybit.render import position_row
 from services.simulators.bybit.spelling import plain
@@ -29,6 +30,7 @@ class AccountRoutes:
         """Return the table."""
         return {
             ("GET", "/v5/position/list"): Route(self.positions, signed=True),
+            ("POST", "/v5/position/set-leverage"): Route(self.set_leverage, signed=True, right="order"),
             ("POST", "/v5/position/switch-mode"): Route(self.switch_mode, signed=True, right="order"),
             ("GET", "/v5/account/info"): Route(self.info, signed=True),
             ("GET", "/v5/account/wallet-balance"): Route(self.wallet, signed=True),
@@ -71,9 +73,30 @@ class AccountRoutes:
         venue = self._venue
         position, mark = venue.clearing.holdings[owner].position(listing), venue.liquidity.mark(listing)
         return [
-            position_row(listing, position, mark, index=index, number=venue.sightings.number, shown=venue.shown_ms)
+            position_row(
+                listing,
+                position,
+                mark,
+                leverage=venue.clearing.leverage(owner, listing),
+                index=index,
+                number=venue.sightings.number,
+                shown=venue.shown_ms,
+            )
             for index in ((1, 2) if venue.is_hedged(owner, listing) else (0,))
         ]
+
+    async def set_leverage(self, call: Call) -> Any:
+        """Choose how many times its margin a position may be worth, the same for both sides."""
+        venue, listing = self._venue, self._venue.listing(call.category, call.get("symbol"))
+        buys, sells = call.decimal("buyLeverage"), call.decimal("sellLeverage")
+        if listing.market == SPOT or buys is None or buys != sells:
+            raise parameter("buyLeverage and sellLeverage must be the same")
+        if not 1 <= buys <= LEVERAGE_MAX:
+            raise BybitError(110013, "cannot set leverage gt maxLeverage by risk limit")
+        if buys == venue.clearing.leverage(call.owner, listing):
+            raise BybitError(110043, "leverage not modified")
+        venue.clearing.holdings[call.owner].leverages[listing.market, listing.symbol] = buys
+        return {}
 
     async def switch_mode(self, call: Call) -> Any:
         """Keep buys and sells of perpetuals apart (3), or not (0); not while there is something open."""

@@ -11,6 +11,7 @@ from services.simulators.venue.listing import Kind, Listing, Payout
 
 LAUNCHED_MS = 1_585_526_400_000
 FUNDING_MINUTES = 480
+LEVERAGE_MAX = 100
 
 
 def instrument_row(listing: Listing, terms: Terms) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _contract_row(listing: Listing, terms: Terms) -> dict[str, Any]:
         "deliveryTime": str((listing.expiry_ns or 0) // 1_000_000),
         "deliveryFeeRate": "0.0005" if dated else "",
         "priceScale": str(decimals(listing.tick)),
-        "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+        "leverageFilter": {"minLeverage": "1", "maxLeverage": f"{LEVERAGE_MAX}.00", "leverageStep": "0.01"},
         "priceFilter": {
             "minPrice": f"{listing.tick:f}",
             "maxPrice": price_text(listing, 2_000_000 - 2 * listing.tick),

@@ -24,6 +24,7 @@ SIZES: Final = {
     "/v5/account/fee-rate": (5, 5, 5),
     "/v5/account/query-dcp-info": (5, 5, 5),
     "/v5/position/switch-mode": (10, 10, 10),
+    "/v5/position/set-leverage": (10, 10, 10),
 }
 """Per second: linear and inverse together, spot, options."""
 OTHER_SIZE: Final = (50, 50, 50)

@@ -12,14 +12,18 @@ from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.instrument_rows import instrument_row
 from services.simulators.bybit.listings import INVERSE, LINEAR, SPOT
 from services.simulators.bybit.price_limits import index_price
-from services.simulators.bybit.render import execution_id
+from services.simulators.bybit.render import public_trade_id
 from services.simulators.bybit.spelling import price_text, size_text
-from services.simulators.bybit.tickers import ticker_row
-from services.simulators.venue.listing import Listing
+from services.simulators.bybit.tickers import FUNDING_MS, FUNDING_RATE, ticker_row
+from services.simulators.venue.listing import Kind, Listing
 
 PAGE: Final = 500
 PAGE_MAX: Final = 1000
 BOOK_MAX: Final = 1000
+TRADES: Final = 500
+TRADES_MAX: Final = 1000
+TRADES_SPOT: Final = 60
+FUNDINGS_MAX: Final = 200
 CONTRACTS: Final = frozenset({LINEAR, INVERSE})
 
 
@@ -40,6 +44,7 @@ class MarketRoutes:
             ("GET", f"{market}/orderbook"): Route(self.book),
             ("GET", f"{market}/price-limit"): Route(self.price_limit),
             ("GET", f"{market}/recent-trade"): Route(self.trades),
+            ("GET", f"{market}/funding/history"): Route(self.funding),
             ("GET", "/v5/system/status"): Route(self.status),
         }
 
@@ -84,9 +89,8 @@ class MarketRoutes:
         symbol, base = call.get("symbol"), call.get("baseCoin")
         if symbol is not None:
             venue.listing(category, symbol)
-        now_ms = venue.shown_ms(call.now_ns)
         rows = [
-            ticker_row(one, venue.walk, venue.liquidity, now_ms)
+            ticker_row(one, venue, call.now_ns)
             for (market, name), one in venue.listings.items()
             if market == category and symbol in (None, name) and base in (None, one.base)
         ]
@@ -123,23 +127,46 @@ class MarketRoutes:
         )
 
     async def trades(self, call: Call) -> Any:
-        """Tell the last trade: one per step of the market."""
+        """Tell the newest trades, newest first."""
         listing = self._listing(call)
-        venue, step = self._venue, self._venue.walk.step
-        row = {
-            "execId": execution_id(listing, step),
-            "symbol": listing.symbol,
-            "price": price_text(listing, venue.liquidity.last_price(listing)),
-            "size": size_text(listing, listing.lot),
-            "side": "Sell" if step % 2 == 0 else "Buy",
-            "time": str(venue.shown_ms(call.now_ns)),
-            "isBlockTrade": False,
-            "isRPITrade": False,
-            "seq": str(self._books.state(listing).sequence),
-        }
-        own = {} if listing.market == SPOT else {"mP": price_text(listing, venue.liquidity.mark(listing))}
-        own |= {} if listing.market == SPOT else {"iP": str(index_price(listing, venue.walk))}
-        return {"category": listing.market, "list": [row | own]}
+        spot = listing.market == SPOT
+        limit = call.number("limit", TRADES_SPOT if spot else TRADES, most=TRADES_SPOT if spot else TRADES_MAX)
+        own = {} if spot else {"mP": price_text(listing, self._venue.liquidity.mark(listing))}
+        own |= {} if spot else {"iP": str(index_price(listing, self._venue.walk))}
+        sequence = str(self._books.state(listing).sequence)
+        rows = [
+            {
+                "execId": public_trade_id(listing, one.id),
+                "symbol": listing.symbol,
+                "price": price_text(listing, one.price),
+                "size": size_text(listing, one.quantity),
+                "side": "Sell" if one.buyer_is_maker else "Buy",
+                "time": str(self._venue.shown_ms(one.time_ns)),
+                "isBlockTrade": False,
+                "isRPITrade": False,
+                "seq": sequence,
+                **own,
+            }
+            for one in reversed(self._venue.tape.of(listing).recent(limit))
+        ]
+        return {"category": listing.market, "list": rows}
+
+    async def funding(self, call: Call) -> Any:
+        """Tell the funding of a perpetual: every eight hours the same."""
+        listing = self._listing(call)
+        if listing.kind is not Kind.PERPETUAL:
+            raise parameter("params error: symbol invalid")
+        limit, start_ms = call.number("limit", FUNDINGS_MAX, most=FUNDINGS_MAX), call.time_ms("startTime")
+        end_ms = min(self._venue.shown_ms(call.now_ns), call.number("endTime", 1 << 62, least=0))
+        if start_ms is not None and call.get("endTime") is None:
+            raise parameter("params error: startTime is given without endTime")
+        times = (end_ms // FUNDING_MS * FUNDING_MS - FUNDING_MS * number for number in range(limit))
+        rows = [
+            {"symbol": listing.symbol, "fundingRate": FUNDING_RATE, "fundingRateTimestamp": str(time)}
+            for time in times
+            if time >= (start_ms or 0)
+        ]
+        return {"category": listing.market, "list": rows}
 
     async def status(self, call: Call) -> Any:
         """Tell announced incidents."""

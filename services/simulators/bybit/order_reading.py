@@ -178,7 +178,7 @@ def _link_id(call: Call) -> str:
 
 
 def _last(venue: BybitExchange, listing: Listing) -> str:
-    return price_text(listing, venue.liquidity.last_price(listing))
+    return price_text(listing, venue.tape.of(listing).last().price)
 
 
 def _bad_quantity(listing: Listing) -> BybitError:

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.simulators.bybit.books import Books, Rows, changed_rows, level_rows
+from services.simulators.bybit.candle_routes import INTERVALS, kline_row
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.listings import SPOT
-from services.simulators.bybit.render import execution_id
+from services.simulators.bybit.render import public_trade_id
 from services.simulators.bybit.spelling import price_text, size_text
-from services.simulators.bybit.tickers import streamed_ticker
+from services.simulators.bybit.tickers import streamed_ticker, tick_direction
 from services.simulators.venue.listing import Listing
 
 HEARTBEAT_TOPIC: Final = "orderbook"
+TRADES_MAX: Final = 1024
+"""Of one frame."""
 DEPTHS: Final = (1, 50, 200, 1000)
 SILENT: Final = ("allLiquidation", "liquidation", "insurance", "adlAlert")
 """Topics of what never happens here: nobody is liquidated."""
@@ -32,6 +35,10 @@ class Topic:
     asks: Rows = field(default_factory=list)
     number: int = -1
     row: dict[str, Any] = field(default_factory=dict)
+    next_trade: int = 0
+    interval: str = ""
+    opening_ns: int = 0
+    """Of the candle that was told last."""
     sent_ns: int = 0
 
 
@@ -53,8 +60,12 @@ class PublicTopics:
         if kind == HEARTBEAT_TOPIC:
             depth = int(middle[0]) if len(middle) == 1 and middle[0].isdecimal() else 0
             return Topic(name, kind, listing, depth) if depth in DEPTHS else None
+        if kind == "kline":
+            known = len(middle) == 1 and middle[0] in INTERVALS
+            return Topic(name, kind, listing, interval=middle[0]) if known else None
         known = kind in ("tickers", "publicTrade", "priceLimit", *(SILENT if category != SPOT else ()))
-        return Topic(name, kind, listing) if known and not middle else None
+        next_trade = self._venue.tape.of(listing).end
+        return Topic(name, kind, listing, next_trade=next_trade) if known and not middle else None
 
     def first(self, topic: Topic, now_ns: int) -> list[Any]:
         """Return what a client is told at once: the whole of it. Of trades there is nothing to tell yet."""
@@ -62,6 +73,8 @@ class PublicTopics:
             return [self._book(topic, now_ns, whole=True)]
         if topic.kind == "tickers":
             return [self._ticker(topic, now_ns, whole=True)]
+        if topic.kind == "kline":
+            return self._klines(topic, now_ns)
         return [self._price_limit(topic, now_ns)] if topic.kind == "priceLimit" else []
 
     def next(self, topic: Topic, now_ns: int) -> list[Any]:
@@ -74,7 +87,9 @@ class PublicTopics:
         if topic.kind == "tickers":
             return [self._ticker(topic, now_ns, whole=False)]
         if topic.kind == "publicTrade":
-            return [self._trade(topic, now_ns)]
+            return self._trades(topic, now_ns)
+        if topic.kind == "kline":
+            return self._klines(topic, now_ns)
         return [self._price_limit(topic, now_ns)] if topic.kind == "priceLimit" else []
 
     def _book(self, topic: Topic, now_ns: int, *, whole: bool) -> Any:
@@ -101,8 +116,7 @@ class PublicTopics:
 
     def _ticker(self, topic: Topic, now_ns: int, *, whole: bool) -> Any:
         assert topic.listing is not None
-        venue, now_ms = self._venue, self._venue.shown_ms(now_ns)
-        row = streamed_ticker(topic.listing, venue.walk, venue.liquidity, now_ms)
+        row = streamed_ticker(topic.listing, self._venue, now_ns)
         # Of spot the whole is told each time.
         whole = whole or topic.listing.market == SPOT
         changed = {name: value for name, value in row.items() if topic.row.get(name) != value}
@@ -112,27 +126,49 @@ class PublicTopics:
             "type": "snapshot" if whole else "delta",
             "data": row if whole else {"symbol": topic.listing.symbol, **changed},
             "cs": self._books.state(topic.listing).sequence,
-            "ts": now_ms,
+            "ts": self._venue.shown_ms(now_ns),
         }
 
-    def _trade(self, topic: Topic, now_ns: int) -> Any:
+    def _trades(self, topic: Topic, now_ns: int) -> list[Any]:
         assert topic.listing is not None
-        listing, step = topic.listing, self._venue.walk.step
-        now_ms = self._venue.shown_ms(now_ns)
-        row: dict[str, Any] = {
-            "T": now_ms,
-            "s": listing.symbol,
-            "S": "Sell" if step % 2 == 0 else "Buy",
-            "v": size_text(listing, listing.lot),
-            "p": price_text(listing, self._venue.liquidity.last_price(listing)),
-            "i": execution_id(listing, step),
-            "BT": False,
-            "RPI": False,
-            "seq": self._books.state(listing).sequence,
-        }
-        if listing.market != SPOT:
-            row["L"] = "ZeroMinusTick" if step % 2 == 0 else "ZeroPlusTick"
-        return {"topic": topic.name, "type": "snapshot", "ts": now_ms, "data": [row]}
+        listing, venue = topic.listing, self._venue
+        tape, now_ms = venue.tape.of(listing), venue.shown_ms(now_ns)
+        found = tape.from_id(topic.next_trade, TRADES_MAX)
+        topic.next_trade = tape.end
+        sequence = self._books.state(listing).sequence
+        rows: list[dict[str, Any]] = [
+            {
+                "T": venue.shown_ms(one.time_ns),
+                "s": listing.symbol,
+                "S": "Sell" if one.buyer_is_maker else "Buy",
+                "v": size_text(listing, one.quantity),
+                "p": price_text(listing, one.price),
+                **({} if listing.market == SPOT else {"L": tick_direction(one)}),
+                "i": public_trade_id(listing, one.id),
+                "BT": False,
+                "RPI": False,
+                "seq": sequence,
+            }
+            for one in found
+        ]
+        return [{"topic": topic.name, "type": "snapshot", "ts": now_ms, "data": rows}] if rows else []
+
+    def _klines(self, topic: Topic, now_ns: int) -> list[Any]:
+        """Tell the candle under way, and each that has ended since the last frame."""
+        assert topic.listing is not None
+        listing, interval = topic.listing, INTERVALS[topic.interval]
+        opening, now_ms = interval.opening(now_ns), self._venue.shown_ms(now_ns)
+        candles = self._venue.candles.candles(listing, interval, topic.opening_ns or opening, opening)
+        topic.opening_ns = opening
+        return [
+            {
+                "topic": topic.name,
+                "data": [kline_row(listing, topic.interval, one, now_ms, closed=one.end_ns <= now_ns)],
+                "ts": now_ms,
+                "type": "snapshot",
+            }
+            for one in candles
+        ]
 
     def _price_limit(self, topic: Topic, now_ns: int) -> Any:
         assert topic.listing is not None

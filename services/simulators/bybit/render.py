@@ -200,6 +200,13 @@ def fast_execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
     return fast | ({"orderLinkId": ""} if row["isMaker"] else {})
 
 
+def public_trade_id(listing: Listing, number: int) -> str:
+    """Return the id of a trade as everybody sees it."""
+    if listing.market == SPOT:
+        return str(2_200_000_000_000_000_000 + number)
+    return str(UUID(int=(0x20F43950_D8DD_5B31_9112 << 48) + number))
+
+
 def execution_id(listing: Listing, trade_id: int) -> str:
     """Return the id of a fill: a number on spot, a UUID elsewhere."""
     if listing.market == SPOT:
@@ -208,7 +215,7 @@ def execution_id(listing: Listing, trade_id: int) -> str:
 
 
 def position_row(
-    listing: Listing, position: Position, mark: Decimal, *, index: int, number: int, shown: Shown
+    listing: Listing, position: Position, mark: Decimal, *, leverage: Decimal, index: int, number: int, shown: Shown
 ) -> dict[str, Any]:
     """Return a position; of a hedged one the side that `index` names."""
     quantity = position.quantity
@@ -216,8 +223,8 @@ def position_row(
         quantity = Decimal(0)
     entry = position.entry if quantity else Decimal(0)
     value = listing.settlement_value(entry, abs(quantity)) if quantity else Decimal(0)
-    margin = plain(value / listing.leverage)
-    held = plain(value / listing.leverage / 2)
+    margin = plain(value / leverage)
+    held = plain(value / leverage / 2)
     updated = str(shown(position.updated_ns)) if position.updated_ns else ""
     return {
         "positionIdx": index,
@@ -232,7 +239,7 @@ def position_row(
         "positionStatus": "Normal",
         "autoAddMargin": 0,
         "adlRankIndicator": 2 if quantity else 0,
-        "leverage": plain(listing.leverage),
+        "leverage": plain(leverage),
         "breakEvenPrice": plain(entry),
         "positionBalance": margin,
         "markPrice": price_text(listing, mark),

@@ -15,6 +15,7 @@ from services.runtime.json_text import read_json
 from services.simulators.bybit.account_routes import AccountRoutes
 from services.simulators.bybit.books import Books
 from services.simulators.bybit.call import Reply, Route
+from services.simulators.bybit.candle_routes import CandleRoutes
 from services.simulators.bybit.errors import PLANNED, BybitError, EdgeError, parameter
 from services.simulators.bybit.exchange import DEMO_ACCOUNT, BybitExchange
 from services.simulators.bybit.limited_calls import Limited, carry_out
@@ -76,6 +77,7 @@ class SimulatedBybit(BybitExchange):
         account, orders = AccountRoutes(self), OrderRoutes(self)
         self.routes: Mapping[tuple[str, str], Route] = {
             **MarketRoutes(self, books).routes(),
+            **CandleRoutes(self).routes(),
             **orders.routes(),
             **QueryRoutes(self).routes(),
             **account.routes(),

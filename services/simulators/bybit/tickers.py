@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.listings import SPOT
 from services.simulators.bybit.price_limits import index_price
 from services.simulators.bybit.spelling import plain, price_text, size_text
-from services.simulators.venue.liquidity import Book, Liquidity
-from services.simulators.venue.listing import Kind, Listing, Payout
-from services.simulators.venue.prices import PriceWalk
+from services.simulators.venue.intervals import DAY_NS, MINUTE_NS
+from services.simulators.venue.liquidity import Book
+from services.simulators.venue.listing import Kind, Listing
+from services.simulators.venue.tape import Trade
 
+HOUR_NS: Final = 60 * MINUTE_NS
 FUNDING_MS: Final = 8 * 3_600_000
 FUNDING_RATE: Final = "0.0001"
 OPEN_INTEREST: Final = Decimal(1000)
@@ -22,17 +25,17 @@ OF_DATED: Final = ("deliveryTime", "deliveryFeeRate", "predictedDeliveryPrice", 
 OF_PERPETUALS: Final = ("fundingIntervalHour", "fundingCap", "preOpenPrice", "preQty", "curPreListingPhase")
 
 
-def ticker_row(listing: Listing, walk: PriceWalk, liquidity: Liquidity, now_ms: int) -> dict[str, Any]:
+def ticker_row(listing: Listing, venue: BybitExchange, now_ns: int) -> dict[str, Any]:
     """Return the row that REST has."""
-    book = liquidity.book(listing)
-    row = {"symbol": listing.symbol, **_best(listing, book), **_day(listing, walk, liquidity)}
+    walk, liquidity, now_ms = venue.walk, venue.liquidity, venue.shown_ms(now_ns)
+    row = {"symbol": listing.symbol, **_best(listing, liquidity.book(listing)), **_day(listing, venue, now_ns)}
     if listing.market == SPOT:
         return row | {"usdIndexPrice": plain(index_price(listing, walk))}
     dated = listing.kind is Kind.DELIVERY
     mark, index = liquidity.mark(listing), index_price(listing, walk)
     interest = listing.lots(listing.typical_quantity * OPEN_INTEREST)
     return row | {
-        "prevPrice1h": row["prevPrice24h"],
+        "prevPrice1h": _hour_ago(listing, venue, now_ns),
         "markPrice": price_text(listing, mark),
         "indexPrice": plain(index),
         "openInterest": size_text(listing, interest),
@@ -53,16 +56,21 @@ def ticker_row(listing: Listing, walk: PriceWalk, liquidity: Liquidity, now_ms: 
     }
 
 
-def streamed_ticker(listing: Listing, walk: PriceWalk, liquidity: Liquidity, now_ms: int) -> dict[str, Any]:
+def streamed_ticker(listing: Listing, venue: BybitExchange, now_ns: int) -> dict[str, Any]:
     """Return the whole row of the topic: without the best bid and ask on spot, with an ISO time where it is delivered."""
-    row = ticker_row(listing, walk, liquidity, now_ms)
+    row = ticker_row(listing, venue, now_ns)
     if listing.market == SPOT:
         return _without(row, *BEST)
-    own = {"tickDirection": "ZeroMinusTick" if walk.step % 2 == 0 else "ZeroPlusTick"}
+    own = {"tickDirection": tick_direction(venue.tape.of(listing).last())}
     if listing.expiry_ns is None:
         return _without(row, *OF_DATED) | own
     end = datetime.fromtimestamp(listing.expiry_ns / 1e9, tz=UTC)
     return _without(row, *OF_PERPETUALS) | own | {"deliveryTime": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def tick_direction(trade: Trade) -> str:
+    """Say how a trade moved the price: here by its taker's side alone."""
+    return "ZeroMinusTick" if trade.buyer_is_maker else "ZeroPlusTick"
 
 
 def _without(row: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -79,23 +87,21 @@ def _best(listing: Listing, book: Book) -> dict[str, str]:
     }
 
 
-def _day(listing: Listing, walk: PriceWalk, liquidity: Liquidity) -> dict[str, str]:
-    """Return the figures of the last 24 hours: of one trade of the smallest size per step."""
-    day, last = walk.day(listing.base), liquidity.last_price(listing)
-
-    def bid(price: float) -> Decimal:
-        return max(listing.tick, listing.round_down(Decimal(price) * (1 + listing.premium) - listing.tick / 2))
-
-    before, volume = bid(day.open), listing.lot * day.count
-    value = listing.settlement_value(Decimal(round(day.mean, 12)) * (1 + listing.premium), volume)
-    if listing.payout is Payout.INVERSE:
-        value = round(value, 8)
+def _day(listing: Listing, venue: BybitExchange, now_ns: int) -> dict[str, str]:
+    """Return the figures of the last 24 hours."""
+    before, window = venue.candles.window(listing, now_ns - DAY_NS, now_ns)
+    last, first = venue.tape.of(listing).last().price, window.open if before is None else before.close
     return {
         "lastPrice": price_text(listing, last),
-        "prevPrice24h": price_text(listing, before),
-        "price24hPcnt": f"{(last - before) / before:.6f}",
-        "highPrice24h": price_text(listing, max(last, bid(day.high) + listing.tick)),
-        "lowPrice24h": price_text(listing, min(last, bid(day.low))),
-        "turnover24h": plain(value),
-        "volume24h": plain(volume),
+        "prevPrice24h": price_text(listing, first),
+        "price24hPcnt": f"{(last - first) / first:.6f}",
+        "highPrice24h": price_text(listing, window.high),
+        "lowPrice24h": price_text(listing, window.low),
+        "turnover24h": plain(window.value),
+        "volume24h": plain(window.volume),
     }
+
+
+def _hour_ago(listing: Listing, venue: BybitExchange, now_ns: int) -> str:
+    before, window = venue.candles.window(listing, now_ns - HOUR_NS, now_ns)
+    return price_text(listing, window.open if before is None else before.close)

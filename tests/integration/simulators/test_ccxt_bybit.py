@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -99,6 +100,18 @@ def test_balances_positions_and_fees(client: Any) -> None:
     assert balance["USDT"]["used"] > 0
     assert (position["contracts"], position["side"]) == (1, "long")
     assert client.fetch_trading_fee("BTC/USDT:USDT")["taker"] == 0.00055
+
+
+def test_candles_funding_and_leverage(client: Any) -> None:
+    symbol = "BTC/USDT:USDT"
+
+    rows = client.fetch_ohlcv(symbol, "5m", limit=10)
+    funding = client.fetch_funding_rate_history(symbol, limit=3)
+    client.set_leverage(10, symbol)
+
+    assert [after[0] - before[0] for before, after in itertools.pairwise(rows)] == [300_000] * 9
+    assert [one["fundingRate"] for one in funding] == [0.0001] * 3
+    assert client.fetch_leverage(symbol)["longLeverage"] == 10
 
 
 def test_refusals_and_troubles_are_understood(client: Any, bybit: SimulatorProcess) -> None:
