@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from services.simulators.bybit.errors import BybitError, parameter
+from services.simulators.bybit.funding import Funding
 from services.simulators.bybit.limits import BybitLimits, LimitOptions
 from services.simulators.bybit.listings import PURSE, SPOT, Terms, bybit_listings
 from services.simulators.bybit.price_limits import price_limits
@@ -74,6 +75,7 @@ class BybitExchange(SimulatedVenue):
         )
         self.limits = BybitLimits(limits)
         self.sightings = Sightings(delays, random=Random(f"{options.seed}:rows"), show=self._seen)
+        self._funding = Funding(self.clearing, self.liquidity, self.listings)
         self.incidents: list[dict[str, Any]] = []
         """Rows of `system/status`, newest first."""
         self._switches: dict[str, Switches] = {}
@@ -167,7 +169,10 @@ class BybitExchange(SimulatedVenue):
 
     def advance(self) -> None:
         super().advance()
-        self.sightings.settle(self.wall_ns())
+        now_ns = self.wall_ns()
+        for payment in self._funding.due(now_ns):
+            self.sightings.note(payment, now_ns, mark=self.liquidity.mark(payment.order.listing))
+        self.see(now_ns)
 
     def _on_event(self, event: Event) -> None:
         order, fill = event.order, event.fill

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from services.simulators.bybit.funding import FUNDING, RATE
 from services.simulators.bybit.listings import SPOT
 from services.simulators.bybit.sightings import RACED, Execution, Sighting
 from services.simulators.bybit.spelling import plain, price_text, size_text
@@ -27,6 +28,8 @@ ENDS: Final[Mapping[str, tuple[str, str]]] = {
     DEAD_MAN: ("CancelByDCP", "EC_NoError"),
 }
 """Who ended an order and why, by the engine's word for it; what is not here was cancelled by its owner."""
+TRADE_TYPE: Final = "Trade"
+FUNDING_TYPE: Final = "Funding"
 REJECTED: Final = frozenset({Reason.INSUFFICIENT_FUNDS.value})
 
 
@@ -144,7 +147,7 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
     order, fill = execution.event.order, execution.event.fill
     assert fill is not None
     listing = order.listing
-    spot = listing.market == SPOT
+    spot, funding = listing.market == SPOT, FUNDING in order.marks
     return {
         "symbol": listing.symbol,
         "orderId": order.marks["orderId"],
@@ -154,18 +157,18 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
         "orderQty": order.marks.get("amount") or size_text(listing, order.quantity),
         "leavesQty": size_text(listing, order.remaining),
         "createType": "CreateByUser",
-        "orderType": "Limit" if order.type is OrderType.LIMIT else "Market",
+        "orderType": "UNKNOWN" if funding else "Limit" if order.type is OrderType.LIMIT else "Market",
         "stopOrderType": "UNKNOWN",
         "execFee": plain(fill.fee),
-        "execId": execution_id(listing, fill.trade_id),
+        "execId": execution_id(listing, fill.trade_id, funding=funding),
         "execPrice": price_text(listing, fill.price),
         "execQty": size_text(listing, fill.quantity),
-        "execType": "Trade",
+        "execType": FUNDING_TYPE if funding else TRADE_TYPE,
         "execValue": plain(_value(listing, fill.price, fill.quantity)),
         "execTime": str(shown(fill.time_ns)),
         "feeCurrency": fill.fee_asset,
         "isMaker": fill.maker,
-        "feeRate": plain(listing.maker_fee if fill.maker else listing.taker_fee),
+        "feeRate": plain(RATE if funding else listing.maker_fee if fill.maker else listing.taker_fee),
         "tradeIv": "",
         "markIv": "",
         "markPrice": "" if spot else price_text(listing, execution.mark),
@@ -207,11 +210,12 @@ def public_trade_id(listing: Listing, number: int) -> str:
     return str(UUID(int=(0x20F43950_D8DD_5B31_9112 << 48) + number))
 
 
-def execution_id(listing: Listing, trade_id: int) -> str:
+def execution_id(listing: Listing, trade_id: int, *, funding: bool = False) -> str:
     """Return the id of a fill: a number on spot, a UUID elsewhere."""
     if listing.market == SPOT:
         return str(2_100_000_000_000_000_000 + trade_id)
-    return str(UUID(int=(0xE0CBE81D_0F18_5866_9415 << 48) + trade_id))
+    kind = 0xF0DD1E00_0F18_5866_9415 if funding else 0xE0CBE81D_0F18_5866_9415
+    return str(UUID(int=(kind << 48) + trade_id))
 
 
 def position_row(

@@ -13,6 +13,7 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
+from services.simulators.bybit.funding import FUNDING
 from services.simulators.venue.orderbook import FILLS_MAX, ORDERS_MAX
 from services.simulators.venue.orders import Event, EventKind, Order, Status
 
@@ -72,7 +73,6 @@ class Sightings:
         self._random = random
         self._show = show
         self._pending: deque[_Pending] = deque()
-        self._last_due_ns = 0
         self._seen: OrderedDict[int, Sighting] = OrderedDict()
         self._closed: dict[tuple[str, str], deque[int]] = {}
         self._executions: deque[Execution] = deque(maxlen=FILLS_MAX)
@@ -84,8 +84,7 @@ class Sightings:
     def note(self, event: Event, now_ns: int, *, closed: Decimal = Decimal(0), mark: Decimal = Decimal(0)) -> None:
         """Take what happened; it is seen in its turn."""
         low, high = self.delays.row_s
-        due_ns = max(self._last_due_ns, now_ns + round(self._random.uniform(low, high) * 1e9))
-        self._last_due_ns = due_ns
+        due_ns = now_ns + round(self._random.uniform(low, high) * 1e9)
         self._pending.append(_Pending(due_ns, event, closed, mark))
 
     def note_raced(self, order: Order, now_ns: int) -> None:
@@ -99,29 +98,39 @@ class Sightings:
 
     def settle(self, now_ns: int) -> None:
         """Let arrive what is due."""
+        # In the order of happening: one that is late holds up those behind it.
         while self._pending and self._pending[0].due_ns <= now_ns:
             self._arrive(self._pending.popleft())
 
     def _arrive(self, one: _Pending) -> None:
-        order, fill = one.event.order, one.event.fill
+        order = one.event.order
         self.number += 1
+        execution = self._executed(one)
+        if FUNDING not in order.marks:
+            self._see(one, order)
+        self._show(one.event, execution)
+
+    def _executed(self, one: _Pending) -> Execution | None:
+        if one.event.fill is None:
+            return None
+        execution = Execution(one.event, self.number, one.closed, one.mark, one.due_ns + self._late_ns())
+        self._executions.append(execution)
+        return execution
+
+    def _see(self, one: _Pending, order: Order) -> None:
+        fill = one.event.fill
         sighting = self._seen.get(order.id)
         was_open = sighting is None or sighting.order.status.is_open
         if sighting is None:
             sighting = self._seen[order.id] = Sighting(order)
             self._make_room()
         sighting.order = order
-        execution = None
         if fill is not None:
             sighting.fees[fill.fee_asset] = sighting.fees.get(fill.fee_asset, Decimal(0)) + fill.fee
-            listed_ns = one.due_ns + self._late_ns()
-            execution = Execution(one.event, self.number, one.closed, one.mark, listed_ns)
-            self._executions.append(execution)
         if not order.status.is_open and was_open:
             sighting.history_ns = one.due_ns + self._late_ns()
             place = (order.account, order.listing.market)
             self._closed.setdefault(place, deque(maxlen=CLOSED_MAX)).append(order.id)
-        self._show(one.event, execution)
 
     def _late_ns(self) -> int:
         return round(self._random.uniform(*self.delays.history_s) * 1e9)

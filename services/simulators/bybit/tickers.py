@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from services.simulators.bybit.exchange import BybitExchange
+from services.simulators.bybit.funding import PERIOD_NS, RATE
 from services.simulators.bybit.listings import SPOT
 from services.simulators.bybit.price_limits import index_price
 from services.simulators.bybit.spelling import plain, price_text, size_text
@@ -16,8 +17,8 @@ from services.simulators.venue.listing import Kind, Listing
 from services.simulators.venue.tape import Trade
 
 HOUR_NS: Final = 60 * MINUTE_NS
-FUNDING_MS: Final = 8 * 3_600_000
-FUNDING_RATE: Final = "0.0001"
+FUNDING_MS: Final = PERIOD_NS // 1_000_000
+FUNDING_RATE: Final = plain(RATE)
 OPEN_INTEREST: Final = Decimal(1000)
 """In levels of the book."""
 BEST: Final = ("bid1Price", "bid1Size", "ask1Price", "ask1Size")

@@ -145,6 +145,45 @@ def test_funding_of_perpetuals_is_told_by_eight_hours() -> None:
 
 
 @pytest.mark.quick
+def test_funding_is_paid_by_longs_and_has_a_row_among_the_executions_that_is_no_trade() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bybit(loop)
+        await calls.create(orderType="Market", qty="0.5")
+        await calls.create(symbol="ETHUSDT", side="Sell", orderType="Market", qty="10")
+        await asyncio.sleep(1)
+        path = "/v5/execution/list"
+        before = D(await usdt(calls))
+        mark = D((await calls.get("/v5/market/tickers", **LINEAR)).rows[0]["markPrice"])
+        await asyncio.sleep(8 * 3600)
+        await calls.get("/v5/market/time")
+        await asyncio.sleep(1)
+
+        rows = (await calls.signed("GET", path, category="linear", execType="Funding")).rows
+        trades = (await calls.signed("GET", path, category="linear", execType="Trade")).rows
+        everything = (await calls.signed("GET", path, category="linear")).rows
+        paid = {row["symbol"]: D(row["execFee"]) for row in rows}
+
+        assert {(row["execType"], row["orderType"], row["orderQty"]) for row in rows} == {
+            ("Funding", "UNKNOWN", "0.000"),
+            ("Funding", "UNKNOWN", "0.00"),
+        }
+        assert {row["symbol"]: row["execQty"] for row in rows} == {"BTCUSDT": "0.500", "ETHUSDT": "10.00"}
+        assert paid["BTCUSDT"] == pytest.approx(mark * D("0.5") * D("0.0001"), abs=D("1e-6"))
+        assert paid["ETHUSDT"] < 0, "the short receives"
+        assert D(await usdt(calls)) == pytest.approx(before - sum(paid.values()), abs=D("1e-6"))
+        assert len(everything) == len(rows) + len(trades)
+        assert await calls.orders("history", orderId=rows[0]["orderId"]) == []
+
+    run_virtual(main)
+
+
+async def usdt(calls: BybitCalls) -> str:
+    (row,) = (await calls.signed("GET", "/v5/account/wallet-balance", accountType="UNIFIED", coin="USDT")).rows
+    balance: str = row["coin"][0]["walletBalance"]
+    return balance
+
+
+@pytest.mark.quick
 def test_leverage_decides_what_a_position_holds_back() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_bybit(loop)

@@ -96,9 +96,11 @@ def test_history_and_executions_are_of_seven_days_unless_other_seven_are_named()
         usual = await calls.orders("history")
         early = await calls.orders("history", startTime=start_ms)
         late = await calls.orders("history", endTime=end_ms)
-        fills = (await calls.signed("GET", EXECUTIONS, category="linear")).rows
-        first = (await calls.signed("GET", EXECUTIONS, category="linear", startTime=start_ms)).rows
-        wide = await calls.signed("GET", EXECUTIONS, category="linear", startTime=start_ms, endTime=end_ms)
+        fills = (await calls.signed("GET", EXECUTIONS, category="linear", execType="Trade")).rows
+        first = (await calls.signed("GET", EXECUTIONS, category="linear", execType="Trade", startTime=start_ms)).rows
+        wide = await calls.signed(
+            "GET", EXECUTIONS, category="linear", execType="Trade", startTime=start_ms, endTime=end_ms
+        )
 
         assert [one["orderLinkId"] for one in usual] == ["new"]
         assert [one["orderLinkId"] for one in early] == ["old"]
