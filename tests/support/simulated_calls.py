@@ -214,8 +214,8 @@ class BybitCalls:
 
     async def orders(self, where: str = "realtime", **parameters: object) -> list[Any]:
         """Ask for orders of BTCUSDT, or of what is named instead."""
-        usual = {"category": "linear", "symbol": "BTCUSDT"}
-        return (await self.signed("GET", f"/v5/order/{where}", **{**usual, **parameters})).rows
+        query = urlencode({"category": "linear", "symbol": "BTCUSDT", **parameters})
+        return (await self.signed("GET", f"/v5/order/{where}", query=query)).rows
 
 
 def virtual_binance(loop: VirtualLoop, options: VenueOptions = CALM, **more: Any) -> BinanceCalls:

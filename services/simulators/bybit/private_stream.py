@@ -133,7 +133,7 @@ class PrivateStream:
             return
         if kind == "order":
             seen = venue.sightings.of(order)
-            yield streamed_order_row(Sighting(order, {} if seen is None else dict(seen.fees)), venue.shown_ms)
+            yield streamed_order_row(Sighting(order, fees={} if seen is None else dict(seen.fees)), venue.shown_ms)
         elif kind == "execution" and execution is not None:
             yield streamed_execution_row(execution, venue.shown_ms)
         elif kind == "execution.fast" and execution is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -44,30 +44,29 @@ class QueryRoutes:
             raise parameter(SELECTORS)
         found: Iterable[Sighting] = seen.open_of(call.owner, category)
         if named:
-            found = [*found, *seen.closed_of(call.owner, category, call.now_ns)]
+            found = [one for one in self._named(call) if seen.is_remembered(one, call.now_ns)]
         elif call.number("openOnly", 0, least=0) == 1:
             found = seen.closed_of(call.owner, category, call.now_ns)
         return self._orders(call, category, found, "page_args={}&symbol=6&")
 
     async def history(self, call: Call) -> Any:
         """List what has ended: without times, of the last seven days."""
-        category = call.category
+        category, seen = call.category, self._venue.sightings
         start_ms, end_ms = self._span(call)
-        found = [
-            one
-            for one in self._venue.sightings.history_of(call.owner, category, call.now_ns)
-            if start_ms <= self._venue.shown_ms(one.order.created_ns) <= end_ms
-        ]
-        return self._orders(call, category, found, "page_token={}&")
+        found: Iterable[Sighting] = seen.history_of(call.owner, category, call.now_ns, self._engine_ns(start_ms))
+        if _is_named(call):
+            found = [one for one in self._named(call) if seen.is_history(one, call.now_ns)]
+        within = [one for one in found if start_ms <= self._venue.shown_ms(one.order.created_ns) <= end_ms]
+        return self._orders(call, category, within, "page_token={}&")
 
     async def executions(self, call: Call) -> Any:
         """List fills."""
         category = call.category
         start_ms, end_ms = self._span(call)
-        wanted = call.get("execType")
+        wanted, since_ns = call.get("execType"), self._engine_ns(start_ms)
         found = [
             one
-            for one in self._venue.sightings.executions_of(call.owner, category, call.now_ns)
+            for one in self._venue.sightings.executions_of(call.owner, category, call.now_ns, since_ns)
             if start_ms <= self._venue.shown_ms(one.event.time_ns) <= end_ms
             and wanted in (None, FUNDING_TYPE if FUNDING in one.event.order.marks else TRADE_TYPE)
             and _is_wanted(call, one.event.order)
@@ -87,6 +86,16 @@ class QueryRoutes:
         page, cursor = _page(call, seen, call.number("limit", 20, most=50), place)
         rows = [order_row(one, self._venue.shown_ms) for one in page]
         return {"list": rows, "nextPageCursor": cursor, "category": category}
+
+    def _named(self, call: Call) -> Iterator[Sighting]:
+        order = self._venue.find_order(call.owner, call.get("orderId"), call.get("orderLinkId"))
+        one = None if order is None else self._venue.sightings.of(order)
+        if one is not None and one.order.listing.market == call.category:
+            yield one
+
+    def _engine_ns(self, shown_ms: int) -> int:
+        """Return what a time on the exchange's clock is on the engine's."""
+        return shown_ms * 1_000_000 - (self._venue.exchange_ns() - self._venue.wall_ns())
 
     def _span(self, call: Call) -> tuple[int, int]:
         start_ms, end_ms = call.time_ms("startTime"), call.time_ms("endTime")

@@ -26,6 +26,11 @@ ENDS: Final[Mapping[str, tuple[str, str]]] = {
     Reason.NOTHING_TO_REDUCE.value: ("CancelByReduceOnly", "EC_NoError"),
     Reason.INSUFFICIENT_FUNDS.value: ("UNKNOWN", "EC_NoEnoughBalance"),
     DEAD_MAN: ("CancelByDCP", "EC_NoError"),
+    "liquidation": ("CancelByPrepareLiq", "EC_NoError"),
+    "auto-deleveraging": ("CancelByPrepareAdl", "EC_NoError"),
+    "administration": ("CancelByAdmin", "EC_NoError"),
+    "settlement": ("CancelBySettle", "EC_NoError"),
+    "self-trade": ("CancelBySmp", "EC_NoError"),
 }
 """Who ended an order and why, by the engine's word for it; what is not here was cancelled by its owner."""
 TRADE_TYPE: Final = "Trade"

@@ -34,11 +34,13 @@ class RowDelays:
     """From there to `history` and the list of executions."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Sighting:
     """An order as it is seen."""
 
     order: Order
+    first_ns: int = 0
+    """When its first row arrived."""
     fees: dict[str, Decimal] = field(default_factory=dict)
     history_ns: int = 0
     """When `history` has it; 0 while it is open."""
@@ -53,6 +55,7 @@ class Execution:
     closed: Decimal
     """What of the quantity closed a position."""
     mark: Decimal
+    arrived_ns: int
     listed_ns: int
     """When the list of executions has it."""
 
@@ -65,6 +68,16 @@ class _Pending:
     mark: Decimal
 
 
+@dataclass
+class _Shelf:
+    """What is seen of an account in one category, oldest first."""
+
+    orders: OrderedDict[int, Sighting] = field(default_factory=OrderedDict)
+    open: dict[int, Sighting] = field(default_factory=dict)
+    closed: deque[Sighting] = field(default_factory=lambda: deque(maxlen=CLOSED_MAX))
+    executions: deque[Execution] = field(default_factory=lambda: deque(maxlen=FILLS_MAX))
+
+
 class Sightings:
     """Rows under way and rows that arrived. `show` gets each event when it can be seen."""
 
@@ -73,9 +86,8 @@ class Sightings:
         self._random = random
         self._show = show
         self._pending: deque[_Pending] = deque()
-        self._seen: OrderedDict[int, Sighting] = OrderedDict()
-        self._closed: dict[tuple[str, str], deque[int]] = {}
-        self._executions: deque[Execution] = deque(maxlen=FILLS_MAX)
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._arrived_ns = 0
         self.number = 7_000_000_000
         """Of the last event that was seen: the cross sequence."""
 
@@ -105,84 +117,89 @@ class Sightings:
     def _arrive(self, one: _Pending) -> None:
         order = one.event.order
         self.number += 1
-        execution = self._executed(one)
+        self._arrived_ns = max(self._arrived_ns, one.due_ns)
+        shelf = self._shelves.setdefault((order.account, order.listing.market), _Shelf())
+        execution = None
+        if one.event.fill is not None:
+            listed_ns = self._arrived_ns + self._late_ns()
+            execution = Execution(one.event, self.number, one.closed, one.mark, self._arrived_ns, listed_ns)
+            shelf.executions.append(execution)
         if FUNDING not in order.marks:
-            self._see(one, order)
+            self._see(shelf, one.event)
         self._show(one.event, execution)
 
-    def _executed(self, one: _Pending) -> Execution | None:
-        if one.event.fill is None:
-            return None
-        execution = Execution(one.event, self.number, one.closed, one.mark, one.due_ns + self._late_ns())
-        self._executions.append(execution)
-        return execution
-
-    def _see(self, one: _Pending, order: Order) -> None:
-        fill = one.event.fill
-        sighting = self._seen.get(order.id)
-        was_open = sighting is None or sighting.order.status.is_open
+    def _see(self, shelf: _Shelf, event: Event) -> None:
+        order, fill = event.order, event.fill
+        sighting = shelf.orders.get(order.id)
         if sighting is None:
-            sighting = self._seen[order.id] = Sighting(order)
-            self._make_room()
+            sighting = shelf.orders[order.id] = shelf.open[order.id] = Sighting(order, self._arrived_ns)
+            self._make_room(shelf)
         sighting.order = order
         if fill is not None:
             sighting.fees[fill.fee_asset] = sighting.fees.get(fill.fee_asset, Decimal(0)) + fill.fee
-        if not order.status.is_open and was_open:
-            sighting.history_ns = one.due_ns + self._late_ns()
-            place = (order.account, order.listing.market)
-            self._closed.setdefault(place, deque(maxlen=CLOSED_MAX)).append(order.id)
+        if not order.status.is_open and shelf.open.pop(order.id, None) is not None:
+            sighting.history_ns = self._arrived_ns + self._late_ns()
+            shelf.closed.append(sighting)
 
     def _late_ns(self) -> int:
         return round(self._random.uniform(*self.delays.history_s) * 1e9)
 
-    def _make_room(self) -> None:
-        if len(self._seen) > ORDERS_MAX:
-            oldest = next((number for number, one in self._seen.items() if not one.order.status.is_open), None)
+    def _make_room(self, shelf: _Shelf) -> None:
+        if len(shelf.orders) > ORDERS_MAX:
+            oldest = next((number for number in shelf.orders if number not in shelf.open), None)
             if oldest is not None:
-                del self._seen[oldest]
+                del shelf.orders[oldest]
 
     # -- seen -----------------------------------------------------------------------------------------------------
 
     def of(self, order: Order) -> Sighting | None:
         """Return how an order is seen; None before its first row."""
-        return self._seen.get(order.id)
+        return self._shelf(order.account, order.listing.market).orders.get(order.id)
+
+    def is_remembered(self, one: Sighting, now_ns: int) -> bool:
+        """Whether `realtime` knows an order: while it is open, and for as long as it is among the closed ones."""
+        shelf = self._shelf(one.order.account, one.order.listing.market)
+        return one.order.id in shelf.open or (one in shelf.closed and not _purged(one.order, now_ns))
+
+    def is_history(self, one: Sighting, now_ns: int) -> bool:
+        """Whether `history` knows an order."""
+        return 0 < one.history_ns <= now_ns and not _purged(one.order, now_ns)
 
     def open_of(self, account: str, category: str) -> Iterator[Sighting]:
         """Yield an account's orders that are seen as open, newest first."""
-        for one in reversed(self._seen.values()):
-            if one.order.account == account and one.order.listing.market == category and one.order.status.is_open:
-                yield one
+        yield from reversed(self._shelf(account, category).open.values())
 
     def closed_of(self, account: str, category: str, now_ns: int) -> Iterator[Sighting]:
         """Yield what `realtime` remembers of closed orders, newest first."""
-        for number in reversed(self._closed.get((account, category), ())):
-            one = self._seen.get(number)
-            if one is not None and not _purged(one.order, now_ns):
+        closed = reversed(self._shelf(account, category).closed)
+        yield from (one for one in closed if not _purged(one.order, now_ns))
+
+    def history_of(self, account: str, category: str, now_ns: int, since_ns: int) -> Iterator[Sighting]:
+        """Yield what `history` has of orders made since then, newest first."""
+        for one in reversed(self._shelf(account, category).orders.values()):
+            if one.first_ns < since_ns:
+                return
+            if self.is_history(one, now_ns):
                 yield one
 
-    def history_of(self, account: str, category: str, now_ns: int) -> Iterator[Sighting]:
-        """Yield what `history` has, newest first."""
-        for one in reversed(self._seen.values()):
-            order = one.order
-            if order.account != account or order.listing.market != category or not one.history_ns:
-                continue
-            if one.history_ns <= now_ns and not _purged(order, now_ns):
+    def executions_of(self, account: str, category: str, now_ns: int, since_ns: int) -> Iterator[Execution]:
+        """Yield an account's fills since then, newest first."""
+        for one in reversed(self._shelf(account, category).executions):
+            if one.arrived_ns < since_ns:
+                return
+            if one.listed_ns <= now_ns:
                 yield one
 
-    def executions_of(self, account: str, category: str, now_ns: int) -> Iterator[Execution]:
-        """Yield an account's fills, newest first."""
-        for one in reversed(self._executions):
-            order = one.event.order
-            if order.account == account and order.listing.market == category and one.listed_ns <= now_ns:
-                yield one
+    def _shelf(self, account: str, category: str) -> _Shelf:
+        return self._shelves.get((account, category)) or _Shelf()
 
     def forget_closed(self, category: str | None = None) -> int:
         """Lose the memory of closed orders, as a restart of the exchange's service does; return how many they were."""
         lost = 0
-        for place, numbers in self._closed.items():
+        for place, shelf in self._shelves.items():
             if category in (None, place[1]):
-                lost += len(numbers)
-                numbers.clear()
+                lost += len(shelf.closed)
+                shelf.closed.clear()
         return lost
 
 

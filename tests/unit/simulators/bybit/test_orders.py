@@ -430,6 +430,35 @@ def test_hedge_mode_has_two_rows_and_wants_the_side_named() -> None:
     run_virtual(main)
 
 
+@pytest.mark.parametrize(
+    ("why", "cancel_type"),
+    [
+        ("liquidation", "CancelByPrepareLiq"),
+        ("auto-deleveraging", "CancelByPrepareAdl"),
+        ("administration", "CancelByAdmin"),
+        ("settlement", "CancelBySettle"),
+        ("self-trade", "CancelBySmp"),
+        ("dead-man timer", "CancelByDCP"),
+    ],
+)
+def test_an_order_may_be_ended_as_the_exchange_ends_it(why: str, cancel_type: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bybit(loop)
+        await calls.create(orderLinkId="mine")
+        ended_by_hand = admin(calls.venue, "POST", "/sim/orders/end", {"id": "mine", "why": why})
+        await asyncio.sleep(SEEN_S)
+
+        (row,) = await calls.orders("history", orderLinkId="mine")
+
+        assert ended_by_hand["status"] == "CANCELED"
+        assert (row["orderStatus"], row["cancelType"]) == ("Cancelled", cancel_type)
+        assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "mine", "why": why}), "it has ended"
+        assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "nosuch", "why": why})
+        assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "mine", "why": "boredom"})
+
+    run_virtual(main)
+
+
 def test_an_order_in_the_queue_is_acknowledged_and_rejected_later_where_the_money_is_gone() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_bybit(loop)
