@@ -16,6 +16,11 @@ from services.simulators.bybit.wallets import wallet_row
 from services.simulators.venue.listing import Listing
 
 OPENED_MS: Final = 1_697_078_946_000
+MARGIN_MODES: Final = ("REGULAR_MARGIN", "ISOLATED_MARGIN")
+PORTFOLIO_REFUSED: Final = {
+    "reasonCode": "3400000",
+    "reasonMsg": "Equity needs to be equal to or greater than 1000 USDC",
+}
 UTA_2: Final = 5
 """`unifiedMarginStatus` of a unified account of the second kind."""
 
@@ -33,6 +38,7 @@ class AccountRoutes:
             ("POST", "/v5/position/set-leverage"): Route(self.set_leverage, signed=True, right="order"),
             ("POST", "/v5/position/switch-mode"): Route(self.switch_mode, signed=True, right="order"),
             ("GET", "/v5/account/info"): Route(self.info, signed=True),
+            ("POST", "/v5/account/set-margin-mode"): Route(self.set_margin_mode, signed=True, right="order"),
             ("GET", "/v5/account/wallet-balance"): Route(self.wallet, signed=True),
             ("GET", "/v5/account/fee-rate"): Route(self.fee_rate, signed=True),
             ("GET", "/v5/account/user-setting-config"): Route(self.settings, signed=True),
@@ -141,7 +147,7 @@ class AccountRoutes:
     async def info(self, call: Call) -> Any:
         """Tell what kind of account it is."""
         return {
-            "marginMode": "REGULAR_MARGIN",
+            "marginMode": self._venue.switches(call.owner).margin_mode,
             "updatedTime": str(OPENED_MS),
             "unifiedMarginStatus": UTA_2,
             "dcpStatus": "OFF",
@@ -150,6 +156,16 @@ class AccountRoutes:
             "isMasterTrader": False,
             "spotHedgingStatus": "OFF",
         }
+
+    async def set_margin_mode(self, call: Call) -> Any:
+        """Choose the margin of the whole account; that of a portfolio is for accounts that ask for it."""
+        mode = call.get("setMarginMode")
+        if mode == "PORTFOLIO_MARGIN":
+            raise BybitError(3400045, "Set margin mode failed", result={"reasons": [PORTFOLIO_REFUSED]})
+        if mode not in MARGIN_MODES:
+            raise parameter("params error: setMarginMode invalid")
+        self._venue.switches(call.owner).margin_mode = mode
+        return {"reasons": []}
 
     async def wallet(self, call: Call) -> Any:
         """Tell the balances."""

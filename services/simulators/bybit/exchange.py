@@ -43,6 +43,7 @@ class Switches:
     hedge_all: bool = False
     spot_adjusts: bool = False
     """Whether a price beyond the limit is moved on spot; refused otherwise."""
+    margin_mode: str = "REGULAR_MARGIN"
     futures_reject: bool = False
     """Whether a price beyond the limit is refused on futures; moved otherwise, without a word."""
 

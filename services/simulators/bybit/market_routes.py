@@ -9,12 +9,12 @@ from services.simulators.bybit.books import Books, level_rows
 from services.simulators.bybit.call import Call, Reply, Route
 from services.simulators.bybit.errors import parameter
 from services.simulators.bybit.exchange import BybitExchange
-from services.simulators.bybit.instrument_rows import instrument_row
+from services.simulators.bybit.instrument_rows import LEVERAGE_MAX, instrument_row
 from services.simulators.bybit.listings import INVERSE, LINEAR, SPOT
 from services.simulators.bybit.price_limits import index_price
 from services.simulators.bybit.render import public_trade_id
 from services.simulators.bybit.spelling import price_text, size_text
-from services.simulators.bybit.tickers import FUNDING_MS, FUNDING_RATE, ticker_row
+from services.simulators.bybit.tickers import FUNDING_MS, FUNDING_RATE, open_interest, ticker_row
 from services.simulators.venue.listing import Kind, Listing
 
 PAGE: Final = 500
@@ -24,6 +24,15 @@ TRADES: Final = 500
 TRADES_MAX: Final = 1000
 TRADES_SPOT: Final = 60
 FUNDINGS_MAX: Final = 200
+OPEN_INTERESTS: Final = {
+    "5min": 300_000,
+    "15min": 900_000,
+    "30min": 1_800_000,
+    "1h": 3_600_000,
+    "4h": 14_400_000,
+    "1d": 86_400_000,
+}
+"""Steps of its history, in milliseconds."""
 CONTRACTS: Final = frozenset({LINEAR, INVERSE})
 
 
@@ -45,6 +54,8 @@ class MarketRoutes:
             ("GET", f"{market}/price-limit"): Route(self.price_limit),
             ("GET", f"{market}/recent-trade"): Route(self.trades),
             ("GET", f"{market}/funding/history"): Route(self.funding),
+            ("GET", f"{market}/open-interest"): Route(self.open_interest),
+            ("GET", f"{market}/risk-limit"): Route(self.risk_limits),
             ("GET", "/v5/system/status"): Route(self.status),
         }
 
@@ -167,6 +178,41 @@ class MarketRoutes:
             if time >= (start_ms or 0)
         ]
         return {"category": listing.market, "list": rows}
+
+    async def open_interest(self, call: Call) -> Any:
+        """Tell what is open on a contract: always the same."""
+        listing = self._listing(call)
+        every_ms = OPEN_INTERESTS.get(call.get("intervalTime") or "")
+        if every_ms is None or listing.market == SPOT:
+            raise parameter("params error: intervalTime invalid")
+        newest_ms = self._venue.shown_ms(call.now_ns) // every_ms * every_ms
+        interest = size_text(listing, open_interest(listing))
+        rows = [
+            {"openInterest": interest, "timestamp": str(newest_ms - every_ms * number)}
+            for number in range(call.number("limit", 50, most=200))
+        ]
+        return {"symbol": listing.symbol, "category": listing.market, "list": rows, "nextPageCursor": ""}
+
+    async def risk_limits(self, call: Call) -> Any:
+        """Tell the tiers of contracts: one each."""
+        category, symbol = call.category, call.get("symbol")
+        if symbol is not None:
+            self._venue.listing(category, symbol)
+        rows = [
+            {
+                "id": 1,
+                "symbol": one.symbol,
+                "riskLimitValue": "2000000",
+                "maintenanceMargin": "0.005",
+                "initialMargin": "0.01",
+                "isLowestRisk": 1,
+                "maxLeverage": f"{LEVERAGE_MAX}.00",
+                "mmDeduction": "",
+            }
+            for (market, name), one in self._venue.listings.items()
+            if market == category and market != SPOT and symbol in (None, name)
+        ]
+        return {"category": category, "list": rows, "nextPageCursor": ""}
 
     async def status(self, call: Call) -> Any:
         """Tell announced incidents."""

@@ -34,7 +34,7 @@ def ticker_row(listing: Listing, venue: BybitExchange, now_ns: int) -> dict[str,
         return row | {"usdIndexPrice": plain(index_price(listing, walk))}
     dated = listing.kind is Kind.DELIVERY
     mark, index = liquidity.mark(listing), index_price(listing, walk)
-    interest = listing.lots(listing.typical_quantity * OPEN_INTEREST)
+    interest = open_interest(listing)
     return row | {
         "prevPrice1h": _hour_ago(listing, venue, now_ns),
         "markPrice": price_text(listing, mark),
@@ -67,6 +67,11 @@ def streamed_ticker(listing: Listing, venue: BybitExchange, now_ns: int) -> dict
         return _without(row, *OF_DATED) | own
     end = datetime.fromtimestamp(listing.expiry_ns / 1e9, tz=UTC)
     return _without(row, *OF_PERPETUALS) | own | {"deliveryTime": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def open_interest(listing: Listing) -> Decimal:
+    """Return what is open on a contract."""
+    return listing.lots(listing.typical_quantity * OPEN_INTEREST)
 
 
 def tick_direction(trade: Trade) -> str:

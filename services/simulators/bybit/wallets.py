@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.listings import PURSE, SPOT
 from services.simulators.bybit.price_limits import index_price
 from services.simulators.bybit.spelling import plain
 from services.simulators.venue.clearing import profit
+
+OF_ALL: Final = (
+    "totalMarginBalance",
+    "totalAvailableBalance",
+    "totalInitialMargin",
+    "totalInitialMarginByMp",
+    "totalMaintenanceMargin",
+    "totalMaintenanceMarginByMp",
+    "accountIMRate",
+    "accountIMRateByMp",
+    "accountMMRate",
+    "accountMMRateByMp",
+)
+"""What isolated margin leaves empty."""
 
 
 def wallet_row(venue: BybitExchange, owner: str, coins: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -23,7 +37,7 @@ def wallet_row(venue: BybitExchange, owner: str, coins: tuple[str, ...] = ()) ->
     locked = sum((one.dollars(one.locked) for one in rows.values()), Decimal(0))
     initial, kept = ordered + held, held / 2
     equity = balance + gain
-    return {
+    row = {
         "accountType": "UNIFIED",
         "totalEquity": plain(equity),
         "totalWalletBalance": plain(balance),
@@ -41,6 +55,10 @@ def wallet_row(venue: BybitExchange, owner: str, coins: tuple[str, ...] = ()) ->
         "accountLTV": "0",
         "coin": [one.row() for asset, one in rows.items() if not coins or asset in coins],
     }
+    if venue.switches(owner).margin_mode == "ISOLATED_MARGIN":
+        # Each position has a margin of its own: there is nothing to say about all.
+        return row | dict.fromkeys(OF_ALL, "")
+    return row
 
 
 class _Coin:

@@ -177,6 +177,45 @@ def test_funding_is_paid_by_longs_and_has_a_row_among_the_executions_that_is_no_
     run_virtual(main)
 
 
+def test_margin_mode_is_of_the_whole_account_and_isolated_leaves_totals_empty() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bybit(loop)
+        path = "/v5/account/set-margin-mode"
+
+        portfolio = await calls.signed("POST", path, {"setMarginMode": "PORTFOLIO_MARGIN"})
+        unknown = await calls.signed("POST", path, {"setMarginMode": "MINE"})
+        isolated = await calls.signed("POST", path, {"setMarginMode": "ISOLATED_MARGIN"})
+        info = (await calls.signed("GET", "/v5/account/info")).result
+        (wallet,) = (await calls.signed("GET", "/v5/account/wallet-balance", accountType="UNIFIED")).rows
+
+        assert (portfolio.ret[0], unknown.ret[0]) == (3400045, 10001)
+        assert isolated.result == {"reasons": []}
+        assert info["marginMode"] == "ISOLATED_MARGIN"
+        assert wallet["totalAvailableBalance"] == ""
+        assert D(wallet["totalEquity"]) > 0
+
+    run_virtual(main)
+
+
+def test_tiers_and_open_interest_of_contracts() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bybit(loop)
+
+        tiers = (await calls.get("/v5/market/risk-limit", **LINEAR)).rows
+        all_tiers = (await calls.get("/v5/market/risk-limit", category="inverse")).rows
+        interest = (await calls.get("/v5/market/open-interest", **LINEAR, intervalTime="1h", limit=3)).rows
+        (ticker,) = (await calls.get("/v5/market/tickers", **LINEAR)).rows
+
+        assert [one["symbol"] for one in tiers] == ["BTCUSDT"]
+        assert len(all_tiers) == 9
+        assert {one["openInterest"] for one in interest} == {ticker["openInterest"]}
+        times = [int(one["timestamp"]) for one in interest]
+        assert [times[0] - time for time in times] == [0, 3_600_000, 7_200_000]
+        assert (await calls.get("/v5/market/open-interest", **LINEAR, intervalTime="2h")).ret[0] == 10001
+
+    run_virtual(main)
+
+
 async def usdt(calls: BybitCalls) -> str:
     (row,) = (await calls.signed("GET", "/v5/account/wallet-balance", accountType="UNIFIED", coin="USDT")).rows
     balance: str = row["coin"][0]["walletBalance"]
