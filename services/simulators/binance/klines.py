@@ -98,6 +98,8 @@ class Klines:
         else:
             first = interval.opening(min(start, call.now_ns // 1_000_000) * 1_000_000)
             first = first if first >= start * 1_000_000 else interval.moved(first, 1)
+            # What is asked for from before the first trade begins with it: so clients find how far back they may ask.
+            first = max(first, interval.opening(self._venue.tape.begin_ns))
             last = min(last, interval.moved(first, limit - 1))
         return self._venue.candles.candles(listing, interval, first, last)
 
@@ -120,12 +122,11 @@ def kline_row(listing: Listing, candle: Candle) -> list[Any]:
     ]
 
 
-def kline_event(listing: Listing, name: str, candle: Candle, now_ms: int, *, closed: bool) -> dict[str, Any]:
-    """Return a candle as the stream tells it."""
-    event: dict[str, Any] = {"e": "kline", "E": now_ms, "s": listing.symbol}
-    if listing.market == COINM:
-        event["ps"] = listing.base + listing.quote
-    event["k"] = {
+def kline_event(
+    listing: Listing, name: str, candle: Candle, now_ms: int, *, closed: bool, contract: str | None = None
+) -> dict[str, Any]:
+    """Return a candle as the stream tells it; of a pair and a type of contract where `contract` names them."""
+    told: dict[str, Any] = {
         "t": candle.open_ns // 1_000_000,
         "T": candle.end_ns // 1_000_000 - 1,
         "s": listing.symbol,
@@ -144,7 +145,14 @@ def kline_event(listing: Listing, name: str, candle: Candle, now_ms: int, *, clo
         "Q": value_text(listing, candle.bought_value),
         "B": "0",
     }
-    return event
+    if contract is not None:
+        del told["s"]
+        pair, _, kind = contract.partition("_")
+        return {"e": "continuous_kline", "E": now_ms, "ps": pair, "ct": kind, "k": told}
+    event: dict[str, Any] = {"e": "kline", "E": now_ms, "s": listing.symbol}
+    if listing.market == COINM:
+        event["ps"] = listing.base + listing.quote
+    return {**event, "k": told}
 
 
 def value_text(listing: Listing, value: Decimal) -> str:

@@ -109,20 +109,24 @@ class _Depth(Feed):
 class _Klines(Feed):
     """Tells the candle under way at its pace, and each candle that is closed, once and at once."""
 
-    def __init__(self, stream: Stream, venue: BinanceExchange, listing: Listing, interval: Interval) -> None:
+    def __init__(self, stream: Stream, venue: BinanceExchange, market: str, interval: Interval) -> None:
         super().__init__(stream)
-        self._venue, self._listing, self._interval, self._name = venue, listing, interval, stream.interval
+        self._stream, self._venue, self._market, self._interval = stream, venue, market, interval
         self._opening = interval.opening(venue.wall_ns())
 
     def made(self, now_ns: int, *, due: bool) -> list[Any]:
         opening = self._interval.opening(now_ns)
         if opening == self._opening and not due:
             return []
-        candles = self._venue.candles.candles(self._listing, self._interval, self._opening, opening)
+        listing = self._stream.listing(self._venue.listings(self._market))
+        if listing is None:
+            return []
+        candles = self._venue.candles.candles(listing, self._interval, self._opening, opening)
         self._opening = opening
-        now_ms = self._venue.shown_ms(now_ns)
+        now_ms, name = self._venue.shown_ms(now_ns), self._stream.interval
+        contract = self._stream.symbol if self._stream.kind == "continuousKline" else None
         return [
-            kline_event(self._listing, self._name, candle, now_ms, closed=candle.end_ns <= now_ns)
+            kline_event(listing, name, candle, now_ms, closed=candle.end_ns <= now_ns, contract=contract)
             for candle in candles
             if candle.count or candle.end_ns <= now_ns
         ]
@@ -148,13 +152,13 @@ class Feeds:
         known = self._venue.listings(market)
         if stream.symbol is None:
             return _Shots(stream, known.values, self._shots[stream.kind])
+        if INTERVALS.get(stream.interval) is not None:
+            return _Klines(stream, self._venue, market, INTERVALS[stream.interval])
         listing = known[stream.symbol]
         if stream.kind == "depth" and stream.levels:
             return _PartialDepth(stream, self._venue, listing, self._payloads)
         if stream.kind == "depth":
             return _Depth(stream, self._venue, listing, self._payloads)
-        if stream.kind == "kline":
-            return _Klines(stream, self._venue, listing, INTERVALS[stream.interval])
         if stream.kind in ("trade", "aggTrade"):
             made = self._payloads.trade if stream.kind == "trade" else self._payloads.agg_trade
             return _Trades(stream, self._venue, listing, made)

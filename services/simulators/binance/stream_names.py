@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
+from services.simulators.binance.exchange_info import contract_type
 from services.simulators.binance.klines import INTERVALS
 from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.venue.listing import Listing
@@ -16,7 +17,7 @@ SECOND_MS: Final = 1000
 
 PUBLIC: Final = frozenset({"bookTicker", "depth", "trade"})
 """Kinds that the public part of USD-M carries: books, and trades, which clients ask for there."""
-MARKET: Final = frozenset({"aggTrade", "markPrice", "ticker", "miniTicker", "trade", "kline"})
+MARKET: Final = frozenset({"aggTrade", "markPrice", "ticker", "miniTicker", "trade", "kline", "continuousKline"})
 
 _FUTURES: Final = frozenset({USDM, COINM})
 _ALL: Final = frozenset({SPOT, USDM, COINM})
@@ -43,6 +44,9 @@ class Kind:
     intervals: frozenset[str] = frozenset()
     """What has to stand behind the name and an underscore."""
 
+    by_contract: bool = False
+    """Whether a pair and a type of contract stand in front instead of a symbol: whatever contract is of that type then."""
+
     def paces(self, market: str, *, everything: bool) -> Mapping[str, int]:
         """Return the speeds of a stream."""
         own = self.speeds.get(market, {})
@@ -67,6 +71,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "avgPrice": Kind({SPOT: {"": SECOND_MS}}),
     "kline": Kind({SPOT: {"": 2 * SECOND_MS}, USDM: {"": 250}, COINM: {"": 250}}, intervals=frozenset(INTERVALS)),
+    "continuousKline": Kind({USDM: {"": 250}, COINM: {"": 250}}, intervals=frozenset(INTERVALS), by_contract=True),
 }
 
 
@@ -76,11 +81,19 @@ class Stream:
 
     kind: str
     symbol: str | None
-    """As the listing spells it; None is all of the market."""
+    """As the listing spells it, or a pair and a type of contract; None is all of the market."""
     levels: int
     every_ms: int
     array: bool = False
     interval: str = ""
+
+    def listing(self, listings: Mapping[str, Listing]) -> Listing | None:
+        """Return what the stream is about now; None for all of the market, and for what is listed no longer."""
+        if self.symbol is None or not KINDS[self.kind].by_contract:
+            return listings.get(self.symbol or "")
+        pair, _, contract = self.symbol.partition("_")
+        own = [one for one in listings.values() if one.base + one.quote == pair]
+        return next((one for one in own if contract_type(one, own) == contract), None)
 
     def part_of(self, category: str) -> bool:
         """Whether a part of the USD-M split carries it; `all` is everything."""
@@ -101,11 +114,12 @@ def find_stream(market: str, name: str, listings: Mapping[str, Listing]) -> Stre
     interval, speed, paces = found["interval"] or "", found["speed"] or "", kind.paces(market, everything=everything)
     if (found["levels"] or "") not in kind.levels or speed not in paces or not _legal(market, kind, interval):
         return None
-    if not everything and (symbol != symbol.lower() or symbol.upper() not in listings):
-        return None
     every_ms = SECOND_MS if interval == "1s" else paces[speed]
     levels = int(found["levels"] or 0)
-    return Stream(found["kind"], None if everything else symbol.upper(), levels, every_ms, array, interval)
+    stream = Stream(found["kind"], None if everything else symbol.upper(), levels, every_ms, array, interval)
+    if not everything and (symbol != symbol.lower() or stream.listing(listings) is None):
+        return None
+    return stream
 
 
 def _legal(market: str, kind: Kind, interval: str) -> bool:

@@ -175,7 +175,7 @@ class Streams:
         for socket, subscriber in list(self._subscribers.items()):
             for name, stream in list(subscriber.streams.items()):
                 listed = self._venue.listings(subscriber.market)
-                if stream is None or (stream.symbol is not None and stream.symbol not in listed):
+                if stream is None or (stream.symbol is not None and stream.listing(listed) is None):
                     continue
                 key = (subscriber.market, name)
                 if key not in frames:

@@ -17,7 +17,7 @@ from services.simulators.binance import DEMO_ACCOUNT
 from tests.integration.simulators.test_ccxt import client
 from tests.support.ccxt_calls import CALLS, MARKETS, outcome
 from tests.support.cli import ROOT
-from tests.support.simulator_process import SimulatorProcess
+from tests.support.simulator_process import SimulatorProcess, simulator_process
 
 PAGE = (ROOT / "docs" / "simulators.md").read_text(encoding="utf-8")
 TABLE = {
@@ -27,8 +27,15 @@ TABLE = {
 
 
 @pytest.fixture(scope="module")
-def exchange(binance: SimulatorProcess) -> Iterator[Any]:
-    made = client("binance", binance, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """A simulator on which nobody else has anything open."""
+    with simulator_process("binance", tmp_path_factory.mktemp("own"), STEP="0.05") as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def exchange(own: SimulatorProcess) -> Iterator[Any]:
+    made = client("binance", own, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
     made.enableRateLimit = False
     yield made
     made.session.close()
@@ -43,7 +50,7 @@ def test_a_row_of_the_table_is_what_ccxt_finds(exchange: Any, name: str) -> None
     assert [outcome(exchange, name, market) for market in MARKETS.values()] == TABLE[name]
 
 
-def test_the_program_of_the_page_runs(binance: SimulatorProcess, tmp_path: Path) -> None:
+def test_the_program_of_the_page_runs(own: SimulatorProcess, tmp_path: Path) -> None:
     [program] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     ended = subprocess.run(
         [
@@ -51,7 +58,7 @@ def test_the_program_of_the_page_runs(binance: SimulatorProcess, tmp_path: Path)
             "-W",
             "error::SyntaxWarning",
             "-c",
-            program.replace("localhost:5070", f"127.0.0.1:{binance.port}"),
+            program.replace("localhost:5070", f"127.0.0.1:{own.port}"),
         ],
         cwd=tmp_path,
         env=dict(os.environ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import warnings
 from collections.abc import AsyncIterator
 from typing import Any
@@ -89,3 +90,50 @@ async def test_errors_carry_the_exchanges_codes(client: Any) -> None:
         )
 
     assert refused.value.code == -1013
+
+
+async def test_candles_averages_and_configuration(client: Any) -> None:
+    spot = await client.get_historical_klines("BTCUSDT", "1h", "3 days ago UTC")
+    futures = await client.futures_historical_klines("BTCUSDT", "1h", "1 day ago UTC")
+    average = await client.get_avg_price(symbol="BTCUSDT")
+    trades = await client.get_aggregate_trades(symbol="BTCUSDT", limit=10)
+    leverage = await client.futures_change_leverage(symbol="ETHUSDC", leverage=3)
+    rates = await client.futures_funding_rate(symbol="BTCUSDT", limit=5)
+
+    assert [later[0] - row[0] for row, later in itertools.pairwise(spot)] == [3_600_000] * (len(spot) - 1)
+    assert len(spot) >= 72
+    assert len(futures) >= 24
+    assert float(average["price"]) > 0
+    assert len(trades) == 10
+    assert leverage["leverage"] == 3
+    assert len(rates) == 5
+
+
+@pytest.mark.parametrize("name", ["spot", "usdm"])
+async def test_its_own_book_is_the_book(client: Any, name: str) -> None:
+    """It follows the exchange's procedure of snapshot and changes, and begins again by itself where a change is missing."""
+    spot = name == "spot"
+    manager = (
+        library.DepthCacheManager(client, "BTCUSDT", ws_interval=100)
+        if spot
+        else library.FuturesDepthCacheManager(client, "BTCUSDT")
+    )
+
+    async with manager as socket:
+        for _ in range(20):
+            cache = await asyncio.wait_for(socket.recv(), WAIT_S)
+            bids, asks = cache.get_bids(), cache.get_asks()
+            assert bids[0][0] < asks[0][0]
+        assert len(bids) == len(asks) == (20 if spot else 10)
+
+
+async def test_candle_sockets_of_all_markets(client: Any) -> None:
+    manager = library.BinanceSocketManager(client)
+
+    async with manager.kline_socket("BTCUSDT", "1m") as socket:
+        spot = (await take(socket, 1))[0]
+    async with manager.kline_futures_socket("BTCUSDT", "1m") as socket:
+        futures = (await take(socket, 1))[0]
+
+    assert (spot["e"], spot["k"]["i"]) == ("kline", "1m")
+    assert (futures["e"], futures["ct"]) == ("continuous_kline", "PERPETUAL")

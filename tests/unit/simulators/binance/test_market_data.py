@@ -143,6 +143,18 @@ def test_candles_of_the_past_are_there_at_the_start_without_holes(market: str, i
     run_virtual(main)
 
 
+def test_candles_from_the_beginning_of_time_begin_with_the_first_trade() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop, LIVELY)
+        [first] = (await calls.get("/api/v3/klines", symbol="ETHUSDT", interval="1d", startTime=0, limit=1)).payload
+        trades = (await calls.get("/api/v3/historicalTrades", symbol="ETHUSDT", fromId=0, limit=1)).payload
+
+        assert first[0] <= trades[0]["time"] <= first[6]
+        assert first[1] == trades[0]["price"]
+
+    run_virtual(main)
+
+
 def test_an_hour_is_sixty_minutes() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_binance(loop, LIVELY)
@@ -299,5 +311,30 @@ def test_the_trading_day_begins_at_midnight_and_windows_that_there_are_not_are_r
         assert [day[1]["openTime"], day[1]["openPrice"], day[1]["lastPrice"]] == [candle[0], candle[1], candle[4]]
         assert set(day[1]) - set(mini) == {"priceChange", "priceChangePercent", "weightedAvgPrice"}
         assert refused == [-1102, -1102, -1102]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("market", [USDM, COINM])
+@pytest.mark.parametrize("contract", ["perpetual", "current_quarter", "next_quarter"])
+def test_candles_of_a_type_of_contract_are_those_of_the_contract(market: str, contract: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop, LIVELY)
+        pair = "BTCUSDT" if market == USDM else "BTCUSD"
+        async with moving(calls.venue):
+            socket = connect(calls.venue, f"{ADDRESSES[market]}/{pair.lower()}_{contract}@continuousKline_1m")
+            await asyncio.sleep(130)
+            asked = {"pair": pair, "contractType": contract.upper(), "interval": "1m"}
+            rows = (await calls.get(f"{PREFIXES[market]}/continuousKlines", **asked)).payload
+            events = [json.loads(await socket.recv()) for _ in range(socket._socket.waiting)]
+
+        told = {row[0]: row for row in rows}
+        closed = [event["k"] for event in events if event["k"]["x"]]
+        assert len(closed) == 2
+        assert [[one[key] for key in KLINE] for one in closed] == [told[one["t"]] for one in closed]
+        assert {(event["e"], event["ps"], event["ct"]) for event in events} == {
+            ("continuous_kline", pair, contract.upper())
+        }
+        assert "s" not in closed[0]
 
     run_virtual(main)

@@ -18,6 +18,7 @@ from tests.support.virtual_time import VirtualLoop, run_virtual
 
 LIVELY = VenueOptions(volatility=20, touch_chance=0)
 SYMBOLS = {SPOT: "btcusdt", USDM: "ethusdt", COINM: "solusd_perp"}
+PAIRS = {USDM: "ethusdt", COINM: "solusd"}
 ADDRESSES = {SPOT: ["/ws"], USDM: ["/fstream/public/ws", "/fstream/market/ws"], COINM: ["/dstream/ws"]}
 STEPS_MAX = 20
 """Made quotes within which the first message of any stream has come."""
@@ -30,7 +31,8 @@ def names(market: str) -> list[str]:
         for speed in meant.speeds.get(market, {}):
             suffix = f"@{speed}" if speed else ""
             endings = [f"_{one}" for one in sorted(meant.intervals - {"1s"})][:3] or sorted(meant.levels)
-            found += [f"{SYMBOLS[market]}@{kind}{ending}{suffix}" for ending in endings]
+            front = f"{PAIRS[market]}_perpetual" if meant.by_contract else SYMBOLS[market]
+            found += [f"{front}@{kind}{ending}{suffix}" for ending in endings]
             if market in meant.all_on:
                 found.append(f"!{kind}{'@arr' if meant.arr else ''}{suffix}")
     return found
@@ -81,6 +83,8 @@ def test_every_kind_of_usdm_is_carried_by_a_part_and_trades_by_both() -> None:
         ("/ws", "btcusdt@kline_7m", "not simulated"),
         ("/dstream/ws", "btcusd_perp@kline_1s", "not simulated"),
         ("/ws", "btcusdt@trade_1m", "not simulated"),
+        ("/dstream/ws", "btcusd_perp@continuousKline_1m", "not simulated"),
+        ("/dstream/ws", "btcusd_next_month@continuousKline_1m", "no symbol"),
         ("/ws", "btcusdt@depth@250ms", "not simulated"),
         ("/ws", "btcusdt@depth7", "not simulated"),
         ("/ws", "btcusdt@depth5@7ms", "not simulated"),
