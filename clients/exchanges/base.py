@@ -293,7 +293,7 @@ class RestClient(ExchangeClient):
             request_id=self.request_id(answer.response),
             sent=sent,
             raw=self._keyless(answer.response.body)[:RAW_BYTES_MAX],
-            unfilled=row.unfilled,
+            ended_by=row.ended_by,
         )
 
     def _lost(self, request: ExchangeRequest, text: str, sent: Sent, raw: bytes = b"") -> ExchangeError:

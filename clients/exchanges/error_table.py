@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.errors import (
     CallerMustAct,
     ExchangeError,
@@ -57,8 +58,8 @@ class ErrorRow:
     markets: Collection[str] = ()
     operations: Collection[str] = ()
     reads: bool | None = None
-    unfilled: bool = False
-    """The refusal is the end of an order that could not be executed at once, as its time in force demands. No condition."""
+    ended_by: EndedBy | None = None
+    """The refusal is the end of an order for that cause, which other exchanges accept first. No condition."""
 
     def matches(self, signal: Signal) -> bool:
         """Tell whether the row is about this signal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from clients.exchanges.endings import EndedBy
 from clients.resilience.outcome import Outcome
 
 
@@ -34,8 +35,8 @@ class ExchangeError(Exception):
     raw: bytes = field(default=b"", repr=False)
     """The answer's body, at most 4 KiB, for the journal."""
 
-    unfilled: bool = False
-    """The order ended by its time in force: it could not be executed at once. Other exchanges accept such an order and let it expire."""
+    ended_by: EndedBy | None = None
+    """The refusal is how this exchange ends an order for that cause; others accept such an order and then end it."""
 
     def __post_init__(self) -> None:
         super().__init__(str(self))

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum, unique
 from typing import Protocol
 
+from clients.exchanges.endings import EndedBy as EndedBy
 from clients.exchanges.errors import ExchangeError, Sent
 from clients.exchanges.model import Instrument
 
@@ -52,18 +53,6 @@ class VenueState(StrEnum):
     def terminal(self) -> bool:
         """Nothing can happen to it any more."""
         return self not in (VenueState.NEW, VenueState.PARTIALLY_FILLED)
-
-
-@unique
-class EndedBy(StrEnum):
-    """Why an exchange ended an order by itself, where its word for the state does not tell that from a cancel."""
-
-    TIME_IN_FORCE = "time-in-force"
-    POST_ONLY = "post-only"
-    """It would have taken liquidity."""
-    REDUCE_ONLY = "reduce-only"
-    """It would not have reduced the position."""
-    LIQUIDATION = "liquidation"
 
 
 @dataclass(frozen=True)
@@ -114,6 +103,7 @@ class OrderReport:
     raw: bytes = field(default=b"", repr=False)
     sent: Sent | None = None
     ended_by: EndedBy | None = None
+    """Why the exchange ended it, where it says so in whatever words; `raw_state` and `reason` have its own."""
     price_may_move: bool = False
     """The exchange moves a price that is beyond its limit to the limit, towards the market, and says nothing about it."""
 

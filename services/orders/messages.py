@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import AmendWay, Capabilities, OrderType, Side, TimeInForce
 from protos.orders.v1 import orders_pb2 as pb
@@ -37,6 +38,7 @@ _QUEUE_PLACES = {
     "lost": pb.QUEUE_PLACE_LOST,
     "unknown": pb.QUEUE_PLACE_UNKNOWN,
 }
+_ENDED_BY = {cause: getattr(pb, f"ENDED_BY_{cause.name}") for cause in EndedBy}
 _SIDE_OF = {value: key for key, value in SIDES.items()}
 _TYPE_OF = {value: key for key, value in TYPES.items()}
 _TIME_OF = {value: key for key, value in TIMES.items()}
@@ -98,6 +100,9 @@ def order_message(order: Order) -> pb.Order:
         mode=order.mode.value,
         queue_place=_QUEUE_PLACES[order.queue_place],
         amend_problem=order.amend_problem,
+        ended_by=_ENDED_BY[order.ended_by]
+        if order.ended_by is not None and order.state.terminal
+        else pb.ENDED_BY_UNSPECIFIED,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from clients.exchanges.binance.markets import COINM, SPOT, USDM
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.error_table import ErrorRow, ErrorTable
 from clients.resilience.outcome import Outcome
 
@@ -97,6 +98,13 @@ _AUTH: Final = [
 
 _ORDERS: Final = [
     ErrorRow(Outcome.DUPLICATE, "sheet 6: duplicate id, spot", code="-2010", text="duplicate order sent"),
+    ErrorRow(
+        Outcome.REJECTED,
+        "sheet 6: post-only; refused where others accept and end it",
+        code="-2010",
+        text="immediately match and take",
+        ended_by=EndedBy.POST_ONLY,
+    ),
     *_codes(Outcome.REJECTED, "sheet 6: business reject, spot", (-2010,)),
     *_codes(Outcome.DUPLICATE, "sheet 6: duplicate id, futures", (-4116,), FUTURES),
     *_codes(Outcome.NOT_FOUND, "sheet 6: not found", (-2013, -2011, -2026, -2039)),
@@ -109,9 +117,16 @@ _ORDERS: Final = [
         "sheet 6: FOK; USD-M refuses what spot and COIN-M let expire",
         code="-5021",
         markets=FUTURES,
-        unfilled=True,
+        ended_by=EndedBy.TIME_IN_FORCE,
     ),
-    *_codes(Outcome.REJECTED, "sheet 6: business reject, futures", (-2019, -2022, -5022), FUTURES),
+    ErrorRow(
+        Outcome.REJECTED,
+        "sheet 6: post-only; refused where others accept and end it",
+        code="-5022",
+        markets=FUTURES,
+        ended_by=EndedBy.POST_ONLY,
+    ),
+    *_codes(Outcome.REJECTED, "sheet 6: business reject, futures", (-2019, -2022), FUTURES),
     # The order is as wanted already: fetch, compare, adopt, as with a duplicate id.
     ErrorRow(Outcome.DUPLICATE, "sheet 6: amend, no state change", code="-2038", text="no state", markets=(SPOT,)),
     *_codes(Outcome.REJECTED, "sheet 6: amend, spot", (-2038,), (SPOT,)),

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from clients.exchanges.binance.endings import NO_REASON, ended_by
 from clients.exchanges.binance.markets import NAME
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_int
 from clients.exchanges.model import Instrument, Price, Quote
-from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
+from clients.exchanges.trading import Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
 
 _STATES: Final[Mapping[str, VenueState]] = {
     "NEW": VenueState.NEW,
@@ -36,6 +37,8 @@ _TIMES_IN_FORCE: Final[Mapping[str, TimeInForce]] = {
     "IOC": TimeInForce.IOC,
     "FOK": TimeInForce.FOK,
 }
+_AT_ONCE_NS: Final = 1_000_000_000
+"""An order that ended later after it was placed has rested."""
 
 
 def state_of(raw: str, filled_quantity: Decimal | None = None) -> VenueState:
@@ -105,7 +108,8 @@ def parse_order(
     raw_state = str(field_of(row, "status"))
     client_id = row.get("origClientOrderId") if cancel and row.get("origClientOrderId") else row.get("clientOrderId")
     price = _optional(row, "price")
-    update_time_ns = _time_ns(row, "updateTime", "transactTime", "time")
+    update_time_ns, create_time_ns = _time_ns(row, "updateTime", "transactTime", "time"), _time_ns(row, "time")
+    reason = str(row.get("expiryReason") or "")
     return OrderReport(
         exchange=NAME,
         market=market,
@@ -121,18 +125,22 @@ def parse_order(
         filled_quantity=filled,
         average_price=_average(row, filled),
         update_time_ns=update_time_ns,
-        create_time_ns=_time_ns(row, "time"),
+        create_time_ns=create_time_ns,
         time_in_force=time_in_force_of(row.get("timeInForce")),
-        reason=str(row.get("expiryReason") or ""),
+        reason="" if reason in NO_REASON else reason,
         source=source,
         raw=raw,
-        ended_by=ended_by(raw_state, row.get("timeInForce"), filled),
+        ended_by=ended_by(
+            raw_state,
+            client_order_id=str(client_id or ""),
+            reason=reason,
+            time_in_force=row.get("timeInForce"),
+            filled=filled,
+            rested=update_time_ns is not None
+            and create_time_ns is not None
+            and update_time_ns - create_time_ns > _AT_ONCE_NS,
+        ),
     )
-
-
-def ended_by(raw_state: str, time_in_force: object, filled: Decimal | None) -> EndedBy | None:
-    """Return POST_ONLY for a futures order that was accepted and had to end instead of taking."""
-    return EndedBy.POST_ONLY if raw_state == "EXPIRED" and time_in_force == "GTX" and not filled else None
 
 
 def parse_fill(market: str, symbol: str, row: Any) -> Fill:

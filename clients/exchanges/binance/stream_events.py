@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from clients.exchanges.binance.endings import NO_REASON, ended_by
 from clients.exchanges.binance.markets import NAME, SPOT
-from clients.exchanges.binance.parsing import ended_by, order_type_of, state_of, time_in_force_of
+from clients.exchanges.binance.parsing import order_type_of, state_of, time_in_force_of
 from clients.exchanges.exact_json import MalformedAnswer, parse_json, to_decimal, to_int, to_word
 from clients.exchanges.model import Instrument, Quote
 from clients.exchanges.trading import Fill, OrderReport, Side
@@ -91,7 +92,14 @@ def parse_order_event(event: Mapping[str, Any], instrument: Instrument, *, raw: 
         fill=fill,
         source="stream",
         raw=raw,
-        ended_by=ended_by(raw_state, event.get("f"), filled),
+        ended_by=ended_by(
+            raw_state,
+            client_order_id=str(client_id or ""),
+            reason=_expiry_reason(event),
+            execution=str(event.get("x") or ""),
+            time_in_force=event.get("f"),
+            filled=filled,
+        ),
     )
 
 
@@ -127,8 +135,18 @@ def _average(event: Mapping[str, Any], filled: Decimal | None) -> Decimal | None
 
 
 def _reason(event: Mapping[str, Any]) -> str:
-    text = event.get("r") or event.get("er")
-    return text[:200] if isinstance(text, str) and text != "NONE" else ""
+    refused, expired = event.get("r"), _expiry_reason(event)
+    if isinstance(refused, str) and refused not in NO_REASON:
+        return refused[:200]
+    # Futures number their reasons: the bare digit would tell nobody anything.
+    return f"expiry reason {expired}" if expired.isdecimal() else expired
+
+
+def _expiry_reason(event: Mapping[str, Any]) -> str:
+    """Return why it expired: `eR` of spot, `er` of futures, which sends 0 for none."""
+    said = event.get("eR", event.get("er"))
+    text = str(said)[:200] if isinstance(said, (str, int)) else ""
+    return "" if text in NO_REASON else text
 
 
 def _level(event: Mapping[str, Any], price_key: str, quantity_key: str) -> tuple[Decimal | None, Decimal | None]:

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from clients.exchanges.bitmex.instruments import EXCHANGE, MARKET
 from clients.exchanges.bitmex.units import currency, money, time_ns
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.errors import Sent
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal, to_word
 from clients.exchanges.model import Instrument, Quote
-from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
+from clients.exchanges.trading import Fill, OrderReport, OrderType, Position, Side, TimeInForce, VenueState
 
 _SIDES: Final = {"Buy": Side.BUY, "Sell": Side.SELL}
 _TYPES: Final = {"Market": OrderType.MARKET, "Limit": OrderType.LIMIT}
@@ -39,9 +40,20 @@ _CAUSES: Final = {
     "ParticipateDoNotInitiate": EndedBy.POST_ONLY,
     "ReduceOnly": EndedBy.REDUCE_ONLY,
     "Close": EndedBy.REDUCE_ONLY,
-    "Liquidat": EndedBy.LIQUIDATION,
 }
-"""Words of `text`, in the order in which they are looked for; only the post-only one is documented."""
+"""Words of `text` behind "Canceled: Order had", in the order in which they are looked for; only the post-only one is documented."""
+_ENDS: Final = {
+    "Canceled: Liquidat": EndedBy.LIQUIDATION,
+    "Canceled: Deleverag": EndedBy.DELEVERAGING,
+    "Canceled: Self-trade": EndedBy.SELF_TRADE,
+    "Canceled: Instrument": EndedBy.DELISTING,
+    "Canceled: Administrator": EndedBy.EXCHANGE,
+    "Liquidation": EndedBy.LIQUIDATION,
+    "Deleverage": EndedBy.DELEVERAGING,
+    "Settlement": EndedBy.DELISTING,
+}
+"""How `text` begins, of other orders that the exchange ended and of those with which it closed a position. Its own words are on no
+record, and it has closed: these are the simulator's."""
 
 SIDE_WORDS: Final = {ours: theirs for theirs, ours in _SIDES.items()}
 TYPE_WORDS: Final = {ours: theirs for theirs, ours in _TYPES.items()}
@@ -163,14 +175,16 @@ def _state(raw: str, quantity: Decimal | None, filled: Decimal | None) -> VenueS
 
 
 def _ended_by(row: Mapping[str, Any], raw_state: str) -> EndedBy | None:
-    """Return why BitMEX cancelled an order by itself: it has one word for that and for a cancel, and says the difference in `text`."""
-    if raw_state != "Canceled":
+    """Return why BitMEX ended an order by itself: it has one word for that and for a cancel, and says the difference in `text`."""
+    if raw_state not in _CLOSED:
         return None
-    # What stands behind the first line is the sender's own annotation.
-    said = str(row.get("text") or "").partition("\n")[0]
-    if not said.startswith("Canceled: Order had ") and not said.startswith("Canceled: Liquidat"):
-        return None
-    return next((cause for words, cause in _CAUSES.items() if words in said), None)
+    # What stands behind the first line is the sender's own annotation; of an order of the sender's there is nothing before it.
+    said, more, _ = str(row.get("text") or "").partition("\n")
+    if said.startswith("Canceled: Order had "):
+        return next((cause for words, cause in _CAUSES.items() if words in said), None)
+    if raw_state == "Canceled" or not (more or row.get("clOrdID")):
+        return next((cause for words, cause in _ENDS.items() if said.startswith(words)), None)
+    return None
 
 
 def _reason(row: Mapping[str, Any], raw_state: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.error_table import ErrorRow, ErrorTable
 from clients.resilience.outcome import Outcome
 
@@ -79,7 +80,13 @@ _REFUSED: Final = [
     *_codes(Outcome.REJECTED, (170105, 170115, 170116, 170117, 170121, 170130, 170134, 170137, 170148, 170201)),
     *_codes(Outcome.REJECTED, (170124, 170132, 170133, 170192, 170193, 170194, 170197, 170198)),
     *_codes(Outcome.REJECTED, (170371, 170372, 170381, 170382, 170341, 170131, 170033)),
-    *_codes(Outcome.REJECTED, (170210, 170217, 170218, 170312, 170313)),
+    ErrorRow(
+        Outcome.REJECTED,
+        "sheet 5: post-only; refused where others accept and end it",
+        code="170218",
+        ended_by=EndedBy.POST_ONLY,
+    ),
+    *_codes(Outcome.REJECTED, (170210, 170217, 170312, 170313)),
 ]
 _BY_STATUS: Final = [
     # Refused by what stands in front of it, in all likelihood; for an order that is not enough.

@@ -40,8 +40,11 @@ _CAUSES: Final = {
     "CancelByReduceOnly": EndedBy.REDUCE_ONLY,
     "CancelByPrepareLiq": EndedBy.LIQUIDATION,
     "CancelAllBeforeLiq": EndedBy.LIQUIDATION,
-    "CancelByPrepareAdl": EndedBy.LIQUIDATION,
-    "CancelAllBeforeAdl": EndedBy.LIQUIDATION,
+    "CancelByPrepareAdl": EndedBy.DELEVERAGING,
+    "CancelAllBeforeAdl": EndedBy.DELEVERAGING,
+    "CancelBySettle": EndedBy.DELISTING,
+    "CancelBySmp": EndedBy.SELF_TRADE,
+    "CancelByAdmin": EndedBy.EXCHANGE,
 }
 """Words of `rejectReason` and `cancelType`, in this order."""
 _TRADES: Final = frozenset({"Trade", "AdlTrade", "BustTrade"})

@@ -53,6 +53,18 @@ class QueuePlace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUEUE_PLACE_KEPT: _ClassVar[QueuePlace]
     QUEUE_PLACE_LOST: _ClassVar[QueuePlace]
     QUEUE_PLACE_UNKNOWN: _ClassVar[QueuePlace]
+
+class EndedBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENDED_BY_UNSPECIFIED: _ClassVar[EndedBy]
+    ENDED_BY_TIME_IN_FORCE: _ClassVar[EndedBy]
+    ENDED_BY_POST_ONLY: _ClassVar[EndedBy]
+    ENDED_BY_REDUCE_ONLY: _ClassVar[EndedBy]
+    ENDED_BY_SELF_TRADE: _ClassVar[EndedBy]
+    ENDED_BY_LIQUIDATION: _ClassVar[EndedBy]
+    ENDED_BY_DELEVERAGING: _ClassVar[EndedBy]
+    ENDED_BY_DELISTING: _ClassVar[EndedBy]
+    ENDED_BY_EXCHANGE: _ClassVar[EndedBy]
 SIDE_UNSPECIFIED: Side
 SIDE_BUY: Side
 SIDE_SELL: Side
@@ -82,9 +94,18 @@ QUEUE_PLACE_UNSPECIFIED: QueuePlace
 QUEUE_PLACE_KEPT: QueuePlace
 QUEUE_PLACE_LOST: QueuePlace
 QUEUE_PLACE_UNKNOWN: QueuePlace
+ENDED_BY_UNSPECIFIED: EndedBy
+ENDED_BY_TIME_IN_FORCE: EndedBy
+ENDED_BY_POST_ONLY: EndedBy
+ENDED_BY_REDUCE_ONLY: EndedBy
+ENDED_BY_SELF_TRADE: EndedBy
+ENDED_BY_LIQUIDATION: EndedBy
+ENDED_BY_DELEVERAGING: EndedBy
+ENDED_BY_DELISTING: EndedBy
+ENDED_BY_EXCHANGE: EndedBy
 
 class Order(_message.Message):
-    __slots__ = ("order_id", "client_order_id", "exchange", "market", "symbol", "exchange_symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "filled_quantity", "average_price", "exchange_order_id", "venue_client_order_id", "venue_state", "reason", "create_time_ns", "update_time_ns", "revision", "external", "sending", "canceling", "amending_quantity", "amending_price", "halted", "mode", "queue_place", "amend_problem")
+    __slots__ = ("order_id", "client_order_id", "exchange", "market", "symbol", "exchange_symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "filled_quantity", "average_price", "exchange_order_id", "venue_client_order_id", "venue_state", "reason", "create_time_ns", "update_time_ns", "revision", "external", "sending", "canceling", "amending_quantity", "amending_price", "halted", "mode", "queue_place", "amend_problem", "ended_by")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +138,7 @@ class Order(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_PLACE_FIELD_NUMBER: _ClassVar[int]
     AMEND_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BY_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     client_order_id: str
     exchange: str
@@ -149,7 +171,8 @@ class Order(_message.Message):
     mode: str
     queue_place: QueuePlace
     amend_problem: str
-    def __init__(self, order_id: _Optional[str] = ..., client_order_id: _Optional[str] = ..., exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., type: _Optional[_Union[OrderType, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., time_in_force: _Optional[_Union[TimeInForce, str]] = ..., post_only: _Optional[bool] = ..., reduce_only: _Optional[bool] = ..., state: _Optional[_Union[OrderState, str]] = ..., filled_quantity: _Optional[str] = ..., average_price: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., venue_client_order_id: _Optional[str] = ..., venue_state: _Optional[str] = ..., reason: _Optional[str] = ..., create_time_ns: _Optional[int] = ..., update_time_ns: _Optional[int] = ..., revision: _Optional[int] = ..., external: _Optional[bool] = ..., sending: _Optional[bool] = ..., canceling: _Optional[bool] = ..., amending_quantity: _Optional[str] = ..., amending_price: _Optional[str] = ..., halted: _Optional[str] = ..., mode: _Optional[str] = ..., queue_place: _Optional[_Union[QueuePlace, str]] = ..., amend_problem: _Optional[str] = ...) -> None: ...
+    ended_by: EndedBy
+    def __init__(self, order_id: _Optional[str] = ..., client_order_id: _Optional[str] = ..., exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., type: _Optional[_Union[OrderType, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., time_in_force: _Optional[_Union[TimeInForce, str]] = ..., post_only: _Optional[bool] = ..., reduce_only: _Optional[bool] = ..., state: _Optional[_Union[OrderState, str]] = ..., filled_quantity: _Optional[str] = ..., average_price: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., venue_client_order_id: _Optional[str] = ..., venue_state: _Optional[str] = ..., reason: _Optional[str] = ..., create_time_ns: _Optional[int] = ..., update_time_ns: _Optional[int] = ..., revision: _Optional[int] = ..., external: _Optional[bool] = ..., sending: _Optional[bool] = ..., canceling: _Optional[bool] = ..., amending_quantity: _Optional[str] = ..., amending_price: _Optional[str] = ..., halted: _Optional[str] = ..., mode: _Optional[str] = ..., queue_place: _Optional[_Union[QueuePlace, str]] = ..., amend_problem: _Optional[str] = ..., ended_by: _Optional[_Union[EndedBy, str]] = ...) -> None: ...
 
 class Fill(_message.Message):
     __slots__ = ("exchange", "market", "symbol", "trade_id", "order_id", "exchange_order_id", "side", "quantity", "price", "fee", "fee_currency", "trade_time_ns")

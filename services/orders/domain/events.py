@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.trading import OrderType, Side, TimeInForce, VenueState
 from services.orders.domain.states import Cause, TradingMode
 
@@ -56,6 +57,7 @@ class Discovered:
     average_price: Decimal | None
     update_time_ns: int | None
     reason: str = ""
+    ended_by: EndedBy | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Stated:
     fill: FillBody | None = None
     leg: str = ""
     """Client id of the order at the exchange that it is about; empty for the present one."""
+    ended_by: EndedBy | None = None
+    """Why the exchange has ended it; None also in older journals, and where its owner did."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,9 @@ class PlacementRefused:
     text: str
     code: str = ""
     unfilled: bool = False
-    """Because it could not be executed at once, as its time in force demands."""
+    """In older journals, for `ended_by` TIME_IN_FORCE."""
+    ended_by: EndedBy | None = None
+    """The refusal is an end for that cause; None where it was refused for anything else."""
 
 
 @dataclass(frozen=True)

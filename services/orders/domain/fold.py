@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.trading import VenueState
 from services.orders.domain.altered import altered
 from services.orders.domain.events import (
@@ -85,7 +86,9 @@ def _changed(order: Order, event: Event) -> Order:
         case AnswerLost():
             return altered(order, sending=False, expires_server_ns=body.expires_server_ns, reason=body.text)
         case PlacementRefused():
-            return _ended(order, OrderState.EXPIRED if body.unfilled else OrderState.REJECTED, body.text)
+            cause = EndedBy.TIME_IN_FORCE if body.unfilled else body.ended_by
+            expired = cause is EndedBy.TIME_IN_FORCE
+            return _ended(order, OrderState.EXPIRED if expired else OrderState.REJECTED, body.text, cause)
         case NotPlaced():
             return _ended(order, OrderState.NOT_PLACED, body.text)
         case Settled():
@@ -163,6 +166,7 @@ def merged(order: Order, stated: Stated) -> Order:
         venue_state=known.venue_state if older or final else stated.raw_state,
         venue_update_ns=known.venue_update_ns if older else stated.update_time_ns or known.venue_update_ns,
         reason=(stated.reason if not older and not final else "") or (known.reason if final else ""),
+        ended_by=_cause(known.ended_by if final else None, stated, state),
         sending=False,
     )
     if order.replacement is not None and not final and state.terminal and state is not OrderState.FILLED:
@@ -213,6 +217,12 @@ def _state(stated: Stated, filled: Decimal) -> OrderState:
     return STATE_OF[stated.state]
 
 
+def _cause(known: EndedBy | None, stated: Stated, state: OrderState) -> EndedBy | None:
+    """Return why an order ended: one statement may tell what another left open, of the same end."""
+    said = stated.ended_by if state.terminal and STATE_OF[stated.state] is state else None
+    return said or known if known in (None, EndedBy.EXCHANGE) else known
+
+
 def _concluded_without_evidence(order: Order) -> bool:
     """Whether the terminal state is a conclusion of ours, and not a state that the exchange gave to an order."""
     refused = order.state in (OrderState.REJECTED, OrderState.EXPIRED) and not order.exchange_order_id
@@ -241,11 +251,11 @@ def _not_replaced(order: Order, text: str) -> Order:
     )
 
 
-def _ended(order: Order, state: OrderState, text: str) -> Order:
+def _ended(order: Order, state: OrderState, text: str, cause: EndedBy | None = None) -> Order:
     if order.state is not OrderState.UNKNOWN or order.exchange_order_id:
         # Evidence of the order came first; it is worth more than an error.
         return altered(order, sending=False)
-    return altered(order, state=state, reason=text, sending=False, canceling=False, amending=None)
+    return altered(order, state=state, reason=text, ended_by=cause, sending=False, canceling=False, amending=None)
 
 
 def _sending(order: Order, *, send_until_ns: int) -> Order:
@@ -320,4 +330,5 @@ def _discovered(event: Event, body: Discovered) -> Order:
         venue_state=body.raw_state,
         venue_update_ns=body.update_time_ns,
         reason=body.reason,
+        ended_by=body.ended_by,
     )

@@ -68,6 +68,7 @@ def adopted(order: Order) -> Order:
         price=replacing.price,
         state=OrderState.PARTIALLY_FILLED if order.filled else OrderState.NEW,
         reason="",
+        ended_by=None,
     )
     quantity = replacing.quantity
     return moved if quantity is None else altered(moved, quantity=order.filled + quantity)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.trading import OrderType, Side, TimeInForce
 from services.orders.domain.states import OrderState, TradingMode
 
@@ -98,6 +99,8 @@ class Order:
     venue_update_ns: int | None = None
     """The exchange's time of the newest statement that changed something."""
     reason: str = ""
+    ended_by: EndedBy | None = None
+    """Why it ended, where its owner did not end it; of the leg that has ended, while it is open whether another takes its place."""
     sending: bool = False
     """A placement was allowed to go out and has no outcome yet."""
     expires_server_ns: int | None = None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from clients.exchanges.trading import EndedBy, Fill, OrderReport, OrderType, Side, TimeInForce, VenueState
+from clients.exchanges.endings import EndedBy
+from clients.exchanges.trading import Fill, OrderReport, OrderType, Side, TimeInForce, VenueState
 from services.orders.domain.altered import altered
 from services.orders.domain.events import FillBody, Stated
 from services.orders.domain.fold import Folded, merged
@@ -41,19 +42,30 @@ def fill_body(fill: Fill) -> FillBody:
 def ended_as(report: OrderReport, order: Order | None = None) -> VenueState:
     """Return how an order has ended, in the same word for the same thing: exchanges differ in what they call a cancel.
 
-    An order that cannot rest ends EXPIRED, whatever was executed of it, and so does one that the exchange ended by itself. One that
-    was accepted only to be ended because it must not take is REJECTED, as where it is refused at once. The exchange's own word stays
-    beside it. Without an order the report's own terms count.
+    What the exchange ended by itself is EXPIRED, for whatever cause and however much of it was executed. Only an order that was accepted
+    to be ended at once because it must not take is REJECTED, as where it is refused instead. The exchange's own word stays beside it.
+    Without an order the report's own terms count.
     """
-    if report.state not in (VenueState.CANCELED, VenueState.EXPIRED):
+    cause = ended_by(report, order)
+    if report.state is VenueState.FILLED or cause is None:
         return report.state
+    if cause is EndedBy.POST_ONLY and not report.filled_quantity and not _has_rested(order, report):
+        return VenueState.REJECTED
+    return VenueState.EXPIRED
+
+
+def ended_by(report: OrderReport, order: Order | None = None) -> EndedBy | None:
+    """Return why an order has ended that its owner did not end: as the exchange says, else as the terms of the order do."""
+    if not report.state.terminal or report.ended_by is not None:
+        return report.ended_by if report.state.terminal else None
+    if report.state not in (VenueState.CANCELED, VenueState.EXPIRED):
+        return None
     type_ = order.type if order is not None else report.type
     time_in_force = order.time_in_force if order is not None else report.time_in_force
     if type_ is OrderType.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
-        return VenueState.EXPIRED
-    if report.ended_by is EndedBy.POST_ONLY and not report.filled_quantity and not _has_rested(order, report):
-        return VenueState.REJECTED
-    return VenueState.EXPIRED if report.ended_by is not None else report.state
+        return EndedBy.TIME_IN_FORCE
+    # Nobody but the exchange lets an order expire that may rest.
+    return EndedBy.EXCHANGE if report.state is VenueState.EXPIRED else None
 
 
 def _has_rested(order: Order | None, report: OrderReport) -> bool:
@@ -70,7 +82,9 @@ def news(order: Order, report: OrderReport) -> Folded | None:
     """
     leg = leg_named(order, report.client_order_id, report.exchange_order_id)
     reason = report.reason or ("" if order.exchange_order_id else _moved(order, report))
-    body = altered(stated(report, leg), state=ended_as(report, order), reason=reason[:500])
+    body = altered(
+        stated(report, leg), state=ended_as(report, order), ended_by=ended_by(report, order), reason=reason[:500]
+    )
     after = merged(order, body)
     unchanged = altered(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
     return None if unchanged else Folded(body, after)

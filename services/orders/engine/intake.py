@@ -11,7 +11,7 @@ from clients.exchanges.trading import Fill, OrderReport
 from services.orders.domain import Body, Cause, Folded, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
 from services.orders.domain.legs import leg_named
-from services.orders.domain.statements import ended_as, fill_body, mismatch, news
+from services.orders.domain.statements import ended_as, ended_by, fill_body, mismatch, news
 from services.orders.journal.ledger import OrderLedger
 from services.orders.observer import DeskObserver
 from services.orders.venues import Venues
@@ -136,4 +136,5 @@ class ReportIntake:
             average_price=report.average_price or None,
             update_time_ns=report.update_time_ns,
             reason=report.reason[:500],
+            ended_by=ended_by(report),
         )

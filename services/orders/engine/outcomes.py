@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto, unique
 
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.errors import ExchangeError
 from clients.resilience.errors import ResilienceError
 from clients.resilience.outcome import Outcome
@@ -39,8 +40,8 @@ class Failure:
     sent_wall_ns: int | None = None
     expires_server_ns: int | None = None
     raw: bytes = b""
-    unfilled: bool = False
-    """Refused because it could not be executed at once: that is how an order ends by its time in force."""
+    ended_by: EndedBy | None = None
+    """Refused for a cause for which other exchanges accept an order and then end it."""
 
 
 _FATES = {
@@ -69,7 +70,7 @@ def judge(error: BaseException) -> Failure:
             sent_wall_ns=sent.sent_wall_ns if sent is not None else None,
             expires_server_ns=sent.expires_server_time_ns if sent is not None else None,
             raw=error.raw,
-            unfilled=error.unfilled,
+            ended_by=error.ended_by,
         )
     if isinstance(error, ResilienceError):
         # Each of them means that no attempt is outstanding.

@@ -284,7 +284,7 @@ class Placer:
                 logger.error("exchange refuses our key", extra=fields(exchange=order.exchange, code=failure.code))
                 return await self._end(order, NotPlaced(failure.text, failure.code), Cause.ANSWER, failure.raw)
             case Fate.REFUSED | Fate.MISSING:
-                refused = PlacementRefused(failure.text, failure.code, failure.unfilled)
+                refused = PlacementRefused(failure.text, failure.code, ended_by=failure.ended_by)
                 return await self._end(order, refused, Cause.ANSWER, failure.raw)
             case Fate.DUPLICATE:
                 logger.warning("exchange knows the client id already", extra=fields(order=order.order_id))

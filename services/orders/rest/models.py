@@ -15,6 +15,17 @@ TimeInForce = Literal["GTC", "IOC", "FOK"]
 State = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED", "UNKNOWN", "NOT_PLACED"]
 AmendWay = Literal["NONE", "KEEPS_PLACE", "LOSES_PLACE", "IN_PLACE", "REPLACES"]
 QueuePlace = Literal["", "KEPT", "LOST", "UNKNOWN"]
+EndedBy = Literal[
+    "",
+    "TIME_IN_FORCE",
+    "POST_ONLY",
+    "REDUCE_ONLY",
+    "SELF_TRADE",
+    "LIQUIDATION",
+    "DELEVERAGING",
+    "DELISTING",
+    "EXCHANGE",
+]
 DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$", examples=["0.001"])]
 Nanoseconds = Annotated[str, Field(description="UTC nanoseconds as text: they do not fit into a JavaScript number")]
 
@@ -113,6 +124,7 @@ class OrderView(BaseModel):
     mode: str
     queue_place: QueuePlace
     amend_problem: str
+    ended_by: EndedBy
 
 
 class CancelledView(BaseModel):

@@ -178,6 +178,8 @@ def text_of(order: Order) -> str:
     if order.status is Status.EXPIRED:
         if order.why == Reason.WOULD_TAKE.value:
             return f"Canceled: Order had execInst of ParticipateDoNotInitiate\n{submitted}"
+        if order.why == Reason.NOTHING_TO_REDUCE.value:
+            return f"Canceled: Order had execInst of ReduceOnly\n{submitted}"
         kind = "timeInForce of " + LIFETIMES[order.lifetime] if order.type is OrderType.LIMIT else "no more liquidity"
         return f"Canceled: Order had {kind}\n{submitted}"
     return submitted

@@ -69,9 +69,11 @@ def test_an_order_that_cannot_be_executed_ends_alike_everywhere(tmp_path: Path) 
             assert set(states.values()) == {"ORDER_STATE_EXPIRED"}, states
             assert all(order.venue_state or order.reason for order in orders.values())
             assert {order.filled_quantity for order in orders.values()} == {"0"}
+            assert {order.ended_by for order in orders.values()} == {pb.ENDED_BY_TIME_IN_FORCE}
 
         orders = ends(server, THROUGH, post_only=True)
         states = {place: pb.OrderState.Name(order.state) for place, order in orders.items()}
         assert set(states.values()) == {"ORDER_STATE_REJECTED"}, states
+        assert {order.ended_by for order in orders.values()} == {pb.ENDED_BY_POST_ONLY}
         assert all(order.venue_state or order.reason for order in orders.values())
         assert server.stop() == 0

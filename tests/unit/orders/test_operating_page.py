@@ -10,6 +10,8 @@ import pytest
 from google.protobuf import json_format
 from starlette.routing import compile_path
 
+from clients.exchanges.binance.endings import ended_by
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.names import EXCHANGES
 from clients.exchanges.registry import settings_class
 from clients.secrets import key_source
@@ -60,6 +62,23 @@ def test_every_runbook_of_the_page_is_where_the_alerts_lead_to() -> None:
     assert set(re.findall(r"\(operating_orders\.md#([\w-]+)\)", monitoring)) == set(
         re.findall(r'<a id="([^"]+)">', PAGE)
     )
+
+
+def test_the_table_of_ends_names_every_cause_and_words_that_the_clients_read() -> None:
+    section = PAGE.partition("\n## How an order ends\n")[2].partition("\n## ")[0]
+    heading, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+    ]
+    assert [row[0].strip("`") for row in rows] == [cause.name for cause in EndedBy]
+    for column, title in enumerate(heading[2:], 2):
+        folder = ROOT / "clients" / "exchanges" / title.split()[0].lower()
+        source = "".join(file.read_text(encoding="utf-8") for file in folder.glob("*.py"))
+        for row in rows:
+            words = [word for word in re.findall(r"`([^`]+)`", row[column]) if word not in EndedBy.__members__]
+            assert [word for word in words if word not in source] == [], row[0]
+            numbers = re.findall(r"expiry reason ([\d, ]*\d)", row[column])
+            for number in numbers[0].split(", ") if numbers else ():
+                assert ended_by("EXPIRED", reason=number) is EndedBy[row[0].strip("`")], number
 
 
 def test_every_variable_of_the_page_exists_and_none_of_the_server_is_missing() -> None:

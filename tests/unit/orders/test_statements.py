@@ -71,9 +71,16 @@ def test_a_post_only_order_that_is_amended_to_take_was_no_refused_one() -> None:
     assert ended_as(report(CANCELED, ended_by=EndedBy.POST_ONLY), resting) is EXPIRED
 
 
-@pytest.mark.parametrize("state", [VenueState.NEW, VenueState.FILLED, REJECTED, VenueState.PARTIALLY_FILLED])
+@pytest.mark.parametrize("state", [VenueState.NEW, VenueState.FILLED, VenueState.PARTIALLY_FILLED])
 def test_other_states_stay(state: VenueState) -> None:
     assert ended_as(report(state, ended_by=EndedBy.TIME_IN_FORCE), order(time_in_force=TimeInForce.IOC)) is state
+
+
+def test_a_rejection_for_want_of_liquidity_is_an_expiry_and_any_other_stays() -> None:
+    immediate = order(time_in_force=TimeInForce.IOC)
+
+    assert ended_as(report(REJECTED, ended_by=EndedBy.TIME_IN_FORCE), immediate) is EXPIRED
+    assert ended_as(report(REJECTED), immediate) is REJECTED
 
 
 def test_an_order_of_somebody_else_is_judged_by_its_own_terms() -> None:
@@ -81,9 +88,9 @@ def test_an_order_of_somebody_else_is_judged_by_its_own_terms() -> None:
     assert ended_as(report(CANCELED)) is CANCELED
 
 
-@pytest.mark.parametrize(("unfilled", "state"), [(True, OrderState.EXPIRED), (False, OrderState.REJECTED)])
-def test_a_refusal_for_want_of_liquidity_is_an_expiry(unfilled: bool, state: OrderState) -> None:
-    refused = Event("1", 2, 1_500, Cause.ANSWER, PlacementRefused("not filled", "-5021", unfilled))
+@pytest.mark.parametrize(("cause", "state"), [(EndedBy.TIME_IN_FORCE, OrderState.EXPIRED), (None, OrderState.REJECTED)])
+def test_a_refusal_for_want_of_liquidity_is_an_expiry(cause: EndedBy | None, state: OrderState) -> None:
+    refused = Event("1", 2, 1_500, Cause.ANSWER, PlacementRefused("not filled", "-5021", ended_by=cause))
     ended = apply(order(time_in_force=TimeInForce.FOK), refused)
 
     assert (ended.state, ended.reason) == (state, "not filled")

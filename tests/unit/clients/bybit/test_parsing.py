@@ -62,7 +62,8 @@ def test_a_state_that_nobody_knows_is_no_guess(raw: Any) -> None:
         ({"rejectReason": "EC_NoEnoughQtyToFill"}, EndedBy.TIME_IN_FORCE, "EC_NoEnoughQtyToFill"),
         ({"cancelType": "CancelByReduceOnly"}, EndedBy.REDUCE_ONLY, "CancelByReduceOnly"),
         ({"cancelType": "CancelByPrepareLiq"}, EndedBy.LIQUIDATION, "CancelByPrepareLiq"),
-        ({"cancelType": "CancelAllBeforeAdl"}, EndedBy.LIQUIDATION, "CancelAllBeforeAdl"),
+        ({"cancelType": "CancelAllBeforeAdl"}, EndedBy.DELEVERAGING, "CancelAllBeforeAdl"),
+        ({"cancelType": "CancelByDCP"}, None, "CancelByDCP"),
         ({"cancelType": "CancelByUser"}, None, "CancelByUser"),
         (
             {"cancelType": "CancelByUser", "rejectReason": "EC_PerCancelRequest"},
