@@ -10,6 +10,7 @@ from services.simulators.bybit.errors import BybitError, parameter
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.instrument_rows import LEVERAGE_MAX
 from services.simulators.bybit.listings import LINEAR, OPTION, PURSE, SPOT
+from services.simulators.bybit.order_reading import LEGS
 from services.simulators.bybit.render import position_row
 from services.simulators.bybit.spelling import plain
 from services.simulators.bybit.wallets import wallet_row
@@ -62,8 +63,8 @@ class AccountRoutes:
         if symbol is not None and category != OPTION:
             rows = self.position_rows(call.owner, venue.listing(category, symbol))
         else:
-            held = venue.clearing.holdings[call.owner].positions
-            listings = [venue.listings[place] for place, one in held.items() if one.quantity and place[0] == category]
+            held = {place for place, _, _ in venue.clearing.holdings[call.owner].held() if place[0] == category}
+            listings = [listing for place, listing in venue.listings.items() if place in held]
             rows = [
                 row
                 for listing in listings
@@ -77,11 +78,11 @@ class AccountRoutes:
     def position_rows(self, owner: str, listing: Listing) -> list[dict[str, Any]]:
         """Return the row of a listing, or the two of a hedged one."""
         venue = self._venue
-        position, mark = venue.clearing.holdings[owner].position(listing), venue.liquidity.mark(listing)
+        holdings, mark = venue.clearing.holdings[owner], venue.liquidity.mark(listing)
         return [
             position_row(
                 listing,
-                position,
+                holdings.position(listing, LEGS[index]),
                 mark,
                 leverage=venue.clearing.leverage(owner, listing),
                 index=index,
@@ -138,7 +139,7 @@ class AccountRoutes:
 
     def _is_busy(self, owner: str, listing: Listing) -> bool:
         venue = self._venue
-        if venue.clearing.holdings[owner].position(listing).quantity:
+        if any(place == (listing.market, listing.symbol) for place, _, _ in venue.clearing.holdings[owner].held()):
             return True
         return bool(venue.engine.book.open_of(owner, listing.market, listing.symbol))
 

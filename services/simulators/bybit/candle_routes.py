@@ -6,14 +6,12 @@ Their times are those of the simulator's own clock: a planned skew of the exchan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 
 from services.simulators.bybit.call import Call, Route
 from services.simulators.bybit.errors import parameter
 from services.simulators.bybit.exchange import BybitExchange
-from services.simulators.bybit.listings import LINEAR, SPOT
+from services.simulators.bybit.listings import INDEX, LINEAR, MARK, SPOT, priced
 from services.simulators.bybit.spelling import plain, price_text, size_text
 from services.simulators.venue.candles import Candle
 from services.simulators.venue.intervals import DAY_NS, MINUTE_NS, Interval
@@ -27,8 +25,6 @@ INTERVALS: Final[Mapping[str, Interval]] = {
 }
 PAGE: Final = 200
 PAGE_MAX: Final = 1000
-MARK: Final = "mark"
-INDEX: Final = "index"
 
 
 class CandleRoutes:
@@ -36,10 +32,6 @@ class CandleRoutes:
 
     def __init__(self, venue: BybitExchange) -> None:
         self._venue = venue
-        for listing in venue.listings.values():
-            if listing.market != SPOT:
-                venue.tape.add(priced(listing, MARK))
-                venue.tape.add(priced(listing, INDEX))
 
     def routes(self) -> Mapping[tuple[str, str], Route]:
         """Return the table."""
@@ -96,12 +88,6 @@ class CandleRoutes:
                 first = opening
             first = max(first, opening)
         return self._venue.candles.candles(listing, interval, first, last) if first <= last else []
-
-
-def priced(listing: Listing, kind: str) -> Listing:
-    """Return what a contract's mark or index price is taped as: a listing without a spread."""
-    premium = listing.premium if kind == MARK else Decimal(0)
-    return replace(listing, market=f"{listing.market}:{kind}", spread_ticks=0, premium=premium)
 
 
 def kline_row(listing: Listing, interval: str, candle: Candle, now_ms: int, *, closed: bool) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from services.simulators.bybit.errors import BybitError, parameter
-from services.simulators.bybit.funding import Funding
+from services.simulators.bybit.funding import DELIVERY, EXECUTION_TYPE, Funding
 from services.simulators.bybit.limits import BybitLimits, LimitOptions
-from services.simulators.bybit.listings import PURSE, SPOT, Terms, bybit_listings
+from services.simulators.bybit.listings import INDEX, MARK, PURSE, SPOT, Terms, bybit_listings, priced
 from services.simulators.bybit.price_limits import price_limits
 from services.simulators.bybit.sightings import Execution, RowDelays, Sightings
 from services.simulators.venue.clearing import Account, demo_account
+from services.simulators.venue.delivery import Delivery
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
 from services.simulators.venue.listing import Listing, Payout
@@ -31,6 +32,8 @@ DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
 }
 LINK_IDS_MAX: Final = 1_000_000
 """Ids of clients that stay taken: for ever, as far as any test can see."""
+DELIVERY_IDS: Final = "delivery "
+"""How the client's ids of the exchange's own closing orders begin: no client may send a blank."""
 INCIDENTS_MAX: Final = 20
 
 
@@ -63,7 +66,10 @@ class BybitExchange(SimulatedVenue):
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         listed = bybit_listings(wall_ns())
-        self.listings: Mapping[tuple[str, str], Listing] = {place: listing for place, (listing, _) in listed.items()}
+        self.listings: dict[tuple[str, str], Listing] = {place: listing for place, (listing, _) in listed.items()}
+        """What is traded, by category and symbol."""
+        self.closed: dict[tuple[str, str], Listing] = {}
+        """What was delivered."""
         self._terms = {place: terms for place, (_, terms) in listed.items()}
         super().__init__(
             self.listings.values(),
@@ -74,9 +80,12 @@ class BybitExchange(SimulatedVenue):
             wall_ns=wall_ns,
             sleep=sleep,
         )
+        for listing in self.listings.values():
+            self._tape_prices(listing)
+        self._delivery = Delivery(self.engine, client_id=DELIVERY_IDS, closed=self._roll_over)
         self.limits = BybitLimits(limits)
         self.sightings = Sightings(delays, random=Random(f"{options.seed}:rows"), show=self._seen)
-        self._funding = Funding(self.clearing, self.liquidity, self.listings)
+        self._funding = Funding(self.clearing, self.liquidity, self.engine.listings)
         self.incidents: list[dict[str, Any]] = []
         """Rows of `system/status`, newest first."""
         self._switches: dict[str, Switches] = {}
@@ -90,11 +99,27 @@ class BybitExchange(SimulatedVenue):
     # -- instruments and accounts ---------------------------------------------------------------------------------
 
     def listing(self, category: str, symbol: str | None) -> Listing:
-        """Return one listing; raise 10001 when there is none."""
-        found = self.listings.get((category, symbol or ""))
+        """Return one listing, closed ones too; raise 10001 when there is none."""
+        place = (category, symbol or "")
+        found = self.listings.get(place) or self.closed.get(place)
         if found is None:
             raise parameter("params error: symbol invalid" if symbol else "params error: Missing symbol")
         return found
+
+    def _roll_over(self, listing: Listing, now_ns: int) -> None:
+        """Take a contract that was delivered off the list, and put what is listed then on it."""
+        self.closed[listing.market, listing.symbol] = self.listings.pop((listing.market, listing.symbol))
+        for place, (fresh, terms) in bybit_listings(now_ns).items():
+            if place not in self.engine.listings:
+                self.engine.listings[place] = self.listings[place] = fresh
+                self._terms[place] = terms
+                self.tape.add(fresh)
+                self._tape_prices(fresh)
+
+    def _tape_prices(self, listing: Listing) -> None:
+        if listing.market != SPOT:
+            self.tape.add(priced(listing, MARK))
+            self.tape.add(priced(listing, INDEX))
 
     def terms(self, listing: Listing) -> Terms:
         """Return what instruments say of a listing."""
@@ -171,15 +196,19 @@ class BybitExchange(SimulatedVenue):
     def advance(self) -> None:
         super().advance()
         now_ns = self.wall_ns()
+        self._delivery.run(now_ns)
         for payment in self._funding.due(now_ns):
             self.sightings.note(payment, now_ns, mark=self.liquidity.mark(payment.order.listing))
         self.see(now_ns)
 
     def _on_event(self, event: Event) -> None:
         order, fill = event.order, event.fill
+        if order.client_id.startswith(DELIVERY_IDS) and "orderId" not in order.marks:
+            # The engine's order has the same marks.
+            order.marks.update({"orderId": self.made_uuid(), EXECUTION_TYPE: DELIVERY})
         closed = Decimal(0)
         if fill is not None and order.listing.payout is not Payout.SPOT:
-            after = self.clearing.holdings[order.account].position(order.listing).quantity * order.side.sign
+            after = self.clearing.holdings[order.account].position(order.listing, order.leg).quantity * order.side.sign
             closed = max(Decimal(0), min(fill.quantity, fill.quantity - after))
         now_ns = self.wall_ns()
         self.sightings.note(event, now_ns, closed=closed, mark=self.liquidity.mark(order.listing))

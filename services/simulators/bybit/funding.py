@@ -13,8 +13,10 @@ from services.simulators.venue.orders import Event, EventKind, Fill, Lifetime, O
 
 PERIOD_NS: Final = 8 * 3600 * 1_000_000_000
 RATE: Final = Decimal("0.0001")
-FUNDING: Final = "funding"
-"""Mark of what looks like an order in a row of funding."""
+EXECUTION_TYPE: Final = "execType"
+"""Mark of what is no order of anybody: what its row among the executions is called."""
+FUNDING: Final = "Funding"
+DELIVERY: Final = "Delivery"
 PERIODS_MAX: Final = 30
 """Periods that are paid for at once; a longer pause has its newest ones."""
 
@@ -35,9 +37,9 @@ class Funding:
         before, self._period = self._period, period
         for number in range(max(before, period - PERIODS_MAX) + 1, period + 1) if before >= 0 else ():
             for name, holdings in self._clearing.holdings.items():
-                for place, position in holdings.positions.items():
+                for place, _, position in list(holdings.held()):
                     listing = self._listings[place]
-                    if position.quantity and listing.kind is Kind.PERPETUAL:
+                    if listing.kind is Kind.PERPETUAL:
                         yield self._paid(name, listing, position.quantity, number * PERIOD_NS)
 
     def _paid(self, account: str, listing: Listing, quantity: Decimal, time_ns: int) -> Event:
@@ -60,7 +62,7 @@ class Funding:
             created_ns=time_ns,
             updated_ns=time_ns,
             rank=0,
-            marks={"orderId": f"00000000-0000-4000-8000-{self._payments:012x}", FUNDING: "yes"},
+            marks={"orderId": f"00000000-0000-4000-8000-{self._payments:012x}", EXECUTION_TYPE: FUNDING},
             status=Status.FILLED,
         )
         fill = Fill(

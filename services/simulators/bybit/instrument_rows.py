@@ -14,9 +14,9 @@ FUNDING_MINUTES = 480
 LEVERAGE_MAX = 100
 
 
-def instrument_row(listing: Listing, terms: Terms) -> dict[str, Any]:
+def instrument_row(listing: Listing, terms: Terms, *, status: str = "Trading") -> dict[str, Any]:
     """Return a row; those of spot have other names for the same things."""
-    return _spot_row(listing, terms) if listing.market == SPOT else _contract_row(listing, terms)
+    return _spot_row(listing, terms) if listing.market == SPOT else _contract_row(listing, terms) | {"status": status}
 
 
 def _spot_row(listing: Listing, terms: Terms) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -18,6 +18,8 @@ INVERSE: Final = "inverse"
 OPTION: Final = "option"
 CATEGORIES: Final = (SPOT, LINEAR, INVERSE, OPTION)
 """Options are asked for by clients that list everything; there are none."""
+MARK: Final = "mark"
+INDEX: Final = "index"
 PURSE: Final = "unified"
 DELIVERY_HOUR: Final = 8
 PREMIUMS: Final = (D("0.006"), D("0.017"))
@@ -65,6 +67,12 @@ COINS: Final = (
 def bybit_listings(now_ns: int) -> dict[tuple[str, str], tuple[Listing, Terms]]:
     """Return all listings by category and symbol."""
     return {(listing.market, listing.symbol): (listing, terms) for listing, terms in _all(now_ns)}
+
+
+def priced(listing: Listing, kind: str) -> Listing:
+    """Return what a contract's mark or index price is taped as: a listing without a spread."""
+    premium = listing.premium if kind == MARK else Decimal(0)
+    return replace(listing, market=f"{listing.market}:{kind}", spread_ticks=0, premium=premium)
 
 
 def _all(now_ns: int) -> Iterator[tuple[Listing, Terms]]:

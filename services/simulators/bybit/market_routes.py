@@ -77,6 +77,10 @@ class MarketRoutes:
             and (spot or base in (None, one.base))
             and status in (None, "Trading")
         ]
+        if status == "Closed":
+            listings = [
+                one for (market, name), one in venue.closed.items() if market == category and symbol in (None, name)
+            ]
         if spot:
             return {"category": category, "list": [instrument_row(one, venue.terms(one)) for one in listings]}
         limit, start = call.number("limit", PAGE, most=PAGE_MAX), 0
@@ -90,7 +94,7 @@ class MarketRoutes:
         last = page[-1].symbol if page and start + limit < len(listings) else ""
         return {
             "category": category,
-            "list": [instrument_row(one, venue.terms(one)) for one in page],
+            "list": [instrument_row(one, venue.terms(one), status=status or "Trading") for one in page],
             "nextPageCursor": f"first%3D{last}%26last%3D{last}" if last else "",
         }
 

@@ -13,18 +13,27 @@ from services.simulators.bybit.listings import OPTION, SPOT
 from services.simulators.bybit.price_limits import moved
 from services.simulators.bybit.spelling import plain, price_text
 from services.simulators.venue.listing import Listing, Payout
-from services.simulators.venue.orders import Lifetime, OrderType, Side, Ticket
+from services.simulators.venue.orders import Leg, Lifetime, OrderType, SelfTrade, Side, Ticket
 
 LINK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,36}")
 LINK_ID_MAX: Final = 45
 TIMES_IN_FORCE: Final = {"GTC": Lifetime.GTC, "PostOnly": Lifetime.GTC, "IOC": Lifetime.IOC, "FOK": Lifetime.FOK}
 NOT_SIMULATED: Final = ("triggerPrice", "takeProfit", "stopLoss", "orderIv", "bboSideType", "slippageTolerance")
-MARKET_TYPES: Final = ("None", "CancelMaker", "CancelTaker", "CancelBoth")
+LEGS: Final = (Leg.BOTH, Leg.LONG, Leg.SHORT)
+"""By `positionIdx`."""
+SELF_TRADES: Final = {
+    "None": SelfTrade.NONE,
+    "CancelMaker": SelfTrade.EXPIRE_MAKER,
+    "CancelTaker": SelfTrade.EXPIRE_TAKER,
+    "CancelBoth": SelfTrade.EXPIRE_BOTH,
+}
 
 
 def read_ticket(venue: BybitExchange, call: Call) -> Ticket:
     """Return what is to be placed, at the price that it gets."""
     listing = venue.listing(tradable(call), call.get("symbol"))
+    if (listing.market, listing.symbol) in venue.closed:
+        raise BybitError(110074, "This contract is not live")
     side = _side(call)
     type_ = _type(call)
     for name in NOT_SIMULATED:
@@ -47,7 +56,7 @@ def read_ticket(venue: BybitExchange, call: Call) -> Ticket:
         raise parameter("params error: timeInForce invalid")
     reduce_only = call.flag("reduceOnly")
     index = _position_index(venue, call, listing)
-    if venue.is_hedged(call.owner, listing):
+    if index:
         # A sell of the buy side's row, or a buy of the sell side's, only closes.
         reduce_only = reduce_only or (index == 1) is not (side is Side.BUY)
     marks = {"orderId": venue.new_order_id(listing), "positionIdx": str(index), "last": _last(venue, listing)}
@@ -56,7 +65,7 @@ def read_ticket(venue: BybitExchange, call: Call) -> Ticket:
     if by_amount:
         marks["amount"] = plain(quantity)
     smp_type = call.get("smpType") or "None"
-    if smp_type not in MARKET_TYPES:
+    if smp_type not in SELF_TRADES:
         raise parameter("params error: smpType invalid")
     marks["smpType"] = smp_type
     limit = type_ is OrderType.LIMIT
@@ -71,6 +80,8 @@ def read_ticket(venue: BybitExchange, call: Call) -> Ticket:
         lifetime=TIMES_IN_FORCE[time_in_force] if limit else Lifetime.IOC,
         post_only=limit and time_in_force == "PostOnly",
         reduce_only=reduce_only and listing.market != SPOT,
+        leg=LEGS[index],
+        self_trade=SELF_TRADES[smp_type],
         quote_quantity=quantity if by_amount else None,
         marks=marks,
     )
@@ -162,8 +173,8 @@ def _is_by_amount(call: Call, listing: Listing, side: Side, type_: OrderType) ->
 
 
 def _position_index(venue: BybitExchange, call: Call, listing: Listing) -> int:
-    index = call.number("positionIdx", 0, least=-1)
-    if listing.market != SPOT and index not in ((1, 2) if venue.is_hedged(call.owner, listing) else (0,)):
+    index = call.number("positionIdx", 0, least=-1) if listing.market != SPOT else 0
+    if index not in ((1, 2) if venue.is_hedged(call.owner, listing) else (0,)):
         raise parameter("position idx not match position mode")
     return index
 

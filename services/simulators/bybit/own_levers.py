@@ -9,9 +9,10 @@ from services.simulators.bybit.exchange import INCIDENTS_MAX, BybitExchange
 from services.simulators.bybit.listings import INVERSE, LINEAR, SPOT
 from services.simulators.bybit.render import DEAD_MAN
 from services.simulators.venue.levers import Lever, whole
+from services.simulators.venue.self_trade import PREVENTED
 
 STATES: Final = ("scheduled", "ongoing", "completed", "canceled")
-CAUSES: Final = (DEAD_MAN, "liquidation", "auto-deleveraging", "administration", "settlement", "self-trade")
+CAUSES: Final = (DEAD_MAN, "liquidation", "auto-deleveraging", "administration", "settlement", PREVENTED)
 SERVICES: Final = [1, 2, 3, 4, 5]
 """Trading, by HTTP, by stream, private stream, market data."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.simulators.bybit.account_routes import AccountRoutes
 from services.simulators.bybit.exchange import BybitExchange
-from services.simulators.bybit.funding import FUNDING
+from services.simulators.bybit.funding import EXECUTION_TYPE
 from services.simulators.bybit.listings import CATEGORIES, SPOT
 from services.simulators.bybit.render import (
     fast_execution_row,
@@ -129,7 +129,7 @@ class PrivateStream:
 
     def _rows(self, kind: str, event: Event, execution: Execution | None) -> Iterator[dict[str, Any]]:
         venue, order = self._venue, event.order
-        if FUNDING in order.marks and kind in ("order", "position", "execution.fast"):
+        if EXECUTION_TYPE in order.marks and kind in ("order", "execution.fast"):
             return
         if kind == "order":
             seen = venue.sightings.of(order)

@@ -78,7 +78,9 @@ class PublicTopics:
         return [self._price_limit(topic, now_ns)] if topic.kind == "priceLimit" else []
 
     def next(self, topic: Topic, now_ns: int) -> list[Any]:
-        """Return what is new with the step."""
+        """Return what is new with the step; nothing more of what was delivered."""
+        if topic.listing is not None and (topic.listing.market, topic.listing.symbol) in self._venue.closed:
+            return []
         if topic.kind == HEARTBEAT_TOPIC:
             assert topic.listing is not None
             if self._books.state(topic.listing).number == topic.number:

@@ -7,13 +7,15 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from services.simulators.bybit.funding import FUNDING, RATE
+from services.simulators.bybit.funding import EXECUTION_TYPE, FUNDING, RATE
 from services.simulators.bybit.listings import SPOT
 from services.simulators.bybit.sightings import RACED, Execution, Sighting
 from services.simulators.bybit.spelling import plain, price_text, size_text
 from services.simulators.venue.clearing import Position, profit
+from services.simulators.venue.delivery import DELIVERED
 from services.simulators.venue.listing import Listing, Payout
 from services.simulators.venue.orders import Lifetime, Order, OrderType, Reason, Side, Status
+from services.simulators.venue.self_trade import PREVENTED
 
 Shown = Callable[[int], int]
 """Engine time to the exchange's milliseconds."""
@@ -29,12 +31,12 @@ ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "liquidation": ("CancelByPrepareLiq", "EC_NoError"),
     "auto-deleveraging": ("CancelByPrepareAdl", "EC_NoError"),
     "administration": ("CancelByAdmin", "EC_NoError"),
+    DELIVERED: ("CancelBySettle", "EC_NoError"),
     "settlement": ("CancelBySettle", "EC_NoError"),
-    "self-trade": ("CancelBySmp", "EC_NoError"),
+    PREVENTED: ("CancelBySmp", "EC_NoError"),
 }
 """Who ended an order and why, by the engine's word for it; what is not here was cancelled by its owner."""
 TRADE_TYPE: Final = "Trade"
-FUNDING_TYPE: Final = "Funding"
 REJECTED: Final = frozenset({Reason.INSUFFICIENT_FUNDS.value})
 
 
@@ -152,7 +154,8 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
     order, fill = execution.event.order, execution.event.fill
     assert fill is not None
     listing = order.listing
-    spot, funding = listing.market == SPOT, FUNDING in order.marks
+    spot, type_ = listing.market == SPOT, order.marks.get(EXECUTION_TYPE, TRADE_TYPE)
+    funding = type_ == FUNDING
     return {
         "symbol": listing.symbol,
         "orderId": order.marks["orderId"],
@@ -168,7 +171,7 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
         "execId": execution_id(listing, fill.trade_id, funding=funding),
         "execPrice": price_text(listing, fill.price),
         "execQty": size_text(listing, fill.quantity),
-        "execType": FUNDING_TYPE if funding else TRADE_TYPE,
+        "execType": type_,
         "execValue": plain(_value(listing, fill.price, fill.quantity)),
         "execTime": str(shown(fill.time_ns)),
         "feeCurrency": fill.fee_asset,
@@ -226,11 +229,8 @@ def execution_id(listing: Listing, trade_id: int, *, funding: bool = False) -> s
 def position_row(
     listing: Listing, position: Position, mark: Decimal, *, leverage: Decimal, index: int, number: int, shown: Shown
 ) -> dict[str, Any]:
-    """Return a position; of a hedged one the side that `index` names."""
-    quantity = position.quantity
-    if (index == 1 and quantity < 0) or (index == 2 and quantity > 0):
-        quantity = Decimal(0)
-    entry = position.entry if quantity else Decimal(0)
+    """Return a position; `index` says which of a hedged one."""
+    quantity, entry = position.quantity, position.entry
     value = listing.settlement_value(entry, abs(quantity)) if quantity else Decimal(0)
     margin = plain(value / leverage)
     held = plain(value / leverage / 2)

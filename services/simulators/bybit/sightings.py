@@ -13,7 +13,7 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from services.simulators.bybit.funding import FUNDING
+from services.simulators.bybit.funding import EXECUTION_TYPE
 from services.simulators.venue.orderbook import FILLS_MAX, ORDERS_MAX
 from services.simulators.venue.orders import Event, EventKind, Order, Status
 
@@ -124,8 +124,10 @@ class Sightings:
             listed_ns = self._arrived_ns + self._late_ns()
             execution = Execution(one.event, self.number, one.closed, one.mark, self._arrived_ns, listed_ns)
             shelf.executions.append(execution)
-        if FUNDING not in order.marks:
+        if EXECUTION_TYPE not in order.marks:
             self._see(shelf, one.event)
+        elif execution is None:
+            return
         self._show(one.event, execution)
 
     def _see(self, shelf: _Shelf, event: Event) -> None:

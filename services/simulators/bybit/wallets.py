@@ -74,15 +74,16 @@ class _Coin:
         self.locked = clearing.reserved(PURSE, asset, spot)
         self.ordered = clearing.reserved(PURSE, asset, futures)
         self.held = clearing.margin(owner, PURSE, asset, listings)
-        positions = [
-            (listings[place], position)
-            for place, position in clearing.holdings[owner].positions.items()
-            if listings[place].settle == asset
-        ]
+        holdings = clearing.holdings[owner]
+        positions = [(listings[place], one) for place, _, one in holdings.held() if listings[place].settle == asset]
         self.gain = sum(
             (profit(one, held.quantity, held.entry, venue.liquidity.mark(one)) for one, held in positions), Decimal(0)
         )
-        self.realized = sum((held.realized for _, held in positions), Decimal(0))
+        self.realized = sum(
+            (one.realized for place, one in holdings.positions.items() if listings[place].settle == asset), Decimal(0)
+        ) + sum(
+            (one.realized for place, one in holdings.legs.items() if listings[place[:2]].settle == asset), Decimal(0)
+        )
         listing = venue.listings.get((SPOT, f"{asset}USDT"))
         self._price = Decimal(1) if listing is None else index_price(listing, venue.walk)
 

@@ -437,7 +437,7 @@ def test_hedge_mode_has_two_rows_and_wants_the_side_named() -> None:
         ("auto-deleveraging", "CancelByPrepareAdl"),
         ("administration", "CancelByAdmin"),
         ("settlement", "CancelBySettle"),
-        ("self-trade", "CancelBySmp"),
+        ("self-trade prevention", "CancelBySmp"),
         ("dead-man timer", "CancelByDCP"),
     ],
 )
@@ -455,6 +455,54 @@ def test_an_order_may_be_ended_as_the_exchange_ends_it(why: str, cancel_type: st
         assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "mine", "why": why}), "it has ended"
         assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "nosuch", "why": why})
         assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "mine", "why": "boredom"})
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("smp_type", "ends"),
+    [
+        ("None", {"maker": "New", "taker": "Filled"}),
+        ("CancelMaker", {"maker": "Cancelled", "taker": "Filled"}),
+        ("CancelTaker", {"maker": "New", "taker": "Cancelled"}),
+        ("CancelBoth", {"maker": "Cancelled", "taker": "Cancelled"}),
+    ],
+)
+def test_orders_of_one_account_that_meet_end_as_the_taker_says(smp_type: str, ends: dict[str, str]) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bybit(loop)
+        await calls.create(orderLinkId="maker", price="65019.40", qty="0.5")
+        await calls.create(orderLinkId="taker", side="Sell", price="65019.40", qty="0.1", smpType=smp_type)
+        await asyncio.sleep(SEEN_S)
+
+        rows = {name: (await calls.orders(orderLinkId=name))[0] for name in ("maker", "taker")}
+
+        assert {name: row["orderStatus"] for name, row in rows.items()} == ends
+        prevented = [row["cancelType"] for row in rows.values() if row["orderStatus"] == "Cancelled"]
+        assert set(prevented) <= {"CancelBySmp"}
+
+    run_virtual(main)
+
+
+def test_hedged_sides_are_held_apart() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_bybit(loop)
+        admin(calls.venue, "PUT", "/sim/position-mode", {"hedge": True})
+        market = {"orderType": "Market"}
+
+        nothing = await calls.create(**market, side="Sell", positionIdx=1)
+        await calls.create(**market, positionIdx=1, qty="0.003")
+        await calls.create(**market, positionIdx=2, side="Sell", qty="0.005")
+        await calls.create(**market, positionIdx=2, qty="0.001")
+        rows = (await calls.signed("GET", "/v5/position/list", category="linear", settleCoin="USDT")).rows
+        busy = await calls.signed("POST", "/v5/position/switch-mode", {"category": "linear", "coin": "USDT", "mode": 0})
+
+        assert nothing.ret[0] == 110017, "a sell of the buy side only closes"
+        assert [(one["positionIdx"], one["side"], one["size"]) for one in rows] == [
+            (1, "Buy", "0.003"),
+            (2, "Sell", "0.004"),
+        ]
+        assert busy.ret[0] == 110024
 
     run_virtual(main)
 
