@@ -39,7 +39,8 @@ def test_what_is_due_is_paid_once_told_and_listed(market: str, side: str) -> Non
             await market_order(calls, market, side)
             await arrived(socket)
             before = await wallet(calls, market)
-            for _ in range(10):
+            # Fourteen hours, in which one payment is due.
+            for _ in range(14):
                 await asyncio.sleep(3500)
                 await calls.keyed("PUT", f"{PREFIXES[market]}/listenKey")
             after = await wallet(calls, market)

@@ -46,6 +46,14 @@ def test_what_was_changed_does_not_verify(place: int) -> None:
     assert not verifies(b"\xff" * 32, b"order", sign(seed, b"order"))
 
 
+def test_a_signature_has_one_form() -> None:
+    seed, order = bytes(range(32)), 2**252 + 27742317777372353535851937790883648493
+    signature = sign(seed, b"order")
+    other = int.from_bytes(signature[32:], "little") + order
+
+    assert not verifies(public_key(seed), b"order", signature[:32] + other.to_bytes(32, "little"))
+
+
 def test_the_private_key_is_written_as_clients_read_it() -> None:
     lines = pem(bytes(range(32))).splitlines()
 
