@@ -29,6 +29,8 @@ DEMO_KEYS: Final = {
     "BINANCE_API_SECRET": "midstream-demo-binance-secret",
     "BITMEX_API_KEY": "midstream-demo-bitmex-key",
     "BITMEX_API_SECRET": "midstream-demo-bitmex-secret",
+    "BYBIT_API_KEY": "midstream-demo-bybit-key",
+    "BYBIT_API_SECRET": "midstream-demo-bybit-secret",
 }
 """Of the simulators; no secrets."""
 

@@ -19,9 +19,13 @@ MARKETS = {
     ("bitmex", "BTC/USD:BTC"): "200",
     ("bitmex", "BTC/USDT:USDT"): "1000",
     ("bitmex", "BTC/USDT"): "0.01",
+    ("bybit", "BTC/USDT"): "0.002",
+    ("bybit", "BTC/USDT:USDT"): "0.01",
+    ("bybit", "BTC/USD:BTC"): "200",
 }
 LIMIT = {"type": pb.ORDER_TYPE_LIMIT, "valid_for_ms": 10_000}
-AWAY, THROUGH = Decimal("0.97"), Decimal("1.02")
+AWAY, THROUGH = Decimal("0.97"), Decimal("1.005")
+"""Within what every exchange lets a price be from the market."""
 
 
 def price(server: OrderServer, exchange: str, symbol: str, factor: Decimal) -> str:
@@ -59,7 +63,7 @@ def ends(server: OrderServer, factor: Decimal, **terms: Any) -> dict[tuple[str, 
 
 
 def test_an_order_that_cannot_be_executed_ends_alike_everywhere(tmp_path: Path) -> None:
-    with order_server(tmp_path, "binance", "bitmex", ORDERS_PRICE_BAND="0.2") as (server, _):
+    with order_server(tmp_path, "binance", "bitmex", "bybit", ORDERS_PRICE_BAND="0.2") as (server, _):
         server.start()
         server.wait_trading()
 

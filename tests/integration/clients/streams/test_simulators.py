@@ -1,4 +1,4 @@
-"""Clients and streams of both exchanges over real sockets, against simulators that others have written from the same sheets."""
+"""Clients and streams of every exchange over real sockets, against simulators that others have written from the same sheets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.support.cli import ROOT, clean_environment, until
 from tests.support.exchange_stage import OneAttempt, StageKey
 from tests.support.proxy import TcpProxy
 
-EXCHANGES: Final = ("binance", "bitmex")
+EXCHANGES: Final = ("binance", "bitmex", "bybit")
 _numbers = itertools.count(time.time_ns())
 
 
