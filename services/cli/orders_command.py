@@ -25,6 +25,7 @@ def run_settle(
     not_there: bool,
     exchange_order_id: str,
     reason: str,
+    evidence: str,
     key_file: str,
     as_json: bool,
     channel: ChannelSettings,
@@ -32,7 +33,11 @@ def run_settle(
     """Settle an order and print what it is now."""
     address = address_of("orders")
     request = pb.SettleOrderRequest(
-        order_id=order_id, not_there=not_there, exchange_order_id=exchange_order_id, reason=reason
+        order_id=order_id,
+        not_there=not_there,
+        exchange_order_id=exchange_order_id,
+        reason=reason,
+        evidence=evidence,
     )
     line = Line(address, replace(channel, api_key=_key(key_file, channel.api_key)))
     try:

@@ -97,6 +97,7 @@ class OrdersMetrics(DeskObserver):
         self.in_flight = IN_FLIGHT.gauge(registry)
         self.watchers = WATCHERS.gauge(registry)
         self.dead_man = DEAD_MAN.counter(registry)
+        self._others: set[str] = set()
         for kind in KINDS:
             for cause in Cause:
                 self.events.labels(kind, cause.value)
@@ -125,14 +126,17 @@ class OrdersMetrics(DeskObserver):
         orders = desk.ledger.open_orders
         open_: Tally[str] = Tally(order.exchange for order in orders)
         unknown = [order for order in orders if _unknown(order)]
-        for exchange in desk.venues.names:
+        # Orders at an exchange that is not in use (any more) stay open until somebody settles them, and are counted until then.
+        self._others.update(set(open_) - set(desk.venues.names))
+        for exchange in (*desk.venues.names, *self._others):
             self.begin(exchange)
             lost = [order for order in unknown if order.exchange == exchange]
             self.open.labels(exchange).set(open_[exchange])
             self.unknown.labels(exchange).set(len(lost))
             oldest_ns = min((order.created_ns for order in lost), default=now_ns)
             self.unknown_age.labels(exchange).set((now_ns - oldest_ns) / 1e9)
-            self.blocked.labels(exchange).set(bool(desk.gate.blocked(exchange)))
+            if exchange not in self._others:
+                self.blocked.labels(exchange).set(bool(desk.gate.blocked(exchange)))
         self.kill_switch.replace({(): float(desk.switch.engaged)})
         self.journal_trouble.replace({(): float(bool(desk.ledger.trouble))})
         self.following.replace({(): desk.follower.following})

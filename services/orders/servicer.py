@@ -108,6 +108,7 @@ class OrdersServicer(OrderServiceServicer):
             not_there=request.not_there,
             exchange_order_id=request.exchange_order_id,
             reason=request.reason,
+            evidence=request.evidence,
         )
         settled = await self._desk.settle(command, current_caller())
         return pb.SettleOrderResponse(order=messages.order_message(settled.order), already=settled.already)

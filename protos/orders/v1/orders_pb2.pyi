@@ -307,16 +307,18 @@ class CancelOrdersResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[CancelResult, _Mapping]]] = ...) -> None: ...
 
 class SettleOrderRequest(_message.Message):
-    __slots__ = ("order_id", "not_there", "exchange_order_id", "reason")
+    __slots__ = ("order_id", "not_there", "exchange_order_id", "reason", "evidence")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     NOT_THERE_FIELD_NUMBER: _ClassVar[int]
     EXCHANGE_ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     not_there: bool
     exchange_order_id: str
     reason: str
-    def __init__(self, order_id: _Optional[str] = ..., not_there: _Optional[bool] = ..., exchange_order_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    evidence: str
+    def __init__(self, order_id: _Optional[str] = ..., not_there: _Optional[bool] = ..., exchange_order_id: _Optional[str] = ..., reason: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
 
 class SettleOrderResponse(_message.Message):
     __slots__ = ("order", "already")

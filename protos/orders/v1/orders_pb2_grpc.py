@@ -169,8 +169,9 @@ class OrderServiceServicer:
         """Settle an order that is UNKNOWN by an operator's word: it is not at its exchange, or it is there under another id. The exchange is asked
         once more first; what it shows counts more than the word. NOT_PLACED then frees the room that the order used; should the order show after
         all, it is open again, said loudly, and cancelled if that was asked for. FAILED_PRECONDITION with `order-busy` while it may still be sent
-        or arrive, `order-known` when it is not UNKNOWN or the exchange shows it. Journalled with the caller's name and reason. Safe to retry.
-        Needs role admin.
+        or arrive, `order-known` when it is not UNKNOWN or the exchange shows it. At an exchange that is not in use here, because it has closed for
+        one, there is nobody to ask: the word alone counts, also about an order that is open, which becomes EXPIRED. Journalled with the caller's
+        name, reason and evidence. Safe to retry. Needs role admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,6 +32,9 @@ def orders_settle(
         bool, typer.Option("--not-there", help="You have looked: the exchange does not have it.")
     ] = False,
     exchange_order_id: Annotated[str, typer.Option(help="The exchange has it, under this id.")] = "",
+    evidence: Annotated[
+        str, typer.Option(help="Where that can be looked up again, for the audit: a ticket, a file, an address.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Say how an order is that the server cannot find out about."""
@@ -42,6 +45,7 @@ def orders_settle(
         not_there=not_there,
         exchange_order_id=exchange_order_id,
         reason=reason,
+        evidence=evidence,
         key_file=key_file,
         as_json=json,
         channel=channel,

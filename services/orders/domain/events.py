@@ -136,6 +136,8 @@ class Settled:
 
     text: str
     exchange_order_id: str = ""
+    evidence: str = ""
+    """Where that can be looked up again."""
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,11 @@ def _settled(order: Order, body: Settled) -> Order:
     if body.exchange_order_id:
         # A statement about that one follows; without it, it is asked for by this id.
         return order if order.replacement is not None else altered(order, exchange_order_id=body.exchange_order_id)
+    if order.state.live:
+        # It was there, and its exchange is not any more: who ended it is known, if not when.
+        return altered(
+            order, state=OrderState.EXPIRED, reason=body.text, ended_by=EndedBy.EXCHANGE, canceling=False, amending=None
+        )
     return _not_replaced(order, body.text) if order.between_legs else _ended(order, OrderState.NOT_PLACED, body.text)
 
 

@@ -17,6 +17,7 @@ from services.runtime.access import Role
 VALID_FOR_MS: Final = 10_000
 VALID_FOR_MS_MAX: Final = 60_000
 REASON_CHARACTERS_MAX: Final = 300
+EVIDENCE_CHARACTERS_MAX: Final = 500
 EXCHANGE_ID_CHARACTERS_MAX: Final = 64
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
@@ -97,9 +98,13 @@ class SettleCommand:
     order_id: str
     reason: str
     exchange_order_id: str = ""
+    evidence: str = ""
+    """Where it can be looked up again: a ticket, a file, an address; empty for none."""
 
 
-def settle_command(*, order_id: str, not_there: bool, exchange_order_id: str, reason: str) -> SettleCommand:
+def settle_command(
+    *, order_id: str, not_there: bool, exchange_order_id: str, reason: str, evidence: str = ""
+) -> SettleCommand:
     """Return the command; raise InvalidRequest naming the first field that is unusable."""
     if not_there == bool(exchange_order_id):
         raise _bad("not_there", "or `exchange_order_id` is required, and not both")
@@ -109,7 +114,9 @@ def settle_command(*, order_id: str, not_there: bool, exchange_order_id: str, re
         raise _bad("reason", "is required: say how you know")
     if len(reason) > REASON_CHARACTERS_MAX:
         raise _bad("reason", f"must have at most {REASON_CHARACTERS_MAX} characters")
-    return SettleCommand(order_id, reason.strip(), exchange_order_id)
+    if len(evidence) > EVIDENCE_CHARACTERS_MAX or not evidence.isprintable():
+        raise _bad("evidence", f"must have up to {EVIDENCE_CHARACTERS_MAX} printable characters")
+    return SettleCommand(order_id, reason.strip(), exchange_order_id, evidence.strip())
 
 
 def place_command(

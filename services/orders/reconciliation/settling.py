@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from clients.exchanges.names import closure
 from clients.exchanges.trading import OrderReport
 from services.orders.domain import Body, Cause, Order, OrderState
 from services.orders.domain.events import Settled
@@ -34,7 +35,10 @@ class SettledOrder:
 
 
 class Settler:
-    """Believes an operator only where the exchange itself says nothing, and only once nothing of the order can go out any more."""
+    """Believes an operator only where the exchange itself says nothing, and only once nothing of the order can go out any more.
+
+    An exchange that is not in use (any more) says nothing ever: what is open there is settled as well.
+    """
 
     def __init__(
         self,
@@ -59,8 +63,10 @@ class Settler:
         order = await self._changer.visible(command.order_id, caller)
         if order.state.terminal and order.settled and not command.exchange_order_id:
             return SettledOrder(order, already=True)
+        venue = self._venues.get(order.exchange)
+        if venue is None:
+            return await self._settle_unasked(order, command, caller)
         _check_unknown(order)
-        venue = self._venues.named(order.exchange)
         await self._check_nothing_leaves(venue, order)
         if command.exchange_order_id:
             return await self._settle_there(venue, order, command, caller)
@@ -72,11 +78,23 @@ class Settler:
                 Reason.ORDER_KNOWN, f"{order.exchange} has it after all: it is {after.state}; nothing was settled"
             )
         if found.fate is not Fate.MISSING:
-            note = f"; {order.exchange} could not be asked: {found.text}"
+            note = f"{order.exchange} could not be asked: {found.text}"
+        return await self._settle_not_there(order, command, caller, note)
+
+    async def _settle_unasked(self, order: Order, command: SettleCommand, caller: Caller) -> SettledOrder:
+        """Take the word about an order at an exchange that is not in use here: there is nobody to ask."""
+        if order.state.terminal:
+            _check_unknown(order)
+        if command.exchange_order_id:
+            self._venues.named(order.exchange)
+        await self._check_nothing_leaves(None, order)
+        note = f"{closure(order.exchange) or f'{order.exchange} is not in use here'}, and was not asked"
+        return await self._settle_not_there(order, command, caller, note)
+
+    async def _settle_not_there(self, order: Order, command: SettleCommand, caller: Caller, note: str) -> SettledOrder:
+        note = f"; {note}" if note else ""
         text = f"{caller.name} has looked, and it is not at {order.exchange}: {command.reason}{note}"[:500]
-        after = await self._journal(order, Settled(text), caller)
-        logger.warning("order settled", extra=fields(order=order.order_id, actor=caller.name, text=text))
-        return SettledOrder(after)
+        return SettledOrder(await self._journal(order, Settled(text, evidence=command.evidence), caller))
 
     async def _settle_there(self, venue: Venue, order: Order, command: SettleCommand, caller: Caller) -> SettledOrder:
         name = command.exchange_order_id
@@ -92,14 +110,12 @@ class Settler:
         if problem:
             raise denied(Reason.BAD_FIELD, f"names another order: {problem}", field="exchange_order_id")
         text = f"{caller.name} has found it at {order.exchange} as {name}: {command.reason}"[:500]
-        await self._journal(order, Settled(text, name), caller)
-        after = await self._intake.absorb(order.order_id, found, Cause.OPERATOR)
-        logger.warning("order settled", extra=fields(order=order.order_id, actor=caller.name, text=text))
-        return SettledOrder(after)
+        await self._journal(order, Settled(text, name, command.evidence), caller)
+        return SettledOrder(await self._intake.absorb(order.order_id, found, Cause.OPERATOR))
 
     async def _journal(self, order: Order, body: Settled, caller: Caller) -> Order:
         def decide(now: Order) -> Body | None:
-            return body if _is_unknown(now) and now.attempts == order.attempts else None
+            return body if now.state is order.state and not now.sending and now.attempts == order.attempts else None
 
         try:
             after = await self._ledger.change(order.order_id, decide, Cause.OPERATOR, actor=caller.name, must=False)
@@ -107,6 +123,10 @@ class Settler:
             raise denied(Reason.JOURNAL, f"nothing was settled: {exc}") from exc
         if after.settled != body.text:
             raise denied(Reason.ORDER_KNOWN, f"the order became {after.state} meanwhile; nothing was settled")
+        logger.warning(
+            "order settled",
+            extra=fields(order=order.order_id, actor=caller.name, text=body.text, evidence=body.evidence),
+        )
         return after
 
     async def _ask(self, venue: Venue, order: Order) -> OrderReport | Failure:
@@ -115,12 +135,12 @@ class Settler:
             return await self._asking.ask(venue, order, client_order_id=replacement.venue_client_order_id)
         return await self._asking.ask(venue, order)
 
-    async def _check_nothing_leaves(self, venue: Venue, order: Order) -> None:
+    async def _check_nothing_leaves(self, venue: Venue | None, order: Order) -> None:
         """Deny while a request may still be on its way: then "not there" is not known by anybody."""
         if self._placer.is_sending(order.order_id) or order.sending:
             raise denied(Reason.ORDER_BUSY, "the order is being sent; wait for the outcome")
         until_ns = order.replacement.until_ns if order.replacement is not None else order.send_until_ns
-        bound = venue.trading.capabilities(await venue.instrument(order.symbol)).arrival
+        bound = venue.trading.capabilities(await venue.instrument(order.symbol)).arrival if venue is not None else None
         if bound is not None:
             until_ns += round((bound.receive_window_s + bound.processing_s) * 1e9)
         left_s = (until_ns - self._ports.wall_ns()) / 1e9
@@ -128,10 +148,6 @@ class Settler:
             raise denied(
                 Reason.ORDER_BUSY, f"the order may still be sent or arrive; look again and settle it in {left_s:.0f} s"
             )
-
-
-def _is_unknown(order: Order) -> bool:
-    return order.state is OrderState.UNKNOWN and not order.sending
 
 
 def _check_unknown(order: Order) -> None:

@@ -217,6 +217,7 @@ def _orders(desk: Desk) -> APIRouter:
             not_there=body.not_there,
             exchange_order_id=body.exchange_order_id,
             reason=body.reason,
+            evidence=body.evidence,
         )
         settled = await desk.settle(command, _caller(request))
         response.headers[ALREADY] = "true" if settled.already else "false"

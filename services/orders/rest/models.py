@@ -80,6 +80,7 @@ class SettleBody(Body):
     not_there: bool = False
     exchange_order_id: str = Field(default="", max_length=64)
     reason: str = Field(min_length=1, max_length=300)
+    evidence: str = Field(default="", max_length=500)
 
 
 class SwitchBody(Body):

@@ -29,7 +29,7 @@ def test_an_operator_ends_an_order_that_the_exchange_never_got(tmp_path: Path) -
         simulators["bitmex"].admin("PUT", "/sim/faults", "swallow@POST /api/v1/order,count=1")
         order = server.place("lost", exchange="bitmex", symbol="BTC/USD:BTC", quantity="100")
         assert order.state == pb.ORDER_STATE_UNKNOWN
-        words = ("--reason", "not in the order history")
+        words = ("--reason", "not in the order history", "--evidence", "ticket 4711")
 
         def ended() -> subprocess.CompletedProcess[str] | None:
             # Until its time to be sent is over, the answer is to look again.
@@ -50,6 +50,7 @@ def test_an_operator_ends_an_order_that_the_exchange_never_got(tmp_path: Path) -
         assert (stranger.returncode, stranger.stdout) == (2, "")
         events = list(server.stub.ExportAudit(pb.ExportAuditRequest(order_id=order.order_id), metadata=server.metadata))
         assert [(one.event.kind, one.event.actor) for one in events][-1] == ("settled", "test")
+        assert json.loads(events[-1].event.body_json)["evidence"] == "ticket 4711"
         assert server.place("next", exchange="bitmex", symbol="BTC/USD:BTC", quantity="100").state == (
             pb.ORDER_STATE_FILLED
         )

@@ -6,11 +6,15 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from clients.exchanges.endings import EndedBy
 from services.orders.domain import Cause, OrderState
+from services.orders.domain.events import Settled
 from services.orders.engine.commands import SettleCommand
 from services.orders.errors import reason_of
 from services.orders.guards.limits import Limits
+from services.orders.metrics import OrdersMetrics
 from services.orders.ports import Ports
 from services.runtime.errors import FailedPrecondition, InvalidRequest, MidstreamError, NotFound
 from tests.support.exchange_rules import BINANCE, BITMEX
@@ -64,6 +68,49 @@ async def test_an_operators_word_ends_it_and_frees_its_room(ports: Ports, venue:
         assert (await desk.place()).state is OrderState.NEW
         assert desk.desk.follower.following == 0
     check_books(store, [venue])
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["unknown", "open"])
+def test_at_an_exchange_that_is_not_in_use_any_more_the_word_alone_counts(there: bool) -> None:
+    @virtual_at(BITMEX)
+    async def scenario(ports: Ports, venue: ScriptedVenue) -> None:
+        store, metrics = MemoryJournal(), OrdersMetrics(CollectorRegistry())
+        async with trading(ports, venue, store=store) as desk:
+            name = (await desk.place(price=Decimal(98))).order_id if there else await lost(desk, Fault(vanish=True))
+        async with trading(
+            ports, ScriptedVenue(BINANCE, ports), store=store, limits=Limits(open_orders_max=1), observer=metrics
+        ) as desk:
+            await asyncio.sleep(SENT_S)
+            with pytest.raises(MidstreamError, match="orders are open"):
+                await desk.place()
+            with pytest.raises(InvalidRequest, match="bitmex closed for good on 2026-09-23"):
+                await desk.desk.settle(SettleCommand(name, "seen", "x1"), ADMIN)
+            metrics.refresh(desk.desk, ports)
+            assert counted(metrics) == (1, not there, not there)
+
+            command = SettleCommand(name, "statement of the account", evidence="ticket 4711")
+            settled = await desk.desk.settle(command, ADMIN)
+
+            metrics.refresh(desk.desk, ports)
+            assert counted(metrics) == (0, False, False), "the alert ends"
+            assert settled.order.state is (OrderState.EXPIRED if there else OrderState.NOT_PLACED)
+            assert settled.order.ended_by is (EndedBy.EXCHANGE if there else None)
+            assert "bitmex closed for good on 2026-09-23, and was not asked" in settled.order.reason
+            (event,) = [kept.event for kept in store.kept if kept.event.kind == "settled"]
+            assert isinstance(event.body, Settled)
+            assert (event.actor, event.cause, event.body.evidence) == ("admin", Cause.OPERATOR, "ticket 4711")
+            assert (await desk.desk.settle(command, ADMIN)).already
+            assert (await desk.place()).state is OrderState.NEW
+
+    scenario(BITMEX)
+
+
+def counted(metrics: OrdersMetrics, exchange: str = "bitmex") -> tuple[float, bool, bool]:
+    """Return open orders, whether one is unknown, and whether the alert about its age can go off."""
+    open_, unknown, age = (
+        gauge.labels(exchange)._value.get() for gauge in (metrics.open, metrics.unknown, metrics.unknown_age)
+    )
+    return open_, unknown == 1, age > SENT_S
 
 
 @virtual_at(*UNPROVABLE)

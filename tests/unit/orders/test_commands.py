@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.exchanges.trading import OrderType, Side, TimeInForce
-from services.orders.engine.commands import PlaceCommand, decimal_field, place_command, valid_for
+from services.orders.engine.commands import PlaceCommand, decimal_field, place_command, settle_command, valid_for
 from services.orders.errors import reason_of
 from services.orders.journal.codec import encode
 from services.runtime.errors import InvalidRequest
@@ -128,3 +128,26 @@ def test_the_hash_is_of_the_meaning_and_not_of_the_key() -> None:
     ):
         assert command().body_hash != command(**changes).body_hash
     assert command(quantity="0.5").quantity == Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("not_there", {"not_there": False}),
+        ("not_there", {"exchange_order_id": "7"}),
+        ("exchange_order_id", {"not_there": False, "exchange_order_id": "7" * 65}),
+        ("exchange_order_id", {"not_there": False, "exchange_order_id": "7\n"}),
+        ("reason", {"reason": " "}),
+        ("reason", {"reason": "x" * 301}),
+        ("evidence", {"evidence": "x" * 501}),
+        ("evidence", {"evidence": "a\x00b"}),
+    ],
+)
+def test_an_operators_word_names_what_is_wrong_with_it(field: str, changes: dict[str, Any]) -> None:
+    words = {"order_id": "o", "not_there": True, "exchange_order_id": "", "reason": "looked", "evidence": "ticket 4711"}
+    assert settle_command(**words).evidence == "ticket 4711"  # type: ignore[arg-type]
+
+    with pytest.raises(InvalidRequest) as refused:
+        settle_command(**{**words, **changes})
+
+    assert refused.value.field == field
