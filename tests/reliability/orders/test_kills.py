@@ -22,7 +22,10 @@ SITES = {
 """Where the process dies; the one in the middle is killed from outside, while the exchange takes its time."""
 
 
-def killed_once(server: OrderServer, simulator: SimulatorProcess, site: str, number: int) -> list[str]:
+EXCHANGES = ("binance", "bybit")
+
+
+def killed_once(server: OrderServer, simulator: SimulatorProcess, exchange: str, site: str, number: int) -> list[str]:
     """Let a server place orders until it is killed; return the keys that were used."""
     keys = [f"{site}-{number}-{index}" for index in range(4)]
     if SITES[site]:
@@ -37,7 +40,7 @@ def killed_once(server: OrderServer, simulator: SimulatorProcess, site: str, num
 
     def place(key: str) -> None:
         try:
-            server.place(key)
+            server.place(key, exchange=exchange)
         except grpc.RpcError as exc:
             surprises.extend([] if is_gone(exc) else [exc])
 
@@ -55,18 +58,18 @@ def killed_once(server: OrderServer, simulator: SimulatorProcess, site: str, num
     return keys
 
 
-def run(tmp_path: Path, site: str, kills: int) -> None:
-    with order_server(tmp_path) as (server, simulators):
-        simulator = simulators["binance"]
+def run(tmp_path: Path, exchange: str, site: str, kills: int) -> None:
+    with order_server(tmp_path, exchange) as (server, simulators):
+        simulator = simulators[exchange]
         keys: list[str] = []
         for number in range(kills):
-            keys += killed_once(server, simulator, site, number)
+            keys += killed_once(server, simulator, exchange, site, number)
         simulator.admin("PUT", "/sim/faults", "")
         server.start()
         server.wait_trading()
         # Callers who got no answer ask again with the same key; nothing may be executed twice because of it.
         for key in keys:
-            server.place(key)
+            server.place(key, exchange=exchange)
 
         orders = server.wait_settled()
 
@@ -76,14 +79,16 @@ def run(tmp_path: Path, site: str, kills: int) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("site", list(SITES))
-def test_a_killed_server_executes_nothing_twice_and_forgets_nothing(site: str, tmp_path: Path) -> None:
-    run(tmp_path, site, kills=1)
+def test_a_killed_server_executes_nothing_twice_and_forgets_nothing(exchange: str, site: str, tmp_path: Path) -> None:
+    run(tmp_path, exchange, site, kills=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("site", list(SITES))
-def test_many_kills_execute_nothing_twice_and_forget_nothing(site: str, tmp_path: Path) -> None:
+def test_many_kills_execute_nothing_twice_and_forget_nothing(exchange: str, site: str, tmp_path: Path) -> None:
     # Each start reconciles, which costs weight: more restarts in so short a time run into the exchange's limit and wait for it.
-    run(tmp_path, site, kills=15)
+    run(tmp_path, exchange, site, kills=15)
