@@ -95,7 +95,7 @@ class WsApi:
 
     def _limits(self, socket: SimSocket, market: str) -> list[dict[str, Any]]:
         now_ns, limits = self._venue.wall_ns(), self._venue.limits
-        used = limits.used(socket.path, market, now_ns)
+        used = limits.used(socket.address, market, now_ns)
         return [{**row, "count": used} for row in rate_limits(market, limits.options)[:1]]
 
     async def _do(self, socket: SimSocket, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
@@ -105,7 +105,7 @@ class WsApi:
             return self._user_stream(session, method, parameters)
         if method not in METHODS[session.market]:
             raise BinanceError(400, -1020, f"Unknown method: {method}")
-        return await self._as_route(session, method, parameters)
+        return await self._as_route(socket, session, method, parameters)
 
     # -- sessions -------------------------------------------------------------------------------------------------
 
@@ -153,17 +153,21 @@ class WsApi:
 
     # -- requests -------------------------------------------------------------------------------------------------
 
-    async def _as_route(self, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
-        market = session.market
+    async def _as_route(self, socket: SimSocket, session: _Session, method: str, parameters: dict[str, Any]) -> Any:
+        market, limits = session.market, self._venue.limits
         verb, path = METHODS[market][method]
         route = self._routes[verb, path]
-        account, expires_ms = self._allowed(session, route, parameters)
         texts = {name: _text(value) for name, value in parameters.items() if name not in NOT_OF_THE_ROUTE}
-        now_ns = self._venue.wall_ns()
+        now_ns, weight = self._venue.wall_ns(), route.weight(texts)
+        # What an address may use is one for this and for REST.
+        limits.charge(socket.address, market, weight, now_ns)
+        account, expires_ms = self._allowed(session, route, parameters)
         if route.counts_order:
             assert account is not None
-            self._venue.limits.count_order(account.name, market, now_ns)
+            limits.count_order(account.name, market, now_ns)
         result = await route.handler(Call(market, f"{verb} {path}", texts, now_ns, account, expires_ms))
+        if route.free_on_success:
+            limits.give_back(socket.address, market, weight, now_ns)
         return result.payload if isinstance(result, Reply) else result
 
     def _allowed(

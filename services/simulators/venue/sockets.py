@@ -26,6 +26,8 @@ class SimSocket:
     def __init__(self, path: str, *, opened_ns: int, on_close: Callable[[SimSocket], None]) -> None:
         self.path = path
         self.opened_ns = opened_ns
+        self.address = "127.0.0.1"
+        """Limits by IP count this."""
         self.sent = 0
         self._outbox: asyncio.Queue[str | Closed] = asyncio.Queue(QUEUE_FRAMES)
         self._on_close = on_close

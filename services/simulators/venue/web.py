@@ -125,6 +125,7 @@ class VenueApp:
         if isinstance(opened, Response):
             await _refuse(scope, send, opened)
             return
+        opened.address = request.address
         await send({"type": "websocket.accept"})
         reading = asyncio.create_task(self._read(opened, receive))
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.simulators.binance.exchange import DEMO_ED25519, DEMO_SEED
+from services.simulators.binance.limits import LimitOptions
 from services.simulators.binance.listings import COINM, PREFIXES, SPOT, USDM
 from services.simulators.binance.ws_methods import METHODS, WS_API_PATHS
 from services.simulators.venue.clearing import Account
@@ -230,5 +231,34 @@ def test_market_data_is_that_of_the_routes(market: str) -> None:
                 assert said["result"] == json.loads(json.dumps((await calls.get(path, **asked, **more)).payload)), verb
             else:
                 assert (await ask(socket, method, asked))["error"]["code"] == -1020
+
+    run_virtual(main)
+
+
+@marketwise
+def test_weight_is_drawn_from_the_pool_of_rest(market: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        socket = connect(calls.venue, PATHS[market])
+        before = int((await calls.get(f"{PREFIXES[market]}/ping")).headers["x-mbx-used-weight-1m"])
+        said = await ask(socket, "order.status", signed(calls, symbol=SYMBOLS[market], orderId=1))
+        after = int((await calls.get(f"{PREFIXES[market]}/ping")).headers["x-mbx-used-weight-1m"])
+
+        weight = 4 if market == SPOT else 1
+        assert said["rateLimits"][0]["count"] == before + weight
+        assert after == before + weight + 1
+
+    run_virtual(main)
+
+
+def test_who_asks_too_much_is_told_so_over_the_websocket_api_too() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop, limits=LimitOptions(spot_weight=10, ban_tolerance=2))
+        socket = connect(calls.venue, PATHS[SPOT])
+        said = [await ask(socket, "exchangeInfo") for _ in range(4)]
+        over_rest = await calls.get("/api/v3/ping")
+
+        assert [(one["status"], one["error"]["code"]) for one in said] == [(429, -1003)] * 2 + [(418, -1003)] * 2
+        assert over_rest.status == 418
 
     run_virtual(main)
