@@ -122,6 +122,9 @@ class AccountRoutes:
         )
         switches = venue.switches(call.owner)
         if all(venue.is_hedged(call.owner, one) is (mode == 3) for one in touched if self._can_hedge(one)):
+            if symbol is None:
+                # For a coin as a whole it may be said again and again: bots do, whenever they start.
+                return {}
             raise BybitError(110025, "Position mode is not modified")
         if any(self._is_busy(call.owner, one) for one in touched if one.market == LINEAR):
             raise BybitError(110024, "You have an existing position, so the position mode cannot be switched")

@@ -406,9 +406,10 @@ def test_hedge_mode_has_two_rows_and_wants_the_side_named() -> None:
         switched = await calls.signed(
             "POST", "/v5/position/switch-mode", {"category": "linear", "coin": "USDT", "mode": 3}
         )
-        again = await calls.signed(
-            "POST", "/v5/position/switch-mode", {"category": "linear", "coin": "USDT", "mode": 3}
-        )
+        again, one_again = [
+            await calls.signed("POST", "/v5/position/switch-mode", {"category": "linear", **what, "mode": 3})
+            for what in ({"coin": "USDT"}, {"symbol": "BTCUSDT"})
+        ]
 
         plain = await calls.create()
         named = await calls.create(positionIdx=1, orderType="Market")
@@ -418,7 +419,7 @@ def test_hedge_mode_has_two_rows_and_wants_the_side_named() -> None:
 
         assert [(one["positionIdx"], one["side"], one["size"]) for one in one_way] == [(0, "", "0.000")]
         assert wrong.ret == (10001, "position idx not match position mode")
-        assert (switched.ret[0], again.ret[0]) == (0, 110025)
+        assert (switched.ret[0], again.ret[0], one_again.ret[0]) == (0, 0, 110025)
         assert plain.ret == (10001, "position idx not match position mode")
         assert (named.ret[0], usdc.ret[0]) == (0, 0)
         assert [(one["positionIdx"], one["side"], one["size"]) for one in rows] == [
