@@ -17,13 +17,22 @@ from services.cli.serving_check import not_serving
 from services.cli.supervisor import Supervisor
 from services.runtime.errors import StartPostponed, StartRefused
 
-SIMULATORS = ["sim-feed", "sim-binance", "sim-bitmex", "sim-power-exchange", "sim-market-data"]
+SIMULATORS = ["sim-feed", "sim-binance", "sim-bitmex", "sim-bybit", "sim-power-exchange", "sim-market-data"]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("HOST", "LIVE_URL", "EXCHANGES", "BINANCE_URL", "BITMEX_URL", "POWER_URL", "REFERENCE_URL"):
+    for name in (
+        "HOST",
+        "LIVE_URL",
+        "EXCHANGES",
+        "BINANCE_URL",
+        "BITMEX_URL",
+        "BYBIT_URL",
+        "POWER_URL",
+        "REFERENCE_URL",
+    ):
         monkeypatch.delenv(f"MIDSTREAM_{name}", raising=False)
     return iter([None])
 
@@ -43,6 +52,7 @@ def test_everything_that_is_started_finds_the_simulators(
         {
             "MIDSTREAM_BINANCE_URL": f"http://{shown}:7",
             "MIDSTREAM_BITMEX_URL": f"http://{shown}:5080",
+            "MIDSTREAM_BYBIT_URL": f"http://{shown}:5090",
             "MIDSTREAM_POWER_URL": f"ws://{shown}:5050",
             "MIDSTREAM_REFERENCE_URL": f"http://{shown}:5060",
         }
