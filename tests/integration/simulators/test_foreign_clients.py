@@ -1,4 +1,4 @@
-"""Other people's clients against the simulated Binance, unmodified, each in an environment of its own with the pins of tests/foreign."""
+"""Other people's clients against the simulated exchanges, unmodified, each in an environment of its own with the pins of tests/foreign."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import pytest
 
 from services.simulators.binance import DEMO_ACCOUNT
 from services.simulators.binance.exchange import DEMO_ED25519, DEMO_SEED
+from services.simulators.bybit import DEMO_ACCOUNT as BYBIT_DEMO
+from services.simulators.venue.clearing import Account
 from services.simulators.venue.ed25519 import pem
 from tests.support.cli import ROOT
 from tests.support.simulator_process import SimulatorProcess
@@ -85,6 +87,21 @@ def test_nautilus_listens_and_trades(market: str, binance: SimulatorProcess, tmp
     assert said["seen"]["bars"] >= 100
 
 
+@pytest.mark.parametrize("category", ["spot", "linear", "inverse"])
+def test_nautilus_listens_and_trades_on_bybit(category: str, bybit: SimulatorProcess, tmp_path: Path) -> None:
+    python = python_of("nautilus", tmp_path, oldest=(3, 12))
+    keys = (BYBIT_DEMO.api_key, BYBIT_DEMO.secret)
+
+    said = told(run(python, FOREIGN / "nautilus_bybit.py", category, bybit.port, *keys, cwd=tmp_path))
+
+    assert said["orders"] == ["FILLED", "CANCELED"]
+    # A fee of spot is in what was bought.
+    assert said["positions"] == {"spot": ["0.09990"], "linear": ["0.10"], "inverse": ["100"]}[category]
+    assert said["book_is_level"]
+    assert min(said["seen"][name] for name in ("quotes", "trades", "changes")) > 10
+    assert said["seen"]["bars"] >= 100
+
+
 def test_the_official_connectors_make_their_calls(binance: SimulatorProcess, tmp_path: Path) -> None:
     python = python_of("connectors", tmp_path)
     arguments = (binance.port, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
@@ -96,11 +113,28 @@ def test_the_official_connectors_make_their_calls(binance: SimulatorProcess, tmp
 
 @pytest.mark.parametrize("mode", ["dry run", "live", "futures"])
 def test_freqtrade_trades_on_candles(mode: str, binance: SimulatorProcess, tmp_path: Path) -> None:
-    python = python_of("freqtrade", tmp_path)
     paths = {"sapi": "sapi/v1", "sapiV2": "sapi/v2", "sapiV3": "sapi/v3", "public": "api/v3", "private": "api/v3"}
     for letter in "fd":
         for name in ("Public", "PublicV2", "PublicV3", "Private", "PrivateV2", "PrivateV3"):
             paths[f"{letter}api{name}"] = f"{letter}api/v{name[-1] if name[-1].isdecimal() else 1}"
+
+    freqtrade_trades(
+        mode, binance, DEMO_ACCOUNT, {name: f"{binance.url}/{path}" for name, path in paths.items()}, tmp_path
+    )
+
+
+@pytest.mark.parametrize("mode", ["live", "futures"])
+def test_freqtrade_trades_on_bybit(mode: str, bybit: SimulatorProcess, tmp_path: Path) -> None:
+    urls = dict.fromkeys(("spot", "futures", "v2", "public", "private"), bybit.url)
+
+    freqtrade_trades(mode, bybit, BYBIT_DEMO, urls, tmp_path)
+
+
+def freqtrade_trades(
+    mode: str, simulator: SimulatorProcess, account: Account, urls: dict[str, str], tmp_path: Path
+) -> None:
+    """Let it trade for a while, with these addresses for ccxt."""
+    python = python_of("freqtrade", tmp_path)
     pairs = ["BTC/USDT", "ETH/USDT"]
     config: dict[str, Any] = {
         "max_open_trades": 2,
@@ -112,14 +146,11 @@ def test_freqtrade_trades_on_candles(mode: str, binance: SimulatorProcess, tmp_p
         "entry_pricing": {"price_side": "same", "use_order_book": True, "order_book_top": 1},
         "exit_pricing": {"price_side": "same", "use_order_book": True, "order_book_top": 1},
         "exchange": {
-            "name": "binance",
-            "key": DEMO_ACCOUNT.api_key,
-            "secret": DEMO_ACCOUNT.secret,
+            "name": simulator.name,
+            "key": account.api_key,
+            "secret": account.secret,
             "enable_ws": False,
-            "ccxt_config": {
-                "enableRateLimit": False,
-                "urls": {"api": {name: f"{binance.url}/{path}" for name, path in paths.items()}},
-            },
+            "ccxt_config": {"enableRateLimit": False, "urls": {"api": urls}},
             "pair_whitelist": [f"{pair}:USDT" if mode == "futures" else pair for pair in pairs],
         },
         "pairlists": [{"method": "StaticPairList"}],
@@ -139,4 +170,4 @@ def test_freqtrade_trades_on_candles(mode: str, binance: SimulatorProcess, tmp_p
     assert said.count("has been fulfilled") >= 2, said[-4000:]
     assert not re.search(r" - (ERROR|CRITICAL) - ", said), said[-4000:]
     if mode != "dry run":
-        assert sum(1 for _ in binance.admin("GET", "/sim/fills")) >= 2
+        assert sum(1 for _ in simulator.admin("GET", "/sim/fills")) >= 2
