@@ -75,7 +75,7 @@ serve: $(VENV)/.built ## Keep every server up, with the embedded Redis
 	@$(BIN)/midstream serve
 
 run-orders: $(VENV)/.built ## Place orders against the simulated exchanges: REST on 8080, gRPC on 50055
-	@MIDSTREAM_TRADING=$${MIDSTREAM_TRADING:-simulator} $(BIN)/midstream serve sim-binance sim-bitmex price orders
+	@MIDSTREAM_TRADING=$${MIDSTREAM_TRADING:-simulator} $(BIN)/midstream serve sim-binance sim-bybit sim-bitmex price orders
 
 run-power: $(VENV)/.built ## The power desk with its simulated world: dashboard on http://127.0.0.1:8081
 	@$(BIN)/midstream serve sim-power-exchange sim-market-data power-listener power-etl reporting

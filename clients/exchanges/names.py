@@ -12,8 +12,8 @@ EXCHANGES: Final[Mapping[str, str]] = {
 }
 """Name -> package. Imported when it is used, so that a process pays only for the exchanges that it talks to."""
 
-USED_BY_DEFAULT: Final = ("binance", "bitmex")
-"""What servers talk to in the simulators unless a setting says otherwise.
+USED_BY_DEFAULT: Final = ("binance", "bybit", "bitmex")
+"""What servers talk to unless a setting says otherwise, in their order; those that have closed in the simulators only.
 
 Known is not used: a new exchange has to be named before anything is sent to it."""
 

@@ -168,7 +168,7 @@ def test_no_secret_stands_in_the_file() -> None:
         compose.read({})
     demo = {
         f"MIDSTREAM_{exchange.upper()}_API_{part}": value
-        for exchange in ("binance", "bitmex")
+        for exchange in ("binance", "bybit", "bitmex")
         for part, value in (("KEY", demo_account(exchange).api_key), ("SECRET", demo_account(exchange).secret))
     }
     written = {

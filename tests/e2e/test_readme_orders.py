@@ -13,7 +13,7 @@ from tests.support.pages import shell_lines
 from tests.support.ports import free_port
 from tests.support.serving import serving
 
-NAMES = ("sim-binance", "sim-bitmex", "price", "orders")
+NAMES = ("sim-binance", "sim-bybit", "sim-bitmex", "price", "orders")
 LINE_S = 60
 
 
@@ -25,7 +25,7 @@ def lines_of_the_readme() -> list[str]:
 
 @pytest.mark.needs("grpcurl")
 def test_orders_can_be_placed_with_the_lines_of_the_readme(tmp_path: Path) -> None:
-    ports = {name: free_port() for name in ("orders", "web", "price", "binance", "bitmex")}
+    ports = {name: free_port() for name in ("orders", "web", "price", "binance", "bybit", "bitmex")}
     settings = {
         "TRADING": "simulator",
         "ORDERS_PORT": str(ports["orders"]),
@@ -34,6 +34,8 @@ def test_orders_can_be_placed_with_the_lines_of_the_readme(tmp_path: Path) -> No
         "ORDERS_DATABASE_URL": f"sqlite:///{tmp_path}/orders.db",
         "SIM_BINANCE_PORT": str(ports["binance"]),
         "BINANCE_URL": f"http://127.0.0.1:{ports['binance']}",
+        "SIM_BYBIT_PORT": str(ports["bybit"]),
+        "BYBIT_URL": f"http://127.0.0.1:{ports['bybit']}",
         "SIM_BITMEX_PORT": str(ports["bitmex"]),
         "BITMEX_URL": f"http://127.0.0.1:{ports['bitmex']}",
         "REDIS_URL": "",

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 MONITORED: Final = ("replay", "control", "price", "health", "orders", "reporting", "power-listener", "power-etl")
 """Every server that has figures, as targets name it."""
 WORLD: Final = ("sim-feed", "sim-binance", "sim-bitmex", "sim-bybit", "sim-power-exchange", "sim-market-data")
-EXCHANGES: Final = ("binance", "bitmex")
+EXCHANGES: Final = ("binance", "bybit", "bitmex")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ VALUES: Final = {
     "state": {"open"},
     "stage": set(STAGES),
     "server": set(DEPLOYED),
-    "exchange": {"binance", "bitmex"},
+    "exchange": {"binance", "bybit"},
 }
 
 _QUERY: Final = re.compile(

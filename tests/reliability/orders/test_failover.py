@@ -12,7 +12,7 @@ from clients.resilience.errors import CallNotPermitted
 from clients.resilience.outcome import Outcome
 from services.orders.domain import Cause, OrderState
 from services.orders.ports import Ports
-from tests.support.exchange_rules import BINANCE, BITMEX
+from tests.support.exchange_rules import BINANCE, BITMEX, BYBIT, ExchangeRules
 from tests.support.order_desk import trading, virtual, virtual_ports
 from tests.support.scripted_market import instrument
 from tests.support.scripted_orders import Fault
@@ -27,26 +27,46 @@ DOWN: list[Exception] = [
 ]
 
 
-def pair(ports: Ports) -> tuple[ScriptedVenue, ScriptedVenue]:
-    return ScriptedVenue(BINANCE, ports), ScriptedVenue(BITMEX, ports)
+def pair(ports: Ports, other: ExchangeRules = BYBIT) -> tuple[ScriptedVenue, ScriptedVenue]:
+    return ScriptedVenue(BINANCE, ports), ScriptedVenue(other, ports)
 
 
+@pytest.mark.parametrize("other", [BYBIT, BITMEX], ids=lambda rules: rules.exchange)
 @pytest.mark.parametrize("error", DOWN, ids=lambda error: type(error).__name__ + getattr(error, "outcome", ""))
-def test_an_order_moves_when_the_first_exchange_certainly_did_not_take_it(error: Exception) -> None:
+def test_an_order_moves_when_the_first_exchange_certainly_did_not_take_it(
+    error: Exception, other: ExchangeRules
+) -> None:
     async def main(loop: VirtualLoop) -> None:
         ports = virtual_ports(loop)
-        first, second = pair(ports)
+        first, second = pair(ports, other)
         async with trading(ports, first, second) as desk:
             first.script("place", Fault(error=error))
 
             placed = await desk.place(exchange="ANY")
 
-            assert placed.exchange == "bitmex"
+            assert placed.exchange == other.exchange
             assert placed.state is OrderState.NEW
             assert len(first.sent("place")) == 1
             assert len(second.sent("place")) == 1
             moved = [kept.event for kept in desk.store.kept if kept.event.cause is Cause.FAILOVER]
             assert len(moved) == 1
+
+    run_virtual(main)
+
+
+def test_an_order_moves_on_as_far_as_there_are_exchanges() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        ports = virtual_ports(loop)
+        venues = [ScriptedVenue(rules, ports) for rules in (BINANCE, BYBIT, BITMEX)]
+        async with trading(ports, *venues) as desk:
+            for down in venues[:2]:
+                down.script("place", Fault(error=down.down_error()))
+
+            placed = await desk.place(exchange="ANY")
+
+            assert (placed.exchange, placed.state) == ("bitmex", OrderState.NEW)
+            assert [len(venue.sent("place")) for venue in venues] == [1, 1, 1]
+            assert [kept.event.cause for kept in desk.store.kept].count(Cause.FAILOVER) == 2
 
     run_virtual(main)
 
@@ -112,7 +132,7 @@ async def test_an_exchange_without_prices_is_passed_over_before_anything_is_sent
 
         placed = await desk.place(exchange="ANY")
 
-        assert placed.exchange == "bitmex"
+        assert placed.exchange == second.exchange
         assert first.sent("place") == []
 
 

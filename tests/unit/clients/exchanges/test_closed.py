@@ -39,14 +39,14 @@ def made(kind: type[OrdersSettings | PriceSettings], monkeypatch: pytest.MonkeyP
 def test_bitmex_has_closed_and_is_known_all_the_same() -> None:
     assert CLOSED == {"bitmex": "2026-09-23"}
     assert set(CLOSED) < set(EXCHANGES)
-    assert used_by_default("simulator") == USED_BY_DEFAULT == ("binance", "bitmex")
+    assert used_by_default("simulator") == USED_BY_DEFAULT == ("binance", "bybit", "bitmex")
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("kind", NAMING.values(), ids=NAMING)
 @pytest.mark.parametrize(
     ("environment", "used"),
-    [("simulator", ("binance", "bitmex")), ("testnet", ("binance",)), ("prod", ("binance",))],
+    [("simulator", ("binance", "bybit", "bitmex")), ("testnet", ("binance", "bybit")), ("prod", ("binance", "bybit"))],
 )
 def test_defaults_name_what_is_there(
     kind: type[OrdersSettings | PriceSettings], environment: str, used: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
