@@ -111,6 +111,17 @@ class Liquidity:
         left = tuple(level for level in left if level.quantity > 0)
         self._show(_key(listing), Book(book.bids, left) if side is Side.BUY else Book(left, book.asks))
 
+    def quantity_for(self, listing: Listing, side: Side, value: Decimal) -> Decimal:
+        """Return how much an order of that value buys or sells, as far as the book goes."""
+        left, quantity = value, Decimal(0)
+        for level in self.book(listing).against(side):
+            worth = listing.notional(level.price, level.quantity)
+            if worth >= left:
+                return quantity + listing.lots(left / (level.price * listing.unit))
+            left -= worth
+            quantity += level.quantity
+        return quantity
+
     def forget(self) -> None:
         """Make the books anew: the price was moved by hand."""
         for key, shown in self._books.items():

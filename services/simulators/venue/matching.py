@@ -84,7 +84,9 @@ class MatchingEngine:
         With `tolerant` an order that would take against its will, or cannot fill at once, is accepted and ends immediately, with `why`.
         """
         self.advance(now_ns)
-        quantity = ticket.quantity or self._quantity_for(ticket)
+        quantity = ticket.quantity
+        if ticket.quote_quantity is not None:
+            quantity = self.liquidity.quantity_for(ticket.listing, ticket.side, ticket.quote_quantity)
         levels = self._crossed(ticket.listing, ticket.side, ticket.price)
         refusal = self._unmatchable(ticket, quantity, levels)
         if refusal is not None and not tolerant:
@@ -319,18 +321,6 @@ class MatchingEngine:
         if ticket.lifetime is Lifetime.FOK and ticket.type is OrderType.LIMIT and there < quantity:
             return Reason.CANNOT_FILL
         return None
-
-    def _quantity_for(self, ticket: Ticket) -> Decimal:
-        """Return how much a MARKET order by value buys or sells."""
-        assert ticket.quote_quantity is not None
-        left, quantity = ticket.quote_quantity, Decimal(0)
-        for level in self.liquidity.book(ticket.listing).against(ticket.side):
-            value = ticket.listing.notional(level.price, level.quantity)
-            if value >= left:
-                return quantity + ticket.listing.lots(left / (level.price * ticket.listing.unit))
-            left -= value
-            quantity += level.quantity
-        return quantity
 
     def _worst_price(self, ticket: Ticket, levels: Sequence[Level]) -> Decimal:
         if ticket.price is not None:
