@@ -56,15 +56,19 @@ def problems(settings_class: type[BaseSettings], error: ValidationError) -> list
         own = detail["type"] in ("value_error", "assertion_error")
         problem = detail["msg"].removeprefix("Value error, ") if own else "is not usable"
         legal = "" if own else f"; {_legal(field)}"
-        shown = "not shown" if _is_hidden(field, detail.get("input")) else f"got {_shown(detail.get('input'))}"
-        lines.setdefault(name, f"{name}: {problem} ({shown}){legal}")
+        lines.setdefault(name, f"{name}: {problem}{_given(field, detail.get('input'))}{legal}")
     return list(lines.values())
 
 
-def _is_hidden(field: FieldInfo | None, value: object) -> bool:
-    """Tell whether a value may not be shown. Of a sensitive one that is an address, all but the password is."""
+def _given(field: FieldInfo | None, value: object) -> str:
+    """Return what was given, in brackets; nothing where it is about several settings: that would be all of them, passwords and all."""
     if field is None:
-        return False
+        return ""
+    return " (not shown)" if _is_hidden(field, value) else f" (got {_shown(value)})"
+
+
+def _is_hidden(field: FieldInfo, value: object) -> bool:
+    """Tell whether a value may not be shown. Of a sensitive one that is an address, all but the password is."""
     return SecretStr in get_args(field.annotation) or (not field.repr and "://" not in str(value))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from services.orders.config import OrdersSettings
 from services.runtime.settings import CommaList, ServerSettings, SessionSettings, Switch, load
 
 
@@ -94,6 +95,22 @@ def test_password_is_not_in_the_representation(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MIDSTREAM_REDIS_URL", "redis://:canary@localhost:1/0")
 
     assert "canary" not in repr(load(ExampleSettings))
+
+
+def test_what_is_wrong_with_several_settings_shows_none_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MIDSTREAM_KEYS_SECRET", "canary" * 6)
+    monkeypatch.setenv("MIDSTREAM_DATABASE_URL", "postgresql://desk:canary@db.example/orders")
+    monkeypatch.setenv("MIDSTREAM_TRADING", "live")
+    monkeypatch.setenv("MIDSTREAM_EXCHANGES", "prod")
+
+    with pytest.raises(SystemExit):
+        load(OrdersSettings)
+
+    said = capsys.readouterr().err
+    assert "MIDSTREAM_TRADING=live needs limits" in said
+    assert "canary" not in said
 
 
 def test_a_secret_that_is_refused_is_not_shown(
