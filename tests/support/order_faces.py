@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -35,7 +35,7 @@ from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.web import WebFace
 from tests.support.callers import key_access
-from tests.support.exchange_rules import BINANCE, BITMEX
+from tests.support.exchange_rules import BINANCE, ExchangeRules
 from tests.support.memory_floors import MemoryFloors
 from tests.support.order_desk import Trading, trading
 from tests.support.scripted_venue import ScriptedVenue
@@ -129,11 +129,11 @@ async def real_ports(seed: int = 1) -> Ports:
 
 @asynccontextmanager
 async def serving_faces(
-    *, seed: int = 1, venues: int = 1, per_second: float = 1e6, **options: Any
+    *, seed: int = 1, venues: Sequence[ExchangeRules] = (BINANCE,), per_second: float = 1e6, **options: Any
 ) -> AsyncIterator[Faces]:
     """Serve a desk over scripted exchanges in this process."""
     ports = await real_ports(seed)
-    exchanges = [ScriptedVenue(rules, ports, latency_s=0.0) for rules in (BINANCE, BITMEX)[:venues]]
+    exchanges = [ScriptedVenue(rules, ports, latency_s=0.0) for rules in venues]
     registry = CollectorRegistry()
     async with trading(ports, *exchanges, observer=OrdersMetrics(registry), **options) as desk:
         keys = stored_keys()

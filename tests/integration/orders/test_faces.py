@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from services.orders.guards.limits import Limits
+from tests.support.exchange_rules import BINANCE, BYBIT, ExchangeRules
 from tests.support.order_faces import Answer, Face, GrpcFace, RestFace, rest_order, serving_faces
 
 GOLDEN: Final = Path(__file__).with_name("golden_conversations.json")
@@ -99,6 +100,10 @@ async def held(face: Face, steps: Sequence[Step]) -> list[dict[str, Any]]:
     return answers
 
 
+def _elsewhere(given: dict[str, Any], rules: ExchangeRules) -> dict[str, Any]:
+    return {**given, "exchange": rules.exchange} if given.get("exchange") == BINANCE.exchange else given
+
+
 def _resolved(value: Any, orders: list[str]) -> Any:
     if isinstance(value, list):
         return [_resolved(one, orders) for one in value]
@@ -113,14 +118,14 @@ def _timeless(value: Any) -> Any:
     return [_timeless(one) for one in value] if isinstance(value, list) else value
 
 
-async def all_held(kind: str) -> list[dict[str, Any]]:
-    """Hold all conversations over one face of a fresh desk."""
+async def all_held(kind: str, rules: ExchangeRules = BINANCE) -> list[dict[str, Any]]:
+    """Hold all conversations over one face of a fresh desk, about orders at one exchange."""
     found = []
-    async with serving_faces(seed=7, limits=Limits(orders_per_second=1e6)) as faces:
+    async with serving_faces(seed=7, venues=[rules], limits=Limits(orders_per_second=1e6)) as faces:
         face = GrpcFace(faces.grpc_port) if kind == "grpc" else RestFace(faces.rest_url)
         try:
             for number in range(CONVERSATIONS):
-                steps = conversation(number)
+                steps = [(operation, key, _elsewhere(given, rules)) for operation, key, given in conversation(number)]
                 found.append({"number": number, "steps": steps, "answers": await held(face, steps)})
         finally:
             await face.close()
@@ -148,3 +153,16 @@ async def test_a_hundred_conversations_have_the_same_results_over_both_faces(sub
         with subtests.test(conversation=expected["number"]):
             assert one == expected
             assert other == expected
+
+
+async def test_conversations_about_another_exchange_have_the_same_results_over_both_faces() -> None:
+    over_grpc, over_rest = await all_held("grpc", BYBIT), await all_held("rest", BYBIT)
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+    assert over_grpc == over_rest
+    # Where an order is decides how it is amended, and nothing of what is placed, refused, cancelled or found.
+    kinds = [[step[0] for step in talk["steps"]] for talk in golden]
+    for expected, told, operations in zip(golden, over_grpc, kinds, strict=True):
+        if "amend" not in operations:
+            codes = [(answer["code"], answer["reason"]) for answer in told["answers"]]
+            assert codes == [(answer["code"], answer["reason"]) for answer in expected["answers"]]
