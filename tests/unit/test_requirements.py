@@ -109,6 +109,13 @@ def test_nothing_is_pinned_twice() -> None:
     assert len(names) == len(set(names))
 
 
+def test_what_is_pinned_in_several_files_has_one_version() -> None:
+    # All of them go into one environment, one after the other: what one target installs, another target's tests look at.
+    pinned = {(name, text) for file in (*TOGETHER, "benchmarks/requirements.txt") for name, text in pins(file).items()}
+
+    assert len(pinned) == len({name for name, _ in pinned}), sorted(pinned)
+
+
 def test_every_range_of_the_project_holds_its_pin() -> None:
     pinned = {name: text.removeprefix("==") for file in TOGETHER for name, text in pins(file).items()}
     extras = PROJECT["project"]["optional-dependencies"]
