@@ -290,7 +290,7 @@ class SpotRoutes:
         )
 
     def _fills(self, order: Order) -> list[Any]:
-        return [fill for fill in self._venue.engine.book.fills if fill.order_id == order.id]
+        return self._venue.engine.book.fills_of(order.id)
 
 
 def _restriction(call: Call) -> Status | None:

@@ -296,7 +296,7 @@ class MatchingEngine:
             time_ns=now_ns,
             leg=order.leg,
         )
-        self.book.fills.append(fill)
+        self.book.executed(fill)
         if self._tape is not None:
             buyer_is_maker = maker is (order.side is Side.BUY)
             self._tape.of(order.listing).add_fill(price, quantity, now_ns, buyer_is_maker=buyer_is_maker)

@@ -20,7 +20,9 @@ class OrderBook:
         self._open: dict[tuple[str, str], dict[int, Order]] = {}
         self._by_client: dict[tuple[str, str, str, str], list[int]] = {}
         self._orders_max = orders_max
-        self.fills: deque[Fill] = deque(maxlen=FILLS_MAX)
+        self.fills: deque[Fill] = deque()
+        """The newest, oldest first."""
+        self._fills_of: dict[int, list[Fill]] = {}
 
     def add(self, order: Order) -> None:
         """Remember an order, open or not."""
@@ -30,6 +32,21 @@ class OrderBook:
         self._by_client.setdefault(_client(order, order.client_id), []).append(order.id)
         if len(self._orders) > self._orders_max:
             self._forget_oldest()
+
+    def executed(self, fill: Fill) -> None:
+        """Remember an execution, and forget the oldest one where there are too many."""
+        self.fills.append(fill)
+        self._fills_of.setdefault(fill.order_id, []).append(fill)
+        if len(self.fills) > FILLS_MAX:
+            oldest = self.fills.popleft()
+            of_its_order = self._fills_of[oldest.order_id]
+            of_its_order.remove(oldest)
+            if not of_its_order:
+                del self._fills_of[oldest.order_id]
+
+    def fills_of(self, order_id: int) -> list[Fill]:
+        """Return the executions of an order, as far as they are remembered, oldest first."""
+        return list(self._fills_of.get(order_id, ()))
 
     def close(self, order: Order) -> None:
         """Take an order out of the open ones."""
