@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.contracts import MISSING, RECORDED
 from tests.support.postgres import postgres_missing
 
 GO_PACKAGES = {
@@ -97,6 +98,7 @@ def _of_deployment(name: str) -> Callable[[], str]:
 
 
 _CHECKS: Mapping[str, Callable[[], str]] = {
+    "recordings": lambda: "" if RECORDED.is_dir() else MISSING,
     "postgres": postgres_missing,
     "chromium": lambda: "" if chromium() else "no chromium on PATH (apt-get install chromium)",
     **{name: _program(name, f"go install {package}") for name, package in GO_PACKAGES.items()},

@@ -48,6 +48,7 @@ async def test_a_quote_is_the_top_of_the_book_of_its_market(symbol: str, market:
     assert (quote.event_time_ns, quote.update_id) == ((NOW_MS - 10) * 1_000_000, 123)
 
 
+@pytest.mark.needs("recordings")
 async def test_a_recorded_book_is_read() -> None:
     document = recorded("bybit/rest/docs/market_orderbook.1.json")
     client, _ = on_stage(lambda seen: Reply(document.plain))
@@ -74,6 +75,7 @@ async def test_a_price_is_the_mid_or_the_last_trade_where_a_side_is_missing() ->
     assert transport.seen[-1].target == "/v5/market/tickers?category=spot&symbol=BTCUSDT"
 
 
+@pytest.mark.needs("recordings")
 async def test_a_recorded_ticker_gives_the_last_price() -> None:
     document = recorded("bybit/rest/docs/market_tickers.2.json")
     client, _ = on_stage(lambda seen: Reply(document.plain))
@@ -134,6 +136,7 @@ async def test_one_clock_serves_all_markets_to_the_nanosecond() -> None:
     assert abs(server_ns - (NOW_S * 10**9 + 90_000_000_000)) < 100_000_000
 
 
+@pytest.mark.needs("recordings")
 async def test_a_recorded_time_is_read() -> None:
     document = recorded("bybit/rest/docs/market_time.1.json")
     client, _ = on_stage()
@@ -300,6 +303,7 @@ def test_headers_that_say_nothing_are_nothing(headers: dict[str, str]) -> None:
     assert _report(Reply(envelope({}), headers=headers)) == LimitReport()
 
 
+@pytest.mark.needs("recordings")
 def test_recorded_headers_are_read() -> None:
     for case in recorded("bybit/rest/headers.2023-capture.json").plain["cases"]:
         headers = {name.lower(): value for name, value in case["headers"].items()}

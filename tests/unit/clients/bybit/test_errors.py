@@ -119,6 +119,7 @@ def test_every_row_decides_about_something() -> None:
     assert [row for row in TABLE.rows if id(row) not in decided] == []
 
 
+@pytest.mark.needs("recordings")
 def test_every_code_of_the_sheet_has_a_row_of_its_own() -> None:
     if not (SHEETS / "bybit.md").exists():
         pytest.skip(f"no sheet at {SHEETS}")
@@ -201,6 +202,7 @@ CAPTURED = {
 """The one about the position's index is what an account in hedge mode says: an operator has to act."""
 
 
+@pytest.mark.needs("recordings")
 def test_recorded_errors_are_judged() -> None:
     recorded("bybit/rest/errors.captured.json")
     for case in _captured():

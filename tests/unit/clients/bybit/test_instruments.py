@@ -169,6 +169,7 @@ def test_a_broken_row_names_its_field(changes: dict[str, Any], named: str) -> No
         ("linear", "bybit/rest/bybitnet/GetLinearInverseSymbolsPreListing.json"),
     ],
 )
+@pytest.mark.needs("recordings")
 def test_recorded_rows_are_read(market: str, file: str) -> None:
     rows = recorded(file).exact["result"]["list"]
 
@@ -182,6 +183,7 @@ def test_recorded_rows_are_read(market: str, file: str) -> None:
         assert (one.kind is InstrumentKind.DELIVERY) is row.get("contractType", "").endswith("Futures")
 
 
+@pytest.mark.needs("recordings")
 def test_the_recorded_quarterly_expires_on_its_last_friday() -> None:
     rows = recorded("bybit/rest/instruments_inverse.2026-capture.json").exact["result"]["list"]
 

@@ -205,6 +205,7 @@ def _rows(file: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("market", "file"), ORDERS)
+@pytest.mark.needs("recordings")
 def test_recorded_orders_are_read(market: str, file: str) -> None:
     rows = _rows(file)
 
@@ -217,6 +218,7 @@ def test_recorded_orders_are_read(market: str, file: str) -> None:
         assert made.side.value.title() == row["side"]
 
 
+@pytest.mark.needs("recordings")
 def test_a_recorded_rejection_keeps_what_was_executed() -> None:
     (row,) = _rows("ws/nautilus/ws_account_order_partially_filled_rejected.json")
 
@@ -236,6 +238,7 @@ def test_a_recorded_rejection_keeps_what_was_executed() -> None:
         "ws/nautilus/ws_account_execution_adl.json",
     ],
 )
+@pytest.mark.needs("recordings")
 def test_recorded_executions_are_read(file: str) -> None:
     rows = _rows(file)
 
@@ -258,6 +261,7 @@ def test_recorded_executions_are_read(file: str) -> None:
         "rest/nautilus/http_get_positions_with_open_time.json",
     ],
 )
+@pytest.mark.needs("recordings")
 def test_recorded_positions_are_read(file: str) -> None:
     for row in _rows(file):
         made = parse_position(MARKETS["inverse"], "X", row)

@@ -77,11 +77,13 @@ def test_the_headers_carry_it(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("vector", [one for one in PUBLISHED if one["id"] == "bybit-ws-auth"], ids=ids)
+@pytest.mark.needs("recordings")
 def test_a_login_signs_the_time_of_its_end(vector: dict[str, Any]) -> None:
     assert STREAM_LOGIN + vector["timestamp"] == vector["string_to_sign"]
 
 
 @pytest.mark.parametrize("vector", [one for one in PUBLISHED if one["scheme"].startswith("rsa")], ids=ids)
+@pytest.mark.needs("recordings")
 def test_an_rsa_signature_is_over_the_same_text(vector: dict[str, Any]) -> None:
     """We sign with HMAC keys only; whoever adds the others finds that nothing else differs."""
     serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
@@ -99,6 +101,7 @@ def _wire(client: BybitClient, request: ExchangeRequest, timestamp_ms: int) -> A
 
 
 @pytest.mark.parametrize("vector", [one for one in PUBLISHED if one["secret"] and one["method"] != "WS"], ids=ids)
+@pytest.mark.needs("recordings")
 def test_what_is_signed_is_what_is_sent(vector: dict[str, Any]) -> None:
     pairs = [pair.split("=", 1) for pair in vector["query"].split("&") if pair]
     body = json.loads(vector["body"]) if vector["body"] else None

@@ -566,6 +566,7 @@ async def test_nor_is_it_where_nobody_says_whether_there_is_trouble(trouble: Rep
         await desk.query(LINEAR, client_order_id="nobody")
 
 
+@pytest.mark.needs("recordings")
 async def test_recorded_announcements_of_the_past_are_no_trouble() -> None:
     desk, _ = trading(answers(status=Reply(recorded("bybit/rest/docs/system-status.1.json").plain)))
 

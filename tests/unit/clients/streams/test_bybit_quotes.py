@@ -261,6 +261,7 @@ def test_an_unknown_symbol_is_refused_before_anything_is_opened() -> None:
     run_virtual(main)
 
 
+@pytest.mark.needs("recordings")
 def test_a_recorded_book_of_many_frames_stays_in_order() -> None:
     """Snapshot and deltas of depth 500: best bid below best ask after each, and as many levels as it may have."""
     made = instrument(contract("XRPUSDT", "LinearPerpetual", "XRP", "USDT", "USDT"), "linear")
@@ -278,6 +279,7 @@ def test_a_recorded_book_of_many_frames_stays_in_order() -> None:
     assert numbers == sorted(numbers)
 
 
+@pytest.mark.needs("recordings")
 def test_recorded_answers_of_every_form_are_recognised() -> None:
     folder = "bybit/ws/docs/websocket_wss-authentication"
     for number in (3, 4, 5, 6):

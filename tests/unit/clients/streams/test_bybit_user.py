@@ -91,6 +91,7 @@ def test_a_login_is_answered_in_either_spelling(answer: dict[str, Any], error: t
     assert isinstance(refused.value, AuthRefused) is (error is AuthRefused)
 
 
+@pytest.mark.needs("recordings")
 def test_recorded_logins_are_read() -> None:
     assert acknowledged("auth")(recorded("bybit/ws/nautilus/ws_auth_success.json").text.encode()) is True
     assert acknowledged("auth")(recorded("bybit/ws/docs/websocket_wss-authentication.2.json").text.encode()) is True

@@ -31,6 +31,7 @@ def vectors(scheme: str) -> list[Any]:
 
 @pytest.mark.quick
 @pytest.mark.parametrize("vector", vectors("rest"))
+@pytest.mark.needs("recordings")
 def test_every_vector_is_accepted_and_any_change_of_it_refused(vector: dict[str, Any]) -> None:
     parts: dict[str, Any] = {
         "timestamp": vector["timestamp"],
@@ -48,6 +49,7 @@ def test_every_vector_is_accepted_and_any_change_of_it_refused(vector: dict[str,
 
 
 @pytest.mark.parametrize("vector", vectors("ws"))
+@pytest.mark.needs("recordings")
 def test_login_of_streams_is_checked_by_its_vector(vector: dict[str, Any]) -> None:
     expires = int(vector["string_to_sign"].removeprefix("GET/realtime"))
 

@@ -19,9 +19,7 @@ from tests.unit.simulators.bybit.test_public_stream import take, tell
 
 FOLDER = RECORDED / "bybit"
 
-pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason=f"no recordings at {FOLDER}: set MIDSTREAM_SHARED to where they are"
-)
+pytestmark = pytest.mark.needs("recordings")
 
 OPTIONS = frozenset({"next", "displayName"})
 """Gone from newer answers, or not in every one of them."""
