@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from clients.exchanges.bases import MarketBases
 from clients.exchanges.binance.markets import MARKETS, USDM
 from clients.exchanges.binance.stream_events import SHUTDOWN, kind, parse_book_ticker, parse_event
 from clients.exchanges.binance.stream_requests import rotating, subscribe
 from clients.exchanges.exact_json import MalformedAnswer
-from clients.exchanges.instrument_cache import InstrumentCache
-from clients.exchanges.model import Instrument, Quote
+from clients.exchanges.model import Instrument
 from clients.exchanges.quote_relay import QuoteSink
-from clients.exchanges.streaming import Pump, StreamHub, Unusable, follow, relayed
+from clients.exchanges.quote_streams import InstrumentQuotes, by_market
 from clients.sockets import Connected, Disconnected, Message, ResilientSocket, Session, SocketPolicy
 
 STREAMS_PER_CONNECTION: Final = 200
@@ -23,48 +20,13 @@ QUOTE_POLICY: Final = SocketPolicy(stale_after_s=30.0, reconnect_after_silence_s
 """A subscription that went to the wrong route is silent, not refused; so is one that the exchange lost."""
 
 
-class QuoteStream:
+class QuoteStream(InstrumentQuotes):
     """Best bid and ask of instruments of any of the markets: one connection per market and 200 streams."""
 
-    def __init__(
-        self,
-        symbols: Sequence[str],
-        *,
-        instruments: InstrumentCache,
-        hub: StreamHub,
-        bases: Mapping[str, MarketBases],
-    ) -> None:
-        self._symbols = symbols
-        self._instruments = instruments
-        self._hub = hub
-        self._bases = bases
-        self.unusable = Unusable("binance quotes")
+    name = "binance quotes"
 
-    async def quotes(self) -> AsyncGenerator[Quote, None]:
-        """Yield quotes until closed; a slow consumer gets the newest of each symbol."""
-        async with aclosing(relayed(await self._pumps())) as quotes:
-            async for quote in quotes:
-                yield quote
-
-    async def follow(self, sink: QuoteSink) -> None:
-        """Put every quote into `sink` until cancelled."""
-        await follow(await self._pumps(), sink)
-
-    async def _pumps(self) -> list[Pump]:
-        instruments = [await self._instruments.by_symbol(symbol) for symbol in dict.fromkeys(self._symbols)]
-        groups = [
-            chosen[start : start + STREAMS_PER_CONNECTION]
-            for market in MARKETS
-            if (chosen := [instrument for instrument in instruments if instrument.market == market])
-            for start in range(0, len(chosen), STREAMS_PER_CONNECTION)
-        ]
-        return [self._pump(group) for group in groups]
-
-    def _pump(self, instruments: Sequence[Instrument]) -> Pump:
-        async def pump(sink: QuoteSink) -> None:
-            await self._read(instruments, sink)
-
-        return pump
+    def _connections(self, instruments: Sequence[Instrument]) -> Iterable[Sequence[Instrument]]:
+        return by_market(instruments, MARKETS, at_most=STREAMS_PER_CONNECTION)
 
     async def _read(self, instruments: Sequence[Instrument], sink: QuoteSink) -> None:
         hub, market = self._hub, instruments[0].market
