@@ -18,7 +18,7 @@ class Repeats:
     def __init__(self) -> None:
         self._ends_before: dict[str, int] = {}
         self._ends: dict[str, int] = {}
-        self._trades_before: frozenset[str] | set[str] = frozenset()
+        self._trades_before: set[str] = set()
         self._trades: set[str] = set()
 
     def begin(self) -> None:

@@ -67,7 +67,7 @@ class SpotRoutes:
             ticket.marks["quoteOrderQty"] = str(ticket.quote_quantity)
         detail = _detail(call)
         order = await self._desk.in_engine(call, lambda: self._venue.engine.snapshot(self._desk.place(ticket)))
-        return spot_placed(order, self._fills(order), detail, self._venue.shown_ms)
+        return spot_placed(order, self._venue.engine.book.fills_of(order.id), detail, self._venue.shown_ms)
 
     async def test(self, call: Call) -> Any:
         """Check an order and forget it."""
@@ -165,7 +165,10 @@ class SpotRoutes:
             if cancel_result == "SUCCESS" or mode == "ALLOW_FAILURE":
                 try:
                     new = self._venue.engine.snapshot(self._desk.place(ticket))
-                    placed, place_result = spot_placed(new, self._fills(new), detail, self._venue.shown_ms), "SUCCESS"
+                    placed, place_result = (
+                        spot_placed(new, self._venue.engine.book.fills_of(new.id), detail, self._venue.shown_ms),
+                        "SUCCESS",
+                    )
                 except BinanceError as exc:
                     placed, place_result = exc.payload(), "FAILURE"
             outcome = {
@@ -288,9 +291,6 @@ class SpotRoutes:
         return self._desk.find(
             Call(call.market, call.route, {"symbol": call.need("symbol"), **found}, call.now_ns, call.account)
         )
-
-    def _fills(self, order: Order) -> list[Any]:
-        return self._venue.engine.book.fills_of(order.id)
 
 
 def _restriction(call: Call) -> Status | None:

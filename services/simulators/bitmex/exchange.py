@@ -14,7 +14,7 @@ from services.simulators.venue.clearing import Account, demo_account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
 from services.simulators.venue.listing import Listing
-from services.simulators.venue.orderbook import ORDERS_MAX
+from services.simulators.venue.orderbook import make_room
 from services.simulators.venue.orders import Order
 
 DEMO_ACCOUNT: Final = demo_account("bitmex")
@@ -67,11 +67,8 @@ class BitmexExchange(SimulatedVenue):
         self._order_ids[order.account, order.marks["orderID"]] = order
         if order.client_id:
             self._client_ids[order.account, order.client_id] = order
-        for known in (self._order_ids, self._client_ids):
-            if len(known) > ORDERS_MAX:
-                oldest = next((key for key, one in known.items() if not one.status.is_open), None)
-                if oldest is not None:
-                    del known[oldest]
+        make_room(self._order_ids)
+        make_room(self._client_ids)
 
     def rename(self, order: Order, client_id: str) -> None:
         """Give an order another client id."""

@@ -22,7 +22,7 @@ from services.simulators.venue.delivery import Delivery
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
 from services.simulators.venue.listing import Listing, Payout
-from services.simulators.venue.orderbook import ORDERS_MAX
+from services.simulators.venue.orderbook import ORDERS_MAX, make_room
 from services.simulators.venue.orders import Event, Order
 
 DEMO_ACCOUNT: Final = demo_account("bybit")
@@ -179,11 +179,8 @@ class BybitExchange(SimulatedVenue):
         self._orders[order.account, order.marks["orderId"]] = order
         if order.client_id:
             self._linked[order.account, order.client_id] = order
-        for known in (self._orders, self._linked):
-            if len(known) > ORDERS_MAX:
-                oldest = next((key for key, one in known.items() if not one.status.is_open), None)
-                if oldest is not None:
-                    del known[oldest]
+        make_room(self._orders)
+        make_room(self._linked)
 
     def find_order(self, account: str, order_id: str | None, link_id: str | None) -> Order | None:
         """Return an order by the exchange's id, which wins, or the client's."""

@@ -119,3 +119,11 @@ def _place(order: Order) -> tuple[str, str]:
 
 def _client(order: Order, client_id: str) -> tuple[str, str, str, str]:
     return order.account, order.listing.market, order.listing.symbol, client_id
+
+
+def make_room(known: dict[tuple[str, str], Order]) -> None:
+    """Forget the oldest order that is not open, where there are more than are remembered."""
+    if len(known) > ORDERS_MAX:
+        oldest = next((key for key, order in known.items() if not order.status.is_open), None)
+        if oldest is not None:
+            del known[oldest]
