@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -38,6 +41,23 @@ def shell_lines(text: str) -> list[str]:
         else:
             found.append(line.rstrip())
     return found
+
+
+def call_table(text: str) -> dict[str, list[str]]:
+    """Return the rows of a page's table of calls by client: the name of the call, and a cell for each market."""
+    rows = re.findall(r"^\| `([a-z_ ]+)` \|(.*)\|$", text.partition("## Client by call")[2], re.MULTILINE)
+    return {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
+
+
+def run_program(text: str, *, place: str, at: str, folder: Path) -> str:
+    """Run the one program of a page in a folder, with the address `at` where it says `place`; return what it prints."""
+    [program] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ended = subprocess.run(
+        [sys.executable, "-W", "error::SyntaxWarning", "-c", program.replace(place, at)],
+        cwd=folder, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def wrong_names(text: str, root: Path = ROOT) -> list[str]:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ import pytest
 from services.simulators.bybit import DEMO_ACCOUNT
 from tests.support.ccxt_calls import CALLS, Market, outcome
 from tests.support.cli import PATIENCE_S, ROOT
-from tests.support.pages import shell_lines
+from tests.support.pages import call_table, run_program, shell_lines
 from tests.support.simulator_process import SimulatorProcess, simulator_process
 
 ccxt: Any = pytest.importorskip("ccxt")
@@ -28,10 +25,7 @@ MARKETS = {
     "linear": Market("BTC/USDT:USDT", 0.01, {"type": "swap", "subType": "linear"}),
     "inverse": Market("BTC/USD:BTC", 200, {"type": "swap", "subType": "inverse"}),
 }
-TABLE = {
-    name: [cell.strip() for cell in cells.split("|")]
-    for name, cells in re.findall(r"^\| `([a-z_ ]+)` \|(.*)\|$", PAGE.partition("## Client by call")[2], re.MULTILINE)
-}
+TABLE = call_table(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -73,25 +67,9 @@ def test_every_command_works(at_once: SimulatorProcess, line: str) -> None:
 
 
 def test_the_program_of_the_page_runs(at_once: SimulatorProcess, tmp_path: Path) -> None:
-    [program] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error::SyntaxWarning",
-            "-c",
-            program.replace("localhost:5090", f"127.0.0.1:{at_once.port}"),
-        ],
-        cwd=tmp_path,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    told = run_program(PAGE, place="localhost:5090", at=f"127.0.0.1:{at_once.port}", folder=tmp_path)
 
-    assert ended.returncode == 0, ended.stderr
-    assert len(json.loads(ended.stdout.splitlines()[0])) == 3
+    assert len(json.loads(told.splitlines()[0])) == 3
 
 
 def test_the_table_has_every_call_once() -> None:

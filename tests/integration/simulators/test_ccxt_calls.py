@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +13,11 @@ from services.simulators.binance import DEMO_ACCOUNT
 from tests.integration.simulators.test_ccxt import client
 from tests.support.ccxt_calls import CALLS, MARKETS, outcome
 from tests.support.cli import ROOT
+from tests.support.pages import call_table, run_program
 from tests.support.simulator_process import SimulatorProcess, simulator_process
 
 PAGE = (ROOT / "docs" / "simulators.md").read_text(encoding="utf-8")
-TABLE = {
-    name: [cell.strip() for cell in cells.split("|")]
-    for name, cells in re.findall(r"^\| `([a-z_ ]+)` \|(.*)\|$", PAGE.partition("## Client by call")[2], re.MULTILINE)
-}
+TABLE = call_table(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +45,6 @@ def test_a_row_of_the_table_is_what_ccxt_finds(exchange: Any, name: str) -> None
 
 
 def test_the_program_of_the_page_runs(own: SimulatorProcess, tmp_path: Path) -> None:
-    [program] = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    ended = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error::SyntaxWarning",
-            "-c",
-            program.replace("localhost:5070", f"127.0.0.1:{own.port}"),
-        ],
-        cwd=tmp_path,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    told = run_program(PAGE, place="localhost:5070", at=f"127.0.0.1:{own.port}", folder=tmp_path)
 
-    assert ended.returncode == 0, ended.stderr
-    assert len(json.loads(ended.stdout.splitlines()[0])) == 3
+    assert len(json.loads(told.splitlines()[0])) == 3
