@@ -140,6 +140,9 @@ class RestClient(ExchangeClient):
     async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         return await self.instruments.all(refresh=refresh)
 
+    def known_instrument(self, symbol: str) -> Instrument | None:
+        return self.instruments.remembered(symbol)
+
     async def get_quote(self, symbol: str) -> Quote:
         instrument = await self.instruments.by_symbol(symbol)
         return await self._once("quote", symbol, lambda: self.fetch_quote(instrument))

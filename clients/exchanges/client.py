@@ -65,6 +65,10 @@ class ExchangeClient(ABC):
         """Return all instruments of all markets by unified symbol; cached until `refresh` or an hour has passed."""
         ...
 
+    def known_instrument(self, symbol: str) -> Instrument | None:
+        """Return an instrument without asking anybody; None before it was asked for. One that is not listed any more stays known."""
+        return None
+
     @abstractmethod
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         """Measure the clock offset; signed requests apply the last measurement."""

@@ -40,6 +40,8 @@ class InstrumentCache:
         self._by_symbol: Mapping[str, Instrument] = {}
         self._by_exchange_symbol: Mapping[tuple[str, str], Instrument] = {}
         self._part_of: Mapping[str, _Part] = {}
+        self._seen: dict[str, Instrument] = {}
+        """By unified symbol, whatever was ever listed: orders in a contract that was delivered are still asked about."""
 
     async def all(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         """Return every instrument by unified symbol; raise when a market's have never been loaded and cannot be."""
@@ -80,6 +82,10 @@ class InstrumentCache:
         """Return it if it has been loaded, without asking anybody."""
         return self._by_exchange_symbol.get((market, exchange_symbol))
 
+    def remembered(self, symbol: str) -> Instrument | None:
+        """Return it if it has ever been loaded, listed still or not, without asking anybody."""
+        return self._seen.get(symbol)
+
     async def _find(self, look: Callable[[], Instrument | None]) -> tuple[Instrument | None, list[Exception]]:
         """Look; load what is due where that may change the answer, until it is there; return it, or why it may be missing."""
         found = look()
@@ -113,6 +119,7 @@ class InstrumentCache:
         self._part_of = {made.symbol: part for part in self._parts for made in part.instruments}
         listed = [made for part in self._parts for made in part.instruments]
         self._by_symbol = MappingProxyType({made.symbol: made for made in listed})
+        self._seen.update(self._by_symbol)
         self._by_exchange_symbol = {(made.market, made.exchange_symbol): made for made in listed}
 
 

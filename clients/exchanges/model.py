@@ -74,17 +74,19 @@ class Instrument:
     open_orders_max: int | None = None
     """How many orders an account may have open in this instrument."""
 
-    def base_quantity(self, quantity: Decimal, price: Decimal) -> Decimal | None:
-        """Return what a quantity in this instrument's unit is in its base currency, at a price.
+    def base_quantity(self, quantity: Decimal, price: Decimal | None) -> Decimal | None:
+        """Return what a quantity in this instrument's unit is in its base currency, at a price; a quotient has 28 digits.
 
         1000 are 1000 BTC, 0.001 BTC or 1000 dollars' worth, and only the instrument knows. None for quanto contracts, which are no
-        quantity of anything.
+        quantity of anything, and for inverse ones without a price: they are worth something else in base at each.
         """
         match self.payout:
             case Payout.SPOT | Payout.LINEAR:
                 return quantity * self.contract_size
+            case Payout.INVERSE if not quantity:
+                return Decimal(0)
             case Payout.INVERSE:
-                return quantity * self.contract_size / price
+                return quantity * self.contract_size / price if price is not None and price > 0 else None
             case Payout.QUANTO:
                 return None
 

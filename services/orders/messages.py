@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from clients.exchanges.endings import EndedBy
@@ -15,6 +16,9 @@ from services.orders.guards.positions import Held, Key
 from services.orders.journal.codec import encode
 from services.orders.journal.store import FillRow, Kept, SwitchRow
 from services.orders.reconciliation.freshness import Freshness
+
+KnownInstrument = Callable[[str, str], Instrument | None]
+"""Instrument of an exchange by unified symbol, if it is known without asking anybody."""
 
 SIDES = {pb.SIDE_BUY: Side.BUY, pb.SIDE_SELL: Side.SELL}
 TYPES = {pb.ORDER_TYPE_MARKET: OrderType.MARKET, pb.ORDER_TYPE_LIMIT: OrderType.LIMIT}
@@ -62,9 +66,9 @@ def states(values: list[int]) -> list[OrderState]:
     return [STATES[pb.OrderState.ValueType(value)] for value in values]
 
 
-def order_message(order: Order) -> pb.Order:
+def order_message(order: Order, known: KnownInstrument) -> pb.Order:
     """Return an order."""
-    amending = order.amending
+    amending, instrument = order.amending, known(order.exchange, order.symbol)
     return pb.Order(
         order_id=order.order_id,
         client_order_id=order.client_order_id,
@@ -103,10 +107,12 @@ def order_message(order: Order) -> pb.Order:
         ended_by=_ENDED_BY[order.ended_by]
         if order.ended_by is not None and order.state.terminal
         else pb.ENDED_BY_UNSPECIFIED,
+        quantity_base=_base(instrument, order.quantity, _order_price(order)),
+        filled_quantity_base=_base(instrument, order.filled, order.average_price),
     )
 
 
-def fill_message(fill: FillRow) -> pb.Fill:
+def fill_message(fill: FillRow, known: KnownInstrument) -> pb.Fill:
     """Return an execution."""
     return pb.Fill(
         exchange=fill.exchange,
@@ -121,6 +127,7 @@ def fill_message(fill: FillRow) -> pb.Fill:
         fee=text(fill.fee),
         fee_currency=fill.fee_currency,
         trade_time_ns=fill.trade_time_ns,
+        quantity_base=_base(known(fill.exchange, fill.symbol), fill.quantity, fill.price),
     )
 
 
@@ -151,13 +158,16 @@ def instrument_message(instrument: Instrument, capabilities: Capabilities) -> pb
         market_quantity_max=text(instrument.market_quantity_max),
         notional_max=text(instrument.notional_max),
         open_orders_max=instrument.open_orders_max or 0,
+        lot_size_base=_base(instrument, instrument.lot_size, None),
+        quantity_min_base=_base(instrument, instrument.quantity_min, None),
+        quantity_max_base=_base(instrument, instrument.quantity_max, None),
     )
 
 
-def cancel_message(cancelled: Cancelled) -> pb.CancelResult:
+def cancel_message(cancelled: Cancelled, known: KnownInstrument) -> pb.CancelResult:
     """Return what became of a cancel."""
     return pb.CancelResult(
-        order=order_message(cancelled.order) if cancelled.order is not None else None,
+        order=order_message(cancelled.order, known) if cancelled.order is not None else None,
         confirmed=cancelled.confirmed,
         filled_during_cancel=text(cancelled.filled_during_cancel),
         order_id=cancelled.order_id,
@@ -176,7 +186,7 @@ def source_message(freshness: Freshness) -> pb.ActiveSource:
     )
 
 
-def position_message(key: Key, held: Held, now_ns: int) -> pb.Position:
+def position_message(key: Key, held: Held, now_ns: int, known: KnownInstrument) -> pb.Position:
     """Return a position."""
     exchange, market, symbol = key
     return pb.Position(
@@ -186,6 +196,7 @@ def position_message(key: Key, held: Held, now_ns: int) -> pb.Position:
         quantity=text(held.quantity),
         entry_price=text(held.entry_price),
         age_ms=(now_ns - held.stated_ns) // 1_000_000 if held.stated_ns else -1,
+        quantity_base=_base(known(exchange, symbol), held.quantity, held.entry_price),
     )
 
 
@@ -209,3 +220,16 @@ def audit_message(kept: Kept) -> pb.AuditEvent:
         body_json=encode(event.body),
         raw=event.raw,
     )
+
+
+def _order_price(order: Order) -> Decimal | None:
+    """Return the price at which an order is worth its quantity; of a MARKET order that is known when all of it is executed."""
+    if order.price is not None:
+        return order.price
+    return order.average_price if order.state is OrderState.FILLED else None
+
+
+def _base(instrument: Instrument | None, quantity: Decimal | None, price: Decimal | None) -> str:
+    if instrument is None or quantity is None:
+        return ""
+    return text(instrument.base_quantity(quantity, price))

@@ -33,6 +33,9 @@ class StreamedMarket:
     async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         return await self._client.get_instruments(refresh=refresh)
 
+    def known_instrument(self, symbol: str) -> Instrument | None:
+        return self._client.known_instrument(symbol)
+
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         return await self._client.get_server_time(market)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import grpc
 
+from clients.exchanges.model import Instrument
 from protos.orders.v1 import orders_pb2 as pb
 from protos.orders.v1.orders_pb2_grpc import OrderServiceServicer
 from services.orders import messages
@@ -45,6 +46,9 @@ class OrdersServicer(OrderServiceServicer):
             raise Unavailable("the desk is starting; try again")
         return self.desk
 
+    def _known(self, exchange: str, symbol: str) -> Instrument | None:
+        return self._desk.venues.known_instrument(exchange, symbol)
+
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.PlaceOrderResponse:
         _check_deadline(context)
         command = place_command(
@@ -69,7 +73,7 @@ class OrdersServicer(OrderServiceServicer):
         left_s = context.time_remaining()
         deadline_ns = None if left_s is None else self._ports.monotonic_ns() + round(left_s * 1e9)
         placed = await self._desk.place(command, current_caller(), deadline_ns=deadline_ns)
-        return pb.PlaceOrderResponse(order=messages.order_message(placed.order), repeated=placed.repeated)
+        return pb.PlaceOrderResponse(order=messages.order_message(placed.order, self._known), repeated=placed.repeated)
 
     async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.AmendOrderResponse:
         _check_deadline(context)
@@ -80,13 +84,13 @@ class OrdersServicer(OrderServiceServicer):
             valid_for_ms=request.valid_for_ms,
         )
         amended = await self._desk.amend(command, current_caller(), wait_s=_wait_s(context))
-        return pb.AmendOrderResponse(order=messages.order_message(amended.order), already=amended.already)
+        return pb.AmendOrderResponse(order=messages.order_message(amended.order, self._known), already=amended.already)
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
         _check_deadline(context)
         cancelled = await self._desk.cancel(request.order_id, current_caller(), wait_s=_wait_s(context))
         cancelled.check_confirmed()
-        result = messages.cancel_message(cancelled)
+        result = messages.cancel_message(cancelled, self._known)
         return pb.CancelOrderResponse(order=result.order, filled_during_cancel=result.filled_during_cancel)
 
     async def CancelOrders(self, request: pb.CancelOrdersRequest, context: Context) -> pb.CancelOrdersResponse:
@@ -100,7 +104,7 @@ class OrdersServicer(OrderServiceServicer):
             symbol=request.symbol,
             wait_s=_wait_s(context),
         )
-        return pb.CancelOrdersResponse(results=[messages.cancel_message(result) for result in results])
+        return pb.CancelOrdersResponse(results=[messages.cancel_message(result, self._known) for result in results])
 
     async def SettleOrder(self, request: pb.SettleOrderRequest, context: Context) -> pb.SettleOrderResponse:
         command = settle_command(
@@ -111,7 +115,7 @@ class OrdersServicer(OrderServiceServicer):
             evidence=request.evidence,
         )
         settled = await self._desk.settle(command, current_caller())
-        return pb.SettleOrderResponse(order=messages.order_message(settled.order), already=settled.already)
+        return pb.SettleOrderResponse(order=messages.order_message(settled.order, self._known), already=settled.already)
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         order = await self._desk.get(
@@ -122,7 +126,7 @@ class OrdersServicer(OrderServiceServicer):
             exchange=request.exchange,
             refresh=request.refresh,
         )
-        return pb.GetOrderResponse(order=messages.order_message(order))
+        return pb.GetOrderResponse(order=messages.order_message(order, self._known))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         for field in ("order_ids", "client_order_ids", "exchange_order_ids"):
@@ -143,14 +147,16 @@ class OrdersServicer(OrderServiceServicer):
         page, more = await order_page(
             self._desk, current_caller(), wanted, size=request.page_size, token=request.page_token
         )
-        return pb.ListOrdersResponse(orders=[messages.order_message(order) for order in page], next_page_token=more)
+        return pb.ListOrdersResponse(
+            orders=[messages.order_message(order, self._known) for order in page], next_page_token=more
+        )
 
     async def ListActiveOrders(
         self, request: pb.ListActiveOrdersRequest, context: Context
     ) -> pb.ListActiveOrdersResponse:
         orders = self._desk.active(current_caller(), exchange=request.exchange, symbol=request.symbol)
         return pb.ListActiveOrdersResponse(
-            orders=[messages.order_message(order) for order in orders],
+            orders=[messages.order_message(order, self._known) for order in orders],
             sources=[messages.source_message(freshness) for freshness in self._desk.sources(request.exchange)],
         )
 
@@ -166,7 +172,10 @@ class OrdersServicer(OrderServiceServicer):
         await self._desk.feed.check_place(request.after_sequence)
         async for seen in self._desk.feed.watch(after_sequence=request.after_sequence, wanted=wanted):
             yield pb.WatchOrdersResponse(
-                sequence=seen.sequence, order=messages.order_message(seen.order), kind=seen.kind, cause=seen.cause
+                sequence=seen.sequence,
+                order=messages.order_message(seen.order, self._known),
+                kind=seen.kind,
+                cause=seen.cause,
             )
 
     async def ListInstruments(self, request: pb.ListInstrumentsRequest, context: Context) -> pb.ListInstrumentsResponse:
@@ -176,7 +185,9 @@ class OrdersServicer(OrderServiceServicer):
     async def ListPositions(self, request: pb.ListPositionsRequest, context: Context) -> pb.ListPositionsResponse:
         now_ns = self._ports.wall_ns()
         held = self._desk.held(request.exchange)
-        return pb.ListPositionsResponse(positions=[messages.position_message(key, one, now_ns) for key, one in held])
+        return pb.ListPositionsResponse(
+            positions=[messages.position_message(key, one, now_ns, self._known) for key, one in held]
+        )
 
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
         from_ns, to_ns = period("from_time_ns", request.from_time_ns, "to_time_ns", request.to_time_ns)
@@ -190,7 +201,9 @@ class OrdersServicer(OrderServiceServicer):
         page, more = await fill_page(
             self._desk, current_caller(), wanted, size=request.page_size, token=request.page_token
         )
-        return pb.ListFillsResponse(fills=[messages.fill_message(fill) for fill in page], next_page_token=more)
+        return pb.ListFillsResponse(
+            fills=[messages.fill_message(fill, self._known) for fill in page], next_page_token=more
+        )
 
     async def SetKillSwitch(self, request: pb.SetKillSwitchRequest, context: Context) -> pb.SetKillSwitchResponse:
         if len(request.reason) > REASON_CHARACTERS_MAX:

@@ -30,6 +30,8 @@ class MarketData(Protocol):
 
     async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]: ...
 
+    def known_instrument(self, symbol: str) -> Instrument | None: ...
+
     async def get_server_time(self, market: str | None = None) -> ServerTime: ...
 
     async def ping(self, market: str | None = None) -> float: ...
@@ -76,6 +78,11 @@ class Venues:
     def get(self, exchange: str) -> Venue | None:
         """Return an exchange; None when it is not configured (any more)."""
         return self._venues.get(exchange)
+
+    def known_instrument(self, exchange: str, symbol: str) -> Instrument | None:
+        """Return an instrument without asking anybody; None when it has not been loaded since the start."""
+        venue = self.get(exchange)
+        return None if venue is None else venue.market.known_instrument(symbol)
 
     def named(self, exchange: str) -> Venue:
         """Return an exchange; one that is not configured is denied."""

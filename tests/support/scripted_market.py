@@ -88,6 +88,9 @@ class ScriptedMarket:
     async def get_instruments(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         return self.instruments
 
+    def known_instrument(self, symbol: str) -> Instrument | None:
+        return self.instruments.get(symbol)
+
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         if self.down is not None or self.clock_error is not None:
             raise self.down or self.clock_error  # type: ignore[misc]

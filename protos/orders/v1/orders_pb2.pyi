@@ -105,7 +105,7 @@ ENDED_BY_DELISTING: EndedBy
 ENDED_BY_EXCHANGE: EndedBy
 
 class Order(_message.Message):
-    __slots__ = ("order_id", "client_order_id", "exchange", "market", "symbol", "exchange_symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "filled_quantity", "average_price", "exchange_order_id", "venue_client_order_id", "venue_state", "reason", "create_time_ns", "update_time_ns", "revision", "external", "sending", "canceling", "amending_quantity", "amending_price", "halted", "mode", "queue_place", "amend_problem", "ended_by")
+    __slots__ = ("order_id", "client_order_id", "exchange", "market", "symbol", "exchange_symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "state", "filled_quantity", "average_price", "exchange_order_id", "venue_client_order_id", "venue_state", "reason", "create_time_ns", "update_time_ns", "revision", "external", "sending", "canceling", "amending_quantity", "amending_price", "halted", "mode", "queue_place", "amend_problem", "ended_by", "quantity_base", "filled_quantity_base")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +139,8 @@ class Order(_message.Message):
     QUEUE_PLACE_FIELD_NUMBER: _ClassVar[int]
     AMEND_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     ENDED_BY_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_BASE_FIELD_NUMBER: _ClassVar[int]
+    FILLED_QUANTITY_BASE_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     client_order_id: str
     exchange: str
@@ -172,10 +174,12 @@ class Order(_message.Message):
     queue_place: QueuePlace
     amend_problem: str
     ended_by: EndedBy
-    def __init__(self, order_id: _Optional[str] = ..., client_order_id: _Optional[str] = ..., exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., type: _Optional[_Union[OrderType, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., time_in_force: _Optional[_Union[TimeInForce, str]] = ..., post_only: _Optional[bool] = ..., reduce_only: _Optional[bool] = ..., state: _Optional[_Union[OrderState, str]] = ..., filled_quantity: _Optional[str] = ..., average_price: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., venue_client_order_id: _Optional[str] = ..., venue_state: _Optional[str] = ..., reason: _Optional[str] = ..., create_time_ns: _Optional[int] = ..., update_time_ns: _Optional[int] = ..., revision: _Optional[int] = ..., external: _Optional[bool] = ..., sending: _Optional[bool] = ..., canceling: _Optional[bool] = ..., amending_quantity: _Optional[str] = ..., amending_price: _Optional[str] = ..., halted: _Optional[str] = ..., mode: _Optional[str] = ..., queue_place: _Optional[_Union[QueuePlace, str]] = ..., amend_problem: _Optional[str] = ..., ended_by: _Optional[_Union[EndedBy, str]] = ...) -> None: ...
+    quantity_base: str
+    filled_quantity_base: str
+    def __init__(self, order_id: _Optional[str] = ..., client_order_id: _Optional[str] = ..., exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., type: _Optional[_Union[OrderType, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., time_in_force: _Optional[_Union[TimeInForce, str]] = ..., post_only: _Optional[bool] = ..., reduce_only: _Optional[bool] = ..., state: _Optional[_Union[OrderState, str]] = ..., filled_quantity: _Optional[str] = ..., average_price: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., venue_client_order_id: _Optional[str] = ..., venue_state: _Optional[str] = ..., reason: _Optional[str] = ..., create_time_ns: _Optional[int] = ..., update_time_ns: _Optional[int] = ..., revision: _Optional[int] = ..., external: _Optional[bool] = ..., sending: _Optional[bool] = ..., canceling: _Optional[bool] = ..., amending_quantity: _Optional[str] = ..., amending_price: _Optional[str] = ..., halted: _Optional[str] = ..., mode: _Optional[str] = ..., queue_place: _Optional[_Union[QueuePlace, str]] = ..., amend_problem: _Optional[str] = ..., ended_by: _Optional[_Union[EndedBy, str]] = ..., quantity_base: _Optional[str] = ..., filled_quantity_base: _Optional[str] = ...) -> None: ...
 
 class Fill(_message.Message):
-    __slots__ = ("exchange", "market", "symbol", "trade_id", "order_id", "exchange_order_id", "side", "quantity", "price", "fee", "fee_currency", "trade_time_ns")
+    __slots__ = ("exchange", "market", "symbol", "trade_id", "order_id", "exchange_order_id", "side", "quantity", "price", "fee", "fee_currency", "trade_time_ns", "quantity_base")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     MARKET_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +192,7 @@ class Fill(_message.Message):
     FEE_FIELD_NUMBER: _ClassVar[int]
     FEE_CURRENCY_FIELD_NUMBER: _ClassVar[int]
     TRADE_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_BASE_FIELD_NUMBER: _ClassVar[int]
     exchange: str
     market: str
     symbol: str
@@ -200,7 +205,8 @@ class Fill(_message.Message):
     fee: str
     fee_currency: str
     trade_time_ns: int
-    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., trade_id: _Optional[str] = ..., order_id: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ..., trade_time_ns: _Optional[int] = ...) -> None: ...
+    quantity_base: str
+    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., trade_id: _Optional[str] = ..., order_id: _Optional[str] = ..., exchange_order_id: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., fee: _Optional[str] = ..., fee_currency: _Optional[str] = ..., trade_time_ns: _Optional[int] = ..., quantity_base: _Optional[str] = ...) -> None: ...
 
 class PlaceOrderRequest(_message.Message):
     __slots__ = ("idempotency_key", "exchange", "symbol", "side", "type", "quantity", "price", "time_in_force", "post_only", "reduce_only", "client_order_id", "valid_for_ms", "resend_if_not_placed")
@@ -443,7 +449,7 @@ class ListInstrumentsRequest(_message.Message):
     def __init__(self, exchange: _Optional[str] = ..., base: _Optional[str] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class Instrument(_message.Message):
-    __slots__ = ("exchange", "market", "symbol", "exchange_symbol", "kind", "payout", "base", "quote", "settle", "price_tick", "lot_size", "quantity_min", "quantity_max", "notional_min", "contract_size", "expiry_time_ns", "tradable", "amend_price", "amend_quantity_up", "amend_quantity_down", "market_quantity_min", "market_quantity_max", "notional_max", "open_orders_max")
+    __slots__ = ("exchange", "market", "symbol", "exchange_symbol", "kind", "payout", "base", "quote", "settle", "price_tick", "lot_size", "quantity_min", "quantity_max", "notional_min", "contract_size", "expiry_time_ns", "tradable", "amend_price", "amend_quantity_up", "amend_quantity_down", "market_quantity_min", "market_quantity_max", "notional_max", "open_orders_max", "lot_size_base", "quantity_min_base", "quantity_max_base")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     MARKET_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
@@ -468,6 +474,9 @@ class Instrument(_message.Message):
     MARKET_QUANTITY_MAX_FIELD_NUMBER: _ClassVar[int]
     NOTIONAL_MAX_FIELD_NUMBER: _ClassVar[int]
     OPEN_ORDERS_MAX_FIELD_NUMBER: _ClassVar[int]
+    LOT_SIZE_BASE_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_MIN_BASE_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_MAX_BASE_FIELD_NUMBER: _ClassVar[int]
     exchange: str
     market: str
     symbol: str
@@ -492,7 +501,10 @@ class Instrument(_message.Message):
     market_quantity_max: str
     notional_max: str
     open_orders_max: int
-    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., kind: _Optional[str] = ..., payout: _Optional[str] = ..., base: _Optional[str] = ..., quote: _Optional[str] = ..., settle: _Optional[str] = ..., price_tick: _Optional[str] = ..., lot_size: _Optional[str] = ..., quantity_min: _Optional[str] = ..., quantity_max: _Optional[str] = ..., notional_min: _Optional[str] = ..., contract_size: _Optional[str] = ..., expiry_time_ns: _Optional[int] = ..., tradable: _Optional[bool] = ..., amend_price: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_up: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_down: _Optional[_Union[AmendWay, str]] = ..., market_quantity_min: _Optional[str] = ..., market_quantity_max: _Optional[str] = ..., notional_max: _Optional[str] = ..., open_orders_max: _Optional[int] = ...) -> None: ...
+    lot_size_base: str
+    quantity_min_base: str
+    quantity_max_base: str
+    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., exchange_symbol: _Optional[str] = ..., kind: _Optional[str] = ..., payout: _Optional[str] = ..., base: _Optional[str] = ..., quote: _Optional[str] = ..., settle: _Optional[str] = ..., price_tick: _Optional[str] = ..., lot_size: _Optional[str] = ..., quantity_min: _Optional[str] = ..., quantity_max: _Optional[str] = ..., notional_min: _Optional[str] = ..., contract_size: _Optional[str] = ..., expiry_time_ns: _Optional[int] = ..., tradable: _Optional[bool] = ..., amend_price: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_up: _Optional[_Union[AmendWay, str]] = ..., amend_quantity_down: _Optional[_Union[AmendWay, str]] = ..., market_quantity_min: _Optional[str] = ..., market_quantity_max: _Optional[str] = ..., notional_max: _Optional[str] = ..., open_orders_max: _Optional[int] = ..., lot_size_base: _Optional[str] = ..., quantity_min_base: _Optional[str] = ..., quantity_max_base: _Optional[str] = ...) -> None: ...
 
 class ListInstrumentsResponse(_message.Message):
     __slots__ = ("instruments",)
@@ -507,20 +519,22 @@ class ListPositionsRequest(_message.Message):
     def __init__(self, exchange: _Optional[str] = ...) -> None: ...
 
 class Position(_message.Message):
-    __slots__ = ("exchange", "market", "symbol", "quantity", "entry_price", "age_ms")
+    __slots__ = ("exchange", "market", "symbol", "quantity", "entry_price", "age_ms", "quantity_base")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     MARKET_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     ENTRY_PRICE_FIELD_NUMBER: _ClassVar[int]
     AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_BASE_FIELD_NUMBER: _ClassVar[int]
     exchange: str
     market: str
     symbol: str
     quantity: str
     entry_price: str
     age_ms: int
-    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., quantity: _Optional[str] = ..., entry_price: _Optional[str] = ..., age_ms: _Optional[int] = ...) -> None: ...
+    quantity_base: str
+    def __init__(self, exchange: _Optional[str] = ..., market: _Optional[str] = ..., symbol: _Optional[str] = ..., quantity: _Optional[str] = ..., entry_price: _Optional[str] = ..., age_ms: _Optional[int] = ..., quantity_base: _Optional[str] = ...) -> None: ...
 
 class ListPositionsResponse(_message.Message):
     __slots__ = ("positions",)

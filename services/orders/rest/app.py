@@ -124,7 +124,7 @@ def _orders(desk: Desk) -> APIRouter:
         if response.status_code == NOT_PLACED:
             response.headers["Retry-After"] = retry_after(desk.placer.free_in_s(placed.order.exchange))
         response.headers["Location"] = f"/v1/orders/{placed.order.order_id}"
-        return _order(placed.order)
+        return _order(desk, placed.order)
 
     @router.post("/v1/orders/cancel", response_model=models.CancelResultsView)
     async def cancel_many(body: models.CancelBody, request: Request) -> dict[str, Any]:
@@ -132,13 +132,15 @@ def _orders(desk: Desk) -> APIRouter:
         results = await desk.cancel_many(
             _caller(request), order_ids=body.order_ids, all_=body.all, exchange=body.exchange, symbol=body.symbol
         )
-        return {"results": [plain(messages.cancel_message(result)) for result in results]}
+        return {"results": [plain(messages.cancel_message(result, desk.venues.known_instrument)) for result in results]}
 
     @router.get("/v1/orders/active", response_model=models.ActiveView)
     async def active(request: Request, exchange: Text = "", symbol: Text = "") -> dict[str, Any]:
         """List orders that are not terminal, from memory, with the age and the source of what is known per exchange."""
         return {
-            "orders": [_order(order) for order in desk.active(_caller(request), exchange=exchange, symbol=symbol)],
+            "orders": [
+                _order(desk, order) for order in desk.active(_caller(request), exchange=exchange, symbol=symbol)
+            ],
             "sources": [plain(messages.source_message(freshness)) for freshness in desk.sources(exchange)],
         }
 
@@ -183,7 +185,7 @@ def _orders(desk: Desk) -> APIRouter:
     @router.get("/v1/orders/{order_id}", response_model=models.OrderView)
     async def get(order_id: OrderId, request: Request, refresh: bool = False) -> dict[str, Any]:
         """Return one order; with `refresh` after asking the exchange, if that answers."""
-        return _order(await desk.get(_caller(request), order_id=order_id, refresh=refresh))
+        return _order(desk, await desk.get(_caller(request), order_id=order_id, refresh=refresh))
 
     @router.patch(
         "/v1/orders/{order_id}",
@@ -197,14 +199,14 @@ def _orders(desk: Desk) -> APIRouter:
         )
         amended = await desk.amend(command, _caller(request))
         response.headers[ALREADY] = "true" if amended.already else "false"
-        return _order(amended.order)
+        return _order(desk, amended.order)
 
     @router.delete("/v1/orders/{order_id}", response_model=models.CancelledView)
     async def cancel(order_id: OrderId, request: Request) -> dict[str, Any]:
         """Cancel one order and wait until a terminal state was seen. FILLED is an outcome, not an error."""
         cancelled = await desk.cancel(order_id, _caller(request))
         cancelled.check_confirmed()
-        result = plain(messages.cancel_message(cancelled))
+        result = plain(messages.cancel_message(cancelled, desk.venues.known_instrument))
         return {"order": result["order"], "filled_during_cancel": result["filled_during_cancel"]}
 
     @router.post("/v1/orders/{order_id}/settle", response_model=models.OrderView)
@@ -221,7 +223,7 @@ def _orders(desk: Desk) -> APIRouter:
         )
         settled = await desk.settle(command, _caller(request))
         response.headers[ALREADY] = "true" if settled.already else "false"
-        return _order(settled.order)
+        return _order(desk, settled.order)
 
     return router
 
@@ -259,7 +261,7 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
             symbol=symbol,
         )
         page, more = await order_page(desk, _caller(request), wanted, size=page_size, token=page_token)
-        return {"orders": [_order(order) for order in page], "next_page_token": more}
+        return {"orders": [_order(desk, order) for order in page], "next_page_token": more}
 
     @router.get("/v1/fills", response_model=models.FillPage)
     async def fills(
@@ -282,13 +284,21 @@ def _lists(desk: Desk, ports: Ports) -> APIRouter:
             to_ns=to_ns,
         )
         page, more = await fill_page(desk, _caller(request), wanted, size=page_size, token=page_token)
-        return {"fills": [plain(messages.fill_message(fill)) for fill in page], "next_page_token": more}
+        return {
+            "fills": [plain(messages.fill_message(fill, desk.venues.known_instrument)) for fill in page],
+            "next_page_token": more,
+        }
 
     @router.get("/v1/positions", response_model=models.PositionsView)
     async def positions(exchange: Text = "") -> dict[str, Any]:
         """Return the positions that the exchanges last stated, with their age."""
         now_ns = ports.wall_ns()
-        return {"positions": [plain(messages.position_message(key, held, now_ns)) for key, held in desk.held(exchange)]}
+        return {
+            "positions": [
+                plain(messages.position_message(key, held, now_ns, desk.venues.known_instrument))
+                for key, held in desk.held(exchange)
+            ]
+        }
 
     @router.get("/v1/instruments", response_model=models.InstrumentsView)
     async def instruments(exchange: Text = "", base: Text = "", kind: Text = "") -> dict[str, Any]:
@@ -390,5 +400,5 @@ def _exchange_health(desk: Desk, exchange: str) -> dict[str, Any]:
     return {**freshness, "blocked": desk.gate.blocked(exchange)}
 
 
-def _order(order: Order) -> dict[str, Any]:
-    return plain(messages.order_message(order))
+def _order(desk: Desk, order: Order) -> dict[str, Any]:
+    return plain(messages.order_message(order, desk.venues.known_instrument))

@@ -51,7 +51,7 @@ async def order_events(
                     return
                 finally:
                     coming = None
-                yield _event(seen)
+                yield _event(seen, desk)
         finally:
             if coming is not None:
                 coming.cancel()
@@ -71,11 +71,11 @@ def _reset(reset: Reset) -> bytes:
     return f"id: {reset.newest}\nevent: reset\ndata: {json.dumps(body)}\n\n".encode()
 
 
-def _event(seen: Seen) -> bytes:
+def _event(seen: Seen, desk: Desk) -> bytes:
     body = {
         "sequence": str(seen.sequence),
         "kind": seen.kind,
         "cause": seen.cause,
-        "order": plain(order_message(seen.order)),
+        "order": plain(order_message(seen.order, desk.venues.known_instrument)),
     }
     return f"id: {seen.sequence}\nevent: order\ndata: {json.dumps(body)}\n\n".encode()

@@ -27,6 +27,10 @@ EndedBy = Literal[
     "EXCHANGE",
 ]
 DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$", examples=["0.001"])]
+BaseText = Annotated[
+    str,
+    Field(description="The quantity in base currency (inverse contracts: at a price); empty where it cannot be known"),
+]
 Nanoseconds = Annotated[str, Field(description="UTC nanoseconds as text: they do not fit into a JavaScript number")]
 
 
@@ -126,6 +130,8 @@ class OrderView(BaseModel):
     queue_place: QueuePlace
     amend_problem: str
     ended_by: EndedBy
+    quantity_base: BaseText
+    filled_quantity_base: BaseText
 
 
 class CancelledView(BaseModel):
@@ -190,6 +196,7 @@ class FillView(BaseModel):
     fee: str
     fee_currency: str
     trade_time_ns: Nanoseconds
+    quantity_base: BaseText
 
 
 class FillPage(BaseModel):
@@ -226,6 +233,9 @@ class InstrumentView(BaseModel):
     market_quantity_max: str
     notional_max: str
     open_orders_max: int
+    lot_size_base: BaseText
+    quantity_min_base: BaseText
+    quantity_max_base: BaseText
 
 
 class InstrumentsView(BaseModel):
@@ -243,6 +253,7 @@ class PositionView(BaseModel):
     quantity: str
     entry_price: str
     age_ms: str
+    quantity_base: BaseText
 
 
 class PositionsView(BaseModel):

@@ -27,11 +27,13 @@ from services.orders.engine.outcomes import judge
 from services.orders.journal.codec import decode
 from services.orders.messages import order_message
 from services.orders.rest.plain import plain
+from services.orders.venues import Venues
 from tests.unit.clients.bitmex.stage import XBTUSD, instrument
 from tests.unit.clients.bybit.stage import order_row
 from tests.unit.clients.streams.stage import listed
 
 D = Decimal
+nobody: Final = Venues([]).known_instrument
 PLACED_NS: Final = 1_760_000_000_000_000_000
 GTC, IOC, FOK = TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK
 EXPIRED, REJECTED = OrderState.EXPIRED, OrderState.REJECTED
@@ -229,7 +231,7 @@ def test_the_same_cause_is_the_same_end(case: Said) -> None:
 
     assert (after.state, after.ended_by) == (STATES[case.cause], case.cause)
     assert case.word.partition("\n")[0] in f"{after.venue_state} {after.reason}"
-    shown = plain(order_message(after))
+    shown = plain(order_message(after, nobody))
     assert shown["ended_by"] == case.cause.name
 
 
@@ -239,7 +241,11 @@ def test_a_cancel_by_its_owner_has_no_cause(word: str) -> None:
     assert isinstance(said.said, OrderReport)
     after = heard(placed(), said.said)
 
-    assert (after.state, after.ended_by, plain(order_message(after))["ended_by"]) == (OrderState.CANCELED, None, "")
+    assert (after.state, after.ended_by, plain(order_message(after, nobody))["ended_by"]) == (
+        OrderState.CANCELED,
+        None,
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -340,4 +346,4 @@ def test_an_order_of_somebody_else_keeps_its_cause() -> None:
     order = fold([Event("1", 1, 1, Cause.STREAM, body)])
 
     assert order is not None
-    assert plain(order_message(order))["ended_by"] == "LIQUIDATION"
+    assert plain(order_message(order, nobody))["ended_by"] == "LIQUIDATION"

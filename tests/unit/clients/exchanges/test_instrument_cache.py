@@ -196,6 +196,10 @@ async def test_an_instrument_that_is_gone_after_a_renewal_is_not_found(
     with pytest.raises(CallerMustAct):
         await cache.by_symbol("BTC/USDT")
 
+    # Orders in it are told of all the same.
+    assert cache.remembered("BTC/USDT") is not None
+    assert cache.remembered("XRP/USDT") is None
+
 
 async def test_a_market_is_ready_when_it_has_been_loaded(clock: WireClock) -> None:
     good, bad = _Loader(), _Loader()
