@@ -104,7 +104,10 @@ def settings(name: str) -> dict[str, str]:
 def test_only_what_is_published_listens_beyond_the_pod_and_says_so() -> None:
     beyond = {name for name in OURS if settings(name).get("MIDSTREAM_HOST")}
 
-    assert beyond == {"replay", "control", "price", "health", "orders", "reporting"}
+    exchanges = {"sim-binance", "sim-bybit", "sim-bitmex"}
+    assert beyond == {"replay", "control", "price", "health", "orders", "reporting", *exchanges}
+    # From the pod's address the levers are asked for by what is not loopback in there.
+    assert {name for name in OURS if "anywhere" in settings(name).values()} == exchanges
     assert {name for name in OURS if settings(name).get("MIDSTREAM_INSECURE")} == beyond
     assert "MIDSTREAM_INSECURE" in TEXT.partition("\nname:")[0]
 

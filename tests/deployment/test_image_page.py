@@ -21,8 +21,33 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMMANDS = [line for line in shell_lines(PAGE) if line.startswith(("docker ", "printf ", "cp "))]
 
 
+def of_simulators() -> list[str]:
+    """Return the commands for containers that the pages about simulated exchanges name."""
+    pages = [(ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in ("simulators", "simulated_bybit")]
+    blocks = [block for page in pages for block in re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+    return [line for block in blocks for line in block.splitlines()]
+
+
 def test_the_page_has_commands_to_check() -> None:
     assert len(COMMANDS) >= 6
+    assert len(of_simulators()) >= 3
+
+
+@pytest.mark.parametrize("command", [each for each in of_simulators() if each.startswith("docker run")])
+def test_a_simulator_is_published_at_its_port_on_this_machine_alone(command: str) -> None:
+    words = shlex.split(command)
+    name = words[-1]
+    settings = [words[at + 1] for at, word in enumerate(words) if word == "--env"]
+
+    assert words[-3:-1] == ["midstream:local", "serve"]
+    port = SERVERS[name].port
+    assert words[words.index("--publish") + 1] == f"127.0.0.1:{port}:{port}"
+    known = {each.name for each in settings_of(name)}
+    assert settings[0] == "MIDSTREAM_HOST=0.0.0.0"
+    assert {each.partition("=")[0] for each in settings} <= known
+    assert f"docker compose up --wait {name}" in "".join(
+        (ROOT / f"docs/{page}.md").read_text(encoding="utf-8") for page in ("simulators", "simulated_bybit")
+    )
 
 
 def test_the_table_of_ports_is_what_the_servers_listen_on() -> None:
@@ -36,7 +61,7 @@ def test_the_table_of_ports_is_what_the_servers_listen_on() -> None:
         assert defaults[f"MIDSTREAM_{name.upper().replace('-', '_')}_METRICS_PORT"] == metrics
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("docker run")])
+@pytest.mark.parametrize("command", [each for each in (*COMMANDS, *of_simulators()) if each.startswith("docker run")])
 def test_the_image_is_run_hardened_and_writes_where_it_may(command: str) -> None:
     words = shlex.split(command)
 

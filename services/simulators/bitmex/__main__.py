@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,7 @@ class BitmexSimSettings(VenueSettings):
     volatility: float = Field(default=1.0, ge=0, le=100, validation_alias="MIDSTREAM_SIM_BITMEX_VOLATILITY")
     depth: Decimal = Field(default=Decimal(1), gt=0, le=1000, validation_alias="MIDSTREAM_SIM_BITMEX_DEPTH")
     keys: str = Field(default="", repr=False, validation_alias="MIDSTREAM_SIM_BITMEX_KEYS")
+    levers: Literal["here", "anywhere"] = Field(default="here", validation_alias="MIDSTREAM_SIM_BITMEX_LEVERS")
 
 
 def main() -> int:

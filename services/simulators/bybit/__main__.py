@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ class BybitSimSettings(VenueSettings):
     volatility: float = Field(default=1.0, ge=0, le=100, validation_alias="MIDSTREAM_SIM_BYBIT_VOLATILITY")
     depth: Decimal = Field(default=Decimal(1), gt=0, le=1000, validation_alias="MIDSTREAM_SIM_BYBIT_DEPTH")
     keys: str = Field(default="", repr=False, validation_alias="MIDSTREAM_SIM_BYBIT_KEYS")
+    levers: Literal["here", "anywhere"] = Field(default="here", validation_alias="MIDSTREAM_SIM_BYBIT_LEVERS")
     row_delay_s: float = Field(default=0.2, ge=0, le=60, validation_alias="MIDSTREAM_SIM_BYBIT_ROW_DELAY")
     """How long, at most, the row of an order takes after its acknowledgement; history takes up to two and a half times as long again."""
 

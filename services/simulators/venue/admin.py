@@ -40,8 +40,9 @@ HELP = {
 class Admin:
     """Answers /sim of a venue."""
 
-    def __init__(self, venue: SimulatedVenue) -> None:
+    def __init__(self, venue: SimulatedVenue, *, from_anywhere: bool = False) -> None:
         self._venue = venue
+        self._from_anywhere = from_anywhere
         own = venue.levers()
         orders = ("client_id", "market", "symbol", "account", "open")
         self._routes: dict[tuple[str, str], Lever] = {
@@ -68,7 +69,9 @@ class Admin:
 
     def handle(self, request: Request) -> Response:
         """Answer one request; who may not ask gets a 403, what cannot be understood a 400, each saying so."""
-        if reason := why_not(request):
+        if reason := why_not(
+            request, from_anywhere=self._from_anywhere, setting=f"MIDSTREAM_SIM_{self._venue.name.upper()}_LEVERS"
+        ):
             return json_response(403, {"error": reason})
         self._venue.advance()
         path = request.path.rstrip("/")

@@ -12,10 +12,14 @@ _SPEAKS_FOR_OTHERS: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded
 """What a proxy adds. The address is then the proxy's own, and what stands in the header is anybody's word."""
 
 
-def why_not(request: Request) -> str:
-    """Say why a request may not reach the levers; empty when it may."""
-    if not is_local_address(request.address):
-        return "the levers answer on the simulator's own machine only: connect to 127.0.0.1"
+def why_not(request: Request, *, from_anywhere: bool = False, setting: str = "") -> str:
+    """Say why a request may not reach the levers; empty when it may.
+
+    `from_anywhere` lets other machines in, as `setting` says, by a loopback name alone: a container's published port is one.
+    """
+    if not from_anywhere and not is_local_address(request.address):
+        fix = f", or set {setting}=anywhere" if setting else ""
+        return f"the levers answer on the simulator's own machine only: connect to 127.0.0.1{fix}"
     if any(name in request.headers for name in _SPEAKS_FOR_OTHERS):
         return "the levers answer nobody through a proxy"
     # A page in a browser on this machine comes from loopback as well, also under a name of its own that it had point here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -35,6 +35,8 @@ class VenueSettings(ProcessSettings):
     """What goes wrong, see services/simulators/venue/faults.py."""
     keys: str
     """More accounts: name:key:secret,..."""
+    levers: Literal["here", "anywhere"]
+    """Who may use /sim: this machine alone, or every machine that reaches it."""
 
     @field_validator("faults", check_fields=False)
     @classmethod
@@ -63,7 +65,7 @@ class VenueSettings(ProcessSettings):
 
 def serve(venue: SimulatedVenue, settings: VenueSettings) -> int:
     """Serve a simulated exchange until told to stop; return the exit code."""
-    app = VenueApp(venue)
+    app = VenueApp(venue, levers_from_anywhere=settings.levers == "anywhere")
 
     def opened(face: WebFace) -> None:
         app.door = face

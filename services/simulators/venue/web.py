@@ -34,9 +34,9 @@ class Door(Protocol):
 class VenueApp:
     """The application; its lifespan keeps the market moving. Without a door nobody is refused before a request is read."""
 
-    def __init__(self, venue: SimulatedVenue) -> None:
+    def __init__(self, venue: SimulatedVenue, *, levers_from_anywhere: bool = False) -> None:
         self._venue = venue
-        self._admin = Admin(venue)
+        self._admin = Admin(venue, from_anywhere=levers_from_anywhere)
         self.door: Door | None = None
         self._refuses = False
 

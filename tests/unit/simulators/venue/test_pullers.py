@@ -53,7 +53,9 @@ class Asked:
     body: bytes = b""
 
 
-def ask(method: str, path: str, address: str, headers: dict[str, str] | None = None) -> Asked:
+def ask(
+    method: str, path: str, address: str, headers: dict[str, str] | None = None, *, anywhere: bool = False
+) -> Asked:
     """Send one request as the web server would hand it over."""
     asked = Asked()
 
@@ -69,7 +71,7 @@ def ask(method: str, path: str, address: str, headers: dict[str, str] | None = N
             "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
             "client": (address, 4711),
         }
-        await VenueApp(venue)(scope, receive, send)
+        await VenueApp(venue, levers_from_anywhere=anywhere)(scope, receive, send)
 
     run_virtual(main)
     return asked
@@ -98,6 +100,7 @@ def test_no_other_machine_may_reach_any_lever(method: str, path: str, address: s
 
     assert asked.status == 403
     assert b"own machine only" in asked.body
+    assert b"MIDSTREAM_SIM_BINANCE_LEVERS=anywhere" in asked.body
 
 
 @pytest.mark.parametrize("headers", TRICKS.values(), ids=TRICKS)
@@ -114,6 +117,22 @@ def test_what_came_through_a_proxy_is_nobody_of_this_machine(name: str, value: s
 @pytest.mark.parametrize("headers", BROWSERS.values(), ids=BROWSERS)
 def test_pages_in_a_browser_here_pull_nothing(headers: dict[str, str]) -> None:
     assert ask("POST", "/sim/matching/hold", "127.0.0.1", headers).status == 403
+
+
+@pytest.mark.parametrize("address", [*LOCAL, "172.17.0.1", "2001:db8::1"])
+def test_told_so_a_container_lets_its_host_pull_them_through_the_port_it_publishes(address: str) -> None:
+    assert ask("GET", "/sim", address, {"host": "localhost:5070"}, anywhere=True).status == 200
+
+
+@pytest.mark.parametrize("headers", BROWSERS.values(), ids=BROWSERS)
+def test_told_so_pages_in_a_browser_pull_nothing_all_the_same(headers: dict[str, str]) -> None:
+    assert ask("POST", "/sim/matching/hold", "172.17.0.1", headers, anywhere=True).status == 403
+
+
+def test_told_so_what_came_through_a_proxy_is_nobody_all_the_same() -> None:
+    headers = {"host": "localhost:5070", "x-forwarded-for": "127.0.0.1"}
+
+    assert ask("GET", "/sim/orders", "172.17.0.1", headers, anywhere=True).status == 403
 
 
 def test_the_exchange_itself_answers_everybody() -> None:
