@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final
+
+from clients.exchanges.model import Instrument
+
+_NEAR_MAX: Final = 5
 
 
 def unified_symbol(base: str, quote: str, *, settle: str = "", expiry_time_ns: int | None = None) -> str:
@@ -17,6 +22,9 @@ def unified_symbol(base: str, quote: str, *, settle: str = "", expiry_time_ns: i
     return symbol
 
 
-def near_matches(symbol: str, known: Collection[str]) -> list[str]:
-    """Return up to five known symbols that whoever typed `symbol` may have meant."""
-    return difflib.get_close_matches(symbol.upper()[:64], known, n=5, cutoff=0.6)
+def near_matches(symbol: str, known: Mapping[str, Instrument]) -> list[str]:
+    """Return up to five known symbols that whoever typed `symbol` may have meant: first those that the exchange itself spells so."""
+    typed = symbol.upper()[:64]
+    own = [name for name, instrument in known.items() if instrument.exchange_symbol.upper() == typed]
+    close = difflib.get_close_matches(typed, known, n=_NEAR_MAX, cutoff=0.6)
+    return list(dict.fromkeys(own + close))[:_NEAR_MAX]

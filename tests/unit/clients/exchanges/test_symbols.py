@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clients.exchanges.symbols import near_matches, unified_symbol
+from tests.support.fake_exchange import instrument
 
 
 @pytest.mark.quick
@@ -28,7 +29,16 @@ def test_symbols_are_spelled_as_ccxt_spells_them(
 
 
 def test_near_matches_are_few_and_bounded() -> None:
-    known = [f"BTC/USDT:USDT-2612{day:02}" for day in range(10, 30)]
+    known = {symbol: instrument("x", symbol) for symbol in (f"BTC/USDT:USDT-2612{day:02}" for day in range(10, 30))}
 
     assert len(near_matches("btc/usdt:usdt-261225", known)) == 5
     assert near_matches("x" * 1_000_000, known) == []
+
+
+def test_what_the_exchange_itself_calls_so_is_near_however_it_looks() -> None:
+    known = {
+        "BTC/USDT": instrument("x", "BTC/USDT", exchange_symbol="XBTUSDT"),
+        "BTC/USD:BTC": instrument("x", "BTC/USD:BTC", exchange_symbol="XBTUSD"),
+    }
+
+    assert near_matches("xbtusd", known)[0] == "BTC/USD:BTC"
