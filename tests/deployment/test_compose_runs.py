@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -31,6 +32,8 @@ pytestmark = [pytest.mark.long, pytest.mark.needs("postgres"), pytest.mark.timeo
 START_S = 300.0
 SERVICES = compose.services()
 OURS = {name: each for name, each in SERVICES.items() if each["image"] == "midstream:local" and name != "pod"}
+ORDERS = (("binance", "BTC/USDT", "0.001"), ("bybit", "BTC/USDT:USDT", "0.01"), ("bitmex", "BTC/USD:BTC", "100"))
+"""One at the market on each simulated exchange."""
 IMAGE = dict(
     word.split("=", 1)
     for block in re.findall(r"^ENV (.*?[^\\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
@@ -87,6 +90,18 @@ class Pod:
                 command, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def midstream(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours in a server's container, as `docker compose exec` does."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "services.cli", *arguments],
+            env=self.environment(name),
+            cwd=self.folder / name,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
@@ -109,15 +124,7 @@ class Pod:
         assert process.poll() is None, f"{name} has ended:\n{self.log(name)}"
         _, program, *arguments = OURS[name]["healthcheck"]["test"]
         assert program == "midstream"
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "services.cli", *arguments],
-            env=self.environment(name),
-            cwd=self.folder,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        return done.returncode == 0
+        return self.midstream(name, *arguments).returncode == 0
 
     def end(self) -> dict[str, int]:
         """Stop everything as compose does, and return the exit codes."""
@@ -164,11 +171,25 @@ def test_the_whole_set_comes_up_healthy_works_and_stops(pod: Pod) -> None:
     wait_until(lambda: log.exists() and log.stat().st_size > 0, timeout_s=START_S, what="mid prices")
     with urllib.request.urlopen(f"{pod.web('orders')}/health", timeout=30) as answer:
         assert answer.status == 200
+    made = pod.midstream("orders", "keys", "create", "--name", "me", "--role", "trade")
+    assert made.returncode == 0, made.stderr
+    for exchange, symbol, quantity in ORDERS:
+        bought = _bought(pod, made.stdout.strip(), exchange, symbol, quantity)
+        assert (bought["exchange"], bought["state"], bought["filled_quantity"]) == (exchange, "FILLED", quantity)
     assert not list(pod.folder.glob("*/*.db"))
     wait_until(lambda: _report(pod) == "STATUS_OK", timeout_s=START_S, what="a report without trouble")
 
     codes = pod.end()
     assert {name: code for name, code in codes.items() if code} == {}, pod.folder
+
+
+def _bought(pod: Pod, key: str, exchange: str, symbol: str, quantity: str) -> dict[str, Any]:
+    """Place an order at the market over REST, and return what it says."""
+    order = {"exchange": exchange, "symbol": symbol, "side": "BUY", "type": "MARKET", "quantity": quantity}
+    headers = {"authorization": f"Bearer {key}", "idempotency-key": exchange, "content-type": "application/json"}
+    request = urllib.request.Request(f"{pod.web('orders')}/v1/orders", json.dumps(order).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return dict(json.load(answer))
 
 
 def _answers(client: redis.Redis) -> bool:
