@@ -30,6 +30,8 @@ def test_the_readme_states_at_least_what_was_agreed() -> None:
 
     assert stated.overall >= 90
     assert stated.package >= 85
+    assert stated.folders["clients"] >= 95
+    assert stated.folders["services/orders"] >= 90
 
 
 def test_a_readme_without_figures_is_no_gate() -> None:
@@ -59,6 +61,23 @@ def test_the_whole_has_a_floor_of_its_own() -> None:
     packages = {"services/a": Lines(100, 89), "clients/c": Lines(100, 90)}
 
     assert problems(packages, FLOORS, packages) == ["89.5 % of all lines ran, less than the 90 % that README.md states"]
+
+
+def test_a_folder_that_has_to_have_more_is_held_to_it_with_all_its_packages() -> None:
+    packages = {"clients/a": Lines(100, 100), "clients/b": Lines(100, 89), "services/orders": Lines(100, 91)}
+    floors = stated_floors(
+        "at least 90 % of all lines and 85 % of every package's, 95 % of `clients/` and\n90 % of `services/orders/`; so."
+    )
+
+    assert problems(packages, floors, packages) == ["94.5 % of clients ran, less than the 95 % that README.md states"]
+
+
+def test_a_folder_of_the_readme_that_is_gone_is_not_held_in_silence() -> None:
+    packages = {"services/a": Lines(10, 10), "services/orders_two": Lines(10, 10)}
+
+    assert problems(packages, Floors(90, 85, {"services/orders": 90}), packages) == [
+        "services/orders was not measured, and README.md states its share"
+    ]
 
 
 def test_a_package_that_the_report_does_not_know_is_missed() -> None:
