@@ -16,6 +16,7 @@ from services.runtime.engine_host import ENGINE_FIGURES
 from services.runtime.exchanges.watcher import EXCHANGE_FIGURES
 from services.runtime.figures import Figure, Kind
 from services.runtime.metrics import CALL_FIGURES, SERVER_FIGURES
+from services.runtime.refusal_pace import PACE_FIGURES
 from services.runtime.subscriptions import SUBSCRIBER_FIGURES
 from services.runtime.unreadable import UNREADABLE_FIGURES
 from services.runtime.web.request_figures import REQUEST_FIGURES
@@ -43,7 +44,7 @@ _OWN: Final[Mapping[str, Sequence[Sequence[Figure]]]] = {
     "control": (UNREADABLE_FIGURES,),
     "price": (PRICE_FIGURES, ENGINE_FIGURES, SUBSCRIBER_FIGURES, UNREADABLE_FIGURES, EXCHANGE_FIGURES),
     "health": (HEALTH_FIGURES,),
-    "orders": (ORDERS_FIGURES, EXCHANGE_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),
+    "orders": (ORDERS_FIGURES, PACE_FIGURES, EXCHANGE_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),
     "reporting": (REPORTING_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),
     "power-listener": (DEAL_FIGURES,),
     "power-etl": (REFERENCE_FIGURES,),

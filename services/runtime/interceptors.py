@@ -101,6 +101,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._wrapped_by_path: dict[str, tuple[Any, grpc.RpcMethodHandler[Any, Any]]] = {}
         self._knows = knows
         self._pace = pace or RefusalPace()
+        if rooms:
+            self._pace.count_in(metrics, "grpc")
         self._refusers = {path: self._refuser(path, room) for path, room in rooms.items()}
 
     async def intercept_service(

@@ -5,6 +5,8 @@ What has no place among the calls of its connection takes a tenth of that, and n
 (REFUSED_STREAM, UNAVAILABLE to its caller, who may be certain that nothing was done). So everybody is told at once and nobody waits, but
 the place is given back at a pace. Telling them later instead would have clients wait in their own library, first come, first served: a
 flood that lasts longer than its deadlines then brings nothing but calls that are about to expire.
+
+Over HTTP/1.1, where a connection has one request at a time, what waits for its turn is its next placement (`services.runtime.web.held`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,22 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import Final
 
-__all__ = ["RefusalPace"]
+from prometheus_client import Counter
+
+from services.runtime.figures import Figure
+from services.runtime.metrics import Metrics
+
+__all__ = ["PACE_FIGURES", "RefusalPace"]
+
+_FACE: Final = ("face",)
+PACED: Final = Figure(
+    "midstream_refusals_paced_total", "counter",
+    "Refusals after which a connection waits: for the place of the call (grpc), or before its next placement (rest)", _FACE,
+)  # fmt: skip
+WAITING: Final = Figure(
+    "midstream_refusals_waiting", "gauge", "Refusals whose connection waits for its turn now", _FACE
+)
+PACE_FIGURES: Final = (PACED, WAITING)
 
 PER_S: Final = 100.0
 """Refusals a second while there is a flood: two to seven per cent of a core, as they come in crowds or one by one."""
@@ -26,7 +43,7 @@ FASTER_MAX: Final = 1_024
 
 
 class RefusalPace:
-    """Of one server. Connections take turns, so that one that floods does not keep the places of another."""
+    """Of one face of a server. Connections take turns, so that one that floods does not keep the places of another."""
 
     def __init__(self, *, per_s: float = PER_S, at_once: float = AT_ONCE, held_max: int = HELD_MAX) -> None:
         self.held = 0
@@ -41,6 +58,12 @@ class RefusalPace:
         self._refused = False
         self._faster = 1
         self._ended = False
+        self._paced: Counter | None = None
+
+    def count_in(self, metrics: Metrics, face: str) -> None:
+        """Show in the metrics of a process what is paced, as that of one of its faces."""
+        self._paced = metrics.counter(PACED).labels(face)
+        metrics.gauge(WAITING).labels(face).set_function(lambda: float(self.held))
 
     def turn(self, peer: str) -> asyncio.Future[None] | None:
         """Return what a refused call of a connection waits for once it was told; None when it may end."""
@@ -54,6 +77,8 @@ class RefusalPace:
         turn: asyncio.Future[None] = loop.create_future()
         self._turns.setdefault(peer, deque()).append(turn)
         self.held += 1
+        if self._paced is not None:
+            self._paced.inc()
         self._refused = True
         if self._timer is None:
             self._timer = loop.call_later(LOOK_S, self._look, loop)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from prometheus_client import CollectorRegistry
+
+from services.runtime.metrics import Metrics
 from services.runtime.refusal_pace import RefusalPace
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -135,5 +138,24 @@ def test_at_the_end_all_go_and_no_more_are_held() -> None:
         assert pace.held == held(turns) == 0
         assert pace.turn("flood") is None
         assert not [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+
+    run_virtual(case)
+
+
+def test_what_waits_is_in_the_metrics_of_its_face() -> None:
+    async def case(_loop: VirtualLoop) -> None:
+        registry = CollectorRegistry()
+        pace = RefusalPace(per_s=100, at_once=20)
+        pace.count_in(Metrics(registry), "grpc")
+        assert registry.get_sample_value("midstream_refusals_paced_total", {"face": "grpc"}) == 0
+
+        for _ in range(30):
+            pace.turn("flood")
+
+        assert registry.get_sample_value("midstream_refusals_paced_total", {"face": "grpc"}) == 10
+        assert registry.get_sample_value("midstream_refusals_waiting", {"face": "grpc"}) == 10
+        pace.end()
+        assert registry.get_sample_value("midstream_refusals_paced_total", {"face": "grpc"}) == 10
+        assert registry.get_sample_value("midstream_refusals_waiting", {"face": "grpc"}) == 0
 
     run_virtual(case)
