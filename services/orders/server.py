@@ -29,6 +29,7 @@ from services.runtime.access.keys import pepper_of, prepare_keys
 from services.runtime.descriptors import descriptor_budget
 from services.runtime.errors import StartPostponed, StartRefused
 from services.runtime.log_fields import fields
+from services.runtime.refusal_pace import RefusalPace
 from services.runtime.server import HealthBoard, Service, process_metrics, process_ssl_context, run_server
 from services.runtime.settings import load
 from services.runtime.tasks import end_task
@@ -69,6 +70,8 @@ class OrdersServer(Service):
         self._exchanges: OrderExchanges | None = None
         self._desk: Desk | None = None
         self._health: HealthBoard | None = None
+        self._pace = RefusalPace()
+        self._pace.count_in(process_metrics(), "rest")
         self._face: WebFace | None = None
         self._measuring: asyncio.Task[None] | None = None
 
@@ -108,7 +111,13 @@ class OrdersServer(Service):
             wall_ns=self._ports.wall_ns,
         )
         app = orders_app(
-            desk, access.http, signatures, self._ports, registry=process_metrics().registry, docs=self._settings.docs
+            desk,
+            access.http,
+            signatures,
+            self._ports,
+            registry=process_metrics().registry,
+            docs=self._settings.docs,
+            pace=self._pace,
         )
         self._face = WebFace(
             app,
@@ -141,6 +150,7 @@ class OrdersServer(Service):
         return 1
 
     async def stop(self) -> None:
+        self._pace.end()
         if self._face is not None:
             await self._face.stop()
         await end_task(self._measuring)

@@ -21,8 +21,7 @@ PATIENT_BESIDE_URGENT: Final = 1
 """The same while there is something urgent, which has to do with several turns before it is done."""
 URGENT_IN_A_ROW: Final = 8
 """Urgent steps for each patient one while there are both. A call is let in by several, one call after the other: with two, calls for
-which there was room waited to be let in, and orders were a quarter fewer. Floods of gRPC calls are kept few elsewhere (`refusal_pace`);
-one over REST, which nobody paces, leaves orders half of what they had with two."""
+which there was room waited to be let in, and orders were a quarter fewer. Floods are kept few elsewhere (`refusal_pace`)."""
 
 _steps_aside: ContextVar[bool] = ContextVar("midstream_steps_aside", default=False)
 

@@ -33,6 +33,7 @@ from services.runtime.access.key_shape import hashed
 from services.runtime.access.keys import StoredKey
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
+from services.runtime.refusal_pace import RefusalPace
 from services.runtime.web import WebFace
 from tests.support.callers import key_access
 from tests.support.exchange_rules import BINANCE, ExchangeRules
@@ -129,9 +130,14 @@ async def real_ports(seed: int = 1) -> Ports:
 
 @asynccontextmanager
 async def serving_faces(
-    *, seed: int = 1, venues: Sequence[ExchangeRules] = (BINANCE,), per_second: float = 1e6, **options: Any
+    *,
+    seed: int = 1,
+    venues: Sequence[ExchangeRules] = (BINANCE,),
+    per_second: float = 1e6,
+    pace: RefusalPace | None = None,
+    **options: Any,
 ) -> AsyncIterator[Faces]:
-    """Serve a desk over scripted exchanges in this process."""
+    """Serve a desk over scripted exchanges in this process; `pace` is that of placements refused over REST."""
     ports = await real_ports(seed)
     exchanges = [ScriptedVenue(rules, ports, latency_s=0.0) for rules in venues]
     registry = CollectorRegistry()
@@ -162,7 +168,7 @@ async def serving_faces(
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         access.start(metrics)
-        app = orders_app(desk.desk, access.http, signatures, ports, registry=registry)
+        app = orders_app(desk.desk, access.http, signatures, ports, registry=registry, pace=pace)
         face = WebFace(app, host="127.0.0.1", port=0, setting="TEST")
         web_port = await face.start()
         try:

@@ -33,6 +33,7 @@ from services.orders.rest.statuses import NOT_PLACED, PLACEMENT_RESPONSES, place
 from services.runtime.access.http import HttpAccess
 from services.runtime.errors import NotFound, Unavailable
 from services.runtime.exposition import Exposition
+from services.runtime.refusal_pace import RefusalPace
 from services.runtime.web import stream_refusal
 
 OrderId = Annotated[str, Path(max_length=64)]
@@ -58,8 +59,9 @@ def orders_app(
     *,
     registry: CollectorRegistry,
     docs: bool = True,
+    pace: RefusalPace | None = None,
 ) -> RequestGate:
-    """Return the ASGI application."""
+    """Return the ASGI application. `pace` is that of placements which it refuses because there are too many."""
     app = FastAPI(
         title="Midstream orders",
         version=VERSION,
@@ -74,7 +76,7 @@ def orders_app(
     app.include_router(_lists(desk, ports), responses=RESPONSES)
     app.include_router(_operations(desk, Exposition(registry)), responses=RESPONSES)
     describe(app)
-    return RequestGate(app, access, signatures, desk.line)
+    return RequestGate(app, access, signatures, desk.line, pace or RefusalPace())
 
 
 def _caller(request: Request) -> Caller:

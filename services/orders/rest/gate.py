@@ -19,10 +19,15 @@ from services.runtime.access.http import ANYONE, METRICS, HttpAccess, MethodNotA
 from services.runtime.access.state_changes import begin_change
 from services.runtime.errors import InvalidRequest, MidstreamError, NotFound, Unauthenticated
 from services.runtime.logs import accept_correlation_id, correlation
+from services.runtime.refusal_pace import RefusalPace
 from services.runtime.room import Room, arrived, on_its_way
+from services.runtime.web.held import hold
 
 BODY_BYTES_MAX: Final = 64 * 1024
 PLACE: Final = f"{SERVICE}/PlaceOrder"
+PLACEMENT_BEGINS: Final = (b"POST /v1/orders ", b"POST /v1/orders?")
+"""The bytes of a placement: what only begins like one, as `/v1/orders/cancel` does, is none."""
+TOO_MANY: Final = 429
 CORRELATION_HEADER: Final = b"x-correlation-id"
 TRACEPARENT_HEADER: Final = b"traceparent"
 
@@ -64,10 +69,13 @@ class TooLarge(Exception):
 class RequestGate:
     """Wraps an application."""
 
-    def __init__(self, app: FastAPI, access: HttpAccess, signatures: SignedRequests, room: Room) -> None:
-        """`room` is that for placements."""
+    def __init__(
+        self, app: FastAPI, access: HttpAccess, signatures: SignedRequests, room: Room, pace: RefusalPace
+    ) -> None:
+        """`room` is that for placements; `pace` that of those of which there are too many."""
         self._app = app
         self._room = room
+        self._pace = pace
         self._access = access
         self._signatures = signatures
         self._queries = KnownQueries(app.openapi())
@@ -99,6 +107,8 @@ class RequestGate:
                 nonlocal status
                 if message["type"] == "http.response.start":
                     status = message["status"]
+                    if status == TOO_MANY and row == PLACE:
+                        self._pace_next(scope)
                     own = [(CORRELATION_HEADER, given.encode()), (b"cache-control", b"no-store")]
                     message["headers"] = [*message.get("headers", []), *own]
                 await send(message)
@@ -128,6 +138,12 @@ class RequestGate:
         else:
             self._room.refused(full)
         return full
+
+    def _pace_next(self, scope: Scope) -> None:
+        """Have the next placement of the connection wait, unread, for its turn; everything else of it passes."""
+        turn = self._pace.turn("{}:{}".format(*(scope.get("client") or ("", ""))))
+        if turn is not None:
+            hold(scope, PLACEMENT_BEGINS, turn)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
         try:

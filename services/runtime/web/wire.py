@@ -15,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from services.runtime.access.credentials import connection_state
+from services.runtime.web.held import HOLD_EXTENSION, HeldRequests
 from services.runtime.web.limits import HEADER_BYTES_MAX, HEADERS_MAX
 from services.runtime.web.line import CountedTransport, Line
 from services.runtime.web.streams import STREAM_EXTENSION
@@ -69,6 +70,7 @@ class GuardedHttp(H11Protocol):
         self._table = table
         self._application: Any = self.app
         self._upgraded = False
+        self._held = HeldRequests(self._take_held)
         self.app = self._admitted
         if self.ws_protocol_class is not None:
             self.ws_protocol_class = cast(Any, partial(GuardedWebSocket, line=line, table=table))
@@ -89,6 +91,11 @@ class GuardedHttp(H11Protocol):
     def data_received(self, data: bytes) -> None:
         row = self._line.row
         if row.phase is Phase.IDLE:
+            if self._held.keep(data):
+                # To the table it asks for nothing yet.
+                self.transport.pause_reading()
+                return
+            data = self._held.give() + data
             self._table.move(row, Phase.HEAD)
         super().data_received(data)
         self._settle()
@@ -98,6 +105,9 @@ class GuardedHttp(H11Protocol):
     # -- what uvicorn calls ----------------------------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
+        if self._held.holding and self.conn.trailing_data[0]:
+            # It does not wait for answers, so it cannot be made to wait for its turn.
+            self.transport.close()
         super().on_response_complete()
         # The table minds the time between requests.
         self._unset_keepalive_if_required()
@@ -125,7 +135,10 @@ class GuardedHttp(H11Protocol):
                 self._table.refused(scope["method"], scope["path"], 503)
             await _unavailable(send, refusal)
             return
-        scope["extensions"] = {STREAM_EXTENSION: partial(self._table.begin_stream, self._line.row)}
+        scope["extensions"] = {
+            STREAM_EXTENSION: partial(self._table.begin_stream, self._line.row),
+            HOLD_EXTENSION: self._held.until,
+        }
         await self._application(scope, receive, send)
 
     # -- what the table calls --------------------------------------------------------------------------------------
@@ -136,6 +149,12 @@ class GuardedHttp(H11Protocol):
             self._say(408, TOO_SLOW)
         else:
             self.transport.close()
+
+    def _take_held(self, data: bytes) -> None:
+        """Take in a request whose turn has come."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(data)
 
     def _settle(self) -> None:
         """Tell the table what the connection is doing now."""
