@@ -13,7 +13,7 @@ from services.cli.servers import SERVERS
 from tests.support.image_box import Box, Image
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.image, pytest.mark.needs("curl"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.image, pytest.mark.needs("curl", "openssl"), pytest.mark.timeout(300)]
 START_S = 120.0
 GRACE_S = 30.0
 OUTSIDE = "10.77.0.1"
