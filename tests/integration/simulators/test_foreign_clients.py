@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,26 @@ from services.simulators.bybit import DEMO_ACCOUNT as BYBIT_DEMO
 from services.simulators.venue.clearing import Account
 from services.simulators.venue.ed25519 import pem
 from tests.support.cli import ROOT
-from tests.support.simulator_process import SimulatorProcess
+from tests.support.simulator_process import SimulatorProcess, simulator_process
 
 FOREIGN = ROOT / "tests" / "foreign"
 INSTALL_S = 600.0
 TRIAL_S = 150.0
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(INSTALL_S + 2 * TRIAL_S)]
+
+
+@pytest.fixture
+def own_binance(tmp_path: Path) -> Iterator[SimulatorProcess]:
+    """An exchange of this trial's own: a position that another one left would be in the way of who wants another margin type."""
+    with simulator_process("binance", tmp_path, STEP="0.05") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def own_bybit(tmp_path: Path) -> Iterator[SimulatorProcess]:
+    """The same for Bybit."""
+    with simulator_process("bybit", tmp_path, STEP="0.05") as simulator:
+        yield simulator
 
 
 def python_of(name: str, folder: Path, *, oldest: tuple[int, int] = (3, 11)) -> Path:
@@ -72,15 +87,17 @@ def told(output: str) -> Any:
 
 
 @pytest.mark.parametrize("market", ["spot", "futures"])
-def test_nautilus_listens_and_trades(market: str, binance: SimulatorProcess, tmp_path: Path) -> None:
+def test_nautilus_listens_and_trades(market: str, own_binance: SimulatorProcess, tmp_path: Path) -> None:
     python = python_of("nautilus", tmp_path, oldest=(3, 12))
     secret = tmp_path / "secret"
     secret.write_text(pem(DEMO_SEED) if market == "spot" else DEMO_ACCOUNT.secret)
     key = DEMO_ED25519.api_key if market == "spot" else DEMO_ACCOUNT.api_key
 
-    said = told(run(python, FOREIGN / "nautilus_binance.py", market, binance.port, key, secret, cwd=tmp_path))
+    said = told(run(python, FOREIGN / "nautilus_binance.py", market, own_binance.port, key, secret, cwd=tmp_path))
 
     assert said["orders"] == ["FILLED", "CANCELED"]
+    # Orders of spot cannot be amended there.
+    assert said["amended"] == (market == "futures")
     assert len(said["positions"]) == 1
     assert said["book_is_level"]
     assert min(said["seen"][name] for name in ("quotes", "trades", "changes")) > 10
@@ -88,13 +105,14 @@ def test_nautilus_listens_and_trades(market: str, binance: SimulatorProcess, tmp
 
 
 @pytest.mark.parametrize("category", ["spot", "linear", "inverse"])
-def test_nautilus_listens_and_trades_on_bybit(category: str, bybit: SimulatorProcess, tmp_path: Path) -> None:
+def test_nautilus_listens_and_trades_on_bybit(category: str, own_bybit: SimulatorProcess, tmp_path: Path) -> None:
     python = python_of("nautilus", tmp_path, oldest=(3, 12))
     keys = (BYBIT_DEMO.api_key, BYBIT_DEMO.secret)
 
-    said = told(run(python, FOREIGN / "nautilus_bybit.py", category, bybit.port, *keys, cwd=tmp_path))
+    said = told(run(python, FOREIGN / "nautilus_bybit.py", category, own_bybit.port, *keys, cwd=tmp_path))
 
     assert said["orders"] == ["FILLED", "CANCELED"]
+    assert said["amended"]
     # A fee of spot is in what was bought.
     assert said["positions"] == {"spot": ["0.09990"], "linear": ["0.10"], "inverse": ["100"]}[category]
     assert said["book_is_level"]
@@ -102,9 +120,9 @@ def test_nautilus_listens_and_trades_on_bybit(category: str, bybit: SimulatorPro
     assert said["seen"]["bars"] >= 100
 
 
-def test_the_official_connectors_make_their_calls(binance: SimulatorProcess, tmp_path: Path) -> None:
+def test_the_official_connectors_make_their_calls(own_binance: SimulatorProcess, tmp_path: Path) -> None:
     python = python_of("connectors", tmp_path)
-    arguments = (binance.port, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
+    arguments = (own_binance.port, DEMO_ACCOUNT.api_key, DEMO_ACCOUNT.secret)
 
     said = told(run(python, FOREIGN / "connectors_binance.py", *arguments, cwd=tmp_path))
 
@@ -112,22 +130,22 @@ def test_the_official_connectors_make_their_calls(binance: SimulatorProcess, tmp
 
 
 @pytest.mark.parametrize("mode", ["dry run", "live", "futures"])
-def test_freqtrade_trades_on_candles(mode: str, binance: SimulatorProcess, tmp_path: Path) -> None:
+def test_freqtrade_trades_on_candles(mode: str, own_binance: SimulatorProcess, tmp_path: Path) -> None:
     paths = {"sapi": "sapi/v1", "sapiV2": "sapi/v2", "sapiV3": "sapi/v3", "public": "api/v3", "private": "api/v3"}
     for letter in "fd":
         for name in ("Public", "PublicV2", "PublicV3", "Private", "PrivateV2", "PrivateV3"):
             paths[f"{letter}api{name}"] = f"{letter}api/v{name[-1] if name[-1].isdecimal() else 1}"
 
     freqtrade_trades(
-        mode, binance, DEMO_ACCOUNT, {name: f"{binance.url}/{path}" for name, path in paths.items()}, tmp_path
+        mode, own_binance, DEMO_ACCOUNT, {name: f"{own_binance.url}/{path}" for name, path in paths.items()}, tmp_path
     )
 
 
 @pytest.mark.parametrize("mode", ["live", "futures"])
-def test_freqtrade_trades_on_bybit(mode: str, bybit: SimulatorProcess, tmp_path: Path) -> None:
-    urls = dict.fromkeys(("spot", "futures", "v2", "public", "private"), bybit.url)
+def test_freqtrade_trades_on_bybit(mode: str, own_bybit: SimulatorProcess, tmp_path: Path) -> None:
+    urls = dict.fromkeys(("spot", "futures", "v2", "public", "private"), own_bybit.url)
 
-    freqtrade_trades(mode, bybit, BYBIT_DEMO, urls, tmp_path)
+    freqtrade_trades(mode, own_bybit, BYBIT_DEMO, urls, tmp_path)
 
 
 def freqtrade_trades(
