@@ -22,7 +22,7 @@ Simulated Bybit. Nothing here is real; keys and balances are for trying things o
 Try:
   curl '{base_url}/v5/market/tickers?category=linear&symbol=BTCUSDT'
   B='{{"category":"linear","symbol":"BTCUSDT","side":"Buy","orderType":"Market","qty":"0.01"}}'; T=$(date +%s000); \\
-  S=$(printf %s "$T{account.api_key}5000$B" | openssl dgst -sha256 -hmac {account.secret} | sed 's/.* //'); \\
+  S=$(printf %s "${{T}}{account.api_key}5000$B" | openssl dgst -sha256 -hmac {account.secret} | sed 's/.* //'); \\
   curl -X POST -H 'content-type: application/json' -H 'x-bapi-api-key: {account.api_key}' -H "x-bapi-timestamp: $T" \\
     -H 'x-bapi-recv-window: 5000' -H "x-bapi-sign: $S" -d "$B" {base_url}/v5/order/create
   curl -X PUT {base_url}/sim/faults -d 'error=server-timeout@POST /v5/order/create,executed=yes,count=3'
