@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from clients.exchanges.base import Answer, ClientPorts, Complaint, RestClient, Wire
+from clients.exchanges.base import Answer, ClientPorts, Complaint, Wire
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.binance.endpoints import ENDPOINTS
 from clients.exchanges.binance.errors import TABLE, ban_end_ms
@@ -14,37 +14,36 @@ from clients.exchanges.binance.instruments import parse_instruments
 from clients.exchanges.binance.markets import MARKETS, NAME, Market
 from clients.exchanges.binance.parsing import parse_last_price, parse_quote, server_time_ms
 from clients.exchanges.binance.quote_stream import QuoteStream
-from clients.exchanges.binance.signing import RECV_WINDOW_MS_MAX, encode, signed
+from clients.exchanges.binance.signing import encode, signed
 from clients.exchanges.binance.weights import costs, limit_report
 from clients.exchanges.client import ExchangeRequest
 from clients.exchanges.clock_offset import ClockReading
 from clients.exchanges.instrument_cache import Load
 from clients.exchanges.model import Instrument, Price, Quote
-from clients.exchanges.quote_relay import QuoteSink
-from clients.exchanges.streaming import StreamHub, StreamPorts
+from clients.exchanges.receive_window import RECV_WINDOW_MS, ReceiveWindow
+from clients.exchanges.streamed import ConnectionRule, StreamedClient
+from clients.exchanges.streaming import StreamPorts
 from clients.http.transport import ANSWER_BYTES_MAX, HttpRequest, HttpResponse
 from clients.resilience.call import CallSpec, LimitReport
-from clients.sockets import ConnectBudget
 
-RECV_WINDOW_MS: Final = 5000
-"""The exchange's own default: long enough for a slow network, short enough that a lost order is soon certain not to arrive."""
 INSTRUMENTS_DEADLINE_S: Final = 30.0
 """Megabytes take their time."""
 INSTRUMENTS_BYTES_MAX: Final = 32 * 1024 * 1024
-CONNECTIONS_PER_WINDOW: Final = 150
-"""Half of what an address may open in five minutes: others may share it."""
-CONNECTION_WINDOW_S: Final = 300.0
+CONNECTIONS: Final = ConnectionRule(150, 300.0)
+"""Half of what an address may open in five minutes."""
 MILLISECOND_NS: Final = 1_000_000
 KEYED_PATHS: Final = ("/listenKey", "/userDataStream")
 """Routes that need the key but no signature."""
 
 
-class BinanceClient(RestClient):
+class BinanceClient(StreamedClient):
     """Symbols decide the market: `BTC/USDT` is spot, `BTC/USDT:USDT` USD-M, `BTC/USD:BTC` COIN-M."""
 
     name = NAME
     markets: Sequence[str] = tuple(MARKETS)
     errors = TABLE
+    quote_streams = QuoteStream
+    connections = CONNECTIONS
 
     def __init__(
         self,
@@ -54,18 +53,13 @@ class BinanceClient(RestClient):
         *,
         recv_window_ms: int = RECV_WINDOW_MS,
     ) -> None:
-        if not 1 <= recv_window_ms <= RECV_WINDOW_MS_MAX:
-            raise ValueError(f"`recv_window_ms` is {recv_window_ms}; Binance takes 1 to {RECV_WINDOW_MS_MAX}")
-        super().__init__(ports)
-        budget = ConnectBudget(CONNECTIONS_PER_WINDOW, CONNECTION_WINDOW_S, monotonic_ns=ports.monotonic_ns)
-        self.streams = StreamHub(NAME, ports, stream_ports or StreamPorts(), budget)
-        self.bases = bases
-        self._recv_window_ms = recv_window_ms
+        super().__init__(ports, bases, stream_ports)
+        self._window = ReceiveWindow(recv_window_ms)
 
     @property
     def receive_window_s(self) -> float:
         """How long after its timestamp Binance still takes a signed request of this client."""
-        return self._recv_window_ms / 1000
+        return self._window.seconds
 
     def build(self, request: ExchangeRequest, *, server_time_ns: int) -> Wire:
         """Put parameters into the query of GET and DELETE and into the form body of POST and PUT; sign exactly those bytes."""
@@ -73,10 +67,10 @@ class BinanceClient(RestClient):
         if request.signed:
             key = self.ports.key
             assert key is not None
-            timestamp_ms = server_time_ns // MILLISECOND_NS
-            expires_ns = (timestamp_ms + self._recv_window_ms) * MILLISECOND_NS
+            stamp = self._window.stamp(server_time_ns)
+            expires_ns = stamp.expires_ns
             encoded = signed(
-                request.parameters, key.reveal(), timestamp_ms=timestamp_ms, recv_window_ms=self._recv_window_ms
+                request.parameters, key.reveal(), timestamp_ms=stamp.timestamp_ms, recv_window_ms=self._window.ms
             )
         else:
             encoded = encode(request.parameters)
@@ -164,19 +158,6 @@ class BinanceClient(RestClient):
         return self.parsed(
             request, response, lambda payload: parse_last_price(instrument, payload, response.received_wall_ns)
         )
-
-    def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
-        return self._quote_stream(symbols).quotes()
-
-    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
-        await self._quote_stream(symbols).follow(sink)
-
-    def _quote_stream(self, symbols: Sequence[str]) -> QuoteStream:
-        return QuoteStream(symbols, instruments=self.instruments, hub=self.streams, bases=self.bases)
-
-    async def close(self) -> None:
-        await self.streams.close()
-        await super().close()
 
     def _market_request(
         self,

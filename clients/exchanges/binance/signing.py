@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from typing import Final
 from urllib.parse import quote
-
-RECV_WINDOW_MS_MAX: Final = 60_000
 
 
 def encode(parameters: Sequence[tuple[str, str]]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-from clients.exchanges.base import Answer, ClientPorts, Complaint, RestClient, Wire, clean
+from clients.exchanges.base import Answer, ClientPorts, Complaint, Wire, clean
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.bitmex import signing
 from clients.exchanges.bitmex.endpoints import ENDPOINTS
@@ -27,11 +27,10 @@ from clients.exchanges.error_table import Signal, error_class
 from clients.exchanges.errors import ExchangeError, Sent
 from clients.exchanges.exact_json import MalformedAnswer, to_decimal
 from clients.exchanges.model import Instrument, Price, Quote
-from clients.exchanges.quote_relay import QuoteSink
-from clients.exchanges.streaming import StreamHub, StreamPorts
+from clients.exchanges.streamed import ConnectionRule, StreamedClient
+from clients.exchanges.streaming import StreamPorts
 from clients.http.transport import HttpRequest, HttpResponse
 from clients.resilience.call import CallSpec, Cost, LimitReport, Priority
-from clients.sockets import ConnectBudget
 
 PATH_PREFIX: Final = "/api/v1"
 """Used where the base URL has no path of its own."""
@@ -41,7 +40,7 @@ _PROBE_SYMBOL: Final = "XBTUSD"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,80}", re.ASCII)
 
 
-class BitMEXClient(RestClient):
+class BitMEXClient(StreamedClient):
     """Everything is one market; the base URL's path, where it has one, replaces `/api/v1`.
 
     With a key, market data is asked for signed as well: the account may send four times as much as an address without one.
@@ -50,17 +49,16 @@ class BitMEXClient(RestClient):
     name = EXCHANGE
     markets: Sequence[str] = (MARKET,)
     errors = ERRORS
+    quote_streams = QuoteStream
+    connections = ConnectionRule(CONNECTIONS_PER_HOUR, 3600.0)
 
     def __init__(
         self, ports: ClientPorts, bases: Mapping[str, MarketBases], stream_ports: StreamPorts | None = None
     ) -> None:
-        super().__init__(ports)
-        budget = ConnectBudget(CONNECTIONS_PER_HOUR, 3600.0, monotonic_ns=ports.monotonic_ns)
-        self.streams = StreamHub(EXCHANGE, ports, stream_ports or StreamPorts(), budget)
+        super().__init__(ports, bases, stream_ports)
         parts = urlsplit(bases[MARKET].rest)
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path.rstrip("/") or PATH_PREFIX
-        self.bases = bases
 
     # Hooks of the base.
 
@@ -163,19 +161,6 @@ class BitMEXClient(RestClient):
             )
         except MalformedAnswer as error:
             raise self.unreadable(request, response, error) from error
-
-    def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
-        return self._quote_stream(symbols).quotes()
-
-    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
-        await self._quote_stream(symbols).follow(sink)
-
-    def _quote_stream(self, symbols: Sequence[str]) -> QuoteStream:
-        return QuoteStream(symbols, instruments=self.instruments, hub=self.streams, bases=self.bases)
-
-    async def close(self) -> None:
-        await self.streams.close()
-        await super().close()
 
     # For trading and streams.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from clients.exchanges.base import Answer, ClientPorts, Complaint, RestClient, Wire
+from clients.exchanges.base import Answer, ClientPorts, Complaint, Wire
 from clients.exchanges.bases import MarketBases
 from clients.exchanges.bybit import signing
 from clients.exchanges.bybit.book import parse_book
@@ -18,30 +18,25 @@ from clients.exchanges.bybit.limits import BAN_S, THROTTLE_S, costs, is_ban, lim
 from clients.exchanges.bybit.markets import MARKETS, NAME, Market
 from clients.exchanges.bybit.paging import pages
 from clients.exchanges.bybit.quote_stream import QuoteStream
-from clients.exchanges.bybit.rows import MILLISECOND_NS, Row, number, result_of, row_about, time_ns
+from clients.exchanges.bybit.rows import Row, number, result_of, row_about, time_ns
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
 from clients.exchanges.clock_offset import ClockReading
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.exact_json import MalformedAnswer, to_int
 from clients.exchanges.instrument_cache import Load
 from clients.exchanges.model import Instrument, Price, Quote
-from clients.exchanges.quote_relay import QuoteSink
-from clients.exchanges.streaming import StreamHub, StreamPorts
+from clients.exchanges.receive_window import RECV_WINDOW_MS, ReceiveWindow
+from clients.exchanges.streamed import ConnectionRule, StreamedClient
+from clients.exchanges.streaming import StreamPorts
 from clients.http.transport import ANSWER_BYTES_MAX, HttpRequest, HttpResponse
 from clients.resilience.call import CallSpec, LimitReport, Priority
-from clients.sockets import ConnectBudget
 
-RECV_WINDOW_MS: Final = 5000
-"""The exchange's own default: long enough for a slow network, short enough that a lost order is soon certain not to arrive."""
-RECV_WINDOW_MS_MAX: Final = 60_000
-"""No maximum is documented; whatever is longer makes an order that was lost uncertain for longer."""
 INSTRUMENTS_DEADLINE_S: Final = 30.0
 """Megabytes take their time."""
 INSTRUMENTS_BYTES_MAX: Final = 32 * 1024 * 1024
 INSTRUMENTS_PAGE: Final = 1000
-CONNECTIONS_PER_WINDOW: Final = 250
-"""Half of what an address may open in five minutes: others may share it."""
-CONNECTION_WINDOW_S: Final = 300.0
+CONNECTIONS: Final = ConnectionRule(250, 300.0)
+"""Half of what an address may open in five minutes."""
 ONE_WAY: Final = (
     "the account is in hedge mode: close the coin's positions and orders, then switch to one-way mode "
     "(site settings, or POST /v5/position/switch-mode, mode 0)"
@@ -51,12 +46,14 @@ _TRACE: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _SIGNATURE_REFUSED: Final = "10004"
 
 
-class BybitClient(RestClient):
+class BybitClient(StreamedClient):
     """Symbols decide the market: `BTC/USDT` is spot, `BTC/USDT:USDT` linear, `BTC/USD:BTC` inverse."""
 
     name = NAME
     markets: Sequence[str] = tuple(MARKETS)
     errors = TABLE
+    quote_streams = QuoteStream
+    connections = CONNECTIONS
 
     def __init__(
         self,
@@ -66,18 +63,13 @@ class BybitClient(RestClient):
         *,
         recv_window_ms: int = RECV_WINDOW_MS,
     ) -> None:
-        if not 1 <= recv_window_ms <= RECV_WINDOW_MS_MAX:
-            raise ValueError(f"`recv_window_ms` is {recv_window_ms}; 1 to {RECV_WINDOW_MS_MAX} make sense")
-        super().__init__(ports)
-        budget = ConnectBudget(CONNECTIONS_PER_WINDOW, CONNECTION_WINDOW_S, monotonic_ns=ports.monotonic_ns)
-        self.streams = StreamHub(NAME, ports, stream_ports or StreamPorts(), budget)
-        self.bases = bases
-        self._recv_window_ms = recv_window_ms
+        super().__init__(ports, bases, stream_ports)
+        self._window = ReceiveWindow(recv_window_ms)
 
     @property
     def receive_window_s(self) -> float:
         """How long after its timestamp Bybit still takes a signed request of this client; the same for every attempt."""
-        return self._recv_window_ms / 1000
+        return self._window.seconds
 
     # Hooks of the base.
 
@@ -91,13 +83,13 @@ class BybitClient(RestClient):
         if request.signed:
             key = self.ports.key
             assert key is not None
-            timestamp_ms = server_time_ns // MILLISECOND_NS
-            expires_ns = (timestamp_ms + self._recv_window_ms) * MILLISECOND_NS
+            stamp = self._window.stamp(server_time_ns)
+            expires_ns = stamp.expires_ns
             headers |= signing.headers(
                 key.key_id,
                 key.reveal(),
-                timestamp_ms=timestamp_ms,
-                recv_window_ms=self._recv_window_ms,
+                timestamp_ms=stamp.timestamp_ms,
+                recv_window_ms=self._window.ms,
                 payload=body.decode() if body else query,
             )
         url = self.bases[request.market].rest + request.path + (f"?{query}" if query else "")
@@ -185,19 +177,6 @@ class BybitClient(RestClient):
         return self.parsed(
             request, response, lambda payload: _last_price(payload, instrument, response.received_wall_ns)
         )
-
-    def stream_quotes(self, symbols: Sequence[str]) -> AsyncIterator[Quote]:
-        return self._quote_stream(symbols).quotes()
-
-    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
-        await self._quote_stream(symbols).follow(sink)
-
-    def _quote_stream(self, symbols: Sequence[str]) -> QuoteStream:
-        return QuoteStream(symbols, instruments=self.instruments, hub=self.streams, bases=self.bases)
-
-    async def close(self) -> None:
-        await self.streams.close()
-        await super().close()
 
     # For trading and streams.
 
