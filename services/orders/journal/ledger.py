@@ -139,18 +139,25 @@ class OrderLedger:
         return order
 
     async def by_venue_ids(self, exchange: str, market: str, client_id: str, exchange_id: str) -> Order | None:
-        """Return the order that an exchange speaks of; our client id counts first, of whichever leg of the order."""
+        """Return the order that an exchange speaks of; our client id counts first, of whichever leg of the order.
+
+        Others use theirs again: all orders with which Binance closes positions for somebody else's loss have the same one.
+        """
         for order_id in (
             self._by_client.get((exchange, client_id)) if client_id else None,
             self._by_exchange.get((exchange, market, exchange_id)) if exchange_id else None,
         ):
             if order_id is not None:
-                return await self.get(order_id)
+                order = await self.get(order_id)
+                if order is None or not _is_namesake(order, market, exchange_id):
+                    return order
         if own := order_id_of(client_id):
             order = await self.get(own)
             if order is not None and order.exchange == exchange:
                 return order
         found = await self.store.named(exchange, market, client_id=client_id, exchange_id=exchange_id)
+        if found is not None and _is_namesake(found, market, exchange_id):
+            found = await self.store.named(exchange, market, client_id="", exchange_id=exchange_id)
         if found is None:
             return None
         order = self.known(found.order_id) or found
@@ -342,6 +349,13 @@ def _ids(order: Order) -> list[tuple[str, str]]:
     """Return client id and exchange's id of every leg of an order."""
     before = [(leg.venue_client_order_id, leg.exchange_order_id) for leg in order.replaced]
     return [*before, (order.venue_client_order_id, order.exchange_order_id)]
+
+
+def _is_namesake(order: Order, market: str, exchange_id: str) -> bool:
+    """Whether an order of somebody else only has the same client id as the one that the exchange speaks of."""
+    if not order.external or not exchange_id or not order.exchange_order_id:
+        return False
+    return (order.market, order.exchange_order_id) != (market, exchange_id)
 
 
 def _fill_row(order: Order, body: Body) -> FillRow | None:
