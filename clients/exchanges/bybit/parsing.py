@@ -47,6 +47,13 @@ _CAUSES: Final = {
     "CancelByAdmin": EndedBy.EXCHANGE,
 }
 """Words of `rejectReason` and `cancelType`, in this order."""
+_CREATED: Final = {
+    "CreateByLiq": EndedBy.LIQUIDATION,
+    "CreateByTakeOver_PassThrough": EndedBy.LIQUIDATION,
+    "CreateByAdl_PassThrough": EndedBy.DELEVERAGING,
+    "CreateBySettle": EndedBy.DELISTING,
+}
+"""`createType` of the orders with which the exchange closes a position."""
 _TRADES: Final = frozenset({"Trade", "AdlTrade", "BustTrade"})
 """Executions of orders, the exchange's own among them. The list has funding, settlements and transfers, too, which are none."""
 
@@ -206,7 +213,11 @@ def _reason(row: Row, raw_state: str) -> str:
 
 
 def _ended_by(row: Row, raw_state: str) -> EndedBy | None:
-    if _CLOSED.get(raw_state) in (None, VenueState.FILLED):
+    if raw_state not in _CLOSED:
+        return None
+    if (cause := _CREATED.get(word(row, "createType"))) is not None:
+        return cause
+    if _CLOSED[raw_state] is VenueState.FILLED:
         return None
     said = [_CAUSES.get(word(row, name)) for name in ("rejectReason", "cancelType")]
     return next((cause for cause in said if cause is not None), None)

@@ -14,12 +14,12 @@ from services.simulators.binance.limits import BinanceLimits, LimitOptions
 from services.simulators.binance.listen_keys import ListenKeys
 from services.simulators.binance.listings import COINM, SPOT, USDM, binance_listings
 from services.simulators.venue.clearing import Account, demo_account
-from services.simulators.venue.delivery import Delivery
 from services.simulators.venue.ed25519 import public_key
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
+from services.simulators.venue.forced import CAUSES, DELEVERAGING, LIQUIDATION, OwnName
 from services.simulators.venue.listing import Listing
-from services.simulators.venue.orders import Order
+from services.simulators.venue.orders import Leg, Order
 
 DEMO_ACCOUNT: Final = demo_account("binance")
 DEMO_SEED: Final = hashlib.sha256(b"midstream demo").digest()
@@ -56,6 +56,9 @@ class Amendment:
 class BinanceExchange(SimulatedVenue):
     """What the routes and streams of all three markets stand on."""
 
+    ends = tuple(why for why in CAUSES if why != DELEVERAGING)
+    """Positions are closed for somebody else's loss; orders go on."""
+
     def __init__(
         self,
         *,
@@ -86,7 +89,6 @@ class BinanceExchange(SimulatedVenue):
                 self.tape.add(self.mark_of(listing))
                 self.tape.add(self.index_of(listing))
         self._closed: dict[tuple[str, str], Listing] = {}
-        self.delivery = Delivery(self.engine, client_id="settlement_autoclose-", closed=self._roll_over)
         self._amendments: dict[int, list[Amendment]] = {}
 
     def listings(self, market: str) -> Mapping[str, Listing]:
@@ -100,12 +102,17 @@ class BinanceExchange(SimulatedVenue):
             raise invalid_symbol()
         return found
 
-    def advance(self) -> None:
-        """Bring the market up to now, and close contracts that have come to their end."""
-        super().advance()
-        self.delivery.run(self.wall_ns())
+    def own_order(self, listing: Listing, why: str, number: int, leg: Leg) -> OwnName:
+        return OwnName(
+            {LIQUIDATION: f"autoclose-{number}", DELEVERAGING: "adl_autoclose"}.get(
+                why, f"settlement_autoclose-{number}"
+            )
+        )
 
-    def _roll_over(self, listing: Listing, now_ns: int) -> None:
+    def remember(self, order: Order) -> None:
+        """The engine's own book finds it."""
+
+    def roll_over(self, listing: Listing, now_ns: int) -> None:
         """Take a contract that was delivered off the list, and put what is listed then on it."""
         self._closed[listing.market, listing.symbol] = self._by_symbol[listing.market].pop(listing.symbol)
         for fresh in binance_listings(now_ns):

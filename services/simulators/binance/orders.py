@@ -55,7 +55,9 @@ class OrderDesk:
         """Return the ticket of a place call, checked against everything that needs no engine."""
         listing = self._venue.listing(call.market, call.need("symbol"))
         if listing.symbol not in self._venue.listings(call.market):
-            raise BinanceError(400, -4141, "Symbol is closed.")
+            raise BinanceError(
+                400, *((-1013, "Market is closed.") if call.market == SPOT else (-4141, "Symbol is closed."))
+            )
         client_id = read_client_id(call, prefix, self._venue.made_id())
         dual = call.market != SPOT and self._venue.settings.is_dual(call.owner, call.market)
         return read_ticket(call, listing, self._venue.liquidity.mark(listing), client_id, dual=dual)

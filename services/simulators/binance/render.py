@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from services.simulators.binance.listings import COINM, SPOT, USDM
+from services.simulators.binance.reasons import futures_reason, spot_reason
 from services.simulators.binance.spelling import eight, plain
 from services.simulators.venue.listing import Listing, Payout
-from services.simulators.venue.orders import Event, EventKind, Fill, Order, Status
+from services.simulators.venue.orders import Event, EventKind, Fill, Order
 from services.simulators.venue.self_trade import PREVENTED
 
 Shown = Callable[[int], int]
@@ -109,8 +110,8 @@ def spot_row(order: Order, shown: Shown) -> dict[str, Any]:
     }
     if order.prevented:
         row |= {"preventedMatchId": order.prevention, "preventedQuantity": eight(order.prevented)}
-    elif order.status is Status.EXPIRED:
-        row["expiryReason"] = "INSUFFICIENT_LIQUIDITY"
+    elif reason := spot_reason(order):
+        row["expiryReason"] = reason
     return row
 
 
@@ -215,7 +216,10 @@ def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
         "W": shown(order.created_ns),
         "V": order.self_trade,
     }
-    return {**report, **_met(order)} if prevented else report
+    if prevented:
+        return {**report, **_met(order)}
+    reason = spot_reason(order)
+    return {**report, "eR": reason} if reason else report
 
 
 def _met(order: Order) -> dict[str, Any]:
@@ -344,7 +348,7 @@ def order_trade_update(event: Event, shown: Shown, resting: tuple[Decimal, Decim
         "V": order.self_trade,
         "pm": "NONE",
         "gtd": 0,
-        "er": "0",
+        "er": futures_reason(order),
     }
     if fill:
         body |= {"N": fill.fee_asset, "n": plain(round(fill.fee, 8))}

@@ -60,9 +60,9 @@ class AccountRoutes:
         """Return the account's positions."""
         return [
             position_row(
-                self._venue.listings[name],
+                self._venue.listed(name),
                 position,
-                self._venue.liquidity.mark(self._venue.listings[name]),
+                self._venue.liquidity.mark(self._venue.listed(name)),
                 self._venue.shown_ms(now_ns),
             )
             for (_, name), position in self._venue.clearing.holdings[owner].positions.items()
@@ -79,9 +79,9 @@ class AccountRoutes:
             held = venue.clearing.margin(owner, MARKET, asset, venue.engine.listings)
             gain = sum(
                 (
-                    profit(venue.listings[name], one.quantity, one.entry, venue.liquidity.mark(venue.listings[name]))
+                    profit(venue.listed(name), one.quantity, one.entry, venue.liquidity.mark(venue.listed(name)))
                     for (_, name), one in venue.clearing.holdings[owner].positions.items()
-                    if venue.listings[name].settle == asset
+                    if venue.listed(name).settle == asset
                 ),
                 Decimal(0),
             )

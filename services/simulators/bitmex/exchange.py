@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from services.simulators.bitmex.errors import BitmexError
 from services.simulators.bitmex.limits import BitmexLimits, LimitOptions
@@ -13,15 +14,18 @@ from services.simulators.bitmex.listings import MARKET, bitmex_listings
 from services.simulators.venue.clearing import Account, demo_account
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
+from services.simulators.venue.forced import DELEVERAGING, LIQUIDATION, OwnName
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orderbook import make_room
-from services.simulators.venue.orders import Order
+from services.simulators.venue.orders import Leg, Order
 
 DEMO_ACCOUNT: Final = demo_account("bitmex")
 DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
     (MARKET, asset): Decimal(amount)
     for asset, amount in (("BTC", 20), ("USDT", 1_000_000), ("ETH", 300), ("SOL", 5_000))
 }
+CLOSED_BY: Final = {LIQUIDATION: "Liquidation", DELEVERAGING: "Deleverage"}
+"""What `text` of the order says with which the exchange closes a position."""
 EXECUTIONS_MAX: Final = 200_000
 
 
@@ -39,7 +43,10 @@ class BitmexExchange(SimulatedVenue):
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         listed = bitmex_listings(wall_ns())
-        self.listings: Mapping[str, Listing] = {name: listing for name, (listing, _) in listed.items()}
+        self.listings: dict[str, Listing] = {name: listing for name, (listing, _) in listed.items()}
+        """What is traded, by symbol."""
+        self.closed: dict[str, Listing] = {}
+        """What was settled."""
         self.terms = {name: terms for name, (_, terms) in listed.items()}
         super().__init__(
             self.listings.values(),
@@ -54,6 +61,25 @@ class BitmexExchange(SimulatedVenue):
         self._client_ids: dict[tuple[str, str], Order] = {}
         self._order_ids: dict[tuple[str, str], Order] = {}
         self._executions: deque[tuple[str, dict[str, Any]]] = deque(maxlen=EXECUTIONS_MAX)
+
+    def listed(self, symbol: str) -> Listing:
+        """Return a listing, closed ones too."""
+        return self.closed[symbol] if symbol in self.closed else self.listings[symbol]
+
+    def own_order(self, listing: Listing, why: str, number: int, leg: Leg) -> OwnName:
+        return OwnName(marks={"orderID": self.made_uuid(), "text": CLOSED_BY.get(why, "Settlement")})
+
+    def roll_over(self, listing: Listing, now_ns: int) -> None:
+        self.closed[listing.symbol] = self.listings.pop(listing.symbol)
+        for name, (fresh, terms) in bitmex_listings(now_ns).items():
+            if (MARKET, name) not in self.engine.listings:
+                self.engine.listings[MARKET, name] = self.listings[name] = fresh
+                self.terms[name] = terms
+                self.tape.add(fresh)
+
+    def made_uuid(self) -> str:
+        """Return a seeded UUID."""
+        return str(UUID(int=self.random.getrandbits(128), version=4))
 
     def account(self, api_key: str) -> Account:
         """Return the account behind a key; raise 401 when there is none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 from services.simulators.bitmex.call import Call, Route
 from services.simulators.bitmex.errors import BitmexError, invalid, not_found
@@ -145,7 +144,7 @@ class OrderRoutes:
             lifetime=lifetime,
             post_only="ParticipateDoNotInitiate" in instructions,
             reduce_only="ReduceOnly" in instructions,
-            marks={"orderID": self._order_id(), "text": call.get("text") or ""},
+            marks={"orderID": self._venue.made_uuid(), "text": call.get("text") or ""},
         )
 
     def _lifetime(self, call: Call, kind: str) -> Lifetime:
@@ -155,9 +154,6 @@ class OrderRoutes:
         if text not in LIFETIMES:
             raise invalid("Invalid timeInForce")
         return LIFETIMES[text]
-
-    def _order_id(self) -> str:
-        return str(UUID(int=self._venue.random.getrandbits(128), version=4))
 
     # -- at the engine --------------------------------------------------------------------------------------------
 

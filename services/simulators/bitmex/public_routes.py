@@ -99,6 +99,7 @@ class PublicRoutes:
             venue.liquidity.mark(listing),
             venue.liquidity.last_price(listing),
             venue.shown_ms(now_ns),
+            closed=listing.symbol in venue.closed,
         )
 
     def trade_row(self, listing: Listing, now_ns: int) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class PublicRoutes:
             }
             for asset in ("BTC", "ETH", "SOL")
         ]
-        old = {**self.instrument(self._venue.listings["XBTUSD"], now_ns)}
+        old = {**self.instrument(self._venue.listed("XBTUSD"), now_ns)}
         old |= {
             "symbol": "XBTM21",
             "state": "Settled",
@@ -150,7 +151,7 @@ class PublicRoutes:
             "bidPrice": None,
             "askPrice": None,
         }
-        return [*indices, old]
+        return [*indices, old, *(self.instrument(listing, now_ns) for listing in self._venue.closed.values())]
 
     def _listing(self, symbol: str | None) -> Listing:
         if symbol is None:

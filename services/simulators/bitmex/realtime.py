@@ -238,6 +238,8 @@ class Realtime:
                 if topic not in made:
                     made[topic] = self._rows(listener, table, symbol or None)
                 rows = made[topic]
+                if not rows and table not in DEPTHS:
+                    continue  # Settled.
                 if table in ("quote", "trade"):
                     self._table(socket, table, "insert", rows)
                 elif table == "orderBook10":

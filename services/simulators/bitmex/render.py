@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from services.simulators.bitmex.listings import NAMES, SCALES, Terms, scaled
 from services.simulators.venue.clearing import Position, profit
+from services.simulators.venue.delivery import DELIVERED
+from services.simulators.venue.forced import ADMINISTRATION, DELEVERAGING, LIQUIDATION, SETTLEMENT
 from services.simulators.venue.liquidity import Book
 from services.simulators.venue.listing import Kind, Listing, Payout
 from services.simulators.venue.orders import Event, EventKind, Lifetime, Order, OrderType, Reason, Side, Status
+from services.simulators.venue.self_trade import PREVENTED
 
 Shown = Callable[[int], int]
 """Engine time to the exchange's milliseconds."""
@@ -24,6 +27,17 @@ STATUS: Final = {
     Status.CANCELED: "Canceled",
     Status.EXPIRED: "Canceled",
 }
+ENDS: Final[Mapping[str, str]] = {
+    Reason.WOULD_TAKE.value: "Order had execInst of ParticipateDoNotInitiate",
+    Reason.NOTHING_TO_REDUCE.value: "Order had execInst of ReduceOnly",
+    LIQUIDATION: "Liquidation",
+    DELEVERAGING: "Deleveraging",
+    ADMINISTRATION: "Administrator",
+    SETTLEMENT: "Instrument settled",
+    DELIVERED: "Instrument settled",
+    PREVENTED: "Self-trade prevention",
+}
+"""Why an order ended, by the engine's word for it. Those about the exchange's own doing are on no record: the client reads the same."""
 SIDES: Final = {Side.BUY: "Buy", Side.SELL: "Sell"}
 LIFETIMES: Final = {
     Lifetime.GTC: "GoodTillCancel",
@@ -52,7 +66,7 @@ def unit_name(asset: str) -> str:
 
 
 def instrument_row(
-    listing: Listing, terms: Terms, book: Book, mark: Decimal, last: Decimal, now_ms: int
+    listing: Listing, terms: Terms, book: Book, mark: Decimal, last: Decimal, now_ms: int, *, closed: bool = False
 ) -> dict[str, Any]:
     """Return a row of `instrument`."""
     spot = listing.kind is Kind.SPOT
@@ -62,7 +76,7 @@ def instrument_row(
     row: dict[str, Any] = {
         "symbol": listing.symbol,
         "rootSymbol": terms.root,
-        "state": "Open",
+        "state": "Settled" if closed else "Open",
         "typ": NAMES[listing.kind],
         "listing": "2022-05-17T04:00:00.000Z",
         "front": None if spot else "2022-05-17T04:00:00.000Z",
@@ -173,13 +187,11 @@ def execution_instructions(order: Order) -> str:
 def text_of(order: Order) -> str:
     """Return `text`: the reason of an end before what the order was submitted with."""
     submitted = order.marks.get("text") or "Submitted via API."
+    if order.why in ENDS:
+        return f"Canceled: {ENDS[order.why]}\n{submitted}"
     if order.status is Status.CANCELED:
         return f"Canceled: Canceled via API.\n{submitted}"
     if order.status is Status.EXPIRED:
-        if order.why == Reason.WOULD_TAKE.value:
-            return f"Canceled: Order had execInst of ParticipateDoNotInitiate\n{submitted}"
-        if order.why == Reason.NOTHING_TO_REDUCE.value:
-            return f"Canceled: Order had execInst of ReduceOnly\n{submitted}"
         kind = "timeInForce of " + LIFETIMES[order.lifetime] if order.type is OrderType.LIMIT else "no more liquidity"
         return f"Canceled: Order had {kind}\n{submitted}"
     return submitted

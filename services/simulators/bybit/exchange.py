@@ -15,15 +15,16 @@ from services.simulators.bybit.errors import BybitError, parameter
 from services.simulators.bybit.funding import DELIVERY, EXECUTION_TYPE, Funding
 from services.simulators.bybit.limits import BybitLimits, LimitOptions
 from services.simulators.bybit.listings import INDEX, MARK, PURSE, SPOT, Terms, bybit_listings, priced
+from services.simulators.bybit.marks import CREATE_TYPE, TRADE_TYPE
 from services.simulators.bybit.price_limits import price_limits
 from services.simulators.bybit.sightings import Execution, RowDelays, Sightings
 from services.simulators.venue.clearing import Account, demo_account
-from services.simulators.venue.delivery import Delivery
 from services.simulators.venue.exchange import SimulatedVenue, VenueOptions
 from services.simulators.venue.faults import Rule
+from services.simulators.venue.forced import DELEVERAGING, LIQUIDATION, OwnName
 from services.simulators.venue.listing import Listing, Payout
 from services.simulators.venue.orderbook import ORDERS_MAX, make_room
-from services.simulators.venue.orders import Event, Order
+from services.simulators.venue.orders import Event, Leg, Order
 
 DEMO_ACCOUNT: Final = demo_account("bybit")
 DEPOSITS: Final[Mapping[tuple[str, str], Decimal]] = {
@@ -34,6 +35,12 @@ LINK_IDS_MAX: Final = 1_000_000
 """Ids of clients that stay taken: for ever, as far as any test can see."""
 DELIVERY_IDS: Final = "delivery "
 """How the client's ids of the exchange's own closing orders begin: no client may send a blank."""
+CREATED: Final[Mapping[str, Mapping[str, str]]] = {
+    LIQUIDATION: {CREATE_TYPE: "CreateByLiq", TRADE_TYPE: "BustTrade"},
+    DELEVERAGING: {CREATE_TYPE: "CreateByAdl_PassThrough", TRADE_TYPE: "AdlTrade"},
+}
+"""Marks of the orders with which the exchange closes a position; what it delivers has an execution and no order."""
+POSITION_INDEX: Final = {Leg.BOTH: "0", Leg.LONG: "1", Leg.SHORT: "2"}
 INCIDENTS_MAX: Final = 20
 
 
@@ -82,7 +89,6 @@ class BybitExchange(SimulatedVenue):
         )
         for listing in self.listings.values():
             self._tape_prices(listing)
-        self._delivery = Delivery(self.engine, client_id=DELIVERY_IDS, closed=self._roll_over)
         self.limits = BybitLimits(limits)
         self.sightings = Sightings(delays, random=Random(f"{options.seed}:rows"), show=self._seen)
         self._funding = Funding(self.clearing, self.liquidity, self.engine.listings)
@@ -106,7 +112,13 @@ class BybitExchange(SimulatedVenue):
             raise parameter("params error: symbol invalid" if symbol else "params error: Missing symbol")
         return found
 
-    def _roll_over(self, listing: Listing, now_ns: int) -> None:
+    def own_order(self, listing: Listing, why: str, number: int, leg: Leg) -> OwnName:
+        marks = {"orderId": self.made_uuid(), "positionIdx": POSITION_INDEX[leg]}
+        if why in CREATED:
+            return OwnName(marks={**marks, **CREATED[why]})
+        return OwnName(f"{DELIVERY_IDS}{number}", marks | {EXECUTION_TYPE: DELIVERY})
+
+    def roll_over(self, listing: Listing, now_ns: int) -> None:
         """Take a contract that was delivered off the list, and put what is listed then on it."""
         self.closed[listing.market, listing.symbol] = self.listings.pop((listing.market, listing.symbol))
         for place, (fresh, terms) in bybit_listings(now_ns).items():
@@ -193,16 +205,12 @@ class BybitExchange(SimulatedVenue):
     def advance(self) -> None:
         super().advance()
         now_ns = self.wall_ns()
-        self._delivery.run(now_ns)
         for payment in self._funding.due(now_ns):
             self.sightings.note(payment, now_ns, mark=self.liquidity.mark(payment.order.listing))
         self.see(now_ns)
 
     def _on_event(self, event: Event) -> None:
         order, fill = event.order, event.fill
-        if order.client_id.startswith(DELIVERY_IDS) and "orderId" not in order.marks:
-            # The engine's order has the same marks.
-            order.marks.update({"orderId": self.made_uuid(), EXECUTION_TYPE: DELIVERY})
         closed = Decimal(0)
         if fill is not None and order.listing.payout is not Payout.SPOT:
             after = self.clearing.holdings[order.account].position(order.listing, order.leg).quantity * order.side.sign

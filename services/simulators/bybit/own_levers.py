@@ -7,12 +7,9 @@ from typing import Any, Final
 
 from services.simulators.bybit.exchange import INCIDENTS_MAX, BybitExchange
 from services.simulators.bybit.listings import INVERSE, LINEAR, SPOT
-from services.simulators.bybit.render import DEAD_MAN
 from services.simulators.venue.levers import Lever, whole
-from services.simulators.venue.self_trade import PREVENTED
 
 STATES: Final = ("scheduled", "ongoing", "completed", "canceled")
-CAUSES: Final = (DEAD_MAN, "liquidation", "auto-deleveraging", "administration", "settlement", PREVENTED)
 SERVICES: Final = [1, 2, 3, 4, 5]
 """Trading, by HTTP, by stream, private stream, market data."""
 
@@ -32,11 +29,6 @@ class OwnLevers:
                 body=("category",),
                 help='{"category": "linear"}, or {} for all: lose the memory of closed orders, as a restart does',
             ),
-            ("POST", "/sim/orders/end"): Lever(
-                self._end,
-                body=("id", "why"),
-                help=f'{{"id": "mine", "why": "liquidation"}}: end an order as the exchange does; {", ".join(CAUSES)}',
-            ),
             ("PUT", "/sim/position-mode"): Lever(
                 self._position_mode,
                 body=("account", "hedge"),
@@ -54,17 +46,6 @@ class OwnLevers:
         if category not in (None, SPOT, LINEAR, INVERSE):
             raise ValueError("`category` must be spot, linear or inverse")
         return {"forgotten": self._venue.sightings.forget_closed(category)}
-
-    def _end(self, query: Mapping[str, str], body: Any) -> Any:
-        name, why = str((body or {}).get("id", "")), (body or {}).get("why")
-        if why not in CAUSES:
-            raise ValueError(f"`why` must be one of {', '.join(CAUSES)}")
-        book = self._venue.engine.book
-        found = [one for one in book.all() if name and name in (one.client_id, one.marks["orderId"])]
-        if not found:
-            raise ValueError(f"no order has the id {name[:64]!r}; GET /sim/orders lists them")
-        order = self._venue.engine.cancel(found[-1], self._venue.wall_ns(), why=why)
-        return {"id": order.id, "status": order.status, "why": order.why}
 
     def _position_mode(self, query: Mapping[str, str], body: Any) -> Any:
         hedge, account = (body or {}).get("hedge"), (body or {}).get("account", "demo")

@@ -11,7 +11,7 @@ from services.simulators.bybit.errors import parameter
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.funding import EXECUTION_TYPE
 from services.simulators.bybit.listings import LINEAR, SPOT
-from services.simulators.bybit.render import TRADE_TYPE, execution_row, order_row
+from services.simulators.bybit.render import TRADE, execution_row, order_row
 from services.simulators.bybit.sightings import Execution, Sighting
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order
@@ -68,7 +68,7 @@ class QueryRoutes:
             one
             for one in self._venue.sightings.executions_of(call.owner, category, call.now_ns, since_ns)
             if start_ms <= self._venue.shown_ms(one.event.time_ns) <= end_ms
-            and wanted in (None, one.event.order.marks.get(EXECUTION_TYPE, TRADE_TYPE))
+            and wanted in (None, one.event.order.marks.get(EXECUTION_TYPE, TRADE))
             and _is_wanted(call, one.event.order)
         ]
         limit = call.number("limit", 50, most=100)

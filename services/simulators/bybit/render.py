@@ -9,11 +9,14 @@ from uuid import UUID
 
 from services.simulators.bybit.funding import EXECUTION_TYPE, FUNDING, RATE
 from services.simulators.bybit.listings import SPOT
+from services.simulators.bybit.marks import CREATE_TYPE, TRADE_TYPE
 from services.simulators.bybit.sightings import RACED, Execution, Sighting
 from services.simulators.bybit.spelling import plain, price_text, size_text
 from services.simulators.venue.clearing import Position, profit
 from services.simulators.venue.delivery import DELIVERED
+from services.simulators.venue.forced import ADMINISTRATION, DELEVERAGING, LIQUIDATION, SETTLEMENT
 from services.simulators.venue.listing import Listing, Payout
+from services.simulators.venue.matching import DEAD_MAN
 from services.simulators.venue.orders import Lifetime, Order, OrderType, Reason, Side, Status
 from services.simulators.venue.self_trade import PREVENTED
 
@@ -21,22 +24,22 @@ Shown = Callable[[int], int]
 """Engine time to the exchange's milliseconds."""
 
 SIDES: Final = {Side.BUY: "Buy", Side.SELL: "Sell"}
-DEAD_MAN: Final = "dead-man timer"
 ENDS: Final[Mapping[str, tuple[str, str]]] = {
     Reason.WOULD_TAKE.value: ("UNKNOWN", "EC_PostOnlyWillTakeLiquidity"),
     Reason.CANNOT_FILL.value: ("UNKNOWN", "EC_CancelForNoFullFill"),
     Reason.NOTHING_TO_REDUCE.value: ("CancelByReduceOnly", "EC_NoError"),
     Reason.INSUFFICIENT_FUNDS.value: ("UNKNOWN", "EC_NoEnoughBalance"),
     DEAD_MAN: ("CancelByDCP", "EC_NoError"),
-    "liquidation": ("CancelByPrepareLiq", "EC_NoError"),
-    "auto-deleveraging": ("CancelByPrepareAdl", "EC_NoError"),
-    "administration": ("CancelByAdmin", "EC_NoError"),
+    LIQUIDATION: ("CancelByPrepareLiq", "EC_NoError"),
+    DELEVERAGING: ("CancelByPrepareAdl", "EC_NoError"),
+    ADMINISTRATION: ("CancelByAdmin", "EC_NoError"),
     DELIVERED: ("CancelBySettle", "EC_NoError"),
-    "settlement": ("CancelBySettle", "EC_NoError"),
+    SETTLEMENT: ("CancelBySettle", "EC_NoError"),
     PREVENTED: ("CancelBySmp", "EC_NoError"),
 }
 """Who ended an order and why, by the engine's word for it; what is not here was cancelled by its owner."""
-TRADE_TYPE: Final = "Trade"
+TRADE: Final = "Trade"
+CREATED_BY_USER: Final = "CreateByUser"
 REJECTED: Final = frozenset({Reason.INSUFFICIENT_FUNDS.value})
 
 
@@ -95,7 +98,7 @@ def order_row(sighting: Sighting, shown: Shown) -> dict[str, Any]:
         "isLeverage": "0" if listing.market == SPOT else "",
         "positionIdx": int(order.marks.get("positionIdx", "0")),
         "orderStatus": status_of(order),
-        "createType": "CreateByUser",
+        "createType": order.marks.get(CREATE_TYPE, CREATED_BY_USER),
         "cancelType": cancel_type,
         "rejectReason": reject_reason,
         "avgPrice": average_price(order),
@@ -154,7 +157,7 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
     order, fill = execution.event.order, execution.event.fill
     assert fill is not None
     listing = order.listing
-    spot, type_ = listing.market == SPOT, order.marks.get(EXECUTION_TYPE, TRADE_TYPE)
+    spot, type_ = listing.market == SPOT, order.marks.get(EXECUTION_TYPE) or order.marks.get(TRADE_TYPE, TRADE)
     funding = type_ == FUNDING
     return {
         "symbol": listing.symbol,
@@ -164,7 +167,7 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
         "orderPrice": price_text(listing, order.price) if order.price is not None else "0",
         "orderQty": order.marks.get("amount") or size_text(listing, order.quantity),
         "leavesQty": size_text(listing, order.remaining),
-        "createType": "CreateByUser",
+        "createType": order.marks.get(CREATE_TYPE, CREATED_BY_USER),
         "orderType": "UNKNOWN" if funding else "Limit" if order.type is OrderType.LIMIT else "Market",
         "stopOrderType": "UNKNOWN",
         "execFee": plain(fill.fee),

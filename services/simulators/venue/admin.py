@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
+from services.simulators.venue.end_levers import EndLevers
 from services.simulators.venue.exchange import SimulatedVenue
 from services.simulators.venue.faults import read_faults
 from services.simulators.venue.levers import Lever, amount, json_or_text, whole
@@ -43,7 +44,7 @@ class Admin:
     def __init__(self, venue: SimulatedVenue, *, from_anywhere: bool = False) -> None:
         self._venue = venue
         self._from_anywhere = from_anywhere
-        own = venue.levers()
+        own = {**EndLevers(venue).table(), **venue.levers()}
         orders = ("client_id", "market", "symbol", "account", "open")
         self._routes: dict[tuple[str, str], Lever] = {
             ("GET", "/sim"): Lever(self._summary),
@@ -246,7 +247,7 @@ class Admin:
         return {"closed": len(sockets)}
 
     def _fill(self, order_id: str, body: Any) -> Any:
-        order = self._order(order_id)
+        order = self._venue.engine.book.named(order_id)
         given = {name: amount(name, value) for name, value in (body or {}).items() if value is not None}
         if any(value <= 0 for value in given.values()):
             raise ValueError("`quantity` and `price` must be above zero")
@@ -254,17 +255,6 @@ class Admin:
             order, given.get("quantity", order.remaining), given.get("price"), self._venue.wall_ns()
         )
         return _order_row(order)
-
-    def _order(self, name: str) -> Order:
-        """Return an order by any of its ids: the engine's number, the exchange's own, the client's (of several the newest)."""
-        book = self._venue.engine.book
-        found = book.get(int(name)) if name.isascii() and name.isdecimal() and len(name) < 20 else None
-        if found is None:
-            named = [one for one in book.all() if name in (one.client_id, *one.marks.values())]
-            found = named[-1] if named else None
-        if found is None:
-            raise ValueError(f"no order has the id {name[:64]!r}; GET /sim/orders lists them")
-        return found
 
 
 def _order_row(order: Order) -> dict[str, Any]:

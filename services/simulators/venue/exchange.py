@@ -17,13 +17,15 @@ from typing import Any, Final, TypeVar
 
 from services.simulators.venue.candles import Candles
 from services.simulators.venue.clearing import Account, Clearing
+from services.simulators.venue.delivery import Delivery
 from services.simulators.venue.faults import Fault, Rule, VenueFaults
+from services.simulators.venue.forced import CAUSES, ForcedClosing, OwnName
 from services.simulators.venue.levers import Lever
 from services.simulators.venue.liquidity import Liquidity
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.matching import TOUCH_CHANCE, MatchingEngine
 from services.simulators.venue.messages import Fate, Request, Response
-from services.simulators.venue.orders import Event, Order
+from services.simulators.venue.orders import Event, Leg, Order
 from services.simulators.venue.prices import PriceWalk
 from services.simulators.venue.request_log import RequestLog
 from services.simulators.venue.sockets import GARBAGE, SimSocket
@@ -60,6 +62,8 @@ class SimulatedVenue(ABC):
 
     name: str
     error_names: tuple[str, ...] = ()
+    ends: tuple[str, ...] = CAUSES
+    """Why it ends orders by itself."""
 
     def __init__(
         self,
@@ -99,6 +103,8 @@ class SimulatedVenue(ABC):
             touch_chance=options.touch_chance,
             tape=self.tape,
         )
+        self.closing = ForcedClosing(self.engine, self.own_order, self.remember)
+        self.delivery = Delivery(self.engine, self.closing, closed=self.roll_over)
         self.request_log = RequestLog()
         self.sockets: list[SimSocket] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -137,6 +143,18 @@ class SimulatedVenue(ABC):
     def send_event(self, event: Event) -> None:
         """Send what happened to an order to its account's streams."""
 
+    @abstractmethod
+    def own_order(self, listing: Listing, why: str, number: int, leg: Leg) -> OwnName:
+        """Return by what the exchange's own order is known that closes a position."""
+
+    @abstractmethod
+    def roll_over(self, listing: Listing, now_ns: int) -> None:
+        """Take a closed listing off the list, and put what is listed then on it."""
+
+    @abstractmethod
+    def remember(self, order: Order) -> None:
+        """Keep an order findable that is the exchange's own."""
+
     def levers(self) -> Mapping[tuple[str, str], Lever]:
         """Return what /sim has for this exchange alone, by method and path."""
         return {}
@@ -166,8 +184,9 @@ class SimulatedVenue(ABC):
         return (time_ns + self.faults.skew_ns(self.wall_ns())) // 1_000_000
 
     def advance(self) -> None:
-        """Bring the market up to now."""
+        """Bring the market up to now, and close contracts that have come to their end."""
         self.engine.advance(self.wall_ns())
+        self.delivery.run(self.wall_ns())
 
     async def run(self) -> None:
         """Keep the market moving and the streams fed, until cancelled. Without it the market moves when it is asked."""

@@ -37,6 +37,7 @@ from services.simulators.venue.self_trade import PREVENTED, SelfTrades
 from services.simulators.venue.tape import Tape
 from services.simulators.venue.timers import Timers
 
+DEAD_MAN: Final = "dead-man timer"
 TOUCH_CHANCE: Final = 0.15
 """Chance per step that somebody trades with an order at the best price."""
 
@@ -201,7 +202,7 @@ class MatchingEngine:
         return order
 
     def expire(self, order: Order, now_ns: int, *, why: str) -> Order:
-        """End an open order because of what became of its listing."""
+        """End an open order as the exchange ends it by itself."""
         return self._end(order, Status.EXPIRED, now_ns, why=why)
 
     def snapshot(self, order: Order) -> Order:
@@ -364,7 +365,7 @@ class MatchingEngine:
     def _run_timers(self, now_ns: int) -> None:
         for key in self.timers.run_out(now_ns):
             for order in self.book.open_of(*key):
-                self._end(order, Status.CANCELED, now_ns, why="dead-man timer")
+                self._end(order, Status.CANCELED, now_ns, why=DEAD_MAN)
 
     # -- bookkeeping ----------------------------------------------------------------------------------------------
 

@@ -64,6 +64,17 @@ class OrderBook:
         """Return the order, if it is known."""
         return self._orders.get(order_id)
 
+    def named(self, name: str) -> Order:
+        """Return an order by any of its ids: the engine's number, the exchange's own, the client's (of several the newest)."""
+        found = self.get(int(name)) if name.isascii() and name.isdecimal() and len(name) < 20 else None
+        if found is None and name:
+            found = next(
+                (one for one in reversed(self._orders.values()) if name in (one.client_id, *one.marks.values())), None
+            )
+        if found is None:
+            raise ValueError(f"no order has the id {name[:64]!r}; GET /sim/orders lists them")
+        return found
+
     def by_client_id(self, account: str, market: str, symbol: str, client_id: str) -> list[Order]:
         """Return all orders that ever had the id, oldest first."""
         ids = self._by_client.get((account, market, symbol, client_id), [])

@@ -291,6 +291,25 @@ def test_an_order_with_which_bitmex_closes_a_position_says_why(
     assert bitmex.parse_order(row, instrument(XBTUSD), source="stream").ended_by is cause
 
 
+@pytest.mark.parametrize(
+    ("created", "cause"),
+    [
+        ("CreateByLiq", EndedBy.LIQUIDATION),
+        ("CreateByTakeOver_PassThrough", EndedBy.LIQUIDATION),
+        ("CreateByAdl_PassThrough", EndedBy.DELEVERAGING),
+        ("CreateBySettle", EndedBy.DELISTING),
+        ("CreateByUser", None),
+    ],
+)
+@pytest.mark.parametrize("state", ["Filled", "New"])
+def test_an_order_with_which_bybit_closes_a_position_says_why(created: str, cause: EndedBy | None, state: str) -> None:
+    row = order_row(orderStatus=state, createType=created, orderLinkId="")
+
+    said = bybit.parse_order(MARKETS["linear"], "s", row, source="stream")
+
+    assert ended_by(said) is (cause if state == "Filled" else None)
+
+
 def stated(state: VenueState, cause: EndedBy | None) -> Stated:
     return Stated(state, state.title(), "x1", ended_by=cause)
 

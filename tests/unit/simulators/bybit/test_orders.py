@@ -451,7 +451,7 @@ def test_an_order_may_be_ended_as_the_exchange_ends_it(why: str, cancel_type: st
 
         (row,) = await calls.orders("history", orderLinkId="mine")
 
-        assert ended_by_hand["status"] == "CANCELED"
+        assert ended_by_hand["status"] == ("CANCELED" if why == "dead-man timer" else "EXPIRED")
         assert (row["orderStatus"], row["cancelType"]) == ("Cancelled", cancel_type)
         assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "mine", "why": why}), "it has ended"
         assert "error" in admin(calls.venue, "POST", "/sim/orders/end", {"id": "nosuch", "why": why})

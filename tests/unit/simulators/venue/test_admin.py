@@ -213,3 +213,49 @@ def test_in_process_transport_processes_what_its_caller_gave_up() -> None:
         await transport.aclose()
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("orders/end", {"id": "mine", "why": "boredom"}, "`why` must be one of"),
+        ("orders/end", {"id": "nosuch", "why": "liquidation"}, "no order has the id"),
+        ("orders/end", {"id": "", "why": "liquidation"}, "no order has the id"),
+        ("orders/end", {"id": "mine", "why": "auto-deleveraging"}, "POST /sim/positions/close"),
+        ("positions/close", {"symbol": "BTCUSDT", "why": "settlement"}, "liquidation, auto-deleveraging"),
+        ("positions/close", {"symbol": "BTCUSDT", "why": "liquidation"}, "nothing is held"),
+        ("positions/close", {"symbol": "BTCUSDT", "why": "liquidation", "account": "x"}, "must be one of demo"),
+        ("listings/delist", {"symbol": "BTCUSDT"}, "must name one of spot BTCUSDT, usdm BTCUSDT"),
+        ("listings/delist", {"symbol": "BTCDOGE"}, "must name one of"),
+    ],
+)
+def test_levers_that_end_something_say_what_they_need(path: str, body: dict[str, str], says: str) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        await calls.limit(newClientOrderId="mine")
+
+        assert says in admin(calls.venue, "POST", f"/sim/{path}", body)["error"].replace("coinm", "")
+        assert [one["status"] for one in admin(calls.venue, "GET", "/sim/orders")] == ["NEW"]
+
+    run_virtual(main)
+
+
+def test_an_order_is_ended_once_and_a_listing_closed_once() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        calls = virtual_binance(loop)
+        await calls.limit(newClientOrderId="mine")
+        end, delist = {"id": "mine", "why": "administration"}, {"symbol": "BTCUSDT", "market": "spot"}
+        admin(calls.venue, "POST", "/sim/orders/end", end)
+        admin(calls.venue, "POST", "/sim/listings/delist", delist)
+
+        row = (await calls.signed("GET", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="mine")).payload
+        again = await calls.limit()
+        listed = {one["symbol"] for one in (await calls.get("/api/v3/exchangeInfo")).payload["symbols"]}
+
+        assert (row["status"], row["expiryReason"]) == ("EXPIRED", "EXCHANGE_CANCELED")
+        assert "has ended already" in admin(calls.venue, "POST", "/sim/orders/end", end)["error"]
+        assert "closed already" in admin(calls.venue, "POST", "/sim/listings/delist", delist)["error"]
+        assert (again.code, again.payload["msg"]) == (-1013, "Market is closed.")
+        assert "BTCUSDT" not in listed
+
+    run_virtual(main)
