@@ -141,7 +141,7 @@ class OrderLedger:
     async def by_venue_ids(self, exchange: str, market: str, client_id: str, exchange_id: str) -> Order | None:
         """Return the order that an exchange speaks of; our client id counts first, of whichever leg of the order.
 
-        Others use theirs again: all orders with which Binance closes positions for somebody else's loss have the same one.
+        Others use theirs again, exchanges among them: all orders that close positions for somebody else's loss may have the same one.
         """
         for order_id in (
             self._by_client.get((exchange, client_id)) if client_id else None,
