@@ -38,19 +38,16 @@ class Sorter {
         const int span_bits = bits_of(highest - lowest);
         // Times that are spread over months, or that many at once: the keys' low bits do not fit.
         const int lost_bits = std::max(0, span_bits + place_bits_ - 64);
-        words_.resize(count);
-        scratch_.resize(count);
-        bool sorted = true;
-        uint64_t before = lowest;
-        for (size_t i = 0; i < count; ++i) {
-            sorted &= before <= keys[i];
-            before = keys[i];
-            words_[i] = (keys[i] - lowest) >> lost_bits << place_bits_ | i;
-        }
-        if (sorted) {
+        if (std::is_sorted(keys, keys + count)) {
             std::copy(refs, refs + count, out);
             return;
         }
+        words_.resize(count);
+        scratch_.resize(count);
+        // Copies of members, which nothing that is written can be: the compiler then makes vector instructions of the loop.
+        uint64_t* const words = words_.data();
+        const int place_bits = place_bits_;
+        for (size_t i = 0; i < count; ++i) words[i] = (keys[i] - lowest) >> lost_bits << place_bits | i;
         sort_words(count, span_bits - lost_bits);
         const uint64_t place = (uint64_t{1} << place_bits_) - 1;
         if (lost_bits > 0) {
@@ -58,7 +55,8 @@ class Sorter {
                 return keys[left & place] != keys[right & place] ? keys[left & place] < keys[right & place] : left < right;
             });
         }
-        for (size_t i = 0; i < count; ++i) out[i] = refs[words_[i] & place];
+        const uint64_t* const in_order = words_.data();
+        for (size_t i = 0; i < count; ++i) out[i] = refs[in_order[i] & place];
     }
 
     void sort(const uint64_t* keys, const uint64_t* refs, size_t count, uint64_t* out) {
@@ -95,11 +93,12 @@ class Sorter {
         uint64_t* const words = words_.data();
         for (size_t i = 1; i < count; ++i) {
             const uint64_t word = words[i];
+            if (words[i - 1] <= word) continue;
             size_t at = i;
-            while (at > 0 && words[at - 1] > word) {
+            do {
                 words[at] = words[at - 1];
                 --at;
-            }
+            } while (at > 0 && words[at - 1] > word);
             words[at] = word;
             if (i - at > budget) return false;
             budget -= i - at;

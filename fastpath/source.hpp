@@ -74,15 +74,20 @@ inline void admit(Source& source) {
     const uint32_t rank = static_cast<uint32_t>(source.number);
     const int64_t bound = time_of(source.bound);
     uint64_t last_row = source.last_row;
-    bool broken = false;
+    int64_t earliest = bound;
+    uint32_t other_ranks = 0;
+    bool falls = false;
     source.keys.resize(stop);
+    uint64_t* const keys = source.keys.data();
     for (size_t i = start; i < stop; ++i) {
         const Row& row = rows[i];
-        source.keys[i] = key_of(row.arrival);
-        broken |= (row.arrival < bound) | (row.rank != rank) | (row.row < last_row);
+        keys[i] = key_of(row.arrival);
+        earliest = std::min(earliest, row.arrival);
+        other_ranks |= row.rank ^ rank;
+        falls |= row.row < last_row;
         last_row = row.row;
     }
-    if (broken) explain(source, start, stop);
+    if (earliest < bound || other_ranks != 0 || falls) explain(source, start, stop);
     source.last_row = last_row;
     source.admitted = stop;
 }
