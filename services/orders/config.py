@@ -33,9 +33,9 @@ class OrdersSettings(RedisSettings):
     web_port: int = Field(default=8080, ge=0, le=65535, validation_alias="MIDSTREAM_ORDERS_WEB_PORT")
     """Where the REST face listens."""
 
-    grpc_streams_per_connection: int = Field(default=256, ge=1, le=60_000)
-    """Calls at once on one connection: four times the placements that there may be without an outcome. Few, so that what is too much is
-    soon refused by the library, which costs a tenth, and so that little waits for the event loop."""
+    grpc_streams_per_connection: int = Field(default=128, ge=1, le=60_000)
+    """Calls at once on one connection: twice the placements that there may be without an outcome, so that cancels find a place beside
+    them. Few, because all of them come at once when a flood begins; what is too much is refused by the library, which costs a tenth."""
 
     trading: Literal["dry-run", "simulator", "testnet", "live"] = Field(
         default="dry-run", validation_alias="MIDSTREAM_TRADING"

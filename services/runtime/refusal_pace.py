@@ -34,10 +34,11 @@ PACE_FIGURES: Final = (PACED, WAITING)
 
 PER_S: Final = 100.0
 """Refusals a second while there is a flood: two to seven per cent of a core, as they come in crowds or one by one."""
-AT_ONCE: Final = 500.0
-"""Refusals without a pause that give their place back at once, a tenth of a second: what a burst leaves behind keeps nobody out."""
+AT_ONCE: Final = 100.0
+"""Refusals without a pause that give their place back at once: what a burst leaves behind keeps nobody out. With what four connections of
+the orders server hold, a flood begins with six hundred, a tenth of a second of one core."""
 HELD_MAX: Final = 4_096
-"""Calls that keep their place, up to 18 KiB each: sixteen connections of the orders server full."""
+"""Calls that keep their place, up to 18 KiB each: thirty-two connections of the orders server full."""
 LOOK_S: Final = 0.05
 FASTER_MAX: Final = 1_024
 

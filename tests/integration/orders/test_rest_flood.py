@@ -12,20 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.orders.guards.limits import Limits
-from services.runtime.refusal_pace import RefusalPace
 from tests.support.order_faces import Faces, key_of, rest_order, serving_faces
+from tests.support.refusal_paces import NeverYet
 
 PLENTY = Limits(open_orders_max=100_000, orders_per_second=1e9)
-
-
-class Never(RefusalPace):
-    """Lets nobody go before the end: what a machine takes for a test must not decide it."""
-
-    def __init__(self) -> None:
-        super().__init__(at_once=0)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        pass
 
 
 class Connection:
@@ -87,7 +77,7 @@ def denied(faces: Faces) -> float | None:
 
 
 async def test_the_next_placement_of_a_refused_connection_waits_unread_for_its_turn() -> None:
-    pace = Never()
+    pace = NeverYet()
     async with serving_faces(limits=PLENTY, pace=pace) as faces, connection(faces) as flood, connection(faces) as other:
         flood.place()
         assert (await flood.answer())[0] == 201
@@ -108,7 +98,7 @@ async def test_the_next_placement_of_a_refused_connection_waits_unread_for_its_t
 
 async def test_cancels_pass_over_a_connection_whose_placements_wait() -> None:
     async with (
-        serving_faces(limits=PLENTY, pace=Never()) as faces,
+        serving_faces(limits=PLENTY, pace=NeverYet()) as faces,
         connection(faces) as flood,
     ):
         flood.place()
@@ -127,7 +117,7 @@ async def test_cancels_pass_over_a_connection_whose_placements_wait() -> None:
 
 
 async def test_placements_beyond_what_a_key_may_send_wait_too() -> None:
-    pace = Never()
+    pace = NeverYet()
     async with serving_faces(limits=PLENTY, per_second=1.0, pace=pace) as faces, connection(faces) as flood:
         statuses = []
         while 429 not in statuses:
@@ -140,7 +130,7 @@ async def test_placements_beyond_what_a_key_may_send_wait_too() -> None:
 
 @pytest.mark.parametrize("times", [2, 50])
 async def test_whoever_does_not_wait_for_answers_is_ended(times: int) -> None:
-    pace = Never()
+    pace = NeverYet()
     async with serving_faces(limits=PLENTY, pace=pace) as faces, connection(faces) as flood:
         flood.place()
         assert (await flood.answer())[0] == 201

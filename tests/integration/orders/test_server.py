@@ -62,7 +62,7 @@ def test_a_flood_of_placements_is_refused_unread_and_cancels_pass(tmp_path: Path
         order: dict[str, Any] = {
             "exchange": "binance", "symbol": "BTC/USDT", "side": pb.SIDE_BUY, "type": pb.ORDER_TYPE_MARKET, "quantity": "0.001",
         }  # fmt: skip
-        requests = [pb.PlaceOrderRequest(idempotency_key=f"flood-{number}", **order) for number in range(200)]
+        requests = [pb.PlaceOrderRequest(idempotency_key=f"flood-{number}", **order) for number in range(120)]
 
         calls = [server.stub.PlaceOrder.future(each, metadata=server.metadata, timeout=60) for each in requests]
         cancelled = server.call("CancelOrder", pb.CancelOrderRequest(order_id=resting.order_id))
@@ -75,7 +75,7 @@ def test_a_flood_of_placements_is_refused_unread_and_cancels_pass(tmp_path: Path
         labels = {"grpc_method": "PlaceOrder"}
         assert server_figure(server, "grpc_server_started_total", **labels) == len(calls) + 1
         # Whoever came before the line was full, and took too long to it, was read and refused there.
-        assert server_figure(server, "grpc_server_msg_received_total", **labels) <= len(calls) // 2
+        assert server_figure(server, "grpc_server_msg_received_total", **labels) <= (len(calls) + PLACES) // 2
 
 
 def test_a_connection_that_floods_is_refused_by_the_library_and_another_one_is_not(tmp_path: Path) -> None:

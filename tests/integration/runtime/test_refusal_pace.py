@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from services.runtime.errors import MidstreamError, ResourceExhausted
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
-from services.runtime.refusal_pace import RefusalPace
 from tests.support.calls import NAME, TestServicer
+from tests.support.refusal_paces import NeverYet
 
 PATH = f"/{NAME}/Unary"
 STREAMS = 8
@@ -42,8 +42,7 @@ class Rig:
 
     def __init__(self) -> None:
         self.line = Line()
-        # Nothing is given back unless a test says so.
-        self.pace = RefusalPace(at_once=0)
+        self.pace = NeverYet()
         self.interceptor = CallInterceptor(
             Metrics(CollectorRegistry()), rooms={PATH: self.line}, knows=lambda _metadata, _path: True, pace=self.pace
         )
