@@ -35,6 +35,8 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         int64_t time
         string reason
         uint64_t lost_frames, next_sequence, revision
+        string state
+        int64_t position_arrival
 
     cdef cppclass RejectionRecord:
         uint64_t sequence

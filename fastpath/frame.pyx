@@ -16,6 +16,7 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
     const int32_t C_HISTORICAL "midstream::MODE_HISTORICAL"
     const int32_t C_LIVE "midstream::MODE_LIVE"
     const int32_t C_GAP "midstream::MARKER_GAP"
+    const int32_t C_DISCONTINUITY "midstream::MARKER_DISCONTINUITY"
     const size_t C_ROWS_MAX "midstream::BATCH_ROWS_MAX"
     const size_t C_BYTES_MAX "midstream::BATCH_BYTES_MAX"
 
@@ -57,6 +58,7 @@ MARKER_SEAM = 1
 MARKER_DISCONNECTED = 2
 MARKER_RECONNECTED = 3
 MARKER_GAP = C_GAP
+MARKER_DISCONTINUITY = C_DISCONTINUITY
 BATCH_ROWS_MAX = C_ROWS_MAX
 BATCH_BYTES_MAX = C_BYTES_MAX
 
@@ -128,7 +130,7 @@ def decode_cursor(encoded):
 
 cdef MarkerRecord _to_marker(object marker, uint64_t sequence) except *:
     cdef MarkerRecord record
-    if not 1 <= marker.kind <= C_GAP:
+    if not 1 <= marker.kind <= C_DISCONTINUITY:
         raise ValueError(f"`markers` has kind {marker.kind}; use one of the MARKER_ constants")
     if marker.next_sequence and (marker.kind != C_GAP or marker.next_sequence <= sequence):
         raise ValueError(
@@ -149,6 +151,8 @@ cdef MarkerRecord _to_marker(object marker, uint64_t sequence) except *:
     record.lost_frames = marker.lost_frames
     record.next_sequence = marker.next_sequence
     record.revision = marker.revision
+    record.state = <bytes?>marker.state
+    record.position_arrival = marker.position_arrival_time_ns
     return record
 
 
@@ -359,6 +363,8 @@ cdef object _from_marker(const MarkerRecord& record):
         lost_frames=record.lost_frames,
         next_sequence=record.next_sequence,
         revision=record.revision,
+        state=<bytes>record.state,
+        position_arrival_time_ns=record.position_arrival,
     )
 
 

@@ -27,6 +27,9 @@ class Marker:
     lost_frames: int = 0
     next_sequence: int = 0
     revision: int = 0
+    state: bytes = b""
+    """Of a discontinuity: the quotes as they lie on the wire (`fastpath.quotes` writes and reads them)."""
+    position_arrival_time_ns: int = 0
 
 
 @dataclass(frozen=True)

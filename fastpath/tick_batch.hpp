@@ -13,6 +13,7 @@ namespace midstream {
 constexpr int32_t MODE_HISTORICAL = 1;
 constexpr int32_t MODE_LIVE = 2;
 constexpr int32_t MARKER_GAP = 4;
+constexpr int32_t MARKER_DISCONTINUITY = 5;
 constexpr size_t BATCH_ROWS_MAX = 4096;
 constexpr size_t BATCH_BYTES_MAX = size_t{1} << 20;
 constexpr size_t RAW_BYTES_MAX = 1024;
@@ -37,6 +38,14 @@ struct MarkerRecord {
     uint64_t lost_frames = 0;
     uint64_t next_sequence = 0;
     uint64_t revision = 0;
+    std::string state;  // encoded `state` fields, one behind the other, tags included
+    int64_t position_arrival = 0;
+};
+
+struct QuoteRecord {
+    std::string ticker;
+    int64_t event = 0, arrival = 0;
+    double bid_price = 0, bid_amount = 0, ask_price = 0, ask_amount = 0;
 };
 
 struct RejectionRecord {

@@ -92,6 +92,51 @@ inline void read_rejection(wire::Reader in, RejectionRecord& rejection) {
     if (rejection.sequence == 0) in.fail("sequence", "is missing");
 }
 
+inline double read_double(wire::Reader& in, const char* name) {
+    const uint64_t bits = in.fixed64(name);
+    double value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+inline void read_quote(wire::Reader in, QuoteRecord& quote) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: quote.ticker = in.text("ticker"); break;
+            case 2: quote.event = read_sfixed64(in, "event_time_ns"); break;
+            case 3: quote.arrival = read_sfixed64(in, "arrival_time_ns"); break;
+            case 4: quote.bid_price = read_double(in, "bid_price"); break;
+            case 5: quote.bid_amount = read_double(in, "bid_amount"); break;
+            case 6: quote.ask_price = read_double(in, "ask_price"); break;
+            case 7: quote.ask_amount = read_double(in, "ask_amount"); break;
+            default: in.skip();
+        }
+    }
+}
+
+template <class Out>
+void put_quote(Out& out, const QuoteRecord& quote) {
+    wire::put_message(out, 14, [&](auto& inner) {
+        wire::put_bytes(inner, 1, quote.ticker);
+        wire::put_fixed64(inner, 2, static_cast<uint64_t>(quote.event));
+        wire::put_fixed64(inner, 3, static_cast<uint64_t>(quote.arrival));
+        wire::put_double(inner, 4, quote.bid_price);
+        wire::put_double(inner, 5, quote.bid_amount);
+        wire::put_double(inner, 6, quote.ask_price);
+        wire::put_double(inner, 7, quote.ask_amount);
+    });
+}
+
+// Append a quote as a field of its marker, so that the marker can be written without knowing what is in it.
+inline void append_quote(const QuoteRecord& quote, std::string& into) {
+    wire::Sizer sizer;
+    put_quote(sizer, quote);
+    const size_t before = into.size();
+    into.resize(before + sizer.size);
+    wire::Filler filler(into.data() + before);
+    put_quote(filler, quote);
+}
+
 inline void read_marker(wire::Reader in, MarkerRecord& marker) {
     while (in.next()) {
         switch (in.field()) {
@@ -112,6 +157,13 @@ inline void read_marker(wire::Reader in, MarkerRecord& marker) {
             case 9: marker.lost_frames = in.varint("lost_frames"); break;
             case 10: marker.next_sequence = in.fixed64("next_sequence"); break;
             case 11: marker.revision = in.varint("revision"); break;
+            case 14: {
+                QuoteRecord quote;
+                read_quote(in.message("state", "Quote"), quote);
+                append_quote(quote, marker.state);
+                break;
+            }
+            case 15: marker.position_arrival = read_sfixed64(in, "position_arrival_time_ns"); break;
             default: in.skip();
         }
     }

@@ -276,6 +276,12 @@ template <class Out>
 void put_bytes(Out& out, uint32_t field, std::string_view value) {
     if (!value.empty()) put_bytes_always(out, field, value);
 }
+template <class Out>
+void put_double(Out& out, uint32_t field, double value) {
+    uint64_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    put_fixed64(out, field, bits);
+}
 template <class Out, class Body>
 void put_message(Out& out, uint32_t field, const Body& body) {
     Sizer inner;

@@ -64,6 +64,30 @@ class ControlClient:
             lambda channel: ControlServiceStub(channel).Resume, request, timeout_s=self._timeout_s
         ).revision
 
+    def seek(
+        self,
+        *,
+        arrival_time_ns: int | None = None,
+        by_ns: int | None = None,
+        sequence: int | None = None,
+        begin: bool = False,
+        end: bool = False,
+    ) -> pb.SeekResponse:
+        """Move replay time to one of these places and wait until it is there.
+
+        Before what arrives at `arrival_time_ns` or later, `by_ns` from now (negative is back), before the historical record that had
+        the number `sequence`, before the first one, or behind the last one.
+        """
+        places = {"arrival_time_ns": arrival_time_ns, "by_ns": by_ns, "sequence": sequence}
+        chosen: dict[str, int | bool] = {name: value for name, value in places.items() if value is not None}
+        chosen |= {name: True for name, wanted in (("begin", begin), ("end", end)) if wanted}
+        if len(chosen) != 1:
+            raise ValueError(f"name one place to seek to, not {len(chosen)}")
+        request = pb.SeekRequest(session=self._session, request_id=uuid.uuid4().hex)
+        for name, value in chosen.items():
+            setattr(request, name, value)
+        return self._line.call(lambda channel: ControlServiceStub(channel).Seek, request, timeout_s=self._timeout_s)
+
     def set_speed(self, speed: float) -> pb.SetSpeedResponse:
         """Set the factor of real time; 0 is as fast as possible."""
         request = pb.SetSpeedRequest(session=self._session, speed=speed, request_id=uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""`midstream mode | status | pause | resume | speed`: ask the control server of a session."""
+"""`midstream mode | status | pause | resume | speed | seek`: ask the control server of a session."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from protos.control.v1.control_pb2 import ControlState
 from protos.health.v1 import health_pb2 as pb
 from services.cli.names import MODE_NAMES, STATUS_NAMES, status_figure
 from services.cli.output import ExitCode, fail, show
+from services.cli.places import place_of
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
-from services.cli.shown_times import shown_span
+from services.cli.shown_times import shown_span, shown_time
 from services.cli.terminal import one_line
 from services.runtime.down_file import DownFile
 
@@ -85,6 +86,20 @@ def speed(factor: float) -> Callable[[ControlClient], tuple[str, dict[str, Any]]
     return action
 
 
+def seek(place: str) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+    """Move replay time to a place as people write it. Raises StartRefused."""
+    wanted = place_of(place)
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        answer = client.seek(**wanted)
+        time_ns = answer.position_arrival_time_ns
+        where = shown_time(time_ns) if time_ns else "the beginning"
+        figures = {"position_arrival_time_ns": time_ns, "sequence": answer.sequence, "revision": answer.revision}
+        return f"at {where}, revision {answer.revision}", figures
+
+    return action
+
+
 def status(channel: ChannelSettings) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
     """Tell everything about the session, and in a line how the servers are."""
     return lambda client: _status(client, channel)
@@ -103,6 +118,7 @@ def _status(client: ControlClient, channel: ChannelSettings) -> tuple[str, dict[
         "revision": state.revision,
         "intended_revision": state.intended_revision,
         "last_sequence": state.last_sequence,
+        "position_arrival_time_ns": state.position_arrival_time_ns,
         "live_connected": state.live_connected,
         "reported_time_ns": state.reported_time_ns,
         "report_age_s": _age_s(state),
@@ -149,6 +165,7 @@ def _status_lines(state: ControlState) -> list[str]:
         f"state      {state.state.lower() or 'the replay server has not reported yet'}",
         f"speed      {f'{state.speed:g}x' if state.speed else 'max'}",
         f"published  {state.last_sequence:,} records",
+        f"position   {shown_time(state.position_arrival_time_ns) if state.position_arrival_time_ns else 'the beginning'}",
         f"live feed  {'connected' if state.live_connected else 'not connected'}",
         f"revision   {state.revision} of {state.intended_revision}",
         f"reported   {_reported(state)}",

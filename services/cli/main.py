@@ -30,13 +30,23 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Files": (replaying.replay, replaying.inspect),
     "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),
     "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
-    "Sessions": (steering.mode, steering.status, steering.pause, steering.resume, steering.speed, prices.price),
+    "Sessions": (
+        steering.mode,
+        steering.status,
+        steering.pause,
+        steering.resume,
+        steering.speed,
+        steering.seek,
+        prices.price,
+    ),
 }
 """The commands by what they are about, in the order of the help page."""
 
 _CONTEXT: Final[Mapping[Callable[..., None], dict[str, Any]]] = {
     # So that -1 is a factor that is refused, and no option that there is none of.
     steering.speed: {"ignore_unknown_options": True},
+    # The same for -10m, which is a place.
+    steering.seek: {"ignore_unknown_options": True},
 }
 
 

@@ -46,7 +46,7 @@ def _prepared(client: Any, keys: SessionKeys, sink: str, epoch: str) -> bool:
         _refuse_unread(client, keys, sink)
         pipeline.multi()
         pipeline.delete(
-            *(keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.checkpoint, keys.sinks),
+            *(keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.checkpoint, keys.effects, keys.sinks),
             *(keys.control, keys.requests, keys.intended, keys.state),
         )
         pipeline.srem(SESSIONS, keys.session)

@@ -19,6 +19,7 @@ DELAYS_COLUMNS_MIN: Final = 64
 sequences, then neither."""
 
 _MISSING: Final = "-"
+PRICES: Final[Sequence[str]] = ("bid_price", "bid_amount", "ask_price", "ask_amount")
 
 
 class Lines:
@@ -109,6 +110,10 @@ def marker_text(marker: Marker) -> str:
         case Marker.KIND_GAP:
             lost = f"{marker.lost_frames:,} live frames" if marker.lost_frames else "live records"
             return f"gap: {lost} missing{reason}"
+        case Marker.KIND_DISCONTINUITY:
+            where = shown_time(marker.position_arrival_time_ns) if marker.position_arrival_time_ns else "the beginning"
+            revision = f", revision {marker.revision}" if marker.revision else ""
+            return f"moved to {where}: {len(marker.state)} tickers have a quote{revision}{reason}"
     return f"marker {marker.kind}{reason}"
 
 
@@ -132,6 +137,16 @@ def figures(record: Tick | Mid | Marker | Rejection, epoch: str) -> dict[str, An
             "reason": record.reason,
             "lost_frames": record.lost_frames,
             "revision": record.revision,
+            "position_arrival_time_ns": record.position_arrival_time_ns,
+            "state": [
+                {
+                    "ticker": quote.ticker,
+                    "event_time_ns": quote.event_time_ns,
+                    "arrival_time_ns": quote.arrival_time_ns,
+                    **{name: finite(getattr(quote, name)) for name in PRICES},
+                }
+                for quote in record.state
+            ],
         }
     if isinstance(record, Rejection):
         return {
@@ -151,10 +166,9 @@ def figures(record: Tick | Mid | Marker | Rejection, epoch: str) -> dict[str, An
         "event_time_ns": record.event_time_ns,
         "arrival_time_ns": record.arrival_time_ns,
     }
-    names: Sequence[str] = ("bid_price", "bid_amount", "ask_price", "ask_amount")
     if isinstance(record, Mid):
         return {"type": "mid", **common, "mid_price": finite(record.mid_price)}
-    return {"type": "tick", **common, **{name: finite(getattr(record, name)) for name in names}}
+    return {"type": "tick", **common, **{name: finite(getattr(record, name)) for name in PRICES}}
 
 
 def finite(value: float) -> float | None:

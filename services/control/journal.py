@@ -22,7 +22,8 @@ from services.runtime.errors import FailedPrecondition, ResourceExhausted, Unava
 from services.runtime.json_text import read_json
 from services.runtime.log_fields import fields
 from services.runtime.private_files import private_opener, shared_directory
-from services.runtime.session.intents import VERSION, Change, Intended, Intent
+from services.runtime.session.effects import Effect
+from services.runtime.session.intents import VERSION, Change, Event, Intended, Intent
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.unreadable import Unreadable
@@ -35,6 +36,8 @@ ARCHIVE_STEP = 500
 """Intents moved at a time, so that most appends do not touch the file."""
 PENDING_MAX = 10_000
 """Intents beyond JOURNAL_LENGTH_MAX that may wait for an engine; more are refused, because none of them may be archived."""
+EFFECTS_PAGE = 100
+"""Effects read at a time; the one that is looked for is most often among the last few."""
 ATTEMPTS_MAX = 50
 """Lost races against other Control servers per append; more means that something is wrong with who else writes the keys."""
 
@@ -51,7 +54,7 @@ class AppendOutcome(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Effect:
+class InEffect:
     """What the engine reported last; `value` is empty when it is not known."""
 
     value: str = ""
@@ -66,12 +69,13 @@ class Journalled:
     outcome: AppendOutcome
 
 
-def effect_of(change: Change, report: EngineReport | None) -> Effect:
-    """What a report says of the setting that a change sets."""
+def effect_of(change: Change, report: EngineReport | None) -> InEffect:
+    """What a report says of the setting that a change sets; of an event it says nothing."""
     if report is None or report.state is EngineState.STARTING or not report.effective.mode:
         # An engine that is still finding out reports what it has not decided.
-        return Effect()
-    return Effect(change.value_in(report.effective), report.effective.revision)
+        return InEffect()
+    value = "" if isinstance(change, Event) else change.value_in(report.effective)
+    return InEffect(value, report.effective.revision)
 
 
 class ControlJournal:
@@ -92,7 +96,7 @@ class ControlJournal:
         # Calls of this process queue up here instead of losing races against each other.
         self._lock = asyncio.Lock()
 
-    async def append(self, keys: SessionKeys, intent: Intent, *, effect: Effect) -> Journalled:
+    async def append(self, keys: SessionKeys, intent: Intent, *, effect: InEffect) -> Journalled:
         """Journal `intent` once; a repeat, or what is so already, is answered with an earlier revision.
 
         Raises ResourceExhausted when too many intents wait for an engine.
@@ -121,6 +125,23 @@ class ControlJournal:
             self._unreadable.note("intent", f"{keys.control} 0-{revision}", exc)
             return None
 
+    async def effect(self, keys: SessionKeys, revision: int) -> Effect | None:
+        """Read what became of an intent; None while the engine has not applied it, or when that is not kept any more."""
+        end = "+"
+        while True:
+            page: Any = await self._client.xrevrange(keys.effects, end, "-", count=EFFECTS_PAGE)
+            for entry_id, stored in page:
+                try:
+                    effect = Effect.decode(stored.get(b"effect", b""))
+                except ValueError as exc:
+                    self._unreadable.note("effect", f"{keys.effects} {entry_id.decode()}", exc)
+                    continue
+                if effect.revision == revision:
+                    return effect
+            if len(page) < EFFECTS_PAGE:
+                return None
+            end = f"({page[-1][0].decode()}"
+
     async def is_known(self, keys: SessionKeys) -> bool:
         """Tell whether an engine ever served the session."""
         return bool(await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)))
@@ -145,7 +166,7 @@ class ControlJournal:
             self._unreadable.note("report", keys.state, exc)
             return None
 
-    async def _append(self, keys: SessionKeys, entry: Intent, effect: Effect) -> tuple[int, AppendOutcome, int]:
+    async def _append(self, keys: SessionKeys, entry: Intent, effect: InEffect) -> tuple[int, AppendOutcome, int]:
         """Return revision, outcome and the length of the journal.
 
         Deduplicating, numbering and appending must not be separable by a crash or by a second Control server: what was read is
@@ -185,8 +206,10 @@ class ControlJournal:
     def _add(pipe: Any, keys: SessionKeys, entry: Intent, revision: int) -> None:
         change = entry.change
         pipe.xadd(keys.control, {"intent": entry.encode()}, id=f"0-{revision}")
-        fields = {"version": VERSION, "revision": revision, change.setting: change.value}
-        pipe.hset(keys.intended, mapping=fields | {f"{change.setting}_revision": revision})
+        sums: dict[str, str | int] = {"version": VERSION, "revision": revision}
+        if not isinstance(change, Event):
+            sums |= {change.setting: change.value, f"{change.setting}_revision": revision}
+        pipe.hset(keys.intended, mapping=sums)
 
     async def _archive(self, keys: SessionKeys, count: int, *, applied: int) -> None:
         """Move the `count` oldest intents to the file, but none that an engine still has to read."""
@@ -218,8 +241,13 @@ async def _journal_end(pipe: Any, keys: SessionKeys) -> tuple[int, int]:
     return int(found["length"]), int(found["last-generated-id"].partition(b"-")[2])
 
 
-def _judge(change: Change, effect: Effect, intended: Mapping[bytes, bytes], last: int) -> tuple[int, AppendOutcome]:
+def _judge(change: Change, effect: InEffect, intended: Mapping[bytes, bytes], last: int) -> tuple[int, AppendOutcome]:
     """Return the revision that answers a change, and whether it has to be added."""
+    # Above what an engine has applied: it may remember more than a Redis that lost its last second.
+    # And above the stream's own: somebody may have deleted the sum, and no engine takes an id again.
+    following = max(int(intended.get(b"revision", 0)), effect.revision, last) + 1
+    if isinstance(change, Event):
+        return following, AppendOutcome.ADDED
     field = change.setting.encode()
     asked_for = intended.get(field)
     asked = int(intended.get(field + b"_revision", 0))
@@ -231,9 +259,7 @@ def _judge(change: Change, effect: Effect, intended: Mapping[bytes, bytes], last
         return asked if asked_for == value else effect.revision, AppendOutcome.ALREADY_SO
     if not settled and asked_for == value:
         return asked, AppendOutcome.ALREADY_SO
-    # Above what an engine has applied: it may remember more than a Redis that lost its last second.
-    # And above the stream's own: somebody may have deleted the sum, and no engine takes an id again.
-    return max(int(intended.get(b"revision", 0)), effect.revision, last) + 1, AppendOutcome.ADDED
+    return following, AppendOutcome.ADDED
 
 
 def _unreadable_sum(keys: SessionKeys, exc: ValueError) -> FailedPrecondition:

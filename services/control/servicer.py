@@ -18,7 +18,19 @@ from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
 from services.runtime.access.state_changes import note
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.logs import current_correlation_id
-from services.runtime.session.intents import MODE_NAMES, SPEED_MAX, Change, Intent, Pause, Resume, SetMode, SetSpeed
+from services.runtime.session.effects import Effect
+from services.runtime.session.intents import (
+    MODE_NAMES,
+    SPEED_MAX,
+    Change,
+    Event,
+    Intent,
+    Pause,
+    Resume,
+    Seek,
+    SetMode,
+    SetSpeed,
+)
 from services.runtime.session.keys import SessionKeys, check_session_name
 from services.runtime.session.report import EngineReport
 
@@ -111,6 +123,26 @@ class ControlServicer(ControlServiceServicer):
         applied = await self._change(request.session, change, request.request_id, context)
         return pb.SetSpeedResponse(speed=applied.report.effective.speed, revision=applied.revision)
 
+    async def Seek(self, request: pb.SeekRequest, context: Context) -> pb.SeekResponse:
+        keys = self._keys(request.session)
+        effect = await self._happen(keys, seek_of(request), request.request_id, context)
+        return pb.SeekResponse(
+            revision=effect.revision,
+            position_arrival_time_ns=effect.position_arrival_time_ns,
+            sequence=effect.marker_sequence,
+        )
+
+    async def _happen(self, keys: SessionKeys, event: Event, request_id: str, context: Context) -> Effect:
+        """Have an event take effect once; returns where it did. Raises FailedPrecondition when it was refused."""
+        note(session=keys.session, request_id=request_id, asked=event.kind, value=_shown(event))
+        report = await self._reports.known(keys)
+        _, applied = await self._apply(keys, event, request_id, report, context)
+        effect = await self._journal.effect(keys, applied.revision)
+        if effect is None or effect.refused:
+            why = "what became of it is not kept any more" if effect is None else effect.refused
+            raise FailedPrecondition(f"session `{keys.session}`: {why}")
+        return effect
+
     async def _change(self, session: str, change: Change, request_id: str, context: Context) -> Applied:
         keys = self._keys(session)
         note(session=keys.session, request_id=request_id, asked=change.kind, value=_shown(change))
@@ -162,7 +194,28 @@ def _changed(before: pb.ControlState, after: pb.ControlState) -> bool:
 
 def _shown(change: Change) -> object:
     """What a change sets, for its log line; None where its kind says it."""
-    return change.speed if isinstance(change, SetSpeed) else None
+    match change:
+        case SetSpeed(speed=speed):
+            return speed
+        case Seek(to=to, at=at):
+            return f"{to} {at}" if to in ("time", "by", "sequence") else to
+    return None
+
+
+def seek_of(request: pb.SeekRequest) -> Seek:
+    """Read where a request wants to go. Raises InvalidRequest."""
+    match request.WhichOneof("to"):
+        case "arrival_time_ns":
+            return Seek("time", request.arrival_time_ns)
+        case "by_ns":
+            return Seek("by", request.by_ns)
+        case "sequence":
+            return Seek("sequence", request.sequence)
+        case "begin" if request.begin:
+            return Seek("begin")
+        case "end" if request.end:
+            return Seek("end")
+    raise InvalidRequest("to", "needs one of arrival_time_ns, by_ns, begin: true, end: true and sequence")
 
 
 def _mode_name(mode: int) -> str:

@@ -10,7 +10,7 @@ from protos.common.v1.market_pb2 import Mode
 from protos.control.v1.control_pb2 import ControlState
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
 from services.runtime.errors import NotFound
-from services.runtime.session.intents import Change
+from services.runtime.session.intents import Change, Event
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
 
@@ -71,6 +71,8 @@ class SessionReports:
         A Redis that lost the journal counts again from below what a running engine remembers, for as long as that needs to notice.
         """
         refused = report.effective.refused
+        if isinstance(change, Event):
+            return await self._journal.effect(keys, journalled.revision) is not None
         if (
             journalled.outcome == AppendOutcome.REPEATED
             or (refused is not None and refused.revision == journalled.revision)
@@ -122,4 +124,5 @@ class SessionReports:
             error=report.error,
             redis_url=self._redis_url,
             live_connected=report.live.connected,
+            position_arrival_time_ns=report.position_arrival_time_ns,
         )

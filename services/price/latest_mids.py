@@ -55,6 +55,9 @@ class LatestMids:
                 self._start_over(epoch)
             stored = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(self._keys.latest))
             self._unreadable = {}
+            # Whoever writes the hash keeps all of them in it: one that is not there any more was before replay time was moved.
+            kept = {name.decode("utf-8", "replace") for name in stored}
+            self._latest = {ticker: latest for ticker, latest in self._latest.items() if ticker in kept}
             for name, packed in stored.items():
                 self._take(name, packed)
             if stored and len(self._unreadable) == len(stored):
@@ -79,8 +82,22 @@ class LatestMids:
         if not batch.payload:
             return
         frame = MidFrame(batch.payload)
+        if len(frame) == 0:
+            self._restate(MidBatch.FromString(batch.payload))
         for ticker, (sequence, event_time_ns, arrival_time_ns, mid) in frame.latest().items():
             self._keep(ticker, LatestMid(sequence, event_time_ns, arrival_time_ns, mid, frame.mode))
+
+    def _restate(self, batch: MidBatch) -> None:
+        """Replay time was moved: what was the latest before is none any more."""
+        if not batch.HasField("state"):
+            return
+        sequence = batch.first_sequence
+        if not batch.state.continues:
+            self._latest = {ticker: latest for ticker, latest in self._latest.items() if latest.sequence >= sequence}
+        for mid in batch.state.mids:
+            self._keep(
+                mid.ticker, LatestMid(sequence, mid.event_time_ns, mid.arrival_time_ns, mid.mid_price, batch.mode)
+            )
 
     def trouble(self, reason: str) -> None:
         self._on_trouble(redacted(reason))

@@ -190,4 +190,5 @@ def session_message(report: EngineReport) -> Session:
         reported_time_ns=report.reported_time_ns,
         historical_configured=report.historical.configured,
         damaged_sources=report.historical.damaged_sources,
+        position_arrival_time_ns=report.position_arrival_time_ns,
     )

@@ -145,6 +145,8 @@ def marker_message(marker: Marker, sequence: int) -> market_pb2.Marker:
         lost_frames=marker.lost_frames,
         next_sequence=marker.next_sequence,
         revision=marker.revision,
+        state=market_pb2.Marker.FromString(marker.state).state,
+        position_arrival_time_ns=marker.position_arrival_time_ns,
     )
 
 
@@ -309,4 +311,11 @@ def _marker(message: market_pb2.Marker) -> Marker:
         lost_frames=message.lost_frames,
         next_sequence=message.next_sequence,
         revision=message.revision,
+        state=market_pb2.Marker(state=[_known(quote) for quote in message.state]).SerializeToString(),
+        position_arrival_time_ns=message.position_arrival_time_ns,
     )
+
+
+def _known(quote: market_pb2.Quote) -> market_pb2.Quote:
+    """Return a quote without what is not known of it."""
+    return market_pb2.Quote(**{field.name: getattr(quote, field.name) for field in market_pb2.Quote.DESCRIPTOR.fields})

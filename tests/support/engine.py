@@ -22,6 +22,7 @@ from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.model import Memory, StoredCheckpoint, Tail
 from services.replay.sources import Complaints, Poll
 from services.runtime.session.announcement import SinkPosition
+from services.runtime.session.effects import Effect
 from tests.support.clock import FakeClock
 
 
@@ -36,6 +37,7 @@ class Row:
     arrival_time_ns: int
     price: float = 1.0
     reason: str = ""
+    ticker: str = "A"
 
 
 def rows_every(interval_ns: int, count: int, *, start_ns: int = 1_000_000_000_000) -> list[Row]:
@@ -51,7 +53,7 @@ def append_row(into: Block, row: Row, number: int, *, source_rank: int = 0) -> N
         )
         return
     into.append_tick(
-        "A",
+        row.ticker,
         arrival_time_ns=row.arrival_time_ns,
         event_time_ns=row.arrival_time_ns,
         bid_price=row.price,
@@ -179,6 +181,14 @@ class FakeQueue:
     journal: list[JournalEntry] = field(default_factory=list)
     sinks: list[SinkPosition] = field(default_factory=list)
     epochs: int = 0
+    trimmed: list[bytes] = field(default_factory=list)
+    """Entries that are not retained any more."""
+    effects: list[Effect] = field(default_factory=list)
+
+    def store(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        known = self.effects[-1].number if self.effects else 0
+        self.effects += [effect for effect in checkpoint.effects if effect.number > known]
 
     def new_epoch(self) -> str:
         self.epochs += 1
@@ -258,6 +268,7 @@ class FakePublisher:
         arrival_time_ns: int,
         checkpoint: Checkpoint | None = None,
         urgent: bool = False,
+        repeatable: bool = True,
     ) -> bool:
         while self.room is not None and len(self._queue.entries) >= self.room:
             if wake.is_set():
@@ -272,18 +283,24 @@ class FakePublisher:
         self._next = (last_sequence + 1, self._next[1])
         memory = self._memory
         assert memory is not None
-        live = last_sequence if frame.mode == MODE_LIVE else memory.live_sequence
+        once = frame.mode == MODE_LIVE or not repeatable
+        live = last_sequence if once else memory.live_sequence
         self._memory = Memory(frame.epoch, max(memory.sequence, last_sequence), live)
         self._queue.entries.append(batch)
         self.published_at.append(self._clock.monotonic_ns())
         self.batch_sizes.append(last_sequence - first_sequence + 1)
         if checkpoint is not None:
-            self._queue.checkpoint = checkpoint
+            self._queue.store(checkpoint)
         return True
+
+    def entries_around(self, sequence: int) -> list[bytes]:
+        self._pass()
+        found = [entry for entry in self._queue.entries if TickFrame(entry).first_sequence <= sequence]
+        return [entry for entry in reversed(found[-2:]) if entry not in self._queue.trimmed]
 
     def save(self, checkpoint: Checkpoint) -> None:
         self._pass()
-        self._queue.checkpoint = checkpoint
+        self._queue.store(checkpoint)
 
     def flush(self) -> None:
         self._pass()
@@ -316,8 +333,8 @@ class FakeJournal:
         self._after = after_revision
         self.started = True
 
-    def add(self, kind: str, *, mode: int = 0, speed: float = 0.0) -> None:
-        body = json.dumps({"kind": kind, "mode": mode, "speed": speed})
+    def add(self, kind: str, **fields: Any) -> None:
+        body = json.dumps({"kind": kind, **fields})
         self._queue.journal.append(parse_entry(len(self._queue.journal) + 1, body.encode()))
         self._wake()
 

@@ -71,7 +71,7 @@ class Rejection(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., source: _Optional[str] = ..., line: _Optional[int] = ..., reason: _Optional[str] = ..., raw: _Optional[bytes] = ...) -> None: ...
 
 class Marker(_message.Message):
-    __slots__ = ("sequence", "kind", "previous_mode", "mode", "last_key", "first_key", "time_ns", "reason", "lost_frames", "next_sequence", "revision")
+    __slots__ = ("sequence", "kind", "previous_mode", "mode", "last_key", "first_key", "time_ns", "reason", "lost_frames", "next_sequence", "revision", "state", "position_arrival_time_ns")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Marker.Kind]
@@ -79,11 +79,13 @@ class Marker(_message.Message):
         KIND_DISCONNECTED: _ClassVar[Marker.Kind]
         KIND_RECONNECTED: _ClassVar[Marker.Kind]
         KIND_GAP: _ClassVar[Marker.Kind]
+        KIND_DISCONTINUITY: _ClassVar[Marker.Kind]
     KIND_UNSPECIFIED: Marker.Kind
     KIND_SEAM: Marker.Kind
     KIND_DISCONNECTED: Marker.Kind
     KIND_RECONNECTED: Marker.Kind
     KIND_GAP: Marker.Kind
+    KIND_DISCONTINUITY: Marker.Kind
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_MODE_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +97,8 @@ class Marker(_message.Message):
     LOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     kind: Marker.Kind
     previous_mode: Mode
@@ -106,7 +110,27 @@ class Marker(_message.Message):
     lost_frames: int
     next_sequence: int
     revision: int
-    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[Marker.Kind, str]] = ..., previous_mode: _Optional[_Union[Mode, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., first_key: _Optional[_Union[RecordKey, _Mapping]] = ..., time_ns: _Optional[int] = ..., reason: _Optional[str] = ..., lost_frames: _Optional[int] = ..., next_sequence: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+    state: _containers.RepeatedCompositeFieldContainer[Quote]
+    position_arrival_time_ns: int
+    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[Marker.Kind, str]] = ..., previous_mode: _Optional[_Union[Mode, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., first_key: _Optional[_Union[RecordKey, _Mapping]] = ..., time_ns: _Optional[int] = ..., reason: _Optional[str] = ..., lost_frames: _Optional[int] = ..., next_sequence: _Optional[int] = ..., revision: _Optional[int] = ..., state: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ..., position_arrival_time_ns: _Optional[int] = ...) -> None: ...
+
+class Quote(_message.Message):
+    __slots__ = ("ticker", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount")
+    TICKER_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    BID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    BID_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    ASK_PRICE_FIELD_NUMBER: _ClassVar[int]
+    ASK_AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    ticker: str
+    event_time_ns: int
+    arrival_time_ns: int
+    bid_price: float
+    bid_amount: float
+    ask_price: float
+    ask_amount: float
+    def __init__(self, ticker: _Optional[str] = ..., event_time_ns: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., bid_price: _Optional[float] = ..., bid_amount: _Optional[float] = ..., ask_price: _Optional[float] = ..., ask_amount: _Optional[float] = ...) -> None: ...
 
 class RecordKey(_message.Message):
     __slots__ = ("arrival_time_ns", "source_rank", "row")
@@ -143,7 +167,7 @@ class SourceCursor(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., line: _Optional[int] = ..., previous_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., previous_event_time_ns: _Optional[int] = ..., order: _Optional[int] = ...) -> None: ...
 
 class MidBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price", "state")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +178,7 @@ class MidBatch(_message.Message):
     EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     MID_PRICE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     epoch: str
     mode: Mode
     first_sequence: int
@@ -164,4 +189,26 @@ class MidBatch(_message.Message):
     event_time_ns: _containers.RepeatedScalarFieldContainer[int]
     arrival_time_ns: _containers.RepeatedScalarFieldContainer[int]
     mid_price: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ...) -> None: ...
+    state: MidState
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ..., state: _Optional[_Union[MidState, _Mapping]] = ...) -> None: ...
+
+class MidState(_message.Message):
+    __slots__ = ("mids", "position_arrival_time_ns", "continues")
+    class Mid(_message.Message):
+        __slots__ = ("ticker", "event_time_ns", "arrival_time_ns", "mid_price")
+        TICKER_FIELD_NUMBER: _ClassVar[int]
+        EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+        ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+        MID_PRICE_FIELD_NUMBER: _ClassVar[int]
+        ticker: str
+        event_time_ns: int
+        arrival_time_ns: int
+        mid_price: float
+        def __init__(self, ticker: _Optional[str] = ..., event_time_ns: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., mid_price: _Optional[float] = ...) -> None: ...
+    MIDS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    mids: _containers.RepeatedCompositeFieldContainer[MidState.Mid]
+    position_arrival_time_ns: int
+    continues: bool
+    def __init__(self, mids: _Optional[_Iterable[_Union[MidState.Mid, _Mapping]]] = ..., position_arrival_time_ns: _Optional[int] = ..., continues: _Optional[bool] = ...) -> None: ...

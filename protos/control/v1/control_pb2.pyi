@@ -96,8 +96,36 @@ class SetSpeedResponse(_message.Message):
     revision: int
     def __init__(self, speed: _Optional[float] = ..., revision: _Optional[int] = ...) -> None: ...
 
+class SeekRequest(_message.Message):
+    __slots__ = ("session", "request_id", "arrival_time_ns", "by_ns", "begin", "end", "sequence")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    BY_NS_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    request_id: str
+    arrival_time_ns: int
+    by_ns: int
+    begin: bool
+    end: bool
+    sequence: int
+    def __init__(self, session: _Optional[str] = ..., request_id: _Optional[str] = ..., arrival_time_ns: _Optional[int] = ..., by_ns: _Optional[int] = ..., begin: _Optional[bool] = ..., end: _Optional[bool] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class SeekResponse(_message.Message):
+    __slots__ = ("revision", "position_arrival_time_ns", "sequence")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    revision: int
+    position_arrival_time_ns: int
+    sequence: int
+    def __init__(self, revision: _Optional[int] = ..., position_arrival_time_ns: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+
 class ControlState(_message.Message):
-    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected")
+    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected", "position_arrival_time_ns")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     INTENDED_MODE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +139,7 @@ class ControlState(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     REDIS_URL_FIELD_NUMBER: _ClassVar[int]
     LIVE_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     session: str
     intended_mode: _market_pb2.Mode
     mode: _market_pb2.Mode
@@ -124,4 +153,5 @@ class ControlState(_message.Message):
     error: str
     redis_url: str
     live_connected: bool
-    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ...) -> None: ...
+    position_arrival_time_ns: int
+    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ..., position_arrival_time_ns: _Optional[int] = ...) -> None: ...

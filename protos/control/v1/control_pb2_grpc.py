@@ -68,6 +68,11 @@ class ControlServiceStub:
                 request_serializer=protos_dot_control_dot_v1_dot_control__pb2.SetSpeedRequest.SerializeToString,
                 response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SetSpeedResponse.FromString,
                 _registered_method=True)
+        self.Seek = channel.unary_unary(
+                '/midstream.control.v1.ControlService/Seek',
+                request_serializer=protos_dot_control_dot_v1_dot_control__pb2.SeekRequest.SerializeToString,
+                response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SeekResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServiceServicer:
@@ -119,6 +124,15 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Seek(self, request, context):
+        """Move replay time: what was read ahead is dropped, a marker of KIND_DISCONTINUITY with the state as it had arrived goes out at once, and
+        the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
+        another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -151,6 +165,11 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.SetSpeed,
                     request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SetSpeedRequest.FromString,
                     response_serializer=protos_dot_control_dot_v1_dot_control__pb2.SetSpeedResponse.SerializeToString,
+            ),
+            'Seek': grpc.unary_unary_rpc_method_handler(
+                    servicer.Seek,
+                    request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SeekRequest.FromString,
+                    response_serializer=protos_dot_control_dot_v1_dot_control__pb2.SeekResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -319,6 +338,33 @@ class ControlService:
             '/midstream.control.v1.ControlService/SetSpeed',
             protos_dot_control_dot_v1_dot_control__pb2.SetSpeedRequest.SerializeToString,
             protos_dot_control_dot_v1_dot_control__pb2.SetSpeedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Seek(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.control.v1.ControlService/Seek',
+            protos_dot_control_dot_v1_dot_control__pb2.SeekRequest.SerializeToString,
+            protos_dot_control_dot_v1_dot_control__pb2.SeekResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,11 @@ class ControlServiceStub:
     """Continue after a pause."""
     SetSpeed: _grpc.UnaryUnaryMultiCallable[_control_pb2.SetSpeedRequest, _control_pb2.SetSpeedResponse]
     """Change the speed of the historical replay."""
+    Seek: _grpc.UnaryUnaryMultiCallable[_control_pb2.SeekRequest, _control_pb2.SeekResponse]
+    """Move replay time: what was read ahead is dropped, a marker of KIND_DISCONTINUITY with the state as it had arrived goes out at once, and
+    the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
+    another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
+    """
 
 @_typing.type_check_only
 class ControlServiceAsyncStub(ControlServiceStub):
@@ -71,6 +76,11 @@ class ControlServiceAsyncStub(ControlServiceStub):
     """Continue after a pause."""
     SetSpeed: _aio.UnaryUnaryMultiCallable[_control_pb2.SetSpeedRequest, _control_pb2.SetSpeedResponse]  # type: ignore[assignment]
     """Change the speed of the historical replay."""
+    Seek: _aio.UnaryUnaryMultiCallable[_control_pb2.SeekRequest, _control_pb2.SeekResponse]  # type: ignore[assignment]
+    """Move replay time: what was read ahead is dropped, a marker of KIND_DISCONTINUITY with the state as it had arrived goes out at once, and
+    the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
+    another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
+    """
 
 class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
     """Changes what a session does. Every change is journalled first and answered once it is effective; when it does not become
@@ -126,5 +136,16 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.SetSpeedResponse, _abc.Awaitable[_control_pb2.SetSpeedResponse]]:
         """Change the speed of the historical replay."""
+
+    @_abc_1.abstractmethod
+    def Seek(
+        self,
+        request: _control_pb2.SeekRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.SeekResponse, _abc.Awaitable[_control_pb2.SeekResponse]]:
+        """Move replay time: what was read ahead is dropped, a marker of KIND_DISCONTINUITY with the state as it had arrived goes out at once, and
+        the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
+        another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
+        """
 
 def add_ControlServiceServicer_to_server(servicer: ControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
-"""`midstream mode`, `status`, `pause`, `resume` and `speed`: one session, by its control server."""
+"""`midstream mode`, `status`, `pause`, `resume`, `speed` and `seek`: one session, by its control server."""
 
 from __future__ import annotations
 
@@ -70,3 +70,22 @@ def speed(
     from services.cli import control_commands as control
 
     raise typer.Exit(control.call(session, json, channel, control.speed(parse_speed(factor))))
+
+
+@connecting
+def seek(
+    channel: ChannelSettings,
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLACE",
+            help="An arrival time as in the files, `+1.5s` or `-10m` from now, `begin`, `end`, or `#` and the number of a record.",
+        ),
+    ],
+    session: ServedSession = "",
+    json: Json = False,
+) -> None:
+    """Move replay time; a paused session stays paused."""
+    from services.cli import control_commands as control
+
+    raise typer.Exit(control.call(session, json, channel, control.seek(place)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from fastpath.frame import MARKER_GAP, MODE_LIVE, TickFrame
+from fastpath.frame import MARKER_DISCONTINUITY, MARKER_GAP, MODE_LIVE, TickFrame
 from fastpath.midprice import PriceKernel
 from fastpath.records import FrameError
 from services.price.engine.committer import Commit, Tally
@@ -13,6 +13,7 @@ from services.price.engine.files import LogLengths
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.position import Position
 from services.price.engine.reader import QueueEntry
+from services.price.engine.restated import Restating
 from services.price.engine.stopped import SinkStopped
 from services.runtime.log_fields import fields
 
@@ -29,8 +30,11 @@ class Hole(NamedTuple):
 class Accumulator:
     """Feeds the price kernel with the records that follow the last one, and hands over what waits for a commit."""
 
-    def __init__(self, *, kernel: PriceKernel, position: Position, mids: MidsPublisher | None) -> None:
+    def __init__(
+        self, *, kernel: PriceKernel, position: Position, mids: MidsPublisher | None, latency_threshold_ns: int
+    ) -> None:
         self._kernel = kernel
+        self._restating = Restating(latency_threshold_ns)
         self._mids = mids
         self.epoch = position.epoch
         """The numbering that the records taken belong to; empty before the first."""
@@ -67,10 +71,14 @@ class Accumulator:
             return None
         first_new = max(frame.first_sequence, self.sequence + 1)
         self.records += self._kernel.process(frame, after_sequence=self.sequence)
+        moved = any(marker.kind == MARKER_DISCONTINUITY for marker in frame.markers)
         if self._mids is not None:
+            if moved:
+                for restated in self._restating.of(frame, after_sequence=self.sequence):
+                    self._mids.restate(frame.epoch, frame.mode, restated)
             self._mids.collect(frame.epoch, first_new, frame.last_sequence, self._kernel.take_mid_batch())
         self.sequence = frame.last_sequence
-        if frame.mode == MODE_LIVE:
+        if moved or frame.mode == MODE_LIVE:
             self._live_sequence = frame.last_sequence
         self._cursor = frame.cursor
         self._publish_time_ns = frame.publish_time_ns

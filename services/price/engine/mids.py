@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import redis
 from redis.exceptions import ResponseError
 
 from fastpath.mids import MidFrame
+from services.price.engine.restated import Restated
 from services.runtime.faults import fault
 from services.runtime.log_fields import fields
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.latest_mid import LatestMid
+
+if TYPE_CHECKING:
+    from protos.common.v1.market_pb2 import Mode
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,8 @@ class MidsPublisher:
         self._waiting: list[tuple[bytes, bytes, int]] = []
         self._starts_over = False
         self._latest: dict[str, bytes] = {}
+        self._drops_latest = False
+        """Replay time was moved: those that are in Redis are not the latest any more."""
         self.dropped = 0
         """Batches that a full Redis did not take."""
 
@@ -73,13 +79,7 @@ class MidsPublisher:
 
     def collect(self, epoch: str, first_sequence: int, last_sequence: int, batch: bytes) -> None:
         """Take the mids of one processed batch; records before `first_sequence` were accounted for earlier."""
-        if epoch != self._epoch:
-            # The stream holds one numbering only: ids of an older one would be in the way of the new one's.
-            self._starts_over = self._epoch != ""
-            self._epoch = epoch
-            self._published_sequence = 0
-            self._waiting.clear()
-            self._latest.clear()
+        self._follow(epoch)
         if not batch or last_sequence <= self._published_sequence:
             return
         first_sequence = max(first_sequence, self._published_sequence + 1)
@@ -87,6 +87,42 @@ class MidsPublisher:
         frame = MidFrame(batch)
         for ticker, (sequence, event_time_ns, arrival_time_ns, mid) in frame.latest().items():
             self._latest[ticker] = LatestMid(sequence, event_time_ns, arrival_time_ns, mid, frame.mode).encode()
+
+    def restate(self, epoch: str, mode: int, restated: Restated) -> None:
+        """Take what the latest mids are where replay time was moved to: no other ones are any more."""
+        self._follow(epoch)
+        if restated.sequence <= self._published_sequence:
+            return
+        # Only here: replay time is moved rarely, and an engine starts sooner without the slow runtime.
+        from protos.common.v1.market_pb2 import MidBatch, MidState
+
+        state = MidState(position_arrival_time_ns=restated.position_arrival_time_ns, continues=restated.continues)
+        if not restated.continues:
+            self._latest.clear()
+            self._drops_latest = True
+        for quote, mid in restated.mids:
+            state.mids.add(
+                ticker=quote.ticker,
+                event_time_ns=quote.event_time_ns,
+                arrival_time_ns=quote.arrival_time_ns,
+                mid_price=mid,
+            )
+            latest = LatestMid(restated.sequence, quote.event_time_ns, quote.arrival_time_ns, mid, mode)
+            self._latest[quote.ticker] = latest.encode()
+        sequence = restated.sequence
+        batch = MidBatch(
+            epoch=epoch, mode=cast("Mode", mode), first_sequence=sequence, last_sequence=sequence, state=state
+        )
+        self._waiting.append((b"0-%d" % sequence, batch.SerializeToString(deterministic=True), sequence))
+
+    def _follow(self, epoch: str) -> None:
+        if epoch != self._epoch:
+            # The stream holds one numbering only: ids of an older one would be in the way of the new one's.
+            self._starts_over = self._epoch != ""
+            self._epoch = epoch
+            self._published_sequence = 0
+            self._waiting.clear()
+            self._latest.clear()
 
     def publish(self, client: Any) -> None:
         """Publish what was collected, in one transaction; it stays collected when the connection breaks."""
@@ -108,7 +144,10 @@ class MidsPublisher:
             pipeline.xtrim(self._keys.mids, minid=self._chunks[0][0].decode(), approximate=False)
         for entry_id, batch, _ in self._waiting:
             pipeline.xadd(self._keys.mids, {"b": batch}, id=entry_id.decode())
-        pipeline.hset(self._keys.latest, mapping=self._latest)
+        if self._drops_latest:
+            pipeline.delete(self._keys.latest)
+        if self._latest:
+            pipeline.hset(self._keys.latest, mapping=self._latest)
         for answer in pipeline.execute(raise_on_error=False):
             if isinstance(answer, ResponseError) and "equal or smaller" not in str(answer):
                 raise answer
@@ -121,6 +160,7 @@ class MidsPublisher:
         self._published_sequence = self._waiting[-1][2]
         self._waiting.clear()
         self._latest.clear()
+        self._drops_latest = False
 
     def _make_room(self, client: Any) -> None:
         """Give up retained mids to a full Redis; what does not fit even then is dropped, loudly: it is derived data,

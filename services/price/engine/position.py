@@ -38,7 +38,7 @@ class Position:
     epoch: str = ""
     sequence: int = 0
     live_sequence: int = 0
-    """Last sequence seen in MODE_LIVE; 0 means none."""
+    """Last sequence seen that is not published again: of a live record, or of a discontinuity; 0 means none."""
     gap_next_sequence: int = 0
     """The sequence with which a gap marker said the numbering goes on; 0 means none."""
     cursor: bytes = b""

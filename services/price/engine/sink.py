@@ -72,7 +72,9 @@ class Sink:
         kernel, position = self._disk.kernel, self._disk.position
         keys = SessionKeys(options.session)
         self._mids = MidsPublisher(keys=keys, retain_bytes=options.retain_bytes) if options.with_mids else None
-        self._accumulator = Accumulator(kernel=kernel, position=position, mids=self._mids)
+        self._accumulator = Accumulator(
+            kernel=kernel, position=position, mids=self._mids, latency_threshold_ns=options.latency_threshold_ns
+        )
         self._reader = QueueReader(
             url=options.redis_url, keys=keys, group=options.sink, read_count=options.read_count, waker=waker
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastpath.columns import BEFORE_EVERYTHING, Tickers
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
@@ -24,12 +24,16 @@ from services.replay.engine.pacing import Linger, PacingClock, Waiter
 from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Beginning, FeedSource, Publishing, RecordedSource
 from services.replay.engine.positioning import Positioning
+from services.replay.engine.seeking import Seeking
 from services.replay.engine.steering import Steering
 from services.replay.queue.errors import Fenced, QueueLost, Stopped
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.session.intents import MODE_NAMES, Effective
 from services.runtime.session.report import EngineState
+
+if TYPE_CHECKING:
+    from fastpath.columns import Key
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +89,23 @@ class Engine:
             wake=wake.set,
         )
         outlet = self._outlet = Outlet(playback=playback, lanes=lanes, publisher=publisher, report=report, clock=clock)
+        self._seeking = Seeking(
+            playback=playback,
+            lanes=lanes,
+            outlet=outlet,
+            publisher=publisher,
+            report=report,
+            clock=clock,
+            stopping=stopping,
+        )
         self._steering = Steering(
-            playback=playback, lanes=lanes, outlet=outlet, journal=journal, report=report, clock=clock
+            playback=playback,
+            lanes=lanes,
+            outlet=outlet,
+            journal=journal,
+            seeking=self._seeking,
+            report=report,
+            clock=clock,
         )
         self._positioning = Positioning(
             beginning=beginning,
@@ -102,6 +121,8 @@ class Engine:
         self._tended_ns = 0
         self._lost = False
         """The queue was lost, so the session has to be adopted again."""
+        self._stood: Key | None = None
+        """Where replay time stood when the queue was lost and forgot that it was moved there."""
 
     def run(self) -> None:
         """Replay until `stopping` is set; everything published is acknowledged and saved then."""
@@ -156,9 +177,16 @@ class Engine:
 
     def _adopt_again(self) -> None:
         self._set_phase(EngineState.STARTING)
-        self._positioning.adopt_again()
+        self._stood = self._positioning.adopt_again() or self._stood
+        self._return()
         self._lost = False
         self._set_phase(EngineState.RUNNING)
+
+    def _return(self) -> None:
+        """Move replay time to where it stood, when that was lost with the queue."""
+        if self._stood is not None and not self._playback.repeating:
+            self._seeking.move(self._stood, None, reason="that replay time had been moved was lost with the queue")
+            self._stood = None
 
     def _apply_intents(self) -> None:
         if self._steering.apply():
@@ -167,9 +195,10 @@ class Engine:
     # One step
 
     def _step(self) -> None:
+        self._return()
         self._apply_intents()
         playback, lanes = self._playback, self._lanes
-        if playback.paused:
+        if playback.paused and not self._steering.waits:
             self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
         elif lanes.historical is not None and (playback.mode == MODE_HISTORICAL or playback.repeating):
             self._step_historical(lanes.historical)

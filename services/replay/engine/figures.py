@@ -76,6 +76,8 @@ class EngineFigures:
     epoch: str = ""
     last_sequence: int = 0
     last_arrival_time_ns: int = 0
+    position_arrival_time_ns: int = 0
+    """Replay time: of the last historical record, or where it was moved to since."""
     error: str = ""
     turned_ns: int = 0
     """When the engine's thread last began a turn of its loop, on its clock; 0 before the first. It never waits for long in one."""
@@ -131,6 +133,7 @@ class EngineFigures:
             epoch=self.epoch,
             last_sequence=self.last_sequence,
             last_arrival_time_ns=self.last_arrival_time_ns,
+            position_arrival_time_ns=self.position_arrival_time_ns,
             backlog=BacklogReport()
             if queue is None
             else BacklogReport(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastpath.columns import Block, Tickers
 from fastpath.frame import BATCH_ROWS_MAX
-from services.replay.engine.ports import CursorSource, FeedSource
+from services.replay.engine.history import History
+from services.replay.engine.ports import FeedSource, RecordedSource
 from services.replay.sources import Poll, TickSource
 
 if TYPE_CHECKING:
@@ -78,10 +79,13 @@ class _Mark(NamedTuple):
 class HistoricalLane(Lane):
     """A lane that also knows where to read again."""
 
-    def __init__(self, source: CursorSource, tickers: Tickers, *, cursor: bytes, last_key: Key | None) -> None:
+    def __init__(
+        self, source: RecordedSource, tickers: Tickers, *, cursor: bytes, last_key: Key | None, history: History
+    ) -> None:
         super().__init__(source, tickers)
-        self.source: CursorSource = source
+        self.source: RecordedSource = source
         self.last_key = last_key
+        self._history = history
         self._marks = deque([_Mark(0, cursor)])
 
     @property
@@ -119,5 +123,7 @@ class HistoricalLane(Lane):
         self._marks = deque(mark._replace(row=mark.row - rows) for mark in self._marks)
 
     def advance(self, rows: int) -> Key:
+        start = self.start
         self.last_key = super().advance(rows)
+        self._history.note(self.block, start, self.start, self.cursor_sources())
         return self.last_key

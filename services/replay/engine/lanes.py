@@ -9,6 +9,7 @@ from fastpath.columns import Tickers
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, decode_cursor, encode_cursor
 from fastpath.records import Cursor
 from services.replay.engine.figures import EngineFigures
+from services.replay.engine.history import Anchor, History
 from services.replay.engine.lane import HistoricalLane, LiveLane
 from services.replay.engine.ports import FeedSource, RecordedSource
 
@@ -31,6 +32,8 @@ class Lanes:
         self._tickers = tickers
         self.historical: HistoricalLane | None = None
         self.live = None if live is None else LiveLane(live, self._tickers)
+        self.history = History(tickers)
+        """Of the recorded files."""
         self.inputs = ""
         """Fingerprint of the recorded files."""
 
@@ -45,18 +48,27 @@ class Lanes:
         if self._open_historical is None:
             return None
         source = self._open_historical(cursor)
+        self._show(source)
+        return source
+
+    def _show(self, source: RecordedSource) -> None:
         report = self._report
         report.sources = tuple(source.names)
         report.first_read_monotonic_ns = report.first_read_monotonic_ns or source.first_read_monotonic_ns
         report.historical = source
         self.inputs = source.fingerprint
-        return source
 
     def place(self, source: RecordedSource, encoded_cursor: bytes) -> None:
         """Read on from `source`, which was opened at this cursor; empty is the beginning."""
         cursor = decode_cursor(encoded_cursor)
         places = encode_cursor(replace(cursor, last_key=None)) if encoded_cursor else b""
-        self.historical = HistoricalLane(source, self._tickers, cursor=places, last_key=cursor.last_key)
+        if places:
+            self.history.forget()
+        else:
+            self.history.begin(self.history.beginning)
+        self.historical = HistoricalLane(
+            source, self._tickers, cursor=places, last_key=cursor.last_key, history=self.history
+        )
 
     def reopen(self, encoded_cursor: bytes) -> None:
         """Read on from another place, where recorded files are read at all."""
@@ -66,6 +78,33 @@ class Lanes:
         source = self.open(decode_cursor(encoded_cursor) if encoded_cursor else None)
         if source is not None:
             self.place(source, encoded_cursor)
+
+    def search(self, anchor: Anchor) -> HistoricalLane:
+        """Return a lane that reads on from `anchor`, beside the one in use; `settle` or `give_up` comes next. Raises UnusableInput."""
+        assert self._open_historical is not None
+        source = self._open_historical(Cursor(anchor.key, decode_cursor(anchor.places).sources))
+        self.history.begin(anchor)
+        return HistoricalLane(source, self._tickers, cursor=anchor.places, last_key=anchor.key, history=self.history)
+
+    def count_from(self, anchor: Anchor) -> HistoricalLane:
+        """Return a lane that reads on from `anchor` and of which nothing is remembered; whoever asked stops its source."""
+        assert self._open_historical is not None
+        source = self._open_historical(Cursor(anchor.key, decode_cursor(anchor.places).sources))
+        return HistoricalLane(
+            source, self._tickers, cursor=anchor.places, last_key=anchor.key, history=History(self._tickers)
+        )
+
+    def settle(self, lane: HistoricalLane) -> None:
+        """Read on from a lane that `search` returned."""
+        if self.historical is not None:
+            self.historical.source.stop()
+        self.historical = lane
+        self._show(lane.source)
+
+    def give_up(self, lane: HistoricalLane) -> None:
+        """Keep the lane in use, and close one that `search` returned."""
+        lane.source.stop()
+        self.history.forget()
 
     def start_live(self) -> None:
         """Connect to the feed, if there is one; nothing happens while connected."""

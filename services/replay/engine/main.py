@@ -178,7 +178,8 @@ class _Wiring:
         source = HistoricalSource(
             config.historical, config.options, resume=resume, cache_dir=config.cache_dir, temp_dir=config.temp_dir
         )
-        self._sources[:] = [source]
+        # The one before may be in use for as long as a position is looked for in this one.
+        self._sources[:] = [*self._sources[-1:], source]
         source.open()
         return source
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from fastpath.frame import MARKER_DISCONNECTED, MARKER_SEAM
+from fastpath.frame import MARKER_DISCONNECTED, MARKER_DISCONTINUITY, MARKER_SEAM
 from fastpath.records import Marker
 
 if TYPE_CHECKING:
     from fastpath.columns import Key
+
+_AHEAD: Final = (MARKER_DISCONNECTED, MARKER_DISCONTINUITY)
 
 
 def seam(
@@ -30,6 +32,7 @@ def seam(
 
 def to_json(markers: Iterable[Marker]) -> tuple[dict[str, Any], ...]:
     """Return the markers as JSON values; fields at their default are left out."""
+    # A discontinuity never waits, so there is no state among them.
     return tuple({name: value for name, value in asdict(marker).items() if value} for marker in markers)
 
 
@@ -46,10 +49,8 @@ def from_json(stored: Iterable[Mapping[str, Any]]) -> list[Marker]:
 
 
 def addressed(markers: Iterable[Marker], first_key: Key | None) -> list[Marker]:
-    """Return the markers with the key of the record that follows them (a lost feed is told before there is one)."""
-    return [
-        marker if marker.kind == MARKER_DISCONNECTED else replace(marker, first_key=first_key) for marker in markers
-    ]
+    """Return the markers with the key of the record that follows them, where they do not go out ahead of it."""
+    return [marker if marker.kind in _AHEAD else replace(marker, first_key=first_key) for marker in markers]
 
 
 def _key(stored: Any) -> Key | None:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 from fastpath.columns import BEFORE_EVERYTHING
-from fastpath.frame import MARKER_GAP, MODE_LIVE, encode_batch, peek
+from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, MODE_LIVE, encode_batch, peek
 from fastpath.records import Marker
 from services.replay.engine import markers as marking
 from services.replay.engine.figures import EngineFigures
@@ -35,6 +35,7 @@ class Outlet:
         """Store the checkpoint behind everything published so far."""
         playback = self._playback
         self._publisher.save(playback.checkpoint(self._lanes.inputs))
+        playback.effects.clear()
         playback.markers_stored = bool(playback.markers)
 
     def publish(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
@@ -50,6 +51,28 @@ class Outlet:
         playback.markers, playback.urgent = [], False
         playback.markers_stored = playback.markers_stored and checkpoint is None
         return True
+
+    def move(self, markers: list[Marker], stopping: threading.Event) -> None:
+        """Publish the markers of a discontinuity at once; what led to it is saved with the last of them. Raises Stopped."""
+        playback = self._playback
+        lane = self._lanes.historical
+        assert lane is not None
+        for number, marker in enumerate(markers, 1):
+            checkpoint = None
+            playback.unrepeatable = playback.next
+            if number == len(markers):
+                checkpoint = replace(playback.checkpoint(self._lanes.inputs), sequence=playback.next)
+            if not self._append(
+                lane,
+                lane.start,
+                MODE_HISTORICAL,
+                [marker],
+                stopping,
+                urgent=True,
+                checkpoint=checkpoint,
+                repeatable=False,
+            ):
+                raise Stopped("told to stop before the new position was published")
 
     def jump(self, gap: Marker, stopping: threading.Event) -> None:
         """Publish a gap behind which the numbers go on elsewhere, so it is a batch of its own. Raises Stopped."""
@@ -78,6 +101,7 @@ class Outlet:
         *,
         urgent: bool,
         checkpoint: Checkpoint | None = None,
+        repeatable: bool = True,
     ) -> bool:
         block, start, historical, playback = lane.block, lane.start, self._lanes.historical, self._playback
         first_sequence = playback.next
@@ -106,10 +130,15 @@ class Outlet:
             arrival_time_ns=arrival_time_ns,
             checkpoint=checkpoint,
             urgent=urgent,
+            repeatable=repeatable,
         ):
             return False
         if rows:
             playback.last_key = lane.advance(rows)
+            if mode == MODE_HISTORICAL and arrival_time_ns:
+                playback.position_arrival_time_ns = arrival_time_ns
+        if markers or mode == MODE_LIVE:
+            playback.countable = False
         if markers:
             playback.repeats.note(markers, first_sequence)
         playback.next = last_sequence + 1
@@ -122,6 +151,7 @@ class Outlet:
     ) -> None:
         report = self._report
         report.last_sequence = last_sequence
+        report.position_arrival_time_ns = self._playback.position_arrival_time_ns
         if arrival_time_ns:
             report.last_arrival_time_ns = arrival_time_ns
         report.rows += rows

@@ -63,6 +63,15 @@ class PacingClock:
         self._anchor_arrival_ns = None
         self._held_ns = None
 
+    def stand_at(self, arrival_ns: int) -> None:
+        """Have data time go on from here when it begins again."""
+        self._anchor_arrival_ns = None
+        self._held_ns = arrival_ns
+
+    def replay_time_ns(self, now_ns: int) -> int | None:
+        """Return the data time of the moment; None where there is none: at full speed, and before the first row."""
+        return self._held_ns if self._anchor_arrival_ns is None or self.speed == 0 else self.due_ns(now_ns)
+
     def set_speed(self, speed: float, now_ns: int) -> None:
         """Change the speed from now on; data time does not jump."""
         if speed == self.speed:

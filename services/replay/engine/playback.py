@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from fastpath.frame import MODE_LIVE
+from fastpath.frame import MARKER_DISCONTINUITY, MODE_LIVE
 from fastpath.records import Marker
 from services.replay.engine import markers as marking
+from services.replay.engine.journal import JournalEntry
 from services.replay.engine.pacing import PacingClock
 from services.replay.queue.model import Checkpoint
 from services.replay.sources import Poll
+from services.runtime.session.effects import Effect
 from services.runtime.session.intents import Effective
 
 if TYPE_CHECKING:
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 SENT_MARKERS_MAX: Final = 256
 """Markers remembered, to publish them again at their place when Redis loses its last second."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where replay time is moved to."""
+
+    key: Key
+    """Records up to this key come before the position."""
+    arrival_time_ns: int
+    """Replay time there; 0 is the very beginning."""
 
 
 class Repeats:
@@ -34,6 +46,8 @@ class Repeats:
     def note(self, markers: Iterable[Marker], first_sequence: int) -> None:
         """Remember markers that went out, the first of them under `first_sequence`."""
         for offset, marker in enumerate(markers):
+            if marker.kind == MARKER_DISCONTINUITY:
+                continue  # never goes out again: what is before it cannot be read again by counting
             self._sent.append(replace(marker, sequence=first_sequence + offset))
 
     def reset(self) -> None:
@@ -76,8 +90,12 @@ class Playback:
     next: int = 1
     numbered: int = 0
     """Highest number ever given in this epoch."""
+    unrepeatable: int = 0
+    """The last number in this epoch under which replay time was moved; 0 is none."""
     last_key: Key | None = None
     """Of the last record that was published."""
+    position_arrival_time_ns: int = 0
+    """Replay time: of the last historical record that was published, or where it was moved to since."""
     repeats: Repeats = field(default_factory=Repeats)
 
     markers: list[Marker] = field(default_factory=list)
@@ -86,6 +104,13 @@ class Playback:
     """The markers go out now, without a record."""
     markers_stored: bool = False
     """The checkpoint in Redis names markers, so the batch that carries them has to renew it."""
+
+    countable: bool = False
+    """Every number of this epoch so far is that of a row of the files, counted from their beginning."""
+    effect_number: int = 0
+    """Of the last effect."""
+    effects: list[Effect] = field(default_factory=list)
+    """Not known to be in Redis yet."""
 
     @property
     def repeating(self) -> bool:
@@ -120,6 +145,35 @@ class Playback:
             seams=marking.to_json(self.markers),
             inputs=inputs,
             sequence=self.next - 1,
+            unrepeatable=self.unrepeatable,
+            position_arrival_time_ns=self.position_arrival_time_ns,
+            countable=self.countable,
+            effect_number=self.effect_number,
+            effects=tuple(self.effects),
+        )
+
+    def replay_time_ns(self, now_ns: int) -> int:
+        """Return the replay time of the moment: between two records it goes on with the clock."""
+        return max(self.position_arrival_time_ns, self.pacing.replay_time_ns(now_ns) or 0)
+
+    def note_effect(self, entry: JournalEntry, *, time_ns: int, refused: str = "", moved: Move | None = None) -> None:
+        """Have the next checkpoint write down what became of an intent, here."""
+        self.effect_number += 1
+        self.effects.append(
+            Effect(
+                number=self.effect_number,
+                revision=entry.revision,
+                intent=entry.intent,
+                epoch=self.epoch,
+                sequence=self.next - 1,
+                mode=self.mode,
+                time_ns=time_ns,
+                last_key=self.last_key,
+                refused=refused,
+                marker_sequence=0 if moved is None else self.next,
+                position=None if moved is None else moved.key,
+                position_arrival_time_ns=0 if moved is None else moved.arrival_time_ns,
+            )
         )
 
     def add_seam(self, previous_mode: int, *, time_ns: int, revision: int = 0, reason: str = "") -> None:

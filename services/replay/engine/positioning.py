@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, decode_cursor
 from fastpath.records import Cursor
 from services.replay.engine import markers as marking
@@ -20,6 +22,9 @@ from services.replay.sources import UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.session.intents import MODE_NAMES
+
+if TYPE_CHECKING:
+    from fastpath.columns import Key
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +69,9 @@ class Positioning:
         self._stand(adopted)
         if opened is not None:
             lanes.place(opened, adopted.cursor)
+        playback.countable = adopted.next_sequence == 1 and not adopted.cursor
+        if cursor.last_key is not None and cursor.last_key[0] != BEFORE_EVERYTHING:
+            playback.position_arrival_time_ns = cursor.last_key[0]
         if checkpoint is not None:
             self._resume_from(checkpoint, cursor)
         elif adopted.cursor:
@@ -71,12 +79,20 @@ class Positioning:
         self._add_gap(adopted)
         self._outlet.save()
         self._report.effective = playback.effective()
+        self._report.position_arrival_time_ns = playback.position_arrival_time_ns
 
-    def adopt_again(self) -> None:
-        """Go on after the queue was lost. What was in effect stays in effect; memory knows it better than the queue."""
+    def adopt_again(self) -> Key | None:
+        """Go on after the queue was lost. What was in effect stays in effect; memory knows it better than the queue.
+
+        Returns where replay time stood when the queue forgot that it was moved there: it has to be moved again.
+        """
         playback = self._playback
         epoch, sequence = playback.epoch, playback.next
+        lane = self._lanes.historical
+        stood = None if lane is None else lane.last_key or (BEFORE_EVERYTHING, 0, 0)
         adopted = self._publisher.adopt()
+        was_moved = adopted.epoch != epoch or playback.unrepeatable >= adopted.next_sequence
+        was_moved = was_moved and playback.unrepeatable > 0
         if (adopted.epoch, adopted.next_sequence) != (epoch, sequence):
             self._lanes.reopen(adopted.cursor)
             self._stand(adopted)
@@ -85,8 +101,12 @@ class Positioning:
             logger.warning(
                 "repositioned", extra=fields(epoch=playback.epoch, next_sequence=playback.next, before=sequence)
             )
+            if adopted.epoch != epoch:
+                playback.unrepeatable = 0
+                playback.countable = adopted.next_sequence == 1 and not adopted.cursor
         self._add_gap(adopted)
         self._outlet.save()
+        return stood if was_moved else None
 
     def _stand(self, adopted: Adopted) -> None:
         playback, report = self._playback, self._report
@@ -97,6 +117,10 @@ class Positioning:
         """Take over what was in effect. Settings rule as long as no operator has said anything."""
         playback, before = self._playback, checkpoint.effective
         playback.decide(revision=before.revision, paused=before.paused)
+        playback.unrepeatable, playback.effect_number = checkpoint.unrepeatable, checkpoint.effect_number
+        playback.countable = playback.countable or (
+            checkpoint.countable and before.mode == MODE_HISTORICAL and not checkpoint.seams
+        )
         playback.markers = marking.from_json(checkpoint.seams)
         if before.mode == MODE_HISTORICAL and not playback.markers:
             playback.last_key = cursor.last_key
@@ -105,6 +129,13 @@ class Positioning:
             playback.pacing = PacingClock(before.speed)
         else:
             mode = self._beginning.mode
+        if (
+            checkpoint.sequence == playback.next - 1
+            and checkpoint.position_arrival_time_ns > playback.position_arrival_time_ns
+        ):
+            # Replay time was moved into a gap between two records, and nothing has left since.
+            playback.position_arrival_time_ns = checkpoint.position_arrival_time_ns
+            playback.pacing.stand_at(checkpoint.position_arrival_time_ns)
         if not self._lanes.configured(mode):
             mode = self._beginning.mode
             logger.warning(

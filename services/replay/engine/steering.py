@@ -15,6 +15,7 @@ from services.replay.engine.journal import Journal, JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.playback import Playback
+from services.replay.engine.seeking import NoSuchPlace, Seeking
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.logs import correlation
@@ -25,6 +26,7 @@ from services.runtime.session.intents import (
     Pause,
     RefusedIntent,
     Resume,
+    Seek,
     SetMode,
     SetSpeed,
 )
@@ -43,9 +45,11 @@ class Steering:
         lanes: Lanes,
         outlet: Outlet,
         journal: Journal,
+        seeking: Seeking,
         report: EngineFigures,
         clock: Clock,
     ) -> None:
+        self._seeking = seeking
         self._playback = playback
         self._lanes = lanes
         self._outlet = outlet
@@ -56,12 +60,18 @@ class Steering:
         self._never_wait = threading.Event()
         self._never_wait.set()
 
+    @property
+    def waits(self) -> bool:
+        """Whether the next intent moves replay time and has to wait until everything that has a number is out again under it."""
+        intent = self._entries[0].intent if self._entries else None
+        return self._playback.repeating and intent is not None and isinstance(intent.change, Seek)
+
     def apply(self) -> bool:
         """Apply what the journal brought; False when that was nothing."""
         self._entries.extend(self._journal.take())
         if not self._entries:
             return False
-        while self._entries:
+        while self._entries and not self.waits:
             # It leaves the line only when it is applied: publishing what is left of a feed may fail on the way.
             entry = self._entries[0]
             with (
@@ -85,11 +95,15 @@ class Steering:
             return
         change = entry.intent.change if entry.intent is not None else None
         problem = entry.problem or (self._problem_of(change) if change is not None else "")
+        if change is not None and not problem:
+            problem = self._take_effect(change, entry)
         if problem:
             logger.warning("intent refused", extra=fields(revision=entry.revision, reason=problem))
             playback.decide(refused=RefusedIntent(entry.revision, problem))
+            playback.note_effect(entry, time_ns=self._clock.time_ns(), refused=problem)
         elif change is not None:
-            self._take_effect(change, entry.revision)
+            if not isinstance(change, Seek):
+                playback.note_effect(entry, time_ns=self._clock.time_ns())
             logger.info(
                 "intent applied",
                 extra=fields(
@@ -112,18 +126,21 @@ class Steering:
             case SetSpeed():
                 if not change.in_range:
                     return f"speed {change.speed} is not between 0 and {SPEED_MAX:g}"
+            case Seek():
+                return self._seeking.problem_of(change)
             case Pause() | Resume():
                 pass
             case _:
                 assert_never(change)
         return ""
 
-    def _take_effect(self, change: Change, revision: int) -> None:
+    def _take_effect(self, change: Change, entry: JournalEntry) -> str:
+        """Do what was asked for; returns why it could not be done, empty when it was."""
         playback, now_ns = self._playback, self._clock.monotonic_ns()
         match change:
             case SetMode(mode=mode):
                 if mode != playback.mode:
-                    self._switch(mode, revision, now_ns)
+                    self._switch(mode, entry.revision, now_ns)
             case Pause():
                 if not playback.paused:
                     playback.pacing.hold(now_ns)
@@ -132,8 +149,14 @@ class Steering:
                 playback.decide(paused=False)
             case SetSpeed(speed=speed):
                 playback.pacing.set_speed(speed, now_ns)
+            case Seek():
+                try:
+                    self._seeking.seek(change, entry)
+                except NoSuchPlace as exc:
+                    return str(exc)
             case _:
                 assert_never(change)
+        return ""
 
     def _switch(self, mode: int, revision: int, now_ns: int) -> None:
         playback = self._playback

@@ -160,5 +160,5 @@ def _adopted(
         checkpoint = evidence.stored.checkpoint
         if evidence.stored.epoch != epoch:
             # Seams and the sequence belong to the numbering that ended; mode, pause, speed and revision stay.
-            checkpoint = replace(checkpoint, seams=(), sequence=0)
+            checkpoint = replace(checkpoint, seams=(), sequence=0, unrepeatable=0, countable=False)
     return Adopted(epoch=epoch, next_sequence=next_sequence, cursor=cursor, checkpoint=checkpoint, gap=gap, fresh=fresh)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fastpath.records import Marker
 from services.runtime.json_text import read_json, short_reason
+from services.runtime.session.effects import Effect
 from services.runtime.session.intents import Effective
 from services.runtime.session.versions import check_version
 
@@ -55,6 +56,16 @@ class Checkpoint:
     seams: tuple[dict[str, Any], ...]
     inputs: str
     sequence: int
+    unrepeatable: int = 0
+    """The last number in the epoch under which replay time was moved; 0 is none. What is before it cannot be numbered again by counting."""
+    position_arrival_time_ns: int = 0
+    """Replay time behind `sequence`; 0 is not known."""
+    countable: bool = False
+    """Every number of the epoch is that of a row, counted from the beginning of the files."""
+    effect_number: int = 0
+    """Of the last effect that is known."""
+    effects: tuple[Effect, ...] = ()
+    """Those that may not be in Redis yet: they are written with the checkpoint, each once."""
 
     def fields(self) -> list[str]:
         """Return field, value, field, value as HSET takes them."""
@@ -63,6 +74,10 @@ class Checkpoint:
             "seams": json.dumps(self.seams, separators=(",", ":")),
             "inputs": self.inputs,
             "sequence": str(self.sequence),
+            "unrepeatable": str(self.unrepeatable),
+            "position_arrival_time_ns": str(self.position_arrival_time_ns),
+            "countable": str(int(self.countable)),
+            "effect_number": str(self.effect_number),
         }
         return [text for field in fields.items() for text in field]
 
@@ -101,6 +116,8 @@ class Tail:
     last: int
     cursor: bytes
     arrival_time_ns: int
+    repeatable: bool = True
+    """It holds nothing but records that are found again by counting from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,7 @@ class Memory:
     epoch: str
     sequence: int
     live_sequence: int
-    """Last sequence published in MODE_LIVE; 0 is none."""
+    """Last sequence that cannot be published again: of a live record, or of a discontinuity; 0 is none."""
 
 
 def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
@@ -127,6 +144,10 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
             seams=tuple(seams),
             inputs=text["inputs"],
             sequence=int(text["sequence"]),
+            unrepeatable=int(text.get("unrepeatable", 0)),
+            position_arrival_time_ns=int(text.get("position_arrival_time_ns", 0)),
+            countable=text.get("countable") == "1",
+            effect_number=int(text.get("effect_number", 0)),
         )
     except (KeyError, ValueError, TypeError) as exc:
         raise ValueError(f"the checkpoint in Redis cannot be read ({short_reason(exc)}): {str(text)[:500]}") from exc

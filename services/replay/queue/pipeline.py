@@ -28,6 +28,7 @@ from services.replay.queue.wire import LOST, Wire, pack
 from services.runtime.clock import Clock
 from services.runtime.faults import fault
 from services.runtime.log_fields import fields
+from services.runtime.session.effects import EFFECTS_MAX
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,16 @@ class Pipeline:
         """Ask how far the groups are. Nothing is under way on the connection."""
         self._backpressure.poll(self._wire, self._keys.ticks, self._clock.monotonic_ns())
 
+    def read_back(self, sequence: int, *, count: int) -> list[bytes]:
+        """Return up to `count` entries that begin at or before `sequence`, newest first. Nothing is under way on the connection."""
+        while True:
+            try:
+                found = self._wire.call("XREVRANGE", self._keys.ticks, f"0-{sequence}", "-", "COUNT", count)
+            except LOST as exc:
+                self._recover(exc)
+                continue
+            return [fields[1] for _, fields in found]
+
     def release(self) -> None:
         """Take the replies that are due and give up the lease; raises whatever stands in the way."""
         if self._inflight is not None:
@@ -196,6 +207,11 @@ class Pipeline:
                 *("HSET", self._keys.checkpoint, "epoch", self._epoch, "run_id", self.redis_run_id),
                 *transaction.checkpoint.fields(),
             )
+            for effect in transaction.checkpoint.effects:
+                transaction.commands[f"effect {effect.number}"] = pack(
+                    *("XADD", self._keys.effects, "MAXLEN", "=", EFFECTS_MAX),
+                    *(f"0-{effect.number}", "effect", effect.encode()),
+                )
         return transaction
 
     def _relieve(self) -> None:
@@ -262,6 +278,8 @@ class Pipeline:
             self._length += 1
         for name, result in outcome.results.items():
             if isinstance(result, ResponseError):
+                if name.startswith("effect") and "equal or smaller" in str(result):
+                    continue  # it is there: a checkpoint whose reply was lost went out again
                 raise RedisRefused(f"Redis refused to write the {name}: {result}")
             if name == "trim":
                 self._note_trim(result)

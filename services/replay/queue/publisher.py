@@ -180,12 +180,14 @@ class Publisher:
         arrival_time_ns: int,
         checkpoint: Checkpoint | None = None,
         urgent: bool = False,
+        repeatable: bool = True,
     ) -> bool:
         """Append a batch; returns before Redis has acknowledged it.
 
         It leaves when eight batches are together, with the first call after 2 ms, with `tend` or `flush`, and at once
         when `urgent` or when a checkpoint goes with it (in the same transaction). False: nothing was appended, because
         `wake` was set while waiting for room; call again with the same batch. `batch` must not change afterwards.
+        Not `repeatable`: counting from the beginning does not lead here again; live records never are.
         Raises Fenced, QueueLost, Stopped.
         """
         self._require_ready()
@@ -195,7 +197,8 @@ class Publisher:
             return False
         self._backpressure.append(entry)
         self._next, self._jump = last_sequence + 1, self._jump if self._jump > last_sequence + 1 else 0
-        self._remember(self._epoch, last_sequence, last_sequence if mode == MODE_LIVE else 0)
+        once = mode == MODE_LIVE or not repeatable
+        self._remember(self._epoch, last_sequence, last_sequence if once else 0)
         self._pipeline.append(Batch(entry, batch), checkpoint, urgent=urgent)
         return True
 
@@ -225,6 +228,14 @@ class Publisher:
         pipeline.advance()
         if pipeline.blocked:
             self._patience.announce(pipeline.blocked)
+
+    def entries_around(self, sequence: int) -> list[bytes]:
+        """Return the entry that begins at or before `sequence`, and the one before it, newest first, as far as they are retained.
+
+        Everything published is flushed first.
+        """
+        self.flush()
+        return self._pipeline.read_back(sequence, count=2)
 
     def close(self) -> None:
         """Give the session up so that another producer need not wait; what was not flushed is not appended any more."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from redis.exceptions import AuthenticationError, ResponseError
 
-from fastpath.frame import BATCH_BYTES_MAX, MODE_LIVE, TickFrame, peek
+from fastpath.frame import BATCH_BYTES_MAX, MARKER_DISCONTINUITY, MODE_LIVE, TickFrame, peek
 from fastpath.records import FrameError
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.backlog import BacklogEntry
@@ -67,7 +67,7 @@ class Found:
     seen: int
     """Highest sequence that anybody has seen in the epoch."""
     seen_live: int
-    """Highest sequence in MODE_LIVE of the epoch that anybody has seen; 0 is none."""
+    """Highest sequence of the epoch that cannot be published again and that anybody has seen; 0 is none."""
 
 
 def tail_sequence(wire: Wire, ticks: str, epoch: str) -> int:
@@ -206,11 +206,13 @@ class Adoption:
         entries = list(self._scan(tail)) if tail is not None else []
         same = [sink for sink in sinks if sink.epoch == adopted.epoch]
         lived = [sink.live_sequence for sink in same]
-        if tail is not None and tail.mode == MODE_LIVE:
+        if tail is not None and not tail.repeatable:
             lived.append(tail.last)
         if stored is not None and stored.epoch == adopted.epoch and (was_live or stored.checkpoint.seams):
             # Somewhere in this epoch there are live records, so it can never be published again from its beginning.
             lived.append(1)
+        if stored is not None and stored.epoch == adopted.epoch:
+            lived.append(stored.checkpoint.unrepeatable)
         return Found(
             adopted=adopted,
             run_id=run_id,
@@ -243,7 +245,7 @@ class Adoption:
         entry_id, fields = found[0]
         try:
             head = peek(fields[1])
-            cursor = TickFrame(fields[1]).cursor
+            frame = TickFrame(fields[1])
         except FrameError as exc:
             raise RedisRefused(
                 f"the newest entry {entry_id!r} of {self._keys.ticks} is not a batch of ticks ({exc}); "
@@ -254,8 +256,10 @@ class Adoption:
             mode=head.mode,
             first=head.first_sequence,
             last=head.last_sequence,
-            cursor=cursor,
+            cursor=frame.cursor,
             arrival_time_ns=head.last_arrival_time_ns,
+            repeatable=head.mode != MODE_LIVE
+            and not any(marker.kind == MARKER_DISCONTINUITY for marker in frame.markers),
         )
 
     def _read_sinks(self, run_id: str, patience_s: float) -> list[SinkPosition]:

@@ -50,6 +50,7 @@ METHODS: Final[Mapping[str, Role]] = {
     "midstream.control.v1.ControlService/Pause": Role.CONTROL,
     "midstream.control.v1.ControlService/Resume": Role.CONTROL,
     "midstream.control.v1.ControlService/SetSpeed": Role.CONTROL,
+    "midstream.control.v1.ControlService/Seek": Role.CONTROL,
     "midstream.health.v1.HealthService/GetReport": Role.READ,
     "midstream.health.v1.HealthService/WatchReport": Role.READ,
     "midstream.orders.v1.OrderService/PlaceOrder": Role.TRADE,

@@ -26,7 +26,7 @@ class SinkPosition:
     epoch: str
     sequence: int
     live_sequence: int
-    """Last sequence seen in MODE_LIVE; 0 is none."""
+    """Last sequence seen that is not published again: of a live record, or of a discontinuity; 0 is none."""
     cursor: bytes
     """Encoded HistoricalCursor; empty is the beginning."""
     run_id: str

@@ -1,7 +1,7 @@
 """Intents of an operator, in one vocabulary from the gRPC call to the engine's loop.
 
-Another intent is another class here, a member of `Change`, and the field of `Effective` that it changes. Control makes it from
-a request, the journal carries it as JSON, the engine's `steering` applies it, and mypy names what was forgotten.
+Another intent is another class here, a member of `Setting` with the field of `Effective` that it changes, or of `Event`.
+Control makes it from a request, the journal carries it as JSON, the engine's `steering` applies it, and mypy names what was forgotten.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from services.runtime.json_text import read_json
@@ -176,10 +176,45 @@ class SetSpeed:
         return repr(float(effective.speed))
 
 
-Change = SetMode | Pause | Resume | SetSpeed
-"""One thing that an operator can ask for. `kind` names it in the journal, `setting` the field of `Effective` that it sets."""
-CHANGES: Final[tuple[type[Change], ...]] = (SetMode, Pause, Resume, SetSpeed)
-_BY_KIND: Final = {change.kind: change for change in CHANGES}
+SeekTo = Literal["time", "by", "begin", "end", "sequence", "key"]
+"""What a position is named by; `key` is what a replay of a session names, exact among equal times."""
+
+
+@dataclass(frozen=True)
+class Seek:
+    """Move replay time."""
+
+    kind: ClassVar[str] = "seek"
+
+    to: SeekTo
+    at: int = 0
+    """Arrival time in ns, nanoseconds from now, or a sequence."""
+    key: tuple[int, int, int] | None = None
+    """Of the last record before the position."""
+
+    def fields(self) -> dict[str, Any]:
+        return {"to": self.to, "at": self.at} | ({} if self.key is None else {"key": list(self.key)})
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Seek:
+        to = fields["to"]
+        if to not in get_args(SeekTo):
+            raise ValueError(f"nothing is known to seek to by {to!r}")
+        key = fields.get("key")
+        if (key is None) is (to == "key"):
+            raise ValueError("a key is missing, or one too many")
+        return cls(to, int(fields.get("at") or 0), None if key is None else (int(key[0]), int(key[1]), int(key[2])))
+
+
+Setting = SetMode | Pause | Resume | SetSpeed
+"""What stays as it was asked for until something else is. `setting` names the field of `Effective`."""
+Event = Seek
+"""What takes effect once. The sum of the journal knows nothing of it."""
+Change = Setting | Event
+"""One thing that an operator can ask for. `kind` names it in the journal."""
+SETTINGS: Final[tuple[type[Setting], ...]] = (SetMode, Pause, Resume, SetSpeed)
+EVENTS: Final[tuple[type[Event], ...]] = (Seek,)
+_BY_KIND: Final[Mapping[str, type[Change]]] = {change.kind: change for change in (*SETTINGS, *EVENTS)}
 
 
 @dataclass(frozen=True)
@@ -193,41 +228,47 @@ class Intent:
     traceparent: str = ""
     """The span of the call that asked for it, as W3C writes it; empty where nothing is traced."""
 
+    def fields(self) -> dict[str, Any]:
+        """Return the entry as JSON values."""
+        return {
+            "version": VERSION,
+            "request_id": self.request_id,
+            "time_ns": self.time_ns,
+            "correlation_id": self.correlation_id,
+            "kind": self.change.kind,
+            **({"traceparent": self.traceparent} if self.traceparent else {}),
+            **self.change.fields(),
+        }
+
     def encode(self) -> str:
         """Return the entry as it lies in the journal."""
-        return json.dumps(
-            {
-                "version": VERSION,
-                "request_id": self.request_id,
-                "time_ns": self.time_ns,
-                "correlation_id": self.correlation_id,
-                "kind": self.change.kind,
-                **({"traceparent": self.traceparent} if self.traceparent else {}),
-                **self.change.fields(),
-            }
-        )
+        return json.dumps(self.fields())
 
     @classmethod
     def decode(cls, entry: bytes) -> Intent:
         """Read an entry. Raises NewerVersion, and ValueError on what cannot be read."""
         try:
-            fields: dict[str, Any] = read_json(entry)
-            check_version("an intent in the control journal", fields.get("version"), VERSION)
-            kind = str(fields["kind"])
-            change = _BY_KIND.get(kind)
-            if change is None:
-                raise UnknownIntent(kind)
-            return cls(
-                change.read(fields),
-                request_id=str(fields.get("request_id") or ""),
-                correlation_id=str(fields.get("correlation_id") or ""),
-                time_ns=int(fields.get("time_ns") or 0),
-                traceparent=str(fields.get("traceparent") or ""),
-            )
+            return cls.read(read_json(entry))
         except UnknownIntent:
             raise
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
             raise ValueError(f"the entry cannot be read ({type(exc).__name__})") from exc
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Intent:
+        """Read JSON values. Raises NewerVersion, and what reading values that are none raises."""
+        check_version("an intent in the control journal", fields.get("version"), VERSION)
+        kind = str(fields["kind"])
+        change = _BY_KIND.get(kind)
+        if change is None:
+            raise UnknownIntent(kind)
+        return cls(
+            change.read(fields),
+            request_id=str(fields.get("request_id") or ""),
+            correlation_id=str(fields.get("correlation_id") or ""),
+            time_ns=int(fields.get("time_ns") or 0),
+            traceparent=str(fields.get("traceparent") or ""),
+        )
 
 
 class UnknownIntent(ValueError):
@@ -242,7 +283,7 @@ class Intended:
     """What a journal adds up to: what was asked for last, setting by setting."""
 
     revision: int = 0
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Setting, ...] = ()
     revisions: Mapping[str, int] = field(default_factory=dict)
     """By setting, the revision of the intent that asked for it."""
 
@@ -257,13 +298,13 @@ class Intended:
         fields = {name.decode(): value.decode() for name, value in stored.items()}
         version = fields.get("version")
         check_version("the sum of the control journal", None if version is None else int(version), VERSION)
-        changes = [kind.of_value(fields[kind.setting]) for kind in CHANGES if kind.setting in fields]
+        changes = [kind.of_value(fields[kind.setting]) for kind in SETTINGS if kind.setting in fields]
         return cls(
             revision=int(fields.get("revision", 0)),
             changes=tuple(change for change in changes if change is not None),
             revisions={
                 kind.setting: int(fields[f"{kind.setting}_revision"])
-                for kind in CHANGES
+                for kind in SETTINGS
                 if f"{kind.setting}_revision" in fields
             },
         )

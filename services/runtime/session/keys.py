@@ -77,6 +77,11 @@ class SessionKeys:
         return self._of_partition("checkpoint")
 
     @property
+    def effects(self) -> str:
+        """Stream of effects, ids 0-<number>; written with the checkpoint, so it has to be in its slot."""
+        return self._of_partition("effects")
+
+    @property
     def sinks(self) -> str:
         """Hash sink name -> announcement of its committed position."""
         return self._of_partition("sinks")

@@ -81,6 +81,8 @@ class EngineReport:
     epoch: str = ""
     last_sequence: int = 0
     last_arrival_time_ns: int = 0
+    position_arrival_time_ns: int = 0
+    """Replay time: arrival of the last historical record published, or where it was moved to since; 0 before the first."""
     backlog: BacklogReport = BacklogReport()
     historical: HistoricalReport = HistoricalReport()
     live: LiveReport = LiveReport()
@@ -104,6 +106,7 @@ class EngineReport:
             "backlog_records": backlog.records,
             "backlog_bytes": backlog.bytes,
             "last_arrival_time_ns": self.last_arrival_time_ns,
+            "position_arrival_time_ns": self.position_arrival_time_ns,
             "skipped": historical.skipped,
             "live_configured": live.configured,
             "live_connected": live.connected,
@@ -139,6 +142,7 @@ class EngineReport:
                 epoch=str(fields.get("epoch") or ""),
                 last_sequence=int(fields.get("last_sequence") or 0),
                 last_arrival_time_ns=int(fields.get("last_arrival_time_ns") or 0),
+                position_arrival_time_ns=int(fields.get("position_arrival_time_ns") or 0),
                 backlog=BacklogReport(
                     records=int(fields.get("backlog_records") or 0),
                     bytes=int(fields.get("backlog_bytes") or 0),

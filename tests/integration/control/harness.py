@@ -22,7 +22,8 @@ from services.runtime.clock import SystemClock
 from services.runtime.connection import connect, connect_async, redacted
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.server import process_metrics
-from services.runtime.session.intents import Pause, Resume, SetMode, SetSpeed
+from services.runtime.session.effects import Effect
+from services.runtime.session.intents import Pause, Resume, Seek, SetMode, SetSpeed
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from tests.support.waiting import wait_until
 
@@ -51,6 +52,7 @@ class EngineStandIn:
             "refused": None,
         }
         self.refuses = ""
+        self.effects = 0
         self.publish()
 
     def publish(self, **changes: Any) -> None:
@@ -86,7 +88,24 @@ class EngineStandIn:
                     changes["paused"] = True
                 case Resume():
                     changes["paused"] = False
+                case Seek():
+                    self._note_effect(entry)
             self.publish(**changes)
+
+    def _note_effect(self, entry: JournalEntry) -> None:
+        self.effects += 1
+        effect = Effect(
+            number=self.effects,
+            revision=entry.revision,
+            intent=entry.intent,
+            epoch="e",
+            sequence=17,
+            mode=HISTORICAL,
+            refused=self.refuses,
+            marker_sequence=18,
+            position_arrival_time_ns=99,
+        )
+        self._client.xadd(self.keys.effects, {"effect": effect.encode()}, id=f"0-{self.effects}")
 
     def wait_journalled(self, count: int) -> None:
         """Wait until the journal has `count` intents."""

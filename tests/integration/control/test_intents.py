@@ -16,6 +16,7 @@ from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
 from services.control import servicer
 from services.runtime.logs import CORRELATION_ID_KEY
+from services.runtime.session.intents import Seek
 from services.runtime.session.keys import SessionKeys
 from tests.integration.control.harness import CALL_S, HISTORICAL, LIVE, EngineStandIn, serving
 from tests.support.redis_server import RedisForTests
@@ -310,3 +311,59 @@ async def test_redis_that_takes_no_writes_is_unavailable_with_the_reason_and_not
             assert (await control.Pause(pb.PauseRequest(), timeout=CALL_S)).revision == 1
     operator.close()
     engine.close()
+
+
+async def test_seek_answers_with_where_it_took_effect_each_time(
+    control: ControlServiceStub, engine: EngineStandIn
+) -> None:
+    async with engine.running():
+        first = await control.Seek(pb.SeekRequest(begin=True), timeout=CALL_S)
+        again = await control.Seek(pb.SeekRequest(begin=True), timeout=CALL_S)
+
+    assert first == pb.SeekResponse(revision=1, position_arrival_time_ns=99, sequence=18)
+    assert again.revision == 2
+    assert [entry.intent.change for entry in engine.applied if entry.intent] == [Seek("begin"), Seek("begin")]
+
+
+async def test_seek_with_a_known_request_id_moves_nothing_again(
+    control: ControlServiceStub, engine: EngineStandIn
+) -> None:
+    request = pb.SeekRequest(arrival_time_ns=5, request_id="one")
+    async with engine.running():
+        first = await control.Seek(request, timeout=CALL_S)
+        await control.Pause(pb.PauseRequest(), timeout=CALL_S)
+        again = await control.Seek(request, timeout=CALL_S)
+
+    assert again == first
+    assert [intent["kind"] for intent in engine.journal()] == ["seek", "pause"]
+
+
+async def test_seek_that_is_journalled_is_no_setting_to_restore(
+    control: ControlServiceStub, engine: EngineStandIn, redis_client: redis.Redis, session_name: str
+) -> None:
+    async with engine.running():
+        await control.Seek(pb.SeekRequest(by_ns=-5), timeout=CALL_S)
+
+    assert redis_client.hgetall(SessionKeys(session_name).intended) == {b"version": b"1", b"revision": b"1"}
+
+
+async def test_seek_that_the_engine_refused_is_refused_with_its_reason(
+    control: ControlServiceStub, engine: EngineStandIn
+) -> None:
+    engine.refuses = "the session is live"
+    async with engine.running():
+        code, text = await refused(control.Seek(pb.SeekRequest(end=True), timeout=CALL_S))
+
+    assert code == grpc.StatusCode.FAILED_PRECONDITION
+    assert "the session is live" in text
+
+
+@pytest.mark.parametrize("request_", [pb.SeekRequest(), pb.SeekRequest(begin=False)], ids=["nothing", "false"])
+async def test_seek_to_nowhere_names_the_places(
+    control: ControlServiceStub, engine: EngineStandIn, request_: pb.SeekRequest
+) -> None:
+    code, text = await refused(control.Seek(request_, timeout=CALL_S))
+
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "arrival_time_ns" in text
+    assert engine.journal() == []

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from services.control import journal as journal_module
-from services.control.journal import ControlJournal, Effect
+from services.control.journal import ControlJournal, InEffect
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect_async
 from services.runtime.errors import ResourceExhausted, Unavailable
@@ -53,7 +53,7 @@ async def make_journal(redis_url: str) -> AsyncIterator[Callable[[Path], Control
 async def set_speeds(journal: ControlJournal, keys: SessionKeys, speeds: range, *, applied: int | None = None) -> None:
     """Journal a speed each; the engine has applied everything before, or up to `applied`."""
     for speed in speeds:
-        effect = Effect(repr(float(speed - 1)), speed - 1 if applied is None else applied)
+        effect = InEffect(repr(float(speed - 1)), speed - 1 if applied is None else applied)
         await journal.append(keys, Intent(SetSpeed(speed), correlation_id="c"), effect=effect)
 
 
@@ -132,11 +132,11 @@ async def test_request_ids_are_forgotten_with_the_oldest_intents_only(
     journal = make_journal(tmp_path)
     for speed in range(1, 151):
         intent = Intent(SetSpeed(speed), f"request-{speed}")
-        await journal.append(keys, intent, effect=Effect("0.5", speed - 1))
+        await journal.append(keys, intent, effect=InEffect("0.5", speed - 1))
 
     assert redis_client.zcard(keys.requests) == KEPT
     again = Intent(SetSpeed(60), "request-60")
-    assert (await journal.append(keys, again, effect=Effect("150.0", 150))).revision == 60
+    assert (await journal.append(keys, again, effect=InEffect("150.0", 150))).revision == 60
 
 
 async def test_two_servers_number_intents_in_one_order(
@@ -146,7 +146,7 @@ async def test_two_servers_number_intents_in_one_order(
 
     async def append(number: int) -> int:
         intent = Intent(SetSpeed(number + 1), correlation_id="c", request_id=f"r{number // 2}")
-        return (await journals[number % 2].append(keys, intent, effect=Effect())).revision
+        return (await journals[number % 2].append(keys, intent, effect=InEffect())).revision
 
     # Each request is made twice, by way of either server.
     revisions = await asyncio.gather(*(append(number) for number in range(40)))

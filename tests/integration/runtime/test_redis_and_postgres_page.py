@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from clients.database import DatabaseUrl
 from clients.resilience.limiter import LimitRule, ScopeRules
 from clients.resilience.limiter_redis import redis_limiter
-from services.control.journal import ControlJournal, Effect
+from services.control.journal import ControlJournal, InEffect
 from services.replay.queue import SinkExpectation
 from services.runtime.clock import SystemClock
 from services.runtime.connection import connect, connect_async
@@ -65,7 +65,7 @@ async def test_user_of_the_page_may_do_what_servers_do(limited_url: str, session
     other = connect_async(limited_url, client_name="test")
     journal = ControlJournal(other, clock=SystemClock(), archive_directory=tmp_path)
     intent = Intent(SetSpeed(2.0), correlation_id="c")
-    assert (await journal.append(SessionKeys(session_name), intent, effect=Effect())).revision == 1
+    assert (await journal.append(SessionKeys(session_name), intent, effect=InEffect())).revision == 1
     limiter = redis_limiter(other, [ScopeRules("s", (LimitRule("w", 10, 60.0),))], namespace="test")
     await limiter.fill()
     assert not limiter.degraded

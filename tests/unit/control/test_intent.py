@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.control.journal import Effect, effect_of
+from services.control.journal import InEffect, effect_of
 from services.replay.engine.journal import parse_entry
 from services.runtime.session.intents import Change, Effective, Intent, Pause, Resume, SetMode, SetSpeed
 from services.runtime.session.report import EngineReport, EngineState
@@ -40,7 +40,7 @@ def test_engine_reads_what_control_writes(change: Change) -> None:
     ids=["mode", "resume", "pause", "speed"],
 )
 def test_effect_is_what_the_report_says_of_that_setting(change: Change, value: str) -> None:
-    assert effect_of(change, REPORT) == Effect(value, 9)
+    assert effect_of(change, REPORT) == InEffect(value, 9)
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_effect_is_what_the_report_says_of_that_setting(change: Change, value: s
     ids=["none", "starting", "no mode"],
 )
 def test_effect_of_an_engine_that_does_not_know_yet_is_unknown(report: EngineReport | None) -> None:
-    assert effect_of(SetSpeed(0.5), report) == Effect()
+    assert effect_of(SetSpeed(0.5), report) == InEffect()

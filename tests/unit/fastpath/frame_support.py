@@ -56,9 +56,17 @@ def blocks(draw: st.DrawFn, size_max: int = 30) -> Block:
 
 
 KEYS = st.tuples(INT64, UINT32, UINT64)
+QUOTES = st.builds(
+    market_pb2.Quote,
+    ticker=TEXT,
+    event_time_ns=INT64,
+    arrival_time_ns=INT64,
+    bid_price=st.floats(),
+    ask_amount=st.floats(),
+)
 MARKERS = st.builds(
     records.Marker,
-    kind=st.integers(1, 4),
+    kind=st.integers(1, 5),
     previous_mode=st.integers(0, 2),
     mode=st.integers(0, 2),
     last_key=st.none() | KEYS,
@@ -67,6 +75,8 @@ MARKERS = st.builds(
     reason=TEXT,
     lost_frames=UINT64,
     revision=UINT64,
+    state=st.lists(QUOTES, max_size=2).map(lambda quotes: market_pb2.Marker(state=quotes).SerializeToString()),
+    position_arrival_time_ns=INT64,
 )
 SOURCE_CURSORS = st.builds(records.SourceCursor, UINT64, UINT64, INT64, UINT64, INT64, UINT32)
 CURSORS = st.builds(records.Cursor, st.none() | KEYS, st.lists(SOURCE_CURSORS, max_size=3).map(tuple))

@@ -209,6 +209,18 @@ def full_batch() -> market_pb2.TickBatch:
                 reason="switch",
                 lost_frames=3,
                 revision=4,
+                state=[
+                    market_pb2.Quote(
+                        ticker="é",
+                        event_time_ns=1,
+                        arrival_time_ns=2,
+                        bid_price=1.5,
+                        bid_amount=1,
+                        ask_price=2,
+                        ask_amount=3,
+                    )
+                ],
+                position_arrival_time_ns=5,
             )
         ],
         cursor=market_pb2.HistoricalCursor(last_key=key, sources=[source, source]),

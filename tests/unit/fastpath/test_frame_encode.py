@@ -273,7 +273,7 @@ def encode_three(**overrides: object) -> object:
         ({"start": 0, "stop": 0}, "nothing to encode"),
         ({"sources": ["a"]}, "from source 1"),
         ({"markers": [records.Marker(kind=0)]}, "kind 0"),
-        ({"markers": [records.Marker(kind=5)]}, "kind 5"),
+        ({"markers": [records.Marker(kind=6)]}, "kind 6"),
         ({"markers": [records.Marker(kind=1, next_sequence=9)]}, "next_sequence 9"),
         ({"markers": [records.Marker(kind=4, next_sequence=1)]}, "next_sequence 1"),
         ({"markers": [records.Marker(kind=1)] * 4096}, "4096 markers"),

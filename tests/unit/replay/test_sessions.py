@@ -16,6 +16,7 @@ REPORT = EngineReport(
     epoch="e",
     last_sequence=3,
     last_arrival_time_ns=4,
+    position_arrival_time_ns=13,
     backlog=BacklogReport(records=5, bytes=6, oldest_sequence=7, redis_run_id="r"),
     historical=HistoricalReport(True, ("a.csv",), skipped=8, damaged_sources=9, first_read_monotonic_ns=10),
     live=LiveReport(configured=True, connected=True),

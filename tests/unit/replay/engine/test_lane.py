@@ -8,6 +8,7 @@ import pytest
 
 from fastpath.columns import Block, Tickers
 from fastpath.frame import BATCH_ROWS_MAX
+from services.replay.engine.history import History
 from services.replay.engine.lane import POLL_ROWS, HistoricalLane, Lane
 from services.replay.sources import Complaints, Poll
 
@@ -20,6 +21,9 @@ class Counting:
     names = ("a.csv",)
     mode = 1
     complaints = Complaints()
+    fingerprint = ""
+    first_read_monotonic_ns = skipped = 0
+    damaged: tuple[str, ...] = ()
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
@@ -54,7 +58,8 @@ class Counting:
 
 
 def lane_of(seed: int) -> HistoricalLane:
-    return HistoricalLane(Counting(seed), Tickers(), cursor=b"0", last_key=None)
+    tickers = Tickers()
+    return HistoricalLane(Counting(seed), tickers, cursor=b"0", last_key=None, history=History(tickers))
 
 
 @pytest.mark.parametrize("seed", range(3))

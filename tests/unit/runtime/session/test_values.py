@@ -23,8 +23,8 @@ from services.runtime.errors import FailedPrecondition
 from services.runtime.session import announcement, intents, latest_mid, report
 from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition
 from services.runtime.session.intents import (
-    CHANGES,
     MODE_NAMES,
+    SETTINGS,
     SPEED_MAX,
     Change,
     Effective,
@@ -319,11 +319,11 @@ def test_a_journal_adds_up_to_one_change_per_setting() -> None:
 def test_every_change_says_what_it_sets_as_the_report_says_it() -> None:
     effective = Effective(mode=2, revision=9, paused=True, speed=0.5)
 
-    for change in CHANGES:
+    for change in SETTINGS:
         found = change.of_value(change.value_in(effective))
         assert found is None or found.value == change.value_in(effective)
         assert change.setting in {field.name for field in fields(Effective)}
-    assert all(is_dataclass(change) for change in CHANGES)
+    assert all(is_dataclass(change) for change in SETTINGS)
 
 
 def test_the_vocabulary_is_one() -> None:
