@@ -11,6 +11,7 @@ from typing_extensions import Buffer
 
 from fastpath.columns import Block, Tickers
 from fastpath.header import Header
+from fastpath.latency import LatencyModel
 from fastpath.rules import NegativeLatency
 
 @final
@@ -34,8 +35,10 @@ class Decoder:
     skipped: int
     """Rows that filters left out. A rejection counts as skipped when its place lies outside the window, whatever its ticker."""
     previous_arrival_time_ns: int
-    """Arrival of the last good row, before clamping. BEFORE_EVERYTHING before the first row, like the next."""
+    """Arrival of the last good row as the file has it, before clamping. BEFORE_EVERYTHING before the first row, like the next two."""
     previous_event_time_ns: int
+    channel_arrival_time_ns: int
+    """Arrival of the last good row under the latency model; BEFORE_EVERYTHING without one."""
     order: int
     """Bit 0: not sorted by event time. Bit 1: not sorted by arrival time. Both, or bit 1 in the TARDIS layout: UnsortedSource was raised
     (unless the order is not checked)."""
@@ -70,11 +73,15 @@ class Decoder:
         shift_ns: int = 0,
         latency_bound_ns: int = 0,
         check_order: bool = True,
+        latency: LatencyModel | None = None,
+        channel_arrival_time_ns: int = ...,
     ) -> None:
         """`latency_bound_ns` is a lower bound of every latency after the policy; only the ASSIGNMENT layout needs it and is held to it.
         `shift_ns` is added with SHIFT. `check_order=False` reads a file in any order (for an external sort): `bound_ns` stays
-        BEFORE_EVERYTHING and no latency is too low. `order`, `skipped`, `line`, `offset` and `previous_...` of another decoder of the same
-        file and options continue where it stands; `latency_ns_min` and `negative_latencies` start over."""
+        BEFORE_EVERYTHING and no latency is too low. `latency` says when rows arrive in place of the file, whose own order is still checked;
+        the policy for latencies below zero, the bound and the filters go by what the model says. `order`, `skipped`, `line`, `offset`,
+        `previous_...` and `channel_...` of another decoder of the same file and options continue where it stands; `latency_ns_min` and
+        `negative_latencies` start over."""
 
     def feed(self, chunk: Buffer, into: Block, *, row_limit: int, final: bool = False) -> int:
         """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used.

@@ -20,6 +20,7 @@ from fastpath.decoding cimport (
     QuickReader, RowRules, Simd, Timing, TimingFault, Values, has_negative_field, read_thoroughly, timing_reason,
 )
 from fastpath.header cimport Header
+from fastpath.latency cimport LatencyModel
 from fastpath.text cimport LINE_SIZE_MAX, RAW_SIZE_MAX, Line, LineCutter, RowWriter, Text, TimeParser, quoted, trimmed
 from fastpath.values cimport name_fault
 
@@ -53,6 +54,7 @@ cdef class Decoder:
         int64_t previous_arrival_time_ns=BEFORE, int64_t previous_event_time_ns=BEFORE, uint64_t skipped=0, int order=0,
         bint fraction_unit_us=False, int64_t start_time_ns=BEFORE, int64_t end_time_ns=AFTER, only_tickers=(),
         negative_latency=NegativeLatency.KEEP, int64_t shift_ns=0, int64_t latency_bound_ns=0, bint check_order=True,
+        LatencyModel latency=None, int64_t channel_arrival_time_ns=BEFORE,
     ):
         if isinstance(only_tickers, (str, bytes)):
             raise TypeError("`only_tickers` takes a sequence of names, not one name")
@@ -73,6 +75,9 @@ cdef class Decoder:
         self.rules.policy.shift_ns = shift_ns if policy is NegativeLatency.SHIFT else 0
         self.rules.policy.latency_bound_ns = latency_bound_ns
         self.rules.policy.check_order = check_order
+        if latency is not None:
+            self.rules.policy.model = latency.core
+        self.rules.state.channel.last_ns = channel_arrival_time_ns
         self.readers.events = TimeParser(fraction_unit_us)
         self.readers.arrivals = TimeParser(fraction_unit_us)
         self.current.fields.resize(len(header.columns))
@@ -99,6 +104,10 @@ cdef class Decoder:
     @property
     def previous_event_time_ns(self):
         return self.rules.state.previous_event_ns
+
+    @property
+    def channel_arrival_time_ns(self):
+        return self.rules.state.channel.last_ns
 
     @property
     def order(self):
@@ -233,7 +242,9 @@ cdef class Decoder:
         """Time, name, order and filters: what becomes of a row whose values could be read."""
         cdef Timing timing
         cdef uint32_t ticker = 0
-        cdef TimingFault fault = self.rules.policy.time(self.values.event_ns, self.values.delay_ns, timing)
+        cdef TimingFault fault = self.rules.policy.time_row(
+            self.values.event_ns, self.values.delay_ns, self.rules.state.line, timing
+        )
         if fault != TIMING_GOOD:
             return self._reject(writer, string(timing_reason(fault)))
         if not self._ticker(ticker):

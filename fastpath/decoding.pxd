@@ -4,6 +4,7 @@ from libcpp cimport bool as cbool
 from libcpp.string cimport string
 
 from fastpath.columns cimport string_view
+from fastpath.latency cimport Channel, LatencyModelCore
 from fastpath.text cimport Line, LineCutter, RowWriter, Text, TimeParser
 
 
@@ -59,7 +60,8 @@ cdef extern from "rows.hpp" namespace "midstream" nogil:
         int64_t end_time_ns
         int64_t shift_ns
         int64_t latency_bound_ns
-        TimingFault time(int64_t, int64_t, Timing&)
+        LatencyModelCore model
+        TimingFault time_row(int64_t, int64_t, uint64_t, Timing&)
 
     cdef cppclass RowState:
         uint64_t line
@@ -69,6 +71,7 @@ cdef extern from "rows.hpp" namespace "midstream" nogil:
         int64_t latency_ns_min
         int64_t previous_arrival_ns
         int64_t previous_event_ns
+        Channel channel
 
     cdef cppclass RowRules:
         RowPolicy policy

@@ -52,6 +52,7 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         uint64_t skipped
         int64_t previous_event
         uint32_t order
+        int64_t channel_arrival
 
     cdef cppclass CursorRecord:
         cbool has_last_key

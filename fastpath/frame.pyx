@@ -105,6 +105,7 @@ def encode_cursor(cursor):
         place.skipped = source.skipped
         place.previous_event = source.previous_event_time_ns
         place.order = source.order
+        place.channel_arrival = source.channel_arrival_time_ns
         record.sources.push_back(place)
     return <bytes>c_encode_cursor(record)
 
@@ -121,6 +122,7 @@ def decode_cursor(encoded):
         sources.append(SourceCursor(
             record.sources[i].offset, record.sources[i].line, record.sources[i].previous_arrival,
             record.sources[i].skipped, record.sources[i].previous_event, record.sources[i].order,
+            record.sources[i].channel_arrival,
         ))
     return Cursor(_from_key(record.last_key) if record.has_last_key else None, tuple(sources))
 

@@ -24,8 +24,8 @@ class PlainLines {
         Outcome outcome = ROW;
         while (rows < row_limit && outcome == ROW && find_line(position, row_limit - rows, readers.shape)) {
             const size_t first = line_, last = std::min(figures_end_, line_ + (row_limit - rows));
-            outcome = rules.policy.delay_is_time ? take_lines<true>(last, readers, rules, writer)
-                                                 : take_lines<false>(last, readers, rules, writer);
+            outcome = rules.policy.model.changes() ? take_lines_of<true>(last, readers, rules, writer)
+                                                   : take_lines_of<false>(last, readers, rules, writer);
             rows += line_ - first;
             position = window_ + marks_.line_begin(line_);
         }
@@ -66,15 +66,21 @@ class PlainLines {
         return true;
     }
 
+    template <bool modelled>
+    Outcome take_lines_of(size_t last, LineReaders& readers, RowRules& rules, RowWriter& writer) {
+        return rules.policy.delay_is_time ? take_lines<true, modelled>(last, readers, rules, writer)
+                                          : take_lines<false, modelled>(last, readers, rules, writer);
+    }
+
     // Lines up to `last`, exclusive; ROW when all of them were taken.
-    template <bool delay_is_time>
+    template <bool delay_is_time, bool modelled>
     Outcome take_lines(size_t last, LineReaders& readers, RowRules& rules, RowWriter& writer) {
         // Copies, which nothing else that is written can be: they stay in registers.
         RowState state = rules.state;
         size_t line = line_;
         Outcome outcome = ROW;
         for (const Figures* figures = figures_ + (line - figures_begin_); line < last; ++figures, ++line, ++state.line) {
-            outcome = take<delay_is_time>(line, *figures, readers, rules, state, writer);
+            outcome = take<delay_is_time, modelled>(line, *figures, readers, rules, state, writer);
             if (outcome != ROW) break;
         }
         rules.state = state;
@@ -82,7 +88,7 @@ class PlainLines {
         return outcome;
     }
 
-    template <bool delay_is_time>
+    template <bool delay_is_time, bool modelled>
     [[gnu::always_inline]] inline Outcome take(size_t line, const Figures& figures, LineReaders& readers, RowRules& rules, RowState& state,
                                                RowWriter& writer) {
         if (marks_.field_count(line) != readers.shape.columns || (has_quote_ && line_has_quote(line))) return BLANK;
@@ -94,12 +100,12 @@ class PlainLines {
         if (delay_is_time ? !read_time(figures, DELAY, field(DELAY), readers.arrivals, delay_ns)
                           : !read_latency(figures, field(DELAY), delay_ns)) return BLANK;
         Timing timing;
-        if (rules.policy.time(event_ns, delay_ns, timing) != TIMING_GOOD) return BLANK;
+        if (rules.policy.time<modelled>(event_ns, delay_ns, state.line, timing) != TIMING_GOOD) return BLANK;
         uint32_t ticker;
         if (delay_is_time ? !find_pair(field(TICKER), field(EXCHANGE), readers.names, ticker)
                           : !find_name(field(TICKER), readers.names, ticker)) return BLANK;
         if (!figures.quotes_plain && !other_quotes(window_, starts, readers.shape, figures_[line - figures_begin_].quotes)) return BLANK;
-        const Outcome outcome = state.take(rules.policy, timing, figures.quotes, ticker, writer);
+        const Outcome outcome = state.take<modelled>(rules.policy, timing, figures.quotes, ticker, writer);
         if (outcome != ROW) rules.broken = timing;
         return outcome;
     }

@@ -46,7 +46,10 @@ class Rejection:
 
 @dataclass(frozen=True)
 class SourceCursor:
-    """Where to read one source again, and what was known there. `offset` and `order` mean what its reader says."""
+    """Where to read one source again, and what was known there. `offset` and `order` mean what its reader says.
+
+    `channel_arrival_time_ns` is the arrival of the last good row under a latency model, 0 without one.
+    """
 
     offset: int
     line: int
@@ -54,6 +57,7 @@ class SourceCursor:
     skipped: int
     previous_event_time_ns: int
     order: int
+    channel_arrival_time_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "latency_model.hpp"
 #include "row_writer.hpp"
 #include "times.hpp"
 
@@ -19,6 +20,7 @@ constexpr uint32_t LEFT_OUT = 0xFFFFFFFF;
 
 struct Timing {
     int64_t event_ns = 0, latency_ns = 0;
+    // The file's order is checked on the first. With a latency model it is as the file says, and the other one is the model's.
     int64_t unclamped_ns = 0, arrival_ns = 0;
 };
 
@@ -34,16 +36,31 @@ struct RowPolicy {
     bool clamp = false, check_order = true;
     int64_t start_time_ns = BEFORE_EVERYTHING, end_time_ns = AFTER_EVERYTHING;
     int64_t shift_ns = 0, latency_bound_ns = 0;
+    LatencyModel model;
 
     bool in_window(int64_t time) const { return time >= start_time_ns && time < end_time_ns; }
 
-    [[gnu::always_inline]] inline TimingFault time(int64_t event_ns, int64_t delay_ns, Timing& timing) const {
+    template <bool modelled>
+    [[gnu::always_inline]] inline TimingFault time(int64_t event_ns, int64_t delay_ns, uint64_t row, Timing& timing) const {
         timing.event_ns = event_ns;
         timing.latency_ns = delay_ns;
         if (delay_is_time && !time_difference(delay_ns, event_ns, timing.latency_ns)) return LATENCY_TOO_LARGE;
+        if constexpr (modelled) {
+            // What the file itself says has to be sound: then the same rows can be used whatever the model.
+            int64_t latency_ns;
+            if (!arrival_time(event_ns, timing.latency_ns, 0, timing.unclamped_ns)) return ARRIVAL_OUTSIDE;
+            if (!model.latency(timing.latency_ns, row, latency_ns)) return LATENCY_TOO_LARGE;
+            if (!arrival_time(event_ns, latency_ns, shift_ns, timing.arrival_ns)) return ARRIVAL_OUTSIDE;
+            if (clamp && latency_ns < 0) timing.arrival_ns = event_ns;
+            return TIMING_GOOD;
+        }
         if (!arrival_time(event_ns, timing.latency_ns, shift_ns, timing.unclamped_ns)) return ARRIVAL_OUTSIDE;
         timing.arrival_ns = clamp && timing.latency_ns < 0 ? event_ns : timing.unclamped_ns;
         return TIMING_GOOD;
+    }
+
+    TimingFault time_row(int64_t event_ns, int64_t delay_ns, uint64_t row, Timing& timing) const {
+        return model.changes() ? time<true>(event_ns, delay_ns, row, timing) : time<false>(event_ns, delay_ns, row, timing);
     }
 };
 
@@ -55,11 +72,14 @@ struct RowState {
     int64_t latency_ns_min = AFTER_EVERYTHING;
     // Before clamping: what the order is checked on.
     int64_t previous_arrival_ns = BEFORE_EVERYTHING, previous_event_ns = BEFORE_EVERYTHING;
+    Channel channel;  // with a latency model
 
     // ROW, or why the file cannot be read on: then nothing changed but `order`, which keeps what was learnt.
+    template <bool modelled>
     [[gnu::always_inline]] inline Outcome take(const RowPolicy& policy, const Timing& timing, const double* numbers, uint32_t ticker,
                                                RowWriter& writer) {
-        order |= (timing.event_ns < previous_event_ns) * EVENT_BROKEN | (timing.unclamped_ns < previous_arrival_ns) * ARRIVAL_BROKEN;
+        const bool overtakes = timing.unclamped_ns < previous_arrival_ns;
+        order |= (timing.event_ns < previous_event_ns) * EVENT_BROKEN | overtakes * ARRIVAL_BROKEN;
         if (policy.check_order) {
             if ((order & ARRIVAL_BROKEN) && (policy.delay_is_time || (order & EVENT_BROKEN))) return UNSORTED;
             if (!policy.delay_is_time && timing.arrival_ns - timing.event_ns < policy.latency_bound_ns) return BELOW_BOUND;
@@ -68,8 +88,9 @@ struct RowState {
         negative_latencies += timing.latency_ns < 0;
         previous_event_ns = timing.event_ns;
         previous_arrival_ns = timing.unclamped_ns;
-        if (ticker == LEFT_OUT || !policy.in_window(timing.arrival_ns)) ++skipped;
-        else writer.tick(timing.arrival_ns, timing.event_ns, numbers, ticker, line);
+        const int64_t arrival_ns = modelled ? channel.arrive(policy.model, timing.arrival_ns, overtakes) : timing.arrival_ns;
+        if (ticker == LEFT_OUT || !policy.in_window(arrival_ns)) ++skipped;
+        else writer.tick(arrival_ns, timing.event_ns, numbers, ticker, line);
         return ROW;
     }
 };
@@ -84,7 +105,8 @@ struct RowRules {
     std::string first_rejected_reason;
 
     Outcome take(const Timing& timing, const double* numbers, uint32_t ticker, RowWriter& writer) {
-        const Outcome outcome = state.take(policy, timing, numbers, ticker, writer);
+        const Outcome outcome = policy.model.changes() ? state.take<true>(policy, timing, numbers, ticker, writer)
+                                                       : state.take<false>(policy, timing, numbers, ticker, writer);
         if (outcome != ROW) broken = timing;
         return outcome;
     }
@@ -92,7 +114,8 @@ struct RowRules {
     // Rejections stand at the arrival of the last good row.
     void reject(RowWriter& writer, std::string reason, std::string_view raw) {
         // A clamped row arrives at its event; the unclamped arrival lies before that.
-        const int64_t place = policy.clamp ? std::max(state.previous_event_ns, state.previous_arrival_ns) : state.previous_arrival_ns;
+        const int64_t place = policy.model.changes() ? state.channel.last_ns
+                              : policy.clamp ? std::max(state.previous_event_ns, state.previous_arrival_ns) : state.previous_arrival_ns;
         if (rejected++ == 0) {
             first_rejected_line = state.line;
             first_rejected_reason = reason;
@@ -104,7 +127,11 @@ struct RowRules {
     // The lowest arrival time that a row still to come can have.
     int64_t bound() const {
         if (!policy.check_order || state.previous_arrival_ns == BEFORE_EVERYTHING) return BEFORE_EVERYTHING;
-        if (policy.delay_is_time || (state.order & EVENT_BROKEN)) return state.previous_arrival_ns;
+        if (policy.model.changes() && !policy.model.follows_file()) return state.channel.last_ns;
+        if (policy.delay_is_time || (state.order & EVENT_BROKEN)) {
+            // No row of such a file overtakes another.
+            return policy.model.changes() ? state.channel.last_ns : state.previous_arrival_ns;
+        }
         return saturated_sum(state.previous_event_ns, policy.latency_bound_ns);
     }
 };

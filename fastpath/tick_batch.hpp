@@ -64,6 +64,7 @@ struct SourceCursorRecord {
     uint64_t skipped = 0;
     int64_t previous_event = 0;
     uint32_t order = 0;
+    int64_t channel_arrival = 0;
 };
 
 struct CursorRecord {

@@ -39,6 +39,7 @@ inline void read_source_cursor(wire::Reader in, SourceCursorRecord& source) {
             case 4: source.skipped = in.varint("skipped"); break;
             case 5: source.previous_event = read_sfixed64(in, "previous_event_time_ns"); break;
             case 6: source.order = static_cast<uint32_t>(in.varint("order")); break;
+            case 7: source.channel_arrival = read_sfixed64(in, "channel_arrival_time_ns"); break;
             default: in.skip();
         }
     }

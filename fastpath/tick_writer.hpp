@@ -34,6 +34,7 @@ void put_cursor(Out& out, const CursorRecord& cursor) {
             wire::put_varint(inner, 4, source.skipped);
             wire::put_fixed64(inner, 5, static_cast<uint64_t>(source.previous_event));
             wire::put_varint(inner, 6, source.order);
+            wire::put_fixed64(inner, 7, static_cast<uint64_t>(source.channel_arrival));
         });
     }
 }

@@ -45,7 +45,7 @@ def in_option_names(message: str) -> str:
 
 _OPTION_OF = {
     f"MIDSTREAM_{name}": f"--{name.lower().replace('_', '-')}"
-    for name in ("LATENCY_THRESHOLD_MS", "MIN_LATENCY_MS", "START", "END", "REDIS_URL")
+    for name in ("LATENCY_THRESHOLD_MS", "LATENCY", "MIN_LATENCY_MS", "START", "END", "REDIS_URL")
 }
 SETTING = re.compile("|".join(rf"\b{name}\b" for name in _OPTION_OF))
 
@@ -67,6 +67,7 @@ class ReplayOptions:
     start: str
     end: str
     mids_csv: bool
+    latency: tuple[str, ...] = ()
 
     def historical(self) -> HistoricalOptions:
         """How the files are to be read. Raises StartRefused with the setting and the fix."""
@@ -81,6 +82,7 @@ class ReplayOptions:
                 "tickers": self.tickers,
                 "negative_latency": self.negative_latency,
                 "min_latency_ms": self.min_latency_ms or None,
+                "latency": self.latency,
                 "unsorted": self.unsorted,
             }
         )
@@ -99,4 +101,6 @@ class ReplayOptions:
             "start": self.start,
             "end": self.end,
             "mids_csv": self.mids_csv,
+            # Without any the record is as it was before there were models, so that what was begun then can be continued.
+            **({"latency": list(self.latency)} if self.latency else {}),
         }

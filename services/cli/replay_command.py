@@ -24,6 +24,7 @@ from services.cli.supervisor import ChildFailed, ChildPostponed, ChildRefused, S
 from services.cli.terminal import say, write
 from services.cli.verdict import judge, unaccounted
 from services.replay.sources.inputs import open_inputs
+from services.replay.sources.latency_kernels import source_latencies
 from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
 from services.runtime.scratch import scratch_directory
@@ -65,13 +66,21 @@ def run_replay(run: ReplayRun) -> int:
     """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
     try:
         # What can be known without starting anything is said at once.
-        run.options.historical()
+        historical = run.options.historical()
         inputs = open_inputs(run.options.files)
         for opened in inputs:
             opened.close()
+        latencies = [one.digest for one in source_latencies(historical, [opened.name for opened in inputs])]
         with (
             nursery_for(PROCESSES) as nursery,
-            run.directory.prepared(run.options, inputs, resume=run.resume, overwrite=run.overwrite, refusals=REFUSALS),
+            run.directory.prepared(
+                run.options,
+                inputs,
+                resume=run.resume,
+                overwrite=run.overwrite,
+                refusals=REFUSALS,
+                latencies=latencies,
+            ),
         ):
             with Interruption() as interruption:
                 code, report = asyncio.run(_replay(run, interruption, nursery))
@@ -184,6 +193,7 @@ async def _supervise(
         sink=sink,
         rows_before=watcher.rows_before,
         complete=code == COMPLETE,
+        latency=run.options.latency,
     )
     if engine is not None and code == COMPLETE:
         verdict = judge(
@@ -263,6 +273,7 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_FRACTION_UNIT": options.fraction_unit,
         "MIDSTREAM_NEGATIVE_LATENCY": options.negative_latency,
         "MIDSTREAM_MIN_LATENCY_MS": options.min_latency_ms,
+        "MIDSTREAM_LATENCY": json.dumps(list(options.latency)) if options.latency else "",
         "MIDSTREAM_UNSORTED": options.unsorted,
         "MIDSTREAM_TICKERS": json.dumps(list(options.tickers)),
         "MIDSTREAM_START": options.start,

@@ -36,6 +36,8 @@ class Report:
     locked: int
     mid_prices_log: str
     errors_log: str
+    latency: tuple[str, ...] = ()
+    """Latency models of the sources as they were asked for; none: the files' own latencies."""
     warnings: tuple[str, ...] = ()
     """What is wrong with the files or the filters, for people."""
 
@@ -47,7 +49,13 @@ class Report:
 
 
 def build_report(
-    out: Path, *, engine: EngineReport | None, sink: SinkAnnouncement, rows_before: int, complete: bool
+    out: Path,
+    *,
+    engine: EngineReport | None,
+    sink: SinkAnnouncement,
+    rows_before: int,
+    complete: bool,
+    latency: tuple[str, ...] = (),
 ) -> Report:
     """Put the engine's and the sink's figures together. `rows_before` were accounted for by earlier runs."""
     log, counts, rows_in = sink.log, sink.log.counts, sink.rows
@@ -72,6 +80,7 @@ def build_report(
         locked=counts.locked,
         mid_prices_log=str(out / "mid_prices.log"),
         errors_log=str(out / "errors.log"),
+        latency=latency,
     )
 
 
@@ -96,6 +105,8 @@ def print_report(
     # Plain columns: a table would wrap paths on a narrow terminal, and a wrapped path cannot be copied.
     for name, value, note in rows:
         say(f"{name:<28}{value:>12}   {note}".rstrip())
+    for model in report.latency:
+        say(f"{'latency model':<28}{model}")
     if report.first_arrival:
         say(f"{'arrivals':<28}{report.first_arrival} .. {report.last_arrival}")
 

@@ -61,13 +61,17 @@ class RunDirectory:
         resume: bool,
         overwrite: bool,
         refusals: tuple[type[Exception], ...] = (),
+        latencies: Sequence[str] = (),
     ) -> Iterator[None]:
         """Make the directory ready and keep it for this run alone. Raises DirectoryRefused before anything is changed.
 
+        `latencies` tell the latency model of each input from others, where there is one.
         A run that ends with one of `refusals` before it wrote anything leaves the directory as it was, so that the same command
         without its mistake does what it should have done.
         """
         wanted: dict[str, object] = {"options": options.fingerprint(), "inputs": _fingerprints(inputs)}
+        if any(latencies):
+            wanted["latencies"] = list(latencies)
         self._check(wanted, resume=resume, overwrite=overwrite)
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         begins = overwrite or not self.manifest.exists()
@@ -163,6 +167,11 @@ class RunDirectory:
                     f"{self.path} belongs to a run with other {part} ({_difference(before.get(part), wanted[part])}); "
                     f"{fix}, or start over with --overwrite"
                 )
+        if before.get("latencies") != wanted.get("latencies"):
+            raise DirectoryRefused(
+                f"{self.path} belongs to a run whose latency models drew from other latencies: a file that they name has changed; "
+                "use the same, unchanged file, or start over with --overwrite"
+            )
 
     def _set_aside(self) -> None:
         """Move everything but the locks out of the way."""

@@ -10,7 +10,8 @@ from typing import Final
 from fastpath.columns import Block, Tickers
 from fastpath.survey import Survey
 from fastpath.values import format_timestamp
-from services.replay.sources.inputs import open_inputs
+from services.replay.sources.inputs import expand, open_inputs
+from services.replay.sources.latency_kernels import source_latencies
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Reading
 from services.runtime.session.announcement import SinkAnnouncement
@@ -105,15 +106,24 @@ class _Seen:
 def _look(files: Sequence[str], options: HistoricalOptions) -> _Seen:
     """Read the files without filters."""
     plain = HistoricalOptions(fraction_unit_us=options.fraction_unit_us)
+    latencies = source_latencies(options, expand(files))
     tickers = Tickers()
     block, survey = Block(tickers), Survey(latency_threshold_ns=0)
     is_all = True
     inputs = open_inputs(files)
     try:
-        for opened in inputs:
+        for rank, (opened, latency) in enumerate(zip(inputs, latencies, strict=True)):
             content = opened.content
             rows = content.read(
-                Reading(tickers, plain, content.beginning, latency_bound_ns=LATENCY_BOUND_MIN, check_order=False)
+                Reading(
+                    tickers,
+                    plain,
+                    content.beginning,
+                    rank=rank,
+                    latency_bound_ns=LATENCY_BOUND_MIN,
+                    latency=latency.kernel,
+                    check_order=False,
+                )
             )
             left = LOOK_ROWS_MAX // len(inputs)
             while not rows.finished and left > 0:

@@ -46,6 +46,9 @@ class ReplaySettings(SessionSettings):
     """Latencies below zero: kept, taken for zero, or shifted until the lowest of the file is zero."""
     min_latency_ms: float | None = Field(default=None, validation_alias="MIDSTREAM_MIN_LATENCY_MS")
     """A lower bound of every latency; declaring one saves a scan of the files."""
+    latency: str = Field(default="", validation_alias="MIDSTREAM_LATENCY")
+    """Latency model of recorded files in place of what they say: file, constant:5ms, offset:5ms, scale:1.5,offset=2ms,
+    lognormal:p50=5ms,p99=40ms,seed=7 or empirical:FILE; NAME=MODEL for one source. Separated by semicolons (docs/latency_models.md)."""
     unsorted: Literal["refuse", "sort"] = Field(default="refuse", validation_alias="MIDSTREAM_UNSORTED")
     """A file that is sorted neither by event time nor by arrival: refused, or sorted on disk first."""
     tickers: str = Field(default="", validation_alias="MIDSTREAM_TICKERS")
@@ -100,6 +103,7 @@ class ReplaySettings(SessionSettings):
             "fraction_unit_us": self.fraction_unit == "us",
             "negative_latency": self.negative_latency,
             "min_latency_ms": self.min_latency_ms,
+            "latency": self.latency,
             "unsorted": self.unsorted,
             "tickers": _listed(self.tickers),
             "start": self.start,

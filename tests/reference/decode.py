@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from tests.reference.latency import AS_RECORDED, Model
+
 BEFORE_EVERYTHING = -(2**63)
 AFTER_EVERYTHING = 2**63 - 1
 LINE_SIZE_MAX = 65536
@@ -160,6 +162,7 @@ class Options:
     shift_ns: int = 0
     latency_bound_ns: int = 0
     check_order: bool = True
+    latency: Model = AS_RECORDED
 
 
 @dataclass
@@ -205,7 +208,8 @@ def _decode_line(raw_line: bytes, columns: list[str], options: Options, decoded:
             raise Unusable("line is longer than 65536 bytes")
         event_ns, latency_ns, ticker, numbers = _decode_fields(line, columns, options)
         shift_ns = options.shift_ns if options.negative_latency == "shift" else 0
-        unclamped_ns = event_ns + latency_ns + shift_ns
+        modelled_ns = _modelled(event_ns, latency_ns, decoded.line, shift_ns, options)
+        unclamped_ns = event_ns + latency_ns + (0 if options.latency.changes else shift_ns)
     except Unusable as reason:
         key = (decoded.place_ns, options.source_rank, decoded.line)
         if options.start_time_ns <= decoded.place_ns < options.end_time_ns:
@@ -214,13 +218,17 @@ def _decode_line(raw_line: bytes, columns: list[str], options: Options, decoded:
             decoded.skipped += 1
         return
 
-    clamped = options.negative_latency == "clamp" and latency_ns < 0
-    arrival_ns = event_ns if clamped else unclamped_ns
+    clamped = options.negative_latency == "clamp" and modelled_ns < 0
+    arrival_ns = event_ns if clamped else event_ns + modelled_ns + shift_ns
     decoded.stopped_by = _check_order(
         event_ns, unclamped_ns, arrival_ns, "local_timestamp" in columns, options, decoded
     )
     if decoded.stopped_by:
         return
+    if options.latency.changes:
+        overtakes_in_file = unclamped_ns < decoded.previous_unclamped_ns
+        if not (overtakes_in_file and options.latency.follows_file):
+            arrival_ns = max(arrival_ns, decoded.place_ns)
     decoded.latency_ns_min = min(decoded.latency_ns_min, latency_ns)
     decoded.negative_latencies += latency_ns < 0
     decoded.previous_event_ns, decoded.previous_unclamped_ns, decoded.place_ns = event_ns, unclamped_ns, arrival_ns
@@ -230,6 +238,18 @@ def _decode_line(raw_line: bytes, columns: list[str], options: Options, decoded:
         decoded.rows.append((key, event_ns, ticker, *numbers))
     else:
         decoded.skipped += 1
+
+
+def _modelled(event_ns: int, latency_ns: int, row: int, shift_ns: int, options: Options) -> int:
+    """Return the latency of a row under the model."""
+    if not options.latency.changes:
+        return latency_ns
+    modelled_ns = options.latency.latency_ns(latency_ns, row)
+    if modelled_ns is None:
+        raise Unusable("the latency is too large")
+    if not TIME_MIN_NS <= event_ns + modelled_ns + shift_ns <= TIME_MAX_NS:
+        raise Unusable("the arrival time is outside the years 1678 to 2261")
+    return modelled_ns
 
 
 def _decode_fields(line: bytes, columns: list[str], options: Options) -> tuple[int, int, str, list[float]]:
@@ -262,7 +282,7 @@ def _decode_fields(line: bytes, columns: list[str], options: Options) -> tuple[i
         numbers.append(number)
     if not -(2**63) <= latency_ns < 2**63:
         raise Unusable("the latency is too large")
-    shift_ns = options.shift_ns if options.negative_latency == "shift" else 0
+    shift_ns = options.shift_ns if options.negative_latency == "shift" and not options.latency.changes else 0
     if not TIME_MIN_NS <= event_ns + latency_ns + shift_ns <= TIME_MAX_NS:
         raise Unusable("the arrival time is outside the years 1678 to 2261")
 

@@ -224,6 +224,7 @@ def encode_cursor(cursor: Cursor) -> bytes:
                 skipped=source.skipped,
                 previous_event_time_ns=source.previous_event_time_ns,
                 order=source.order,
+                channel_arrival_time_ns=source.channel_arrival_time_ns,
             )
             for source in cursor.sources
         ],
@@ -292,7 +293,15 @@ def _key(message: market_pb2.RecordKey) -> Key:
 
 def _cursor(message: market_pb2.HistoricalCursor) -> Cursor:
     sources = [
-        SourceCursor(s.offset, s.line, s.previous_arrival_time_ns, s.skipped, s.previous_event_time_ns, s.order)
+        SourceCursor(
+            s.offset,
+            s.line,
+            s.previous_arrival_time_ns,
+            s.skipped,
+            s.previous_event_time_ns,
+            s.order,
+            s.channel_arrival_time_ns,
+        )
         for s in message.sources
     ]
     return Cursor(_key(message.last_key) if message.HasField("last_key") else None, tuple(sources))

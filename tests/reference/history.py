@@ -1,8 +1,8 @@
 """The whole historical path, slowly: files in, both logs, counts, digest and order out.
 
 Written from the description of the formats, in Python integers and with the standard library only. It imports nothing
-of the project but the order digest's description beside it, and shares no code with it, so that both can only agree by
-being right. Everything is held in memory.
+of the project but the descriptions of the order digest and of latency models beside it, and shares no code with it, so
+that both can only agree by being right. Everything is held in memory.
 
     expected = expected_outputs(["a.csv", "b.csv.gz"], HistoryOptions(threshold_ns=20_000_000))
     assert (out / "mid_prices.log").read_bytes() == expected.mid_log
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
+from tests.reference.latency import AS_RECORDED, Model
 from tests.reference.order_digest import OrderDigest
 
 BEFORE_EVERYTHING = -(2**63)
@@ -50,6 +51,12 @@ class HistoryOptions:
     start_time_ns: int = BEFORE_EVERYTHING
     end_time_ns: int = AFTER_EVERYTHING
     tickers: tuple[str, ...] = ()
+    latencies: tuple[Model, ...] = ()
+    """The model of each source; none: all arrive as recorded."""
+
+    def model(self, rank: int) -> Model:
+        """Return the model of a source."""
+        return self.latencies[rank] if self.latencies else AS_RECORDED
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,8 @@ def _read_file(text: bytes, damage: str, doubted_from: int, name: str, rank: int
         else:
             parsed.append((len(lines) + 1, Unusable(f"{damage}: {lost} partial line lost")))
     lowest = min((row.latency_ns for _line, row in parsed if isinstance(row, _Row)), default=0)
-    shift = max(0, -lowest) if options.negative_latency == "shift" else 0
+    model = options.model(rank)
+    shift = max(0, -model.lowest_ns(min(0, lowest))) if options.negative_latency == "shift" else 0
     reading = _Reading()
     place = previous_arrival = previous_event = BEFORE_EVERYTHING
     event_sorted, arrival_sorted = not tardis, True
@@ -225,13 +233,18 @@ def _read_file(text: bytes, damage: str, doubted_from: int, name: str, rank: int
             else:
                 reading.skipped += 1
             continue
-        latency = row.latency_ns + shift
+        overtakes = row.event_ns + row.latency_ns < previous_arrival
         event_sorted = event_sorted and row.event_ns >= previous_event
-        arrival_sorted = arrival_sorted and row.event_ns + latency >= previous_arrival
+        arrival_sorted = arrival_sorted and not overtakes
         if not event_sorted and not arrival_sorted and not reading.unsorted_line:
             reading.unsorted_line = line
-        previous_event, previous_arrival = row.event_ns, row.event_ns + latency
-        place = row.event_ns + (max(latency, 0) if options.negative_latency == "clamp" else latency)
+        previous_event, previous_arrival = row.event_ns, row.event_ns + row.latency_ns
+        modelled = model.latency_ns(row.latency_ns, line)
+        assert modelled is not None
+        latency = modelled + shift
+        arrival = row.event_ns + (max(latency, 0) if options.negative_latency == "clamp" else latency)
+        # Behind the row before it, unless the file says otherwise and is what counts.
+        place = arrival if not model.changes or (overtakes and model.follows_file) else max(place, arrival)
         outside = not options.start_time_ns <= place < options.end_time_ns
         if outside or (options.tickers and row.ticker not in options.tickers):
             reading.skipped += 1

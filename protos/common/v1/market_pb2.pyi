@@ -151,20 +151,22 @@ class HistoricalCursor(_message.Message):
     def __init__(self, last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[SourceCursor, _Mapping]]] = ...) -> None: ...
 
 class SourceCursor(_message.Message):
-    __slots__ = ("offset", "line", "previous_arrival_time_ns", "skipped", "previous_event_time_ns", "order")
+    __slots__ = ("offset", "line", "previous_arrival_time_ns", "skipped", "previous_event_time_ns", "order", "channel_arrival_time_ns")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_EVENT_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     offset: int
     line: int
     previous_arrival_time_ns: int
     skipped: int
     previous_event_time_ns: int
     order: int
-    def __init__(self, offset: _Optional[int] = ..., line: _Optional[int] = ..., previous_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., previous_event_time_ns: _Optional[int] = ..., order: _Optional[int] = ...) -> None: ...
+    channel_arrival_time_ns: int
+    def __init__(self, offset: _Optional[int] = ..., line: _Optional[int] = ..., previous_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., previous_event_time_ns: _Optional[int] = ..., order: _Optional[int] = ..., channel_arrival_time_ns: _Optional[int] = ...) -> None: ...
 
 class MidBatch(_message.Message):
     __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price", "state")

@@ -48,6 +48,10 @@ def replay(
     min_latency_ms: Annotated[
         float | None, typer.Option(help="Declare a lower bound of every latency, which saves a scan.")
     ] = None,
+    latency: Annotated[
+        list[str] | None,
+        typer.Option(help="Latency model, like offset:5ms; NAME=MODEL for one file. Repeat for more.", metavar="MODEL"),
+    ] = None,
     unsorted: Annotated[Unsorted, typer.Option(help="Files sorted by neither time.")] = Unsorted.refuse,
     ticker: Annotated[list[str] | None, typer.Option(help="Only this ticker; repeat for more.")] = None,
     start: Annotated[str, typer.Option(help="First arrival time to replay.")] = "",
@@ -75,6 +79,7 @@ def replay(
         fraction_unit=fraction_unit.value if fraction_unit is not None else "",
         negative_latency=negative_latency.value,
         min_latency_ms=repr(min_latency_ms) if min_latency_ms is not None else "",
+        latency=tuple(latency or ()),
         unsorted=unsorted.value,
         tickers=tuple(ticker or ()),
         start=start,

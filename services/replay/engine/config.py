@@ -17,6 +17,7 @@ from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
+from services.replay.sources.latency_models import split_entries
 from services.runtime import tracing
 from services.runtime.errors import StartRefused
 from services.runtime.logs import LogOptions
@@ -111,7 +112,13 @@ def historical_options(fields: Mapping[str, Any]) -> HistoricalOptions:
         negative_latency=fields.get("negative_latency") or "keep",
         min_latency_ms=None if minimum is None else float(minimum),
         unsorted=fields.get("unsorted") or "refuse",
+        latency=_latency(fields),
     )
+
+
+def _latency(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    given = fields.get("latency") or ()
+    return split_entries(given) if isinstance(given, str) else tuple(given)
 
 
 def _time(fields: Mapping[str, Any], name: str) -> int | None:

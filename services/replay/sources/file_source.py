@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastpath.columns import AFTER_EVERYTHING, Tickers
+from fastpath.latency import LatencyModel
 from fastpath.merge import Merger
 from fastpath.records import SourceCursor
 from services.replay.sources.inputs import InputFile
@@ -44,9 +45,10 @@ class SourceNote:
 class FileSource:
     """One file, from a place on. It owns the open file."""
 
-    def __init__(self, opened: InputFile, plan: LatencyPlan, place: SourceCursor) -> None:
+    def __init__(self, opened: InputFile, plan: LatencyPlan, place: SourceCursor, latency: LatencyModel) -> None:
         self.opened = opened
         self.plan = plan
+        self.latency = latency
         self.place = place
         self.skipped_on_disk = 0
         """Set by the one who sorts the file on disk."""
@@ -81,6 +83,7 @@ class FileSource:
                 rank=rank,
                 shift_ns=self.plan.shift_ns,
                 latency_bound_ns=self.plan.latency_bound_ns,
+                latency=self.latency,
                 end=self.plan.scanned.damage,
                 read_bytes=read_bytes(file_count),
                 buffer=buffer,

@@ -16,6 +16,7 @@ from services.replay.sources.errors import UnusableInput
 from services.replay.sources.external_sort import SortedRun, sort_file
 from services.replay.sources.file_source import FileSource, SourceNote
 from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
+from services.replay.sources.latency_kernels import SourceLatency, source_latencies
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import forget_scan, plan_latencies
 from services.replay.sources.row_reader import new_buffer
@@ -76,6 +77,7 @@ class HistoricalSource:
         self._cursor: bytes | None = None
         self._unmatched_tickers: tuple[str, ...] = ()
         self.names: tuple[str, ...] = ()
+        self.latencies: tuple[SourceLatency, ...] = ()
         self.fingerprint = ""
         self.first_read_monotonic_ns = 0
         self.spilled_rows = 0
@@ -88,14 +90,20 @@ class HistoricalSource:
         inputs = open_inputs(self._paths)
         try:
             self._places = self._first_places(inputs)
-            plans = plan_latencies(inputs, self._options, self._cache_dir)
+            names = [opened.name for opened in inputs]
+            self.latencies = source_latencies(self._options, names)
+            models = [latency.kernel for latency in self.latencies]
+            plans = plan_latencies(inputs, self._options, self._cache_dir, models)
+            for name, plan, model in zip(names, plans, models, strict=True):
+                if plan.scanned.unsorted_line and model.changes:
+                    raise UnusableInput(_not_a_channel(name, plan.scanned.unsorted_line))
         except BaseException:
             for opened in inputs:
                 opened.close()
             raise
-        self._files = [FileSource(*parts) for parts in zip(inputs, plans, self._places, strict=True)]
-        self.names = tuple(opened.name for opened in inputs)
-        self.fingerprint = fingerprint(inputs, self._options)
+        self._files = [FileSource(*parts) for parts in zip(inputs, plans, self._places, models, strict=True)]
+        self.names = tuple(names)
+        self.fingerprint = fingerprint(inputs, self._options, [latency.digest for latency in self.latencies])
         self._opened = True
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -273,6 +281,13 @@ class HistoricalSource:
         self._rows_since_places = 0
         self._places = tuple(file.place_before(merger.oldest_row(rank)) for rank, file in enumerate(self._files))
         self._cursor = None
+
+
+def _not_a_channel(name: str, line: int) -> str:
+    return (
+        f"{name}: line {line} is sorted neither by event time nor by arrival time, so which row was sent before which is not known, and "
+        "a latency model needs that; sort the file by its timestamps first, or give it the model `file`"
+    )
 
 
 def _unusable(name: str, line: int, reason: str) -> str:

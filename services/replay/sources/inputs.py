@@ -130,8 +130,11 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions) -> str:
-    """Return text that is equal as long as the same files, unchanged, are read in the same way."""
+def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions, latencies: Sequence[str] = ()) -> str:
+    """Return text that is equal as long as the same files, unchanged, are read in the same way.
+
+    `latencies` holds the digest of each file's latency model, empty where there is none.
+    """
     prints = [f"{opened.size}\0{opened.mtime_ns}\0{opened.head_digest}\n" for opened in inputs]
     if len(inputs) <= FILES_NAMED_MAX:
         files = ",".join(
@@ -141,7 +144,8 @@ def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions) -> str:
     else:
         # The text lies in every checkpoint, so it has to stay short.
         files = _digest("".join(f"{opened.name}\0{text}" for opened, text in zip(inputs, prints, strict=True)))[:32]
-    return f"files:{files} options:{_digest(options.canonical())[:32]}"
+    models = f" latency:{_digest(','.join(latencies))[:32]}" if any(latencies) else ""
+    return f"files:{files} options:{_digest(options.canonical())[:32]}{models}"
 
 
 def fingerprint_difference(before: str, now: str) -> str:
@@ -154,6 +158,8 @@ def fingerprint_difference(before: str, now: str) -> str:
         found.append(_files_difference(old.get("files", ""), new.get("files", "")))
     if old.get("options") != new.get("options"):
         found.append("the options changed")
+    if old.get("latency") != new.get("latency"):
+        found.append("the latency model changed")
     return " and ".join(found)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from fastpath.columns import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from fastpath.rules import NegativeLatency
 from services.replay.sources.errors import UnusableInput
+from services.replay.sources.latency_models import parse_entry
 
 NegativeLatencyPolicy = Literal["keep", "clamp", "shift"]
 UnsortedPolicy = Literal["refuse", "sort"]
@@ -22,7 +23,8 @@ class HistoricalOptions:
     """Everything that changes which rows come out of the files, and when they arrive.
 
     Times are arrival times in UTC nanoseconds, `start_time_ns` inclusive and `end_time_ns` exclusive; None is
-    unbounded. No `tickers` means all. `min_latency_ms` declares the lowest latency and saves the scan for it.
+    unbounded. No `tickers` means all. `min_latency_ms` declares the lowest latency of the files and saves the scan for it. `latency`
+    holds entries of `latency_models`; none: rows arrive as their files say.
     """
 
     fraction_unit_us: bool = False
@@ -32,6 +34,7 @@ class HistoricalOptions:
     negative_latency: NegativeLatencyPolicy = "keep"
     min_latency_ms: float | None = None
     unsorted: UnsortedPolicy = "refuse"
+    latency: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values against each other."""
@@ -41,6 +44,8 @@ class HistoricalOptions:
             raise UnusableInput(f"unsorted `{self.unsorted}` is unknown; use refuse or sort")
         if self.min_latency_ms is not None and not abs(self.min_latency_ms) < LATENCY_MS_LIMIT:
             raise UnusableInput(f"minimum latency {self.min_latency_ms} ms is not a latency; give milliseconds")
+        for entry in self.latency:
+            parse_entry(entry)
         if any(not name.strip() for name in self.tickers):
             raise UnusableInput("a ticker to filter by is empty; name one, or leave the filter out")
         if self.start_ns >= self.end_ns:
@@ -68,4 +73,8 @@ class HistoricalOptions:
 
     def canonical(self) -> str:
         """Spell the options so that equal options are equal text."""
-        return json.dumps(asdict(self) | {"tickers": sorted(set(self.tickers))}, sort_keys=True)
+        spelt = asdict(self) | {"tickers": sorted(set(self.tickers))}
+        # What the models come to is in the fingerprint by itself. Without any, options are spelt as before there were models, so that
+        # what was begun then is still continued.
+        del spelt["latency"]
+        return json.dumps(spelt, sort_keys=True)

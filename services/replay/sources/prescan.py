@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
+from fastpath.latency import LatencyModel
 from fastpath.rules import UnsortedSource
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.integrity import find_damage
@@ -57,27 +58,40 @@ class LatencyPlan:
 
 
 def plan_latencies(
-    inputs: Sequence[InputFile], options: HistoricalOptions, cache_dir: Path | None
+    inputs: Sequence[InputFile],
+    options: HistoricalOptions,
+    cache_dir: Path | None,
+    models: Sequence[LatencyModel] | None = None,
 ) -> list[LatencyPlan]:
-    """Find what each source's decoder needs to know, reading as little as that takes."""
+    """Find what each source's decoder needs to know, reading as little as that takes. No `models`: all arrive as recorded."""
+    if models is None:
+        models = [LatencyModel()] * len(inputs)
     with ThreadPoolExecutor(THREADS) as pool:
-        scanned = list(pool.map(lambda opened: _scan(opened, options, cache_dir), inputs))
-    return [_plan_one(result, options) for result in scanned]
+        scanned = list(pool.map(lambda opened, model: _scan(opened, options, cache_dir, model), inputs, models))
+    return [_plan_one(result, options, model) for result, model in zip(scanned, models, strict=True)]
 
 
-def _plan_one(scanned: Scanned, options: HistoricalOptions) -> LatencyPlan:
+def _plan_one(scanned: Scanned, options: HistoricalOptions, model: LatencyModel) -> LatencyPlan:
     lowest = options.min_latency_ns
     if lowest is None:
         lowest = 0 if scanned.latency_ns_min is None else scanned.latency_ns_min
-    lowest = min(lowest, 0)
-    if options.negative_latency == "shift":
-        return LatencyPlan(-lowest, 0, scanned)
-    return LatencyPlan(0, lowest if options.negative_latency == "keep" else 0, scanned)
+    lowest = model.lowest_ns(min(lowest, 0))
+    if options.negative_latency == "keep":
+        return LatencyPlan(0, lowest, scanned)
+    if options.negative_latency == "clamp":
+        return LatencyPlan(0, 0, scanned)
+    return LatencyPlan(max(0, -lowest), max(0, lowest), scanned)
 
 
-def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> Scanned:
-    needs_latency = options.min_latency_ms is None and (
-        options.negative_latency == "shift" or (options.negative_latency == "keep" and not opened.content.by_arrival)
+def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, model: LatencyModel) -> Scanned:
+    is_from_file = model.follows_file or not model.changes
+    needs_latency = (
+        options.min_latency_ms is None
+        and is_from_file
+        and (
+            options.negative_latency == "shift"
+            or (options.negative_latency == "keep" and not opened.content.by_arrival)
+        )
     )
     needs_order = options.unsorted == "sort"
     needs_check = opened.content.compressed

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastpath.columns import Block, Tickers
+from fastpath.latency import LatencyModel
 from fastpath.records import SourceCursor
 from services.replay.sources.options import HistoricalOptions
 
@@ -70,6 +71,8 @@ class Reading:
     """What is added to every latency with the policy `shift`."""
     latency_bound_ns: int = 0
     """No latency is below it, after the policy. A row that is raises LatencyBoundBroken, unless the file is sorted by arrival."""
+    latency: LatencyModel = field(default_factory=LatencyModel)
+    """When rows arrive in place of the file. The file's own order is checked as without it; policy, bound and filters go by the model."""
     check_order: bool = True
     """Off: rows come as they stand, nothing is raised, and `bound_ns` means nothing."""
     read_bytes: int = BUFFER_BYTES
@@ -83,8 +86,9 @@ class Reading:
 class RowReader(Protocol):
     """The rows of one file from a place on. One thread uses it.
 
-    Rows are numbered upwards in the order of the file, from 1 or more, and carry that number and the rank into the block. Policy
-    and filters of the options are the reader's to apply. A row that cannot be used becomes a rejection at the arrival of the row before.
+    Rows are numbered upwards in the order of the file, from 1 or more, and carry that number and the rank into the block. Latency
+    model, policy and filters of the options are the reader's to apply. A row that cannot be used becomes a rejection at the arrival of the
+    row before.
     """
 
     @property

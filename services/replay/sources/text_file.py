@@ -93,6 +93,8 @@ class TextRows:
 
     def __init__(self, text: TextFile, reading: Reading) -> None:
         place, options = reading.place, reading.options
+        self._is_modelled = reading.latency.changes
+        nothing_before = place.previous_event_time_ns == BEFORE_EVERYTHING
         self.decoder = Decoder(
             text.header,
             reading.tickers,
@@ -111,6 +113,8 @@ class TextRows:
             shift_ns=reading.shift_ns,
             latency_bound_ns=reading.latency_bound_ns,
             check_order=reading.check_order,
+            latency=reading.latency,
+            channel_arrival_time_ns=BEFORE_EVERYTHING if nothing_before else place.channel_arrival_time_ns,
         )
         self.damage = ""
         self.remark = ""
@@ -167,6 +171,7 @@ class TextRows:
             skipped=decoder.skipped,
             previous_event_time_ns=decoder.previous_event_time_ns,
             order=decoder.order,
+            channel_arrival_time_ns=decoder.channel_arrival_time_ns if self._is_modelled else 0,
         )
 
     def feed(self, into: Block, rows: int) -> None:

@@ -11,6 +11,7 @@ from fastpath.decode import Decoder
 from fastpath.header import Header
 from fastpath.rules import LatencyBoundBroken, NegativeLatency, UnsortedSource
 from tests.reference.decode import Decoded, Options, decode_file
+from tests.support.latencies import kernel_model
 
 ASSIGNMENT = b"index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency"
 TARDIS = b"exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount"
@@ -32,6 +33,7 @@ def make_decoder(content: bytes, tickers: Tickers, options: Options, **state: An
         shift_ns=options.shift_ns,
         latency_bound_ns=options.latency_bound_ns,
         check_order=options.check_order,
+        latency=kernel_model(options.latency, rank=options.source_rank),
         **state,
     )
 
@@ -43,6 +45,7 @@ def state_of(decoder: Decoder) -> dict[str, int]:
         "line": decoder.line,
         "previous_arrival_time_ns": decoder.previous_arrival_time_ns,
         "previous_event_time_ns": decoder.previous_event_time_ns,
+        "channel_arrival_time_ns": decoder.channel_arrival_time_ns,
         "skipped": decoder.skipped,
         "order": decoder.order,
     }

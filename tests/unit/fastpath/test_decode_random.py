@@ -11,6 +11,8 @@ import pytest
 from fastpath.columns import Block, Tickers
 from fastpath.rules import UnsortedSource
 from tests.reference.decode import Options, decode_file
+from tests.reference.latency import Model
+from tests.support.latencies import SPREAD
 from tests.unit.fastpath.decode_support import comparable, decode_with_kernel, make_decoder, random_content, state_of
 
 MINUTE_NS = 60 * 10**9
@@ -22,10 +24,28 @@ OPTIONS = [
     Options(negative_latency="shift", shift_ns=20_000_000, only_tickers=("T1", "T2", "A", "A@ex1", "T7@ex2")),
     Options(check_order=False, start_time_ns=FIRST_NS + 5 * MINUTE_NS, end_time_ns=FIRST_NS + 50 * MINUTE_NS),
     Options(check_order=False, fraction_unit_us=True),
+    Options(latency=Model(factor=1.5, offset_ns=-3_000_000), latency_bound_ns=-4_000_000),
+    Options(latency=Model(factor=3.0), negative_latency="clamp", check_order=False),
+    Options(latency=Model(factor=0.0, offset_ns=5_000_000, follows_file=False), source_rank=2),
+    Options(
+        latency=Model(quantiles=SPREAD, seed=2**64 - 1, rank=9, follows_file=False),
+        source_rank=9,
+        latency_bound_ns=-(10**9),
+    ),
+    Options(
+        latency=Model(quantiles=SPREAD, seed=7, follows_file=False),
+        negative_latency="shift",
+        shift_ns=10**9,
+        only_tickers=("T1", "A", "A@ex1"),
+        end_time_ns=FIRST_NS + 30 * MINUTE_NS,
+    ),
 ]
+NAMES = [
+    "any-order", "keep", "clamp", "shift", "window", "fraction-unit-us", "scaled", "scaled-clamped", "constant", "drawn", "drawn-shifted"
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["any-order", "keep", "clamp", "shift", "window", "fraction-unit-us"])
+@pytest.mark.parametrize("options", OPTIONS, ids=NAMES)
 @pytest.mark.parametrize("tardis", [False, True], ids=["assignment", "tardis"])
 @pytest.mark.parametrize("seed", range(6))
 def test_random_files_decode_as_the_twin_says(seed: int, tardis: bool, options: Options) -> None:
@@ -39,7 +59,7 @@ def test_random_files_decode_as_the_twin_says(seed: int, tardis: bool, options: 
 
 
 @pytest.mark.parametrize("tardis", [False, True], ids=["assignment", "tardis"])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(len(OPTIONS)))
 def test_chunks_row_limits_and_restarts_make_no_difference(seed: int, tardis: bool) -> None:
     options = OPTIONS[seed % len(OPTIONS)]
     content = random_content(seed + 100, tardis=tardis, line_count=120, broken_share=0.3)
@@ -49,7 +69,7 @@ def test_chunks_row_limits_and_restarts_make_no_difference(seed: int, tardis: bo
     assert comparable(decoded) == comparable(decode_file(content, options))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(len(OPTIONS)))
 def test_a_decoder_resumed_at_any_place_gives_the_same_rows(seed: int) -> None:
     chooser = random.Random(seed)
     options = OPTIONS[seed]
@@ -73,13 +93,15 @@ def test_a_decoder_resumed_at_any_place_gives_the_same_rows(seed: int) -> None:
     assert (resumed.skipped, resumed.line, resumed.order) == (whole.skipped, whole.line, whole.order)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_no_row_arrives_below_a_bound_that_was_announced(seed: int) -> None:
     options = [
         Options(latency_bound_ns=-500_000),
         Options(negative_latency="clamp"),
         Options(negative_latency="shift", shift_ns=500_000),
-    ][seed % 3]
+        Options(latency=Model(factor=0.5, offset_ns=100), latency_bound_ns=-250_000 + 100),
+        Options(latency=Model(quantiles=SPREAD, seed=1, follows_file=False), latency_bound_ns=SPREAD[0]),
+    ][seed % 5]
     content = random_content(seed + 300, tardis=False, line_count=200, broken_share=0.3)
     tickers = Tickers()
     decoder = make_decoder(content, tickers, options)

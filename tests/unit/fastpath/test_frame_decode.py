@@ -179,7 +179,13 @@ def full_batch() -> market_pb2.TickBatch:
     """Build a batch with something in every field."""
     key = market_pb2.RecordKey(arrival_time_ns=1, source_rank=2, row=3)
     source = market_pb2.SourceCursor(
-        offset=1, line=2, previous_arrival_time_ns=3, skipped=4, previous_event_time_ns=5, order=1
+        offset=1,
+        line=2,
+        previous_arrival_time_ns=3,
+        skipped=4,
+        previous_event_time_ns=5,
+        order=1,
+        channel_arrival_time_ns=6,
     )
     return market_pb2.TickBatch(
         epoch="épo",

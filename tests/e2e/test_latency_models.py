@@ -1,0 +1,100 @@
+"""Latency models through the whole path: the logs of the reference, whatever the speed and whoever is killed on the way."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.reference.history import expected_outputs
+from tests.support.cli import assert_exact, interrupt_replay, midstream, read_outputs, replay
+from tests.support.history_files import Quirks, history_text, tardis_text
+from tests.support.latencies import chosen_options
+
+MODELS = ("lognormal:p50=4ms,p99=90ms,seed=3", "scale:2.5,offset=1ms", "constant:7ms")
+QUIRKS = Quirks(rows=3000, bad=0.05, negative=0.1, hour_long=0.01, quoted=0.1)
+
+
+def files(directory: Path, seed: int, rows: int) -> list[str]:
+    """Write one file for each model."""
+    random_ = random.Random(seed)
+    contents = [history_text(random_, QUIRKS), history_text(random_, QUIRKS), tardis_text(random_, rows, negative=True)]
+    paths = []
+    for number, content in enumerate(contents):
+        path = directory / f"history-{number}.csv"
+        path.write_bytes(content)
+        paths.append(str(path))
+    return paths
+
+
+def arguments(paths: list[str]) -> list[str]:
+    """Return what gives each file its model."""
+    return [
+        part for path, model in zip(paths, MODELS, strict=True) for part in ("--latency", f"{Path(path).name}={model}")
+    ]
+
+
+@pytest.mark.quick
+def test_files_under_models_give_the_logs_of_the_reference_at_any_speed(tmp_path: Path) -> None:
+    paths = files(tmp_path, 1, 300)
+    expected = expected_outputs(paths, chosen_options(paths, MODELS)[1])
+    assert expected.counts.latency_filtered > 100
+
+    flat_out = replay(paths, tmp_path / "flat-out", *arguments(paths))
+    paced = replay(paths, tmp_path / "paced", *arguments(paths), "--speed", "1000")
+
+    assert_exact(flat_out, expected)
+    assert_exact(paced, expected)
+    assert flat_out.report["latency"] == arguments(paths)[1::2]
+
+
+def test_killed_and_resumed_run_has_the_same_arrivals(tmp_path: Path) -> None:
+    paths = files(tmp_path, 2, 3000)
+    expected = expected_outputs(paths, chosen_options(paths, MODELS)[1])
+    size, out = len(expected.mid_log) + len(expected.error_log), tmp_path / "out"
+
+    for share in (0.01, 0.3, 0.7):
+        interrupt_replay(
+            paths,
+            out,
+            *arguments(paths),
+            "--resume",
+            "--speed",
+            "5",
+            number=signal.SIGKILL,
+            after_bytes=int(share * size),
+        )
+    done = midstream("replay", *paths, "--out", out, "--json", *arguments(paths), "--resume")
+
+    assert done.code == 0, done.stderr
+    assert_exact(read_outputs(out, done), expected)
+
+
+def test_run_is_not_continued_under_another_model(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.csv", tmp_path / "other.csv"
+    for written in (path, other):
+        written.write_bytes(history_text(random.Random(1), Quirks(rows=50)))
+    out, model = tmp_path / "out", f"empirical:{other}"
+    replay([path], out, "--latency", model)
+
+    changed = midstream("replay", path, "--out", out, "--resume", "--latency", "file")
+    other.write_bytes(history_text(random.Random(2), Quirks(rows=50)))
+    drawn_otherwise = midstream("replay", path, "--out", out, "--resume", "--latency", model)
+
+    assert changed.code == 2
+    assert f"latency: ['{model}'] then, ['file'] now" in changed.error_line
+    assert drawn_otherwise.code == 2
+    assert "a file that they name has changed; use the same, unchanged file" in drawn_otherwise.error_line
+
+
+def test_model_for_a_file_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(history_text(random.Random(1), Quirks(rows=50)))
+
+    refused = midstream("replay", path, "--out", tmp_path / "out", "--latency", "b.csv=offset:5ms")
+
+    assert refused.code == 2
+    assert "--latency: no source is named `b.csv`" in refused.error_line
+    assert not (tmp_path / "out").exists()
