@@ -55,7 +55,8 @@ ORDERS: Final = Board(
                 ),
                 Panel(
                     "Denied before the wire", "Per second, by reason. Runbook: OrdersDenied.", "cps",
-                    one("topk(10, sum by (reason) (rate(midstream_orders_denied_total[$__rate_interval])) > 0)", "{{reason}}"),
+                    (Query("topk(10, sum by (reason) (rate(midstream_orders_denied_total[$__rate_interval])) > 0)", "{{reason}}"),
+                     Query("sum by (face) (rate(midstream_refusals_paced_total[$__rate_interval])) > 0", "in a flood, {{face}}")),
                     empty="nothing is denied",
                 ),
                 Panel(
@@ -63,8 +64,10 @@ ORDERS: Final = Board(
                     one("sum by (state) (rate(midstream_orders_ended_total[$__rate_interval])) > 0", "{{state}}"), empty="no order ended",
                 ),
                 Panel(
-                    "On their way", "Placements without an outcome, and orders that are being followed up.", "",
-                    (Query("midstream_orders_in_flight", "in flight"), Query("midstream_orders_following", "followed up")),
+                    "On their way",
+                    "Placements without an outcome, orders followed up, and refusals whose connection waits. Runbook: CallsRefused.", "",
+                    (Query("midstream_orders_in_flight", "in flight"), Query("midstream_orders_following", "followed up"),
+                     Query("midstream_refusals_waiting", "refused, {{face}}")),
                 ),
             ),
         ),
