@@ -9,13 +9,14 @@ from typing import Any
 from services.simulators.binance.limits import LimitOptions, rate_limits
 from services.simulators.binance.listings import COINM, SPOT, USDM
 from services.simulators.binance.spelling import decimals, eight, plain
+from services.simulators.binance.stops import STOP_TYPES, STOPS_MAX
 from services.simulators.venue.listing import Kind, Listing
 
 PERPETUAL_DELIVERY_MS = 4_133_404_800_000
 ONBOARD_MS = 1_569_398_400_000
 FUTURES_TYPES = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"]
 FUTURES_LIFETIMES = ["GTC", "IOC", "FOK", "GTX", "GTD"]
-SPOT_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET"]
+SPOT_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET", *STOP_TYPES]
 PRICE_MAX = {"BTC": Decimal(1_000_000), "ETH": Decimal(100_000), "SOL": Decimal(10_000)}
 ORDERS_MAX = 200
 SPOT_NOTIONAL_MAX = Decimal(9_000_000)
@@ -108,7 +109,7 @@ def _spot(listing: Listing) -> dict[str, Any]:
                 "avgPriceMins": 5,
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": ORDERS_MAX},
-            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": STOPS_MAX},
             {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": 10},
         ],
         "permissions": [],

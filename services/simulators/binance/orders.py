@@ -21,6 +21,7 @@ from services.simulators.binance.exchange import BinanceExchange
 from services.simulators.binance.exchange_info import ORDERS_MAX
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.rules import read_client_id, read_ticket
+from services.simulators.binance.stops import check_room
 from services.simulators.venue.exchange import QueueTimeout
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Order, Reason, Refusal, Status, Ticket
@@ -78,6 +79,7 @@ class OrderDesk:
                     else (-4045, "Reach max stop order limit.")
                 ),
             )
+        check_room(ticket.trigger, book.open_of(ticket.account, market, ticket.listing.symbol))
         # USD-M refuses what cannot be executed as asked, COIN-M accepts it and lets it expire; spot does either.
         tolerant = market == COINM or (market == SPOT and not ticket.post_only)
         try:
@@ -148,6 +150,8 @@ def _belongs(order: Order, call: Call, listing: Listing) -> bool:
 def _translated(refusal: Refusal, market: str) -> BinanceError:
     if refusal.reason is Reason.INSUFFICIENT_FUNDS:
         return insufficient(market)
+    if refusal.reason is Reason.TRIGGERED_AT_ONCE:
+        return BinanceError(400, -2010, "Stop price would trigger immediately.")
     if refusal.reason is Reason.WOULD_TAKE:
         return would_take(market)
     if refusal.reason is Reason.CANNOT_FILL:

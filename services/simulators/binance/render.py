@@ -43,6 +43,16 @@ def status(order: Order) -> str:
     return "EXPIRED_IN_MATCH" if order.why == PREVENTED else order.status
 
 
+def stop_price(order: Order) -> Decimal:
+    """Return the price that an order waits for, or has waited for; 0 for any other."""
+    return order.trigger.price if order.trigger is not None else Decimal(0)
+
+
+def working_ms(order: Order, shown: Shown) -> int:
+    """Return when an order came to the book; -1 where it has not."""
+    return -1 if order.waiting else shown(order.triggered_ns or order.created_ns)
+
+
 # -- spot -------------------------------------------------------------------------------------------------------------
 
 
@@ -78,7 +88,7 @@ def spot_placed(order: Order, fills: Iterable[Fill], detail: str, shown: Shown) 
     answer = spot_ack(order, shown)
     if detail == "ACK":
         return answer
-    answer |= spot_core(order) | {"workingTime": shown(order.created_ns)}
+    answer |= spot_core(order) | {"workingTime": working_ms(order, shown)}
     if detail == "FULL":
         answer["fills"] = [
             {
@@ -101,12 +111,12 @@ def spot_row(order: Order, shown: Shown) -> dict[str, Any]:
         "orderListId": -1,
         "clientOrderId": order.client_id,
         **spot_core(order),
-        "stopPrice": "0.00000000",
+        "stopPrice": eight(stop_price(order)),
         "icebergQty": "0.00000000",
         "time": shown(order.created_ns),
         "updateTime": shown(order.updated_ns),
-        "isWorking": True,
-        "workingTime": shown(order.created_ns),
+        "isWorking": not order.waiting,
+        "workingTime": working_ms(order, shown),
     }
     if order.prevented:
         row |= {"preventedMatchId": order.prevention, "preventedQuantity": eight(order.prevented)}
@@ -149,7 +159,7 @@ def spot_amended(order: Order, original_id: str, execution_id: int, shown: Shown
             "timeInForce": lifetime(order),
             "type": order_type(order),
             "side": order.side,
-            "workingTime": shown(order.created_ns),
+            "workingTime": working_ms(order, shown),
             "selfTradePreventionMode": order.self_trade,
         },
     }
@@ -177,7 +187,8 @@ def spot_trade(fill: Fill, shown: Shown) -> dict[str, Any]:
 def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
     """Return the spot user stream's event. A cancel and an amend show their own id in `c` and the order's in `C`."""
     order, fill = event.order, event.fill
-    kinds = {EventKind.AMENDED: "REPLACED"}
+    # An order whose stop is reached is new once more, and works.
+    kinds = {EventKind.AMENDED: "REPLACED", EventKind.TRIGGERED: "NEW"}
     prevented = order.why == PREVENTED
     own = event.request_id or order.client_id
     report = {
@@ -190,7 +201,7 @@ def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
         "f": lifetime(order),
         "q": eight(order.quantity),
         "p": eight(order.price or Decimal(0)),
-        "P": "0.00000000",
+        "P": eight(stop_price(order)),
         "F": "0.00000000",
         "g": -1,
         "C": order.client_id if event.kind is EventKind.CANCELED else "",
@@ -206,14 +217,14 @@ def execution_report(event: Event, shown: Shown) -> dict[str, Any]:
         "T": shown(event.time_ns),
         "t": fill.trade_id if fill else -1,
         "I": event.number,
-        "w": order.status.is_open,
+        "w": order.status.is_open and not order.waiting,
         "m": fill.maker if fill else False,
         "M": False,
         "O": shown(order.created_ns),
         "Z": eight(order.value),
         "Y": eight(fill.price * fill.quantity if fill else Decimal(0)),
         "Q": "0.00000000",
-        "W": shown(order.created_ns),
+        "W": working_ms(order, shown),
         "V": order.self_trade,
     }
     if prevented:

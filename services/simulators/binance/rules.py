@@ -18,6 +18,7 @@ from services.simulators.binance.exchange_info import (
 )
 from services.simulators.binance.listings import COINM, SPOT
 from services.simulators.binance.spelling import decimals, plain
+from services.simulators.binance.stops import STOP_TYPES, check_stop_parameters, trigger_of
 from services.simulators.venue.listing import Listing
 from services.simulators.venue.orders import Leg, Lifetime, OrderType, SelfTrade, Side, Ticket
 
@@ -63,7 +64,7 @@ def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str, *, 
     assert call.account is not None
     side = read_side(call)
     kind = call.need("type")
-    types = ("LIMIT", "MARKET", "LIMIT_MAKER") if listing.market == SPOT else ("LIMIT", "MARKET")
+    types = ("LIMIT", "MARKET", "LIMIT_MAKER", *STOP_TYPES) if listing.market == SPOT else ("LIMIT", "MARKET")
     if kind not in types:
         if listing.market != SPOT and kind in ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"):
             raise BinanceError(400, -4120, "Order type not supported for this endpoint. Please use the Algo Order API.")
@@ -71,10 +72,13 @@ def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str, *, 
     quantity, price = read_decimal(call, "quantity"), read_decimal(call, "price")
     value = read_decimal(call, "quoteOrderQty") if listing.market == SPOT else None
     _check_presence(call, listing, kind, quantity, price, value)
+    if listing.market == SPOT:
+        check_stop_parameters(call, kind)
+    trigger = trigger_of(kind, side, read_decimal(call, "stopPrice"), listing)
     lifetime, post_only = _read_lifetime(call, listing, kind)
     leg = _read_leg(call, dual=dual)
     reduce_only = _read_reduce_only(call, listing, side, leg)
-    order_type = OrderType.MARKET if kind == "MARKET" else OrderType.LIMIT
+    order_type = OrderType.LIMIT if STOP_TYPES.get(kind, kind != "MARKET") else OrderType.MARKET
     check_filters(listing, order_type, side, quantity, price, value, mark, reduce_only=reduce_only)
     return Ticket(
         listing=listing,
@@ -91,22 +95,23 @@ def read_ticket(call: Call, listing: Listing, mark: Decimal, client_id: str, *, 
         marks={"type": kind, "timeInForce": call.get("timeInForce") or "GTC"},
         leg=leg,
         self_trade=_read_self_trade(call),
+        trigger=trigger,
     )
 
 
 def _check_presence(
     call: Call, listing: Listing, kind: str, quantity: Decimal | None, price: Decimal | None, value: Decimal | None
 ) -> None:
-    if kind == "MARKET":
+    if kind == "MARKET" or STOP_TYPES.get(kind) is False:
         for name in ("price", "timeInForce"):
             if call.get(name):
                 raise BinanceError(400, -1106, f"Parameter '{name}' sent when not required.")
-        if quantity is None and value is None:
+        if quantity is None and (value is None or kind in STOP_TYPES):
             raise missing("quantity")
         if quantity is not None and value is not None:
             raise BinanceError(400, -1128, "Combination of optional parameters invalid.")
         return
-    if kind == "LIMIT" and not call.get("timeInForce"):
+    if kind != "LIMIT_MAKER" and not call.get("timeInForce"):
         raise missing("timeInForce")
     if kind == "LIMIT_MAKER" and call.get("timeInForce"):
         raise BinanceError(400, -1106, "Parameter 'timeInForce' sent when not required.")

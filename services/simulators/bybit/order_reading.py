@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from services.simulators.bybit.call import Call
+from services.simulators.bybit.conditional import read_trigger
 from services.simulators.bybit.errors import BybitError, parameter
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.listings import OPTION, SPOT
@@ -18,7 +19,7 @@ from services.simulators.venue.orders import Leg, Lifetime, OrderType, SelfTrade
 LINK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,36}")
 LINK_ID_MAX: Final = 45
 TIMES_IN_FORCE: Final = {"GTC": Lifetime.GTC, "PostOnly": Lifetime.GTC, "IOC": Lifetime.IOC, "FOK": Lifetime.FOK}
-NOT_SIMULATED: Final = ("triggerPrice", "takeProfit", "stopLoss", "orderIv", "bboSideType", "slippageTolerance")
+NOT_SIMULATED: Final = ("takeProfit", "stopLoss", "orderIv", "bboSideType", "slippageTolerance")
 LEGS: Final = (Leg.BOTH, Leg.LONG, Leg.SHORT)
 """By `positionIdx`."""
 SELF_TRADES: Final = {
@@ -39,13 +40,16 @@ def read_ticket(venue: BybitExchange, call: Call) -> Ticket:
     for name in NOT_SIMULATED:
         if (call.decimal(name) or 0) if name != "bboSideType" else call.get(name):
             raise parameter(f"params error: `{name}` is not simulated")
+    trigger = read_trigger(venue, call, listing)
     by_amount = _is_by_amount(call, listing, side, type_)
+    if by_amount and trigger is not None:
+        raise parameter("params error: a conditional order by amount is not simulated: send marketUnit baseCoin")
     quantity = call.decimal("qty")
     if quantity is None or quantity <= 0:
         raise _bad_quantity(listing)
     price = None
     if type_ is OrderType.LIMIT:
-        price = read_price(venue, call, listing, side)
+        price = read_price(venue, call, listing, side, limited=trigger is None)
     if by_amount:
         check_value(listing, quantity)
     else:
@@ -84,6 +88,7 @@ def read_ticket(venue: BybitExchange, call: Call) -> Ticket:
         self_trade=SELF_TRADES[smp_type],
         quote_quantity=quantity if by_amount else None,
         marks=marks,
+        trigger=trigger,
     )
 
 
@@ -95,8 +100,11 @@ def tradable(call: Call) -> str:
     return category
 
 
-def read_price(venue: BybitExchange, call: Call, listing: Listing, side: Side) -> Decimal:
-    """Return the price that an order gets: beyond the limit it is refused, or moved there without a word."""
+def read_price(venue: BybitExchange, call: Call, listing: Listing, side: Side, *, limited: bool = True) -> Decimal:
+    """Return the price that an order gets: beyond the limit it is refused, or moved there without a word.
+
+    One that waits for its trigger is far from the market as it pleases.
+    """
     price = call.decimal("price")
     if price is None or price <= 0:
         raise (
@@ -108,6 +116,8 @@ def read_price(venue: BybitExchange, call: Call, listing: Listing, side: Side) -
         if listing.market == SPOT:
             raise BybitError(170134, "Order price has too many decimals.")
         raise parameter("params error: price err")
+    if not limited:
+        return price
     limits = venue.price_limits(listing)
     allowed = moved(side, price, limits)
     switches = venue.switches(call.owner)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from services.simulators.bybit.call import Call, Reply, Route
+from services.simulators.bybit.conditional import check_room, is_meant, order_filter, triggered_at_once
 from services.simulators.bybit.errors import BybitError, parameter, too_many_visits
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.listings import SPOT
@@ -67,6 +68,8 @@ class OrderRoutes:
         except Refusal as refusal:
             if link_id is not None:
                 venue.give_back_link_id(call.owner, link_id)
+            if refusal.reason is Reason.TRIGGERED_AT_ONCE and ticket.trigger is not None:
+                raise triggered_at_once(venue, ticket.listing, ticket.trigger) from None
             raise _refused(refusal, ticket.listing) from None
         return {"orderId": ticket.marks["orderId"], "orderLinkId": ticket.client_id}
 
@@ -78,7 +81,11 @@ class OrderRoutes:
         quantity = call.decimal("qty")
         quantity = order.quantity if quantity is None else quantity
         check_quantity(venue, listing, quantity, order.type)
-        price = order.price if call.get("price") is None else read_price(venue, call, listing, order.side)
+        if call.decimal("triggerPrice"):
+            raise parameter("params error: another `triggerPrice` is not simulated: cancel and place anew")
+        price = order.price
+        if call.get("price") is not None:
+            price = read_price(venue, call, listing, order.side, limited=not order.waiting)
         if order.status.is_open and quantity <= order.filled:
             code, text = (
                 (170313, "qty should be greater than filled") if listing.market == SPOT else (110064, "qty err")
@@ -99,6 +106,8 @@ class OrderRoutes:
         """Acknowledge a cancel. An order that filled before anybody could see it gets a second row that says so."""
         venue = self._venue
         order = self._named(call, "too late to cancel")
+        if order.listing.market == SPOT and not is_meant(order, order_filter(call) or "Order"):
+            raise BybitError(170213, "Order does not exist.")
 
         def work() -> None:
             if order.status.is_open:
@@ -113,7 +122,8 @@ class OrderRoutes:
     async def cancel_all(self, call: Call) -> Any:
         """Acknowledge the cancel of what is open: of a symbol, else of a base coin, else of a settle coin."""
         venue, category = self._venue, tradable(call)
-        found = venue.engine.book.open_of(call.owner, category)
+        kind = order_filter(call) or ("Order" if category == SPOT else None)
+        found = [one for one in venue.engine.book.open_of(call.owner, category) if is_meant(one, kind)]
         names = {name: call.get(name) for name in ("symbol", "baseCoin", "settleCoin")}
         wanted = next(((name, value) for name, value in names.items() if value is not None), None)
         if wanted is None and category != SPOT:
@@ -192,6 +202,9 @@ class OrderRoutes:
 
     def _check_room(self, ticket: Ticket) -> None:
         listing, book = ticket.listing, self._venue.engine.book
+        if ticket.trigger is not None:
+            symbol = None if listing.market == SPOT else listing.symbol
+            check_room(listing, book.open_of(ticket.account, listing.market, symbol))
         if listing.market == SPOT:
             if len(book.open_of(ticket.account, SPOT)) >= OPEN_MAX:
                 raise BybitError(170810, "Cannot exceed maximum of 500 conditional, TP/SL and active orders.")

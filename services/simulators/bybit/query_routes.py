@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from services.simulators.bybit.call import Call, Route
+from services.simulators.bybit.conditional import is_meant, order_filter
 from services.simulators.bybit.errors import parameter
 from services.simulators.bybit.exchange import BybitExchange
 from services.simulators.bybit.funding import EXECUTION_TYPE
@@ -77,7 +78,12 @@ class QueryRoutes:
         return {"nextPageCursor": cursor, "category": category, "list": rows}
 
     def _orders(self, call: Call, category: str, found: Iterable[Sighting], form: str) -> Any:
-        seen = [one for one in found if _is_wanted(call, one.order) and self._venue.sees(one.order, call.route)]
+        kind = order_filter(call)
+        seen = [
+            one
+            for one in found
+            if _is_wanted(call, one.order) and is_meant(one.order, kind) and self._venue.sees(one.order, call.route)
+        ]
         form = "{}" if category == SPOT else form
 
         def place(one: Sighting) -> str:

@@ -46,12 +46,14 @@ REJECTED: Final = frozenset({Reason.INSUFFICIENT_FUNDS.value})
 def status_of(order: Order) -> str:
     """Return the state as the exchange calls it: there is no word for expired."""
     if order.status is Status.NEW:
-        return "New"
+        return "Untriggered" if order.waiting else "New"
     if order.status is Status.PARTIALLY_FILLED:
         return "PartiallyFilled"
     if order.status is Status.FILLED:
         # Bought for an amount of quote coin, some cents of it are always left over.
         return "PartiallyFilledCanceled" if _amount_left(order) > 0 else "Filled"
+    if order.waiting:
+        return "Deactivated"
     if order.why in REJECTED or (order.why == Reason.WOULD_TAKE.value and order.listing.market == SPOT):
         return "Rejected"
     return "PartiallyFilledCanceled" if order.filled and order.listing.market == SPOT else "Cancelled"
@@ -110,16 +112,16 @@ def order_row(sighting: Sighting, shown: Shown) -> dict[str, Any]:
         "cumFeeDetail": {coin: plain(fee) for coin, fee in sighting.fees.items()},
         "timeInForce": _time_in_force(order),
         "orderType": "Limit" if order.type is OrderType.LIMIT else "Market",
-        "stopOrderType": "",
+        "stopOrderType": "Stop" if order.trigger is not None else "",
         "orderIv": "",
         "marketUnit": order.marks.get("marketUnit", ""),
-        "triggerPrice": "",
+        "triggerPrice": price_text(listing, order.trigger.price) if order.trigger is not None else "",
         "takeProfit": "",
         "stopLoss": "",
         "tpTriggerBy": "",
         "slTriggerBy": "",
-        "triggerDirection": 0,
-        "triggerBy": "",
+        "triggerDirection": _trigger_direction(order),
+        "triggerBy": _trigger_by(order),
         "lastPriceOnCreated": order.marks.get("last", ""),
         "reduceOnly": order.reduce_only,
         "closeOnTrigger": False,
@@ -138,6 +140,18 @@ def order_row(sighting: Sighting, shown: Shown) -> dict[str, Any]:
         "rpiTakerAccess": False,
         "rpiMatchedQty": "0",
     }
+
+
+def _trigger_direction(order: Order) -> int:
+    if order.trigger is None or order.listing.market == SPOT:
+        return 0
+    return 1 if order.trigger.rising else 2
+
+
+def _trigger_by(order: Order) -> str:
+    if order.trigger is None or order.listing.market == SPOT:
+        return ""
+    return "MarkPrice" if order.trigger.by_mark else "LastPrice"
 
 
 def streamed_order_row(sighting: Sighting, shown: Shown) -> dict[str, Any]:

@@ -163,7 +163,7 @@ class Clearing:
         return fee, listing.settle, realized
 
     def _held(self, order: Order, wallet: str, asset: str) -> Iterable[Decimal]:
-        if order.listing.wallet == wallet:
+        if order.listing.wallet == wallet and not (order.waiting and order.listing.payout is not Payout.SPOT):
             leverage = self.leverage(order.account, order.listing)
             held, cost = order_cost(order.listing, order.side, order.price or Decimal(0), order.remaining, leverage)
             if held == asset and not order.reduce_only:

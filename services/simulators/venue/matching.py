@@ -14,15 +14,15 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from services.simulators.venue.clearing import Clearing, order_cost
+from services.simulators.venue.admission import Admission, worst_price
+from services.simulators.venue.clearing import Clearing
 from services.simulators.venue.liquidity import Level, Liquidity
-from services.simulators.venue.listing import Listing, Payout
+from services.simulators.venue.listing import Listing
 from services.simulators.venue.orderbook import OrderBook
 from services.simulators.venue.orders import (
     Event,
     EventKind,
     Fill,
-    Leg,
     Lifetime,
     Order,
     OrderType,
@@ -36,6 +36,7 @@ from services.simulators.venue.prices import STEPS_MAX, PriceWalk
 from services.simulators.venue.self_trade import PREVENTED, SelfTrades
 from services.simulators.venue.tape import Tape
 from services.simulators.venue.timers import Timers
+from services.simulators.venue.triggers import Triggers
 
 DEAD_MAN: Final = "dead-man timer"
 TOUCH_CHANCE: Final = 0.15
@@ -76,6 +77,8 @@ class MatchingEngine:
         self.self_trades = SelfTrades(
             self.book, lambda order, at_ns: self._end(order, Status.EXPIRED, at_ns, why=PREVENTED)
         )
+        self.admission = Admission(self.book, clearing, self.self_trades, self.listings)
+        self.triggers = Triggers(liquidity)
         self._events = 0
         self.timers = Timers()
 
@@ -85,27 +88,29 @@ class MatchingEngine:
         With `tolerant` an order that would take against its will, or cannot fill at once, is accepted and ends immediately, with `why`.
         """
         self.advance(now_ns)
+        if ticket.trigger is not None:
+            return self._wait(ticket, now_ns)
         quantity = ticket.quantity
         if ticket.quote_quantity is not None:
             quantity = self.liquidity.quantity_for(ticket.listing, ticket.side, ticket.quote_quantity)
         levels = self._crossed(ticket.listing, ticket.side, ticket.price)
-        refusal = self._unmatchable(ticket, quantity, levels)
+        refusal = self.admission.unmatchable(ticket, quantity, levels)
         if refusal is not None and not tolerant:
             raise Refusal(refusal)
-        if ticket.reduce_only and self._reducible(ticket.account, ticket.listing, ticket.side, ticket.leg) <= 0:
+        if (
+            ticket.reduce_only
+            and self.admission.reducible(ticket.account, ticket.listing, ticket.side, ticket.leg) <= 0
+        ):
             raise Refusal(Reason.NOTHING_TO_REDUCE)
         if not ticket.reduce_only and refusal is None:
-            price = self._worst_price(ticket, levels)
-            self._check_funds(ticket.account, ticket.listing, ticket.side, price, quantity, leg=ticket.leg)
+            price = worst_price(ticket, levels)
+            self.admission.check_funds(ticket.account, ticket.listing, ticket.side, price, quantity, leg=ticket.leg)
         order = self._new_order(ticket, quantity, now_ns)
         self.book.add(order)
         self._emit(EventKind.NEW, order, now_ns)
         if refusal is not None:
             return self._end(order, Status.EXPIRED, now_ns, why=refusal.value)
-        self._take(order, levels, now_ns)
-        if order.status.is_open and (order.type is OrderType.MARKET or order.lifetime is not Lifetime.GTC):
-            self._end(order, Status.EXPIRED, now_ns, why="nothing more to trade with")
-        return order
+        return self._begin(order, levels, now_ns)
 
     def reject(self, ticket: Ticket, now_ns: int, why: str) -> Order:
         """Note an order that was acknowledged before the engine looked at it, and ends without ever being open."""
@@ -141,13 +146,13 @@ class MatchingEngine:
         price = order.price if price is None else price
         if quantity == order.quantity and price == order.price and client_id in (None, order.client_id):
             raise Refusal(Reason.NO_CHANGE)
-        levels = self._crossed(order.listing, order.side, price)
+        levels = [] if order.waiting else self._crossed(order.listing, order.side, price)
         if quantity <= order.filled:
             return self._end(order, Status.CANCELED, now_ns, why="amended to what is filled")
         if order.post_only and levels and price != order.price:
             return self._end(order, Status.CANCELED, now_ns, why=Reason.WOULD_TAKE.value)
         if not order.reduce_only and price is not None:
-            self._check_funds(
+            self.admission.check_funds(
                 order.account,
                 order.listing,
                 order.side,
@@ -163,7 +168,8 @@ class MatchingEngine:
         if not keep_rank:
             order.rank = next(self._ranks)
         self._emit(EventKind.AMENDED, order, now_ns)
-        self._take(order, levels, now_ns)
+        if not order.waiting:
+            self._take(order, levels, now_ns)
         return order
 
     def advance(self, now_ns: int) -> None:
@@ -180,6 +186,8 @@ class MatchingEngine:
                 self._tape.note_step(step_ns)
             if self.timers:
                 self._run_timers(step_ns)
+            if self.triggers and not self.held:
+                self._run_triggers(step_ns)
             for place, (highest_bid, lowest_ask) in reaches.items():
                 if not self.liquidity.is_far(self.listings[place], highest_bid, lowest_ask):
                     self._match_resting(self.listings[place], step_ns)
@@ -188,7 +196,7 @@ class MatchingEngine:
 
     def fill_by_hand(self, order: Order, quantity: Decimal, price: Decimal | None, now_ns: int) -> Order:
         """Fill a resting order as a test says, whatever the book holds."""
-        if not order.status.is_open:
+        if not order.status.is_open or order.waiting:
             raise Refusal(Reason.NOT_OPEN)
         self._fill(order, price or order.price or Decimal(0), min(quantity, order.remaining), maker=True, now_ns=now_ns)
         return order
@@ -227,7 +235,7 @@ class MatchingEngine:
     def _take(self, order: Order, levels: Sequence[Level], now_ns: int) -> None:
         for level in levels:
             self.self_trades.prevent(order, level.price, now_ns)
-            quantity = min(order.remaining, level.quantity, self._allowed(order))
+            quantity = min(order.remaining, level.quantity, self.admission.allowed(order))
             if quantity <= 0 or not order.status.is_open:
                 break
             self.liquidity.take(order.listing, order.side, level.price, quantity)
@@ -235,16 +243,16 @@ class MatchingEngine:
         self.self_trades.prevent(order, order.price, now_ns)
 
     def _match_resting(self, listing: Listing, now_ns: int) -> None:
-        waiting = self.book.open_at(listing.market, listing.symbol)
-        waiting.sort(key=lambda order: (-(order.price or Decimal(0)) * order.side.sign, order.rank))
-        for order in waiting:
+        resting = [one for one in self.book.open_at(listing.market, listing.symbol) if not one.waiting]
+        resting.sort(key=lambda order: (-(order.price or Decimal(0)) * order.side.sign, order.rank))
+        for order in resting:
             assert order.price is not None
             for level in self._crossed(listing, order.side, order.price):
-                quantity = min(order.remaining, level.quantity, self._allowed(order))
+                quantity = min(order.remaining, level.quantity, self.admission.allowed(order))
                 if quantity > 0:
                     self.liquidity.take(listing, order.side, level.price, quantity)
                     self._fill(order, order.price, quantity, maker=True, now_ns=now_ns)
-            if order.status.is_open and order.reduce_only and self._allowed(order) <= 0:
+            if order.status.is_open and order.reduce_only and self.admission.allowed(order) <= 0:
                 self._end(order, Status.EXPIRED, now_ns, why=Reason.NOTHING_TO_REDUCE.value)
             elif order.status.is_open:
                 self._touch(order, now_ns)
@@ -253,7 +261,7 @@ class MatchingEngine:
         """Return highest buy and lowest sell of each listing with open orders."""
         found = {}
         for place in self.book.places_with_orders():
-            orders = [(order.side, float(order.price or 0)) for order in self.book.open_at(*place)]
+            orders = [(order.side, float(order.price or 0)) for order in self.book.open_at(*place) if not order.waiting]
             found[place] = (
                 max((price for side, price in orders if side is Side.BUY), default=0.0),
                 min((price for side, price in orders if side is Side.SELL), default=math.inf),
@@ -268,7 +276,7 @@ class MatchingEngine:
         if self._random.random() >= self._touch_chance:
             return
         share = Decimal(round(self._random.uniform(0.1, 1.2), 3))
-        quantity = min(order.remaining, self._allowed(order), order.listing.lots(order.quantity * share))
+        quantity = min(order.remaining, self.admission.allowed(order), order.listing.lots(order.quantity * share))
         if quantity > 0:
             self._fill(order, order.price, quantity, maker=True, now_ns=now_ns)
 
@@ -312,55 +320,39 @@ class MatchingEngine:
         self._emit(kind, order, now_ns, request_id=request_id)
         return order
 
-    # -- what may be placed ---------------------------------------------------------------------------------------
+    # -- waiting for a price --------------------------------------------------------------------------------------
 
-    def _unmatchable(self, ticket: Ticket, quantity: Decimal, levels: Sequence[Level]) -> Reason | None:
-        own = self.self_trades.met(ticket.account, ticket.listing, ticket.side, ticket.self_trade, ticket.price)
-        if ticket.post_only and (levels or own):
-            return Reason.WOULD_TAKE
-        there = sum((level.quantity for level in levels), Decimal(0))
-        if ticket.lifetime is Lifetime.FOK and ticket.type is OrderType.LIMIT and there < quantity:
-            return Reason.CANNOT_FILL
-        return None
+    def _wait(self, ticket: Ticket, now_ns: int) -> Order:
+        """Keep an order out of the book until its trigger is reached; one that is reached already is refused."""
+        assert ticket.trigger is not None
+        if self.triggers.is_reached(ticket.listing, ticket.trigger):
+            raise Refusal(Reason.TRIGGERED_AT_ONCE)
+        self.admission.check_waiting(ticket)
+        order = self._new_order(ticket, ticket.quantity, now_ns)
+        order.waiting = True
+        self.book.add(order)
+        self.triggers.add(order)
+        self._emit(EventKind.NEW, order, now_ns)
+        return order
 
-    def _worst_price(self, ticket: Ticket, levels: Sequence[Level]) -> Decimal:
-        if ticket.price is not None:
-            return ticket.price
-        there, worst = Decimal(0), Decimal(0)
-        for level in levels:
-            worst = level.price
-            there += level.quantity
-            if there >= ticket.quantity:
-                break
-        return worst
+    def _run_triggers(self, now_ns: int) -> None:
+        for order in self.triggers.reached():
+            order.waiting, order.rank = False, next(self._ranks)
+            order.triggered_ns = order.updated_ns = now_ns
+            self._emit(EventKind.TRIGGERED, order, now_ns)
+            levels = self._crossed(order.listing, order.side, order.price)
+            refusal = self.admission.late_refusal(order, levels)
+            if refusal is not None:
+                self._end(order, Status.EXPIRED, now_ns, why=refusal.value)
+            else:
+                self._begin(order, levels, now_ns)
 
-    def _check_funds(
-        self,
-        name: str,
-        listing: Listing,
-        side: Side,
-        price: Decimal,
-        quantity: Decimal,
-        *,
-        leg: Leg,
-        without: int | None = None,
-    ) -> None:
-        if listing.payout is not Payout.SPOT:
-            held = self.clearing.holdings[name].position(listing, leg).quantity
-            if held and (held > 0) != (side is Side.BUY) and abs(held) >= quantity:
-                return  # It only closes: that frees margin.
-        cost = order_cost(listing, side, price, quantity, self.clearing.leverage(name, listing))
-        market = None if listing.purse else listing.market
-        orders = [order for order in self.book.open_of(name, market) if order.id != without]
-        self.clearing.check(cost, name=name, wallet=listing.wallet, orders=orders, listings=self.listings)
-
-    def _reducible(self, name: str, listing: Listing, side: Side, leg: Leg) -> Decimal:
-        return -self.clearing.holdings[name].position(listing, leg).quantity * side.sign
-
-    def _allowed(self, order: Order) -> Decimal:
-        if not order.reduce_only:
-            return order.remaining
-        return max(Decimal(0), self._reducible(order.account, order.listing, order.side, order.leg))
+    def _begin(self, order: Order, levels: Sequence[Level], now_ns: int) -> Order:
+        """Match an order that has come to the book; what is left rests, or ends where it may not."""
+        self._take(order, levels, now_ns)
+        if order.status.is_open and (order.type is OrderType.MARKET or order.lifetime is not Lifetime.GTC):
+            self._end(order, Status.EXPIRED, now_ns, why="nothing more to trade with")
+        return order
 
     def _run_timers(self, now_ns: int) -> None:
         for key in self.timers.run_out(now_ns):
@@ -389,6 +381,7 @@ class MatchingEngine:
             marks=dict(ticket.marks),
             leg=ticket.leg,
             self_trade=ticket.self_trade,
+            trigger=ticket.trigger,
         )
 
     def _emit(

@@ -90,6 +90,7 @@ class Reason(Enum):
     NOTHING_TO_REDUCE = "reduce-only order has nothing to reduce"
     NOT_OPEN = "order is not open"
     NO_CHANGE = "amend changes nothing"
+    TRIGGERED_AT_ONCE = "trigger is reached already"
 
 
 class Refusal(Exception):
@@ -99,6 +100,17 @@ class Refusal(Exception):
         super().__init__(reason.value)
         self.reason = reason
         self.needed = needed
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """The price that an order waits for, before it comes to the book."""
+
+    price: Decimal
+    rising: bool
+    """Whether it is reached from below."""
+    by_mark: bool = False
+    """By the mark price; by that of the last trade otherwise."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,7 @@ class Ticket:
     """What the exchange's face wants to remember of the request."""
     leg: Leg = Leg.BOTH
     self_trade: SelfTrade = SelfTrade.NONE
+    trigger: Trigger | None = None
 
 
 @dataclass
@@ -159,6 +172,11 @@ class Order:
     """The number of the meeting that ended the order."""
     met_order: int = 0
     """The order that it met there."""
+    trigger: Trigger | None = None
+    waiting: bool = False
+    """It is not in the book: its trigger is not reached."""
+    triggered_ns: int = 0
+    """When it came to the book, where it had waited."""
 
     @property
     def remaining(self) -> Decimal:
@@ -201,6 +219,7 @@ class EventKind(StrEnum):
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
     AMENDED = "AMENDED"
+    TRIGGERED = "TRIGGERED"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class SelfTrades:
         found = [
             order
             for order in self._book.open_of(account, listing.market, listing.symbol)
-            if order.side is side.other and order.price is not None
+            if order.side is side.other and order.price is not None and not order.waiting
             if reach is None or (reach - order.price) * side.sign >= 0
         ]
         return sorted(found, key=lambda order: ((order.price or Decimal(0)) * side.sign, order.rank))

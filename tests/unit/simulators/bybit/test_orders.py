@@ -530,7 +530,7 @@ def test_what_is_not_simulated_is_refused_by_name() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_bybit(loop)
         refusals = [
-            (await calls.create(triggerPrice="66000")).ret,
+            (await calls.create(stopLoss="60000")).ret,
             (await calls.create(takeProfit="70000")).ret,
             (await calls.create(timeInForce="GTD")).ret,
             (await calls.create(side="buy")).ret,
@@ -542,7 +542,7 @@ def test_what_is_not_simulated_is_refused_by_name() -> None:
         ]
 
         assert [code for code, _ in refusals] == [10001, 10001, 10001, 10001, 110074, 10001, 10001, 10001, 10001]
-        assert refusals[0][1] == "params error: `triggerPrice` is not simulated"
+        assert refusals[0][1] == "params error: `stopLoss` is not simulated"
         assert "longer than 45" in refusals[5][1]
 
     run_virtual(main)
