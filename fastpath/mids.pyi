@@ -13,6 +13,8 @@ class MidFrame:
     mode: int
     first_sequence: int
     last_sequence: int
+    last_arrival_time_ns: int | None
+    """Of its last mid; None where it has none."""
     def __new__(cls, buffer: Buffer) -> Self: ...
     def __len__(self) -> int: ...
     def mids(self) -> list[tuple[int, str, int, int, float]]:

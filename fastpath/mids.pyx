@@ -44,6 +44,10 @@ cdef class MidFrame:
     def last_sequence(self):
         return self.batch.last_sequence
 
+    @property
+    def last_arrival_time_ns(self):
+        return self.batch.arrival[self.batch.size() - 1] if self.batch.size() else None
+
     def __len__(self):
         return self.batch.size()
 
