@@ -22,6 +22,9 @@ class LatestTicks:
         Each ticker that came since is there once, with its latest tick, in the order of the numbers; markers that came since are there, and
         rejections are not. Each batch is of one mode, has at most BATCH_ROWS_MAX ticks, and begins behind the one before it; the first
         begins behind `after`, the last ends with `last_sequence`. Nothing at all where neither ticks nor markers came.
+
+        Where replay time was moved (MARKER_DISCONTINUITY), what came before is forgotten; the marker has the state. Of several such markers
+        the last is kept, and everything since 0 has no other markers than it and those behind it.
         """
 
 @final
@@ -37,7 +40,9 @@ class LatestMids:
         self, epoch: str, mids: Iterable[tuple[str, int, int, int, float, int]], *, mode: int, last_sequence: int
     ) -> None:
         """Begin with what is known from elsewhere: (ticker, sequence, event ns, arrival ns, mid, mode), none beyond `last_sequence`."""
-    def take(self, buffer: Buffer) -> None:
-        """Take one more batch; one of another epoch begins anew, and records that were taken are passed over. Raises FrameError."""
+    def take(self, buffer: Buffer) -> int:
+        """Take one more batch, as LatestTicks, and return how many mids it has. Raises FrameError."""
+    def forget(self, before: int) -> None:
+        """Forget the mids before a sequence: replay time was moved there."""
     def since(self, after: int) -> list[tuple[int, int, bytes]]:
         """What is new since a sequence, as (first sequence, last sequence, encoded MidBatch): as LatestTicks."""

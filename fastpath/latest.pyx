@@ -34,6 +34,7 @@ cdef extern from "latest_rows.hpp" namespace "midstream" nogil:
     cdef cppclass LatestRows:
         uint32_t intern(string_view) except +
         void put(uint32_t, const LatestRow&) except +
+        void drop_before(uint64_t)
         size_t size()
 
     cdef cppclass LatestHead:
@@ -112,13 +113,18 @@ cdef class LatestMids:
         return self.head.last_sequence
 
     def take(self, buffer):
-        """Take one more batch; one of another epoch begins anew, and records that were taken are passed over. Raises FrameError."""
+        """Take one more batch, as LatestTicks, and return how many mids it has. Raises FrameError."""
         cdef MidBatch batch
         cdef HeldBytes held
         held.hold(buffer)
         with nogil:
             read_mid_batch(held.data(), held.size(), batch)
             take_mids(batch, self.head)
+        return batch.size()
+
+    def forget(self, uint64_t before):
+        """Forget the mids before a sequence: replay time was moved there."""
+        self.head.rows.drop_before(before)
 
     def begin(self, str epoch not None, mids, *, int32_t mode, uint64_t last_sequence):
         """Begin with what is known from elsewhere: (ticker, sequence, event ns, arrival ns, mid, mode), none beyond `last_sequence`."""

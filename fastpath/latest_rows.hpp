@@ -54,6 +54,15 @@ class LatestRows {
         for (size_t i = 0; i < links_.size(); ++i) links_[i] = Link(static_cast<uint32_t>(i));
         size_ = 0;
     }
+    // Forgets the records with lower numbers.
+    void drop_before(uint64_t sequence) {
+        while (links_[0].after != 0 && rows_[links_[0].after - 1].sequence < sequence) {
+            const uint32_t at = links_[0].after;
+            unlink(at);
+            links_[at] = Link(at);
+            --size_;
+        }
+    }
     // The tickers whose latest record has a higher number, in the order of the numbers.
     std::vector<uint32_t> since(uint64_t after) const {
         std::vector<uint32_t> found;
@@ -90,12 +99,14 @@ struct LatestHead {
     int64_t publish_time = 0;
     LatestRows rows;
     std::deque<MarkerRecord> markers;
+    uint64_t moved = 0;  // number of the marker of the last discontinuity; 0 without one
 
     // Tell whether a batch brings anything; one of another epoch begins the table anew.
     bool begin(const std::string& batch_epoch, int32_t batch_mode, uint64_t batch_last_sequence) {
         if (batch_epoch != epoch) {
             epoch = batch_epoch;
             last_sequence = 0;
+            moved = 0;
             rows.clear();
             markers.clear();
         }
@@ -104,6 +115,19 @@ struct LatestHead {
         return true;
     }
 };
+
+// Replay time was moved: what came before is the latest of nothing any more, and what is stands in the marker.
+inline void take_discontinuity(const MarkerRecord& marker, LatestHead& head) {
+    const auto is_one = [](const MarkerRecord& other) { return other.kind == MARKER_DISCONTINUITY; };
+    head.rows.drop_before(marker.sequence);
+    if (!head.markers.empty() && is_one(head.markers.back())) {
+        const MarkerRecord& before = head.markers.back();
+        // A large state goes on in the markers that follow at once.
+        if (before.sequence + 1 == marker.sequence && before.revision == marker.revision && before.time == marker.time) return;
+    }
+    head.moved = marker.sequence;
+    head.markers.erase(std::remove_if(head.markers.begin(), head.markers.end(), is_one), head.markers.end());
+}
 
 // Take the ticks and markers of a batch that were not taken yet.
 inline void take_ticks(const TickBatch& batch, LatestHead& head) {
@@ -125,6 +149,7 @@ inline void take_ticks(const TickBatch& batch, LatestHead& head) {
     }
     for (const MarkerRecord& marker : batch.markers) {
         if (marker.sequence <= taken) continue;
+        if (marker.kind == MARKER_DISCONTINUITY) take_discontinuity(marker, head);
         head.markers.push_back(marker);
         if (head.markers.size() > MARKERS_KEPT_MAX) head.markers.pop_front();
     }
@@ -145,6 +170,7 @@ inline void take_mids(const MidBatch& batch, LatestHead& head) {
 }
 
 // What came after a number, in parts of one mode and no more than BATCH_ROWS_MAX tickers. A part begins where the one before it ends.
+// After 0 it is a state: of the markers that of the last discontinuity and those behind it belong to that.
 struct LatestPart {
     int32_t mode = 0;
     uint64_t first_sequence = 0, last_sequence = 0;
@@ -154,7 +180,8 @@ struct LatestPart {
 
 inline std::vector<LatestPart> parts_since(const LatestHead& head, uint64_t after) {
     std::vector<LatestPart> parts;
-    auto marker = std::find_if(head.markers.begin(), head.markers.end(), [&](const MarkerRecord& m) { return m.sequence > after; });
+    const uint64_t marked = after != 0 ? after : head.moved != 0 ? head.moved - 1 : head.last_sequence;
+    auto marker = std::find_if(head.markers.begin(), head.markers.end(), [&](const MarkerRecord& m) { return m.sequence > marked; });
     const auto begin = [&](int32_t mode) {
         parts.emplace_back();
         parts.back().mode = mode;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,12 +11,13 @@ import redis.asyncio
 
 from fastpath.mids import MidFrame
 from protos.common.v1.market_pb2 import MidBatch
+from services.price.mid_batches import MIDS, MidTable
 from services.runtime.connection import redacted
 from services.runtime.errors import Unavailable
-from services.runtime.session.columns import keep_records
+from services.runtime.session.batch_format import Batch
+from services.runtime.session.hold import Hold, holding
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.latest_mid import LatestMid
-from services.runtime.session.stream_entries import Batch
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.unreadable import Unreadable
 
@@ -99,6 +101,14 @@ class LatestMids:
                 mid.ticker, LatestMid(sequence, mid.event_time_ns, mid.arrival_time_ns, mid.mid_price, batch.mode)
             )
 
+    def table(self, epoch: str, last_sequence: int) -> MidTable | None:
+        """What is known up to a sequence, which includes what retention trimmed; None where the stream was not read yet."""
+        if not epoch or epoch != self._epoch:
+            return None
+        # A value that is newer is behind what the tail has read, and comes with it.
+        known = {ticker: latest for ticker, latest in self._latest.items() if latest.sequence <= last_sequence}
+        return MidTable.of(epoch, known, last_sequence)
+
     def trouble(self, reason: str) -> None:
         self._on_trouble(redacted(reason))
 
@@ -118,6 +128,8 @@ class FollowedMids:
 
     tail: StreamTail
     latest: LatestMids
+    holding: Callable[[Callable[[], int]], AbstractAsyncContextManager[Hold]]
+    """Lets the session wait for a subscriber, told how far the sink is: batches without mids leave none. Raises FailedPrecondition."""
 
     @classmethod
     def of(
@@ -131,29 +143,15 @@ class FollowedMids:
         """Put both together; the tail is not started."""
         latest = LatestMids(client, keys, on_trouble=on_trouble, unreadable=unreadable)
         tail = StreamTail(
-            client, keys.mids, head=mids_head, cut=cut_mids, explains=None, listener=latest, unreadable=unreadable
+            client,
+            keys.mids,
+            batches=MIDS,
+            listener=latest,
+            seed=lambda: latest.table(*tail.ring.end),
+            unreadable=unreadable,
         )
-        return cls(tail, latest)
 
+        def hold(committed: Callable[[], int]) -> AbstractAsyncContextManager[Hold]:
+            return holding(client, keys, end=lambda taken: committed() if taken >= tail.last_sequence else taken)
 
-def mids_head(first_sequence: int, payload: bytes) -> Batch:
-    """Read epoch and sequences out of an encoded MidBatch.
-
-    After a recovery a batch may be cut in another way than before: where the entry says that its new mids begin later than its
-    payload, those before are dropped, because an entry before this one holds them.
-    """
-    frame = MidFrame(payload)
-    if frame.first_sequence < first_sequence:
-        payload = cut_mids(payload, first_sequence - 1) or b""
-    return Batch(frame.epoch, first_sequence, frame.last_sequence, payload)
-
-
-def cut_mids(payload: bytes, after_sequence: int) -> bytes | None:
-    """Drop the mids up to a sequence; None when nothing is left. Rare, so the slow runtime does."""
-    batch = MidBatch.FromString(payload)
-    keep = [index for index, sequence in enumerate(batch.sequence) if sequence > after_sequence]
-    if not keep:
-        return None
-    keep_records(batch, keep)
-    batch.first_sequence = max(batch.first_sequence, after_sequence + 1)
-    return batch.SerializeToString(deterministic=True)
+        return cls(tail, latest, hold)

@@ -11,7 +11,8 @@ from typing import Any, Final
 import grpc
 import redis
 
-from fastpath.mids import compute_mids, select_mids
+from fastpath.mids import compute_mids
+from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceServicer, add_PriceServiceServicer_to_server
 from services.price.exchanges.answers import ExchangePrices
@@ -26,8 +27,10 @@ from services.runtime.errors import (
 from services.runtime.interceptors import begin_stream, begins_itself
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
+from services.runtime.session.arrivals import begin_at
+from services.runtime.session.delivery import Begin, Delivery
 from services.runtime.session.keys import check_session_name
-from services.runtime.session.stream_entries import Batch, FellBehind
+from services.runtime.session.stream_entries import FellBehind
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.subscriptions import Subscribers, wanted_tickers
 
@@ -87,16 +90,19 @@ class PriceServicer(PriceServiceServicer):
     ) -> AsyncIterator[bytes]:
         self._check_session(request.session)
         tickers = wanted_tickers(request.tickers)
-        tail = self._followed().tail
+        delivery = Delivery.of(request)
+        followed = self._followed()
         with self._subscribers.admitted():
             try:
-                position, epoch = await self._start(tail, request)
-                await begin_stream(context)
-                async with contextlib.aclosing(tail.follow(position, epoch)) as batches:
-                    async for batch in batches:
-                        payload = select_mids(batch.payload, tickers) if tickers else batch.payload
-                        if payload:
-                            yield _response(payload)
+                async with contextlib.AsyncExitStack() as stack:
+                    hold = None
+                    if delivery.policy == SUBSCRIBER_POLICY_BLOCK:
+                        hold = await stack.enter_async_context(followed.holding(lambda: self.committed_sequence))
+                    begin = await self._begin(followed.tail, request)
+                    await begin_stream(context)
+                    payloads = self._subscribers.serve(followed.tail, begin, delivery, tickers, hold)
+                    async for payload in await stack.enter_async_context(contextlib.aclosing(payloads)):
+                        yield _response(payload)
             except (redis.RedisError, OSError) as exc:
                 raise Unavailable(
                     "the mids stream cannot be read at the moment; resume after the last sequence"
@@ -131,20 +137,23 @@ class PriceServicer(PriceServiceServicer):
             raise Unavailable("the mids stream has not been read yet; try again")
         return self._mids
 
-    async def _start(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> tuple[int | None, str]:
-        """Find where to begin: a sequence and its epoch, or None for whatever the stream holds first."""
+    async def _begin(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> Begin:
+        """Find where to begin. Raises OutOfRange."""
         match request.WhichOneof("position"):
             case "from_oldest" if request.from_oldest:
-                return None, ""
+                return Begin()
             case "after_sequence":
-                return await self._start_after(tail, request, await tail.newest())
+                return await self._begin_after(tail, request)
+            case "latest_per_ticker" if request.latest_per_ticker:
+                return Begin(latest=True)
+            case "from_arrival_time_ns":
+                return await begin_at(tail, request.from_arrival_time_ns)
             case _:
                 newest = await tail.newest()
-                return (newest.last_sequence, newest.epoch) if newest is not None else (None, "")
+                return Begin(newest.last_sequence, newest.epoch) if newest is not None else Begin()
 
-    async def _start_after(
-        self, tail: StreamTail, request: pb.StreamMidPricesRequest, newest: Batch | None
-    ) -> tuple[int, str]:
+    async def _begin_after(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> Begin:
+        newest = await tail.newest()
         after = request.after_sequence
         if newest is not None and request.epoch not in ("", newest.epoch):
             raise OutOfRange(
@@ -163,7 +172,7 @@ class PriceServicer(PriceServiceServicer):
             raise OutOfRange(
                 f"mids after {after} are no longer retained; the oldest retained is {exc.oldest_sequence}"
             ) from exc
-        return after, epoch
+        return Begin(after, epoch)
 
 
 def _response(batch: bytes) -> bytes:

@@ -8,15 +8,16 @@ from typing import Any, Final
 
 import grpc
 
-from fastpath.frame import select_tickers
+from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
 from services.replay.sessions import Sessions
 from services.runtime.errors import InvalidRequest, OutOfRange
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
+from services.runtime.session.arrivals import begin_at
+from services.runtime.session.delivery import Begin, Delivery
 from services.runtime.session.keys import SessionKeys, check_session_name
-from services.runtime.session.stream_entries import Batch
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.subscriptions import Subscribers, wanted_tickers
 
@@ -53,39 +54,45 @@ class ReplayServicer(ReplayServiceServicer):
     ) -> AsyncIterator[bytes]:
         keys = self._keys(request.session)
         tickers = wanted_tickers(request.tickers)
+        delivery = Delivery.of(request)
         with self._subscribers.admitted():
-            async with self._sessions.tail(keys) as tail:
-                position, epoch = await self._start(tail, request)
-                async with contextlib.aclosing(tail.follow(position, epoch)) as batches:
-                    async for batch in batches:
-                        payload = select_tickers(batch.payload, tickers) if tickers else batch.payload
-                        if payload is not None:
-                            yield payload
+            async with contextlib.AsyncExitStack() as stack:
+                tail = await stack.enter_async_context(self._sessions.tail(keys))
+                hold = None
+                if delivery.policy == SUBSCRIBER_POLICY_BLOCK:
+                    hold = await stack.enter_async_context(self._sessions.holding(keys))
+                begin = await self._begin(tail, request)
+                payloads = self._subscribers.serve(tail, begin, delivery, tickers, hold)
+                async for payload in await stack.enter_async_context(contextlib.aclosing(payloads)):
+                    yield payload
 
     def _keys(self, session: str) -> SessionKeys:
         return SessionKeys(check_session_name(session) if session else self._default_session)
 
-    async def _start(self, tail: StreamTail, request: pb.StreamTicksRequest) -> tuple[int | None, str]:
-        """Find where to begin: a sequence and its epoch, or None for whatever the stream holds first."""
-        newest = await tail.newest()
+    async def _begin(self, tail: StreamTail, request: pb.StreamTicksRequest) -> Begin:
+        """Find where to begin. Raises OutOfRange."""
         match request.WhichOneof("position"):
             case "from_now" if request.from_now:
-                return (newest.last_sequence, newest.epoch) if newest is not None else (None, "")
+                newest = await tail.newest()
+                return Begin(newest.last_sequence, newest.epoch) if newest is not None else Begin()
             case "after_sequence":
-                return await self._start_after(tail, request, newest)
+                return await self._begin_after(tail, request)
+            case "latest_per_ticker" if request.latest_per_ticker:
+                return Begin(latest=True)
+            case "from_arrival_time_ns":
+                return await begin_at(tail, request.from_arrival_time_ns)
             case _:
-                return None, ""
+                return Begin()
 
-    async def _start_after(
-        self, tail: StreamTail, request: pb.StreamTicksRequest, newest: Batch | None
-    ) -> tuple[int, str]:
+    async def _begin_after(self, tail: StreamTail, request: pb.StreamTicksRequest) -> Begin:
+        newest = await tail.newest()
         after, oldest = request.after_sequence, await tail.oldest_sequence()
         if newest is None:
             if after:
                 raise OutOfRange(
                     f"`after_sequence` is {after}, but nothing is retained; leave it out to begin at the oldest"
                 )
-            return 0, request.epoch
+            return Begin(0, request.epoch)
         if request.epoch and request.epoch != newest.epoch:
             raise OutOfRange(
                 f"epoch `{request.epoch}` is over; the current one is `{newest.epoch}` and its oldest retained sequence {oldest}"
@@ -94,4 +101,4 @@ class ReplayServicer(ReplayServiceServicer):
             raise OutOfRange(f"`after_sequence` {after} is beyond the last sequence published, {newest.last_sequence}")
         if after + 1 < oldest:
             raise OutOfRange(f"sequence {after + 1} is no longer retained; the oldest retained is {oldest}")
-        return after, newest.epoch
+        return Begin(after, newest.epoch)

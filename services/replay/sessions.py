@@ -9,74 +9,21 @@ from typing import Any, cast
 
 import redis.asyncio
 
-from fastpath.frame import MARKER_GAP, TickFrame, peek
+from fastpath.frame import peek
 from fastpath.records import FrameError
-from protos.common.v1.market_pb2 import Mode, TickBatch
+from protos.common.v1.market_pb2 import Mode
 from protos.replay.v1.replay_pb2 import Session
+from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
-from services.runtime.session.columns import keep_records
+from services.runtime.session.hold import Hold, holding
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport
-from services.runtime.session.stream_entries import Batch
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.session.versions import NewerVersion
 
 TAILS_MAX = 64
 """Sessions that can be streamed at the same time; each costs one connection and one ring of memory."""
 NO_REPORT = "its engine has not reported for an hour"
-
-
-def batch_head(first_sequence: int, payload: bytes) -> Batch:
-    """Read epoch and sequences out of an encoded TickBatch, which itself says with which it begins."""
-    head = peek(payload)
-    return Batch(head.epoch, head.first_sequence, head.last_sequence, payload)
-
-
-def explains_hole(payload: bytes, next_sequence: int) -> bool:
-    """Tell whether a gap marker in the batch says that `next_sequence` follows it."""
-    return any(
-        marker.kind == MARKER_GAP and marker.next_sequence == next_sequence for marker in TickFrame(payload).markers
-    )
-
-
-def cut_batch(payload: bytes, after_sequence: int) -> bytes | None:
-    """Drop the records up to `after_sequence`; None when nothing is left. Happens once per subscription at most, so the slow runtime does.
-
-    A gap marker among what is dropped stays when the hole that it names reaches beyond `after_sequence`: a client whose last
-    records are among the lost ones gets it in their place, under the number after its last.
-    """
-    batch = TickBatch.FromString(payload)
-    sequences = _tick_sequences(batch)
-    keep = [index for index, sequence in enumerate(sequences) if sequence > after_sequence]
-    keep_records(batch, keep)
-    for marker in batch.markers:
-        if marker.sequence <= after_sequence and marker.next_sequence > after_sequence + 1:
-            marker.sequence = after_sequence + 1
-    for name in ("rejections", "markers"):
-        records = getattr(batch, name)
-        kept = [record for record in records if record.sequence > after_sequence]
-        del records[:]
-        records.extend(kept)
-    if not (keep or batch.rejections or batch.markers):
-        return None
-    batch.first_sequence = after_sequence + 1
-    batch.last_sequence = max(batch.last_sequence, batch.first_sequence)
-    return batch.SerializeToString(deterministic=True)
-
-
-def _tick_sequences(batch: TickBatch) -> list[int]:
-    """The number of every tick: rejections and markers carry theirs, the ticks take the others in order."""
-    if batch.tick_sequence:
-        return list(batch.tick_sequence)
-    taken = {record.sequence for record in batch.rejections} | {marker.sequence for marker in batch.markers}
-    jumps = {marker.sequence: marker.next_sequence for marker in batch.markers if marker.next_sequence}
-    sequences: list[int] = []
-    sequence = batch.first_sequence
-    while len(sequences) < len(batch.ticker_index):
-        if sequence not in taken:
-            sequences.append(sequence)
-        sequence = jumps.get(sequence, sequence + 1)
-    return sequences
 
 
 class Sessions:
@@ -144,7 +91,7 @@ class Sessions:
                 raise ResourceExhausted(
                     f"{TAILS_MAX} sessions are streamed already; try again when one has no subscriber"
                 )
-            tail = StreamTail(self._client, keys.ticks, head=batch_head, cut=cut_batch, explains=explains_hole)
+            tail = StreamTail(self._client, keys.ticks, batches=TICKS)
             shared = self._tails[keys.session] = _SharedTail(tail)
             tail.start()
         shared.subscribers += 1
@@ -155,6 +102,10 @@ class Sessions:
             if not shared.subscribers and keys.session != self._default_session:
                 del self._tails[keys.session]
                 await shared.tail.stop()
+
+    def holding(self, keys: SessionKeys) -> contextlib.AbstractAsyncContextManager[Hold]:
+        """Let a private session wait for a subscriber. Raises FailedPrecondition."""
+        return holding(self._client, keys)
 
     async def close(self) -> None:
         for shared in tuple(self._tails.values()):

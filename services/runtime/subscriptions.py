@@ -1,21 +1,30 @@
-"""Subscribers of a stream: how many there may be, what they may ask for, and what one is told that fell behind."""
+"""Subscribers of a stream: how many there may be, what they may ask for, what each is sent, and what one is told that fell behind."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
+from contextlib import aclosing
 from typing import Final
 
+from protos.common.v1.market_pb2 import Lag
 from services.runtime.errors import InvalidRequest, ResourceExhausted
 from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
+from services.runtime.session.delivery import Begin, Delivery, Sent, deliver
+from services.runtime.session.hold import Hold
 from services.runtime.session.stream_entries import FellBehind
+from services.runtime.session.stream_tail import StreamTail
+from services.runtime.subscriber_lag import LAG_FIGURES, Progress, lags
 
 SUBSCRIBERS: Final = "midstream_subscribers"
 DISCONNECTED: Final = "midstream_subscribers_disconnected_total"
+SKIPPED: Final = "midstream_subscribers_skipped_records_total"
 SUBSCRIBER_FIGURES: Final = (
     Figure(SUBSCRIBERS, "gauge", "Streams being served"),
     Figure(DISCONNECTED, "counter", "Streams ended because the client was too slow"),
+    Figure(SKIPPED, "counter", "Records left out of streams whose client was too slow and wanted them left out"),
+    *LAG_FIGURES,
 )
 
 TICKERS_MAX: Final = 10_000
@@ -32,6 +41,9 @@ class Subscribers:
         self._metrics = metrics
         self._advice = advice
         self._count = 0
+        self._progress: dict[int, Progress] = {}
+        for place, figure in enumerate(LAG_FIGURES):
+            metrics.measured(figure).follow(lambda place=place: lags(list(self._progress.values()), place))  # type: ignore[misc]
 
     @contextlib.contextmanager
     def admitted(self) -> Iterator[None]:
@@ -51,9 +63,46 @@ class Subscribers:
         finally:
             self._change(-1)
 
+    async def serve(
+        self, tail: StreamTail, begin: Begin, delivery: Delivery, tickers: frozenset[str], hold: Hold | None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield encoded batches, for ever; whoever iterates asks for the next one when the client has taken the one before."""
+        progress = Progress(tail, begin)
+        self._progress[id(progress)] = progress
+        if hold is not None and begin.position is not None and begin.position >= tail.last_sequence:
+            # Nothing follows yet: what lies before is not wanted.
+            hold.take(begin.position)
+        try:
+            async with aclosing(deliver(tail, begin, delivery, hold)) as sent:
+                async for each in sent:
+                    behind = progress.got(each.batch)
+                    if each.skipped is not None:
+                        self._metrics.add(SKIPPED, each.skipped.records)
+                    payload = _payload(tail, each, tickers)
+                    if payload:
+                        if delivery.with_lag:
+                            lag = Lag(records=behind.records, bytes=behind.bytes, data_time_ns=behind.data_time_ns)
+                            payload += tail.batches.message(lag=lag).SerializeToString()
+                        if hold is not None:
+                            hold.offer()
+                        yield payload
+                    if hold is not None:
+                        hold.take(each.batch.last_sequence)
+        finally:
+            del self._progress[id(progress)]
+
     def _change(self, by: int) -> None:
         self._count += by
         self._metrics.set(SUBSCRIBERS, self._count)
+
+
+def _payload(tail: StreamTail, sent: Sent, tickers: frozenset[str]) -> bytes | None:
+    """What a subscriber gets of a batch; None where it gets nothing. A field of a message may stand behind all others."""
+    batches, payload = tail.batches, sent.batch.payload
+    wanted = batches.select(payload, tickers) if tickers else payload
+    if sent.skipped is None:
+        return wanted
+    return (wanted or batches.head_alone(payload)) + batches.message(skipped=sent.skipped).SerializeToString()
 
 
 def wanted_tickers(tickers: Collection[str]) -> frozenset[str]:

@@ -61,9 +61,10 @@ def make_batches(
     first_sequence: int = 1,
     markers: Sequence[Marker] = (),
     cursor_sources: bytes = b"",
+    start_ns: int = START_NS,
 ) -> list[Batch]:
     """Encode random rows as consecutive batches; `markers` go into the first one."""
-    block = make_block(rows, seed=seed)
+    block = make_block(rows, seed=seed, start_ns=start_ns)
     batches: list[Batch] = []
     start, pending = 0, tuple(markers)
     while start < rows or pending:

@@ -12,12 +12,49 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_UNSPECIFIED: _ClassVar[Mode]
     MODE_HISTORICAL: _ClassVar[Mode]
     MODE_LIVE: _ClassVar[Mode]
+
+class SubscriberPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SUBSCRIBER_POLICY_UNSPECIFIED: _ClassVar[SubscriberPolicy]
+    SUBSCRIBER_POLICY_BLOCK: _ClassVar[SubscriberPolicy]
+    SUBSCRIBER_POLICY_CONFLATE: _ClassVar[SubscriberPolicy]
+    SUBSCRIBER_POLICY_SKIP: _ClassVar[SubscriberPolicy]
+    SUBSCRIBER_POLICY_DISCONNECT: _ClassVar[SubscriberPolicy]
 MODE_UNSPECIFIED: Mode
 MODE_HISTORICAL: Mode
 MODE_LIVE: Mode
+SUBSCRIBER_POLICY_UNSPECIFIED: SubscriberPolicy
+SUBSCRIBER_POLICY_BLOCK: SubscriberPolicy
+SUBSCRIBER_POLICY_CONFLATE: SubscriberPolicy
+SUBSCRIBER_POLICY_SKIP: SubscriberPolicy
+SUBSCRIBER_POLICY_DISCONNECT: SubscriberPolicy
+
+class Skipped(_message.Message):
+    __slots__ = ("records", "first_sequence", "last_sequence", "from_arrival_time_ns", "to_arrival_time_ns")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    TO_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    first_sequence: int
+    last_sequence: int
+    from_arrival_time_ns: int
+    to_arrival_time_ns: int
+    def __init__(self, records: _Optional[int] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., from_arrival_time_ns: _Optional[int] = ..., to_arrival_time_ns: _Optional[int] = ...) -> None: ...
+
+class Lag(_message.Message):
+    __slots__ = ("records", "bytes", "data_time_ns")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATA_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    bytes: int
+    data_time_ns: int
+    def __init__(self, records: _Optional[int] = ..., bytes: _Optional[int] = ..., data_time_ns: _Optional[int] = ...) -> None: ...
 
 class TickBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "lag")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +72,8 @@ class TickBatch(_message.Message):
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     PUBLISH_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     TICK_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
     epoch: str
     mode: Mode
     first_sequence: int
@@ -52,7 +91,9 @@ class TickBatch(_message.Message):
     cursor: HistoricalCursor
     publish_time_ns: int
     tick_sequence: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ...) -> None: ...
+    skipped: Skipped
+    lag: Lag
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("sequence", "arrival_time_ns", "source", "line", "reason", "raw")
@@ -169,7 +210,7 @@ class SourceCursor(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., line: _Optional[int] = ..., previous_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., previous_event_time_ns: _Optional[int] = ..., order: _Optional[int] = ..., channel_arrival_time_ns: _Optional[int] = ...) -> None: ...
 
 class MidBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price", "state")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price", "state", "skipped", "lag")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +222,8 @@ class MidBatch(_message.Message):
     ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     MID_PRICE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
     epoch: str
     mode: Mode
     first_sequence: int
@@ -192,7 +235,9 @@ class MidBatch(_message.Message):
     arrival_time_ns: _containers.RepeatedScalarFieldContainer[int]
     mid_price: _containers.RepeatedScalarFieldContainer[float]
     state: MidState
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ..., state: _Optional[_Union[MidState, _Mapping]] = ...) -> None: ...
+    skipped: Skipped
+    lag: Lag
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ..., state: _Optional[_Union[MidState, _Mapping]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ...) -> None: ...
 
 class MidState(_message.Message):
     __slots__ = ("mids", "position_arrival_time_ns", "continues")

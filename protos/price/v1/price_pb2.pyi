@@ -50,18 +50,30 @@ class MidPrice(_message.Message):
     def __init__(self, ticker: _Optional[str] = ..., mid_price: _Optional[float] = ..., event_time_ns: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., sequence: _Optional[int] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ...) -> None: ...
 
 class StreamMidPricesRequest(_message.Message):
-    __slots__ = ("session", "tickers", "after_sequence", "from_oldest", "epoch")
+    __slots__ = ("session", "tickers", "after_sequence", "from_oldest", "latest_per_ticker", "from_arrival_time_ns", "epoch", "policy", "with_lag", "conflate_interval_ms", "lag_records_max")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TICKERS_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FROM_OLDEST_FIELD_NUMBER: _ClassVar[int]
+    LATEST_PER_TICKER_FIELD_NUMBER: _ClassVar[int]
+    FROM_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    WITH_LAG_FIELD_NUMBER: _ClassVar[int]
+    CONFLATE_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
+    LAG_RECORDS_MAX_FIELD_NUMBER: _ClassVar[int]
     session: str
     tickers: _containers.RepeatedScalarFieldContainer[str]
     after_sequence: int
     from_oldest: bool
+    latest_per_ticker: bool
+    from_arrival_time_ns: int
     epoch: str
-    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ..., epoch: _Optional[str] = ...) -> None: ...
+    policy: _market_pb2.SubscriberPolicy
+    with_lag: bool
+    conflate_interval_ms: int
+    lag_records_max: int
+    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ..., latest_per_ticker: _Optional[bool] = ..., from_arrival_time_ns: _Optional[int] = ..., epoch: _Optional[str] = ..., policy: _Optional[_Union[_market_pb2.SubscriberPolicy, str]] = ..., with_lag: _Optional[bool] = ..., conflate_interval_ms: _Optional[int] = ..., lag_records_max: _Optional[int] = ...) -> None: ...
 
 class StreamMidPricesResponse(_message.Message):
     __slots__ = ("batch",)

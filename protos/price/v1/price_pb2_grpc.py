@@ -76,9 +76,11 @@ class PriceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamMidPrices(self, request, context):
-        """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
-        behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
-        of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
+        """Stream mids in sequence order: from now on, from the oldest retained, after a sequence, from a time, or from the latest of each ticker.
+        What happens to a reader that is too slow is its own choice (`policy`). Codes: RESOURCE_EXHAUSTED (the client fell
+        behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (what was asked for is no longer retained, not there yet, or
+        of another epoch), FAILED_PRECONDITION (BLOCK in a session that is not private), INVALID_ARGUMENT. A retry is safe with
+        `after_sequence` and `epoch`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

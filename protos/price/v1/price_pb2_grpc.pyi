@@ -38,9 +38,11 @@ class PriceServiceStub:
     GetMidPrice: _grpc.UnaryUnaryMultiCallable[_price_pb2.GetMidPriceRequest, _price_pb2.GetMidPriceResponse]
     """Latest mid of one ticker. Codes: NOT_FOUND (no mid for this ticker yet), INVALID_ARGUMENT. Safe to retry."""
     StreamMidPrices: _grpc.UnaryStreamMultiCallable[_price_pb2.StreamMidPricesRequest, _price_pb2.StreamMidPricesResponse]
-    """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
-    behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
-    of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
+    """Stream mids in sequence order: from now on, from the oldest retained, after a sequence, from a time, or from the latest of each ticker.
+    What happens to a reader that is too slow is its own choice (`policy`). Codes: RESOURCE_EXHAUSTED (the client fell
+    behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (what was asked for is no longer retained, not there yet, or
+    of another epoch), FAILED_PRECONDITION (BLOCK in a session that is not private), INVALID_ARGUMENT. A retry is safe with
+    `after_sequence` and `epoch`.
     """
     ComputeMidPrices: _grpc.UnaryUnaryMultiCallable[_price_pb2.ComputeMidPricesRequest, _price_pb2.ComputeMidPricesResponse]
     """Compute mids of the quotes given; keeps nothing. Codes: INVALID_ARGUMENT (columns of unequal length, more than 100,000 quotes). Safe to retry."""
@@ -66,9 +68,11 @@ class PriceServiceAsyncStub(PriceServiceStub):
     GetMidPrice: _aio.UnaryUnaryMultiCallable[_price_pb2.GetMidPriceRequest, _price_pb2.GetMidPriceResponse]  # type: ignore[assignment]
     """Latest mid of one ticker. Codes: NOT_FOUND (no mid for this ticker yet), INVALID_ARGUMENT. Safe to retry."""
     StreamMidPrices: _aio.UnaryStreamMultiCallable[_price_pb2.StreamMidPricesRequest, _price_pb2.StreamMidPricesResponse]  # type: ignore[assignment]
-    """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
-    behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
-    of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
+    """Stream mids in sequence order: from now on, from the oldest retained, after a sequence, from a time, or from the latest of each ticker.
+    What happens to a reader that is too slow is its own choice (`policy`). Codes: RESOURCE_EXHAUSTED (the client fell
+    behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (what was asked for is no longer retained, not there yet, or
+    of another epoch), FAILED_PRECONDITION (BLOCK in a session that is not private), INVALID_ARGUMENT. A retry is safe with
+    `after_sequence` and `epoch`.
     """
     ComputeMidPrices: _aio.UnaryUnaryMultiCallable[_price_pb2.ComputeMidPricesRequest, _price_pb2.ComputeMidPricesResponse]  # type: ignore[assignment]
     """Compute mids of the quotes given; keeps nothing. Codes: INVALID_ARGUMENT (columns of unequal length, more than 100,000 quotes). Safe to retry."""
@@ -103,9 +107,11 @@ class PriceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _price_pb2.StreamMidPricesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_price_pb2.StreamMidPricesResponse], _abc.AsyncIterator[_price_pb2.StreamMidPricesResponse]]:
-        """Stream mids in sequence order: from now on, from the oldest retained, or after a sequence. Codes: RESOURCE_EXHAUSTED (the client fell
-        behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (the sequence asked for is no longer retained, not there yet, or
-        of another epoch), INVALID_ARGUMENT. A retry is safe with `after_sequence` and `epoch`.
+        """Stream mids in sequence order: from now on, from the oldest retained, after a sequence, from a time, or from the latest of each ticker.
+        What happens to a reader that is too slow is its own choice (`policy`). Codes: RESOURCE_EXHAUSTED (the client fell
+        behind what is retained; trailer `midstream-last-sequence`), OUT_OF_RANGE (what was asked for is no longer retained, not there yet, or
+        of another epoch), FAILED_PRECONDITION (BLOCK in a session that is not private), INVALID_ARGUMENT. A retry is safe with
+        `after_sequence` and `epoch`.
         """
 
     @_abc_1.abstractmethod

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import market_pb2 as protos_dot_common_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/replay/v1/replay.proto\x12\x13midstream.replay.v1\x1a\x1dprotos/common/v1/market.proto\"\x7f\n\x12StreamTicksRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\tB\n\n\x08position\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.midstream.replay.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\xf5\x03\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.midstream.replay.v1.SessionState\x12\'\n\x04mode\x18\x04 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12\x17\n\x0foldest_sequence\x18\t \x01(\x04\x12\x17\n\x0f\x62\x61\x63klog_records\x18\n \x01(\x04\x12\x15\n\rbacklog_bytes\x18\x0b \x01(\x04\x12\x1c\n\x14last_arrival_time_ns\x18\x0c \x01(\x03\x12\x0f\n\x07skipped\x18\r \x01(\x04\x12\x17\n\x0flive_configured\x18\x0e \x01(\x08\x12\x16\n\x0elive_connected\x18\x0f \x01(\x08\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12\x18\n\x10reported_time_ns\x18\x11 \x01(\x03\x12\x1d\n\x15historical_configured\x18\x12 \x01(\x08\x12\x17\n\x0f\x64\x61maged_sources\x18\x13 \x01(\x04\x12 \n\x18position_arrival_time_ns\x18\x16 \x01(\x10*\xd6\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1f\n\x1bSESSION_STATE_BACKPRESSURED\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x32\xad\x02\n\rReplayService\x12X\n\x0bStreamTicks\x12\'.midstream.replay.v1.StreamTicksRequest\x1a\x1e.midstream.common.v1.TickBatch0\x01\x12\x63\n\x0cListSessions\x12(.midstream.replay.v1.ListSessionsRequest\x1a).midstream.replay.v1.ListSessionsResponse\x12]\n\nGetSession\x12&.midstream.replay.v1.GetSessionRequest\x1a\'.midstream.replay.v1.GetSessionResponseB;\n\x13midstream.replay.v1B\x0bReplayProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/replay/v1/replay.proto\x12\x13midstream.replay.v1\x1a\x1dprotos/common/v1/market.proto\"\xbc\x02\n\x12StreamTicksRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00\x12\x1b\n\x11latest_per_ticker\x18\x06 \x01(\x08H\x00\x12\x1e\n\x14\x66rom_arrival_time_ns\x18\x07 \x01(\x10H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x35\n\x06policy\x18\x08 \x01(\x0e\x32%.midstream.common.v1.SubscriberPolicy\x12\x10\n\x08with_lag\x18\t \x01(\x08\x12\x1c\n\x14\x63onflate_interval_ms\x18\n \x01(\r\x12\x17\n\x0flag_records_max\x18\x0b \x01(\x04\x42\n\n\x08position\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.midstream.replay.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\xf5\x03\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.midstream.replay.v1.SessionState\x12\'\n\x04mode\x18\x04 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12\x17\n\x0foldest_sequence\x18\t \x01(\x04\x12\x17\n\x0f\x62\x61\x63klog_records\x18\n \x01(\x04\x12\x15\n\rbacklog_bytes\x18\x0b \x01(\x04\x12\x1c\n\x14last_arrival_time_ns\x18\x0c \x01(\x03\x12\x0f\n\x07skipped\x18\r \x01(\x04\x12\x17\n\x0flive_configured\x18\x0e \x01(\x08\x12\x16\n\x0elive_connected\x18\x0f \x01(\x08\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12\x18\n\x10reported_time_ns\x18\x11 \x01(\x03\x12\x1d\n\x15historical_configured\x18\x12 \x01(\x08\x12\x17\n\x0f\x64\x61maged_sources\x18\x13 \x01(\x04\x12 \n\x18position_arrival_time_ns\x18\x16 \x01(\x10*\xd6\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1f\n\x1bSESSION_STATE_BACKPRESSURED\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x32\xad\x02\n\rReplayService\x12X\n\x0bStreamTicks\x12\'.midstream.replay.v1.StreamTicksRequest\x1a\x1e.midstream.common.v1.TickBatch0\x01\x12\x63\n\x0cListSessions\x12(.midstream.replay.v1.ListSessionsRequest\x1a).midstream.replay.v1.ListSessionsResponse\x12]\n\nGetSession\x12&.midstream.replay.v1.GetSessionRequest\x1a\'.midstream.replay.v1.GetSessionResponseB;\n\x13midstream.replay.v1B\x0bReplayProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.replay.v1.replay_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023midstream.replay.v1B\013ReplayProtoP\001Z\025midstream/midstreampb'
-  _globals['_SESSIONSTATE']._serialized_start=985
-  _globals['_SESSIONSTATE']._serialized_end=1199
-  _globals['_STREAMTICKSREQUEST']._serialized_start=85
-  _globals['_STREAMTICKSREQUEST']._serialized_end=212
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=214
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=274
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=276
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=371
-  _globals['_GETSESSIONREQUEST']._serialized_start=373
-  _globals['_GETSESSIONREQUEST']._serialized_end=409
-  _globals['_GETSESSIONRESPONSE']._serialized_start=411
-  _globals['_GETSESSIONRESPONSE']._serialized_end=478
-  _globals['_SESSION']._serialized_start=481
-  _globals['_SESSION']._serialized_end=982
-  _globals['_REPLAYSERVICE']._serialized_start=1202
-  _globals['_REPLAYSERVICE']._serialized_end=1503
+  _globals['_SESSIONSTATE']._serialized_start=1175
+  _globals['_SESSIONSTATE']._serialized_end=1389
+  _globals['_STREAMTICKSREQUEST']._serialized_start=86
+  _globals['_STREAMTICKSREQUEST']._serialized_end=402
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=404
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=464
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=466
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=561
+  _globals['_GETSESSIONREQUEST']._serialized_start=563
+  _globals['_GETSESSIONREQUEST']._serialized_end=599
+  _globals['_GETSESSIONRESPONSE']._serialized_start=601
+  _globals['_GETSESSIONRESPONSE']._serialized_end=668
+  _globals['_SESSION']._serialized_start=671
+  _globals['_SESSION']._serialized_end=1172
+  _globals['_REPLAYSERVICE']._serialized_start=1392
+  _globals['_REPLAYSERVICE']._serialized_end=1693
 # @@protoc_insertion_point(module_scope)

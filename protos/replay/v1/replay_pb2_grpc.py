@@ -60,9 +60,11 @@ class ReplayServiceServicer:
     def StreamTicks(self, request, context):
         """Stream the ticks of a session in sequence order, without gap or repeat.
 
-        The stream stays open at the end of the data. Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence asked for is
-        no longer retained; the message names the oldest), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the client fell further behind than the
-        queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with `after_sequence`.
+        The stream stays open at the end of the data. What happens to a reader that is too slow is its own choice (`policy`).
+        Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence or time asked for is no longer retained; the message names the
+        oldest), INVALID_ARGUMENT, FAILED_PRECONDITION (BLOCK in a session that is not private), RESOURCE_EXHAUSTED (the client fell further
+        behind than the queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with
+        `after_sequence`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

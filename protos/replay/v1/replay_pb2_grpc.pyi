@@ -37,9 +37,11 @@ class ReplayServiceStub:
     StreamTicks: _grpc.UnaryStreamMultiCallable[_replay_pb2.StreamTicksRequest, _market_pb2.TickBatch]
     """Stream the ticks of a session in sequence order, without gap or repeat.
 
-    The stream stays open at the end of the data. Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence asked for is
-    no longer retained; the message names the oldest), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the client fell further behind than the
-    queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with `after_sequence`.
+    The stream stays open at the end of the data. What happens to a reader that is too slow is its own choice (`policy`).
+    Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence or time asked for is no longer retained; the message names the
+    oldest), INVALID_ARGUMENT, FAILED_PRECONDITION (BLOCK in a session that is not private), RESOURCE_EXHAUSTED (the client fell further
+    behind than the queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with
+    `after_sequence`.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_replay_pb2.ListSessionsRequest, _replay_pb2.ListSessionsResponse]
     """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
@@ -54,9 +56,11 @@ class ReplayServiceAsyncStub(ReplayServiceStub):
     StreamTicks: _aio.UnaryStreamMultiCallable[_replay_pb2.StreamTicksRequest, _market_pb2.TickBatch]  # type: ignore[assignment]
     """Stream the ticks of a session in sequence order, without gap or repeat.
 
-    The stream stays open at the end of the data. Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence asked for is
-    no longer retained; the message names the oldest), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the client fell further behind than the
-    queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with `after_sequence`.
+    The stream stays open at the end of the data. What happens to a reader that is too slow is its own choice (`policy`).
+    Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence or time asked for is no longer retained; the message names the
+    oldest), INVALID_ARGUMENT, FAILED_PRECONDITION (BLOCK in a session that is not private), RESOURCE_EXHAUSTED (the client fell further
+    behind than the queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with
+    `after_sequence`.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_replay_pb2.ListSessionsRequest, _replay_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
@@ -74,9 +78,11 @@ class ReplayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_market_pb2.TickBatch], _abc.AsyncIterator[_market_pb2.TickBatch]]:
         """Stream the ticks of a session in sequence order, without gap or repeat.
 
-        The stream stays open at the end of the data. Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence asked for is
-        no longer retained; the message names the oldest), INVALID_ARGUMENT, RESOURCE_EXHAUSTED (the client fell further behind than the
-        queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with `after_sequence`.
+        The stream stays open at the end of the data. What happens to a reader that is too slow is its own choice (`policy`).
+        Codes: NOT_FOUND (no such session), OUT_OF_RANGE (the sequence or time asked for is no longer retained; the message names the
+        oldest), INVALID_ARGUMENT, FAILED_PRECONDITION (BLOCK in a session that is not private), RESOURCE_EXHAUSTED (the client fell further
+        behind than the queue retains; message and trailer `midstream-last-sequence` give the last sequence sent). A retry is safe with
+        `after_sequence`.
         """
 
     @_abc_1.abstractmethod

@@ -9,11 +9,14 @@ from typing import Any, Final
 
 from services.replay.queue.backlog import EVERYTHING
 from services.runtime.log_fields import fields
+from services.runtime.session.keys import READER_GROUP_PREFIX, READER_LEASE_S
 
 logger = logging.getLogger(__name__)
 
 RECHECK_NS: Final = 5_000_000_000
 """How often a group that stopped counting, or is about to, is asked for its consumers' idle time."""
+
+_READER_LEASE_NS: Final = int(READER_LEASE_S * 1e9)
 
 TRIM_SCRIPT: Final = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return false end
@@ -155,7 +158,7 @@ class GroupTracker:
         if consumers:
             idle_ms = min(int(consumer[b"idle"]) for consumer in consumers)
             watch.active_ns = max(watch.active_ns, now_ns - idle_ms * 1_000_000)
-        if now_ns - watch.active_ns <= self._lease_ns:
+        if now_ns - watch.active_ns <= self._lease_of(name):
             self._activate(watch)
         elif not watch.expired:
             watch.expired = True
@@ -180,8 +183,12 @@ class GroupTracker:
         return min((watch.seen.committed for watch in self._watched.values() if not watch.expired), default=EVERYTHING)
 
     def _must_ask(self, watch: _Watch, now_ns: int) -> bool:
-        quiet = now_ns - watch.active_ns > self._lease_ns
+        quiet = now_ns - watch.active_ns > self._lease_of(watch.seen.name)
         return quiet and (not watch.expired or now_ns - watch.asked_ns >= RECHECK_NS)
+
+    def _lease_of(self, name: str) -> int:
+        """A subscriber's group is touched by the server all the time, so silence means sooner that nobody is there."""
+        return min(_READER_LEASE_NS, self._lease_ns) if name.startswith(READER_GROUP_PREFIX) else self._lease_ns
 
     @staticmethod
     def _activate(watch: _Watch) -> None:

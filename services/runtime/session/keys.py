@@ -12,6 +12,11 @@ from services.runtime.errors import InvalidRequest
 SESSIONS: Final = "midstream:sessions"
 """Set of the names of all sessions."""
 
+READER_GROUP_PREFIX: Final = "reader-"
+"""Consumer groups of subscribers that a session waits for begin so (services/runtime/session/hold.py)."""
+READER_LEASE_S: Final = 30.0
+"""How long the producer waits for one of these that no server touches: a reader that is dead holds nobody up for longer."""
+
 _SESSION_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -100,6 +105,11 @@ class SessionKeys:
     def intended(self) -> str:
         """Hash: what the journal adds up to."""
         return self._of_session("intended")
+
+    @property
+    def definition(self) -> str:
+        """JSON: what CreateSession was given; not there for a session that was made of the environment."""
+        return self._of_session("definition")
 
     @property
     def state(self) -> str:

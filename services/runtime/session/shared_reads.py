@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 
-from services.runtime.session.stream_entries import Batch, step
+from services.runtime.session.batch_format import Batch
+from services.runtime.session.stream_entries import step
 from services.runtime.tasks import end_task
 
 RECENT_BYTES_MAX = 8 * 1024 * 1024

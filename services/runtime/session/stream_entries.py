@@ -12,14 +12,15 @@ nothing behind a retained entry is gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import redis
 import redis.asyncio
 
 from services.runtime.errors import FailedPrecondition
 from services.runtime.log_fields import fields
+from services.runtime.session.batch_format import Batch, BatchFormat
 from services.runtime.session.versions import NewerVersion
 from services.runtime.unreadable import Unreadable
 
@@ -32,30 +33,14 @@ LOOK_COUNT = 16
 """Entries to ask a sparse stream for where one is wanted: some may have to be skipped."""
 
 
-class Batch(NamedTuple):
-    """One entry of the stream, or the rest of one."""
-
-    epoch: str
-    first_sequence: int
-    last_sequence: int
-    payload: bytes
-
-
 class FellBehind(Exception):
-    """The records after `last_sequence` are no longer retained."""
+    """The records after `last_sequence` are no longer retained; the oldest that is belongs to `epoch`."""
 
-    def __init__(self, last_sequence: int, oldest_sequence: int) -> None:
-        super().__init__(f"records after {last_sequence} are no longer retained, the oldest is {oldest_sequence}")
+    def __init__(self, last_sequence: int, oldest: Batch) -> None:
+        super().__init__(f"records after {last_sequence} are no longer retained, the oldest is {oldest.first_sequence}")
         self.last_sequence = last_sequence
-        self.oldest_sequence = oldest_sequence
-
-
-Head = Callable[[int, bytes], Batch]
-"""Reads epoch and sequences out of a payload, whose entry says with which sequence it begins."""
-Cut = Callable[[bytes, int], bytes | None]
-"""Drops the records up to a sequence from a payload; None when nothing is left."""
-Explains = Callable[[bytes, int], bool]
-"""Tells whether a payload says in-band that the sequence after it is the one given."""
+        self.oldest_sequence = oldest.first_sequence
+        self.epoch = oldest.epoch
 
 
 class UnreadableEntry(FailedPrecondition):
@@ -88,18 +73,16 @@ class StreamEntries:
         client: redis.asyncio.Redis,
         key: str,
         *,
-        head: Head,
-        cut: Cut,
-        explains: Explains | None,
+        batches: BatchFormat,
         unreadable: Unreadable | None = None,
     ) -> None:
-        """`explains` is None for a sparse stream; what is skipped there is told to `unreadable`."""
+        """What is skipped in a sparse stream is told to `unreadable`."""
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
-        self._head = head
-        self._cut = cut
-        self._explains = explains
+        self._head = batches.head
+        self._cut = batches.cut
+        self._explains = batches.explains
         self._skipped = unreadable or Unreadable()
         self._entry_bytes = STEP_BYTES
 
@@ -116,6 +99,11 @@ class StreamEntries:
     async def oldest(self) -> list[Batch]:
         """The first step of whatever the stream holds."""
         return step(self._joined(self.read(await self._client.xrange(self._key, count=self._count()))))
+
+    async def beginning_at(self, sequence: int) -> Batch | None:
+        """The first batch whose entry begins with this sequence or a later one; None when there is none."""
+        batches = self.read(await self._client.xrange(self._key, min=f"0-{sequence}", count=self.look_count))
+        return batches[0] if batches else None
 
     async def after(self, position: int, epoch: str) -> list[Batch]:
         """The step behind a position of an epoch; empty where nothing follows yet. Raises FellBehind and UnreadableEntry."""
@@ -146,14 +134,14 @@ class StreamEntries:
     async def _behind_hole(self, position: int, before: Batch | None, after: list[Batch]) -> list[Batch]:
         if self._explains is None:
             if before is None and await self._is_trimmed():
-                raise FellBehind(position, after[0].first_sequence)
+                raise FellBehind(position, after[0])
             return step(after)
         if before is not None and self._explains(before.payload, after[0].first_sequence):
             # Whoever has the marker goes on behind the hole. Whoever has lost records instead of it, because the stream came
             # back without them, gets the marker first.
             marker = self._rest(before, position) if before.last_sequence < position else []
             return [*marker, *step(self._joined(after))]
-        raise FellBehind(position, after[0].first_sequence)
+        raise FellBehind(position, after[0])
 
     def _rest(self, batch: Batch, position: int) -> list[Batch]:
         payload = self._cut(batch.payload, position)
@@ -162,10 +150,14 @@ class StreamEntries:
     async def _start_over(self, position: int, epoch: str) -> list[Batch]:
         """The beginning of an epoch that follows the one asked for."""
         batches = self.read(await self._client.xrange(self._key, count=self._count()))
-        if batches and batches[0].first_sequence != 1 and (self._explains is not None or await self._is_trimmed()):
-            raise FellBehind(position, batches[0].first_sequence)
+        if batches and await self.begins_later(batches[0]):
+            raise FellBehind(position, batches[0])
         logger.info("numbering started over", extra=fields(key=self._key, before=epoch, position=position))
         return step(self._joined(batches))
+
+    async def begins_later(self, oldest: Batch) -> bool:
+        """Tell whether there may have been records before the oldest retained batch."""
+        return oldest.first_sequence > 1 and (self._explains is not None or await self._is_trimmed())
 
     async def _is_trimmed(self) -> bool:
         """Tell whether the stream may have lost its oldest entries."""
@@ -208,6 +200,13 @@ class StreamEntries:
             return None
         self._entry_bytes = len(batch.payload)
         return batch
+
+    def cannot_read(self, first_sequence: int, exc: Exception) -> None:
+        """An entry whose head is fine holds something else: as `read_one`."""
+        entry_id = b"0-%d" % first_sequence
+        if self._explains is not None:
+            raise UnreadableEntry(self._key, entry_id, exc) from exc
+        self.skip(entry_id, exc)
 
     def skip(self, entry_id: bytes, exc: Exception) -> None:
         """Count and say that an entry, or what it holds, was left out."""

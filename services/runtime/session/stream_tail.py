@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left
-from collections import deque
 from collections.abc import AsyncGenerator
-from itertools import islice
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import redis
 import redis.asyncio
@@ -27,18 +24,17 @@ import redis.asyncio
 from services.runtime.backoff import Backoff, BackoffPolicy
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
+from services.runtime.session.batch_format import Batch, BatchFormat
+from services.runtime.session.latest_records import LatestRecords, Seed
+from services.runtime.session.ring import Ring
 from services.runtime.session.shared_reads import SharedReads
-from services.runtime.session.stream_entries import Batch, Cut, Explains, Head, StreamEntries, UnreadableEntry, step
+from services.runtime.session.stream_entries import StreamEntries, UnreadableEntry
 from services.runtime.session.versions import NewerVersion
 from services.runtime.tasks import end_task, raise_if_cancelled
 from services.runtime.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
-RING_BYTES_MAX = 16 * 1024 * 1024
-"""Newest batches kept in memory for subscribers that keep up; older ones are read from Redis."""
-RING_BATCHES_MAX = 4096
-"""The same for small batches, whose bookkeeping outweighs their bytes."""
 BLOCK_MS = 1000
 READ_COUNT = 16
 RECONNECT = BackoffPolicy(base_s=0.05, cap_s=2.0)
@@ -65,24 +61,21 @@ class StreamTail:
         client: redis.asyncio.Redis,
         key: str,
         *,
-        head: Head,
-        cut: Cut,
-        explains: Explains | None,
+        batches: BatchFormat,
         listener: Listener | None = None,
+        seed: Seed | None = None,
         unreadable: Unreadable | None = None,
     ) -> None:
-        """`explains` is None for a sparse stream; what is skipped there is told to `unreadable`."""
+        """What is skipped in a sparse stream is told to `unreadable`; `seed` as in LatestRecords."""
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
-        self._is_dense = explains is not None
-        self._entries = StreamEntries(client, key, head=head, cut=cut, explains=explains, unreadable=unreadable)
-        self._reads = SharedReads(self._entries.after)
+        self.batches: Final = batches
+        self.entries: Final = StreamEntries(client, key, batches=batches, unreadable=unreadable)
+        self.latest: Final = LatestRecords(self.entries, batches, read=self._next, end=lambda: self.ring.end, seed=seed)
+        self._reads = SharedReads(self.entries.after)
         self._listener = listener
-        self._ring: deque[Batch] = deque()
-        self._ring_bytes = 0
-        self._floor = 0
-        """Everything of the ring's epoch after this sequence, and up to its end, is in the ring."""
+        self.ring: Final = Ring()
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(Random(), RECONNECT)
@@ -100,19 +93,19 @@ class StreamTail:
     @property
     def last_sequence(self) -> int:
         """The last sequence that was read; 0 before the first."""
-        return self._ring[-1].last_sequence if self._ring else 0
+        return self.ring.end[1]
 
     async def check_retained(self, after_sequence: int, epoch: str) -> None:
         """Raise FellBehind unless `follow` can begin there."""
-        await self._entries.after(after_sequence, epoch)
+        await self.entries.after(after_sequence, epoch)
 
     async def oldest_sequence(self) -> int:
         """First sequence that is still retained; 0 when the stream is empty."""
-        return await self._entries.oldest_sequence()
+        return await self.entries.oldest_sequence()
 
     async def newest(self) -> Batch | None:
         """The last batch in the stream; None when it is empty."""
-        return await self._entries.newest()
+        return await self.entries.newest()
 
     async def follow(self, after_sequence: int | None, epoch: str) -> AsyncGenerator[Batch, None]:
         """Yield every batch behind `after_sequence` of `epoch`, for ever. Raises FellBehind.
@@ -122,29 +115,39 @@ class StreamTail:
         """
         position = after_sequence
         while True:
-            grown = self._grown
-            batches = self._from_ring(position, epoch)
-            if batches is None:
-                batches = await (self._entries.oldest() if position is None else self._reads.after(position, epoch))
-                raise_if_cancelled()
-            for batch in batches:
+            for batch in await self.step(position, epoch):
                 yield batch
                 position, epoch = batch.last_sequence, batch.epoch
-            if not batches:
-                await grown.wait()
 
-    def _from_ring(self, position: int | None, epoch: str) -> list[Batch] | None:
-        """The next batches for a subscriber that keeps up; None when the stream has to be asked."""
-        ring = self._ring
-        if position is None or not ring or ring[-1].epoch != epoch:
-            return None
-        if position == ring[-1].last_sequence:
-            return []
-        index = bisect_left(ring, position + 1, key=lambda batch: batch.first_sequence)
-        in_the_middle = index > 0 and ring[index - 1].last_sequence > position
-        if index == len(ring) or in_the_middle or position < self._floor:
-            return None
-        return step(islice(ring, index, None))
+    async def step(self, position: int | None, epoch: str) -> list[Batch]:
+        """Wait for what follows a position, and return what of it one subscriber may hold. As `follow`."""
+        while True:
+            grown = self._grown
+            if batches := await self._next(position, epoch):
+                return batches
+            await grown.wait()
+
+    async def grown(self, since: tuple[str, int]) -> None:
+        """Wait until the ring ends elsewhere."""
+        while self.ring.end == since:
+            await self._grown.wait()
+
+    async def boundary(self, sequence: int) -> int:
+        """The last sequence before the first batch that begins behind `sequence`, or before the newest one."""
+        ring = self.ring
+        if ring.end[1] and sequence < ring.floor:
+            batch = await self.entries.beginning_at(sequence + 1)
+            if batch is not None:
+                return batch.first_sequence - 1
+        return ring.boundary(sequence) if ring.end[1] else sequence
+
+    async def _next(self, position: int | None, epoch: str) -> list[Batch]:
+        """What follows a position, and nothing where nothing does yet."""
+        batches = self.ring.following(position, epoch)
+        if batches is None:
+            batches = await (self.entries.oldest() if position is None else self._reads.after(position, epoch))
+            raise_if_cancelled()
+        return batches
 
     async def _run(self) -> None:
         while True:
@@ -165,11 +168,11 @@ class StreamTail:
 
     async def _tail(self) -> None:
         """Read on until the connection breaks or the stream turns out to have started over."""
-        newest = await self._client.xrevrange(self._key, count=self._entries.look_count)
+        newest = await self._client.xrevrange(self._key, count=self.entries.look_count)
         self._backoff.reset()
         last_id = newest[0][0] if newest else b"0-0"
         self._forget()
-        batches = self._entries.read(newest)
+        batches = self.entries.read(newest)
         if newest and not batches:
             raise ValueError(f"none of its newest {len(newest)} entries")
         epoch = batches[0].epoch if batches else ""
@@ -177,6 +180,8 @@ class StreamTail:
         self._tell("")
         self._complaint.over()
         if batches:
+            # What a table of the latest records has not seen lies before the ring.
+            await self.latest.catch_up(epoch, batches[0].first_sequence - 1)
             self._keep(batches[0], last_id)
         while True:
             answer = await self._client.xread({self._key: last_id}, count=READ_COUNT, block=BLOCK_MS)
@@ -188,14 +193,14 @@ class StreamTail:
                 continue
             is_whole = True
             for entry_id, entry in answer[0][1]:
-                batch = self._entries.read_one(entry_id, entry)
+                batch = self.entries.read_one(entry_id, entry)
                 if batch is None:
                     is_whole, last_id = False, entry_id
                     continue
-                if self._ring and batch.epoch != self._ring[-1].epoch:
+                if self.ring.end[0] not in ("", batch.epoch):
                     # Numbered again, from below what was read last: there may be entries before this one.
                     return
-                if self._ring and not await self._follows(batch, last_id):
+                if self.ring.end[1] and not await self._follows(batch, last_id):
                     self._forget()
                 is_whole, epoch = self._keep(batch, entry_id) and is_whole, batch.epoch
                 last_id = entry_id
@@ -207,35 +212,28 @@ class StreamTail:
             await self._listener.begin(epoch)
 
     def _forget(self) -> None:
-        self._ring.clear()
-        self._ring_bytes = 0
+        self.ring.clear()
         self._reads.forget()
         self._wake()
 
     async def _follows(self, batch: Batch, last_id: bytes) -> bool:
         """Tell whether nothing is missing between the ring's end and `batch`."""
-        if batch.first_sequence == self._ring[-1].last_sequence + 1:
+        if batch.first_sequence == self.ring.end[1] + 1:
             return True
         # A sparse stream whose last entry that was read is still there lost nothing behind it.
-        return not self._is_dense and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
+        return self.batches.explains is None and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
 
     def _keep(self, batch: Batch, entry_id: bytes) -> bool:
         """Take a batch in; tell whether the listener could read it."""
-        if not self._ring:
-            self._floor = batch.first_sequence - 1
-        self._ring.append(batch)
-        self._ring_bytes += len(batch.payload)
-        while len(self._ring) > 1 and (self._ring_bytes > RING_BYTES_MAX or len(self._ring) > RING_BATCHES_MAX):
-            dropped = self._ring.popleft()
-            self._ring_bytes -= len(dropped.payload)
-            self._floor = dropped.last_sequence
+        self.ring.append(batch)
+        self.latest.note(batch)
         self._wake()
         try:
             if self._listener is not None:
                 self._listener.note(batch)
         except (ValueError, NewerVersion) as exc:
             # Its head was fine, so those who follow get it as it is.
-            self._entries.skip(entry_id, exc)
+            self.entries.skip(entry_id, exc)
             return False
         return True
 

@@ -15,13 +15,14 @@ from fastpath.frame import TickFrame
 from fastpath.midprice import PriceKernel
 from fastpath.mids import MidFrame
 from services.price.engine.mids import MidsPublisher
-from services.price.latest_mids import FollowedMids, cut_mids, mids_head
+from services.price.latest_mids import FollowedMids
+from services.price.mid_batches import cut_mids, mids_head
 from services.runtime.connection import connect_async
 from services.runtime.errors import Unavailable
 from services.runtime.metrics import Metrics
-from services.runtime.session import stream_tail
+from services.runtime.session import ring
+from services.runtime.session.batch_format import Batch as Entry
 from services.runtime.session.latest_mid import LatestMid
-from services.runtime.session.stream_entries import Batch as Entry
 from services.runtime.session.stream_entries import FellBehind
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.unreadable import Unreadable
@@ -162,7 +163,7 @@ async def test_many_followers_cost_one_read(queue: Queue, mids: FollowedMids) ->
 async def test_follower_behind_the_ring_reads_from_the_stream(
     queue: Queue, mids: FollowedMids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BYTES_MAX", 4_000)
+    monkeypatch.setattr(ring, "RING_BYTES_MAX", 4_000)
     published = Mids(queue)
     tail = await started(mids)
     slow = tail.follow(None, "")
@@ -179,7 +180,7 @@ async def test_follower_behind_the_ring_reads_from_the_stream(
 async def test_follower_behind_what_is_retained_is_told_its_last_sequence(
     queue: Queue, mids: FollowedMids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BYTES_MAX", 4_000)
+    monkeypatch.setattr(ring, "RING_BYTES_MAX", 4_000)
     published = Mids(queue, retain_bytes=1)
     tail = await started(mids)
     slow = tail.follow(None, "")

@@ -3,93 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-import redis
-from prometheus_client import CollectorRegistry
 
 from fastpath.frame import TickFrame
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.replay import sessions as sessions_module
-from services.replay.servicer import ReplayServicer
-from services.replay.sessions import Sessions
 from services.runtime import subscriptions
-from services.runtime.connection import connect_async
-from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
-from services.runtime.session import stream_tail
-from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session import ring
+from services.runtime.session.keys import SESSIONS
 from services.runtime.subscriptions import LAST_SEQUENCE_TRAILER
-from tests.support.price_batches import TICKERS, make_batches
+from tests.support.price_batches import TICKERS
+from tests.support.replay_queue import Queue, numbers, read
 from tests.support.waiting import wait_until
 
 CALL_S = 20.0
-
-
-class Queue:
-    """What an engine leaves in Redis."""
-
-    def __init__(self, client: redis.Redis, session: str) -> None:
-        self.client = client
-        self.keys = SessionKeys(session)
-
-    def report(self, **changes: Any) -> None:
-        report = {
-            "name": self.keys.session,
-            "epoch": "epoch-1",
-            "state": "RUNNING",
-            "mode": 1,
-            "speed": 2.0,
-            "sources": [],
-        }
-        self.client.sadd(SESSIONS, self.keys.session)
-        self.client.set(self.keys.state, json.dumps(report | {"reported_time_ns": time.time_ns()} | changes))
-
-    def append(self, rows: int, *, first_sequence: int = 1, epoch: str = "epoch-1") -> None:
-        for batch in make_batches(rows, first_sequence=first_sequence, epoch=epoch):
-            self.client.xadd(self.keys.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
-
-    def trim(self, first_kept: int) -> None:
-        self.client.xtrim(self.keys.ticks, minid=f"0-{first_kept}", approximate=False)
-
-
-@pytest.fixture
-def queue(redis_client: redis.Redis, session_name: str) -> Queue:
-    return Queue(redis_client, session_name)
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(CollectorRegistry())
-
-
-@pytest.fixture
-async def replay(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[ReplayServiceStub]:
-    client = connect_async(redis_url, client_name="test-replay")
-    sessions = Sessions(client, default_session=session_name)
-    server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
-    ReplayServicer(sessions, default_session=session_name, metrics=metrics).add_to(server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield ReplayServiceStub(channel)
-    await server.stop(0)
-    await sessions.close()
-    await client.aclose()
-
-
-async def read(call: Any, *, to: int) -> list[TickFrame]:
-    """Read on in a stream up to the record `to`."""
-    frames: list[TickFrame] = []
-    while not frames or frames[-1].last_sequence < to:
-        frames.append(TickFrame((await anext(aiter(call))).SerializeToString()))
-    return frames
 
 
 async def stream(replay: ReplayServiceStub, *, to: int, **request: Any) -> list[TickFrame]:
@@ -110,13 +42,6 @@ async def refused(call: Any) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value
-
-
-def numbers(frames: list[TickFrame]) -> list[int]:
-    return sorted(
-        [tick[0] for frame in frames for tick in frame.ticks()]
-        + [record.sequence for frame in frames for record in (*frame.rejections, *frame.markers)]
-    )
 
 
 async def test_sessions_are_listed_even_when_the_report_of_one_has_expired(
@@ -308,7 +233,7 @@ async def test_position_in_a_queue_without_records_is_out_of_range(replay: Repla
 async def test_client_that_falls_behind_is_told_its_last_sequence_and_counted(
     replay: ReplayServiceStub, queue: Queue, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 1)
+    monkeypatch.setattr(ring, "RING_BATCHES_MAX", 1)
     queue.append(300)
     call = replay.StreamTicks(pb.StreamTicksRequest(), timeout=CALL_S)
     got = [(await anext(aiter(call))).last_sequence]

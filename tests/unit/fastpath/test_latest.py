@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpath.columns import Block, Tickers
-from fastpath.frame import BATCH_ROWS_MAX, MARKER_SEAM, MODE_HISTORICAL, MODE_LIVE, TickFrame, encode_batch
+from fastpath.frame import (
+    BATCH_ROWS_MAX,
+    MARKER_DISCONTINUITY,
+    MARKER_SEAM,
+    MODE_HISTORICAL,
+    MODE_LIVE,
+    TickFrame,
+    encode_batch,
+)
 from fastpath.latest import LatestMids, LatestTicks
 from fastpath.mids import MidFrame
 from fastpath.records import FrameError, Marker
@@ -21,7 +29,9 @@ from tests.unit.fastpath.frame_support import same
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def ticks_of(rng: random.Random, first: int, *, mode: int, epoch: str, tickers: int, rows: int) -> tuple[bytes, int]:
+def ticks_of(
+    rng: random.Random, first: int, *, mode: int, epoch: str, tickers: int, rows: int, marked: bool = True
+) -> tuple[bytes, int]:
     block = Block(Tickers())
     for i in range(rows):
         if rng.random() < 0.1:
@@ -31,7 +41,10 @@ def ticks_of(rng: random.Random, first: int, *, mode: int, epoch: str, tickers: 
             block.append_tick(
                 name, arrival_time_ns=first + i, event_time_ns=i, bid_price=rng.random(), bid_amount=1, ask_price=2, ask_amount=3, row=i
             )  # fmt: skip
-    markers = [Marker(kind=MARKER_SEAM, mode=mode)] * (rng.random() < 0.3)
+    kinds = rng.choice(
+        [[], [], [MARKER_SEAM], [MARKER_DISCONTINUITY], [MARKER_DISCONTINUITY] * 2, [MARKER_DISCONTINUITY, MARKER_SEAM]]
+    )
+    markers = [Marker(kind=kind, mode=mode, revision=rng.randrange(2)) for kind in kinds if marked]
     encoded, _, last = encode_batch(
         block, 0, len(block), epoch=epoch, mode=mode, first_sequence=first, sources=["a"], markers=markers
     )
@@ -133,7 +146,7 @@ def test_more_tickers_than_a_batch_holds_come_in_parts_without_a_hole() -> None:
         block.append_tick(f"A{i}", arrival_time_ns=i, event_time_ns=i, row=i, **prices)
     encoded, _, last = encode_batch(block, 0, len(block), epoch="e", mode=1, first_sequence=1, sources=["a"])
     latest.take(encoded)
-    latest.take(ticks_of(rng, last + 1, mode=1, epoch="e", tickers=3, rows=9)[0])
+    latest.take(ticks_of(rng, last + 1, mode=1, epoch="e", tickers=3, rows=9, marked=False)[0])
 
     parts = latest.since(0)
 

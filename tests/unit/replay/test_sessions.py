@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from protos.common.v1.market_pb2 import MODE_LIVE, TickBatch
 from protos.replay.v1.replay_pb2 import SESSION_STATE_BACKPRESSURED, Session
-from services.replay.sessions import cut_batch, session_message
+from services.replay.sessions import session_message
+from services.replay.tick_batches import cut_batch
 from services.runtime.session.columns import columns_of
 from services.runtime.session.intents import Effective
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport

@@ -62,6 +62,22 @@ QUEUE: Final = Board(
                     "Streams ended because the client was too slow", "Within 10 minutes. Runbook: SubscribersTooSlow.", "",
                     one("increase(midstream_subscribers_disconnected_total[10m])", "{{server}}"), worry=1, decimals=0,
                 ),
+                Panel(
+                    "Subscribers behind", "Records: of all streams of a server the median, the 99th percentile and the last.", "",
+                    one("midstream_subscriber_lag_records", "{{server}} {{quantile}}"), empty="no subscriber",
+                ),
+                Panel(
+                    "Data time subscribers are behind", "The same in time of the data.", "s",
+                    one("midstream_subscriber_lag_data_seconds", "{{server}} {{quantile}}"), empty="no subscriber",
+                ),
+                Panel(
+                    "Bytes subscribers are behind", "The same in bytes of the queue.", "bytes",
+                    one("midstream_subscriber_lag_bytes", "{{server}} {{quantile}}"), empty="no subscriber",
+                ),
+                Panel(
+                    "Records left out for slow subscribers", "Within 10 minutes, for those with the policy `skip`.", "",
+                    one("increase(midstream_subscribers_skipped_records_total[10m])", "{{server}}"), decimals=0,
+                ),
             ),
         ),
         Row(

@@ -8,6 +8,7 @@ import pytest
 
 from services.replay.queue.backlog import EVERYTHING
 from services.replay.queue.groups import Group, GroupTracker, parse_group, parse_id
+from services.runtime.session.keys import READER_GROUP_PREFIX
 from tests.support.log_records import said
 
 SECOND_NS = 1_000_000_000
@@ -92,6 +93,21 @@ def test_a_group_that_reads_without_getting_anything_keeps_counting() -> None:
 
     assert asked == ["waiting"]
     assert tracker.committed() == 10
+
+
+def test_a_subscriber_s_group_is_given_up_sooner_than_others_and_not_while_its_server_is_there() -> None:
+    tracker = GroupTracker(expected=(), lease_s=3600.0)
+    alive, dead = f"{READER_GROUP_PREFIX}a", f"{READER_GROUP_PREFIX}b"
+    groups = [group("slow", 30), group(alive, 20), group(dead, 10)]
+    tracker.update(groups, 0)
+
+    asked = tracker.update(groups, 31 * SECOND_NS)
+    tracker.idle(alive, [{b"idle": 5_000}], 31 * SECOND_NS)
+    tracker.idle(dead, [{b"idle": 31_000}], 31 * SECOND_NS)
+
+    assert asked == [alive, dead]
+    assert tracker.ignored == [dead.encode()]
+    assert tracker.committed() == 20
 
 
 def test_a_group_that_was_given_up_counts_again_when_it_comes_back() -> None:

@@ -8,8 +8,8 @@ import gc
 import pytest
 
 from services.runtime.session import shared_reads
+from services.runtime.session.batch_format import Batch
 from services.runtime.session.shared_reads import SharedReads
-from services.runtime.session.stream_entries import Batch
 
 EPOCH = "epoch-1"
 PER_BATCH = 10

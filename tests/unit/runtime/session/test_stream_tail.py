@@ -11,11 +11,12 @@ import redis
 
 from fastpath.frame import MARKER_GAP, TickFrame
 from fastpath.records import Marker
-from services.replay.sessions import batch_head, cut_batch, explains_hole
+from services.replay.tick_batches import TICKS
 from services.runtime.connection import connect_async
-from services.runtime.session import stream_entries, stream_tail
+from services.runtime.session import ring, stream_entries, stream_tail
+from services.runtime.session.batch_format import Batch
 from services.runtime.session.keys import SessionKeys
-from services.runtime.session.stream_entries import Batch, FellBehind
+from services.runtime.session.stream_entries import FellBehind
 from services.runtime.session.stream_tail import Listener, StreamTail, UnreadableEntry
 from tests.support.price_batches import Batch as MadeBatch
 from tests.support.price_batches import make_batches, marker_batch
@@ -69,7 +70,7 @@ class Beginnings(Listener):
 async def tailing(url: str, key: str, listener: Listener | None = None) -> AsyncIterator[StreamTail]:
     """A started tail of one stream."""
     client = connect_async(url, client_name="test-tail")
-    tail = StreamTail(client, key, head=batch_head, cut=cut_batch, explains=explains_hole, listener=listener)
+    tail = StreamTail(client, key, batches=TICKS, listener=listener)
     tail.start()
     try:
         yield tail
@@ -159,20 +160,20 @@ async def test_follower_that_keeps_up_is_served_without_asking_redis(
 async def test_late_follower_gets_what_the_ring_has_dropped_from_the_stream(
     tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 3)
+    monkeypatch.setattr(ring, "RING_BATCHES_MAX", 3)
     stream.append(make_batches(5_000))
     await take(tail.follow(4_900, "epoch-1"), to=5_000)
 
     batches = await take(tail.follow(0, "epoch-1"), to=5_000)
 
     assert numbers(batches) == list(range(1, 5_001))
-    assert len(tail._ring) <= 3
+    assert len(tail.ring) <= 3
 
 
 async def test_followers_that_catch_up_side_by_side_are_read_for_once(
     tail: StreamTail, stream: Stream, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 3)
+    monkeypatch.setattr(ring, "RING_BATCHES_MAX", 3)
     stream.append(make_batches(20_000))
     await take(tail.follow(19_900, "epoch-1"), to=20_000)
     before = ranges_of(redis_client)
@@ -194,7 +195,7 @@ async def test_a_slow_follower_holds_no_more_than_one_step(
     stream.append(made)
     await take(tail.follow(100, "epoch-1"), to=4_100)
 
-    step = tail._from_ring(100, "epoch-1")
+    step = tail.ring.following(100, "epoch-1")
 
     assert step is not None
     assert 1 <= len(step) <= 3
@@ -258,7 +259,7 @@ async def test_same_epoch_republished_lower_gives_nothing_twice(
 async def test_what_was_read_of_a_stream_that_is_numbered_again_is_not_given_to_others(
     redis_url: str, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 1)
+    monkeypatch.setattr(ring, "RING_BATCHES_MAX", 1)
     stream.append(make_batches(300))
     beginnings = Beginnings()
     async with tailing(redis_url, stream.key, beginnings) as tail:
@@ -344,7 +345,7 @@ async def test_hole_without_a_marker_ends_the_follower_naming_both_ends(tail: St
 async def test_follower_whose_next_record_was_trimmed_while_it_did_not_read_is_told_so(
     tail: StreamTail, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_tail, "RING_BATCHES_MAX", 2)
+    monkeypatch.setattr(ring, "RING_BATCHES_MAX", 2)
     made = make_batches(1_000)
     monkeypatch.setattr(stream_entries, "STEP_BYTES", len(made[0].payload))
     stream.append(made)

@@ -1,0 +1,43 @@
+"""The replay server over a queue that the test fills itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from services.replay.servicer import ReplayServicer
+from services.replay.sessions import Sessions
+from services.runtime.connection import connect_async
+from services.runtime.interceptors import CallInterceptor
+from services.runtime.metrics import Metrics
+from tests.support.replay_queue import Queue
+
+
+@pytest.fixture
+def queue(redis_client: redis.Redis, session_name: str) -> Queue:
+    return Queue(redis_client, session_name)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@pytest.fixture
+async def replay(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[ReplayServiceStub]:
+    client = connect_async(redis_url, client_name="test-replay")
+    sessions = Sessions(client, default_session=session_name)
+    server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
+    ReplayServicer(sessions, default_session=session_name, metrics=metrics).add_to(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield ReplayServiceStub(channel)
+    await server.stop(0)
+    await sessions.close()
+    await client.aclose()
