@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,6 +99,12 @@ def pytest_report_header() -> list[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one test speak for all that need a program which is not here."""
     items[:] = leave_out(items)
+
+
+def pytest_sessionfinish() -> None:
+    """Write down what was measured while there is time: a worker that takes more than ten seconds to end is killed with all it knows."""
+    if (coverage := sys.modules.get("coverage")) is not None and (measuring := coverage.Coverage.current()) is not None:
+        measuring.save()
 
 
 @pytest.fixture(scope="session")
