@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Final
 
+from services.runtime.addresses import reachable
 from services.runtime.settings import load
 from services.runtime.web import run_web
 from services.simulators.market_data.app import make_app
@@ -28,9 +29,9 @@ def main() -> int:
     )
 
     def banner(port: int) -> str:
-        shown = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+        shown = reachable(settings.host, port)
         return (
-            f"\n  market data      http://{shown}:{port}/reference-price?delivery_day=2023-05-12&delivery_hour=08-09\n"
+            f"\n  market data      http://{shown}/reference-price?delivery_day=2023-05-12&delivery_hour=08-09\n"
             f"  quota            {settings.per_minute} a minute, {settings.per_hour:,} an hour"
             f"{'' if settings.quota else ' (not enforced)'}\n"
         )

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from services.runtime.addresses import reachable
 from services.runtime.descriptors import announce_budget, descriptor_budget
 from services.runtime.errors import StartRefused
 from services.runtime.listening import run_listener, stop_on_signals
@@ -61,10 +62,10 @@ async def run(settings: PowerExchangeSettings) -> int:
 
 def banner(settings: PowerExchangeSettings, port: int) -> str:
     """Return what a person wants to know."""
-    shown = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    shown = reachable(settings.host, port)
     return (
-        f"\n  power exchange   ws://{shown}:{port}\n"
-        f"  its deals        http://{shown}:{port}/deals\n"
+        f"\n  power exchange   ws://{shown}\n"
+        f"  its deals        http://{shown}/deals\n"
         f"  a deal every     {settings.gap_min_s:g} to {settings.gap_max_s:g} s, "
         f"replay {'on' if settings.replay else 'off'}\n"
     )

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
+from services.runtime.addresses import reachable
 from services.runtime.settings import ProcessSettings
 from services.runtime.web import WebFace, run_web
 from services.simulators.venue.clearing import Account
@@ -76,7 +77,7 @@ def serve(venue: SimulatedVenue, settings: VenueSettings) -> int:
         app,
         opened=opened,
         setting=f"MIDSTREAM_SIM_{venue.name.upper()}_PORT",
-        banner=lambda port: venue.welcome(f"http://{settings.host}:{port}"),
+        banner=lambda port: venue.welcome(f"http://{reachable(settings.host, port)}"),
         date_header=False,
     )
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from services.runtime.settings import load
 from services.simulators.binance.__main__ import BinanceSimSettings
+from services.simulators.binance.simulator import SimulatedBinance
 from services.simulators.bitmex.__main__ import BitmexSimSettings
 from services.simulators.bybit.__main__ import BybitSimSettings
-from services.simulators.venue.settings import VenueSettings, read_keys
+from services.simulators.venue import settings as module
+from services.simulators.venue.settings import VenueSettings, read_keys, serve
 
 
 @pytest.mark.parametrize(
@@ -21,6 +26,7 @@ from services.simulators.venue.settings import VenueSettings, read_keys
         ("DEPTH", "-1", "above 0"),
         ("VOLATILITY", "fast", "a number"),
         ("KEYS", "name:key", "name:key:secret"),
+        ("LEVERS", "everywhere", "here"),
     ],
 )
 @pytest.mark.parametrize(
@@ -56,3 +62,28 @@ def test_more_accounts_are_read_and_their_secrets_not_shown() -> None:
     with pytest.raises(ValueError, match="entry 1") as refused:
         read_keys("alice:canary-secret")
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1:5070"),
+        ("0.0.0.0", "127.0.0.1:5070"),
+        ("::", "[::1]:5070"),
+        ("192.0.2.7", "192.0.2.7:5070"),
+    ],
+)
+def test_what_a_terminal_shows_are_addresses_that_can_be_typed(
+    host: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    banners: list[Callable[[int], str]] = []
+
+    def run_web(*_: Any, banner: Callable[[int], str], **__: Any) -> int:
+        banners.append(banner)
+        return 0
+
+    monkeypatch.setattr(module, "run_web", run_web)
+
+    assert serve(SimulatedBinance(), BinanceSimSettings(host=host)) == 0
+
+    assert f"http://{shown}/api/v3" in banners[0](5070)
