@@ -52,10 +52,21 @@ _CREATED: Final = {
     "CreateByTakeOver_PassThrough": EndedBy.LIQUIDATION,
     "CreateByAdl_PassThrough": EndedBy.DELEVERAGING,
     "CreateBySettle": EndedBy.DELISTING,
+    "CreateByAdminClosing": EndedBy.EXCHANGE,
 }
 """`createType` of the orders with which the exchange closes a position."""
-_TRADES: Final = frozenset({"Trade", "AdlTrade", "BustTrade"})
-"""Executions of orders, the exchange's own among them. The list has funding, settlements and transfers, too, which are none."""
+_TRADES: Final = {
+    "Trade": None,
+    "AdlTrade": EndedBy.DELEVERAGING,
+    "BustTrade": EndedBy.LIQUIDATION,
+    "Delivery": EndedBy.DELISTING,
+}
+"""Executions of orders, the exchange's own among them. The list has funding, settlements and transfers, too, which are none.
+
+What is delivered is among the executions alone: the exchange shows no order that it belongs to.
+"""
+OWN_EXECUTIONS: Final = tuple(type_ for type_, cause in _TRADES.items() if cause is not None)
+"""Types of executions of the exchange's own orders, which may not be shown themselves."""
 
 SIDE_WORDS: Final = {ours: theirs for theirs, ours in _SIDES.items()}
 TYPE_WORDS: Final = {ours: theirs for theirs, ours in _TYPES.items()}
@@ -99,22 +110,27 @@ def parse_order(
     )
 
 
-def parse_execution(market: Market, symbol: str, settle: str, row: Row, *, raw: bytes = b"") -> OrderReport | None:
+def parse_execution(
+    market: Market, symbol: str, settle: str, row: Row, *, source: str = "stream", raw: bytes = b""
+) -> OrderReport | None:
     """Return a row of executions as a statement about its order; None where it is none of an order.
 
-    It does not say what state the order is in: the order's own row does, before or after it.
+    It does not say what state the order is in: the order's own row does, before or after it. Of the exchange's own orders there may be
+    no other row, so one that leaves nothing open is their end.
     """
     fill = parse_fill(market, symbol, settle, row)
     if fill is None:
         return None
     type_ = _TYPES.get(word(row, "orderType"))
+    cause = _TRADES[word(row, "execType")] or _CREATED.get(word(row, "createType"))
+    over = cause is not None and number(row, "leavesQty") == 0
     return OrderReport(
         exchange=NAME,
         market=market.name,
         symbol=symbol,
         exchange_order_id=fill.exchange_order_id,
         client_order_id=fill.client_order_id,
-        state=VenueState.PARTIALLY_FILLED,
+        state=VenueState.FILLED if over else VenueState.PARTIALLY_FILLED,
         raw_state=word(row, "execType"),
         side=fill.side,
         type=type_,
@@ -124,15 +140,21 @@ def parse_execution(market: Market, symbol: str, settle: str, row: Row, *, raw: 
         average_price=None,
         update_time_ns=fill.trade_time_ns,
         fill=fill,
-        source="stream",
+        source=source,
         raw=raw,
+        ended_by=cause if over else None,
         price_may_move=market.futures and type_ is OrderType.LIMIT,
     )
 
 
+def is_own(row: Row) -> bool:
+    """Whether a row is an execution of an order that nobody but the exchange has placed."""
+    return row.get("execType") in OWN_EXECUTIONS
+
+
 def parse_fill(market: Market, symbol: str, settle: str, row: Row) -> Fill | None:
     """Return an execution; None for a row that is none of an order. A fee that was received is negative."""
-    if row.get("execType") not in _TRADES:
+    if row.get("execType") not in _TRADES or (is_own(row) and word(row, "side") not in _SIDES):
         return None
     executed_ns = time_ns(row, "execTime")
     if executed_ns is None:
@@ -215,10 +237,10 @@ def _reason(row: Row, raw_state: str) -> str:
 def _ended_by(row: Row, raw_state: str) -> EndedBy | None:
     if raw_state not in _CLOSED:
         return None
-    if (cause := _CREATED.get(word(row, "createType"))) is not None:
+    cause = _CREATED.get(word(row, "createType"))
+    if cause is not None or _CLOSED[raw_state] is VenueState.FILLED:
+        # One that was executed completely has a cause where it is the exchange's own; of others, the words are about a late cancel.
         return cause
-    if _CLOSED[raw_state] is VenueState.FILLED:
-        return None
     said = [_CAUSES.get(word(row, name)) for name in ("rejectReason", "cancelType")]
     return next((cause for cause in said if cause is not None), None)
 

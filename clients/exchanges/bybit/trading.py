@@ -13,8 +13,16 @@ from clients.exchanges.bybit.lookup import HISTORY, REALTIME, Done, OrderLookup
 from clients.exchanges.bybit.markets import MARKETS, NAME, Market
 from clients.exchanges.bybit.orders import about, acknowledged_id, amended, canceled, identity, placed
 from clients.exchanges.bybit.paging import pages
-from clients.exchanges.bybit.parsing import newest, parse_fill, parse_order, parse_position
-from clients.exchanges.bybit.rows import rows_of
+from clients.exchanges.bybit.parsing import (
+    OWN_EXECUTIONS,
+    is_own,
+    newest,
+    parse_execution,
+    parse_fill,
+    parse_order,
+    parse_position,
+)
+from clients.exchanges.bybit.rows import Row, rows_of
 from clients.exchanges.bybit.scopes import Parameters
 from clients.exchanges.bybit.user_stream import UserStream
 from clients.exchanges.client import ExchangeRequest, ExchangeResponse
@@ -152,12 +160,17 @@ class BybitTrading:
         return [report for report in found if not report.state.terminal]
 
     async def orders_between(self, instrument: Instrument, *, start_ns: int, end_ns: int) -> Sequence[OrderReport]:
-        """Return the open ones and what the history has, which is late, and forgets after a day what ended without an execution."""
+        """Return the open ones and what the history has, which is late, and forgets after a day what ended without an execution.
+
+        Of the exchange's own orders, what it tells is their executions.
+        """
         market, named = MARKETS[instrument.market], tuple(about(instrument).items())
         found = await self._orders(market, REALTIME, "orders_between", named)
         for first_ms, last_ms in windows(start_ns, end_ns, WINDOW_NS):
             span = (("startTime", str(first_ms)), ("endTime", str(last_ms)))
             found += await self._orders(market, HISTORY, "orders_between", (*named, *span))
+        if market.futures:
+            found += await self._own_orders(instrument, start_ns=start_ns, end_ns=end_ns)
         by_id: dict[str, list[OrderReport]] = {}
         for report in found:
             if report.create_time_ns is None or start_ns <= report.create_time_ns <= end_ns:
@@ -165,22 +178,46 @@ class BybitTrading:
         return [made for reports in by_id.values() if (made := newest(reports)) is not None]
 
     async def fills(self, instrument: Instrument, *, start_ns: int, end_ns: int) -> Sequence[Fill]:
-        market, path = MARKETS[instrument.market], "/v5/execution/list"
-        settle = instrument.settle if market.futures else ""
+        """Return executions of orders that can be asked for; those of the exchange's own come with `orders_between`."""
+        market, settle = MARKETS[instrument.market], _settle(instrument)
         found: dict[str, Fill] = {}
-        for first_ms, last_ms in windows(start_ns, end_ns, WINDOW_NS):
-            span = (("startTime", str(first_ms)), ("endTime", str(last_ms)), ("limit", str(FILLS_PAGE)))
-            request = self._read(market, path, "fills", (*about(instrument).items(), *span), Priority.RECOVERY)
-            async for rows, response in pages(self._client, request, rows_max=FILLS_PAGE):
-                with self._reading(request, response):
-                    fills = [parse_fill(market, instrument.symbol, settle, row) for row in rows]
-                found |= {
-                    fill.trade_id: fill
-                    for fill in fills
-                    if fill is not None and start_ns <= fill.trade_time_ns <= end_ns
-                }
+        async for request, response, rows in self._executions(instrument, start_ns=start_ns, end_ns=end_ns):
+            with self._reading(request, response):
+                fills = [parse_fill(market, instrument.symbol, settle, row) for row in rows if not is_own(row)]
+            found |= {
+                fill.trade_id: fill for fill in fills if fill is not None and start_ns <= fill.trade_time_ns <= end_ns
+            }
         # Newest first over the wire.
         return sorted(found.values(), key=lambda fill: fill.trade_time_ns)
+
+    async def _own_orders(self, instrument: Instrument, *, start_ns: int, end_ns: int) -> list[OrderReport]:
+        """Return what the exchange has closed by itself: deliveries, liquidations, deleveragings."""
+        market, settle = MARKETS[instrument.market], _settle(instrument)
+        found: list[OrderReport] = []
+        for type_ in OWN_EXECUTIONS:
+            asked = self._executions(instrument, (("execType", type_),), start_ns=start_ns, end_ns=end_ns)
+            async for request, response, rows in asked:
+                with self._reading(request, response):
+                    told = [
+                        parse_execution(market, instrument.symbol, settle, row, source="query")
+                        for row in rows
+                        if is_own(row)
+                    ]
+                found += [report for report in told if report is not None]
+        return found
+
+    async def _executions(
+        self, instrument: Instrument, more: Parameters = (), *, start_ns: int, end_ns: int
+    ) -> AsyncIterator[tuple[ExchangeRequest, ExchangeResponse, Sequence[Row]]]:
+        named = tuple(about(instrument).items())
+        for first_ms, last_ms in windows(start_ns, end_ns, WINDOW_NS):
+            span = (("startTime", str(first_ms)), ("endTime", str(last_ms)), ("limit", str(FILLS_PAGE)))
+            parameters = (*named, *more, *span)
+            request = self._read(
+                MARKETS[instrument.market], "/v5/execution/list", "fills", parameters, Priority.RECOVERY
+            )
+            async for rows, response in pages(self._client, request, rows_max=FILLS_PAGE):
+                yield request, response, rows
 
     async def positions(self) -> Sequence[Position]:
         """Return what is held; an account in hedge mode is refused, because one order would not say which side it is for."""
@@ -291,3 +328,7 @@ class BybitTrading:
             yield
         except MalformedAnswer as error:
             raise self._client.unreadable(request, response, error) from error
+
+
+def _settle(instrument: Instrument) -> str:
+    return instrument.settle if MARKETS[instrument.market].futures else ""

@@ -116,7 +116,7 @@ class BybitExchange(SimulatedVenue):
         marks = {"orderId": self.made_uuid(), "positionIdx": POSITION_INDEX[leg]}
         if why in CREATED:
             return OwnName(marks={**marks, **CREATED[why]})
-        return OwnName(f"{DELIVERY_IDS}{number}", marks | {EXECUTION_TYPE: DELIVERY})
+        return OwnName(f"{DELIVERY_IDS}{number}", marks | {EXECUTION_TYPE: DELIVERY, CREATE_TYPE: "CreateBySettle"})
 
     def roll_over(self, listing: Listing, now_ns: int) -> None:
         """Take a contract that was delivered off the list, and put what is listed then on it."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from services.simulators.bybit.funding import EXECUTION_TYPE, FUNDING, RATE
+from services.simulators.bybit.funding import DELIVERY, EXECUTION_TYPE, FUNDING, RATE
 from services.simulators.bybit.listings import SPOT
 from services.simulators.bybit.marks import CREATE_TYPE, TRADE_TYPE
 from services.simulators.bybit.sightings import RACED, Execution, Sighting
@@ -176,7 +176,8 @@ def execution_row(execution: Execution, shown: Shown) -> dict[str, Any]:
     return {
         "symbol": listing.symbol,
         "orderId": order.marks["orderId"],
-        "orderLinkId": order.client_id,
+        # What the exchange places has no client id, and in the engine one that no client may send.
+        "orderLinkId": "" if type_ == DELIVERY else order.client_id,
         "side": SIDES[order.side],
         "orderPrice": price_text(listing, order.price) if order.price is not None else "0",
         "orderQty": order.marks.get("amount") or size_text(listing, order.quantity),

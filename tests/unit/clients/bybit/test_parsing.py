@@ -178,6 +178,47 @@ def test_what_is_no_execution_of_an_order_is_left_out(kind: Any) -> None:
     assert parse_execution(MARKETS["linear"], "X", "USDT", row) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("Delivery", EndedBy.DELISTING),
+        ("BustTrade", EndedBy.LIQUIDATION),
+        ("AdlTrade", EndedBy.DELEVERAGING),
+    ],
+)
+def test_an_execution_of_the_exchange_itself_is_all_that_is_told_of_its_order(kind: str, cause: EndedBy) -> None:
+    whole = parse_execution(MARKETS["linear"], "X", "USDT", execution_row(execType=kind, leavesQty="0"))
+    part = parse_execution(MARKETS["linear"], "X", "USDT", execution_row(execType=kind, leavesQty="0.006"))
+
+    assert whole is not None
+    assert part is not None
+    assert (whole.state, whole.ended_by) == (VenueState.FILLED, cause)
+    assert (part.state, part.ended_by) == (VenueState.PARTIALLY_FILLED, None)
+
+
+@pytest.mark.parametrize(
+    ("creator", "cause"),
+    [
+        ("CreateByLiq", EndedBy.LIQUIDATION),
+        ("CreateByTakeOver_PassThrough", EndedBy.LIQUIDATION),
+        ("CreateByAdl_PassThrough", EndedBy.DELEVERAGING),
+        ("CreateBySettle", EndedBy.DELISTING),
+        ("CreateByAdminClosing", EndedBy.EXCHANGE),
+        ("CreateByUser", None),
+        ("", None),
+    ],
+)
+def test_an_order_with_which_the_exchange_closes_a_position_says_why(creator: str, cause: EndedBy | None) -> None:
+    filled = {"orderStatus": "Filled", "createType": creator, "cancelType": "CancelByUser"}
+
+    made = parse_order(MARKETS["linear"], "X", order_row(**filled), source="query")
+    trade = parse_execution(MARKETS["linear"], "X", "USDT", execution_row(createType=creator, leavesQty="0"))
+
+    assert (made.state, made.ended_by) == (VenueState.FILLED, cause)
+    assert trade is not None
+    assert trade.ended_by is cause
+
+
 def test_the_newest_of_none_is_none() -> None:
     assert newest([]) is None
 

@@ -14,6 +14,7 @@ from clients.exchanges.bybit import BybitTrading
 from clients.exchanges.bybit.lookup import UNSHOWN_MAX, WAITS_S
 from clients.exchanges.bybit.orders import placed
 from clients.exchanges.bybit.signing import message, signature
+from clients.exchanges.endings import EndedBy
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, TryLater
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import (
@@ -724,10 +725,34 @@ async def test_fills_are_executions_and_nothing_else_each_once_oldest_first() ->
     fills = await desk.fills(LINEAR, start_ns=NOW_MS * MS, end_ns=(NOW_MS + 100) * MS)
 
     assert transport.of("/execution/list")[0].parameters["limit"] == "100"
-    assert [fill.trade_id for fill in fills] == ["a", "b", "liq"]
+    assert [fill.trade_id for fill in fills] == ["a", "b"]
     assert fills[0].fee == Decimal("0.132")
     assert fills[0].fee_currency == "USDT"
     assert (fills[0].quantity, fills[0].price) == (Decimal("0.004"), Decimal("60000.00"))
+
+
+async def test_what_the_exchange_closed_by_itself_comes_with_the_orders() -> None:
+    rows = [
+        execution_row(execId=kind, execType=kind, orderId=f"of-{kind}", orderLinkId="", leavesQty="0")
+        for kind in ("Trade", "Delivery", "BustTrade", "AdlTrade", "Funding")
+    ]
+
+    def answer(seen: Seen) -> Reply:
+        wanted = seen.parameters.get("execType")
+        found = [row for row in rows if seen.path.endswith("/execution/list") and row["execType"] == wanted]
+        return page(found)
+
+    desk, transport = trading(answer)
+
+    orders = await desk.orders_between(LINEAR, start_ns=0, end_ns=(NOW_MS + 100) * MS)
+    await desk.orders_between(SPOT, start_ns=0, end_ns=(NOW_MS + 100) * MS)
+
+    assert {order.exchange_order_id: order.ended_by for order in orders} == {
+        "of-Delivery": EndedBy.DELISTING,
+        "of-BustTrade": EndedBy.LIQUIDATION,
+        "of-AdlTrade": EndedBy.DELEVERAGING,
+    }
+    assert {seen.parameters["category"] for seen in transport.of("/execution/list")} == {"linear"}
 
 
 async def test_a_fee_of_spot_is_in_what_the_row_says() -> None:
