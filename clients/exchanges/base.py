@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from clients.exchanges.client import ExchangeClient, ExchangeRequest, ExchangeResponse
-from clients.exchanges.clock_offset import ClockOffset, ClockReading, measure
+from clients.exchanges.clock_offset import Clock, ClockOffset, ClockReading, measure
 from clients.exchanges.error_table import ErrorTable, Signal, error_class
 from clients.exchanges.errors import CallerMustAct, ExchangeError, OperatorMustAct, OutcomeUnknown, Sent, TryLater
 from clients.exchanges.exact_json import MalformedAnswer, parse_json
@@ -34,15 +34,6 @@ EXECUTOR_MARGIN: Final = 0.95
 """Part of an attempt's time that the transport gets: it must end first, because it knows whether something was sent."""
 
 
-@dataclass
-class _Clock:
-    """What is known of one server's clock."""
-
-    offset: ClockOffset | None = None
-    distrusted: bool = False
-    """An answer has blamed the offset since it was measured."""
-
-
 class RestClient(ExchangeClient):
     """Implements ExchangeClient on hooks.
 
@@ -54,8 +45,10 @@ class RestClient(ExchangeClient):
 
     def __init__(self, ports: ClientPorts) -> None:
         self.ports = ports
-        self.instruments = InstrumentCache(self.name, self.instrument_loads(), monotonic_ns=ports.monotonic_ns)
-        self._clocks: dict[str, _Clock] = {}
+        self.instruments = InstrumentCache(
+            self.name, self.instrument_loads(), monotonic_ns=ports.monotonic_ns, wall_ns=ports.wall_ns
+        )
+        self._clocks: dict[str, Clock] = {}
         self._flights: SingleFlight[tuple[str, str], Any] = SingleFlight()
         self._closed = False
 
@@ -142,6 +135,9 @@ class RestClient(ExchangeClient):
 
     def known_instrument(self, symbol: str) -> Instrument | None:
         return self.instruments.remembered(symbol)
+
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        self.instruments.recall(market, exchange_symbol, symbol)
 
     async def get_quote(self, symbol: str) -> Quote:
         instrument = await self.instruments.by_symbol(symbol)
@@ -330,8 +326,8 @@ class RestClient(ExchangeClient):
 
     # Clocks.
 
-    def _clock(self, market: str) -> _Clock:
-        return self._clocks.setdefault(self.clock_name(market), _Clock())
+    def _clock(self, market: str) -> Clock:
+        return self._clocks.setdefault(self.clock_name(market), Clock())
 
     def _distrust(self, market: str, used: ClockOffset | None) -> None:
         clock = self._clock(market)

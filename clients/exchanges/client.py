@@ -70,6 +70,11 @@ class ExchangeClient(ABC):
         return None
 
     @abstractmethod
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        """Tell the names of an instrument that was listed once, so that statements about it are understood although it is not any more."""
+        ...
+
+    @abstractmethod
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         """Measure the clock offset; signed requests apply the last measurement."""
         ...

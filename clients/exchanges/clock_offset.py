@@ -34,6 +34,15 @@ class ClockOffset:
         return ServerTime(offset_ns=self.server_minus_wall_ns, error_ns=self.error_ns, measured_ns=self.measured_ns)
 
 
+@dataclass
+class Clock:
+    """What is known of one server's clock."""
+
+    offset: ClockOffset | None = None
+    distrusted: bool = False
+    """An answer has blamed the offset since it was measured."""
+
+
 def measure(reading: ClockReading, response: HttpResponse) -> ClockOffset:
     """Assume that the server read its clock half-way through the round trip; the error bound covers both ends of it."""
     round_trip_ns = max(0, response.received_ns - response.sent_ns)

@@ -1,9 +1,10 @@
-"""The instruments of an exchange, asked for once an hour."""
+"""The instruments of an exchange, asked for once an hour, and when one of them ends."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -11,10 +12,11 @@ from typing import Final
 from clients.exchanges.errors import CallerMustAct, ExchangeError
 from clients.exchanges.model import Instrument
 from clients.exchanges.symbols import near_matches
+from clients.exchanges.unlisted import Unlisted, recalled
 from clients.logs import fields
 from clients.resilience.errors import ResilienceError
 from clients.resilience.outcome import Outcome
-from clients.resilience.ports import MonotonicNs
+from clients.resilience.ports import MonotonicNs, WallNs
 from clients.resilience.single_flight import SingleFlight
 
 logger = logging.getLogger(__name__)
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 AGE_S_MAX: Final = 3600.0
 RETRY_S: Final = 60.0
 """How long a failed renewal is not tried again while the older list serves."""
+ENDED_S: Final = 10.0
+"""How long after the end of a contract the list is asked for again: then it has the next one, mostly."""
 
 
 Load = Callable[[], Awaitable[Sequence[Instrument]]]
@@ -32,16 +36,24 @@ class InstrumentCache:
 
     A market that cannot be reached does not take the others along. When a renewal fails, the older list goes on serving, with a
     warning: tick sizes change rarely, and a client that forgets them cannot even cancel. An explicit `refresh` raises instead.
+
+    What has left a list is not forgotten: exchanges go on speaking of it, and orders in it are asked about.
     """
 
-    def __init__(self, exchange: str, loads: Mapping[str, Load], *, monotonic_ns: MonotonicNs) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        loads: Mapping[str, Load],
+        *,
+        monotonic_ns: MonotonicNs = time.monotonic_ns,
+        wall_ns: WallNs = time.time_ns,
+    ) -> None:
         self._exchange = exchange
-        self._parts = [_Part(f"{exchange} {name}".strip(), load, monotonic_ns) for name, load in loads.items()]
+        self._parts = [_Part(f"{exchange} {name}".strip(), load, monotonic_ns, wall_ns) for name, load in loads.items()]
+        self._unlisted = Unlisted()
         self._by_symbol: Mapping[str, Instrument] = {}
         self._by_exchange_symbol: Mapping[tuple[str, str], Instrument] = {}
         self._part_of: Mapping[str, _Part] = {}
-        self._seen: dict[str, Instrument] = {}
-        """By unified symbol, whatever was ever listed: orders in a contract that was delivered are still asked about."""
 
     async def all(self, *, refresh: bool = False) -> Mapping[str, Instrument]:
         """Return every instrument by unified symbol; raise when a market's have never been loaded and cannot be."""
@@ -64,8 +76,9 @@ class InstrumentCache:
         raise _unknown(self._exchange, symbol, near_matches(symbol, self._by_symbol))
 
     async def by_exchange_symbol(self, market: str, exchange_symbol: str) -> Instrument:
-        """Return the instrument that the exchange calls so on that market."""
+        """Return the instrument that the exchange calls so on that market, or called so while it listed it."""
         found, failed = await self._find(lambda: self._by_exchange_symbol.get((market, exchange_symbol)))
+        found = found or self._unlisted.by_exchange_symbol(market, exchange_symbol)
         if found is not None:
             return found
         if failed:
@@ -79,12 +92,19 @@ class InstrumentCache:
             raise failed[0]
 
     def known(self, market: str, exchange_symbol: str) -> Instrument | None:
-        """Return it if it has been loaded, without asking anybody."""
-        return self._by_exchange_symbol.get((market, exchange_symbol))
+        """Return it if it has been loaded, without asking anybody; also one that is not listed any more."""
+        found = self._by_exchange_symbol.get((market, exchange_symbol))
+        return found or self._unlisted.by_exchange_symbol(market, exchange_symbol)
+
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        """Learn the names of an instrument that was listed before this process began; while it still is, the list is what counts."""
+        made = recalled(self._exchange, market, exchange_symbol, symbol)
+        if made is not None:
+            self._unlisted.recall(made)
 
     def remembered(self, symbol: str) -> Instrument | None:
-        """Return it if it has ever been loaded, listed still or not, without asking anybody."""
-        return self._seen.get(symbol)
+        """Return it if it has ever been loaded, or recalled, listed still or not, without asking anybody."""
+        return self._by_symbol.get(symbol) or self._unlisted.by_symbol(symbol)
 
     async def _find(self, look: Callable[[], Instrument | None]) -> tuple[Instrument | None, list[Exception]]:
         """Look; load what is due where that may change the answer, until it is there; return it, or why it may be missing."""
@@ -115,21 +135,25 @@ class InstrumentCache:
         return _expected(results)
 
     async def _loaded(self, part: _Part, *, refresh: bool = False) -> None:
+        before = part.instruments
         await part.load(refresh=refresh)
+        if part.instruments is not before:
+            still = {(made.market, made.exchange_symbol) for made in part.instruments}
+            self._unlisted.left(made for made in before if (made.market, made.exchange_symbol) not in still)
         self._part_of = {made.symbol: part for part in self._parts for made in part.instruments}
         listed = [made for part in self._parts for made in part.instruments]
         self._by_symbol = MappingProxyType({made.symbol: made for made in listed})
-        self._seen.update(self._by_symbol)
         self._by_exchange_symbol = {(made.market, made.exchange_symbol): made for made in listed}
 
 
 class _Part:
     """The instruments that come with one request."""
 
-    def __init__(self, name: str, load: Load, monotonic_ns: MonotonicNs) -> None:
+    def __init__(self, name: str, load: Load, monotonic_ns: MonotonicNs, wall_ns: WallNs) -> None:
         self._name = name
         self._load = load
         self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
         self._flights: SingleFlight[str, None] = SingleFlight()
         self._due_ns: int | None = None
         self.instruments: Sequence[Instrument] = ()
@@ -148,7 +172,13 @@ class _Part:
 
     async def _renew(self) -> None:
         self.instruments = await self._load()
-        self._due_ns = self._monotonic_ns() + round(AGE_S_MAX * 1e9)
+        now_ns = self._wall_ns()
+        ends = (made.expiry_time_ns for made in self.instruments if made.expiry_time_ns is not None)
+        until_end_ns = min((end_ns - now_ns for end_ns in ends if end_ns > now_ns), default=None)
+        age_ns = round(AGE_S_MAX * 1e9)
+        if until_end_ns is not None:
+            age_ns = min(age_ns, until_end_ns + round(ENDED_S * 1e9))
+        self._due_ns = self._monotonic_ns() + age_ns
 
 
 def _expected(results: Iterable[BaseException | None]) -> list[Exception]:

@@ -73,13 +73,22 @@ class Instrument:
     notional_max_for_market: bool = True
     open_orders_max: int | None = None
     """How many orders an account may have open in this instrument."""
+    listed: bool = True
+    """Whether the exchange lists it; what it does not list any more has ended or was taken off, and can only be asked about."""
+
+    def over(self, now_ns: int) -> bool:
+        """Whether it has ended: it is not listed any more, or its term is over."""
+        return not self.listed or (self.expiry_time_ns is not None and self.expiry_time_ns <= now_ns)
 
     def base_quantity(self, quantity: Decimal, price: Decimal | None) -> Decimal | None:
         """Return what a quantity in this instrument's unit is in its base currency, at a price; a quotient has 28 digits.
 
         1000 are 1000 BTC, 0.001 BTC or 1000 dollars' worth, and only the instrument knows. None for quanto contracts, which are no
-        quantity of anything, and for inverse ones without a price: they are worth something else in base at each.
+        quantity of anything, for inverse ones without a price: they are worth something else in base at each, and where the size of a
+        contract that has ended is not known any more.
         """
+        if not self.contract_size:
+            return None
         match self.payout:
             case Payout.SPOT | Payout.LINEAR:
                 return quantity * self.contract_size

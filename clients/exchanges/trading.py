@@ -103,7 +103,10 @@ class OrderReport:
     raw: bytes = field(default=b"", repr=False)
     sent: Sent | None = None
     ended_by: EndedBy | None = None
-    """Why the exchange ended it, where it says so in whatever words; `raw_state` and `reason` have its own."""
+    """Why the exchange ended it, where it says so in whatever words; `raw_state` and `reason` have its own.
+
+    Of an order that the exchange itself placed to close a position it may be said from the beginning.
+    """
     price_may_move: bool = False
     """The exchange moves a price that is beyond its limit to the limit, towards the market, and says nothing about it."""
 

@@ -43,6 +43,7 @@ from services.orders.journal.store import (
 )
 from services.orders.observer import DeskObserver
 from services.orders.ports import Ports
+from services.orders.recalled import recall_instruments
 from services.orders.reconciliation.arrival import ServerClocks
 from services.orders.reconciliation.follower import Follower
 from services.orders.reconciliation.freshness import Freshness, FreshnessTracker
@@ -172,6 +173,7 @@ class Desk:
         await self.switch.open()
         await self.ledger.open()
         self._check_modes()
+        await recall_instruments(self._store, self.ledger, self.venues)
         await load_spot_positions(self._store, self.ledger, self.positions, self._ports)
         await self._recover()
         self._begin(self._sweep_keys(), "idempotency-keys")

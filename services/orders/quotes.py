@@ -36,6 +36,9 @@ class StreamedMarket:
     def known_instrument(self, symbol: str) -> Instrument | None:
         return self._client.known_instrument(symbol)
 
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        self._client.recall(market, exchange_symbol, symbol)
+
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         return await self._client.get_server_time(market)
 

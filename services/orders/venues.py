@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from clients.exchanges.errors import ExchangeError
 from clients.exchanges.model import Instrument, Price, Quote, ServerTime
 from clients.exchanges.names import closure
-from clients.exchanges.symbols import near_matches
+from clients.exchanges.symbols import expiry_day, near_matches
 from clients.exchanges.trading import TradingClient
 from clients.resilience.errors import AttemptTimedOut, ResilienceError
 from services.orders.errors import Reason, denied
@@ -32,6 +32,8 @@ class MarketData(Protocol):
 
     def known_instrument(self, symbol: str) -> Instrument | None: ...
 
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None: ...
+
     async def get_server_time(self, market: str | None = None) -> ServerTime: ...
 
     async def ping(self, market: str | None = None) -> float: ...
@@ -46,16 +48,32 @@ class Venue:
     market: MarketData
 
     async def instrument(self, symbol: str) -> Instrument:
-        """Return the instrument; a symbol that it does not have is denied with near matches."""
+        """Return the instrument, also one that is not listed any more; a symbol that was never there is denied with near matches."""
         instruments = await self.market.get_instruments()
-        found = instruments.get(symbol)
+        found = instruments.get(symbol) or self.market.known_instrument(symbol)
         if found is None:
+            if _is_past(symbol, instruments):
+                raise denied(Reason.NOT_TRADABLE, ended_text(self.exchange, symbol))
             near = near_matches(symbol, instruments)
             hint = f"; near matches: {', '.join(near)}" if near else "; ListInstruments names those that exist"
             raise denied(
                 Reason.UNKNOWN_SYMBOL, f"{symbol[:64]!r} is no symbol of {self.exchange}{hint}", field="symbol"
             )
         return found
+
+
+def ended_text(exchange: str, symbol: str) -> str:
+    """Say that an instrument takes no orders, and since when."""
+    day = expiry_day(symbol)
+    when = f"it ended on {day}" if day is not None else "it is not listed any more"
+    return f"{exchange} takes no orders for {symbol[:64]}: {when}; ListInstruments names what is traded now"
+
+
+def _is_past(symbol: str, listed: Collection[str]) -> bool:
+    """Whether a symbol is of a contract that ended before all that are listed of its kind."""
+    day, kind = expiry_day(symbol), symbol.rpartition("-")[0]
+    days = [end for each in listed if each.rpartition("-")[0] == kind and (end := expiry_day(each)) is not None]
+    return day is not None and bool(days) and day < min(days)
 
 
 class Venues:

@@ -85,6 +85,9 @@ class FakeExchange(ExchangeClient):
             raise self.listed
         return self.listed
 
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        pass
+
     async def get_quote(self, symbol: str) -> Quote:
         self.quotes_asked += 1
         if isinstance(self.answer, BaseException):

@@ -91,6 +91,9 @@ class ScriptedMarket:
     def known_instrument(self, symbol: str) -> Instrument | None:
         return self.instruments.get(symbol)
 
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        pass
+
     async def get_server_time(self, market: str | None = None) -> ServerTime:
         if self.down is not None or self.clock_error is not None:
             raise self.down or self.clock_error  # type: ignore[misc]

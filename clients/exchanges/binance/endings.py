@@ -57,12 +57,15 @@ def ended_by(
     filled: Decimal | None = None,
     rested: bool = False,
 ) -> EndedBy | None:
-    """Return the cause of an end; None where the order is open, or where Binance says no more than that it has ended."""
-    if raw_state not in _ENDED:
-        return None
+    """Return the cause of an end; None where the order is open, or where Binance says no more than that it has ended.
+
+    An order with which Binance closes a position has its cause from the beginning.
+    """
     for prefix, cause in _OF_THE_EXCHANGE.items():
         if client_order_id.startswith(prefix):
             return cause
+    if raw_state not in _ENDED:
+        return None
     if raw_state in _STATES:
         return _STATES[raw_state]
     if raw_state == "FILLED":

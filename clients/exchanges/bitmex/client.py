@@ -128,6 +128,11 @@ class BitMEXClient(StreamedClient):
         except MalformedAnswer as error:
             raise self.unreadable(request, response, error) from error
 
+    def recall(self, market: str, exchange_symbol: str, symbol: str) -> None:
+        # Spot is counted in units that only the list tells.
+        if ":" in symbol:
+            super().recall(market, exchange_symbol, symbol)
+
     async def fetch_quote(self, instrument: Instrument) -> Quote:
         parameters = (("symbol", instrument.exchange_symbol), ("count", "1"), ("reverse", "true"))
         request = self._read("get_quote", "/quote", parameters)

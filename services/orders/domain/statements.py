@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
 from clients.exchanges.endings import EndedBy
+from clients.exchanges.symbols import expiry_day
 from clients.exchanges.trading import Fill, OrderReport, OrderType, Side, TimeInForce, VenueState
 from services.orders.domain.altered import altered
 from services.orders.domain.events import FillBody, Stated
@@ -65,7 +67,23 @@ def ended_by(report: OrderReport, order: Order | None = None) -> EndedBy | None:
     if type_ is OrderType.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
         return EndedBy.TIME_IN_FORCE
     # Nobody but the exchange lets an order expire that may rest.
-    return EndedBy.EXCHANGE if report.state is VenueState.EXPIRED else None
+    if report.state is not VenueState.EXPIRED:
+        return None
+    return EndedBy.DELISTING if _at_the_end(report) else EndedBy.EXCHANGE
+
+
+def is_delivery(report: OrderReport) -> bool:
+    """Whether it is of an order with which the exchange closes a position because its instrument ends."""
+    ended_early = report.state in (VenueState.CANCELED, VenueState.EXPIRED, VenueState.REJECTED)
+    return report.ended_by is EndedBy.DELISTING and not ended_early
+
+
+def _at_the_end(report: OrderReport) -> bool:
+    """Whether it is of a contract that has come to its end: queries do not always say why they say that an order expired."""
+    day = expiry_day(report.symbol)
+    if day is None or report.update_time_ns is None:
+        return False
+    return datetime.fromtimestamp(report.update_time_ns // 1_000_000_000, UTC).date() >= day
 
 
 def _has_rested(order: Order | None, report: OrderReport) -> bool:

@@ -11,7 +11,7 @@ from clients.exchanges.trading import Fill, OrderReport
 from services.orders.domain import Body, Cause, Folded, Order, TradingMode
 from services.orders.domain.events import Discovered, Executed, Halted
 from services.orders.domain.legs import leg_named
-from services.orders.domain.statements import ended_as, ended_by, fill_body, mismatch, news
+from services.orders.domain.statements import ended_as, ended_by, fill_body, is_delivery, mismatch, news
 from services.orders.journal.ledger import OrderLedger
 from services.orders.observer import DeskObserver
 from services.orders.venues import Venues
@@ -100,23 +100,27 @@ class ReportIntake:
             if known is not None:
                 return known
             order = await self._ledger.create(order_id, await self._discovered(report), cause, raw=report.raw)
-        logger.warning(
-            "external order found",
-            extra=fields(
-                order=order_id,
-                exchange=order.exchange,
-                symbol=order.symbol,
-                exchange_order_id=order.exchange_order_id,
-                state=order.state,
-            ),
-        )
+        told = {
+            "order": order_id,
+            "exchange": order.exchange,
+            "symbol": order.symbol,
+            "exchange_order_id": order.exchange_order_id,
+            "state": order.state,
+        }
+        if is_delivery(report):
+            # Nobody has traded: what was held has come to its end, as everybody knew.
+            logger.info("position closed at the end of its contract", extra=fields(**told))
+            return order
+        logger.warning("external order found", extra=fields(**told))
         self._observer.external_found(order)
         return order
 
     async def _discovered(self, report: OrderReport) -> Discovered:
         venue = self._venues.get(report.exchange)
         instruments = await venue.market.get_instruments() if venue is not None else {}
-        instrument = instruments.get(report.symbol)
+        instrument = instruments.get(report.symbol) or (
+            venue.market.known_instrument(report.symbol) if venue is not None else None
+        )
         return Discovered(
             exchange=report.exchange,
             market=report.market,

@@ -7,6 +7,13 @@ from decimal import Decimal
 from clients.exchanges.model import Instrument, Payout
 from clients.exchanges.trading import Capabilities, OrderType, TimeInForce
 from services.orders.errors import Reason, denied
+from services.orders.venues import ended_text
+
+
+def check_not_over(instrument: Instrument, now_ns: int) -> None:
+    """Deny what has ended: an exchange says so in many ways, some of which sound like trouble of the whole exchange."""
+    if instrument.over(now_ns):
+        raise denied(Reason.NOT_TRADABLE, ended_text(instrument.exchange, instrument.symbol))
 
 
 def check_quantity(instrument: Instrument, quantity: Decimal, *, market_order: bool) -> None:

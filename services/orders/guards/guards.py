@@ -60,6 +60,7 @@ class Guards:
         room that there is for one.
         """
         self.gate.check(venue.exchange)
+        filters.check_not_over(instrument, self.prices.now_ns())
         filters.check_terms(
             instrument,
             venue.trading.capabilities(instrument),
@@ -102,6 +103,7 @@ class Guards:
     ) -> None:
         """Check the target of an amend as if it were a new order in the old one's place; where it becomes one, the rest of it too."""
         self.gate.check(venue.exchange)
+        filters.check_not_over(instrument, self.prices.now_ns())
         filters.check_quantity(instrument, quantity, market_order=False)
         filters.check_price(instrument, price)
         if replaces and order.filled:

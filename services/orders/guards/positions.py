@@ -79,20 +79,33 @@ class PositionBook:
 
         Instruments of derivatives that it does not list are flat; spot markets have no positions, only our own executions count there.
         """
-        differences: list[str] = []
-        stated = {(exchange, position.market, position.symbol): position for position in positions}
+        differences = self.differences(exchange, positions)
+        stated = _by_key(exchange, positions)
+        for key, position in stated.items():
+            stated_ns = (exchange_ns or {}).get(position.market, now_ns)
+            self._held[key] = Held(position.quantity, position.entry_price, now_ns, stated_ns)
+        for key in list(self._held):
+            if key[0] == exchange and key not in stated and not is_spot(key[2]):
+                self._held[key] = Held(ZERO, None, now_ns, (exchange_ns or {}).get(key[1], now_ns))
+        return differences
+
+    def differences(self, exchange: str, positions: Sequence[Position]) -> list[str]:
+        """Say how a statement differs from what is expected after an earlier one."""
+        found: list[str] = []
+        stated = _by_key(exchange, positions)
         for key, position in stated.items():
             held = self._held.get(key)
             if held is not None and held.stated_ns and held.quantity != position.quantity:
-                differences.append(f"{position.symbol}: expected {held.quantity:f}, exchange has {position.quantity:f}")
-            stated_ns = (exchange_ns or {}).get(position.market, now_ns)
-            self._held[key] = Held(position.quantity, position.entry_price, now_ns, stated_ns)
-        for key, held in list(self._held.items()):
-            if key[0] == exchange and key not in stated and not is_spot(key[2]):
-                if held.stated_ns and held.quantity:
-                    differences.append(f"{key[2]}: expected {held.quantity:f}, exchange has none")
-                self._held[key] = Held(ZERO, None, now_ns, (exchange_ns or {}).get(key[1], now_ns))
-        return differences
+                found.append(f"{position.symbol}: expected {held.quantity:f}, exchange has {position.quantity:f}")
+        for key, held in self._held.items():
+            gone = key[0] == exchange and key not in stated and not is_spot(key[2])
+            if gone and held.stated_ns and held.quantity:
+                found.append(f"{key[2]}: expected {held.quantity:f}, exchange has none")
+        return found
+
+
+def _by_key(exchange: str, positions: Sequence[Position]) -> dict[Key, Position]:
+    return {(exchange, position.market, position.symbol): position for position in positions}
 
 
 def is_spot(symbol: str) -> bool:

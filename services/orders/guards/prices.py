@@ -47,6 +47,10 @@ class PriceGuard:
         self._last[venue.exchange, symbol] = FreshPrice(price, self._wall_ns())
         return price
 
+    def now_ns(self) -> int:
+        """Return the time by which prices are old."""
+        return self._wall_ns()
+
     def last(self, exchange: str, symbol: str, *, age_max_s: float) -> Decimal | None:
         """Return the last price that was fresh when it was asked for, unless that is too long ago."""
         known = self._last.get((exchange, symbol))

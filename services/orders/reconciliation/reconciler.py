@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
+from clients.exchanges.errors import CallerMustAct
 from clients.exchanges.model import Instrument
 from clients.exchanges.trading import Fill, OrderReport, Position
 from services.orders.domain import Cause, Order
@@ -34,7 +35,11 @@ OVERLAP_NS: Final = 300_000_000_000
 """How far each look goes back behind the one before: exchanges' histories lag, and clocks differ."""
 EMPTY_JOURNAL_NS: Final = 3600_000_000_000
 LOOK_BACK_MAX_NS: Final = 7 * 24 * 3600_000_000_000
+UNLISTED_NS: Final = 900_000_000_000
+"""How long what has ended is compared: its settlement has shown by then."""
 QUIET_TRIES: Final = 3
+TOLD_S: Final = 1.0
+"""How long an execution may be part of a position before it is told of."""
 QUERIES_AT_ONCE: Final = 4
 
 
@@ -72,6 +77,8 @@ class Reconciler:
         self._asked = asyncio.Event()
         self._since_ns: int | None = None
         self._repeats: defaultdict[str, Repeats] = defaultdict(Repeats)
+        self._unlisted_ns: dict[str, int] = {}
+        """Since when what is traded there is known not to be listed any more."""
         self._lock = asyncio.Lock()
 
     def ask(self) -> None:
@@ -121,6 +128,7 @@ class Reconciler:
     async def _compare(self, now_ns: int) -> None:
         instruments = await self._venue.market.get_instruments()
         since_ns = await self._look_back_from(now_ns)
+        differs = False
         for attempt in range(QUIET_TRIES):
             executions = self._positions.executions
             asked_ns = {market: await self._exchange_ns(market) for market in self._markets(instruments)}
@@ -130,13 +138,20 @@ class Reconciler:
                 await self._intake.take(report, Cause.RECONCILIATION)
             if attempt == 0:
                 await self._ask_for_missing(open_reports, now_ns)
+            if attempt == 0 or differs:
                 symbols = await self._symbols_of(open_reports, positions)
                 for symbol in sorted(symbols & instruments.keys()):
                     await self._sweep(instruments[symbol], since_ns)
+                for symbol in sorted(symbols - instruments.keys()):
+                    await self._sweep_unlisted(symbol, since_ns, now_ns)
             if self._positions.executions == executions:
                 # Nothing was executed between the exchange's statement and the end of the sweep: it can be taken as it is.
-                self._take_positions(positions, asked_ns)
-                return
+                differs = bool(self._positions.differences(self._venue.exchange, list(positions)))
+                if not differs or attempt == QUIET_TRIES - 1:
+                    self._take_positions(positions, asked_ns)
+                    return
+                # An execution of this moment may be in there, and not yet among those that are told.
+                await self._ports.sleep(TOLD_S)
         logger.info("positions not compared, too much is executed", extra=fields(exchange=self._venue.exchange))
 
     def _markets(self, instruments: Mapping[str, Instrument]) -> set[str]:
@@ -183,6 +198,25 @@ class Reconciler:
             | {report.symbol for report in reports}
             | {position.symbol for position in positions if position.quantity}
         )
+
+    async def _sweep_unlisted(self, symbol: str, since_ns: int, now_ns: int) -> None:
+        """Look for the end of what an exchange does not list any more: a while, or as long as something of it is open.
+
+        That it may not be asked about any more is no reason to trade nothing else.
+        """
+        instrument = self._venue.market.known_instrument(symbol)
+        if instrument is None:
+            return
+        first_ns = self._unlisted_ns.setdefault(symbol, now_ns)
+        open_still = any(
+            (order.exchange, order.symbol) == (self._venue.exchange, symbol) for order in self._ledger.open_orders
+        )
+        if now_ns - first_ns > UNLISTED_NS and not open_still:
+            return
+        try:
+            await self._sweep(instrument, since_ns)
+        except CallerMustAct as exc:
+            logger.warning("instrument that has ended not compared", extra=fields(symbol=symbol, error=exc))
 
     async def _sweep(self, instrument: Instrument, since_ns: int) -> None:
         """Take every order and execution since the last look, as far as that did not."""

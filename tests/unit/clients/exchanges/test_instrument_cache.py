@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from clients.exchanges.errors import CallerMustAct, TryLater
-from clients.exchanges.instrument_cache import AGE_S_MAX, RETRY_S, InstrumentCache
-from clients.exchanges.model import Instrument
+from clients.exchanges.instrument_cache import AGE_S_MAX, ENDED_S, RETRY_S, InstrumentCache
+from clients.exchanges.model import Instrument, InstrumentKind, Payout
 from clients.resilience.outcome import Outcome
 from tests.support.exchange_wire import WireClock
 from tests.support.fake_exchange import instrument
@@ -65,7 +65,69 @@ async def test_they_are_loaded_once_and_again_after_an_hour(
     clock.advance(1)
     loader.symbols = ["SOL/USDT"]
     assert list(await cache.all()) == ["SOL/USDT"]
-    assert cache.known("spot", "BTCUSDT") is None
+    left = cache.known("spot", "BTCUSDT")
+    assert left is not None
+    assert (left.symbol, left.listed, left.tradable) == ("BTC/USDT", False, False)
+
+
+async def test_what_has_left_the_list_is_understood_and_not_offered(
+    cache: InstrumentCache, loader: _Loader, clock: WireClock
+) -> None:
+    await cache.all()
+    clock.advance(AGE_S_MAX)
+    loader.symbols = ["SOL/USDT"]
+    await cache.all()
+
+    with pytest.raises(CallerMustAct, match="no instrument 'BTC/USDT'"):
+        await cache.by_symbol("BTC/USDT")
+    assert (await cache.by_exchange_symbol("spot", "BTCUSDT")).symbol == "BTC/USDT"
+    assert cache.remembered("BTC/USDT") is not None
+
+    clock.advance(AGE_S_MAX)
+    loader.symbols = ["BTC/USDT"]
+    assert (await cache.by_exchange_symbol("spot", "BTCUSDT")).listed
+
+
+async def test_names_from_before_are_enough_to_understand_it_and_the_list_counts_more(
+    cache: InstrumentCache, loader: _Loader
+) -> None:
+    cache.recall("coinm", "BTCUSD_251226", "BTC/USD:BTC-251226")
+    cache.recall("spot", "BTCUSDT", "BTC/USDT")
+    cache.recall("spot", "WHAT", "no symbol")
+
+    made = await cache.by_exchange_symbol("coinm", "BTCUSD_251226")
+    assert (made.symbol, made.payout, made.kind, made.settle) == (
+        "BTC/USD:BTC-251226",
+        Payout.INVERSE,
+        InstrumentKind.DELIVERY,
+        "BTC",
+    )
+    assert made.expiry_time_ns == 1_766_707_200_000_000_000
+    assert made.over(0)
+    assert (await cache.by_exchange_symbol("spot", "BTCUSDT")).listed
+    assert cache.remembered("no symbol") is None
+
+
+async def test_the_list_is_asked_for_again_when_a_contract_ends(clock: WireClock) -> None:
+    ends_ns = clock.wall_ns() + 60_000_000_000
+    listed = [instrument("x", "BTC/USDT:USDT-251226", expiry_time_ns=ends_ns)]
+    loads = 0
+
+    async def load() -> list[Instrument]:
+        nonlocal loads
+        loads += 1
+        return listed
+
+    cache = InstrumentCache("x", {"one": load}, monotonic_ns=clock.monotonic_ns, wall_ns=clock.wall_ns)
+    await cache.all()
+    clock.advance(60 + ENDED_S - 1)
+    await cache.all()
+    assert loads == 1
+
+    clock.advance(1)
+    await cache.all()
+    await cache.all()
+    assert loads == 2
 
 
 async def test_a_thousand_concurrent_callers_are_one_load(cache: InstrumentCache, loader: _Loader) -> None:
