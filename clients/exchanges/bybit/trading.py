@@ -55,6 +55,8 @@ WINDOW_NS: Final = 7 * 86_400 * 1_000_000_000
 ORDERS_PAGE: Final = 50
 FILLS_PAGE: Final = 100
 POSITIONS_PAGE: Final = 200
+CLOCK_NS: Final = 50_000_000
+"""How far a row's time may be behind ours of the same moment: rows count milliseconds, and clocks are known so well."""
 CANCELED_AT_ONCE: Final = 500
 """Of one cancel of everything; with more open, it picks some."""
 CANCEL_ROUNDS_MAX: Final = 20
@@ -95,9 +97,15 @@ class BybitTrading:
         named = identity(client_order_id=client_order_id, exchange_order_id=exchange_order_id)
         body = amended(instrument, named, quantity=quantity, price=price)
         request = self._change(instrument, "/v5/order/amend", "amend_order", body, idempotent=False)
+        asked_ns = self._client.server_now_ns(instrument.market)
 
         def shows(report: OrderReport) -> bool:
-            return report.state.terminal or (report.quantity, report.price) == (quantity, price)
+            if report.state.terminal or (report.quantity, report.price) == (quantity, price):
+                return True
+            # With its price at the exchange's limit instead; what was changed before this request shows something else.
+            if asked_ns is None or report.update_time_ns is None or report.update_time_ns < asked_ns - CLOCK_NS:
+                return False
+            return report.price_may_move and report.quantity == quantity
 
         return await self._done(request, instrument, named, shows, deadline_s=deadline_s)
 

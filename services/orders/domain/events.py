@@ -90,6 +90,8 @@ class Stated:
     """Client id of the order at the exchange that it is about; empty for the present one."""
     ended_by: EndedBy | None = None
     """Why the exchange has ended it; None also in older journals, and where its owner did."""
+    amend_moved: bool = False
+    """It shows the amend that was asked for, whose price the exchange has moved to its limit."""
 
 
 @dataclass(frozen=True)

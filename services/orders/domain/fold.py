@@ -179,7 +179,9 @@ def merged(order: Order, stated: Stated) -> Order:
         # It was taken for one that does not exist, and is there: what was wanted of it still is.
         result = altered(result, canceling=True)
     target = result.amending
-    if target is not None and (result.quantity, result.price) == (target.quantity, target.price):
+    if target is not None and (
+        stated.amend_moved or (result.quantity, result.price) == (target.quantity, target.price)
+    ):
         over = given_up(order.replacing)
         return altered(result, amending=None, amend_problem="", queue_place=target.queue_place, replacing=over)
     return result

@@ -99,9 +99,16 @@ def news(order: Order, report: OrderReport) -> Folded | None:
     Without it an exchange that says the same every 30 seconds would fill the journal.
     """
     leg = leg_named(order, report.client_order_id, report.exchange_order_id)
-    reason = report.reason or ("" if order.exchange_order_id else _moved(order, report))
+    amended = "" if leg else _amend_moved(order, report)
+    reason = (
+        report.reason or amended or (_as_moved(order, report) if order.exchange_order_id else _moved(order, report))
+    )
     body = altered(
-        stated(report, leg), state=ended_as(report, order), ended_by=ended_by(report, order), reason=reason[:500]
+        stated(report, leg),
+        state=ended_as(report, order),
+        ended_by=ended_by(report, order),
+        reason=reason[:500],
+        amend_moved=bool(amended),
     )
     after = merged(order, body)
     unchanged = altered(after, venue_update_ns=order.venue_update_ns, venue_state=order.venue_state) == order
@@ -146,8 +153,38 @@ def _moved(order: Order, report: OrderReport) -> str:
     price, sent = report.price, order.price
     if not report.price_may_move or not price or sent is None or _amend(order, price):
         return ""
-    closer = price < sent if order.side is Side.BUY else price > sent
-    return f"{report.exchange} moved the price from {sent} to {price}, its limit" if closer else ""
+    return _moved_text(report, sent) if is_closer(order.side, price, sent) else ""
+
+
+def _as_moved(order: Order, report: OrderReport) -> str:
+    """Return what was said of the price of an open order, while it has that price."""
+    same = report.price_may_move and report.price in (None, order.price)
+    return order.reason if order.state.live and same else ""
+
+
+def _amend_moved(order: Order, report: OrderReport) -> str:
+    """Say that the exchange has done an amend at its limit instead of the price that was asked for; empty when it has not.
+
+    An order that shows neither its terms of before nor those that were asked for was amended all the same.
+    """
+    target, price, quantity = order.amending, report.price, report.quantity
+    if target is None or not report.price_may_move or not price or quantity is None:
+        return ""
+    quantity += order.filled_before
+    at_ns, known_ns = report.update_time_ns, order.venue_update_ns
+    newer = at_ns is not None and (known_ns is None or at_ns > known_ns)
+    as_before = (quantity, price) == (order.quantity, order.price)
+    moved = quantity == target.quantity and is_closer(order.side, price, target.price)
+    return _moved_text(report, target.price) if newer and moved and not as_before else ""
+
+
+def is_closer(side: Side, price: Decimal, wanted: Decimal) -> bool:
+    """Whether a price is closer to the market than the one that was wanted, as one is that was moved to the exchange's limit."""
+    return price < wanted if side is Side.BUY else price > wanted
+
+
+def _moved_text(report: OrderReport, wanted: Decimal) -> str:
+    return f"{report.exchange} moved the price from {wanted} to {report.price}, its limit"
 
 
 def _other_instrument(order: Order, report: OrderReport) -> str:

@@ -13,6 +13,7 @@ from clients.exchanges.trading import AmendWay, OrderType
 from services.orders.domain import AmendTarget, Body, Cause, Order, OrderState
 from services.orders.domain.events import AmendAsked, CancelAsked
 from services.orders.domain.order import ZERO
+from services.orders.domain.statements import is_closer
 from services.orders.engine.amend_ways import QUEUE_PLACE, way_of
 from services.orders.engine.commands import AmendCommand, Caller
 from services.orders.errors import Reason, denied
@@ -138,7 +139,7 @@ class Changer:
         if after.amend_problem:
             ended = f"; the order is {after.state} and nothing of it is open" if after.state.terminal else ""
             raise denied(Reason.AMEND_REFUSED, f"the amend did not happen: {after.amend_problem}{ended}")
-        if (after.quantity, after.price) != (quantity, price):
+        if (after.quantity, after.price) != (quantity, price) and not _moved(order, after, quantity, price):
             raise denied(Reason.ORDER_CLOSED, f"the order became {after.state} before the amend was applied")
         return Amended(after, already=False)
 
@@ -211,6 +212,14 @@ def _has(order: Order, command: AmendCommand) -> bool:
     if not known or order.halted or order.amending is not None or order.type is not OrderType.LIMIT:
         return False
     return command.quantity in (None, order.quantity) and command.price in (None, order.price)
+
+
+def _moved(before: Order, after: Order, quantity: Decimal, price: Decimal) -> bool:
+    """Whether an amend was done at the exchange's limit instead of its price: the order says so in `reason`."""
+    changed = (after.quantity, after.price) != (before.quantity, before.price)
+    return (
+        changed and after.quantity == quantity and after.price is not None and is_closer(after.side, after.price, price)
+    )
 
 
 def _wants(order: Order, target: AmendTarget, command: AmendCommand) -> bool:

@@ -96,3 +96,52 @@ def test_a_refusal_for_want_of_liquidity_is_an_expiry(cause: EndedBy | None, sta
     assert (ended.state, ended.reason) == (state, "not filled")
     shown = news(ended, replace(report(VenueState.FILLED), filled_quantity=D(5)))
     assert shown is not None, "evidence is worth more than the refusal"
+
+
+def amending(*, side: Side = Side.BUY, price: str = "70") -> Order:
+    """Return an order that rests at 50 and is to be amended."""
+    body = Intended(
+        owner="desk", client_order_id="", venue_client_order_id="ms-1", exchange="bybit", market="linear",
+        symbol="BTC/USDT:USDT", exchange_symbol="BTCUSDT", side=side, type=OrderType.LIMIT, quantity=D(5), price=D(50),
+        time_in_force=TimeInForce.GTC, post_only=False, reduce_only=False, mode=TradingMode.SIMULATOR, send_until_ns=10,
+    )  # fmt: skip
+    rests = Stated(VenueState.NEW, "New", "x1", D(5), D(50), D(0), update_time_ns=2_000)
+    events = (body, rests, AmendAsked(D(5), D(price), 10_000))
+    made: Order | None = None
+    for number, each in enumerate(events, start=1):
+        made = apply(made, Event("1", number, number, Cause.CALLER, each))
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("side", "target", "shown", "done"),
+    [
+        pytest.param(Side.BUY, "70", {"price": D(60)}, True, id="a buy at the limit"),
+        pytest.param(Side.SELL, "30", {"price": D(40)}, True, id="a sell at the limit"),
+        pytest.param(Side.BUY, "70", {"price": D(70)}, True, id="as asked for"),
+        pytest.param(Side.BUY, "70", {}, False, id="as before"),
+        pytest.param(Side.BUY, "70", {"price": D(80)}, False, id="dearer than asked for"),
+        pytest.param(Side.BUY, "70", {"price": D(60), "quantity": D(4)}, False, id="another quantity"),
+        pytest.param(Side.BUY, "70", {"price": D(60), "update_time_ns": 1_000}, False, id="from before"),
+        pytest.param(Side.BUY, "70", {"price": D(60), "price_may_move": False}, False, id="where prices are not moved"),
+    ],
+)
+def test_an_amend_whose_price_was_moved_to_the_limit_is_done(
+    side: Side, target: str, shown: dict[str, Any], done: bool
+) -> None:
+    before = amending(side=side, price=target)
+    values = {"exchange": "bybit", "market": "linear", "symbol": "BTC/USDT:USDT", "side": side, "price_may_move": True}
+    said = report(VenueState.NEW, **{**values, "update_time_ns": 3_000, **shown})
+
+    found = news(before, said)
+
+    after = before if found is None else found.after
+    assert (after.amending is None) is done
+    assert (after.reason != "") is (done and shown.get("price") != D(target))
+    if done and after.reason:
+        again = news(after, replace(said, update_time_ns=4_000))
+        assert again is None or again.after.reason == after.reason
+        normal = news(after, replace(said, price=D(55), update_time_ns=5_000))
+        assert normal is not None
+        assert normal.after.reason == ""

@@ -374,6 +374,20 @@ async def test_an_amend_is_absolute_and_done_when_it_shows() -> None:
     assert len(transport.of("/realtime")) == 2
 
 
+async def test_an_amend_is_done_at_the_limit_when_a_row_of_later_shows_it() -> None:
+    before = order_row(qty="0.020", updatedTime=str(NOW_MS - 60_000))
+    moved = order_row(qty="0.020", price="60000.50", updatedTime=str(NOW_MS + 60_000))
+    shown = [before, before, moved]
+    desk, transport = trading(answers(realtime=lambda seen: page([shown.pop(0)])))
+    # A signed request of before has measured the clock.
+    await desk.query(LINEAR, client_order_id="ours-1")
+
+    report = await amend(desk)
+
+    assert (report.quantity, report.price) == (Decimal("0.020"), Decimal("60000.50"))
+    assert len(transport.of("/realtime")) == 3
+
+
 async def test_of_two_names_only_the_exchanges_is_sent() -> None:
     desk, transport = trading(answers(realtime=page([order_row(qty="0.020", price="60001.10")])))
 
