@@ -270,6 +270,8 @@ def _order_row(order: Order) -> dict[str, Any]:
         "status": order.status,
         "quantity": str(order.quantity),
         "price": None if order.price is None else str(order.price),
+        "trigger": None if order.trigger is None else str(order.trigger.price),
+        "waiting": order.waiting,
         "filled": str(order.filled),
         "average_price": str(order.average_price),
         "created_ns": order.created_ns,

@@ -53,6 +53,7 @@ def test_a_stop_of_spot_waits_for_its_price_and_trades_then(terms: dict[str, str
         await calls.limit(newClientOrderId="near", side="BUY", price=f"{away - 1}.99")
         admin(calls.venue, "POST", "/sim/matching/advance", {"steps": 3})
         waiting = await spot_order(calls, "stop")
+        truth = admin(calls.venue, "GET", "/sim/orders?client_id=stop")[0]
         listed = (await calls.signed("GET", "/api/v3/openOrders", symbol="BTCUSDT")).payload
         held = before - await free(calls, "BTC")
         await calls.signed("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="near")
@@ -64,6 +65,7 @@ def test_a_stop_of_spot_waits_for_its_price_and_trades_then(terms: dict[str, str
         assert (waiting["status"], waiting["isWorking"], waiting["workingTime"]) == ("NEW", False, -1)
         assert (waiting["type"], D(waiting["stopPrice"])) == (terms["type"], D(terms["stopPrice"]))
         assert [row["clientOrderId"] for row in listed] == ["stop", "near"]
+        assert (truth["trigger"], truth["waiting"]) == (terms["stopPrice"], True)
         assert held == (D("0.002") if terms["side"] == "SELL" else 0)
         assert (after["status"], after["isWorking"]) == ("FILLED", True)
         assert after["workingTime"] > after["time"]
