@@ -60,5 +60,8 @@ class Block:
         """Return what row `index` is ordered by."""
     def count_due(self, start: int, due_ns: int) -> int:
         """Count the rows from `start` on that arrive at or before `due_ns`; the block must be in arrival order."""
+    def behind_ticks(self, start: int, stop: int, count: int, *, ticker: str | None = None) -> tuple[int, int]:
+        """Return the row behind the `count`-th tick of rows start..stop (of one ticker), or `stop`, and how many ticks are before it."""
+
     def to_rows(self) -> list[TickRow | RejectedRow]:
         """Copy the rows out, for tests and reports."""

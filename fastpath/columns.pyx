@@ -92,6 +92,23 @@ cdef class Block:
             raise IndexError(f"`start` {start} is beyond the {self.rows.size()} rows")
         return self.rows.count_due(start, due_ns)
 
+    def behind_ticks(self, size_t start, size_t stop, size_t count, *, str ticker=None):
+        """Return the row behind the `count`-th tick of rows start..stop (of one ticker), or `stop`, and how many ticks are before it."""
+        cdef size_t i, found = 0
+        cdef uint32_t number = 0
+        cdef cbool any_ticker = ticker is None
+        if not start <= stop <= self.rows.size():
+            raise IndexError(f"rows {start}..{stop} are not within the {self.rows.size()} rows")
+        if not any_ticker:
+            number = self.tickers.intern(ticker)
+        for i in range(start, stop):
+            if self.rows[i].is_rejected() or not (any_ticker or self.rows[i].ticker() == number):
+                continue
+            found += 1
+            if found >= count:
+                return i + 1, found
+        return stop, found
+
     def to_rows(self):
         """Copy the rows out, for tests and reports."""
         cdef size_t i

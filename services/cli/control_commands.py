@@ -1,4 +1,4 @@
-"""`midstream mode | status | pause | resume | speed | seek`: ask the control server of a session."""
+"""`midstream mode | status | pause | resume | speed | seek | step | range | schedule`: ask the control server of a session."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Final
 import grpc
 
 from clients.rpc import ChannelSettings, ControlClient, HealthClient, UnusableChannel
-from protos.control.v1.control_pb2 import ControlState
+from protos.control.v1.control_pb2 import ControlState, When
 from protos.health.v1 import health_pb2 as pb
 from services.cli.names import MODE_NAMES, STATUS_NAMES, status_figure
 from services.cli.output import ExitCode, fail, show
-from services.cli.places import place_of
+from services.cli.places import place_of, shown_when, time_ns, when_figures
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
 from services.cli.shown_times import shown_span, shown_time
@@ -30,11 +30,15 @@ REPORT_OLD_S: Final = 5.0
 """An engine reports several times a second; one that is silent for this long is gone or stuck."""
 
 
+Action = Callable[[ControlClient], tuple[str, dict[str, Any]]]
+"""Asks a session for something; returns the sentence and the figures that tell what came of it."""
+
+
 def call(
     session: str,
     as_json: bool,
     channel: ChannelSettings,
-    action: Callable[[ControlClient], tuple[str, dict[str, Any]]],
+    action: Action,
 ) -> int:
     """Run `action` and print its sentence or, with --json, its figures; errors take one line on stderr.
 
@@ -53,54 +57,123 @@ def call(
     return show(sentence, figures, as_json=as_json)
 
 
-def switch(mode: str) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+def switch(mode: str, when: When | None) -> Action:
     """Switch the mode and say what it was before."""
 
     def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
-        answer = client.set_mode(mode)
+        answer = client.set_mode(mode, when=when)
         before, after = MODE_NAMES[answer.previous_mode], MODE_NAMES[answer.mode]
         sentence = f"{after} (was {before}), revision {answer.revision}"
-        return sentence, {"previous_mode": before, "mode": after, "revision": answer.revision}
+        return _told(sentence, {"previous_mode": before, "mode": after, "revision": answer.revision}, when)
 
     return action
 
 
-def pause(client: ControlClient) -> tuple[str, dict[str, Any]]:
-    revision = client.pause()
-    return f"paused, revision {revision}", {"paused": True, "revision": revision}
+def pause(when: When | None) -> Action:
+    """Pause."""
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        revision = client.pause(when=when)
+        return _told(f"paused, revision {revision}", {"paused": when is None, "revision": revision}, when)
+
+    return action
 
 
-def resume(client: ControlClient) -> tuple[str, dict[str, Any]]:
-    revision = client.resume()
-    return f"running, revision {revision}", {"paused": False, "revision": revision}
+def resume(when: When | None) -> Action:
+    """Go on after a pause."""
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        revision = client.resume(when=when)
+        return _told(f"running, revision {revision}", {"paused": False, "revision": revision}, when)
+
+    return action
 
 
-def speed(factor: float) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+def speed(factor: float, when: When | None) -> Action:
     """Set the speed of the historical replay."""
 
     def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
-        answer = client.set_speed(factor)
+        answer = client.set_speed(factor, when=when)
         shown = f"{answer.speed:g}x" if answer.speed else "max"
-        return f"speed {shown}, revision {answer.revision}", {"speed": answer.speed, "revision": answer.revision}
+        figures = {"speed": answer.speed, "revision": answer.revision}
+        return _told(f"speed {shown}, revision {answer.revision}", figures, when)
 
     return action
 
 
-def seek(place: str) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+def seek(place: str, when: When | None) -> Action:
     """Move replay time to a place as people write it. Raises StartRefused."""
     wanted = place_of(place)
 
     def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
-        answer = client.seek(**wanted)
+        answer = client.seek(**wanted, when=when)
         time_ns = answer.position_arrival_time_ns
-        where = shown_time(time_ns) if time_ns else "the beginning"
         figures = {"position_arrival_time_ns": time_ns, "sequence": answer.sequence, "revision": answer.revision}
-        return f"at {where}, revision {answer.revision}", figures
+        return _told(f"at {_shown_position(time_ns)}, revision {answer.revision}", figures, when)
 
     return action
 
 
-def status(channel: ChannelSettings) -> Callable[[ControlClient], tuple[str, dict[str, Any]]]:
+def step(ticks: int, ticker: str, when: When | None) -> Action:
+    """Publish the next ticks and stay paused."""
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        answer = client.step(ticks, ticker=ticker, when=when)
+        time_ns = answer.position_arrival_time_ns
+        figures = {"ticks": answer.ticks, "position_arrival_time_ns": time_ns, "revision": answer.revision}
+        sentence = f"{answer.ticks:,} ticks, at {_shown_position(time_ns)}, revision {answer.revision}"
+        return _told(sentence, figures, when)
+
+    return action
+
+
+def set_range(start: str, end: str, *, loop: bool, when: When | None) -> Action:
+    """Play a part, by times as people write them. Raises StartRefused."""
+    start_ns, end_ns = time_ns(start) if start else None, time_ns(end) if end else None
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        revision = client.set_range(start_arrival_time_ns=start_ns, end_arrival_time_ns=end_ns, loop=loop, when=when)
+        bounds = f"{start or 'the beginning'} to {end or 'the end'}"
+        figures = {"start_arrival_time_ns": start_ns, "end_arrival_time_ns": end_ns, "loop": loop, "revision": revision}
+        return _told(f"{bounds}, then {'again' if loop else 'stop'}, revision {revision}", figures, when)
+
+    return action
+
+
+def scheduled(client: ControlClient) -> tuple[str, dict[str, Any]]:
+    """List the commands that wait for their place."""
+    commands = client.scheduled()
+    lines = [f"{one.revision}  {shown_when(one.when)}: {one.kind} {one.what}".rstrip() for one in commands]
+    figures = [
+        {"revision": one.revision, "kind": one.kind, "what": one.what, "when": when_figures(one.when)}
+        for one in commands
+    ]
+    return "\n".join(lines) or "nothing is scheduled", {"scheduled": figures}
+
+
+def cancel(revision: int) -> Action:
+    """Have a scheduled command not happen."""
+
+    def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
+        applied = client.cancel_scheduled(revision)
+        return f"{revision} is cancelled, revision {applied}", {"cancelled": revision, "revision": applied}
+
+    return action
+
+
+def _told(sentence: str, figures: dict[str, Any], when: When | None) -> tuple[str, dict[str, Any]]:
+    """Return what is told of a command that took effect, or is only on the list."""
+    if when is None:
+        return sentence, figures
+    revision = figures["revision"]
+    return f"scheduled {shown_when(when)}, revision {revision}", {"scheduled": when_figures(when), "revision": revision}
+
+
+def _shown_position(time_ns: int) -> str:
+    return shown_time(time_ns) if time_ns else "the beginning"
+
+
+def status(channel: ChannelSettings) -> Action:
     """Tell everything about the session, and in a line how the servers are."""
     return lambda client: _status(client, channel)
 
@@ -165,12 +238,17 @@ def _status_lines(state: ControlState) -> list[str]:
         f"state      {state.state.lower() or 'the replay server has not reported yet'}",
         f"speed      {f'{state.speed:g}x' if state.speed else 'max'}",
         f"published  {state.last_sequence:,} records",
-        f"position   {shown_time(state.position_arrival_time_ns) if state.position_arrival_time_ns else 'the beginning'}",
+        f"position   {_shown_position(state.position_arrival_time_ns)}",
         f"live feed  {'connected' if state.live_connected else 'not connected'}",
         f"revision   {state.revision} of {state.intended_revision}",
         f"reported   {_reported(state)}",
         f"Redis      {state.redis_url}",
     ]
+    if state.HasField("range") or state.loop:
+        start, end = state.range.start_arrival_time_ns, state.range.end_arrival_time_ns
+        bounds = f"{_shown_position(start)} to {shown_time(end) if end else 'the end'}"
+        lines.append(f"range      {bounds}, then {'again' if state.loop else 'stop'}")
+    lines += [f"scheduled  {one.revision}, {shown_when(one.when)}: {one.kind} {one.what}" for one in state.scheduled]
     if state.error:
         lines.append(f"error      {state.error}")
     return lines

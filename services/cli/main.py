@@ -37,10 +37,16 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         steering.resume,
         steering.speed,
         steering.seek,
+        steering.step,
+        steering.set_range,
+        steering.schedule,
         prices.price,
     ),
 }
 """The commands by what they are about, in the order of the help page."""
+
+_NAMES: Final[Mapping[Callable[..., None], str]] = {steering.set_range: "range"}
+"""Of those whose own name means something else in Python."""
 
 _CONTEXT: Final[Mapping[Callable[..., None], dict[str, Any]]] = {
     # So that -1 is a factor that is refused, and no option that there is none of.
@@ -82,7 +88,9 @@ def _about(
 
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        app.command(cls=Command, rich_help_panel=_panel, context_settings=_CONTEXT.get(_command))(_command)
+        app.command(_NAMES.get(_command), cls=Command, rich_help_panel=_panel, context_settings=_CONTEXT.get(_command))(
+            _command
+        )
 app.add_typer(keys.keys, name="keys", cls=Group, rich_help_panel="Keys and orders")
 app.add_typer(orders.orders, name="orders", cls=Group, rich_help_panel="Keys and orders")
 app.command(cls=Command, hidden=True)(serving.demo)

@@ -6,6 +6,8 @@ import re
 from typing import Any, Final
 
 from fastpath.values import parse_timestamp
+from protos.control.v1.control_pb2 import When
+from services.cli.shown_times import shown_time
 from services.runtime.errors import StartRefused
 
 _UNITS_NS: Final = {
@@ -49,3 +51,30 @@ def time_ns(text: str) -> int:
         raise StartRefused(
             f"{text[:40]!r} is no place ({exc}); write begin, end, +1.5s, -10m, #SEQUENCE or YYYY-MM-DD HH:MM:SS.ffffff"
         ) from exc
+
+
+def when_of(at: str, after: int | None, *, at_end: bool) -> When | None:
+    """Return when a command takes effect, by its options; None is at once. Raises StartRefused."""
+    if bool(at) + (after is not None) + at_end > 1:
+        raise StartRefused("a command takes effect at one place: name one of --at, --after and --at-end")
+    if at:
+        return When(at_arrival_time_ns=time_ns(at))
+    if at_end:
+        return When(at_end=True)
+    return None if after is None else When(after_sequence=after)
+
+
+def shown_when(when: When) -> str:
+    """Say when a command takes effect."""
+    match when.WhichOneof("place"):
+        case "at_arrival_time_ns":
+            return f"at {shown_time(when.at_arrival_time_ns)}"
+        case "after_sequence":
+            return f"after {when.after_sequence:,} records"
+    return "at the end"
+
+
+def when_figures(when: When) -> dict[str, Any]:
+    """Return when a command takes effect, as --json shows it."""
+    place = when.WhichOneof("place")
+    return {} if place is None else {place: getattr(when, place)}

@@ -23,7 +23,7 @@ from services.runtime.json_text import read_json
 from services.runtime.log_fields import fields
 from services.runtime.private_files import private_opener, shared_directory
 from services.runtime.session.effects import Effect
-from services.runtime.session.intents import VERSION, Change, Event, Intended, Intent
+from services.runtime.session.intents import VERSION, Intended, Intent, Setting
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.unreadable import Unreadable
@@ -69,12 +69,12 @@ class Journalled:
     outcome: AppendOutcome
 
 
-def effect_of(change: Change, report: EngineReport | None) -> InEffect:
-    """What a report says of the setting that a change sets; of an event it says nothing."""
+def effect_of(setting: Setting | None, report: EngineReport | None) -> InEffect:
+    """What a report says of a setting; of what is none it says nothing."""
     if report is None or report.state is EngineState.STARTING or not report.effective.mode:
         # An engine that is still finding out reports what it has not decided.
         return InEffect()
-    value = "" if isinstance(change, Event) else change.value_in(report.effective)
+    value = "" if setting is None else setting.value_in(report.effective)
     return InEffect(value, report.effective.revision)
 
 
@@ -181,7 +181,7 @@ class ControlJournal:
                     return int(known), AppendOutcome.REPEATED, length
                 intended = cast("dict[bytes, bytes]", await cast("Awaitable[Any]", pipe.hgetall(keys.intended)))
                 try:
-                    revision, outcome = _judge(entry.change, effect, intended, last)
+                    revision, outcome = _judge(entry.setting, effect, intended, last)
                 except ValueError as exc:
                     raise _unreadable_sum(keys, exc) from exc
                 cast("Any", pipe).multi()
@@ -204,11 +204,11 @@ class ControlJournal:
 
     @staticmethod
     def _add(pipe: Any, keys: SessionKeys, entry: Intent, revision: int) -> None:
-        change = entry.change
+        setting = entry.setting
         pipe.xadd(keys.control, {"intent": entry.encode()}, id=f"0-{revision}")
         sums: dict[str, str | int] = {"version": VERSION, "revision": revision}
-        if not isinstance(change, Event):
-            sums |= {change.setting: change.value, f"{change.setting}_revision": revision}
+        if setting is not None:
+            sums |= {setting.setting: setting.value, f"{setting.setting}_revision": revision}
         pipe.hset(keys.intended, mapping=sums)
 
     async def _archive(self, keys: SessionKeys, count: int, *, applied: int) -> None:
@@ -241,21 +241,23 @@ async def _journal_end(pipe: Any, keys: SessionKeys) -> tuple[int, int]:
     return int(found["length"]), int(found["last-generated-id"].partition(b"-")[2])
 
 
-def _judge(change: Change, effect: InEffect, intended: Mapping[bytes, bytes], last: int) -> tuple[int, AppendOutcome]:
-    """Return the revision that answers a change, and whether it has to be added."""
+def _judge(
+    setting: Setting | None, effect: InEffect, intended: Mapping[bytes, bytes], last: int
+) -> tuple[int, AppendOutcome]:
+    """Return the revision that answers a change, and whether it has to be added; what is no setting always has."""
     # Above what an engine has applied: it may remember more than a Redis that lost its last second.
     # And above the stream's own: somebody may have deleted the sum, and no engine takes an id again.
     following = max(int(intended.get(b"revision", 0)), effect.revision, last) + 1
-    if isinstance(change, Event):
+    if setting is None:
         return following, AppendOutcome.ADDED
-    field = change.setting.encode()
+    field = setting.setting.encode()
     asked_for = intended.get(field)
     asked = int(intended.get(field + b"_revision", 0))
-    value = change.value.encode()
+    value = setting.value.encode()
     # What was asked for last is what counts while it is on its way. Once the engine has seen it, only the effect counts: it may
     # have refused.
     settled = bool(effect.value) and effect.revision >= asked
-    if settled and effect.value == change.value:
+    if settled and effect.value == setting.value:
         return asked if asked_for == value else effect.revision, AppendOutcome.ALREADY_SO
     if not settled and asked_for == value:
         return asked, AppendOutcome.ALREADY_SO

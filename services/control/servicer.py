@@ -14,23 +14,14 @@ from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
+from services.control.messages import mode_name, range_of, seek_of, shown, step_of, when_of
 from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
 from services.runtime.access.state_changes import note
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.logs import current_correlation_id
 from services.runtime.session.effects import Effect
-from services.runtime.session.intents import (
-    MODE_NAMES,
-    SPEED_MAX,
-    Change,
-    Event,
-    Intent,
-    Pause,
-    Resume,
-    Seek,
-    SetMode,
-    SetSpeed,
-)
+from services.runtime.session.events import Cancel, Event
+from services.runtime.session.intents import MODE_NAMES, SPEED_MAX, Change, Intent, Pause, Resume, SetMode, SetSpeed
 from services.runtime.session.keys import SessionKeys, check_session_name
 from services.runtime.session.report import EngineReport
 
@@ -60,16 +51,14 @@ class ControlServicer(ControlServiceServicer):
             value=MODE_NAMES.get(request.mode, request.mode),
         )  # fmt: skip
         if request.mode not in (MODE_HISTORICAL, MODE_LIVE):
-            raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {_mode_name(request.mode)}")
+            raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {mode_name(request.mode)}")
         report = await self._reports.known(keys)
         if report is not None and not _is_configured(report, request.mode):
             raise FailedPrecondition(_not_configured(keys.session, request.mode))
         change = SetMode(request.mode)
         change = replace(change, previous_mode=int(effect_of(change, report).value or 0))
-        journalled, applied = await self._apply(keys, change, request.request_id, report, context)
+        journalled, applied = await self._apply(keys, change, request, report, context)
         effective = applied.report.effective
-        if effective.refused is not None and effective.refused.revision == applied.revision:
-            raise FailedPrecondition(f"session `{keys.session}`: {effective.refused.reason}")
         # An engine that was still starting when the call came has reported since.
         before = report or applied.before
         previous = before.effective.mode if before is not None else 0
@@ -107,11 +96,11 @@ class ControlServicer(ControlServiceServicer):
             self._watchers -= 1
 
     async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
-        applied = await self._change(request.session, Pause(), request.request_id, context)
+        applied = await self._change(request, Pause(), context)
         return pb.PauseResponse(revision=applied.revision)
 
     async def Resume(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
-        applied = await self._change(request.session, Resume(), request.request_id, context)
+        applied = await self._change(request, Resume(), context)
         return pb.ResumeResponse(revision=applied.revision)
 
     async def SetSpeed(self, request: pb.SetSpeedRequest, context: Context) -> pb.SetSpeedResponse:
@@ -120,59 +109,87 @@ class ControlServicer(ControlServiceServicer):
             raise InvalidRequest(
                 "speed", f"must be 0 (as fast as possible) or up to {SPEED_MAX:g}, got {request.speed}"
             )
-        applied = await self._change(request.session, change, request.request_id, context)
+        applied = await self._change(request, change, context)
         return pb.SetSpeedResponse(speed=applied.report.effective.speed, revision=applied.revision)
 
+    async def SetRange(self, request: pb.SetRangeRequest, context: Context) -> pb.SetRangeResponse:
+        applied = await self._change(request, range_of(request), context)
+        return pb.SetRangeResponse(revision=applied.revision)
+
     async def Seek(self, request: pb.SeekRequest, context: Context) -> pb.SeekResponse:
-        keys = self._keys(request.session)
-        effect = await self._happen(keys, seek_of(request), request.request_id, context)
+        effect = await self._happen(request, seek_of(request), context)
         return pb.SeekResponse(
             revision=effect.revision,
             position_arrival_time_ns=effect.position_arrival_time_ns,
             sequence=effect.marker_sequence,
         )
 
-    async def _happen(self, keys: SessionKeys, event: Event, request_id: str, context: Context) -> Effect:
+    async def Step(self, request: pb.StepRequest, context: Context) -> pb.StepResponse:
+        effect = await self._happen(request, step_of(request), context)
+        return pb.StepResponse(
+            revision=effect.revision,
+            ticks=effect.steps,
+            position_arrival_time_ns=effect.position_arrival_time_ns,
+        )
+
+    async def ListScheduled(self, request: pb.ListScheduledRequest, context: Context) -> pb.ListScheduledResponse:
+        state = await self._reports.describe(self._keys(request.session))
+        return pb.ListScheduledResponse(scheduled=state.scheduled)
+
+    async def CancelScheduled(self, request: pb.CancelScheduledRequest, context: Context) -> pb.CancelScheduledResponse:
+        effect = await self._happen(request, Cancel(request.revision), context)
+        return pb.CancelScheduledResponse(revision=effect.revision)
+
+    async def _happen(self, request: Any, event: Event, context: Context) -> Effect:
         """Have an event take effect once; returns where it did. Raises FailedPrecondition when it was refused."""
-        note(session=keys.session, request_id=request_id, asked=event.kind, value=_shown(event))
-        report = await self._reports.known(keys)
-        _, applied = await self._apply(keys, event, request_id, report, context)
+        keys = self._keys(request.session)
+        applied = await self._change(request, event, context)
         effect = await self._journal.effect(keys, applied.revision)
-        if effect is None or effect.refused:
-            why = "what became of it is not kept any more" if effect is None else effect.refused
-            raise FailedPrecondition(f"session `{keys.session}`: {why}")
+        if effect is None:
+            raise FailedPrecondition(
+                f"session `{keys.session}`: what became of intent {applied.revision} is not kept any more"
+            )
         return effect
 
-    async def _change(self, session: str, change: Change, request_id: str, context: Context) -> Applied:
-        keys = self._keys(session)
-        note(session=keys.session, request_id=request_id, asked=change.kind, value=_shown(change))
+    async def _change(self, request: Any, change: Change, context: Context) -> Applied:
+        """Have a change take effect, or put on the list. Raises FailedPrecondition when it was refused."""
+        keys = self._keys(request.session)
+        note(session=keys.session, request_id=request.request_id, asked=change.kind, value=shown(change))
         report = await self._reports.known(keys)
-        return (await self._apply(keys, change, request_id, report, context))[1]
+        return (await self._apply(keys, change, request, report, context))[1]
 
     def _keys(self, session: str) -> SessionKeys:
         return SessionKeys(check_session_name(session) if session else self._default_session)
 
     async def _apply(
-        self, keys: SessionKeys, change: Change, request_id: str, report: EngineReport | None, context: Context
+        self, keys: SessionKeys, change: Change, request: Any, report: EngineReport | None, context: Context
     ) -> tuple[Journalled, Applied]:
-        """Journal `change` and wait until it is effective; the intent stays journalled when the wait runs out."""
+        """Journal `change` and wait until it is effective, or on the list; the intent stays journalled when the wait runs out."""
+        request_id, when = request.request_id, None if isinstance(change, Cancel) else when_of(request)
         if len(request_id) > REQUEST_ID_LENGTH_MAX:
             raise InvalidRequest(
                 "request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters, got {len(request_id)}"
             )
         intent = Intent(
-            change, request_id=request_id, correlation_id=current_correlation_id(), traceparent=tracing.traceparent()
+            change,
+            request_id=request_id,
+            correlation_id=current_correlation_id(),
+            traceparent=tracing.traceparent(),
+            when=when,
         )
-        journalled = await self._journal.append(keys, intent, effect=effect_of(change, report))
+        journalled = await self._journal.append(keys, intent, effect=effect_of(intent.setting, report))
         note(revision=journalled.revision, outcome=journalled.outcome.name)
         try:
             async with asyncio.timeout(_wait_s(context.time_remaining())):
-                return journalled, await self._reports.wait_applied(keys, change, journalled)
+                applied = await self._reports.wait_applied(keys, intent.setting, journalled)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"intent {journalled.revision} for session `{keys.session}` is journalled but not effective yet; "
                 "the replay server applies it when it runs, GetState tells"
             ) from None
+        if applied.refused:
+            raise FailedPrecondition(f"session `{keys.session}`: {applied.refused}")
+        return journalled, applied
 
 
 def _wait_s(remaining_s: float | None) -> float:
@@ -190,36 +207,6 @@ def _changed(before: pb.ControlState, after: pb.ControlState) -> bool:
     quiet.reported_time_ns = before.reported_time_ns
     quiet.last_sequence = before.last_sequence
     return quiet != before
-
-
-def _shown(change: Change) -> object:
-    """What a change sets, for its log line; None where its kind says it."""
-    match change:
-        case SetSpeed(speed=speed):
-            return speed
-        case Seek(to=to, at=at):
-            return f"{to} {at}" if to in ("time", "by", "sequence") else to
-    return None
-
-
-def seek_of(request: pb.SeekRequest) -> Seek:
-    """Read where a request wants to go. Raises InvalidRequest."""
-    match request.WhichOneof("to"):
-        case "arrival_time_ns":
-            return Seek("time", request.arrival_time_ns)
-        case "by_ns":
-            return Seek("by", request.by_ns)
-        case "sequence":
-            return Seek("sequence", request.sequence)
-        case "begin" if request.begin:
-            return Seek("begin")
-        case "end" if request.end:
-            return Seek("end")
-    raise InvalidRequest("to", "needs one of arrival_time_ns, by_ns, begin: true, end: true and sequence")
-
-
-def _mode_name(mode: int) -> str:
-    return Mode.Name(cast(Mode, mode)) if mode in Mode.values() else str(mode)
 
 
 def _is_configured(report: EngineReport, mode: int) -> bool:

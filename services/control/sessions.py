@@ -9,8 +9,9 @@ from typing import cast
 from protos.common.v1.market_pb2 import Mode
 from protos.control.v1.control_pb2 import ControlState
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
+from services.control.messages import range_message, scheduled_message
 from services.runtime.errors import NotFound
-from services.runtime.session.intents import Change, Event
+from services.runtime.session.intents import Setting
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
 
@@ -30,6 +31,8 @@ class Applied:
     report: EngineReport
     before: EngineReport | None
     """The last report before; None when there was none while we waited."""
+    refused: str = ""
+    """Why it was refused; empty when it was not."""
 
 
 class SessionReports:
@@ -51,37 +54,36 @@ class SessionReports:
             raise NotFound(f"session `{keys.session}` is not known; ReplayService/ListSessions lists those that are")
         return report
 
-    async def wait_applied(self, keys: SessionKeys, change: Change, journalled: Journalled) -> Applied:
-        """Wait until the engine has applied a change; the caller bounds the wait."""
+    async def wait_applied(self, keys: SessionKeys, setting: Setting | None, journalled: Journalled) -> Applied:
+        """Wait until the engine has applied a change, which is none of a setting when it is None; the caller bounds the wait."""
         before: EngineReport | None = None
         while True:
             report = await self._journal.report(keys)
             if report is not None and report.effective.revision >= journalled.revision:
-                if await self._is_settled(keys, change, journalled, report):
+                effect = await self._journal.effect(keys, journalled.revision) if setting is None else None
+                refused = report.effective.refused
+                if refused is not None and refused.revision == journalled.revision:
+                    return Applied(journalled.revision, report, before, refused.reason)
+                if effect is not None:
+                    return Applied(journalled.revision, report, before, effect.refused)
+                if setting is not None and await self._is_settled(keys, setting, journalled, report):
                     return Applied(journalled.revision, report, before)
             else:
                 before = report
             await asyncio.sleep(POLL_S)
 
     async def _is_settled(
-        self, keys: SessionKeys, change: Change, journalled: Journalled, report: EngineReport
+        self, keys: SessionKeys, setting: Setting, journalled: Journalled, report: EngineReport
     ) -> bool:
         """Tell whether a report that has reached the revision is really about it.
 
         A Redis that lost the journal counts again from below what a running engine remembers, for as long as that needs to notice.
         """
-        refused = report.effective.refused
-        if isinstance(change, Event):
-            return await self._journal.effect(keys, journalled.revision) is not None
-        if (
-            journalled.outcome == AppendOutcome.REPEATED
-            or (refused is not None and refused.revision == journalled.revision)
-            or effect_of(change, report).value == change.value
-        ):
+        if journalled.outcome == AppendOutcome.REPEATED or effect_of(setting, report).value == setting.value:
             return True
         # Not in effect although applied: another intent came after it.
         intended = await self._journal.intended(keys)
-        return intended.revisions.get(change.setting, 0) > journalled.revision
+        return intended.revisions.get(setting.setting, 0) > journalled.revision
 
     async def watched(self, keys: SessionKeys) -> ControlState:
         """As `describe`, at most WATCH_POLL_S old: any number of watchers cost Redis as much as one."""
@@ -125,4 +127,7 @@ class SessionReports:
             redis_url=self._redis_url,
             live_connected=report.live.connected,
             position_arrival_time_ns=report.position_arrival_time_ns,
+            range=range_message(effective.range),
+            loop=effective.range.loop,
+            scheduled=[scheduled_message(scheduled) for scheduled in report.scheduled],
         )

@@ -11,11 +11,12 @@ import redis.asyncio
 
 from fastpath.frame import peek
 from fastpath.records import FrameError
-from protos.common.v1.market_pb2 import Mode
+from protos.common.v1.market_pb2 import Mode, TimeRange
 from protos.replay.v1.replay_pb2 import Session
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.session.hold import Hold, holding
+from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport
 from services.runtime.session.stream_tail import StreamTail
@@ -118,6 +119,12 @@ class _SharedTail:
     subscribers: int = 0
 
 
+def _range_message(played: Range) -> TimeRange | None:
+    if played.start_ns is None and played.end_ns is None:
+        return None
+    return TimeRange(start_arrival_time_ns=played.start_ns, end_arrival_time_ns=played.end_ns)
+
+
 def session_message(report: EngineReport) -> Session:
     """Put a report into a message."""
     effective, backlog = report.effective, report.backlog
@@ -142,4 +149,7 @@ def session_message(report: EngineReport) -> Session:
         historical_configured=report.historical.configured,
         damaged_sources=report.historical.damaged_sources,
         position_arrival_time_ns=report.position_arrival_time_ns,
+        range=_range_message(effective.range),
+        loop=effective.range.loop,
+        scheduled=len(report.scheduled),
     )

@@ -155,6 +155,14 @@ class Marker(_message.Message):
     position_arrival_time_ns: int
     def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[Marker.Kind, str]] = ..., previous_mode: _Optional[_Union[Mode, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., first_key: _Optional[_Union[RecordKey, _Mapping]] = ..., time_ns: _Optional[int] = ..., reason: _Optional[str] = ..., lost_frames: _Optional[int] = ..., next_sequence: _Optional[int] = ..., revision: _Optional[int] = ..., state: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ..., position_arrival_time_ns: _Optional[int] = ...) -> None: ...
 
+class TimeRange(_message.Message):
+    __slots__ = ("start_arrival_time_ns", "end_arrival_time_ns")
+    START_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    END_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    start_arrival_time_ns: int
+    end_arrival_time_ns: int
+    def __init__(self, start_arrival_time_ns: _Optional[int] = ..., end_arrival_time_ns: _Optional[int] = ...) -> None: ...
+
 class Quote(_message.Message):
     __slots__ = ("ticker", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount")
     TICKER_FIELD_NUMBER: _ClassVar[int]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import market_pb2 as protos_dot_common_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/control/v1/control.proto\x12\x14midstream.control.v1\x1a\x1dprotos/common/v1/market.proto\"^\n\x0eSetModeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\'\n\x04mode\x18\x02 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"~\n\x0fSetModeResponse\x12\x30\n\rprevious_mode\x18\x01 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\'\n\x04mode\x18\x02 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\"\n\x0fGetStateRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"E\n\x10GetStateResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".midstream.control.v1.ControlState\"$\n\x11WatchStateRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"G\n\x12WatchStateResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".midstream.control.v1.ControlState\"3\n\x0cPauseRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"!\n\rPauseResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"4\n\rResumeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\"\n\x0eResumeResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"E\n\x0fSetSpeedRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05speed\x18\x02 \x01(\x01\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"3\n\x10SetSpeedResponse\x12\r\n\x05speed\x18\x01 \x01(\x01\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x98\x01\n\x0bSeekRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x19\n\x0f\x61rrival_time_ns\x18\x03 \x01(\x10H\x00\x12\x0f\n\x05\x62y_ns\x18\x04 \x01(\x12H\x00\x12\x0f\n\x05\x62\x65gin\x18\x05 \x01(\x08H\x00\x12\r\n\x03\x65nd\x18\x06 \x01(\x08H\x00\x12\x12\n\x08sequence\x18\x07 \x01(\x04H\x00\x42\x04\n\x02to\"T\n\x0cSeekResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12 \n\x18position_arrival_time_ns\x18\x02 \x01(\x10\x12\x10\n\x08sequence\x18\x03 \x01(\x06\"\xe2\x02\n\x0c\x43ontrolState\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x30\n\rintended_mode\x18\x02 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x19\n\x11intended_revision\x18\x04 \x01(\x04\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\r\n\x05state\x18\x08 \x01(\t\x12\x15\n\rlast_sequence\x18\t \x01(\x04\x12\x18\n\x10reported_time_ns\x18\n \x01(\x03\x12\r\n\x05\x65rror\x18\x0b \x01(\t\x12\x11\n\tredis_url\x18\x0c \x01(\t\x12\x16\n\x0elive_connected\x18\r \x01(\x08\x12 \n\x18position_arrival_time_ns\x18\x0e \x01(\x10\x32\xf7\x04\n\x0e\x43ontrolService\x12V\n\x07SetMode\x12$.midstream.control.v1.SetModeRequest\x1a%.midstream.control.v1.SetModeResponse\x12Y\n\x08GetState\x12%.midstream.control.v1.GetStateRequest\x1a&.midstream.control.v1.GetStateResponse\x12\x61\n\nWatchState\x12\'.midstream.control.v1.WatchStateRequest\x1a(.midstream.control.v1.WatchStateResponse0\x01\x12P\n\x05Pause\x12\".midstream.control.v1.PauseRequest\x1a#.midstream.control.v1.PauseResponse\x12S\n\x06Resume\x12#.midstream.control.v1.ResumeRequest\x1a$.midstream.control.v1.ResumeResponse\x12Y\n\x08SetSpeed\x12%.midstream.control.v1.SetSpeedRequest\x1a&.midstream.control.v1.SetSpeedResponse\x12M\n\x04Seek\x12!.midstream.control.v1.SeekRequest\x1a\".midstream.control.v1.SeekResponseB=\n\x14midstream.control.v1B\x0c\x43ontrolProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/control/v1/control.proto\x12\x14midstream.control.v1\x1a\x1dprotos/common/v1/market.proto\"Y\n\x04When\x12\x1c\n\x12\x61t_arrival_time_ns\x18\x01 \x01(\x10H\x00\x12\x18\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04H\x00\x12\x10\n\x06\x61t_end\x18\x03 \x01(\x08H\x00\x42\x07\n\x05place\"\x88\x01\n\x0eSetModeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\'\n\x04mode\x18\x02 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.When\"~\n\x0fSetModeResponse\x12\x30\n\rprevious_mode\x18\x01 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\'\n\x04mode\x18\x02 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x03 \x01(\x04\"\"\n\x0fGetStateRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"E\n\x10GetStateResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".midstream.control.v1.ControlState\"$\n\x11WatchStateRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"G\n\x12WatchStateResponse\x12\x31\n\x05state\x18\x01 \x01(\x0b\x32\".midstream.control.v1.ControlState\"]\n\x0cPauseRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.When\"!\n\rPauseResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"^\n\rResumeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.When\"\"\n\x0eResumeResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"o\n\x0fSetSpeedRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\r\n\x05speed\x18\x02 \x01(\x01\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.When\"3\n\x10SetSpeedResponse\x12\r\n\x05speed\x18\x01 \x01(\x01\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\xc2\x01\n\x0bSeekRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x19\n\x0f\x61rrival_time_ns\x18\x03 \x01(\x10H\x00\x12\x0f\n\x05\x62y_ns\x18\x04 \x01(\x12H\x00\x12\x0f\n\x05\x62\x65gin\x18\x05 \x01(\x08H\x00\x12\r\n\x03\x65nd\x18\x06 \x01(\x08H\x00\x12\x12\n\x08sequence\x18\x07 \x01(\x04H\x00\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.WhenB\x04\n\x02to\"T\n\x0cSeekResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12 \n\x18position_arrival_time_ns\x18\x02 \x01(\x10\x12\x10\n\x08sequence\x18\x03 \x01(\x06\"{\n\x0bStepRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05ticks\x18\x03 \x01(\r\x12\x0e\n\x06ticker\x18\x04 \x01(\t\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.When\"Q\n\x0cStepResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\r\n\x05ticks\x18\x02 \x01(\r\x12 \n\x18position_arrival_time_ns\x18\x03 \x01(\x10\"\x9d\x01\n\x0fSetRangeRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12-\n\x05range\x18\x03 \x01(\x0b\x32\x1e.midstream.common.v1.TimeRange\x12\x0c\n\x04loop\x18\x04 \x01(\x08\x12(\n\x04when\x18\x08 \x01(\x0b\x32\x1a.midstream.control.v1.When\"$\n\x10SetRangeResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\'\n\x14ListScheduledRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"R\n\x15ListScheduledResponse\x12\x39\n\tscheduled\x18\x01 \x03(\x0b\x32&.midstream.control.v1.ScheduledCommand\"j\n\x10ScheduledCommand\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12(\n\x04when\x18\x03 \x01(\x0b\x32\x1a.midstream.control.v1.When\x12\x0c\n\x04what\x18\x04 \x01(\t\"O\n\x16\x43\x61ncelScheduledRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\"+\n\x17\x43\x61ncelScheduledResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\"\xda\x03\n\x0c\x43ontrolState\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x30\n\rintended_mode\x18\x02 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x19\n\x11intended_revision\x18\x04 \x01(\x04\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\r\n\x05state\x18\x08 \x01(\t\x12\x15\n\rlast_sequence\x18\t \x01(\x04\x12\x18\n\x10reported_time_ns\x18\n \x01(\x03\x12\r\n\x05\x65rror\x18\x0b \x01(\t\x12\x11\n\tredis_url\x18\x0c \x01(\t\x12\x16\n\x0elive_connected\x18\r \x01(\x08\x12 \n\x18position_arrival_time_ns\x18\x0e \x01(\x10\x12-\n\x05range\x18\x0f \x01(\x0b\x32\x1e.midstream.common.v1.TimeRange\x12\x0c\n\x04loop\x18\x10 \x01(\x08\x12\x39\n\tscheduled\x18\x11 \x03(\x0b\x32&.midstream.control.v1.ScheduledCommand2\xfb\x07\n\x0e\x43ontrolService\x12V\n\x07SetMode\x12$.midstream.control.v1.SetModeRequest\x1a%.midstream.control.v1.SetModeResponse\x12Y\n\x08GetState\x12%.midstream.control.v1.GetStateRequest\x1a&.midstream.control.v1.GetStateResponse\x12\x61\n\nWatchState\x12\'.midstream.control.v1.WatchStateRequest\x1a(.midstream.control.v1.WatchStateResponse0\x01\x12P\n\x05Pause\x12\".midstream.control.v1.PauseRequest\x1a#.midstream.control.v1.PauseResponse\x12S\n\x06Resume\x12#.midstream.control.v1.ResumeRequest\x1a$.midstream.control.v1.ResumeResponse\x12Y\n\x08SetSpeed\x12%.midstream.control.v1.SetSpeedRequest\x1a&.midstream.control.v1.SetSpeedResponse\x12M\n\x04Seek\x12!.midstream.control.v1.SeekRequest\x1a\".midstream.control.v1.SeekResponse\x12M\n\x04Step\x12!.midstream.control.v1.StepRequest\x1a\".midstream.control.v1.StepResponse\x12Y\n\x08SetRange\x12%.midstream.control.v1.SetRangeRequest\x1a&.midstream.control.v1.SetRangeResponse\x12h\n\rListScheduled\x12*.midstream.control.v1.ListScheduledRequest\x1a+.midstream.control.v1.ListScheduledResponse\x12n\n\x0f\x43\x61ncelScheduled\x12,.midstream.control.v1.CancelScheduledRequest\x1a-.midstream.control.v1.CancelScheduledResponseB=\n\x14midstream.control.v1B\x0c\x43ontrolProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,36 +33,56 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.control.v1.control_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024midstream.control.v1B\014ControlProtoP\001Z\025midstream/midstreampb'
-  _globals['_SETMODEREQUEST']._serialized_start=88
-  _globals['_SETMODEREQUEST']._serialized_end=182
-  _globals['_SETMODERESPONSE']._serialized_start=184
-  _globals['_SETMODERESPONSE']._serialized_end=310
-  _globals['_GETSTATEREQUEST']._serialized_start=312
-  _globals['_GETSTATEREQUEST']._serialized_end=346
-  _globals['_GETSTATERESPONSE']._serialized_start=348
-  _globals['_GETSTATERESPONSE']._serialized_end=417
-  _globals['_WATCHSTATEREQUEST']._serialized_start=419
-  _globals['_WATCHSTATEREQUEST']._serialized_end=455
-  _globals['_WATCHSTATERESPONSE']._serialized_start=457
-  _globals['_WATCHSTATERESPONSE']._serialized_end=528
-  _globals['_PAUSEREQUEST']._serialized_start=530
-  _globals['_PAUSEREQUEST']._serialized_end=581
-  _globals['_PAUSERESPONSE']._serialized_start=583
-  _globals['_PAUSERESPONSE']._serialized_end=616
-  _globals['_RESUMEREQUEST']._serialized_start=618
-  _globals['_RESUMEREQUEST']._serialized_end=670
-  _globals['_RESUMERESPONSE']._serialized_start=672
-  _globals['_RESUMERESPONSE']._serialized_end=706
-  _globals['_SETSPEEDREQUEST']._serialized_start=708
-  _globals['_SETSPEEDREQUEST']._serialized_end=777
-  _globals['_SETSPEEDRESPONSE']._serialized_start=779
-  _globals['_SETSPEEDRESPONSE']._serialized_end=830
-  _globals['_SEEKREQUEST']._serialized_start=833
-  _globals['_SEEKREQUEST']._serialized_end=985
-  _globals['_SEEKRESPONSE']._serialized_start=987
-  _globals['_SEEKRESPONSE']._serialized_end=1071
-  _globals['_CONTROLSTATE']._serialized_start=1074
-  _globals['_CONTROLSTATE']._serialized_end=1428
-  _globals['_CONTROLSERVICE']._serialized_start=1431
-  _globals['_CONTROLSERVICE']._serialized_end=2062
+  _globals['_WHEN']._serialized_start=88
+  _globals['_WHEN']._serialized_end=177
+  _globals['_SETMODEREQUEST']._serialized_start=180
+  _globals['_SETMODEREQUEST']._serialized_end=316
+  _globals['_SETMODERESPONSE']._serialized_start=318
+  _globals['_SETMODERESPONSE']._serialized_end=444
+  _globals['_GETSTATEREQUEST']._serialized_start=446
+  _globals['_GETSTATEREQUEST']._serialized_end=480
+  _globals['_GETSTATERESPONSE']._serialized_start=482
+  _globals['_GETSTATERESPONSE']._serialized_end=551
+  _globals['_WATCHSTATEREQUEST']._serialized_start=553
+  _globals['_WATCHSTATEREQUEST']._serialized_end=589
+  _globals['_WATCHSTATERESPONSE']._serialized_start=591
+  _globals['_WATCHSTATERESPONSE']._serialized_end=662
+  _globals['_PAUSEREQUEST']._serialized_start=664
+  _globals['_PAUSEREQUEST']._serialized_end=757
+  _globals['_PAUSERESPONSE']._serialized_start=759
+  _globals['_PAUSERESPONSE']._serialized_end=792
+  _globals['_RESUMEREQUEST']._serialized_start=794
+  _globals['_RESUMEREQUEST']._serialized_end=888
+  _globals['_RESUMERESPONSE']._serialized_start=890
+  _globals['_RESUMERESPONSE']._serialized_end=924
+  _globals['_SETSPEEDREQUEST']._serialized_start=926
+  _globals['_SETSPEEDREQUEST']._serialized_end=1037
+  _globals['_SETSPEEDRESPONSE']._serialized_start=1039
+  _globals['_SETSPEEDRESPONSE']._serialized_end=1090
+  _globals['_SEEKREQUEST']._serialized_start=1093
+  _globals['_SEEKREQUEST']._serialized_end=1287
+  _globals['_SEEKRESPONSE']._serialized_start=1289
+  _globals['_SEEKRESPONSE']._serialized_end=1373
+  _globals['_STEPREQUEST']._serialized_start=1375
+  _globals['_STEPREQUEST']._serialized_end=1498
+  _globals['_STEPRESPONSE']._serialized_start=1500
+  _globals['_STEPRESPONSE']._serialized_end=1581
+  _globals['_SETRANGEREQUEST']._serialized_start=1584
+  _globals['_SETRANGEREQUEST']._serialized_end=1741
+  _globals['_SETRANGERESPONSE']._serialized_start=1743
+  _globals['_SETRANGERESPONSE']._serialized_end=1779
+  _globals['_LISTSCHEDULEDREQUEST']._serialized_start=1781
+  _globals['_LISTSCHEDULEDREQUEST']._serialized_end=1820
+  _globals['_LISTSCHEDULEDRESPONSE']._serialized_start=1822
+  _globals['_LISTSCHEDULEDRESPONSE']._serialized_end=1904
+  _globals['_SCHEDULEDCOMMAND']._serialized_start=1906
+  _globals['_SCHEDULEDCOMMAND']._serialized_end=2012
+  _globals['_CANCELSCHEDULEDREQUEST']._serialized_start=2014
+  _globals['_CANCELSCHEDULEDREQUEST']._serialized_end=2093
+  _globals['_CANCELSCHEDULEDRESPONSE']._serialized_start=2095
+  _globals['_CANCELSCHEDULEDRESPONSE']._serialized_end=2138
+  _globals['_CONTROLSTATE']._serialized_start=2141
+  _globals['_CONTROLSTATE']._serialized_end=2615
+  _globals['_CONTROLSERVICE']._serialized_start=2618
+  _globals['_CONTROLSERVICE']._serialized_end=3637
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,26 @@ class ControlServiceStub:
                 request_serializer=protos_dot_control_dot_v1_dot_control__pb2.SeekRequest.SerializeToString,
                 response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SeekResponse.FromString,
                 _registered_method=True)
+        self.Step = channel.unary_unary(
+                '/midstream.control.v1.ControlService/Step',
+                request_serializer=protos_dot_control_dot_v1_dot_control__pb2.StepRequest.SerializeToString,
+                response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.StepResponse.FromString,
+                _registered_method=True)
+        self.SetRange = channel.unary_unary(
+                '/midstream.control.v1.ControlService/SetRange',
+                request_serializer=protos_dot_control_dot_v1_dot_control__pb2.SetRangeRequest.SerializeToString,
+                response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SetRangeResponse.FromString,
+                _registered_method=True)
+        self.ListScheduled = channel.unary_unary(
+                '/midstream.control.v1.ControlService/ListScheduled',
+                request_serializer=protos_dot_control_dot_v1_dot_control__pb2.ListScheduledRequest.SerializeToString,
+                response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.ListScheduledResponse.FromString,
+                _registered_method=True)
+        self.CancelScheduled = channel.unary_unary(
+                '/midstream.control.v1.ControlService/CancelScheduled',
+                request_serializer=protos_dot_control_dot_v1_dot_control__pb2.CancelScheduledRequest.SerializeToString,
+                response_deserializer=protos_dot_control_dot_v1_dot_control__pb2.CancelScheduledResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServiceServicer:
@@ -133,6 +153,36 @@ class ControlServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Step(self, request, context):
+        """Pause, and publish the next ticks at once: some, or all up to the next one of a ticker. Rejected rows before them go out, too. An event, as Seek is; the
+        answer comes when they are published, or when there are no more. FAILED_PRECONDITION while live.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRange(self, request, context):
+        """Play a part of the recorded files, and stop at its end or begin it again, which a marker of KIND_DISCONTINUITY tells. Who is outside of it is put at
+        its start. It stays until another range is set; no bound at all is everything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListScheduled(self, request, context):
+        """List the commands that wait for their place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelScheduled(self, request, context):
+        """Have a scheduled command not happen. FAILED_PRECONDITION when there is none with this revision: it happened already, or never was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -170,6 +220,26 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     servicer.Seek,
                     request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SeekRequest.FromString,
                     response_serializer=protos_dot_control_dot_v1_dot_control__pb2.SeekResponse.SerializeToString,
+            ),
+            'Step': grpc.unary_unary_rpc_method_handler(
+                    servicer.Step,
+                    request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.StepRequest.FromString,
+                    response_serializer=protos_dot_control_dot_v1_dot_control__pb2.StepResponse.SerializeToString,
+            ),
+            'SetRange': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRange,
+                    request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.SetRangeRequest.FromString,
+                    response_serializer=protos_dot_control_dot_v1_dot_control__pb2.SetRangeResponse.SerializeToString,
+            ),
+            'ListScheduled': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListScheduled,
+                    request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.ListScheduledRequest.FromString,
+                    response_serializer=protos_dot_control_dot_v1_dot_control__pb2.ListScheduledResponse.SerializeToString,
+            ),
+            'CancelScheduled': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelScheduled,
+                    request_deserializer=protos_dot_control_dot_v1_dot_control__pb2.CancelScheduledRequest.FromString,
+                    response_serializer=protos_dot_control_dot_v1_dot_control__pb2.CancelScheduledResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -365,6 +435,114 @@ class ControlService:
             '/midstream.control.v1.ControlService/Seek',
             protos_dot_control_dot_v1_dot_control__pb2.SeekRequest.SerializeToString,
             protos_dot_control_dot_v1_dot_control__pb2.SeekResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Step(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.control.v1.ControlService/Step',
+            protos_dot_control_dot_v1_dot_control__pb2.StepRequest.SerializeToString,
+            protos_dot_control_dot_v1_dot_control__pb2.StepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.control.v1.ControlService/SetRange',
+            protos_dot_control_dot_v1_dot_control__pb2.SetRangeRequest.SerializeToString,
+            protos_dot_control_dot_v1_dot_control__pb2.SetRangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListScheduled(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.control.v1.ControlService/ListScheduled',
+            protos_dot_control_dot_v1_dot_control__pb2.ListScheduledRequest.SerializeToString,
+            protos_dot_control_dot_v1_dot_control__pb2.ListScheduledResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelScheduled(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.control.v1.ControlService/CancelScheduled',
+            protos_dot_control_dot_v1_dot_control__pb2.CancelScheduledRequest.SerializeToString,
+            protos_dot_control_dot_v1_dot_control__pb2.CancelScheduledResponse.FromString,
             options,
             channel_credentials,
             insecure,

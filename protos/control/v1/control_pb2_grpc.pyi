@@ -54,6 +54,18 @@ class ControlServiceStub:
     the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
     another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
     """
+    Step: _grpc.UnaryUnaryMultiCallable[_control_pb2.StepRequest, _control_pb2.StepResponse]
+    """Pause, and publish the next ticks at once: some, or all up to the next one of a ticker. Rejected rows before them go out, too. An event, as Seek is; the
+    answer comes when they are published, or when there are no more. FAILED_PRECONDITION while live.
+    """
+    SetRange: _grpc.UnaryUnaryMultiCallable[_control_pb2.SetRangeRequest, _control_pb2.SetRangeResponse]
+    """Play a part of the recorded files, and stop at its end or begin it again, which a marker of KIND_DISCONTINUITY tells. Who is outside of it is put at
+    its start. It stays until another range is set; no bound at all is everything.
+    """
+    ListScheduled: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListScheduledRequest, _control_pb2.ListScheduledResponse]
+    """List the commands that wait for their place."""
+    CancelScheduled: _grpc.UnaryUnaryMultiCallable[_control_pb2.CancelScheduledRequest, _control_pb2.CancelScheduledResponse]
+    """Have a scheduled command not happen. FAILED_PRECONDITION when there is none with this revision: it happened already, or never was."""
 
 @_typing.type_check_only
 class ControlServiceAsyncStub(ControlServiceStub):
@@ -81,6 +93,18 @@ class ControlServiceAsyncStub(ControlServiceStub):
     the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
     another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
     """
+    Step: _aio.UnaryUnaryMultiCallable[_control_pb2.StepRequest, _control_pb2.StepResponse]  # type: ignore[assignment]
+    """Pause, and publish the next ticks at once: some, or all up to the next one of a ticker. Rejected rows before them go out, too. An event, as Seek is; the
+    answer comes when they are published, or when there are no more. FAILED_PRECONDITION while live.
+    """
+    SetRange: _aio.UnaryUnaryMultiCallable[_control_pb2.SetRangeRequest, _control_pb2.SetRangeResponse]  # type: ignore[assignment]
+    """Play a part of the recorded files, and stop at its end or begin it again, which a marker of KIND_DISCONTINUITY tells. Who is outside of it is put at
+    its start. It stays until another range is set; no bound at all is everything.
+    """
+    ListScheduled: _aio.UnaryUnaryMultiCallable[_control_pb2.ListScheduledRequest, _control_pb2.ListScheduledResponse]  # type: ignore[assignment]
+    """List the commands that wait for their place."""
+    CancelScheduled: _aio.UnaryUnaryMultiCallable[_control_pb2.CancelScheduledRequest, _control_pb2.CancelScheduledResponse]  # type: ignore[assignment]
+    """Have a scheduled command not happen. FAILED_PRECONDITION when there is none with this revision: it happened already, or never was."""
 
 class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
     """Changes what a session does. Every change is journalled first and answered once it is effective; when it does not become
@@ -147,5 +171,41 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         the replay goes on from there; a paused session stays paused. It is an event, no setting: it takes effect once, and is asked for again only with
         another `request_id`. FAILED_PRECONDITION while live, and for a sequence whose place is not known any more.
         """
+
+    @_abc_1.abstractmethod
+    def Step(
+        self,
+        request: _control_pb2.StepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.StepResponse, _abc.Awaitable[_control_pb2.StepResponse]]:
+        """Pause, and publish the next ticks at once: some, or all up to the next one of a ticker. Rejected rows before them go out, too. An event, as Seek is; the
+        answer comes when they are published, or when there are no more. FAILED_PRECONDITION while live.
+        """
+
+    @_abc_1.abstractmethod
+    def SetRange(
+        self,
+        request: _control_pb2.SetRangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.SetRangeResponse, _abc.Awaitable[_control_pb2.SetRangeResponse]]:
+        """Play a part of the recorded files, and stop at its end or begin it again, which a marker of KIND_DISCONTINUITY tells. Who is outside of it is put at
+        its start. It stays until another range is set; no bound at all is everything.
+        """
+
+    @_abc_1.abstractmethod
+    def ListScheduled(
+        self,
+        request: _control_pb2.ListScheduledRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListScheduledResponse, _abc.Awaitable[_control_pb2.ListScheduledResponse]]:
+        """List the commands that wait for their place."""
+
+    @_abc_1.abstractmethod
+    def CancelScheduled(
+        self,
+        request: _control_pb2.CancelScheduledRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CancelScheduledResponse, _abc.Awaitable[_control_pb2.CancelScheduledResponse]]:
+        """Have a scheduled command not happen. FAILED_PRECONDITION when there is none with this revision: it happened already, or never was."""
 
 def add_ControlServiceServicer_to_server(servicer: ControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
-"""`midstream mode`, `status`, `pause`, `resume`, `speed` and `seek`: one session, by its control server."""
+"""`midstream mode`, `status`, `pause`, `resume`, `speed`, `seek`, `step`, `range` and `schedule`: one session, by its control server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from services.cli.options import parse_speed
 
 if TYPE_CHECKING:
     from clients.rpc import ChannelSettings
+    from protos.control.v1.control_pb2 import When
 
 
 class Mode(enum.StrEnum):
@@ -22,17 +23,38 @@ class Mode(enum.StrEnum):
     live = "live"
 
 
+At = Annotated[
+    str,
+    typer.Option("--at", metavar="TIME", help="Have it happen at this replay time: an arrival time as in the files."),
+]
+After = Annotated[
+    int | None,
+    typer.Option("--after", metavar="SEQUENCE", min=0, help="Have it happen behind the record with this number."),
+]
+AtEnd = Annotated[bool, typer.Option("--at-end", help="Have it happen where the files, or the range, end.")]
+
+
+def _when(at: str, after: int | None, *, at_end: bool) -> When | None:
+    from services.cli.places import when_of
+
+    return when_of(at, after, at_end=at_end)
+
+
 @connecting
 def mode(
     channel: ChannelSettings,
     mode: Annotated[Mode, typer.Argument(help="Where ticks come from.")],
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Switch between recorded and live data; the historical replay continues where it stopped."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, channel, control.switch(mode.value)))
+    action = control.switch(mode.value, _when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
@@ -44,32 +66,52 @@ def status(channel: ChannelSettings, session: ServedSession = "", json: Json = F
 
 
 @connecting
-def pause(channel: ChannelSettings, session: ServedSession = "", json: Json = False) -> None:
+def pause(
+    channel: ChannelSettings,
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
+    session: ServedSession = "",
+    json: Json = False,
+) -> None:
     """Stop publishing; the position is kept."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, channel, control.pause))
+    action = control.pause(_when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
-def resume(channel: ChannelSettings, session: ServedSession = "", json: Json = False) -> None:
+def resume(
+    channel: ChannelSettings,
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
+    session: ServedSession = "",
+    json: Json = False,
+) -> None:
     """Continue after a pause."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, channel, control.resume))
+    action = control.resume(_when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
 def speed(
     channel: ChannelSettings,
     factor: Annotated[str, typer.Argument(metavar="X", help="`max`, or a factor of real time.")],
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Change the speed of the historical replay."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, channel, control.speed(parse_speed(factor))))
+    action = control.speed(parse_speed(factor), _when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
@@ -82,10 +124,70 @@ def seek(
             help="An arrival time as in the files, `+1.5s` or `-10m` from now, `begin`, `end`, or `#` and the number of a record.",
         ),
     ],
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Move replay time; a paused session stays paused."""
     from services.cli import control_commands as control
 
-    raise typer.Exit(control.call(session, json, channel, control.seek(place)))
+    action = control.seek(place, _when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
+
+
+@connecting
+def step(
+    channel: ChannelSettings,
+    ticks: Annotated[int, typer.Argument(metavar="[TICKS]", min=1, max=1_000_000, help="How many ticks.")] = 1,
+    ticker: Annotated[str, typer.Option(help="Go to the next tick of this one, instead.")] = "",
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
+    session: ServedSession = "",
+    json: Json = False,
+) -> None:
+    """Pause, and publish the next ticks at once."""
+    from services.cli import control_commands as control
+
+    action = control.step(ticks, ticker, _when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
+
+
+@connecting
+def set_range(
+    channel: ChannelSettings,
+    start: Annotated[
+        str, typer.Option(metavar="TIME", help="First arrival time to play; the beginning without one.")
+    ] = "",
+    end: Annotated[str, typer.Option(metavar="TIME", help="Arrival time to stop before; the end without one.")] = "",
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
+    at: At = "",
+    after: After = None,
+    at_end: AtEnd = False,
+    session: ServedSession = "",
+    json: Json = False,
+) -> None:
+    """Play a part of the recorded files; without options, everything."""
+    from services.cli import control_commands as control
+
+    action = control.set_range(start, end, loop=loop, when=_when(at, after, at_end=at_end))
+    raise typer.Exit(control.call(session, json, channel, action))
+
+
+@connecting
+def schedule(
+    channel: ChannelSettings,
+    cancel: Annotated[
+        int | None,
+        typer.Option("--cancel", metavar="REVISION", min=1, help="Have the command with this revision not happen."),
+    ] = None,
+    session: ServedSession = "",
+    json: Json = False,
+) -> None:
+    """List the commands that wait for their place, or cancel one."""
+    from services.cli import control_commands as control
+
+    action = control.scheduled if cancel is None else control.cancel(cancel)
+    raise typer.Exit(control.call(session, json, channel, action))

@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fastpath.columns import BEFORE_EVERYTHING, Tickers
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Cursor
+from services.replay.engine.boundaries import Boundaries, Due
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import Journal
-from services.replay.engine.lane import PACED_POLL_ROWS, HistoricalLane, LiveLane
+from services.replay.engine.lane import PACED_POLL_ROWS, HistoricalLane, Lane, LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import Linger, PacingClock, Waiter
@@ -89,6 +91,7 @@ class Engine:
             wake=wake.set,
         )
         outlet = self._outlet = Outlet(playback=playback, lanes=lanes, publisher=publisher, report=report, clock=clock)
+        self._boundaries = Boundaries(playback)
         self._seeking = Seeking(
             playback=playback,
             lanes=lanes,
@@ -104,6 +107,7 @@ class Engine:
             outlet=outlet,
             journal=journal,
             seeking=self._seeking,
+            boundaries=self._boundaries,
             report=report,
             clock=clock,
         )
@@ -198,7 +202,10 @@ class Engine:
         self._return()
         self._apply_intents()
         playback, lanes = self._playback, self._lanes
-        if playback.paused and not self._steering.waits:
+        if playback.scheduled and not playback.repeating and (entry := self._boundaries.now()) is not None:
+            self._happen(Due(entry, None))
+            return
+        if playback.paused and not (self._steering.waits or playback.step):
             self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
         elif lanes.historical is not None and (playback.mode == MODE_HISTORICAL or playback.repeating):
             self._step_historical(lanes.historical)
@@ -212,29 +219,86 @@ class Engine:
                 lane.fill(POLLS_MAX)
             else:
                 lane.fill(1, rows=PACED_POLL_ROWS)
-        if lane.remaining == 0:
-            if lane.failure is not None:
+        bounded = self._playback.bounded and not self._playback.repeating
+        if bounded and lane.failure is None and self._reach(lane, fast=fast):
+            return
+        if lane.remaining == 0 or (bounded and self._boundaries.over(lane)):
+            if lane.remaining == 0 and lane.failure is not None:
                 self._fail(lane.failure)
-            if lane.ended:
+            if lane.remaining or lane.ended:
+                if self._playback.step is not None:
+                    self._end_step()
+                    return
                 self._complete()
                 self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
             else:
                 self._tend(self._clock.monotonic_ns(), idle=False)
             return
+        if bounded and self._playback.step is not None:
+            self._publish_step(lane)
+            return
         if fast:
             self._publish_at_hand(lane)
             return
-        stop = self._wait_for_due(lane)
+        stop = self._bounded(lane, self._wait_for_due(lane))
         if stop > lane.start:
             self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=True)
 
     def _is_fast(self) -> bool:
-        return self._playback.pacing.speed == 0 or self._playback.repeating
+        return self._playback.pacing.speed == 0 or self._playback.repeating or self._playback.step is not None
+
+    def _reach(self, lane: HistoricalLane, *, fast: bool) -> bool:
+        """Have what comes before the next record happen, or wait for it; False when that is nothing."""
+        due = self._boundaries.due(lane)
+        if due is None:
+            return False
+        if due.time_ns is not None and not fast:
+            now_ns, pacing = self._clock.monotonic_ns(), self._playback.pacing
+            pacing.begin(due.time_ns, now_ns)
+            deadline_ns = pacing.deadline_ns(due.time_ns)
+            if deadline_ns > now_ns:
+                self._wait_until(deadline_ns)
+                return True
+        self._happen(due)
+        return True
+
+    def _happen(self, due: Due) -> None:
+        self._steering.happen(due)
+        self._changed()
+
+    def _publish_step(self, lane: HistoricalLane) -> None:
+        """Publish rows of a step; what is left of it then is saved with them."""
+        playback, step = self._playback, self._playback.step
+        assert step is not None
+        stop, found, done = self._boundaries.step(lane, self._bounded(lane, len(lane.block)))
+        if stop == lane.start:
+            return
+        after = replace(step, left=step.left - found, done=step.done + done)
+        effects = playback.effect_number, list(playback.effects)
+        playback.step = after
+        if after.left == 0:
+            playback.end_step(self._clock.time_ns(), behind_ns=lane.block.key(stop - 1)[0])
+        if not self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=True, save=True):
+            playback.step = step
+            playback.effect_number, playback.effects = effects
+        elif after.left == 0:
+            self._changed()
+
+    def _end_step(self) -> None:
+        """There are no more ticks for a step."""
+        self._playback.end_step(self._clock.time_ns())
+        self._outlet.save()
+        self._changed()
+
+    def _bounded(self, lane: Lane, stop: int) -> int:
+        return self._boundaries.stop(lane, stop) if self._playback.bounded and not self._playback.repeating else stop
 
     def _publish_at_hand(self, lane: HistoricalLane) -> None:
         """Publish a batch, and the full ones that were polled with it, until an intent or a stop wants to be looked at."""
         while True:
-            stop = min(lane.start + BATCH_ROWS_MAX, len(lane.block))
+            stop = self._bounded(lane, min(lane.start + BATCH_ROWS_MAX, len(lane.block)))
+            if stop == lane.start:
+                return
             published = self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=False)
             if not published or lane.remaining < BATCH_ROWS_MAX or self._interrupt.is_set() or not self._is_fast():
                 return
@@ -286,7 +350,7 @@ class Engine:
             if not poll.rows and not playback.urgent:
                 self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
                 return
-        stop = min(lane.start + BATCH_ROWS_MAX, len(lane.block))
+        stop = self._bounded(lane, min(lane.start + BATCH_ROWS_MAX, len(lane.block)))
         if self._outlet.publish(lane, stop, MODE_LIVE, self._interrupt, urgent=True):
             self._linger.sent(self._clock.monotonic_ns())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from services.replay.engine.pacing import Lateness
 from services.replay.sources import Complaints
@@ -73,6 +73,8 @@ class EngineFigures:
     owned: bool = False
     """Whether the session is ours: only then does its state in Redis say what we do."""
     effective: Effective = field(default_factory=Effective)
+    scheduled: tuple[dict[str, Any], ...] = ()
+    """Commands that wait for their place, as the checkpoint has them."""
     epoch: str = ""
     last_sequence: int = 0
     last_arrival_time_ns: int = 0
@@ -134,6 +136,7 @@ class EngineFigures:
             last_sequence=self.last_sequence,
             last_arrival_time_ns=self.last_arrival_time_ns,
             position_arrival_time_ns=self.position_arrival_time_ns,
+            scheduled=self.scheduled,
             backlog=BacklogReport()
             if queue is None
             else BacklogReport(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Protocol, cast
@@ -37,6 +37,18 @@ class JournalEntry:
     problem: str = ""
     restarts: bool = False
     """The journal was lost and numbers again: this revision counts although it is not above the last one."""
+    triggered: bool = False
+    """It was scheduled, and its time has come: its revision was applied when it was put on the list."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return an entry with an intent as JSON values, for the checkpoint."""
+        assert self.intent is not None
+        return {"revision": self.revision, "intent": self.intent.fields()}
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> JournalEntry:
+        """Read JSON values. Raises what reading values that are none raises."""
+        return cls(int(fields["revision"]), Intent.read(fields["intent"]))
 
     @property
     def correlation_id(self) -> str:

@@ -38,13 +38,18 @@ class Outlet:
         playback.effects.clear()
         playback.markers_stored = bool(playback.markers)
 
-    def publish(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
-        """Publish markers that are due and the rows up to `stop`; False: nothing was, because `wake` was set."""
+    def publish(
+        self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool, save: bool = False
+    ) -> bool:
+        """Publish markers that are due and the rows up to `stop`; False: nothing was, because `wake` was set.
+
+        `save`: the checkpoint goes with it.
+        """
         playback = self._playback
         if playback.repeating:
             return self._publish_again(lane, stop, mode, wake, urgent=urgent)
         checkpoint = None
-        if playback.markers and playback.markers_stored:
+        if save or (playback.markers and playback.markers_stored):
             checkpoint = replace(playback.checkpoint(self._lanes.inputs), seams=())
         if not self._append(lane, stop, mode, playback.markers, wake, checkpoint=checkpoint, urgent=urgent):
             return False

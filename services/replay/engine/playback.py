@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fastpath.frame import MARKER_DISCONTINUITY, MODE_LIVE
@@ -15,7 +15,7 @@ from services.replay.engine.pacing import PacingClock
 from services.replay.queue.model import Checkpoint
 from services.replay.sources import Poll
 from services.runtime.session.effects import Effect
-from services.runtime.session.intents import Effective
+from services.runtime.session.intents import EVERYTHING, Effective
 
 if TYPE_CHECKING:
     from fastpath.columns import Key
@@ -32,6 +32,42 @@ class Move:
     """Records up to this key come before the position."""
     arrival_time_ns: int
     """Replay time there; 0 is the very beginning."""
+
+
+@dataclass(frozen=True)
+class StepUnderWay:
+    """What is left of a step, and where it began."""
+
+    entry: JournalEntry
+    left: int
+    """Ticks to publish."""
+    ticker: str
+    """Only those of this one count; empty is all."""
+    done: int
+    """Ticks published."""
+    epoch: str
+    sequence: int
+    """The last record before it."""
+    last_key: Key | None
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as JSON values, for the checkpoint."""
+        assert self.entry.intent is not None
+        return asdict(self) | {"entry": self.entry.fields()}
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> StepUnderWay:
+        """Read JSON values. Raises what reading values that are none raises."""
+        key = fields["last_key"]
+        return cls(
+            entry=JournalEntry.read(fields["entry"]),
+            left=int(fields["left"]),
+            ticker=str(fields["ticker"]),
+            done=int(fields["done"]),
+            epoch=str(fields["epoch"]),
+            sequence=int(fields["sequence"]),
+            last_key=None if key is None else (int(key[0]), int(key[1]), int(key[2])),
+        )
 
 
 class Repeats:
@@ -107,6 +143,11 @@ class Playback:
 
     countable: bool = False
     """Every number of this epoch so far is that of a row of the files, counted from their beginning."""
+    scheduled: tuple[JournalEntry, ...] = ()
+    """Commands that wait for their place, by revision."""
+    step: StepUnderWay | None = None
+    loop_sequence: int = 0
+    """The next number when the range last began again: when it is so still at its end, there is nothing in it."""
     effect_number: int = 0
     """Of the last effect."""
     effects: list[Effect] = field(default_factory=list)
@@ -116,6 +157,11 @@ class Playback:
     def repeating(self) -> bool:
         """Tell whether the next number was given before."""
         return self.next <= self.repeats.until
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there are boundaries that publishing must not run over."""
+        return bool(self.scheduled) or self.step is not None or self.decided.range != EVERYTHING
 
     @property
     def mode(self) -> int:
@@ -149,6 +195,8 @@ class Playback:
             position_arrival_time_ns=self.position_arrival_time_ns,
             countable=self.countable,
             effect_number=self.effect_number,
+            scheduled=tuple(entry.fields() for entry in self.scheduled),
+            step=None if self.step is None else self.step.fields(),
             effects=tuple(self.effects),
         )
 
@@ -156,7 +204,29 @@ class Playback:
         """Return the replay time of the moment: between two records it goes on with the clock."""
         return max(self.position_arrival_time_ns, self.pacing.replay_time_ns(now_ns) or 0)
 
-    def note_effect(self, entry: JournalEntry, *, time_ns: int, refused: str = "", moved: Move | None = None) -> None:
+    def end_step(self, time_ns: int, *, behind_ns: int | None = None) -> None:
+        """Have the next checkpoint write down what a step did; nothing happens without one. `behind_ns` is the replay time behind it."""
+        step, self.step = self.step, None
+        if step is not None:
+            self.note_effect(step.entry, time_ns=time_ns)
+            self.effects[-1] = replace(
+                self.effects[-1],
+                epoch=step.epoch,
+                sequence=step.sequence,
+                last_key=step.last_key,
+                steps=step.done,
+                position_arrival_time_ns=self.position_arrival_time_ns if behind_ns is None else behind_ns,
+            )
+
+    def note_effect(
+        self,
+        entry: JournalEntry,
+        *,
+        time_ns: int,
+        refused: str = "",
+        scheduled: bool = False,
+        moved: Move | None = None,
+    ) -> None:
         """Have the next checkpoint write down what became of an intent, here."""
         self.effect_number += 1
         self.effects.append(
@@ -170,6 +240,7 @@ class Playback:
                 time_ns=time_ns,
                 last_key=self.last_key,
                 refused=refused,
+                scheduled=scheduled,
                 marker_sequence=0 if moved is None else self.next,
                 position=None if moved is None else moved.key,
                 position_arrival_time_ns=0 if moved is None else moved.arrival_time_ns,

@@ -12,10 +12,11 @@ from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, decode_cursor
 from fastpath.records import Cursor
 from services.replay.engine import markers as marking
 from services.replay.engine.figures import EngineFigures
+from services.replay.engine.journal import JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
 from services.replay.engine.pacing import PacingClock
-from services.replay.engine.playback import Playback
+from services.replay.engine.playback import Playback, StepUnderWay
 from services.replay.engine.ports import Beginning, Publishing
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import UnusableInput, fingerprint_difference
@@ -80,6 +81,7 @@ class Positioning:
         self._outlet.save()
         self._report.effective = playback.effective()
         self._report.position_arrival_time_ns = playback.position_arrival_time_ns
+        self._report.scheduled = tuple(entry.fields() for entry in playback.scheduled)
 
     def adopt_again(self) -> Key | None:
         """Go on after the queue was lost. What was in effect stays in effect; memory knows it better than the queue.
@@ -122,6 +124,9 @@ class Positioning:
             checkpoint.countable and before.mode == MODE_HISTORICAL and not checkpoint.seams
         )
         playback.markers = marking.from_json(checkpoint.seams)
+        playback.scheduled = tuple(JournalEntry.read(entry) for entry in checkpoint.scheduled)
+        playback.step = None if checkpoint.step is None else StepUnderWay.read(checkpoint.step)
+        playback.decide(range=before.range)
         if before.mode == MODE_HISTORICAL and not playback.markers:
             playback.last_key = cursor.last_key
         mode = before.mode

@@ -27,7 +27,7 @@ from services.replay.engine.ports import Publishing
 from services.replay.queue.errors import Stopped
 from services.replay.sources import UnusableInput
 from services.runtime.clock import Clock
-from services.runtime.session.intents import Seek
+from services.runtime.session.events import Seek
 from services.runtime.session.report import EngineState
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ class Seeking:
         playback.position_arrival_time_ns = move.arrival_time_ns
         if entry is not None:
             playback.note_effect(entry, time_ns=now_ns, moved=move)
-            playback.decide(revision=entry.revision)
+            if not entry.triggered:
+                playback.decide(revision=entry.revision)
         self._outlet.move(markers, self._stopping)
         if self._report.phase == EngineState.COMPLETED:
             self._report.phase = EngineState.RUNNING

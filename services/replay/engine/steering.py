@@ -5,34 +5,46 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import assert_never
+from dataclasses import replace
+from typing import Final, assert_never
 
 import clients.tracing as tracing
-from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_LIVE
+from fastpath.columns import BEFORE_EVERYTHING
+from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Marker
+from services.replay.engine.boundaries import Boundaries, Due
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import Journal, JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
-from services.replay.engine.playback import Playback
+from services.replay.engine.playback import Playback, StepUnderWay
 from services.replay.engine.seeking import NoSuchPlace, Seeking
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.logs import correlation
+from services.runtime.session.events import STEPS_MAX, Cancel, Seek, Step, When
 from services.runtime.session.intents import (
     MODE_NAMES,
     SPEED_MAX,
     Change,
     Pause,
+    Range,
     RefusedIntent,
     Resume,
-    Seek,
     SetMode,
+    SetRange,
     SetSpeed,
 )
 from services.runtime.session.report import EngineState
 
 logger = logging.getLogger(__name__)
+
+SCHEDULED_MAX: Final = 100
+"""Commands that wait for their place; each is looked at for every batch."""
+MOVING: Final = (Seek, SetRange)
+"""What may move replay time."""
+ENDING_STEPS: Final = (Seek, SetRange, Resume, SetMode)
+"""What a step under way gives way to."""
 
 
 class Steering:
@@ -46,10 +58,12 @@ class Steering:
         outlet: Outlet,
         journal: Journal,
         seeking: Seeking,
+        boundaries: Boundaries,
         report: EngineFigures,
         clock: Clock,
     ) -> None:
         self._seeking = seeking
+        self._boundaries = boundaries
         self._playback = playback
         self._lanes = lanes
         self._outlet = outlet
@@ -62,14 +76,17 @@ class Steering:
 
     @property
     def waits(self) -> bool:
-        """Whether the next intent moves replay time and has to wait until everything that has a number is out again under it."""
-        intent = self._entries[0].intent if self._entries else None
-        return self._playback.repeating and intent is not None and isinstance(intent.change, Seek)
+        """Whether the next intent has to wait: a move until all that has a number is out again, a step until that before is over."""
+        intent, playback = self._entries[0].intent if self._entries else None, self._playback
+        if intent is None or intent.when is not None:
+            return False
+        moves = isinstance(intent.change, MOVING)
+        return (playback.repeating and moves) or (playback.step is not None and isinstance(intent.change, Step))
 
     def apply(self) -> bool:
         """Apply what the journal brought; False when that was nothing."""
         self._entries.extend(self._journal.take())
-        if not self._entries:
+        if not self._entries or self.waits:
             return False
         while self._entries and not self.waits:
             # It leaves the line only when it is applied: publishing what is left of a feed may fail on the way.
@@ -86,23 +103,92 @@ class Steering:
                 self._apply(entry)
             self._entries.popleft()
         self._outlet.save()
-        self._report.effective = self._playback.effective()
+        self._tell()
         return True
+
+    def _tell(self) -> None:
+        self._report.effective = self._playback.effective()
+        self._report.scheduled = tuple(entry.fields() for entry in self._playback.scheduled)
 
     def _apply(self, entry: JournalEntry) -> None:
         playback = self._playback
         if not entry.restarts and entry.revision <= playback.revision:
             return
+        intent = entry.intent
+        if intent is not None and intent.when is not None and not self._is_due(intent.when):
+            self._schedule(entry, intent.when)
+        else:
+            self._happen(entry)
+        playback.decide(revision=entry.revision)
+
+    def happen(self, due: Due) -> None:
+        """Do what comes before the next record. Its being over is saved with it."""
+        playback = self._playback
+        if due.entry is None:
+            start_ns = playback.decided.range.start_ns
+            self._seeking.move((BEFORE_EVERYTHING if start_ns is None else start_ns, 0, 0), start_ns, reason="loop")
+            playback.loop_sequence = playback.next
+            return
+        playback.scheduled = tuple(entry for entry in playback.scheduled if entry.revision != due.entry.revision)
+        with correlation(due.entry.correlation_id):
+            self._happen(replace(due.entry, triggered=True))
+        self._outlet.save()
+        self._tell()
+
+    def _is_due(self, when: When) -> bool:
+        """Tell whether a command that comes now needs not wait for its place."""
+        lane = self._lanes.historical
+        if when.at_end:
+            return self._playback.mode == MODE_HISTORICAL and lane is not None and self._boundaries.over(lane)
+        return when.after_sequence == self._playback.next - 1
+
+    def _schedule(self, entry: JournalEntry, when: When) -> None:
+        assert entry.intent is not None
+        playback, time_ns = self._playback, self._clock.time_ns()
+        problem = self._problem_of(entry.intent.change, later=True) or self._problem_of_place(when)
+        if problem:
+            self._refuse(entry, problem)
+            return
+        playback.scheduled = (*playback.scheduled, entry)
+        playback.note_effect(entry, time_ns=time_ns, scheduled=True)
+        logger.info("intent scheduled", extra=fields(revision=entry.revision, kind=entry.intent.change.kind, when=when))
+
+    def _problem_of_place(self, when: When) -> str:
+        playback = self._playback
+        if len(playback.scheduled) >= SCHEDULED_MAX:
+            return f"{SCHEDULED_MAX} commands are scheduled already; cancel some first"
+        if when.after_sequence is not None:
+            last = playback.next - 1
+            return (
+                f"record {when.after_sequence} is published already, the last one is {last}"
+                if when.after_sequence < last
+                else ""
+            )
+        if self._lanes.historical is None:
+            return "no recorded files are configured, so that place is never reached"
+        now_ns = playback.replay_time_ns(self._clock.monotonic_ns())
+        if when.arrival_time_ns is not None and when.arrival_time_ns <= now_ns:
+            return f"replay time {when.arrival_time_ns} is over, it is {now_ns}; seek back first"
+        return ""
+
+    def _refuse(self, entry: JournalEntry, problem: str) -> None:
+        logger.warning("intent refused", extra=fields(revision=entry.revision, reason=problem))
+        self._playback.decide(refused=RefusedIntent(entry.revision, problem))
+        self._playback.note_effect(entry, time_ns=self._clock.time_ns(), refused=problem)
+
+    def _happen(self, entry: JournalEntry) -> None:
+        playback, effects = self._playback, self._playback.effect_number
         change = entry.intent.change if entry.intent is not None else None
         problem = entry.problem or (self._problem_of(change) if change is not None else "")
         if change is not None and not problem:
+            if isinstance(change, ENDING_STEPS):
+                playback.end_step(self._clock.time_ns())
+                effects = playback.effect_number
             problem = self._take_effect(change, entry)
         if problem:
-            logger.warning("intent refused", extra=fields(revision=entry.revision, reason=problem))
-            playback.decide(refused=RefusedIntent(entry.revision, problem))
-            playback.note_effect(entry, time_ns=self._clock.time_ns(), refused=problem)
+            self._refuse(entry, problem)
         elif change is not None:
-            if not isinstance(change, Seek):
+            if playback.effect_number == effects and not isinstance(change, Step):
                 playback.note_effect(entry, time_ns=self._clock.time_ns())
             logger.info(
                 "intent applied",
@@ -113,9 +199,9 @@ class Steering:
                     speed=playback.pacing.speed,
                 ),
             )
-        playback.decide(revision=entry.revision)
 
-    def _problem_of(self, change: Change) -> str:
+    def _problem_of(self, change: Change, *, later: bool = False) -> str:
+        """Say why something cannot be done, now or `later`; empty when it can."""
         match change:
             case SetMode(mode=mode):
                 if mode not in MODE_NAMES:
@@ -126,8 +212,21 @@ class Steering:
             case SetSpeed():
                 if not change.in_range:
                     return f"speed {change.speed} is not between 0 and {SPEED_MAX:g}"
+            case Seek() | Step() | SetRange() if self._lanes.historical is None:
+                return "no recorded files are configured, so there is nothing to move in"
             case Seek():
-                return self._seeking.problem_of(change)
+                return "" if later else self._seeking.problem_of(change)
+            case Step():
+                if self._playback.mode == MODE_LIVE and not later:
+                    return "the session is live, and a live feed is not stepped; switch to historical first"
+                if not 1 <= change.ticks <= STEPS_MAX:
+                    return f"{change.ticks} ticks are not between 1 and {STEPS_MAX:,}"
+            case SetRange():
+                if not change.in_order:
+                    return "the range ends before it begins"
+            case Cancel(revision=revision):
+                if revision not in {entry.revision for entry in self._playback.scheduled}:
+                    return f"no command with revision {revision} is scheduled"
             case Pause() | Resume():
                 pass
             case _:
@@ -154,8 +253,48 @@ class Steering:
                     self._seeking.seek(change, entry)
                 except NoSuchPlace as exc:
                     return str(exc)
+            case Step():
+                self._begin_step(change, entry, now_ns)
+            case SetRange():
+                return self._set_range(change.range, entry)
+            case Cancel(revision=cancelled):
+                playback.scheduled = tuple(one for one in playback.scheduled if one.revision != cancelled)
             case _:
                 assert_never(change)
+        return ""
+
+    def _begin_step(self, step: Step, entry: JournalEntry, now_ns: int) -> None:
+        playback = self._playback
+        if not playback.paused:
+            playback.pacing.hold(now_ns)
+            playback.decide(paused=True)
+        playback.step = StepUnderWay(
+            entry=entry,
+            left=1 if step.ticker else step.ticks,
+            ticker=step.ticker,
+            done=0,
+            epoch=playback.epoch,
+            sequence=playback.next - 1,
+            last_key=playback.last_key,
+        )
+
+    def _set_range(self, played: Range, entry: JournalEntry) -> str:
+        """Play this part from now on; who is outside of it is put at its start."""
+        playback, before = self._playback, self._playback.decided.range
+        if played == before:
+            return ""
+        playback.decide(range=played)
+        time_ns, start_ns, end_ns = playback.position_arrival_time_ns, played.start_ns, played.end_ns
+        outside = (start_ns is not None and time_ns < start_ns) or (end_ns is not None and time_ns >= end_ns)
+        if outside and playback.mode == MODE_HISTORICAL:
+            try:
+                bound = (BEFORE_EVERYTHING if start_ns is None else start_ns, 0, 0)
+                self._seeking.move(bound, start_ns, reason="range", entry=entry)
+            except NoSuchPlace as exc:
+                playback.decide(range=before)
+                return str(exc)
+        if self._report.phase == EngineState.COMPLETED:
+            self._report.phase = EngineState.RUNNING
         return ""
 
     def _switch(self, mode: int, revision: int, now_ns: int) -> None:

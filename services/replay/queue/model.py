@@ -64,6 +64,10 @@ class Checkpoint:
     """Every number of the epoch is that of a row, counted from the beginning of the files."""
     effect_number: int = 0
     """Of the last effect that is known."""
+    scheduled: tuple[dict[str, Any], ...] = ()
+    """Commands that wait for their place, by revision."""
+    step: dict[str, Any] | None = None
+    """What is left of a step."""
     effects: tuple[Effect, ...] = ()
     """Those that may not be in Redis yet: they are written with the checkpoint, each once."""
 
@@ -78,6 +82,8 @@ class Checkpoint:
             "position_arrival_time_ns": str(self.position_arrival_time_ns),
             "countable": str(int(self.countable)),
             "effect_number": str(self.effect_number),
+            "scheduled": json.dumps(self.scheduled, separators=(",", ":")),
+            "step": json.dumps(self.step, separators=(",", ":")),
         }
         return [text for field in fields.items() for text in field]
 
@@ -148,6 +154,8 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
             position_arrival_time_ns=int(text.get("position_arrival_time_ns", 0)),
             countable=text.get("countable") == "1",
             effect_number=int(text.get("effect_number", 0)),
+            scheduled=tuple(read_json(text.get("scheduled", "[]"))),
+            step=read_json(text.get("step", "null")),
         )
     except (KeyError, ValueError, TypeError) as exc:
         raise ValueError(f"the checkpoint in Redis cannot be read ({short_reason(exc)}): {str(text)[:500]}") from exc

@@ -36,6 +36,10 @@ class Effect:
     """Of that record."""
     refused: str = ""
     """Why it had no effect; empty when it had one."""
+    scheduled: bool = False
+    """It was put on the list of those that wait for their place; its effect is told when it has one."""
+    steps: int = 0
+    """Ticks that a step has published."""
     marker_sequence: int = 0
     """Where replay time was moved: sequence of the marker that tells it."""
     position: Key | None = None
@@ -56,6 +60,8 @@ class Effect:
             "time_ns": self.time_ns,
             "last_key": self.last_key,
             "refused": self.refused,
+            "scheduled": self.scheduled,
+            "steps": self.steps,
             "marker_sequence": self.marker_sequence,
             "position": self.position,
             "position_arrival_time_ns": self.position_arrival_time_ns,
@@ -83,6 +89,8 @@ class Effect:
                 time_ns=int(fields.get("time_ns") or 0),
                 last_key=_key(fields.get("last_key")),
                 refused=str(fields.get("refused") or ""),
+                scheduled=bool(fields.get("scheduled")),
+                steps=int(fields.get("steps") or 0),
                 marker_sequence=int(fields.get("marker_sequence") or 0),
                 position=_key(fields.get("position")),
                 position_arrival_time_ns=int(fields.get("position_arrival_time_ns") or 0),

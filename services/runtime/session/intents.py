@@ -10,10 +10,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import Any, ClassVar, Final
 
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from services.runtime.json_text import read_json
+from services.runtime.session.events import EVENTS, Event, When
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
@@ -32,6 +33,32 @@ class RefusedIntent:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Which records are played, by arrival time; None is unbounded."""
+
+    start_ns: int | None = None
+    end_ns: int | None = None
+    """The first arrival time that is not played any more."""
+    loop: bool = False
+    """Begin again at the end, instead of stopping there."""
+
+    def __str__(self) -> str:
+        bounds = ("" if bound is None else str(bound) for bound in (self.start_ns, self.end_ns))
+        return f"{':'.join(bounds)}:{'loop' if self.loop else 'stop'}"
+
+    @classmethod
+    def parse(cls, text: str) -> Range:
+        """Read what `str` wrote. Raises ValueError."""
+        start, end, then = text.split(":")
+        if then not in ("loop", "stop"):
+            raise ValueError(f"a range ends with loop or stop, not {then!r}")
+        return cls(int(start) if start else None, int(end) if end else None, then == "loop")
+
+
+EVERYTHING: Final = Range()
+
+
+@dataclass(frozen=True)
 class Effective:
     """What operators decide; replaced as a whole, so that a report never mixes two revisions."""
 
@@ -42,15 +69,24 @@ class Effective:
     paused: bool = False
     speed: float = 0.0
     """Factor of real time; 0 is as fast as possible."""
+    range: Range = EVERYTHING
     refused: RefusedIntent | None = None
 
     def fields(self) -> dict[str, Any]:
         """Return what is in effect as JSON values; `refused` has another form in each place that tells it."""
-        return {"mode": self.mode, "revision": self.revision, "paused": self.paused, "speed": self.speed}
+        return {
+            "mode": self.mode,
+            "revision": self.revision,
+            "paused": self.paused,
+            "speed": self.speed,
+            "range": str(self.range),
+        }
 
     def texts(self) -> dict[str, str]:
         """Return the same as values of a Redis hash."""
-        return {name: repr(int(value) if isinstance(value, bool) else value) for name, value in self.fields().items()}
+        return {
+            name: str(int(value)) if isinstance(value, bool) else str(value) for name, value in self.fields().items()
+        }
 
     @classmethod
     def read(cls, fields: Mapping[str, Any], *, refused: RefusedIntent | None = None) -> Effective:
@@ -60,6 +96,7 @@ class Effective:
             revision=int(fields["revision"]),
             paused=fields["paused"] in (True, "1"),
             speed=float(fields["speed"]),
+            range=Range.parse(str(fields.get("range") or EVERYTHING)),
             refused=refused,
         )
 
@@ -176,44 +213,45 @@ class SetSpeed:
         return repr(float(effective.speed))
 
 
-SeekTo = Literal["time", "by", "begin", "end", "sequence", "key"]
-"""What a position is named by; `key` is what a replay of a session names, exact among equal times."""
-
-
 @dataclass(frozen=True)
-class Seek:
-    """Move replay time."""
+class SetRange:
+    """Play a part of the recorded files."""
 
-    kind: ClassVar[str] = "seek"
+    kind: ClassVar[str] = "range"
+    setting: ClassVar[str] = "range"
 
-    to: SeekTo
-    at: int = 0
-    """Arrival time in ns, nanoseconds from now, or a sequence."""
-    key: tuple[int, int, int] | None = None
-    """Of the last record before the position."""
+    range: Range
+
+    @property
+    def value(self) -> str:
+        return str(self.range)
+
+    @property
+    def in_order(self) -> bool:
+        start_ns, end_ns = self.range.start_ns, self.range.end_ns
+        return start_ns is None or end_ns is None or start_ns < end_ns
 
     def fields(self) -> dict[str, Any]:
-        return {"to": self.to, "at": self.at} | ({} if self.key is None else {"key": list(self.key)})
+        return {"range": self.value}
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Seek:
-        to = fields["to"]
-        if to not in get_args(SeekTo):
-            raise ValueError(f"nothing is known to seek to by {to!r}")
-        key = fields.get("key")
-        if (key is None) is (to == "key"):
-            raise ValueError("a key is missing, or one too many")
-        return cls(to, int(fields.get("at") or 0), None if key is None else (int(key[0]), int(key[1]), int(key[2])))
+    def read(cls, fields: Mapping[str, Any]) -> SetRange:
+        return cls(Range.parse(str(fields["range"])))
+
+    @classmethod
+    def of_value(cls, value: str) -> SetRange | None:
+        return cls(Range.parse(value))
+
+    @classmethod
+    def value_in(cls, effective: Effective) -> str:
+        return str(effective.range)
 
 
-Setting = SetMode | Pause | Resume | SetSpeed
+Setting = SetMode | Pause | Resume | SetSpeed | SetRange
 """What stays as it was asked for until something else is. `setting` names the field of `Effective`."""
-Event = Seek
-"""What takes effect once. The sum of the journal knows nothing of it."""
 Change = Setting | Event
 """One thing that an operator can ask for. `kind` names it in the journal."""
-SETTINGS: Final[tuple[type[Setting], ...]] = (SetMode, Pause, Resume, SetSpeed)
-EVENTS: Final[tuple[type[Event], ...]] = (Seek,)
+SETTINGS: Final[tuple[type[Setting], ...]] = (SetMode, Pause, Resume, SetSpeed, SetRange)
 _BY_KIND: Final[Mapping[str, type[Change]]] = {change.kind: change for change in (*SETTINGS, *EVENTS)}
 
 
@@ -227,6 +265,13 @@ class Intent:
     time_ns: int = 0
     traceparent: str = ""
     """The span of the call that asked for it, as W3C writes it; empty where nothing is traced."""
+    when: When | None = None
+    """None is at once."""
+
+    @property
+    def setting(self) -> Setting | None:
+        """What stays as it is asked for here until something else is; None for what happens once."""
+        return None if self.when is not None or isinstance(self.change, Event) else self.change
 
     def fields(self) -> dict[str, Any]:
         """Return the entry as JSON values."""
@@ -237,6 +282,7 @@ class Intent:
             "correlation_id": self.correlation_id,
             "kind": self.change.kind,
             **({"traceparent": self.traceparent} if self.traceparent else {}),
+            **({} if self.when is None else {"when": self.when.fields()}),
             **self.change.fields(),
         }
 
@@ -268,6 +314,7 @@ class Intent:
             correlation_id=str(fields.get("correlation_id") or ""),
             time_ns=int(fields.get("time_ns") or 0),
             traceparent=str(fields.get("traceparent") or ""),
+            when=None if fields.get("when") is None else When.read(fields["when"]),
         )
 
 

@@ -83,6 +83,8 @@ class EngineReport:
     last_arrival_time_ns: int = 0
     position_arrival_time_ns: int = 0
     """Replay time: arrival of the last historical record published, or where it was moved to since; 0 before the first."""
+    scheduled: tuple[dict[str, Any], ...] = ()
+    """Commands that wait for their place: `revision` and `intent` of each."""
     backlog: BacklogReport = BacklogReport()
     historical: HistoricalReport = HistoricalReport()
     live: LiveReport = LiveReport()
@@ -107,6 +109,7 @@ class EngineReport:
             "backlog_bytes": backlog.bytes,
             "last_arrival_time_ns": self.last_arrival_time_ns,
             "position_arrival_time_ns": self.position_arrival_time_ns,
+            "scheduled": list(self.scheduled),
             "skipped": historical.skipped,
             "live_configured": live.configured,
             "live_connected": live.connected,
@@ -143,6 +146,7 @@ class EngineReport:
                 last_sequence=int(fields.get("last_sequence") or 0),
                 last_arrival_time_ns=int(fields.get("last_arrival_time_ns") or 0),
                 position_arrival_time_ns=int(fields.get("position_arrival_time_ns") or 0),
+                scheduled=tuple(dict(one) for one in fields.get("scheduled") or ()),
                 backlog=BacklogReport(
                     records=int(fields.get("backlog_records") or 0),
                     bytes=int(fields.get("backlog_bytes") or 0),

@@ -23,7 +23,8 @@ from services.runtime.connection import connect, connect_async, redacted
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.server import process_metrics
 from services.runtime.session.effects import Effect
-from services.runtime.session.intents import Pause, Resume, Seek, SetMode, SetSpeed
+from services.runtime.session.events import Cancel, Seek, Step
+from services.runtime.session.intents import Pause, Resume, SetMode, SetRange, SetSpeed
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from tests.support.waiting import wait_until
 
@@ -50,6 +51,7 @@ class EngineStandIn:
             "live_connected": False,
             "error": "",
             "refused": None,
+            "scheduled": [],
         }
         self.refuses = ""
         self.effects = 0
@@ -77,6 +79,10 @@ class EngineStandIn:
             entry = parse_entry(int(entry_id.split(b"-")[1]), fields[b"intent"])
             self.applied.append(entry)
             changes: dict[str, Any] = {"revision": entry.revision}
+            if entry.intent is not None and entry.intent.when is not None:
+                self._note_effect(entry)
+                self.publish(**changes, scheduled=[*self.report["scheduled"], entry.fields()])
+                continue
             match entry.intent.change if entry.intent is not None else None:
                 case SetMode() if self.refuses:
                     changes["refused"] = {"revision": entry.revision, "reason": self.refuses}
@@ -88,7 +94,9 @@ class EngineStandIn:
                     changes["paused"] = True
                 case Resume():
                     changes["paused"] = False
-                case Seek():
+                case SetRange(range=played):
+                    changes["range"] = str(played)
+                case Seek() | Step() | Cancel():
                     self._note_effect(entry)
             self.publish(**changes)
 
@@ -103,6 +111,7 @@ class EngineStandIn:
             mode=HISTORICAL,
             refused=self.refuses,
             marker_sequence=18,
+            steps=4,
             position_arrival_time_ns=99,
         )
         self._client.xadd(self.keys.effects, {"effect": effect.encode()}, id=f"0-{self.effects}")

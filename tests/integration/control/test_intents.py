@@ -12,11 +12,12 @@ import grpc
 import pytest
 import redis
 
+from protos.common.v1.market_pb2 import TimeRange
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
 from services.control import servicer
 from services.runtime.logs import CORRELATION_ID_KEY
-from services.runtime.session.intents import Seek
+from services.runtime.session.events import Seek
 from services.runtime.session.keys import SessionKeys
 from tests.integration.control.harness import CALL_S, HISTORICAL, LIVE, EngineStandIn, serving
 from tests.support.redis_server import RedisForTests
@@ -367,3 +368,83 @@ async def test_seek_to_nowhere_names_the_places(
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert "arrival_time_ns" in text
     assert engine.journal() == []
+
+
+async def test_scheduled_commands_are_answered_when_they_are_on_the_list_and_listed(
+    control: ControlServiceStub, engine: EngineStandIn
+) -> None:
+    async with engine.running():
+        at_time = await control.Pause(pb.PauseRequest(when=pb.When(at_arrival_time_ns=5)), timeout=CALL_S)
+        after = await control.SetSpeed(pb.SetSpeedRequest(speed=9, when=pb.When(after_sequence=7)), timeout=CALL_S)
+        listed = await control.ListScheduled(pb.ListScheduledRequest(), timeout=CALL_S)
+        state = await control.GetState(pb.GetStateRequest(), timeout=CALL_S)
+
+    assert (at_time.revision, after.revision) == (1, 2)
+    assert (
+        list(listed.scheduled)
+        == list(state.state.scheduled)
+        == [
+            pb.ScheduledCommand(revision=1, kind="pause", when=pb.When(at_arrival_time_ns=5)),
+            pb.ScheduledCommand(revision=2, kind="speed", when=pb.When(after_sequence=7), what="9.0"),
+        ]
+    )
+    assert not state.state.paused
+
+
+async def test_a_scheduled_command_is_no_setting_that_was_asked_for(
+    control: ControlServiceStub, engine: EngineStandIn, redis_client: redis.Redis, session_name: str
+) -> None:
+    async with engine.running():
+        await control.Pause(pb.PauseRequest(when=pb.When(at_end=True)), timeout=CALL_S)
+        again = await control.Pause(pb.PauseRequest(when=pb.When(at_end=True)), timeout=CALL_S)
+
+    assert again.revision == 2
+    assert b"paused" not in redis_client.hgetall(SessionKeys(session_name).intended)
+
+
+@pytest.mark.parametrize("when", [pb.When(), pb.When(at_end=False)], ids=["nothing", "false"])
+async def test_a_command_for_no_place_names_the_places(
+    control: ControlServiceStub, engine: EngineStandIn, when: pb.When
+) -> None:
+    code, text = await refused(control.Pause(pb.PauseRequest(when=when), timeout=CALL_S))
+
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "at_arrival_time_ns, after_sequence and at_end: true" in text
+
+
+async def test_step_and_cancel_answer_from_their_effects(control: ControlServiceStub, engine: EngineStandIn) -> None:
+    async with engine.running():
+        stepped = await control.Step(pb.StepRequest(ticks=4), timeout=CALL_S)
+        cancelled = await control.CancelScheduled(pb.CancelScheduledRequest(revision=1), timeout=CALL_S)
+
+    assert stepped == pb.StepResponse(revision=1, ticks=4, position_arrival_time_ns=99)
+    assert cancelled.revision == 2
+
+
+async def test_a_range_is_a_setting(control: ControlServiceStub, engine: EngineStandIn) -> None:
+    request = pb.SetRangeRequest(range=TimeRange(start_arrival_time_ns=1, end_arrival_time_ns=9), loop=True)
+    async with engine.running():
+        first = await control.SetRange(request, timeout=CALL_S)
+        again = await control.SetRange(request, timeout=CALL_S)
+        state = (await control.GetState(pb.GetStateRequest(), timeout=CALL_S)).state
+
+    assert (first.revision, again.revision) == (1, 1)
+    assert (state.range, state.loop) == (request.range, True)
+
+
+@pytest.mark.parametrize(
+    ("call", "request_", "field"),
+    [
+        ("Step", pb.StepRequest(ticks=2, ticker="A"), "ticks"),
+        ("Step", pb.StepRequest(ticks=1_000_001), "ticks"),
+        ("SetRange", pb.SetRangeRequest(range=TimeRange(start_arrival_time_ns=2, end_arrival_time_ns=2)), "range"),
+    ],
+    ids=["both", "too far", "empty"],
+)
+async def test_what_cannot_be_meant_names_its_field(
+    control: ControlServiceStub, engine: EngineStandIn, call: str, request_: Any, field: str
+) -> None:
+    code, text = await refused(getattr(control, call)(request_, timeout=CALL_S))
+
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"`{field}`" in text

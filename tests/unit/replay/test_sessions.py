@@ -7,17 +7,18 @@ from protos.replay.v1.replay_pb2 import SESSION_STATE_BACKPRESSURED, Session
 from services.replay.sessions import session_message
 from services.replay.tick_batches import cut_batch
 from services.runtime.session.columns import columns_of
-from services.runtime.session.intents import Effective
+from services.runtime.session.intents import Effective, Range
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
 
 REPORT = EngineReport(
     "default",
     EngineState.BACKPRESSURED,
-    Effective(mode=MODE_LIVE, revision=1, paused=True, speed=2.0),
+    Effective(mode=MODE_LIVE, revision=1, paused=True, speed=2.0, range=Range(3, 4, loop=True)),
     epoch="e",
     last_sequence=3,
     last_arrival_time_ns=4,
     position_arrival_time_ns=13,
+    scheduled=({},),
     backlog=BacklogReport(records=5, bytes=6, oldest_sequence=7, redis_run_id="r"),
     historical=HistoricalReport(True, ("a.csv",), skipped=8, damaged_sources=9, first_read_monotonic_ns=10),
     live=LiveReport(configured=True, connected=True),

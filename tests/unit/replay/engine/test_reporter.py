@@ -84,7 +84,8 @@ class Queue:
 def test_every_field_of_a_session_is_reported() -> None:
     report = EngineFigures("default").report(5).fields()
 
-    assert {field.name for field in Session.DESCRIPTOR.fields} <= set(report)
+    # The report says both of a range in one text.
+    assert {field.name for field in Session.DESCRIPTOR.fields} - {"loop"} <= set(report)
     assert SessionState.Value(f"SESSION_STATE_{report['state']}")
     json.dumps(report)
 
