@@ -34,6 +34,7 @@ from clients.sockets.errors import OpenFailed
 from clients.sockets.link import Link, LinkHandler, Target
 from services.orders.desk import Desk, DeskOptions
 from services.orders.domain import Order, TradingMode
+from services.orders.engine.commands import PlaceCommand
 from services.orders.guards.limits import Limits
 from services.orders.journal.store import OrderFilter
 from services.orders.observer import DeskObserver
@@ -163,16 +164,20 @@ class StagedDesk:
 
     async def place(self, symbol: str, quantity: str, factor: str = "", side: Side = Side.BUY) -> Order:
         """Place an order at the market, or at a factor of the market's price, and return it once nothing of it is unsettled."""
-        terms: dict[str, Any] = {"type": OrderType.MARKET}
+        price = None
         if factor:
             instrument = (await self.client.get_instruments())[symbol]
             price = (await self.client.get_price(symbol)).price * Decimal(factor)
-            terms = {"price": price // instrument.price_tick * instrument.price_tick}
-        asked = {"exchange": self.stage.exchange, "symbol": symbol, "side": side, "quantity": Decimal(quantity)}
-        placed = await self.desk.place(order(**asked, **terms), TRADER)
+            price = price // instrument.price_tick * instrument.price_tick
+        placed = await self.desk.place(self.order(symbol, quantity, price, side), TRADER)
         found = await self.desk.ledger.wait_for(placed.order.order_id, lambda now: not now.unsettled, 60)
         assert found is not None
         return found
+
+    def order(self, symbol: str, quantity: str, price: Decimal | None, side: Side = Side.BUY) -> PlaceCommand:
+        """Return a command: at the market without a price."""
+        terms: dict[str, Any] = {"type": OrderType.MARKET} if price is None else {"price": price}
+        return order(exchange=self.stage.exchange, symbol=symbol, side=side, quantity=Decimal(quantity), **terms)
 
     async def get(self, order: Order, *, refresh: bool = True) -> Order:
         """Return what GetOrder says."""

@@ -10,6 +10,7 @@ from services.simulators.bybit.listings import INVERSE, LINEAR, SPOT
 from services.simulators.venue.levers import Lever, whole
 
 STATES: Final = ("scheduled", "ongoing", "completed", "canceled")
+UNDER_WAY: Final = STATES[:2]
 SERVICES: Final = [1, 2, 3, 4, 5]
 """Trading, by HTTP, by stream, private stream, market data."""
 
@@ -65,11 +66,14 @@ class OwnLevers:
             raise ValueError(f"`state` must be one of {', '.join(STATES)}")
         venue, seconds = self._venue, whole("seconds", given.get("seconds", 600))
         begin_ms = venue.shown_ms(venue.wall_ns())
+        title = str(given.get("title", "simulated incident"))
+        # One that is announced or under way goes on as the same; what it was before is not said any more.
+        known = next((one for one in venue.incidents if one["title"] == title and one["state"] in UNDER_WAY), None)
         row = {
-            "id": venue.made_uuid(),
-            "title": str(given.get("title", "simulated incident")),
+            "id": venue.made_uuid() if known is None else known["id"],
+            "title": title,
             "state": state,
-            "begin": str(begin_ms),
+            "begin": str(begin_ms) if known is None else known["begin"],
             "end": str(begin_ms + seconds * 1000),
             "href": "",
             "serviceTypes": SERVICES,
@@ -78,6 +82,6 @@ class OwnLevers:
             "maintainType": 1,
             "env": 1,
         }
-        venue.incidents = [row, *venue.incidents][:INCIDENTS_MAX]
+        venue.incidents = [row, *(one for one in venue.incidents if one is not known)][:INCIDENTS_MAX]
         self._told()
         return row

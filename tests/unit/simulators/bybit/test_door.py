@@ -211,18 +211,21 @@ def test_planned_errors_are_as_the_exchange_says_them() -> None:
     run_virtual(main)
 
 
-def test_incidents_are_listed_newest_first() -> None:
+def test_incidents_are_listed_newest_first_each_as_it_is_now() -> None:
     async def main(loop: VirtualLoop) -> None:
         calls = virtual_bybit(loop)
         before = (await calls.get("/v5/system/status")).rows
         admin(calls.venue, "PUT", "/sim/system-status", {"state": "ongoing", "seconds": 60})
+        begun = (await calls.get("/v5/system/status")).rows
+        admin(calls.venue, "PUT", "/sim/system-status", {"state": "scheduled", "title": "another"})
         admin(calls.venue, "PUT", "/sim/system-status", {"state": "completed"})
 
         rows = (await calls.get("/v5/system/status")).rows
 
         assert before == []
-        assert [one["state"] for one in rows] == ["completed", "ongoing"]
-        assert int(rows[1]["end"]) - int(rows[1]["begin"]) == 60_000
+        assert int(begun[0]["end"]) - int(begun[0]["begin"]) == 60_000
+        assert [one["state"] for one in rows] == ["completed", "scheduled"]
+        assert (rows[0]["id"], rows[0]["begin"]) == (begun[0]["id"], begun[0]["begin"])
         assert "error" in admin(calls.venue, "PUT", "/sim/system-status", {"state": "broken"})
 
     run_virtual(main)
