@@ -44,6 +44,7 @@ THIRD_PARTIES = {
     "deployment/test_stored_settings.py": "flask",
     "e2e/test_dashboard.py": "playwright",
     "e2e/test_dashboard_reach.py": "playwright",
+    "e2e/test_whatif_page.py": "playwright",
     "e2e/test_tls_page.py": "cryptography",
     "integration/clients/database/test_postgres_tls.py": "cryptography",
     "integration/cli/test_tls_commands.py": "cryptography",

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
+import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.reference.history import expected_outputs
-from tests.support.cli import assert_exact, interrupt_replay, midstream, read_outputs, replay
+from tests.support.cli import ROOT, assert_exact, clean_environment, interrupt_replay, midstream, read_outputs, replay
 from tests.support.history_files import Quirks, history_text, tardis_text
 from tests.support.latencies import chosen_options
+from tests.support.pages import shell_lines
 
 MODELS = ("lognormal:p50=4ms,p99=90ms,seed=3", "scale:2.5,offset=1ms", "constant:7ms")
 QUIRKS = Quirks(rows=3000, bad=0.05, negative=0.1, hour_long=0.01, quoted=0.1)
+
+
+PAGE = ROOT / "docs" / "latency_models.md"
 
 
 def files(directory: Path, seed: int, rows: int) -> list[str]:
@@ -98,3 +107,33 @@ def test_model_for_a_file_that_is_not_there_is_refused_before_anything_is_writte
     assert refused.code == 2
     assert "--latency: no source is named `b.csv`" in refused.error_line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.quick
+def test_two_feeds_are_compared_as_the_page_says(tmp_path: Path) -> None:
+    page = PAGE.read_text(encoding="utf-8").partition("## Compare two feed latencies")[2]
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    environment = clean_environment({"PYTHONPATH": str(ROOT)})
+    del environment["COLUMNS"]
+    shown = []
+
+    for line in shell_lines(page):
+        done = subprocess.run(
+            ["bash", "-c", line.replace("midstream ", f"{shlex.quote(sys.executable)} -m services.cli ", 1)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        shown.append(done.stdout)
+
+    [printed] = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown[2] == printed
+    assert (tmp_path / "slower.html").stat().st_size > 50_000
+    report = json.loads((tmp_path / "slower" / "report.json").read_text())
+    assert (report["rows_in"], report["latency"]) == (8736, ["bybit.csv=offset:5ms"])
+    assert "4,427" in printed
+    assert report["latency_filtered"] == 4907

@@ -100,3 +100,23 @@ def inspect(
     from services.cli.inspect_command import run_inspect
 
     raise typer.Exit(run_inspect(files, fraction_unit is not None, latency_threshold_ms, as_json=json))
+
+
+def whatif(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Tick files or globs; their order breaks ties.")],
+    latency: Annotated[
+        list[str] | None,
+        typer.Option(help="Latency model; give two, or one to compare the files' own latencies with.", metavar="MODEL"),
+    ] = None,
+    latency_threshold_ms: Annotated[float, typer.Option(help="Ticks slower than this count as late.")] = 20.0,
+    fraction_unit: Annotated[FractionUnit | None, typer.Option(help="Read a plain fraction as this unit.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots, which needs no other file.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare two latency models: what changes its place, what comes too late, how stale mids are. Nothing is played."""
+    from services.cli.whatif.command import WhatIfRun, run_whatif
+
+    run = WhatIfRun(
+        tuple(files), tuple(latency or ()), latency_threshold_ms, fraction_unit is not None, html, as_json=json
+    )
+    raise typer.Exit(run_whatif(run))

@@ -34,6 +34,8 @@ BAD_USAGE = [
     ("price",),
     ("price", "BTC/USDT", "--max-age-ms", "-1"),
     ("inspect",),
+    ("whatif",),
+    ("whatif", NOT_THERE, "--latency-threshold-ms", "x"),
     ("healthcheck", "nobody"),
     ("healthcheck", "price", "--timeout", "0"),
     ("settings", "nobody"),
@@ -55,6 +57,9 @@ BAD_USAGE = [
 REFUSED = [
     ("replay", NOT_THERE, "--out", "out"),
     ("inspect", NOT_THERE),
+    ("whatif", NOT_THERE),
+    ("whatif", NOT_THERE, "--latency", "offset:5ms"),
+    ("whatif", NOT_THERE, "--latency", "offset:5"),
     ("keys", "create", "--role", "trade"),
     ("keys", "list"),
     ("keys", "revoke", "0" * 16),
