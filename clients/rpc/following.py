@@ -48,12 +48,18 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Start:
-    """Where a stream begins: behind a sequence, at the oldest record that is retained, or with what comes next."""
+    """Where a stream begins; with what comes next, where nothing else is said. One of them at most."""
 
     after: int | None = None
+    """Behind a sequence."""
     epoch: str = ""
     """Which numbering `after` is of; empty is the current one."""
     oldest: bool = False
+    """At the oldest record that is retained."""
+    latest: bool = False
+    """With the latest of each ticker, and then with what follows."""
+    arrival_time_ns: int | None = None
+    """With the first record that arrived at this time or later."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from types import TracebackType
 import grpc
 
 from clients.rpc.channel import ChannelSettings, Line
+from clients.rpc.delivery import DEFAULT_DELIVERY, Delivery
 from clients.rpc.following import Follower, Start
 from protos.common.v1.market_pb2 import MidBatch
 from protos.price.v1 import price_pb2 as pb
@@ -40,14 +41,19 @@ class PriceClient:
         ).price
 
     def mids(
-        self, start: Start, *, session: str = "", tickers: Sequence[str] = ()
+        self, start: Start, *, session: str = "", tickers: Sequence[str] = (), delivery: Delivery = DEFAULT_DELIVERY
     ) -> Follower[pb.StreamMidPricesResponse, MidBatch]:
         """Follow a session's mids over lost connections."""
 
         def stream(channel: grpc.Channel, at: Start) -> grpc._CallIterator[pb.StreamMidPricesResponse]:
             request = pb.StreamMidPricesRequest(session=session, tickers=tickers)
+            delivery.ask(request)
             if at.after is not None:
                 request.after_sequence, request.epoch = at.after, at.epoch
+            elif at.latest:
+                request.latest_per_ticker = True
+            elif at.arrival_time_ns is not None:
+                request.from_arrival_time_ns = at.arrival_time_ns
             elif at.oldest:
                 request.from_oldest = True
             return PriceServiceStub(channel).StreamMidPrices(request, metadata=self._line.settings.metadata)

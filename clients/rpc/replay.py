@@ -8,6 +8,7 @@ from types import TracebackType
 import grpc
 
 from clients.rpc.channel import ChannelSettings, Line
+from clients.rpc.delivery import DEFAULT_DELIVERY, Delivery
 from clients.rpc.following import Follower, Start
 from protos.common.v1.market_pb2 import TickBatch
 from protos.replay.v1 import replay_pb2 as pb
@@ -51,13 +52,20 @@ class ReplayClient:
             timeout_s=self._timeout_s,
         ).session
 
-    def ticks(self, start: Start, *, session: str = "", tickers: Sequence[str] = ()) -> Follower[TickBatch, TickBatch]:
+    def ticks(
+        self, start: Start, *, session: str = "", tickers: Sequence[str] = (), delivery: Delivery = DEFAULT_DELIVERY
+    ) -> Follower[TickBatch, TickBatch]:
         """Follow a session's ticks over lost connections. Rejections and markers come whatever the tickers are."""
 
         def stream(channel: grpc.Channel, at: Start) -> grpc._CallIterator[TickBatch]:
             request = pb.StreamTicksRequest(session=session, tickers=tickers)
+            delivery.ask(request)
             if at.after is not None:
                 request.after_sequence, request.epoch = at.after, at.epoch
+            elif at.latest:
+                request.latest_per_ticker = True
+            elif at.arrival_time_ns is not None:
+                request.from_arrival_time_ns = at.arrival_time_ns
             elif not at.oldest:
                 request.from_now = True
             return ReplayServiceStub(channel).StreamTicks(request, metadata=self._line.settings.metadata)

@@ -6,19 +6,22 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
 from clients.rpc import ChannelSettings, PriceClient, ReplayClient, UnusableChannel
+from clients.rpc.delivery import Delivery
 from clients.rpc.following import Follower, Lost, Missed, Start
 from clients.rpc.records import Mid, Tick, mids_of, records_of
-from protos.common.v1.market_pb2 import Marker, MidBatch, Rejection, TickBatch
+from protos.common.v1.market_pb2 import Lag, Marker, MidBatch, Rejection, Skipped, SubscriberPolicy, TickBatch
 from protos.replay.v1 import replay_pb2
 from services.cli.aside import aside
 from services.cli.output import ExitCode, fail
+from services.cli.places import duration_ns, time_ns
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
+from services.cli.tail_beside import beside_figures, beside_text
 from services.cli.tail_lines import Lines, figures
 from services.cli.terminal import is_terminal, say, width, write
 
@@ -39,6 +42,28 @@ class Wanted:
     epoch: str
     last: int | None
     count: int | None
+    latest: bool
+    since: str
+    """Arrival time, or empty."""
+    policy: str
+    """In lower case, or empty."""
+    every: str
+    """A duration, or empty."""
+    lag_records_max: int
+    with_lag: bool
+
+    @property
+    def delivery(self) -> Delivery:
+        """Put it as clients say it. Raises StartRefused."""
+        return Delivery(
+            policy=cast(
+                "SubscriberPolicy",
+                SubscriberPolicy.Value(f"SUBSCRIBER_POLICY_{(self.policy or 'unspecified').upper()}"),
+            ),
+            conflate_interval_ms=max(duration_ns(self.every) // 1_000_000, 1) if self.every else 0,
+            lag_records_max=self.lag_records_max,
+            with_lag=self.with_lag,
+        )
 
 
 def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
@@ -51,12 +76,12 @@ def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
             PriceClient(address, channel=channel) as prices,
             ReplayClient(address_of("replay"), channel=channel) as ticks,
         ):
-            start = _start(wanted, ticks)
+            start, delivery = _start(wanted, ticks), wanted.delivery
             stream: Follower[Any, TickBatch] | Follower[Any, MidBatch]
             if wanted.mids:
-                stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers)
+                stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers, delivery=delivery)
             else:
-                stream = ticks.ticks(start, session=wanted.session, tickers=wanted.tickers)
+                stream = ticks.ticks(start, session=wanted.session, tickers=wanted.tickers, delivery=delivery)
             for found in aside(stream):
                 if not printer.take(found):
                     break
@@ -74,6 +99,10 @@ def _start(wanted: Wanted, client: ReplayClient) -> Start:
         return Start(oldest=True)
     if wanted.after is not None:
         return Start(after=wanted.after, epoch=wanted.epoch)
+    if wanted.latest:
+        return Start(latest=True)
+    if wanted.since:
+        return Start(arrival_time_ns=time_ns(wanted.since))
     if wanted.mids and wanted.last is None:
         return Start()
     session = client.session(wanted.session)
@@ -108,6 +137,9 @@ class _Printer:
             self._miss(found.reason, found.after)
             return True
         self._check_whole(found)
+        for name in ("skipped", "lag"):
+            if found.HasField(name):
+                self._say_of(getattr(found, name), found)
         records: Iterator[Record] = mids_of(found) if isinstance(found, MidBatch) else records_of(found)
         shown = list(records if self._left is None else itertools.islice(records, self._left))
         if shown:
@@ -121,12 +153,21 @@ class _Printer:
     def _texts(self, record: Record, epoch: str) -> list[str]:
         return [json.dumps(figures(record, epoch))] if self._as_json else self._lines.of(record)
 
+    def _say_of(self, what: Skipped | Lag, batch: TickBatch | MidBatch) -> None:
+        """Show what stands in a batch beside its records."""
+        write(json.dumps(beside_figures(what, batch)) if self._as_json else f"-- {beside_text(what)}")
+
     def _check_whole(self, batch: TickBatch | MidBatch) -> None:
         """Say where numbers are missing. Only all ticks have them all: a filter takes some out, and so does what has no mid."""
         if isinstance(batch, MidBatch) or self._wanted.tickers:
             return
         before, self._before = self._before, (batch.epoch, batch.last_sequence)
-        if before is None or before[0] != batch.epoch or batch.first_sequence == before[1] + 1:
+        if (
+            before is None
+            or before[0] != batch.epoch
+            or batch.first_sequence == before[1] + 1
+            or batch.HasField("skipped")
+        ):
             return
         jump = max((each.next_sequence for each in batch.markers), default=0)
         if not jump:

@@ -23,6 +23,15 @@ class Kind(enum.StrEnum):
     mids = "mids"
 
 
+class Policy(enum.StrEnum):
+    """What happens to who reads too slowly."""
+
+    conflate = "conflate"
+    skip = "skip"
+    disconnect = "disconnect"
+    block = "block"
+
+
 @connecting
 def health(channel: ChannelSettings, watch: Watch = False, json: Json = False) -> None:
     """Show how everything is: servers, Redis, feed, queue, exchanges. Ends with 1 when something is degraded or down."""
@@ -57,14 +66,31 @@ def tail(
     from_oldest: Annotated[bool, typer.Option("--from-oldest", help="Begin at the oldest retained record.")] = False,
     after: Annotated[int | None, typer.Option(min=0, help="Begin behind this sequence.")] = None,
     epoch: Annotated[str, typer.Option(help="Which numbering --after is of; the current one by default.")] = "",
+    latest: Annotated[bool, typer.Option("--latest", help="Begin with the latest of each ticker.")] = False,
+    since: Annotated[str, typer.Option(help="Begin with what arrived at this time, YYYY-MM-DD HH:MM:SS.ffffff.")] = "",
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many records.")] = None,
+    policy: Annotated[
+        Policy | None,
+        typer.Option(
+            metavar="POLICY",
+            help="When this reads too slowly: conflate to the latest of each ticker, skip the oldest, disconnect (the default), "
+            "or block the session, if it is private.",
+        ),
+    ] = None,
+    every: Annotated[str, typer.Option(help="With --policy conflate: at most once in this time, like 100ms.")] = "",
+    lag_max: Annotated[int, typer.Option(min=0, help="With --policy skip: skip what is more records behind.")] = 0,
+    with_lag: Annotated[bool, typer.Option("--lag", help="Show how far behind this is, batch by batch.")] = False,
     json: Json = False,
 ) -> None:
     """Show ticks or mids of a session as they come, with gaps and switches; a lost connection is made again."""
     from services.cli.tail_command import Wanted, run_tail
 
-    if sum((from_oldest, after is not None, last is not None)) > 1:
-        raise typer.BadParameter("--from-oldest, --after and --last exclude each other")
+    if sum((from_oldest, after is not None, last is not None, latest, bool(since))) > 1:
+        raise typer.BadParameter("--from-oldest, --after, --last, --latest and --since exclude each other")
+    if every and policy is not Policy.conflate:
+        raise typer.BadParameter("--every is how often to conflate: give --policy conflate, too")
+    if lag_max and policy is not Policy.skip:
+        raise typer.BadParameter("--lag-max is what is skipped behind: give --policy skip, too")
     if epoch and after is None:
         raise typer.BadParameter("--epoch says which numbering --after is of: give that, too")
     wanted = Wanted(
@@ -76,5 +102,11 @@ def tail(
         epoch=epoch,
         last=last,
         count=count,
+        latest=latest,
+        since=since,
+        policy=policy.value if policy is not None else "",
+        every=every,
+        lag_records_max=lag_max,
+        with_lag=with_lag,
     )
     raise typer.Exit(run_tail(wanted, as_json=json, channel=channel))

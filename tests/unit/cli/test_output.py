@@ -52,6 +52,9 @@ BAD_USAGE = [
     ("tail", "--after", "-1"),
     ("tail", "--epoch", "x"),
     ("tail", "--last", "3", "--from-oldest"),
+    ("tail", "--latest", "--since", "2025-01-01 00:00:00"),
+    ("tail", "--every", "100ms"),
+    ("tail", "--policy", "conflate", "--lag-max", "5"),
     ("nonsense",),
 ]
 REFUSED = [
