@@ -51,8 +51,11 @@ def run_settle(
         line.close()
     order = answer.order
     state = pb.OrderState.Name(order.state).removeprefix("ORDER_STATE_")
+    cause = pb.EndedBy.Name(order.ended_by).removeprefix("ENDED_BY_") if order.ended_by else None
     figures = {"order_id": order.order_id, "state": state, "reason": order.reason, "already": answer.already}
-    sentence = f"{order.order_id}  {state}{' (settled before)' if answer.already else ''}  {order.reason}".rstrip()
+    figures["ended_by"] = cause
+    ended = state if cause is None else f"{state} by {cause}"
+    sentence = f"{order.order_id}  {ended}{' (settled before)' if answer.already else ''}  {order.reason}".rstrip()
     return show(sentence, {**figures, "exchange_order_id": order.exchange_order_id or None}, as_json=as_json)
 
 

@@ -42,7 +42,7 @@ def test_an_operator_ends_an_order_that_the_exchange_never_got(tmp_path: Path) -
         stranger = settle(server, order.order_id, "--not-there", *words, key="mk_nobody")
 
         assert json.loads(done.stdout) == {
-            "order_id": order.order_id, "state": "NOT_PLACED", "already": False, "exchange_order_id": None,
+            "order_id": order.order_id, "state": "NOT_PLACED", "already": False, "exchange_order_id": None, "ended_by": None,
             "reason": "test has looked, and it is not at bitmex: not in the order history",
         }  # fmt: skip
         assert (again.returncode, "settled before" in again.stdout) == (0, True)
