@@ -11,7 +11,25 @@ from pathlib import Path
 from fastpath.columns import BEFORE_EVERYTHING
 from services.cli.shown_times import shown_time
 from services.runtime.session.announcement import SinkAnnouncement
-from services.runtime.session.report import EngineReport, HistoricalReport
+from services.runtime.session.report import EngineReport, HistoricalReport, PacingReport
+
+
+@dataclass(frozen=True)
+class ReportedPacing:
+    """How exactly the run kept to the time of its records; all 0 at full speed, but for the speed achieved."""
+
+    achieved_speed: float = 0.0
+    """Replay seconds per real second, over the whole run."""
+    records_per_second: float = 0.0
+    """While it was played; `ticks_per_second` beside it counts from the first byte to the last line."""
+    batches: int = 0
+    """Of records that left together, and were paced."""
+    late_batches: int = 0
+    """Of these, the ones that left more than 2 ms after their first record was due."""
+    late_p50_us: float = 0.0
+    late_p99_us: float = 0.0
+    late_p999_us: float = 0.0
+    late_max_us: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,9 @@ class Report:
     errors_log: str
     latency: tuple[str, ...] = ()
     """Latency models of the sources as they were asked for; none: the files' own latencies."""
+    speed: float = 0.0
+    """Asked for; 0 is as fast as possible."""
+    pacing: ReportedPacing = ReportedPacing()
     warnings: tuple[str, ...] = ()
     """What is wrong with the files or the filters, for people."""
 
@@ -81,6 +102,22 @@ def build_report(
         mid_prices_log=str(out / "mid_prices.log"),
         errors_log=str(out / "errors.log"),
         latency=latency,
+        speed=engine.effective.speed if engine is not None else 0.0,
+        pacing=_pacing(engine.pacing if engine is not None else PacingReport()),
+    )
+
+
+def _pacing(pacing: PacingReport) -> ReportedPacing:
+    elapsed_ns = pacing.elapsed_ns
+    return ReportedPacing(
+        achieved_speed=round(pacing.replayed_ns / elapsed_ns, 6) if elapsed_ns else 0.0,
+        records_per_second=round(pacing.records * 1e9 / elapsed_ns, 1) if elapsed_ns else 0.0,
+        batches=pacing.batches,
+        late_batches=pacing.late_batches,
+        late_p50_us=pacing.late_p50_ns / 1000,
+        late_p99_us=pacing.late_p99_ns / 1000,
+        late_p999_us=pacing.late_p999_ns / 1000,
+        late_max_us=pacing.late_max_ns / 1000,
     )
 
 
@@ -101,6 +138,11 @@ def print_report(
     ]
     if report.skipped:
         rows.append(("left out by filters", f"{report.skipped:,}", ""))
+    pacing = report.pacing
+    if pacing.batches:
+        rows.append(("achieved speed", f"{pacing.achieved_speed:,.3f}x", f"of {report.speed:g}x"))
+        late = f"99% {pacing.late_p99_us:,.0f} us, 99.9% {pacing.late_p999_us:,.0f} us, largest {pacing.late_max_us:,.0f} us"
+        rows.append(("late batches", f"{pacing.late_batches:,}", f"of {pacing.batches:,}; lateness {late}"))
     rows.append(("rows per second", f"{report.ticks_per_second:,.0f}", pace))
     # Plain columns: a table would wrap paths on a narrow terminal, and a wrapped path cannot be copied.
     for name, value, note in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.runtime.figures import Figure
 
 __all__ = ["REPLAY_FIGURES"]
@@ -19,6 +20,10 @@ REPLAY_FIGURES: Final = (
     Figure("midstream_pacing_late_p50_seconds", "gauge", "Median lateness of paced ticks over the last interval", born=False),
     Figure("midstream_pacing_late_p99_seconds", "gauge", "99th percentile of that lateness over the last interval", born=False),
     Figure("midstream_pacing_late_max_seconds", "gauge", "Largest such lateness in the last interval", born=False),
+    Figure("midstream_pacing_late_seconds", "histogram", "Lateness of paced batches", (), LATENESS_BOUNDS_S, reported=True),
+    Figure("midstream_pacing_late_batches_total", "counter", "Paced batches that left more than 2 ms after their first tick was due"),
+    Figure("midstream_pacing_replayed_seconds_total", "counter", "Replay time that passed; over the real time, the speed achieved"),
+    Figure("midstream_pacing_elapsed_seconds_total", "counter", "Real time in which replay time passed: neither paused nor live"),
     Figure("midstream_pacing_speed", "gauge", "Speed asked for, as a factor of real time; 0 is as fast as possible", born=False),
     Figure("midstream_replay_sequence", "gauge", "Sequence of the last record published", born=False),
     Figure("midstream_replay_revision", "gauge", "Revision of the control journal that is in effect", born=False),

@@ -12,7 +12,7 @@ import redis.asyncio
 from fastpath.frame import peek
 from fastpath.records import FrameError
 from protos.common.v1.market_pb2 import Mode, TimeRange
-from protos.replay.v1.replay_pb2 import Session
+from protos.replay.v1.replay_pb2 import Pacing, Session
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.session.hold import Hold, holding
@@ -152,4 +152,5 @@ def session_message(report: EngineReport) -> Session:
         range=_range_message(effective.range),
         loop=effective.range.loop,
         scheduled=len(report.scheduled),
+        pacing=Pacing(**report.pacing.fields()),
     )

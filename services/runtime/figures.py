@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-__all__ = ["Figure", "Kind", "Measured", "Values"]
+__all__ = ["Counted", "Figure", "Kind", "Measured", "Values"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -28,6 +29,8 @@ class Figure:
     """Upper bounds of a histogram, in the unit of its name."""
     born: bool = True
     """Whether it begins at 0. False for a gauge that nobody knows before it is measured: 0 would be a lie, no series is none."""
+    reported: bool = False
+    """Whether an engine counts it; for a histogram."""
 
     def counter(self, registry: CollectorRegistry) -> Counter:
         """Make the counter in a registry."""
@@ -49,6 +52,11 @@ class Figure:
         if self.kind == "histogram":
             self._must_be("gauge")
         return Measured(self, registry)
+
+    def counted(self, registry: CollectorRegistry) -> Counted:
+        """Make a histogram in a registry whose values are counted elsewhere."""
+        self._must_be("histogram")
+        return Counted(self, registry)
 
     def _must_be(self, kind: Kind) -> None:
         if self.kind != kind:
@@ -91,3 +99,30 @@ class Measured(Collector):
         figure = self._figure
         made = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
         return made(figure.name, figure.help, labels=figure.labels)
+
+
+class Counted(Collector):
+    """A histogram whose values are counted elsewhere. Added to from one thread, read from any."""
+
+    def __init__(self, figure: Figure, registry: CollectorRegistry) -> None:
+        self._figure = figure
+        self._totals = (0.0,) * (len(figure.buckets) + 2)
+        registry.register(self)
+
+    def add(self, amounts: Sequence[float]) -> None:
+        """Add counts of values up to each bound and of all, and their sum."""
+        self._totals = tuple(total + amount for total, amount in zip(self._totals, amounts, strict=True))
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what was added so far."""
+        figure, totals = self._figure, self._totals
+        bounds = [*map(floatToGoString, figure.buckets), "+Inf"]
+        return (
+            HistogramMetricFamily(
+                figure.name, figure.help, buckets=list(zip(bounds, totals, strict=False)), sum_value=totals[-1]
+            ),
+        )
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the name alone, for the registry."""
+        return (HistogramMetricFamily(self._figure.name, self._figure.help),)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from services.runtime.figures import Figure, Measured
+from services.runtime.figures import Counted, Figure, Measured
 from services.runtime.log_fields import fields
 
 __all__ = ["BUILD_INFO", "CALL_FIGURES", "SERVER_FIGURES", "Figure", "Metrics"]
@@ -55,6 +55,7 @@ class Metrics:
         self._known: dict[str, Figure] = {}
         self._made: dict[str, Any] = {}
         self._totals: dict[tuple[str, str], float] = {}
+        self._counts: dict[tuple[str, str], list[float]] = {}
         self.started = self.counter(STARTED)
         self.handled = self.counter(HANDLED)
         self.received = self.counter(RECEIVED)
@@ -68,7 +69,7 @@ class Metrics:
             if figure.kind == "counter":
                 self.counter(figure)
             elif figure.kind == "histogram":
-                self.histogram(figure)
+                self.counted(figure) if figure.reported else self.histogram(figure)
             elif figure.born:
                 self.gauge(figure)
             else:
@@ -85,6 +86,10 @@ class Metrics:
     def histogram(self, figure: Figure) -> Histogram:
         """Return the histogram of a figure."""
         return self._one(figure, figure.histogram)
+
+    def counted(self, figure: Figure) -> Counted:
+        """Return the histogram of a figure whose values are counted by an engine."""
+        return self._one(figure, figure.counted)
 
     def measured(self, figure: Figure) -> Measured:
         """Return the gauge or counter of a figure that has series only for what is known."""
@@ -109,7 +114,7 @@ class Metrics:
         self._made[self._of_kind(name, "counter").name].inc(amount)
 
     def take(self, values: Mapping[str, Any], *, origin: str) -> None:
-        """Take over the figures an engine reported: gauges as they are, counters as totals since that engine started.
+        """Take over the figures an engine reported: gauges as they are, counters and histograms as totals since that engine started.
 
         `origin` tells engines (and restarts of one, by pid) apart, so that a counter that starts again at zero goes on
         from where it was. None says that a gauge is not known now. Unknown names are ignored with a warning.
@@ -118,7 +123,14 @@ class Metrics:
             figure = self._known.get(name)
             if figure is not None and figure.kind == "gauge" and value is None:
                 self.forget(name)
-            elif figure is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+            elif figure is not None and figure.reported and isinstance(value, list):
+                self._take_counts(figure, origin, value)
+            elif (
+                figure is None
+                or figure.kind == "histogram"
+                or isinstance(value, bool)
+                or not isinstance(value, (int, float))
+            ):
                 logger.warning("figure ignored", extra=fields(name=name))
             elif figure.kind == "gauge":
                 self.set(name, value)
@@ -126,6 +138,14 @@ class Metrics:
                 before = self._totals.get((origin, name), 0.0)
                 self._totals[origin, name] = value
                 self.add(name, value - before if value >= before else value)
+
+    def _take_counts(self, figure: Figure, origin: str, counts: list[float]) -> None:
+        """Add what an engine counted since the last time: values up to each bound, all, and their sum."""
+        before = self._counts.get((origin, figure.name))
+        self._counts[origin, figure.name] = counts
+        if before is not None and counts[-2] >= before[-2]:
+            counts = [now - then for now, then in zip(counts, before, strict=True)]
+        self.counted(figure).add(counts)
 
     def _of_kind(self, name: str, kind: str) -> Figure:
         figure = self._known[name]

@@ -79,8 +79,34 @@ class GetSessionResponse(_message.Message):
     session: Session
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
+class Pacing(_message.Message):
+    __slots__ = ("batches", "late_batches", "late_p50_ns", "late_p99_ns", "late_p999_ns", "late_max_ns", "achieved_speed", "records_per_second", "replayed_ns", "records", "elapsed_ns")
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    LATE_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    LATE_P50_NS_FIELD_NUMBER: _ClassVar[int]
+    LATE_P99_NS_FIELD_NUMBER: _ClassVar[int]
+    LATE_P999_NS_FIELD_NUMBER: _ClassVar[int]
+    LATE_MAX_NS_FIELD_NUMBER: _ClassVar[int]
+    ACHIEVED_SPEED_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_NS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_NS_FIELD_NUMBER: _ClassVar[int]
+    batches: int
+    late_batches: int
+    late_p50_ns: int
+    late_p99_ns: int
+    late_p999_ns: int
+    late_max_ns: int
+    achieved_speed: float
+    records_per_second: float
+    replayed_ns: int
+    records: int
+    elapsed_ns: int
+    def __init__(self, batches: _Optional[int] = ..., late_batches: _Optional[int] = ..., late_p50_ns: _Optional[int] = ..., late_p99_ns: _Optional[int] = ..., late_p999_ns: _Optional[int] = ..., late_max_ns: _Optional[int] = ..., achieved_speed: _Optional[float] = ..., records_per_second: _Optional[float] = ..., replayed_ns: _Optional[int] = ..., records: _Optional[int] = ..., elapsed_ns: _Optional[int] = ...) -> None: ...
+
 class Session(_message.Message):
-    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "position_arrival_time_ns", "range", "loop", "scheduled")
+    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "position_arrival_time_ns", "range", "loop", "scheduled")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +126,7 @@ class Session(_message.Message):
     REPORTED_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     HISTORICAL_CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    PACING_FIELD_NUMBER: _ClassVar[int]
     POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
@@ -123,8 +150,9 @@ class Session(_message.Message):
     reported_time_ns: int
     historical_configured: bool
     damaged_sources: int
+    pacing: Pacing
     position_arrival_time_ns: int
     range: _market_pb2.TimeRange
     loop: bool
     scheduled: int
-    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ...) -> None: ...

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from fastpath.columns import BEFORE_EVERYTHING, Tickers
+from fastpath.columns import Tickers
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Cursor
 from services.replay.engine.boundaries import Boundaries, Due
@@ -22,7 +22,8 @@ from services.replay.engine.journal import Journal
 from services.replay.engine.lane import PACED_POLL_ROWS, HistoricalLane, Lane, LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
-from services.replay.engine.pacing import Linger, PacingClock, Waiter
+from services.replay.engine.pacer import Pacer
+from services.replay.engine.pacing import PacingClock, Waiter
 from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Beginning, FeedSource, Publishing, RecordedSource
 from services.replay.engine.positioning import Positioning
@@ -121,7 +122,8 @@ class Engine:
             clock=clock,
             stopping=stopping,
         )
-        self._linger = Linger()
+        self._pacer = Pacer(playback=playback, report=report, clock=clock, wait_until=self._wait_until)
+        self._linger = self._pacer.linger
         self._tended_ns = 0
         self._lost = False
         """The queue was lost, so the session has to be adopted again."""
@@ -206,10 +208,12 @@ class Engine:
             self._happen(Due(entry, None))
             return
         if playback.paused and not (self._steering.waits or playback.step):
+            self._report.achieved.rest(self._clock.monotonic_ns())
             self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
         elif lanes.historical is not None and (playback.mode == MODE_HISTORICAL or playback.repeating):
             self._step_historical(lanes.historical)
         elif lanes.live is not None:
+            self._report.achieved.rest(self._clock.monotonic_ns())
             self._step_live(lanes.live)
 
     def _step_historical(self, lane: HistoricalLane) -> None:
@@ -237,12 +241,14 @@ class Engine:
         if bounded and self._playback.step is not None:
             self._publish_step(lane)
             return
+        if not self._report.achieved.going and not self._playback.paused:
+            self._report.achieved.go(self._clock.monotonic_ns())
         if fast:
             self._publish_at_hand(lane)
             return
-        stop = self._bounded(lane, self._wait_for_due(lane))
-        if stop > lane.start:
-            self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=True)
+        stop = self._bounded(lane, self._pacer.wait_for_due(lane))
+        if stop > lane.start and self._outlet.publish(lane, stop, MODE_HISTORICAL, self._interrupt, urgent=True):
+            self._pacer.left()
 
     def _is_fast(self) -> bool:
         return self._playback.pacing.speed == 0 or self._playback.repeating or self._playback.step is not None
@@ -304,41 +310,6 @@ class Engine:
                 return
             self._report.turned_ns = self._clock.monotonic_ns()
 
-    def _wait_for_due(self, lane: HistoricalLane) -> int:
-        """Wait until rows are due; return behind which row they end (the start when the wait ended early)."""
-        clock, pacing, block = self._clock, self._playback.pacing, lane.block
-        first_ns = block.key(lane.start)[0]
-        if first_ns == BEFORE_EVERYTHING:
-            return min(lane.start + max(1, block.count_due(lane.start, BEFORE_EVERYTHING)), lane.start + BATCH_ROWS_MAX)
-        now_ns = clock.monotonic_ns()
-        pacing.begin(first_ns, now_ns)
-        due_at_ns = pacing.deadline_ns(first_ns)
-        leave_at_ns = max(due_at_ns, self._linger.earliest_ns())
-        if leave_at_ns - now_ns > TEND_SLACK_NS and lane.remaining < BATCH_ROWS_MAX:
-            lane.fill(1, rows=PACED_POLL_ROWS)
-        if now_ns < leave_at_ns:
-            self._wait_until(leave_at_ns)
-            now_ns = clock.monotonic_ns()
-            if now_ns < leave_at_ns:
-                return lane.start
-        self._report.lateness.note(now_ns - due_at_ns)
-        self._linger.sent(now_ns)
-        due = self._count_due(lane, max(pacing.due_ns(now_ns), first_ns))
-        return lane.start + due  # in this order: a poll moves the start
-
-    @staticmethod
-    def _count_due(lane: HistoricalLane, due_ns: int) -> int:
-        """Count the rows that are due, at most a batch; polls on while all that is at hand is due."""
-        for _ in range(POLLS_MAX):
-            due = lane.block.count_due(lane.start, due_ns)
-            if due < lane.remaining or due >= BATCH_ROWS_MAX or lane.ended:
-                break
-            before = lane.remaining
-            lane.fill(1, rows=PACED_POLL_ROWS)
-            if lane.remaining == before:
-                break
-        return min(due, BATCH_ROWS_MAX)
-
     def _step_live(self, lane: LiveLane) -> None:
         playback = self._playback
         if lane.remaining == 0 and not playback.urgent:
@@ -369,6 +340,7 @@ class Engine:
             self._tended_ns = now_ns
 
     def _complete(self) -> None:
+        self._report.achieved.rest(self._clock.monotonic_ns())
         if self._report.phase != EngineState.COMPLETED:
             self._publisher.flush()
             logger.info("every historical record is published", extra=fields(last_sequence=self._playback.next - 1))

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from services.replay.engine.pacing import Lateness
+from services.replay.engine.achieved import Achieved
+from services.replay.engine.lateness import Lateness
+from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
@@ -91,6 +93,7 @@ class EngineFigures:
     published_bytes: int = 0
     gaps: int = 0
     lateness: Lateness = field(default_factory=Lateness)
+    achieved: Achieved = field(default_factory=Achieved)
     queue: QueueFigures | None = None
     live: LiveFigures | None = None
     historical: HistoricalFigures | None = None
@@ -158,15 +161,16 @@ class EngineFigures:
             ),
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
             error=self.problems(),
+            pacing=self.lateness.report(self.achieved),
             reported_time_ns=time_ns,
             pid=os.getpid(),
         )
 
-    def metrics(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | list[float] | None]:
         """Return the figures for Prometheus by name; None for what nobody knows now. `services/replay/metrics.py` declares them."""
         queue, live, historical = self.queue, self.live, self.historical
         late = self.lateness.take()
-        figures: dict[str, float | None] = {
+        figures: dict[str, float | list[float] | None] = {
             "midstream_replay_sequence": self.last_sequence,
             "midstream_replay_revision": self.effective.revision,
             "midstream_replay_mode": self.effective.mode,
@@ -177,6 +181,10 @@ class EngineFigures:
             "midstream_queue_entries_total": self.batches,
             "midstream_queue_appended_bytes_total": self.published_bytes,
             "midstream_pacing_speed": self.effective.speed,
+            "midstream_pacing_late_seconds": self.lateness.tally(LATENESS_BOUNDS_S),
+            "midstream_pacing_late_batches_total": self.lateness.late,
+            "midstream_pacing_replayed_seconds_total": self.achieved.distance.replay_ns / 1e9,
+            "midstream_pacing_elapsed_seconds_total": self.achieved.distance.real_ns / 1e9,
             "midstream_live_connected": int(live is not None and live.connected),
         }
         # Nothing was paced in the interval: the figures of another one would say that something is late.

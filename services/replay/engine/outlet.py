@@ -141,7 +141,7 @@ class Outlet:
         if rows:
             playback.last_key = lane.advance(rows)
             if mode == MODE_HISTORICAL and arrival_time_ns:
-                playback.position_arrival_time_ns = arrival_time_ns
+                self._go_on(rows, arrival_time_ns)
         if markers or mode == MODE_LIVE:
             playback.countable = False
         if markers:
@@ -150,6 +150,13 @@ class Outlet:
         playback.numbered = max(playback.numbered, last_sequence)
         self._account(batch, rows, markers, last_sequence, arrival_time_ns)
         return True
+
+    def _go_on(self, rows: int, arrival_time_ns: int) -> None:
+        """Have replay time be that of the rows that left."""
+        playback, now_ns = self._playback, self._clock.monotonic_ns()
+        before_ns = playback.position_arrival_time_ns
+        self._report.achieved.left(rows, arrival_time_ns - before_ns if before_ns else 0, now_ns)
+        playback.position_arrival_time_ns = arrival_time_ns
 
     def _account(
         self, batch: bytes, rows: int, markers: list[Marker], last_sequence: int, arrival_time_ns: int

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from services.runtime.clock import Clock
 
@@ -21,8 +20,6 @@ SPIN_SHARE: Final = 0.1
 """Of a core: what looking at the clock beyond SPIN_NS_MIN may cost on average."""
 SPIN_SAVED_NS_MAX: Final = 10 * SPIN_NS_MAX
 """What a quiet time saves up for a burst of deadlines."""
-LATENESS_SAMPLES_MAX: Final = 8192
-"""Samples kept between two reports; more would not change a percentile."""
 
 _PR_SET_TIMERSLACK: Final = 29
 
@@ -155,35 +152,3 @@ def use_precise_timers() -> None:
     """Have the kernel wake this thread on time instead of up to 50 us later; does nothing where that is not known."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-
-
-class Quantiles(NamedTuple):
-    """Lateness over one interval."""
-
-    p50_ns: int
-    p99_ns: int
-    max_ns: int
-
-
-class Lateness:
-    """Collects how late paced batches left. One thread notes, another one takes."""
-
-    def __init__(self) -> None:
-        self._samples: list[int] = []
-
-    def note(self, late_ns: int) -> None:
-        """Add one sample."""
-        if len(self._samples) < LATENESS_SAMPLES_MAX:
-            self._samples.append(late_ns)
-
-    def take(self) -> Quantiles | None:
-        """Return what was noted since the last call; None when nothing was."""
-        samples, self._samples = self._samples, []
-        return quantiles(samples) if samples else None
-
-
-def quantiles(samples: Sequence[int]) -> Quantiles:
-    """Return median, 99th percentile and maximum of some samples."""
-    ordered = sorted(samples)
-    last = len(ordered) - 1
-    return Quantiles(ordered[last // 2], ordered[round(last * 0.99)], ordered[last])

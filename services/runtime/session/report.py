@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from services.runtime.json_text import read_json, short_reason
@@ -72,8 +72,59 @@ class LiveReport:
 
 
 @dataclass(frozen=True)
+class PacingReport:
+    """How exactly records left at the pace of their data, since this engine began; all 0 while nothing was paced."""
+
+    batches: int = 0
+    """Batches that were paced."""
+    late_batches: int = 0
+    """Of these, the ones that left more than 2 ms after their first record was due."""
+    late_p50_ns: int = 0
+    """How late batches left, by their first record: at most an eighth above the truth."""
+    late_p99_ns: int = 0
+    late_p999_ns: int = 0
+    late_max_ns: int = 0
+    achieved_speed: float = 0.0
+    """Replay seconds per real second of publishing, over the last ten seconds of it; 0 when not known."""
+    records_per_second: float = 0.0
+    """Historical records published, over the same time."""
+    replayed_ns: int = 0
+    """Replay time that passed in all, moves left out."""
+    records: int = 0
+    """Historical records published in that time."""
+    elapsed_ns: int = 0
+    """Real time in which it passed: neither paused nor live, up to the last record published."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> PacingReport:
+        """Read them again; what an older engine did not tell is 0."""
+        counts: dict[str, Any] = {name: int(fields.get(name) or 0) for name in _PACING_COUNTS}
+        rates: dict[str, Any] = {
+            name: float(fields.get(name) or 0.0) for name in ("achieved_speed", "records_per_second")
+        }
+        return cls(**counts, **rates)
+
+
+_PACING_COUNTS: Final = (
+    "batches",
+    "late_batches",
+    "late_p50_ns",
+    "late_p99_ns",
+    "late_p999_ns",
+    "late_max_ns",
+    "replayed_ns",
+    "records",
+    "elapsed_ns",
+)
+
+
+@dataclass(frozen=True)
 class EngineReport:
-    """One report. In Redis it is one flat JSON object, so that people can read it there."""
+    """One report. In Redis it is one JSON object, so that people can read it there."""
 
     session: str
     state: EngineState = EngineState.STARTING
@@ -88,6 +139,7 @@ class EngineReport:
     backlog: BacklogReport = BacklogReport()
     historical: HistoricalReport = HistoricalReport()
     live: LiveReport = LiveReport()
+    pacing: PacingReport = PacingReport()
     error: str = ""
     """For people; empty when nothing is wrong."""
     reported_time_ns: int = 0
@@ -126,6 +178,7 @@ class EngineReport:
             "sources": list(historical.sources),
             "redis_run_id": backlog.redis_run_id,
             "pid": self.pid,
+            "pacing": self.pacing.fields(),
         }
 
     def encode(self) -> str:
@@ -170,6 +223,7 @@ class EngineReport:
                 error=str(fields.get("error") or ""),
                 reported_time_ns=int(fields.get("reported_time_ns") or 0),
                 pid=int(fields.get("pid") or 0),
+                pacing=PacingReport.read(fields.get("pacing") or {}),
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
             raise ValueError(

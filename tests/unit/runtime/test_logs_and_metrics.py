@@ -67,7 +67,8 @@ def test_what_is_declared_begins_at_zero_unless_nobody_knows_it() -> None:
     Metrics(registry).declare((*REPLAY_FIGURES, *DEAL_FIGURES))
 
     for figure in (*REPLAY_FIGURES, *DEAL_FIGURES):
-        assert registry.get_sample_value(figure.name) == (0.0 if figure.born else None), figure.name
+        name = figure.name + ("_count" if figure.kind == "histogram" else "")
+        assert registry.get_sample_value(name) == (0.0 if figure.born else None), figure.name
         assert figure.born or figure.kind == "gauge"
 
 
@@ -81,6 +82,21 @@ def test_a_gauge_that_an_engine_does_not_know_any_more_has_no_series() -> None:
     metrics.take({"midstream_pacing_late_p99_seconds": None}, origin="1")
 
     assert registry.get_sample_value("midstream_pacing_late_p99_seconds") is None
+
+
+def test_a_histogram_that_engines_count_goes_on_over_a_restart() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.declare([Figure("midstream_waits_seconds", "histogram", "Waits", (), (0.1, 1.0), reported=True)])
+
+    for counts, origin in (([1, 2, 3, 4.5], "1"), ([1, 3, 4, 5.0], "1"), ([0, 1, 1, 0.7], "2"), (7, "2")):
+        metrics.take({"midstream_waits_seconds": counts}, origin=origin)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"midstream_waits_seconds_{name}", labels)
+
+    assert [value("bucket", le=le) for le in ("0.1", "1.0", "+Inf")] == [1, 4, 5]
+    assert (value("count"), value("sum")) == (5, 5.7)
 
 
 def test_declared_figures_are_known_and_declaring_them_again_changes_nothing() -> None:

@@ -45,6 +45,18 @@ REPLAY: Final = Board(
                     worry=0.01, alarm=0.05, empty="nothing is paced",
                 ),
                 Panel(
+                    "Lateness of batches", "99.9th percentile of the time shown step by step, and how many batches a second were more than 2 ms late.", "",
+                    (Query("histogram_quantile(0.999, sum by (le) (rate(midstream_pacing_late_seconds_bucket[$__rate_interval])))", "99.9th percentile, s"),
+                     Query("rate(midstream_pacing_late_batches_total[$__rate_interval])", "late batches per second")),
+                    empty="nothing is paced",
+                ),
+                Panel(
+                    "Speed achieved", "Replay seconds per real second in which it was neither paused nor live, beside what was asked for.", "",
+                    (Query("rate(midstream_pacing_replayed_seconds_total[$__rate_interval]) / (rate(midstream_pacing_elapsed_seconds_total[$__rate_interval]) > 0)", "achieved"),
+                     Query("midstream_pacing_speed", "asked for")),
+                    empty="nothing is played",
+                ),
+                Panel(
                     "Rows taken in", "Rows and frames per second.", "cps",
                     one("rate(midstream_replay_rows_total[$__rate_interval])", "rows"),
                 ),

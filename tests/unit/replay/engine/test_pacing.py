@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from services.replay.engine.pacing import Lateness, Linger, PacingClock, WakeableWaiter, quantiles
+from services.replay.engine.pacing import Linger, PacingClock, WakeableWaiter
 from services.runtime.clock import SystemClock
 from tests.support.clock import FakeClock
 
@@ -115,16 +115,3 @@ def test_looking_at_the_clock_costs_a_share_of_a_core_at_most(gap_us: int) -> No
     spun_us = (clock.now_ns - wake.slept_ns) / US / deadlines
     # The least, which it always costs, or the share; and what was saved before.
     assert spun_us <= max(100, 0.1 * gap_us) + 3000 / deadlines + 5
-
-
-def test_lateness_is_taken_once() -> None:
-    lateness = Lateness()
-    for late_ns in range(1, 101):
-        lateness.note(late_ns)
-
-    assert lateness.take() == (50, 99, 100)
-    assert lateness.take() is None
-
-
-def test_quantiles_of_one_sample_are_that_sample() -> None:
-    assert quantiles([7]) == (7, 7, 7)
