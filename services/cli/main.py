@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "Files": (replaying.replay, replaying.inspect, replaying.whatif),
+    "Files": (replaying.replay, replaying.rerun, replaying.inspect, replaying.whatif),
     "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),
     "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
     "Sessions": (
@@ -40,6 +40,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         steering.step,
         steering.set_range,
         steering.schedule,
+        steering.journal,
         prices.price,
     ),
 }

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from services.cli.fleet import PRIVATE, Watcher, child, nursery_for
 from services.cli.nursery import Nursery
@@ -50,6 +50,20 @@ unread than this would leave the reader without work while its commits, of up to
 REFUSALS = (ChildRefused, StartRefused, NewerVersion)
 
 
+class Repeating(Protocol):
+    """A run that was played before, by commands, and is to end in the same bytes."""
+
+    @property
+    def last_sequence(self) -> int:
+        """Return where it ends."""
+
+    def prepare(self, redis_url: str) -> None:
+        """Have every command wait for its place, before anything is played."""
+
+    def difference(self, sink: SinkAnnouncement) -> str:
+        """Say what came out otherwise than before; empty when nothing did."""
+
+
 @dataclass(frozen=True)
 class ReplayRun:
     """Where one replay writes and which Redis it uses."""
@@ -60,6 +74,8 @@ class ReplayRun:
     resume: bool
     overwrite: bool
     as_json: bool
+    rerun: Repeating | None = None
+    """What is repeated; None is a run of its own, to the end of the files."""
 
 
 def run_replay(run: ReplayRun) -> int:
@@ -125,6 +141,8 @@ async def _replay(run: ReplayRun, interruption: Interruption, nursery: Nursery) 
             private = _private_redis(scratch)
             stack.callback(private.stop)
             url = private.url
+            if run.rerun is not None:
+                run.rerun.prepare(url)
         else:
             url = usable_redis_url(url)
             await asyncio.to_thread(
@@ -169,7 +187,8 @@ async def _supervise(
     try:
         if await _first(starting, asked) is not asked:
             watching = asyncio.create_task(supervisor.watch())
-            finished = asyncio.create_task(_wait_finished(watcher, display, run.directory.drop_replaced))
+            until = None if run.rerun is None else run.rerun.last_sequence
+            finished = asyncio.create_task(_wait_finished(watcher, display, run.directory.drop_replaced, until=until))
             tasks += [watching, finished]
             if await _first(finished, watching, asked) is finished:
                 code = finished.result()
@@ -195,7 +214,13 @@ async def _supervise(
         complete=code == COMPLETE,
         latency=run.options.latency,
     )
-    if engine is not None and code == COMPLETE:
+    if run.rerun is not None and code == COMPLETE:
+        wrong = run.rerun.difference(sink)
+        if wrong:
+            say(f"midstream rerun: {wrong}")
+            report = replace(report, warnings=(wrong,))
+            code = FAILED
+    elif engine is not None and code == COMPLETE:
         verdict = judge(
             engine.historical,
             run.options.historical(),
@@ -229,8 +254,10 @@ async def _stop_servers(supervisor: Supervisor, interruption: Interruption) -> N
         await asyncio.gather(again, return_exceptions=True)
 
 
-async def _wait_finished(watcher: Watcher, display: ProgressDisplay, on_output: Callable[[], None]) -> int:
-    """Wait until every published record is committed by the sink; returns the exit code. `on_output` is told of the first one."""
+async def _wait_finished(
+    watcher: Watcher, display: ProgressDisplay, on_output: Callable[[], None], *, until: int | None = None
+) -> int:
+    """Wait until every record, or those up to `until`, are committed; returns the exit code. `on_output` is told of the first."""
     has_output = False
     while True:
         engine, sink = await asyncio.to_thread(watcher.both)
@@ -242,9 +269,15 @@ async def _wait_finished(watcher: Watcher, display: ProgressDisplay, on_output: 
             raise ChildFailed(f"the price engine stopped: {sink.finished_error}")
         if engine is not None and engine.state is EngineState.FAILED:
             raise ChildRefused(engine.error)
-        if engine is not None and engine.state is EngineState.COMPLETED and _is_committed(engine, sink):
+        if engine is not None and _is_over(engine, until) and _is_committed(engine, sink):
             return COMPLETE
         await asyncio.sleep(POLL_S)
+
+
+def _is_over(engine: EngineReport, until: int | None) -> bool:
+    # At the end of the files everything is over, also for a run that was to come further.
+    is_paused_there = until is not None and engine.last_sequence >= until and engine.state is EngineState.PAUSED
+    return engine.state is EngineState.COMPLETED or is_paused_there
 
 
 def _is_committed(engine: EngineReport, sink: SinkAnnouncement | None) -> bool:

@@ -1,4 +1,4 @@
-"""`midstream replay` and `inspect`: files."""
+"""`midstream replay`, `rerun` and `inspect`: files."""
 
 from __future__ import annotations
 
@@ -88,6 +88,20 @@ def replay(
     )
     run = ReplayRun(options, RunDirectory(out), redis_url, resume=resume, overwrite=overwrite, as_json=json)
     raise typer.Exit(run_replay(run))
+
+
+def rerun(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="A file that `midstream journal` wrote.")],
+    out: Annotated[Path, typer.Option(help="Directory for the logs and the report.")] = Path("midstream-rerun"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what DIR holds.")] = False,
+    json: Json = False,
+) -> None:
+    """Play what a session played, with every command where it took effect then; the logs have to come out the same."""
+    from services.cli.environment import check_environment
+    from services.cli.rerun_command import run_rerun
+
+    check_environment()
+    raise typer.Exit(run_rerun(journal, out, overwrite=overwrite, as_json=json))
 
 
 def inspect(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.commands.arguments import Json, ServedSession
 from services.cli.connecting import connecting
-from services.cli.options import parse_speed
+from services.cli.options import check_session, parse_speed
 
 if TYPE_CHECKING:
     from clients.rpc import ChannelSettings
@@ -191,3 +192,18 @@ def schedule(
 
     action = control.scheduled if cancel is None else control.cancel(cancel)
     raise typer.Exit(control.call(session, json, channel, action))
+
+
+@connecting
+def journal(
+    channel: ChannelSettings,
+    session: Annotated[
+        str, typer.Argument(metavar="[SESSION]", callback=check_session, help="That of the server, without one.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="Write it into this file, instead of to stdout.")] = None,
+    json: Json = False,
+) -> None:
+    """Tell what a session played and where each command took effect, as JSON lines; `rerun` repeats it."""
+    from services.cli.journal_command import run_journal
+
+    raise typer.Exit(run_journal(session, out, channel, as_json=json))

@@ -301,6 +301,8 @@ class Sink:
                 mid_bytes=position.mid_bytes,
                 error_bytes=position.error_bytes,
                 durable_monotonic_ns=self._durable_monotonic_ns,
+                latency_threshold_ns=self._options.latency_threshold_ns,
+                log_timestamp="arrival" if self._options.log_arrival else "event",
             ),
             rows_at_start=rows_of(self._counts_at_start),
             time_ns=self._clock.time_ns(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from clients.exchanges.names import EXCHANGES
@@ -23,6 +23,18 @@ from services.runtime.errors import StartRefused
 from services.runtime.logs import LogOptions
 from services.runtime.session.intents import MODE_NAMES
 
+READING: Final = (
+    "fraction_unit_us",
+    "start",
+    "end",
+    "tickers",
+    "negative_latency",
+    "min_latency_ms",
+    "unsorted",
+    "latency",
+)
+"""Fields that say how recorded files are read."""
+
 
 @dataclass(frozen=True)
 class EngineConfig:
@@ -32,6 +44,8 @@ class EngineConfig:
     session: str
     historical: tuple[str, ...]
     options: HistoricalOptions
+    reading: Mapping[str, Any]
+    """The fields of which the options were made, as they were given."""
     live_url: str
     beginning: Beginning
     limits: QueueLimits
@@ -77,6 +91,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         session=str(fields.get("session") or "default"),
         historical=historical,
         options=historical_options(fields),
+        reading={name: fields[name] for name in READING if _is_given(fields.get(name))},
         live_url=live_url,
         beginning=beginning,
         limits=QueueLimits(
@@ -136,6 +151,11 @@ def _time(fields: Mapping[str, Any], name: str) -> int | None:
 def _path(fields: Mapping[str, Any], name: str) -> Path | None:
     text = fields.get(name)
     return Path(str(text)) if text else None
+
+
+def _is_given(value: object) -> bool:
+    # 0 is a value, and equal to False.
+    return value is not None and value is not False and value != "" and value != []
 
 
 def _given(fields: Mapping[str, Any], name: str, default: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -86,6 +87,8 @@ class EngineFigures:
     turned_ns: int = 0
     """When the engine's thread last began a turn of its loop, on its clock; 0 before the first. It never waits for long in one."""
     sources: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How they are read, by the names of the settings."""
     first_read_monotonic_ns: int = 0
     rows: int = 0
     rejected: int = 0
@@ -151,6 +154,7 @@ class EngineFigures:
             historical=HistoricalReport(
                 configured=self.historical_configured,
                 sources=self.sources,
+                reading=self.reading,
                 skipped=historical.skipped if historical is not None else 0,
                 damaged_sources=len(historical.damaged) if historical is not None else 0,
                 damage=complaints.damage[:COMPLAINTS_MAX],

@@ -106,7 +106,10 @@ class _Wiring:
         self._wake, self._interrupt = threading.Event(), threading.Event()
         self._sources: list[HistoricalSource] = []
         self.report = EngineFigures(
-            config.session, historical_configured=bool(config.historical), live_configured=bool(config.live_url)
+            config.session,
+            historical_configured=bool(config.historical),
+            live_configured=bool(config.live_url),
+            reading=config.reading,
         )
         self.reporter = StateReporter(
             self.report, connect=lambda: self._connect("state"), keys=keys, tell=channel.report, clock=clock

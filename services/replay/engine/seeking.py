@@ -140,7 +140,10 @@ class Seeking:
                 return self._before_sequence(seek.at), None
 
     def _before_sequence(self, sequence: int) -> Key:
-        """Return the key of the last record before the one that has this number."""
+        """Return the key of the last record before the one that has this number; a marker stands where it went out.
+
+        So the number of a discontinuity leads back to where replay time was before it was moved.
+        """
         playback = self._playback
         if sequence >= playback.next:
             raise NoSuchPlace(f"record {sequence} is not published yet; the last one is {playback.next - 1}")
@@ -149,8 +152,6 @@ class Seeking:
             frame = found[0]
             if frame.mode != MODE_HISTORICAL:
                 raise NoSuchPlace(f"record {sequence} was live, and live records come once; name a historical one")
-            if sequence in {marker.sequence for marker in frame.markers}:
-                raise NoSuchPlace(f"record {sequence} is a marker and no row of a file; name the one behind it")
             rows = sequence - frame.first_sequence - sum(marker.sequence < sequence for marker in frame.markers)
             if frame.first_sequence == 1:
                 return self._count(Cursor(None, ()), rows)

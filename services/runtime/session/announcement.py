@@ -47,6 +47,10 @@ class LogReport:
     error_bytes: int = 0
     durable_monotonic_ns: int = 0
     """On the machine's monotonic clock; 0 while this process has committed nothing."""
+    latency_threshold_ns: int | None = None
+    """Rows slower than this have an error line; None where it is not said."""
+    log_timestamp: str = ""
+    """Which time stands in the lines: event or arrival."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ class SinkAnnouncement:
             "durable_monotonic_ns": log.durable_monotonic_ns,
             "mid_bytes": log.mid_bytes,
             "error_bytes": log.error_bytes,
+            "latency_threshold_ns": log.latency_threshold_ns,
+            "log_timestamp": log.log_timestamp,
             "group": position.name,
             "finished_error": self.finished_error,
         }
@@ -135,5 +141,9 @@ def _log(fields: dict[str, Any]) -> LogReport:
         digest_version=int(fields.get("digest_version", none.digest_version)),
         mid_bytes=int(fields.get("mid_bytes") or 0),
         error_bytes=int(fields.get("error_bytes") or 0),
+        latency_threshold_ns=None
+        if fields.get("latency_threshold_ns") is None
+        else int(fields["latency_threshold_ns"]),
+        log_timestamp=str(fields.get("log_timestamp") or ""),
         durable_monotonic_ns=int(fields.get("durable_monotonic_ns") or 0),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from services.runtime.json_text import read_json, short_reason
@@ -47,6 +48,8 @@ class HistoricalReport:
 
     configured: bool = False
     sources: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How they are read: the settings of it that are not at their default, as they were given."""
     skipped: int = 0
     """Rows that filters left out."""
     damaged_sources: int = 0
@@ -176,6 +179,7 @@ class EngineReport:
             "refused": None if refused is None else {"revision": refused.revision, "reason": refused.reason},
             "first_read_monotonic_ns": historical.first_read_monotonic_ns,
             "sources": list(historical.sources),
+            "reading": dict(historical.reading),
             "redis_run_id": backlog.redis_run_id,
             "pid": self.pid,
             "pacing": self.pacing.fields(),
@@ -209,6 +213,7 @@ class EngineReport:
                 historical=HistoricalReport(
                     configured=bool(fields.get("historical_configured")),
                     sources=_texts(fields, "sources"),
+                    reading=dict(fields.get("reading") or {}),
                     skipped=int(fields.get("skipped") or 0),
                     damaged_sources=int(fields.get("damaged_sources") or 0),
                     damage=_texts(fields, "damage"),
