@@ -69,10 +69,12 @@ class Subscribers:
         """Yield encoded batches, for ever; whoever iterates asks for the next one when the client has taken the one before."""
         progress = Progress(tail, begin)
         self._progress[id(progress)] = progress
-        if hold is not None and begin.position is not None and begin.position >= tail.last_sequence:
-            # Nothing follows yet: what lies before is not wanted.
-            hold.take(begin.position)
         try:
+            if hold is not None and begin.position is not None:
+                newest = await tail.newest()
+                if newest is not None and begin.position == newest.last_sequence:
+                    # Nothing follows yet, so nothing will be taken: without this the session would wait for ever.
+                    hold.take(begin.position)
             async with aclosing(deliver(tail, begin, delivery, hold)) as sent:
                 async for each in sent:
                     behind = progress.got(each.batch)

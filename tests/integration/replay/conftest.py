@@ -29,15 +29,21 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-async def replay(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[ReplayServiceStub]:
+async def replay_address(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[str]:
     client = connect_async(redis_url, client_name="test-replay")
     sessions = Sessions(client, default_session=session_name)
     server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
     ReplayServicer(sessions, default_session=session_name, metrics=metrics).add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield ReplayServiceStub(channel)
+    yield f"127.0.0.1:{port}"
     await server.stop(0)
     await sessions.close()
     await client.aclose()
+
+
+@pytest.fixture
+async def replay(replay_address: str) -> AsyncIterator[ReplayServiceStub]:
+    # What is on its way to a client that does not read stays as little as it is at first.
+    async with grpc.aio.insecure_channel(replay_address, options=[("grpc.http2.bdp_probe", 0)]) as channel:
+        yield ReplayServiceStub(channel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from threading import Thread
@@ -67,6 +67,13 @@ def same(left: dict[str, tuple[Any, ...]], right: dict[str, tuple[Any, ...]]) ->
 
 
 @pytest.fixture
+async def other(replay_address: str) -> AsyncIterator[ReplayServiceStub]:
+    """Another client."""
+    async with grpc.aio.insecure_channel(replay_address) as channel:
+        yield ReplayServiceStub(channel)
+
+
+@pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep little in memory, so that what a slow reader misses is soon out of the server's hands."""
     monkeypatch.setattr(ring, "RING_BATCHES_MAX", 4)
@@ -75,14 +82,21 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def stopped(
-    replay: ReplayServiceStub, queue: Queue, metrics: Metrics, **request: Any
+    replay: ReplayServiceStub, other: ReplayServiceStub, queue: Queue, metrics: Metrics, **request: Any
 ) -> tuple[Any, list[TickBatch]]:
-    """A subscriber that takes one batch and then reads no more, while the queue goes on and trims what is old."""
+    """A subscriber that takes one batch and then reads no more, while the queue goes on and trims what is old.
+
+    Another one, over a connection of its own, reads all of it meanwhile.
+    """
     queue.append(1_000)
     call = replay.StreamTicks(pb.StreamTicksRequest(**request), timeout=CALL_S)
     got = [await anext(aiter(call))]
+    keeping_up = other.StreamTicks(pb.StreamTicksRequest(), timeout=CALL_S)
+    reading = asyncio.create_task(read(keeping_up, to=WINDOW_TICKS))
     for first in range(1_001, WINDOW_TICKS, 20_000):
         queue.append(20_000, first_sequence=first, rows_per_batch=2_000)
+    assert numbers(frames(await reading)) == list(range(1, queue.last_sequence + 1))
+    keeping_up.cancel()
     await until(lambda: lag(metrics) > 0, "the server to have read on")
     queue.trim(queue.last_sequence - 5_000)
     return call, got
@@ -100,9 +114,9 @@ async def until(true: Callable[[], bool], what: str) -> None:
 
 @pytest.mark.usefixtures("small_steps")
 async def test_what_a_stopped_reader_skips_and_what_it_gets_add_up_to_everything(
-    replay: ReplayServiceStub, queue: Queue, metrics: Metrics
+    replay: ReplayServiceStub, other: ReplayServiceStub, queue: Queue, metrics: Metrics
 ) -> None:
-    call, got = await stopped(replay, queue, metrics, policy=SKIP)
+    call, got = await stopped(replay, other, queue, metrics, policy=SKIP)
 
     got += await read(call, to=queue.last_sequence)
     call.cancel()
@@ -149,9 +163,9 @@ async def test_a_stopped_reader_that_conflates_ends_with_the_last_of_each_ticker
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("policy", [DISCONNECT, market_pb2.SUBSCRIBER_POLICY_UNSPECIFIED])
 async def test_a_stopped_reader_that_wants_to_be_disconnected_gets_the_trailer(
-    replay: ReplayServiceStub, queue: Queue, metrics: Metrics, policy: Any
+    replay: ReplayServiceStub, other: ReplayServiceStub, queue: Queue, metrics: Metrics, policy: Any
 ) -> None:
-    call, got = await stopped(replay, queue, metrics, policy=policy)
+    call, got = await stopped(replay, other, queue, metrics, policy=policy)
 
     async def read_on() -> None:
         async for batch in call:
@@ -256,6 +270,35 @@ async def test_a_reader_that_waits_is_said_to_be_there_and_one_whose_server_died
     call.cancel()
     await until(lambda: not readers(queue), "the group to go")
     assert [group["name"] for group in queue.client.xinfo_groups(queue.keys.ticks)] == [b"price"]
+
+
+async def test_a_reader_that_waits_for_what_comes_holds_nothing_that_it_does_not_want(
+    replay: ReplayServiceStub, queue: Queue
+) -> None:
+    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.append(300)
+
+    for request in ({"after_sequence": 300}, {"from_now": True}, {"latest_per_ticker": True}):
+        call = replay.StreamTicks(pb.StreamTicksRequest(policy=BLOCK, **request), timeout=CALL_S)
+        await until(lambda: [committed(queue, name) for name in readers(queue)] == [300], f"{request} to hold nothing")
+        call.cancel()
+        await until(lambda: not readers(queue), "the group to go")
+
+
+async def test_a_stream_that_begins_anew_is_held_anew(replay: ReplayServiceStub, queue: Queue) -> None:
+    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.append(300)
+    call = replay.StreamTicks(pb.StreamTicksRequest(policy=BLOCK), timeout=CALL_S)
+    await read(call, to=300)
+    (name,) = readers(queue)
+
+    queue.client.delete(queue.keys.ticks)
+    queue.append(500, epoch="epoch-2")
+    got = await read(call, to=500)
+    await until(lambda: readers(queue) == [name] and committed(queue, name) == 500, "the group to come again")
+    call.cancel()
+
+    assert numbers(frames(got)) == list(range(1, 501))
 
 
 def committed(queue: Queue, name: str) -> int:
