@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks import page
 from benchmarks.context import Context, scratch_directory
+from benchmarks.crowd import crowd
 from benchmarks.dashboard import dashboard_storm
 from benchmarks.decoding import g3
 from benchmarks.growth import g8
@@ -44,6 +45,7 @@ BENCHMARKS: Final[dict[str, Callable[[Context], list[Result]]]] = {
     "G12": dashboard_storm,
     "G13": orders_storm,
     "G14": deals_burst,
+    "G15": crowd,
 }
 TICKS, TICKS_QUICK = 5_000_000, 500_000
 PAIRS, PAIRS_QUICK = 5, 2
