@@ -159,7 +159,9 @@ cdef class Decoder:
             raise self._unsorted()
         if outcome == BELOW_BOUND:
             latency_ns = self.rules.broken.arrival_ns - self.rules.broken.event_ns
-            raise LatencyBoundBroken(self.rules.state.line, latency_ns, self.rules.policy.latency_bound_ns)
+            raise LatencyBoundBroken(
+                self.rules.state.line, latency_ns, self.rules.policy.latency_bound_ns, modelled=self.rules.policy.model.changes()
+            )
         return used - begin
 
     def reject(self, Block into not None, str reason not None, bytes raw=b""):

@@ -127,7 +127,6 @@ struct RowRules {
     // The lowest arrival time that a row still to come can have.
     int64_t bound() const {
         if (!policy.check_order || state.previous_arrival_ns == BEFORE_EVERYTHING) return BEFORE_EVERYTHING;
-        if (policy.model.changes() && !policy.model.follows_file()) return state.channel.last_ns;
         if (policy.delay_is_time || (state.order & EVENT_BROKEN)) {
             // No row of such a file overtakes another.
             return policy.model.changes() ? state.channel.last_ns : state.previous_arrival_ns;

@@ -32,10 +32,11 @@ class UnsortedSource(ValueError):
 class LatencyBoundBroken(ValueError):
     """A row's latency is below the declared lower bound. The message names row and fix."""
 
-    def __init__(self, line: int, latency_ns: int, bound_ns: int) -> None:
-        """Say that row `line` has a latency below `bound_ns`."""
+    def __init__(self, line: int, latency_ns: int, bound_ns: int, *, modelled: bool = False) -> None:
+        """Say that row `line` has a latency below `bound_ns`; `modelled`: both are what the latency model makes of the file's."""
+        under = " under the latency model" if modelled else ""
         super().__init__(
-            f"line {line}: latency {latency_ns / 1e6!r} ms is below the lower bound of {bound_ns / 1e6!r} ms; declare a lower"
+            f"line {line}: latency {latency_ns / 1e6!r} ms{under} is below the lower bound of {bound_ns / 1e6!r} ms; declare a lower"
             " one with `--min-latency-ms`, or leave it out to have the file scanned first"
         )
         self.line = line

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.reference.history import expected_outputs
+from protos.common.v1.market_pb2 import Marker, TickBatch
+from tests.reference.history import ExpectedTick, expected_outputs
 from tests.support.cli import ROOT, assert_exact, clean_environment, interrupt_replay, midstream, read_outputs, replay
 from tests.support.history_files import Quirks, history_text, tardis_text
 from tests.support.latencies import chosen_options
 from tests.support.pages import shell_lines
+from tests.support.serving import serving, ticks
 
 MODELS = ("lognormal:p50=4ms,p99=90ms,seed=3", "scale:2.5,offset=1ms", "constant:7ms")
 QUIRKS = Quirks(rows=3000, bad=0.05, negative=0.1, hour_long=0.01, quoted=0.1)
@@ -36,6 +38,11 @@ def files(directory: Path, seed: int, rows: int) -> list[str]:
         path.write_bytes(content)
         paths.append(str(path))
     return paths
+
+
+def moves(batches: list[TickBatch]) -> list[Marker]:
+    """Return the markers of seeks."""
+    return [marker for batch in batches for marker in batch.markers if marker.kind == Marker.KIND_DISCONTINUITY]
 
 
 def arguments(paths: list[str]) -> list[str]:
@@ -79,6 +86,32 @@ def test_killed_and_resumed_run_has_the_same_arrivals(tmp_path: Path) -> None:
 
     assert done.code == 0, done.stderr
     assert_exact(read_outputs(out, done), expected)
+
+
+def test_a_place_that_is_sought_has_the_arrivals_of_the_first_reading(tmp_path: Path) -> None:
+    paths = files(tmp_path, 3, 1000)
+    expected = expected_outputs(paths, chosen_options(paths, MODELS)[1])
+    settings = {"HISTORICAL": json.dumps(paths), "LATENCY": "; ".join(arguments(paths)[1::2]), "SPEED": "max"}
+    with serving(tmp_path / "out", **settings) as servers:
+        first_end = servers.wait_state("COMPLETED")["last_sequence"]
+        with servers.control() as control:
+            control.pause()
+            for sequence in (4001, 1001):
+                control.seek(sequence=sequence)
+            control.resume()
+        last = servers.wait_state("COMPLETED")["last_sequence"]
+        servers.wait_committed(last)
+        batches = servers.stream(after_sequence=0, to=last)
+
+    [second_move] = [move for move in moves(batches) if move.sequence == first_end + 2]
+    read = ticks(batches)
+    arrivals = [tick[1] for tick in read]
+    whole = [record.key[0] for record in expected.sequence if isinstance(record, ExpectedTick)]
+    assert arrivals[: len(whole)] == whole
+    again = arrivals[len(whole) :]
+    assert again == whole[len(whole) - len(again) :]
+    assert last == first_end + 2 + first_end - 1000
+    assert all(quote.arrival_time_ns <= second_move.position_arrival_time_ns for quote in second_move.state)
 
 
 def test_run_is_not_continued_under_another_model(tmp_path: Path) -> None:

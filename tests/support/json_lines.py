@@ -59,6 +59,8 @@ class JsonLinesRows:
         self._offset, self.line = reading.place.offset, reading.place.line
         self._arrival_ns, self._event_ns = reading.place.previous_arrival_time_ns, reading.place.previous_event_time_ns
         self.skipped, self._order = reading.place.skipped, reading.place.order
+        nothing_before = self._event_ns == BEFORE_EVERYTHING
+        self._channel_ns = BEFORE_EVERYTHING if nothing_before else reading.place.channel_arrival_time_ns
         self.latency_ns_min, self.negative_latencies = AFTER_EVERYTHING, 0
         self.finished = False
 
@@ -67,11 +69,16 @@ class JsonLinesRows:
         """Return the arrival of the last row, or what the order by event time allows."""
         if not self._reading.check_order or self._arrival_ns == BEFORE_EVERYTHING:
             return BEFORE_EVERYTHING
+        if self._reading.latency.changes and self._order & EVENT_BROKEN:
+            return self._channel_ns
         return self._arrival_ns if self._order & EVENT_BROKEN else self._event_ns + self._reading.latency_bound_ns
 
     def place(self) -> SourceCursor:
         """Return the offset of the next line and what came before it."""
-        return SourceCursor(self._offset, self.line, self._arrival_ns, self.skipped, self._event_ns, self._order)
+        channel_ns = self._channel_ns if self._reading.latency.changes else 0
+        return SourceCursor(
+            self._offset, self.line, self._arrival_ns, self.skipped, self._event_ns, self._order, channel_ns
+        )
 
     def feed(self, into: Block, rows: int) -> None:
         """Decode some lines."""
@@ -89,8 +96,13 @@ class JsonLinesRows:
     def _add(self, into: Block, row: Values) -> None:
         event_ns, latency_ns, ticker, quote = row
         reading, options = self._reading, self._reading.options
-        unclamped_ns = event_ns + latency_ns + (reading.shift_ns if options.negative_latency == "shift" else 0)
-        arrival_ns = event_ns if options.negative_latency == "clamp" and latency_ns < 0 else unclamped_ns
+        model = reading.latency
+        shift_ns = reading.shift_ns if options.negative_latency == "shift" else 0
+        unclamped_ns = event_ns + latency_ns + (0 if model.changes else shift_ns)
+        modelled_ns = model.latency_ns(latency_ns, row=self.line) if model.changes else latency_ns
+        clamped = options.negative_latency == "clamp" and modelled_ns < 0
+        arrival_ns = event_ns if clamped else event_ns + modelled_ns + shift_ns
+        overtakes = unclamped_ns < self._arrival_ns
         self._order |= EVENT_BROKEN * (event_ns < self._event_ns) | ARRIVAL_BROKEN * (unclamped_ns < self._arrival_ns)
         if reading.check_order and self._order == EVENT_BROKEN | ARRIVAL_BROKEN:
             raise UnsortedSource(self.line, "event", event_ns, self._event_ns, by_arrival=False)
@@ -99,6 +111,9 @@ class JsonLinesRows:
         self.latency_ns_min = min(self.latency_ns_min, latency_ns)
         self.negative_latencies += latency_ns < 0
         self._event_ns, self._arrival_ns = event_ns, unclamped_ns
+        if model.changes and not (overtakes and model.follows_file):
+            arrival_ns = max(arrival_ns, self._channel_ns)
+        self._channel_ns = arrival_ns
         if (options.tickers and ticker not in options.tickers) or not options.start_ns <= arrival_ns < options.end_ns:
             self.skipped += 1
             return

@@ -84,6 +84,22 @@ def test_rows_of_another_format_come_as_those_of_a_text(
     assert got.skipped == expected.skipped > 0
 
 
+@pytest.mark.parametrize("model", ["scale:2,offset=-1ms", "constant:3ms", "lognormal:p50=2ms,p99=90ms"])
+@pytest.mark.parametrize("policy", ["keep", "clamp", "shift"])
+def test_latency_models_are_for_every_format(tmp_path: Path, policy: NegativeLatencyPolicy, model: str) -> None:
+    random_ = random.Random(f"{policy} {model}")
+    texts, others = both_formats(tmp_path, [rows_of(random_), rows_of(random_)])
+    options = HistoricalOptions(negative_latency=policy, latency=(model,))
+
+    expected = replay(texts, options, limit=7)
+    got = replay(others, options, limit=7, in_flight_rows_max=20)
+
+    assert got.rows == expected.rows
+    for poll in range(len(got.cursors)):
+        emitted, cursor = resume_at(got, poll, rows_of_poll=1)
+        assert replay(others, options, limit=5, resume=cursor).rows == got.rows[emitted:]
+
+
 def test_formats_mix_in_one_replay(tmp_path: Path) -> None:
     random_ = random.Random(3)
     texts, others = both_formats(tmp_path, [rows_of(random_), rows_of(random_)])

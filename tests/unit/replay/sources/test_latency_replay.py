@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from fastpath.columns import Block, Tickers
 from services.replay.sources import HistoricalOptions, HistoricalSource, UnusableInput
 from tests.reference.history import expected_outputs
 from tests.support.history_files import START_NS, TICKERS, Quirks, history_text, write_files
@@ -193,20 +192,13 @@ def test_drawn_latencies_need_no_scan_of_the_file(tmp_path: Path) -> None:
     assert bound_of("scale:2,offset=1ms") == (-9 * MS, -5 * MS)
 
 
-def test_channels_in_order_hold_little_in_memory(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(history_text(random.Random(3), Quirks(rows=20_000, hour_long=0.01, bad=0, blank=0)))
+@pytest.mark.quick
+def test_lower_bound_that_was_declared_is_about_the_file_and_broken_bounds_are_told_under_the_model(
+    tmp_path: Path,
+) -> None:
+    path = write_rows(tmp_path / "a.csv", (0, 10), (10, -4), (20, 1))
+    options = {"min_latency_ms": -5.0, "latency": ("scale:2",)}
 
-    in_flight = {
-        text: replay([str(path)], HistoricalOptions(latency=(text,)), limit=100).in_flight_max
-        for text in ("file", HEAVY)
-    }
-
-    # A row that waits an hour does not exist where the file's latencies do not count.
-    assert in_flight["file"] > 150
-    source, block = HistoricalSource([str(path)], HistoricalOptions(latency=(HEAVY,))), Block(Tickers())
-    source.open()
-    while not source.poll(block, 100).ended:
-        assert source.in_flight <= 16_384 + 4096
-        block.clear()
-    source.stop()
+    assert arrivals_ms(replay([path], HistoricalOptions(**options))) == [2, 20, 22]  # type: ignore[arg-type]
+    with pytest.raises(UnusableInput, match=r"line 3: latency -8.0 ms under the latency model is below .* of -6.0 ms"):
+        replay([path], HistoricalOptions(min_latency_ms=-3.0, latency=("scale:2",)))
