@@ -16,6 +16,10 @@ from benchmarks.ordering import Feeder
 from fastpath.columns import Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, encode_batch
 from protos.replay.v1.replay_pb2 import (
+    CreateSessionRequest,
+    CreateSessionResponse,
+    DeleteSessionRequest,
+    DeleteSessionResponse,
     GetSessionRequest,
     GetSessionResponse,
     ListSessionsRequest,
@@ -46,6 +50,14 @@ class TickServicer(ReplayServiceServicer):
     async def GetSession(self, request: GetSessionRequest, context: Any) -> GetSessionResponse:
         """Know none."""
         return GetSessionResponse()
+
+    async def CreateSession(self, request: CreateSessionRequest, context: Any) -> CreateSessionResponse:
+        """Make none."""
+        return CreateSessionResponse()
+
+    async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> DeleteSessionResponse:
+        """End none."""
+        return DeleteSessionResponse()
 
 
 def encoded(ticks: int, path: str) -> list[bytes]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from services.runtime.session.intents import SPEED_MAX
+from services.replay.allowed_files import directories_of
+from services.runtime.session.definition import SessionDefinition
+from services.runtime.session.intents import MODE_NAMES, SPEED_MAX
 from services.runtime.settings import OptionalPort, SessionSettings
 
 
@@ -66,6 +69,13 @@ class ReplaySettings(SessionSettings):
     """Seconds without a call after which a consumer group stops holding the producer back."""
     sinks: str = Field(default="price", validation_alias="MIDSTREAM_SINKS")
     """Sinks whose position decides where to continue when the queue is lost, comma-separated."""
+    data: str = Field(default="", validation_alias="MIDSTREAM_DATA")
+    """Directories below which created sessions may read files: comma-separated, or a JSON list. Empty: those of MIDSTREAM_HISTORICAL."""
+    sessions_max: int = Field(default=16, ge=0, le=1_000, validation_alias="MIDSTREAM_SESSIONS_MAX")
+    """Sessions that may be created beside the server's own. Each is a process and up to 100 MB of the queue, with a sink as much again."""
+    session_idle_s: float = Field(default=86_400.0, ge=0, validation_alias="MIDSTREAM_SESSION_IDLE")
+    """Seconds after which a created session is deleted whose engine is at rest (completed, paused, failed) and that nobody streams;
+    0 keeps it. Logs stay."""
     sink_grace_s: float = Field(default=5.0, ge=0, validation_alias="MIDSTREAM_SINK_GRACE")
     """Seconds that the engine waits for sinks to say where they are, when the queue is lost."""
 
@@ -88,13 +98,35 @@ class ReplaySettings(SessionSettings):
     def _read_empty(cls, value: object) -> object:
         return None if value == "" else value
 
+    def data_directories(self) -> list[Path]:
+        """Return the directories below which created sessions may read files."""
+        named = listed(self.data)
+        return [Path(directory) for directory in named] if named else directories_of(listed(self.historical))
+
+    def created_config(self, session: str, definition: SessionDefinition, files: Sequence[str]) -> dict[str, object]:
+        """As `engine_config`, of a created session; `files` are those that its definition names."""
+        return self.engine_config() | {
+            "session": session,
+            "historical": list(files),
+            "live_url": definition.live_url,
+            "start_mode": MODE_NAMES[definition.mode],
+            "speed": definition.speed,
+            # Declared of other files.
+            "min_latency_ms": None,
+            "latency": list(definition.latency),
+            "tickers": list(definition.tickers),
+            "start": definition.start_time_ns,
+            "end": definition.end_time_ns,
+            "sinks": list(definition.sinks),
+        }
+
     def engine_config(self) -> dict[str, object]:
         """Everything the engine needs, as JSON values."""
         private = self.out / ".midstream"
         return {
             "redis_url": self.redis_url,
             "session": self.session,
-            "historical": _listed(self.historical),
+            "historical": listed(self.historical),
             "live_url": self.live_url,
             "live_message_bytes_max": self.live_message_bytes_max,
             "live_tickers_max": self.live_tickers_max,
@@ -105,13 +137,13 @@ class ReplaySettings(SessionSettings):
             "min_latency_ms": self.min_latency_ms,
             "latency": self.latency,
             "unsorted": self.unsorted,
-            "tickers": _listed(self.tickers),
+            "tickers": listed(self.tickers),
             "start": self.start,
             "end": self.end,
             "high_bytes": self.high_bytes,
             "retain_bytes": self.retain_bytes,
             "group_lease_s": self.group_lease_s,
-            "sinks": _listed(self.sinks),
+            "sinks": listed(self.sinks),
             "sink_grace_s": self.sink_grace_s,
             "tracing": self.tracing,
             "logs": dataclasses.asdict(self.log_options("replay")),
@@ -120,7 +152,7 @@ class ReplaySettings(SessionSettings):
         }
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     if text.lstrip().startswith("["):
         return [str(part) for part in json.loads(text)]
     return [part.strip() for part in text.split(",") if part.strip()]

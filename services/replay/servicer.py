@@ -11,8 +11,11 @@ import grpc
 from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
+from services.replay.created_sessions import CreatedSessions
+from services.replay.session_requests import SessionRequests
 from services.replay.sessions import Sessions
-from services.runtime.errors import InvalidRequest, OutOfRange
+from services.runtime.access.state_changes import note
+from services.runtime.errors import AlreadyExists, InvalidRequest, OutOfRange
 from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.arrivals import begin_at
@@ -30,8 +33,18 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ReplayServicer(ReplayServiceServicer):
     """The replay methods. Any number of subscribers up to SUBSCRIBERS_MAX; each costs a cursor, not a copy of the stream."""
 
-    def __init__(self, sessions: Sessions, *, default_session: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        default_session: str,
+        metrics: Metrics,
+        created: CreatedSessions,
+        requests: SessionRequests,
+    ) -> None:
         self._sessions = sessions
+        self._created = created
+        self._requests = requests
         self._default_session = default_session
         self._subscribers = Subscribers(metrics, advice="subscribe again, or read with a consumer group")
 
@@ -48,6 +61,24 @@ class ReplayServicer(ReplayServiceServicer):
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Context) -> pb.GetSessionResponse:
         return pb.GetSessionResponse(session=await self._sessions.describe(self._keys(request.session)))
+
+    async def CreateSession(self, request: pb.CreateSessionRequest, context: Context) -> pb.CreateSessionResponse:
+        keys = SessionKeys(self._requests.name_of(request))
+        note(session=keys.session)
+        if keys.session == self._default_session:
+            raise AlreadyExists(
+                f"session `{keys.session}` is made of this server's environment (MIDSTREAM_SESSION); take another name"
+            )
+        await self._created.create(keys, self._requests.read(request))
+        return pb.CreateSessionResponse(session=await self._sessions.describe(keys))
+
+    async def DeleteSession(self, request: pb.DeleteSessionRequest, context: Context) -> pb.DeleteSessionResponse:
+        keys = SessionKeys(check_session_name(request.session))
+        note(session=keys.session)
+        logs = await self._created.delete(keys)
+        return pb.DeleteSessionResponse(
+            logs=[pb.SinkLogs(sink=sink, directory=directory) for sink, directory in sorted(logs.items())]
+        )
 
     async def StreamTicks(  # type: ignore[override]  # bytes on purpose: see add_to
         self, request: pb.StreamTicksRequest, context: Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,14 +12,18 @@ import redis.asyncio
 from fastpath.frame import peek
 from fastpath.records import FrameError
 from protos.common.v1.market_pb2 import Mode, TimeRange
-from protos.replay.v1.replay_pb2 import Pacing, Session
+from protos.replay.v1.replay_pb2 import SESSION_STATE_FAILED, SESSION_STATE_STARTING, Pacing, Session
+from services.replay.session_requests import definition_message
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
+from services.runtime.session.definition import SessionDefinition
+from services.runtime.session.definitions import Definitions
 from services.runtime.session.hold import Hold, holding
 from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport
 from services.runtime.session.stream_tail import StreamTail
+from services.runtime.session.streamed_sessions import StreamedSessions
 from services.runtime.session.versions import NewerVersion
 
 TAILS_MAX = 64
@@ -27,12 +31,28 @@ TAILS_MAX = 64
 NO_REPORT = "its engine has not reported for an hour"
 
 
+def _none_failed(session: str) -> str:
+    return ""
+
+
 class Sessions:
     """Reads reports and keeps one tail per session that somebody streams."""
 
-    def __init__(self, client: redis.asyncio.Redis, *, default_session: str) -> None:
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        *,
+        default_session: str,
+        default_definition: Callable[[], SessionDefinition] | None = None,
+        failure: Callable[[str], str] = _none_failed,
+    ) -> None:
+        """`failure` tells why the engine of a session that this server runs has ended for good, or nothing."""
         self._client = client
         self._default_session = default_session
+        self._default_definition = default_definition
+        self._failure = failure
+        self._definitions = Definitions(client)
+        self.streamed = StreamedSessions()
         self._tails: dict[str, _SharedTail] = {}
 
     async def names(self) -> list[str]:
@@ -64,6 +84,25 @@ class Sessions:
             return Session(name=keys.session, error=str(exc))
 
     async def _find(self, keys: SessionKeys) -> Session | None:
+        definition = await self._definition(keys)
+        session = await self._reported(keys)
+        if session is None and definition is not None and keys.session != self._default_session:
+            session = Session(name=keys.session, state=SESSION_STATE_STARTING)
+        if session is None or definition is None:
+            return session
+        session.definition.CopyFrom(definition_message(definition))
+        session.private = definition.private
+        if failure := self._failure(keys.session):
+            # Its last report may be from before, or expired.
+            session.state, session.error = SESSION_STATE_FAILED, failure
+        return session
+
+    async def _definition(self, keys: SessionKeys) -> SessionDefinition | None:
+        if keys.session == self._default_session:
+            return None if self._default_definition is None else self._default_definition()
+        return await self._definitions.get(keys)
+
+    async def _reported(self, keys: SessionKeys) -> Session | None:
         found = await self._client.get(keys.state)
         if found:
             return session_message(EngineReport.decode(keys.session, found))
@@ -97,7 +136,8 @@ class Sessions:
             tail.start()
         shared.subscribers += 1
         try:
-            yield shared.tail
+            async with self.streamed.streaming(keys.session):
+                yield shared.tail
         finally:
             shared.subscribers -= 1
             if not shared.subscribers and keys.session != self._default_session:

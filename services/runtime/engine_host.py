@@ -67,6 +67,11 @@ class EngineHost:
         self._pid = 0
         self._starts = 0
 
+    @property
+    def refusal(self) -> str | None:
+        """The sentence with which the engine refused; None while it has not."""
+        return None if self._process is None else self._process.refusal
+
     async def start(self) -> None:
         self._tell(_STARTING)
         self._process = EngineProcess(self._module, self._config, on_report=self._on_report)

@@ -79,6 +79,68 @@ class GetSessionResponse(_message.Message):
     session: Session
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
+class SessionDefinition(_message.Message):
+    __slots__ = ("files", "live_url", "mode", "speed", "start_arrival_time_ns", "end_arrival_time_ns", "tickers", "latency", "sinks", "private", "partitions", "created_time_ns")
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    LIVE_URL_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    START_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    END_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    TICKERS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    SINKS_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    files: _containers.RepeatedScalarFieldContainer[str]
+    live_url: str
+    mode: _market_pb2.Mode
+    speed: float
+    start_arrival_time_ns: int
+    end_arrival_time_ns: int
+    tickers: _containers.RepeatedScalarFieldContainer[str]
+    latency: _containers.RepeatedScalarFieldContainer[str]
+    sinks: _containers.RepeatedScalarFieldContainer[str]
+    private: bool
+    partitions: int
+    created_time_ns: int
+    def __init__(self, files: _Optional[_Iterable[str]] = ..., live_url: _Optional[str] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., speed: _Optional[float] = ..., start_arrival_time_ns: _Optional[int] = ..., end_arrival_time_ns: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., latency: _Optional[_Iterable[str]] = ..., sinks: _Optional[_Iterable[str]] = ..., private: _Optional[bool] = ..., partitions: _Optional[int] = ..., created_time_ns: _Optional[int] = ...) -> None: ...
+
+class CreateSessionRequest(_message.Message):
+    __slots__ = ("session", "definition")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    definition: SessionDefinition
+    def __init__(self, session: _Optional[str] = ..., definition: _Optional[_Union[SessionDefinition, _Mapping]] = ...) -> None: ...
+
+class CreateSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: Session
+    def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
+
+class DeleteSessionRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class DeleteSessionResponse(_message.Message):
+    __slots__ = ("logs",)
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    logs: _containers.RepeatedCompositeFieldContainer[SinkLogs]
+    def __init__(self, logs: _Optional[_Iterable[_Union[SinkLogs, _Mapping]]] = ...) -> None: ...
+
+class SinkLogs(_message.Message):
+    __slots__ = ("sink", "directory")
+    SINK_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    sink: str
+    directory: str
+    def __init__(self, sink: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
+
 class Pacing(_message.Message):
     __slots__ = ("batches", "late_batches", "late_p50_ns", "late_p99_ns", "late_p999_ns", "late_max_ns", "achieved_speed", "records_per_second", "replayed_ns", "records", "elapsed_ns")
     BATCHES_FIELD_NUMBER: _ClassVar[int]
@@ -106,7 +168,7 @@ class Pacing(_message.Message):
     def __init__(self, batches: _Optional[int] = ..., late_batches: _Optional[int] = ..., late_p50_ns: _Optional[int] = ..., late_p99_ns: _Optional[int] = ..., late_p999_ns: _Optional[int] = ..., late_max_ns: _Optional[int] = ..., achieved_speed: _Optional[float] = ..., records_per_second: _Optional[float] = ..., replayed_ns: _Optional[int] = ..., records: _Optional[int] = ..., elapsed_ns: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "position_arrival_time_ns", "range", "loop", "scheduled")
+    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "position_arrival_time_ns", "range", "loop", "scheduled", "definition", "private")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +193,8 @@ class Session(_message.Message):
     RANGE_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_FIELD_NUMBER: _ClassVar[int]
     name: str
     epoch: str
     state: SessionState
@@ -155,4 +219,6 @@ class Session(_message.Message):
     range: _market_pb2.TimeRange
     loop: bool
     scheduled: int
-    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ...) -> None: ...
+    definition: SessionDefinition
+    private: bool
+    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ..., definition: _Optional[_Union[SessionDefinition, _Mapping]] = ..., private: _Optional[bool] = ...) -> None: ...

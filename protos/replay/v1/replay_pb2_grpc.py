@@ -51,6 +51,16 @@ class ReplayServiceStub:
                 request_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.GetSessionRequest.SerializeToString,
                 response_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.GetSessionResponse.FromString,
                 _registered_method=True)
+        self.CreateSession = channel.unary_unary(
+                '/midstream.replay.v1.ReplayService/CreateSession',
+                request_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.CreateSessionRequest.SerializeToString,
+                response_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.CreateSessionResponse.FromString,
+                _registered_method=True)
+        self.DeleteSession = channel.unary_unary(
+                '/midstream.replay.v1.ReplayService/DeleteSession',
+                request_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionRequest.SerializeToString,
+                response_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionResponse.FromString,
+                _registered_method=True)
 
 
 class ReplayServiceServicer:
@@ -84,6 +94,24 @@ class ReplayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSession(self, request, context):
+        """Create a session beside the others, with an engine of its own, which starts at once. The answer does not wait for it: whether it can
+        read its files is in the session's state. The session stays, over restarts of the server, until it is deleted or has been idle for
+        MIDSTREAM_SESSION_IDLE. Codes: INVALID_ARGUMENT, PERMISSION_DENIED (a file that the operator did not allow), ALREADY_EXISTS,
+        RESOURCE_EXHAUSTED (MIDSTREAM_SESSIONS_MAX; the message names those that are idle). A retry with the same name and definition is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSession(self, request, context):
+        """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
+        Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -101,6 +129,16 @@ def add_ReplayServiceServicer_to_server(servicer, server):
                     servicer.GetSession,
                     request_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.GetSessionRequest.FromString,
                     response_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.GetSessionResponse.SerializeToString,
+            ),
+            'CreateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSession,
+                    request_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.CreateSessionRequest.FromString,
+                    response_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.CreateSessionResponse.SerializeToString,
+            ),
+            'DeleteSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSession,
+                    request_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionRequest.FromString,
+                    response_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +223,60 @@ class ReplayService:
             '/midstream.replay.v1.ReplayService/GetSession',
             protos_dot_replay_dot_v1_dot_replay__pb2.GetSessionRequest.SerializeToString,
             protos_dot_replay_dot_v1_dot_replay__pb2.GetSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.replay.v1.ReplayService/CreateSession',
+            protos_dot_replay_dot_v1_dot_replay__pb2.CreateSessionRequest.SerializeToString,
+            protos_dot_replay_dot_v1_dot_replay__pb2.CreateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.replay.v1.ReplayService/DeleteSession',
+            protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionRequest.SerializeToString,
+            protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

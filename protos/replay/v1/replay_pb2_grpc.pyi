@@ -47,6 +47,16 @@ class ReplayServiceStub:
     """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_replay_pb2.GetSessionRequest, _replay_pb2.GetSessionResponse]
     """Tell the state of one session. Codes: NOT_FOUND. Safe to retry."""
+    CreateSession: _grpc.UnaryUnaryMultiCallable[_replay_pb2.CreateSessionRequest, _replay_pb2.CreateSessionResponse]
+    """Create a session beside the others, with an engine of its own, which starts at once. The answer does not wait for it: whether it can
+    read its files is in the session's state. The session stays, over restarts of the server, until it is deleted or has been idle for
+    MIDSTREAM_SESSION_IDLE. Codes: INVALID_ARGUMENT, PERMISSION_DENIED (a file that the operator did not allow), ALREADY_EXISTS,
+    RESOURCE_EXHAUSTED (MIDSTREAM_SESSIONS_MAX; the message names those that are idle). A retry with the same name and definition is safe.
+    """
+    DeleteSession: _grpc.UnaryUnaryMultiCallable[_replay_pb2.DeleteSessionRequest, _replay_pb2.DeleteSessionResponse]
+    """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
+    Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
+    """
 
 @_typing.type_check_only
 class ReplayServiceAsyncStub(ReplayServiceStub):
@@ -66,6 +76,16 @@ class ReplayServiceAsyncStub(ReplayServiceStub):
     """List the sessions that this queue knows. Codes: INVALID_ARGUMENT (page size or token). Safe to retry."""
     GetSession: _aio.UnaryUnaryMultiCallable[_replay_pb2.GetSessionRequest, _replay_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Tell the state of one session. Codes: NOT_FOUND. Safe to retry."""
+    CreateSession: _aio.UnaryUnaryMultiCallable[_replay_pb2.CreateSessionRequest, _replay_pb2.CreateSessionResponse]  # type: ignore[assignment]
+    """Create a session beside the others, with an engine of its own, which starts at once. The answer does not wait for it: whether it can
+    read its files is in the session's state. The session stays, over restarts of the server, until it is deleted or has been idle for
+    MIDSTREAM_SESSION_IDLE. Codes: INVALID_ARGUMENT, PERMISSION_DENIED (a file that the operator did not allow), ALREADY_EXISTS,
+    RESOURCE_EXHAUSTED (MIDSTREAM_SESSIONS_MAX; the message names those that are idle). A retry with the same name and definition is safe.
+    """
+    DeleteSession: _aio.UnaryUnaryMultiCallable[_replay_pb2.DeleteSessionRequest, _replay_pb2.DeleteSessionResponse]  # type: ignore[assignment]
+    """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
+    Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
+    """
 
 class ReplayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves what the replay engine publishes. It never holds the engine back: the queue's consumer groups do."""
@@ -100,5 +120,27 @@ class ReplayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replay_pb2.GetSessionResponse, _abc.Awaitable[_replay_pb2.GetSessionResponse]]:
         """Tell the state of one session. Codes: NOT_FOUND. Safe to retry."""
+
+    @_abc_1.abstractmethod
+    def CreateSession(
+        self,
+        request: _replay_pb2.CreateSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_pb2.CreateSessionResponse, _abc.Awaitable[_replay_pb2.CreateSessionResponse]]:
+        """Create a session beside the others, with an engine of its own, which starts at once. The answer does not wait for it: whether it can
+        read its files is in the session's state. The session stays, over restarts of the server, until it is deleted or has been idle for
+        MIDSTREAM_SESSION_IDLE. Codes: INVALID_ARGUMENT, PERMISSION_DENIED (a file that the operator did not allow), ALREADY_EXISTS,
+        RESOURCE_EXHAUSTED (MIDSTREAM_SESSIONS_MAX; the message names those that are idle). A retry with the same name and definition is safe.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSession(
+        self,
+        request: _replay_pb2.DeleteSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_pb2.DeleteSessionResponse, _abc.Awaitable[_replay_pb2.DeleteSessionResponse]]:
+        """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
+        Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
+        """
 
 def add_ReplayServiceServicer_to_server(servicer: ReplayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

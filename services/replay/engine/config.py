@@ -63,19 +63,8 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
     """Return the config; raise StartRefused with the setting and the fix when something cannot be used."""
     historical = tuple(str(path) for path in fields.get("historical") or ())
     live_url = str(fields.get("live_url") or "")
-    if (
-        live_url
-        and exchange_address(live_url) is None
-        and (urlsplit(live_url).scheme not in ("ws", "wss") or not urlsplit(live_url).hostname)
-    ):
-        raise StartRefused(
-            f"MIDSTREAM_LIVE_URL: {live_url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or "
-            f"{next(iter(EXCHANGES))}://BTC/USDT,ETH/USDT"
-        )
-    if is_metadata_host(urlsplit(live_url).hostname or ""):
-        raise StartRefused(
-            f"MIDSTREAM_LIVE_URL: {live_url!r} names a link-local address, which answers with credentials of this machine; name a feed"
-        )
+    if live_url:
+        check_live_url(live_url)
     modes = {name: mode for mode, name in MODE_NAMES.items()}
     mode = modes.get(str(fields.get("start_mode") or MODE_NAMES[MODE_HISTORICAL]))
     if mode is None:
@@ -116,6 +105,19 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
     )
 
 
+def check_live_url(url: str) -> None:
+    """Raise StartRefused with the fix when a URL is no feed, or leads where none may be."""
+    if exchange_address(url) is None and (urlsplit(url).scheme not in ("ws", "wss") or not urlsplit(url).hostname):
+        raise StartRefused(
+            f"MIDSTREAM_LIVE_URL: {url!r} is no feed; use ws://HOST:PORT, wss://HOST/PATH or "
+            f"{next(iter(EXCHANGES))}://BTC/USDT,ETH/USDT"
+        )
+    if is_metadata_host(urlsplit(url).hostname or ""):
+        raise StartRefused(
+            f"MIDSTREAM_LIVE_URL: {url!r} names a link-local address, which answers with credentials of this machine; name a feed"
+        )
+
+
 def historical_options(fields: Mapping[str, Any]) -> HistoricalOptions:
     """Return what the fields say about reading files; raise StartRefused with the setting and the fix when something cannot be used."""
     minimum = fields.get("min_latency_ms")
@@ -137,7 +139,11 @@ def _latency(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _time(fields: Mapping[str, Any], name: str) -> int | None:
-    text = str(fields.get(name) or "")
+    """Read a time as in the files, or in nanoseconds."""
+    given = fields.get(name)
+    if isinstance(given, int):
+        return given
+    text = str(given or "")
     if not text:
         return None
     try:

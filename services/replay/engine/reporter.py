@@ -14,7 +14,7 @@ from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.session.intents import Effective
 from services.runtime.session.keys import SESSIONS, SessionKeys
-from services.runtime.session.report import EngineReport, EngineState
+from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ PROGRESS_S: Final = 0.1
 """Progress is told to the server at most this often."""
 STANDING_S: Final = 3.0
 """The engine's thread never waits a second unannounced: after this it stands in a read or a write."""
-STATE_TTL_MS: Final = 3_600_000
 
 
 class _Told(NamedTuple):
@@ -109,7 +108,7 @@ class StateReporter:
                 self._client = self._connect()
             if self._figures.owned:
                 pipeline = self._client.pipeline(transaction=False)
-                pipeline.set(self._keys.state, report.encode(), px=STATE_TTL_MS)
+                pipeline.set(self._keys.state, report.encode(), px=REPORT_TTL_MS)
                 pipeline.sadd(SESSIONS, self._keys.session)
                 cast("Any", pipeline).execute()
             else:

@@ -80,6 +80,8 @@ METHODS: Final[Mapping[str, Role]] = {
     "midstream.replay.v1.ReplayService/StreamTicks": Role.READ,
     "midstream.replay.v1.ReplayService/ListSessions": Role.READ,
     "midstream.replay.v1.ReplayService/GetSession": Role.READ,
+    "midstream.replay.v1.ReplayService/CreateSession": Role.CONTROL,
+    "midstream.replay.v1.ReplayService/DeleteSession": Role.CONTROL,
     "midstream.reporting.v1.ReportingService/ListDeals": Role.READ,
     "midstream.reporting.v1.ReportingService/GetPerformance": Role.READ,
     "midstream.reporting.v1.ReportingService/WatchPerformance": Role.READ,

@@ -11,6 +11,10 @@ from services.runtime.errors import InvalidRequest
 
 SESSIONS: Final = "midstream:sessions"
 """Set of the names of all sessions."""
+DEFINED: Final = "midstream:sessions:defined"
+"""Set of the names of those that were created, and DEFINED_IS_KEPT."""
+DEFINED_IS_KEPT: Final = b""
+"""In the set for good from the first session on: without it Redis has lost the set, and nobody deleted what was in it."""
 
 READER_GROUP_PREFIX: Final = "reader-"
 """Consumer groups of subscribers that a session waits for begin so (services/runtime/session/hold.py)."""
@@ -112,6 +116,22 @@ class SessionKeys:
         return self._of_session("definition")
 
     @property
+    def logs(self) -> str:
+        """Hash sink name -> directory of its logs; a sink is in it from before it starts until after it has ended."""
+        return self._of_session("logs")
+
+    @property
+    def subscribed(self) -> str:
+        """There while somebody streams a created session, and a little longer."""
+        return self._of_session("subscribed")
+
+    @property
     def state(self) -> str:
         """JSON: the state the engine is in."""
         return self._of_session("state")
+
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """Every key that a session may have."""
+        named = (name for name, value in vars(SessionKeys).items() if isinstance(value, property))
+        return tuple(getattr(self, name) for name in named if name != "everything")

@@ -13,6 +13,8 @@ from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
+REPORT_TTL_MS: Final = 3_600_000
+"""How long a report stays in Redis after the last one."""
 
 UNDECIDED: Final = Effective()
 """In effect while an engine has not found out what is."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 import grpc
 import pytest
@@ -10,11 +11,19 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from services.replay.allowed_files import AllowedFiles
+from services.replay.created_sessions import CreatedSessions, Limits
 from services.replay.servicer import ReplayServicer
+from services.replay.session_queue import SessionQueue
+from services.replay.session_requests import SessionRequests
+from services.replay.session_runner import Host
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
+from services.runtime.errors import FailedPrecondition
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
+from services.runtime.session.definition import SessionDefinition
+from services.runtime.session.definitions import Definitions
 from tests.support.replay_queue import Queue
 
 
@@ -28,16 +37,34 @@ def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
 
 
+def no_engine(session: str, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Host:
+    raise FailedPrecondition("there are no engines here")
+
+
 @pytest.fixture
 async def replay_address(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[str]:
     client = connect_async(redis_url, client_name="test-replay")
     sessions = Sessions(client, default_session=session_name)
+    created = CreatedSessions(
+        Definitions(client),
+        SessionQueue(client),
+        make_host=no_engine,
+        limits=Limits(sessions_max=2, idle_s=0.0),
+        subscribed=lambda: sessions.streamed.names,
+        end_streams=sessions.streamed.end,
+        monotonic_s=time.monotonic,
+        own_session=session_name,
+    )
+    requests = SessionRequests(AllowedFiles([]), sinks=())
     server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
-    ReplayServicer(sessions, default_session=session_name, metrics=metrics).add_to(server)
+    ReplayServicer(sessions, default_session=session_name, metrics=metrics, created=created, requests=requests).add_to(
+        server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
     await server.stop(0)
+    await created.stop()
     await sessions.close()
     await client.aclose()
 

@@ -1,0 +1,221 @@
+"""The sessions that were created: which there are, on this server and on others, and their beginning and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import redis
+
+from services.replay.session_idleness import Idleness
+from services.replay.session_queue import SessionQueue
+from services.replay.session_runner import Host, SessionRunner
+from services.runtime.errors import FailedPrecondition, NotFound, ResourceExhausted
+from services.runtime.log_fields import fields
+from services.runtime.logs import REPEAT_S, LogLimit
+from services.runtime.session.definition import SessionDefinition
+from services.runtime.session.definitions import Definitions, SessionsFull
+from services.runtime.session.keys import SessionKeys
+from services.runtime.tasks import end_task
+
+logger = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+"""How often to see which sessions other servers have created or deleted, and which are idle."""
+END_S: Final = 8.0
+"""How long a deletion waits for another server's engine and for sinks to end: an engine gets four seconds to drain."""
+POLL_S: Final = 0.05
+SUBSCRIBED_EVERY_S: Final = 10.0
+IDLE_SHOWN: Final = 5
+IDLE_WORTH_TELLING_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the operator grants."""
+
+    sessions_max: int
+    idle_s: float
+    """After which a session is deleted; 0 is never."""
+
+
+class CreatedSessions:
+    """Keeps a runner for every definition. The lease of each session decides which server's engine runs it."""
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        queue: SessionQueue,
+        *,
+        make_host: Callable[[str, SessionDefinition, Callable[[str], None]], Host],
+        limits: Limits,
+        subscribed: Callable[[], Collection[str]],
+        end_streams: Callable[[str], None],
+        monotonic_s: Callable[[], float],
+        own_session: str,
+    ) -> None:
+        """`subscribed` names the sessions that are streamed here; `end_streams` hears of one that has been deleted."""
+        self._definitions = definitions
+        self._queue = queue
+        self._make_host = make_host
+        self._limits = limits
+        self._subscribed = subscribed
+        self._end_streams = end_streams
+        self._monotonic_s = monotonic_s
+        self._own_session = own_session
+        self._idleness = Idleness(monotonic_s)
+        self._runners: dict[str, SessionRunner] = {}
+        self._deleting: set[str] = set()
+        self._changes = 0
+        """Counts what was created and deleted here: what was read before it is old."""
+        self._told_s = -SUBSCRIBED_EVERY_S
+        self._complaint = LogLimit(REPEAT_S)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Bring back what was there, and follow what others do."""
+        self._task = asyncio.create_task(self._follow(), name="created-sessions")
+
+    async def stop(self) -> None:
+        """Let every engine drain; the sessions stay."""
+        await end_task(self._task)
+        await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+
+    def failure(self, session: str) -> str:
+        """Return why a session's engine has ended for good; empty where it has not."""
+        runner = self._runners.get(session)
+        return runner.failure if runner is not None else ""
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong with sessions, by name."""
+        found = {name: runner.failure or runner.trouble for name, runner in self._runners.items()}
+        return {name: trouble for name, trouble in found.items() if trouble}
+
+    async def create(self, keys: SessionKeys, definition: SessionDefinition) -> SessionDefinition:
+        """Store a definition and start its engine; return it as it is stored. Raises AlreadyExists and ResourceExhausted."""
+        try:
+            definition = await self._definitions.create(keys, definition, sessions_max=self._limits.sessions_max)
+        except SessionsFull as exc:
+            raise ResourceExhausted(f"{exc.message}; {self._idle_text()}") from exc
+        self._run(keys.session, definition)
+        return definition
+
+    async def delete(self, keys: SessionKeys) -> dict[str, str]:
+        """End a session and remove what it keeps in Redis; return where its sinks' logs are. Raises NotFound and FailedPrecondition."""
+        if keys.session == self._own_session:
+            raise FailedPrecondition(
+                f"session `{keys.session}` is made of this server's environment (MIDSTREAM_SESSION); stop the server instead"
+            )
+        if keys.session in self._deleting:
+            raise NotFound(f"session `{keys.session}` is being deleted already")
+        self._deleting.add(keys.session)
+        self._changes += 1
+        try:
+            logs = await self._definitions.logs(keys)
+            runner = self._runners.pop(keys.session, None)
+            was_defined = await self._definitions.delete(keys)
+            if runner is None and not was_defined:
+                await self._check_leftover(keys)
+            self._end_streams(keys.session)
+            if runner is not None:
+                await runner.stop()
+            await self._wait_for_the_others(keys)
+            await self._definitions.remove_everything(keys)
+        finally:
+            self._changes += 1
+            self._deleting.discard(keys.session)
+        logger.info("session deleted", extra=fields(session=keys.session))
+        return logs
+
+    async def look(self) -> None:
+        """Start what was created elsewhere, stop what was deleted elsewhere, and delete what has been idle for too long."""
+        changes = self._changes
+        defined = await self._definitions.all()
+        if changes != self._changes:
+            return
+        if defined is None:
+            if self._runners:
+                # Redis has lost everything: their engines adopt an empty queue, and what they replay is known here.
+                await self._definitions.put_back({name: runner.definition for name, runner in self._runners.items()})
+            return
+        for name, definition in defined.items():
+            self._run(name, definition)
+        for name in [name for name in self._runners if name not in defined]:
+            runner = self._runners.pop(name)
+            self._end_streams(name)
+            await runner.stop()
+        await self._tell_subscribed()
+        await self._expire()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self.look()
+                self._complaint.over()
+            except (redis.RedisError, OSError) as exc:
+                if self._complaint.passes() is not None:
+                    logger.warning("created sessions not read", extra=fields(error=type(exc).__name__))
+            await asyncio.sleep(LOOK_S)
+
+    def _run(self, name: str, definition: SessionDefinition) -> None:
+        """Have a runner for a definition; harmless when there is one."""
+        known = self._runners.get(name)
+        if name in self._deleting or name == self._own_session:
+            return
+        if known is not None and known.definition.created_time_ns == definition.created_time_ns:
+            return
+        self._changes += 1
+        runner = self._runners[name] = SessionRunner(
+            SessionKeys(name),
+            definition,
+            make_host=lambda definition, on_trouble: self._make_host(name, definition, on_trouble),
+            prepare=self._definitions.hold_for_sinks,
+            queue=self._queue,
+            # Deleted and created again elsewhere between two looks.
+            after=known,
+        )
+        runner.start()
+
+    async def _check_leftover(self, keys: SessionKeys) -> None:
+        """Raise unless a session that nobody created here may be deleted: one that ended, or whose deletion was cut short."""
+        if await self._queue.is_unknown(keys):
+            raise NotFound(f"session `{keys.session}` is not known; ListSessions lists those that are")
+        if holder := await self._queue.holder(keys):
+            raise FailedPrecondition(
+                f"session `{keys.session}` was not created by CreateSession and is produced by {holder}; stop that instead"
+            )
+
+    async def _wait_for_the_others(self, keys: SessionKeys) -> None:
+        """Wait until no server has an engine or a sink for the session any more; those that hang are not waited for."""
+        deadline_s = self._monotonic_s() + END_S
+        while await self._queue.holder(keys) or await self._definitions.logs(keys):
+            if self._monotonic_s() >= deadline_s:
+                logger.warning("session deleted while something still works for it", extra=fields(session=keys.session))
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def _tell_subscribed(self) -> None:
+        now_s = self._monotonic_s()
+        if now_s - self._told_s >= SUBSCRIBED_EVERY_S:
+            self._told_s = now_s
+            await self._definitions.note_subscribed(name for name in self._subscribed() if name in self._runners)
+
+    async def _expire(self) -> None:
+        self._idleness.keep(self._runners)
+        here = self._subscribed()
+        for name in [name for name, runner in self._runners.items() if runner.is_ours]:
+            keys = SessionKeys(name)
+            subscribed = name in here or await self._queue.is_subscribed(keys)
+            idle_s = self._idleness.note(name, await self._queue.report(keys), subscribed=subscribed)
+            if 0 < self._limits.idle_s <= idle_s:
+                logger.info("idle session expires", extra=fields(session=name, idle_s=round(idle_s)))
+                await self.delete(keys)
+
+    def _idle_text(self) -> str:
+        idle = sorted(((self._idleness.idle_s(name), name) for name in self._runners), reverse=True)
+        shown = [f"`{name}` for {idle_s:.0f} s" for idle_s, name in idle[:IDLE_SHOWN] if idle_s >= IDLE_WORTH_TELLING_S]
+        return f"idle are {', '.join(shown)}" if shown else "none of them is idle"

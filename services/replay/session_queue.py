@@ -1,0 +1,61 @@
+"""What a created session's keys tell its server, and what the server reports in them for an engine that cannot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import redis.asyncio
+
+from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
+from services.runtime.session.versions import NewerVersion
+
+
+class SessionQueue:
+    """Reads leases and reports."""
+
+    def __init__(self, client: redis.asyncio.Redis, *, time_ns: Callable[[], int] = time.time_ns) -> None:
+        # The client's annotations allow for decoded replies as well; ours are bytes.
+        self._client: Any = client
+        self._time_ns = time_ns
+
+    async def holder(self, keys: SessionKeys) -> str:
+        """Return who produces a session, for people; empty when nobody does."""
+        # Only here: it comes with the producer, which a server without created sessions does not need.
+        from services.replay.queue.claim import parse_holder
+
+        lease = await self._client.get(keys.lease)
+        holder = parse_holder(lease)
+        if holder is None:
+            return ""
+        clients = await self._client.client_list()
+        is_there = any(client["name"] == holder.client_name for client in clients)
+        return f"process {holder.pid} on host {holder.host}" if is_there else ""
+
+    async def report(self, keys: SessionKeys) -> EngineReport | None:
+        """Return the last report; None where there is none that can be read."""
+        stored = await self._client.get(keys.state)
+        try:
+            return EngineReport.decode(keys.session, stored) if stored else None
+        except (ValueError, NewerVersion):
+            return None
+
+    async def is_unknown(self, keys: SessionKeys) -> bool:
+        """Tell whether there is nothing of a session."""
+        return not await self._client.sismember(SESSIONS, keys.session)
+
+    async def is_subscribed(self, keys: SessionKeys) -> bool:
+        """Tell whether somebody streams a session, from whichever server."""
+        return bool(await self._client.exists(keys.subscribed))
+
+    async def note_failure(self, keys: SessionKeys, error: str) -> None:
+        """Report that the engine has ended for good: it may not have come to that, or been killed."""
+        report = await self.report(keys) or EngineReport(keys.session)
+        if report.state is EngineState.FAILED and report.error:
+            return
+        report = replace(report, state=EngineState.FAILED, error=error, reported_time_ns=self._time_ns())
+        await self._client.set(keys.state, report.encode(), px=REPORT_TTL_MS)
+        await self._client.sadd(SESSIONS, keys.session)

@@ -1,0 +1,71 @@
+"""Sessions as a test creates and follows them over gRPC."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from protos.common.v1.market_pb2 import TickBatch
+from protos.replay.v1 import replay_pb2 as pb
+from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from tests.support.cli import until
+
+CALL_S = 30.0
+BEGIN_NS = 1_767_225_600_000_000_000
+"""2026-01-01 00:00:00 UTC."""
+
+
+def write_ticks(path: Path, rows: int, *, ticker: str = "BTC", step_ms: int = 10) -> Path:
+    """Write a file of sorted ticks, 5 ms late each."""
+    with path.open("w", encoding="ascii") as file:
+        file.write("index,timestamp,ticker,bid_price,bid_amount,ask_price,ask_amount,latency\n")
+        for row in range(rows):
+            second, millisecond = divmod(row * step_ms, 1000)
+            minute, second = divmod(second, 60)
+            price = 100 + row % 50
+            file.write(
+                f"{row},2026-01-01 00:{minute:02}:{second:02}.{millisecond:03}000,{ticker},{price}.25,1.0,{price}.75,1.0,5\n"
+            )
+    return path
+
+
+class SessionCalls:
+    """The session methods of one replay server."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.stub = ReplayServiceStub(channel)
+
+    def create(self, session: str = "", **definition: Any) -> pb.Session:
+        if "files" in definition:
+            definition["files"] = [os.fspath(path) for path in definition["files"]]
+        request = pb.CreateSessionRequest(session=session, definition=pb.SessionDefinition(**definition))
+        return self.stub.CreateSession(request, timeout=CALL_S).session
+
+    def get(self, session: str) -> pb.Session:
+        return self.stub.GetSession(pb.GetSessionRequest(session=session), timeout=CALL_S).session
+
+    def names(self) -> list[str]:
+        return [session.name for session in self.stub.ListSessions(pb.ListSessionsRequest(), timeout=CALL_S).sessions]
+
+    def delete(self, session: str) -> dict[str, str]:
+        answer = self.stub.DeleteSession(pb.DeleteSessionRequest(session=session), timeout=CALL_S)
+        return {logs.sink: logs.directory for logs in answer.logs}
+
+    def wait_state(self, session: str, state: pb.SessionState) -> pb.Session:
+        """Wait until a session is in a state; return it."""
+        until(lambda: self.get(session).state == state, what=f"session {session} {pb.SessionState.Name(state)}")
+        return self.get(session)
+
+    def ticks(self, session: str, *, to: int) -> list[TickBatch]:
+        """Read a session from its beginning up to the record `to`."""
+        call = self.stub.StreamTicks(pb.StreamTicksRequest(session=session), timeout=CALL_S)
+        batches = []
+        for batch in call:
+            batches.append(batch)
+            if batch.last_sequence >= to:
+                break
+        call.cancel()
+        return batches
