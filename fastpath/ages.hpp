@@ -14,7 +14,7 @@ class Ages {
         if (from >= to) return;
         begins_.push_back(from);
         ends_.push_back(to);
-        total_ += static_cast<uint64_t>(to - from);
+        total_ += static_cast<uint64_t>(to) - static_cast<uint64_t>(from);
     }
 
     uint64_t total() const { return total_; }
@@ -31,8 +31,8 @@ class Ages {
             const int64_t next = opens ? begins_[begin] : ends_[end];
             const uint64_t here = begin - end;
             if (here > 0) {
-                const uint64_t steps = static_cast<uint64_t>(next - at);
-                if (rank / here < steps) return at + static_cast<int64_t>(rank / here);
+                const uint64_t steps = static_cast<uint64_t>(next) - static_cast<uint64_t>(at);
+                if (rank / here < steps) return static_cast<int64_t>(static_cast<uint64_t>(at) + rank / here);
                 rank -= here * steps;
             }
             at = next;

@@ -86,14 +86,15 @@ class ComparisonCore {
         const int64_t begin = std::max(first_mid(ticker, 0), first_mid(ticker, 1));
         const int64_t end = std::min(last_arrival(0), last_arrival(1));
         Ages found;
+        if (begin >= end) return found;
         int64_t from = AFTER_EVERYTHING, event = 0;
         each_mid(ticker, profile, [&](const Compared& tick) {
             const int64_t to = std::min(tick.arrival[profile], end);
-            if (from < to) found.add(std::max(from, begin) - event, to - event);
+            if (from < to) found.add(age(std::max(from, begin), event), age(to, event));
             from = tick.arrival[profile];
             event = tick.event;
         });
-        if (from < end) found.add(std::max(from, begin) - event, end - event);
+        if (from < end) found.add(age(std::max(from, begin), event), age(end, event));
         return found;
     }
 
@@ -154,11 +155,14 @@ class ComparisonCore {
         ticks.push_back(tick);
     }
 
-    // Who waits for a row of another century is later than 64 bits tell.
-    static int64_t latency_of(const Compared& tick, size_t profile) {
-        int64_t latency;
-        return time_difference(tick.arrival[profile], tick.event, latency) ? latency : AFTER_EVERYTHING;
+    // Who waits for a row of another century is older than 64 bits tell.
+    static int64_t age(int64_t time, int64_t event) {
+        int64_t difference;
+        if (time_difference(time, event, difference)) return difference;
+        return time < event ? BEFORE_EVERYTHING : AFTER_EVERYTHING;
     }
+
+    static int64_t latency_of(const Compared& tick, size_t profile) { return age(tick.arrival[profile], tick.event); }
 
     static double mid_of(const Row& row) {
         const bool missing = is_missing(row.bid_price, row.bid_amount) || is_missing(row.ask_price, row.ask_amount);

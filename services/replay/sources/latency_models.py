@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from os.path import basename
 from typing import Final
@@ -38,6 +38,7 @@ _FORMS: Final = {
     "lognormal": "lognormal:p50=5ms,p99=40ms or lognormal:median=5ms,sigma=0.8, and ,seed=7 behind either",
     "empirical": "empirical:FILE or empirical:FILE,seed=7",
 }
+_NUMBER: Final = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?\s*")
 _NAMED: Final = re.compile(rf"({'|'.join(_FORMS)})(?::(.*))?", re.DOTALL)
 _SEED: Final = re.compile(r"(.*),seed=([^,]*)", re.DOTALL)
 
@@ -208,20 +209,14 @@ def _lognormal(given: Mapping[str, str]) -> Lognormal:
 
 
 def _sigma(text: str) -> Decimal:
-    try:
-        sigma = Decimal(text)
-    except InvalidOperation:
-        sigma = Decimal("nan")
-    if not (sigma.is_finite() and 0 <= sigma <= SIGMA_MAX):
+    sigma = Decimal(text.strip()) if _NUMBER.fullmatch(text) else None
+    if sigma is None or not 0 <= sigma <= SIGMA_MAX:
         raise ValueError(f"sigma {text!r} is not a number from 0 to {SIGMA_MAX}")
     return sigma
 
 
 def _factor(text: str) -> float:
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = -1.0
+    factor = float(text) if _NUMBER.fullmatch(text) else -1.0
     if not 0 <= factor <= FACTOR_MAX:
         raise ValueError(f"the factor {text!r} is not a number from 0 to {FACTOR_MAX:g}")
     return factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 from decimal import Decimal
@@ -9,6 +10,8 @@ from pathlib import Path
 from statistics import NormalDist
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.replay.sources import HistoricalOptions, UnusableInput, fingerprint_difference
 from services.replay.sources.inputs import fingerprint
@@ -72,10 +75,15 @@ def test_model_is_read_as_it_is_written(text: str, form: LatencyForm) -> None:
         ("file:5ms", "takes nothing behind it"),
         ("scale:-1", "the factor '-1' is not a number from 0"),
         ("scale:nan", "the factor 'nan'"),
+        ("scale:1_5", "the factor '1_5'"),
+        ("scale:1e10", "the factor '1e10'"),
+        ("scale:\u0661", "the factor '\u0661'"),
         ("scale:2,plus=3ms", "`plus=3ms` is none of offset="),
         ("lognormal:p50=5ms", "it takes p50 and p99, or median and sigma"),
         ("lognormal:p50=5ms,p99=4ms", "p99 is below p50"),
         ("lognormal:median=0ms,sigma=1", "above zero"),
+        ("lognormal:median=5ms,sigma=1_0", "sigma '1_0' is not a number"),
+        ("lognormal:median=5ms,sigma=1e9999", "sigma '1e9999' is not a number"),
         ("lognormal:median=5ms,sigma=17", "sigma '17' is not a number from 0 to 16"),
         ("lognormal:p50=5ms,p99=6ms,seed=-1", "the seed '-1' is not a whole number below 2^64"),
         ("lognormal:p50=5ms,p50=6ms", "`p50` is given twice"),
@@ -89,6 +97,35 @@ def test_what_cannot_be_used_is_said_with_the_setting_and_the_fix(text: str, sai
 
     assert said in str(refused.value)
     assert str(refused.value).startswith("MIDSTREAM_LATENCY: `")
+
+
+NAMES = st.sampled_from(["file", "constant", "offset", "scale", "lognormal", "empirical", "a.csv=file", "x="])
+PIECES = st.sampled_from(
+    [
+        ":",
+        ",",
+        "=",
+        "5ms",
+        "-1.5us",
+        "p50=5ms",
+        "p99=9s",
+        "seed=7",
+        "median=1ns",
+        "sigma=.5",
+        "offset=",
+        "a=b",
+        "1e3",
+        "\n",
+    ]
+)
+
+
+@given(NAMES, st.lists(PIECES | st.text(max_size=4), max_size=6).map("".join))
+def test_any_text_is_a_model_or_is_refused(name: str, rest: str) -> None:
+    with contextlib.suppress(UnusableInput):
+        entry = parse_entry(name + rest)
+        # What is kept of an entry reads the same again.
+        assert parse_entry(entry.text).form == entry.form
 
 
 def test_setting_holds_entries_between_semicolons_or_a_json_list() -> None:

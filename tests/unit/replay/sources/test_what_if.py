@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,6 +245,25 @@ def assert_as_counted(found: WhatIf, ticks: list[Tick], threshold_ns: int) -> No
                 age_ns = round(age_ms * 1e6)
                 assert count_below(parts, age_ns) <= rank < count_below(parts, age_ns + 1)
             assert change.staleness_ms[model].max == (max(high for _, high in parts) - 1) / 1e6
+
+
+@pytest.mark.quick
+def test_every_byte_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_ticks(tmp_path / "a.csv", random.Random(1), 20_000)
+    counts: list[int] = []
+    preadv = os.preadv
+
+    def counted(descriptor: int, views: Any, position: int) -> int:
+        counts.append(preadv(descriptor, views, position))
+        return counts[-1]
+
+    monkeypatch.setattr(os, "preadv", counted)
+
+    what_if([path], ("offset:5ms", "lognormal:p50=5ms,p99=9ms"))
+
+    # Besides the header, and the lines that a piece ends in the midst of.
+    size = Path(path).stat().st_size
+    assert size <= sum(counts) < 1.2 * size + 64 * 1024
 
 
 @pytest.mark.quick
