@@ -209,7 +209,7 @@ cdef class PriceKernel:
         ).pack()
 
     def digest(self):
-        """SHA-256 (hex) that tells which ticks and rejections there were so far, in sequence order (docs/order_digest.md)."""
+        """SHA-256 (hex) that tells which ticks and rejections there were so far, in sequence order (docs/order_proof.md)."""
         self._check_idle()
         return (<bytes>self.stage.order.digest()).hex()
 

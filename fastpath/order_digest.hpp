@@ -1,4 +1,4 @@
-// The order digest: a fingerprint of which ticks and rejections there were, and in which order (docs/order_digest.md).
+// The order digest: a fingerprint of which ticks and rejections there were, and in which order (docs/order_proof.md).
 #pragma once
 #include <algorithm>
 #include <array>

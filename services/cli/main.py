@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "Files": (replaying.replay, replaying.rerun, replaying.inspect, replaying.whatif),
+    "Files": (replaying.replay, replaying.rerun, replaying.verify, replaying.inspect, replaying.whatif),
     "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),
     "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
     "Sessions": (
@@ -128,8 +128,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _needs_kernels(arguments: Sequence[str]) -> bool:
-    """Help, the version, scripts of completion and the doctor, who looks for them, come without."""
-    if arguments[:1] == ["doctor"]:
+    """Help, the version, scripts of completion, the doctor, who looks for them, and verify, which judges them, come without."""
+    if arguments[:1] in (["doctor"], ["verify"]):
         return False
     asked = {argument.partition("=")[0] for argument in arguments}
     return not asked & {"--help", "--version", "--show-completion", "--install-completion"} and len(asked) > 0

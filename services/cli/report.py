@@ -47,7 +47,7 @@ class Report:
     ticks_per_second: float
     order_digest: str
     order_digest_version: int
-    """2; 1 for logs that an earlier version of Midstream began (docs/order_digest.md)."""
+    """2; 1 for logs that an earlier version of Midstream began (docs/order_proof.md)."""
     complete: bool
     damaged_sources: int
     crossed: int

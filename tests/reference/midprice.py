@@ -14,8 +14,8 @@ from fastpath.frame import MODE_HISTORICAL
 from fastpath.midprice import PriceCounts
 from fastpath.records import Marker, Rejection
 from protos.common.v1 import market_pb2
+from services.verify.order_digest import FirstOrderDigest, OrderDigest
 from tests.reference.frame import DecodedBatch, Tick
-from tests.reference.order_digest import FirstOrderDigest, OrderDigest
 
 BEFORE_EVERYTHING = -(2**63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

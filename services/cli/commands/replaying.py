@@ -1,4 +1,4 @@
-"""`midstream replay`, `rerun` and `inspect`: files."""
+"""`midstream replay`, `rerun`, `verify`, `inspect` and `whatif`: files."""
 
 from __future__ import annotations
 
@@ -134,3 +134,19 @@ def whatif(
         tuple(files), tuple(latency or ()), latency_threshold_ms, fraction_unit is not None, html, as_json=json
     )
     raise typer.Exit(run_whatif(run))
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The --out directory of a finished replay.")],
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="OTHER", help="Compare with another run (directory, report.json or order digest); reads no inputs."
+        ),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Recompute a replay from its files, slowly and independently, and compare it with what the replay left."""
+    from services.cli.verify_command import run_verify
+
+    raise typer.Exit(run_verify(run, against, as_json=json))

@@ -11,11 +11,11 @@ from fastpath.midprice import PriceKernel
 from fastpath.price_state import DIGEST_OF_RECORDS, PriceState
 from services.price.engine.files import FileSystem
 from services.price.engine.position import PositionFile
+from services.verify.order_digest import FirstOrderDigest
 from tests.integration.price.harness import Engine, Queue
 from tests.integration.price.test_sink import assert_exact
 from tests.reference import frame as reference_frame
 from tests.reference import midprice as reference
-from tests.reference.order_digest import FirstOrderDigest
 from tests.support.price_batches import make_batches
 
 THRESHOLD = 20_000_000

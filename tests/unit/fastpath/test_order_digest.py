@@ -17,9 +17,9 @@ from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, TickFrame, encode_batch
 from fastpath.midprice import PriceKernel
 from fastpath.price_state import DIGEST_OF_BLOCKS, DIGEST_OF_RECORDS
 from fastpath.records import Marker
+from services.verify.order_digest import BLOCK_RECORDS, FirstOrderDigest
 from tests.reference import frame as reference_frame
 from tests.reference import midprice as reference
-from tests.reference.order_digest import BLOCK_RECORDS, FirstOrderDigest
 from tests.support.imports import ROOT
 from tests.unit.fastpath.frame_support import seed_of_this_run
 
@@ -191,10 +191,10 @@ def test_a_log_begun_with_the_first_version_goes_on_with_it() -> None:
 
 
 def test_the_recipe_of_the_page_computes_it_from_the_stream() -> None:
-    page = (ROOT / "docs" / "order_digest.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "order_proof.md").read_text(encoding="utf-8")
     [recipe] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     module: dict[str, Any] = {}
-    exec(compile(recipe, "docs/order_digest.md", "exec"), module)
+    exec(compile(recipe, "docs/order_proof.md", "exec"), module)
     random = Random(seed_of_this_run())
     block, kernel, payloads = random_block(random, BLOCK_RECORDS + 500), kernel_of(), []
     for done in range(0, len(block), 1000):

@@ -1,4 +1,4 @@
-"""The order digest in plain Python: what docs/order_digest.md describes, and what it was before."""
+"""The order digest in plain Python: what docs/order_proof.md describes, and what it was before."""
 
 from __future__ import annotations
 

@@ -1,0 +1,142 @@
+"""A file line by line: what each row is, and when it arrives."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+
+from services.verify.lines import Row, parse_header, parse_line
+from services.verify.outcome import Quote
+from services.verify.values import Unusable
+
+BEFORE_EVERYTHING = -(2**63)
+AFTER_EVERYTHING = 2**63 - 1
+LINE_BYTES_MAX = 65_536
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Unreadable(Exception):
+    """A file ended or broke where it should not; the text names it."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What decides which rows there are, and when they arrive: UTC nanoseconds, `start_ns` inclusive and `end_ns` exclusive."""
+
+    fraction_unit_us: bool = False
+    negative_latency: str = "keep"
+    start_ns: int = BEFORE_EVERYTHING
+    end_ns: int = AFTER_EVERYTHING
+    tickers: frozenset[str] = frozenset()
+
+
+class Record(NamedTuple):
+    """One record. The first three are its key in the total order, and no two records share one."""
+
+    arrival_ns: int
+    rank: int
+    line: int
+    is_tick: bool
+    event_ns: int
+    text: str
+    """Ticker, or why the row cannot be used."""
+    bid_price: float = 0.0
+    bid_amount: float = 0.0
+    ask_price: float = 0.0
+    ask_amount: float = 0.0
+
+    @property
+    def quote(self) -> Quote:
+        """Return its prices."""
+        return Quote(*self[6:])
+
+
+@dataclass
+class Lines:
+    """How many lines were read of one file, and what became of them; counted as they are read."""
+
+    read: int = 0
+    """The header included."""
+    ticks: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    blank: int = 0
+
+
+def records(name: str, rank: int, options: ReadOptions, lines: Lines) -> Iterator[Record]:
+    """Yield the records of one file in its order. Raises Unreadable."""
+    shift_ns = _shift_ns(name, options) if options.negative_latency == "shift" else 0
+    place = BEFORE_EVERYTHING
+    for number, row in _rows(name, options, lines):
+        if isinstance(row, str):
+            # Where the last good row before it arrived.
+            if options.start_ns <= place < options.end_ns:
+                lines.rejected += 1
+                yield Record(place, rank, number, False, 0, row)
+            else:
+                lines.skipped += 1
+            continue
+        latency_ns = row.latency_ns + shift_ns
+        place = row.event_ns + (max(0, latency_ns) if options.negative_latency == "clamp" else latency_ns)
+        if not options.start_ns <= place < options.end_ns or (options.tickers and row.ticker not in options.tickers):
+            lines.skipped += 1
+            continue
+        lines.ticks += 1
+        prices = (row.bid_price, row.bid_amount, row.ask_price, row.ask_amount)
+        yield Record(place, rank, number, True, row.event_ns, row.ticker, *prices)
+
+
+def _shift_ns(name: str, options: ReadOptions) -> int:
+    lowest_ns = 0
+    for _number, row in _rows(name, options, Lines()):
+        if isinstance(row, Row):
+            lowest_ns = min(lowest_ns, row.latency_ns)
+    return -lowest_ns
+
+
+def _rows(name: str, options: ReadOptions, lines: Lines) -> Iterator[tuple[int, Row | str]]:
+    """Yield number and row, or number and reason, of every line that is not blank."""
+    with _opened(name) as file:
+        header = parse_header(_line(file).removesuffix(b"\n"))
+        lines.read = 1
+        while line := _line(file):
+            lines.read += 1
+            text = line.removesuffix(b"\n")
+            if len(text) > LINE_BYTES_MAX:
+                yield lines.read, f"line is longer than {LINE_BYTES_MAX} bytes"
+                continue
+            text = text.removesuffix(b"\r")
+            if not text.strip(b" "):
+                lines.blank += 1
+                continue
+            try:
+                row: Row | str = parse_line(text, header, fraction_unit_us=options.fraction_unit_us)
+            except Unusable as unusable:
+                row = str(unusable)
+            yield lines.read, row
+
+
+def _line(file: IO[bytes]) -> bytes:
+    """Return the next line with its end; of one that is too long only its head."""
+    head = piece = file.readline(LINE_BYTES_MAX + 2)
+    while len(piece) == LINE_BYTES_MAX + 2 and not piece.endswith(b"\n"):
+        piece = file.readline(LINE_BYTES_MAX + 2)
+    return head
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    try:
+        with open(name, "rb") as file:
+            is_compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            file.seek(0)
+            with gzip.open(file) if is_compressed else file as content:
+                yield content  # type: ignore[misc]  # gzip's class has what is used of IO
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Unreadable(f"{name}: its compressed data is damaged ({error}); get the file again") from error
+    except OSError as error:
+        raise Unreadable(f"{name} cannot be read: {error.strerror or error}") from error

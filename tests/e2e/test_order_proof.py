@@ -1,0 +1,72 @@
+"""docs/order_proof.md as it says: real runs recomputed and compared, also filtered, compressed, killed and resumed ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ROOT, interrupt_replay, midstream, replay
+from tests.support.history_files import Quirks, history_text, tardis_text
+from tests.support.made_ticks import write_made_ticks
+from tests.support.pages import shell_lines
+
+PAGE = (ROOT / "docs" / "order_proof.md").read_text(encoding="utf-8")
+QUIRKS = Quirks(rows=1500, bad=0.05, negative=0.1, quoted=0.1, sort_by="arrival")
+
+
+@pytest.mark.quick
+def test_page_compares_and_recomputes(tmp_path: Path) -> None:
+    write_made_ticks(tmp_path / "ticks.csv", 1500)
+
+    for line in shell_lines(PAGE):
+        program, *arguments = shlex.split(line)
+        assert program == "midstream"
+        done = midstream(*arguments, cwd=tmp_path)
+        assert done.code == 0, done.stderr
+
+    assert "1,500 records are what one says" in done.stdout
+
+
+def test_options_are_recomputed_as_they_were_replayed(tmp_path: Path) -> None:
+    random_ = random.Random(11)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(history_text(random_, QUIRKS)))
+    (tmp_path / "b.csv").write_bytes(tardis_text(random_, 900, negative=True))
+    options = (
+        *(
+            "--negative-latency",
+            "shift",
+            "--log-timestamp",
+            "arrival",
+            "--latency-threshold-ms",
+            "7.5",
+            "--unsorted",
+            "sort",
+        ),
+        *("--mids-csv", "--start", "2025-01-01 00:00:00.1", "--end", "2025-01-01 00:20:00"),
+    )
+    outputs = replay(["a.csv.gz", "b.csv"], tmp_path / "out", *options, cwd=tmp_path)
+    assert outputs.report["skipped"] > 0 < outputs.report["rejected"]
+
+    done = midstream("verify", "out", "--json", cwd=tmp_path)
+
+    assert done.code == 0, done.stdout
+    assert json.loads(done.stdout)["records"] == outputs.report["rows_in"]
+
+
+def test_run_that_was_killed_and_resumed_is_what_it_has_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_bytes(history_text(random.Random(12), Quirks(rows=6000, bad=0.05)))
+    out = tmp_path / "out"
+    interrupt_replay([path], out, "--speed", "2", number=signal.SIGKILL, after_bytes=50_000)
+    outputs = replay([path], out, "--resume")
+
+    done = midstream("verify", out)
+
+    assert done.code == 0, done.stderr
+    assert outputs.report["order_digest"] in done.stdout
