@@ -20,8 +20,10 @@ from fastpath.rules import LatencyBoundBroken, NegativeLatency, UnsortedSource
 from fastpath.survey import ArrivalTies, Survey
 from fastpath.values import parse_latency, parse_number, parse_timestamp
 from tests.reference.decode import Options, decode_file
+from tests.reference.latency import AS_RECORDED, Model
 from tests.support.fuzz.mutate import Mutator
 from tests.support.fuzz.target import READ, REFUSED, Outcome, Target
+from tests.support.latencies import SPREAD, kernel_model
 from tests.unit.fastpath.decode_support import comparable, decode_with_kernel
 
 ASSIGNMENT: Final = b"""index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency
@@ -48,6 +50,13 @@ _JSON_TOKENS: Final = (
     b'"ticker":', b"null", b"true", b"[]", b"{}", b'\\u0000', b"\\ud800", b'"', b"NaN", b"-Infinity", b",", b"]", b"}", b"[",
     b'"ticker":"C",', b"1E400", b"\xff\xfe",
 )  # fmt: skip
+_MODELS = (
+    AS_RECORDED,
+    AS_RECORDED,
+    Model(factor=1e9, offset_ns=-1),
+    Model(factor=0.0, offset_ns=-5_000_000, follows_file=False),
+    Model(quantiles=SPREAD, seed=1, follows_file=False),
+)
 _THRESHOLD_NS: Final = 20_000_000
 
 
@@ -106,7 +115,7 @@ def text(content: bytes, rng: Random) -> Outcome:
         header, block.tickers, source_rank=rng.randrange(4), offset=len(line) + 1, line=2,
         negative_latency=rng.choice(list(NegativeLatency)), shift_ns=rng.choice((0, 20_000_000)), check_order=rng.random() < 0.3,
         fraction_unit_us=rng.random() < 0.2, latency_bound_ns=-(1 << 62),
-        only_tickers=rng.choice(((), (), ("A", "A@ex1"))),
+        only_tickers=rng.choice(((), (), ("A", "A@ex1"))), latency=kernel_model(rng.choice(_MODELS)),
     )  # fmt: skip
     held_from = held_to = min(len(content), len(line) + 1)
     stopped = False
@@ -124,13 +133,13 @@ def text(content: bytes, rng: Random) -> Outcome:
     may_have_negative_field(content, rng.choice((-1, 10, 44)))
     assert decoder.rejected == 0 or decoder.first_rejection is not None
     if rng.random() < 0.1:
-        _assert_as_the_twin_says(content)
+        _assert_as_the_twin_says(content, rng.choice(_MODELS))
     outcome = _account(block, mode=frame.MODE_HISTORICAL)
     return Outcome(outcome.records + decoder.skipped, outcome.refused)
 
 
-def _assert_as_the_twin_says(content: bytes) -> None:
-    options = Options(check_order=False)
+def _assert_as_the_twin_says(content: bytes, latency: Model) -> None:
+    options = Options(check_order=False, latency=latency)
     decoded = comparable(decode_with_kernel(content, options))
     expected = comparable(decode_file(content, options))
     assert decoded == expected, (decoded, expected)
