@@ -131,6 +131,29 @@ def test_run_is_not_continued_under_another_model(tmp_path: Path) -> None:
     assert "a file that they name has changed; use the same, unchanged file" in drawn_otherwise.error_line
 
 
+@pytest.mark.parametrize(
+    ("end", "rows", "code"),
+    [("00:00:02.005", 0, 1), ("00:00:02.005000001", 1, 0), ("00:00:03.005", 1, 0), ("00:00:03.005000001", 2, 0)],
+)
+@pytest.mark.parametrize("speed", ["max", "1000"])
+def test_rows_that_are_delayed_past_the_end_are_left_out_and_the_run_ends(
+    tmp_path: Path, end: str, rows: int, code: int, speed: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency\n"
+        "1,2025-01-01 00:00:00,A,1,2,1,1,5\n1,2025-01-01 00:00:01,A,1,2,1,1,5\n"
+    )
+    options = ("--latency", "offset:2s", "--end", f"2025-01-01 {end}", "--speed", speed)
+
+    outputs = replay([path], tmp_path / "out", *options, code=code)
+
+    assert (outputs.counts["rows_in"], outputs.counts["skipped"]) == (rows, 2 - rows)
+    # What is said of the rows goes by the model, too.
+    said = "the rows arrive from 2025-01-01 00:00:02.005 to 2025-01-01 00:00:03.005"
+    assert (said in outputs.completed.stderr) is (rows == 0)
+
+
 def test_model_for_a_file_that_is_not_there_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(history_text(random.Random(1), Quirks(rows=50)))
