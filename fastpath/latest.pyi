@@ -42,7 +42,5 @@ class LatestMids:
         """Begin with what is known from elsewhere: (ticker, sequence, event ns, arrival ns, mid, mode), none beyond `last_sequence`."""
     def take(self, buffer: Buffer) -> int:
         """Take one more batch, as LatestTicks, and return how many mids it has. Raises FrameError."""
-    def forget(self, before: int) -> None:
-        """Forget the mids before a sequence: replay time was moved there."""
     def since(self, after: int) -> list[tuple[int, int, bytes]]:
         """What is new since a sequence, as (first sequence, last sequence, encoded MidBatch): as LatestTicks."""

@@ -34,7 +34,6 @@ cdef extern from "latest_rows.hpp" namespace "midstream" nogil:
     cdef cppclass LatestRows:
         uint32_t intern(string_view) except +
         void put(uint32_t, const LatestRow&) except +
-        void drop_before(uint64_t)
         size_t size()
 
     cdef cppclass LatestHead:
@@ -121,10 +120,6 @@ cdef class LatestMids:
             read_mid_batch(held.data(), held.size(), batch)
             take_mids(batch, self.head)
         return batch.size()
-
-    def forget(self, uint64_t before):
-        """Forget the mids before a sequence: replay time was moved there."""
-        self.head.rows.drop_before(before)
 
     def begin(self, str epoch not None, mids, *, int32_t mode, uint64_t last_sequence):
         """Begin with what is known from elsewhere: (ticker, sequence, event ns, arrival ns, mid, mode), none beyond `last_sequence`."""

@@ -117,7 +117,7 @@ class MidTable:
             return
         batch = MidBatch.FromString(buffer)
         if batch.HasField("state"):
-            self._mids.forget(batch.first_sequence)
+            # Mids from before it stay where they are: `since` gives none of them.
             if not batch.state.continues:
                 self._states.clear()
             self._states.append((batch.first_sequence, buffer))

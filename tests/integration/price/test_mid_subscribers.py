@@ -122,18 +122,19 @@ async def test_the_latest_come_first_whatever_was_trimmed_and_then_what_follows(
         warm = price.stream(latest_per_ticker=True)
         await read(warm, to=1_000)
         warm.cancel()
-    price.queue.client.xtrim(price.queue.keys.mids, minid="0-901", approximate=False)
-    await price.publish(make_batches(500, first_sequence=1_001, seed=2))
+    await price.publish(make_batches(1, first_sequence=1_001, seed=2))
+    price.queue.client.xtrim(price.queue.keys.mids, minid="0-1001", approximate=False)
+    assert price.queue.client.xlen(price.queue.keys.mids) == 1
     before = price.latest
 
     call = price.stream(latest_per_ticker=True)
-    state = await read(call, to=1_500)
-    await price.publish(make_batches(300, first_sequence=1_501, seed=3))
-    rest = await read(call, to=1_800)
+    state = await read(call, to=1_001)
+    await price.publish(make_batches(300, first_sequence=1_002, seed=3))
+    rest = await read(call, to=1_301)
     call.cancel()
 
     assert {mid[1]: mid for mid in mids_in(state)} == before
-    assert mids_in(rest) == [mid for mid in price.all if mid[0] > 1_500]
+    assert mids_in(rest) == [mid for mid in price.all if mid[0] > 1_001]
 
 
 async def test_who_skips_is_told_the_numbers_that_it_did_not_get(price: Price, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,8 @@ def test_what_is_new_since_a_sequence_makes_up_for_everything_in_between(seed: i
             apply(seen, payload)
         assert seen == everything, after
     assert table.last_sequence == batches[-1][0]
+    states = [MidBatch.FromString(payload) for _, _, payload in table.since(0)]
+    assert sum(batch.HasField("state") and not batch.state.continues for batch in states) <= 1
 
 
 def test_what_is_known_from_elsewhere_is_a_state_where_several_have_one_number() -> None:

@@ -389,6 +389,26 @@ async def test_tail_goes_on_when_an_unreadable_entry_is_removed(
     assert numbers(await take(tail.follow(200, "epoch-1"), to=300)) == list(range(201, 301))
 
 
+async def test_the_latest_of_each_ticker_has_what_came_while_the_tail_did_not_read(
+    redis_url: str, stream: Stream
+) -> None:
+    async with tailing(redis_url, stream.key) as tail:
+        stream.append(make_batches(300))
+        await take(tail.follow(0, "epoch-1"), to=300)
+        assert (await tail.latest.since(0, "")).last_sequence == 300
+        await tail.stop()
+        made = make_batches(299, first_sequence=301, seed=2) + make_batches(1, first_sequence=600)
+        stream.append(made)
+
+        tail.start()
+        await take(tail.follow(300, "epoch-1"), to=600)
+        news = await tail.latest.since(300, "epoch-1")
+
+    expected = {tick[1]: tick[0] for batch in made for tick in TickFrame(batch.payload).ticks()}
+    found = {tick[1]: tick[0] for batch in news.batches for tick in TickFrame(batch.payload).ticks()}
+    assert (news.last_sequence, found) == (600, expected)
+
+
 async def test_cancelled_follower_leaves_the_others_alone(tail: StreamTail, stream: Stream) -> None:
     stream.append(make_batches(100))
     staying, leaving = tail.follow(0, "epoch-1"), tail.follow(0, "epoch-1")
