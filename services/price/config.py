@@ -41,6 +41,9 @@ class PriceSettings(SessionSettings):
     retain_bytes: int = Field(default=64 * 1024 * 1024, ge=1, validation_alias="MIDSTREAM_RETAIN_BYTES")
     """Bytes of the newest mids that are kept for late readers."""
 
+    sessions_max: int = Field(default=16, ge=0, le=1_000, validation_alias="MIDSTREAM_SESSIONS_MAX")
+    """Created sessions that are priced beside the server's own, the oldest first; each is a process."""
+
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
     """Stand by while another server writes to OUT; off refuses at once."""
 

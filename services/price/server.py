@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from services.price.config import PriceSettings
+from services.price.created_sinks import CreatedSinks
 from services.price.exchanges.answers import ExchangePrices
 from services.price.latest_mids import FollowedMids
 from services.price.metrics import PRICE_FIGURES
+from services.price.priced_sessions import PricedSession, PricedSessions
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
@@ -39,15 +42,17 @@ class PriceServer(Service):
         self._client = connect_async(settings.redis_url, client_name=f"midstream-price-{settings.sink}-server")
         keys = SessionKeys(settings.session)
         metrics = process_metrics()
+        unreadable = Unreadable(metrics)
         self._mids = (
-            FollowedMids.of(self._client, keys, on_trouble=self._on_mids_trouble, unreadable=Unreadable(metrics))
+            FollowedMids.of(self._client, keys, on_trouble=self._on_mids_trouble, unreadable=unreadable)
             if settings.mids
             else None
         )
         self._prices = ExchangePrices()
-        self._servicer = PriceServicer(
-            session=settings.session, mids=self._mids, metrics=metrics, exchange_prices=self._prices
-        )
+        self._own = PricedSession(settings.session, self._mids)
+        sessions = PricedSessions(self._own)
+        self._created = CreatedSinks(settings, self._client, sessions, unreadable=unreadable)
+        self._servicer = PriceServicer(sessions, metrics=metrics, exchange_prices=self._prices)
         self._engine = EngineHost(
             "services.price.engine",
             settings.engine_config(),
@@ -66,6 +71,7 @@ class PriceServer(Service):
         await self._engine.start()
         if self._mids is not None:
             self._mids.tail.start()
+        self._created.start()
         if self._settings.exchanges_used:
             # Imported here: a replay without exchanges does not pay for their clients.
             from services.price.exchanges.opened import PricedExchanges
@@ -77,7 +83,7 @@ class PriceServer(Service):
         return await self._engine.run()
 
     async def stop(self) -> None:
-        await self._engine.stop()
+        await asyncio.gather(self._engine.stop(), self._created.stop())
         if self._exchanges is not None:
             await self._exchanges.close()
         if self._mids is not None:
@@ -89,7 +95,7 @@ class PriceServer(Service):
         self._show_health()
 
     def _on_progress(self, report: dict[str, Any]) -> None:
-        self._servicer.committed_sequence = int(report["sequence"])
+        self._own.committed_sequence = int(report["sequence"])
 
     def _on_mids_trouble(self, reason: str) -> None:
         self._mids_trouble = reason

@@ -16,9 +16,8 @@ from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceServicer, add_PriceServiceServicer_to_server
 from services.price.exchanges.answers import ExchangePrices
-from services.price.latest_mids import FollowedMids
+from services.price.priced_sessions import PricedSession, PricedSessions
 from services.runtime.errors import (
-    FailedPrecondition,
     InvalidRequest,
     NotFound,
     OutOfRange,
@@ -29,9 +28,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.raw_stream import register_with_raw_stream
 from services.runtime.session.arrivals import begin_at
 from services.runtime.session.delivery import Begin, Delivery
-from services.runtime.session.keys import check_session_name
 from services.runtime.session.stream_entries import FellBehind
-from services.runtime.session.stream_tail import StreamTail
 from services.runtime.subscriptions import Subscribers, wanted_tickers
 
 QUOTES_MAX: Final = 100_000
@@ -42,29 +39,24 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PriceServicer(PriceServiceServicer):
-    """The price methods of one session. `mids` is None when the mids stream is off."""
+    """The price methods of all sessions."""
 
-    def __init__(
-        self, *, session: str, mids: FollowedMids | None, metrics: Metrics, exchange_prices: ExchangePrices
-    ) -> None:
-        self._session = session
+    def __init__(self, sessions: PricedSessions, *, metrics: Metrics, exchange_prices: ExchangePrices) -> None:
+        self._sessions = sessions
         self._exchange_prices = exchange_prices
-        self._mids = mids
         self._subscribers = Subscribers(metrics, advice="subscribe again `from_oldest` or from now")
-        self.committed_sequence = 0
-        """The last sequence that the engine reported."""
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register; StreamMidPrices yields encoded bytes instead of messages."""
         register_with_raw_stream(server, add_PriceServiceServicer_to_server, self, raw_methods=("StreamMidPrices",))
 
     async def GetMidPrice(self, request: pb.GetMidPriceRequest, context: Context) -> pb.GetMidPriceResponse:
-        self._check_session(request.session)
+        priced = self._sessions.find(request.session)
         if not request.ticker:
             raise InvalidRequest("ticker", "must name a ticker, exactly as in the data (got '')")
-        latest = self._followed().latest.get(request.ticker)
+        latest = priced.followed.latest.get(request.ticker)
         if latest is None:
-            raise NotFound(f"ticker `{request.ticker[:200]}` has no mid price yet in session `{self._session}`")
+            raise NotFound(f"ticker `{request.ticker[:200]}` has no mid price yet in session `{priced.session}`")
         return pb.GetMidPriceResponse(
             mid_price=pb.MidPrice(
                 ticker=request.ticker,
@@ -88,17 +80,18 @@ class PriceServicer(PriceServiceServicer):
     async def StreamMidPrices(  # type: ignore[override]  # bytes on purpose: see add_to
         self, request: pb.StreamMidPricesRequest, context: Context
     ) -> AsyncIterator[bytes]:
-        self._check_session(request.session)
+        priced = self._sessions.find(request.session)
         tickers = wanted_tickers(request.tickers)
         delivery = Delivery.of(request)
-        followed = self._followed()
+        followed = priced.followed
         with self._subscribers.admitted():
             try:
                 async with contextlib.AsyncExitStack() as stack:
+                    await stack.enter_async_context(self._sessions.streamed.streaming(priced.session))
                     hold = None
                     if delivery.policy == SUBSCRIBER_POLICY_BLOCK:
-                        hold = await stack.enter_async_context(followed.holding(lambda: self.committed_sequence))
-                    begin = await self._begin(followed.tail, request)
+                        hold = await stack.enter_async_context(followed.holding(lambda: priced.committed_sequence))
+                    begin = await self._begin(priced, request)
                     await begin_stream(context)
                     payloads = self._subscribers.serve(followed.tail, begin, delivery, tickers, hold)
                     async for payload in await stack.enter_async_context(contextlib.aclosing(payloads)):
@@ -125,25 +118,14 @@ class PriceServicer(PriceServiceServicer):
             return _compute(request)
         return await asyncio.to_thread(_compute, request)
 
-    def _check_session(self, session: str) -> None:
-        name = check_session_name(session) if session else self._session
-        if name != self._session:
-            raise NotFound(f"session `{name}` is not served here; this server prices session `{self._session}`")
-
-    def _followed(self) -> FollowedMids:
-        if self._mids is None:
-            raise FailedPrecondition("the mids stream is off (MIDSTREAM_MIDS=off); start the price server with it on")
-        if not self._mids.latest.ready:
-            raise Unavailable("the mids stream has not been read yet; try again")
-        return self._mids
-
-    async def _begin(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> Begin:
+    async def _begin(self, priced: PricedSession, request: pb.StreamMidPricesRequest) -> Begin:
         """Find where to begin. Raises OutOfRange."""
+        tail = priced.followed.tail
         match request.WhichOneof("position"):
             case "from_oldest" if request.from_oldest:
                 return Begin()
             case "after_sequence":
-                return await self._begin_after(tail, request)
+                return await _begin_after(priced, request)
             case "latest_per_ticker" if request.latest_per_ticker:
                 return Begin(latest=True)
             case "from_arrival_time_ns":
@@ -152,27 +134,29 @@ class PriceServicer(PriceServiceServicer):
                 newest = await tail.newest()
                 return Begin(newest.last_sequence, newest.epoch) if newest is not None else Begin()
 
-    async def _begin_after(self, tail: StreamTail, request: pb.StreamMidPricesRequest) -> Begin:
-        newest = await tail.newest()
-        after = request.after_sequence
-        if newest is not None and request.epoch not in ("", newest.epoch):
-            raise OutOfRange(
-                f"epoch `{request.epoch}` is over; the current one is `{newest.epoch}` and its oldest retained mid is "
-                f"at {await tail.oldest_sequence()}"
-            )
-        # The newest records may be without mids.
-        newest_sequence = max(newest.last_sequence if newest is not None else 0, self.committed_sequence)
-        if after > newest_sequence:
-            raise OutOfRange(f"`after_sequence` {after} is beyond the newest sequence, {newest_sequence}")
-        # Nothing retained yet: the first batch decides, and the tail knows when it is of another epoch.
-        epoch = newest.epoch if newest is not None else request.epoch
-        try:
-            await tail.check_retained(after, epoch)
-        except FellBehind as exc:
-            raise OutOfRange(
-                f"mids after {after} are no longer retained; the oldest retained is {exc.oldest_sequence}"
-            ) from exc
-        return Begin(after, epoch)
+
+async def _begin_after(priced: PricedSession, request: pb.StreamMidPricesRequest) -> Begin:
+    tail = priced.followed.tail
+    newest = await tail.newest()
+    after = request.after_sequence
+    if newest is not None and request.epoch not in ("", newest.epoch):
+        raise OutOfRange(
+            f"epoch `{request.epoch}` is over; the current one is `{newest.epoch}` and its oldest retained mid is "
+            f"at {await tail.oldest_sequence()}"
+        )
+    # The newest records may be without mids.
+    newest_sequence = max(newest.last_sequence if newest is not None else 0, priced.committed_sequence)
+    if after > newest_sequence:
+        raise OutOfRange(f"`after_sequence` {after} is beyond the newest sequence, {newest_sequence}")
+    # Nothing retained yet: the first batch decides, and the tail knows when it is of another epoch.
+    epoch = newest.epoch if newest is not None else request.epoch
+    try:
+        await tail.check_retained(after, epoch)
+    except FellBehind as exc:
+        raise OutOfRange(
+            f"mids after {after} are no longer retained; the oldest retained is {exc.oldest_sequence}"
+        ) from exc
+    return Begin(after, epoch)
 
 
 def _response(batch: bytes) -> bytes:

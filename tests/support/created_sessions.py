@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from protos.common.v1.market_pb2 import TickBatch
+from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from tests.support.cli import until
+from tests.support.server_process import ServerProcess, server_process
 
 CALL_S = 30.0
 BEGIN_NS = 1_767_225_600_000_000_000
@@ -69,3 +73,49 @@ class SessionCalls:
                 break
         call.cancel()
         return batches
+
+
+class Servers:
+    """A replay and a price server, started anew where a test wants it."""
+
+    def __init__(self, redis_url: str, directory: Path, data: Path, settings: Mapping[str, str]) -> None:
+        self.out = directory / "out"
+        self._directory = directory
+        self._settings = {
+            "REDIS_URL": redis_url,
+            "HISTORICAL": str(data / "own.csv"),
+            "SESSION": "own",
+            "PRICE_EXCHANGES": "",
+            **settings,
+        }
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Servers:
+        self.replay = self.start("replay")
+        self.price = self.start("price")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def start(self, name: str) -> ServerProcess:
+        """Start one (again)."""
+        return self._stack.enter_context(server_process(name, self._directory, **self._settings))
+
+    def restart_replay(self) -> None:
+        """Kill the replay server with all that it runs, and start it again."""
+        self.replay.kill()
+        # What it announced would be taken for its heir's.
+        (self._directory / "replay.ready.json").unlink()
+        self.replay = self.start("replay")
+
+    @property
+    def calls(self) -> SessionCalls:
+        return SessionCalls(self.replay.channel)
+
+    @property
+    def mids(self) -> PriceServiceStub:
+        return PriceServiceStub(self.price.channel)
+
+    def log(self, session: str, name: str = "mid_prices.log") -> bytes:
+        return (self.out / session / name).read_bytes()

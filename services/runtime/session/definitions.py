@@ -124,6 +124,11 @@ class Definitions:
                 return True
         return False
 
+    async def remove_leftovers(self, keys: SessionKeys) -> None:
+        """As `remove_everything`, once nothing produces or works for the session any more: what came last may have written last."""
+        if not await self._client.exists(keys.lease, keys.logs):
+            await self.remove_everything(keys)
+
     async def note_logs(self, keys: SessionKeys, sink: str, directory: str) -> None:
         """Say where a sink writes, before it does."""
         await self._client.hset(keys.logs, sink, directory)

@@ -16,6 +16,7 @@ from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from services.price.exchanges.answers import ExchangePrices
 from services.price.latest_mids import FollowedMids
+from services.price.priced_sessions import PricedSession, PricedSessions
 from services.price.servicer import PriceServicer
 from services.runtime.connection import connect_async
 from services.runtime.interceptors import CallInterceptor
@@ -35,9 +36,9 @@ Mid = tuple[int, str, int, int, float]
 class Price:
     """A price server's gRPC side, and the sink that publishes for it."""
 
-    def __init__(self, stub: PriceServiceStub, servicer: PriceServicer, followed: FollowedMids, queue: Queue) -> None:
+    def __init__(self, stub: PriceServiceStub, priced: PricedSession, followed: FollowedMids, queue: Queue) -> None:
         self.stub = stub
-        self.servicer = servicer
+        self.priced = priced
         self.followed = followed
         self.queue = queue
         self.made: list[Batch] = []
@@ -68,16 +69,15 @@ async def price(redis_url: str, queue: Queue) -> AsyncIterator[Price]:
     client = connect_async(redis_url, client_name="test-price")
     followed = FollowedMids.of(client, queue.keys, on_trouble=lambda reason: None)
     metrics = Metrics(CollectorRegistry())
-    servicer = PriceServicer(
-        session=queue.keys.session, mids=followed, metrics=metrics, exchange_prices=ExchangePrices()
-    )
+    priced = PricedSession(queue.keys.session, followed)
+    servicer = PriceServicer(PricedSessions(priced), metrics=metrics, exchange_prices=ExchangePrices())
     server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
     servicer.add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     await started(followed)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Price(PriceServiceStub(channel), servicer, followed, queue)
+        yield Price(PriceServiceStub(channel), priced, followed, queue)
     await server.stop(0)
     await followed.tail.stop()
     await client.aclose()
@@ -196,7 +196,7 @@ async def test_a_private_session_waits_for_who_reads_its_mids(price: Price) -> N
 
     await until(lambda: committed() == 500)
     # Records without a mid leave nothing in the mids stream; who has every mid has these, too.
-    price.servicer.committed_sequence = 700
+    price.priced.committed_sequence = 700
     await until(lambda: committed() == 700)
     call.cancel()
     await until(lambda: committed() == -1)
