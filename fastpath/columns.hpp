@@ -107,6 +107,30 @@ struct Rows {
         return std::upper_bound(all.begin() + start, all.end(), due, later) - (all.begin() + start);
     }
 
+    // What the gap in front of a row is longer than `cap`: unsigned, as times may be further apart than a signed number holds. What stands
+    // in front of everything has no time to be apart.
+    uint64_t beyond_gap(size_t i, int64_t cap) const {
+        if (all[i - 1].arrival == BEFORE_EVERYTHING) return 0;
+        const uint64_t gap = static_cast<uint64_t>(all[i].arrival) - static_cast<uint64_t>(all[i - 1].arrival);
+        return gap > static_cast<uint64_t>(cap) ? gap - static_cast<uint64_t>(cap) : 0;
+    }
+
+    uint64_t beyond_gaps(size_t start, size_t stop, int64_t cap) const {
+        uint64_t beyond = 0;
+        for (size_t i = start + 1; i < stop; ++i) beyond += beyond_gap(i, cap);
+        return beyond;
+    }
+
+    size_t count_due_capped(size_t start, int64_t due, int64_t cap) const {
+        uint64_t beyond = 0;
+        size_t i = start;
+        for (; i < all.size(); ++i) {
+            if (i > start) beyond += beyond_gap(i, cap);
+            if (static_cast<int64_t>(static_cast<uint64_t>(all[i].arrival) - beyond) > due) break;
+        }
+        return i - start;
+    }
+
     void push_tick(int64_t arrival, int64_t event, double bid_price, double bid_amount, double ask_price, double ask_amount,
                    uint32_t ticker, uint32_t rank, uint64_t row) {
         all.push_back({arrival, event, bid_price, bid_amount, ask_price, ask_amount, row, rank, static_cast<int32_t>(ticker)});

@@ -41,6 +41,8 @@ cdef extern from "columns.hpp" namespace "midstream" nogil:
         void clear()
         void drop(size_t)
         size_t count_due(size_t, int64_t)
+        size_t count_due_capped(size_t, int64_t, int64_t)
+        uint64_t beyond_gaps(size_t, size_t, int64_t)
         void push_tick(int64_t, int64_t, double, double, double, double, uint32_t, uint32_t, uint64_t) except +
         void push_rejection(int64_t, uint32_t, uint64_t, string, string_view) except +
 

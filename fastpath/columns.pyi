@@ -60,6 +60,10 @@ class Block:
         """Return what row `index` is ordered by."""
     def count_due(self, start: int, due_ns: int) -> int:
         """Count the rows from `start` on that arrive at or before `due_ns`; the block must be in arrival order."""
+    def count_due_capped(self, start: int, due_ns: int, gap_ns: int) -> int:
+        """Count the rows from `start` on that would arrive at or before `due_ns` if no gap behind the first were longer than `gap_ns`."""
+    def beyond_gaps(self, start: int, stop: int, gap_ns: int) -> int:
+        """Return by how much the gaps between rows start..stop are longer than `gap_ns`, together."""
     def behind_ticks(self, start: int, stop: int, count: int, *, ticker: str | None = None) -> tuple[int, int]:
         """Return the row behind the `count`-th tick of rows start..stop (of one ticker), or `stop`, and how many ticks are before it."""
 

@@ -92,6 +92,18 @@ cdef class Block:
             raise IndexError(f"`start` {start} is beyond the {self.rows.size()} rows")
         return self.rows.count_due(start, due_ns)
 
+    def count_due_capped(self, size_t start, int64_t due_ns, int64_t gap_ns):
+        """Count the rows from `start` on that would arrive at or before `due_ns` if no gap behind the first were longer than `gap_ns`."""
+        if start > self.rows.size():
+            raise IndexError(f"`start` {start} is beyond the {self.rows.size()} rows")
+        return self.rows.count_due_capped(start, due_ns, gap_ns)
+
+    def beyond_gaps(self, size_t start, size_t stop, int64_t gap_ns):
+        """Return by how much the gaps between rows start..stop are longer than `gap_ns`, together."""
+        if not start <= stop <= self.rows.size():
+            raise IndexError(f"rows {start}..{stop} are not within the {self.rows.size()} rows")
+        return self.rows.beyond_gaps(start, stop, gap_ns)
+
     def behind_ticks(self, size_t start, size_t stop, size_t count, *, str ticker=None):
         """Return the row behind the `count`-th tick of rows start..stop (of one ticker), or `stop`, and how many ticks are before it."""
         cdef size_t i, found = 0

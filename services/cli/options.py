@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,17 @@ def parse_speed(text: str) -> float:
     return speed
 
 
+def run_speed(text: str | None, *, paced: Sequence[str], time_debt: str) -> float:
+    """Read the speed of a run: `max` unless `paced` names options that say how long it is between records, else 1."""
+    speed = parse_speed(text if text is not None else "1" if paced else "max")
+    owing = [f"--time-debt {time_debt}"] if time_debt != "catch-up" else []
+    if speed == 0 and (paced or owing):
+        raise typer.BadParameter(
+            f"{' and '.join([*paced, *owing])} means nothing at speed max, where no record waits; give a factor of real time"
+        )
+    return speed
+
+
 def check_session(name: str) -> str:
     """Check a session name; none is left to the server."""
     if name and not SESSION_NAME.fullmatch(name):
@@ -43,9 +55,10 @@ def in_option_names(message: str) -> str:
     return SETTING.sub(lambda found: _OPTION_OF[found[0]], message)
 
 
+_PACE = ("GAP_CAP", "RATE", "DELAY", "TIME_DEBT", "TIME_DEBT_LIMIT")
 _OPTION_OF = {
     f"MIDSTREAM_{name}": f"--{name.lower().replace('_', '-')}"
-    for name in ("LATENCY_THRESHOLD_MS", "LATENCY", "MIN_LATENCY_MS", "START", "END", "REDIS_URL")
+    for name in ("LATENCY_THRESHOLD_MS", "LATENCY", "MIN_LATENCY_MS", "START", "END", "REDIS_URL", *_PACE)
 }
 SETTING = re.compile("|".join(rf"\b{name}\b" for name in _OPTION_OF))
 
@@ -68,6 +81,28 @@ class ReplayOptions:
     end: str
     mids_csv: bool
     latency: tuple[str, ...] = ()
+    gap_cap: str = ""
+    rate: str = ""
+    delay: str = ""
+    time_debt: str = "catch-up"
+    time_debt_limit: str = ""
+
+    def check_pace(self) -> None:
+        """Raise StartRefused, with the setting and the fix, when these say nothing or contradict each other."""
+        # Only here: it comes with the kernels, and help has to work without.
+        from services.replay.engine.pace import read_pace
+
+        read_pace(self.pace_fields())
+
+    def pace_fields(self) -> dict[str, str]:
+        """Return what says when records leave, by the names of the settings."""
+        return {
+            "gap_cap": self.gap_cap,
+            "rate": self.rate,
+            "delay": self.delay,
+            "time_debt": self.time_debt,
+            "time_debt_limit": self.time_debt_limit,
+        }
 
     def historical(self) -> HistoricalOptions:
         """How the files are to be read. Raises StartRefused with the setting and the fix."""

@@ -82,6 +82,7 @@ def run_replay(run: ReplayRun) -> int:
     """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
     try:
         # What can be known without starting anything is said at once.
+        run.options.check_pace()
         historical = run.options.historical()
         inputs = open_inputs(run.options.files)
         for opened in inputs:
@@ -268,6 +269,12 @@ async def _wait_finished(
         if sink is not None and sink.finished_error:
             raise ChildFailed(f"the price engine stopped: {sink.finished_error}")
         if engine is not None and engine.state is EngineState.FAILED:
+            if engine.time_debt.exceeded:
+                # The report says how far behind it was.
+                say(
+                    f"midstream replay: {in_option_names(engine.error)}; what is committed stays, continue with --resume"
+                )
+                return FAILED
             raise ChildRefused(engine.error)
         if engine is not None and _is_over(engine, until) and _is_committed(engine, sink):
             return COMPLETE
@@ -303,6 +310,8 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_LIVE_URL": "",
         "MIDSTREAM_START_MODE": "historical",
         "MIDSTREAM_SPEED": repr(options.speed),
+        **{f"MIDSTREAM_{name.upper()}": value for name, value in options.pace_fields().items()},
+        "MIDSTREAM_RATE": options.rate or "0",
         "MIDSTREAM_FRACTION_UNIT": options.fraction_unit,
         "MIDSTREAM_NEGATIVE_LATENCY": options.negative_latency,
         "MIDSTREAM_MIN_LATENCY_MS": options.min_latency_ms,

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastpath.columns import BEFORE_EVERYTHING
 from services.cli.shown_times import shown_time
 from services.runtime.session.announcement import SinkAnnouncement
-from services.runtime.session.report import EngineReport, HistoricalReport, PacingReport
+from services.runtime.session.report import EngineReport, HistoricalReport
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class ReportedPacing:
     late_p99_us: float = 0.0
     late_p999_us: float = 0.0
     late_max_us: float = 0.0
+    time_debt: str = "catch-up"
+    """What becomes of records that could not leave in time."""
+    behind_max_s: float = 0.0
+    """The most that the run was behind its clock."""
+    stretched_s: float = 0.0
+    """Time that the clock waited for what was late (stretch)."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +109,12 @@ def build_report(
         errors_log=str(out / "errors.log"),
         latency=latency,
         speed=engine.effective.speed if engine is not None else 0.0,
-        pacing=_pacing(engine.pacing if engine is not None else PacingReport()),
+        pacing=_pacing(engine) if engine is not None else ReportedPacing(),
     )
 
 
-def _pacing(pacing: PacingReport) -> ReportedPacing:
+def _pacing(engine: EngineReport) -> ReportedPacing:
+    pacing, debt = engine.pacing, engine.time_debt
     elapsed_ns = pacing.elapsed_ns
     return ReportedPacing(
         achieved_speed=round(pacing.replayed_ns / elapsed_ns, 6) if elapsed_ns else 0.0,
@@ -118,6 +125,9 @@ def _pacing(pacing: PacingReport) -> ReportedPacing:
         late_p99_us=pacing.late_p99_ns / 1000,
         late_p999_us=pacing.late_p999_ns / 1000,
         late_max_us=pacing.late_max_ns / 1000,
+        time_debt=debt.policy,
+        behind_max_s=debt.behind_max_ns / 1e9,
+        stretched_s=debt.stretched_ns / 1e9,
     )
 
 
@@ -142,6 +152,8 @@ def print_report(
     if pacing.batches:
         rows.append(("achieved speed", f"{pacing.achieved_speed:,.3f}x", f"of {report.speed:g}x"))
         late = f"99% {pacing.late_p99_us:,.0f} us, 99.9% {pacing.late_p999_us:,.0f} us, largest {pacing.late_max_us:,.0f} us"
+        if pacing.stretched_s:
+            rows.append(("clock waited", f"{pacing.stretched_s:,.3f} s", "for what was late (--time-debt stretch)"))
         rows.append(("late batches", f"{pacing.late_batches:,}", f"of {pacing.batches:,}; lateness {late}"))
     rows.append(("rows per second", f"{report.ticks_per_second:,.0f}", pace))
     # Plain columns: a table would wrap paths on a narrow terminal, and a wrapped path cannot be copied.

@@ -40,6 +40,19 @@ class ReplaySettings(SessionSettings):
     """Where ticks come from until somebody switches."""
     speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")
     """Factor of real time; 0 (spelt `max`) is as fast as possible."""
+    gap_cap: str = Field(default="", validation_alias="MIDSTREAM_GAP_CAP")
+    """Longest gap between two records of the data, like 5s: what is longer is skipped. Empty: gaps are as they are.
+    With this, MIDSTREAM_RATE or MIDSTREAM_DELAY the speed is 1 unless it is set."""
+    rate: float = Field(default=0.0, ge=0, le=1e9, validation_alias="MIDSTREAM_RATE")
+    """Records per second at speed 1, in place of the gaps of the data; 0: the gaps count."""
+    delay: str = Field(default="", validation_alias="MIDSTREAM_DELAY")
+    """Time from one record to the next at speed 1, like 10ms, in place of the gaps of the data; at least 1ms. Empty: the gaps count."""
+    time_debt: Literal["catch-up", "stretch", "fail"] = Field(
+        default="catch-up", validation_alias="MIDSTREAM_TIME_DEBT"
+    )
+    """What becomes of records that could not leave in time: they catch up, the clock waits for them, or the session fails."""
+    time_debt_limit: str = Field(default="", validation_alias="MIDSTREAM_TIME_DEBT_LIMIT")
+    """How far behind its clock a session may be with MIDSTREAM_TIME_DEBT=fail; empty means 5s."""
 
     fraction_unit: Literal["", "us"] = Field(default="", validation_alias="MIDSTREAM_FRACTION_UNIT")
     """How a plain fraction of a second is read: `us` counts microseconds, so that .120 is 120 of them."""
@@ -120,6 +133,11 @@ class ReplaySettings(SessionSettings):
             "sinks": list(definition.sinks),
         }
 
+    def _speed(self) -> float:
+        # Whoever says how long it is from one record to the next does not mean as fast as possible.
+        unset = "speed" not in self.model_fields_set
+        return 1.0 if unset and (self.gap_cap or self.rate or self.delay) else self.speed
+
     def engine_config(self) -> dict[str, object]:
         """Everything the engine needs, as JSON values."""
         private = self.out / ".midstream"
@@ -131,7 +149,12 @@ class ReplaySettings(SessionSettings):
             "live_message_bytes_max": self.live_message_bytes_max,
             "live_tickers_max": self.live_tickers_max,
             "start_mode": self.start_mode,
-            "speed": self.speed,
+            "speed": self._speed(),
+            "gap_cap": self.gap_cap,
+            "rate": self.rate,
+            "delay": self.delay,
+            "time_debt": self.time_debt,
+            "time_debt_limit": self.time_debt_limit,
             "fraction_unit_us": self.fraction_unit == "us",
             "negative_latency": self.negative_latency,
             "min_latency_ms": self.min_latency_ms,

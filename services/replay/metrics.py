@@ -22,6 +22,8 @@ REPLAY_FIGURES: Final = (
     Figure("midstream_pacing_late_max_seconds", "gauge", "Largest such lateness in the last interval", born=False),
     Figure("midstream_pacing_late_seconds", "histogram", "Lateness of paced batches", (), LATENESS_BOUNDS_S, reported=True),
     Figure("midstream_pacing_late_batches_total", "counter", "Paced batches that left more than 2 ms after their first tick was due"),
+    Figure("midstream_pacing_behind_seconds", "gauge", "For how long the next tick should have left already", born=False),
+    Figure("midstream_pacing_stretched_seconds_total", "counter", "Time that the clock has waited for what was late (policy stretch)"),
     Figure("midstream_pacing_replayed_seconds_total", "counter", "Replay time that passed; over the real time, the speed achieved"),
     Figure("midstream_pacing_elapsed_seconds_total", "counter", "Real time in which replay time passed: neither paused nor live"),
     Figure("midstream_pacing_speed", "gauge", "Speed asked for, as a factor of real time; 0 is as fast as possible", born=False),

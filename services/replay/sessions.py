@@ -12,7 +12,7 @@ import redis.asyncio
 from fastpath.frame import peek
 from fastpath.records import FrameError
 from protos.common.v1.market_pb2 import Mode, TimeRange
-from protos.replay.v1.replay_pb2 import SESSION_STATE_FAILED, SESSION_STATE_STARTING, Pacing, Session
+from protos.replay.v1.replay_pb2 import SESSION_STATE_FAILED, SESSION_STATE_STARTING, Pacing, Session, TimeDebt
 from services.replay.session_requests import definition_message
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
@@ -21,7 +21,7 @@ from services.runtime.session.definitions import Definitions
 from services.runtime.session.hold import Hold, holding
 from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
-from services.runtime.session.report import EngineReport
+from services.runtime.session.report import EngineReport, TimeDebtReport
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.session.streamed_sessions import StreamedSessions
 from services.runtime.session.versions import NewerVersion
@@ -165,6 +165,18 @@ def _range_message(played: Range) -> TimeRange | None:
     return TimeRange(start_arrival_time_ns=played.start_ns, end_arrival_time_ns=played.end_ns)
 
 
+def _time_debt_message(debt: TimeDebtReport) -> TimeDebt:
+    policy = _DEBT_POLICIES.get(debt.policy, TimeDebt.POLICY_UNSPECIFIED)
+    return TimeDebt(**debt.fields() | {"policy": policy})
+
+
+_DEBT_POLICIES = {
+    "catch-up": TimeDebt.POLICY_CATCH_UP,
+    "stretch": TimeDebt.POLICY_STRETCH,
+    "fail": TimeDebt.POLICY_FAIL,
+}
+
+
 def session_message(report: EngineReport) -> Session:
     """Put a report into a message."""
     effective, backlog = report.effective, report.backlog
@@ -193,4 +205,5 @@ def session_message(report: EngineReport) -> Session:
         loop=effective.range.loop,
         scheduled=len(report.scheduled),
         pacing=Pacing(**report.pacing.fields()),
+        time_debt=_time_debt_message(report.time_debt),
     )

@@ -121,7 +121,7 @@ class EngineHost:
                     self._metrics.add(RESTARTS)
             case {"event": "ready" | "consuming"}:
                 self._tell("")
-            case {"event": "unavailable" | "stopped" | "refused", "message": text} | {
+            case {"event": "unavailable" | "stopped" | "refused" | "failed", "message": text} | {
                 "event": "standby" | "connecting",
                 "reason": text,
             }:

@@ -61,6 +61,8 @@ class EngineProcess:
         self._killed = False
         self.refusal: str | None = None
         """The sentence with which the engine refused, for the one line the operator sees."""
+        self.failure: str | None = None
+        """That with which it failed for good: starting it again would hide what the operator asked to be told."""
 
     @property
     def pid(self) -> int | None:
@@ -141,6 +143,9 @@ class EngineProcess:
             return 0
         if code == EXIT_REFUSED:
             return self._refused(code)
+        if self.failure is not None:
+            print(printable(redacted(self.failure)), file=sys.stderr)  # noqa: T201  (as for a refusal)
+            return 1
         if stopping:
             return 1
         if self._backoff.attempt >= RESTARTS_MAX:
@@ -187,6 +192,8 @@ class EngineProcess:
             self._backoff.reset()
         elif report["event"] == "refused":
             self.refusal = str(report.get("message", "the engine refused without a message"))
+        elif report["event"] == "failed":
+            self.failure = str(report.get("message", "the engine failed without a message"))
         self._on_report(report)
 
     @staticmethod

@@ -16,6 +16,7 @@ from fastpath.records import Cursor, Marker, SourceCursor
 from services.replay.engine.engine import Engine
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry, parse_entry
+from services.replay.engine.pace import AS_RECORDED, Pace
 from services.replay.engine.ports import Beginning
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
@@ -395,6 +396,7 @@ class Stage:
         feed: FakeFeed | None = None,
         speed: float = 0.0,
         mode: int = MODE_HISTORICAL,
+        pace: Pace = AS_RECORDED,
         **source_options: Any,
     ) -> None:
         self.clock = FakeClock()
@@ -420,6 +422,7 @@ class Stage:
             publisher=self.publisher,
             open_historical=None if rows is None else open_rows,
             live=feed,
+            pace=pace,
             journal=self.journal,
             report=self.report,
             changed=lambda: self.states.append(self.report.state),

@@ -40,6 +40,9 @@ def main(channel: EngineChannel) -> int:
                     os._exit(9)
             case "refuse":
                 raise StartRefused("the file x.csv is missing: name another")
+            case "fail":
+                channel.report("failed", message="the session is 7 s behind its clock")
+                return 1
             case "postpone":
                 raise StartPostponed("no room on the disk")
             case "postpone-once":

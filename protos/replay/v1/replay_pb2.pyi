@@ -167,8 +167,32 @@ class Pacing(_message.Message):
     elapsed_ns: int
     def __init__(self, batches: _Optional[int] = ..., late_batches: _Optional[int] = ..., late_p50_ns: _Optional[int] = ..., late_p99_ns: _Optional[int] = ..., late_p999_ns: _Optional[int] = ..., late_max_ns: _Optional[int] = ..., achieved_speed: _Optional[float] = ..., records_per_second: _Optional[float] = ..., replayed_ns: _Optional[int] = ..., records: _Optional[int] = ..., elapsed_ns: _Optional[int] = ...) -> None: ...
 
+class TimeDebt(_message.Message):
+    __slots__ = ("policy", "behind_ns", "behind_max_ns", "stretched_ns", "limit_ns")
+    class Policy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        POLICY_UNSPECIFIED: _ClassVar[TimeDebt.Policy]
+        POLICY_CATCH_UP: _ClassVar[TimeDebt.Policy]
+        POLICY_STRETCH: _ClassVar[TimeDebt.Policy]
+        POLICY_FAIL: _ClassVar[TimeDebt.Policy]
+    POLICY_UNSPECIFIED: TimeDebt.Policy
+    POLICY_CATCH_UP: TimeDebt.Policy
+    POLICY_STRETCH: TimeDebt.Policy
+    POLICY_FAIL: TimeDebt.Policy
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_NS_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_MAX_NS_FIELD_NUMBER: _ClassVar[int]
+    STRETCHED_NS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_NS_FIELD_NUMBER: _ClassVar[int]
+    policy: TimeDebt.Policy
+    behind_ns: int
+    behind_max_ns: int
+    stretched_ns: int
+    limit_ns: int
+    def __init__(self, policy: _Optional[_Union[TimeDebt.Policy, str]] = ..., behind_ns: _Optional[int] = ..., behind_max_ns: _Optional[int] = ..., stretched_ns: _Optional[int] = ..., limit_ns: _Optional[int] = ...) -> None: ...
+
 class Session(_message.Message):
-    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "position_arrival_time_ns", "range", "loop", "scheduled", "definition", "private")
+    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "time_debt", "position_arrival_time_ns", "range", "loop", "scheduled", "definition", "private")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +213,7 @@ class Session(_message.Message):
     HISTORICAL_CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_SOURCES_FIELD_NUMBER: _ClassVar[int]
     PACING_FIELD_NUMBER: _ClassVar[int]
+    TIME_DEBT_FIELD_NUMBER: _ClassVar[int]
     POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
@@ -215,10 +240,11 @@ class Session(_message.Message):
     historical_configured: bool
     damaged_sources: int
     pacing: Pacing
+    time_debt: TimeDebt
     position_arrival_time_ns: int
     range: _market_pb2.TimeRange
     loop: bool
     scheduled: int
     definition: SessionDefinition
     private: bool
-    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ..., definition: _Optional[_Union[SessionDefinition, _Mapping]] = ..., private: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., time_debt: _Optional[_Union[TimeDebt, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ..., definition: _Optional[_Union[SessionDefinition, _Mapping]] = ..., private: _Optional[bool] = ...) -> None: ...

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands.arguments import FractionUnit, Json, Session
-from services.cli.options import ReplayOptions, parse_speed
+from services.cli.options import ReplayOptions, run_speed
 
 
 class NegativeLatency(enum.StrEnum):
@@ -27,6 +27,14 @@ class Unsorted(enum.StrEnum):
     sort = "sort"
 
 
+class TimeDebt(enum.StrEnum):
+    """What happens when a replay falls behind its clock."""
+
+    catch_up = "catch-up"
+    stretch = "stretch"
+    fail = "fail"
+
+
 class LogTimestamp(enum.StrEnum):
     """Which time stands in the logs."""
 
@@ -38,7 +46,16 @@ def replay(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Tick files or globs; their order breaks ties.")],
     out: Annotated[Path, typer.Option(help="Directory for the logs and the report.")] = Path("midstream-out"),
     session: Session = "default",
-    speed: Annotated[str, typer.Option(help="`max`, or a factor of real time.")] = "max",
+    speed: Annotated[
+        str | None, typer.Option(help="`max` (default), or a factor of real time; 1 with --gap-cap, --rate, --delay.")
+    ] = None,
+    gap_cap: Annotated[str, typer.Option(help="Longest gap between records, like 5s.", metavar="DURATION")] = "",
+    rate: Annotated[str, typer.Option(help="Records per second instead of real gaps.", metavar="NUMBER")] = "",
+    delay: Annotated[str, typer.Option(help="Time between records instead of real gaps.", metavar="DURATION")] = "",
+    time_debt: Annotated[TimeDebt, typer.Option(help="What becomes of records that are late.")] = TimeDebt.catch_up,
+    time_debt_limit: Annotated[
+        str, typer.Option(help="How late is too late with `fail`; 5s unless set.", metavar="DURATION")
+    ] = "",
     latency_threshold_ms: Annotated[str, typer.Option(help="Rows slower than this get an error line.")] = "20",
     log_timestamp: Annotated[LogTimestamp, typer.Option(help="Time in the logs.")] = LogTimestamp.event,
     fraction_unit: Annotated[
@@ -70,16 +87,22 @@ def replay(
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     check_environment()
+    paced = [name for name, given in (("--gap-cap", gap_cap), ("--rate", rate), ("--delay", delay)) if given]
     options = ReplayOptions(
         files=tuple(files),
         session=session or "default",
-        speed=parse_speed(speed),
+        speed=run_speed(speed, paced=paced, time_debt=time_debt.value),
         latency_threshold_ms=latency_threshold_ms,
         log_timestamp=log_timestamp.value,
         fraction_unit=fraction_unit.value if fraction_unit is not None else "",
         negative_latency=negative_latency.value,
         min_latency_ms=repr(min_latency_ms) if min_latency_ms is not None else "",
         latency=tuple(latency or ()),
+        gap_cap=gap_cap,
+        rate=rate,
+        delay=delay,
+        time_debt=time_debt.value,
+        time_debt_limit=time_debt_limit,
         unsorted=unsorted.value,
         tickers=tuple(ticker or ()),
         start=start,

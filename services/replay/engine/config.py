@@ -14,6 +14,7 @@ from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from fastpath.values import parse_timestamp
 from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.feed_buffer import FeedLimits
+from services.replay.engine.pace import Pace, read_pace
 from services.replay.engine.ports import Beginning, check_sources
 from services.replay.queue import QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
@@ -53,6 +54,7 @@ class EngineConfig:
     feed_limits: FeedLimits
     live_message_bytes_max: int
     live_tickers_max: int
+    pace: Pace
     cache_dir: Path | None
     temp_dir: Path | None
     logs: LogOptions
@@ -98,6 +100,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         ),
         live_message_bytes_max=int(fields.get("live_message_bytes_max") or 1 << 20),
         live_tickers_max=int(fields.get("live_tickers_max") or 100_000),
+        pace=read_pace(fields),
         cache_dir=_path(fields, "cache_dir"),
         temp_dir=_path(fields, "temp_dir"),
         logs=LogOptions.of(fields),

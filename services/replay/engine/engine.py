@@ -22,8 +22,9 @@ from services.replay.engine.journal import Journal
 from services.replay.engine.lane import PACED_POLL_ROWS, HistoricalLane, Lane, LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
+from services.replay.engine.pace import AS_RECORDED, Pace
 from services.replay.engine.pacer import Pacer
-from services.replay.engine.pacing import PacingClock, Waiter
+from services.replay.engine.pacing import Waiter
 from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Beginning, FeedSource, Publishing, RecordedSource
 from services.replay.engine.positioning import Positioning
@@ -64,6 +65,7 @@ class Engine:
         open_historical: Callable[[Cursor | None], RecordedSource] | None,
         live: FeedSource | None,
         live_tickers_max: int = 0,
+        pace: Pace = AS_RECORDED,
         journal: Journal,
         report: EngineFigures,
         changed: Callable[[], None],
@@ -73,6 +75,7 @@ class Engine:
         interrupt: threading.Event,
         stopping: threading.Event,
     ) -> None:
+        report.debt = pace.time_debt()
         self._publisher = publisher
         self._journal = journal
         self._report = report
@@ -83,7 +86,7 @@ class Engine:
         self._interrupt = interrupt
         self._stopping = stopping
 
-        playback = self._playback = Playback(Effective(mode=beginning.mode), PacingClock(beginning.speed))
+        playback = self._playback = Playback(Effective(mode=beginning.mode), pace.clock(beginning.speed))
         lanes = self._lanes = Lanes(
             open_historical=open_historical,
             live=live,
@@ -208,12 +211,12 @@ class Engine:
             self._happen(Due(entry, None))
             return
         if playback.paused and not (self._steering.waits or playback.step):
-            self._report.achieved.rest(self._clock.monotonic_ns())
+            self._pacer.rest()
             self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
         elif lanes.historical is not None and (playback.mode == MODE_HISTORICAL or playback.repeating):
             self._step_historical(lanes.historical)
         elif lanes.live is not None:
-            self._report.achieved.rest(self._clock.monotonic_ns())
+            self._pacer.rest()
             self._step_live(lanes.live)
 
     def _step_historical(self, lane: HistoricalLane) -> None:
@@ -244,6 +247,7 @@ class Engine:
         if not self._report.achieved.going and not self._playback.paused:
             self._report.achieved.go(self._clock.monotonic_ns())
         if fast:
+            self._pacer.at_once()
             self._publish_at_hand(lane)
             return
         stop = self._bounded(lane, self._pacer.wait_for_due(lane))
@@ -340,7 +344,7 @@ class Engine:
             self._tended_ns = now_ns
 
     def _complete(self) -> None:
-        self._report.achieved.rest(self._clock.monotonic_ns())
+        self._pacer.rest()
         if self._report.phase != EngineState.COMPLETED:
             self._publisher.flush()
             logger.info("every historical record is published", extra=fields(last_sequence=self._playback.next - 1))

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from services.replay.engine.achieved import Achieved
 from services.replay.engine.lateness import Lateness
+from services.replay.engine.time_debt import TimeDebt
 from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective
@@ -97,6 +98,7 @@ class EngineFigures:
     gaps: int = 0
     lateness: Lateness = field(default_factory=Lateness)
     achieved: Achieved = field(default_factory=Achieved)
+    debt: TimeDebt = field(default_factory=TimeDebt)
     queue: QueueFigures | None = None
     live: LiveFigures | None = None
     historical: HistoricalFigures | None = None
@@ -130,7 +132,7 @@ class EngineFigures:
             found += [f"no row has the ticker `{name}`" for name in self.historical.complaints.unmatched_tickers]
         return "; ".join(text for text in found if text)
 
-    def report(self, time_ns: int) -> EngineReport:
+    def report(self, time_ns: int, now_ns: int) -> EngineReport:
         """Return the report of this moment."""
         queue, live, historical = self.queue, self.live, self.historical
         complaints = Complaints() if historical is None else historical.complaints
@@ -166,11 +168,12 @@ class EngineFigures:
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
             error=self.problems(),
             pacing=self.lateness.report(self.achieved),
+            time_debt=self.debt.report(now_ns),
             reported_time_ns=time_ns,
             pid=os.getpid(),
         )
 
-    def metrics(self) -> dict[str, float | list[float] | None]:
+    def metrics(self, now_ns: int) -> dict[str, float | list[float] | None]:
         """Return the figures for Prometheus by name; None for what nobody knows now. `services/replay/metrics.py` declares them."""
         queue, live, historical = self.queue, self.live, self.historical
         late = self.lateness.take()
@@ -187,6 +190,8 @@ class EngineFigures:
             "midstream_pacing_speed": self.effective.speed,
             "midstream_pacing_late_seconds": self.lateness.tally(LATENESS_BOUNDS_S),
             "midstream_pacing_late_batches_total": self.lateness.late,
+            "midstream_pacing_behind_seconds": self.debt.behind_ns(now_ns) / 1e9,
+            "midstream_pacing_stretched_seconds_total": self.debt.stretched_ns / 1e9,
             "midstream_pacing_replayed_seconds_total": self.achieved.distance.replay_ns / 1e9,
             "midstream_pacing_elapsed_seconds_total": self.achieved.distance.real_ns / 1e9,
             "midstream_live_connected": int(live is not None and live.connected),

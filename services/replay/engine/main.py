@@ -22,6 +22,7 @@ from services.replay.engine.journal import JournalTail
 from services.replay.engine.pacing import WakeableWaiter, use_precise_timers
 from services.replay.engine.ports import RecordedSource
 from services.replay.engine.reporter import StateReporter
+from services.replay.engine.time_debt import TimeDebtExceeded
 from services.replay.queue import Fenced, Publisher
 from services.replay.sources import HistoricalSource, SourceFailed
 from services.runtime.clock import SystemClock
@@ -89,6 +90,10 @@ def _replay(wiring: _Wiring) -> int:
         logger.error("another producer took over the session", extra=fields(session=config.session, reason=exc))
         channel.report("error", message=f"another producer took over session {config.session}")
         return 1
+    except TimeDebtExceeded as exc:
+        logger.error("replay is too far behind its clock", extra=fields(session=config.session, reason=exc))
+        channel.report("failed", message=str(exc))
+        return 1
     except SourceFailed as exc:
         logger.error("replay failed", extra=fields(reason=exc))
         channel.report("error", message=str(exc))
@@ -112,7 +117,12 @@ class _Wiring:
             reading=config.reading,
         )
         self.reporter = StateReporter(
-            self.report, connect=lambda: self._connect("state"), keys=keys, tell=channel.report, clock=clock
+            self.report,
+            connect=lambda: self._connect("state"),
+            keys=keys,
+            tell=channel.report,
+            clock=clock,
+            overdue=self._interrupt_engine,
         )
         self._journal = JournalTail(lambda: self._connect("journal"), keys, wake=self._interrupt_engine, random=random)
         publisher = Publisher(
@@ -134,6 +144,7 @@ class _Wiring:
             open_historical=self._open_historical if config.historical else None,
             live=live,
             live_tickers_max=config.live_tickers_max,
+            pace=config.pace,
             journal=self._journal,
             report=self.report,
             changed=self.reporter.changed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from fastpath.columns import BEFORE_EVERYTHING
+from fastpath.columns import BEFORE_EVERYTHING, Block
 from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, MODE_LIVE, encode_batch, peek
 from fastpath.records import Marker
 from services.replay.engine import markers as marking
@@ -141,7 +141,7 @@ class Outlet:
         if rows:
             playback.last_key = lane.advance(rows)
             if mode == MODE_HISTORICAL and arrival_time_ns:
-                self._go_on(rows, arrival_time_ns)
+                self._go_on(block, start, start + rows, arrival_time_ns)
         if markers or mode == MODE_LIVE:
             playback.countable = False
         if markers:
@@ -151,11 +151,12 @@ class Outlet:
         self._account(batch, rows, markers, last_sequence, arrival_time_ns)
         return True
 
-    def _go_on(self, rows: int, arrival_time_ns: int) -> None:
+    def _go_on(self, block: Block, start: int, stop: int, arrival_time_ns: int) -> None:
         """Have replay time be that of the rows that left."""
         playback, now_ns = self._playback, self._clock.monotonic_ns()
         before_ns = playback.position_arrival_time_ns
-        self._report.achieved.left(rows, arrival_time_ns - before_ns if before_ns else 0, now_ns)
+        self._report.achieved.left(stop - start, arrival_time_ns - before_ns if before_ns else 0, now_ns)
+        playback.pacing.sent(block, start, stop, now_ns)
         playback.position_arrival_time_ns = arrival_time_ns
 
     def _account(

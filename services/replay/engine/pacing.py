@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from services.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from fastpath.columns import Block
 
 LINGER_NS: Final = 1_000_000
 """Batches leave at most this often, and no row waits longer than this for others."""
@@ -28,14 +31,20 @@ class PacingClock:
     """Data time against real time, on an anchor: deadline = anchor + (arrival - anchor arrival) / speed.
 
     The anchor moves at a start, a resume, a change of speed and a seam, never per tick, so nothing drifts. While it is held (paused, or the
-    other source is active) data time stands still. Speed 0 is as fast as possible: everything is due.
+    other source is active) data time stands still. Speed 0 is as fast as possible: everything is due. With a cap, what a gap is longer is
+    skipped: the anchor moves by exactly that.
     """
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, *, gap_cap_ns: int = 0) -> None:
         self.speed = speed
+        self._gap_cap_ns = gap_cap_ns
         self._anchor_arrival_ns: int | None = None
         self._anchor_ns = 0
         self._held_ns: int | None = None
+        self._left_ns: int | None = None
+        """Arrival of the last row that left, or where data time was moved to since; None: the next row follows no gap."""
+        self._skipped_ns = 0
+        """Of the gap behind it."""
 
     @property
     def anchored(self) -> bool:
@@ -48,6 +57,16 @@ class PacingClock:
             self._anchor_arrival_ns = arrival_ns if self._held_ns is None else self._held_ns
             self._anchor_ns = now_ns
             self._held_ns = None
+        if self._gap_cap_ns and self._left_ns is not None:
+            excess_ns = arrival_ns - self._left_ns - self._gap_cap_ns - self._skipped_ns
+            if excess_ns > 0:
+                anchor_ns = self._anchor_arrival_ns
+                self._anchor_arrival_ns = max(anchor_ns, min(anchor_ns + excess_ns, arrival_ns))
+                self._skipped_ns += excess_ns
+
+    def anchor_at(self, arrival_ns: int, now_ns: int) -> None:
+        """Have data time be this now."""
+        self._anchor_arrival_ns, self._anchor_ns = arrival_ns, now_ns
 
     def hold(self, now_ns: int) -> None:
         """Stop data time; `begin` lets it go on from there."""
@@ -59,11 +78,13 @@ class PacingClock:
         """Forget anchor and held time; the next row is due at once."""
         self._anchor_arrival_ns = None
         self._held_ns = None
+        self._left_ns = None
 
     def stand_at(self, arrival_ns: int) -> None:
         """Have data time go on from here when it begins again."""
         self._anchor_arrival_ns = None
-        self._held_ns = arrival_ns
+        self._held_ns = self._left_ns = arrival_ns
+        self._skipped_ns = 0
 
     def replay_time_ns(self, now_ns: int) -> int | None:
         """Return the data time of the moment; None where there is none: at full speed, and before the first row."""
@@ -89,6 +110,24 @@ class PacingClock:
         """Return the arrival time up to which rows are due."""
         assert self._anchor_arrival_ns is not None
         return self._anchor_arrival_ns + _scaled(now_ns - self._anchor_ns, self.speed)
+
+    def count_due(self, block: Block, start: int, now_ns: int) -> int:
+        """Count the rows of a block in arrival order that are due, from `start` on; at least that one, which was waited for."""
+        due_ns = max(self.due_ns(now_ns), block.key(start)[0])
+        if self._gap_cap_ns:
+            return block.count_due_capped(start, due_ns, self._gap_cap_ns)
+        return block.count_due(start, due_ns)
+
+    def sent(self, block: Block, start: int, stop: int, now_ns: int) -> None:
+        """Account for rows that left now."""
+        if self._gap_cap_ns:
+            self._left_ns, self._skipped_ns = block.key(stop - 1)[0], 0
+            if self._anchor_arrival_ns is not None:
+                self._anchor_arrival_ns += block.beyond_gaps(start, stop, self._gap_cap_ns)
+
+    def wait_for_late(self, duration_ns: int) -> None:
+        """Have data time have stood still for so long."""
+        self._anchor_ns += duration_ns
 
 
 def _scaled(duration_ns: int, factor: float) -> int:

@@ -15,7 +15,6 @@ from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
-from services.replay.engine.pacing import PacingClock
 from services.replay.engine.playback import Playback, StepUnderWay
 from services.replay.engine.ports import Beginning, Publishing
 from services.replay.queue.model import Adopted, Checkpoint
@@ -131,7 +130,7 @@ class Positioning:
             playback.last_key = cursor.last_key
         mode = before.mode
         if before.revision > 0:
-            playback.pacing = PacingClock(before.speed)
+            playback.pacing.speed = before.speed
         else:
             mode = self._beginning.mode
         if (

@@ -55,7 +55,10 @@ class StateReporter:
         keys: SessionKeys,
         tell: Tell,
         clock: Clock,
+        overdue: Callable[[], None] = lambda: None,
     ) -> None:
+        """`overdue` is called while the session is further behind than it may be: its thread may wait for room that never comes."""
+        self._overdue = overdue
         self._figures = figures
         self._connect = connect
         self._keys = keys
@@ -102,7 +105,9 @@ class StateReporter:
 
     def publish(self) -> None:
         """Publish the report once."""
-        report = self._figures.report(self._clock.time_ns())
+        report = self._figures.report(self._clock.time_ns(), self._clock.monotonic_ns())
+        if self._figures.debt.exceeded(self._clock.monotonic_ns()):
+            self._overdue()
         try:
             if self._client is None:
                 self._client = self._connect()
@@ -149,7 +154,7 @@ class StateReporter:
         now_ns = self._clock.monotonic_ns()
         if now_ns - self._told_ns < PROGRESS_S * 1e9 and not self._stopping.is_set():
             return
-        figures = self._figures.metrics()
+        figures = self._figures.metrics(now_ns)
         # Only progress counts as progress: the server gives up on an engine that restarts without any.
         event = "progress" if report.last_sequence != self._told_sequence else "figures"
         self._told_ns, self._told_sequence = now_ns, report.last_sequence

@@ -128,6 +128,37 @@ _PACING_COUNTS: Final = (
 
 
 @dataclass(frozen=True)
+class TimeDebtReport:
+    """How far a session is behind its clock, and what becomes of that."""
+
+    policy: str = "catch-up"
+    """catch-up, stretch or fail."""
+    behind_ns: int = 0
+    """For how long the next record should have left already; 0 when it is not due."""
+    behind_max_ns: int = 0
+    """The most that was, since this engine began."""
+    stretched_ns: int = 0
+    """Real time that the clock has waited for what was late, in all (stretch)."""
+    limit_ns: int = 0
+    """What it may be behind (fail); 0: nothing forbids."""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it was further behind than it may be."""
+        return 0 < self.limit_ns < self.behind_max_ns
+
+    def fields(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> TimeDebtReport:
+        """Read them again; what an older engine did not tell is 0."""
+        names = ("behind_ns", "behind_max_ns", "stretched_ns", "limit_ns")
+        return cls(str(fields.get("policy") or "catch-up"), *(int(fields.get(name) or 0) for name in names))
+
+
+@dataclass(frozen=True)
 class EngineReport:
     """One report. In Redis it is one JSON object, so that people can read it there."""
 
@@ -145,6 +176,7 @@ class EngineReport:
     historical: HistoricalReport = HistoricalReport()
     live: LiveReport = LiveReport()
     pacing: PacingReport = PacingReport()
+    time_debt: TimeDebtReport = TimeDebtReport()
     error: str = ""
     """For people; empty when nothing is wrong."""
     reported_time_ns: int = 0
@@ -185,6 +217,7 @@ class EngineReport:
             "redis_run_id": backlog.redis_run_id,
             "pid": self.pid,
             "pacing": self.pacing.fields(),
+            "time_debt": self.time_debt.fields(),
         }
 
     def encode(self) -> str:
@@ -231,6 +264,7 @@ class EngineReport:
                 reported_time_ns=int(fields.get("reported_time_ns") or 0),
                 pid=int(fields.get("pid") or 0),
                 pacing=PacingReport.read(fields.get("pacing") or {}),
+                time_debt=TimeDebtReport.read(fields.get("time_debt") or {}),
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
             raise ValueError(

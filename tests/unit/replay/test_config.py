@@ -34,6 +34,14 @@ def test_speed_is_max_or_a_factor(text: str, speed: float) -> None:
     assert config(speed=text)["speed"] == speed
 
 
+@pytest.mark.parametrize("pace", [{"gap_cap": "5s"}, {"rate": "100"}, {"delay": "5ms"}], ids=str)
+def test_who_says_how_long_it_is_between_records_does_not_mean_as_fast_as_possible(pace: dict[str, str]) -> None:
+    assert config()["speed"] == 0.0
+    assert config(**pace)["speed"] == 1.0
+    assert config(**pace, speed="max")["speed"] == 0.0
+    assert config(**pace, speed="0.01")["speed"] == 0.01
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -43,6 +51,8 @@ def test_speed_is_max_or_a_factor(text: str, speed: float) -> None:
         {"speed": "fast"},
         {"unsorted": "drop"},
         {"start_mode": "both"},
+        {"rate": "-1"},
+        {"time_debt": "never"},
     ],
     ids=str,
 )

@@ -87,6 +87,15 @@ async def test_refused_engine_ends_the_server_with_code_2_and_one_line(capfd: py
     assert "refused" in host.events()
 
 
+async def test_an_engine_that_failed_for_good_is_not_started_again(capfd: pytest.CaptureFixture[str]) -> None:
+    host = Host("ready", "fail")
+
+    assert await host.engine.run() == 1
+
+    assert host.events() == ["started", "ready", "failed", "exited"]
+    assert capfd.readouterr().err.splitlines()[-1] == "the session is 7 s behind its clock"
+
+
 async def test_crashed_engine_is_restarted_with_the_same_config(tmp_path: Path) -> None:
     host = Host("crash-once", "ready", marker=str(tmp_path / "marker"))
 

@@ -57,6 +57,12 @@ REPLAY: Final = Board(
                     empty="nothing is played",
                 ),
                 Panel(
+                    "Time debt", "For how long the next tick should have left already, and for how long the clock waited for such ticks (policy stretch).", "s",
+                    (Query("midstream_pacing_behind_seconds", "behind"),
+                     Query("increase(midstream_pacing_stretched_seconds_total[$__rate_interval])", "stretched")),
+                    empty="nothing is owed",
+                ),
+                Panel(
                     "Rows taken in", "Rows and frames per second.", "cps",
                     one("rate(midstream_replay_rows_total[$__rate_interval])", "rows"),
                 ),

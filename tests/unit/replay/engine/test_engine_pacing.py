@@ -154,6 +154,6 @@ def test_lateness_is_from_when_the_first_row_was_due_to_when_it_was_taken() -> N
     late = stage.report.lateness.take()
     assert late is not None
     assert late.max_ns == 2 * SECOND_NS
-    pacing = stage.report.report(0).pacing
+    pacing = stage.report.report(0, 0).pacing
     assert (pacing.batches, pacing.late_batches, pacing.late_max_ns) == (3, 2, 2 * SECOND_NS)
     assert SECOND_NS <= pacing.late_p50_ns <= SECOND_NS * 9 // 8

@@ -82,7 +82,7 @@ class Queue:
 
 
 def test_every_field_of_a_session_is_reported() -> None:
-    report = EngineFigures("default").report(5).fields()
+    report = EngineFigures("default").report(5, 5).fields()
 
     # The report says both of a range in one text, and what a session was created with is its definition's to tell.
     told_elsewhere = {"loop", "definition", "private"}
@@ -123,8 +123,8 @@ def test_a_wait_and_damaged_sources_show_in_the_error() -> None:
     assert report.problems() == (
         "nobody reads; a.csv.gz is damaged: what could be read was replayed; b.csv: no row can be used; no row has the ticker `X`"
     )
-    assert EngineReport.decode("default", report.report(1).encode()) == report.report(1)
-    assert report.report(1).historical.damaged_sources == 1
+    assert EngineReport.decode("default", report.report(1, 1).encode()) == report.report(1, 1)
+    assert report.report(1, 1).historical.damaged_sources == 1
 
 
 def test_reports_lie_in_redis_and_ready_is_told_once() -> None:
@@ -208,7 +208,7 @@ def test_every_figure_has_a_known_name() -> None:
     report = EngineFigures("default", queue=Queue(), live=Live(), historical=Historical())
     report.lateness.note(5)
 
-    assert set(report.metrics()) <= {figure.name for figure in REPLAY_FIGURES}
+    assert set(report.metrics(0)) <= {figure.name for figure in REPLAY_FIGURES}
 
 
 def test_an_engine_whose_thread_stands_still_is_told_by_the_thread_that_reports() -> None:
