@@ -34,6 +34,9 @@ class Block:
     tickers: Tickers
     def __new__(cls, tickers: Tickers) -> Block: ...
     def __len__(self) -> int: ...
+    @property
+    def rejections(self) -> int:
+        """How many of the rows are rejections."""
     def clear(self) -> None:
         """Drop all rows and keep the memory."""
     def drop(self, count: int) -> None:

@@ -51,6 +51,10 @@ cdef class Block:
     def __len__(self):
         return self.rows.size()
 
+    @property
+    def rejections(self):
+        return self.rows.rejected.size()
+
     def clear(self):
         """Drop all rows and keep the memory."""
         self.rows.clear()

@@ -50,6 +50,8 @@ class Decoder:
     """How many rows had a latency below zero (and were kept, clamped or shifted)."""
     rejected: int
     """How many lines were bad, those that the window left out included; what `reject` appends is one."""
+    blank: int
+    """How many lines held nothing, of those that this decoder read."""
     first_rejection: tuple[int, str] | None
     """Line and reason of the first of them."""
 
@@ -93,6 +95,9 @@ class Decoder:
 
     def reject(self, into: Block, reason: str, raw: bytes = b"") -> None:
         """Append a rejection at the current place and count a line (a truncated compressed file, for example)."""
+
+def count_line_ends(chunk: Buffer) -> int:
+    """Count the line ends of some bytes, whatever the lines hold. SIMD speed."""
 
 def may_have_negative_field(chunk: Buffer, previous_byte: int) -> bool:
     """Tell whether a `-` stands at the start of a field: behind a delimiter, a quote, a space or a line end. SIMD speed.

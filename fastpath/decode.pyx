@@ -24,6 +24,9 @@ from fastpath.latency cimport LatencyModel
 from fastpath.text cimport LINE_SIZE_MAX, RAW_SIZE_MAX, Line, LineCutter, RowWriter, Text, TimeParser, quoted, trimmed
 from fastpath.values cimport name_fault
 
+cdef extern from "line_ends.hpp" namespace "midstream" nogil:
+    size_t c_count_line_ends "midstream::count_line_ends"(const uint8_t* bytes, size_t size)
+
 cdef const char* LINE_TOO_LONG = b"line is longer than 65536 bytes"
 
 
@@ -32,6 +35,7 @@ cdef class Decoder:
     """Decodes the lines of one file, from `offset` on, into a Block."""
 
     cdef readonly uint64_t offset
+    cdef readonly uint64_t blank
 
     cdef RowRules rules
     cdef LineLayout layout
@@ -216,6 +220,7 @@ cdef class Decoder:
                 break
             if outcome >= UNSORTED:
                 return outcome
+            self.blank += outcome == BLANK
             rows += outcome
             self.rules.state.line += 1
             self.offset += self.lines.position - line_begin
@@ -320,6 +325,11 @@ cdef class Decoder:
         return UnsortedSource(
             rules.state.line, "arrival", rules.broken.unclamped_ns, rules.state.previous_arrival_ns, by_arrival=rules.policy.delay_is_time
         )
+
+
+def count_line_ends(const uint8_t[::1] chunk):
+    """Count the line ends of some bytes."""
+    return c_count_line_ends(&chunk[0], chunk.shape[0]) if chunk.shape[0] > 0 else 0
 
 
 def may_have_negative_field(const uint8_t[::1] chunk, int previous_byte):

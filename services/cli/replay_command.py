@@ -22,7 +22,7 @@ from services.cli.session_start import prepare_session
 from services.cli.signals import Interruption
 from services.cli.supervisor import ChildFailed, ChildPostponed, ChildRefused, Supervisor
 from services.cli.terminal import say, write
-from services.cli.verdict import judge, unaccounted
+from services.cli.verdict import judge, unaccounted, unaccounted_lines
 from services.replay.sources.inputs import open_inputs
 from services.replay.sources.latency_kernels import source_latencies
 from services.runtime.embedded import EmbeddedRedis
@@ -229,7 +229,9 @@ async def _supervise(
             usable_rows=report.rows_in - report.rejected,
             skipped=report.skipped,
         )
-        wrong = unaccounted(engine.last_sequence, sink)
+        wrong = unaccounted(engine.last_sequence, sink) or unaccounted_lines(
+            engine.historical, sink, rows_before=watcher.rows_before
+        )
         warnings = (*verdict.warnings, wrong) if wrong else verdict.warnings
         for warning in warnings:
             say(f"midstream replay: {warning}")

@@ -39,6 +39,26 @@ class ReportedPacing:
 
 
 @dataclass(frozen=True)
+class SourceLines:
+    """One file: `lines_read` + `reported` are the header (with `first_line` 1), ticks, rejected, skipped and blank ones.
+
+    A run that was resumed read a file from `first_line` on, and some lines for the second time.
+    """
+
+    name: str
+    first_line: int
+    lines_read: int
+    ticks: int
+    rejected: int
+    skipped: int
+    blank: int
+    reported: int
+    """Rejections that are no line: they say how the file ends."""
+    note: str
+    """It grew, or its last line has no line end; empty when all is well."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Counts are cumulative over resumes; `ticks_per_second` is the last run's."""
 
@@ -60,6 +80,8 @@ class Report:
     locked: int
     mid_prices_log: str
     errors_log: str
+    sources: tuple[SourceLines, ...] = ()
+    """Lines that were read of each file, apart from what became of them; none: not all were read to their end."""
     latency: tuple[str, ...] = ()
     """Latency models of the sources as they were asked for; none: the files' own latencies."""
     speed: float = 0.0
@@ -107,6 +129,10 @@ def build_report(
         locked=counts.locked,
         mid_prices_log=str(out / "mid_prices.log"),
         errors_log=str(out / "errors.log"),
+        sources=tuple(
+            SourceLines(name, **asdict(counts))
+            for name, counts in zip(historical.sources, historical.lines, strict=False)
+        ),
         latency=latency,
         speed=engine.effective.speed if engine is not None else 0.0,
         pacing=_pacing(engine) if engine is not None else ReportedPacing(),
@@ -135,7 +161,9 @@ def print_report(
     say: Callable[[str], None], report: Report, *, pace: str = "first byte read to last line durable"
 ) -> None:
     """Show the figures as a person reads them; `pace` says what the rate means."""
-    rows = [
+    lines = sum(source.lines_read for source in report.sources)
+    rows = [("lines read", f"{lines:,}", "headers included")] if lines else []
+    rows += [
         ("rows in", f"{report.rows_in:,}", _notes(report)),
         ("mid prices", f"{report.mids:,}", report.mid_prices_log),
         (
@@ -159,6 +187,9 @@ def print_report(
     # Plain columns: a table would wrap paths on a narrow terminal, and a wrapped path cannot be copied.
     for name, value, note in rows:
         say(f"{name:<28}{value:>12}   {note}".rstrip())
+    for source in report.sources:
+        if source.note:
+            say(f"{'note':<28}{source.name}: {source.note}")
     for model in report.latency:
         say(f"{'latency model':<28}{model}")
     if report.first_arrival:

@@ -15,12 +15,14 @@ from services.replay.sources.latency_kernels import source_latencies
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Reading
 from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.report import HistoricalReport
 
 LOOK_ROWS_MAX: Final = 2_000_000
 """Rows that are read again to say what a filter could have let through: a second or two."""
 READ_ROWS: Final = 8192
 NAMES_SHOWN: Final = 8
+BUG: Final = "this is a bug, please report it with the directory; start over with --overwrite"
 FILES_SHOWN: Final = 5
 
 
@@ -29,10 +31,24 @@ def unaccounted(published: int, sink: SinkAnnouncement) -> str:
     known = sink.rows + sink.log.counts.markers
     if published == known:
         return ""
-    return (
-        f"{published:,} records were published and {known:,} are accounted for in the logs: this is a bug, please report it "
-        "with the directory; start over with --overwrite"
-    )
+    return f"{published:,} records were published and {known:,} are accounted for in the logs: {BUG}"
+
+
+def unaccounted_lines(historical: HistoricalReport, sink: SinkAnnouncement, *, rows_before: int) -> str:
+    """Compare the lines that were read with what became of them; return what is wrong, empty when nothing is."""
+    for name, counts in zip(historical.sources, historical.lines, strict=False):
+        if counts.unaccounted:
+            return f"{name}: {counts.lines_read:,} lines were read, and {abs(counts.unaccounted):,} of them {_lost(counts)}: {BUG}"
+    # Who was resumed, or moved by a command, read some rows twice and others not at all.
+    is_whole = not rows_before and not sink.log.counts.markers and all(one.first_line == 1 for one in historical.lines)
+    rows = sum(counts.ticks + counts.rejected for counts in historical.lines)
+    if not is_whole or not historical.lines or rows == sink.rows:
+        return ""
+    return f"{rows:,} rows were read and {sink.rows:,} are accounted for in the logs: {BUG}"
+
+
+def _lost(counts: LineCounts) -> str:
+    return "became nothing" if counts.unaccounted > 0 else "became more than one row"
 
 
 @dataclass(frozen=True)

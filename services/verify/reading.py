@@ -59,7 +59,7 @@ class Record(NamedTuple):
 class Lines:
     """How many lines were read of one file, and what became of them; counted as they are read."""
 
-    read: int = 0
+    lines_read: int = 0
     """The header included."""
     ticks: int = 0
     rejected: int = 0
@@ -102,12 +102,12 @@ def _rows(name: str, options: ReadOptions, lines: Lines) -> Iterator[tuple[int, 
     """Yield number and row, or number and reason, of every line that is not blank."""
     with _opened(name) as file:
         header = parse_header(_line(file).removesuffix(b"\n"))
-        lines.read = 1
+        lines.lines_read = 1
         while line := _line(file):
-            lines.read += 1
+            lines.lines_read += 1
             text = line.removesuffix(b"\n")
             if len(text) > LINE_BYTES_MAX:
-                yield lines.read, f"line is longer than {LINE_BYTES_MAX} bytes"
+                yield lines.lines_read, f"line is longer than {LINE_BYTES_MAX} bytes"
                 continue
             text = text.removesuffix(b"\r")
             if not text.strip(b" "):
@@ -117,7 +117,7 @@ def _rows(name: str, options: ReadOptions, lines: Lines) -> Iterator[tuple[int, 
                 row: Row | str = parse_line(text, header, fraction_unit_us=options.fraction_unit_us)
             except Unusable as unusable:
                 row = str(unusable)
-            yield lines.read, row
+            yield lines.lines_read, row
 
 
 def _line(file: IO[bytes]) -> bytes:

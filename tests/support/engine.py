@@ -24,6 +24,7 @@ from services.replay.queue.model import Memory, StoredCheckpoint, Tail
 from services.replay.sources import Complaints, Poll
 from services.runtime.session.announcement import SinkPosition
 from services.runtime.session.effects import Effect
+from services.runtime.session.line_counts import LineCounts
 from tests.support.clock import FakeClock
 
 
@@ -92,6 +93,7 @@ class RowSource:
         self.skipped = 0
         self.damaged: tuple[str, ...] = ()
         self.complaints = Complaints()
+        self.line_counts: tuple[LineCounts, ...] = ()
         self.stopped = False
 
     def start(self, wake: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from fastpath.records import SourceCursor
 from fastpath.rules import LatencyBoundBroken, UnsortedSource
 from services.replay.sources.formats import FileFormat
 from services.replay.sources.row_reader import RawFile, Reading, Skim
+from services.runtime.session.line_counts import LineCounts
 
 EVENT_BROKEN, ARRIVAL_BROKEN = 1, 2
 Quote = tuple[float, float, float, float]
@@ -63,6 +64,7 @@ class JsonLinesRows:
         self._channel_ns = BEFORE_EVERYTHING if nothing_before else reading.place.channel_arrival_time_ns
         self.latency_ns_min, self.negative_latencies = AFTER_EVERYTHING, 0
         self.finished = False
+        self._ticks = 0
 
     @property
     def bound_ns(self) -> int:
@@ -72,6 +74,20 @@ class JsonLinesRows:
         if self._reading.latency.changes and self._order & EVENT_BROKEN:
             return self._channel_ns
         return self._arrival_ns if self._order & EVENT_BROKEN else self._event_ns + self._reading.latency_bound_ns
+
+    @property
+    def counts(self) -> LineCounts:
+        """Return how many lines were read; none of them is unusable or blank."""
+        place = self._reading.place
+        return LineCounts(
+            first_line=place.line,
+            lines_read=self.line - place.line,
+            ticks=self._ticks,
+            rejected=0,
+            skipped=self.skipped - place.skipped,
+            blank=0,
+            reported=0,
+        )
 
     def place(self) -> SourceCursor:
         """Return the offset of the next line and what came before it."""
@@ -117,6 +133,7 @@ class JsonLinesRows:
         if (options.tickers and ticker not in options.tickers) or not options.start_ns <= arrival_ns < options.end_ns:
             self.skipped += 1
             return
+        self._ticks += 1
         bid_price, bid_amount, ask_price, ask_amount = quote
         into.append_tick(
             ticker,

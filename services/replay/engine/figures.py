@@ -13,6 +13,7 @@ from services.replay.engine.time_debt import TimeDebt
 from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective
+from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
 
 COMPLAINTS_MAX: Final = 20
@@ -63,6 +64,8 @@ class HistoricalFigures(Protocol):
     def damaged(self) -> tuple[str, ...]: ...
     @property
     def complaints(self) -> Complaints: ...
+    @property
+    def line_counts(self) -> tuple[LineCounts, ...]: ...
 
 
 @dataclass
@@ -164,6 +167,7 @@ class EngineFigures:
                 remarks=complaints.remarks[:COMPLAINTS_MAX],
                 unmatched_tickers=complaints.unmatched_tickers[:COMPLAINTS_MAX],
                 first_read_monotonic_ns=self.first_read_monotonic_ns,
+                lines=historical.line_counts if historical is not None else (),
             ),
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
             error=self.problems(),

@@ -10,6 +10,7 @@ from fastpath.frame import MODE_LIVE
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import Complaints, TickSource
 from services.runtime.errors import StartRefused
+from services.runtime.session.line_counts import LineCounts
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class RecordedSource(CursorSource, Protocol):
     def damaged(self) -> tuple[str, ...]: ...
     @property
     def complaints(self) -> Complaints: ...
+    @property
+    def line_counts(self) -> tuple[LineCounts, ...]: ...
 
 
 class FeedSource(TickSource, Protocol):

@@ -13,6 +13,7 @@ from services.replay.sources.marks import Marks
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import LatencyPlan
 from services.replay.sources.row_reader import BUFFER_BYTES, Reading, RowReader
+from services.runtime.session.line_counts import LineCounts
 
 READ_BYTES_MIN = 8 * 1024
 READ_BYTES = 1024 * 1024
@@ -57,6 +58,8 @@ class FileSource:
         self.unusable: tuple[int, str] | None = None
         """First row that could not be used, where no row of the whole file could."""
         self.remark = ""
+        self.counts: LineCounts | None = None
+        """Of the reading that came to the file's end; None before."""
         self._rows: RowReader | None = None
         self._marks = Marks(place)
         self._marked_line = place.line
@@ -110,7 +113,7 @@ class FileSource:
         """Keep what is known once the last row was read."""
         # The damage last: another thread that sees it reads the line, too.
         self.damage_line, self.unusable, self.remark = rows.line - 1, rows.unusable, rows.remark
-        self.damage = rows.damage
+        self.damage, self.counts = rows.damage, rows.counts
 
     def place_before(self, line: int) -> SourceCursor:
         """Return a place from which `line` and all after it are read again; -1: only what was not read yet."""

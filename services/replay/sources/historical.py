@@ -22,6 +22,7 @@ from services.replay.sources.prescan import forget_scan, plan_latencies
 from services.replay.sources.row_reader import new_buffer
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
+from services.runtime.session.line_counts import LineCounts
 
 READ_ROWS = 16_384
 """Rows read before the next look at what is settled, at least: merging then costs little beside decoding."""
@@ -181,6 +182,12 @@ class HistoricalSource:
             remarks=tuple(f"{file.opened.name}: {file.remark}" for file in self._files if file.remark),
             unmatched_tickers=self._unmatched_tickers,
         )
+
+    @property
+    def line_counts(self) -> tuple[LineCounts, ...]:
+        """Return what was read of each file; empty until all of them came to their end."""
+        counts = [file.counts for file in self._files if file.counts is not None]
+        return tuple(counts) if len(counts) == len(self._files) else ()
 
     @property
     def notes(self) -> tuple[SourceNote, ...]:

@@ -13,6 +13,7 @@ from fastpath.columns import Block, Tickers
 from fastpath.latency import LatencyModel
 from fastpath.records import SourceCursor
 from services.replay.sources.options import HistoricalOptions
+from services.runtime.session.line_counts import LineCounts
 
 BUFFER_BYTES = 128 * 1024
 """Of a buffer that readers share: more than the longest line, and less than leaves a processor's second cache."""
@@ -126,6 +127,10 @@ class RowReader(Protocol):
     @property
     def remark(self) -> str:
         """Return what is worth a word about the file's end, once it was read to it; empty when nothing is."""
+
+    @property
+    def counts(self) -> LineCounts:
+        """Return how many lines this reader read, and what became of them. True once it is finished."""
 
     def place(self) -> SourceCursor:
         """Return where reading stands: a reader from there on begins with the row `line`."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from fastpath.columns import BEFORE_EVERYTHING, Block
-from fastpath.decode import Decoder, may_have_negative_field
+from fastpath.decode import Decoder, count_line_ends, may_have_negative_field
 from fastpath.header import Header, HeaderError, Layout, layout_columns
 from fastpath.records import SourceCursor
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.foreign import header_advice, line_ends, what_it_is
 from services.replay.sources.readers import GZIP_MAGIC, ByteReader, CutReader, open_reader
 from services.replay.sources.row_reader import RawFile, Reading, Skim
+from services.runtime.session.line_counts import LineCounts
 
 HEADER_BYTES_MAX = 64 * 1024
 SCAN_BYTES = 256 * 1024
@@ -129,6 +130,11 @@ class TextRows:
         self._grown_bytes = text.grown_bytes
         self._is_cut_off = False
         """The last line was still being written when the file was opened."""
+        self._place = place
+        self._is_first = place.offset == text.header_bytes
+        self._lines_read = int(self._is_first)
+        self._ends_a_line = True
+        self._rows = self._rejected = self._reported = 0
 
     @property
     def line(self) -> int:
@@ -161,6 +167,20 @@ class TextRows:
         nothing = self.decoder.previous_event_time_ns == BEFORE_EVERYTHING and not self.damage
         return self.decoder.first_rejection if nothing else None
 
+    @property
+    def counts(self) -> LineCounts:
+        """Return how many lines were read, by their ends, and what became of them."""
+        return LineCounts(
+            first_line=1 if self._is_first else self._place.line,
+            lines_read=self._lines_read + (not self._ends_a_line),
+            ticks=self._rows - self._rejected,
+            rejected=self._rejected,
+            skipped=self.decoder.skipped - self._place.skipped,
+            blank=self.decoder.blank,
+            reported=self._reported,
+            note=self.remark,
+        )
+
     def place(self) -> SourceCursor:
         """Return where reading stands: the row after it is the next one that `feed` decodes."""
         decoder = self.decoder
@@ -179,10 +199,18 @@ class TextRows:
         while not self.finished:
             chunk, is_last = self._read()
             final = is_last and not self.damage and not self._is_cut_off
+            before = len(into), into.rejections
             used = self.decoder.feed(chunk, into, row_limit=rows, final=final)
             rest = chunk[used:]
-            if is_last and (used == 0 or not rest):
+            if used:
+                self._lines_read += count_line_ends(chunk[:used])
+                self._ends_a_line = chunk[used - 1] == ord("\n")
+            is_end = is_last and (used == 0 or not rest)
+            if is_end:
                 self._finish(into, has_rest=bool(rest))
+            self._rows += len(into) - before[0]
+            self._rejected += into.rejections - before[1]
+            if is_end:
                 return
             # The beginning of a line is read again with the rest of it, so that nothing has to be kept in between.
             self._reader.unread(rest)
@@ -220,11 +248,15 @@ class TextRows:
     def _finish(self, into: Block, *, has_rest: bool) -> None:
         self.finished = True
         if self._is_cut_off:
-            self.decoder.reject(into, "the line was still being written when the file was opened")
+            self._report(into, "the line was still being written when the file was opened")
         if self._reader.damage:
             lost = "1" if has_rest else "no"
             self.damage = self._reader.damage if self._cut else f"{self._reader.damage}: {lost} partial line lost"
-            self.decoder.reject(into, self.damage)
+            self._report(into, self.damage)
+
+    def _report(self, into: Block, reason: str) -> None:
+        self.decoder.reject(into, reason)
+        self._reported += 1
 
 
 def _read_header(reader: ByteReader, name: str) -> tuple[bytes, int]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from services.runtime.json_text import read_json, short_reason
 from services.runtime.session.intents import Effective, RefusedIntent
+from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
@@ -66,6 +67,8 @@ class HistoricalReport:
     """Sources that may not be whole, and why, for people."""
     unmatched_tickers: tuple[str, ...] = ()
     """Tickers that were asked for and that no row has."""
+    lines: tuple[LineCounts, ...] = ()
+    """What was read of each source, in the order of `sources`; empty until all of them came to their end."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,7 @@ class EngineReport:
             "unmatched_tickers": list(historical.unmatched_tickers),
             "refused": None if refused is None else {"revision": refused.revision, "reason": refused.reason},
             "first_read_monotonic_ns": historical.first_read_monotonic_ns,
+            "lines": [asdict(counts) for counts in historical.lines],
             "sources": list(historical.sources),
             "reading": dict(historical.reading),
             "redis_run_id": backlog.redis_run_id,
@@ -256,6 +260,7 @@ class EngineReport:
                     remarks=_texts(fields, "remarks"),
                     unmatched_tickers=_texts(fields, "unmatched_tickers"),
                     first_read_monotonic_ns=int(fields.get("first_read_monotonic_ns") or 0),
+                    lines=tuple(LineCounts(**counts) for counts in fields.get("lines") or ()),
                 ),
                 live=LiveReport(
                     configured=bool(fields.get("live_configured")), connected=bool(fields.get("live_connected"))

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from fastpath.midprice import PriceCounts
-from services.cli.verdict import unaccounted
+from services.cli.verdict import unaccounted, unaccounted_lines
 from services.replay.sources import inspect as inspecting
 from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition
+from services.runtime.session.line_counts import LineCounts
+from services.runtime.session.report import HistoricalReport
 from tests.support.cli import midstream_here
 
 COUNTS = PriceCounts(mids=5, latency_filtered=2, missing_side=1, rejected=1, crossed=3, locked=1, markers=2)
@@ -21,6 +23,34 @@ def test_what_was_published_is_what_the_logs_account_for() -> None:
 
     assert unaccounted(11, sink) == ""
     assert "12 records were published and 11 are accounted for" in unaccounted(12, sink)
+
+
+READ = LineCounts(first_line=1, lines_read=15, ticks=8, rejected=1, skipped=3, blank=2, reported=0)
+
+
+def verdict_of(counts: LineCounts, *, markers: int = 0, rows_before: int = 0) -> str:
+    log = LogReport(counts=COUNTS._replace(markers=markers))
+    sink = SinkAnnouncement(SinkPosition("price", "e", 9, 0, b"", "r"), log=log)
+    return unaccounted_lines(HistoricalReport(sources=("a.csv",), lines=(counts,)), sink, rows_before=rows_before)
+
+
+@pytest.mark.quick
+def test_every_line_that_was_read_became_something() -> None:
+    assert verdict_of(READ) == ""
+    assert verdict_of(replace(READ, lines_read=14, reported=1)) == ""
+    assert "a.csv: 16 lines were read, and 1 of them became nothing" in verdict_of(replace(READ, lines_read=16))
+    assert "15 lines were read, and 1 of them became more than one" in verdict_of(replace(READ, blank=3))
+
+
+@pytest.mark.quick
+def test_rows_that_were_read_are_those_that_the_logs_have() -> None:
+    lost = replace(READ, lines_read=16, ticks=9)
+
+    assert "10 rows were read and 9 are accounted for in the logs" in verdict_of(lost)
+    # Of a part of the rows nothing can be said: a run that was resumed, or moved by a command.
+    assert verdict_of(replace(lost, first_line=7, lines_read=15)) == ""
+    assert verdict_of(lost, rows_before=3) == ""
+    assert verdict_of(lost, markers=1) == ""
 
 
 def test_the_equation_of_an_inspection_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

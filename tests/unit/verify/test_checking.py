@@ -87,7 +87,7 @@ def test_lines_of_a_file_are_counted_by_what_became_of_them(tmp_path: Path) -> N
 
     list(records(str(path), 0, ReadOptions(tickers=frozenset({"BTC"})), lines))
 
-    assert lines == Lines(read=7, ticks=2, rejected=1, skipped=1, blank=2)
+    assert lines == Lines(lines_read=7, ticks=2, rejected=1, skipped=1, blank=2)
 
 
 def swap_lines(out: Path) -> None:

@@ -11,6 +11,7 @@ from fastpath.frame import BATCH_ROWS_MAX
 from services.replay.engine.history import History
 from services.replay.engine.lane import POLL_ROWS, HistoricalLane, Lane
 from services.replay.sources import Complaints, Poll
+from services.runtime.session.line_counts import LineCounts
 
 ROWS = 300_000
 
@@ -21,6 +22,7 @@ class Counting:
     names = ("a.csv",)
     mode = 1
     complaints = Complaints()
+    line_counts: tuple[LineCounts, ...] = ()
     fingerprint = ""
     first_read_monotonic_ns = skipped = 0
     damaged: tuple[str, ...] = ()

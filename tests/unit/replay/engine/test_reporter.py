@@ -15,6 +15,7 @@ from services.replay.metrics import REPLAY_FIGURES
 from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.report import EngineReport, EngineState
 from tests.support.clock import FakeClock
 
@@ -115,6 +116,7 @@ def test_a_wait_and_damaged_sources_show_in_the_error() -> None:
         skipped = 0
         damaged = ("a.csv.gz",)
         complaints = Complaints(unusable=("b.csv: no row can be used",), unmatched_tickers=("X",))
+        line_counts: tuple[LineCounts, ...] = ()
 
     queue = Queue()
     queue.waiting = True
@@ -204,6 +206,7 @@ def test_every_figure_has_a_known_name() -> None:
         skipped = 4
         damaged = ()
         complaints = Complaints()
+        line_counts: tuple[LineCounts, ...] = ()
 
     report = EngineFigures("default", queue=Queue(), live=Live(), historical=Historical())
     report.lateness.note(5)
