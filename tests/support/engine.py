@@ -17,7 +17,7 @@ from services.replay.engine.engine import Engine
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry, parse_entry
 from services.replay.engine.pace import AS_RECORDED, Pace
-from services.replay.engine.ports import Beginning
+from services.replay.engine.ports import Beginning, RecordedSource
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.model import Memory, StoredCheckpoint, Tail
@@ -399,8 +399,10 @@ class Stage:
         speed: float = 0.0,
         mode: int = MODE_HISTORICAL,
         pace: Pace = AS_RECORDED,
+        open_historical: Callable[[Cursor | None], RecordedSource] | None = None,
         **source_options: Any,
     ) -> None:
+        """`open_historical` opens recorded files in place of `rows`."""
         self.clock = FakeClock()
         self.queue = FakeQueue() if queue is None else queue
         self.feed = feed
@@ -422,7 +424,7 @@ class Stage:
         self.engine = Engine(
             beginning=Beginning(mode, speed),
             publisher=self.publisher,
-            open_historical=None if rows is None else open_rows,
+            open_historical=open_historical or (None if rows is None else open_rows),
             live=feed,
             pace=pace,
             journal=self.journal,
