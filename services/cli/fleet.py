@@ -63,6 +63,7 @@ class Watcher:
         self._sink = sink
         self._seen: dict[str, int] = {}
         self._since_ns = time.time_ns()
+        self._engine_began = self._sink_began = False
         self._rows_before: int | None = None
         self._unreadable_since_s = 0.0
         """Since when what is stored cannot be read; 0.0 when it can."""
@@ -89,13 +90,14 @@ class Watcher:
                 raise
             return None, None
         self._unreadable_since_s = 0.0
-        if self._own_run and engine is not None and engine.reported_time_ns < self._since_ns:
-            engine = None
-        if self._own_run and sink is not None and sink.time_ns < self._since_ns:
-            sink = None
-        if self._rows_before is None and sink is not None and sink.time_ns >= self._since_ns:
+        # Behind one of this run there is none of another: the system's time may be put back meanwhile.
+        self._engine_began = self._engine_began or (engine is not None and engine.reported_time_ns >= self._since_ns)
+        self._sink_began = self._sink_began or (sink is not None and sink.time_ns >= self._since_ns)
+        if self._rows_before is None and sink is not None and self._sink_began:
             # Of the first sink of this run: one that is started again begins with rows of this run.
             self._rows_before = sink.rows_at_start
+        if self._own_run:
+            return engine if self._engine_began else None, sink if self._sink_began else None
         return engine, sink
 
     @property

@@ -44,3 +44,28 @@ def test_a_report_of_a_newer_release_is_named(redis_url: str, redis_client: redi
         pytest.raises(NewerVersion, match="version 2"),
     ):
         watcher.both()
+
+
+def test_reports_of_a_run_count_also_when_the_system_time_was_put_back(
+    redis_url: str, redis_client: redis.Redis, session_name: str
+) -> None:
+    keys, hour_ns = SessionKeys(session_name), 3_600_000_000_000
+
+    def report(sequence: int, time_ns: int) -> None:
+        redis_client.set(
+            keys.state, EngineReport(session_name, last_sequence=sequence, reported_time_ns=time_ns).encode()
+        )
+        redis_client.hset(keys.sinks, "price", replace(ANNOUNCEMENT, time_ns=time_ns).encode())
+
+    with contextlib.closing(Watcher(redis_url, session_name, sink="price", own_run=True)) as watcher:
+        report(7, time.time_ns() - hour_ns)
+        assert watcher.both() == (None, None)
+        report(1, time.time_ns())
+        watcher.both()
+        report(2, time.time_ns() - hour_ns)
+
+        engine, sink = watcher.both()
+
+    assert engine is not None
+    assert engine.last_sequence == 2
+    assert sink is not None
