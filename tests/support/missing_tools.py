@@ -22,6 +22,7 @@ GO_PACKAGES = {
 }
 """Programs that `go install` installs, in the versions that tests were written with."""
 DEBIAN_PACKAGES = {
+    "cc": "gcc",
     "curl": "curl",
     "openssl": "openssl",
     "redis-server": "redis-server",
