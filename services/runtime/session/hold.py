@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +20,7 @@ import redis.asyncio
 
 from services.runtime.errors import FailedPrecondition
 from services.runtime.log_fields import fields
+from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import READER_GROUP_PREFIX, READER_LEASE_S, SessionKeys
 from services.runtime.tasks import end_task
 
@@ -34,6 +34,8 @@ ADVANCE_S: Final = 0.02
 LOOK_S: Final = 0.5
 """How often to see whether a reader that has everything is further than the last batch says."""
 _CONSUMER: Final = "server"
+_ending: Final[set[asyncio.Task[None]]] = set()
+"""Under way, whoever waits for them; the event loop alone would not keep them."""
 
 
 End = Callable[[int], int]
@@ -73,8 +75,9 @@ class Hold:
         await _sweep(self._client, self._keys.ticks)
         await self._create()
 
-    async def end(self) -> None:
-        """Let the session go on without this subscriber."""
+    async def end(self, keeping: asyncio.Task[None]) -> None:
+        """Let the session go on without this subscriber, once it is not kept any more."""
+        await end_task(keeping)
         with contextlib.suppress(redis.RedisError, OSError):
             await self._client.xgroup_destroy(self._keys.ticks, self.name)
 
@@ -136,8 +139,11 @@ async def holding(
     try:
         yield hold
     finally:
-        await end_task(keeping)
-        await hold.end()
+        # A call whose client left may be cancelled again while it ends, and the session would wait out the lease then.
+        ending = asyncio.create_task(hold.end(keeping), name="hold-end")
+        _ending.add(ending)
+        ending.add_done_callback(_ending.discard)
+        await asyncio.shield(ending)
 
 
 async def is_private(client: redis.asyncio.Redis, keys: SessionKeys) -> bool:
@@ -146,11 +152,9 @@ async def is_private(client: redis.asyncio.Redis, keys: SessionKeys) -> bool:
     if stored is None:
         return False
     try:
-        return json.loads(stored).get("private") is True
-    except (ValueError, AttributeError) as exc:
-        raise FailedPrecondition(
-            f"the definition of session `{keys.session}` cannot be read ({exc}); delete {keys.definition}"
-        ) from exc
+        return SessionDefinition.decode(keys.session, stored).private
+    except ValueError as exc:
+        raise FailedPrecondition(f"{exc}, so nobody knows whether it is private") from exc
 
 
 async def _sweep(client: Any, key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from services.runtime.connection import connect_async
 from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.session import ring, stream_entries
+from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import READER_GROUP_PREFIX
 from tests.integration.price.harness import Queue
 from tests.integration.price.test_latest_mids import Mids, started, until
@@ -178,7 +178,7 @@ async def test_a_private_session_waits_for_who_reads_its_mids(price: Price) -> N
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await anext(aiter(price.stream(policy=block)))
     assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
-    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.client.set(queue.keys.definition, SessionDefinition(files=("a.csv",), private=True).encode())
     batches = make_batches(500)
     for batch in batches:
         queue.client.xadd(queue.keys.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")

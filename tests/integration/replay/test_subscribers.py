@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -20,8 +19,10 @@ from protos.common.v1.market_pb2 import TickBatch
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.replay.queue import QueueLimits
+from services.runtime.connection import connect_async
 from services.runtime.metrics import Metrics
 from services.runtime.session import hold, ring, stream_entries
+from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import READER_GROUP_PREFIX
 from services.runtime.subscriptions import LAST_SEQUENCE_TRAILER
 from tests.integration.replay.queue.harness import Producer, make_batch, producing
@@ -37,6 +38,7 @@ BIG_NAMES = 30_000
 """Bytes of a ticker, so that the latest of each is more than a socket holds."""
 AHEAD_NS = 150_000_000
 """About 130 ticks."""
+PRIVATE = SessionDefinition(files=("a.csv",), private=True).encode()
 WINDOW_TICKS = 200_000
 """About 10 MB: more than the buffers between a server and a client that does not read hold."""
 
@@ -109,7 +111,7 @@ def lag(metrics: Metrics) -> float:
 
 async def until(true: Callable[[], bool], what: str) -> None:
     """Wait outside of the event loop."""
-    await asyncio.to_thread(wait_until, true, what=what)
+    await asyncio.to_thread(wait_until, true, timeout_s=CALL_S, what=what)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -204,7 +206,7 @@ def readers(queue: Queue) -> list[str]:
 async def test_a_private_session_waits_for_its_reader_and_goes_on_when_that_leaves(
     replay: ReplayServiceStub, queue: Queue, redis_url: str
 ) -> None:
-    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.client.set(queue.keys.definition, PRIVATE)
     limits = QueueLimits(high_records=100, retain_bytes=0)
     with producing(redis_url, queue.keys.session, limits=limits, padding=30_000) as producer:
         producer.publish_all(1)
@@ -226,23 +228,53 @@ async def test_a_private_session_waits_for_its_reader_and_goes_on_when_that_leav
     await until(lambda: not readers(queue), "the group to go")
 
 
+async def test_who_leaves_holds_nothing_though_its_call_is_cancelled_again_while_it_ends(
+    queue: Queue, redis_url: str
+) -> None:
+    queue.client.set(queue.keys.definition, PRIVATE)
+    queue.append(100)
+    client = connect_async(redis_url, client_name="test-hold")
+    is_held, may_end = asyncio.Event(), asyncio.Event()
+
+    async def call() -> None:
+        async with hold.holding(client, queue.keys):
+            is_held.set()
+            await may_end.wait()
+
+    ending = asyncio.create_task(call())
+    await is_held.wait()
+    assert len(readers(queue)) == 1
+    may_end.set()
+    # Until it ends: at each of the places where it waits.
+    while not ending.done():
+        ending.cancel()
+        await asyncio.sleep(0)
+
+    await until(lambda: not readers(queue), "the group to go")
+    await client.aclose()
+
+
 async def test_a_session_that_is_not_private_waits_for_nobody(replay: ReplayServiceStub, queue: Queue) -> None:
     queue.append(100)
 
-    for definition in (None, "{}", '{"private": false}'):
+    for definition in (None, SessionDefinition(files=("a.csv",)).encode()):
         if definition is not None:
             queue.client.set(queue.keys.definition, definition)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await anext(aiter(replay.StreamTicks(pb.StreamTicksRequest(policy=BLOCK), timeout=CALL_S)))
         assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         assert f"session `{queue.keys.session}` is not private" in str(caught.value.details())
+    queue.client.set(queue.keys.definition, "{}")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(replay.StreamTicks(pb.StreamTicksRequest(policy=BLOCK), timeout=CALL_S)))
+    assert "cannot be read" in str(caught.value.details())
     assert readers(queue) == []
 
 
 async def test_a_reader_that_waits_is_said_to_be_there_and_one_whose_server_died_is_removed(
     replay: ReplayServiceStub, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.client.set(queue.keys.definition, PRIVATE)
     queue.append(100)
     dead = f"{READER_GROUP_PREFIX}of-a-server-that-died"
     queue.client.xgroup_create(queue.keys.ticks, dead, id="0-0")
@@ -275,7 +307,7 @@ async def test_a_reader_that_waits_is_said_to_be_there_and_one_whose_server_died
 async def test_a_reader_that_waits_for_what_comes_holds_nothing_that_it_does_not_want(
     replay: ReplayServiceStub, queue: Queue
 ) -> None:
-    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.client.set(queue.keys.definition, PRIVATE)
     queue.append(300)
 
     for request in ({"after_sequence": 300}, {"from_now": True}, {"latest_per_ticker": True}):
@@ -286,7 +318,7 @@ async def test_a_reader_that_waits_for_what_comes_holds_nothing_that_it_does_not
 
 
 async def test_a_stream_that_begins_anew_is_held_anew(replay: ReplayServiceStub, queue: Queue) -> None:
-    queue.client.set(queue.keys.definition, json.dumps({"private": True}))
+    queue.client.set(queue.keys.definition, PRIVATE)
     queue.append(300)
     call = replay.StreamTicks(pb.StreamTicksRequest(policy=BLOCK), timeout=CALL_S)
     await read(call, to=300)
