@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any, Final
 
 from clients.power.calendar import DeliveryHour, InvalidDelivery, delivery_hour
@@ -125,7 +125,8 @@ def _value(value: Any) -> tuple[int, bool]:
         raise UnusableAnswer(f"`value` is {_shown(value)}, expected a number") from exc
     if abs(scaled) > VALUE_E4_MAX:
         raise UnusableAnswer(f"`value` is {_shown(value)}, beyond a million EUR/MWh")
-    whole = scaled.to_integral_value()
+    # Named, because libraries in the same process set the rounding of all who name none.
+    whole = scaled.to_integral_value(ROUND_HALF_EVEN)
     return int(whole), whole != scaled
 
 

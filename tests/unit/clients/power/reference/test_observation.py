@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -61,6 +62,11 @@ def test_a_value_is_exact_and_says_when_it_had_to_be_rounded() -> None:
     assert read_answer(body(value=-500), HOUR, observed_ns=5).value_e4 == -5_000_000
     rounded = read_answer(body(value="1.00005"), HOUR, observed_ns=5)
     assert (rounded.value_e4, rounded.state) == (10_000, "rounded")
+
+
+def test_how_a_value_is_rounded_is_not_for_other_libraries_to_say() -> None:
+    with decimal.localcontext(rounding=decimal.ROUND_HALF_UP):
+        assert read_answer(body(value="1.00005"), HOUR, observed_ns=5).value_e4 == 10_000
 
 
 @pytest.mark.parametrize(
