@@ -34,7 +34,8 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         RecordKey last_key, first_key
         int64_t time
         string reason
-        uint64_t lost_frames, next_sequence, revision
+        uint64_t lost_frames, next_sequence, revision, overlap_removed
+        int64_t gap
         string state
         int64_t position_arrival
 

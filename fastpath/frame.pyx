@@ -153,6 +153,8 @@ cdef MarkerRecord _to_marker(object marker, uint64_t sequence) except *:
     record.lost_frames = marker.lost_frames
     record.next_sequence = marker.next_sequence
     record.revision = marker.revision
+    record.overlap_removed = marker.overlap_removed
+    record.gap = marker.gap_ns
     record.state = <bytes?>marker.state
     record.position_arrival = marker.position_arrival_time_ns
     return record
@@ -365,6 +367,8 @@ cdef object _from_marker(const MarkerRecord& record):
         lost_frames=record.lost_frames,
         next_sequence=record.next_sequence,
         revision=record.revision,
+        overlap_removed=record.overlap_removed,
+        gap_ns=record.gap,
         state=<bytes>record.state,
         position_arrival_time_ns=record.position_arrival,
     )

@@ -27,6 +27,8 @@ class Marker:
     lost_frames: int = 0
     next_sequence: int = 0
     revision: int = 0
+    overlap_removed: int = 0
+    gap_ns: int = 0
     state: bytes = b""
     """Of a discontinuity: the quotes as they lie on the wire (`fastpath.quotes` writes and reads them)."""
     position_arrival_time_ns: int = 0

@@ -38,6 +38,8 @@ struct MarkerRecord {
     uint64_t lost_frames = 0;
     uint64_t next_sequence = 0;
     uint64_t revision = 0;
+    uint64_t overlap_removed = 0;
+    int64_t gap = 0;
     std::string state;  // encoded `state` fields, one behind the other, tags included
     int64_t position_arrival = 0;
 };

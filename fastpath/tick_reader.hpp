@@ -158,6 +158,8 @@ inline void read_marker(wire::Reader in, MarkerRecord& marker) {
             case 9: marker.lost_frames = in.varint("lost_frames"); break;
             case 10: marker.next_sequence = in.fixed64("next_sequence"); break;
             case 11: marker.revision = in.varint("revision"); break;
+            case 12: marker.overlap_removed = in.varint("overlap_removed"); break;
+            case 13: marker.gap = read_sfixed64(in, "gap_ns"); break;
             case 14: {
                 QuoteRecord quote;
                 read_quote(in.message("state", "Quote"), quote);

@@ -61,6 +61,8 @@ void put_marker(Out& out, const MarkerRecord& marker) {
     wire::put_varint(out, 9, marker.lost_frames);
     wire::put_fixed64(out, 10, marker.next_sequence);
     wire::put_varint(out, 11, marker.revision);
+    wire::put_varint(out, 12, marker.overlap_removed);
+    wire::put_fixed64(out, 13, static_cast<uint64_t>(marker.gap));
     out.raw(marker.state.data(), marker.state.size());
     wire::put_fixed64(out, 15, static_cast<uint64_t>(marker.position_arrival));
 }

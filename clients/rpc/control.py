@@ -7,12 +7,22 @@ from types import TracebackType
 from typing import Final
 
 from clients.rpc.channel import ChannelSettings, Line
-from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode, TimeRange
+from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, HandOver, Mode, TimeRange
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
 
 MODES: Final = {Mode.Name(mode).removeprefix("MODE_").lower(): mode for mode in (MODE_HISTORICAL, MODE_LIVE)}
 """The modes by what people call them: `historical` and `live`."""
+
+
+HAND_OVERS: Final = {
+    "": HandOver.KIND_UNSPECIFIED,
+    **{
+        HandOver.Kind.Name(kind).removeprefix("KIND_").lower().replace("_", "-"): kind
+        for kind in (HandOver.KIND_AT_ONCE, HandOver.KIND_AT_END, HandOver.KIND_JOIN)
+    },
+}
+"""The hand-overs by what people call them."""
 
 
 class ControlClient:
@@ -37,9 +47,18 @@ class ControlClient:
     ) -> None:
         self._line.close()
 
-    def set_mode(self, mode: str, *, when: pb.When | None = None) -> pb.SetModeResponse:
-        """Switch to `historical` or `live` and wait until it is effective; here as below, a command with `when` is only put on the list."""
-        request = pb.SetModeRequest(session=self._session, mode=MODES[mode], request_id=uuid.uuid4().hex, when=when)
+    def set_mode(self, mode: str, *, when: pb.When | None = None, hand_over: str = "") -> pb.SetModeResponse:
+        """Switch to `historical` or `live` and wait until it is effective; here as below, a command with `when` is only put on the list.
+
+        `hand_over` is at-once, at-end or join; the latter two are only begun.
+        """
+        request = pb.SetModeRequest(
+            session=self._session,
+            mode=MODES[mode],
+            request_id=uuid.uuid4().hex,
+            when=when,
+            hand_over=HAND_OVERS[hand_over],
+        )
         return self._line.call(lambda channel: ControlServiceStub(channel).SetMode, request, timeout_s=self._timeout_s)
 
     def state(self) -> pb.ControlState:

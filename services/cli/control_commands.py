@@ -12,9 +12,10 @@ from typing import Any, Final
 import grpc
 
 from clients.rpc import ChannelSettings, ControlClient, HealthClient, UnusableChannel
+from protos.common.v1.market_pb2 import HandOver
 from protos.control.v1.control_pb2 import ControlState, When
 from protos.health.v1 import health_pb2 as pb
-from services.cli.names import MODE_NAMES, STATUS_NAMES, status_figure
+from services.cli.names import HAND_OVER_NAMES, MODE_NAMES, STATUS_NAMES, status_figure
 from services.cli.output import ExitCode, fail, show
 from services.cli.places import place_of, shown_when, time_ns, when_figures
 from services.cli.rpc_errors import explain
@@ -57,11 +58,16 @@ def call(
     return show(sentence, figures, as_json=as_json)
 
 
-def switch(mode: str, when: When | None) -> Action:
-    """Switch the mode and say what it was before."""
+def switch(mode: str, when: When | None, hand_over: str = "") -> Action:
+    """Switch the mode and say what it was before, or begin a hand-over."""
 
     def action(client: ControlClient) -> tuple[str, dict[str, Any]]:
-        answer = client.set_mode(mode, when=when)
+        answer = client.set_mode(mode, when=when, hand_over=hand_over)
+        if hand_over not in ("", "at-once") and when is None:
+            return (
+                f"hand-over to live begins ({hand_over}), revision {answer.revision}",
+                {"hand_over": hand_over, "mode": MODE_NAMES[answer.mode], "revision": answer.revision},
+            )
         before, after = MODE_NAMES[answer.previous_mode], MODE_NAMES[answer.mode]
         sentence = f"{after} (was {before}), revision {answer.revision}"
         return _told(sentence, {"previous_mode": before, "mode": after, "revision": answer.revision}, when)
@@ -197,6 +203,7 @@ def _status(client: ControlClient, channel: ChannelSettings) -> tuple[str, dict[
         "report_age_s": _age_s(state),
         "error": state.error,
         "redis_url": state.redis_url,
+        "hand_over": _hand_over_figures(state),
         "down": down_servers(),
         "health": None if report is None else status_figure(report.status),
         "not_ok": [] if report is None else [check.name for check in report.checks if check.status != pb.STATUS_OK],
@@ -248,10 +255,40 @@ def _status_lines(state: ControlState) -> list[str]:
         start, end = state.range.start_arrival_time_ns, state.range.end_arrival_time_ns
         bounds = f"{_shown_position(start)} to {shown_time(end) if end else 'the end'}"
         lines.append(f"range      {bounds}, then {'again' if state.loop else 'stop'}")
+    if state.HasField("hand_over"):
+        lines.append(f"hand-over  {_shown_hand_over(state.hand_over)}")
     lines += [f"scheduled  {one.revision}, {shown_when(one.when)}: {one.kind} {one.what}" for one in state.scheduled]
     if state.error:
         lines.append(f"error      {state.error}")
     return lines
+
+
+def _hand_over_figures(state: ControlState) -> dict[str, Any] | None:
+    if not state.HasField("hand_over"):
+        return None
+    hand_over = state.hand_over
+    return {
+        "kind": HAND_OVER_NAMES[hand_over.kind],
+        "phase": HandOver.Phase.Name(hand_over.phase).removeprefix("PHASE_").lower(),
+        "buffered_frames": hand_over.buffered_frames,
+        "overlap_removed": hand_over.overlap_removed,
+        "gap_ns": hand_over.gap_ns,
+        "rejoins": hand_over.rejoins,
+    }
+
+
+def _shown_hand_over(hand_over: HandOver) -> str:
+    kind = HAND_OVER_NAMES[hand_over.kind]
+    phase = HandOver.Phase.Name(hand_over.phase).removeprefix("PHASE_").lower().replace("_", " ")
+    if hand_over.phase == HandOver.PHASE_UNSPECIFIED:
+        return f"{kind}, over"
+    told = [f"{kind}, {phase}"]
+    if hand_over.phase != HandOver.PHASE_JOINED:
+        told.append(f"{hand_over.buffered_frames:,} messages wait")
+    told.append(f"{hand_over.overlap_removed:,} records left out that history had")
+    if hand_over.gap_ns:
+        told.append(f"{hand_over.gap_ns / 1e9:,.3f} s missing")
+    return ", ".join(told)
 
 
 def _age_s(state: ControlState) -> float | None:

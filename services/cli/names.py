@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from clients.rpc.control import MODES
+from clients.rpc.control import HAND_OVERS, MODES
 from protos.health.v1 import health_pb2 as pb
+
+HAND_OVER_NAMES: Final[dict[int, str]] = {kind: name or "at-once" for name, kind in HAND_OVERS.items()}
 
 MODE_NAMES: Final[dict[int, str]] = {0: "unknown", **{mode: name for name, mode in MODES.items()}}
 

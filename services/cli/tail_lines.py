@@ -102,7 +102,7 @@ def marker_text(marker: Marker) -> str:
     match marker.kind:
         case Marker.KIND_SEAM:
             revision = f", revision {marker.revision}" if marker.revision else ""
-            return f"seam: {mode_name(marker.previous_mode)} to {mode_name(marker.mode)}{revision}{reason}"
+            return f"seam: {mode_name(marker.previous_mode)} to {mode_name(marker.mode)}{revision}{_seam_figures(marker)}{reason}"
         case Marker.KIND_DISCONNECTED:
             return f"live feed disconnected{reason}"
         case Marker.KIND_RECONNECTED:
@@ -115,6 +115,11 @@ def marker_text(marker: Marker) -> str:
             revision = f", revision {marker.revision}" if marker.revision else ""
             return f"moved to {where}: {len(marker.state)} tickers have a quote{revision}{reason}"
     return f"marker {marker.kind}{reason}"
+
+
+def _seam_figures(marker: Marker) -> str:
+    removed = f", {marker.overlap_removed:,} records that history had left out" if marker.overlap_removed else ""
+    return removed + (f", {marker.gap_ns / 1e9:,.3f} s apart" if marker.gap_ns else "")
 
 
 def mode_name(mode: Mode) -> str:
@@ -137,6 +142,8 @@ def figures(record: Tick | Mid | Marker | Rejection, epoch: str) -> dict[str, An
             "reason": record.reason,
             "lost_frames": record.lost_frames,
             "revision": record.revision,
+            "overlap_removed": record.overlap_removed,
+            "gap_ns": record.gap_ns,
             "position_arrival_time_ns": record.position_arrival_time_ns,
             "state": [
                 {

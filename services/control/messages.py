@@ -8,6 +8,7 @@ from protos.common.v1.market_pb2 import Mode, TimeRange
 from protos.control.v1 import control_pb2 as pb
 from services.runtime.errors import InvalidRequest
 from services.runtime.session.events import STEPS_MAX, Seek, Step, When
+from services.runtime.session.hand_over import HAND_OVERS, HandOverKind
 from services.runtime.session.intents import MODE_NAMES, Change, Intent, Range, SetMode, SetRange, SetSpeed
 
 
@@ -25,6 +26,22 @@ def seek_of(request: pb.SeekRequest) -> Seek:
         case "end" if request.end:
             return Seek("end")
     raise InvalidRequest("to", "needs one of arrival_time_ns, by_ns, begin: true, end: true and sequence")
+
+
+def mode_of(request: pb.SetModeRequest) -> SetMode:
+    """Read which mode to switch to, and how. Raises InvalidRequest."""
+    if request.mode not in MODE_NAMES:
+        raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {mode_name(request.mode)}")
+    try:
+        kind = HandOverKind.of(request.hand_over)
+    except ValueError:
+        raise InvalidRequest(
+            "hand_over", f"must be KIND_AT_ONCE, KIND_AT_END or KIND_JOIN, got {request.hand_over}"
+        ) from None
+    change = SetMode(request.mode, hand_over=kind)
+    if kind is not HandOverKind.AT_ONCE and not change.waits:
+        raise InvalidRequest("hand_over", "has no meaning with MODE_HISTORICAL: leave it out")
+    return change
 
 
 def step_of(request: pb.StepRequest) -> Step:
@@ -91,6 +108,8 @@ def scheduled_message(scheduled: dict[str, Any]) -> pb.ScheduledCommand:
 def shown(change: Change) -> object:
     """What a change sets, for people; None where its kind says it."""
     match change:
+        case SetMode(mode=mode) if change.waits:
+            return f"{MODE_NAMES[mode]}, {kind_name(change.hand_over)}"
         case SetMode(mode=mode):
             return MODE_NAMES.get(mode, mode)
         case SetSpeed(speed=speed):
@@ -102,6 +121,11 @@ def shown(change: Change) -> object:
         case SetRange(range=played):
             return str(played)
     return None
+
+
+def kind_name(kind: HandOverKind) -> str:
+    """Return what people call a hand-over."""
+    return next(name for name, one in HAND_OVERS.items() if one is kind)
 
 
 def mode_name(mode: int) -> str:

@@ -14,7 +14,7 @@ from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Mode
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceServicer
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
-from services.control.messages import mode_name, range_of, seek_of, shown, step_of, when_of
+from services.control.messages import mode_of, range_of, seek_of, shown, step_of, when_of
 from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
 from services.runtime.access.state_changes import note
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
@@ -50,12 +50,12 @@ class ControlServicer(ControlServiceServicer):
             session=keys.session, request_id=request.request_id, asked=SetMode.kind,
             value=MODE_NAMES.get(request.mode, request.mode),
         )  # fmt: skip
-        if request.mode not in (MODE_HISTORICAL, MODE_LIVE):
-            raise InvalidRequest("mode", f"must be MODE_HISTORICAL or MODE_LIVE, got {mode_name(request.mode)}")
+        change = mode_of(request)
         report = await self._reports.known(keys)
         if report is not None and not _is_configured(report, request.mode):
             raise FailedPrecondition(_not_configured(keys.session, request.mode))
-        change = SetMode(request.mode)
+        if report is not None and change.waits and not report.historical.configured:
+            raise FailedPrecondition(_not_configured(keys.session, MODE_HISTORICAL))
         change = replace(change, previous_mode=int(effect_of(change, report).value or 0))
         journalled, applied = await self._apply(keys, change, request, report, context)
         effective = applied.report.effective
@@ -206,6 +206,8 @@ def _changed(before: pb.ControlState, after: pb.ControlState) -> bool:
     # Progress is not a change of state; a watcher that wants it asks ReplayService.
     quiet.reported_time_ns = before.reported_time_ns
     quiet.last_sequence = before.last_sequence
+    if quiet.HasField("hand_over"):
+        quiet.hand_over.buffered_frames = before.hand_over.buffered_frames
     return quiet != before
 
 

@@ -11,6 +11,7 @@ from protos.control.v1.control_pb2 import ControlState
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
 from services.control.messages import range_message, scheduled_message
 from services.runtime.errors import NotFound
+from services.runtime.session.hand_over_message import hand_over_message
 from services.runtime.session.intents import Setting
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
@@ -130,4 +131,5 @@ class SessionReports:
             range=range_message(effective.range),
             loop=effective.range.loop,
             scheduled=[scheduled_message(scheduled) for scheduled in report.scheduled],
+            hand_over=hand_over_message(report.hand_over),
         )

@@ -38,6 +38,9 @@ class ReplaySettings(SessionSettings):
     queue keeps each name for good; all instruments of all exchanges are some 50,000."""
     start_mode: Literal["historical", "live"] = Field(default="historical", validation_alias="MIDSTREAM_START_MODE")
     """Where ticks come from until somebody switches."""
+    hand_over: Literal["at-once", "at-end", "join"] = Field(default="at-once", validation_alias="MIDSTREAM_HAND_OVER")
+    """How a session that has files and a feed comes to live data: when somebody switches, where the files end, or where they have caught up
+    with the feed, without gap or repeat."""
     speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")
     """Factor of real time; 0 (spelt `max`) is as fast as possible."""
     gap_cap: str = Field(default="", validation_alias="MIDSTREAM_GAP_CAP")
@@ -155,6 +158,7 @@ class ReplaySettings(SessionSettings):
             "delay": self.delay,
             "time_debt": self.time_debt,
             "time_debt_limit": self.time_debt_limit,
+            "hand_over": self.hand_over,
             "fraction_unit_us": self.fraction_unit == "us",
             "negative_latency": self.negative_latency,
             "min_latency_ms": self.min_latency_ms,

@@ -18,6 +18,7 @@ from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
+from services.runtime.session.hand_over_message import hand_over_message
 from services.runtime.session.hold import Hold, holding
 from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
@@ -204,6 +205,7 @@ def session_message(report: EngineReport) -> Session:
         range=_range_message(effective.range),
         loop=effective.range.loop,
         scheduled=len(report.scheduled),
+        hand_over=hand_over_message(report.hand_over),
         pacing=Pacing(**report.pacing.fields()),
         time_debt=_time_debt_message(report.time_debt),
     )

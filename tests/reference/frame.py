@@ -147,6 +147,8 @@ def marker_message(marker: Marker, sequence: int) -> market_pb2.Marker:
         revision=marker.revision,
         state=market_pb2.Marker.FromString(marker.state).state,
         position_arrival_time_ns=marker.position_arrival_time_ns,
+        overlap_removed=marker.overlap_removed,
+        gap_ns=marker.gap_ns,
     )
 
 
@@ -322,6 +324,8 @@ def _marker(message: market_pb2.Marker) -> Marker:
         revision=message.revision,
         state=market_pb2.Marker(state=[_known(quote) for quote in message.state]).SerializeToString(),
         position_arrival_time_ns=message.position_arrival_time_ns,
+        overlap_removed=message.overlap_removed,
+        gap_ns=message.gap_ns,
     )
 
 

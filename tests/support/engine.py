@@ -17,13 +17,14 @@ from services.replay.engine.engine import Engine
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry, parse_entry
 from services.replay.engine.pace import AS_RECORDED, Pace
-from services.replay.engine.ports import Beginning, RecordedSource
+from services.replay.engine.ports import Beginning, OpenRecorded
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.model import Memory, StoredCheckpoint, Tail
 from services.replay.sources import Complaints, Poll
 from services.runtime.session.announcement import SinkPosition
 from services.runtime.session.effects import Effect
+from services.runtime.session.hand_over import HandOverKind
 from services.runtime.session.line_counts import LineCounts
 from tests.support.clock import FakeClock
 
@@ -40,6 +41,8 @@ class Row:
     price: float = 1.0
     reason: str = ""
     ticker: str = "A"
+    event_time_ns: int | None = None
+    """None: that of the arrival."""
 
 
 def rows_every(interval_ns: int, count: int, *, start_ns: int = 1_000_000_000_000) -> list[Row]:
@@ -57,7 +60,7 @@ def append_row(into: Block, row: Row, number: int, *, source_rank: int = 0) -> N
     into.append_tick(
         row.ticker,
         arrival_time_ns=row.arrival_time_ns,
-        event_time_ns=row.arrival_time_ns,
+        event_time_ns=row.arrival_time_ns if row.event_time_ns is None else row.event_time_ns,
         bid_price=row.price,
         bid_amount=1.0,
         ask_price=row.price,
@@ -83,6 +86,7 @@ class RowSource:
         fingerprint: str = "files:1 options:1",
     ) -> None:
         self._rows = rows
+        self._end = len(rows)
         self._rows_per_poll = rows_per_poll
         self._failure = failure
         self._position = resume.sources[0].offset if resume is not None and resume.sources else 0
@@ -102,7 +106,7 @@ class RowSource:
     def poll(self, into: Block, limit: int) -> Poll:
         self._place = self._position
         count = 0
-        while self._position < len(self._rows) and count < min(limit, self._rows_per_poll):
+        while self._position < self._end and count < min(limit, self._rows_per_poll):
             row, number = self._rows[self._position], self._position + 2
             self._position += 1
             if self._skip_to is None or (row.arrival_time_ns, 0, number) > self._skip_to:
@@ -110,7 +114,10 @@ class RowSource:
                 count += 1
         if count == 0 and self._failure is not None:
             raise self._failure
-        return Poll(rows=count, ended=self._position == len(self._rows) and self._failure is None)
+        return Poll(rows=count, ended=self._position == self._end and self._failure is None)
+
+    def has_grown(self) -> bool:
+        return len(self._rows) > self._end
 
     def cursor_sources(self) -> bytes:
         place = SourceCursor(
@@ -296,10 +303,10 @@ class FakePublisher:
             self._queue.store(checkpoint)
         return True
 
-    def entries_around(self, sequence: int) -> list[bytes]:
+    def entries_around(self, sequence: int, count: int = 2) -> list[bytes]:
         self._pass()
         found = [entry for entry in self._queue.entries if TickFrame(entry).first_sequence <= sequence]
-        return [entry for entry in reversed(found[-2:]) if entry not in self._queue.trimmed]
+        return [entry for entry in reversed(found[-count:]) if entry not in self._queue.trimmed]
 
     def save(self, checkpoint: Checkpoint) -> None:
         self._pass()
@@ -399,7 +406,8 @@ class Stage:
         speed: float = 0.0,
         mode: int = MODE_HISTORICAL,
         pace: Pace = AS_RECORDED,
-        open_historical: Callable[[Cursor | None], RecordedSource] | None = None,
+        open_historical: OpenRecorded | None = None,
+        hand_over: HandOverKind = HandOverKind.AT_ONCE,
         **source_options: Any,
     ) -> None:
         """`open_historical` opens recorded files in place of `rows`."""
@@ -416,13 +424,13 @@ class Stage:
         self.sources: list[RowSource] = []
         self.at = self.waiter.at
 
-        def open_rows(resume: Cursor | None) -> RowSource:
+        def open_rows(resume: Cursor | None, *, growing: bool = False) -> RowSource:
             assert rows is not None
             self.sources.append(RowSource(rows, resume=resume, **source_options))
             return self.sources[-1]
 
         self.engine = Engine(
-            beginning=Beginning(mode, speed),
+            beginning=Beginning(mode, speed, hand_over),
             publisher=self.publisher,
             open_historical=open_historical or (None if rows is None else open_rows),
             live=feed,

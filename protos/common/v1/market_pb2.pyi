@@ -112,7 +112,7 @@ class Rejection(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., source: _Optional[str] = ..., line: _Optional[int] = ..., reason: _Optional[str] = ..., raw: _Optional[bytes] = ...) -> None: ...
 
 class Marker(_message.Message):
-    __slots__ = ("sequence", "kind", "previous_mode", "mode", "last_key", "first_key", "time_ns", "reason", "lost_frames", "next_sequence", "revision", "state", "position_arrival_time_ns")
+    __slots__ = ("sequence", "kind", "previous_mode", "mode", "last_key", "first_key", "time_ns", "reason", "lost_frames", "next_sequence", "revision", "overlap_removed", "gap_ns", "state", "position_arrival_time_ns")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Marker.Kind]
@@ -138,6 +138,8 @@ class Marker(_message.Message):
     LOST_FRAMES_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    GAP_NS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     POSITION_ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     sequence: int
@@ -151,9 +153,47 @@ class Marker(_message.Message):
     lost_frames: int
     next_sequence: int
     revision: int
+    overlap_removed: int
+    gap_ns: int
     state: _containers.RepeatedCompositeFieldContainer[Quote]
     position_arrival_time_ns: int
-    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[Marker.Kind, str]] = ..., previous_mode: _Optional[_Union[Mode, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., first_key: _Optional[_Union[RecordKey, _Mapping]] = ..., time_ns: _Optional[int] = ..., reason: _Optional[str] = ..., lost_frames: _Optional[int] = ..., next_sequence: _Optional[int] = ..., revision: _Optional[int] = ..., state: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ..., position_arrival_time_ns: _Optional[int] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., kind: _Optional[_Union[Marker.Kind, str]] = ..., previous_mode: _Optional[_Union[Mode, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., last_key: _Optional[_Union[RecordKey, _Mapping]] = ..., first_key: _Optional[_Union[RecordKey, _Mapping]] = ..., time_ns: _Optional[int] = ..., reason: _Optional[str] = ..., lost_frames: _Optional[int] = ..., next_sequence: _Optional[int] = ..., revision: _Optional[int] = ..., overlap_removed: _Optional[int] = ..., gap_ns: _Optional[int] = ..., state: _Optional[_Iterable[_Union[Quote, _Mapping]]] = ..., position_arrival_time_ns: _Optional[int] = ...) -> None: ...
+
+class HandOver(_message.Message):
+    __slots__ = ("kind", "phase", "buffered_frames", "overlap_removed", "gap_ns", "rejoins")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[HandOver.Kind]
+        KIND_AT_ONCE: _ClassVar[HandOver.Kind]
+        KIND_AT_END: _ClassVar[HandOver.Kind]
+        KIND_JOIN: _ClassVar[HandOver.Kind]
+    KIND_UNSPECIFIED: HandOver.Kind
+    KIND_AT_ONCE: HandOver.Kind
+    KIND_AT_END: HandOver.Kind
+    KIND_JOIN: HandOver.Kind
+    class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PHASE_UNSPECIFIED: _ClassVar[HandOver.Phase]
+        PHASE_CATCHING_UP: _ClassVar[HandOver.Phase]
+        PHASE_MEETING: _ClassVar[HandOver.Phase]
+        PHASE_JOINED: _ClassVar[HandOver.Phase]
+    PHASE_UNSPECIFIED: HandOver.Phase
+    PHASE_CATCHING_UP: HandOver.Phase
+    PHASE_MEETING: HandOver.Phase
+    PHASE_JOINED: HandOver.Phase
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    BUFFERED_FRAMES_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    GAP_NS_FIELD_NUMBER: _ClassVar[int]
+    REJOINS_FIELD_NUMBER: _ClassVar[int]
+    kind: HandOver.Kind
+    phase: HandOver.Phase
+    buffered_frames: int
+    overlap_removed: int
+    gap_ns: int
+    rejoins: int
+    def __init__(self, kind: _Optional[_Union[HandOver.Kind, str]] = ..., phase: _Optional[_Union[HandOver.Phase, str]] = ..., buffered_frames: _Optional[int] = ..., overlap_removed: _Optional[int] = ..., gap_ns: _Optional[int] = ..., rejoins: _Optional[int] = ...) -> None: ...
 
 class TimeRange(_message.Message):
     __slots__ = ("start_arrival_time_ns", "end_arrival_time_ns")

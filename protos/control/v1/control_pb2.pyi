@@ -18,16 +18,18 @@ class When(_message.Message):
     def __init__(self, at_arrival_time_ns: _Optional[int] = ..., after_sequence: _Optional[int] = ..., at_end: _Optional[bool] = ...) -> None: ...
 
 class SetModeRequest(_message.Message):
-    __slots__ = ("session", "mode", "request_id", "when")
+    __slots__ = ("session", "mode", "request_id", "when", "hand_over")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WHEN_FIELD_NUMBER: _ClassVar[int]
+    HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     session: str
     mode: _market_pb2.Mode
     request_id: str
     when: When
-    def __init__(self, session: _Optional[str] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., request_id: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ...) -> None: ...
+    hand_over: _market_pb2.HandOver.Kind
+    def __init__(self, session: _Optional[str] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., request_id: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., hand_over: _Optional[_Union[_market_pb2.HandOver.Kind, str]] = ...) -> None: ...
 
 class SetModeResponse(_message.Message):
     __slots__ = ("previous_mode", "mode", "revision")
@@ -230,7 +232,7 @@ class CancelScheduledResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class ControlState(_message.Message):
-    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected", "position_arrival_time_ns", "range", "loop", "scheduled")
+    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected", "position_arrival_time_ns", "range", "loop", "scheduled", "hand_over")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     INTENDED_MODE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +250,7 @@ class ControlState(_message.Message):
     RANGE_FIELD_NUMBER: _ClassVar[int]
     LOOP_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
+    HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     session: str
     intended_mode: _market_pb2.Mode
     mode: _market_pb2.Mode
@@ -265,4 +268,5 @@ class ControlState(_message.Message):
     range: _market_pb2.TimeRange
     loop: bool
     scheduled: _containers.RepeatedCompositeFieldContainer[ScheduledCommand]
-    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[_Iterable[_Union[ScheduledCommand, _Mapping]]] = ...) -> None: ...
+    hand_over: _market_pb2.HandOver
+    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[_Iterable[_Union[ScheduledCommand, _Mapping]]] = ..., hand_over: _Optional[_Union[_market_pb2.HandOver, _Mapping]] = ...) -> None: ...

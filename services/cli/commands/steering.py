@@ -24,6 +24,14 @@ class Mode(enum.StrEnum):
     live = "live"
 
 
+class HandOver(enum.StrEnum):
+    """When live data begins."""
+
+    AT_ONCE = "at-once"
+    AT_END = "at-end"
+    JOIN = "join"
+
+
 At = Annotated[
     str,
     typer.Option("--at", metavar="TIME", help="Have it happen at this replay time: an arrival time as in the files."),
@@ -48,13 +56,19 @@ def mode(
     at: At = "",
     after: After = None,
     at_end: AtEnd = False,
+    hand_over: Annotated[
+        HandOver | None,
+        typer.Option(
+            help="With live: at once, where the files end, or join: where they have caught up with the feed, without gap or repeat."
+        ),
+    ] = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Switch between recorded and live data; the historical replay continues where it stopped."""
     from services.cli import control_commands as control
 
-    action = control.switch(mode.value, _when(at, after, at_end=at_end))
+    action = control.switch(mode.value, _when(at, after, at_end=at_end), "" if hand_over is None else hand_over.value)
     raise typer.Exit(control.call(session, json, channel, action))
 
 

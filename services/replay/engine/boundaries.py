@@ -8,9 +8,19 @@ from services.replay.engine.journal import JournalEntry
 from services.replay.engine.lane import HistoricalLane, Lane
 from services.replay.engine.playback import Playback
 from services.runtime.session.events import When
+from services.runtime.session.hand_over import HandOverKind
+from services.runtime.session.intents import SetMode
 
 STEP_ROWS_MAX = 512
 """Rows of a step that go out in one batch: it holds that many whatever they are, so that what was stepped is known before."""
+
+
+def hand_over_of(entry: JournalEntry) -> HandOverKind | None:
+    """Return the kind of a hand-over that is under way; None for every other command."""
+    intent = entry.intent
+    if intent is None or intent.when is None or not intent.when.at_end or not isinstance(intent.change, SetMode):
+        return None
+    return intent.change.hand_over if intent.change.waits else None
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,12 @@ class Boundaries:
         next_ns = lane.block.key(lane.start)[0] if lane.remaining else None
         played = playback.decided.range
         found: list[tuple[int, int, Due]] = []
+        hands_over = False
         for entry in playback.scheduled:
             when = _when(entry)
-            if when.at_end and over:
+            if hand_over_of(entry):
+                hands_over = True
+            elif when.at_end and over:
                 # The end is where the range says, which may be in the midst of a pause between two records.
                 time_ns = played.end_ns if lane.remaining else None
                 found.append((_order(time_ns), entry.revision, Due(entry, time_ns)))
@@ -75,7 +88,7 @@ class Boundaries:
                 and (played.end_ns is None or when.arrival_time_ns <= played.end_ns)
             ):
                 found.append((when.arrival_time_ns, entry.revision, Due(entry, when.arrival_time_ns)))
-        if over and played.loop and playback.next != playback.loop_sequence:
+        if over and played.loop and not hands_over and playback.next != playback.loop_sequence:
             time_ns = played.end_ns if lane.remaining else None
             found.append((_order(time_ns), 1 << 64, Due(None, time_ns)))
         return min(found, key=lambda one: one[:2])[2] if found else None

@@ -22,6 +22,7 @@ from services.replay.sources.latency_models import split_entries
 from services.runtime import tracing
 from services.runtime.errors import StartRefused
 from services.runtime.logs import LogOptions
+from services.runtime.session.hand_over import HAND_OVERS
 from services.runtime.session.intents import MODE_NAMES
 
 READING: Final = (
@@ -74,7 +75,10 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
     if mode == MODE_HISTORICAL and not historical:
         # There is only one thing that such a session can do.
         mode = MODE_LIVE
-    beginning = Beginning(mode, float(fields.get("speed") or 0.0))
+    kind = HAND_OVERS.get(str(fields.get("hand_over") or "at-once"))
+    if kind is None:
+        raise StartRefused(f"MIDSTREAM_HAND_OVER: {fields['hand_over']!r} is unknown; use {', '.join(HAND_OVERS)}")
+    beginning = Beginning(mode, float(fields.get("speed") or 0.0), kind)
     check_sources(beginning, historical=bool(historical), live=bool(live_url))
     defaults, feed = QueueLimits(), FeedLimits()
     return EngineConfig(

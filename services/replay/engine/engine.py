@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from fastpath.columns import Tickers
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
-from fastpath.records import Cursor
 from services.replay.engine.boundaries import Boundaries, Due
 from services.replay.engine.figures import EngineFigures
+from services.replay.engine.hand_over import LOOK_NS, HandOver
 from services.replay.engine.journal import Journal
 from services.replay.engine.lane import PACED_POLL_ROWS, HistoricalLane, Lane, LiveLane
 from services.replay.engine.lanes import Lanes
@@ -26,7 +26,7 @@ from services.replay.engine.pace import AS_RECORDED, Pace
 from services.replay.engine.pacer import Pacer
 from services.replay.engine.pacing import Waiter
 from services.replay.engine.playback import Playback
-from services.replay.engine.ports import Beginning, FeedSource, Publishing, RecordedSource
+from services.replay.engine.ports import Beginning, FeedSource, OpenRecorded, Publishing
 from services.replay.engine.positioning import Positioning
 from services.replay.engine.seeking import Seeking
 from services.replay.engine.steering import Steering
@@ -62,7 +62,7 @@ class Engine:
         *,
         beginning: Beginning,
         publisher: Publishing,
-        open_historical: Callable[[Cursor | None], RecordedSource] | None,
+        open_historical: OpenRecorded | None,
         live: FeedSource | None,
         live_tickers_max: int = 0,
         pace: Pace = AS_RECORDED,
@@ -105,12 +105,22 @@ class Engine:
             clock=clock,
             stopping=stopping,
         )
+        self._hand_over = HandOver(
+            playback=playback,
+            lanes=lanes,
+            outlet=outlet,
+            publisher=publisher,
+            report=report,
+            clock=clock,
+            interrupt=interrupt,
+        )
         self._steering = Steering(
             playback=playback,
             lanes=lanes,
             outlet=outlet,
             journal=journal,
             seeking=self._seeking,
+            hand_over=self._hand_over,
             boundaries=self._boundaries,
             report=report,
             clock=clock,
@@ -171,6 +181,7 @@ class Engine:
         self._apply_intents()
         if playback.mode == MODE_LIVE:
             self._lanes.start_live()
+        self._hand_over.begin()
         self._set_phase(EngineState.RUNNING)
         logger.info(
             "replay ready",
@@ -229,6 +240,10 @@ class Engine:
         bounded = self._playback.bounded and not self._playback.repeating
         if bounded and lane.failure is None and self._reach(lane, fast=fast):
             return
+        if bounded and self._may_hand_over(lane):
+            if not self._hand_over.step(lane):
+                self._wait_until(self._clock.monotonic_ns() + LOOK_NS)
+            return
         if lane.remaining == 0 or (bounded and self._boundaries.over(lane)):
             if lane.remaining == 0 and lane.failure is not None:
                 self._fail(lane.failure)
@@ -256,6 +271,13 @@ class Engine:
 
     def _is_fast(self) -> bool:
         return self._playback.pacing.speed == 0 or self._playback.repeating or self._playback.step is not None
+
+    def _may_hand_over(self, lane: HistoricalLane) -> bool:
+        """Tell whether history is at its end and a hand-over waits for that; what failed comes first, and a step."""
+        playback = self._playback
+        if lane.failure is not None or playback.step is not None or not self._boundaries.over(lane):
+            return False
+        return self._hand_over.pending is not None
 
     def _reach(self, lane: HistoricalLane, *, fast: bool) -> bool:
         """Have what comes before the next record happen, or wait for it; False when that is nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from services.replay.engine.achieved import Achieved
@@ -12,6 +12,7 @@ from services.replay.engine.lateness import Lateness
 from services.replay.engine.time_debt import TimeDebt
 from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.replay.sources import Complaints
+from services.runtime.session.hand_over import HandOverReport
 from services.runtime.session.intents import Effective
 from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
@@ -104,6 +105,7 @@ class EngineFigures:
     debt: TimeDebt = field(default_factory=TimeDebt)
     queue: QueueFigures | None = None
     live: LiveFigures | None = None
+    hand_over: HandOverReport = field(default_factory=HandOverReport)
     historical: HistoricalFigures | None = None
 
     @property
@@ -171,6 +173,7 @@ class EngineFigures:
             ),
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
             error=self.problems(),
+            hand_over=replace(self.hand_over, buffered_frames=0 if live is None else live.queued_frames),
             pacing=self.lateness.report(self.achieved),
             time_debt=self.debt.report(now_ns),
             reported_time_ns=time_ns,

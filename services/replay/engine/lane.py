@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastpath.columns import Block, Tickers
-from fastpath.frame import BATCH_ROWS_MAX
+from fastpath.frame import BATCH_ROWS_MAX, decode_cursor, encode_cursor
+from fastpath.records import Cursor
 from services.replay.engine.history import History
 from services.replay.engine.ports import FeedSource, RecordedSource
 from services.replay.sources import Poll, TickSource
@@ -60,6 +63,14 @@ class LiveLane(Lane):
     def __init__(self, source: FeedSource, tickers: Tickers) -> None:
         super().__init__(source, tickers)
         self.source: FeedSource = source
+        self.screen: Callable[[Block, int], int] | None = None
+        """Takes rows that history had out of the block, from this row on, and returns how many are left; None when there are none."""
+
+    def poll(self, rows: int = POLL_ROWS) -> Poll:
+        poll = super().poll(rows)
+        if self.screen is None or not poll.rows:
+            return poll
+        return replace(poll, rows=self.screen(self.block, len(self.block) - poll.rows))
 
     def discard(self) -> int:
         """Drop what was received and not published; return how many frames that were."""
@@ -99,6 +110,13 @@ class HistoricalLane(Lane):
         while len(marks) > 1 and marks[1].row <= self.start:
             marks.popleft()
         return marks[0].cursor
+
+    def cursor(self) -> bytes:
+        """Return where to read on behind the last row that was published."""
+        places = self.cursor_sources()
+        if self.last_key is None:
+            return places
+        return encode_cursor(Cursor(self.last_key, decode_cursor(places).sources if places else ()))
 
     def fill(self, polls_max: int, *, rows: int = POLL_ROWS) -> None:
         """Poll until there is a full batch to publish, at most `polls_max` times.

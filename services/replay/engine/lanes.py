@@ -11,7 +11,7 @@ from fastpath.records import Cursor
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.history import Anchor, History
 from services.replay.engine.lane import HistoricalLane, LiveLane
-from services.replay.engine.ports import FeedSource, RecordedSource
+from services.replay.engine.ports import FeedSource, OpenRecorded, RecordedSource
 
 
 class Lanes:
@@ -20,7 +20,7 @@ class Lanes:
     def __init__(
         self,
         *,
-        open_historical: Callable[[Cursor | None], RecordedSource] | None,
+        open_historical: OpenRecorded | None,
         live: FeedSource | None,
         tickers: Tickers,
         report: EngineFigures,
@@ -36,6 +36,8 @@ class Lanes:
         """Of the recorded files."""
         self.inputs = ""
         """Fingerprint of the recorded files."""
+        self.growing = False
+        """Files may be read on when they have grown, so of each only whole lines are read."""
 
     def configured(self, mode: int) -> bool:
         """Tell whether there is a source for `mode`."""
@@ -47,7 +49,7 @@ class Lanes:
         """Open the recorded files at `cursor`; None when there are none. Raises UnusableInput."""
         if self._open_historical is None:
             return None
-        source = self._open_historical(cursor)
+        source = self._open_historical(cursor, growing=self.growing)
         self._show(source)
         return source
 
@@ -79,17 +81,24 @@ class Lanes:
         if source is not None:
             self.place(source, encoded_cursor)
 
+    def follow_growth(self) -> None:
+        """Read files as ones that are still written, from where the session stands."""
+        if self.growing or self.historical is None:
+            return
+        self.growing = True
+        self.reopen(self.historical.cursor())
+
     def search(self, anchor: Anchor) -> HistoricalLane:
         """Return a lane that reads on from `anchor`, beside the one in use; `settle` or `give_up` comes next. Raises UnusableInput."""
         assert self._open_historical is not None
-        source = self._open_historical(Cursor(anchor.key, decode_cursor(anchor.places).sources))
+        source = self._open_historical(Cursor(anchor.key, decode_cursor(anchor.places).sources), growing=self.growing)
         self.history.begin(anchor)
         return HistoricalLane(source, self._tickers, cursor=anchor.places, last_key=anchor.key, history=self.history)
 
     def count_from(self, anchor: Anchor) -> HistoricalLane:
         """Return a lane that reads on from `anchor` and of which nothing is remembered; whoever asked stops its source."""
         assert self._open_historical is not None
-        source = self._open_historical(Cursor(anchor.key, decode_cursor(anchor.places).sources))
+        source = self._open_historical(Cursor(anchor.key, decode_cursor(anchor.places).sources), growing=self.growing)
         return HistoricalLane(
             source, self._tickers, cursor=anchor.places, last_key=anchor.key, history=History(self._tickers)
         )

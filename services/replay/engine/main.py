@@ -187,10 +187,15 @@ class _Wiring:
             limits=config.feed_limits,
         )
 
-    def _open_historical(self, resume: Cursor | None) -> RecordedSource:
+    def _open_historical(self, resume: Cursor | None, *, growing: bool = False) -> RecordedSource:
         config = self.config
         source = HistoricalSource(
-            config.historical, config.options, resume=resume, cache_dir=config.cache_dir, temp_dir=config.temp_dir
+            config.historical,
+            config.options,
+            resume=resume,
+            growing=growing,
+            cache_dir=config.cache_dir,
+            temp_dir=config.temp_dir,
         )
         # The one before may be in use for as long as a position is looked for in this one.
         self._sources[:] = [*self._sources[-1:], source]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastpath.frame import MODE_LIVE
+from fastpath.records import Cursor
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import Complaints, TickSource
 from services.runtime.errors import StartRefused
+from services.runtime.session.hand_over import HandOverKind
 from services.runtime.session.line_counts import LineCounts
 
 
@@ -19,6 +21,7 @@ class Beginning:
 
     mode: int
     speed: float
+    hand_over: HandOverKind = HandOverKind.AT_ONCE
 
 
 def check_sources(beginning: Beginning, *, historical: bool, live: bool) -> None:
@@ -29,6 +32,11 @@ def check_sources(beginning: Beginning, *, historical: bool, live: bool) -> None
         )
     if beginning.mode == MODE_LIVE and not live:
         raise StartRefused("the session is to begin live, but no feed is configured: set MIDSTREAM_LIVE_URL")
+    if beginning.hand_over is not HandOverKind.AT_ONCE and not (historical and live):
+        raise StartRefused(
+            "MIDSTREAM_HAND_OVER: there is nothing to hand over between: set MIDSTREAM_HISTORICAL to files and "
+            "MIDSTREAM_LIVE_URL to a feed, or leave it out"
+        )
 
 
 class Publishing(Protocol):
@@ -47,7 +55,7 @@ class Publishing(Protocol):
         urgent: bool = False,
         repeatable: bool = True,
     ) -> bool: ...
-    def entries_around(self, sequence: int) -> list[bytes]: ...
+    def entries_around(self, sequence: int, count: int = 2) -> list[bytes]: ...
     def save(self, checkpoint: Checkpoint) -> None: ...
     def flush(self) -> None: ...
     def tend(self) -> None: ...
@@ -75,6 +83,14 @@ class RecordedSource(CursorSource, Protocol):
     def complaints(self) -> Complaints: ...
     @property
     def line_counts(self) -> tuple[LineCounts, ...]: ...
+    def has_grown(self) -> bool:
+        """Tell whether there are more whole lines than when the files were opened."""
+
+
+class OpenRecorded(Protocol):
+    """Opens the recorded files at a place; `growing` has only whole lines read, and their growth told. Raises UnusableInput."""
+
+    def __call__(self, resume: Cursor | None, *, growing: bool = False) -> RecordedSource: ...
 
 
 class FeedSource(TickSource, Protocol):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastpath.columns import BEFORE_EVERYTHING
-from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, decode_cursor
+from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, MODE_LIVE, decode_cursor
 from fastpath.records import Cursor
 from services.replay.engine import markers as marking
 from services.replay.engine.figures import EngineFigures
@@ -18,10 +18,12 @@ from services.replay.engine.outlet import Outlet
 from services.replay.engine.playback import Playback, StepUnderWay
 from services.replay.engine.ports import Beginning, Publishing
 from services.replay.queue.model import Adopted, Checkpoint
-from services.replay.sources import UnusableInput, fingerprint_difference
+from services.replay.sources import GROWING, UnusableInput, fingerprint_difference
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
-from services.runtime.session.intents import MODE_NAMES
+from services.runtime.session.events import When
+from services.runtime.session.hand_over import HandOverKind
+from services.runtime.session.intents import MODE_NAMES, Intent, SetMode
 
 if TYPE_CHECKING:
     from fastpath.columns import Key
@@ -61,6 +63,11 @@ class Positioning:
         self._report.owned = True
         cursor = decode_cursor(adopted.cursor)
         checkpoint = adopted.checkpoint
+        if opened is not None and checkpoint is not None and checkpoint.inputs.startswith(GROWING):
+            opened.stop()
+            lanes.growing = True
+            opened = lanes.open(None)
+            assert opened is not None
         if opened is not None and checkpoint is not None and adopted.cursor:
             _check_inputs(checkpoint.inputs, opened.fingerprint)
         if opened is not None and adopted.cursor:
@@ -76,6 +83,8 @@ class Positioning:
             self._resume_from(checkpoint, cursor)
         elif adopted.cursor:
             playback.last_key = cursor.last_key
+        else:
+            self._begin_hand_over()
         self._add_gap(adopted)
         self._outlet.save()
         self._report.effective = playback.effective()
@@ -109,6 +118,15 @@ class Positioning:
         self._outlet.save()
         return stood if was_moved else None
 
+    def _begin_hand_over(self) -> None:
+        """Have a new session begin with what its settings say of a hand-over."""
+        playback, kind = self._playback, self._beginning.hand_over
+        if playback.mode == MODE_LIVE:
+            playback.decide(hand_over=kind)
+        elif kind is not HandOverKind.AT_ONCE:
+            asked = Intent(SetMode(MODE_LIVE, hand_over=kind), when=When(at_end=True))
+            playback.scheduled = (JournalEntry(0, asked),)
+
     def _stand(self, adopted: Adopted) -> None:
         playback, report = self._playback, self._report
         playback.epoch, playback.next = adopted.epoch, adopted.next_sequence
@@ -125,7 +143,7 @@ class Positioning:
         playback.markers = marking.from_json(checkpoint.seams)
         playback.scheduled = tuple(JournalEntry.read(entry) for entry in checkpoint.scheduled)
         playback.step = None if checkpoint.step is None else StepUnderWay.read(checkpoint.step)
-        playback.decide(range=before.range)
+        playback.decide(range=before.range, hand_over=before.hand_over)
         if before.mode == MODE_HISTORICAL and not playback.markers:
             playback.last_key = cursor.last_key
         mode = before.mode

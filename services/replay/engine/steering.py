@@ -12,8 +12,9 @@ import clients.tracing as tracing
 from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import BATCH_ROWS_MAX, MARKER_GAP, MODE_HISTORICAL, MODE_LIVE
 from fastpath.records import Marker
-from services.replay.engine.boundaries import Boundaries, Due
+from services.replay.engine.boundaries import Boundaries, Due, hand_over_of
 from services.replay.engine.figures import EngineFigures
+from services.replay.engine.hand_over import HandOver
 from services.replay.engine.journal import Journal, JournalEntry
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.outlet import Outlet
@@ -23,6 +24,7 @@ from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.logs import correlation
 from services.runtime.session.events import STEPS_MAX, Cancel, Seek, Step, When
+from services.runtime.session.hand_over import HandOverKind
 from services.runtime.session.intents import (
     MODE_NAMES,
     SPEED_MAX,
@@ -58,11 +60,13 @@ class Steering:
         outlet: Outlet,
         journal: Journal,
         seeking: Seeking,
+        hand_over: HandOver,
         boundaries: Boundaries,
         report: EngineFigures,
         clock: Clock,
     ) -> None:
         self._seeking = seeking
+        self._hand_over = hand_over
         self._boundaries = boundaries
         self._playback = playback
         self._lanes = lanes
@@ -115,7 +119,7 @@ class Steering:
         if not entry.restarts and entry.revision <= playback.revision:
             return
         intent = entry.intent
-        if intent is not None and intent.when is not None and not self._is_due(intent.when):
+        if intent is not None and intent.when is not None and not hand_over_of(entry) and not self._is_due(intent.when):
             self._schedule(entry, intent.when)
         else:
             self._happen(entry)
@@ -237,9 +241,13 @@ class Steering:
         """Do what was asked for; returns why it could not be done, empty when it was."""
         playback, now_ns = self._playback, self._clock.monotonic_ns()
         match change:
+            case SetMode() if change.waits:
+                return self._hand_over.accept(entry, change)
             case SetMode(mode=mode):
+                self._hand_over.drop()
                 if mode != playback.mode:
                     self._switch(mode, entry.revision, now_ns)
+                self._hand_over.dropped()
             case Pause():
                 if not playback.paused:
                     playback.pacing.hold(now_ns)
@@ -259,6 +267,7 @@ class Steering:
                 return self._set_range(change.range, entry)
             case Cancel(revision=cancelled):
                 playback.scheduled = tuple(one for one in playback.scheduled if one.revision != cancelled)
+                self._hand_over.dropped()
             case _:
                 assert_never(change)
         return ""
@@ -302,9 +311,10 @@ class Steering:
         previous = playback.mode
         if mode == MODE_LIVE:
             playback.pacing.hold(now_ns)
-            playback.decide(mode=mode)
+            playback.decide(mode=mode, hand_over=HandOverKind.AT_ONCE)
             self._lanes.start_live()
         else:
+            self._hand_over.left()
             self._leave_live()
             playback.decide(mode=mode)
         playback.add_seam(previous, time_ns=self._clock.time_ns(), revision=revision)

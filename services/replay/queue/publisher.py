@@ -229,13 +229,13 @@ class Publisher:
         if pipeline.blocked:
             self._patience.announce(pipeline.blocked)
 
-    def entries_around(self, sequence: int) -> list[bytes]:
-        """Return the entry that begins at or before `sequence`, and the one before it, newest first, as far as they are retained.
+    def entries_around(self, sequence: int, count: int = 2) -> list[bytes]:
+        """Return `count` entries, the first of which begins at or before `sequence`, newest first, as far as they are retained.
 
         Everything published is flushed first.
         """
         self.flush()
-        return self._pipeline.read_back(sequence, count=2)
+        return self._pipeline.read_back(sequence, count=count)
 
     def close(self) -> None:
         """Give the session up so that another producer need not wait; what was not flushed is not appended any more."""

@@ -56,6 +56,7 @@ class HistoricalSource:
         options: HistoricalOptions,
         *,
         resume: Cursor | None = None,
+        growing: bool = False,
         cache_dir: Path | None = None,
         temp_dir: Path | None = None,
         in_flight_rows_max: int = IN_FLIGHT_ROWS_MAX,
@@ -64,6 +65,7 @@ class HistoricalSource:
         self._paths = tuple(paths)
         self._options = options
         self._resume = resume
+        self._growing = growing
         self._cache_dir = cache_dir
         self._spill = SpillFile(temp_dir)
         self._in_flight_rows_max = in_flight_rows_max
@@ -88,7 +90,7 @@ class HistoricalSource:
         if self._opened:
             return
         self.first_read_monotonic_ns = self._monotonic_ns()
-        inputs = open_inputs(self._paths)
+        inputs = open_inputs(self._paths, growing=self._growing)
         try:
             self._places = self._first_places(inputs)
             names = [opened.name for opened in inputs]
@@ -104,7 +106,9 @@ class HistoricalSource:
             raise
         self._files = [FileSource(*parts) for parts in zip(inputs, plans, self._places, models, strict=True)]
         self.names = tuple(names)
-        self.fingerprint = fingerprint(inputs, self._options, [latency.digest for latency in self.latencies])
+        self.fingerprint = fingerprint(
+            inputs, self._options, [latency.digest for latency in self.latencies], growing=self._growing
+        )
         self._opened = True
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -146,6 +150,10 @@ class HistoricalSource:
         if self._cursor is None:
             self._cursor = encode_cursor(Cursor(last_key=None, sources=self._places))
         return self._cursor
+
+    def has_grown(self) -> bool:
+        """Tell whether a file has more whole lines than when it was opened."""
+        return any(file.opened.has_grown() for file in self._files)
 
     def interrupt(self) -> None:
         """Make a poll that still sorts or searches return soon. The only method for other threads."""

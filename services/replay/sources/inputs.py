@@ -15,8 +15,10 @@ from urllib.parse import quote, unquote
 
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.formats import open_rows
+from services.replay.sources.growth import GROWING, growing_print, growth_difference, whole_lines
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import RawFile, RowFile
+from services.replay.sources.text_file import TextFile
 
 HEAD_BYTES = 64 * 1024
 FILES_NAMED_MAX = 64  # beyond, a change is noticed but the file is not named
@@ -42,6 +44,11 @@ class InputFile:
         status = os.fstat(self.descriptor)
         return (status.st_size, status.st_mtime_ns, _identity(status)) == (self.size, self.mtime_ns, self.identity)
 
+    def has_grown(self) -> bool:
+        """Tell whether there are more whole lines than when the file was opened."""
+        size = os.fstat(self.descriptor).st_size
+        return _is_plain_text(self.content) and size > self.size and whole_lines(self.descriptor, size) > self.size
+
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.descriptor)
@@ -66,15 +73,18 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return names
 
 
-def open_inputs(patterns: Sequence[str]) -> list[InputFile]:
-    """Open every file that `patterns` name. All or none: nothing stays open after an error."""
+def open_inputs(patterns: Sequence[str], *, growing: bool = False) -> list[InputFile]:
+    """Open every file that `patterns` name. All or none: nothing stays open after an error.
+
+    `growing`: of plain text only whole lines are there; what is behind them is still being written.
+    """
     names = expand(patterns)
     _allow_descriptors(len(names))
     inputs: list[InputFile] = []
     seen: dict[tuple[int, int], str] = {}
     try:
         for name in names:
-            opened = open_input(name)
+            opened = open_input(name, growing=growing)
             inputs.append(opened)
             status = os.fstat(opened.descriptor)
             first = seen.setdefault((status.st_dev, status.st_ino), name)
@@ -88,7 +98,7 @@ def open_inputs(patterns: Sequence[str]) -> list[InputFile]:
     return inputs
 
 
-def open_input(name: str) -> InputFile:
+def open_input(name: str, *, growing: bool = False) -> InputFile:
     """Open one file, as its format understands it; raises UnusableInput with the fix."""
     try:
         # O_NONBLOCK: opening a FIFO without a writer must not hang.
@@ -96,13 +106,13 @@ def open_input(name: str) -> InputFile:
     except (OSError, ValueError) as error:
         raise UnusableInput(_cannot_open(name, error)) from error
     try:
-        return _examine(name, descriptor)
+        return _examine(name, descriptor, growing=growing)
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def _examine(name: str, descriptor: int) -> InputFile:
+def _examine(name: str, descriptor: int, *, growing: bool = False) -> InputFile:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         write = "; write what comes out of it to a file first" if stat.S_ISFIFO(status.st_mode) else ""
@@ -115,26 +125,40 @@ def _examine(name: str, descriptor: int) -> InputFile:
         head = os.pread(descriptor, HEAD_BYTES, 0)
     except OSError as error:
         raise UnusableInput(f"{name} cannot be read: {error.strerror}; check the disk") from error
+    content, size = open_rows(RawFile(name, descriptor, status.st_size, head)), status.st_size
+    if growing and _is_plain_text(content):
+        size = whole_lines(descriptor, size)
+        content = open_rows(RawFile(name, descriptor, size, head))
     return InputFile(
         name=name,
         descriptor=descriptor,
-        size=status.st_size,
+        size=size,
         mtime_ns=status.st_mtime_ns,
         identity=_identity(status),
         head_digest=hashlib.sha256(head).hexdigest(),
-        content=open_rows(RawFile(name, descriptor, status.st_size, head)),
+        content=content,
     )
+
+
+def _is_plain_text(content: RowFile) -> bool:
+    return isinstance(content, TextFile) and not content.compressed
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions, latencies: Sequence[str] = ()) -> str:
-    """Return text that is equal as long as the same files, unchanged, are read in the same way.
+def fingerprint(
+    inputs: Sequence[InputFile], options: HistoricalOptions, latencies: Sequence[str] = (), *, growing: bool = False
+) -> str:
+    """Return text that is equal as long as the same files, unchanged, are read in the same way; `growing` ones may be longer by then.
 
     `latencies` holds the digest of each file's latency model, empty where there is none.
     """
+    models = f" latency:{_digest(','.join(latencies))[:32]}" if any(latencies) else ""
+    if growing:
+        files = growing_print([(opened.name, opened.descriptor, opened.size) for opened in inputs])
+        return f"{files} options:{_digest(options.canonical())[:32]}{models}"
     prints = [f"{opened.size}\0{opened.mtime_ns}\0{opened.head_digest}\n" for opened in inputs]
     if len(inputs) <= FILES_NAMED_MAX:
         files = ",".join(
@@ -144,16 +168,17 @@ def fingerprint(inputs: Sequence[InputFile], options: HistoricalOptions, latenci
     else:
         # The text lies in every checkpoint, so it has to stay short.
         files = _digest("".join(f"{opened.name}\0{text}" for opened, text in zip(inputs, prints, strict=True)))[:32]
-    models = f" latency:{_digest(','.join(latencies))[:32]}" if any(latencies) else ""
     return f"files:{files} options:{_digest(options.canonical())[:32]}{models}"
 
 
 def fingerprint_difference(before: str, now: str) -> str:
-    """Say what differs between two fingerprints; empty when nothing does."""
+    """Say what differs between two fingerprints; empty when nothing does. Files that are still being written may have grown."""
     if before == now:
         return ""
     old, new = (dict(part.partition(":")[::2] for part in text.split()) for text in (before, now))
     found = []
+    if before.startswith(GROWING) and now.startswith(GROWING) and (difference := growth_difference(before, now)):
+        found.append(difference)
     if old.get("files") != new.get("files"):
         found.append(_files_difference(old.get("files", ""), new.get("files", "")))
     if old.get("options") != new.get("options"):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from services.runtime.json_text import read_json
 from services.runtime.session.events import EVENTS, Event, When
+from services.runtime.session.hand_over import HandOverKind
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
@@ -70,6 +71,8 @@ class Effective:
     speed: float = 0.0
     """Factor of real time; 0 is as fast as possible."""
     range: Range = EVERYTHING
+    hand_over: HandOverKind = HandOverKind.AT_ONCE
+    """How live data was come to: a session that joined its feed joins it again when it was lost."""
     refused: RefusedIntent | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Effective:
             "paused": self.paused,
             "speed": self.speed,
             "range": str(self.range),
+            "hand_over": int(self.hand_over),
         }
 
     def texts(self) -> dict[str, str]:
@@ -97,6 +101,7 @@ class Effective:
             paused=fields["paused"] in (True, "1"),
             speed=float(fields["speed"]),
             range=Range.parse(str(fields.get("range") or EVERYTHING)),
+            hand_over=HandOverKind.of(int(fields.get("hand_over") or 0)),
             refused=refused,
         )
 
@@ -111,17 +116,25 @@ class SetMode:
     mode: int
     previous_mode: int = 0
     """In effect when it was asked for, which is what a repeated request is told; 0 when that was not known."""
+    hand_over: HandOverKind = HandOverKind.AT_ONCE
+
+    @property
+    def waits(self) -> bool:
+        """Whether it takes effect later, where history and the feed meet: no setting until then."""
+        return self.mode == MODE_LIVE and self.hand_over is not HandOverKind.AT_ONCE
 
     @property
     def value(self) -> str:
         return str(self.mode)
 
     def fields(self) -> dict[str, Any]:
-        return {"mode": self.mode, "previous_mode": self.previous_mode}
+        later = {"hand_over": int(self.hand_over)} if self.hand_over is not HandOverKind.AT_ONCE else {}
+        return {"mode": self.mode, "previous_mode": self.previous_mode} | later
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> SetMode:
-        return cls(int(fields.get("mode") or 0), int(fields.get("previous_mode") or 0))
+        kind = HandOverKind.of(int(fields.get("hand_over") or 0))
+        return cls(int(fields.get("mode") or 0), int(fields.get("previous_mode") or 0), kind)
 
     @classmethod
     def of_value(cls, value: str) -> SetMode | None:
@@ -271,7 +284,9 @@ class Intent:
     @property
     def setting(self) -> Setting | None:
         """What stays as it is asked for here until something else is; None for what happens once."""
-        return None if self.when is not None or isinstance(self.change, Event) else self.change
+        if self.when is not None or isinstance(self.change, Event):
+            return None
+        return None if isinstance(self.change, SetMode) and self.change.waits else self.change
 
     def fields(self) -> dict[str, Any]:
         """Return the entry as JSON values."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from services.runtime.json_text import read_json, short_reason
+from services.runtime.session.hand_over import NO_HAND_OVER, HandOverReport
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.versions import check_version
@@ -178,6 +179,7 @@ class EngineReport:
     backlog: BacklogReport = BacklogReport()
     historical: HistoricalReport = HistoricalReport()
     live: LiveReport = LiveReport()
+    hand_over: HandOverReport = NO_HAND_OVER
     pacing: PacingReport = PacingReport()
     time_debt: TimeDebtReport = TimeDebtReport()
     error: str = ""
@@ -205,6 +207,7 @@ class EngineReport:
             "skipped": historical.skipped,
             "live_configured": live.configured,
             "live_connected": live.connected,
+            "joining": self.hand_over.fields(),
             "error": self.error,
             "reported_time_ns": self.reported_time_ns,
             "historical_configured": historical.configured,
@@ -268,6 +271,7 @@ class EngineReport:
                 error=str(fields.get("error") or ""),
                 reported_time_ns=int(fields.get("reported_time_ns") or 0),
                 pid=int(fields.get("pid") or 0),
+                hand_over=HandOverReport.read(fields.get("joining")),
                 pacing=PacingReport.read(fields.get("pacing") or {}),
                 time_debt=TimeDebtReport.read(fields.get("time_debt") or {}),
             )

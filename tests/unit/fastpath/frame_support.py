@@ -77,6 +77,8 @@ MARKERS = st.builds(
     revision=UINT64,
     state=st.lists(QUOTES, max_size=2).map(lambda quotes: market_pb2.Marker(state=quotes).SerializeToString()),
     position_arrival_time_ns=INT64,
+    overlap_removed=UINT64,
+    gap_ns=INT64,
 )
 SOURCE_CURSORS = st.builds(records.SourceCursor, UINT64, UINT64, INT64, UINT64, INT64, UINT32, INT64)
 CURSORS = st.builds(records.Cursor, st.none() | KEYS, st.lists(SOURCE_CURSORS, max_size=3).map(tuple))

@@ -7,6 +7,7 @@ from protos.replay.v1.replay_pb2 import SESSION_STATE_BACKPRESSURED, Session
 from services.replay.sessions import session_message
 from services.replay.tick_batches import cut_batch
 from services.runtime.session.columns import columns_of
+from services.runtime.session.hand_over import HandOverKind, HandOverPhase, HandOverReport
 from services.runtime.session.intents import Effective, Range
 from services.runtime.session.report import BacklogReport, EngineReport, EngineState, HistoricalReport, LiveReport
 
@@ -22,6 +23,7 @@ REPORT = EngineReport(
     backlog=BacklogReport(records=5, bytes=6, oldest_sequence=7, redis_run_id="r"),
     historical=HistoricalReport(True, ("a.csv",), skipped=8, damaged_sources=9, first_read_monotonic_ns=10),
     live=LiveReport(configured=True, connected=True),
+    hand_over=HandOverReport(HandOverKind.JOIN, HandOverPhase.JOINED, overlap_removed=14),
     error="x",
     reported_time_ns=11,
     pid=12,

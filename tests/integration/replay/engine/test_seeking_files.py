@@ -52,7 +52,7 @@ def test_positions_and_states_are_those_of_the_reference(
     records = expected_outputs(paths, HistoryOptions(negative_latency=policy)).sequence  # type: ignore[arg-type]
     keys = [record.key for record in records]
 
-    def open_files(resume: Cursor | None) -> HistoricalSource:
+    def open_files(resume: Cursor | None, *, growing: bool = False) -> HistoricalSource:
         source = HistoricalSource(
             paths,
             HistoricalOptions(negative_latency=policy),
