@@ -126,6 +126,7 @@ class ReplaySettings(SessionSettings):
             "historical": list(files),
             "live_url": definition.live_url,
             "start_mode": MODE_NAMES[definition.mode],
+            "hand_over": self.hand_over if files and definition.live_url else "at-once",
             "speed": definition.speed,
             # Declared of other files.
             "min_latency_ms": None,

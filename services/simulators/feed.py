@@ -8,7 +8,7 @@ import http
 import logging
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from services.runtime.ready import ready_file
 from services.runtime.settings import ProcessSettings, Switch, load
 from services.runtime.web import WebLimits, WebsocketServer
 from services.samples import LIVE
+from services.simulators.feed_past import RESEND_MAX, Past
 from services.simulators.feed_script import FeedRow, join_messages, load_script, spell_time
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,10 @@ def parse_faults(text: str) -> FeedFaults:
 
 
 class SimFeed:
-    """A feed that gives every client all rows from the first one, at their own pace, and is silent afterwards."""
+    """A feed that gives every client all rows from the first one, at their own pace, and is silent afterwards.
+
+    With a `past` it runs by itself: a client gets what is sent from its connection on, and the file has what was sent.
+    """
 
     def __init__(
         self,
@@ -86,7 +90,10 @@ class SimFeed:
         seed: int = SEED,
         limits: WebLimits | None = None,
         hosts: Collection[str] = (),
+        past: Past | None = None,
     ) -> None:
+        self._past = past
+        self._running: asyncio.Task[None] | None = None
         self._rows = rows
         self._speed = speed
         self._restamp = restamp
@@ -104,10 +111,18 @@ class SimFeed:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises OSError."""
-        return await self._server.start(host, port)
+        started = await self._server.start(host, port)
+        if self._past is not None:
+            self._past.open()
+            self._running = asyncio.create_task(self._run(self._past))
+        return started
 
     async def stop(self) -> None:
         """Close every connection and the port."""
+        if self._running is not None and self._past is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            self._past.close()
         await self._server.stop()
 
     def _admit(self, connection: ServerConnection, request: Any) -> Any:
@@ -132,11 +147,11 @@ class SimFeed:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _send_all(self, connection: ServerConnection) -> None:
-        faults, random = self._faults, Random(self._seed)
+        faults = self._faults
         sent = 0
         try:
-            async for rows in self._paced():
-                for start in range(0, len(rows), self._batch):
+            async for messages in self._own_messages() if self._past is None else self._past.listen():
+                for start in range(0, len(messages), self._batch):
                     if faults.stall_after and sent >= faults.stall_after:
                         return
                     if await self._end(connection, sent):
@@ -144,7 +159,8 @@ class SimFeed:
                     if faults.garbage_every and sent % faults.garbage_every == 0:
                         garbage = GARBAGE[sent // faults.garbage_every % len(GARBAGE)]
                         await connection.send(garbage, text=garbage.isascii())
-                    await connection.send(self._message(rows[start : start + self._batch], random), text=True)
+                    batch = messages[start : start + self._batch]
+                    await connection.send(batch[0] if self._batch == 1 else join_messages(batch), text=True)
                     sent += 1
                     if sent % YIELD_MESSAGES == 0:
                         await asyncio.sleep(0)
@@ -167,6 +183,18 @@ class SimFeed:
             return True
         return False
 
+    async def _own_messages(self) -> AsyncIterator[list[bytes]]:
+        """Yield the messages of one client."""
+        random = Random(self._seed)
+        async for rows in self._paced():
+            yield self._messages(rows, random)
+
+    async def _run(self, past: Past) -> None:
+        """Send everything once, to the file and to all."""
+        random = Random(self._seed)
+        async for rows in self._paced():
+            past.send(self._messages(rows, random), time_ns=self._clock.time_ns() if self._restamp else None)
+
     async def _paced(self) -> Any:
         """Yield runs of rows when they are due."""
         rows, position = self._rows, 0
@@ -187,16 +215,14 @@ class SimFeed:
             else:
                 await asyncio.sleep((rows[position].offset_ns - due_ns) / self._speed / 1e9)
 
-    def _message(self, rows: list[FeedRow], random: Random) -> bytes:
-        if self._restamp:
-            now_ns = self._clock.time_ns()
-            messages = [
-                row.message(spell_time(now_ns - round(random.lognormvariate(0, 1) * LATENCY_MEDIAN_S * 1e9)))
-                for row in rows
-            ]
-        else:
-            messages = [row.message() for row in rows]
-        return messages[0] if self._batch == 1 else join_messages(messages)
+    def _messages(self, rows: list[FeedRow], random: Random) -> list[bytes]:
+        if not self._restamp:
+            return [row.message() for row in rows]
+        now_ns = self._clock.time_ns()
+        return [
+            row.message(spell_time(now_ns - round(random.lognormvariate(0, 1) * LATENCY_MEDIAN_S * 1e9)))
+            for row in rows
+        ]
 
 
 def _read_speed(value: object) -> object:
@@ -222,6 +248,17 @@ class FeedSettings(ProcessSettings):
     faults: str = Field(default="", validation_alias="MIDSTREAM_SIM_FEED_FAULTS")
     """What goes wrong, for tests: name=count,..."""
 
+    past: Path | None = Field(default=None, validation_alias="MIDSTREAM_SIM_FEED_PAST")
+    """File in the recorded layout to which everything that is sent is written; the feed then runs by itself, and a client gets what is sent
+    from its connection on. Empty: every client gets all rows, and nothing is written."""
+    resend: int = Field(default=0, ge=0, le=RESEND_MAX, validation_alias="MIDSTREAM_SIM_FEED_RESEND")
+    """With a past: how many of the last rows a client is sent again when it connects."""
+
+    @field_validator("past", mode="before")
+    @classmethod
+    def _read_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
     @field_validator("faults")
     @classmethod
     def _check_faults(cls, value: str) -> str:
@@ -239,6 +276,7 @@ async def run(settings: FeedSettings) -> int:
         faults=parse_faults(settings.faults),
         limits=WebLimits.of(settings, descriptor_budget().alone),
         hosts=settings.web_hosts,
+        past=None if settings.past is None else Past(settings.past, resend=settings.resend),
     )
     try:
         port = await feed.start(settings.host, settings.port)

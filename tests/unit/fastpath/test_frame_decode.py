@@ -227,8 +227,6 @@ def full_batch() -> market_pb2.TickBatch:
                     )
                 ],
                 position_arrival_time_ns=5,
-                overlap_removed=7,
-                gap_ns=-8,
             )
         ],
         cursor=market_pb2.HistoricalCursor(last_key=key, sources=[source, source]),
