@@ -73,7 +73,9 @@ class PriceKernel:
     def state(self) -> bytes:
         """Counts, arrivals and the digest's inner state, to store beside the logs. Versioned; a damaged state raises ValueError."""
     def digest(self) -> str:
-        """SHA-256 (hex) that tells which ticks and rejections there were so far, in sequence order (docs/order_digest.md)."""
+        """SHA-256 (hex) that tells which ticks and rejections there were so far, in sequence order (docs/order_proof.md)."""
+    def take_proofs(self) -> list[tuple[int, str]]:
+        """Hand over the digests behind every 65,536 records that came since the last call, as (records, digest), and forget them."""
 
 def sha256(payload: Buffer, *, portable: bool = False) -> str:
     """Hash (hex) with the kernel's own SHA-256; `portable` keeps it from using the processor's SHA instructions. For tests."""

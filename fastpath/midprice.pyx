@@ -12,6 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
+from libcpp.vector cimport vector
 
 from fastpath.columns cimport string_view
 from fastpath.frame cimport HeldBytes, TickBatch, TickFrame
@@ -33,11 +34,16 @@ cdef extern from "order_digest.hpp" namespace "midstream" nogil:
     cdef cppclass Lanes:
         uint64_t* lane "lane.data()"
 
+    cdef struct OrderProof:
+        uint64_t records
+        string digest
+
     cdef cppclass OrderDigest:
         int version
         uint64_t records
         Lanes lanes
         Sha256 sha256
+        vector[OrderProof] proofs
         string digest() except +
 
 cdef extern from "price_stage.hpp" namespace "midstream" nogil:
@@ -212,6 +218,14 @@ cdef class PriceKernel:
         """SHA-256 (hex) that tells which ticks and rejections there were so far, in sequence order (docs/order_proof.md)."""
         self._check_idle()
         return (<bytes>self.stage.order.digest()).hex()
+
+    def take_proofs(self):
+        """Hand over the digests behind every 65,536 records that were counted since the last call, as (records, digest), and forget them."""
+        cdef OrderDigest* order = &self.stage.order
+        self._check_idle()
+        taken = [(proof.records, (<bytes>proof.digest).hex()) for proof in order.proofs]
+        order.proofs.clear()
+        return taken
 
     # One thread at a time: `process` lets go of the GIL while it writes into the texts.
     cdef int _check_idle(self) except -1:

@@ -40,10 +40,17 @@ struct Lanes {
     }
 };
 
+// What the digest was after so many records.
+struct OrderProof {
+    uint64_t records;
+    std::string digest;
+};
+
 // Takes records one after the other; how they were batched makes no difference.
 class OrderDigest {
   public:
     static constexpr uint64_t BLOCK = 4096;  // records whose lanes become one piece of the SHA-256
+    static constexpr uint64_t PROOF = 16 * BLOCK;
     static constexpr int BLOCKS = 2, RECORDS = 1;  // versions; the first one hashed every byte of every record
 
     // Call for each batch before its ticks are added.
@@ -93,6 +100,8 @@ class OrderDigest {
     uint64_t records = 0;  // BLOCKS only
     Lanes lanes;
     Sha256 sha256;
+    // What it was after every `PROOF` records since they were taken; of BLOCKS only.
+    std::vector<OrderProof> proofs;
 
   private:
     // A text as a number: the first eight bytes of its SHA-256, which knows tickers and reasons apart.
@@ -110,6 +119,7 @@ class OrderDigest {
         if (records % BLOCK != 0) return;
         add_lanes(sha256);
         lanes = Lanes();
+        if (records % PROOF == 0) proofs.push_back({records, digest()});
     }
 
     void add_lanes(Sha256& into) const {

@@ -39,6 +39,14 @@ class ReportedPacing:
 
 
 @dataclass(frozen=True)
+class OrderProofs:
+    """The order digest behind `every` records, behind twice as many, and so on; 64 at most."""
+
+    every: int
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SourceLines:
     """One file: `lines_read` + `reported` are the header (with `first_line` 1), ticks, rejected, skipped and blank ones.
 
@@ -74,6 +82,7 @@ class Report:
     order_digest: str
     order_digest_version: int
     """2; 1 for logs that an earlier version of Midstream began (docs/order_proof.md)."""
+    order_proofs: OrderProofs
     complete: bool
     damaged_sources: int
     crossed: int
@@ -123,6 +132,7 @@ def build_report(
         ticks_per_second=round(rows_now * 1e9 / elapsed_ns, 1) if rows_now > 0 and elapsed_ns > 0 else 0.0,
         order_digest=log.digest,
         order_digest_version=log.digest_version,
+        order_proofs=OrderProofs(log.proofs_every, log.proofs),
         complete=complete,
         damaged_sources=historical.damaged_sources,
         crossed=counts.crossed,

@@ -70,3 +70,20 @@ def test_run_that_was_killed_and_resumed_is_what_it_has_to_be(tmp_path: Path) ->
 
     assert done.code == 0, done.stderr
     assert outputs.report["order_digest"] in done.stdout
+
+
+@pytest.mark.long
+def test_first_block_in_which_two_runs_differ_is_named(tmp_path: Path) -> None:
+    one = write_made_ticks(tmp_path / "one.csv", 150_000)
+    two = tmp_path / "two.csv"
+    two.write_text(one.read_text().replace(",100001,100000,", ",100001,99999,"))
+    for path in (one, two):
+        interrupt_replay([path], path.with_suffix(""), number=signal.SIGKILL, after_bytes=1_000_000)
+        replay([path], path.with_suffix(""), "--resume")
+
+    done = midstream("verify", "one", "--against", "two", cwd=tmp_path)
+    right = midstream("verify", "one", cwd=tmp_path)
+
+    assert (done.code, right.code) == (1, 0)
+    assert "the first 65,536 records are the same; the first difference is in records 65,537 to 131,072" in done.stdout
+    assert [line.split(":")[1].split()[0] for line in right.stdout.splitlines()[:3]] == ["OK", "OK", "OK"]

@@ -43,6 +43,7 @@ class Accumulator:
         self._live_sequence = position.live_sequence
         self._gap_next_sequence = position.gap_next_sequence
         self._cursor = position.cursor
+        self._proofs = position.proofs
         self._publish_time_ns = 0
         self.records = 0
         """Records taken since the last commit was cut."""
@@ -121,6 +122,7 @@ class Accumulator:
     def cut(self, lengths: LogLengths) -> Commit:
         """Take everything that waits for a commit. All its lines were written: `lengths` count them."""
         kernel = self._kernel
+        self._proofs = self._proofs.with_more(kernel.take_proofs())
         commit = Commit(
             position=Position(
                 epoch=self.epoch,
@@ -132,6 +134,7 @@ class Accumulator:
                 error_bytes=lengths.errors,
                 csv_bytes=lengths.csv,
                 kernel_state=kernel.state(),
+                proofs=self._proofs,
             ),
             records=self.records,
             entry_ids=tuple(self.entry_ids),

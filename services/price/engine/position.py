@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from services.price.engine.files import STATE, FileSystem
+from services.price.engine.order_proofs import OrderProofs
 from services.runtime.errors import StartRefused
 from services.runtime.log_fields import fields
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 MAGIC: Final = b"MIDSTPOS"
 VERSION: Final = 1
 SLOT_BYTES_MIN: Final = 4096
+NO_PROOFS: Final = OrderProofs()
 _SUM: Final = struct.Struct("<I")
 _HEAD: Final = struct.Struct("<8sIQII")
 _HEAD_BYTES: Final = _SUM.size + _HEAD.size
@@ -47,6 +49,7 @@ class Position:
     csv_bytes: int | None = None
     """None when no CSV file was kept."""
     kernel_state: bytes = b""
+    proofs: OrderProofs = NO_PROOFS
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,9 @@ def _encode(position: Position) -> bytes:
     fields = asdict(position)
     fields["cursor"] = base64.b64encode(position.cursor).decode()
     fields["kernel_state"] = base64.b64encode(position.kernel_state).decode()
+    if not position.proofs.digests:
+        # As it was before there were proofs, so that an earlier release reads what it could have written.
+        del fields["proofs"]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -194,4 +200,7 @@ def _decode(payload: bytes) -> Position:
             fields[name] = base64.b64decode(fields[name], validate=True)
     except binascii.Error as exc:
         raise ValueError(str(exc)) from exc
+    if "proofs" in fields:
+        proofs = fields["proofs"]
+        fields["proofs"] = OrderProofs(int(proofs["every"]), tuple(str(digest) for digest in proofs["digests"]))
     return replace(Position(), **fields)

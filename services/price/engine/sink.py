@@ -298,6 +298,8 @@ class Sink:
                 last_arrival_time_ns=tally.last_arrival_time_ns,
                 digest=tally.digest,
                 digest_version=tally.digest_version,
+                proofs_every=position.proofs.every,
+                proofs=position.proofs.digests,
                 mid_bytes=position.mid_bytes,
                 error_bytes=position.error_bytes,
                 durable_monotonic_ns=self._durable_monotonic_ns,

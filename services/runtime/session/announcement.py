@@ -51,6 +51,10 @@ class LogReport:
     """Rows slower than this have an error line; None where it is not said."""
     log_timestamp: str = ""
     """Which time stands in the lines: event or arrival."""
+    proofs_every: int = 0
+    """Records between two proofs; 0: the sink does not say."""
+    proofs: tuple[str, ...] = ()
+    """The digest behind so many records, behind twice as many, and so on."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class SinkAnnouncement:
             "last_arrival_time_ns": log.last_arrival_time_ns,
             "digest": log.digest,
             "digest_version": log.digest_version,
+            "proofs_every": log.proofs_every,
+            "proofs": list(log.proofs),
             "durable_monotonic_ns": log.durable_monotonic_ns,
             "mid_bytes": log.mid_bytes,
             "error_bytes": log.error_bytes,
@@ -139,6 +145,8 @@ def _log(fields: dict[str, Any]) -> LogReport:
         last_arrival_time_ns=int(fields.get("last_arrival_time_ns", none.last_arrival_time_ns)),
         digest=str(fields.get("digest") or ""),
         digest_version=int(fields.get("digest_version", none.digest_version)),
+        proofs_every=int(fields.get("proofs_every") or 0),
+        proofs=tuple(str(digest) for digest in fields.get("proofs") or ()),
         mid_bytes=int(fields.get("mid_bytes") or 0),
         error_bytes=int(fields.get("error_bytes") or 0),
         latency_threshold_ns=None

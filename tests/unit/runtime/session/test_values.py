@@ -88,6 +88,8 @@ ANNOUNCEMENTS = st.builds(
         COUNT,
         COUNT,
         COUNT,
+        proofs_every=COUNT,
+        proofs=st.lists(TEXT, max_size=3).map(tuple),
     ),
     rows_at_start=COUNT,
     time_ns=INT64,
