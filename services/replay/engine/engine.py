@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from fastpath.columns import Tickers
+from fastpath.columns import BEFORE_EVERYTHING, Tickers
 from fastpath.frame import BATCH_ROWS_MAX, MODE_HISTORICAL, MODE_LIVE
 from services.replay.engine.boundaries import Boundaries, Due
 from services.replay.engine.figures import EngineFigures
@@ -176,6 +176,9 @@ class Engine:
     def _start(self) -> None:
         playback = self._playback
         self._positioning.start()
+        if playback.moving and self._lanes.historical is not None:
+            # What was told of the state before the end is not all of it.
+            self._stood = self._lanes.historical.last_key or (BEFORE_EVERYTHING, 0, 0)
         # What is journalled already counts from the first record on.
         self._journal.start(playback.revision)
         self._apply_intents()
@@ -205,7 +208,7 @@ class Engine:
     def _return(self) -> None:
         """Move replay time to where it stood, when that was lost with the queue."""
         if self._stood is not None and not self._playback.repeating:
-            self._seeking.move(self._stood, None, reason="that replay time had been moved was lost with the queue")
+            self._seeking.move(self._stood, None, reason="that replay time had been moved was not told in full")
             self._stood = None
 
     def _apply_intents(self) -> None:

@@ -58,15 +58,13 @@ class Outlet:
         return True
 
     def move(self, markers: list[Marker], stopping: threading.Event) -> None:
-        """Publish the markers of a discontinuity at once; what led to it is saved with the last of them. Raises Stopped."""
+        """Publish the markers of a discontinuity at once; what led to it is saved with each of them. Raises Stopped."""
         playback = self._playback
         lane = self._lanes.historical
         assert lane is not None
         for number, marker in enumerate(markers, 1):
-            checkpoint = None
-            playback.unrepeatable = playback.next
-            if number == len(markers):
-                checkpoint = replace(playback.checkpoint(self._lanes.inputs), sequence=playback.next)
+            playback.unrepeatable, playback.moving = playback.next, number < len(markers)
+            checkpoint = replace(playback.checkpoint(self._lanes.inputs), sequence=playback.next)
             if not self._append(
                 lane,
                 lane.start,

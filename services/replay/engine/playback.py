@@ -141,6 +141,8 @@ class Playback:
     markers_stored: bool = False
     """The checkpoint in Redis names markers, so the batch that carries them has to renew it."""
 
+    moving: bool = False
+    """Only some of the markers of a move are out."""
     countable: bool = False
     """Every number of this epoch so far is that of a row of the files, counted from their beginning."""
     scheduled: tuple[JournalEntry, ...] = ()
@@ -192,6 +194,7 @@ class Playback:
             inputs=inputs,
             sequence=self.next - 1,
             unrepeatable=self.unrepeatable,
+            moving=self.moving,
             position_arrival_time_ns=self.position_arrival_time_ns,
             countable=self.countable,
             effect_number=self.effect_number,

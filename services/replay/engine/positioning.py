@@ -137,6 +137,7 @@ class Positioning:
         playback, before = self._playback, checkpoint.effective
         playback.decide(revision=before.revision, paused=before.paused)
         playback.unrepeatable, playback.effect_number = checkpoint.unrepeatable, checkpoint.effect_number
+        playback.moving = checkpoint.moving
         playback.countable = playback.countable or (
             checkpoint.countable and before.mode == MODE_HISTORICAL and not checkpoint.seams
         )

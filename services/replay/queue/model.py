@@ -58,6 +58,8 @@ class Checkpoint:
     sequence: int
     unrepeatable: int = 0
     """The last number in the epoch under which replay time was moved; 0 is none. What is before it cannot be numbered again by counting."""
+    moving: bool = False
+    """Only some of the markers of a move are out: it has to be told anew."""
     position_arrival_time_ns: int = 0
     """Replay time behind `sequence`; 0 is not known."""
     countable: bool = False
@@ -79,6 +81,7 @@ class Checkpoint:
             "inputs": self.inputs,
             "sequence": str(self.sequence),
             "unrepeatable": str(self.unrepeatable),
+            "moving": str(int(self.moving)),
             "position_arrival_time_ns": str(self.position_arrival_time_ns),
             "countable": str(int(self.countable)),
             "effect_number": str(self.effect_number),
@@ -151,6 +154,7 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
             inputs=text["inputs"],
             sequence=int(text["sequence"]),
             unrepeatable=int(text.get("unrepeatable", 0)),
+            moving=text.get("moving") == "1",
             position_arrival_time_ns=int(text.get("position_arrival_time_ns", 0)),
             countable=text.get("countable") == "1",
             effect_number=int(text.get("effect_number", 0)),

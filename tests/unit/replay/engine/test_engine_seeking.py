@@ -314,3 +314,47 @@ def test_a_new_producer_does_not_number_anew_what_a_sink_has_behind_a_move() -> 
     # Sequence 5 was the first record behind the move.
     assert queue.prices() == [7, 8]
     assert sequences(queue) == [6, 7]
+
+
+def test_a_state_of_very_many_tickers_comes_in_markers_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.replay.engine.seeking.STATE_BYTES_MAX", 100)
+    rows = [Row(at_s(number), float(number), ticker=f"T{number:02}") for number in range(10)]
+    stage = paused_at_start(rows)
+    stage.journal.add("seek", to="time", at=at_s(8))
+
+    markers = stage.play().markers()
+
+    assert len(markers) > 2
+    assert [marker.sequence for marker in markers] == list(range(1, len(markers) + 1))
+    assert {(marker.revision, marker.time_ns) for marker in markers} == {(2, markers[0].time_ns)}
+    told = [quote.ticker for marker in markers for quote in read_quotes(marker.state)]
+    assert told == [f"T{number:02}" for number in range(8)]
+
+
+def test_a_kill_between_the_markers_of_a_move_has_the_state_told_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.replay.engine.seeking.STATE_BYTES_MAX", 100)
+    rows = [Row(at_s(number), float(number), ticker=f"T{number:02}") for number in range(10)]
+
+    def script(queue: FakeQueue) -> Stage:
+        stage = Stage(rows, queue=queue)
+        if not queue.journal:
+            stage.journal.add("pause", when={"after_sequence": 9})
+            stage.journal.add("seek", to="by", at=-2 * SECOND_NS, when={"after_sequence": 9})
+            stage.journal.add("resume", when={"after_sequence": 9})
+        return stage
+
+    wanted = script(FakeQueue()).play()
+    kills = 0
+    for call in range(1, 60):
+        queue = FakeQueue()
+        if not script(queue).play_until_killed(call):
+            break
+        kills += 1
+        script(queue).play()
+        assert queue.prices() == wanted.prices(), f"killed at call {call}"
+        told: list[str] = []
+        for marker in queue.markers():
+            quotes = [quote.ticker for quote in read_quotes(marker.state)]
+            told = quotes if quotes[:1] == ["T00"] else told + quotes
+        assert told == [f"T{number:02}" for number in range(6)]
+    assert kills > 6
