@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,10 @@ def run_verify(directory: Path, against: str, *, as_json: bool) -> int:
         return _compare(directory, against, as_json=as_json) if against else _verify(directory, as_json=as_json)
     except (NotVerifiable, Unreadable) as exc:
         return fail(str(exc), ExitCode.REFUSED, as_json=as_json, command="midstream verify")
+    except OSError as exc:
+        # Of the files it reads each says so itself: what is left is where the sorted runs lie.
+        reason = f"{tempfile.gettempdir()}: {exc.strerror or exc}; make room there, or name another folder in TMPDIR"
+        return fail(f"rows cannot be sorted in {reason}", ExitCode.FAILED, as_json=as_json, command="midstream verify")
 
 
 def _verify(directory: Path, *, as_json: bool) -> int:

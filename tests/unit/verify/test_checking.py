@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -232,6 +235,19 @@ def test_file_written_again_with_the_same_bytes_is_only_noted(left: tuple[Path, 
 
     assert done.code == 0
     assert f"{paths[0]} was written at another time" in done.stderr
+
+
+def test_full_disk_is_said_and_no_verdict(left: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("services.verify.checking.ordered", functools.partial(ordered, run_records=10))
+    monkeypatch.setattr("services.verify.ordering.tempfile.TemporaryFile", no_room)
+    out, _ = left
+
+    done = midstream_here("verify", out)
+
+    assert (done.code, "No space left on device; make room there" in done.error_line) == (1, True)
 
 
 def test_nothing_of_the_kernels_is_loaded(left: tuple[Path, list[str]]) -> None:
