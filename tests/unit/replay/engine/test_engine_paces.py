@@ -86,6 +86,34 @@ def test_a_seek_into_a_long_gap_waits_for_the_cap_at_most() -> None:
     assert [at - began_ns for at in stage.publisher.published_at][-2:] == [12 * SECOND_NS, 13 * SECOND_NS]
 
 
+@pytest.mark.parametrize(
+    ("pace", "expected"),
+    [
+        (Pace(gap_cap_ns=10 * SECOND_NS), [0, 1, 11, 12]),
+        (Pace(rate=0.1), [0, 10, 20, 30]),
+        (Pace(delay_ns=10 * SECOND_NS), [0, 10, 20, 30]),
+    ],
+    ids=["gap cap", "rate", "delay"],
+)
+def test_a_scheduled_command_in_a_long_gap_comes_with_the_record_behind_it(pace: Pace, expected: list[int]) -> None:
+    rows = rows_apart(SECOND_NS, HOUR_NS, SECOND_NS)
+    stage = Stage(rows, speed=1.0, pace=pace)
+    stage.journal.add("pause", when={"arrival_time_ns": rows[1].arrival_time_ns + HOUR_NS // 2})
+    began_ns = stage.clock.monotonic_ns()
+    paused: list[bool] = []
+    for seconds in (expected[2] - 1, expected[2] + 1):
+        stage.at(seconds, lambda: paused.append(stage.report.effective.paused))
+    stage.at(100.0, lambda: stage.journal.add("resume"))
+
+    queue = stage.play()
+
+    assert queue.prices() == [1.0, 2.0, 3.0, 4.0]
+    assert paused == [False, True]
+    # What was waited for when it was paused has been waited for.
+    left = [(at - began_ns) // SECOND_NS for at in stage.publisher.published_at]
+    assert left == [*expected[:2], 100, 100 + expected[3] - expected[2]]
+
+
 @pytest.mark.parametrize("rate", [3.0, 400.0])
 def test_at_a_fixed_rate_record_n_leaves_n_periods_after_the_first(rate: float) -> None:
     rows = rows_apart(*(Random(3).choice((0, US, HOUR_NS)) for _ in range(1000)))

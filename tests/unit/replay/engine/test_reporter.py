@@ -11,6 +11,7 @@ import redis
 from protos.replay.v1.replay_pb2 import Session, SessionState
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.reporter import STANDING_S, StateReporter
+from services.replay.engine.time_debt import DebtPolicy, TimeDebt
 from services.replay.metrics import REPLAY_FIGURES
 from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective, RefusedIntent
@@ -59,12 +60,14 @@ class Stage:
         self.redis = FakeRedis()
         self.told: list[tuple[str, dict[str, object]]] = []
         self.clock = FakeClock()
+        self.overdue: list[int] = []
         self.reporter = StateReporter(
             self.report,
             connect=lambda: self.redis,  # type: ignore[arg-type,return-value]
             keys=KEYS,
             tell=lambda event, **fields: self.told.append((event, fields)),
             clock=self.clock,
+            overdue=lambda: self.overdue.append(self.clock.monotonic_ns()),
         )
 
     def events(self) -> list[str]:
@@ -231,6 +234,23 @@ def test_an_engine_whose_thread_stands_still_is_told_by_the_thread_that_reports(
     stage.report.turned_ns = stage.clock.monotonic_ns()
     stage.reporter.publish()
     assert stage.events()[-3:].count("ready") == 1
+
+
+@pytest.mark.parametrize(("policy", "calls"), [("fail", 1), ("catch-up", 0), ("stretch", 0)])
+def test_an_engine_that_is_too_far_behind_is_disturbed_in_its_wait_for_room(policy: DebtPolicy, calls: int) -> None:
+    stage = Stage()
+    stage.report.debt = TimeDebt(policy, 5_000_000_000)
+    stage.report.debt.expect(stage.clock.monotonic_ns())
+    stage.clock.advance(5.0)
+    stage.reporter.publish()
+    assert stage.overdue == []
+
+    stage.clock.advance(0.001)
+    stage.reporter.publish()
+
+    assert len(stage.overdue) == calls
+    debt = stage.redis.values[KEYS.state]["time_debt"]
+    assert (debt["policy"], debt["behind_ns"]) == (policy, 5_001_000_000)
 
 
 def test_waits_that_are_announced_are_no_standing_still() -> None:
