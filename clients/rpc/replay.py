@@ -52,6 +52,23 @@ class ReplayClient:
             timeout_s=self._timeout_s,
         ).session
 
+    def create_session(self, definition: pb.SessionDefinition, *, name: str = "") -> pb.Session:
+        """Create a session and return it; without a name the server makes one up, and a call must not be repeated then."""
+        return self._line.call(
+            lambda channel: ReplayServiceStub(channel).CreateSession,
+            pb.CreateSessionRequest(session=name, definition=definition),
+            timeout_s=self._timeout_s,
+        ).session
+
+    def delete_session(self, name: str) -> dict[str, str]:
+        """End a session; return where the logs of its sinks stay, by their names. It waits for them: ten seconds if they are away."""
+        answer = self._line.call(
+            lambda channel: ReplayServiceStub(channel).DeleteSession,
+            pb.DeleteSessionRequest(session=name),
+            timeout_s=self._timeout_s,
+        )
+        return {logs.sink: logs.directory for logs in answer.logs}
+
     def ticks(
         self, start: Start, *, session: str = "", tickers: Sequence[str] = (), delivery: Delivery = DEFAULT_DELIVERY
     ) -> Follower[TickBatch, TickBatch]:

@@ -173,7 +173,7 @@ def run_sessions(*, as_json: bool, watch: bool, channel: ChannelSettings) -> int
         heading = ["session", "mode", "state", "published", "revision", "reported", ""]
         rows = [_session_row(each, now_ns) for each in sessions]
         lines = table([heading, *rows], right=(3, 4)) if rows else ["no sessions yet"]
-        return Answer(lines, {"sessions": [_session_figures(each, now_ns) for each in sessions]})
+        return Answer(lines, {"sessions": [session_figures(each, now_ns) for each in sessions]})
 
     return show_answers("replay", channel, ask, as_json=as_json, watch=watch)
 
@@ -183,12 +183,13 @@ def _session_row(session: replay_pb2.Session, now_ns: int) -> list[str]:
     reported = "never" if age_s is None else f"{shown_span(age_s)} ago"
     speed = f"{session.speed:g}x" if session.speed else "max"
     notes = ", ".join(filter(None, (f"speed {speed}", session.error)))
-    state = _state(session).replace("unspecified", "unknown")
+    state = session_state(session).replace("unspecified", "unknown")
     numbers = [f"{session.last_sequence:,}", str(session.revision)]
     return [session.name, MODE_NAMES[session.mode], state, *numbers, reported, notes]
 
 
-def _state(session: replay_pb2.Session) -> str:
+def session_state(session: replay_pb2.Session) -> str:
+    """Return what a session does, as people say it."""
     return replay_pb2.SessionState.Name(session.state).removeprefix("SESSION_STATE_").lower()
 
 
@@ -196,12 +197,13 @@ def _age_s(session: replay_pb2.Session, now_ns: int) -> float | None:
     return max(round((now_ns - session.reported_time_ns) / 1e9, 1), 0.0) if session.reported_time_ns else None
 
 
-def _session_figures(session: replay_pb2.Session, now_ns: int) -> dict[str, Any]:
+def session_figures(session: replay_pb2.Session, now_ns: int) -> dict[str, Any]:
+    """Return a session as JSON values."""
     return {
         "name": session.name,
         "epoch": session.epoch,
         "mode": MODE_NAMES[session.mode],
-        "state": _state(session),
+        "state": session_state(session),
         "paused": session.paused,
         "speed": session.speed,
         "revision": session.revision,

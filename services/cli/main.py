@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from services.cli import completion
-from services.cli.commands import keys, looking, orders, prices, replaying, serving, steering
+from services.cli.commands import keys, looking, orders, prices, replaying, serving, sessions, steering
 from services.cli.commands.shape import MARKUP, Command, Group
 from services.cli.output import ExitCode, fail
 from services.cli.signals import run_command
@@ -92,6 +92,7 @@ for _panel, _commands in _PANELS.items():
         app.command(_NAMES.get(_command), cls=Command, rich_help_panel=_panel, context_settings=_CONTEXT.get(_command))(
             _command
         )
+app.add_typer(sessions.session, name="session", cls=Group, rich_help_panel="Sessions")
 app.add_typer(keys.keys, name="keys", cls=Group, rich_help_panel="Keys and orders")
 app.add_typer(orders.orders, name="orders", cls=Group, rich_help_panel="Keys and orders")
 app.command(cls=Command, hidden=True)(serving.demo)

@@ -188,8 +188,11 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
     age_ns = now_ns - report.reported_time_ns
     live = report.effective.mode == MODE_LIVE
     status = STATUS_OK
-    if report.state is EngineState.FAILED or (own and age_ns > REPORT_AGE_MAX_NS):
+    if own and (report.state is EngineState.FAILED or age_ns > REPORT_AGE_MAX_NS):
         status = STATUS_DOWN
+    elif report.state is EngineState.FAILED:
+        # One of many: the others work, and the line says which it is.
+        status = STATUS_DEGRADED
     elif age_ns > REPORT_AGE_MAX_NS:
         status = STATUS_OK if report.state is EngineState.COMPLETED else STATUS_DEGRADED
     elif live and not report.live.connected:

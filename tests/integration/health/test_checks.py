@@ -246,6 +246,21 @@ async def test_feed_check_tells_how_the_own_session_is(
     assert part in outcome.detail
 
 
+async def test_feed_check_names_another_session_that_failed_and_is_not_down_for_it(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    reports, other = Reports(redis_client, fake_clock), f"{session_name}-other"
+    reports.put(session_name)
+    reports.put(other, state="FAILED", error="a.csv is missing")
+
+    outcome = await feed_check(client, fake_clock, own_session=session_name)()
+    redis_client.srem(SESSIONS, other)
+
+    assert outcome.status == STATUS_DEGRADED
+    assert f"{other}: failed" in outcome.detail
+    assert "a.csv is missing" in outcome.detail
+
+
 async def test_feed_check_names_a_report_of_a_newer_release(
     client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
 ) -> None:

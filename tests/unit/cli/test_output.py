@@ -23,6 +23,9 @@ BAD_USAGE = [
     ("replay", NOT_THERE, "--resume", "--overwrite"),
     ("serve", "nobody"),
     ("mode", "both"),
+    ("session", "show", "no name"),
+    ("session", "create", "a.csv", "--start", "soon"),
+    ("session", "create", "a.csv", "--speed", "0"),
     ("status", "--session", "no name"),
     ("pause", "--nonsense"),
     ("resume", "too", "many"),
@@ -73,6 +76,10 @@ REFUSED = [
     ("orders", "settle", "1", "--not-there", "--reason", "looked", "--key-file", NOT_THERE),
 ]
 CALLS = [
+    ("session", "create", "a.csv"),
+    ("session", "list"),
+    ("session", "show", "a"),
+    ("session", "delete", "a"),
     ("mode", "live"),
     ("status",),
     ("pause",),
