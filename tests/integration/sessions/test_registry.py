@@ -1,0 +1,219 @@
+"""Which sessions there are, over several servers: quotas, expiry, take-over, on a real Redis and without engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis
+import redis.asyncio
+
+from services.replay.created_sessions import CreatedSessions, Limits
+from services.replay.session_queue import SessionQueue
+from services.runtime.connection import connect_async
+from services.runtime.errors import AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted
+from services.runtime.session.definition import SessionDefinition
+from services.runtime.session.definitions import Definitions
+from services.runtime.session.keys import DEFINED, SESSIONS, SessionKeys
+from services.runtime.session.report import EngineReport, EngineState
+from tests.support.redis_server import RedisForTests
+
+DEFINITION = SessionDefinition(files=("a.csv",), mode=1, sinks=("price",), created_time_ns=7)
+PATIENCE_S = 10.0
+
+
+class Engine:
+    refusal = None
+
+    def __init__(self, tell: Callable[[], Awaitable[None]]) -> None:
+        self.ended = asyncio.Event()
+        self._tell = tell
+
+    async def start(self) -> None:
+        await self._tell()
+
+    async def run(self) -> int:
+        await self.ended.wait()
+        return 0
+
+    async def stop(self) -> None:
+        self.ended.set()
+
+
+class Server:
+    """The sessions of one server; its clock is the test's."""
+
+    def __init__(self, client: redis.asyncio.Redis, *, sessions_max: int = 3, idle_s: float = 100.0) -> None:
+        self.now_s = 0.0
+        self.engines: dict[str, Engine] = {}
+        self.streamed: set[str] = set()
+        self.ended: list[str] = []
+        self._changed = asyncio.Condition()
+        self.sessions = CreatedSessions(
+            Definitions(client),
+            SessionQueue(client),
+            make_host=self._host,
+            limits=Limits(sessions_max=sessions_max, idle_s=idle_s),
+            subscribed=lambda: self.streamed,
+            end_streams=self.ended.append,
+            monotonic_s=lambda: self.now_s,
+            own_session="own",
+        )
+
+    def _host(self, name: str, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Engine:
+        self.engines[name] = Engine(self._tell)
+        return self.engines[name]
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def create(self, name: str, definition: SessionDefinition = DEFINITION) -> SessionDefinition:
+        created = await self.sessions.create(SessionKeys(name), definition)
+        await self.begun(name)
+        return created
+
+    async def begun(self, name: str) -> None:
+        """Wait until a session has an engine here."""
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: name in self.engines), PATIENCE_S)
+
+    async def look(self, after_s: float = 0.0) -> None:
+        self.now_s += after_s
+        await self.sessions.look()
+
+
+@pytest.fixture
+async def client(own_redis: RedisForTests) -> AsyncIterator[redis.asyncio.Redis]:
+    made = connect_async(own_redis.url, client_name="test-sessions")
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def server(client: redis.asyncio.Redis) -> AsyncIterator[Server]:
+    made = Server(client)
+    yield made
+    await made.sessions.stop()
+
+
+@pytest.fixture
+async def second(client: redis.asyncio.Redis) -> AsyncIterator[Server]:
+    made = Server(client)
+    yield made
+    await made.sessions.stop()
+
+
+def report(client: redis.Redis, name: str, state: EngineState) -> None:
+    client.set(SessionKeys(name).state, EngineReport(name, state, last_sequence=5).encode())
+
+
+async def test_the_quota_holds_and_says_which_are_idle(server: Server, own_client: redis.Redis) -> None:
+    for name in ("a", "b", "c"):
+        await server.create(name)
+        report(own_client, name, EngineState.COMPLETED if name == "b" else EngineState.RUNNING)
+    with pytest.raises(ResourceExhausted, match="none of them is idle"):
+        await server.create("d")
+    await server.look()
+    await server.look(90)
+
+    with pytest.raises(ResourceExhausted, match=r"MIDSTREAM_SESSIONS_MAX.*idle are `b` for 90 s"):
+        await server.create("d")
+
+    assert not own_client.sismember(DEFINED, "d")
+    assert not own_client.exists(*SessionKeys("d").everything)
+    await server.sessions.delete(SessionKeys("b"))
+    await server.create("d")
+
+
+async def test_what_is_there_already_is_answered_as_the_first_time_and_nothing_else_takes_its_name(
+    server: Server, own_client: redis.Redis
+) -> None:
+    await server.create("a")
+
+    again = await server.create("a", SessionDefinition(files=("a.csv",), mode=1, sinks=("price",), created_time_ns=9))
+    assert again.created_time_ns == 7
+    with pytest.raises(AlreadyExists, match="another definition"):
+        await server.create("a", SessionDefinition(files=("b.csv",), mode=1))
+    own_client.xadd(SessionKeys("one-shot").ticks, {"b": b"x"})
+    with pytest.raises(AlreadyExists, match="another program"):
+        await server.create("one-shot")
+
+
+async def test_an_idle_session_expires_and_one_in_use_does_not(server: Server, own_client: redis.Redis) -> None:
+    for name in ("idle", "streamed", "busy"):
+        await server.create(name)
+        report(own_client, name, EngineState.RUNNING if name == "busy" else EngineState.PAUSED)
+    server.streamed.add("streamed")
+    await server.look()
+    await server.look(99)
+    assert own_client.exists(SessionKeys("idle").definition)
+
+    await server.look(1)
+
+    assert not own_client.exists(*SessionKeys("idle").everything)
+    assert server.ended == ["idle"]
+    assert own_client.exists(SessionKeys("streamed").definition, SessionKeys("busy").definition) == 2
+
+
+async def test_who_streams_from_another_server_keeps_a_session_too(
+    server: Server, second: Server, own_client: redis.Redis
+) -> None:
+    await server.create("a")
+    report(own_client, "a", EngineState.COMPLETED)
+    await server.look()
+    second.streamed.add("a")
+    await second.look()
+
+    await server.look(1_000)
+
+    assert own_client.exists(SessionKeys("a").definition)
+
+
+async def test_a_server_finds_what_others_created_and_lets_go_of_what_they_deleted(
+    server: Server, second: Server, own_client: redis.Redis
+) -> None:
+    await server.create("a")
+    await second.look()
+    await second.begun("a")
+
+    await server.sessions.delete(SessionKeys("a"))
+    await second.look()
+
+    assert second.engines["a"].ended.is_set()
+    assert second.ended == ["a"]
+    assert not own_client.sismember(SESSIONS, "a")
+    with pytest.raises(NotFound):
+        await second.sessions.delete(SessionKeys("a"))
+
+
+async def test_a_restarted_server_has_its_sessions_again(
+    server: Server, second: Server, own_client: redis.Redis
+) -> None:
+    await server.create("a")
+    await server.sessions.stop()
+
+    await second.look()
+    await second.begun("a")
+
+    assert second.sessions.failure("a") == ""
+
+
+async def test_the_own_session_cannot_be_deleted(server: Server) -> None:
+    with pytest.raises(FailedPrecondition, match="environment"):
+        await server.sessions.delete(SessionKeys("own"))
+
+
+async def test_a_redis_that_lost_everything_is_told_again_and_nothing_is_taken_for_deleted(
+    server: Server, own_client: redis.Redis
+) -> None:
+    await server.create("a")
+    own_client.flushall()
+
+    await server.look()
+
+    assert SessionDefinition.decode("a", own_client.get(SessionKeys("a").definition)) == DEFINITION  # type: ignore[arg-type]
+    assert not server.engines["a"].ended.is_set()
+    await server.look()
+    assert not server.engines["a"].ended.is_set()
