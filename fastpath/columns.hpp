@@ -58,9 +58,9 @@ struct Place {
 // One row in a cache line of its own: rows are moved and put in order whole, and become columns in a frame only.
 struct alignas(64) Row {
     int64_t arrival;  // ns UTC; of a rejected row its place in the order
-    int64_t event;    // ns UTC; 0 of a rejected row
+    int64_t event;    // ns UTC; of a rejected row what it is called by, where that is not `row`, else 0
     double bid_price, bid_amount, ask_price, ask_amount;  // NaN of a rejected row
-    uint64_t row;     // physical line, or number of the live frame
+    uint64_t row;     // physical line, number of the live frame, or number of the row in a recording of frames
     uint32_t rank;    // which source
     int32_t subject;  // number of the ticker in the TickerTable; of a rejected row ~(index into Rows::rejected)
 
@@ -68,6 +68,8 @@ struct alignas(64) Row {
     uint32_t ticker() const { return static_cast<uint32_t>(subject); }
     Place place() const { return {rank, row}; }
     size_t rejection() const { return static_cast<size_t>(~subject); }
+    // Of a rejected row: the line or frame to look at. Rows of one recorded frame have numbers of their own, for the order's sake.
+    uint64_t line() const { return event != 0 ? static_cast<uint64_t>(event) : row; }
 };
 static_assert(sizeof(Row) == 64, "a row has no padding");
 
@@ -136,14 +138,14 @@ struct Rows {
         all.push_back({arrival, event, bid_price, bid_amount, ask_price, ask_amount, row, rank, static_cast<int32_t>(ticker)});
     }
 
-    void push_rejection(int64_t place, uint32_t rank, uint64_t row, std::string reason, std::string_view raw) {
+    void push_rejection(int64_t place, uint32_t rank, uint64_t row, std::string reason, std::string_view raw, uint64_t line = 0) {
         rejected.push_back({std::move(reason), std::string(raw.substr(0, 1024))});
-        all.push_back(rejected_row(place, rank, row, rejected.size() - 1));
+        all.push_back(rejected_row(place, rank, row, rejected.size() - 1, line));
     }
 
-    static Row rejected_row(int64_t place, uint32_t rank, uint64_t row, size_t rejection) {
+    static Row rejected_row(int64_t place, uint32_t rank, uint64_t row, size_t rejection, uint64_t line = 0) {
         constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-        return {place, 0, nan, nan, nan, nan, row, rank, ~static_cast<int32_t>(rejection)};
+        return {place, static_cast<int64_t>(line), nan, nan, nan, nan, row, rank, ~static_cast<int32_t>(rejection)};
     }
 };
 

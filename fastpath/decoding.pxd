@@ -82,6 +82,7 @@ cdef extern from "rows.hpp" namespace "midstream" nogil:
         string first_rejected_reason
         Outcome take(const Timing&, const double*, uint32_t, RowWriter&) except +
         void reject(RowWriter&, string, string_view) except +
+        void reject_frame(RowWriter&, int64_t, uint64_t, string, string_view) except +
         int64_t bound()
 
 

@@ -19,9 +19,9 @@ class RowWriter {
         append({arrival, event, numbers[0], numbers[1], numbers[2], numbers[3], row, rank_, static_cast<int32_t>(ticker)});
     }
 
-    // Of `raw` the first 1,024 bytes are kept.
-    void rejection(int64_t place, uint64_t row, std::string reason, std::string_view raw) {
-        append(Rows::rejected_row(place, rank_, row, rows_.rejected.size()));
+    // Of `raw` the first 1,024 bytes are kept. `line` is what it is called by where that is not `row`.
+    void rejection(int64_t place, uint64_t row, std::string reason, std::string_view raw, uint64_t line = 0) {
+        append(Rows::rejected_row(place, rank_, row, rows_.rejected.size(), line));
         rows_.rejected.push_back({std::move(reason), std::string(raw.substr(0, 1024))});
     }
 

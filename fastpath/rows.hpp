@@ -124,6 +124,18 @@ struct RowRules {
         else ++state.skipped;
     }
 
+    // What was received at a time of its own, as frame `frame`, and cannot be used.
+    void reject_frame(RowWriter& writer, int64_t receive_ns, uint64_t frame, std::string reason, std::string_view raw) {
+        state.previous_arrival_ns = std::max(state.previous_arrival_ns, receive_ns);
+        const int64_t place = policy.model.changes() ? state.channel.last_ns : state.previous_arrival_ns;
+        if (rejected++ == 0) {
+            first_rejected_line = frame;
+            first_rejected_reason = reason;
+        }
+        if (policy.in_window(place)) writer.rejection(place, state.line, std::move(reason), raw, frame);
+        else ++state.skipped;
+    }
+
     // The lowest arrival time that a row still to come can have.
     int64_t bound() const {
         if (!policy.check_order || state.previous_arrival_ns == BEFORE_EVERYTHING) return BEFORE_EVERYTHING;

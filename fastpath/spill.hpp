@@ -139,7 +139,7 @@ class RunReader {
         } else {
             const char* raw = behind - record.raw_size;
             into.push_rejection(record.arrival, record.rank, record.row, std::string(raw - record.reason_size, record.reason_size),
-                                std::string_view(raw, record.raw_size));
+                                std::string_view(raw, record.raw_size), static_cast<uint64_t>(record.event));
         }
     }
 

@@ -92,7 +92,7 @@ class SurveyCore {
     void add(const Rows& rows) {
         for (size_t i = 0; i < rows.size(); ++i) {
             const Row& row = rows[i];
-            if (row.is_rejected()) add_rejection(rows.rejected[row.rejection()].reason, row.row);
+            if (row.is_rejected()) add_rejection(rows.rejected[row.rejection()].reason, row.line());
             else add_tick(row);
         }
     }

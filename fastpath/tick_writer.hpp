@@ -303,7 +303,7 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
             if (!wire::is_utf8(why.reason)) {
                 throw std::invalid_argument("the reason of the rejection in row " + std::to_string(i) + " is not UTF-8");
             }
-            view = {sequence + (i - start), row.arrival, sources[row.rank], row.row, why.reason,
+            view = {sequence + (i - start), row.arrival, sources[row.rank], row.line(), why.reason,
                     std::string_view(why.raw).substr(0, RAW_BYTES_MAX)};
             wire::put_message(more, 13, [&](auto& out) { put_rejection(out, view); });
         } else {

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from services.cli import completion
-from services.cli.commands import keys, looking, orders, prices, replaying, serving, sessions, steering
+from services.cli.commands import keys, looking, orders, prices, recording, replaying, serving, sessions, steering
 from services.cli.commands.shape import MARKUP, Command, Group
 from services.cli.output import ExitCode, fail
 from services.cli.signals import run_command
@@ -27,7 +27,14 @@ app = typer.Typer(
 )
 
 _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "Files": (replaying.replay, replaying.rerun, replaying.verify, replaying.inspect, replaying.whatif),
+    "Files": (
+        replaying.replay,
+        replaying.rerun,
+        replaying.verify,
+        replaying.inspect,
+        replaying.whatif,
+        recording.record,
+    ),
     "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),
     "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
     "Sessions": (

@@ -48,7 +48,7 @@ class OrderProofs:
 
 @dataclass(frozen=True)
 class SourceLines:
-    """One file: `lines_read` + `reported` are the header (with `first_line` 1), ticks, rejected, skipped and blank ones.
+    """One file: `lines_read` + `more_rows` + `reported` are the header (with `first_line` 1), ticks, rejected, skipped and blank ones.
 
     A run that was resumed read a file from `first_line` on, and some lines for the second time.
     """
@@ -62,6 +62,8 @@ class SourceLines:
     blank: int
     reported: int
     """Rejections that are no line: they say how the file ends."""
+    more_rows: int
+    """Of a recording of frames: rows beyond the first one of their line."""
     note: str
     """It grew, or its last line has no line end; empty when all is well."""
 

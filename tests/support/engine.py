@@ -74,7 +74,7 @@ class RowSource:
     """Rows from a list, as a recorded source; the cursor's offset is a position in the list."""
 
     mode = MODE_HISTORICAL
-    names = ("rows.csv",)
+    names = files = ("rows.csv",)
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class JsonLinesFile:
     """The file as a whole."""
 
     layout = "json-lines"
+    source = ""
     compressed = False
     by_arrival = False
     # Rows count from 2, as in a CSV file with a header, so that both can be compared.

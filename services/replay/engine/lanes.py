@@ -55,7 +55,7 @@ class Lanes:
 
     def _show(self, source: RecordedSource) -> None:
         report = self._report
-        report.sources = tuple(source.names)
+        report.sources = tuple(source.files)
         report.first_read_monotonic_ns = report.first_read_monotonic_ns or source.first_read_monotonic_ns
         report.historical = source
         self.inputs = source.fingerprint

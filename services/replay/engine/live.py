@@ -13,7 +13,7 @@ from fastpath.columns import Block
 from fastpath.frame import MARKER_DISCONNECTED, MARKER_RECONNECTED, MODE_LIVE
 from fastpath.live import decode_live_frame
 from fastpath.records import Marker
-from services.replay.engine.feed_buffer import FeedBuffer, FeedLimits, Frame
+from services.replay.engine.feed_buffer import FeedBuffer, FeedLimits, Frame, Taken
 from services.replay.engine.feed_connection import FeedDialer, without_credentials
 from services.replay.sources import Poll
 from services.runtime.backoff import Backoff, BackoffPolicy
@@ -116,6 +116,10 @@ class LiveSource:
             logger.warning("live feed thread does not end and is left behind", extra=fields(waited_s=STOP_TIMEOUT_S))
         self.connected = False
         self._problem = self._refusal = ""
+
+    def take(self, limit: int) -> Taken:
+        """Take markers and at most `limit` frames as they came, in place of polling."""
+        return self._buffer.take(limit)
 
     def poll(self, into: Block, limit: int) -> Poll:
         """Append the rows of some frames; frames that a filter leaves empty are passed over."""

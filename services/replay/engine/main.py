@@ -16,7 +16,6 @@ import redis
 from fastpath.records import Cursor
 from services.replay.engine.config import EngineConfig, parse_config
 from services.replay.engine.engine import Engine
-from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalTail
 from services.replay.engine.pacing import WakeableWaiter, use_precise_timers
@@ -163,26 +162,14 @@ class _Wiring:
 
     def _live_source(self, clock: SystemClock, random: Random) -> LiveSource:
         # Only here: an engine that replays files alone starts without the websocket library.
-        from services.replay.engine.feed_connection import FeedDialer, ReceiveClock, WebsocketFeedDialer
-        from services.replay.engine.live import LiveSource
+        from services.replay.engine.live_feed import open_live_source
 
         config = self.config
-        address = exchange_address(config.live_url)
-        if address is None:
-            received = ReceiveClock(time_ns=clock.time_ns, monotonic_ns=clock.monotonic_ns)
-            dial: FeedDialer = WebsocketFeedDialer(
-                config.live_url, received, message_bytes_max=config.live_message_bytes_max
-            )
-        else:
-            from services.replay.engine.exchange_feed import ExchangeDialer, check_place, open_quotes_client
-
-            check_place(address)
-            dial = ExchangeDialer(address, open_quotes_client)
-        return LiveSource(
+        return open_live_source(
             config.live_url,
-            dial=dial,
             clock=clock,
             random=random,
+            message_bytes_max=config.live_message_bytes_max,
             tickers=frozenset(config.options.tickers) or None,
             limits=config.feed_limits,
         )

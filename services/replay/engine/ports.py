@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +75,10 @@ class RecordedSource(CursorSource, Protocol):
 
     fingerprint: str
     first_read_monotonic_ns: int
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Return what is read, by rank; `names` are what the rejections of its rows are called after."""
 
     @property
     def skipped(self) -> int: ...

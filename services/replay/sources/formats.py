@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from services.replay.recording.records import MAGIC
+from services.replay.sources.recording_file import RecordingFile
 from services.replay.sources.row_reader import RawFile, RowFile
 from services.replay.sources.text_file import TextFile
 
@@ -26,6 +28,7 @@ class FileFormat:
 
 
 FORMATS: Final[tuple[FileFormat, ...]] = (
+    FileFormat(RecordingFile, magic=MAGIC, suffixes=(".rec", ".rec.gz")),
     FileFormat(TextFile, magic=b""),  # the last one: whatever no other format recognises
 )
 

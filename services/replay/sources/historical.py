@@ -80,6 +80,7 @@ class HistoricalSource:
         self._cursor: bytes | None = None
         self._unmatched_tickers: tuple[str, ...] = ()
         self.names: tuple[str, ...] = ()
+        self.files: tuple[str, ...] = ()
         self.latencies: tuple[SourceLatency, ...] = ()
         self.fingerprint = ""
         self.first_read_monotonic_ns = 0
@@ -105,7 +106,8 @@ class HistoricalSource:
                 opened.close()
             raise
         self._files = [FileSource(*parts) for parts in zip(inputs, plans, self._places, models, strict=True)]
-        self.names = tuple(names)
+        self.files = tuple(names)
+        self.names = tuple(opened.content.source or opened.name for opened in inputs)
         self.fingerprint = fingerprint(
             inputs, self._options, [latency.digest for latency in self.latencies], growing=self._growing
         )

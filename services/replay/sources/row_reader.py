@@ -150,6 +150,10 @@ class RowFile(Protocol):
         """Return what reports call the format, and what was found of it."""
 
     @property
+    def source(self) -> str:
+        """Return what the rows came from, which rejections are called after; empty: the file itself."""
+
+    @property
     def compressed(self) -> bool:
         """Tell whether the file as a whole is compressed."""
 

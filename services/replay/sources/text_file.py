@@ -7,6 +7,7 @@ import os
 from fastpath.columns import BEFORE_EVERYTHING, Block
 from fastpath.decode import Decoder, count_line_ends, may_have_negative_field
 from fastpath.header import Header, HeaderError, Layout, layout_columns
+from fastpath.recording import RecordingDecoder
 from fastpath.records import SourceCursor
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.foreign import header_advice, line_ends, what_it_is
@@ -19,62 +20,40 @@ SCAN_BYTES = 256 * 1024
 """Read at a time when only the bytes are looked at: two threads do that and should not wait for each other often."""
 
 
-class TextFile:
-    """One file of lines; its first line names the columns. A row's number is that of its line."""
+class LinesFile:
+    """What all files of lines have in common, whatever their lines say: a head, and bytes behind it, plain or gzipped."""
+
+    first_line = 2
+    by_arrival = False
 
     def __init__(self, raw: RawFile) -> None:
-        """Read the header."""
-        self._raw = raw
+        """Note how to read it; whoever reads the head sets `header_bytes`."""
+        self.raw = raw
         self.compressed = raw.head.startswith(GZIP_MAGIC)
         self.header_bytes = 0
-        try:
-            line, self.header_bytes = _read_header(self.reader(), raw.name)
-            self.header = _parse_header(line, raw.name)
-        except UnusableInput as error:
-            # What a damaged file says of itself is not worth repeating.
-            damage = self.skim(negatives=False).damage if self.compressed else ""
-            if damage:
-                raise UnusableInput(
-                    f"{raw.name}: {damage}, and its header cannot be read; get the file again"
-                ) from error
-            raise
-
-    @property
-    def layout(self) -> str:
-        """Return the name of the header's layout."""
-        return self.header.layout.name.lower()
-
-    @property
-    def by_arrival(self) -> bool:
-        """Tell whether the lines carry the time of arrival: such files promise its order, whatever their event times do."""
-        return self.header.layout is Layout.TARDIS
 
     @property
     def beginning(self) -> SourceCursor:
         """Return the place behind the header."""
         return SourceCursor(
             offset=self.header_bytes,
-            line=2,
+            line=self.first_line,
             previous_arrival_time_ns=BEFORE_EVERYTHING,
             skipped=0,
             previous_event_time_ns=BEFORE_EVERYTHING,
             order=0,
         )
 
-    def read(self, reading: Reading) -> TextRows:
-        """Return a reader of the rows from a place on."""
-        return TextRows(self, reading)
-
     def reader(self, offset: int = 0) -> ByteReader:
         """Return a new reader of the decompressed bytes from `offset` on."""
-        raw = self._raw
+        raw = self.raw
         reader = open_reader(raw.descriptor, raw.size, raw.name, compressed=self.compressed)
         reader.skip(offset)
         return reader
 
     def grown_bytes(self) -> int:
         """Return how much was appended since the file was opened."""
-        return os.fstat(self._raw.descriptor).st_size - self._raw.size
+        return os.fstat(self.raw.descriptor).st_size - self.raw.size
 
     def skim(self, *, negatives: bool) -> Skim:
         """Look for a field that starts with a `-`, and read what is compressed to its end: its check sums come last."""
@@ -89,15 +68,38 @@ class TextFile:
         return Skim(not found, reader.damage, reader.doubted_from)
 
 
-class TextRows:
-    """Bytes through a reused buffer into a decoder. Its errors pass through."""
+class TextFile(LinesFile):
+    """One file of lines; its first line names the columns. A row's number is that of its line."""
 
-    def __init__(self, text: TextFile, reading: Reading) -> None:
+    source = ""
+
+    def __init__(self, raw: RawFile) -> None:
+        """Read the header."""
+        super().__init__(raw)
+        try:
+            line, self.header_bytes = _read_header(self.reader(), raw.name)
+            self.header = _parse_header(line, raw.name)
+        except UnusableInput as error:
+            # What a damaged file says of itself is not worth repeating.
+            damage = self.skim(negatives=False).damage if self.compressed else ""
+            if damage:
+                raise UnusableInput(
+                    f"{raw.name}: {damage}, and its header cannot be read; get the file again"
+                ) from error
+            raise
+        # The lines carry the time of arrival: such files promise its order, whatever their event times do.
+        self.by_arrival = self.header.layout is Layout.TARDIS
+
+    @property
+    def layout(self) -> str:
+        """Return the name of the header's layout."""
+        return self.header.layout.name.lower()
+
+    def read(self, reading: Reading) -> LineRows:
+        """Return a reader of the rows from a place on."""
         place, options = reading.place, reading.options
-        self._is_modelled = reading.latency.changes
-        nothing_before = place.previous_event_time_ns == BEFORE_EVERYTHING
-        self.decoder = Decoder(
-            text.header,
+        decoder = Decoder(
+            self.header,
             reading.tickers,
             source_rank=reading.rank,
             offset=place.offset,
@@ -115,14 +117,30 @@ class TextRows:
             latency_bound_ns=reading.latency_bound_ns,
             check_order=reading.check_order,
             latency=reading.latency,
-            channel_arrival_time_ns=BEFORE_EVERYTHING if nothing_before else place.channel_arrival_time_ns,
+            channel_arrival_time_ns=channel_arrival_ns(reading),
         )
+        return LineRows(self, reading, decoder)
+
+
+def channel_arrival_ns(reading: Reading) -> int:
+    """Return what a decoder is told of the rows before the place under a latency model."""
+    place = reading.place
+    nothing_before = place.previous_event_time_ns == BEFORE_EVERYTHING
+    return BEFORE_EVERYTHING if nothing_before else place.channel_arrival_time_ns
+
+
+class LineRows:
+    """Bytes through a reused buffer into a decoder. Its errors pass through."""
+
+    def __init__(self, text: LinesFile, reading: Reading, decoder: Decoder | RecordingDecoder) -> None:
+        self._is_modelled = reading.latency.changes
+        self.decoder = decoder
         self.damage = ""
         self.remark = ""
         self.finished = False
         reader, end = text.reader(), reading.end
         self._reader: ByteReader = reader if end is None else CutReader(reader, end.offset, end.reason)
-        self._reader.skip(place.offset)
+        self._reader.skip(reading.place.offset)
         self._cut = end is not None
         self._buffer = reading.buffer
         self._read_bytes = reading.read_bytes
@@ -130,8 +148,8 @@ class TextRows:
         self._grown_bytes = text.grown_bytes
         self._is_cut_off = False
         """The last line was still being written when the file was opened."""
-        self._place = place
-        self._is_first = place.offset == text.header_bytes
+        self._place = reading.place
+        self._is_first = reading.place.offset == text.header_bytes
         self._lines_read = int(self._is_first)
         self._ends_a_line = True
         self._rows = self._rejected = self._reported = 0

@@ -18,6 +18,8 @@ class LineCounts:
     blank: int
     reported: int
     """Rejections that are no line: they say how the file ends."""
+    more_rows: int = 0
+    """Of a recording of frames: rows beyond the first one of their line."""
     note: str = ""
     """What is worth a word about the file's end; empty when nothing is."""
 
@@ -25,4 +27,13 @@ class LineCounts:
     def unaccounted(self) -> int:
         """Return how many lines were read of which nothing became; below zero: what became of them is more than was read."""
         header = int(self.first_line == 1)
-        return self.lines_read + self.reported - header - self.ticks - self.rejected - self.skipped - self.blank
+        return (
+            self.lines_read
+            + self.more_rows
+            + self.reported
+            - header
+            - self.ticks
+            - self.rejected
+            - self.skipped
+            - self.blank
+        )

@@ -34,9 +34,9 @@ def test_what_is_built_is_what_a_start_checks(build: ModuleType) -> None:
     ("header", "users"),
     [
         ("log_lines.hpp", {"midprice"}),
-        ("survey.hpp", {"survey"}),
+        ("survey.hpp", {"survey", "whatif"}),
         ("spill.hpp", {"merge"}),
-        ("times.hpp", {"decode", "header", "live", "values"}),
+        ("times.hpp", {"decode", "header", "live", "recording", "values"}),
         ("tick_reader.hpp", {"frame", "latest", "mids", "midprice", "quotes"}),
     ],
 )
