@@ -36,8 +36,8 @@ def test_what_is_built_is_what_a_start_checks(build: ModuleType) -> None:
         ("log_lines.hpp", {"midprice"}),
         ("survey.hpp", {"survey", "whatif"}),
         ("spill.hpp", {"merge"}),
-        ("times.hpp", {"decode", "header", "live", "recording", "values"}),
-        ("tick_reader.hpp", {"frame", "latest", "mids", "midprice", "quotes"}),
+        ("times.hpp", {"decode", "header", "live", "recording", "values", "whatif"}),
+        ("tick_reader.hpp", {"frame", "latest", "mids", "midprice", "quotes", "whatif"}),
     ],
 )
 def test_a_header_is_known_to_the_kernels_that_use_it_and_to_no_other(
