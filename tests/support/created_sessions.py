@@ -63,6 +63,15 @@ class SessionCalls:
         until(lambda: self.get(session).state == state, what=f"session {session} {pb.SessionState.Name(state)}")
         return self.get(session)
 
+    def wait_read(self, session: str, *, rows: int) -> None:
+        """Wait until a session has published so many records and its sinks have them all, by one and the same report."""
+
+        def is_read() -> bool:
+            found = self.get(session)
+            return found.last_sequence == rows and found.backlog_records == 0
+
+        until(is_read, what=f"the sinks of {session}")
+
     def ticks(self, session: str, *, to: int) -> list[TickBatch]:
         """Read a session from its beginning up to the record `to`."""
         call = self.stub.StreamTicks(pb.StreamTicksRequest(session=session), timeout=CALL_S)

@@ -33,6 +33,7 @@ def single_run(file: Path, out: Path) -> bytes:
     return (out / "mid_prices.log").read_bytes()
 
 
+@pytest.mark.long
 def test_one_session_without_its_file_and_one_that_nobody_reads_are_nothing_to_the_others(
     servers: Start, data: Path, tmp_path: Path, own_client: redis.Redis
 ) -> None:
@@ -50,7 +51,7 @@ def test_one_session_without_its_file_and_one_that_nobody_reads_are_nothing_to_t
     failed = calls.wait_state("missing", pb.SESSION_STATE_FAILED)
     for name in ("eth", "sol"):
         calls.wait_state(name, pb.SESSION_STATE_COMPLETED)
-        until(lambda name=name: calls.get(name).backlog_records == 0, what=f"the sink of {name}")  # type: ignore[misc]
+        calls.wait_read(name, rows=ROWS)
 
     assert 0 < blocked.last_sequence < BLOCKED_ROWS
     assert "not-there.csv" in failed.error
@@ -69,6 +70,7 @@ def test_one_session_without_its_file_and_one_that_nobody_reads_are_nothing_to_t
     assert not own_client.exists(*SessionKeys("eth").everything)
 
 
+@pytest.mark.long
 def test_an_engine_that_is_killed_and_a_server_that_is_killed_go_on_where_they_were(
     servers: Start, data: Path, tmp_path: Path, own_client: redis.Redis
 ) -> None:
@@ -87,7 +89,7 @@ def test_an_engine_that_is_killed_and_a_server_that_is_killed_go_on_where_they_w
     assert reported(own_client, "other")["pid"] == other["pid"]
     running.restart_replay()
     done = running.calls.wait_state("paced", pb.SESSION_STATE_COMPLETED)
-    until(lambda: running.calls.get("paced").backlog_records == 0, what="the sink")
+    running.calls.wait_read("paced", rows=ROWS)
 
     assert (done.epoch, done.last_sequence) == (first.epoch, ROWS)
     assert running.log("paced") == single_run(data / "paced.csv", tmp_path / "single")
@@ -105,14 +107,13 @@ def test_a_session_of_the_same_name_begins_anew_and_spares_the_logs_of_the_first
     write_ticks(data / "second.csv", 200, ticker="SOL")
     running = servers()
     running.calls.create("again", files=["first.csv"])
-    until(lambda: running.calls.get("again").backlog_records == 0 < running.calls.get("again").last_sequence, what="1")
+    running.calls.wait_read("again", rows=300)
     created_ns = running.calls.get("again").definition.created_time_ns
     running.calls.delete("again")
     first = running.log("again")
 
     running.calls.create("again", files=["second.csv"])
-    until(lambda: running.calls.get("again").last_sequence == 200, what="the second session")
-    until(lambda: running.calls.get("again").backlog_records == 0, what="its sink")
+    running.calls.wait_read("again", rows=200)
 
     assert first.count(b"\n") == 300
     assert running.log("again").count(b"\n") == 200
@@ -125,7 +126,7 @@ def test_a_redis_that_loses_everything_gets_the_definitions_back(
     write_ticks(data / "eth.csv", 300, ticker="ETH")
     running = servers()
     before = running.calls.create("eth", files=["eth.csv"])
-    until(lambda: running.calls.get("eth").backlog_records == 0 < running.calls.get("eth").last_sequence, what="it")
+    running.calls.wait_read("eth", rows=300)
     log = running.log("eth")
 
     own_client.flushall()
