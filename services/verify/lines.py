@@ -39,6 +39,11 @@ def parse_header(line: bytes) -> list[str]:
     return [name.decode().strip(" ") for name in split(line.removeprefix(b"\xef\xbb\xbf").removesuffix(b"\r"))]
 
 
+def is_known(header: list[str]) -> bool:
+    """Tell whether all columns of one of the two layouts are there."""
+    return any(set(header).issuperset(columns) for columns in (ASSIGNMENT, TARDIS))
+
+
 def is_tardis(header: list[str]) -> bool:
     """Tell whether lines carry the time of arrival instead of a latency."""
     return not set(header).issuperset(ASSIGNMENT)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
-from services.verify.lines import Row, parse_header, parse_line
+from services.verify.lines import Row, is_known, parse_header, parse_line
 from services.verify.outcome import Quote
 from services.verify.values import Unusable
 
@@ -102,6 +102,11 @@ def _rows(name: str, options: ReadOptions, lines: Lines) -> Iterator[tuple[int, 
     """Yield number and row, or number and reason, of every line that is not blank."""
     with _opened(name) as file:
         header = parse_header(_line(file).removesuffix(b"\n"))
+        if not is_known(header):
+            raise Unreadable(
+                f"{name} is neither a CSV of our columns nor of Tardis' (a recording of a live feed?), and such a file is not "
+                "recomputed here; compare two such runs with --against"
+            )
         lines.lines_read = 1
         while line := _line(file):
             lines.lines_read += 1

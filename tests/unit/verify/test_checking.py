@@ -17,7 +17,7 @@ import pytest
 
 from services.verify.checking import Block, Verdict, check
 from services.verify.ordering import ordered
-from services.verify.reading import Lines, ReadOptions, records
+from services.verify.reading import Lines, ReadOptions, Unreadable, records
 from services.verify.run import NotVerifiable, check_inputs, read_run
 from tests.reference.history import HistoryOptions, expected_outputs
 from tests.support.cli import ROOT, clean_environment, midstream_here
@@ -225,6 +225,14 @@ def test_what_cannot_be_verified_is_refused_by_name(
     done = midstream_here("verify", out, "--json")
     assert (done.code, said in done.error_line) == (2, True)
     assert json.loads(done.stdout)["error"]["exit_code"] == 2
+
+
+def test_recording_is_refused_by_name(tmp_path: Path) -> None:
+    recording = tmp_path / "live.rec"
+    recording.write_bytes(b'# midstream recording 1 {"source": "ws://host/feed"}\nF 1759449600000123456 1 {}\n')
+
+    with pytest.raises(Unreadable, match=r"live\.rec is neither .* --against"):
+        list(records(str(recording), 0, ReadOptions(), Lines()))
 
 
 def test_file_written_again_with_the_same_bytes_is_only_noted(left: tuple[Path, list[str]]) -> None:
