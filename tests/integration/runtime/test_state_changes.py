@@ -21,13 +21,14 @@ from services.orders.rest.gate import ROUTES
 from services.runtime.access import METHODS, Role
 from services.runtime.access.keys import create_key, pepper_source, prepare_keys
 from services.runtime.access.state_changes import begin_change, changes_state
-from tests.support.cli import until
+from tests.support.cli import ROOT, until
 from tests.support.log_records import said
 from tests.support.server_process import ServerProcess, server_process
 
 EVENT = "state-changing call"
 CHANGING = sorted(row for row, role in METHODS.items() if role is not Role.READ)
 CONTROL, ORDERS = "midstream.control.v1.ControlService/", "midstream.orders.v1.OrderService/"
+REPLAY = "midstream.replay.v1.ReplayService/"
 
 
 def lines(server: ServerProcess) -> list[dict[str, Any]]:
@@ -45,6 +46,14 @@ def call(server: ServerProcess, row: str, key: str = "secret", *, timeout_s: flo
 @pytest.fixture
 def control(tmp_path: Path, redis_url: str) -> Iterator[ServerProcess]:
     with server_process("control", tmp_path, REDIS_URL=redis_url) as server:
+        yield server
+
+
+@pytest.fixture
+def replay(tmp_path: Path, redis_url: str) -> Iterator[ServerProcess]:
+    with server_process(
+        "replay", tmp_path, REDIS_URL=redis_url, HISTORICAL=str(ROOT / "data" / "historical_sample.csv")
+    ) as server:
         yield server
 
 
@@ -96,16 +105,20 @@ def test_whoever_was_not_admitted_is_anonymous(caplog: pytest.LogCaptureFixture)
     assert (values["caller"], values["caller_kind"], values["code"]) == ("anonymous", None, "UNAUTHENTICATED")
 
 
-def test_every_changing_method_of_the_control_server_leaves_one_line(control: ServerProcess) -> None:
-    wanted = [row for row in CHANGING if row.startswith(CONTROL)]
-    control.wait_health(1)
+@pytest.mark.parametrize(("name", "service"), [("control", CONTROL), ("replay", REPLAY)])
+def test_every_changing_method_of_an_open_server_leaves_one_line(
+    name: str, service: str, request: pytest.FixtureRequest
+) -> None:
+    server: ServerProcess = request.getfixturevalue(name)
+    wanted = [row for row in CHANGING if row.startswith(service)]
+    server.wait_health(1)
     for row in wanted:
-        # No engine applies what is asked for, so most of these end with their deadline.
-        call(control, row, timeout_s=2.0)
+        # No engine applies what Control is asked for, so most of its calls end with their deadline.
+        call(server, row, timeout_s=2.0)
 
-    until(lambda: len(lines(control)) >= len(wanted), what="lines")
-    assert sorted(line["method"] for line in lines(control)) == wanted
-    for line in lines(control):
+    until(lambda: len(lines(server)) >= len(wanted), what="lines")
+    assert sorted(line["method"] for line in lines(server)) == wanted
+    for line in lines(server):
         assert (line["face"], line["caller"], line["caller_kind"]) == ("grpc", "anyone", "open")
         assert line["correlation_id"] == "trace-me-1"
         assert isinstance(line["duration_ms"], float)
@@ -148,7 +161,7 @@ def test_every_changing_method_and_route_of_the_order_server_leaves_one_line(ord
     until(lambda: len(lines(orders)) >= len(wanted), what="lines")
     found = lines(orders)
     assert sorted((line["method"], line["face"]) for line in found) == sorted(wanted)
-    assert {row for row, _ in wanted} | {row for row in CHANGING if row.startswith(CONTROL)} == set(CHANGING)
+    assert {row for row, _ in wanted} | {row for row in CHANGING if row.startswith((CONTROL, REPLAY))} == set(CHANGING)
     for line in found:
         rest = line["face"] == "rest"
         assert line["correlation_id"] == f"trace-me-{2 if rest else 1}"
