@@ -40,7 +40,7 @@ class ReplaySettings(SessionSettings):
     """Where ticks come from until somebody switches."""
     hand_over: Literal["at-once", "at-end", "join"] = Field(default="at-once", validation_alias="MIDSTREAM_HAND_OVER")
     """How a session that has files and a feed comes to live data: when somebody switches, where the files end, or where they have caught up
-    with the feed, without gap or repeat."""
+    with the feed, without gap or repeat (docs/joining_live.md)."""
     speed: float = Field(default=0.0, ge=0, le=SPEED_MAX, validation_alias="MIDSTREAM_SPEED")
     """Factor of real time; 0 (spelt `max`) is as fast as possible."""
     gap_cap: str = Field(default="", validation_alias="MIDSTREAM_GAP_CAP")

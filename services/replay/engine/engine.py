@@ -112,7 +112,9 @@ class Engine:
             publisher=publisher,
             report=report,
             clock=clock,
+            seeking=self._seeking,
             interrupt=interrupt,
+            stopping=stopping,
         )
         self._steering = Steering(
             playback=playback,
@@ -201,6 +203,8 @@ class Engine:
     def _adopt_again(self) -> None:
         self._set_phase(EngineState.STARTING)
         self._stood = self._positioning.adopt_again() or self._stood
+        if self._hand_over.pending is not None:
+            self._hand_over.begin()
         self._return()
         self._lost = False
         self._set_phase(EngineState.RUNNING)
@@ -243,7 +247,7 @@ class Engine:
         bounded = self._playback.bounded and not self._playback.repeating
         if bounded and lane.failure is None and self._reach(lane, fast=fast):
             return
-        if bounded and self._may_hand_over(lane):
+        if bounded and self._hand_over.is_due(lane, over=self._boundaries.over(lane)):
             if not self._hand_over.step(lane):
                 self._wait_until(self._clock.monotonic_ns() + LOOK_NS)
             return
@@ -273,14 +277,8 @@ class Engine:
             self._pacer.left()
 
     def _is_fast(self) -> bool:
-        return self._playback.pacing.speed == 0 or self._playback.repeating or self._playback.step is not None
-
-    def _may_hand_over(self, lane: HistoricalLane) -> bool:
-        """Tell whether history is at its end and a hand-over waits for that; what failed comes first, and a step."""
         playback = self._playback
-        if lane.failure is not None or playback.step is not None or not self._boundaries.over(lane):
-            return False
-        return self._hand_over.pending is not None
+        return playback.pacing.speed == 0 or playback.repeating or playback.step is not None or self._hand_over.rushes
 
     def _reach(self, lane: HistoricalLane, *, fast: bool) -> bool:
         """Have what comes before the next record happen, or wait for it; False when that is nothing."""
@@ -347,9 +345,14 @@ class Engine:
                 self._wait_until(self._linger.earliest_ns())
             poll = lane.poll()
             playback.take_markers(poll)
+            self._hand_over.watch(poll)
             if not poll.rows and not playback.urgent:
                 self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
                 return
+        if self._hand_over.broken and lane.remaining:
+            if not self._hand_over.mend(lane):
+                self._wait_until(self._clock.monotonic_ns() + LOOK_NS)
+            return
         stop = self._bounded(lane, min(lane.start + BATCH_ROWS_MAX, len(lane.block)))
         if self._outlet.publish(lane, stop, MODE_LIVE, self._interrupt, urgent=True):
             self._linger.sent(self._clock.monotonic_ns())

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from fastpath.columns import Block
 from fastpath.frame import (
     BATCH_ROWS_MAX,
-    MARKER_DISCONNECTED,
     MARKER_GAP,
+    MARKER_RECONNECTED,
     MODE_HISTORICAL,
     MODE_LIVE,
 )
@@ -26,15 +27,18 @@ from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry
 from services.replay.engine.lane import HistoricalLane, LiveLane
 from services.replay.engine.lanes import Lanes
+from services.replay.engine.meeting import Meeting
 from services.replay.engine.outlet import Outlet
-from services.replay.engine.overlap import Overlap
+from services.replay.engine.overlap import SLACK_NS
 from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Publishing
+from services.replay.engine.seeking import NoSuchPlace, Seeking
+from services.replay.sources import Poll, UnusableInput
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.session.events import When
 from services.runtime.session.hand_over import HandOverKind, HandOverPhase
-from services.runtime.session.intents import SetMode
+from services.runtime.session.intents import Intent, SetMode
 from services.runtime.session.report import EngineState
 
 logger = logging.getLogger(__name__)
@@ -45,8 +49,6 @@ LOOK_NS: Final = 200_000_000
 """How often a file is looked at for growth, at most."""
 LOOK_SHARE: Final = 10
 """Reading on takes a tenth of the time, at most: a file that is read on is scanned from its beginning."""
-HELD_ROWS_MAX: Final = 16_384
-"""Rows of the feed that are looked at before the seam; the rest waits as messages."""
 
 
 class HandOver:
@@ -61,28 +63,38 @@ class HandOver:
         publisher: Publishing,
         report: EngineFigures,
         clock: Clock,
+        seeking: Seeking,
         interrupt: threading.Event,
+        stopping: threading.Event,
     ) -> None:
+        self._seeking = seeking
+        self._stopping = stopping
         self._playback = playback
         self._lanes = lanes
         self._outlet = outlet
-        self._publisher = publisher
         self._report = report
         self._clock = clock
         self._interrupt = interrupt
-        self._overlap: Overlap | None = None
-        self._counted_to = 0
-        self._met = False
-        """A record of the feed was one of history's, and nothing of the feed was lost since."""
-        self._held: list[Marker] = []
-        """Markers of the feed that came before the rows that wait."""
+        self._meeting = Meeting(playback=playback, lanes=lanes, publisher=publisher, report=report)
         self._met_until_ns: int | None = None
         self._look_ns = 0
+        self.broken = False
+        """The session had joined, and something of the feed was lost: what is missing is looked for before its next records go out."""
+
+    @property
+    def rushes(self) -> bool:
+        """Whether history is played as fast as possible: at a pace it would never catch up."""
+        entry = self.pending
+        return entry is not None and hand_over_of(entry) is HandOverKind.JOIN
 
     @property
     def pending(self) -> JournalEntry | None:
         """The command of the hand-over that is under way."""
         return next((entry for entry in self._playback.scheduled if hand_over_of(entry)), None)
+
+    def is_due(self, lane: HistoricalLane, *, over: bool) -> bool:
+        """Tell whether history is at its end and a hand-over waits for that; what failed comes first, and a step."""
+        return over and lane.failure is None and self._playback.step is None and self.pending is not None
 
     # Beginning and giving up
 
@@ -105,8 +117,12 @@ class HandOver:
 
     def begin(self) -> None:
         """Let the feed connect, where a hand-over is under way: after it was asked for, and at each start."""
-        entry = self.pending
+        entry, playback = self.pending, self._playback
         if entry is None:
+            # Nobody knows what the feed sent between two engines.
+            self.broken = (
+                playback.mode == MODE_LIVE and playback.decided.hand_over is HandOverKind.JOIN and playback.next > 1
+            )
             return
         self._reset()
         if hand_over_of(entry) is HandOverKind.JOIN:
@@ -147,11 +163,11 @@ class HandOver:
         self._tell(HandOverPhase.MEETING)
         if kind is HandOverKind.JOIN and lane.remaining == 0 and self._grow(lane):
             return True
-        self._receive(live, kind)
+        self._meeting.receive(live, screens=kind is HandOverKind.JOIN)
         if live.remaining == 0:
             self._met_until_ns = None
             return False
-        if kind is HandOverKind.JOIN and not self._met:
+        if kind is HandOverKind.JOIN and not self._meeting.met:
             now_ns = self._clock.monotonic_ns()
             if self._met_until_ns is None:
                 self._met_until_ns = now_ns + MEET_NS
@@ -172,41 +188,6 @@ class HandOver:
         self._look_ns = now_ns + max(LOOK_NS, LOOK_SHARE * spent_ns)
         return grown
 
-    def _receive(self, live: LiveLane, kind: HandOverKind | None) -> None:
-        """Look at what the feed sent, and leave out what history had."""
-        if live.remaining and kind is HandOverKind.JOIN and self._counted_to < self._playback.next - 1:
-            # What history had in the meantime may be among what waits already.
-            live.forget(live.start)
-            self._screen(live.block, 0)
-        while len(live.block) - live.start < HELD_ROWS_MAX:
-            poll = live.poll()
-            if any(marker.kind in (MARKER_DISCONNECTED, MARKER_GAP) for marker in poll.markers):
-                # What the feed sent before proves nothing for what it sends from here on.
-                self._met = False
-            self._held += poll.markers
-            if not poll.rows:
-                break
-            if kind is HandOverKind.JOIN:
-                self._screen(live.block, len(live.block) - poll.rows)
-
-    def _screen(self, block: Block, start: int) -> int:
-        """Take out rows that were published; returns how many are left from `start` on."""
-        rows = block.to_rows()[start:]
-        overlap = self._overlap
-        ages = [row[1] for row in rows if len(row) != 3]
-        if not ages:
-            return len(rows)
-        if overlap is None:
-            overlap = self._overlap = Overlap(self._publisher.entries_around, epoch=self._playback.epoch)
-        self._counted_to = self._playback.next - 1
-        overlap.count(self._counted_to, min(ages))
-        left, found = overlap.screen(block, start)
-        if found:
-            self._met = True
-            # History has what is behind a loss, so it has what was lost.
-            self._held = []
-        return left
-
     def _switch(self, entry: JournalEntry, live: LiveLane, kind: HandOverKind | None) -> bool:
         """Publish the seam with the first live records, and with it that the session is live; all of it or nothing."""
         assert kind is not None
@@ -220,14 +201,14 @@ class HandOver:
         )
         now_ns, time_ns = self._clock.monotonic_ns(), self._clock.time_ns()
         first_key = live.block.key(live.start)
-        removed = 0 if self._overlap is None else self._overlap.removed
-        gap_ns = 0 if self._met or playback.last_key is None else first_key[0] - playback.last_key[0]
+        removed = self._meeting.removed
+        gap_ns = 0 if self._meeting.met or playback.last_key is None else first_key[0] - playback.last_key[0]
         markers = [
             replace(marker, previous_mode=MODE_LIVE, mode=MODE_LIVE, last_key=playback.last_key)
-            for marker in self._held
+            for marker in self._meeting.held
         ]
         reason = ""
-        if kind is HandOverKind.JOIN and not self._met:
+        if kind is HandOverKind.JOIN and not self._meeting.met:
             reason = "no record that the feed has sent is in the files, so some may be missing between them"
             if not markers:
                 markers = [
@@ -251,7 +232,8 @@ class HandOver:
             reason=reason,
         )
         playback.markers = [*playback.markers, replace(seam, overlap_removed=removed, gap_ns=gap_ns), *markers]
-        playback.note_effect(entry, time_ns=time_ns)
+        if entry.revision:
+            playback.note_effect(entry, time_ns=time_ns)
         published = False
         try:
             stop = min(live.start + BATCH_ROWS_MAX, len(live.block))
@@ -262,10 +244,10 @@ class HandOver:
                 playback.effects = before[4]
         if published:
             playback.pacing.hold(now_ns)
-            self._held = []
+            self._meeting.held = []
             if kind is HandOverKind.JOIN:
                 # Some may come late, or again.
-                live.screen = self._screen_late
+                live.screen = self._meeting.screen_late
             self._report.phase = EngineState.RUNNING
             self._report.effective = playback.effective()
             self._report.scheduled = tuple(one.fields() for one in playback.scheduled)
@@ -278,19 +260,99 @@ class HandOver:
             )
         return published
 
-    def _screen_late(self, block: Block, start: int) -> int:
-        """Leave out what history had and the feed sends late, until its times are beyond all that."""
-        overlap, live = self._overlap, self._lanes.live
-        assert overlap is not None
-        assert live is not None
-        rows = len(block) - start
-        newest = max((row[1] for row in block.to_rows()[start:] if len(row) != 3), default=None)
-        if not overlap.counts or (newest is not None and overlap.is_behind(newest)):
-            live.screen = None
-            return rows
-        left, _ = overlap.screen(block, start)
-        self._report.hand_over = replace(self._report.hand_over, overlap_removed=overlap.removed)
-        return left
+    # When the feed was lost
+
+    def watch(self, poll: Poll) -> None:
+        """Note what the feed tells of itself while the session is live."""
+        if self._playback.decided.hand_over is HandOverKind.JOIN and any(
+            marker.kind in (MARKER_RECONNECTED, MARKER_GAP) for marker in poll.markers
+        ):
+            self._reset()
+            self.broken = True
+
+    def mend(self, live: LiveLane) -> bool:
+        """Find what is missing before the records that wait: sent again by the feed, or in the files. False: wait for the files to grow.
+
+        Only what this connection sends counts, and only records that the queue has acknowledged.
+        """
+        now_ns = self._clock.monotonic_ns()
+        self._meeting.screen(live)
+        if self._meeting.met:
+            self._mended(live)
+            return True
+        if live.remaining == 0:
+            return True
+        if self._met_until_ns is None:
+            self._met_until_ns = now_ns + MEET_NS
+        if now_ns < self._look_ns and now_ns < self._met_until_ns:
+            return False
+        behind = self._behind_last_published()
+        if behind is not None:
+            self._fill(behind)
+            return True
+        if now_ns >= self._met_until_ns:
+            self.broken, self._met_until_ns = False, None
+            return True
+        spent_ns = self._clock.monotonic_ns() - now_ns
+        self._look_ns = now_ns + max(LOOK_NS, LOOK_SHARE * spent_ns)
+        return False
+
+    def _mended(self, live: LiveLane) -> None:
+        """Go on live: the feed has sent again what was published, so nothing is missing."""
+        playback = self._playback
+        playback.markers = [one for one in playback.markers if one.kind != MARKER_GAP or one.next_sequence]
+        self.broken, self._met_until_ns = False, None
+        live.screen = self._meeting.screen_late
+
+    def _behind_last_published(self) -> HistoricalLane | None:
+        """Return a lane that reads on behind the last record that was published; None when the files do not have it."""
+        lanes, overlap = self._lanes, self._meeting.overlap
+        if overlap is None or overlap.last_event_time_ns is None or lanes.historical is None:
+            return None
+        lanes.growing = True
+        bound = (overlap.last_event_time_ns - SLACK_NS, 0, 0)
+        lane = None
+        try:
+            lane = lanes.count_from(lanes.history.before(bound))
+            key = overlap.behind_last(self._blocks(lane))
+            return None if key is None or lane.failure is not None else self._seeking.find(key)
+        except (UnusableInput, OSError, NoSuchPlace) as exc:
+            logger.warning("files cannot fill what the feed left out", extra=fields(reason=exc))
+            return None
+        finally:
+            if lane is not None:
+                lane.source.stop()
+
+    def _blocks(self, lane: HistoricalLane) -> Iterator[Block]:
+        while not lane.ended and lane.failure is None:
+            self._seeking.read(lane)
+            yield lane.block
+            lane.start = len(lane.block)
+
+    def _fill(self, lane: HistoricalLane) -> None:
+        """Go back to the files, and join again behind what they have; at once told, so that a restart reads on there."""
+        playback, lanes = self._playback, self._lanes
+        rejoins = self._report.hand_over.rejoins + 1
+        lanes.settle(lane)
+        playback.decide(mode=MODE_HISTORICAL)
+        asked = Intent(SetMode(MODE_LIVE, hand_over=HandOverKind.JOIN), when=When(at_end=True))
+        playback.scheduled = (*playback.scheduled, JournalEntry(0, asked))
+        seam = marking.seam(
+            previous_mode=MODE_LIVE,
+            mode=MODE_HISTORICAL,
+            last_key=playback.last_key,
+            time_ns=self._clock.time_ns(),
+            reason="something of the feed was lost, recorded files fill it",
+        )
+        told = [one for one in playback.markers if one.kind != MARKER_GAP or one.next_sequence]
+        playback.markers = []
+        playback.pacing.release()
+        self._reset()
+        self._outlet.move([*told, seam], self._stopping)
+        self._report.hand_over = replace(self._report.hand_over, rejoins=rejoins)
+        self._report.effective = playback.effective()
+        self._tell(HandOverPhase.CATCHING_UP)
+        logger.info("live feed was lost, recorded files fill it", extra=fields(sequence=playback.next - 1))
 
     # Telling
 
@@ -299,11 +361,10 @@ class HandOver:
         kind = hand_over_of(entry) if entry is not None else None
         if kind is None:
             return
-        removed = 0 if self._overlap is None else self._overlap.removed
+        removed = self._meeting.removed
         report.hand_over = replace(report.hand_over, kind=kind, phase=phase, overlap_removed=removed, gap_ns=0)
 
     def _reset(self) -> None:
-        self._overlap, self._met, self._held = None, False, []
+        self._meeting.reset()
+        self.broken = False
         self._met_until_ns = None
-        if self._lanes.live is not None:
-            self._lanes.live.screen = None

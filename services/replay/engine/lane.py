@@ -12,6 +12,7 @@ from fastpath.frame import BATCH_ROWS_MAX, decode_cursor, encode_cursor
 from fastpath.records import Cursor
 from services.replay.engine.history import History
 from services.replay.engine.ports import FeedSource, RecordedSource
+from services.replay.engine.rows import copy_rows
 from services.replay.sources import Poll, TickSource
 
 if TYPE_CHECKING:
@@ -63,17 +64,36 @@ class LiveLane(Lane):
     def __init__(self, source: FeedSource, tickers: Tickers) -> None:
         super().__init__(source, tickers)
         self.source: FeedSource = source
+        self._back: tuple[Poll, Block] | None = None
         self.screen: Callable[[Block, int], int] | None = None
         """Takes rows that history had out of the block, from this row on, and returns how many are left; None when there are none."""
 
     def poll(self, rows: int = POLL_ROWS) -> Poll:
-        poll = super().poll(rows)
+        poll = self._poll_back() if self._back is not None else super().poll(rows)
         if self.screen is None or not poll.rows:
             return poll
         return replace(poll, rows=self.screen(self.block, len(self.block) - poll.rows))
 
+    def put_back(self, poll: Poll) -> None:
+        """Have the last poll come again, once the rows before it are gone."""
+        rows = Block(self.block.tickers)
+        stop = len(self.block)
+        copy_rows(self.block, rows, stop - poll.rows, stop)
+        kept = Block(self.block.tickers)
+        copy_rows(self.block, kept, 0, stop - poll.rows)
+        self.block, self._back = kept, (poll, rows)
+
+    def _poll_back(self) -> Poll:
+        assert self._back is not None
+        (poll, rows), self._back = self._back, None
+        self.forget(self.start)
+        copy_rows(rows, self.block, 0, len(rows))
+        return poll
+
     def discard(self) -> int:
         """Drop what was received and not published; return how many frames that were."""
+        if self._back is not None:
+            self._poll_back()
         lost = self.source.discard()
         if self.remaining:
             lost += self.block.key(len(self.block) - 1)[2] - self.block.key(self.start)[2] + 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from fastpath.columns import Block, RejectedRow, TickRow
+from fastpath.columns import Block, Key, RejectedRow, TickRow
 from fastpath.frame import MARKER_DISCONTINUITY, MARKER_GAP, MARKER_SEAM, TickFrame
 from fastpath.records import Marker
+from services.replay.engine.rows import append_row
 
 SLACK_NS: Final = 60_000_000_000
 """How far out of order event times may be: so much further back than the first live record is looked."""
@@ -30,7 +31,7 @@ class Overlap:
     the stream and is left out, too, but proves nothing.
     """
 
-    def __init__(self, read_back: ReadBack, *, epoch: str) -> None:
+    def __init__(self, read_back: ReadBack, *, epoch: str, removed: int = 0) -> None:
         self._read_back = read_back
         self._epoch = epoch
         self._left: Counter[Identity] = Counter()
@@ -39,7 +40,9 @@ class Overlap:
         self._oldest_ns: int | None = None
         """Event time of the oldest record that was counted; None while older ones would have been, too."""
         self._newest_ns: int | None = None
-        self.removed = 0
+        self._last: Identity | None = None
+        """The newest record that was counted."""
+        self.removed = removed
 
     @property
     def counts(self) -> bool:
@@ -56,6 +59,7 @@ class Overlap:
             self._floor_ns = first_event_time_ns - SLACK_NS
         sequence, size = last_sequence, 0
         whole, oldest_ns = False, self._oldest_ns
+        last: Identity | None = None
         while sequence > self._counted_to and size < BACK_BYTES_MAX:
             entries = self._read_back(sequence, ENTRIES)
             if not entries:
@@ -67,8 +71,10 @@ class Overlap:
                     sequence = self._counted_to
                     break
                 size += len(entry)
-                ages = [tick[2] for tick in frame.ticks()]
-                self._left.update(map(_of_tick, frame.ticks()))
+                ticks = frame.ticks()
+                ages = [tick[2] for tick in ticks]
+                self._left.update(map(_of_tick, ticks))
+                last = last or (_of_tick(ticks[-1]) if ticks else None)
                 if ages:
                     oldest_ns = min(ages) if oldest_ns is None else min(oldest_ns, *ages)
                     self._newest_ns = max(ages) if self._newest_ns is None else max(self._newest_ns, *ages)
@@ -80,11 +86,29 @@ class Overlap:
         if self._counted_to == 0:
             self._oldest_ns = None if whole else oldest_ns
         self._counted_to = last_sequence
+        self._last = last or self._last
+
+    @property
+    def last_event_time_ns(self) -> int | None:
+        """Of the newest record that was counted."""
+        return None if self._last is None else self._last[0]
+
+    def behind_last(self, blocks: Iterable[Block]) -> Key | None:
+        """Return the key of the last row that was published; None when the newest published record is not among the rows."""
+        left, key, has_last = Counter(self._left), None, False
+        for block in blocks:
+            for row in block.to_rows():
+                identity = None if len(row) == 3 else _of_row(row)
+                if identity is not None and left[identity] > 0:
+                    left[identity] -= 1
+                    key, has_last = row[0], has_last or identity == self._last
+        return key if has_last else None
 
     def screen(self, block: Block, start: int) -> tuple[int, bool]:
         """Take rows that were published already out of a block, from `start` on; return how many are left, and whether one was found.
 
-        A rejection before the last record that was found goes with it: the other side has decided about that line by itself.
+        A rejection before the last record that was found goes with it: the other side has
+        decided about that line by itself.
         """
         rows = block.to_rows()
         kept: list[TickRow | RejectedRow] = []
@@ -112,7 +136,7 @@ class Overlap:
         if len(kept) < len(rows) - start:
             block.clear()
             for row in (*rows[:start], *kept):
-                _append(block, row)
+                append_row(block, row)
         return len(kept), found
 
 
@@ -137,24 +161,3 @@ def _identity(event_time_ns: int, ticker: str, *prices: float) -> Identity:
     # NaN is not equal to itself, and missing here is missing there.
     bid_price, bid_amount, ask_price, ask_amount = (None if price != price else price for price in prices)
     return event_time_ns, ticker, bid_price, bid_amount, ask_price, ask_amount
-
-
-def _append(block: Block, row: TickRow | RejectedRow) -> None:
-    (arrival_time_ns, source_rank, number), *_ = row
-    if len(row) == 3:
-        block.append_rejection(
-            arrival_time_ns=arrival_time_ns, source_rank=source_rank, row=number, reason=row[1], raw=row[2]
-        )
-        return
-    _, event_time_ns, ticker, bid_price, bid_amount, ask_price, ask_amount = row
-    block.append_tick(
-        ticker,
-        arrival_time_ns=arrival_time_ns,
-        event_time_ns=event_time_ns,
-        bid_price=bid_price,
-        bid_amount=bid_amount,
-        ask_price=ask_price,
-        ask_amount=ask_amount,
-        source_rank=source_rank,
-        row=number,
-    )

@@ -150,7 +150,7 @@ class Positioning:
         mode = before.mode
         if before.revision > 0:
             playback.pacing.speed = before.speed
-        else:
+        elif before.hand_over is HandOverKind.AT_ONCE:
             mode = self._beginning.mode
         if (
             checkpoint.sequence == playback.next - 1

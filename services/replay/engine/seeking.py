@@ -85,7 +85,7 @@ class Seeking:
 
     def move(self, bound: Key, time_ns: int | None, *, reason: str, entry: JournalEntry | None = None) -> None:
         """Put the position behind every record up to the key `bound`, at the replay time `time_ns` if it lies between two records."""
-        lane = self._find(bound)
+        lane = self.find(bound)
         playback, lanes = self._playback, self._lanes
         move = Move(bound, _time_at(lane, time_ns))
         quotes = lanes.history.quotes
@@ -171,7 +171,7 @@ class Seeking:
         try:
             last_key = cursor.last_key
             while rows > 0:
-                self._read(lane)
+                self.read(lane)
                 if lane.failure is not None or (lane.remaining == 0 and lane.ended):
                     raise NoSuchPlace(
                         f"the files end {rows:,} rows before that record ({lane.failure or 'they are shorter now'})"
@@ -185,7 +185,7 @@ class Seeking:
             lane.source.stop()
         return last_key if last_key is not None else _BEGIN
 
-    def _find(self, bound: Key) -> HistoricalLane:
+    def find(self, bound: Key) -> HistoricalLane:
         """Return a lane that stands behind every record up to `bound`, beside the one in use."""
         lanes = self._lanes
         try:
@@ -195,7 +195,7 @@ class Seeking:
             raise NoSuchPlace(f"the files cannot be read again: {exc}") from exc
         try:
             while True:
-                self._read(lane)
+                self.read(lane)
                 rows = _rows_up_to(lane.block, lane.start, bound)
                 if rows:
                     lane.advance(rows)
@@ -207,7 +207,7 @@ class Seeking:
             lanes.give_up(lane)
             raise
 
-    def _read(self, lane: HistoricalLane) -> None:
+    def read(self, lane: HistoricalLane) -> None:
         """Read on, with an eye on the queue and on those who want us to stop. Raises Stopped."""
         now_ns = self._report.turned_ns = self._clock.monotonic_ns()
         if self._stopping.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -189,24 +190,106 @@ def test_a_hand_over_is_cancelled_as_what_is_scheduled() -> None:
     assert stage.report.hand_over.phase is HandOverPhase.NONE
 
 
-@pytest.mark.parametrize("kind", [HandOverKind.AT_END, HandOverKind.JOIN], ids=["at-end", "join"])
-def test_killed_at_every_step_a_session_goes_on_without_gap_or_repeat(kind: HandOverKind) -> None:
-    call, ended = 0, False
-    while not ended:
-        call += 1
-        assert call < 200
-        queue = FakeQueue()
-        first = FakeFeed()
-        first.put(*received(8, 9, 10, 11, 12))
-        stage = Stage(recorded(*range(1, 11)), feed=first, queue=queue)
-        ask(stage, kind)
-        ended = not stage.play_until_killed(call)
-        # The next connection sends what the feed has from then on: all of it, or nothing of what history had.
-        second = FakeFeed()
-        second.put(*received(8, 9, 10, 11, 12, 13))
-        Stage(recorded(*range(1, 11)), feed=second, queue=queue).play()
+def drop(feed: FakeFeed) -> None:
+    feed.put(Marker(kind=MARKER_DISCONNECTED, reason="gone"))
 
-        got = prices(queue)
-        if kind is HandOverKind.JOIN and not gaps(queue):
-            assert got == list(range(1, 14)), f"killed at call {call}"
-        assert prices(queue, MODE_HISTORICAL) == list(range(1, 11)), f"killed at call {call}"
+
+def back(feed: FakeFeed, *rows: Row) -> None:
+    feed.put(Marker(kind=MARKER_RECONNECTED), *rows)
+
+
+def test_a_feed_that_is_lost_three_times_is_filled_from_the_files_and_joined_again_each_time() -> None:
+    feed, history = FakeFeed(), recorded(1, 2, 3)
+    feed.put(*received(3, 4))
+    stage = joining(history, feed)
+    for round_, first in enumerate((5, 8, 11)):
+        at = 20.0 * (round_ + 1)
+        stage.at(at, lambda: drop(feed))
+        stage.at(at + 1, lambda first=first: history.extend(recorded(*range(first - 1, first + 2))))  # type: ignore[misc]
+        stage.at(at + 2, lambda first=first: back(feed, *received(first + 1, first + 2)))  # type: ignore[misc]
+
+    queue = stage.play()
+
+    assert prices(queue) == list(range(1, 14))
+    assert [marker.kind for marker in queue.markers()] == [MARKER_SEAM] + [
+        MARKER_DISCONNECTED,
+        MARKER_RECONNECTED,
+        MARKER_SEAM,
+        MARKER_SEAM,
+    ] * 3
+    assert [seam.gap_ns for seam in seams(queue)] == [0] * 7
+    assert stage.report.hand_over.rejoins == 3
+    assert stage.report.effective.mode == MODE_LIVE
+
+
+def test_a_feed_that_sends_again_what_was_published_needs_no_files() -> None:
+    feed = FakeFeed()
+    feed.put(*received(3, 4, 5))
+    stage = joining(recorded(1, 2, 3), feed)
+    stage.at(20.0, lambda: drop(feed))
+    stage.at(21.0, lambda: back(feed, *received(4, 5, 6)))
+
+    queue = stage.play()
+
+    assert prices(queue) == [1, 2, 3, 4, 5, 6]
+    assert len(seams(queue)) == 1
+
+
+def test_what_neither_the_feed_nor_the_files_have_again_stays_told_as_missing() -> None:
+    feed = FakeFeed()
+    feed.put(*received(3, 4))
+    stage = joining(recorded(1, 2, 3), feed)
+    stage.at(20.0, lambda: drop(feed))
+    stage.at(21.0, lambda: back(feed, *received(9)))
+
+    queue = stage.play()
+
+    assert prices(queue) == [1, 2, 3, 4, 9]
+    assert [marker.kind for marker in queue.markers()] == [MARKER_SEAM, MARKER_DISCONNECTED, MARKER_RECONNECTED]
+
+
+def test_a_join_catches_up_whatever_the_speed() -> None:
+    feed = FakeFeed()
+    feed.put(*received(3, 4))
+    stage = joining([*recorded(1), *recorded(3_600_000)], feed, speed=1.0)
+    began_ns = stage.clock.monotonic_ns()
+    stage.at(1.0, stage.stop)
+
+    queue = stage.play()
+
+    assert prices(queue, MODE_HISTORICAL) == [1, 3_600_000]
+    assert stage.clock.monotonic_ns() - began_ns < 2_000_000_000
+
+
+def test_killed_at_every_step_of_a_hand_over_at_the_end_history_is_whole() -> None:
+    for call in killed_calls(HandOverKind.AT_END, received(8, 9), received(8, 9, 13)):
+        queue = call
+        assert prices(queue, MODE_HISTORICAL) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("grown", [(), (11, 12, 13)], ids=["the feed sends again", "the files grow"])
+def test_killed_at_every_step_of_a_join_a_session_goes_on_without_gap_or_repeat(grown: tuple[int, ...]) -> None:
+    again = received(13, 14) if grown else received(8, 9, 10, 11, 12, 13, 14)
+
+    for queue in killed_calls(HandOverKind.JOIN, received(8, 9, 10, 11, 12), again, grown=grown):
+        assert prices(queue) == list(range(1, 15))
+        assert not gaps(queue)
+
+
+def killed_calls(
+    kind: HandOverKind, first: list[Row], again: list[Row], *, grown: tuple[int, ...] = ()
+) -> Iterator[FakeQueue]:
+    """Kill an engine at every call of its publisher, and yield what the one after it leaves behind."""
+    for call in range(1, 200):
+        queue = FakeQueue()
+        before, after = FakeFeed(), FakeFeed()
+        before.put(*first)
+        after.put(*again)
+        stage = Stage(recorded(*range(1, 11)), feed=before, queue=queue)
+        ask(stage, kind)
+        killed = stage.play_until_killed(call)
+        Stage(recorded(*range(1, 11), *grown), feed=after, queue=queue).play()
+        yield queue
+        if not killed:
+            return
+    raise AssertionError("it never ends")
