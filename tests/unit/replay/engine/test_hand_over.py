@@ -293,3 +293,26 @@ def killed_calls(
         if not killed:
             return
     raise AssertionError("it never ends")
+
+
+def test_a_session_that_joined_by_its_settings_is_live_when_it_starts_again() -> None:
+    queue, first, second = FakeQueue(), FakeFeed(), FakeFeed()
+    first.put(*received(3, 4))
+    second.put(*received(4, 5))
+
+    for feed in (first, second):
+        Stage(recorded(1, 2, 3), feed=feed, queue=queue, hand_over=HandOverKind.JOIN).play()
+
+    assert prices(queue) == [1, 2, 3, 4, 5]
+    assert len(seams(queue)) == 1
+
+
+def test_a_new_connection_may_send_again_what_the_one_before_had_sent() -> None:
+    feed = FakeFeed()
+    feed.put(*received(3))
+    drop(feed)
+    back(feed, *received(3, 4))
+
+    queue = joining(recorded(1, 2, 3), feed).play()
+
+    assert prices(queue) == [1, 2, 3, 4]
