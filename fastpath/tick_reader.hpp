@@ -290,6 +290,30 @@ inline void check_tick_batch(TickBatch& batch) {
     }
 }
 
+inline void check_skipped(wire::Reader in) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: in.varint("records"); break;
+            case 2: in.fixed64("first_sequence"); break;
+            case 3: in.fixed64("last_sequence"); break;
+            case 4: read_sfixed64(in, "from_arrival_time_ns"); break;
+            case 5: read_sfixed64(in, "to_arrival_time_ns"); break;
+            default: in.skip();
+        }
+    }
+}
+
+inline void check_lag(wire::Reader in) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: in.varint("records"); break;
+            case 2: in.varint("bytes"); break;
+            case 3: in.varint("data_time_ns"); break;
+            default: in.skip();
+        }
+    }
+}
+
 inline void read_tick_batch(const char* bytes, size_t size, TickBatch& batch) {
     wire::Reader in(bytes, size, "TickBatch");
     while (in.next()) {
@@ -327,6 +351,9 @@ inline void read_tick_batch(const char* bytes, size_t size, TickBatch& batch) {
                 in.column("tick_sequence", batch.tick_sequence);
                 batch.filtered = true;
                 break;
+            // Said to one subscriber and never in the queue, so that nothing here needs them; what is malformed is refused all the same.
+            case 18: check_skipped(in.message("skipped", "Skipped")); break;
+            case 20: check_lag(in.message("lag", "Lag")); break;
             default: in.skip();
         }
     }
