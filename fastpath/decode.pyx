@@ -328,7 +328,7 @@ cdef class Decoder:
 
 
 def count_line_ends(const uint8_t[::1] chunk):
-    """Count the line ends of some bytes."""
+    """Count the line ends of some bytes, whatever the lines hold. SIMD speed."""
     return c_count_line_ends(&chunk[0], chunk.shape[0]) if chunk.shape[0] > 0 else 0
 
 

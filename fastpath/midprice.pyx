@@ -220,7 +220,7 @@ cdef class PriceKernel:
         return (<bytes>self.stage.order.digest()).hex()
 
     def take_proofs(self):
-        """Hand over the digests behind every 65,536 records that were counted since the last call, as (records, digest), and forget them."""
+        """Hand over the digests behind every 65,536 records that came since the last call, as (records, digest), and forget them."""
         cdef OrderDigest* order = &self.stage.order
         self._check_idle()
         taken = [(proof.records, (<bytes>proof.digest).hex()) for proof in order.proofs]

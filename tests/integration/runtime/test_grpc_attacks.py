@@ -270,8 +270,8 @@ def test_more_watchers_than_there_may_be_are_told_and_keep_nobody_out(server: Or
     headers = call_headers(path, tuple((k.encode(), v.encode()) for k, v in server.metadata))
     calls = 10_000
 
-    # As many on each connection as it may have.
-    with Peak(_pid(server)) as peak, _clients(_port(server), 50) as clients:
+    # Nearly as many on each connection as it may have.
+    with Peak(_pid(server)) as peak, _clients(_port(server), 100) as clients:
         for client in clients:
             client.acknowledge()
         for number in range(calls // len(clients)):

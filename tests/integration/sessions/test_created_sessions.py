@@ -61,7 +61,7 @@ def test_a_created_session_streams_what_its_files_hold_and_leaves_nothing_when_i
     assert created.definition.created_time_ns == again.definition.created_time_ns > 0
     assert sum(len(batch.bid_price) for batch in batches) == ROWS == done.last_sequence
     assert set(batches[0].tickers) == {"ETH"}
-    assert {session_name, name} <= set(calls.names())
+    until(lambda: {session_name, name} <= set(calls.names()), what="both sessions listed")
 
     calls.delete(name)
 
