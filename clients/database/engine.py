@@ -72,7 +72,11 @@ def placed_url(url: str, *, statfs: StatFs | None = None) -> URL:
     parsed = usable_url(url)
     if parsed.drivername.startswith("sqlite"):
         path = (parsed.database or "").removeprefix("file:")
-        name = network_file_system(Path(path), statfs)
+        try:
+            name = network_file_system(Path(path), statfs)
+        except OSError as exc:
+            shown = path if len(path) <= 80 else f"{path[:77]}..."
+            raise ValueError(f"{shown} cannot be a database: {exc.strerror or exc}; name another file") from exc
         if name:
             raise ValueError(
                 f"{path} is on a network file system ({name}), where SQLite loses or ruins data: "

@@ -140,3 +140,8 @@ def test_a_fuse_of_the_own_host_is_a_disk(
 def test_the_type_of_a_mount_is_found_by_its_device() -> None:
     assert module._mount_type(Path("/proc")) == "proc"
     assert module._mount_type(Path("/nowhere/at/all")) == ""
+
+
+def test_a_path_that_no_file_can_have_is_refused_with_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"^x{77}\.\.\. cannot be a database: File name too long"):
+        placed_url(f"sqlite:///{'x' * 300}")
