@@ -54,7 +54,7 @@ class Lag(_message.Message):
     def __init__(self, records: _Optional[int] = ..., bytes: _Optional[int] = ..., data_time_ns: _Optional[int] = ...) -> None: ...
 
 class TickBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "lag")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "lag", "positions")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class TickBatch(_message.Message):
     TICK_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
     epoch: str
     mode: Mode
     first_sequence: int
@@ -93,7 +94,18 @@ class TickBatch(_message.Message):
     tick_sequence: _containers.RepeatedScalarFieldContainer[int]
     skipped: Skipped
     lag: Lag
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ...) -> None: ...
+    positions: _containers.RepeatedCompositeFieldContainer[PartitionPosition]
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., positions: _Optional[_Iterable[_Union[PartitionPosition, _Mapping]]] = ...) -> None: ...
+
+class PartitionPosition(_message.Message):
+    __slots__ = ("partition", "epoch", "sequence")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    epoch: str
+    sequence: int
+    def __init__(self, partition: _Optional[int] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("sequence", "arrival_time_ns", "source", "line", "reason", "raw")
@@ -258,7 +270,7 @@ class SourceCursor(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., line: _Optional[int] = ..., previous_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., previous_event_time_ns: _Optional[int] = ..., order: _Optional[int] = ..., channel_arrival_time_ns: _Optional[int] = ...) -> None: ...
 
 class MidBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price", "state", "skipped", "lag")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price", "state", "skipped", "lag", "partition")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +284,7 @@ class MidBatch(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
     epoch: str
     mode: Mode
     first_sequence: int
@@ -285,7 +298,8 @@ class MidBatch(_message.Message):
     state: MidState
     skipped: Skipped
     lag: Lag
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ..., state: _Optional[_Union[MidState, _Mapping]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ...) -> None: ...
+    partition: int
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., sequence: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., mid_price: _Optional[_Iterable[float]] = ..., state: _Optional[_Union[MidState, _Mapping]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class MidState(_message.Message):
     __slots__ = ("mids", "position_arrival_time_ns", "continues")

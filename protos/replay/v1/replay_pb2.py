@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import market_pb2 as protos_dot_common_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/replay/v1/replay.proto\x12\x13midstream.replay.v1\x1a\x1dprotos/common/v1/market.proto\"\xbc\x02\n\x12StreamTicksRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00\x12\x1b\n\x11latest_per_ticker\x18\x06 \x01(\x08H\x00\x12\x1e\n\x14\x66rom_arrival_time_ns\x18\x07 \x01(\x10H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x35\n\x06policy\x18\x08 \x01(\x0e\x32%.midstream.common.v1.SubscriberPolicy\x12\x10\n\x08with_lag\x18\t \x01(\x08\x12\x1c\n\x14\x63onflate_interval_ms\x18\n \x01(\r\x12\x17\n\x0flag_records_max\x18\x0b \x01(\x04\x42\n\n\x08position\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.midstream.replay.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\xd3\x02\n\x11SessionDefinition\x12\r\n\x05\x66iles\x18\x01 \x03(\t\x12\x10\n\x08live_url\x18\x02 \x01(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\r\n\x05speed\x18\x04 \x01(\x01\x12\"\n\x15start_arrival_time_ns\x18\x05 \x01(\x10H\x00\x88\x01\x01\x12 \n\x13\x65nd_arrival_time_ns\x18\x06 \x01(\x10H\x01\x88\x01\x01\x12\x0f\n\x07tickers\x18\x07 \x03(\t\x12\x0f\n\x07latency\x18\x08 \x03(\t\x12\r\n\x05sinks\x18\t \x03(\t\x12\x0f\n\x07private\x18\n \x01(\x08\x12\x12\n\npartitions\x18\x0b \x01(\r\x12\x17\n\x0f\x63reated_time_ns\x18\x0c \x01(\x03\x42\x18\n\x16_start_arrival_time_nsB\x16\n\x14_end_arrival_time_ns\"c\n\x14\x43reateSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12:\n\ndefinition\x18\x02 \x01(\x0b\x32&.midstream.replay.v1.SessionDefinition\"F\n\x15\x43reateSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\'\n\x14\x44\x65leteSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"D\n\x15\x44\x65leteSessionResponse\x12+\n\x04logs\x18\x01 \x03(\x0b\x32\x1d.midstream.replay.v1.SinkLogs\"+\n\x08SinkLogs\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\"\xf2\x01\n\x06Pacing\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x04\x12\x14\n\x0clate_batches\x18\x02 \x01(\x04\x12\x13\n\x0blate_p50_ns\x18\x03 \x01(\x03\x12\x13\n\x0blate_p99_ns\x18\x04 \x01(\x03\x12\x14\n\x0clate_p999_ns\x18\x05 \x01(\x03\x12\x13\n\x0blate_max_ns\x18\x06 \x01(\x03\x12\x16\n\x0e\x61\x63hieved_speed\x18\x07 \x01(\x01\x12\x1a\n\x12records_per_second\x18\x08 \x01(\x01\x12\x13\n\x0breplayed_ns\x18\t \x01(\x03\x12\x0f\n\x07records\x18\n \x01(\x04\x12\x12\n\nelapsed_ns\x18\x0b \x01(\x03\"\xee\x01\n\x08TimeDebt\x12\x34\n\x06policy\x18\x01 \x01(\x0e\x32$.midstream.replay.v1.TimeDebt.Policy\x12\x11\n\tbehind_ns\x18\x02 \x01(\x03\x12\x15\n\rbehind_max_ns\x18\x03 \x01(\x03\x12\x14\n\x0cstretched_ns\x18\x04 \x01(\x03\x12\x10\n\x08limit_ns\x18\x05 \x01(\x03\"Z\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOLICY_CATCH_UP\x10\x01\x12\x12\n\x0ePOLICY_STRETCH\x10\x02\x12\x0f\n\x0bPOLICY_FAIL\x10\x03\"\xa3\x06\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.midstream.replay.v1.SessionState\x12\'\n\x04mode\x18\x04 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12\x17\n\x0foldest_sequence\x18\t \x01(\x04\x12\x17\n\x0f\x62\x61\x63klog_records\x18\n \x01(\x04\x12\x15\n\rbacklog_bytes\x18\x0b \x01(\x04\x12\x1c\n\x14last_arrival_time_ns\x18\x0c \x01(\x03\x12\x0f\n\x07skipped\x18\r \x01(\x04\x12\x17\n\x0flive_configured\x18\x0e \x01(\x08\x12\x16\n\x0elive_connected\x18\x0f \x01(\x08\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12\x18\n\x10reported_time_ns\x18\x11 \x01(\x03\x12\x1d\n\x15historical_configured\x18\x12 \x01(\x08\x12\x17\n\x0f\x64\x61maged_sources\x18\x13 \x01(\x04\x12+\n\x06pacing\x18\x14 \x01(\x0b\x32\x1b.midstream.replay.v1.Pacing\x12\x30\n\ttime_debt\x18\x15 \x01(\x0b\x32\x1d.midstream.replay.v1.TimeDebt\x12 \n\x18position_arrival_time_ns\x18\x16 \x01(\x10\x12-\n\x05range\x18\x17 \x01(\x0b\x32\x1e.midstream.common.v1.TimeRange\x12\x0c\n\x04loop\x18\x18 \x01(\x08\x12\x11\n\tscheduled\x18\x19 \x01(\r\x12:\n\ndefinition\x18\x1a \x01(\x0b\x32&.midstream.replay.v1.SessionDefinition\x12\x0f\n\x07private\x18\x1b \x01(\x08\x12\x30\n\thand_over\x18\x1c \x01(\x0b\x32\x1d.midstream.common.v1.HandOver*\xd6\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1f\n\x1bSESSION_STATE_BACKPRESSURED\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x32\xfd\x03\n\rReplayService\x12X\n\x0bStreamTicks\x12\'.midstream.replay.v1.StreamTicksRequest\x1a\x1e.midstream.common.v1.TickBatch0\x01\x12\x63\n\x0cListSessions\x12(.midstream.replay.v1.ListSessionsRequest\x1a).midstream.replay.v1.ListSessionsResponse\x12]\n\nGetSession\x12&.midstream.replay.v1.GetSessionRequest\x1a\'.midstream.replay.v1.GetSessionResponse\x12\x66\n\rCreateSession\x12).midstream.replay.v1.CreateSessionRequest\x1a*.midstream.replay.v1.CreateSessionResponse\x12\x66\n\rDeleteSession\x12).midstream.replay.v1.DeleteSessionRequest\x1a*.midstream.replay.v1.DeleteSessionResponseB;\n\x13midstream.replay.v1B\x0bReplayProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/replay/v1/replay.proto\x12\x13midstream.replay.v1\x1a\x1dprotos/common/v1/market.proto\"\xb0\x03\n\x12StreamTicksRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x12\n\x08\x66rom_now\x18\x04 \x01(\x08H\x00\x12\x1b\n\x11latest_per_ticker\x18\x06 \x01(\x08H\x00\x12\x1e\n\x14\x66rom_arrival_time_ns\x18\x07 \x01(\x10H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x35\n\x06policy\x18\x08 \x01(\x0e\x32%.midstream.common.v1.SubscriberPolicy\x12\x10\n\x08with_lag\x18\t \x01(\x08\x12\x1c\n\x14\x63onflate_interval_ms\x18\n \x01(\r\x12\x17\n\x0flag_records_max\x18\x0b \x01(\x04\x12\x16\n\tpartition\x18\x0c \x01(\rH\x01\x88\x01\x01\x12\x35\n\x05\x61\x66ter\x18\r \x03(\x0b\x32&.midstream.common.v1.PartitionPosition\x12\x15\n\rmerge_wait_ms\x18\x0e \x01(\rB\n\n\x08positionB\x0c\n\n_partition\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListSessionsResponse\x12.\n\x08sessions\x18\x01 \x03(\x0b\x32\x1c.midstream.replay.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"C\n\x12GetSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\xd3\x02\n\x11SessionDefinition\x12\r\n\x05\x66iles\x18\x01 \x03(\t\x12\x10\n\x08live_url\x18\x02 \x01(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\r\n\x05speed\x18\x04 \x01(\x01\x12\"\n\x15start_arrival_time_ns\x18\x05 \x01(\x10H\x00\x88\x01\x01\x12 \n\x13\x65nd_arrival_time_ns\x18\x06 \x01(\x10H\x01\x88\x01\x01\x12\x0f\n\x07tickers\x18\x07 \x03(\t\x12\x0f\n\x07latency\x18\x08 \x03(\t\x12\r\n\x05sinks\x18\t \x03(\t\x12\x0f\n\x07private\x18\n \x01(\x08\x12\x12\n\npartitions\x18\x0b \x01(\r\x12\x17\n\x0f\x63reated_time_ns\x18\x0c \x01(\x03\x42\x18\n\x16_start_arrival_time_nsB\x16\n\x14_end_arrival_time_ns\"c\n\x14\x43reateSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12:\n\ndefinition\x18\x02 \x01(\x0b\x32&.midstream.replay.v1.SessionDefinition\"F\n\x15\x43reateSessionResponse\x12-\n\x07session\x18\x01 \x01(\x0b\x32\x1c.midstream.replay.v1.Session\"\'\n\x14\x44\x65leteSessionRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"D\n\x15\x44\x65leteSessionResponse\x12+\n\x04logs\x18\x01 \x03(\x0b\x32\x1d.midstream.replay.v1.SinkLogs\"+\n\x08SinkLogs\x12\x0c\n\x04sink\x18\x01 \x01(\t\x12\x11\n\tdirectory\x18\x02 \x01(\t\"\xf2\x01\n\x06Pacing\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x04\x12\x14\n\x0clate_batches\x18\x02 \x01(\x04\x12\x13\n\x0blate_p50_ns\x18\x03 \x01(\x03\x12\x13\n\x0blate_p99_ns\x18\x04 \x01(\x03\x12\x14\n\x0clate_p999_ns\x18\x05 \x01(\x03\x12\x13\n\x0blate_max_ns\x18\x06 \x01(\x03\x12\x16\n\x0e\x61\x63hieved_speed\x18\x07 \x01(\x01\x12\x1a\n\x12records_per_second\x18\x08 \x01(\x01\x12\x13\n\x0breplayed_ns\x18\t \x01(\x03\x12\x0f\n\x07records\x18\n \x01(\x04\x12\x12\n\nelapsed_ns\x18\x0b \x01(\x03\"\xee\x01\n\x08TimeDebt\x12\x34\n\x06policy\x18\x01 \x01(\x0e\x32$.midstream.replay.v1.TimeDebt.Policy\x12\x11\n\tbehind_ns\x18\x02 \x01(\x03\x12\x15\n\rbehind_max_ns\x18\x03 \x01(\x03\x12\x14\n\x0cstretched_ns\x18\x04 \x01(\x03\x12\x10\n\x08limit_ns\x18\x05 \x01(\x03\"Z\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOLICY_CATCH_UP\x10\x01\x12\x12\n\x0ePOLICY_STRETCH\x10\x02\x12\x0f\n\x0bPOLICY_FAIL\x10\x03\"\xa3\x06\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.midstream.replay.v1.SessionState\x12\'\n\x04mode\x18\x04 \x01(\x0e\x32\x19.midstream.common.v1.Mode\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\r\n\x05speed\x18\x07 \x01(\x01\x12\x15\n\rlast_sequence\x18\x08 \x01(\x04\x12\x17\n\x0foldest_sequence\x18\t \x01(\x04\x12\x17\n\x0f\x62\x61\x63klog_records\x18\n \x01(\x04\x12\x15\n\rbacklog_bytes\x18\x0b \x01(\x04\x12\x1c\n\x14last_arrival_time_ns\x18\x0c \x01(\x03\x12\x0f\n\x07skipped\x18\r \x01(\x04\x12\x17\n\x0flive_configured\x18\x0e \x01(\x08\x12\x16\n\x0elive_connected\x18\x0f \x01(\x08\x12\r\n\x05\x65rror\x18\x10 \x01(\t\x12\x18\n\x10reported_time_ns\x18\x11 \x01(\x03\x12\x1d\n\x15historical_configured\x18\x12 \x01(\x08\x12\x17\n\x0f\x64\x61maged_sources\x18\x13 \x01(\x04\x12+\n\x06pacing\x18\x14 \x01(\x0b\x32\x1b.midstream.replay.v1.Pacing\x12\x30\n\ttime_debt\x18\x15 \x01(\x0b\x32\x1d.midstream.replay.v1.TimeDebt\x12 \n\x18position_arrival_time_ns\x18\x16 \x01(\x10\x12-\n\x05range\x18\x17 \x01(\x0b\x32\x1e.midstream.common.v1.TimeRange\x12\x0c\n\x04loop\x18\x18 \x01(\x08\x12\x11\n\tscheduled\x18\x19 \x01(\r\x12:\n\ndefinition\x18\x1a \x01(\x0b\x32&.midstream.replay.v1.SessionDefinition\x12\x0f\n\x07private\x18\x1b \x01(\x08\x12\x30\n\thand_over\x18\x1c \x01(\x0b\x32\x1d.midstream.common.v1.HandOver*\xd6\x01\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x02\x12\x18\n\x14SESSION_STATE_PAUSED\x10\x03\x12\x1f\n\x1bSESSION_STATE_BACKPRESSURED\x10\x04\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x05\x12\x18\n\x14SESSION_STATE_FAILED\x10\x06\x32\xfd\x03\n\rReplayService\x12X\n\x0bStreamTicks\x12\'.midstream.replay.v1.StreamTicksRequest\x1a\x1e.midstream.common.v1.TickBatch0\x01\x12\x63\n\x0cListSessions\x12(.midstream.replay.v1.ListSessionsRequest\x1a).midstream.replay.v1.ListSessionsResponse\x12]\n\nGetSession\x12&.midstream.replay.v1.GetSessionRequest\x1a\'.midstream.replay.v1.GetSessionResponse\x12\x66\n\rCreateSession\x12).midstream.replay.v1.CreateSessionRequest\x1a*.midstream.replay.v1.CreateSessionResponse\x12\x66\n\rDeleteSession\x12).midstream.replay.v1.DeleteSessionRequest\x1a*.midstream.replay.v1.DeleteSessionResponseB;\n\x13midstream.replay.v1B\x0bReplayProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,38 +33,38 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.replay.v1.replay_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023midstream.replay.v1B\013ReplayProtoP\001Z\025midstream/midstreampb'
-  _globals['_SESSIONSTATE']._serialized_start=2634
-  _globals['_SESSIONSTATE']._serialized_end=2848
+  _globals['_SESSIONSTATE']._serialized_start=2750
+  _globals['_SESSIONSTATE']._serialized_end=2964
   _globals['_STREAMTICKSREQUEST']._serialized_start=86
-  _globals['_STREAMTICKSREQUEST']._serialized_end=402
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=404
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=464
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=466
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=561
-  _globals['_GETSESSIONREQUEST']._serialized_start=563
-  _globals['_GETSESSIONREQUEST']._serialized_end=599
-  _globals['_GETSESSIONRESPONSE']._serialized_start=601
-  _globals['_GETSESSIONRESPONSE']._serialized_end=668
-  _globals['_SESSIONDEFINITION']._serialized_start=671
-  _globals['_SESSIONDEFINITION']._serialized_end=1010
-  _globals['_CREATESESSIONREQUEST']._serialized_start=1012
-  _globals['_CREATESESSIONREQUEST']._serialized_end=1111
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=1113
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1183
-  _globals['_DELETESESSIONREQUEST']._serialized_start=1185
-  _globals['_DELETESESSIONREQUEST']._serialized_end=1224
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=1226
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=1294
-  _globals['_SINKLOGS']._serialized_start=1296
-  _globals['_SINKLOGS']._serialized_end=1339
-  _globals['_PACING']._serialized_start=1342
-  _globals['_PACING']._serialized_end=1584
-  _globals['_TIMEDEBT']._serialized_start=1587
-  _globals['_TIMEDEBT']._serialized_end=1825
-  _globals['_TIMEDEBT_POLICY']._serialized_start=1735
-  _globals['_TIMEDEBT_POLICY']._serialized_end=1825
-  _globals['_SESSION']._serialized_start=1828
-  _globals['_SESSION']._serialized_end=2631
-  _globals['_REPLAYSERVICE']._serialized_start=2851
-  _globals['_REPLAYSERVICE']._serialized_end=3360
+  _globals['_STREAMTICKSREQUEST']._serialized_end=518
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=520
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=580
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=582
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=677
+  _globals['_GETSESSIONREQUEST']._serialized_start=679
+  _globals['_GETSESSIONREQUEST']._serialized_end=715
+  _globals['_GETSESSIONRESPONSE']._serialized_start=717
+  _globals['_GETSESSIONRESPONSE']._serialized_end=784
+  _globals['_SESSIONDEFINITION']._serialized_start=787
+  _globals['_SESSIONDEFINITION']._serialized_end=1126
+  _globals['_CREATESESSIONREQUEST']._serialized_start=1128
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1227
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=1229
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1299
+  _globals['_DELETESESSIONREQUEST']._serialized_start=1301
+  _globals['_DELETESESSIONREQUEST']._serialized_end=1340
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=1342
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1410
+  _globals['_SINKLOGS']._serialized_start=1412
+  _globals['_SINKLOGS']._serialized_end=1455
+  _globals['_PACING']._serialized_start=1458
+  _globals['_PACING']._serialized_end=1700
+  _globals['_TIMEDEBT']._serialized_start=1703
+  _globals['_TIMEDEBT']._serialized_end=1941
+  _globals['_TIMEDEBT_POLICY']._serialized_start=1851
+  _globals['_TIMEDEBT_POLICY']._serialized_end=1941
+  _globals['_SESSION']._serialized_start=1944
+  _globals['_SESSION']._serialized_end=2747
+  _globals['_REPLAYSERVICE']._serialized_start=2967
+  _globals['_REPLAYSERVICE']._serialized_end=3476
 # @@protoc_insertion_point(module_scope)

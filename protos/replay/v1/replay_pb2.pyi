@@ -26,7 +26,7 @@ SESSION_STATE_COMPLETED: SessionState
 SESSION_STATE_FAILED: SessionState
 
 class StreamTicksRequest(_message.Message):
-    __slots__ = ("session", "tickers", "after_sequence", "from_now", "latest_per_ticker", "from_arrival_time_ns", "epoch", "policy", "with_lag", "conflate_interval_ms", "lag_records_max")
+    __slots__ = ("session", "tickers", "after_sequence", "from_now", "latest_per_ticker", "from_arrival_time_ns", "epoch", "policy", "with_lag", "conflate_interval_ms", "lag_records_max", "partition", "after", "merge_wait_ms")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TICKERS_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,9 @@ class StreamTicksRequest(_message.Message):
     WITH_LAG_FIELD_NUMBER: _ClassVar[int]
     CONFLATE_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     LAG_RECORDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    MERGE_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     session: str
     tickers: _containers.RepeatedScalarFieldContainer[str]
     after_sequence: int
@@ -49,7 +52,10 @@ class StreamTicksRequest(_message.Message):
     with_lag: bool
     conflate_interval_ms: int
     lag_records_max: int
-    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_now: _Optional[bool] = ..., latest_per_ticker: _Optional[bool] = ..., from_arrival_time_ns: _Optional[int] = ..., epoch: _Optional[str] = ..., policy: _Optional[_Union[_market_pb2.SubscriberPolicy, str]] = ..., with_lag: _Optional[bool] = ..., conflate_interval_ms: _Optional[int] = ..., lag_records_max: _Optional[int] = ...) -> None: ...
+    partition: int
+    after: _containers.RepeatedCompositeFieldContainer[_market_pb2.PartitionPosition]
+    merge_wait_ms: int
+    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_now: _Optional[bool] = ..., latest_per_ticker: _Optional[bool] = ..., from_arrival_time_ns: _Optional[int] = ..., epoch: _Optional[str] = ..., policy: _Optional[_Union[_market_pb2.SubscriberPolicy, str]] = ..., with_lag: _Optional[bool] = ..., conflate_interval_ms: _Optional[int] = ..., lag_records_max: _Optional[int] = ..., partition: _Optional[int] = ..., after: _Optional[_Iterable[_Union[_market_pb2.PartitionPosition, _Mapping]]] = ..., merge_wait_ms: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -96,6 +96,11 @@ class SessionKeys:
         return self._of_partition("sinks")
 
     @property
+    def watermark(self) -> str:
+        """In sessions of several partitions: up to which arrival time everything is in the stream."""
+        return self._of_partition("watermark")
+
+    @property
     def control(self) -> str:
         """Stream of intents, the control journal."""
         return self._of_session("control")
@@ -126,9 +131,24 @@ class SessionKeys:
         return self._of_session("subscribed")
 
     @property
+    def partitions(self) -> str:
+        """JSON: in how many parts the ticks are published, and which tickers were given one; not there where it is one part."""
+        return self._of_session("partitions")
+
+    @property
+    def owners(self) -> str:
+        """Hash owner -> JSON of it: the servers that share the partitions of a session, dead ones too until another has noticed."""
+        return self._of_session("owners")
+
+    @property
     def state(self) -> str:
         """JSON: the state the engine is in."""
         return self._of_session("state")
+
+    @property
+    def partition_state(self) -> str:
+        """JSON: the state that the engine of one of several partitions is in."""
+        return self._of_partition("state")
 
     @property
     def everything(self) -> tuple[str, ...]:
