@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from typing import Any, Final
 
 from fastpath.values import format_timestamp
 from services.cli.output import ExitCode, error_object, fail
-from services.cli.terminal import say, say_over, shown_path, write
+from services.cli.record_progress import RecordProgress
+from services.cli.terminal import say, shown_path, write
 from services.replay.engine.config import check_live_url
 from services.replay.engine.live_feed import open_live_source
 from services.replay.recording.recorder import Bounds, Figures, Recorder
@@ -35,8 +34,6 @@ from services.runtime.clock import SystemClock
 from services.runtime.errors import StartRefused
 
 COMMAND: Final = "midstream record"
-TERMINAL_S: Final = 0.5
-PLAIN_S: Final = 60.0
 CLOCK_BACK_NS: Final = 1_000_000_000
 """A clock that is further behind the end of a recording would give its next frames no times worth the name."""
 REASONS_SHOWN: Final = 3
@@ -65,28 +62,26 @@ def run_record(run: RecordRun) -> int:
         with _locked(place_of(run.out), run.append) as place:
             ending = _ending(run, place, feed.names[0], clock.time_ns())
             writer = SegmentWriter(place, ending.head, run.limits, sync_s=run.sync_s, monotonic_ns=clock.monotonic_ns)
-            display = _Display(lambda: feed.problem, quiet=run.as_json)
-            recorder = Recorder(feed, writer, ending, run.bounds, clock=clock, on_progress=display.show)
+            progress = RecordProgress(lambda: feed.problem, quiet=run.as_json, monotonic_ns=clock.monotonic_ns)
+            recorder = Recorder(feed, writer, ending, run.bounds, clock=clock, on_progress=progress.show)
             with _Signals() as signals:
-                return _record(run, recorder, signals, display, source=feed.names[0])
+                return _record(run, recorder, signals, progress, source=feed.names[0])
     except StartRefused as exc:
         return fail(str(exc).replace("MIDSTREAM_LIVE_URL", "URL"), exc.exit_code, as_json=run.as_json, command=COMMAND)
     except RecordingFailed as exc:
         return fail(str(exc), ExitCode.FAILED, as_json=run.as_json, command=COMMAND)
 
 
-def _record(run: RecordRun, recorder: Recorder, signals: _Signals, display: _Display, *, source: str) -> int:
+def _record(run: RecordRun, recorder: Recorder, signals: _Signals, progress: RecordProgress, *, source: str) -> int:
     why, error = "error", ""
     try:
-        why = recorder.run(lambda: signals.number > 0)
+        with progress:
+            why = recorder.run(lambda: signals.number > 0)
     except RecordingFailed as exc:
         error = str(exc)
-    finally:
-        display.close()
     figures = recorder.figures
-    problem = display.problem()
     if not error and figures.frames == 0:
-        error = f"nothing was received{': ' if problem else ''}{problem}; check the feed"
+        error = _nothing(why, recorder.problem)
     elif not error and figures.lost_frames:
         error = (
             f"{figures.lost_frames:,} frames came faster than they could be written; the gaps are in the recording. "
@@ -104,6 +99,12 @@ def _record(run: RecordRun, recorder: Recorder, signals: _Signals, display: _Dis
     for reason, count, frames in recorder.survey.rejections()[:REASONS_SHOWN]:
         say(f"{COMMAND}: {count:,} cannot be used when it is replayed: {reason} (frame {frames[0]})")
     return code
+
+
+def _nothing(why: str, problem: str) -> str:
+    if why == "size":
+        return "--max-bytes leaves no room for the first frame; raise it"
+    return f"nothing was received{': ' if problem else ''}{problem}; check the feed"
 
 
 @contextmanager
@@ -195,34 +196,3 @@ class _Signals:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.number = self.number or number
-
-
-class _Display:
-    """How far it is: one line that is written over on a terminal, a line a minute elsewhere, nothing for machines."""
-
-    def __init__(self, problem: Any, *, quiet: bool) -> None:
-        self.problem = problem
-        self._quiet = quiet
-        self._is_terminal = sys.stderr.isatty()
-        self._began_s = self._shown_s = time.monotonic()
-        self._is_dirty = False
-
-    def show(self, figures: Figures) -> None:
-        """Show the figures when that is due; cheap to call often."""
-        now_s = time.monotonic()
-        if self._quiet or now_s - self._shown_s < (TERMINAL_S if self._is_terminal else PLAIN_S):
-            return
-        self._shown_s = now_s
-        state = self.problem() or "recording"
-        text = f"{now_s - self._began_s:8.0f} s  {figures.ticks:,} ticks, {figures.bytes / 1e6:,.1f} MB, {figures.gaps:,} gaps; {state}"
-        if self._is_terminal:
-            say_over(text)
-            self._is_dirty = True
-        else:
-            say(text)
-
-    def close(self) -> None:
-        """Clear the line."""
-        if self._is_dirty:
-            say_over("")
-            self._is_dirty = False

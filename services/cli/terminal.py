@@ -27,11 +27,6 @@ def write(text: str) -> None:
         sys.exit(PIPE_CLOSED)
 
 
-def say_over(text: str) -> None:
-    """Tell it in the line in which it was told last, on the terminal behind stderr; `say_over("")` clears it."""
-    print(f"\r\x1b[K{one_line(text)}", end="", file=sys.stderr, flush=True)
-
-
 def shown_path(path: Path) -> str:
     """Return how to name a file: from the folder that one stands in where it is below that, else whole."""
     here = Path.cwd()

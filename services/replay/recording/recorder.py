@@ -90,6 +90,8 @@ class Recorder:
         self.figures = Figures()
         self.survey = Survey(latency_threshold_ns=0)
         """Of the ticks: latencies and reasons of rejections."""
+        self.problem = ""
+        """What was wrong with the feed when the end came; a feed that was ended has no problem any more."""
         self._feed = feed
         self._writer = writer
         self._bounds = bounds
@@ -116,6 +118,7 @@ class Recorder:
                 self._record_waiting()
                 why = self._why_over(began_ns, is_over)
                 self._on_progress(self.figures)
+            self.problem = self._feed.problem
             self._feed.stop()
             # What came before the end was asked for is part of it.
             self._record_waiting()

@@ -80,18 +80,26 @@ class Place:
         return self.path if self.is_file else self.path / f"{number:06d}.rec"
 
     def prepare(self) -> None:
-        """Make the folder. Raises StartRefused."""
-        try:
-            if not self.is_file:
-                private_directory(self.path)
-            elif not self.folder.is_dir():
+        """Make the folder, private; one that is there is its owner's, and stays as it is. Raises StartRefused."""
+        if self.is_file:
+            if not self.folder.is_dir():
                 raise StartRefused(f"--out: the folder {self.folder} does not exist; create it")
+            return
+        if os.path.lexists(self.path):
+            if not self.path.is_dir():
+                raise StartRefused(f"--out: {self.path} is no folder; choose another place")
+            return
+        try:
+            private_directory(self.path)
         except OSError as exc:
             raise StartRefused(f"--out: {self.path} cannot be made: {exc.strerror}; choose another place") from exc
 
     def lock(self) -> int:
         """Keep other recorders out of the folder for as long as the descriptor is open; raises StartRefused."""
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise StartRefused(f"--out: {self.folder} cannot be opened: {exc.strerror}; choose another place") from exc
         if self.is_file:
             return descriptor
         try:
@@ -280,6 +288,5 @@ class SegmentWriter:
         self._size = size
 
     def _failed(self, what: str, exc: OSError) -> RecordingFailed:
-        return RecordingFailed(
-            f"{self.path} cannot be {what}: {exc.strerror}; make room or mend the disk, then go on with --append"
-        )
+        on = "record to another file" if self._place.is_file else "go on with --append"
+        return RecordingFailed(f"{self.path} cannot be {what}: {exc.strerror}; make room or mend the disk, then {on}")

@@ -96,6 +96,13 @@ def test_a_full_disk_ends_it_with_whole_records_only_and_it_goes_on_when_there_i
     assert len({row[0] for row in replayed.rows}) == len(replayed.rows)
 
 
+def test_a_recording_in_one_file_is_told_to_go_on_in_another_one(tmp_path: Path) -> None:
+    with pytest.raises(RecordingFailed, match=r"one\.rec cannot be written: .*, then record to another file$"):
+        recorder_of(followed(script(1, 40)), tmp_path / "one.rec", disk=SmallDisk(2000)).run(lambda: True)
+
+    assert whole_records(tmp_path / "one.rec")
+
+
 def test_a_failed_sync_ends_it_and_is_not_asked_again(tmp_path: Path) -> None:
     disk = BrokenDisk()
 
