@@ -17,6 +17,7 @@ from tests.support.clock import FakeClock
 from tests.support.engines import engine_of_this_run, use_engine_of_this_run
 from tests.support.missing_tools import leave_out
 from tests.support.proxy import TcpProxy
+from tests.support.redis_cluster import RedisClusterForTests
 from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
 
 # No deadline per example: how long one takes says more about the machine than about the code. A failure prints how to repeat it.
@@ -122,6 +123,21 @@ def shared_redis_aof(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis
     server = RedisForTests(tmp_path_factory.mktemp("redis-aof"), append_only=True)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClusterForTests]:
+    """Six nodes for the whole run; take `redis_cluster`."""
+    with RedisClusterForTests(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(shared_redis_cluster: RedisClusterForTests) -> Iterator[RedisClusterForTests]:
+    """The cluster of this run, empty and whole. A test may do everything to it; it is healed and emptied afterwards."""
+    yield shared_redis_cluster
+    shared_redis_cluster.heal()
+    shared_redis_cluster.flush()
 
 
 @pytest.fixture
