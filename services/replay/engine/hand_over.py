@@ -35,6 +35,7 @@ from services.replay.engine.ports import Publishing
 from services.replay.engine.seeking import NoSuchPlace, Seeking
 from services.replay.sources import Poll, UnusableInput
 from services.runtime.clock import Clock
+from services.runtime.faults import fault
 from services.runtime.log_fields import fields
 from services.runtime.session.events import When
 from services.runtime.session.hand_over import HandOverKind, HandOverPhase
@@ -129,6 +130,7 @@ class HandOver:
             self._lanes.follow_growth()
         self._lanes.start_live()
         self._tell(HandOverPhase.CATCHING_UP)
+        fault("join_catching_up")
 
     def drop(self) -> None:
         """Take the hand-over off the list."""
@@ -161,12 +163,14 @@ class HandOver:
         assert live is not None
         kind = hand_over_of(entry)
         self._tell(HandOverPhase.MEETING)
+        fault("join_meeting")
         if kind is HandOverKind.JOIN and lane.remaining == 0 and self._grow(lane):
             return True
         self._meeting.receive(live, screens=kind is HandOverKind.JOIN)
         if live.remaining == 0:
             self._met_until_ns = None
             return False
+        fault("join_buffering")
         if kind is HandOverKind.JOIN and not self._meeting.met:
             now_ns = self._clock.monotonic_ns()
             if self._met_until_ns is None:
@@ -237,7 +241,9 @@ class HandOver:
         published = False
         try:
             stop = min(live.start + BATCH_ROWS_MAX, len(live.block))
+            fault("join_before_seam")
             published = self._outlet.publish(live, stop, MODE_LIVE, self._interrupt, urgent=True, save=True)
+            fault("join_after_seam")
         finally:
             if not published:
                 playback.decided, playback.scheduled, playback.markers, playback.effect_number = before[:4]
@@ -348,7 +354,9 @@ class HandOver:
         playback.markers = []
         playback.pacing.release()
         self._reset()
+        fault("join_before_filling")
         self._outlet.move([*told, seam], self._stopping)
+        fault("join_after_filling")
         self._report.hand_over = replace(self._report.hand_over, rejoins=rejoins)
         self._report.effective = playback.effective()
         self._tell(HandOverPhase.CATCHING_UP)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastpath.columns import BEFORE_EVERYTHING
-from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, MODE_LIVE, decode_cursor
+from fastpath.frame import MARKER_GAP, MODE_HISTORICAL, MODE_LIVE, TickFrame, decode_cursor
 from fastpath.records import Cursor
 from services.replay.engine import markers as marking
 from services.replay.engine.figures import EngineFigures
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from fastpath.columns import Key
 
 logger = logging.getLogger(__name__)
+
+ENTRIES: Final = 16
+"""Of the queue that are looked at for the newest record: those behind it hold markers alone."""
 
 
 class Positioning:
@@ -147,6 +150,8 @@ class Positioning:
         playback.decide(range=before.range, hand_over=before.hand_over)
         if before.mode == MODE_HISTORICAL and not playback.markers:
             playback.last_key = cursor.last_key
+        elif before.mode == MODE_LIVE:
+            playback.last_key = self._last_key(cursor)
         mode = before.mode
         if before.revision > 0:
             playback.pacing.speed = before.speed
@@ -167,6 +172,19 @@ class Positioning:
         playback.decide(mode=mode)
         if mode != before.mode and playback.next > 1:
             playback.add_seam(before.mode, time_ns=self._clock.time_ns(), reason="the settings changed")
+
+    def _last_key(self, cursor: Cursor) -> Key | None:
+        """Return the key of the newest record in the queue. The number of a live frame is not in there; it is 0 then."""
+        playback = self._playback
+        for entry in self._publisher.entries_around(playback.next - 1, ENTRIES):
+            frame = TickFrame(entry)
+            if frame.epoch != playback.epoch:
+                break
+            arrivals = [(sequence, arrival_ns) for sequence, _, _, arrival_ns, *_ in frame.ticks()]
+            arrivals += [(rejection.sequence, rejection.arrival_time_ns) for rejection in frame.rejections]
+            if arrivals:
+                return (max(arrivals)[1], 0, 0) if frame.mode == MODE_LIVE else cursor.last_key
+        return None
 
     def _repeat(self, epoch_before: str, adopted: Adopted) -> None:
         """Have records that are numbered already go out again under the same numbers, whatever the mode is now."""

@@ -316,3 +316,18 @@ def test_a_new_connection_may_send_again_what_the_one_before_had_sent() -> None:
     queue = joining(recorded(1, 2, 3), feed).play()
 
     assert prices(queue) == [1, 2, 3, 4]
+
+
+def test_a_seam_behind_a_restart_knows_the_live_record_before_it() -> None:
+    queue, first, second = FakeQueue(), FakeFeed(), FakeFeed()
+    first.put(*received(3, 4), Marker(kind=MARKER_DISCONNECTED, reason="gone"))
+    second.put(*received(6, 7))
+
+    joining(recorded(1, 2, 3), first, queue=queue).play()
+    Stage(recorded(1, 2, 3, 4, 5, 6), feed=second, queue=queue).play()
+
+    assert prices(queue) == [1, 2, 3, 4, 5, 6, 7]
+    _, to_files, to_feed = seams(queue)
+    # The number of a frame is not in the queue.
+    assert to_files.last_key == (received(4)[0].arrival_time_ns, 0, 0)
+    assert to_feed.last_key == (recorded(6)[0].arrival_time_ns, 0, 7)
