@@ -119,6 +119,7 @@ class Session:
     """What lies in Redis."""
 
     def __init__(self, url: str, name: str) -> None:
+        self.url = url
         self.client: redis.Redis = connect(url, client_name="test")
         self.keys = SessionKeys(name)
 
