@@ -23,7 +23,7 @@ from services.runtime.json_text import read_json
 from services.runtime.log_fields import fields
 from services.runtime.private_files import private_opener, shared_directory
 from services.runtime.session.effects import Effect
-from services.runtime.session.intents import VERSION, Intended, Intent, Setting
+from services.runtime.session.intents import HAND_OVER_REVISION, VERSION, Intended, Intent, SetMode, Setting
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.unreadable import Unreadable
@@ -38,6 +38,8 @@ PENDING_MAX = 10_000
 """Intents beyond JOURNAL_LENGTH_MAX that may wait for an engine; more are refused, because none of them may be archived."""
 EFFECTS_PAGE = 100
 """Effects read at a time; the one that is looked for is most often among the last few."""
+UNDER_WAY = "0"
+"""The mode while a session comes from history to live data: whoever asks for one of both asks for something else."""
 ATTEMPTS_MAX = 50
 """Lost races against other Control servers per append; more means that something is wrong with who else writes the keys."""
 
@@ -74,6 +76,9 @@ def effect_of(setting: Setting | None, report: EngineReport | None) -> InEffect:
     if report is None or report.state is EngineState.STARTING or not report.effective.mode:
         # An engine that is still finding out reports what it has not decided.
         return InEffect()
+    if isinstance(setting, SetMode) and report.hand_over.is_under_way:
+        # Neither mode is what the session is to stay in.
+        return InEffect(UNDER_WAY, report.effective.revision)
     value = "" if setting is None else setting.value_in(report.effective)
     return InEffect(value, report.effective.revision)
 
@@ -209,6 +214,8 @@ class ControlJournal:
         sums: dict[str, str | int] = {"version": VERSION, "revision": revision}
         if setting is not None:
             sums |= {setting.setting: setting.value, f"{setting.setting}_revision": revision}
+        elif isinstance(entry.change, SetMode) and entry.when is None:
+            sums[HAND_OVER_REVISION] = revision
         pipe.hset(keys.intended, mapping=sums)
 
     async def _archive(self, keys: SessionKeys, count: int, *, applied: int) -> None:
@@ -253,6 +260,9 @@ def _judge(
     field = setting.setting.encode()
     asked_for = intended.get(field)
     asked = int(intended.get(field + b"_revision", 0))
+    handed_over = int(intended.get(HAND_OVER_REVISION.encode(), 0)) if isinstance(setting, SetMode) else 0
+    if handed_over > asked:
+        asked_for, asked = None, handed_over
     value = setting.value.encode()
     # What was asked for last is what counts while it is on its way. Once the engine has seen it, only the effect counts: it may
     # have refused.

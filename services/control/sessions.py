@@ -6,13 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import cast
 
+from fastpath.frame import MODE_LIVE
 from protos.common.v1.market_pb2 import Mode
 from protos.control.v1.control_pb2 import ControlState
 from services.control.journal import AppendOutcome, ControlJournal, Journalled, effect_of
 from services.control.messages import range_message, scheduled_message
 from services.runtime.errors import NotFound
 from services.runtime.session.hand_over_message import hand_over_message
-from services.runtime.session.intents import Setting
+from services.runtime.session.intents import Intended, Setting
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
 
@@ -115,7 +116,7 @@ class SessionReports:
         effective = report.effective
         return ControlState(
             session=keys.session,
-            intended_mode=cast(Mode, intended.mode or effective.mode),
+            intended_mode=cast(Mode, _intended_mode(intended, report)),
             mode=cast(Mode, effective.mode),
             intended_revision=intended.revision,
             revision=effective.revision,
@@ -133,3 +134,15 @@ class SessionReports:
             scheduled=[scheduled_message(scheduled) for scheduled in report.scheduled],
             hand_over=hand_over_message(report.hand_over),
         )
+
+
+def _intended_mode(intended: Intended, report: EngineReport) -> int:
+    """Return the mode that the session is to be in: what was asked for last, as long as that was not done.
+
+    Afterwards the mode may change by itself, with a scheduled command or where a hand-over comes to its end.
+    """
+    effective, asked = report.effective, intended.mode_revision
+    was_refused = effective.refused is not None and effective.refused.revision == asked
+    if intended.mode and (asked > effective.revision or was_refused):
+        return intended.mode
+    return MODE_LIVE if report.hand_over.is_under_way else effective.mode

@@ -58,6 +58,11 @@ class HandOverReport:
     rejoins: int = 0
     """How often recorded files have filled what a lost feed left out."""
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the session is on its way to live data."""
+        return self.phase in (HandOverPhase.CATCHING_UP, HandOverPhase.MEETING)
+
     def fields(self) -> dict[str, int]:
         """Return it as JSON values; empty when nobody asked for more than a switch."""
         if self.kind is HandOverKind.AT_ONCE:

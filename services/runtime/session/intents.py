@@ -59,6 +59,10 @@ class Range:
 EVERYTHING: Final = Range()
 
 
+HAND_OVER_REVISION: Final = "hand_over_revision"
+"""Field of the journal's sum: a hand-over is no setting, and what was asked for last nevertheless."""
+
+
 @dataclass(frozen=True)
 class Effective:
     """What operators decide; replaced as a whole, so that a report never mixes two revisions."""
@@ -348,11 +352,20 @@ class Intended:
     changes: tuple[Setting, ...] = ()
     revisions: Mapping[str, int] = field(default_factory=dict)
     """By setting, the revision of the intent that asked for it."""
+    hand_over_revision: int = 0
+    """Of the intent that asked for a hand-over last; 0 when none did."""
 
     @property
     def mode(self) -> int:
         """The mode last asked for; 0 when none was."""
+        if self.hand_over_revision > self.revisions.get(SetMode.setting, 0):
+            return MODE_LIVE
         return next((change.mode for change in self.changes if isinstance(change, SetMode)), 0)
+
+    @property
+    def mode_revision(self) -> int:
+        """Of the intent that asked for `mode`."""
+        return max(self.hand_over_revision, self.revisions.get(SetMode.setting, 0))
 
     @classmethod
     def decode(cls, stored: Mapping[bytes, bytes]) -> Intended:
@@ -369,4 +382,5 @@ class Intended:
                 for kind in SETTINGS
                 if f"{kind.setting}_revision" in fields
             },
+            hand_over_revision=int(fields.get(HAND_OVER_REVISION, 0)),
         )

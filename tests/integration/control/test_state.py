@@ -37,6 +37,48 @@ async def test_state_tells_what_was_asked_for_and_what_is_in_effect(
     assert done.redis_url == redis_url
 
 
+async def test_a_join_tells_live_as_asked_for_from_the_request_on(
+    control: ControlServiceStub, engine: EngineStandIn
+) -> None:
+    async def modes() -> tuple[int, int]:
+        state = (await control.GetState(pb.GetStateRequest(), timeout=CALL_S)).state
+        return state.intended_mode, state.mode
+
+    async with engine.running():
+        for mode in ("MODE_LIVE", "MODE_HISTORICAL"):
+            await control.SetMode(pb.SetModeRequest(mode=mode), timeout=CALL_S)
+    call = asyncio.ensure_future(
+        control.SetMode(pb.SetModeRequest(mode="MODE_LIVE", hand_over="KIND_JOIN"), timeout=CALL_S)
+    )
+    await asyncio.to_thread(engine.wait_journalled, 3)
+    asked = await modes()
+    engine.publish(revision=3, joining={"kind": 3, "phase": 1})
+    under_way = await modes()
+    engine.publish(mode=LIVE, joining={"kind": 3, "phase": 3})
+    joined = await modes()
+    engine.publish(mode=HISTORICAL, joining={"kind": 3, "phase": 0})
+    given_up = await modes()
+    call.cancel()
+
+    assert asked == (LIVE, HISTORICAL)
+    assert under_way == (LIVE, HISTORICAL)
+    assert joined == (LIVE, LIVE)
+    assert given_up == (HISTORICAL, HISTORICAL)
+
+
+@pytest.mark.parametrize("joining", [{"kind": 3, "phase": 1}, {"kind": 2, "phase": 2}], ids=["catching up", "meeting"])
+async def test_historical_asked_for_during_a_hand_over_gives_it_up_and_is_not_so_already(
+    control: ControlServiceStub, engine: EngineStandIn, joining: dict[str, int]
+) -> None:
+    engine.publish(joining=joining)
+    call = asyncio.ensure_future(control.SetMode(pb.SetModeRequest(mode="MODE_HISTORICAL"), timeout=CALL_S))
+    await asyncio.to_thread(engine.wait_journalled, 1)
+    engine.publish(joining={"kind": 3, "phase": 0})
+    engine.apply()
+
+    assert (await call).revision == 1
+
+
 async def test_watcher_gets_the_first_state_and_then_changes_only(
     control: ControlServiceStub, engine: EngineStandIn
 ) -> None:
