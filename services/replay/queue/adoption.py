@@ -90,6 +90,10 @@ def _from_sinks(evidence: Evidence, sinks: Sequence[SinkPosition], new_epoch: Ca
             evidence, f"records {slowest.sequence + 1} to {seen} were lost with the queue", next_sequence=seen + 1
         )
         return _adopted(evidence, epoch=epoch, next_sequence=slowest.sequence + 1, cursor=fastest.cursor, gap=gap)
+    if evidence.silent and _may_have_more(evidence, epoch, slowest.sequence):
+        # A sink that is not up yet may have records that are not published again under their numbers, and would skip others.
+        reason = "the queue was lost, and some sinks have not told what they had of it; the numbering starts over"
+        return _new_epoch(evidence, new_epoch, cursor=fastest.cursor, reason=reason)
     if evidence.silent and live == 0:
         # A sink that is not up yet may be at any position; all of it can be read again, and who has it skips it.
         logger.warning(
@@ -127,6 +131,14 @@ def _was_live(evidence: Evidence) -> bool:
     if evidence.memory is not None:
         return evidence.memory.live_sequence > 0
     return any(sink.sequence and sink.live_sequence == sink.sequence for sink in evidence.sinks)
+
+
+def _may_have_more(evidence: Evidence, epoch: str, sequence: int) -> bool:
+    """Tell whether behind `sequence` there were numbers that counting on does not lead to again, and that this process did not give."""
+    stored = evidence.stored
+    if evidence.memory is not None or stored is None or stored.epoch != epoch:
+        return False
+    return stored.checkpoint.effective.mode == MODE_LIVE or stored.checkpoint.unrepeatable > sequence
 
 
 def _gap(evidence: Evidence, reason: str, *, next_sequence: int = 0) -> Marker:

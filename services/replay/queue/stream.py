@@ -179,7 +179,9 @@ class Adoption:
         was_live = (stored is not None and stored.checkpoint.effective.mode == MODE_LIVE) or (
             memory is not None and memory.live_sequence > 0
         )
-        patience_s = self._sinks.grace_s if tail is None or (renewed and was_live) else 0.0
+        # What a Redis that came back has lost, another process may have published: sinks alone know how far that went.
+        asks = tail is None or (renewed and (was_live or memory is None))
+        patience_s = self._sinks.grace_s if asks else 0.0
         sinks = self._read_sinks(run_id, patience_s)
         announced = {sink.name for sink in sinks}
         evidence = Evidence(

@@ -167,6 +167,41 @@ def test_an_expected_sink_that_stays_silent_gets_everything_again() -> None:
     assert place(adopted) == (EPOCH, 1, b"")
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [replace(STORED, checkpoint=replace(CHECKPOINT, unrepeatable=70)), STORED_LIVE],
+    ids=["replay time was moved", "live"],
+)
+@pytest.mark.parametrize("announced", [60, 0], ids=["one sink has less", "one sink has nothing"])
+def test_a_silent_sink_that_may_have_what_is_not_numbered_again_gets_another_epoch(
+    stored: StoredCheckpoint, announced: int
+) -> None:
+    adopted = adopt(None, sink(60), sink(announced, name="slow"), stored=stored, silent=("other",))
+
+    assert place(adopted) == (NEW, 1, b"price")
+    assert adopted.gap is not None
+    assert adopted.gap.next_sequence == 0
+
+
+def test_a_silent_sink_has_nothing_more_than_this_process_remembers() -> None:
+    moved = replace(STORED, checkpoint=replace(CHECKPOINT, unrepeatable=70))
+
+    adopted = adopt(None, sink(60), stored=moved, memory=Memory(EPOCH, 90, 70), silent=("other",))
+
+    assert place(adopted) == (EPOCH, 61, b"price")
+    assert adopted.gap is not None
+    assert adopted.gap.next_sequence == 91
+
+
+def test_a_move_that_every_known_sink_has_leaves_the_numbers_as_they_are() -> None:
+    moved = replace(STORED, checkpoint=replace(CHECKPOINT, unrepeatable=40))
+
+    adopted = adopt(None, sink(60, live=40), stored=moved, silent=("other",))
+
+    assert place(adopted) == (EPOCH, 61, b"price")
+    assert adopted.gap is None
+
+
 def test_a_sink_that_has_nothing_yet_is_the_slowest() -> None:
     adopted = adopt(None, sink(60), replace(sink(0, name="new", epoch=""), cursor=b""))
 
