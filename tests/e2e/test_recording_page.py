@@ -6,11 +6,13 @@ import gzip
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import ROOT, midstream
+from tests.support.cli import PATIENCE_S, ROOT, clean_environment, command, kill, midstream, until
+from tests.support.ports import free_port
 from tests.support.serving import serving
 from tests.support.simulator_process import SimulatorProcess
 
@@ -56,3 +58,35 @@ def test_the_page_records_and_replays_what_real_servers_give_live(tmp_path: Path
         assert (tmp_path / "again" / name).read_bytes() == live
         assert (tmp_path / "zipped" / name).read_bytes() == live
     assert f"Rejected {feed.ws_url}".encode() in (tmp_path / "live" / "errors.log").read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("exchange", ["binance", "bybit"])
+def test_quotes_of_an_exchange_are_replayed_as_a_live_session_on_it_gave_them(tmp_path: Path, exchange: str) -> None:
+    # Futures: their quotes have the exchange's time, so what two connections log is the same to the byte.
+    url = f"{exchange}://BTC/USDT:USDT,ETH/USDT:USDT"
+    name, port = exchange.upper(), str(free_port())
+    at = {f"SIM_{name}_PORT": port, f"{name}_URL": f"http://127.0.0.1:{port}"}
+    names = (f"sim-{exchange}", "replay", "control", "price")
+    with serving(tmp_path / "live", names, LIVE_URL=url, START_MODE="live", **at) as servers:
+        until(lambda: servers.sink().get("counts", {}).get("mids", 0) > 0, what="mids of the exchange")
+        recorder = subprocess.Popen(
+            command("record", url, "--out", "day", "--max-bytes", "4000"),
+            cwd=tmp_path,
+            env=clean_environment(servers.environment),
+        )
+        try:
+            assert recorder.wait(timeout=PATIENCE_S) == 0
+        finally:
+            kill(recorder)
+        # The recorder had its last quotes at the same time.
+        servers.wait_committed(servers.sink()["sequence"] + 10)
+    replayed = midstream("replay", "day/000001.rec", "--out", "again", "--latency-threshold-ms", "9e12", cwd=tmp_path)
+
+    assert replayed.code == 0, replayed.stderr
+    again, live = ((tmp_path / name / "mid_prices.log").read_bytes() for name in ("again", "live"))
+    assert again.count(b"\n") > 15
+    # A subscription to Bybit begins with a quote of each symbol for this subscriber alone.
+    _, _, shared = again.split(b"\n", 2)
+    assert live.find(b"\n" + shared) > 0
+    assert (tmp_path / "again" / "errors.log").read_bytes() == b""

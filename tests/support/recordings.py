@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ from fastpath.columns import Block, Tickers
 from fastpath.frame import MODE_LIVE, TickFrame, encode_batch
 from fastpath.midprice import PriceKernel
 from services.replay.engine.feed_buffer import FeedLimits, Taken
-from services.replay.engine.feed_connection import FeedLink, OnMessages
+from services.replay.engine.feed_connection import FeedDialer, FeedLink, OnMessages
 from services.replay.engine.live import LiveSource
 from services.replay.recording.recorder import Bounds, Recorder
 from services.replay.recording.records import Head
@@ -95,7 +96,7 @@ class _Link:
 class _Dialer:
     """Plays the script up to the next loss; at its end it cancels who dials."""
 
-    def __init__(self, plan: list[Step]) -> None:
+    def __init__(self, plan: Sequence[Step]) -> None:
         self._plan = list(plan)
 
     async def __call__(self, on_messages: OnMessages) -> FeedLink:
@@ -109,14 +110,16 @@ class _Dialer:
         return _Link("the script is over")
 
 
-def followed(plan: list[Step], *, limits: FeedLimits | None = None) -> LiveSource:
-    """A live source that has received the whole script."""
+def followed(
+    plan: Sequence[Step] = (), *, limits: FeedLimits | None = None, url: str = URL, dial: FeedDialer | None = None
+) -> LiveSource:
+    """A live source that has received the whole script, or what `dial` brings until it cancels."""
     clock = FakeClock()
 
     async def sleep(seconds: float) -> None:
         clock.advance(seconds)
 
-    source = LiveSource(URL, dial=_Dialer(plan), clock=clock, random=Random(1), limits=limits, sleep=sleep)
+    source = LiveSource(url, dial=dial or _Dialer(plan), clock=clock, random=Random(1), limits=limits, sleep=sleep)
 
     async def follow() -> None:
         await asyncio.gather(source.follow(), return_exceptions=True)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from clients.exchanges.quote_relay import QuoteSink
 from fastpath.columns import Block, Tickers
+from services.replay.engine.exchange_address import exchange_address
+from services.replay.engine.exchange_feed import Close, ExchangeDialer
+from services.replay.engine.feed_connection import FeedLink, OnMessages
+from services.replay.engine.live import LiveSource
 from services.replay.sources import HistoricalOptions, HistoricalSource
 from services.replay.sources.inspect import inspect
+from tests.support.fake_exchange import FakeExchange, quote
 from tests.support.recordings import NEVER_LATE_NS, SOURCE, followed, live_logs, recorder_of, script, segments
 from tests.support.replayed import replay, resume_at, write_logs
 
@@ -34,6 +44,76 @@ def test_a_replay_has_the_logs_and_the_digest_of_the_live_session(tmp_path: Path
         expected.counts.rejected,
         expected.counts.mids + expected.counts.missing_side,
     )
+
+
+class _QuotingExchange(FakeExchange):
+    """Brings quotes that need all of their digits, without sides, amounts or times now and then, and is lost."""
+
+    def __init__(self, seed: int, losses: int) -> None:
+        super().__init__("binance")
+        self._random = random.Random(seed)
+        self._now_ns = 1_759_449_600_000_000_000
+        self.losses = losses
+
+    async def follow_quotes(self, symbols: Sequence[str], sink: QuoteSink) -> None:
+        chosen = self._random
+        self._now_ns += 1000
+        sink.connected()
+        for _ in range(chosen.randrange(1, 80)):
+            self._now_ns += chosen.choice([0, 1, 999, 5_000_000])
+            bid, ask = (chosen.choice([None, "0.1", "3.9E-8", f"{chosen.random() * 1e5:.9f}"]) for _ in range(2))
+            sink.put(
+                quote(
+                    self.name,
+                    chosen.choice(symbols),
+                    bid,
+                    ask,
+                    # A clock that goes back within a connection is held by the feed itself.
+                    receive_time_ns=self._now_ns - chosen.choice([0, 0, 1000]),
+                    event_time_ns=chosen.choice([None, self._now_ns - 3_000_000]),
+                    ask_quantity=chosen.choice([None, Decimal("1E+3")]),
+                )
+            )
+        self.losses -= 1
+        raise ConnectionError("the exchange\nhas closed")
+
+    async def open(self, name: str) -> tuple[FakeExchange, Close]:
+        return self, self._close
+
+    async def _close(self) -> None:
+        pass
+
+
+def quoted(seed: int) -> LiveSource:
+    """A live source on an exchange, with everything received that it brings over three connections."""
+    address = exchange_address("binance://BTC/USDT,ETH/USDT:USDT")
+    assert address is not None
+    exchange = _QuotingExchange(seed, 3)
+    dialer = ExchangeDialer(address, exchange.open)
+
+    async def dial(on_messages: OnMessages) -> FeedLink:
+        if exchange.losses == 0:
+            raise asyncio.CancelledError
+        return await dialer(on_messages)
+
+    return followed(url=address.url, dial=dial)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_exchange_is_recorded_and_replayed_to_the_byte(tmp_path: Path, seed: int) -> None:
+    expected = live_logs(quoted(seed), log_arrival=True)
+    recorder = recorder_of(quoted(seed), tmp_path / "day", segment_bytes=1 << 20)
+    recorder.run(lambda: True)
+
+    got = write_logs(segments(tmp_path / "day"), threshold_ns=NEVER_LATE_NS, log_arrival=True)
+
+    assert (recorder.figures.disconnects, recorder.figures.reconnects) == (3, 2)
+    assert got.mid_log == expected.mid_log
+    assert got.error_log == expected.error_log
+    assert got.digest == expected.digest
+    assert got.counts == expected.counts._replace(markers=0)
+    assert min(got.counts.mids, got.counts.missing_side) > 0
+    assert got.counts.rejected == 0
 
 
 def test_a_replay_of_a_recording_resumes_after_any_row_also_inside_of_a_frame(
