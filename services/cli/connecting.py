@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,6 +14,8 @@ import typer
 
 if TYPE_CHECKING:
     from clients.rpc import ChannelSettings
+
+Command = Callable[..., None]
 
 _File = Path | None
 _OPTIONS: Final[dict[str, Any]] = {
@@ -34,34 +36,50 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-def connecting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a connection; it is called with what they and the environment say, as `channel`."""
+def given(
+    name: str, options: Mapping[str, tuple[Any, object]], read: Callable[..., object], *, before: str = ""
+) -> Callable[[Command], Command]:
+    """Return a decorator: in place of the parameter `name` a command has `options`, and is called with what `read` makes of them.
 
-    @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
-        given = {name: options.pop(name) for name in _OPTIONS}
-        command(*arguments, channel=channel_settings(**given), **options)
+    Each option is its annotation and its default; they stand where the parameter stands, or before the parameter `before`.
+    """
 
-    # What `channel` is need not be known here, as it comes with all of gRPC.
-    written = {name: hint for name, hint in command.__annotations__.items() if name != "channel"}
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(*arguments: Any, **values: Any) -> None:
+            said = read(**{option: values.pop(option) for option in options})
+            command(*arguments, **{name: said}, **values)
+
+        own = inspect.signature(command)
+        kept = _resolved(command, own, without=name)
+        names = [parameter.name for parameter in kept]
+        # Where nothing else is said, they take its place.
+        place = (
+            list(own.parameters).index(name) if not before else names.index(before) if before in names else len(kept)
+        )
+        kept[place:place] = [
+            inspect.Parameter(option, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+            for option, (annotation, default) in options.items()
+        ]
+        run.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in kept}
+        return run
+
+    return decorate
+
+
+def _resolved(command: Command, own: inspect.Signature, *, without: str) -> list[inspect.Parameter]:
+    # What is left out need not be known here: `channel` comes with all of gRPC.
+    written = {
+        name: parameter.annotation for name, parameter in own.parameters.items() if name not in (without, "channel")
+    }
     known = SimpleNamespace(__annotations__=written)
-    hints = typing.get_type_hints(known, command.__globals__, include_extras=True)
-    own = inspect.signature(command)
-    kept = [
-        parameter.replace(annotation=hints[parameter.name])
-        for parameter in own.parameters.values()
-        if parameter.name != "channel"
+    hints = typing.get_type_hints(known, inspect.unwrap(command).__globals__, include_extras=True)
+    return [
+        parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in own.parameters.items()
+        if name != without
     ]
-    # `--json` stands last everywhere.
-    last = [kept.pop()] if kept and kept[-1].name == "json" else []
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in _OPTIONS.items()
-    ]
-    parameters = [*kept, *added, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in last)]
-    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return run
 
 
 def channel_settings(
@@ -90,3 +108,9 @@ def channel_settings(
         server_name=found.tls_server_name,
         api_key=found.api_key.strip(),
     )
+
+
+connecting = given(
+    "channel", {name: (option, None) for name, option in _OPTIONS.items()}, channel_settings, before="json"
+)
+"""Give a command the options of a connection; it is called with what they and the environment say, as `channel`. `--json` stands last."""

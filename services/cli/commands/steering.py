@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.commands.arguments import Json, ServedSession
-from services.cli.connecting import connecting
+from services.cli.connecting import connecting, given
 from services.cli.options import check_session, parse_speed
 
 if TYPE_CHECKING:
@@ -32,30 +32,49 @@ class HandOver(enum.StrEnum):
     JOIN = "join"
 
 
-At = Annotated[
-    str,
-    typer.Option("--at", metavar="TIME", help="Have it happen at this replay time: an arrival time as in the files."),
-]
-After = Annotated[
-    int | None,
-    typer.Option("--after", metavar="SEQUENCE", min=0, help="Have it happen behind the record with this number."),
-]
-AtEnd = Annotated[bool, typer.Option("--at-end", help="Have it happen where the files, or the range, end.")]
-
-
-def _when(at: str, after: int | None, *, at_end: bool) -> When | None:
+def _when(at: str, after: int | None, at_end: bool) -> When | None:
     from services.cli.places import when_of
 
     return when_of(at, after, at_end=at_end)
 
 
+scheduling = given(
+    "when",
+    {
+        "at": (
+            Annotated[
+                str,
+                typer.Option(
+                    "--at", metavar="TIME", help="Have it happen at this replay time: an arrival time as in the files."
+                ),
+            ],
+            "",
+        ),
+        "after": (
+            Annotated[
+                int | None,
+                typer.Option(
+                    "--after", metavar="SEQUENCE", min=0, help="Have it happen behind the record with this number."
+                ),
+            ],
+            None,
+        ),
+        "at_end": (
+            Annotated[bool, typer.Option("--at-end", help="Have it happen where the files, or the range, end.")],
+            False,
+        ),
+    },
+    _when,
+)
+"""Give a command the options that schedule it; it is called with what they say, as `when`."""
+
+
 @connecting
+@scheduling
 def mode(
     channel: ChannelSettings,
     mode: Annotated[Mode, typer.Argument(help="Where ticks come from.")],
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     hand_over: Annotated[
         HandOver | None,
         typer.Option(
@@ -68,7 +87,7 @@ def mode(
     """Switch between recorded and live data; the historical replay continues where it stopped."""
     from services.cli import control_commands as control
 
-    action = control.switch(mode.value, _when(at, after, at_end=at_end), "" if hand_over is None else hand_over.value)
+    action = control.switch(mode.value, when, "" if hand_over is None else hand_over.value)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
@@ -81,55 +100,53 @@ def status(channel: ChannelSettings, session: ServedSession = "", json: Json = F
 
 
 @connecting
+@scheduling
 def pause(
     channel: ChannelSettings,
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Stop publishing; the position is kept."""
     from services.cli import control_commands as control
 
-    action = control.pause(_when(at, after, at_end=at_end))
+    action = control.pause(when)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
+@scheduling
 def resume(
     channel: ChannelSettings,
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Continue after a pause."""
     from services.cli import control_commands as control
 
-    action = control.resume(_when(at, after, at_end=at_end))
+    action = control.resume(when)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
+@scheduling
 def speed(
     channel: ChannelSettings,
     factor: Annotated[str, typer.Argument(metavar="X", help="`max`, or a factor of real time.")],
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Change the speed of the historical replay."""
     from services.cli import control_commands as control
 
-    action = control.speed(parse_speed(factor), _when(at, after, at_end=at_end))
+    action = control.speed(parse_speed(factor), when)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
+@scheduling
 def seek(
     channel: ChannelSettings,
     place: Annotated[
@@ -139,38 +156,36 @@ def seek(
             help="An arrival time as in the files, `+1.5s` or `-10m` from now, `begin`, `end`, or `#` and the number of a record.",
         ),
     ],
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Move replay time; a paused session stays paused."""
     from services.cli import control_commands as control
 
-    action = control.seek(place, _when(at, after, at_end=at_end))
+    action = control.seek(place, when)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
+@scheduling
 def step(
     channel: ChannelSettings,
     ticks: Annotated[int, typer.Argument(metavar="[TICKS]", min=1, max=1_000_000, help="How many ticks.")] = 1,
     ticker: Annotated[str, typer.Option(help="Go to the next tick of this one, instead.")] = "",
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Pause, and publish the next ticks at once."""
     from services.cli import control_commands as control
 
-    action = control.step(ticks, ticker, _when(at, after, at_end=at_end))
+    action = control.step(ticks, ticker, when)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
 @connecting
+@scheduling
 def set_range(
     channel: ChannelSettings,
     start: Annotated[
@@ -178,16 +193,14 @@ def set_range(
     ] = "",
     end: Annotated[str, typer.Option(metavar="TIME", help="Arrival time to stop before; the end without one.")] = "",
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end.")] = False,
-    at: At = "",
-    after: After = None,
-    at_end: AtEnd = False,
+    when: When | None = None,
     session: ServedSession = "",
     json: Json = False,
 ) -> None:
     """Play a part of the recorded files; without options, everything."""
     from services.cli import control_commands as control
 
-    action = control.set_range(start, end, loop=loop, when=_when(at, after, at_end=at_end))
+    action = control.set_range(start, end, loop=loop, when=when)
     raise typer.Exit(control.call(session, json, channel, action))
 
 
