@@ -35,6 +35,20 @@ class SessionQueue:
         is_there = any(client["name"] == holder.client_name for client in clients)
         return f"process {holder.pid} on host {holder.host}" if is_there else ""
 
+    async def producers(self, session: str, partitions: int) -> dict[int, str]:
+        """Return the owner of each partition that somebody produces; "" for a producer that names none."""
+        from services.replay.queue.claim import parse_holder
+
+        found = {}
+        for partition in range(partitions):
+            holder = parse_holder(await self._client.get(SessionKeys(session, partition).lease))
+            if holder is not None:
+                found[partition] = holder
+        if not found:
+            return {}
+        names = {client["name"] for client in await self._client.client_list()}
+        return {partition: holder.owner for partition, holder in found.items() if holder.client_name in names}
+
     async def report(self, keys: SessionKeys) -> EngineReport | None:
         """Return the last report; None where there is none that can be read."""
         stored = await self._client.get(keys.state)

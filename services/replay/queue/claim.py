@@ -39,12 +39,12 @@ class Holder:
     host: str
     pid: int
     client_name: str
+    owner: str = ""
+    """Name of the server that it produces for, where several share a session's partitions."""
 
     def encode(self) -> str:
-        return json.dumps(
-            {"token": self.token, "host": self.host, "pid": self.pid, "client_name": self.client_name},
-            separators=(",", ":"),
-        )
+        said = {"token": self.token, "host": self.host, "pid": self.pid, "client_name": self.client_name}
+        return json.dumps(said | ({"owner": self.owner} if self.owner else {}), separators=(",", ":"))
 
 
 def parse_holder(lease: bytes | None) -> Holder | None:
@@ -53,7 +53,13 @@ def parse_holder(lease: bytes | None) -> Holder | None:
         return None
     try:
         said = read_json(lease)
-        return Holder(str(said["token"]), str(said["host"]), int(said["pid"]), str(said["client_name"]))
+        return Holder(
+            str(said["token"]),
+            str(said["host"]),
+            int(said["pid"]),
+            str(said["client_name"]),
+            str(said.get("owner", "")),
+        )
     except (KeyError, TypeError, ValueError):
         logger.warning("lease cannot be read and counts as none", extra=fields(lease=lease[:200]))
         return None
@@ -68,13 +74,14 @@ def has_client(client_list: bytes, client_name: str) -> bool:
 class Claim:
     """This producer's hold on one session."""
 
-    def __init__(self, keys: SessionKeys, token: str) -> None:
+    def __init__(self, keys: SessionKeys, token: str, *, owner: str = "") -> None:
         self._keys = keys
         self.holder = Holder(
             token=token,
             host=socket.gethostname(),
             pid=os.getpid(),
             client_name=f"midstream-replay:{keys.session}/{keys.partition}:{token}",
+            owner=owner,
         )
         self._token = token.encode()
         self._held = False

@@ -54,10 +54,11 @@ class Publisher:
         clock: Clock,
         random: Random,
         on_state: Callable[[str], None],
+        owner: str = "",
     ) -> None:
         self._random = random
         # The process id keeps two producers apart whose random numbers were seeded alike.
-        self._claim = Claim(keys, f"{random.getrandbits(96):024x}.{os.getpid():x}")
+        self._claim = Claim(keys, f"{random.getrandbits(96):024x}.{os.getpid():x}", owner=owner)
         try:
             self._wire = Wire(url, client_name=self._claim.holder.client_name, stopping=stopping)
         except ValueError as exc:

@@ -1,0 +1,75 @@
+"""Owners that meet in a real Redis, and the leases by which they see who produces what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import redis
+
+from services.replay.queue.claim import Holder
+from services.replay.session_queue import SessionQueue
+from services.runtime.connection import connect_async
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.owners import DEAD_S, FORGOTTEN_S, Owners
+
+
+@dataclass
+class Clock:
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_owners_see_each_other_until_one_says_nothing_more(
+    redis_url: str, redis_client: redis.Redis, session_name: str, clock: Clock
+) -> None:
+    client = connect_async(redis_url, client_name="test-owners")
+    keys = SessionKeys(session_name)
+
+    def owner(name: str, role: str = "replay") -> Owners:
+        return Owners(client, keys, role=role, name=name, host="h", pid=7, monotonic_s=clock)
+
+    a, b, sink = owner("a"), owner("b"), owner("a", role="price/x")
+    await sink.meet(held=frozenset({9}))
+    assert [member.name for member in await a.meet(held=frozenset({2, 0}))] == ["a"]
+    seen = await b.meet(held=frozenset(), fit=False)
+    assert [(member.name, member.held, member.fit) for member in seen] == [("a", (0, 2), True), ("b", (), False)]
+    clock.now_s = DEAD_S
+    assert [member.name for member in await b.meet(held=frozenset())] == ["a", "b"]
+    clock.now_s += 0.1
+    assert [member.name for member in await b.meet(held=frozenset())] == ["b"]
+    # It was stopped, not dead.
+    await a.meet(held=frozenset())
+    assert [member.name for member in await b.meet(held=frozenset())] == ["a", "b"]
+    clock.now_s += FORGOTTEN_S + 0.1
+    await b.meet(held=frozenset())
+    assert [member.name for member in await b.told()] == ["b"]
+    redis_client.hset(keys.owners, "replay c", b"\xff{")
+    assert [member.name for member in await b.meet(held=frozenset())] == ["b"]
+    await b.leave()
+    assert [member.name for member in await a.meet(held=frozenset())] == ["a"]
+    await client.aclose()
+
+
+async def test_producers_are_those_whose_lease_and_connection_are_there(
+    redis_url: str, redis_client: redis.Redis, session_name: str
+) -> None:
+    client = connect_async(redis_url, client_name="test-owners")
+
+    def lease(partition: int, client_name: str, owner: str) -> None:
+        holder = Holder(token="t", host="h", pid=1, client_name=client_name, owner=owner)
+        redis_client.set(SessionKeys(session_name, partition).lease, holder.encode())
+
+    lease(0, "test-owners", "a")
+    lease(1, "test-owners", "")
+    lease(2, "gone", "b")
+    assert await SessionQueue(client).producers(session_name, 4) == {0: "a", 1: ""}
+    assert await SessionQueue(client).producers(session_name + "-other", 4) == {}
+    await client.aclose()
