@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import redis
 import redis.asyncio
@@ -16,6 +17,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from services.runtime.cluster.slots import URL_FORMS, is_cluster_url
 from services.runtime.errors import StartRefused
 from services.runtime.redis_tls import VERSION_MIN, Endpoint, TlsTrouble
 
@@ -41,6 +43,13 @@ def connect(url: str, *, client_name: str, timeout_s: float = 5.0) -> redis.Redi
 
     Replies are bytes. `timeout_s` bounds connecting and every reply, so BLOCK must stay below it.
     """
+    if is_cluster_url(url):
+        from services.runtime.cluster.client import ClusterClient
+
+        try:
+            return ClusterClient(url, partial(connect, client_name=client_name, timeout_s=timeout_s))
+        except ValueError as exc:
+            raise _unusable(url, exc) from exc
     try:
         client = redis.Redis.from_url(url, **_options(client_name, timeout_s), retry=Retry(NoBackoff(), 0))
     except ValueError as exc:
@@ -53,8 +62,15 @@ def connect_async(url: str, *, client_name: str, timeout_s: float = 5.0) -> redi
     """Return a client for one event loop; as `connect` otherwise. End it with `await client.aclose()`.
 
     At most CONNECTIONS_MAX commands are under way at once. Others wait up to `timeout_s` for a connection, then raise
-    ConnectionsBusy.
+    ConnectionsBusy. Of a cluster, that goes for each node.
     """
+    if is_cluster_url(url):
+        from services.runtime.cluster.client_async import AsyncClusterClient
+
+        try:
+            return AsyncClusterClient(url, partial(connect_async, client_name=client_name, timeout_s=timeout_s))
+        except ValueError as exc:
+            raise _unusable(url, exc) from exc
     try:
         pool = _WaitingPool.from_url(
             url,
@@ -67,6 +83,39 @@ def connect_async(url: str, *, client_name: str, timeout_s: float = 5.0) -> redi
         raise _unusable(url, exc) from exc
     pool.connection_class = explaining(pool.connection_class)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def is_cluster(client: redis.Redis | redis.asyncio.Redis) -> bool:
+    """Tell whether a client is one of a cluster."""
+    return hasattr(client, "node_of")
+
+
+def at(client: redis.Redis, key: str) -> redis.Redis:
+    """Return the client for what is about the server that has a key (INFO, CLIENT LIST) or a connection of its own to it."""
+    return cast("Any", client).node_of(key) if is_cluster(client) else client
+
+
+async def at_async(client: redis.asyncio.Redis, key: str) -> redis.asyncio.Redis:
+    """As `at`, for an event loop."""
+    return await cast("Any", client).node_of(key) if is_cluster(client) else client
+
+
+def servers(client: redis.Redis) -> list[redis.Redis]:
+    """Return a client of each server that keys may be on: the primaries of a cluster, or the one Redis."""
+    return cast("Any", client).primaries() if is_cluster(client) else [client]
+
+
+async def servers_async(client: redis.asyncio.Redis) -> list[redis.asyncio.Redis]:
+    """As `servers`, for an event loop."""
+    return await cast("Any", client).primaries() if is_cluster(client) else [client]
+
+
+def drop_connections(client: redis.Redis) -> None:
+    """Close every connection of a client; the next command opens one again."""
+    if is_cluster(client):
+        cast("Any", client).disconnect()
+    else:
+        client.connection_pool.disconnect()
 
 
 def explaining(connection_class: Any) -> Any:
@@ -169,6 +218,5 @@ def _options(client_name: str, timeout_s: float) -> dict[str, Any]:
 
 def _unusable(url: str, exc: ValueError) -> StartRefused:
     return StartRefused(
-        f"MIDSTREAM_REDIS_URL: {redacted(url)!r} is not usable ({redacted(str(exc)).strip()}); "
-        "use redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket"
+        f"MIDSTREAM_REDIS_URL: {redacted(url)!r} is not usable ({redacted(str(exc)).strip()}); use {URL_FORMS}"
     )

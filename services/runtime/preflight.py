@@ -9,6 +9,9 @@ from typing import Any, cast
 
 import redis
 
+from services.runtime.addresses import host_and_port
+from services.runtime.cluster.slots import NotACluster
+from services.runtime.connection import is_cluster, servers
 from services.runtime.errors import StartRefused
 from services.runtime.log_fields import fields
 from services.runtime.redis_binary import REDIS_MIN, VALKEY_MIN
@@ -32,28 +35,83 @@ class RedisFacts:
     """Empty when it is a Redis."""
     open_to_all: bool = False
     """It listens on every address, without a password and without its protected mode."""
+    cluster_enabled: bool = False
+    """It is a node of a cluster."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One server that keys may be on, and what speaks against it."""
+
+    address: str
+    """Where it is, for people; empty where there is only one."""
+    facts: RedisFacts
+    objections: list[str]
 
 
 def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
     """Return the facts; raise StartRefused with every reason and its fix when this Redis would lose ticks.
 
     `live` says that ticks may pass which exist nowhere else: then an append-only file is a condition. Connection
-    errors pass through as redis-py raises them.
+    errors pass through as redis-py raises them. Of a cluster, see `inspect`; the facts are those of one primary then.
     """
-    facts = read_facts(client)
-    reasons = objections(facts, live=live)
-    if reasons:
-        raise StartRefused("Redis refused: " + "; ".join(reasons))
-    if facts.open_to_all:
-        # Not refused: inside of a container this is how it is, and who reaches the container is decided outside of it.
-        logger.warning(
-            "redis lets in whoever reaches it",
-            extra=fields(
-                reason="it listens on every address without a password",
-                advice="set one (`requirepass`), or have it listen on 127.0.0.1 only (`bind`)",
-            ),
-        )
-    return facts
+    found = inspect(client, live=live)
+    for each in found:
+        if each.objections:
+            raise StartRefused(
+                f"Redis {each.address + ' ' if each.address else ''}refused: " + "; ".join(each.objections)
+            )
+    for each in found:
+        if each.facts.open_to_all:
+            # Not refused: inside of a container this is how it is, and who reaches the container is decided outside of it.
+            logger.warning(
+                "redis lets in whoever reaches it",
+                extra=fields(
+                    reason="it listens on every address without a password",
+                    advice="set one (`requirepass`), or have it listen on 127.0.0.1 only (`bind`)",
+                    **({"node": each.address} if each.address else {}),
+                ),
+            )
+    return found[0].facts
+
+
+def inspect(client: redis.Redis, *, live: bool) -> list[Inspected]:
+    """Look at the Redis, or at every primary of a cluster, as a slot may move to each of them.
+
+    A primary that does not answer is left out as long as another one does: it holds up only those whose keys it has.
+    """
+    try:
+        nodes = servers(client)
+    except NotACluster as exc:
+        raise StartRefused(f"Redis refused: {exc}") from exc
+    clustered, found, failure = is_cluster(client), [], None
+    for node in nodes:
+        try:
+            facts = read_facts(node)
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
+            failure = exc
+            continue
+        against = objections(facts, live=live)
+        if facts.cluster_enabled and not clustered:
+            against.insert(0, _cluster_url_needed(node))
+        found.append(Inspected(_address_of(node) if clustered else "", facts, against))
+    if not found:
+        raise failure or redis.ConnectionError("no slot of the cluster has a primary")
+    return found
+
+
+def _address_of(node: redis.Redis) -> str:
+    reached = node.connection_pool.connection_kwargs
+    return host_and_port(reached["host"], reached["port"]) if "host" in reached else str(reached.get("path", ""))
+
+
+def _cluster_url_needed(node: redis.Redis) -> str:
+    at = _address_of(node)
+    scheme = "rediss" if issubclass(node.connection_pool.connection_class, redis.SSLConnection) else "redis"
+    return (
+        f"{at} is a node of a cluster, and other nodes have other keys; "
+        f"write {scheme}+cluster://{at} instead of {scheme}://{at}, with more of its nodes behind a comma"
+    )
 
 
 def read_facts(client: redis.Redis) -> RedisFacts:
@@ -71,6 +129,7 @@ def read_facts(client: redis.Redis) -> RedisFacts:
         append_fsync=configured.get("appendfsync", ""),
         valkey_version=str(fields.get("valkey_version", "")),
         open_to_all=_listens_to_all(configured),
+        cluster_enabled=str(fields.get("cluster_enabled", "0")) == "1",
     )
 
 

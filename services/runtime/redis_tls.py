@@ -16,6 +16,7 @@ import redis
 
 from clients.secrets.tls_reasons import reason_of
 from services.runtime.addresses import host_and_port
+from services.runtime.cluster.slots import CLUSTER, node_urls
 
 VERSION_MIN: Final = ssl.TLSVersion.TLSv1_2
 
@@ -47,7 +48,7 @@ def secured(url: str, files: Mapping[str, str | Path | None]) -> str:
     if not given:
         return url
     parts = urlsplit(url)
-    if parts.scheme != "rediss":
+    if parts.scheme not in ("rediss", "rediss" + CLUSTER):
         raise ValueError(
             f"{', '.join(given)}: files of TLS are for rediss://, and MIDSTREAM_REDIS_URL is {parts.scheme}://"
         )
@@ -69,6 +70,10 @@ def exposure(url: str) -> str:
 
     Beyond this machine it needs TLS with a certificate that is verified, and a password or a certificate of ours.
     """
+    return next(filter(None, map(_node_exposure, node_urls(url))), "")
+
+
+def _node_exposure(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or _is_loopback(parts.hostname or "localhost"):
         return ""

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.runtime.access.settings import AUTHENTICATORS, certificates_problem, pair_problem
 from services.runtime.addresses import ADMIN_HOST, admin_port
 from services.runtime.call_limit_settings import CallLimitSettings
+from services.runtime.cluster.slots import URL_FORMS, is_cluster_url
 from services.runtime.ecs_task import task_id
 from services.runtime.errors import InvalidRequest, StartRefused
 from services.runtime.known_settings import is_strict
@@ -308,10 +309,10 @@ class RedisSettings(ServerSettings):
     @field_validator("redis_url", check_fields=False)
     @classmethod
     def _check_redis_url(cls, value: str, info: ValidationInfo) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
+        if not value.startswith(("redis://", "rediss://", "unix://")) and not is_cluster_url(value):
             if not value and not cls.model_fields["redis_url"].is_required():
                 return value
-            raise ValueError("must be redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket")
+            raise ValueError(f"must be {URL_FORMS}")
         problem = "" if info.data.get("insecure") else exposure(value)
         if problem:
             raise ValueError(problem)
@@ -324,8 +325,9 @@ class SessionSettings(RedisSettings):
 
     # `redacted()` before it is shown anywhere.
     redis_url: str = Field(repr=False)
-    """The queue: redis://HOST:PORT/0, rediss:// for TLS, or unix:///path; may hold a password. Beyond this machine it has to be
-    rediss:// with a password or a certificate, unless MIDSTREAM_INSECURE=yes."""
+    """The queue: redis://HOST:PORT/0, rediss:// for TLS, or unix:///path; of a cluster redis+cluster://HOST:PORT,HOST:PORT or
+    rediss+cluster://, some of its nodes. It may hold a password. Beyond this machine it has to be with TLS and a password or a
+    certificate, unless MIDSTREAM_INSECURE=yes."""
 
     session: str = "default"
     """Name of the session: letters, digits, `.`, `_` and `-`, 64 of them at most."""

@@ -9,6 +9,7 @@ from tests.support.imports import ROOT
 REASONS = {
     "services/replay/queue/claim.py": "sends the trim, which looks at every group in the same moment",
     "services/replay/queue/stream.py": "measures entries without sending them",
+    "services/runtime/cluster/slots.py": "sends none: it finds the keys of those that are sent",
     "clients/resilience/limiter_redis.py": "swaps in one round trip before every call to an exchange",
 }
 

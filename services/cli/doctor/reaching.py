@@ -23,7 +23,7 @@ from services.cli.settings_catalogue import MODELS
 from services.runtime.addresses import host_and_port
 from services.runtime.connection import connect, redacted
 from services.runtime.errors import StartRefused
-from services.runtime.preflight import objections, read_facts
+from services.runtime.preflight import inspect
 from services.runtime.ready import announcements
 from services.runtime.redis_binary import find_engine
 from services.runtime.redis_data import admit
@@ -50,7 +50,7 @@ def _named(url: str, *, live: bool) -> Iterator[Finding]:
     shown = redacted(url)
     try:
         with connect(usable_redis_url(url), client_name="midstream-doctor", timeout_s=PATIENCE_S) as client:
-            facts = read_facts(client)
+            found = inspect(client, live=live)
             seconds, microseconds = client.time()
     except StartRefused as exc:
         yield fault(exc.message, "correct MIDSTREAM_REDIS_URL", _PAGE)
@@ -62,25 +62,26 @@ def _named(url: str, *, live: bool) -> Iterator[Finding]:
             _PAGE,
         )
         return
-    against = objections(facts, live=live)
-    for each in against:
-        what, _, fix = each.rpartition("; ")
-        yield fault(f"Redis at {shown}: {what or each}", fix, _PAGE)
-    if facts.open_to_all:
-        yield warning(
-            f"Redis at {shown} lets in whoever reaches it",
-            "set a password (`requirepass`), or `bind 127.0.0.1`",
-            _PAGE,
-        )
+    for each in found:
+        at = f"Redis at {each.address or shown}"
+        for objection in each.objections:
+            what, _, fix = objection.rpartition("; ")
+            yield fault(f"{at}: {what or objection}", fix, _PAGE)
+        if each.facts.open_to_all:
+            yield warning(
+                f"{at} lets in whoever reaches it", "set a password (`requirepass`), or `bind 127.0.0.1`", _PAGE
+            )
     skew_s = seconds + microseconds / 1e6 - time.time()
     if abs(skew_s) > SKEW_S_MAX:
         yield warning(
             f"the clock of Redis' machine is {skew_s:+.1f} s beside ours", "keep both with chrony or systemd-timesyncd"
         )
-    if not against:
+    if not any(each.objections for each in found):
+        facts = found[0].facts
         name = f"Valkey {facts.valkey_version}" if facts.valkey_version else f"Redis {facts.version}"
         kept = "with" if facts.append_only else "without"
-        yield ok(f"{name} at {shown} answers, {kept} an append-only file")
+        many = f", a cluster of {len(found)} primaries," if found[0].address else ""
+        yield ok(f"{name} at {shown}{many} answers, {kept} an append-only file")
 
 
 def _bundled(directory: Path) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ import pytest
 from clients.exchanges.names import CLOSED
 from services.cli.doctor import configuration, examination, machine, reaching
 from services.cli.doctor.findings import Check, Finding, Level, Patient
+from services.runtime import preflight
 from services.runtime.errors import StartRefused
 from services.runtime.preflight import RedisFacts
 from tests.support.cli import ROOT
@@ -84,7 +85,7 @@ def a_redis(*, offset_s: float = 0.0, **facts: Any) -> Callable[[pytest.MonkeyPa
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(reaching, "connect", lambda *_, **__: FakeRedis(offset_s))
-        patch.setattr(reaching, "read_facts", lambda _: RedisFacts(**(usual | facts)))
+        patch.setattr(preflight, "read_facts", lambda _: RedisFacts(**(usual | facts)))
 
     return plant
 

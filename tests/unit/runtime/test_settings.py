@@ -8,6 +8,7 @@ import pytest
 from pydantic import Field
 
 from services.orders.config import OrdersSettings
+from services.runtime.cluster.slots import URL_FORMS
 from services.runtime.settings import CommaList, ServerSettings, SessionSettings, Switch, load
 
 
@@ -72,8 +73,7 @@ def test_every_problem_is_listed_with_value_and_legal_values(
         "MIDSTREAM_EXAMPLE_PORT: is not usable (got '70000'); legal values: a whole number from 0 up to 65535",
         "MIDSTREAM_GRACE: is not usable (got '-1'); legal values: a number from 0",
         "MIDSTREAM_LOG_FORMAT: is not usable (got 'xml'); legal values: auto, json, console",
-        "MIDSTREAM_REDIS_URL: must be redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///path/to/socket "
-        "(got 'http://user:***@x')",
+        f"MIDSTREAM_REDIS_URL: must be {URL_FORMS} (got 'http://user:***@x')",
         "MIDSTREAM_REFLECTION: is not usable (got 'maybe'); legal values: on or off",
         "MIDSTREAM_SESSION: must be 1 to 64 characters of A-Z a-z 0-9 . _ - (got 'a b')",
         "MIDSTREAM_SPEED: is not usable (got 'fast'); legal values: a number above 0",
