@@ -28,6 +28,7 @@ from services.replay.queue.stream import Adoption
 from services.replay.queue.transaction import Batch, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire
 from services.runtime.clock import Clock
+from services.runtime.cluster.slots import URL_FORMS
 from services.runtime.errors import Bug
 from services.runtime.log_fields import fields
 from services.runtime.session.keys import SessionKeys
@@ -60,9 +61,9 @@ class Publisher:
         # The process id keeps two producers apart whose random numbers were seeded alike.
         self._claim = Claim(keys, f"{random.getrandbits(96):024x}.{os.getpid():x}", owner=owner)
         try:
-            self._wire = Wire(url, client_name=self._claim.holder.client_name, stopping=stopping)
+            self._wire = Wire(url, client_name=self._claim.holder.client_name, stopping=stopping, key=keys.ticks)
         except ValueError as exc:
-            raise RedisRefused(f"the Redis URL cannot be used: {exc}; use redis://, rediss:// or unix://") from exc
+            raise RedisRefused(f"the Redis URL cannot be used: {exc}; use {URL_FORMS}") from exc
         self._adoption = Adoption(
             url=url,
             wire=self._wire,

@@ -28,6 +28,7 @@ from services.replay.queue.model import (
 from services.replay.queue.rewind import rewind
 from services.replay.queue.wire import STALL_S, Wire, pack
 from services.runtime.clock import Clock
+from services.runtime.cluster.slots import is_cluster_url
 from services.runtime.connection import connect
 from services.runtime.errors import StartRefused
 from services.runtime.log_fields import fields
@@ -171,7 +172,7 @@ class Adoption:
         self._claim.take(self._wire)
         run_id = read_run_id(self._wire)
         wire, keys = self._wire, self._keys
-        wire.call("SADD", SESSIONS, keys.session)
+        self._note_session()
         stored = self._read_checkpoint()
         tail = self._read_tail()
         known = stored.run_id if stored is not None else ""
@@ -231,6 +232,14 @@ class Adoption:
                 check_redis(client, live=self._live_configured)
             except StartRefused as exc:
                 raise RedisRefused(str(exc)) from exc
+
+    def _note_session(self) -> None:
+        """Put the session among all sessions: in a cluster another node has these."""
+        if not is_cluster_url(self._url):
+            self._wire.call("SADD", SESSIONS, self._keys.session)
+            return
+        with connect(self._url, client_name="midstream-sessions", timeout_s=min(2.0, STALL_S)) as client:
+            client.sadd(SESSIONS, self._keys.session)
 
     def _read_checkpoint(self) -> StoredCheckpoint | None:
         try:

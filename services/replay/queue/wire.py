@@ -11,15 +11,24 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
-import redis
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
+from redis.connection import Connection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from services.replay.queue.errors import Stopped
+from services.runtime.cluster.slots import (
+    Address,
+    Elsewhere,
+    is_cluster_url,
+    is_elsewhere,
+    node_url,
+    node_urls,
+    slot_of,
+)
+from services.runtime.cluster.topology import Topology
 from services.runtime.connection import explaining
 
 STALL_S: Final = 5.0
@@ -35,7 +44,7 @@ _PARTS_PER_CALL_MAX: Final = 256
 """Systems take some 1,024."""
 
 LOST: Final = (RedisConnectionError, RedisTimeoutError)
-"""What redis-py raises when an outcome is unknown."""
+"""What redis-py raises when an outcome is unknown. What a cluster answers when it moves our slot is one of them (Elsewhere)."""
 
 Argument = bytes | str | int
 
@@ -50,15 +59,25 @@ def pack(*arguments: Argument) -> bytes:
 
 
 class Wire:
-    """A connection that is either open and in step, or closed. Nothing is ever sent twice from here."""
+    """A connection that is either open and in step, or closed. Nothing is ever sent twice from here.
 
-    def __init__(self, url: str, *, client_name: str, stopping: threading.Event) -> None:
-        """Remember where to connect; raises ValueError when the URL is not one of Redis."""
+    In a cluster it leads to the primary that has the slot of one key, and each `open` asks who that is.
+    """
+
+    def __init__(self, url: str, *, client_name: str, stopping: threading.Event, key: str = "") -> None:
+        """Remember where to connect, in a cluster for the slot of `key`; raises ValueError when the URL is not one of Redis."""
         self._stopping = stopping
+        self._client_name = client_name
+        self._key = key
+        self._topology = Topology(url) if is_cluster_url(url) else None
+        self._connection = self._made(node_urls(url)[0])
+        self._opened = 0
+
+    def _made(self, url: str) -> Any:
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
-        kind = explaining(options.pop("connection_class", redis.Connection))
+        kind = explaining(options.pop("connection_class", Connection))
         options |= {
-            "client_name": client_name,
+            "client_name": self._client_name,
             "socket_connect_timeout": _HANDSHAKE_S,
             # Only the handshake uses it; below, the socket is read and written in slices.
             "socket_timeout": _HANDSHAKE_S,
@@ -66,8 +85,7 @@ class Wire:
             "retry": Retry(NoBackoff(), 0),
             "driver_info": None,
         }
-        self._connection: Any = kind(**options)
-        self._opened = 0
+        return kind(**options)
 
     @property
     def is_open(self) -> bool:
@@ -81,12 +99,50 @@ class Wire:
     def open(self) -> None:
         """Connect and shake hands; raises one of LOST, or ResponseError when Redis does not let us in."""
         self.close()
-        self._connection.connect()
+        if self._topology is None:
+            self._connection.connect()
+        else:
+            self._connect_to_owner(self._topology)
         self._opened += 1
         channel = self._connection._sock
         channel.settimeout(_SLICE_S)
         if channel.family == getattr(socket, "AF_UNIX", None):
             channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+    def _connect_to_owner(self, topology: Topology) -> None:
+        slot = slot_of([self._key])
+        address = self._owner(topology, slot)
+        self._connection = self._made(node_url(topology.url, address))
+        try:
+            self._connection.connect()
+        except LOST as exc:
+            topology.last(address)
+            raise Elsewhere(f"the primary of slot {slot} ({self._key}) does not answer: {exc}") from exc
+
+    def _owner(self, topology: Topology, slot: int) -> Address:
+        """Ask the nodes one by one, and believe the first that answers: one that is wrong sends us on by MOVED."""
+        failure: Exception = Elsewhere("the cluster's URL names no node")
+        for address in list(topology.known):
+            if self._stopping.is_set():
+                raise Stopped("told to stop while looking for a node of the cluster")
+            asking = self._made(node_url(topology.url, address))
+            try:
+                asking.connect()
+                asking.send_command("CLUSTER", "SLOTS")
+                slots = topology.learn(asking.read_response(disable_decoding=True), address)
+            except ResponseError as exc:
+                failure = topology.refused(address, exc)
+            except LOST as exc:
+                failure = exc
+            else:
+                owner = slots.owner(slot)
+                if owner is not None:
+                    return owner
+                failure = Elsewhere(f"slot {slot} ({self._key}) has no primary")
+            finally:
+                asking.disconnect()
+            topology.last(address)
+        raise failure
 
     def close(self) -> None:
         """Drop the connection; replies that are under way are lost."""
@@ -154,6 +210,12 @@ class Wire:
             except RedisTimeoutError:
                 self._check_stall(started, "does not answer")
             except ResponseError as reply:
+                if self._topology is not None and is_elsewhere(reply):
+                    # What was sent with it may have been executed or not, and what follows belongs somewhere else.
+                    self.close()
+                    raise Elsewhere(
+                        f"slot {slot_of([self._key])} ({self._key}): {type(reply).__name__}: {reply}"
+                    ) from reply
                 return reply
             except BaseException:
                 self.close()

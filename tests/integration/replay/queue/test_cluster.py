@@ -1,0 +1,175 @@
+"""A producer on a cluster: slots move, primaries change or die, and the stream holds every record once, in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from services.replay.queue import QueueLost
+from services.replay.queue import wire as wire_module
+from services.replay.queue.wire import LOST, Wire, pack
+from services.runtime.cluster.slots import Elsewhere
+from services.runtime.session.keys import SessionKeys
+from tests.integration.replay.queue.harness import Producer, connected, producing, sequences, until
+from tests.support.ports import free_port
+from tests.support.redis_cluster import RedisClusterForTests, slot_of
+
+
+class Publishing(threading.Thread):
+    """Publishes until told to stop, and adopts again where the queue was lost, as an engine does."""
+
+    def __init__(self, producer: Producer) -> None:
+        super().__init__(daemon=True)
+        self.producer = producer
+        self.enough = threading.Event()
+        self.lost = 0
+        self.failure: BaseException | None = None
+        self.published = 0
+
+    def run(self) -> None:
+        try:
+            while not self.enough.is_set() or not self.producer.publisher.acknowledged:
+                try:
+                    self.producer.publish(urgent=True)
+                    self.producer.publisher.flush()
+                except QueueLost:
+                    self.lost += 1
+                    self.producer.adopt()
+                self.published = self.producer.next - 1
+        except BaseException as exc:  # noqa: BLE001  shown by the test that waits for it
+            self.failure = exc
+
+    def goes_on(self) -> None:
+        """Wait until more was acknowledged."""
+        wanted = self.published + 50
+        until(lambda: self.published >= wanted or self.failure is not None, timeout_s=30.0)
+        if self.failure is not None:
+            raise self.failure
+
+    def end(self) -> int:
+        """Stop; returns the last sequence."""
+        self.enough.set()
+        self.join(30.0)
+        assert not self.is_alive()
+        if self.failure is not None:
+            raise self.failure
+        return self.published
+
+
+@pytest.fixture
+def publishing(redis_cluster: RedisClusterForTests, session_name: str) -> Iterator[Publishing]:
+    with producing(redis_cluster.url, session_name) as producer:
+        thread = Publishing(producer)
+        thread.start()
+        thread.goes_on()
+        yield thread
+        thread.producer.stopping.set()
+        thread.end() if thread.is_alive() else None
+
+
+def test_slot_moves_while_records_are_published(publishing: Publishing, redis_cluster: RedisClusterForTests) -> None:
+    keys = publishing.producer.keys
+    for _ in range(4):
+        redis_cluster.migrate_slot(keys.ticks, redis_cluster.other_primary(keys.ticks))
+        publishing.goes_on()
+    last = publishing.end()
+
+    with connected(redis_cluster.url) as client:
+        assert sequences(client, keys) == list(range(1, last + 1))
+    assert publishing.lost == 0
+    assert publishing.producer.publisher.reconnects >= 4
+
+
+def test_replica_takes_over_while_records_are_published(
+    publishing: Publishing, redis_cluster: RedisClusterForTests
+) -> None:
+    keys = publishing.producer.keys
+    before = publishing.producer.publisher.redis_run_id
+    for _ in range(2):
+        redis_cluster.failover(keys.ticks)
+        publishing.goes_on()
+        assert publishing.producer.publisher.redis_run_id != before
+        before = publishing.producer.publisher.redis_run_id
+    last = publishing.end()
+
+    with connected(redis_cluster.url) as client:
+        assert sequences(client, keys) == list(range(1, last + 1))
+
+
+def test_primary_is_killed_while_records_are_published(
+    publishing: Publishing, redis_cluster: RedisClusterForTests
+) -> None:
+    keys = publishing.producer.keys
+    redis_cluster.kill(redis_cluster.primary_of(keys.ticks))
+    publishing.goes_on()
+    last = publishing.end()
+
+    with connected(redis_cluster.url) as client:
+        assert sequences(client, keys) == list(range(1, last + 1))
+
+
+def test_slot_that_nobody_has_is_named_while_the_producer_waits(
+    publishing: Publishing, redis_cluster: RedisClusterForTests
+) -> None:
+    keys = publishing.producer.keys
+    primary = redis_cluster.primary_of(keys.ticks)
+    (replica,) = redis_cluster.replicas_of(keys.ticks)
+
+    redis_cluster.kill(replica)
+    redis_cluster.kill(primary)
+    until(lambda: f"slot {slot_of(keys.ticks)} ({keys.ticks})" in publishing.producer.publisher.problem, timeout_s=20.0)
+    redis_cluster.heal()
+
+    publishing.goes_on()
+    last = publishing.end()
+    with connected(redis_cluster.url) as client:
+        assert sequences(client, keys)[-1] == last
+
+
+def test_transaction_that_meets_a_moved_slot_is_lost_and_not_refused(
+    redis_cluster: RedisClusterForTests, session_name: str
+) -> None:
+    keys = SessionKeys(session_name)
+    # Who is named first may be dead.
+    url = redis_cluster.url.replace("://", f"://127.0.0.1:{free_port()},")
+    wire = Wire(url, client_name="wire-test", stopping=threading.Event(), key=keys.ticks)
+    wire.open()
+    wire.call("SET", keys.fence, "me")
+    transaction = pack("MULTI") + pack("XADD", keys.ticks, "0-1", "b", b"x") + pack("EXEC")
+    target = redis_cluster.other_primary(keys.ticks)
+
+    with redis_cluster.migrating_slot(keys.ticks, target) as move_keys:
+        # Half of the keys that are asked for together are there: TRYAGAIN.
+        with pytest.raises(Elsewhere, match=rf"slot {slot_of(keys.ticks)} .*"):
+            wire.call("WATCH", keys.fence, keys.ticks)
+        assert not wire.is_open
+        wire.open()
+        move_keys()
+        with pytest.raises(LOST, match="Ask"):
+            wire.call("GET", keys.fence)
+        wire.open()
+        wire.call("PING")
+    wire.send([transaction])
+    with pytest.raises(LOST, match="Moved"):
+        wire.read(3)
+
+    wire.open()
+    wire.send([transaction])
+    assert wire.read(3)[-1] == [b"0-1"]
+    assert wire.call("GET", keys.fence) == b"me"
+    wire.close()
+
+
+def test_looking_for_a_node_ends_when_told_to_stop(monkeypatch: pytest.MonkeyPatch, session_name: str) -> None:
+    monkeypatch.setattr(wire_module, "_HANDSHAKE_S", 0.1)
+    stopping = threading.Event()
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{free_port()}" for _ in range(3))
+    wire = Wire(url, client_name="wire-test", stopping=stopping, key=SessionKeys(session_name).ticks)
+
+    with pytest.raises(LOST):
+        wire.open()
+    stopping.set()
+    with pytest.raises(wire_module.Stopped):
+        wire.open()
