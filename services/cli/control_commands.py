@@ -194,6 +194,7 @@ def _status(client: ControlClient, channel: ChannelSettings) -> tuple[str, dict[
         "state": state.state,
         "paused": state.paused,
         "speed": state.speed,
+        "pace": state.pace,
         "revision": state.revision,
         "intended_revision": state.intended_revision,
         "last_sequence": state.last_sequence,
@@ -243,7 +244,8 @@ def _status_lines(state: ControlState) -> list[str]:
         f"mode       {MODE_NAMES[state.mode]}"
         + (f" (asked for: {MODE_NAMES[state.intended_mode]})" if state.intended_mode != state.mode else ""),
         f"state      {state.state.lower() or 'the replay server has not reported yet'}",
-        f"speed      {f'{state.speed:g}x' if state.speed else 'max'}",
+        f"speed      {f'{state.speed:g}x' if state.speed else 'max'}"
+        + (f", {one_line(state.pace)}" if state.pace else ""),
         f"published  {state.last_sequence:,} records",
         f"position   {_shown_position(state.position_arrival_time_ns)}",
         f"live feed  {'connected' if state.live_connected else 'not connected'}",

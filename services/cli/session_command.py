@@ -13,13 +13,14 @@ import grpc
 from clients.rpc import ChannelSettings, ReplayClient, UnusableChannel
 from protos.replay.v1 import replay_pb2
 from services.cli.health_command import session_figures, session_state
-from services.cli.names import MODE_NAMES
+from services.cli.names import DEBT_POLICIES, MODE_NAMES, debt_policy
 from services.cli.output import ExitCode, fail, show
-from services.cli.places import time_ns
+from services.cli.places import duration_ns, time_ns
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
 from services.cli.shown_times import shown_time
 from services.cli.terminal import one_line
+from services.runtime.session.pace_words import pace_words
 
 DELETE_S = 30.0
 """A deletion waits for engines and sinks to end."""
@@ -42,9 +43,14 @@ class Wanted:
     latency: tuple[str, ...]
     sinks: tuple[str, ...]
     private: bool
+    gap_cap: str = ""
+    rate: float | None = None
+    delay: str = ""
+    time_debt: str = ""
+    time_debt_limit: str = ""
 
     def definition(self) -> replay_pb2.SessionDefinition:
-        """Put it into a message. Raises StartRefused for times that are none."""
+        """Put it into a message. Raises StartRefused for times and durations that are none."""
         return replay_pb2.SessionDefinition(
             files=[_as_the_server_sees(file) for file in self.files],
             live_url=self.live_url,
@@ -56,6 +62,11 @@ class Wanted:
             latency=self.latency,
             sinks=self.sinks,
             private=self.private,
+            gap_cap_ns=duration_ns(self.gap_cap) if self.gap_cap else None,
+            rate=self.rate,
+            delay_ns=duration_ns(self.delay) if self.delay else None,
+            time_debt=DEBT_POLICIES[self.time_debt],
+            time_debt_limit_ns=duration_ns(self.time_debt_limit) if self.time_debt_limit else 0,
         )
 
 
@@ -112,9 +123,19 @@ def _call(
 
 
 def _figures(session: replay_pb2.Session) -> dict[str, Any]:
-    asked = session.definition
+    asked, debt = session.definition, session.time_debt
     return session_figures(session, time.time_ns()) | {
         "private": session.private,
+        "gap_cap_ns": session.pacing.gap_cap_ns,
+        "rate": session.pacing.rate,
+        "delay_ns": session.pacing.delay_ns,
+        "time_debt": {
+            "policy": debt_policy(debt.policy),
+            "limit_ns": debt.limit_ns,
+            "behind_ns": debt.behind_ns,
+            "behind_max_ns": debt.behind_max_ns,
+            "stretched_ns": debt.stretched_ns,
+        },
         "definition": {
             "files": list(asked.files),
             "live_url": asked.live_url,
@@ -125,9 +146,25 @@ def _figures(session: replay_pb2.Session) -> dict[str, Any]:
             "tickers": list(asked.tickers),
             "latency": list(asked.latency),
             "sinks": list(asked.sinks),
+            "gap_cap_ns": asked.gap_cap_ns if asked.HasField("gap_cap_ns") else None,
+            "rate": asked.rate if asked.HasField("rate") else None,
+            "delay_ns": asked.delay_ns if asked.HasField("delay_ns") else None,
+            "time_debt": debt_policy(asked.time_debt) or None,
+            "time_debt_limit_ns": asked.time_debt_limit_ns or None,
             "created_time_ns": asked.created_time_ns or None,
         },
     }
+
+
+def _pace(session: replay_pb2.Session) -> str:
+    pacing, debt = session.pacing, session.time_debt
+    return pace_words(
+        gap_cap_ns=pacing.gap_cap_ns,
+        rate=pacing.rate,
+        delay_ns=pacing.delay_ns,
+        policy=debt_policy(debt.policy),
+        limit_ns=debt.limit_ns,
+    )
 
 
 def _lines(session: replay_pb2.Session) -> list[str]:
@@ -140,6 +177,8 @@ def _lines(session: replay_pb2.Session) -> list[str]:
         f"published  {session.last_sequence:,} records, {session.backlog_records:,} of them unread by a sink",
         f"sinks      {', '.join(asked.sinks)}",
     ]
+    if session.HasField("time_debt"):
+        lines.insert(4, f"pace       {_pace(session)}")
     lines += [f"file       {one_line(file)}" for file in asked.files]
     if asked.live_url:
         lines.append(f"live feed  {one_line(asked.live_url)}")

@@ -15,6 +15,7 @@ from services.runtime.errors import NotFound
 from services.runtime.session.hand_over_message import hand_over_message
 from services.runtime.session.intents import Intended, Setting
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.pace_words import pace_words
 from services.runtime.session.report import EngineReport
 
 POLL_S = 0.02
@@ -133,6 +134,13 @@ class SessionReports:
             loop=effective.range.loop,
             scheduled=[scheduled_message(scheduled) for scheduled in report.scheduled],
             hand_over=hand_over_message(report.hand_over),
+            pace=pace_words(
+                gap_cap_ns=report.pacing.gap_cap_ns,
+                rate=report.pacing.rate,
+                delay_ns=report.pacing.delay_ns,
+                policy=report.time_debt.policy,
+                limit_ns=report.time_debt.limit_ns,
+            ),
         )
 
 

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from services.replay.allowed_files import directories_of
+from services.replay.session_pace import SETTINGS as PACE_SETTINGS
+from services.replay.session_pace import pace_fields
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.intents import MODE_NAMES, SPEED_MAX
 from services.runtime.settings import OptionalPort, SessionSettings
@@ -122,6 +124,7 @@ class ReplaySettings(SessionSettings):
     def created_config(self, session: str, definition: SessionDefinition, files: Sequence[str]) -> dict[str, object]:
         """As `engine_config`, of a created session; `files` are those that its definition names."""
         return self.engine_config() | {
+            **pace_fields(definition, self.pace()),
             "session": session,
             "historical": list(files),
             "live_url": definition.live_url,
@@ -136,6 +139,10 @@ class ReplaySettings(SessionSettings):
             "end": definition.end_time_ns,
             "sinks": list(definition.sinks),
         }
+
+    def pace(self) -> dict[str, object]:
+        """Return what says when records leave, as the engine takes it."""
+        return {name: getattr(self, name) for name in PACE_SETTINGS}
 
     def _speed(self) -> float:
         # Whoever says how long it is from one record to the next does not mean as fast as possible.
@@ -154,11 +161,7 @@ class ReplaySettings(SessionSettings):
             "live_tickers_max": self.live_tickers_max,
             "start_mode": self.start_mode,
             "speed": self._speed(),
-            "gap_cap": self.gap_cap,
-            "rate": self.rate,
-            "delay": self.delay,
-            "time_debt": self.time_debt,
-            "time_debt_limit": self.time_debt_limit,
+            **self.pace(),
             "hand_over": self.hand_over,
             "fraction_unit_us": self.fraction_unit == "us",
             "negative_latency": self.negative_latency,

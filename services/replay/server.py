@@ -38,7 +38,9 @@ class ReplayServer(Service):
     def __init__(self, settings: ReplaySettings) -> None:
         self._settings = settings
         self._client = connect_async(settings.redis_url, client_name="midstream-replay-server")
-        self._requests = SessionRequests(AllowedFiles(settings.data_directories()), sinks=tuple(listed(settings.sinks)))
+        self._requests = SessionRequests(
+            AllowedFiles(settings.data_directories()), sinks=tuple(listed(settings.sinks)), pace=settings.pace()
+        )
         self._sessions = Sessions(
             self._client,
             default_session=settings.session,

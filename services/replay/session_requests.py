@@ -13,6 +13,7 @@ from fastpath.frame import MODE_HISTORICAL, MODE_LIVE
 from protos.common.v1.market_pb2 import Mode
 from protos.replay.v1 import replay_pb2 as pb
 from services.replay.allowed_files import AllowedFiles
+from services.replay.session_pace import check_pace, paced, policy_message
 from services.runtime.connection import redacted
 from services.runtime.errors import InvalidRequest, StartRefused
 from services.runtime.session.definition import SessionDefinition
@@ -28,13 +29,20 @@ TEXT_MAX: Final = 4_096
 
 
 class SessionRequests:
-    """Checks requests against what the operator allows. `sinks` are those of sessions that name none."""
+    """Checks requests against what the operator allows."""
 
     def __init__(
-        self, files: AllowedFiles, *, sinks: tuple[str, ...], time_ns: Callable[[], int] = time.time_ns
+        self,
+        files: AllowedFiles,
+        *,
+        sinks: tuple[str, ...],
+        pace: Mapping[str, object] | None = None,
+        time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`sinks` are those of sessions that name none, and `pace` says when the records of those leave that do not say it."""
         self._files = files
         self._sinks = sinks
+        self._pace = pace or {}
         self._time_ns = time_ns
 
     @staticmethod
@@ -75,6 +83,7 @@ class SessionRequests:
             private=asked.private,
             created_time_ns=self._time_ns(),
         )
+        definition = paced(definition, asked)
         self.check(definition)
         return definition
 
@@ -100,6 +109,7 @@ class SessionRequests:
                     self._check_empirical(form.path)
         except StartRefused as exc:
             raise InvalidRequest("definition", f"cannot be used: {exc.message}") from exc
+        check_pace(definition, self._pace)
         if definition.live_url:
             try:
                 check_live_url(definition.live_url)
@@ -139,6 +149,11 @@ def environment_definition(config: Mapping[str, Any]) -> SessionDefinition:
         tickers=checked.options.tickers,
         latency=checked.options.latency,
         sinks=tuple(checked.sinks.names),
+        gap_cap_ns=checked.pace.gap_cap_ns,
+        rate=checked.pace.rate,
+        delay_ns=checked.pace.delay_ns,
+        time_debt=checked.pace.debt,
+        time_debt_limit_ns=checked.pace.debt_limit_ns if checked.pace.debt == "fail" else 0,
     )
 
 
@@ -157,6 +172,11 @@ def definition_message(definition: SessionDefinition) -> pb.SessionDefinition:
         private=definition.private,
         partitions=1,
         created_time_ns=definition.created_time_ns,
+        gap_cap_ns=definition.gap_cap_ns,
+        rate=definition.rate,
+        delay_ns=definition.delay_ns,
+        time_debt=policy_message(definition.time_debt),
+        time_debt_limit_ns=definition.time_debt_limit_ns,
     )
 
 

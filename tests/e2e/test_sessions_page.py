@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from tests.support.serving import Serving, serving
 
 PAGE = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8")
 LINES = [line for line in shell_lines(PAGE) if line]
+PACE = r"^pace +gaps up to 500ms; what is late catches up$"
 CREATED = [line for line in LINES if line.startswith("grpcurl")]
 
 
@@ -39,7 +41,9 @@ def test_a_session_is_created_used_and_deleted_as_the_page_says(servers: Serving
     shown(servers, commands[0])
     created = shown(servers, commands[1])
     listed = shown(servers, commands[2])
+    until(lambda: re.search(PACE, shown(servers, commands[3]).stdout, re.MULTILINE), what="the pace of mine in effect")
     about = shown(servers, commands[3])
+    status = servers.midstream("status", "--session", "mine").stdout
     mids = shown(servers, commands[4])
     shown(servers, commands[5])
     until(lambda: "completed" in shown(servers, commands[6]).stdout, what="the end of yesterday")
@@ -51,6 +55,7 @@ def test_a_session_is_created_used_and_deleted_as_the_page_says(servers: Serving
     assert {"default", "mine", "yesterday"} <= {line.split()[0] for line in listed.stdout.splitlines()}
     assert "(private)" in about.stdout
     assert "BTC-USDT-SWAP@BINANCE" in about.stdout
+    assert "20x, gaps up to 500ms; what is late catches up" in status
     assert mids.stdout.count("BTC-USDT-SWAP@BINANCE") == 3
     assert figures["definition"]["files"] == [str(ROOT / "data" / "historical_sample.csv")]
     assert (figures["private"], figures["last_sequence"]) == (False, 20_007)
@@ -86,6 +91,10 @@ def test_the_program_of_the_page_runs(servers: Serving) -> None:
         (("create", "a.csv", "--start", "soon"), "soon"),
         (("create", "a.csv", "--name", "default"), "MIDSTREAM_SESSION"),
         (("create", "a.csv", "--live-url", "http://127.0.0.1"), "MIDSTREAM_LIVE_URL"),
+        (("create", "a.csv", "--gap-cap", "5s", "--rate", "10"), "gap_cap_ns and rate exclude each other"),
+        (("create", "a.csv", "--gap-cap", "soon"), "no duration"),
+        (("create", "a.csv", "--delay", "5ms", "--time-debt", "fail"), "time_debt: fail has no meaning with delay_ns"),
+        (("create", "a.csv", "--rate", "10", "--speed", "max"), "--rate means nothing at speed max"),
         (("show", "nobody"), "not known"),
         (("delete", "nobody"), "not known"),
         (("delete", "default"), "environment"),

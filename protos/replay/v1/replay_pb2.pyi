@@ -86,7 +86,7 @@ class GetSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[Session, _Mapping]] = ...) -> None: ...
 
 class SessionDefinition(_message.Message):
-    __slots__ = ("files", "live_url", "mode", "speed", "start_arrival_time_ns", "end_arrival_time_ns", "tickers", "latency", "sinks", "private", "partitions", "created_time_ns")
+    __slots__ = ("files", "live_url", "mode", "speed", "start_arrival_time_ns", "end_arrival_time_ns", "tickers", "latency", "sinks", "private", "partitions", "created_time_ns", "gap_cap_ns", "rate", "delay_ns", "time_debt", "time_debt_limit_ns")
     FILES_FIELD_NUMBER: _ClassVar[int]
     LIVE_URL_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,11 @@ class SessionDefinition(_message.Message):
     PRIVATE_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     CREATED_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    GAP_CAP_NS_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    DELAY_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_DEBT_FIELD_NUMBER: _ClassVar[int]
+    TIME_DEBT_LIMIT_NS_FIELD_NUMBER: _ClassVar[int]
     files: _containers.RepeatedScalarFieldContainer[str]
     live_url: str
     mode: _market_pb2.Mode
@@ -111,7 +116,12 @@ class SessionDefinition(_message.Message):
     private: bool
     partitions: int
     created_time_ns: int
-    def __init__(self, files: _Optional[_Iterable[str]] = ..., live_url: _Optional[str] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., speed: _Optional[float] = ..., start_arrival_time_ns: _Optional[int] = ..., end_arrival_time_ns: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., latency: _Optional[_Iterable[str]] = ..., sinks: _Optional[_Iterable[str]] = ..., private: _Optional[bool] = ..., partitions: _Optional[int] = ..., created_time_ns: _Optional[int] = ...) -> None: ...
+    gap_cap_ns: int
+    rate: float
+    delay_ns: int
+    time_debt: TimeDebt.Policy
+    time_debt_limit_ns: int
+    def __init__(self, files: _Optional[_Iterable[str]] = ..., live_url: _Optional[str] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., speed: _Optional[float] = ..., start_arrival_time_ns: _Optional[int] = ..., end_arrival_time_ns: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., latency: _Optional[_Iterable[str]] = ..., sinks: _Optional[_Iterable[str]] = ..., private: _Optional[bool] = ..., partitions: _Optional[int] = ..., created_time_ns: _Optional[int] = ..., gap_cap_ns: _Optional[int] = ..., rate: _Optional[float] = ..., delay_ns: _Optional[int] = ..., time_debt: _Optional[_Union[TimeDebt.Policy, str]] = ..., time_debt_limit_ns: _Optional[int] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
     __slots__ = ("session", "definition")
@@ -148,7 +158,7 @@ class SinkLogs(_message.Message):
     def __init__(self, sink: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
 
 class Pacing(_message.Message):
-    __slots__ = ("batches", "late_batches", "late_p50_ns", "late_p99_ns", "late_p999_ns", "late_max_ns", "achieved_speed", "records_per_second", "replayed_ns", "records", "elapsed_ns")
+    __slots__ = ("batches", "late_batches", "late_p50_ns", "late_p99_ns", "late_p999_ns", "late_max_ns", "achieved_speed", "records_per_second", "replayed_ns", "records", "elapsed_ns", "gap_cap_ns", "rate", "delay_ns")
     BATCHES_FIELD_NUMBER: _ClassVar[int]
     LATE_BATCHES_FIELD_NUMBER: _ClassVar[int]
     LATE_P50_NS_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +170,9 @@ class Pacing(_message.Message):
     REPLAYED_NS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_NS_FIELD_NUMBER: _ClassVar[int]
+    GAP_CAP_NS_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    DELAY_NS_FIELD_NUMBER: _ClassVar[int]
     batches: int
     late_batches: int
     late_p50_ns: int
@@ -171,7 +184,10 @@ class Pacing(_message.Message):
     replayed_ns: int
     records: int
     elapsed_ns: int
-    def __init__(self, batches: _Optional[int] = ..., late_batches: _Optional[int] = ..., late_p50_ns: _Optional[int] = ..., late_p99_ns: _Optional[int] = ..., late_p999_ns: _Optional[int] = ..., late_max_ns: _Optional[int] = ..., achieved_speed: _Optional[float] = ..., records_per_second: _Optional[float] = ..., replayed_ns: _Optional[int] = ..., records: _Optional[int] = ..., elapsed_ns: _Optional[int] = ...) -> None: ...
+    gap_cap_ns: int
+    rate: float
+    delay_ns: int
+    def __init__(self, batches: _Optional[int] = ..., late_batches: _Optional[int] = ..., late_p50_ns: _Optional[int] = ..., late_p99_ns: _Optional[int] = ..., late_p999_ns: _Optional[int] = ..., late_max_ns: _Optional[int] = ..., achieved_speed: _Optional[float] = ..., records_per_second: _Optional[float] = ..., replayed_ns: _Optional[int] = ..., records: _Optional[int] = ..., elapsed_ns: _Optional[int] = ..., gap_cap_ns: _Optional[int] = ..., rate: _Optional[float] = ..., delay_ns: _Optional[int] = ...) -> None: ...
 
 class TimeDebt(_message.Message):
     __slots__ = ("policy", "behind_ns", "behind_max_ns", "stretched_ns", "limit_ns")

@@ -10,6 +10,14 @@ import typer
 from services.cli.options import check_session
 
 
+class TimeDebt(enum.StrEnum):
+    """What happens when a replay falls behind its clock."""
+
+    catch_up = "catch-up"
+    stretch = "stretch"
+    fail = "fail"
+
+
 class FractionUnit(enum.StrEnum):
     """How a plain fraction of a second is read."""
 

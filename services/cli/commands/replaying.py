@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.commands.arguments import FractionUnit, Json, Session
+from services.cli.commands.arguments import FractionUnit, Json, Session, TimeDebt
 from services.cli.options import ReplayOptions, run_speed
 
 
@@ -25,14 +25,6 @@ class Unsorted(enum.StrEnum):
 
     refuse = "refuse"
     sort = "sort"
-
-
-class TimeDebt(enum.StrEnum):
-    """What happens when a replay falls behind its clock."""
-
-    catch_up = "catch-up"
-    stretch = "stretch"
-    fail = "fail"
 
 
 class LogTimestamp(enum.StrEnum):

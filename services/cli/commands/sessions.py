@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.commands.arguments import Json
+from services.cli.commands.arguments import Json, TimeDebt
 from services.cli.commands.shape import Command
 from services.cli.connecting import connecting
-from services.cli.options import check_session, parse_speed
+from services.cli.options import check_session, run_speed
 
 if TYPE_CHECKING:
     from clients.rpc import ChannelSettings
@@ -42,7 +43,22 @@ def session_create(
     mode: Annotated[
         Mode | None, typer.Option(help="Where ticks come from at first; historical where there are files.")
     ] = None,
-    speed: Annotated[str, typer.Option(help="`max` or a factor of real time.")] = "max",
+    speed: Annotated[
+        str | None, typer.Option(help="`max` (default), or a factor of real time; 1 with --gap-cap, --rate, --delay.")
+    ] = None,
+    gap_cap: Annotated[
+        str, typer.Option(help="Longest gap between records, like 5s; 0s: none.", metavar="DURATION")
+    ] = "",
+    rate: Annotated[
+        float | None, typer.Option(help="Records per second instead of real gaps.", metavar="NUMBER", min=0.0)
+    ] = None,
+    delay: Annotated[str, typer.Option(help="Time between records instead of real gaps.", metavar="DURATION")] = "",
+    time_debt: Annotated[
+        TimeDebt | None, typer.Option(help="What becomes of records that are late; the server's setting by default.")
+    ] = None,
+    time_debt_limit: Annotated[
+        str, typer.Option(help="How late is too late with `fail`; 5s unless set.", metavar="DURATION")
+    ] = "",
     start: Annotated[str, typer.Option(help="First arrival time to replay, as in the files.")] = "",
     end: Annotated[str, typer.Option(help="Arrival time to stop before.")] = "",
     ticker: Annotated[list[str] | None, typer.Option(help="Only this ticker; repeat for more.")] = None,
@@ -61,18 +77,26 @@ def session_create(
     """Create a session, which starts at once. Files of this machine may be named as they are here."""
     from services.cli.session_command import Wanted, run_create
 
+    # A length of 0 says that the gaps of the data count, whatever the server's setting is.
+    gaps = (("--gap-cap", gap_cap), ("--rate", rate), ("--delay", delay))
+    paced = [name for name, given in gaps if given and re.search("[1-9]", str(given))]
     wanted = Wanted(
         name=name,
         files=tuple(files or ()),
         live_url=live_url,
         mode=mode.value if mode is not None else "",
-        speed=parse_speed(speed),
+        speed=run_speed(speed, paced=paced, time_debt=TimeDebt.catch_up.value),
         start=start,
         end=end,
         tickers=tuple(ticker or ()),
         latency=tuple(latency or ()),
         sinks=tuple(sink or ()),
         private=private,
+        gap_cap=gap_cap,
+        rate=rate,
+        delay=delay,
+        time_debt=time_debt.value if time_debt is not None else "",
+        time_debt_limit=time_debt_limit,
     )
     raise typer.Exit(run_create(wanted, as_json=json, channel=channel))
 

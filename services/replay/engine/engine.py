@@ -75,7 +75,7 @@ class Engine:
         interrupt: threading.Event,
         stopping: threading.Event,
     ) -> None:
-        report.debt = pace.time_debt()
+        report.pace, report.debt = pace, pace.time_debt()
         self._publisher = publisher
         self._journal = journal
         self._report = report

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from services.replay.engine.achieved import Achieved
 from services.replay.engine.lateness import Lateness
+from services.replay.engine.pace import AS_RECORDED, Pace
 from services.replay.engine.time_debt import TimeDebt
 from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.replay.sources import Complaints
@@ -103,6 +104,7 @@ class EngineFigures:
     lateness: Lateness = field(default_factory=Lateness)
     achieved: Achieved = field(default_factory=Achieved)
     debt: TimeDebt = field(default_factory=TimeDebt)
+    pace: Pace = AS_RECORDED
     queue: QueueFigures | None = None
     live: LiveFigures | None = None
     hand_over: HandOverReport = field(default_factory=HandOverReport)
@@ -174,7 +176,12 @@ class EngineFigures:
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
             error=self.problems(),
             hand_over=replace(self.hand_over, buffered_frames=0 if live is None else live.queued_frames),
-            pacing=self.lateness.report(self.achieved),
+            pacing=replace(
+                self.lateness.report(self.achieved),
+                gap_cap_ns=self.pace.gap_cap_ns,
+                rate=self.pace.rate,
+                delay_ns=self.pace.delay_ns,
+            ),
             time_debt=self.debt.report(now_ns),
             reported_time_ns=time_ns,
             pid=os.getpid(),

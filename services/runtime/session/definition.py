@@ -31,12 +31,27 @@ class SessionDefinition:
     """Sinks that work through the session, and that it waits for."""
     private: bool = False
     """Whether it is one reader's own."""
+    gap_cap_ns: int | None = None
+    """Longest gap between two records. Of this, `rate` and `delay_ns` one at most is above 0; with all of them None the server's count."""
+    rate: float | None = None
+    """Records per second in place of the gaps."""
+    delay_ns: int | None = None
+    """From one record to the next in place of the gaps."""
+    time_debt: str = ""
+    """catch-up, stretch or fail; empty is the server's."""
+    time_debt_limit_ns: int = 0
+    """What it may be behind (fail); 0 is the default."""
     created_time_ns: int = 0
     """When it was created, which tells it from an earlier session of the same name."""
 
     def is_same(self, other: SessionDefinition) -> bool:
         """Tell whether both replay the same, whenever they were created."""
         return replace(self, created_time_ns=0) == replace(other, created_time_ns=0)
+
+    @property
+    def names_gaps(self) -> bool:
+        """Whether it says itself how long it is from one record to the next."""
+        return any(value is not None for value in (self.gap_cap_ns, self.rate, self.delay_ns))
 
     def encode(self) -> str:
         """Return the definition as it lies in Redis."""
@@ -53,12 +68,17 @@ class SessionDefinition:
                 live_url=str(fields.get("live_url") or ""),
                 mode=int(fields["mode"]),
                 speed=float(fields["speed"]),
-                start_time_ns=_time(fields, "start_time_ns"),
-                end_time_ns=_time(fields, "end_time_ns"),
+                start_time_ns=_whole(fields, "start_time_ns"),
+                end_time_ns=_whole(fields, "end_time_ns"),
                 tickers=_texts(fields, "tickers"),
                 latency=_texts(fields, "latency"),
                 sinks=_texts(fields, "sinks"),
                 private=fields.get("private") is True,
+                gap_cap_ns=_whole(fields, "gap_cap_ns"),
+                rate=None if fields.get("rate") is None else float(fields["rate"]),
+                delay_ns=_whole(fields, "delay_ns"),
+                time_debt=str(fields.get("time_debt") or ""),
+                time_debt_limit_ns=_whole(fields, "time_debt_limit_ns") or 0,
                 created_time_ns=int(fields["created_time_ns"]),
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
@@ -69,6 +89,6 @@ def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:
     return tuple(str(text) for text in fields.get(name) or ())
 
 
-def _time(fields: dict[str, Any], name: str) -> int | None:
+def _whole(fields: dict[str, Any], name: str) -> int | None:
     value = fields.get(name)
     return None if value is None else int(value)

@@ -103,6 +103,12 @@ class PacingReport:
     """Historical records published in that time."""
     elapsed_ns: int = 0
     """Real time in which it passed: neither paused nor live, up to the last record published."""
+    gap_cap_ns: int = 0
+    """In effect: the longest gap between two records of the data; 0: gaps are as they are."""
+    rate: float = 0.0
+    """In effect: records per second in place of the gaps; 0: the gaps count."""
+    delay_ns: int = 0
+    """In effect: from one record to the next in place of the gaps; 0: the gaps count."""
 
     def fields(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -113,7 +119,7 @@ class PacingReport:
         """Read them again; what an older engine did not tell is 0."""
         counts: dict[str, Any] = {name: int(fields.get(name) or 0) for name in _PACING_COUNTS}
         rates: dict[str, Any] = {
-            name: float(fields.get(name) or 0.0) for name in ("achieved_speed", "records_per_second")
+            name: float(fields.get(name) or 0.0) for name in ("achieved_speed", "records_per_second", "rate")
         }
         return cls(**counts, **rates)
 
@@ -128,6 +134,8 @@ _PACING_COUNTS: Final = (
     "replayed_ns",
     "records",
     "elapsed_ns",
+    "gap_cap_ns",
+    "delay_ns",
 )
 
 

@@ -75,6 +75,28 @@ def test_a_created_session_streams_what_its_files_hold_and_leaves_nothing_when_i
     assert server.health() == SERVING
 
 
+def test_a_session_leaves_at_the_pace_that_it_was_created_with(
+    server: ServerProcess, data: Path, session_name: str
+) -> None:
+    write_ticks(data / "ticks.csv", ROWS)
+    calls, name = SessionCalls(server.channel), f"{session_name}-rate"
+
+    calls.create(name, files=["ticks.csv"], rate=20_000.0, time_debt=pb.TimeDebt.POLICY_STRETCH)
+    done = calls.wait_state(name, pb.SESSION_STATE_COMPLETED)
+
+    # In real gaps it would be 20 s, and at full speed nothing would be paced.
+    assert done.pacing.elapsed_ns > (ROWS - 1) / 20_000 * 1e9 * 0.9
+    assert done.pacing.batches > 10
+    assert (done.speed, done.pacing.rate, done.pacing.gap_cap_ns, done.pacing.delay_ns) == (1.0, 20_000.0, 0, 0)
+    assert done.time_debt.policy == pb.TimeDebt.POLICY_STRETCH
+    assert (done.definition.rate, done.definition.HasField("gap_cap_ns")) == (20_000.0, False)
+    with pytest.raises(grpc.RpcError) as refused:
+        calls.create(f"{name}2", files=["ticks.csv"], rate=1.0, delay_ns=5_000_000)
+    assert code_of(refused.value) == grpc.StatusCode.INVALID_ARGUMENT
+    assert f"{name}2" not in calls.names()
+    calls.delete(name)
+
+
 def test_the_streams_of_a_session_end_when_it_is_deleted_while_it_runs(
     server: ServerProcess, data: Path, session_name: str
 ) -> None:

@@ -77,7 +77,7 @@ def test_an_engine_that_is_killed_and_a_server_that_is_killed_go_on_where_they_w
     write_ticks(data / "paced.csv", ROWS)
     write_ticks(data / "other.csv", ROWS)
     running = servers()
-    running.calls.create("paced", files=["paced.csv"], speed=40.0)
+    running.calls.create("paced", files=["paced.csv"], rate=4_000.0, time_debt=pb.TimeDebt.POLICY_STRETCH)
     running.calls.create("other", files=["other.csv"], speed=40.0)
     until(lambda: running.calls.get("paced").last_sequence > 100, what="the first ticks")
     first, other = running.calls.get("paced"), reported(own_client, "other")
@@ -92,6 +92,7 @@ def test_an_engine_that_is_killed_and_a_server_that_is_killed_go_on_where_they_w
     running.calls.wait_read("paced", rows=ROWS)
 
     assert (done.epoch, done.last_sequence) == (first.epoch, ROWS)
+    assert (done.pacing.rate, done.time_debt.policy) == (4_000.0, pb.TimeDebt.POLICY_STRETCH)
     assert running.log("paced") == single_run(data / "paced.csv", tmp_path / "single")
     assert running.calls.wait_state("other", pb.SESSION_STATE_COMPLETED).last_sequence == ROWS
 

@@ -50,6 +50,11 @@ def test_a_definition_survives_redis_and_the_way_back_to_the_caller(requests: Se
         sinks=["x", "y"],
         private=True,
         partitions=1,
+        gap_cap_ns=0,
+        rate=2.5e3,
+        delay_ns=0,
+        time_debt=pb.TimeDebt.POLICY_FAIL,
+        time_debt_limit_ns=7,
     )
 
     assert SessionDefinition.decode("s", definition.encode()) == definition
@@ -85,6 +90,14 @@ def test_a_definition_survives_redis_and_the_way_back_to_the_caller(requests: Se
         ({"live_url": "wss://user:secret@feed.example/"}, "definition.live_url"),
         ({"live_url": "binance://'; DROP"}, "definition.live_url"),
         ({"live_url": "wss://" + "x" * 5_000}, "definition.live_url"),
+        ({"files": ["a.csv"], "gap_cap_ns": -1}, "definition.gap_cap_ns"),
+        ({"files": ["a.csv"], "delay_ns": (1 << 63) - 1}, "definition.delay_ns"),
+        ({"files": ["a.csv"], "rate": float("inf")}, "definition.rate"),
+        ({"files": ["a.csv"], "rate": float("nan")}, "definition.rate"),
+        ({"files": ["a.csv"], "rate": 2e9}, "definition.rate"),
+        ({"files": ["a.csv"], "time_debt": 9}, "definition.time_debt"),
+        ({"files": ["a.csv"], "time_debt_limit_ns": -5}, "definition.time_debt_limit_ns"),
+        ({"files": ["a.csv"], "gap_cap_ns": 5, "rate": 1.0}, "definition"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_name_of_its_field(
