@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,6 +14,7 @@ from fastpath.frame import peek
 from fastpath.records import FrameError
 from protos.common.v1.market_pb2 import Mode, TimeRange
 from protos.replay.v1.replay_pb2 import SESSION_STATE_FAILED, SESSION_STATE_STARTING, Pacing, Session, TimeDebt
+from services.replay.session_pace import policy_message
 from services.replay.session_requests import definition_message
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
@@ -22,7 +24,7 @@ from services.runtime.session.hand_over_message import hand_over_message
 from services.runtime.session.hold import Hold, holding
 from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
-from services.runtime.session.report import EngineReport, TimeDebtReport
+from services.runtime.session.report import REPORT_TTL_MS, EngineReport, TimeDebtReport
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.session.streamed_sessions import StreamedSessions
 from services.runtime.session.versions import NewerVersion
@@ -46,12 +48,14 @@ class Sessions:
         default_session: str,
         default_definition: Callable[[], SessionDefinition] | None = None,
         failure: Callable[[str], str] = _none_failed,
+        time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`failure` tells why the engine of a session that this server runs has ended for good, or nothing."""
         self._client = client
         self._default_session = default_session
         self._default_definition = default_definition
         self._failure = failure
+        self._time_ns = time_ns
         self._definitions = Definitions(client)
         self.streamed = StreamedSessions()
         self._tails: dict[str, _SharedTail] = {}
@@ -87,7 +91,7 @@ class Sessions:
     async def _find(self, keys: SessionKeys) -> Session | None:
         definition = await self._definition(keys)
         session = await self._reported(keys)
-        if session is None and definition is not None and keys.session != self._default_session:
+        if definition is not None and self._is_new(keys, definition, session):
             session = Session(name=keys.session, state=SESSION_STATE_STARTING)
         if session is None or definition is None:
             return session
@@ -97,6 +101,13 @@ class Sessions:
             # Its last report may be from before, or expired.
             session.state, session.error = SESSION_STATE_FAILED, failure
         return session
+
+    def _is_new(self, keys: SessionKeys, definition: SessionDefinition, session: Session | None) -> bool:
+        """Whether a created session's engine has not said anything yet: nothing of it can have expired."""
+        if keys.session == self._default_session:
+            return False
+        age_ns = self._time_ns() - definition.created_time_ns
+        return session is None or (session.error == NO_REPORT and age_ns < REPORT_TTL_MS * 1_000_000)
 
     async def _definition(self, keys: SessionKeys) -> SessionDefinition | None:
         if keys.session == self._default_session:
@@ -167,15 +178,7 @@ def _range_message(played: Range) -> TimeRange | None:
 
 
 def _time_debt_message(debt: TimeDebtReport) -> TimeDebt:
-    policy = _DEBT_POLICIES.get(debt.policy, TimeDebt.POLICY_UNSPECIFIED)
-    return TimeDebt(**debt.fields() | {"policy": policy})
-
-
-_DEBT_POLICIES = {
-    "catch-up": TimeDebt.POLICY_CATCH_UP,
-    "stretch": TimeDebt.POLICY_STRETCH,
-    "fail": TimeDebt.POLICY_FAIL,
-}
+    return TimeDebt(**debt.fields() | {"policy": policy_message(debt.policy)})
 
 
 def session_message(report: EngineReport) -> Session:

@@ -9,8 +9,10 @@ import pytest
 import redis
 import redis.asyncio
 
+from protos.replay.v1.replay_pb2 import SESSION_STATE_STARTING, SESSION_STATE_UNSPECIFIED
 from services.replay.created_sessions import CreatedSessions, Limits
 from services.replay.session_queue import SessionQueue
+from services.replay.sessions import NO_REPORT, Sessions
 from services.runtime.connection import connect_async
 from services.runtime.errors import AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted
 from services.runtime.session.definition import SessionDefinition
@@ -217,3 +219,18 @@ async def test_a_redis_that_lost_everything_is_told_again_and_nothing_is_taken_f
     assert not server.engines["a"].ended.is_set()
     await server.look()
     assert not server.engines["a"].ended.is_set()
+
+
+async def test_a_session_that_was_created_a_moment_ago_is_starting_and_not_silent(
+    client: redis.asyncio.Redis, server: Server
+) -> None:
+    now_ns = DEFINITION.created_time_ns
+    sessions = Sessions(client, default_session="own", time_ns=lambda: now_ns)
+    await server.create("a")
+
+    begun = await sessions.describe(SessionKeys("a"))
+    now_ns += 3600 * 10**9
+    silent = await sessions.describe(SessionKeys("a"))
+
+    assert (begun.state, begun.error) == (SESSION_STATE_STARTING, "")
+    assert (silent.state, silent.error) == (SESSION_STATE_UNSPECIFIED, NO_REPORT)
