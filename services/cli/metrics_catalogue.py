@@ -10,7 +10,9 @@ from services.health.metrics import HEALTH_FIGURES
 from services.orders.metrics import ORDERS_FIGURES
 from services.power.figures import DEAL_FIGURES, REFERENCE_FIGURES
 from services.price.metrics import PRICE_FIGURES
+from services.price.metrics import SESSION_FIGURES as CREATED_SINK_FIGURES
 from services.replay.metrics import REPLAY_FIGURES
+from services.replay.metrics import SESSION_FIGURES as CREATED_FIGURES
 from services.reporting.measures import FIGURES as REPORTING_FIGURES
 from services.runtime.engine_host import ENGINE_FIGURES
 from services.runtime.exchanges.watcher import EXCHANGE_FIGURES
@@ -40,9 +42,16 @@ LIBRARY_FIGURES: Final = (
 
 _EVERYWHERE: Final = (SERVER_FIGURES, CALL_FIGURES, LIBRARY_FIGURES)
 _OWN: Final[Mapping[str, Sequence[Sequence[Figure]]]] = {
-    "replay": (REPLAY_FIGURES, ENGINE_FIGURES, SUBSCRIBER_FIGURES),
+    "replay": (REPLAY_FIGURES, ENGINE_FIGURES, SUBSCRIBER_FIGURES, CREATED_FIGURES),
     "control": (UNREADABLE_FIGURES,),
-    "price": (PRICE_FIGURES, ENGINE_FIGURES, SUBSCRIBER_FIGURES, UNREADABLE_FIGURES, EXCHANGE_FIGURES),
+    "price": (
+        PRICE_FIGURES,
+        ENGINE_FIGURES,
+        SUBSCRIBER_FIGURES,
+        UNREADABLE_FIGURES,
+        EXCHANGE_FIGURES,
+        CREATED_SINK_FIGURES,
+    ),
     "health": (HEALTH_FIGURES,),
     "orders": (ORDERS_FIGURES, PACE_FIGURES, EXCHANGE_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),
     "reporting": (REPORTING_FIGURES, TABLE_FIGURES, REQUEST_FIGURES),

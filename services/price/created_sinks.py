@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import redis
 import redis.asyncio
-from prometheus_client import CollectorRegistry
 
 from services.price.config import PriceSettings
 from services.price.latest_mids import FollowedMids
 from services.price.log_folders import log_folder
-from services.price.metrics import PRICE_FIGURES
+from services.price.metrics import CREATED_FIGURES, PRICE_FIGURES
 from services.price.priced_sessions import PricedSession, PricedSessions
 from services.runtime.engine_host import EngineHost
 from services.runtime.errors import MidstreamError
@@ -26,6 +25,7 @@ from services.runtime.metrics import Metrics
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session_figures import SessionFigures
 from services.runtime.tasks import end_task
 from services.runtime.unreadable import Unreadable
 
@@ -47,6 +47,7 @@ class CreatedSinks:
         sessions: PricedSessions,
         *,
         unreadable: Unreadable,
+        metrics: Metrics,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -56,6 +57,7 @@ class CreatedSinks:
         self._monotonic_s = monotonic_s
         self._definitions = Definitions(client)
         self._sinks: dict[str, _CreatedSink] = {}
+        self._figures = SessionFigures(metrics, CREATED_FIGURES, running=lambda: frozenset(self._sinks))
         self._told_s = -SUBSCRIBED_EVERY_S
         self._complaint = LogLimit(REPEAT_S)
         self._full = LogLimit(REPEAT_S)
@@ -105,7 +107,9 @@ class CreatedSinks:
 
     async def _begin(self, name: str, definition: SessionDefinition) -> None:
         keys = SessionKeys(name)
-        sink = self._sinks[name] = _CreatedSink(self._settings, self._client, keys, definition, self._unreadable)
+        sink = self._sinks[name] = _CreatedSink(
+            self._settings, self._client, keys, definition, self._unreadable, self._figures
+        )
         try:
             folder = log_folder(self._settings.out, name, definition.created_time_ns)
         except (MidstreamError, OSError) as exc:
@@ -134,8 +138,10 @@ class _CreatedSink:
         keys: SessionKeys,
         definition: SessionDefinition,
         unreadable: Unreadable,
+        figures: SessionFigures,
     ) -> None:
         self.definition = definition
+        self._figures = figures
         self._settings = settings
         self._keys = keys
         self._trouble = ""
@@ -152,8 +158,7 @@ class _CreatedSink:
         self._host = EngineHost(
             ENGINE,
             self._settings.engine_config() | {"session": self._keys.session, "out": str(folder)},
-            # Figures of the process are those of its own session: theirs are in their announcements.
-            metrics=Metrics(CollectorRegistry()),
+            metrics=self._figures.of(self._keys.session),
             figures=PRICE_FIGURES,
             on_trouble=self.note_trouble,
             on_progress=self._note_progress,

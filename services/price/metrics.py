@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from services.runtime.figures import Figure
+from services.runtime.session_figures import chosen, session_figures
 
-__all__ = ["PRICE_FIGURES"]
+__all__ = ["CREATED_FIGURES", "PRICE_FIGURES", "SESSION_FIGURES"]
 
 PRICE_FIGURES: Final = (
     Figure("midstream_price_sequence", "gauge", "Sequence of the last record committed to the logs", born=False),
@@ -19,3 +20,7 @@ PRICE_FIGURES: Final = (
     Figure("midstream_price_commit_seconds_total", "counter", "Time spent in making the logs durable"),
     Figure("midstream_price_commits_total", "counter", "Commits of the logs"),
 )  # fmt: skip
+
+CREATED_FIGURES: Final = chosen(PRICE_FIGURES, {"midstream_lag_seconds", "midstream_price_mids_total"})
+"""What is shown of the sink of each created session."""
+SESSION_FIGURES: Final = session_figures(CREATED_FIGURES)

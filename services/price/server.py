@@ -51,7 +51,7 @@ class PriceServer(Service):
         self._prices = ExchangePrices()
         self._own = PricedSession(settings.session, self._mids)
         sessions = PricedSessions(self._own)
-        self._created = CreatedSinks(settings, self._client, sessions, unreadable=unreadable)
+        self._created = CreatedSinks(settings, self._client, sessions, unreadable=unreadable, metrics=metrics)
         self._servicer = PriceServicer(sessions, metrics=metrics, exchange_prices=self._prices)
         self._engine = EngineHost(
             "services.price.engine",

@@ -90,6 +90,16 @@ class CreatedSessions:
         return runner.failure if runner is not None else ""
 
     @property
+    def running(self) -> frozenset[str]:
+        """Name the sessions whose engines run here; from any thread."""
+        return frozenset(name for name, runner in tuple(self._runners.items()) if runner.is_running)
+
+    @property
+    def ours(self) -> Mapping[str, bool]:
+        """Tell of each session that this server runs, or ran, whether its engine has ended for good; from any thread."""
+        return {name: bool(runner.failure) for name, runner in tuple(self._runners.items()) if runner.is_ours}
+
+    @property
     def troubles(self) -> Mapping[str, str]:
         """What is wrong with sessions, by name."""
         found = {name: runner.failure or runner.trouble for name, runner in self._runners.items()}

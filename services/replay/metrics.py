@@ -6,8 +6,9 @@ from typing import Final
 
 from services.replay.lateness_bounds import LATENESS_BOUNDS_S
 from services.runtime.figures import Figure
+from services.runtime.session_figures import chosen, session_figures
 
-__all__ = ["REPLAY_FIGURES"]
+__all__ = ["CREATED_FIGURES", "FAILED", "REPLAY_FIGURES", "SESSION_FIGURES"]
 
 REPLAY_FIGURES: Final = (
     Figure("midstream_queue_backlog_records", "gauge", "Records published that some sink has not committed", born=False),
@@ -40,3 +41,30 @@ REPLAY_FIGURES: Final = (
     Figure("midstream_live_lost_frames_total", "counter", "Frames dropped because a bound was reached"),
     Figure("midstream_live_queue_frames", "gauge", "Frames received and not yet ordered"),
 )  # fmt: skip
+
+FAILED: Final = Figure(
+    "midstream_session_failed",
+    "gauge",
+    "1 while the engine of a created session that this server ran has ended for good",
+    ("session",),
+    born=False,
+)
+CREATED_FIGURES: Final = chosen(
+    REPLAY_FIGURES,
+    {
+        "midstream_queue_backlog_records",
+        "midstream_queue_wait_seconds_total",
+        "midstream_pacing_late_p99_seconds",
+        "midstream_pacing_late_batches_total",
+        "midstream_pacing_behind_seconds",
+        "midstream_pacing_replayed_seconds_total",
+        "midstream_pacing_elapsed_seconds_total",
+        "midstream_pacing_speed",
+        "midstream_replay_rows_total",
+        "midstream_replay_rejected_total",
+        "midstream_replay_gaps_total",
+        "midstream_live_lost_frames_total",
+    },
+)
+"""What is shown of each created session: sixteen of them are as many series again as one server has."""
+SESSION_FIGURES: Final = (FAILED, *session_figures(CREATED_FIGURES))

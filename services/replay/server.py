@@ -8,22 +8,21 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import grpc
-from prometheus_client import CollectorRegistry
 
 from services.replay.allowed_files import AllowedFiles
 from services.replay.config import ReplaySettings, listed
 from services.replay.created_sessions import CreatedSessions, Limits
-from services.replay.metrics import REPLAY_FIGURES
+from services.replay.metrics import CREATED_FIGURES, FAILED, REPLAY_FIGURES
 from services.replay.servicer import ReplayServicer
 from services.replay.session_queue import SessionQueue
 from services.replay.session_requests import SessionRequests, environment_definition
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
-from services.runtime.metrics import Metrics
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
+from services.runtime.session_figures import SessionFigures
 from services.runtime.settings import load
 
 ENGINE = "services.replay.engine"
@@ -58,6 +57,8 @@ class ReplayServer(Service):
             own_session=settings.session,
         )
         metrics = process_metrics()
+        self._figures = SessionFigures(metrics, CREATED_FIGURES, running=lambda: self._created.running)
+        metrics.measured(FAILED).follow(lambda: {(name,): float(failed) for name, failed in self._created.ours.items()})
         self._servicer = ReplayServicer(
             self._sessions,
             default_session=settings.session,
@@ -95,8 +96,7 @@ class ReplayServer(Service):
         return EngineHost(
             ENGINE,
             self._settings.created_config(session, definition, self._requests.check(definition)),
-            # Figures of the process are those of its own session: theirs are in ListSessions.
-            metrics=Metrics(CollectorRegistry()),
+            metrics=self._figures.of(session),
             figures=REPLAY_FIGURES,
             on_trouble=on_trouble,
         )

@@ -79,6 +79,11 @@ class SessionRunner:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def is_running(self) -> bool:
+        """Whether the session's engine runs here."""
+        return self._host is not None
+
+    @property
     def is_ours(self) -> bool:
         """Whether this server runs the session's engine, or tried to."""
         return self._host is not None or bool(self.failure)

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.runtime.engine_process import EngineProcess
-from services.runtime.engine_usage import USAGE_FIGURES, EngineUsage
+from services.runtime.engine_usage import USAGE_FIGURES, EngineMetrics, EngineUsage
 from services.runtime.figures import Figure
-from services.runtime.metrics import Metrics
 
 __all__ = ["ENGINE_FIGURES", "EngineHost"]
 
@@ -44,7 +43,7 @@ class EngineHost:
         module: str,
         config: dict[str, object],
         *,
-        metrics: Metrics,
+        metrics: EngineMetrics,
         figures: Sequence[Figure] = (),
         on_trouble: Callable[[str], None],
         on_progress: Callable[[dict[str, Any]], None] = _ignore,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from services.runtime.figures import Figure, Values
-from services.runtime.metrics import Metrics
 
-__all__ = ["USAGE_FIGURES", "EngineUsage"]
+__all__ = ["USAGE_FIGURES", "EngineMetrics", "EngineUsage"]
 
 CPU: Final = Figure(
     "midstream_engine_cpu_seconds_total",
@@ -24,10 +24,28 @@ _UTIME, _STIME = 11, 12
 """Places behind the name of the program, which may hold spaces itself."""
 
 
+class FollowedFigure(Protocol):
+    """A figure that is read when somebody scrapes."""
+
+    def follow(self, read: Callable[[], Values], /) -> None: ...
+
+
+class EngineMetrics(Protocol):
+    """Where figures of an engine go: those of its process, or those of one session of many (SessionMetrics)."""
+
+    def declare(self, figures: Iterable[Figure]) -> None: ...
+
+    def measured(self, figure: Figure) -> FollowedFigure: ...
+
+    def add(self, name: str, amount: float = 1.0) -> None: ...
+
+    def take(self, values: Mapping[str, Any], *, origin: str) -> None: ...
+
+
 class EngineUsage:
     """Reads /proc when somebody scrapes; without it, or without an engine, nothing is known."""
 
-    def __init__(self, metrics: Metrics, *, proc: Path = PROC) -> None:
+    def __init__(self, metrics: EngineMetrics, *, proc: Path = PROC) -> None:
         self.pid = 0
         """Of the engine that runs; 0: none does."""
         self._proc = proc

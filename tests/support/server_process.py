@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ class ServerProcess:
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         return self._ready.exists()
+
+    def figures(self) -> str:
+        """What a scrape gets."""
+        address = f"http://127.0.0.1:{self.announcement['metrics_port']}/metrics"
+        with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+            return str(answer.read().decode())
 
     def health(self, service: str = "") -> int:
         """What grpc.health.v1 says."""

@@ -97,6 +97,26 @@ def test_an_engine_that_is_killed_and_a_server_that_is_killed_go_on_where_they_w
     assert running.calls.wait_state("other", pb.SESSION_STATE_COMPLETED).last_sequence == ROWS
 
 
+def test_figures_of_a_session_are_its_own_and_go_with_it(servers: Start, data: Path) -> None:
+    write_ticks(data / "eth.csv", 300, ticker="ETH")
+    running = servers()
+    for name in ("eth", "kept"):
+        running.calls.create(name, files=["eth.csv"])
+        running.calls.wait_read(name, rows=300)
+    rows, mids = (f'midstream_session_{what}_total{{session="eth"}} 300.0' for what in ("replay_rows", "price_mids"))
+    until(lambda: rows in running.replay.figures(), what="what the engine took in")
+    until(lambda: mids in running.price.figures(), what="what the sink wrote")
+    until(lambda: "midstream_price_mids_total 10.0" in running.price.figures(), what="mids of the server's own session")
+    assert "midstream_replay_rows_total 10.0" in running.replay.figures()
+
+    running.calls.delete("eth")
+
+    for server in (running.replay, running.price):
+        # A text of the figures is kept for a moment.
+        until(lambda server=server: 'session="eth"' not in server.figures(), what="the end of its figures")  # type: ignore[misc]
+        assert 'session="kept"' in server.figures()
+
+
 def reported(client: redis.Redis, session: str) -> dict[str, object]:
     """What an engine says of itself."""
     found: dict[str, object] = json.loads(client.get(SessionKeys(session).state) or "{}")  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deploy.monitoring.grafana.model import YES_IS_GOOD, Board, Colour, Kind, Panel, Query, Row, State, one
+from deploy.monitoring.grafana.model import NO_IS_GOOD, YES_IS_GOOD, Board, Colour, Kind, Panel, Query, Row, State, one
 
 REPLAY: Final = Board(
     name="replay-fidelity",
@@ -115,6 +115,70 @@ REPLAY: Final = Board(
                     one("rate(midstream_price_commit_seconds_total[$__rate_interval]) / (rate(midstream_price_commits_total[$__rate_interval]) > 0)",
                         "commit"),
                     worry=0.05, alarm=0.25, empty="nothing is committed",
+                ),
+            ),
+        ),
+        Row(
+            "Created sessions",
+            (
+                Panel(
+                    "Ended for good", "Sessions whose engine this server ran: GetSession says why.", "",
+                    one("topk(10, midstream_session_failed)", "{{session}}"), Kind.STATES, states=NO_IS_GOOD, empty="no session was created",
+                ),
+                Panel(
+                    "Speed of sessions", "Achieved, in replay seconds per real second, beside what was asked for.", "",
+                    (Query("topk(10, rate(midstream_session_pacing_replayed_seconds_total[$__rate_interval]) / (rate(midstream_session_pacing_elapsed_seconds_total[$__rate_interval]) > 0))", "{{session}}"),
+                     Query("topk(10, midstream_session_pacing_speed)", "{{session}}, asked for")),
+                    empty="nothing is played",
+                ),
+                Panel(
+                    "Lateness of sessions", "99th percentile of the last interval, and for how long the next tick should have left already.", "s",
+                    (Query("topk(10, midstream_session_pacing_late_p99_seconds)", "{{session}}"), Query("topk(10, midstream_session_pacing_behind_seconds)", "{{session}}, behind")),
+                    empty="nothing is paced",
+                ),
+                Panel(
+                    "Late batches of sessions", "Per second, more than 2 ms late.", "cps",
+                    one("topk(10, rate(midstream_session_pacing_late_batches_total[$__rate_interval]))", "{{session}}"), empty="nothing is paced",
+                ),
+                Panel(
+                    "Rows of sessions", "Per second: taken in, and rejected.", "cps",
+                    (Query("topk(10, rate(midstream_session_replay_rows_total[$__rate_interval]))", "{{session}}"),
+                     Query("topk(10, rate(midstream_session_replay_rejected_total[$__rate_interval]))", "{{session}}, rejected")),
+                    empty="no session was created",
+                ),
+                Panel(
+                    "Mid prices of sessions", "Per second.", "cps",
+                    one("topk(10, rate(midstream_session_price_mids_total[$__rate_interval]))", "{{session}}"), empty="no session is priced",
+                ),
+                Panel(
+                    "Sinks of sessions", "Data time between the newest record and the sink's position.", "s",
+                    one("topk(10, midstream_session_lag_seconds)", "{{session}}"), empty="no session is priced",
+                ),
+                Panel(
+                    "Records unread in sessions", "Published and not committed by some sink.", "",
+                    one("topk(10, midstream_session_queue_backlog_records)", "{{session}}"), empty="no session was created",
+                ),
+                Panel(
+                    "Sessions that wait", "Share of the time in which a session waited for room in its queue: for its readers.", "percentunit",
+                    one("topk(10, rate(midstream_session_queue_wait_seconds_total[$__rate_interval]))", "{{session}}"), empty="no session was created",
+                ),
+                Panel(
+                    "Losses of sessions", "Gap markers and frames of the live feed that were dropped, within 10 minutes.", "",
+                    (Query("topk(10, increase(midstream_session_replay_gaps_total[10m]))", "{{session}}, gaps"),
+                     Query("topk(10, increase(midstream_session_live_lost_frames_total[10m]))", "{{session}}, frames")),
+                    worry=1, decimals=0, empty="no session was created",
+                ),
+                Panel(
+                    "Processor of sessions", "Of the engine and the sink of each: 1 is a core.", "",
+                    one("topk(10, rate(midstream_session_engine_cpu_seconds_total[$__rate_interval]))", "{{session}}, {{server}}"), empty="no session was created",
+                ),
+                Panel(
+                    "Memory of sessions", "Resident, of the engine and the sink of each.", "bytes",
+                    one("topk(10, midstream_session_engine_memory_bytes)", "{{session}}, {{server}}"), empty="no session was created",
+                ),
+                Panel(
+                    "Engines of sessions started again", "Within 15 minutes.", "",
+                    one("topk(10, increase(midstream_session_engine_restarts_total[15m]))", "{{session}}, {{server}}"), worry=1, decimals=0, empty="no session was created",
                 ),
             ),
         ),
