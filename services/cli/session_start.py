@@ -10,7 +10,7 @@ from fastpath.frame import peek
 from fastpath.records import FrameError
 from services.replay.queue.claim import parse_holder
 from services.replay.queue.groups import parse_id
-from services.runtime.connection import connect, redacted
+from services.runtime.connection import at, connect, is_cluster, redacted
 from services.runtime.errors import StartRefused
 from services.runtime.session.keys import SESSIONS, SessionKeys
 
@@ -41,19 +41,28 @@ def _prepared(client: Any, keys: SessionKeys, sink: str, epoch: str) -> bool:
         if not pipeline.exists(keys.ticks, keys.checkpoint) or (epoch and _epoch(pipeline, keys) == epoch):
             return True
         holder = parse_holder(pipeline.get(keys.lease))
-        if holder is not None and any(known["name"] == holder.client_name for known in client.client_list()):
+        if holder is not None and any(
+            known["name"] == holder.client_name for known in at(client, keys.lease).client_list()
+        ):
             return True
         _refuse_unread(client, keys, sink)
+        of_partition = (keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.effects, keys.sinks)
+        of_session = (keys.control, keys.requests, keys.intended, keys.state)
         pipeline.multi()
-        pipeline.delete(
-            *(keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.checkpoint, keys.effects, keys.sinks),
-            *(keys.control, keys.requests, keys.intended, keys.state),
-        )
-        pipeline.srem(SESSIONS, keys.session)
+        if is_cluster(client):
+            pipeline.delete(*of_partition)
+        else:
+            pipeline.delete(*of_partition, keys.checkpoint, *of_session)
+            pipeline.srem(SESSIONS, keys.session)
         try:
             pipeline.execute()
         except redis.WatchError:
             return False
+    if is_cluster(client):
+        # Of other slots. The checkpoint goes last: while it is there, whoever comes next does all of it again.
+        client.delete(*of_session)
+        client.srem(SESSIONS, keys.session)
+        client.delete(keys.checkpoint)
     return True
 
 

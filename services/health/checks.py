@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import grpc
 import redis.asyncio
@@ -24,6 +24,7 @@ from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measur
 from services.health.metrics import HealthMetrics
 from services.health.sinks import measure_sinks
 from services.runtime.clock import Clock
+from services.runtime.connection import is_cluster, servers_async
 from services.runtime.health import reason_of
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport, EngineState
@@ -108,10 +109,12 @@ def redis_check(client: redis.asyncio.Redis) -> Check:
     """Ask Redis how it is."""
 
     async def check() -> Finding:
-        facts = await client.info()
-        used_mib = int(facts["used_memory"]) / 2**20
-        seen = f"Redis {facts['redis_version']}, {used_mib:.1f} MiB used, {facts['connected_clients']} clients"
-        if facts.get("aof_enabled") and facts.get("aof_last_write_status") != "ok":
+        answers: list[Any] = [await server.info() for server in await servers_async(client)]
+        used_mib = sum(int(facts["used_memory"]) for facts in answers) / 2**20
+        clients = sum(int(facts["connected_clients"]) for facts in answers)
+        many = f" cluster of {len(answers)} primaries" if is_cluster(client) else ""
+        seen = f"Redis {answers[0]['redis_version']}{many}, {used_mib:.1f} MiB used, {clients} clients"
+        if any(facts.get("aof_enabled") and facts.get("aof_last_write_status") != "ok" for facts in answers):
             return Finding(STATUS_DEGRADED, f"{seen}; it cannot write its append-only file")
         return Finding(STATUS_OK, seen)
 
@@ -121,6 +124,14 @@ def redis_check(client: redis.asyncio.Redis) -> Check:
 async def known_sessions(client: redis.asyncio.Redis) -> list[str]:
     """Read the names of all sessions."""
     return session_names(await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
+
+
+async def _states(client: redis.asyncio.Redis, names: list[str]) -> list[bytes | None]:
+    # Not one command: in a cluster the keys are of several nodes.
+    asking = client.pipeline(transaction=False)
+    for name in names:
+        asking.get(SessionKeys(name).state)
+    return cast("list[bytes | None]", await asking.execute() if names else [])
 
 
 def feed_check(
@@ -135,7 +146,7 @@ def feed_check(
 
     async def check() -> Finding:
         names = await known_sessions(client)
-        found = await client.mget([SessionKeys(name).state for name in names]) if names else []
+        found = await _states(client, names)
         if own_session not in names:
             names, found = [own_session, *names], [None, *found]
         worst, lines = STATUS_OK, []

@@ -25,7 +25,11 @@ def exchanges_check(client: redis.asyncio.Redis, clock: Clock) -> Check:
     """Tell how every exchange is, as each process sees it. Exchanges are the outside world: the worst they make of us is DEGRADED."""
 
     async def check() -> Finding:
-        found = await client.mget([status_key(process) for process in PROCESSES])
+        # Not one command: in a cluster the keys are of several nodes.
+        asking = client.pipeline(transaction=False)
+        for process in PROCESSES:
+            asking.get(status_key(process))
+        found = await asking.execute()
         groups: list[ExchangeHealth] = []
         unreadable: list[str] = []
         for process, raw in zip(PROCESSES, found, strict=True):

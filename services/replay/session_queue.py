@@ -9,6 +9,7 @@ from typing import Any
 
 import redis.asyncio
 
+from services.runtime.connection import at_async
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -31,7 +32,7 @@ class SessionQueue:
         holder = parse_holder(lease)
         if holder is None:
             return ""
-        clients = await self._client.client_list()
+        clients = await (await at_async(self._client, keys.lease)).client_list()
         is_there = any(client["name"] == holder.client_name for client in clients)
         return f"process {holder.pid} on host {holder.host}" if is_there else ""
 
@@ -46,8 +47,16 @@ class SessionQueue:
                 found[partition] = holder
         if not found:
             return {}
-        names = {client["name"] for client in await self._client.client_list()}
-        return {partition: holder.owner for partition, holder in found.items() if holder.client_name in names}
+        names: dict[Any, set[str]] = {}
+        """Of the clients of each server: a producer is connected to the one that has its keys."""
+        alive = {}
+        for partition, holder in found.items():
+            server: Any = await at_async(self._client, SessionKeys(session, partition).lease)
+            if server not in names:
+                names[server] = {client["name"] for client in await server.client_list()}
+            if holder.client_name in names[server]:
+                alive[partition] = holder.owner
+        return alive
 
     async def report(self, keys: SessionKeys) -> EngineReport | None:
         """Return the last report; None where there is none that can be read."""

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from services.price.engine.replies import ReplyBuffer
 from services.price.engine.wake import Waker
-from services.runtime.connection import connect
+from services.runtime.connection import at, connect, drop_connections
 from services.runtime.session.keys import SessionKeys
 
 CONSUMER: Final = "sink"
@@ -54,6 +54,7 @@ class QueueReader:
         # redis-py types its replies for decoded and undecoded text at once; here they are always bytes.
         self.client: Any = connect(url, client_name=name, timeout_s=REPLY_TIMEOUT_S)
         self._reading = connect(url, client_name=name + "-read", timeout_s=REPLY_TIMEOUT_S)
+        self._pool: Any = None
         self._connection: Any = None
         self._replies = ReplyBuffer()
         self._asked_at = 0.0
@@ -63,8 +64,9 @@ class QueueReader:
     def connect(self) -> None:
         """Open both connections and learn which Redis this is."""
         self.disconnect()
-        self.run_id = str(self.client.info("server")["run_id"])
-        self._connection = self._reading.connection_pool.get_connection()
+        self.run_id = str(cast("Any", at(self.client, self._keys.ticks)).info("server")["run_id"])
+        self._pool = at(self._reading, self._keys.ticks).connection_pool
+        self._connection = self._pool.get_connection()
         self._replies.reset()
 
     def create_group(self) -> None:
@@ -78,10 +80,12 @@ class QueueReader:
     def disconnect(self) -> None:
         if self._connection is not None:
             self._connection.disconnect()
-            self._reading.connection_pool.release(self._connection)
+            self._pool.release(self._connection)
             self._connection = None
         self._asked = False
-        self.client.connection_pool.disconnect()
+        # In a cluster the stream may be another node's by now.
+        drop_connections(self._reading)
+        drop_connections(self.client)
 
     def close(self) -> None:
         self.disconnect()

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import redis.asyncio
 
+from services.runtime.connection import is_cluster
 from services.runtime.errors import AlreadyExists, ResourceExhausted
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
@@ -84,11 +85,12 @@ class Definitions:
 
     async def put_back(self, known: Mapping[str, SessionDefinition]) -> None:
         """Store again what Redis has lost."""
-        pipeline = self._client.pipeline(transaction=True)
+        pipeline = self._client.pipeline(transaction=False)
         for name, definition in known.items():
             pipeline.set(SessionKeys(name).definition, definition.encode(), nx=True)
-        pipeline.sadd(DEFINED, DEFINED_IS_KEPT, *known)
         await pipeline.execute()
+        # Last, as it says that nothing is missing; until then everybody puts back what they know.
+        await self._client.sadd(DEFINED, DEFINED_IS_KEPT, *known)
 
     async def hold_for_sinks(self, keys: SessionKeys, definition: SessionDefinition) -> None:
         """Have the session wait for its sinks also before they have come: a fast replay is over before they do."""
@@ -101,7 +103,8 @@ class Definitions:
 
     async def delete(self, keys: SessionKeys) -> bool:
         """Forget a definition, upon which everything that works for the session ends; tell whether there was one."""
-        pipeline = self._client.pipeline(transaction=True)
+        # In a cluster the two are in different slots, and go one after the other: a name that has no definition is no session.
+        pipeline = self._client.pipeline(transaction=not is_cluster(self._client))
         pipeline.delete(keys.definition)
         pipeline.srem(DEFINED, keys.session)
         deleted, removed = await pipeline.execute()
@@ -115,6 +118,8 @@ class Definitions:
                     await pipeline.watch(keys.definition)
                     if await pipeline.exists(keys.definition):
                         return False
+                    if is_cluster(self._client):
+                        return await self._remove_slot_by_slot(pipeline, keys)
                     pipeline.multi()
                     pipeline.delete(*keys.everything)
                     pipeline.srem(SESSIONS, keys.session)
@@ -124,9 +129,19 @@ class Definitions:
                 return True
         return False
 
+    async def _remove_slot_by_slot(self, pipeline: Any, keys: SessionKeys) -> bool:
+        # No transaction spans them. The name goes last, so that what was cut short is found again.
+        of_partition, of_session = keys.by_slot
+        await self._client.delete(*of_partition)
+        pipeline.multi()
+        pipeline.delete(*of_session)
+        await pipeline.execute()
+        await self._client.srem(SESSIONS, keys.session)
+        return True
+
     async def remove_leftovers(self, keys: SessionKeys) -> None:
         """As `remove_everything`, once nothing produces or works for the session any more: what came last may have written last."""
-        if not await self._client.exists(keys.lease, keys.logs):
+        if not await self._client.exists(keys.lease) and not await self._client.exists(keys.logs):
             await self.remove_everything(keys)
 
     async def note_logs(self, keys: SessionKeys, sink: str, directory: str) -> None:
@@ -158,7 +173,9 @@ class Definitions:
             raise SessionsFull(f"there are {sessions_max} sessions already (MIDSTREAM_SESSIONS_MAX); delete one first")
 
     async def _refuse_used(self, keys: SessionKeys) -> None:
-        if await self._client.exists(keys.ticks, keys.checkpoint, keys.logs, keys.state, keys.sinks):
+        if await self._client.exists(keys.ticks, keys.checkpoint, keys.sinks) or await self._client.exists(
+            keys.logs, keys.state
+        ):
             raise AlreadyExists(
                 f"session `{keys.session}` is another program's, or its end is still under way; take another name, or delete it"
             )

@@ -151,7 +151,13 @@ class SessionKeys:
         return self._of_partition("state")
 
     @property
+    def by_slot(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Everything, as it lies in a cluster: what is of the partition, and what is of the session."""
+        ours = tuple(key for key in self.everything if key.startswith(self._of_partition("")))
+        return ours, tuple(key for key in self.everything if key not in ours)
+
+    @property
     def everything(self) -> tuple[str, ...]:
         """Every key that a session may have."""
         named = (name for name, value in vars(SessionKeys).items() if isinstance(value, property))
-        return tuple(getattr(self, name) for name in named if name != "everything")
+        return tuple(getattr(self, name) for name in named if name not in ("everything", "by_slot"))

@@ -21,9 +21,18 @@ class FakeRedis:
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
+        self._asked: list[str] = []
 
-    async def mget(self, keys: list[str]) -> list[str | None]:
-        return [self.values.get(key) for key in keys]
+    def pipeline(self, *, transaction: bool) -> FakeRedis:
+        assert not transaction
+        return self
+
+    def get(self, key: str) -> None:
+        self._asked.append(key)
+
+    async def execute(self) -> list[str | None]:
+        asked, self._asked = self._asked, []
+        return [self.values.get(key) for key in asked]
 
     async def set(self, key: str, value: str, *, ex: int) -> None:
         assert ex > 0

@@ -7,14 +7,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.replay.queue import QueueLost
+from services.replay.queue import QueueLimits, QueueLost
 from services.replay.queue import wire as wire_module
 from services.replay.queue.wire import LOST, Wire, pack
 from services.runtime.cluster.slots import Elsewhere
 from services.runtime.session.keys import SessionKeys
-from tests.integration.replay.queue.harness import Producer, connected, producing, sequences, until
+from tests.integration.replay.queue.harness import (
+    CHECKPOINT,
+    Producer,
+    Reader,
+    connected,
+    producing,
+    sequences,
+    until,
+)
+from tests.support.clock import FakeClock
 from tests.support.ports import free_port
 from tests.support.redis_cluster import RedisClusterForTests, slot_of
+from tests.support.slot_watch import SlotWatch, slots_watched
 
 
 class Publishing(threading.Thread):
@@ -162,6 +172,33 @@ def test_transaction_that_meets_a_moved_slot_is_lost_and_not_refused(
     wire.close()
 
 
+def test_transactions_scripts_and_trims_of_a_producer_are_in_one_slot_each(
+    redis_cluster: RedisClusterForTests, session_name: str
+) -> None:
+    clock = FakeClock()
+    limits = QueueLimits(retain_bytes=0, high_bytes=64 << 20)
+    with slots_watched(redis_cluster) as watch, connected(redis_cluster.url) as client:
+        with producing(redis_cluster.url, session_name, clock=clock, limits=limits, padding=60_000) as producer:
+            reader = Reader(client, producer.keys, "a")
+            for _ in range(4):
+                producer.publish(6)
+                producer.publish(2, checkpoint=CHECKPOINT)
+                producer.publisher.flush()
+                reader.read(100)
+                # Renews the lease, asks the groups and trims.
+                clock.advance(2.5)
+                producer.publisher.tend()
+            assert producer.publisher.oldest_sequence > 1
+        with producing(redis_cluster.url, session_name, seed=2) as heir:
+            assert heir.next == 4 * 8 * heir.batch_records + 1
+
+    assert watch.crossing == []
+    assert watch.transactions > 6
+    assert {"EVAL", "WATCH", "XADD", "HSET", "PEXPIRE", "XINFO"} <= set(watch.commands)
+    for node in redis_cluster.nodes:
+        assert b"CROSSSLOT" not in node.ask("INFO", "errorstats")
+
+
 def test_looking_for_a_node_ends_when_told_to_stop(monkeypatch: pytest.MonkeyPatch, session_name: str) -> None:
     monkeypatch.setattr(wire_module, "_HANDSHAKE_S", 0.1)
     stopping = threading.Event()
@@ -173,3 +210,22 @@ def test_looking_for_a_node_ends_when_told_to_stop(monkeypatch: pytest.MonkeyPat
     stopping.set()
     with pytest.raises(wire_module.Stopped):
         wire.open()
+
+
+def test_watch_tells_what_crosses_slots() -> None:
+    watch = SlotWatch()
+    for text in (
+        '1.0 [0 h:1] "MULTI"',
+        '1.0 [0 h:2] "SET" "{b}1" "x"',
+        '1.0 [0 h:1] "SET" "{a}1" "\\x00\\"y"',
+        '1.0 [0 h:1] "SET" "{b}1" "x"',
+        '1.0 [0 h:1] "EXEC"',
+        '1.0 [0 h:1] "DEL" "{a}1" "{b}1"',
+        '1.0 [0 h:1] "EVAL" "return 1" "2" "{a}1" "{b}1"',
+        '1.0 [0 lua] "DEL" "{a}1" "{b}1"',
+        '1.0 [0 h:1] "DEL" "{a}1" "{a}2"',
+    ):
+        watch.take(7000, b"+" + text.encode())
+
+    assert [found.split(" over ")[0] for found in watch.crossing] == ["transaction", "DEL", "EVAL"]
+    assert watch.transactions == 1
