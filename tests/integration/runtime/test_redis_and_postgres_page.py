@@ -16,14 +16,17 @@ from clients.resilience.limiter_redis import redis_limiter
 from services.control.journal import ControlJournal, InEffect
 from services.replay.queue import SinkExpectation
 from services.runtime.clock import SystemClock
+from services.runtime.cluster.slots import node_urls
 from services.runtime.connection import connect, connect_async
 from services.runtime.redis_data import ENGINE_FILE
 from services.runtime.session.intents import Intent, SetSpeed
 from services.runtime.session.keys import SessionKeys
 from services.runtime.settings import SessionSettings, load
 from tests.integration.replay.queue.harness import Reader, producing
+from tests.reference.history import expected_outputs
 from tests.support.cli import midstream
 from tests.support.imports import ROOT
+from tests.support.redis_cluster import RedisClusterForTests
 from tests.support.redis_server import RedisForTests
 
 PAGE = (ROOT / "docs" / "redis_and_postgres.md").read_text(encoding="utf-8")
@@ -99,7 +102,7 @@ def test_user_of_the_page_may_not_do_more(limited_url: str) -> None:
 
 
 def test_settings_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = block("ini", "MIDSTREAM_REDIS_URL") + block("ini", "MIDSTREAM_DATABASE_URL")
+    said = block("ini", "MIDSTREAM_REDIS_CA") + block("ini", "MIDSTREAM_DATABASE_URL")
     for name in set(re.findall(r"/etc/midstream/([\w-]+\.pem)", said)):
         (tmp_path / name).touch()
     values = dict(line.split("=", 1) for line in said.replace("/etc/midstream", str(tmp_path)).splitlines())
@@ -108,6 +111,29 @@ def test_settings_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert load(SessionSettings).redis_url.count("ssl_") == 3
     assert TypeAdapter(DatabaseUrl).validate_python(values["MIDSTREAM_DATABASE_URL"])
+    of_a_cluster = block("ini", "+cluster://").strip().partition("=")[2]
+    monkeypatch.setenv("MIDSTREAM_REDIS_URL", of_a_cluster)
+    assert [node.count("ssl_") for node in node_urls(load(SessionSettings).redis_url)] == [3, 3, 3]
+
+
+def test_user_of_the_page_may_replay_on_a_cluster(redis_cluster: RedisClusterForTests, tmp_path: Path) -> None:
+    assert "`+cluster|slots +asking`" in PAGE
+    for node in redis_cluster.nodes:
+        node.ask(*block("redis", "ACL SETUSER").split(), "+cluster|slots", "+asking")
+    url = redis_cluster.url.replace("://", "://midstream:CHANGE-ME@")
+    sample = ROOT / "data" / "historical_sample.csv"
+
+    try:
+        # The second one makes room for itself first.
+        for name in ("first", "second"):
+            done = midstream("replay", sample, "--speed", "max", "--out", tmp_path / name, "--redis-url", url)
+            assert done.code == 0, done.stderr
+    finally:
+        for node in redis_cluster.nodes:
+            node.ask("ACL", "DELUSER", "midstream")
+
+    first, second = ((tmp_path / name / "mid_prices.log").read_bytes() for name in ("first", "second"))
+    assert first == second == expected_outputs([sample]).mid_log
 
 
 def test_files_of_the_page_are_those_of_the_product() -> None:
