@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastpath.columns import BEFORE_EVERYTHING, Block
+from fastpath.columns import BEFORE_EVERYTHING, Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, MODE_LIVE, TickFrame, encode_cursor
 from fastpath.records import Cursor, Marker, SourceCursor
 from services.replay.engine.engine import Engine
+from services.replay.engine.exchange_feed import spell_time
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry, parse_entry
 from services.replay.engine.pace import AS_RECORDED, Pace
@@ -22,6 +23,7 @@ from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.model import Memory, StoredCheckpoint, Tail
 from services.replay.sources import Complaints, Poll
+from services.replay.sources.source_numbers import KnownNumbers, numbered_in
 from services.runtime.session.announcement import SinkPosition
 from services.runtime.session.effects import Effect
 from services.runtime.session.hand_over import HandOverKind
@@ -43,6 +45,17 @@ class Row:
     ticker: str = "A"
     event_time_ns: int | None = None
     """None: that of the arrival."""
+    number: int | None = None
+    """What the source numbers it with."""
+
+    def payload(self) -> bytes:
+        """Return the frame in which a feed sends it."""
+        event_ns = self.arrival_time_ns if self.event_time_ns is None else self.event_time_ns
+        fields = {"id": self.number, "timestamp": spell_time(event_ns), "ticker": self.ticker}
+        return json.dumps(fields | dict.fromkeys(("bid_price", "ask_price"), self.price) | AMOUNTS).encode()
+
+
+AMOUNTS = {"bid_amount": 1.0, "ask_amount": 1.0}
 
 
 def rows_every(interval_ns: int, count: int, *, start_ns: int = 1_000_000_000_000) -> list[Row]:
@@ -119,6 +132,14 @@ class RowSource:
     def has_grown(self) -> bool:
         return len(self._rows) > self._end
 
+    def numbers(self) -> KnownNumbers:
+        scratch = Block(Tickers(live_names_max=100))
+        return KnownNumbers(
+            record
+            for row in self._rows[: self._end]
+            for record in numbered_in(row.payload(), row.arrival_time_ns, scratch)
+        )
+
     def cursor_sources(self) -> bytes:
         place = SourceCursor(
             offset=self._place,
@@ -149,6 +170,10 @@ class FakeFeed:
         self._number = itertools.count(1)
         self._waiting: list[Row | Marker] = []
         self._wake: Callable[[], None] = lambda: None
+        self._note: Callable[[int, int, bytes], None] | None = None
+
+    def note_numbers(self, note: Callable[[int, int, bytes], None] | None) -> None:
+        self._note = note
 
     @property
     def queued_frames(self) -> int:
@@ -172,7 +197,11 @@ class FakeFeed:
             markers.append(self._waiting.pop(0))  # type: ignore[arg-type]
         rows = 0
         while self._waiting and rows < limit and isinstance(self._waiting[0], Row):
-            append_row(into, self._waiting.pop(0), next(self._number))  # type: ignore[arg-type]
+            row, number = self._waiting.pop(0), next(self._number)
+            assert isinstance(row, Row)
+            if self._note is not None:
+                self._note(number, row.arrival_time_ns, row.payload())
+            append_row(into, row, number)
             rows += 1
         return Poll(rows=rows, markers=tuple(markers), urgent=bool(markers) and not rows)
 

@@ -150,10 +150,14 @@ class ExchangeLink:
 
 
 def row_of(quote: Quote, ticker: str, receive_time_ns: int) -> bytes:
-    """Return a quote as a row of the live layout. Without a time of the exchange's, the event is the receipt: its latency is 0."""
+    """Return a quote as a row of the live layout. Without a time of the exchange's, the event is the receipt: its latency is 0.
+
+    `id` is what the exchange numbers the symbol's quotes with, for telling again what was recorded; who does not number has none.
+    """
+    number = "" if quote.update_id is None else f'"id":{quote.update_id},'
     event_ns = receive_time_ns if quote.event_time_ns is None else quote.event_time_ns
     return (
-        f'{{"timestamp":"{spell_time(event_ns)}","ticker":"{ticker}","ask_amount":{_number(quote.ask_quantity)},'
+        f'{{{number}"timestamp":"{spell_time(event_ns)}","ticker":"{ticker}","ask_amount":{_number(quote.ask_quantity)},'
         f'"ask_price":{_number(quote.ask_price)},"bid_price":{_number(quote.bid_price)},"bid_amount":{_number(quote.bid_quantity)}}}'
     ).encode()
 

@@ -128,6 +128,7 @@ class HandOver:
         self._reset()
         if hand_over_of(entry) is HandOverKind.JOIN:
             self._lanes.follow_growth()
+            self._meeting.use_numbers()
         self._lanes.start_live()
         self._tell(HandOverPhase.CATCHING_UP)
         fault("join_catching_up")

@@ -69,6 +69,7 @@ class LiveSource:
         self._number = 0
         self._open = False
         self._was_lost = False
+        self._note: Callable[[int, int, bytes], None] | None = None
         self._markers: list[Marker] = []
         """Taken out of the buffer and waiting for a row; only a lost feed is told without one."""
         self._thread: threading.Thread | None = None
@@ -117,6 +118,10 @@ class LiveSource:
         self.connected = False
         self._problem = self._refusal = ""
 
+    def note_numbers(self, note: Callable[[int, int, bytes], None] | None) -> None:
+        """Have each frame that is polled from now on noted first: its number, receive time and payload. None ends that."""
+        self._note = note
+
     def take(self, limit: int) -> Taken:
         """Take markers and at most `limit` frames as they came, in place of polling."""
         return self._buffer.take(limit)
@@ -128,6 +133,8 @@ class LiveSource:
             taken = self._buffer.take(limit)
             self._markers += taken.markers
             for frame in taken.frames:
+                if self._note is not None:
+                    self._note(frame.number, frame.receive_time_ns, frame.payload)
                 self.skipped += decode_live_frame(
                     frame.payload,
                     into,

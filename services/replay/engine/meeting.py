@@ -8,12 +8,14 @@ from typing import Final
 from fastpath.columns import Block
 from fastpath.frame import MARKER_DISCONNECTED, MARKER_GAP, MARKER_RECONNECTED
 from fastpath.records import Marker
+from services.replay.engine.feed_numbers import FeedNumbers
 from services.replay.engine.figures import EngineFigures
 from services.replay.engine.lane import LiveLane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.overlap import Overlap
 from services.replay.engine.playback import Playback
-from services.replay.engine.ports import Publishing
+from services.replay.engine.ports import Publishing, RecordedSource
+from services.replay.sources.source_numbers import KnownNumbers
 
 _LOSSES: Final = (MARKER_DISCONNECTED, MARKER_RECONNECTED, MARKER_GAP)
 HELD_ROWS_MAX: Final = 16_384
@@ -34,6 +36,10 @@ class Meeting:
         """A record of the feed was published already, and nothing of the feed was lost since."""
         self.held: list[Marker] = []
         """Markers of the feed that came before the rows that wait."""
+        self._numbers = FeedNumbers()
+        self._uses_numbers = False
+        self._known = KnownNumbers()
+        self._known_of: RecordedSource | None = None
 
     @property
     def removed(self) -> int:
@@ -43,8 +49,21 @@ class Meeting:
     def reset(self) -> None:
         """Begin another attempt."""
         self.overlap, self._counted_to, self.met, self.held = None, 0, False, []
+        self._forget_numbers()
         if self._lanes.live is not None:
             self._lanes.live.screen = None
+
+    def use_numbers(self) -> None:
+        """Go by what the source numbers its records with, too: everything that recordings have is published before the feed's."""
+        self._uses_numbers = True
+        if self._lanes.live is not None:
+            self._lanes.live.source.note_numbers(self._numbers.note)
+
+    def _forget_numbers(self) -> None:
+        self._uses_numbers, self._known_of, self._known = False, None, KnownNumbers()
+        self._numbers.clear()
+        if self._lanes.live is not None:
+            self._lanes.live.source.note_numbers(None)
 
     def receive(self, live: LiveLane, *, screens: bool) -> None:
         """Look at what the feed sent, and leave out what was published."""
@@ -96,11 +115,21 @@ class Meeting:
             overlap = self.overlap = self._new_overlap()
         self._counted_to = self._playback.next - 1
         overlap.count(self._counted_to, min(ages))
-        _, found = overlap.screen(block, start)
+        overlap.known = self._known_numbers()
+        _, found = overlap.screen(block, start, self._numbers.of)
         if found:
             self.met = True
             # Whoever has what is behind a loss has what was lost.
             self.held = []
+
+    def _known_numbers(self) -> KnownNumbers:
+        """Return what recordings have, as long as all of that is published."""
+        lane = self._lanes.historical
+        if not self._uses_numbers or lane is None or not lane.finished:
+            return KnownNumbers()
+        if self._known_of is not lane.source:
+            self._known_of, self._known = lane.source, lane.source.numbers()
+        return self._known
 
     def screen_late(self, block: Block, start: int) -> int:
         """Leave out what was published and the feed sends late, until its times are beyond all that; returns how many rows are left."""
@@ -111,7 +140,8 @@ class Meeting:
         newest = max((row[1] for row in block.to_rows()[start:] if len(row) != 3), default=None)
         if not overlap.counts or (newest is not None and overlap.is_behind(newest)):
             live.screen = None
+            self._forget_numbers()
             return rows
-        left, _ = overlap.screen(block, start)
+        left, _ = overlap.screen(block, start, self._numbers.of)
         self._report.hand_over = replace(self._report.hand_over, overlap_removed=overlap.removed)
         return left

@@ -1,4 +1,4 @@
-"""Which live records were published already: told by what they say and how often, for lack of a number that both sides know."""
+"""Which live records were published already: told by the number that both sides know, or by what they say and how often."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastpath.columns import Block, Key, RejectedRow, TickRow
 from fastpath.frame import MARKER_DISCONTINUITY, MARKER_GAP, MARKER_SEAM, TickFrame
 from fastpath.records import Marker
 from services.replay.engine.rows import append_row
+from services.replay.sources.source_numbers import KnownNumbers, Numbered
 
 SLACK_NS: Final = 60_000_000_000
 """How far out of order event times may be: so much further back than the first live record is looked."""
@@ -27,7 +28,8 @@ ReadBack: TypeAlias = Callable[[int, int], list[bytes]]
 class Overlap:
     """Counts the records that the queue has acknowledged since the last break, and takes live records off.
 
-    A record that was published n times is left out n times. What is older than everything that was counted lies behind
+    A record that was published n times is left out n times; where it has a number that recordings have, too, that tells, and it is left
+    out as often as it comes. What is older than everything that was counted lies behind
     the stream and is left out, too, but proves nothing.
     """
 
@@ -42,12 +44,14 @@ class Overlap:
         self._newest_ns: int | None = None
         self._last: Identity | None = None
         """The newest record that was counted."""
+        self.known = KnownNumbers()
+        """Of records that were published from recordings, what their source numbers them with."""
         self.removed = removed
 
     @property
     def counts(self) -> bool:
         """Whether there is anything left that a live record could be."""
-        return bool(self._left)
+        return bool(self._left) or len(self.known) > 0
 
     def is_behind(self, event_time_ns: int) -> bool:
         """Tell whether a live record comes so much later than all that was counted that it, and what follows, is none of it."""
@@ -104,7 +108,9 @@ class Overlap:
                     key, has_last = row[0], has_last or identity == self._last
         return key if has_last else None
 
-    def screen(self, block: Block, start: int) -> tuple[int, bool]:
+    def screen(
+        self, block: Block, start: int, number_of: Callable[[TickRow], Numbered | None] = lambda _: None
+    ) -> tuple[int, bool]:
         """Take rows that were published already out of a block, from `start` on; return how many are left, and whether one was found.
 
         A rejection before the last record that was found goes with it: the other side has
@@ -119,17 +125,18 @@ class Overlap:
                 kept.append(row)
                 rejected.append(row)
                 continue
-            identity = _of_row(row)
-            if self._left.get(identity, 0) > 0:
-                self._left[identity] -= 1
-                if not self._left[identity]:
-                    del self._left[identity]
+            number = number_of(row)
+            told = None if number is None or not self.known.tells(number) else number in self.known
+            is_counted = self._left.get(_of_row(row), 0) > 0
+            if is_counted if told is None else told:
+                if is_counted:
+                    self._take_off(_of_row(row))
                 found = True
                 self.removed += 1 + len(rejected)
                 if rejected:
                     kept = [one for one in kept if len(one) != 3]
                     rejected.clear()
-            elif self._oldest_ns is not None and row[1] < self._oldest_ns:
+            elif told is None and self._oldest_ns is not None and row[1] < self._oldest_ns:
                 self.removed += 1
             else:
                 kept.append(row)
@@ -138,6 +145,11 @@ class Overlap:
             for row in (*rows[:start], *kept):
                 append_row(block, row)
         return len(kept), found
+
+    def _take_off(self, identity: Identity) -> None:
+        self._left[identity] -= 1
+        if not self._left[identity]:
+            del self._left[identity]
 
 
 def _breaks(marker: Marker) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from fastpath.frame import MODE_LIVE
 from fastpath.records import Cursor
 from services.replay.queue.model import Adopted, Checkpoint
 from services.replay.sources import Complaints, TickSource
+from services.replay.sources.source_numbers import KnownNumbers
 from services.runtime.errors import StartRefused
 from services.runtime.session.hand_over import HandOverKind
 from services.runtime.session.line_counts import LineCounts
@@ -91,6 +92,9 @@ class RecordedSource(CursorSource, Protocol):
     def has_grown(self) -> bool:
         """Tell whether there are more whole lines than when the files were opened."""
 
+    def numbers(self) -> KnownNumbers:
+        """Return what the source itself numbered, of the newest records."""
+
 
 class OpenRecorded(Protocol):
     """Opens the recorded files at a place; `growing` has only whole lines read, and their growth told. Raises UnusableInput."""
@@ -110,5 +114,8 @@ class FeedSource(TickSource, Protocol):
     def lost_frames(self) -> int: ...
     @property
     def queued_frames(self) -> int: ...
+    def note_numbers(self, note: Callable[[int, int, bytes], None] | None) -> None:
+        """Have each frame that is polled from now on noted first: its number, receive time and payload. None ends that."""
+
     def discard(self) -> int:
         """Drop what was received and not polled; return how many frames that were."""

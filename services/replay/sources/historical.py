@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import forget_scan, plan_latencies
 from services.replay.sources.row_reader import new_buffer
 from services.replay.sources.source import Complaints, Poll
+from services.replay.sources.source_numbers import KnownNumbers, recorded_numbers
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
 from services.runtime.session.line_counts import LineCounts
 
@@ -156,6 +158,13 @@ class HistoricalSource:
     def has_grown(self) -> bool:
         """Tell whether a file has more whole lines than when it was opened."""
         return any(file.opened.has_grown() for file in self._files)
+
+    def numbers(self) -> KnownNumbers:
+        """Return what the source itself numbered, of the newest records of recordings; nothing where not all of these are replayed."""
+        if self.damaged or self._options.end_time_ns is not None:
+            return KnownNumbers()
+        found = (recorded_numbers(file.opened.descriptor, file.opened.size) for file in self._files)
+        return KnownNumbers(itertools.chain.from_iterable(found))
 
     def interrupt(self) -> None:
         """Make a poll that still sorts or searches return soon. The only method for other threads."""

@@ -18,7 +18,7 @@ from services.replay.sources.formats import open_rows
 from services.replay.sources.growth import GROWING, growing_print, growth_difference, whole_lines
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import RawFile, RowFile
-from services.replay.sources.text_file import TextFile
+from services.replay.sources.text_file import LinesFile
 
 HEAD_BYTES = 64 * 1024
 FILES_NAMED_MAX = 64  # beyond, a change is noticed but the file is not named
@@ -141,7 +141,7 @@ def _examine(name: str, descriptor: int, *, growing: bool = False) -> InputFile:
 
 
 def _is_plain_text(content: RowFile) -> bool:
-    return isinstance(content, TextFile) and not content.compressed
+    return isinstance(content, LinesFile) and not content.compressed
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:

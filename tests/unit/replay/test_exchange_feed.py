@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -102,6 +104,15 @@ def test_without_a_time_of_the_exchange_the_event_is_the_receipt() -> None:
     text = row_of(quote("binance", "BTC/USDT", "1", "2", receive_time_ns=RECEIVED_NS), "T", RECEIVED_NS)
 
     assert spell_time(RECEIVED_NS).encode() in text
+
+
+def test_a_row_has_the_number_of_the_exchange_where_there_is_one() -> None:
+    spoken = quote("binance", "BTC/USDT", "1", "2", receive_time_ns=RECEIVED_NS)
+
+    numbered = row_of(replace(spoken, update_id=499_869_768), "T", RECEIVED_NS)
+
+    assert json.loads(numbered) == {"id": 499_869_768} | json.loads(row_of(spoken, "T", RECEIVED_NS))
+    assert b'"id"' not in row_of(spoken, "T", RECEIVED_NS)
 
 
 def test_a_side_that_is_not_there_is_missing_and_not_zero() -> None:
