@@ -219,6 +219,8 @@ class FakeQueue:
     epoch: str = ""
     journal: list[JournalEntry] = field(default_factory=list)
     sinks: list[SinkPosition] = field(default_factory=list)
+    silent: tuple[str, ...] = ()
+    """Expected sinks that announce nothing."""
     epochs: int = 0
     trimmed: list[bytes] = field(default_factory=list)
     """Entries that are not retained any more."""
@@ -285,7 +287,7 @@ class FakePublisher:
             tail=tail,
             stored=stored,
             sinks=tuple(queue.sinks),
-            silent=(),
+            silent=queue.silent,
             memory=self._memory,
             time_ns=self._clock.time_ns(),
         )

@@ -316,6 +316,26 @@ def test_a_new_producer_does_not_number_anew_what_a_sink_has_behind_a_move() -> 
     assert sequences(queue) == [6, 7]
 
 
+def test_a_sink_that_is_not_up_finds_no_other_records_under_the_numbers_that_it_has() -> None:
+    stage = Stage(rows_every(SECOND_NS, 8), speed=1.0)
+    stage.at(2.5, lambda: stage.journal.add("seek", to="time", at=at_s(5)))
+    queue = stage.play()
+    assert prices_by_segment(queue) == [[1, 2, 3], [6, 7, 8]]
+    # One sink was slower and has not got to the move; the other one has everything, and is not up when the queue is gone.
+    has = {(queue.epoch, tick[0]): tick[4] for frame in queue.frames() for tick in frame.ticks()}
+    queue.sinks.append(SinkPosition("slow", queue.epoch, 2, 0, queue.frames()[1].cursor, "run"))
+    queue.silent = ("price",)
+    queue.entries.clear()
+
+    Stage(rows_every(SECOND_NS, 8), queue=queue, speed=0.0).play()
+
+    for frame in queue.frames():
+        for tick in frame.ticks():
+            assert has.get((frame.epoch, tick[0]), tick[4]) == tick[4]
+    assert queue.prices() == [3, 4, 5, 6, 7, 8]
+    assert [marker.kind for marker in queue.markers()] == [MARKER_GAP]
+
+
 def test_a_state_of_very_many_tickers_comes_in_markers_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.replay.engine.seeking.STATE_BYTES_MAX", 100)
     rows = [Row(at_s(number), float(number), ticker=f"T{number:02}") for number in range(10)]
