@@ -67,14 +67,14 @@ def test_the_numbers_of_an_exchange_tell_what_was_recorded(
 ) -> None:
     session = Session(redis_aof_url, session_name)
     session.intend(1, "mode", mode=MODE_LIVE, hand_over=int(HandOverKind.JOIN))
-    wait_until(lambda: len(recorded(recording)) > 20, timeout_s=20, what="a recording")
+    wait_until(lambda: len(recorded(recording)) > 20, timeout_s=60, what="a recording")
 
     engine = start_engine(redis_aof_url, session_name, historical=[str(recording)], live_url=URL)
-    wait_until(lambda: len(published(session, MODE_LIVE)) > 20, timeout_s=20, what="live quotes")
+    wait_until(lambda: len(published(session, MODE_LIVE)) > 20, timeout_s=60, what="live quotes")
     assert engine.stop() == 0
 
     quotes = published(session)
-    wait_until(lambda: len(recorded(recording)) >= len(quotes), what="the recorder")
+    wait_until(lambda: len(recorded(recording)) >= len(quotes), timeout_s=60, what="the recorder")
     assert quotes == recorded(recording)[: len(quotes)]
     assert len(published(session, MODE_HISTORICAL)) > 20
     markers = [marker for frame in session.frames() for marker in frame.markers]
