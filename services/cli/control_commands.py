@@ -203,6 +203,7 @@ def _status(client: ControlClient, channel: ChannelSettings) -> tuple[str, dict[
         "reported_time_ns": state.reported_time_ns,
         "report_age_s": _age_s(state),
         "error": state.error,
+        "acknowledged": state.acknowledged or None,
         "redis_url": state.redis_url,
         "hand_over": _hand_over_figures(state),
         "down": down_servers(),
@@ -246,7 +247,7 @@ def _status_lines(state: ControlState) -> list[str]:
         f"state      {state.state.lower() or 'the replay server has not reported yet'}",
         f"speed      {f'{state.speed:g}x' if state.speed else 'max'}"
         + (f", {one_line(state.pace)}" if state.pace else ""),
-        f"published  {state.last_sequence:,} records",
+        f"published  {state.last_sequence:,} records{_shown_acknowledged(state)}",
         f"position   {_shown_position(state.position_arrival_time_ns)}",
         f"live feed  {'connected' if state.live_connected else 'not connected'}",
         f"revision   {state.revision} of {state.intended_revision}",
@@ -263,6 +264,10 @@ def _status_lines(state: ControlState) -> list[str]:
     if state.error:
         lines.append(f"error      {state.error}")
     return lines
+
+
+def _shown_acknowledged(state: ControlState) -> str:
+    return f", acknowledged by {state.acknowledged}" if state.acknowledged else ""
 
 
 def _hand_over_figures(state: ControlState) -> dict[str, Any] | None:

@@ -218,4 +218,5 @@ def session_figures(session: replay_pb2.Session, now_ns: int) -> dict[str, Any]:
         "reported_time_ns": session.reported_time_ns or None,
         "report_age_s": _age_s(session, now_ns),
         "error": session.error,
+        "acknowledged": session.acknowledged or None,
     }

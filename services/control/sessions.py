@@ -141,6 +141,7 @@ class SessionReports:
                 policy=report.time_debt.policy,
                 limit_ns=report.time_debt.limit_ns,
             ),
+            acknowledged=report.acknowledged,
         )
 
 

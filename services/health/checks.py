@@ -211,7 +211,8 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
     connected = "connected" if report.live.connected else "not connected"
     feed = f"live feed {connected}" if live else "historical"
     error = f", {report.error}" if report.error else ""
-    return status, f"{report.state.lower()}, {feed}, reported {age_ns / 1e9:.1f} s ago{error}"
+    level = f", acknowledged by {report.acknowledged}" if report.acknowledged else ""
+    return status, f"{report.state.lower()}, {feed}{level}, reported {age_ns / 1e9:.1f} s ago{error}"
 
 
 def queue_check(

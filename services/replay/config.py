@@ -87,6 +87,13 @@ class ReplaySettings(SessionSettings):
     """Seconds without a call after which a consumer group stops holding the producer back."""
     sinks: str = Field(default="price", validation_alias="MIDSTREAM_SINKS")
     """Sinks whose position decides where to continue when the queue is lost, comma-separated."""
+    acknowledged: Literal["memory", "replica", "durable"] = Field(
+        default="memory", validation_alias="MIDSTREAM_ACKNOWLEDGED"
+    )
+    """When a record counts as published: when the node has it, when a replica has it too, or when a disk has it
+    (docs/redis_and_postgres.md says what each promises and costs)."""
+    durable_engine: bool = Field(default=False, validation_alias="MIDSTREAM_DURABLE_ENGINE")
+    """The engine itself answers a write only when it is durable (MemoryDB); `durable` then asks it nothing. It cannot be checked."""
     data: str = Field(default="", validation_alias="MIDSTREAM_DATA")
     """Directories below which created sessions may read files: comma-separated, or a JSON list. Empty: those of MIDSTREAM_HISTORICAL."""
     sessions_max: int = Field(default=16, ge=0, le=1_000, validation_alias="MIDSTREAM_SESSIONS_MAX")
@@ -176,6 +183,8 @@ class ReplaySettings(SessionSettings):
             "group_lease_s": self.group_lease_s,
             "sinks": listed(self.sinks),
             "sink_grace_s": self.sink_grace_s,
+            "acknowledged": self.acknowledged,
+            "durable_engine": self.durable_engine,
             "tracing": self.tracing,
             "logs": dataclasses.asdict(self.log_options("replay")),
             "cache_dir": str(private / "cache"),

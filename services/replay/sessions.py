@@ -201,6 +201,7 @@ def session_message(report: EngineReport) -> Session:
         live_configured=report.live.configured,
         live_connected=report.live.connected,
         error=report.error,
+        acknowledged=report.acknowledged,
         reported_time_ns=report.reported_time_ns,
         historical_configured=report.historical.configured,
         damaged_sources=report.historical.damaged_sources,

@@ -33,6 +33,8 @@ class RedisFacts:
     """Empty when an ACL hides the configuration."""
     valkey_version: str = ""
     """Empty when it is a Redis."""
+    tells_durable: bool = True
+    """It knows WAITAOF, so it can say what its disk has."""
     open_to_all: bool = False
     """It listens on every address, without a password and without its protected mode."""
     cluster_enabled: bool = False
@@ -49,13 +51,14 @@ class Inspected:
     objections: list[str]
 
 
-def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
+def check_redis(client: redis.Redis, *, live: bool, durable: bool = False) -> RedisFacts:
     """Return the facts; raise StartRefused with every reason and its fix when this Redis would lose ticks.
 
-    `live` says that ticks may pass which exist nowhere else: then an append-only file is a condition. Connection
-    errors pass through as redis-py raises them. Of a cluster, see `inspect`; the facts are those of one primary then.
+    `live` says that ticks may pass which exist nowhere else: then an append-only file is a condition. `durable`
+    says that nothing counts before its disk has it. Connection errors pass through as redis-py raises them. Of a cluster, see
+    `inspect`; the facts are those of one primary then.
     """
-    found = inspect(client, live=live)
+    found = inspect(client, live=live, durable=durable)
     for each in found:
         if each.objections:
             raise StartRefused(
@@ -75,7 +78,7 @@ def check_redis(client: redis.Redis, *, live: bool) -> RedisFacts:
     return found[0].facts
 
 
-def inspect(client: redis.Redis, *, live: bool) -> list[Inspected]:
+def inspect(client: redis.Redis, *, live: bool, durable: bool = False) -> list[Inspected]:
     """Look at the Redis, or at every primary of a cluster, as a slot may move to each of them.
 
     A primary that does not answer is left out as long as another one does: it holds up only those whose keys it has.
@@ -91,7 +94,7 @@ def inspect(client: redis.Redis, *, live: bool) -> list[Inspected]:
         except (redis.ConnectionError, redis.TimeoutError, OSError) as exc:
             failure = exc
             continue
-        against = objections(facts, live=live)
+        against = objections(facts, live=live, durable=durable)
         if facts.cluster_enabled and not clustered:
             against.insert(0, _cluster_url_needed(node))
         found.append(Inspected(_address_of(node) if clustered else "", facts, against))
@@ -128,12 +131,13 @@ def read_facts(client: redis.Redis) -> RedisFacts:
         == "yes",
         append_fsync=configured.get("appendfsync", ""),
         valkey_version=str(fields.get("valkey_version", "")),
+        tells_durable=_knows(client, "WAITAOF"),
         open_to_all=_listens_to_all(configured),
         cluster_enabled=str(fields.get("cluster_enabled", "0")) == "1",
     )
 
 
-def objections(facts: RedisFacts, *, live: bool) -> list[str]:
+def objections(facts: RedisFacts, *, live: bool, durable: bool = False) -> list[str]:
     """Return what speaks against this Redis, each with its fix; empty is good."""
     reasons: list[str] = []
     name, version, oldest = (
@@ -159,12 +163,25 @@ def objections(facts: RedisFacts, *, live: bool) -> list[str]:
             "the append-only file is off and live ticks exist only once; "
             "run `redis-cli config set appendonly yes`, or unset MIDSTREAM_LIVE_URL"
         )
-    if live and facts.append_only and facts.append_fsync == "no":
+    if durable and not (facts.append_only and facts.tells_durable):
+        reasons.append(
+            "MIDSTREAM_ACKNOWLEDGED=durable needs the append-only file and WAITAOF (Redis 7.2, Valkey 8); run `redis-cli config set "
+            "appendonly yes`, or set MIDSTREAM_DURABLE_ENGINE=true where the engine itself promises it (MemoryDB)"
+        )
+    if (live or durable) and facts.append_only and facts.append_fsync == "no":
         reasons.append(
             "appendfsync is 'no', which may lose more than the last second; "
             "run `redis-cli config set appendfsync everysec`"
         )
     return reasons
+
+
+def _knows(client: redis.Redis, command: str) -> bool:
+    try:
+        return cast("Any", client).execute_command("COMMAND INFO", command)[0] is not None
+    except redis.ResponseError:
+        # Whoever may not ask finds out by using it.
+        return True
 
 
 def _configuration(client: redis.Redis) -> dict[str, str]:

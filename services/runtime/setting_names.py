@@ -4,6 +4,7 @@ from typing import Final
 
 NAMES: Final = frozenset(
     {
+        "MIDSTREAM_ACKNOWLEDGED",
         "MIDSTREAM_ADMIN_HOST",
         "MIDSTREAM_API_KEY",
         "MIDSTREAM_AUTH",
@@ -13,6 +14,7 @@ NAMES: Final = frozenset(
         "MIDSTREAM_DATA",
         "MIDSTREAM_DATABASE_URL",
         "MIDSTREAM_DELAY",
+        "MIDSTREAM_DURABLE_ENGINE",
         "MIDSTREAM_END",
         "MIDSTREAM_EXCHANGES",
         "MIDSTREAM_FAULT",

@@ -121,6 +121,10 @@ class TcpProxy:
         self._refusing = True
         self.cut()
 
+    def lead_to(self, url: str) -> None:
+        """Have new connections go to the Redis at `url`, a unix socket."""
+        self._upstream = urlsplit(url).path
+
     def cut(self) -> None:
         """Reset the open connections; new ones are served."""
         with self._lock:
@@ -166,6 +170,7 @@ class TcpProxy:
             except OSError:
                 _reset(client)
                 continue
+            _at_once(client, server)
             link = _Link(self, client, server)
             with self._lock:
                 self._links.add(link)
@@ -269,6 +274,13 @@ class _Link:
             raise ConnectionAbortedError("cut as asked")
         self._client.sendall(chunk)
         self.delivered += len(chunk)
+
+
+def _at_once(*sides: socket.socket) -> None:
+    """Have small messages leave without waiting for others: as a network does, and not as two of its ends that wait for each other."""
+    for side in sides:
+        if side.family == socket.AF_INET:
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _dial(address: Address) -> socket.socket:

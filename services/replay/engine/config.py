@@ -16,7 +16,7 @@ from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.pace import Pace, read_pace
 from services.replay.engine.ports import Beginning, check_sources
-from services.replay.queue import QueueLimits, SinkExpectation
+from services.replay.queue import Level, QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
 from services.replay.sources.latency_models import split_entries
 from services.runtime import tracing
@@ -52,6 +52,8 @@ class EngineConfig:
     beginning: Beginning
     limits: QueueLimits
     sinks: SinkExpectation
+    acknowledged: Level
+    durable_engine: bool
     feed_limits: FeedLimits
     live_message_bytes_max: int
     live_tickers_max: int
@@ -98,6 +100,8 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         sinks=SinkExpectation(
             names=tuple(fields.get("sinks") or ()), grace_s=float(_given(fields, "sink_grace_s", 5.0))
         ),
+        acknowledged=Level(str(fields.get("acknowledged") or Level.MEMORY)),
+        durable_engine=bool(fields.get("durable_engine", False)),
         feed_limits=FeedLimits(
             frames=int(fields.get("live_frames_max") or feed.frames),
             size=int(fields.get("live_bytes_max") or feed.size),

@@ -77,6 +77,8 @@ class EngineFigures:
     session: str
     historical_configured: bool = False
     live_configured: bool = False
+    acknowledged: str = ""
+    """What it takes until a record counts as published, as the setting names it."""
     phase: EngineState = EngineState.STARTING
     """STARTING, RUNNING, COMPLETED or FAILED; pauses and waits are worked out when a report is made."""
     owned: bool = False
@@ -175,6 +177,7 @@ class EngineFigures:
             ),
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
             error=self.problems(),
+            acknowledged=self.acknowledged,
             hand_over=replace(self.hand_over, buffered_frames=0 if live is None else live.queued_frames),
             pacing=replace(
                 self.lateness.report(self.achieved),

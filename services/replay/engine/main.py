@@ -114,6 +114,7 @@ class _Wiring:
             historical_configured=bool(config.historical),
             live_configured=bool(config.live_url),
             reading=config.reading,
+            acknowledged=config.acknowledged.value,
         )
         self.reporter = StateReporter(
             self.report,
@@ -134,6 +135,8 @@ class _Wiring:
             clock=clock,
             random=random,
             on_state=lambda _state: self.reporter.changed(),
+            acknowledged=config.acknowledged,
+            durable_engine=config.durable_engine,
         )
         live = self._live_source(clock, random) if config.live_url else None
         self.report.queue, self.report.live = publisher, live

@@ -23,3 +23,7 @@ class QueueLost(MidstreamError):
 
 class Stopped(MidstreamError):
     """`stopping` was set while waiting; nothing needs to be undone."""
+
+
+class Unconfirmed(MidstreamError):
+    """The take-over is not as safe yet as it has to be before anything is appended; take over again."""

@@ -7,6 +7,9 @@
 - One transaction may be unanswered while the next one is filled, so encoding overlaps Redis.
 - When a reply is lost, the outcome is read from the stream: entry ids are sequences, so what is in is known, and the
   rest is sent again. The newest entry is never trimmed, because it is the record of what is in.
+- Where more than one node has to have what is acknowledged, the question (WAIT) travels behind the transaction. What is in and
+  not confirmed is asked about again, and never appended again, unless a change of primary lost it: then the same bytes go out
+  under the same ids.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
+from services.replay.queue.acknowledgement import Confirmation
 from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
 from services.replay.queue.errors import Fenced, QueueLost, RedisRefused
@@ -53,6 +57,7 @@ class Pipeline:
         claim: Claim,
         backpressure: Backpressure,
         patience: Patience,
+        confirmation: Confirmation,
         clock: Clock,
     ) -> None:
         self._wire = wire
@@ -60,15 +65,20 @@ class Pipeline:
         self._claim = claim
         self._backpressure = backpressure
         self._patience = patience
+        self._confirmation = confirmation
         self._clock = clock
 
         self._epoch = ""
         self._filling: list[Batch] = []
         self._filling_since_ns = 0
         self._checkpoint: Checkpoint | None = None
+        self._stored: Checkpoint | None = None
+        """The last one that was executed."""
         self._inflight: Transaction | None = None
+        self._unconfirmed: Transaction | None = None
+        """Executed, and not as safe yet as it has to be to count as acknowledged."""
         self._tail = 0
-        """First sequence of the newest acknowledged entry; 0 before the first."""
+        """First sequence of the newest entry that is in; 0 before the first."""
         self._length = 0
 
         self.ready = False
@@ -78,8 +88,8 @@ class Pipeline:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether every batch is in the stream."""
-        return self._inflight is None and not self._filling
+        """Whether every batch is in the stream, and confirmed where that is asked for."""
+        return self._inflight is None and self._unconfirmed is None and not self._filling
 
     @property
     def settled(self) -> bool:
@@ -101,8 +111,8 @@ class Pipeline:
         """Go on where adoption armed the connection; whatever was on its way is forgotten."""
         self._epoch, self.redis_run_id = found.adopted.epoch, found.run_id
         self._filling.clear()
-        self._checkpoint = None
-        self._inflight = None
+        self._checkpoint = self._stored = None
+        self._inflight = self._unconfirmed = None
         self._tail, self._length = found.tail, found.length
         self.blocked = ""
         now_ns = self._clock.monotonic_ns()
@@ -131,6 +141,7 @@ class Pipeline:
         while True:
             try:
                 self._complete()
+                self._confirm()
                 if poll or self.blocked or self._backpressure.poll_is_due(self._clock.monotonic_ns()):
                     self.poll()
                 if self.blocked:
@@ -163,19 +174,22 @@ class Pipeline:
     def release(self) -> None:
         """Take the replies that are due and give up the lease; raises whatever stands in the way."""
         if self._inflight is not None:
-            self._wire.read(self._inflight.queued + 5)
+            self._wire.read(self._inflight.queued + 5 + self._confirmation.replies)
         self._claim.arm(self._wire)
         self._claim.release(self._wire)
 
     def close(self) -> None:
         """Drop the connection, and what was under way."""
         self.ready = False
-        self._inflight = None
+        self._inflight = self._unconfirmed = None
         self._wire.close()
 
     # Sending
 
     def _send(self) -> None:
+        if self._unconfirmed is not None:
+            # One at a time, so that what a change of primary can lose is in our hands.
+            return
         transaction = self._next_transaction()
         if not transaction:
             return
@@ -187,7 +201,8 @@ class Pipeline:
         del self._filling[: len(transaction.batches)]
         if self._filling:
             self._filling_since_ns = self._clock.monotonic_ns()
-        self._wire.send(list(transaction.chunks(self._keys.ticks, self._claim.arming, create=not self._tail)))
+        behind = self._claim.arming + self._confirmation.question
+        self._wire.send(list(transaction.chunks(self._keys.ticks, behind, create=not self._tail)))
         if transaction.batches:
             fault("after_xadd")
 
@@ -243,6 +258,7 @@ class Pipeline:
         if transaction is None:
             return
         replies = self._wire.read(transaction.queued + 5)
+        confirmed = self._wire.read(self._confirmation.replies)
         outcome = transaction.outcome(replies[:-3])
         _, fence, length = replies[-3:]
         if outcome.error is not None:
@@ -256,8 +272,10 @@ class Pipeline:
             self._settle()
             return
         self._inflight = None
-        self.blocked = ""
-        self._acknowledge(transaction, outcome)
+        transaction.tail_before = self._tail
+        self._note_executed(transaction, outcome)
+        self._unconfirmed = transaction
+        self._take_confirmation(confirmed)
         self._claim.verify(fence)
         if length != self._length:
             # Entries that somebody deleted do not matter as long as the newest one is there.
@@ -266,7 +284,18 @@ class Pipeline:
         if transaction.checkpoint is not None:
             fault("after_checkpoint")
 
-    def _acknowledge(self, transaction: Transaction, outcome: TransactionOutcome) -> None:
+    def _confirm(self) -> None:
+        """Ask again about what was executed and not confirmed."""
+        if self._unconfirmed is not None:
+            self._wire.send([self._confirmation.question])
+            self._take_confirmation(self._wire.read(self._confirmation.replies))
+
+    def _take_confirmation(self, replies: list[Any]) -> None:
+        self.blocked = self._confirmation.missing(replies)
+        if not self.blocked:
+            self._unconfirmed = None
+
+    def _note_executed(self, transaction: Transaction, outcome: TransactionOutcome) -> None:
         for batch, added in zip(transaction.batches, outcome.added, strict=True):
             if isinstance(added, ResponseError):
                 raise QueueLost(
@@ -276,6 +305,7 @@ class Pipeline:
                 raise QueueLost("the stream is gone: somebody deleted it")
             self._tail = batch.entry.first
             self._length += 1
+        self._stored = transaction.checkpoint or self._stored
         for name, result in outcome.results.items():
             if isinstance(result, ResponseError):
                 if name.startswith("effect") and "equal or smaller" in str(result):
@@ -304,27 +334,50 @@ class Pipeline:
                 "stream has another length than what we put in; only the producer may trim it",
                 extra=fields(found=length),
             )
+        executed = bool(batches) and not left
+        if len(left) < len(batches) and self._confirmation.question:
+            # They are on this node; who else has them is not known.
+            self._unconfirmed = Transaction(
+                batches=batches[: len(batches) - len(left)],
+                checkpoint=transaction.checkpoint if transaction is not None and executed else None,
+                tail_before=self._tail,
+            )
         self._tail = newest
         if left:
             self._filling_since_ns = self._clock.monotonic_ns()
         self._filling[:0] = left
-        executed = bool(batches) and not left
         if transaction is not None and self._checkpoint is None and not executed:
             self._checkpoint = transaction.checkpoint
         self._length = length
 
+    def _take_back(self) -> None:
+        """Count what was not confirmed as under way again: another primary may not have it."""
+        transaction, self._unconfirmed = self._unconfirmed, None
+        if transaction is not None:
+            self._inflight, self._tail = transaction, transaction.tail_before
+            self._length -= len(transaction.batches)
+
+    def _note_process(self, run_id: str) -> None:
+        """Have the last checkpoint written again where another process answers: it may not have what followed the newest entry."""
+        if run_id != self.redis_run_id and self._checkpoint is None:
+            self._checkpoint = self._stored
+        self.redis_run_id = run_id
+
     def _recover(self, cause: Exception) -> None:
         """Connect again, make sure that nothing of the old connection comes in late, and settle."""
         logger.warning("connection to Redis lost", extra=fields(reason=cause))
+        self._take_back()
         while True:
             self._wire.close()
-            self._patience.pause(f"Redis is unreachable: {cause}")
+            verb = "refuses" if isinstance(cause, ResponseError) else "is unreachable"
+            self._patience.pause(f"Redis {verb}: {cause}")
             try:
                 self._wire.open()
                 self._claim.confirm(self._wire)
                 self._claim.arm(self._wire)
-                self.redis_run_id = read_run_id(self._wire)
+                run_id = read_run_id(self._wire)
                 self._settle()
+                self._note_process(run_id)
             except LOST as exc:
                 cause = exc
             except ResponseError as exc:

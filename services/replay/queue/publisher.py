@@ -16,10 +16,11 @@ from random import Random
 from redis.exceptions import ResponseError
 
 from fastpath.frame import MODE_LIVE, peek
+from services.replay.queue.acknowledgement import Confirmation, Level
 from services.replay.queue.backlog import Backlog, BacklogEntry
 from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
-from services.replay.queue.errors import QueueLost, RedisRefused, Stopped
+from services.replay.queue.errors import QueueLost, RedisRefused, Stopped, Unconfirmed
 from services.replay.queue.groups import GroupTracker
 from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation
 from services.replay.queue.patience import WAIT_S_MAX, WAIT_S_MIN, Patience
@@ -56,7 +57,10 @@ class Publisher:
         random: Random,
         on_state: Callable[[str], None],
         owner: str = "",
+        acknowledged: Level = Level.MEMORY,
+        durable_engine: bool = False,
     ) -> None:
+        """`durable_engine`: it is known to acknowledge nothing that is not durable, so it is not asked."""
         self._random = random
         # The process id keeps two producers apart whose random numbers were seeded alike.
         self._claim = Claim(keys, f"{random.getrandbits(96):024x}.{os.getpid():x}", owner=owner)
@@ -64,6 +68,7 @@ class Publisher:
             self._wire = Wire(url, client_name=self._claim.holder.client_name, stopping=stopping, key=keys.ticks)
         except ValueError as exc:
             raise RedisRefused(f"the Redis URL cannot be used: {exc}; use {URL_FORMS}") from exc
+        confirmation = Confirmation(acknowledged, clock, promised=durable_engine)
         self._adoption = Adoption(
             url=url,
             wire=self._wire,
@@ -71,6 +76,7 @@ class Publisher:
             claim=self._claim,
             sinks=sinks,
             live_configured=live_configured,
+            confirmation=confirmation,
             stopping=stopping,
             clock=clock,
         )
@@ -85,6 +91,7 @@ class Publisher:
             claim=self._claim,
             backpressure=self._backpressure,
             patience=self._patience,
+            confirmation=confirmation,
             clock=clock,
         )
 
@@ -112,7 +119,7 @@ class Publisher:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether everything published so far is in the stream."""
+        """Whether everything published so far is in the stream, and as safe as MIDSTREAM_ACKNOWLEDGED says."""
         return self._pipeline.acknowledged
 
     @property
@@ -158,7 +165,7 @@ class Publisher:
             except ResponseError as exc:
                 refuse_unless_temporary(exc)
                 problem = f"Redis refuses: {exc}"
-            except QueueLost as exc:
+            except (QueueLost, Unconfirmed) as exc:
                 # Somebody touched the keys in the midst of it; the next attempt sees what they are now.
                 problem = str(exc)
             self._wire.close()
@@ -230,6 +237,8 @@ class Publisher:
         pipeline.advance()
         if pipeline.blocked:
             self._patience.announce(pipeline.blocked)
+        else:
+            self._patience.resume()
 
     def entries_around(self, sequence: int, count: int = 2) -> list[bytes]:
         """Return `count` entries, the first of which begins at or before `sequence`, newest first, as far as they are retained.

@@ -12,10 +12,11 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from fastpath.frame import BATCH_BYTES_MAX, MARKER_DISCONTINUITY, MODE_LIVE, TickFrame, peek
 from fastpath.records import FrameError
+from services.replay.queue.acknowledgement import Confirmation, Level
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.claim import LEASE_MS, RENEW_NS, Claim
-from services.replay.queue.errors import QueueLost, RedisRefused, Stopped
+from services.replay.queue.errors import QueueLost, RedisRefused, Stopped, Unconfirmed
 from services.replay.queue.groups import GroupTracker, flat_fields, parse_group, parse_id
 from services.replay.queue.model import (
     Adopted,
@@ -144,6 +145,7 @@ class Adoption:
         claim: Claim,
         sinks: SinkExpectation,
         live_configured: bool,
+        confirmation: Confirmation,
         stopping: threading.Event,
         clock: Clock,
     ) -> None:
@@ -154,6 +156,7 @@ class Adoption:
         self._claim = claim
         self._sinks = sinks
         self._live_configured = live_configured
+        self._confirmation = confirmation
         self._stopping = stopping
         self._clock = clock
 
@@ -170,6 +173,7 @@ class Adoption:
         except AuthenticationError as exc:
             raise RedisRefused(f"Redis does not let us in: {exc}; check user and password in the Redis URL") from exc
         self._claim.take(self._wire)
+        self._confirm_claim()
         run_id = read_run_id(self._wire)
         wire, keys = self._wire, self._keys
         self._note_session()
@@ -226,10 +230,21 @@ class Adoption:
             seen_live=max(lived, default=0),
         )
 
+    def _confirm_claim(self) -> None:
+        """Have the take-over confirmed as a record is: a primary that comes without it would let the producer before append again."""
+        self._wire.send([self._confirmation.question])
+        missing = self._confirmation.missing(self._wire.read(self._confirmation.replies))
+        if missing:
+            raise Unconfirmed(missing)
+
     def _check_redis(self) -> None:
         with connect(self._url, client_name="midstream-preflight", timeout_s=min(2.0, STALL_S)) as client:
             try:
-                check_redis(client, live=self._live_configured)
+                check_redis(
+                    client,
+                    live=self._live_configured,
+                    durable=self._confirmation.level is Level.DURABLE and bool(self._confirmation.question),
+                )
             except StartRefused as exc:
                 raise RedisRefused(str(exc)) from exc
 

@@ -37,6 +37,8 @@ class Transaction:
     checkpoint: Checkpoint | None = None
     commands: dict[str, bytes] = field(default_factory=dict)
     """Other packed commands by name, in order."""
+    tail_before: int = 0
+    """First sequence of the newest entry before it, once it was executed."""
 
     def __bool__(self) -> bool:
         return bool(self.batches or self.commands)

@@ -192,6 +192,8 @@ class EngineReport:
     time_debt: TimeDebtReport = TimeDebtReport()
     error: str = ""
     """For people; empty when nothing is wrong."""
+    acknowledged: str = ""
+    """What it takes until a record counts as published: "memory", "replica" or "durable"; empty when not known."""
     reported_time_ns: int = 0
     pid: int = 0
 
@@ -217,6 +219,7 @@ class EngineReport:
             "live_connected": live.connected,
             "joining": self.hand_over.fields(),
             "error": self.error,
+            "acknowledged": self.acknowledged,
             "reported_time_ns": self.reported_time_ns,
             "historical_configured": historical.configured,
             "damaged_sources": historical.damaged_sources,
@@ -277,6 +280,7 @@ class EngineReport:
                     configured=bool(fields.get("live_configured")), connected=bool(fields.get("live_connected"))
                 ),
                 error=str(fields.get("error") or ""),
+                acknowledged=str(fields.get("acknowledged") or ""),
                 reported_time_ns=int(fields.get("reported_time_ns") or 0),
                 pid=int(fields.get("pid") or 0),
                 hand_over=HandOverReport.read(fields.get("joining")),

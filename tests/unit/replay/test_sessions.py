@@ -25,6 +25,7 @@ REPORT = EngineReport(
     live=LiveReport(configured=True, connected=True),
     hand_over=HandOverReport(HandOverKind.JOIN, HandOverPhase.JOINED, overlap_removed=14),
     error="x",
+    acknowledged="replica",
     reported_time_ns=11,
     pid=12,
 )

@@ -66,6 +66,21 @@ def test_append_only_file_matters_for_live_sessions_only() -> None:
     assert objections(replace(GOOD, append_only=False), live=False) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"append_only": False}, "append-only file", id="no-disk"),
+        pytest.param({"tells_durable": False}, "WAITAOF", id="cannot-tell"),
+        pytest.param({"append_fsync": "no"}, "appendfsync", id="never-syncs"),
+    ],
+)
+def test_what_is_to_be_durable_needs_a_disk_that_tells(change: dict[str, object], said: str) -> None:
+    changed = replace(GOOD, **change)  # type: ignore[arg-type]
+
+    assert objections(changed, live=False) == []
+    assert [said in reason for reason in objections(changed, live=False, durable=True)] == [True]
+
+
 @pytest.fixture
 def mistreated(new_redis: Callable[..., RedisForTests]) -> Iterator[redis.Redis]:
     client = new_redis().client()

@@ -15,7 +15,7 @@ import redis
 
 from fastpath.columns import Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, TickFrame, encode_batch
-from services.replay.queue import Adopted, Checkpoint, Publisher, QueueLimits, SinkExpectation
+from services.replay.queue import Adopted, Checkpoint, Level, Publisher, QueueLimits, SinkExpectation
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.connection import connect
 from services.runtime.session.intents import Effective
@@ -64,6 +64,8 @@ class Producer:
         mode: int = MODE_HISTORICAL,
         batch_records: int = 10,
         padding: int = 0,
+        acknowledged: Level = Level.MEMORY,
+        durable_engine: bool = False,
     ) -> None:
         self.keys = SessionKeys(session)
         self.stopping = threading.Event()
@@ -83,6 +85,8 @@ class Producer:
             clock=SystemClock() if clock is None else clock,
             random=Random(seed),
             on_state=self._note,
+            acknowledged=acknowledged,
+            durable_engine=durable_engine,
         )
         self.adopted: Adopted
         self.next = 0
