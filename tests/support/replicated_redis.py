@@ -44,7 +44,11 @@ class ReplicatedRedis:
             self._opened = opened.pop_all()
 
     def fall_behind(self) -> None:
-        """Have nothing more reach the replica, while its connection stays."""
+        """Have the replica get everything so far and nothing more, while its connection stays."""
+        with self.primary.client() as client:
+            # WAIT is about what its own connection has written.
+            client.set("replicated", "?")
+            assert client.wait(1, 5000) == 1
         self.link.blackhole()
 
     def catch_up(self) -> None:

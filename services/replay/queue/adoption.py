@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from fastpath.frame import MARKER_GAP, MODE_LIVE
 from fastpath.records import Marker
@@ -13,6 +14,8 @@ from services.runtime.log_fields import fields
 from services.runtime.session.announcement import SinkPosition
 
 logger = logging.getLogger(__name__)
+
+_TAKEN_OVER: Final = "another Redis took over, perhaps without all live records behind {}; the numbering starts over"
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,15 @@ class Evidence:
     memory: Memory | None
     """None: this process has not produced yet."""
     time_ns: int
+    changed: bool = False
+    """Another process answers than the one that stored the checkpoint, and there are replicas: it may lack what readers have seen."""
 
 
 def decide(evidence: Evidence, new_epoch: Callable[[], str]) -> Adopted:
     """Return where to go on, so that no sink gets anything twice, and nothing is missing without a gap marker."""
     if evidence.tail is not None:
+        if _may_have_been_seen(evidence, evidence.tail.epoch, evidence.tail.last):
+            return _behind_tail(evidence, evidence.tail, new_epoch)
         return _from_tail(evidence, evidence.tail)
     sinks = _of_one_epoch(evidence)
     if sinks:
@@ -45,6 +52,30 @@ def decide(evidence: Evidence, new_epoch: Callable[[], str]) -> Adopted:
         return _adopted(evidence, epoch=memory.epoch, next_sequence=1, cursor=b"")
     reason = "the queue was lost and no sink knows the position; the numbering starts over"
     return _new_epoch(evidence, new_epoch, cursor=b"", reason=reason if _was_live(evidence) else "")
+
+
+def _may_have_been_seen(evidence: Evidence, epoch: str, last: int) -> bool:
+    """Tell whether numbers behind `last` may be known, to somebody who does not tell, with records that cannot be read again.
+
+    Sinks tell what they have seen, subscribers do not. A producer that was there remembers what it has numbered; one that was not
+    must not give a number again that may have had another content.
+    """
+    if not evidence.changed or (evidence.memory is not None and evidence.memory.epoch == epoch):
+        return False
+    if _was_live(evidence) or (evidence.tail is not None and evidence.tail.mode == MODE_LIVE):
+        return True
+    return any(
+        sink.live_sequence > last or 0 < sink.live_sequence == sink.sequence
+        for sink in evidence.sinks
+        if sink.epoch == epoch
+    )
+
+
+def _behind_tail(evidence: Evidence, tail: Tail, new_epoch: Callable[[], str]) -> Adopted:
+    ahead = [sink for sink in evidence.sinks if sink.epoch == tail.epoch and sink.sequence > tail.last]
+    furthest = max(ahead, key=lambda sink: sink.sequence, default=None)
+    cursor = tail.cursor if furthest is None else furthest.cursor
+    return _new_epoch(evidence, new_epoch, cursor=cursor, reason=_TAKEN_OVER.format(tail.last))
 
 
 def _from_tail(evidence: Evidence, tail: Tail) -> Adopted:
@@ -78,6 +109,8 @@ def _from_sinks(evidence: Evidence, sinks: Sequence[SinkPosition], new_epoch: Ca
     fastest = max(sinks, key=lambda sink: sink.sequence)
     epoch = fastest.epoch
     memory = evidence.memory
+    if _may_have_been_seen(evidence, epoch, slowest.sequence):
+        return _new_epoch(evidence, new_epoch, cursor=fastest.cursor, reason=_TAKEN_OVER.format(slowest.sequence))
     remembered = memory if memory is not None and memory.epoch == epoch else None
     live_of_sinks = max(sink.live_sequence for sink in sinks)
     live = max(live_of_sinks, remembered.live_sequence if remembered else 0)

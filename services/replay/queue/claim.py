@@ -85,6 +85,8 @@ class Claim:
         )
         self._token = token.encode()
         self._held = False
+        self._replaced: bytes | None = None
+        """The fence that ours took the place of."""
         self.lease_gone = False
         """The lease vanished and must be written again, not only prolonged."""
         self._renewed_ns = 0
@@ -97,11 +99,13 @@ class Claim:
         for _ in range(_ATTEMPTS):
             wire.call("WATCH", keys.fence, keys.lease)
             fence = wire.call("GET", keys.fence)
-            if self._held and fence not in (None, self._token):
+            if self._held and fence not in (None, self._token, self._replaced):
                 raise Fenced(self._fenced_text())
             holder = parse_holder(wire.call("GET", keys.lease))
             if holder is not None and holder.token != self.holder.token:
                 if has_client(wire.call("CLIENT", "LIST"), holder.client_name):
+                    if self._held:
+                        raise Fenced(self._fenced_text())
                     raise SessionTaken(self._taken_text(f"process {holder.pid} on host {holder.host}"))
                 logger.info("taking over from a dead producer", extra=fields(pid=holder.pid, host=holder.host))
             written = self._execute(
@@ -110,6 +114,8 @@ class Claim:
                 pack("SET", keys.lease, self.holder.encode(), "PX", LEASE_MS),
             )
             if written is not None:
+                if fence != self._token:
+                    self._replaced = fence
                 self._held = True
                 self.lease_gone = False
                 return
@@ -139,6 +145,8 @@ class Claim:
             raise QueueLost("the fence is gone: somebody deleted the session's keys, or Redis lost them")
         if isinstance(fence, Exception):
             raise fence
+        if fence == self._replaced:
+            raise QueueLost("the fence is that of the producer before: Redis has lost that we took over")
         if fence != self._token:
             raise Fenced(self._fenced_text())
 

@@ -25,5 +25,5 @@ class Stopped(MidstreamError):
     """`stopping` was set while waiting; nothing needs to be undone."""
 
 
-class Unconfirmed(MidstreamError):
-    """The take-over is not as safe yet as it has to be before anything is appended; take over again."""
+class NotYet(MidstreamError):
+    """Something has to happen before anything may be appended; adopt again."""

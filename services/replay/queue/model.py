@@ -113,6 +113,19 @@ class StoredCheckpoint:
     epoch: str
     run_id: str
     checkpoint: Checkpoint
+    replicated: bool = False
+    """The process that stored it had replicas, or was one before."""
+
+
+@dataclass(frozen=True)
+class RedisProcess:
+    """Who answers."""
+
+    run_id: str
+    replicated: bool
+    """It has replicas, was one, or is part of a cluster: where another process answers, what this one has acknowledged may be gone."""
+    promoted: bool
+    """It was a replica."""
 
 
 @dataclass(frozen=True)
@@ -163,4 +176,9 @@ def parse_checkpoint(fields: Mapping[bytes, bytes]) -> StoredCheckpoint | None:
         )
     except (KeyError, ValueError, TypeError) as exc:
         raise ValueError(f"the checkpoint in Redis cannot be read ({short_reason(exc)}): {str(text)[:500]}") from exc
-    return StoredCheckpoint(epoch=text.get("epoch", ""), run_id=text.get("run_id", ""), checkpoint=checkpoint)
+    return StoredCheckpoint(
+        epoch=text.get("epoch", ""),
+        run_id=text.get("run_id", ""),
+        checkpoint=checkpoint,
+        replicated=text.get("replicated") == "1",
+    )

@@ -21,12 +21,12 @@ from redis.exceptions import ResponseError
 
 from services.replay.queue.acknowledgement import Confirmation
 from services.replay.queue.backpressure import Backpressure
-from services.replay.queue.claim import Claim
+from services.replay.queue.claim import LEASE_MS, Claim
 from services.replay.queue.errors import Fenced, QueueLost, RedisRefused
 from services.replay.queue.groups import parse_id
-from services.replay.queue.model import Checkpoint
+from services.replay.queue.model import Checkpoint, RedisProcess
 from services.replay.queue.patience import Patience
-from services.replay.queue.stream import Found, read_run_id, tail_sequence
+from services.replay.queue.stream import Found, read_process, tail_sequence
 from services.replay.queue.transaction import Batch, Transaction, TransactionOutcome, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire, pack
 from services.runtime.clock import Clock
@@ -84,7 +84,12 @@ class Pipeline:
         self.ready = False
         self.blocked = ""
         """Why Redis executes nothing at the moment; empty when it does."""
-        self.redis_run_id = ""
+        self.process = RedisProcess("", replicated=False, promoted=False)
+        """Who has the stream."""
+        self.doubtful = False
+        """Another producer may have had the session since, on a node that is gone: what this one remembers is not all there was."""
+        self._heard_ns = 0
+        """When Redis last said that the session is ours."""
 
     @property
     def acknowledged(self) -> bool:
@@ -109,7 +114,7 @@ class Pipeline:
 
     def restart(self, found: Found) -> None:
         """Go on where adoption armed the connection; whatever was on its way is forgotten."""
-        self._epoch, self.redis_run_id = found.adopted.epoch, found.run_id
+        self._epoch, self.process, self.doubtful = found.adopted.epoch, found.process, False
         self._filling.clear()
         self._checkpoint = self._stored = None
         self._inflight = self._unconfirmed = None
@@ -118,6 +123,7 @@ class Pipeline:
         now_ns = self._clock.monotonic_ns()
         self._backpressure.restart(found.entries, now_ns)
         self._claim.note_renewal(now_ns)
+        self._heard_ns = now_ns
         self.ready = True
 
     def append(self, batch: Batch, checkpoint: Checkpoint | None, *, urgent: bool) -> None:
@@ -219,7 +225,8 @@ class Pipeline:
         if self._checkpoint is not None and len(transaction.batches) == len(self._filling):
             transaction.checkpoint, self._checkpoint = self._checkpoint, None
             transaction.commands["checkpoint"] = pack(
-                *("HSET", self._keys.checkpoint, "epoch", self._epoch, "run_id", self.redis_run_id),
+                *("HSET", self._keys.checkpoint, "epoch", self._epoch, "run_id", self.process.run_id),
+                *("replicated", int(self.process.replicated)),
                 *transaction.checkpoint.fields(),
             )
             for effect in transaction.checkpoint.effects:
@@ -280,6 +287,7 @@ class Pipeline:
         if length != self._length:
             # Entries that somebody deleted do not matter as long as the newest one is there.
             self._settle()
+        self._heard_ns = self._clock.monotonic_ns()
         self._patience.reached()
         if transaction.checkpoint is not None:
             fault("after_checkpoint")
@@ -357,11 +365,20 @@ class Pipeline:
             self._inflight, self._tail = transaction, transaction.tail_before
             self._length -= len(transaction.batches)
 
-    def _note_process(self, run_id: str) -> None:
+    def _note_process(self, process: RedisProcess) -> None:
         """Have the last checkpoint written again where another process answers: it may not have what followed the newest entry."""
-        if run_id != self.redis_run_id and self._checkpoint is None:
+        if process.run_id != self.process.run_id and self._checkpoint is None:
             self._checkpoint = self._stored
-        self.redis_run_id = run_id
+        self.process = process
+
+    def _check_absence(self, process: RedisProcess) -> None:
+        """Raise QueueLost when somebody else may have had the session on a node that is gone: this one's fence does not tell."""
+        absent_ns = self._clock.monotonic_ns() - self._heard_ns
+        if process.run_id != self.process.run_id and process.replicated and absent_ns > LEASE_MS * 1_000_000:
+            self.doubtful = True
+            raise QueueLost(
+                f"another Redis answers after {absent_ns / 1e9:.0f} s, in which another producer may have had the session"
+            )
 
     def _recover(self, cause: Exception) -> None:
         """Connect again, make sure that nothing of the old connection comes in late, and settle."""
@@ -375,9 +392,10 @@ class Pipeline:
                 self._wire.open()
                 self._claim.confirm(self._wire)
                 self._claim.arm(self._wire)
-                run_id = read_run_id(self._wire)
+                process = read_process(self._wire)
+                self._check_absence(process)
                 self._settle()
-                self._note_process(run_id)
+                self._note_process(process)
             except LOST as exc:
                 cause = exc
             except ResponseError as exc:
@@ -385,7 +403,7 @@ class Pipeline:
                 cause = exc
             else:
                 logger.info(
-                    "connected to Redis again", extra=fields(run_id=self.redis_run_id, resending=len(self._filling))
+                    "connected to Redis again", extra=fields(run_id=self.process.run_id, resending=len(self._filling))
                 )
                 self._patience.resume()
                 return

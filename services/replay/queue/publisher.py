@@ -20,7 +20,7 @@ from services.replay.queue.acknowledgement import Confirmation, Level
 from services.replay.queue.backlog import Backlog, BacklogEntry
 from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
-from services.replay.queue.errors import QueueLost, RedisRefused, Stopped, Unconfirmed
+from services.replay.queue.errors import NotYet, QueueLost, RedisRefused, Stopped
 from services.replay.queue.groups import GroupTracker
 from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation
 from services.replay.queue.patience import WAIT_S_MAX, WAIT_S_MIN, Patience
@@ -75,6 +75,7 @@ class Publisher:
             keys=keys,
             claim=self._claim,
             sinks=sinks,
+            group_lease_s=limits.group_lease_s,
             live_configured=live_configured,
             confirmation=confirmation,
             stopping=stopping,
@@ -145,7 +146,7 @@ class Publisher:
     @property
     def redis_run_id(self) -> str:
         """The id of the Redis process that has the stream."""
-        return self._pipeline.redis_run_id
+        return self._pipeline.process.run_id
 
     # What the engine calls
 
@@ -158,14 +159,14 @@ class Publisher:
         self._pipeline.ready = False
         while True:
             try:
-                found = self._adoption.run(self._memory, self._new_epoch)
+                found = self._adoption.run(None if self._pipeline.doubtful else self._memory, self._new_epoch)
                 break
             except LOST as exc:
                 problem = f"Redis is unreachable: {exc}"
             except ResponseError as exc:
                 refuse_unless_temporary(exc)
                 problem = f"Redis refuses: {exc}"
-            except (QueueLost, Unconfirmed) as exc:
+            except (QueueLost, NotYet) as exc:
                 # Somebody touched the keys in the midst of it; the next attempt sees what they are now.
                 problem = str(exc)
             self._wire.close()

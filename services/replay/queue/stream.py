@@ -16,11 +16,12 @@ from services.replay.queue.acknowledgement import Confirmation, Level
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.claim import LEASE_MS, RENEW_NS, Claim
-from services.replay.queue.errors import QueueLost, RedisRefused, Stopped, Unconfirmed
+from services.replay.queue.errors import NotYet, QueueLost, RedisRefused, Stopped
 from services.replay.queue.groups import GroupTracker, flat_fields, parse_group, parse_id
 from services.replay.queue.model import (
     Adopted,
     Memory,
+    RedisProcess,
     SinkExpectation,
     StoredCheckpoint,
     Tail,
@@ -62,7 +63,7 @@ class Found:
     """What adoption found; the connection is armed."""
 
     adopted: Adopted
-    run_id: str
+    process: RedisProcess
     tail: int
     length: int
     entries: list[BacklogEntry]
@@ -87,12 +88,16 @@ def tail_sequence(wire: Wire, ticks: str, epoch: str) -> int:
     return parse_id(entry_id)
 
 
-def read_run_id(wire: Wire) -> str:
-    """Return the id of the Redis process we talk to."""
-    for line in wire.call("INFO", "server").splitlines():
-        if line.startswith(b"run_id:"):
-            return str(line[7:].strip().decode())
-    return ""
+def read_process(wire: Wire) -> RedisProcess:
+    """Ask who answers."""
+    said: dict[bytes, bytes] = {}
+    for line in wire.call("INFO", "everything").splitlines():
+        name, _, value = line.partition(b":")
+        said[name] = value.strip()
+    # The history that it followed before it was promoted; zeros where there was none.
+    promoted = bool(said.get(b"master_replid2", b"").strip(b"0"))
+    replicated = said.get(b"cluster_enabled") == b"1" or said.get(b"connected_slaves", b"0") != b"0"
+    return RedisProcess(said.get(b"run_id", b"").decode(), replicated=replicated or promoted, promoted=promoted)
 
 
 def read_groups(wire: Wire, ticks: str, tracker: GroupTracker, now_ns: int) -> None:
@@ -144,6 +149,7 @@ class Adoption:
         keys: SessionKeys,
         claim: Claim,
         sinks: SinkExpectation,
+        group_lease_s: float,
         live_configured: bool,
         confirmation: Confirmation,
         stopping: threading.Event,
@@ -157,6 +163,8 @@ class Adoption:
         self._sinks = sinks
         self._live_configured = live_configured
         self._confirmation = confirmation
+        self._groups = GroupTracker(expected=sinks.names, lease_s=group_lease_s)
+        """Who still reads a numbering that has to end."""
         self._stopping = stopping
         self._clock = clock
 
@@ -174,18 +182,20 @@ class Adoption:
             raise RedisRefused(f"Redis does not let us in: {exc}; check user and password in the Redis URL") from exc
         self._claim.take(self._wire)
         self._confirm_claim()
-        run_id = read_run_id(self._wire)
+        process = read_process(self._wire)
+        run_id = process.run_id
         wire, keys = self._wire, self._keys
         self._note_session()
         stored = self._read_checkpoint()
         tail = self._read_tail()
         known = stored.run_id if stored is not None else ""
         renewed = bool(known) and known != run_id
+        changed = process.promoted if stored is None else renewed and (process.replicated or stored.replicated)
         was_live = (stored is not None and stored.checkpoint.effective.mode == MODE_LIVE) or (
             memory is not None and memory.live_sequence > 0
         )
         # What a Redis that came back has lost, another process may have published: sinks alone know how far that went.
-        asks = tail is None or (renewed and (was_live or memory is None))
+        asks = tail is None or changed or (renewed and (was_live or memory is None))
         patience_s = self._sinks.grace_s if asks else 0.0
         sinks = self._read_sinks(run_id, patience_s)
         announced = {sink.name for sink in sinks}
@@ -195,9 +205,13 @@ class Adoption:
             sinks=tuple(sinks),
             silent=tuple(name for name in self._sinks.names if name not in announced),
             memory=memory,
+            changed=changed,
             time_ns=self._clock.time_ns(),
         )
         adopted = decide(evidence, new_epoch)
+        if tail is not None and tail.epoch != adopted.epoch:
+            self._end_epoch(tail)
+            tail = None
         logger.info(
             "session adopted",
             extra=fields(
@@ -222,7 +236,7 @@ class Adoption:
             lived.append(stored.checkpoint.unrepeatable)
         return Found(
             adopted=adopted,
-            run_id=run_id,
+            process=process,
             tail=0 if tail is None else tail.first,
             length=length,
             entries=entries,
@@ -235,7 +249,14 @@ class Adoption:
         self._wire.send([self._confirmation.question])
         missing = self._confirmation.missing(self._wire.read(self._confirmation.replies))
         if missing:
-            raise Unconfirmed(missing)
+            raise NotYet(missing)
+
+    def _end_epoch(self, tail: Tail) -> None:
+        """Make room for another numbering, once every reader that counts has what is left of this one. Raises NotYet."""
+        read_groups(self._wire, self._keys.ticks, self._groups, self._clock.monotonic_ns())
+        if self._groups.committed() < tail.first:
+            raise NotYet(f"the numbering has to start over, and not everybody has read its end: {self._groups.holding}")
+        self._claim.replace(self._wire, "", self._keys.ticks, exists=False)
 
     def _check_redis(self) -> None:
         with connect(self._url, client_name="midstream-preflight", timeout_s=min(2.0, STALL_S)) as client:

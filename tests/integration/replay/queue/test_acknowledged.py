@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastpath.frame import MODE_LIVE
-from services.replay.queue import Level, RedisRefused
+from services.replay.queue import Level, RedisRefused, acknowledgement
+from services.replay.queue.wire import pack
 from tests.integration.replay.queue.harness import CHECKPOINT, Producer, producing, sequences, stream, until
 from tests.support.redis_server import RedisForTests
 from tests.support.replicated_redis import ReplicatedRedis
@@ -23,8 +24,10 @@ def replicated(tmp_path: Path) -> Iterator[ReplicatedRedis]:
 
 
 def test_a_replica_confirms_behind_the_transaction_without_another_round_trip(
-    replicated: ReplicatedRedis, session_name: str
+    replicated: ReplicatedRedis, session_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A busy machine may take longer than one question lasts.
+    monkeypatch.setitem(acknowledgement._QUESTIONS, Level.REPLICA, pack("WAIT", 1, 4000))
     with producing(replicated.url, session_name, acknowledged=Level.REPLICA) as producer:
         asked, executed = replicated.proxy.commands[b"WAIT"], replicated.proxy.commands[b"EXEC"]
 
@@ -95,9 +98,10 @@ def test_what_was_not_confirmed_and_is_on_the_next_primary_is_asked_about_there(
         replicated.fall_behind()
         producer.publish(1, urgent=True)
         until(lambda: (producer.publisher.tend(), bool(producer.publisher.problem))[1])
+        before = producer.publisher.reconnects
         replicated.proxy.cut()
 
-        until(lambda: (producer.publisher.tend(), producer.publisher.reconnects == 1)[1])
+        until(lambda: (producer.publisher.tend(), producer.publisher.reconnects > before)[1])
         producer.publisher.tend()
 
         assert not producer.publisher.acknowledged, "a new connection asked about nothing, which every replica has"
@@ -130,8 +134,6 @@ def test_a_redis_that_wants_replicas_and_has_none_is_waited_for_by_its_reason(
         client.config_set("min-replicas-max-lag", "1")
     with producing(replicated.url, session_name) as producer:
         producer.publish_all(1)
-        with replicated.primary.client() as client:
-            client.client_kill_filter(_type="replica")
         replicated.link.refuse()
         with replicated.primary.client() as client:
             until(lambda: client.info("replication")["connected_slaves"] == 0)
@@ -151,8 +153,6 @@ def test_a_checkpoint_that_the_next_primary_did_not_get_is_written_again(
 ) -> None:
     with producing(replicated.url, session_name) as producer:
         producer.publish_all(1)
-        with replicated.primary.client() as client:
-            assert client.wait(1, 5000) == 1
         replicated.fall_behind()
         producer.publisher.save(CHECKPOINT)
 

@@ -35,8 +35,11 @@ def adopt(
     stored: StoredCheckpoint | None = None,
     memory: Memory | None = None,
     silent: tuple[str, ...] = (),
+    changed: bool = False,
 ) -> Adopted:
-    evidence = Evidence(tail=tail, stored=stored, sinks=sinks, silent=silent, memory=memory, time_ns=77)
+    evidence = Evidence(
+        tail=tail, stored=stored, sinks=sinks, silent=silent, memory=memory, time_ns=77, changed=changed
+    )
     return decide(evidence, lambda: NEW)
 
 
@@ -221,3 +224,48 @@ def test_a_checkpoint_of_another_epoch_keeps_its_mode_and_loses_its_seams() -> N
     assert adopted.checkpoint is not None
     assert (adopted.checkpoint.effective.revision, adopted.checkpoint.effective.paused) == (4, True)
     assert adopted.checkpoint.seams == ()
+
+
+@pytest.mark.parametrize(
+    ("tail", "stored", "sinks", "cursor"),
+    [
+        pytest.param(TAIL_LIVE, STORED_LIVE, (sink(100, live=100),), b"tail", id="live, no sink ahead"),
+        pytest.param(
+            TAIL_LIVE, STORED_LIVE, (sink(60), sink(130, name="ahead", live=130)), b"ahead", id="a sink ahead"
+        ),
+        pytest.param(TAIL_LIVE, STORED, (), b"tail", id="live by its newest entry"),
+        pytest.param(TAIL, STORED, (sink(130, live=120),), b"price", id="live by what a sink has"),
+        pytest.param(None, STORED_LIVE, (sink(80, live=80),), b"price", id="nothing left but a sink"),
+        pytest.param(None, None, (sink(80, live=80),), b"price", id="no checkpoint either"),
+    ],
+)
+@pytest.mark.parametrize("memory", [None, Memory("before", 140, 139)], ids=["new", "of another epoch"])
+def test_a_changed_primary_begins_a_numbering_where_somebody_may_know_live_records(
+    tail: Tail | None,
+    stored: StoredCheckpoint | None,
+    sinks: tuple[SinkPosition, ...],
+    cursor: bytes,
+    memory: Memory | None,
+) -> None:
+    adopted = adopt(tail, *sinks, stored=stored, memory=memory, changed=True)
+
+    assert place(adopted) == (NEW, 1, cursor)
+    assert adopted.gap is not None
+    assert "another Redis took over" in adopted.gap.reason
+    assert not adopted.fresh
+
+
+def test_a_changed_primary_goes_on_where_memory_knows_everything() -> None:
+    adopted = adopt(TAIL_LIVE, stored=STORED_LIVE, memory=Memory(EPOCH, 140, 139), changed=True)
+
+    assert place(adopted) == (EPOCH, 101, b"tail")
+    assert adopted.gap is not None
+    assert adopted.gap.next_sequence == 141
+
+
+@pytest.mark.parametrize("memory", [None, Memory(EPOCH, 140, 0)], ids=["new", "knows"])
+def test_a_changed_primary_gets_history_again_under_the_same_numbers(memory: Memory | None) -> None:
+    adopted = adopt(TAIL, sink(130, live=50), stored=STORED, memory=memory, changed=True)
+
+    assert place(adopted) == (EPOCH, 101, b"tail")
+    assert adopted.gap is None
