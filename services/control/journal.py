@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ ARCHIVE_STEP = 500
 """Intents moved at a time, so that most appends do not touch the file."""
 PENDING_MAX = 10_000
 """Intents beyond JOURNAL_LENGTH_MAX that may wait for an engine; more are refused, because none of them may be archived."""
+GIVEN_MAX = 10_000
+"""Sessions of which the highest revision given is remembered; the ones that were asked longest ago are forgotten."""
 EFFECTS_PAGE = 100
 """Effects read at a time; the one that is looked for is most often among the last few."""
 UNDER_WAY = "0"
@@ -100,6 +103,8 @@ class ControlJournal:
         self._archive_directory = archive_directory
         # Calls of this process queue up here instead of losing races against each other.
         self._lock = asyncio.Lock()
+        self._given: OrderedDict[str, int] = OrderedDict()
+        """The highest revision that was given, by session: a replica that takes over may not know it."""
 
     async def append(self, keys: SessionKeys, intent: Intent, *, effect: InEffect) -> Journalled:
         """Journal `intent` once; a repeat, or what is so already, is answered with an earlier revision.
@@ -108,7 +113,8 @@ class ControlJournal:
         """
         entry = replace(intent, request_id=intent.request_id or uuid.uuid4().hex, time_ns=self._clock.time_ns())
         async with self._lock:
-            revision, outcome, length = await self._append(keys, entry, effect)
+            revision, outcome, length = await self._append(keys, entry, effect, floor=await self._floor(keys))
+            self._note_given(keys, revision)
         if outcome == AppendOutcome.FULL:
             raise ResourceExhausted(
                 f"{length} intents wait for session `{keys.session}`; start its replay server first"
@@ -171,7 +177,20 @@ class ControlJournal:
             self._unreadable.note("report", keys.state, exc)
             return None
 
-    async def _append(self, keys: SessionKeys, entry: Intent, effect: InEffect) -> tuple[int, AppendOutcome, int]:
+    async def _floor(self, keys: SessionKeys) -> int:
+        """Return a revision that was given, as far as this process and the engine's checkpoint know: no intent may get it again."""
+        applied = await cast("Awaitable[bytes | None]", self._client.hget(keys.checkpoint, "revision"))
+        known = int(applied) if applied is not None and applied.isdigit() else 0
+        return max(known, self._given.get(keys.session, 0))
+
+    def _note_given(self, keys: SessionKeys, revision: int) -> None:
+        self._given[keys.session] = max(revision, self._given.pop(keys.session, 0))
+        if len(self._given) > GIVEN_MAX:
+            self._given.popitem(last=False)
+
+    async def _append(
+        self, keys: SessionKeys, entry: Intent, effect: InEffect, *, floor: int
+    ) -> tuple[int, AppendOutcome, int]:
         """Return revision, outcome and the length of the journal.
 
         Deduplicating, numbering and appending must not be separable by a crash or by a second Control server: what was read is
@@ -186,7 +205,7 @@ class ControlJournal:
                     return int(known), AppendOutcome.REPEATED, length
                 intended = cast("dict[bytes, bytes]", await cast("Awaitable[Any]", pipe.hgetall(keys.intended)))
                 try:
-                    revision, outcome = _judge(entry.setting, effect, intended, last)
+                    revision, outcome = _judge(entry.setting, effect, intended, max(last, floor))
                 except ValueError as exc:
                     raise _unreadable_sum(keys, exc) from exc
                 cast("Any", pipe).multi()

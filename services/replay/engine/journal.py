@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -25,6 +26,8 @@ BLOCK_MS: Final = 1000
 READ_COUNT: Final = 100
 CATCH_UP_S: Final = 1.0
 """How long a start waits for what is in the journal already; an intent that takes longer is applied when it comes."""
+REMEMBERED_MAX: Final = 1000
+"""Intents of which the content is remembered: a replica that takes over lacks fewer."""
 RECONNECT: Final = BackoffPolicy(base_s=0.05, cap_s=1.0)
 
 
@@ -77,8 +80,9 @@ def parse_entry(revision: int, body: bytes | None) -> JournalEntry:
 class JournalTail:
     """Reads the journal in a thread with a connection of its own, and wakes the engine when something came.
 
-    Redis may come back without the newest entries, or without any. Then the revisions that were applied mean nothing any
-    more, and the journal's sum (the hash of what is intended) is handed over as if it had been journalled.
+    Redis may come back without the newest entries, or without any, and have given their revisions to others since. Then the revisions
+    that were applied behind the last one that is still the same mean nothing any more: the journal's sum up to there (the hash of
+    what is intended) is handed over as if it had been journalled, and what follows is read.
     """
 
     def __init__(
@@ -100,6 +104,8 @@ class JournalTail:
         self._caught_up = threading.Event()
         self._thread: threading.Thread | None = None
         self._after = 0
+        self._remembered: OrderedDict[int, bytes] = OrderedDict()
+        """What was read lately: revision, and a digest of the intent."""
 
     def start(self, after_revision: int) -> None:
         self._after = after_revision
@@ -157,18 +163,45 @@ class JournalTail:
                 if revision > self._after + 1:
                     logger.warning("control intents are missing", extra=fields(after=self._after, next=revision))
                 self._after = revision
+                self._remember(revision, entry)
                 intents.append(parse_entry(revision, entry.get(b"intent")))
         return intents
 
     def _check_continuity(self, client: redis.Redis) -> None:
-        top = cast("Any", client.xrevrange(self._keys.control, count=1))
-        newest = _revision(top[0][0]) if top else 0
-        if newest >= self._after:
+        kept = self._kept(client)
+        if kept >= self._after:
             return
-        logger.error("the control journal lost its newest entries", extra=fields(applied=self._after, newest=newest))
+        logger.error("the control journal lost its newest entries", extra=fields(applied=self._after, kept=kept))
         stored = cast("dict[bytes, bytes]", client.hgetall(self._keys.intended))
-        self._after = newest
-        self._hand_over(_sum_of(newest, stored))
+        self._after = kept
+        while self._remembered and next(reversed(self._remembered)) > kept:
+            self._remembered.popitem()
+        self._hand_over(_sum_of(kept, stored))
+
+    def _kept(self, client: redis.Redis) -> int:
+        """Return the last revision up to which the journal is what was read of it."""
+        key = self._keys.control
+        found = cast("Any", client.xrevrange(key, f"0-{self._after}", count=1))
+        if found and _revision(found[0][0]) == self._after and self._is_known(*found[0]):
+            return self._after
+        newest = cast("Any", client.xrevrange(key, count=1))
+        if newest and _revision(newest[0][0]) > self._after and not (found and _revision(found[0][0]) == self._after):
+            # Somebody deleted an entry that was applied; what follows it is as good as ever.
+            return self._after
+        for entry_id, entry in cast("Any", client.xrevrange(key, f"0-{self._after}", count=REMEMBERED_MAX)):
+            if self._is_known(entry_id, entry):
+                return _revision(entry_id)
+        return 0
+
+    def _remember(self, revision: int, entry: Mapping[bytes, bytes]) -> None:
+        self._remembered[revision] = _digest(entry)
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
+    def _is_known(self, entry_id: bytes, entry: Mapping[bytes, bytes]) -> bool:
+        """Tell whether an entry is what was read under its revision; one that was not read here counts as such."""
+        digest = _digest(entry)
+        return self._remembered.get(_revision(entry_id), digest) == digest
 
     def _hand_over(self, intents: list[JournalEntry]) -> None:
         self._arrived.extend(intents)
@@ -179,11 +212,17 @@ def _sum_of(revision: int, stored: dict[bytes, bytes]) -> list[JournalEntry]:
     """Return what a journal adds up to as entries of its newest revision."""
     entries = [JournalEntry(revision, restarts=True)]
     try:
-        changes = Intended.decode(stored).changes
+        intended = Intended.decode(stored)
     except (ValueError, NewerVersion):
         logger.exception("the sum of the control journal cannot be read")
         return entries
-    return [*entries, *(JournalEntry(revision, Intent(change), restarts=True) for change in changes)]
+    # What was asked for behind it is read on its own.
+    kept = [change for change in intended.changes if intended.revisions.get(change.setting, 0) <= revision]
+    return [*entries, *(JournalEntry(revision, Intent(change), restarts=True) for change in kept)]
+
+
+def _digest(entry: Mapping[bytes, bytes]) -> bytes:
+    return hashlib.blake2b(entry.get(b"intent") or b"", digest_size=16).digest()
 
 
 def _revision(entry_id: bytes) -> int:

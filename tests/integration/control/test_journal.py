@@ -191,3 +191,24 @@ async def test_race_that_is_lost_again_and_again_is_given_up(
         await set_speeds(journal, keys, range(1, 2))
 
     assert kept(redis_client, keys) == {}
+
+
+@pytest.mark.parametrize("again", ["the same server", "another server, and a checkpoint that says it"])
+async def test_a_revision_is_not_given_again_by_a_journal_that_came_back_without_it(
+    again: str,
+    make_journal: Callable[[Path], ControlJournal],
+    keys: SessionKeys,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+) -> None:
+    journal = make_journal(tmp_path)
+    for speed in (1, 2, 3):
+        await journal.append(keys, Intent(SetSpeed(speed)), effect=InEffect())
+    redis_client.delete(keys.control, keys.intended, keys.requests)
+    if again != "the same server":
+        journal = make_journal(tmp_path)
+        redis_client.hset(keys.checkpoint, "revision", "3")
+
+    given = await journal.append(keys, Intent(SetSpeed(4)), effect=InEffect())
+
+    assert given.revision == 4

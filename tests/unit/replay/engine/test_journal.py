@@ -32,8 +32,9 @@ class FakeRedis:
         ]
         return [[key.encode(), found[:count]]] if found else []
 
-    def xrevrange(self, key: str, count: int) -> list[Any]:
-        return [(f"0-{max(self.entries)}".encode(), {})] if self.entries else []
+    def xrevrange(self, key: str, highest: str = "0-1000000", count: int = 1) -> list[Any]:
+        revisions = sorted(number for number in self.entries if number <= int(highest.partition("-")[2]))
+        return [(f"0-{number}".encode(), {b"intent": self.entries[number]}) for number in reversed(revisions[-count:])]
 
     def hgetall(self, key: str) -> dict[bytes, bytes]:
         return self.intended
@@ -103,3 +104,22 @@ def test_a_journal_that_is_gone_starts_at_nothing() -> None:
 
     assert [(entry.intent, entry.revision) for entry in journal.take()] == [(None, 0)]
     assert journal.read(FakeRedis({1: b'{"kind":"pause"}'}))[0].revision == 1  # type: ignore[arg-type]
+
+
+def test_a_journal_that_gave_revisions_again_is_read_from_where_it_differs() -> None:
+    first = {1: b'{"kind":"pause"}', 2: b'{"kind":"resume"}', 3: b'{"kind":"speed","speed":2.0}'}
+    journal = tail(0)
+    journal.read(FakeRedis(first))  # type: ignore[arg-type]
+    # A replica without 2 and 3 took over, and Control went on before anybody looked.
+    again = {1: first[1], 2: b'{"kind":"seek","revision":1}', 3: first[2], 4: b'{"kind":"speed","speed":4.0}'}
+    client = FakeRedis(again, {b"paused": b"0", b"paused_revision": b"3", b"mode": b"2", b"mode_revision": b"1"})
+
+    journal._check_continuity(client)  # type: ignore[arg-type]
+    read = journal.read(client)  # type: ignore[arg-type]
+
+    handed_over = [(entry.revision, entry.intent, entry.restarts) for entry in journal.take()]
+    assert handed_over == [(1, None, True), (1, Intent(SetMode(2)), True)]
+    assert [entry.revision for entry in read] == [2, 3, 4]
+    assert (read[1].intent, read[2].intent) == (Intent(Resume()), Intent(SetSpeed(4.0)))
+    journal._check_continuity(client)  # type: ignore[arg-type]
+    assert journal.take() == []
