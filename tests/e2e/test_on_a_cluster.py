@@ -10,13 +10,15 @@ import grpc
 import pytest
 
 from protos.common.v1.market_pb2 import TickBatch
+from protos.replay.v1.replay_pb2 import GetSessionRequest
 from services.runtime.session.keys import SessionKeys
 from tests.reference.history import Expected, expected_outputs
 from tests.support.cli import ROOT, until
 from tests.support.history_files import Quirks, history_text
 from tests.support.redis_cluster import RedisClusterForTests
-from tests.support.serving import Serving, sequences, serving
+from tests.support.serving import CALL_S, Serving, sequences, serving
 from tests.support.slot_watch import slots_watched
+from tests.support.switching import assert_logs_hold_history_with_live_inside, switch
 
 # A minute together.
 pytestmark = pytest.mark.long
@@ -70,6 +72,8 @@ def test_everything_that_servers_do_stays_in_one_slot_each_time(
             control.resume()
             control.set_speed(0)
             assert control.state().session == "default"
+        told = servers.replay.GetSession(GetSessionRequest(session="default"), timeout=CALL_S)
+        assert told.session.name == "default"
         finish(servers, expected)
         created = servers.midstream("session", "create", str(sample), "--name", "mine")
         assert created.code == 0, created.stderr
@@ -115,3 +119,29 @@ def test_history_is_the_same_when_the_cluster_changes_in_the_midst(
                 redis_cluster.kill(redis_cluster.primary_of(key))
         finish(servers, expected)
     assert_logs(tmp_path / "out", expected)
+
+
+def test_switch_to_live_and_back_goes_through_a_failover(
+    tmp_path: Path, redis_cluster: RedisClusterForTests, history: tuple[Path, Expected]
+) -> None:
+    path, expected = history
+    keys = SessionKeys("default")
+    with serving(tmp_path / "out", HISTORICAL=str(path), SPEED="1", REDIS_URL=redis_cluster.url) as servers:
+        servers.wait_committed(len(expected.sequence) // 10)
+        live_from = switch(servers, "live")
+        servers.wait_committed(live_from + 50)
+        redis_cluster.failover(keys.ticks)
+        servers.wait_committed(servers.sink()["sequence"] + 100)
+        until(lambda: switched_back(servers), what="the way back")
+        last = servers.wait_state("COMPLETED", timeout_s=60.0)["last_sequence"]
+        servers.wait_committed(last, timeout_s=60.0)
+    assert_logs_hold_history_with_live_inside(tmp_path / "out", expected)
+
+
+def switched_back(servers: Serving) -> bool:
+    try:
+        return bool(switch(servers, "historical"))
+    except grpc.RpcError as exc:
+        if exc.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return False

@@ -16,7 +16,8 @@ from tests.support.cli import until
 from tests.support.history_files import Quirks, history_text
 from tests.support.made_ticks import write_made_ticks
 from tests.support.redis_server import RedisForTests
-from tests.support.serving import Serving, sequences, serving, ticks
+from tests.support.serving import sequences, serving, ticks
+from tests.support.switching import assert_logs_hold_history_with_live_inside, switch
 
 
 def quirky_file(path: Path, seed: int, rows: int) -> Path:
@@ -50,14 +51,6 @@ def test_history_resumes_behind_the_last_published_tick_across_live_and_a_restar
     assert len({batch.epoch for batch in batches}) == 1
     assert_seams(batches)
     assert_logs_hold_history_with_live_inside(tmp_path / "out", expected)
-
-
-def switch(servers: Serving, mode: str) -> int:
-    """Switch; returns the last sequence of the mode before, at least."""
-    with servers.control() as control:
-        answer = control.set_mode(mode)
-    assert answer.mode != answer.previous_mode
-    return int(servers.state()["last_sequence"])
 
 
 def assert_history_is_whole(batches: list[TickBatch], expected: Expected) -> None:
@@ -103,17 +96,6 @@ def assert_seams(batches: list[TickBatch]) -> None:
         assert seam.mode == mode_after
         assert seam.revision > 0
         assert seam.time_ns > 0
-
-
-def assert_logs_hold_history_with_live_inside(out: Path, expected: Expected) -> None:
-    """Without one run of live lines in the middle, both logs are those of the reference."""
-    for name, wanted in (("mid_prices.log", expected.mid_log), ("errors.log", expected.error_log)):
-        found, lines = (out / name).read_bytes().splitlines(), wanted.splitlines()
-        same = next((i for i, pair in enumerate(zip(found, lines, strict=False)) if pair[0] != pair[1]), len(lines))
-        rest = lines[same:]
-        assert found[len(found) - len(rest) :] == rest, name
-        if name == "mid_prices.log":
-            assert len(found) >= len(lines) + 100
 
 
 def test_switching_while_the_producer_waits_for_a_slow_group_loses_nothing(
