@@ -38,7 +38,8 @@ struct TickerCounts {
 
 class ComparisonCore {
   public:
-    explicit ComparisonCore(int64_t threshold) : threshold_(threshold) {}
+    // Compared is what arrives from `start` on and before `end`, as recorded.
+    ComparisonCore(int64_t threshold, int64_t start, int64_t end) : threshold_(threshold), start_(start), end_(end) {}
 
     // The rows that are added next are those of another file.
     void add_source(const LatencyModel& first, const LatencyModel& second) {
@@ -47,10 +48,13 @@ class ComparisonCore {
         arrival_in_file_ = BEFORE_EVERYTHING;
     }
 
-    // Rows in the order of their file, as recorded.
-    void add(const Rows& rows) {
+    // Rows in the order of their file, as recorded; `wanted` tells by ticker which are compared, and empty that all are.
+    void add(const Rows& rows, const std::vector<uint8_t>& wanted) {
         for (size_t i = 0; i < rows.size(); ++i) {
-            if (!rows[i].is_rejected()) add_tick(rows[i]);
+            const Row& row = rows[i];
+            const bool inside = start_ <= row.arrival && row.arrival < end_;
+            if (!row.is_rejected()) add_tick(row, inside && (wanted.empty() || wanted[row.ticker()]));
+            else ++(inside ? rejected : skipped);
         }
     }
 
@@ -117,11 +121,12 @@ class ComparisonCore {
     std::array<Histogram, PROFILES> latencies;
     Profiles latency_min = {AFTER_EVERYTHING, AFTER_EVERYTHING}, latency_max = {BEFORE_EVERYTHING, BEFORE_EVERYTHING};
     std::array<uint64_t, PROFILES> waited = {}, late = {};
-    uint64_t late_in_both = 0, unusable = 0, moved = 0;
+    uint64_t late_in_both = 0, rejected = 0, unusable = 0, skipped = 0, moved = 0;
     std::vector<TickerCounts> tickers;
 
   private:
-    void add_tick(const Row& row) {
+    // One that is not wanted holds its channel all the same.
+    void add_tick(const Row& row, bool wanted) {
         const bool overtakes = row.arrival < arrival_in_file_;
         arrival_in_file_ = row.arrival;
         Compared tick{row.event, {}, mid_of(row), row.ticker()};
@@ -130,17 +135,23 @@ class ComparisonCore {
         for (size_t profile = 0; profile < PROFILES; ++profile) {
             if (!time_difference(row.arrival, row.event, of_file) || !models_[profile].latency(of_file, row.row, latency) ||
                 !arrival_time(row.event, latency, 0, alone[profile])) {
-                ++unusable;
+                ++(wanted ? unusable : skipped);
                 return;
             }
+        }
+        for (size_t profile = 0; profile < PROFILES; ++profile) {
+            const LatencyModel& model = models_[profile];
+            tick.arrival[profile] = model.changes() ? channels_[profile].arrive(model, alone[profile], overtakes) : alone[profile];
+        }
+        if (!wanted) {
+            ++skipped;
+            return;
         }
         if (ticks.size() >= std::numeric_limits<uint32_t>::max()) throw std::length_error("more ticks than can be compared");
         if (tick.ticker >= tickers.size()) tickers.resize(tick.ticker + 1);
         TickerCounts& counts = tickers[tick.ticker];
         ++counts.ticks;
         for (size_t profile = 0; profile < PROFILES; ++profile) {
-            const LatencyModel& model = models_[profile];
-            tick.arrival[profile] = model.changes() ? channels_[profile].arrive(model, alone[profile], overtakes) : alone[profile];
             latency = latency_of(tick, profile);
             const bool is_late = latency > threshold_;
             latencies[profile].add(latency);
@@ -197,7 +208,7 @@ class ComparisonCore {
         return ticks.empty() ? BEFORE_EVERYTHING : ticks[orders[profile].back()].arrival[profile];
     }
 
-    const int64_t threshold_;
+    const int64_t threshold_, start_, end_;
     std::array<LatencyModel, PROFILES> models_;
     std::array<Channel, PROFILES> channels_;
     int64_t arrival_in_file_ = BEFORE_EVERYTHING;

@@ -12,9 +12,19 @@ class Comparison:
 
     It holds 48 bytes a tick, and some 30 more once it is finished. Rejected rows are left out. A tick gives a mid unless a side is
     missing or it is later than the threshold.
+
+    Filters leave out tickers, and what arrives before `start_time_ns` or from `end_time_ns` on, as recorded: so both models have the same
+    ticks. What is left out holds its channel all the same.
     """
 
-    def __new__(cls, *, latency_threshold_ns: int) -> Comparison: ...
+    def __new__(
+        cls,
+        *,
+        latency_threshold_ns: int,
+        start_time_ns: int = ...,
+        end_time_ns: int = ...,
+        only_tickers: Sequence[str] = (),
+    ) -> Comparison: ...
     def __len__(self) -> int: ...
     def add_source(self, first: LatencyModel, second: LatencyModel) -> None:
         """Begin with the next file, under the models that it has."""
@@ -25,8 +35,11 @@ class Comparison:
     def finish(self) -> None:
         """Put all rows in order; nothing can be added any more, and everything else can be asked."""
 
-    def counts(self) -> tuple[int, tuple[int, int], int, tuple[int, int]]:
-        """Ticks that could not be used, that came late under each model, under both, and that waited for the row before them."""
+    def left_out(self) -> tuple[int, int, int]:
+        """Rows that were rejected when they were read, ticks that could not be used, and rows of either kind that the filters leave out."""
+
+    def counts(self) -> tuple[tuple[int, int], int, tuple[int, int]]:
+        """Ticks that came late under each model, under both, and that waited for the row before them."""
 
     def ticker_counts(self) -> dict[int, tuple[int, tuple[int, int], tuple[int, int]]]:
         """By ticker number: ticks, late ticks under each model, mids under each model."""

@@ -2,12 +2,13 @@
 """What two latency models make of the same rows."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
+from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from fastpath.columns cimport Block, Rows
+from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING as BEFORE, Block, Rows
 from fastpath.latency cimport LatencyModel, LatencyModelCore
 
 
@@ -33,9 +34,9 @@ cdef extern from "whatif.hpp" namespace "midstream" nogil:
         uint64_t mids[2]
 
     cdef cppclass ComparisonCore:
-        ComparisonCore(int64_t) except +
+        ComparisonCore(int64_t, int64_t, int64_t) except +
         void add_source(const LatencyModelCore&, const LatencyModelCore&) except +
-        void add(const Rows&) except +
+        void add(const Rows&, const vector[uint8_t]&) except +
         void finish() except +
         vector[uint64_t] inversions(const vector[uint32_t]&, size_t) except +
         Ages ages(uint32_t, size_t) except +
@@ -47,7 +48,7 @@ cdef extern from "whatif.hpp" namespace "midstream" nogil:
         int64_t latency_max[2]
         uint64_t waited[2]
         uint64_t late[2]
-        uint64_t late_in_both, unusable, moved
+        uint64_t late_in_both, rejected, unusable, skipped, moved
         vector[TickerCounts] tickers
 
 
@@ -56,10 +57,17 @@ cdef class Comparison:
     """Rows of files under two latency models, the first with the number 0 and the second with 1."""
 
     cdef unique_ptr[ComparisonCore] core
+    cdef frozenset only_tickers  # of bytes; empty: all
+    cdef vector[uint8_t] wanted
     cdef cbool finished
 
-    def __cinit__(self, *, int64_t latency_threshold_ns):
-        self.core.reset(new ComparisonCore(latency_threshold_ns))
+    def __cinit__(
+        self, *, int64_t latency_threshold_ns, int64_t start_time_ns=BEFORE, int64_t end_time_ns=AFTER, only_tickers=()
+    ):
+        if isinstance(only_tickers, (str, bytes)):
+            raise TypeError("`only_tickers` takes a sequence of names, not one name")
+        self.core.reset(new ComparisonCore(latency_threshold_ns, start_time_ns, end_time_ns))
+        self.only_tickers = frozenset(name.encode() for name in only_tickers)
         self.finished = False
 
     def add_source(self, LatencyModel first not None, LatencyModel second not None):
@@ -69,9 +77,14 @@ cdef class Comparison:
 
     def add(self, Block block not None):
         """Add the rows of the next block, which come as they are recorded."""
+        cdef string name
         self._check(False)
+        if self.only_tickers:
+            while self.wanted.size() < block.tickers.table.size():
+                name = block.tickers.table.name(<uint32_t>self.wanted.size())
+                self.wanted.push_back(<bytes>name in self.only_tickers)
         with nogil:
-            self.core.get().add(block.rows)
+            self.core.get().add(block.rows, self.wanted)
 
     def finish(self):
         """Put all rows in order; nothing can be added any more, and everything else can be asked."""
@@ -83,10 +96,15 @@ cdef class Comparison:
     def __len__(self):
         return self.core.get().ticks.size()
 
-    def counts(self):
-        """Ticks that could not be used, that came late under each model, under both, and that waited for the row before them."""
+    def left_out(self):
+        """Rows that were rejected when they were read, ticks that could not be used, and rows of either kind that the filters leave out."""
         cdef ComparisonCore* core = self.core.get()
-        return core.unusable, (core.late[0], core.late[1]), core.late_in_both, (core.waited[0], core.waited[1])
+        return core.rejected, core.unusable, core.skipped
+
+    def counts(self):
+        """Ticks that came late under each model, under both, and that waited for the row before them."""
+        cdef ComparisonCore* core = self.core.get()
+        return (core.late[0], core.late[1]), core.late_in_both, (core.waited[0], core.waited[1])
 
     def ticker_counts(self):
         """By ticker number: ticks, late ticks under each model, mids under each model."""

@@ -139,6 +139,9 @@ def whatif(
     ] = None,
     latency_threshold_ms: Annotated[float, typer.Option(help="Ticks slower than this count as late.")] = 20.0,
     fraction_unit: Annotated[FractionUnit | None, typer.Option(help="Read a plain fraction as this unit.")] = None,
+    ticker: Annotated[list[str] | None, typer.Option(help="Only this ticker; repeat for more.")] = None,
+    start: Annotated[str, typer.Option(help="First arrival time to compare, as recorded.")] = "",
+    end: Annotated[str, typer.Option(help="Arrival time to stop before, as recorded.")] = "",
     html: Annotated[Path | None, typer.Option(help="Write a page with plots, which needs no other file.")] = None,
     json: Json = False,
 ) -> None:
@@ -146,7 +149,15 @@ def whatif(
     from services.cli.whatif.command import WhatIfRun, run_whatif
 
     run = WhatIfRun(
-        tuple(files), tuple(latency or ()), latency_threshold_ms, fraction_unit is not None, html, as_json=json
+        files=tuple(files),
+        latencies=tuple(latency or ()),
+        latency_threshold_ms=latency_threshold_ms,
+        fraction_unit_us=fraction_unit is not None,
+        tickers=tuple(ticker or ()),
+        start=start,
+        end=end,
+        html=html,
+        as_json=json,
     )
     raise typer.Exit(run_whatif(run))
 

@@ -17,6 +17,8 @@ from services.cli.output import ExitCode, fail
 from services.cli.terminal import say, table, write
 from services.cli.whatif.page import page_of
 from services.cli.whatif.text import change_rows, pair_rows, ticker_rows
+from services.replay.engine.config import historical_options
+from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.what_if import WhatIf, what_if
 from services.runtime.errors import StartRefused
 from services.runtime.scratch import scratch_directory
@@ -35,6 +37,9 @@ class WhatIfRun:
     """Two models, or one that is compared with the file's own latencies."""
     latency_threshold_ms: float
     fraction_unit_us: bool
+    tickers: tuple[str, ...]
+    start: str
+    end: str
     html: Path | None
     as_json: bool
 
@@ -45,8 +50,16 @@ def run_whatif(run: WhatIfRun) -> int:
         models = _two_models(run.latencies)
         if run.html is not None and not run.html.parent.is_dir():
             raise StartRefused(f"--html: there is no folder {run.html.parent}; make it, or name a file elsewhere")
+        chosen = historical_options(
+            {
+                "fraction_unit_us": run.fraction_unit_us,
+                "tickers": run.tickers,
+                "start": run.start,
+                "end": run.end,
+            }
+        )
         with scratch_directory() as scratch:
-            found = _compare(run, models, scratch)
+            found = _compare(run, models, chosen, scratch)
         if run.html is not None:
             _write_page(run.html, page_of(found))
     except StartRefused as exc:
@@ -70,14 +83,14 @@ def _two_models(latencies: Sequence[str]) -> tuple[str, str]:
     )
 
 
-def _compare(run: WhatIfRun, models: tuple[str, str], scratch: Path) -> WhatIf:
+def _compare(run: WhatIfRun, models: tuple[str, str], chosen: HistoricalOptions, scratch: Path) -> WhatIf:
     def compare(bar: Progress | None) -> WhatIf:
         task = bar.add_task("reading", total=None) if bar is not None else None
         return what_if(
             run.files,
             models,
+            chosen=chosen,
             latency_threshold_ms=run.latency_threshold_ms,
-            fraction_unit_us=run.fraction_unit_us,
             temp_dir=scratch,
             on_progress=(lambda rows: bar.advance(task, rows)) if bar is not None and task is not None else None,
         )

@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from services.cli.whatif.text import Rows, change_rows, pair_rows, ticker_rows
+from services.cli.whatif.text import Rows, change_rows, filters_of, pair_rows, ticker_rows
 from services.replay.sources.what_if import WhatIf
 
 TICKERS_DRAWN = 6
@@ -26,7 +26,7 @@ def page_of(found: WhatIf) -> str:
     plots = json.dumps(plots_of(found)).replace("<", "\\u003c")
     parts = {
         "title": escape(f"from {report.models[0]} to {report.models[1]}"),
-        "files": escape(", ".join(report.files)),
+        "files": escape("; ".join(filter(None, (", ".join(report.files), filters_of(report))))),
         "changes": _table(change_rows(report)),
         "tickers": _table(ticker_rows(report, TICKERS_LISTED)),
         "pairs": _table(pair_rows(report, PAIRS_LISTED)),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from fastpath.values import format_timestamp
 from services.replay.sources.what_if import TickerChange, WhatIfReport
 
 Rows = list[tuple[str, ...]]
+
+
+def filters_of(report: WhatIfReport) -> str:
+    """Say what of the files is compared; empty is all of it."""
+    parts = [f"only {', '.join(report.only_tickers)}"] if report.only_tickers else []
+    if report.start_time_ns is not None:
+        parts.append(f"from {format_timestamp(report.start_time_ns)}")
+    if report.end_time_ns is not None:
+        parts.append(f"before {format_timestamp(report.end_time_ns)}")
+    return ", ".join(parts)
 
 
 def change_rows(report: WhatIfReport) -> Rows:
@@ -31,7 +42,11 @@ def change_rows(report: WhatIfReport) -> Rows:
 
 
 def _left_out(report: WhatIfReport) -> list[tuple[int, str]]:
-    return [(report.rejected, "rejected rows"), (report.unusable, "whose arrival no year of ours holds")]
+    return [
+        (report.rejected, "rejected rows"),
+        (report.unusable, "whose arrival no year of ours holds"),
+        (report.skipped, "rows that the filters leave out"),
+    ]
 
 
 def ticker_rows(report: WhatIfReport, limit: int) -> Rows:

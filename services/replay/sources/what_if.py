@@ -81,6 +81,13 @@ class WhatIfReport:
     """Rows that cannot be used, whatever the model."""
     unusable: int
     """Ticks that arrive outside of the years 1678 to 2261 under one of the models."""
+    skipped: int
+    """Rows that the filters leave out."""
+    only_tickers: tuple[str, ...]
+    """Tickers that are compared; none: all."""
+    start_time_ns: int | None
+    """What arrives from here on and before the end is compared, as the files have it; None is unbounded."""
+    end_time_ns: int | None
     latency_threshold_ms: float
     latency_ms: tuple[Latencies, Latencies] | None
     inversions: int
@@ -118,21 +125,27 @@ def what_if(
     paths: Sequence[str],
     models: tuple[str, str],
     *,
+    chosen: HistoricalOptions | None = None,
     latency_threshold_ms: float = 20.0,
-    fraction_unit_us: bool = False,
     ticks_max: int = TICKS_MAX,
     temp_dir: Path | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> WhatIf:
     """Read every file once and compare two models, each written as in MIDSTREAM_LATENCY. Raises UnusableInput.
 
-    `on_progress` is told every so often how many rows were read since it was told last.
+    `chosen` says which tickers are compared, and which arrivals, those that the files have: both models have the same ticks. Of the other
+    options it has the unit of fractions. `on_progress` is told every so often how many rows were read since it was told last.
     """
-    # A latency that is declared need not be looked for.
-    options = HistoricalOptions(fraction_unit_us=fraction_unit_us, min_latency_ms=0.0)
-    tickers = Tickers()
-    comparison = Comparison(latency_threshold_ns=round(latency_threshold_ms * 1e6))
-    rejected, damage = 0, []
+    chosen = HistoricalOptions() if chosen is None else chosen
+    # Everything is read, as the others wait for what is left out. A latency that is declared need not be looked for.
+    options = HistoricalOptions(fraction_unit_us=chosen.fraction_unit_us, min_latency_ms=0.0)
+    tickers, damage = Tickers(), []
+    comparison = Comparison(
+        latency_threshold_ns=round(latency_threshold_ms * 1e6),
+        start_time_ns=chosen.start_ns,
+        end_time_ns=chosen.end_ns,
+        only_tickers=chosen.tickers,
+    )
     inputs = open_inputs(paths)
     try:
         names = [opened.name for opened in inputs]
@@ -148,14 +161,13 @@ def what_if(
                 latency_bound_ns=LATENCY_BOUND_MIN,
                 end=plan.scanned.damage,
             )
-            rows, problem = _read(opened, reading, comparison, ticks_max, on_progress)
-            rejected += rows
+            problem = _read(opened, reading, comparison, ticks_max, on_progress)
             damage += [f"{opened.name}: {problem}"] if problem else []
     finally:
         for opened in inputs:
             opened.close()
     comparison.finish()
-    return _report(comparison, tickers, names, models, latency_threshold_ms, rejected, damage)
+    return _report(comparison, tickers, names, models, latency_threshold_ms, chosen, damage)
 
 
 def _read(
@@ -164,11 +176,10 @@ def _read(
     comparison: Comparison,
     ticks_max: int,
     on_progress: Callable[[int], None] | None,
-) -> tuple[int, str]:
-    """Add the rows of one file; return how many were rejected, and why the file ended too early."""
+) -> str:
+    """Add the rows of one file; return why the file ended too early."""
     rows = opened.content.read(reading)
     block = Block(reading.tickers)
-    before, row_count = len(comparison), 0
     while not rows.finished:
         try:
             rows.feed(block, READ_ROWS)
@@ -178,15 +189,15 @@ def _read(
                 "which is not known; sort the file by its timestamps first"
             ) from problem
         comparison.add(block)
-        row_count += len(block)
         if on_progress is not None:
             on_progress(len(block))
         block.clear()
         if len(comparison) > ticks_max:
             raise UnusableInput(
-                f"{opened.name}: more than {ticks_max:,} ticks do not fit into memory at once; compare a part of them"
+                f"{opened.name}: more than {ticks_max:,} ticks do not fit into memory at once; compare a part of them, by --ticker, "
+                "--start or --end"
             )
-    return row_count - (len(comparison) - before), rows.damage
+    return rows.damage
 
 
 def _report(
@@ -195,7 +206,7 @@ def _report(
     names: Sequence[str],
     models: tuple[str, str],
     latency_threshold_ms: float,
-    rejected: int,
+    chosen: HistoricalOptions,
     damage: Sequence[str],
 ) -> WhatIf:
     counted = comparison.ticker_counts()
@@ -212,13 +223,18 @@ def _report(
         for place, count in enumerate(pairs)
         if count
     ]
-    unusable, late, late_in_both, waited = comparison.counts()
+    rejected, unusable, skipped = comparison.left_out()
+    late, late_in_both, waited = comparison.counts()
     report = WhatIfReport(
         files=tuple(names),
         models=models,
         ticks=len(comparison),
-        rejected=rejected - unusable,
+        rejected=rejected,
         unusable=unusable,
+        skipped=skipped,
+        only_tickers=chosen.tickers,
+        start_time_ns=chosen.start_time_ns,
+        end_time_ns=chosen.end_time_ns,
         latency_threshold_ms=latency_threshold_ms,
         latency_ms=(_latencies(comparison, 0, waited[0]), _latencies(comparison, 1, waited[1])) if changes else None,
         inversions=sum(pairs),

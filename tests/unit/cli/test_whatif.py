@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fastpath.values import format_timestamp
 from services.cli.whatif.page import TICKERS_DRAWN, TIMES
 from services.replay.sources.what_if import what_if
 from tests.support.cli import midstream_here
@@ -56,6 +57,26 @@ def test_table_has_the_figures_of_the_report(file: Path, monkeypatch: pytest.Mon
     assert report.ticker_pairs[0].first in done.stdout
 
 
+def test_filters_choose_what_is_compared_and_the_page_tells_them(file: Path, tmp_path: Path) -> None:
+    everything = what_if([str(file)], MODELS)
+    ticker = everything.report.tickers[1].ticker
+    first_ns, last_ns = everything.comparison.span_ns() or (0, 0)
+    start, end = (format_timestamp(first_ns + (last_ns - first_ns) * part // 4) for part in (1, 3))
+    page = tmp_path / "page.html"
+    filters = ("--ticker", ticker, "--start", start, "--end", end)
+
+    shown = midstream_here("whatif", file, *LATENCIES, *filters, "--html", page)
+    report = json.loads(midstream_here("whatif", file, *LATENCIES, *filters, "--json").stdout)
+
+    assert [change["ticker"] for change in report["tickers"]] == [ticker]
+    assert 0 < report["ticks"] < everything.report.tickers[1].ticks
+    assert (
+        report["ticks"] + report["rejected"] + report["skipped"] == everything.report.ticks + everything.report.rejected
+    )
+    assert f"{report['skipped']:,} rows that the filters leave out" in shown.stdout
+    assert f"{file}; only {ticker}, from {start}, before {end}" in unescape(page.read_text(encoding="utf-8"))
+
+
 def test_one_model_is_compared_with_the_latencies_of_the_file(file: Path) -> None:
     done = midstream_here("whatif", file, "--latency", "offset:5ms", "--json")
 
@@ -69,9 +90,14 @@ def test_one_model_is_compared_with_the_latencies_of_the_file(file: Path) -> Non
         (("--latency", "file") * 3, "3 were given"),
         (("--latency", "offset:5"), "midstream whatif: --latency: `offset:5` cannot be used"),
         (("--latency", "b.csv=offset:5ms"), "--latency: no source is named `b.csv`"),
+        (("--latency", "file", "--start", "noon"), "--start: 'noon' is no time"),
+        (
+            ("--latency", "file", "--start", "2025-01-02 00:00:00", "--end", "2025-01-01 00:00:00"),
+            "the start is not before the end",
+        ),
         (("--latency", "file", "--html", "/not/there/a.html"), "--html: there is no folder /not/there"),
     ],
-    ids=["none", "three", "no unit", "no such file", "no such folder"],
+    ids=["none", "three", "no unit", "no such file", "no time", "no span", "no such folder"],
 )
 def test_what_cannot_be_compared_is_refused_with_the_fix(file: Path, arguments: tuple[str, ...], said: str) -> None:
     done = midstream_here("whatif", file, *arguments)

@@ -34,6 +34,14 @@ MODELS = (
     "b.csv=constant:200ns; a.csv=scale:0",
 )
 THRESHOLD_NS = 90
+BEGIN_NS = 1_735_689_600_000_000_000
+CHOSEN = (
+    HistoricalOptions(),
+    HistoricalOptions(tickers=("A", "C", "none has it")),
+    HistoricalOptions(start_time_ns=BEGIN_NS + 200, end_time_ns=BEGIN_NS + 500),
+)
+"""What is compared: everything, some tickers, what arrives within a time."""
+CASES = [(models, CHOSEN[number % 3]) for number, models in enumerate(list(itertools.permutations(MODELS, 2))[::2])]
 CAPTURE = REAL / "hftbacktest" / "usdm_btcusdt_20240808.gz"
 """Quotes of a recorder whose clock was 1.27 s slow: all latencies are negative."""
 
@@ -71,28 +79,34 @@ def arrivals(paths: list[str], model: str) -> dict[tuple[int, int], tuple[int, i
     return found
 
 
-def replayed_ticks(paths: list[str], models: tuple[str, str]) -> list[Tick]:
-    """Return the ticks of two replays."""
-    first, second = (arrivals(paths, model) for model in models)
-    assert first.keys() == second.keys()
+def replayed_ticks(paths: list[str], models: tuple[str, str], chosen: HistoricalOptions = CHOSEN[0]) -> list[Tick]:
+    """Return the ticks of two replays of everything, and of them those that were to be compared, by their arrivals in the files."""
+    first, second, recorded = (arrivals(paths, model) for model in (*models, "file"))
+    assert first.keys() == second.keys() == recorded.keys()
     return [
         Tick(first[place][1], (first[place][0], second[place][0]), first[place][2], first[place][3])
         for place in sorted(first)
+        if chosen.start_ns <= recorded[place][0] < chosen.end_ns
+        and (not chosen.tickers or first[place][2] in chosen.tickers)
     ]
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize(("models"), list(itertools.permutations(MODELS, 2))[::2], ids=" to ".join)
-def test_everything_is_as_counted_one_by_one(tmp_path: Path, models: tuple[str, str]) -> None:
+@pytest.mark.parametrize(("models", "chosen"), CASES, ids=[" to ".join(models) for models, _ in CASES])
+def test_everything_is_as_counted_one_by_one(
+    tmp_path: Path, models: tuple[str, str], chosen: HistoricalOptions
+) -> None:
     random_ = random.Random(" ".join(models))
     paths = [write_ticks(tmp_path / name, random_, 60) for name in ("a.csv", "b.csv")]
-    ticks = replayed_ticks(paths, models)
+    ticks = replayed_ticks(paths, models, chosen)
 
-    found = what_if(paths, models, latency_threshold_ms=THRESHOLD_NS / 1e6)
+    found = what_if(paths, models, chosen=chosen, latency_threshold_ms=THRESHOLD_NS / 1e6)
 
     report = found.report
     pairs = reference.inversions(ticks)
     assert report.ticks == len(ticks)
+    assert report.ticks + report.rejected + report.skipped == len(replay(paths).rows)
+    assert (report.skipped > 0) == (chosen != CHOSEN[0])
     assert [found.comparison.order(model) for model in (0, 1)] == [reference.order(ticks, model) for model in (0, 1)]
     assert {(pair.first, pair.second): pair.inversions for pair in report.ticker_pairs} == pairs
     assert report.inversions == pairs.total()
@@ -209,18 +223,26 @@ def test_captured_quotes_are_as_counted_one_by_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no captures under {SHARED}: set MIDSTREAM_SHARED to where they are")
-def test_captured_quotes_of_two_feeds_are_as_counted_one_by_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_part", [False, True], ids=["all", "two tickers for a time"])
+def test_captured_quotes_of_two_feeds_are_as_counted_one_by_one(tmp_path: Path, is_part: bool) -> None:
     header, *lines = itertools.islice(quotes_of_the_capture(), 2_501)
     paths = []
-    for name, part in (("a.csv", lines[::2]), ("b.csv", [line.replace("BTCUSDT", "OTHER") for line in lines[1::2]])):
+    # A tenth is of a third ticker.
+    others = [line.replace("BTCUSDT", "OTHER" if number % 5 else "THIRD") for number, line in enumerate(lines[1::2])]
+    for name, part in (("a.csv", lines[::2]), ("b.csv", others)):
         paths.append(str(tmp_path / name))
         Path(paths[-1]).write_text("\n".join([header, *part]) + "\n")
     models = ("offset:1300ms", "a.csv=offset:1305ms; b.csv=lognormal:p50=8ms,p99=60ms,seed=1")
-    ticks = replayed_ticks(paths, models)
+    start_ns, end_ns = (int(lines[place].split(",")[3]) for place in (400, 2200))
+    both = ("BTCUSDT@binance", "OTHER@binance")
+    midst = HistoricalOptions(tickers=both, start_time_ns=start_ns, end_time_ns=end_ns)
+    chosen = midst if is_part else CHOSEN[0]
+    ticks = replayed_ticks(paths, models, chosen)
 
-    found = what_if(paths, models, latency_threshold_ms=45.0)
+    found = what_if(paths, models, chosen=chosen, latency_threshold_ms=45.0)
 
     assert_as_counted(found, ticks, 45_000_000)
+    assert found.report.skipped == 2_500 - len(ticks)
     assert found.report.inversions > 1000
     assert min(found.report.late) > 10
 
@@ -229,7 +251,7 @@ def assert_as_counted(found: WhatIf, ticks: list[Tick], threshold_ns: int) -> No
     """Compare with counting; nanoseconds by stretches, as there are too many of them."""
     report = found.report
     pairs = reference.inversions(ticks)
-    assert report.ticks == len(ticks) == 2_500
+    assert report.ticks == len(ticks) > 1_500
     assert {(pair.first, pair.second): pair.inversions for pair in report.ticker_pairs} == pairs
     for model in (0, 1):
         assert report.late[model] == sum(tick.is_late(model, threshold_ns) for tick in ticks)
