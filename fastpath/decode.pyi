@@ -12,10 +12,11 @@ from typing_extensions import Buffer
 from fastpath.columns import Block, Tickers
 from fastpath.header import Header
 from fastpath.latency import LatencyModel
+from fastpath.row_decoder import RowDecoder
 from fastpath.rules import NegativeLatency
 
 @final
-class Decoder:
+class Decoder(RowDecoder):
     """Decodes the lines of one file, from `offset` on, into a Block.
 
     Every good row is counted, a row that filters leave out (`start_time_ns` inclusive and `end_time_ns` exclusive are arrival
@@ -26,34 +27,6 @@ class Decoder:
     It learns whether the rows are sorted by event time, by arrival time or both, and gives with `bound_ns` the lowest arrival
     time that a row still to come can have.
     """
-
-    line: int
-    """Physical line number (from 1) of the next line to decode."""
-    offset: int
-    """Offset of that line in the (decompressed) bytes. Inside a line that is too long it stays at the line's begin, so that a decoder
-    that continues from these attributes never starts in the middle of one."""
-    skipped: int
-    """Rows that filters left out. A rejection counts as skipped when its place lies outside the window, whatever its ticker."""
-    previous_arrival_time_ns: int
-    """Arrival of the last good row as the file has it, before clamping. BEFORE_EVERYTHING before the first row, like the next two."""
-    previous_event_time_ns: int
-    channel_arrival_time_ns: int
-    """Arrival of the last good row under the latency model; BEFORE_EVERYTHING without one."""
-    order: int
-    """Bit 0: not sorted by event time. Bit 1: not sorted by arrival time. Both, or bit 1 in the TARDIS layout: UnsortedSource was raised
-    (unless the order is not checked)."""
-    bound_ns: int
-    """Lowest arrival time that a row still to come can have. BEFORE_EVERYTHING before the first row."""
-    latency_ns_min: int
-    """Lowest latency seen so far (AFTER_EVERYTHING when no row was), before any policy."""
-    negative_latencies: int
-    """How many rows had a latency below zero (and were kept, clamped or shifted)."""
-    rejected: int
-    """How many lines were bad, those that the window left out included; what `reject` appends is one."""
-    blank: int
-    """How many lines held nothing, of those that this decoder read."""
-    first_rejection: tuple[int, str] | None
-    """Line and reason of the first of them."""
 
     def __init__(
         self,
@@ -79,11 +52,7 @@ class Decoder:
         channel_arrival_time_ns: int = ...,
     ) -> None:
         """`latency_bound_ns` is a lower bound of every latency after the policy; only the ASSIGNMENT layout needs it and is held to it.
-        `shift_ns` is added with SHIFT. `check_order=False` reads a file in any order (for an external sort): `bound_ns` stays
-        BEFORE_EVERYTHING and no latency is too low. `latency` says when rows arrive in place of the file, whose own order is still checked;
-        the policy for latencies below zero, the bound and the filters go by what the model says. `order`, `skipped`, `line`, `offset`,
-        `previous_...` and `channel_...` of another decoder of the same file and options continue where it stands; `latency_ns_min` and
-        `negative_latencies` start over."""
+        The rest is as RowDecoder has it."""
 
     def feed(self, chunk: Buffer, into: Block, *, row_limit: int, final: bool = False) -> int:
         """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used.
@@ -92,9 +61,6 @@ class Decoder:
         once its end is found. When nothing more can be decoded it returns what it used (maybe 0). UnsortedSource and LatencyBoundBroken
         leave the rows before the bad one in the block and the decoder standing at it. The GIL is released; `into` belongs to the call.
         """
-
-    def reject(self, into: Block, reason: str, raw: bytes = b"") -> None:
-        """Append a rejection at the current place and count a line (a truncated compressed file, for example)."""
 
 def count_line_ends(chunk: Buffer) -> int:
     """Count the line ends of some bytes, whatever the lines hold. SIMD speed."""

@@ -6,7 +6,7 @@ Here is what needs Python: options, names and errors.
 """
 
 from fastpath.header import Layout
-from fastpath.rules import LatencyBoundBroken, NegativeLatency, UnsortedSource
+from fastpath.rules import LatencyBoundBroken, UnsortedSource
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -14,13 +14,13 @@ from libc.string cimport memchr
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
 
-from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING as BEFORE, Block, Tickers, string_view
+from fastpath.columns cimport Block, Tickers, string_view
 from fastpath.decoding cimport (
     BELOW_BOUND, BLANK, LEFT_OUT, PARTS, RAISED, ROW, SIMD, TIMING_GOOD, UNSORTED, LineLayout, LineReaders, Outcome, PlainLines,
     QuickReader, RowRules, Simd, Timing, TimingFault, Values, has_negative_field, read_thoroughly, timing_reason,
 )
 from fastpath.header cimport Header
-from fastpath.latency cimport LatencyModel
+from fastpath.row_decoder cimport RowDecoder
 from fastpath.text cimport LINE_SIZE_MAX, RAW_SIZE_MAX, Line, LineCutter, RowWriter, Text, TimeParser, quoted, trimmed
 from fastpath.values cimport name_fault
 
@@ -31,17 +31,10 @@ cdef const char* LINE_TOO_LONG = b"line is longer than 65536 bytes"
 
 
 @cython.final
-cdef class Decoder:
+cdef class Decoder(RowDecoder):
     """Decodes the lines of one file, from `offset` on, into a Block."""
 
-    cdef readonly uint64_t offset
-    cdef readonly uint64_t blank
-
-    cdef RowRules rules
     cdef LineLayout layout
-    cdef Tickers tickers
-    cdef object only_tickers  # frozenset of bytes; empty: all
-    cdef uint32_t source_rank
 
     cdef LineReaders readers
     cdef QuickReader quick
@@ -54,34 +47,11 @@ cdef class Decoder:
     cdef string long_line_head
 
     def __init__(
-        self, Header header not None, Tickers tickers not None, *, uint32_t source_rank, uint64_t offset, uint64_t line,
-        int64_t previous_arrival_time_ns=BEFORE, int64_t previous_event_time_ns=BEFORE, uint64_t skipped=0, int order=0,
-        bint fraction_unit_us=False, int64_t start_time_ns=BEFORE, int64_t end_time_ns=AFTER, only_tickers=(),
-        negative_latency=NegativeLatency.KEEP, int64_t shift_ns=0, int64_t latency_bound_ns=0, bint check_order=True,
-        LatencyModel latency=None, int64_t channel_arrival_time_ns=BEFORE,
+        self, Header header not None, Tickers tickers not None, *, bint fraction_unit_us=False, int64_t latency_bound_ns=0, **rules,
     ):
-        if isinstance(only_tickers, (str, bytes)):
-            raise TypeError("`only_tickers` takes a sequence of names, not one name")
-        policy = NegativeLatency(negative_latency)
-        self.tickers = tickers
-        self.only_tickers = frozenset(name.encode() for name in only_tickers)
-        self.source_rank = source_rank
-        self.offset = offset
-        self.rules.state.line = line
-        self.rules.state.previous_arrival_ns = previous_arrival_time_ns
-        self.rules.state.previous_event_ns = previous_event_time_ns
-        self.rules.state.skipped = skipped
-        self.rules.state.order = order
-        self.rules.policy.start_time_ns = start_time_ns
-        self.rules.policy.end_time_ns = end_time_ns
-        self.rules.policy.delay_is_time = self.layout.delay_is_time = header.layout == Layout.TARDIS
-        self.rules.policy.clamp = policy is NegativeLatency.CLAMP
-        self.rules.policy.shift_ns = shift_ns if policy is NegativeLatency.SHIFT else 0
+        RowDecoder.__init__(self, tickers, **rules)
         self.rules.policy.latency_bound_ns = latency_bound_ns
-        self.rules.policy.check_order = check_order
-        if latency is not None:
-            self.rules.policy.model = latency.core
-        self.rules.state.channel.last_ns = channel_arrival_time_ns
+        self.rules.policy.delay_is_time = self.layout.delay_is_time = header.layout == Layout.TARDIS
         self.readers.events = TimeParser(fraction_unit_us)
         self.readers.arrivals = TimeParser(fraction_unit_us)
         self.current.fields.resize(len(header.columns))
@@ -93,52 +63,6 @@ cdef class Decoder:
         self.quick.prepare(self.readers.shape, self.layout.delay_is_time)
         self.in_long_line = False
 
-    @property
-    def line(self):
-        return self.rules.state.line
-
-    @property
-    def skipped(self):
-        return self.rules.state.skipped
-
-    @property
-    def previous_arrival_time_ns(self):
-        return self.rules.state.previous_arrival_ns
-
-    @property
-    def previous_event_time_ns(self):
-        return self.rules.state.previous_event_ns
-
-    @property
-    def channel_arrival_time_ns(self):
-        return self.rules.state.channel.last_ns
-
-    @property
-    def order(self):
-        return self.rules.state.order
-
-    @property
-    def bound_ns(self):
-        return self.rules.bound()
-
-    @property
-    def latency_ns_min(self):
-        return self.rules.state.latency_ns_min
-
-    @property
-    def negative_latencies(self):
-        return self.rules.state.negative_latencies
-
-    @property
-    def rejected(self):
-        return self.rules.rejected
-
-    @property
-    def first_rejection(self):
-        if self.rules.rejected == 0:
-            return None
-        return self.rules.first_rejected_line, self.rules.first_rejected_reason.decode("utf-8", "replace")
-
     def feed(self, const uint8_t[::1] chunk, Block into not None, *, size_t row_limit, bint final=False):
         """Decode whole lines of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the number of bytes used."""
         cdef const char* begin = NULL
@@ -146,13 +70,11 @@ cdef class Decoder:
         cdef size_t size = chunk.shape[0]
         cdef RowWriter* writer
         cdef Outcome outcome
-        if into.tickers is not self.tickers:
-            raise ValueError("`into` uses another ticker table than the decoder")
         if row_limit == 0:
             raise ValueError("`row_limit` must be at least 1")
+        writer = self._writer(into)
         if size > 0:
             begin = <const char*>&chunk[0]
-        writer = new RowWriter(&into.rows, self.source_rank)
         try:
             with nogil:
                 outcome = self._decode(begin, begin + size, final, row_limit, writer, &used)
@@ -167,21 +89,6 @@ cdef class Decoder:
                 self.rules.state.line, latency_ns, self.rules.policy.latency_bound_ns, modelled=self.rules.policy.model.changes()
             )
         return used - begin
-
-    def reject(self, Block into not None, str reason not None, bytes raw=b""):
-        """Append a rejection at the current place and count a line (a truncated compressed file, for example)."""
-        cdef RowWriter* writer
-        if into.tickers is not self.tickers:
-            raise ValueError("`into` uses another ticker table than the decoder")
-        writer = new RowWriter(&into.rows, self.source_rank)
-        try:
-            if self.in_long_line:
-                self._finish_long_line(writer, 0)
-            self.rules.reject(writer[0], reason.encode("utf-8", "replace"), string_view(<const char*>raw, len(raw)))
-            self.rules.state.line += 1
-        finally:
-            writer.trim()
-            del writer
 
     cdef Outcome _decode(
         self, const char* begin, const char* end, cbool final, size_t row_limit, RowWriter* writer, const char** used
@@ -306,6 +213,9 @@ cdef class Decoder:
             fault = b"and `exchange` are longer than 256 bytes together"
         shown = b"" if text.empty() else b": " + <bytes>quoted(text)
         return self._reject(writer, b"`" + name + b"` " + fault + shown)
+
+    cdef int _end_held(self, RowWriter* writer) except -1:
+        return self._finish_long_line(writer, 0) if self.in_long_line else 0
 
     cdef int _finish_long_line(self, RowWriter* writer, uint64_t line_end_size) except -1 nogil:
         self.rules.reject(

@@ -53,9 +53,8 @@ cdef extern from "latest_rows.hpp" namespace "midstream" nogil:
     void fill_mids(const LatestHead&, const LatestPart&, MidBatch&) except +
 
 
-@cython.final
-cdef class LatestTicks:
-    """The latest tick of each ticker of a stream of TickBatch, and its newest 1,024 markers."""
+cdef class _Latest:
+    """A table of latest records, and what of it is new; the kind of the records is up to those that go by it."""
 
     cdef LatestHead head
 
@@ -69,6 +68,21 @@ cdef class LatestTicks:
     @property
     def last_sequence(self):
         return self.head.last_sequence
+
+    def since(self, uint64_t after):
+        """What is new since a sequence, as (first sequence, last sequence, encoded batch)."""
+        cdef vector[LatestPart] parts = parts_since(self.head, after)
+        return [
+            (int(parts[i].first_sequence), int(parts[i].last_sequence), self._encoded(parts[i])) for i in range(parts.size())
+        ]
+
+    cdef bytes _encoded(self, const LatestPart& part):
+        raise NotImplementedError
+
+
+@cython.final
+cdef class LatestTicks(_Latest):
+    """The latest tick of each ticker of a stream of TickBatch, and its newest 1,024 markers."""
 
     def take(self, buffer):
         """Take one more batch; one of another epoch begins anew, and records that were taken are passed over. Raises FrameError."""
@@ -79,37 +93,19 @@ cdef class LatestTicks:
             read_tick_batch(held.data(), held.size(), batch)
             take_ticks(batch, self.head)
 
-    def since(self, uint64_t after):
-        """What is new since a sequence, as (first sequence, last sequence, encoded TickBatch)."""
-        cdef vector[LatestPart] parts = parts_since(self.head, after)
-        return [self._encode(parts[i]) for i in range(parts.size())]
-
-    cdef tuple _encode(self, const LatestPart& part):
+    cdef bytes _encoded(self, const LatestPart& part):
         cdef TickBatch batch
         cdef BatchPlan plan
         cdef bytes encoded
         plan_ticks(self.head, part, batch, plan)
         encoded = PyBytes_FromStringAndSize(NULL, size_batch(plan))
         fill_batch(plan, PyBytes_AS_STRING(encoded))
-        return int(part.first_sequence), int(part.last_sequence), encoded
+        return encoded
 
 
 @cython.final
-cdef class LatestMids:
+cdef class LatestMids(_Latest):
     """The latest mid of each ticker of a stream of MidBatch."""
-
-    cdef LatestHead head
-
-    def __len__(self):
-        return self.head.rows.size()
-
-    @property
-    def epoch(self):
-        return self.head.epoch.decode()
-
-    @property
-    def last_sequence(self):
-        return self.head.last_sequence
 
     def take(self, buffer):
         """Take one more batch, as LatestTicks, and return how many mids it has. Raises FrameError."""
@@ -135,15 +131,10 @@ cdef class LatestMids:
             self.head.rows.put(self.head.rows.intern(string_view(name, len(name))), row)
         self.head.last_sequence = last_sequence
 
-    def since(self, uint64_t after):
-        """What is new since a sequence, as (first sequence, last sequence, encoded MidBatch): as LatestTicks."""
-        cdef vector[LatestPart] parts = parts_since(self.head, after)
-        return [self._encode(parts[i]) for i in range(parts.size())]
-
-    cdef tuple _encode(self, const LatestPart& part):
+    cdef bytes _encoded(self, const LatestPart& part):
         cdef MidBatch batch
         cdef bytes encoded
         fill_mids(self.head, part, batch)
         encoded = PyBytes_FromStringAndSize(NULL, size_mid_batch(batch))
         fill_mid_batch(batch, PyBytes_AS_STRING(encoded))
-        return int(part.first_sequence), int(part.last_sequence), encoded
+        return encoded

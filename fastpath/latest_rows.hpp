@@ -35,6 +35,13 @@ class LatestRows {
         if (rows_.size() <= number) rows_.resize(size_t{number} + 1);
         return number;
     }
+    // One number for each of them.
+    template <class Names>
+    std::vector<uint32_t> intern_all(const Names& tickers) {
+        std::vector<uint32_t> numbers(tickers.size());
+        for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = intern(tickers[i]);
+        return numbers;
+    }
     const std::string& name(uint32_t number) const { return tickers_.name(number); }
     size_t size() const { return size_; }
 
@@ -133,8 +140,7 @@ inline void take_discontinuity(const MarkerRecord& marker, LatestHead& head) {
 inline void take_ticks(const TickBatch& batch, LatestHead& head) {
     if (!head.begin(batch.epoch, batch.mode, batch.last_sequence)) return;
     const uint64_t taken = head.last_sequence;
-    std::vector<uint32_t> numbers(batch.tickers.size());
-    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = head.rows.intern(batch.tickers[i]);
+    const std::vector<uint32_t> numbers = head.rows.intern_all(batch.tickers);
     uint64_t next = batch.first_sequence;
     size_t special = 0;
     for (size_t i = 0; i < batch.tick_count(); ++i) {
@@ -159,8 +165,7 @@ inline void take_ticks(const TickBatch& batch, LatestHead& head) {
 
 inline void take_mids(const MidBatch& batch, LatestHead& head) {
     if (!head.begin(batch.epoch, batch.mode, batch.last_sequence)) return;
-    std::vector<uint32_t> numbers(batch.tickers.size());
-    for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = head.rows.intern(batch.tickers[i]);
+    const std::vector<uint32_t> numbers = head.rows.intern_all(batch.tickers);
     for (size_t i = 0; i < batch.size(); ++i) {
         if (batch.sequence[i] <= head.last_sequence) continue;
         head.rows.put(numbers[batch.ticker_index[i]],

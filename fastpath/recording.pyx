@@ -6,7 +6,7 @@ import binascii
 import orjson
 
 from fastpath.live import decode_live_frame
-from fastpath.rules import NegativeLatency, UnsortedSource
+from fastpath.rules import UnsortedSource
 
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
@@ -17,24 +17,19 @@ from libcpp.vector cimport vector
 
 from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING as BEFORE, Block, Row, Tickers, string_view
 from fastpath.decoding cimport LEFT_OUT, TIMING_GOOD, RowRules, Timing, timing_reason
-from fastpath.latency cimport LatencyModel
+from fastpath.row_decoder cimport RowDecoder
 from fastpath.text cimport RowWriter
 
 RECORD_BYTES_MAX = 96 << 20
 
 
 @cython.final
-cdef class RecordingDecoder:
+cdef class RecordingDecoder(RowDecoder):
     """Decodes the records of one recording, from `offset` on, into a Block."""
 
-    cdef readonly uint64_t offset
     cdef readonly uint64_t disconnects, gaps, lost_frames
-    cdef readonly uint64_t blank, more_rows
+    cdef readonly uint64_t more_rows
 
-    cdef RowRules rules
-    cdef Tickers tickers
-    cdef frozenset only_tickers  # of bytes; empty: all
-    cdef uint32_t source_rank
     # Of one frame. Its names have a table of their own: that of the session may be full for feeds, never for what was recorded.
     cdef Block scratch
     cdef vector[uint32_t] numbers
@@ -42,82 +37,11 @@ cdef class RecordingDecoder:
     cdef bytearray held
     cdef uint64_t long_size
 
-    def __init__(
-        self, Tickers tickers not None, *, uint32_t source_rank, uint64_t offset, uint64_t line,
-        int64_t previous_arrival_time_ns=BEFORE, int64_t previous_event_time_ns=BEFORE, uint64_t skipped=0, int order=0,
-        int64_t start_time_ns=BEFORE, int64_t end_time_ns=AFTER, only_tickers=(),
-        negative_latency=NegativeLatency.KEEP, int64_t shift_ns=0, bint check_order=True,
-        LatencyModel latency=None, int64_t channel_arrival_time_ns=BEFORE,
-    ):
-        if isinstance(only_tickers, (str, bytes)):
-            raise TypeError("`only_tickers` takes a sequence of names, not one name")
-        policy = NegativeLatency(negative_latency)
-        self.tickers = tickers
-        self.only_tickers = frozenset(name.encode() for name in only_tickers)
-        self.source_rank = source_rank
-        self.offset = offset
+    def __init__(self, Tickers tickers not None, **rules):
+        RowDecoder.__init__(self, tickers, **rules)
+        self.rules.policy.delay_is_time = True
         self.scratch = Block(Tickers())
         self.held = bytearray()
-        self.rules.state.line = line
-        self.rules.state.previous_arrival_ns = previous_arrival_time_ns
-        self.rules.state.previous_event_ns = previous_event_time_ns
-        self.rules.state.skipped = skipped
-        self.rules.state.order = order
-        self.rules.state.channel.last_ns = channel_arrival_time_ns
-        self.rules.policy.delay_is_time = True
-        self.rules.policy.start_time_ns = start_time_ns
-        self.rules.policy.end_time_ns = end_time_ns
-        self.rules.policy.clamp = policy is NegativeLatency.CLAMP
-        self.rules.policy.shift_ns = shift_ns if policy is NegativeLatency.SHIFT else 0
-        self.rules.policy.check_order = check_order
-        if latency is not None:
-            self.rules.policy.model = latency.core
-
-    @property
-    def line(self):
-        return self.rules.state.line
-
-    @property
-    def skipped(self):
-        return self.rules.state.skipped
-
-    @property
-    def previous_arrival_time_ns(self):
-        return self.rules.state.previous_arrival_ns
-
-    @property
-    def previous_event_time_ns(self):
-        return self.rules.state.previous_event_ns
-
-    @property
-    def channel_arrival_time_ns(self):
-        return self.rules.state.channel.last_ns
-
-    @property
-    def order(self):
-        return self.rules.state.order
-
-    @property
-    def bound_ns(self):
-        return self.rules.bound()
-
-    @property
-    def latency_ns_min(self):
-        return self.rules.state.latency_ns_min
-
-    @property
-    def negative_latencies(self):
-        return self.rules.state.negative_latencies
-
-    @property
-    def rejected(self):
-        return self.rules.rejected
-
-    @property
-    def first_rejection(self):
-        if self.rules.rejected == 0:
-            return None
-        return self.rules.first_rejected_line, self.rules.first_rejected_reason.decode("utf-8", "replace")
 
     def feed(self, const uint8_t[::1] chunk, Block into not None, *, size_t row_limit, bint final=False):
         """Decode whole records of `chunk` until `row_limit` rows (skipped and rejected ones too) were read; return the bytes used."""
@@ -128,14 +52,13 @@ cdef class RecordingDecoder:
         cdef size_t size = chunk.shape[0]
         cdef uint64_t line = self.rules.state.line
         cdef RowWriter* writer
-        self._check(into)
         if row_limit == 0:
             raise ValueError("`row_limit` must be at least 1")
-        if size == 0:
-            return 0
-        begin = at = <const char*>&chunk[0]
+        writer = self._writer(into)
+        if size > 0:
+            begin = <const char*>&chunk[0]
+        at = begin
         end = begin + size
-        writer = new RowWriter(&into.rows, self.source_rank)
         try:
             while at != end and self.rules.state.line - line < row_limit:
                 newline = <const char*>memchr(at, c"\n", end - at)
@@ -152,25 +75,9 @@ cdef class RecordingDecoder:
             del writer
         return at - begin
 
-    def reject(self, Block into not None, str reason not None, bytes raw=b""):
-        """Append a rejection at the current place and count a row (a truncated compressed file, for example)."""
-        cdef RowWriter* writer
-        self._check(into)
-        writer = new RowWriter(&into.rows, self.source_rank)
-        try:
-            self._reject(writer, reason, raw)
-        finally:
-            writer.trim()
-            del writer
-
     @property
     def held_bytes(self):
         return len(self.held) + self.long_size
-
-    cdef int _check(self, Block into) except -1:
-        if into.tickers is not self.tickers:
-            raise ValueError("`into` uses another ticker table than the decoder")
-        return 0
 
     cdef int _hold(self, const char* begin, size_t size) except -1:
         if self.long_size or len(self.held) + size > <size_t>RECORD_BYTES_MAX:
@@ -185,7 +92,7 @@ cdef class RecordingDecoder:
         cdef uint64_t whole = self.long_size + len(self.held) + size
         cdef uint64_t line = self.rules.state.line
         if self.long_size:
-            self._reject(writer, f"the record is longer than {RECORD_BYTES_MAX:,} bytes", b"")
+            self._reject_row(writer, f"the record is longer than {RECORD_BYTES_MAX:,} bytes", b"")
         else:
             self._decode(bytes(self.held) + begin[:size] if self.held else begin[:size], writer)
         if self.rules.state.line == line:
@@ -196,11 +103,6 @@ cdef class RecordingDecoder:
         self.held.clear()
         self.long_size = 0
         return whole
-
-    cdef int _reject(self, RowWriter* writer, str reason, bytes raw) except -1:
-        self.rules.reject(writer[0], reason.encode("utf-8", "replace"), string_view(<const char*>raw, len(raw)))
-        self.rules.state.line += 1
-        return 0
 
     cdef int _decode(self, bytes record, RowWriter* writer) except -1:
         cdef const char* at = record
@@ -218,11 +120,11 @@ cdef class RecordingDecoder:
                     try:
                         payload = binascii.a2b_base64(payload, strict_mode=True)
                     except ValueError:
-                        return self._reject(writer, "the record of a frame is damaged", record)
+                        return self._reject_row(writer, "the record of a frame is damaged", record)
                 return self._frame(payload, receive_ns, number, writer)
         elif kind == c"M" and _whole(&at, end) >= 0 and self._marker(at[:end - at]):
             return 0
-        return self._reject(writer, "the line is no record of a recording", record)
+        return self._reject_row(writer, "the line is no record of a recording", record)
 
     cdef bint _marker(self, bytes text) except -1:
         try:
