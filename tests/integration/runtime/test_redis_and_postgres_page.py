@@ -14,7 +14,8 @@ from clients.database import DatabaseUrl
 from clients.resilience.limiter import LimitRule, ScopeRules
 from clients.resilience.limiter_redis import redis_limiter
 from services.control.journal import ControlJournal, InEffect
-from services.replay.queue import SinkExpectation
+from services.replay.config import ReplaySettings
+from services.replay.queue import Level, SinkExpectation
 from services.runtime.clock import SystemClock
 from services.runtime.cluster.slots import node_urls
 from services.runtime.connection import connect, connect_async
@@ -28,6 +29,7 @@ from tests.support.cli import midstream
 from tests.support.imports import ROOT
 from tests.support.redis_cluster import RedisClusterForTests
 from tests.support.redis_server import RedisForTests
+from tests.support.replicated_redis import ReplicatedRedis
 
 PAGE = (ROOT / "docs" / "redis_and_postgres.md").read_text(encoding="utf-8")
 
@@ -138,3 +140,35 @@ def test_user_of_the_page_may_replay_on_a_cluster(redis_cluster: RedisClusterFor
 
 def test_files_of_the_page_are_those_of_the_product() -> None:
     assert f"`{ENGINE_FILE}`" in PAGE
+
+
+def test_levels_of_the_page_are_those_of_the_setting() -> None:
+    section = PAGE.partition("## What acknowledged means")[2].partition("\n## ")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [level.value for level in Level]
+
+
+def test_level_of_the_page_is_taken_and_kept_by_a_redis_that_is_set_so(
+    tmp_path: Path, session_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in block("ini", "MIDSTREAM_ACKNOWLEDGED").splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    monkeypatch.setenv("MIDSTREAM_REDIS_URL", "redis://127.0.0.1:6379/0")
+    settings = load(ReplaySettings)
+    assert not settings.durable_engine
+    servers = ReplicatedRedis(tmp_path, append_only=True)
+    try:
+        with servers.primary.client() as client:
+            for line in block("conf", "min-replicas-to-write").splitlines():
+                client.config_set(*line.split())
+
+        with producing(servers.url, session_name, acknowledged=Level(settings.acknowledged)) as producer:
+            producer.publish_all(3)
+
+            assert producer.publisher.acknowledged
+        with producing(servers.url, session_name, seed=2, acknowledged=Level.DURABLE) as producer:
+            producer.publish_all(3)
+
+            assert producer.publisher.acknowledged
+    finally:
+        servers.close()
