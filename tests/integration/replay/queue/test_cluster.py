@@ -120,6 +120,28 @@ def test_primary_is_killed_while_records_are_published(
         assert sequences(client, keys) == list(range(1, last + 1))
 
 
+def test_primary_hangs_is_replaced_and_wakes_up(
+    publishing: Publishing, redis_cluster: RedisClusterForTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire_module, "STALL_S", 0.5)
+    monkeypatch.setattr(wire_module, "_HANDSHAKE_S", 0.3)
+    keys = publishing.producer.keys
+    before = redis_cluster.primary_of(keys.ticks)
+
+    redis_cluster.stop(before)
+    publishing.goes_on()
+    # What was on its way to it is executed now, by a node that nobody listens to any more.
+    redis_cluster.cont(before)
+    publishing.goes_on()
+    redis_cluster.wait_until_agreed()
+    publishing.goes_on()
+    last = publishing.end()
+
+    assert redis_cluster.primary_of(keys.ticks) is not before
+    with connected(redis_cluster.url) as client:
+        assert sequences(client, keys) == list(range(1, last + 1))
+
+
 def test_slot_that_nobody_has_is_named_while_the_producer_waits(
     publishing: Publishing, redis_cluster: RedisClusterForTests
 ) -> None:
