@@ -34,6 +34,8 @@ class Evidence:
     time_ns: int
     changed: bool = False
     """Another process answers than the one that stored the checkpoint, and there are replicas: it may lack what readers have seen."""
+    may_turn: bool = False
+    """The session has a feed, or was asked for what is not applied yet: what is gone need not be what comes now in its place."""
 
 
 def decide(evidence: Evidence, new_epoch: Callable[[], str]) -> Adopted:
@@ -64,11 +66,12 @@ def _may_have_been_seen(evidence: Evidence, epoch: str, last: int) -> bool:
         return False
     if _was_live(evidence) or (evidence.tail is not None and evidence.tail.mode == MODE_LIVE):
         return True
-    return any(
-        sink.live_sequence > last or 0 < sink.live_sequence == sink.sequence
-        for sink in evidence.sinks
-        if sink.epoch == epoch
-    )
+    sinks = [sink for sink in evidence.sinks if sink.epoch == epoch]
+    if any(sink.live_sequence > last or 0 < sink.live_sequence == sink.sequence for sink in sinks):
+        return True
+    # It may have turned behind `last`. Another numbering goes on for all sinks from one place, so they have to be at one: history
+    # that one of them has and another has not is exact only under its own numbers.
+    return evidence.may_turn and not evidence.silent and len({max(sink.sequence, last) for sink in sinks}) <= 1
 
 
 def _behind_tail(evidence: Evidence, tail: Tail, new_epoch: Callable[[], str]) -> Adopted:

@@ -206,6 +206,7 @@ class Adoption:
             silent=tuple(name for name in self._sinks.names if name not in announced),
             memory=memory,
             changed=changed,
+            may_turn=changed and memory is None and self._may_turn(stored),
             time_ns=self._clock.time_ns(),
         )
         adopted = decide(evidence, new_epoch)
@@ -243,6 +244,16 @@ class Adoption:
             seen=max([adopted.next_sequence - 1, *(sink.sequence for sink in same)]),
             seen_live=max(lived, default=0),
         )
+
+    def _may_turn(self, stored: StoredCheckpoint | None) -> bool:
+        """Tell whether the session may have left what it was doing when the checkpoint was stored."""
+        if self._live_configured or (stored is not None and stored.checkpoint.scheduled):
+            return True
+        # In a cluster another node has the journal.
+        with connect(self._url, client_name="midstream-journal", timeout_s=min(2.0, STALL_S)) as client:
+            newest: Any = client.xrevrange(self._keys.control, count=1)
+        applied = 0 if stored is None else stored.checkpoint.effective.revision
+        return bool(newest) and parse_id(newest[0][0]) > applied
 
     def _confirm_claim(self) -> None:
         """Have the take-over confirmed as a record is: a primary that comes without it would let the producer before append again."""

@@ -186,3 +186,17 @@ def test_one_node_that_comes_back_has_lost_nothing(
 
     with producing(redis_url, session_name, seed=2, mode=MODE_LIVE) as heir:
         assert (heir.adopted.epoch, heir.adopted.next_sequence) == (producer.adopted.epoch, 21)
+
+
+def test_a_command_that_may_have_been_applied_where_it_is_gone_begins_another_numbering(
+    replicated: ReplicatedRedis, session_name: str
+) -> None:
+    dead = Producer(replicated.url, session_name)
+    epoch = dead.adopt().epoch
+    with replicated.client() as client:
+        client.xadd(dead.keys.control, {"intent": "{}"}, id=f"0-{HISTORY.effective.revision + 1}")
+    publish_and_lose(replicated, dead)
+    dead.publisher._wire.close()
+
+    with producing(replicated.url, session_name, seed=2) as heir:
+        assert (heir.adopted.epoch != epoch, heir.adopted.next_sequence) == (True, 1)

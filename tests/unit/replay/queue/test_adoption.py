@@ -36,9 +36,17 @@ def adopt(
     memory: Memory | None = None,
     silent: tuple[str, ...] = (),
     changed: bool = False,
+    may_turn: bool = False,
 ) -> Adopted:
     evidence = Evidence(
-        tail=tail, stored=stored, sinks=sinks, silent=silent, memory=memory, time_ns=77, changed=changed
+        tail=tail,
+        stored=stored,
+        sinks=sinks,
+        silent=silent,
+        memory=memory,
+        time_ns=77,
+        changed=changed,
+        may_turn=may_turn,
     )
     return decide(evidence, lambda: NEW)
 
@@ -269,3 +277,20 @@ def test_a_changed_primary_gets_history_again_under_the_same_numbers(memory: Mem
 
     assert place(adopted) == (EPOCH, 101, b"tail")
     assert adopted.gap is None
+
+
+@pytest.mark.parametrize(
+    ("sinks", "silent", "wanted"),
+    [
+        pytest.param((), (), (NEW, 1, b"tail"), id="nobody ahead"),
+        pytest.param((sink(130),), (), (NEW, 1, b"price"), id="one sink ahead"),
+        pytest.param((sink(130), sink(60, name="other")), (), (EPOCH, 101, b"tail"), id="sinks apart"),
+        pytest.param((), ("price",), (EPOCH, 101, b"tail"), id="a sink that is not up"),
+    ],
+)
+def test_history_that_may_have_gone_live_begins_a_numbering_where_no_sink_loses_by_it(
+    sinks: tuple[SinkPosition, ...], silent: tuple[str, ...], wanted: tuple[str, int, bytes]
+) -> None:
+    adopted = adopt(TAIL, *sinks, stored=STORED, silent=silent, changed=True, may_turn=True)
+
+    assert place(adopted) == wanted
