@@ -46,6 +46,7 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         uint64_t line
         string reason
         string raw
+        uint64_t tie_order
 
     cdef cppclass SourceCursorRecord:
         uint64_t offset, line
@@ -77,6 +78,7 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
         Column[double] bid_price, bid_amount, ask_price, ask_amount
         Column[uint64_t] tick_sequence
         cbool filtered
+        Column[uint64_t] tie_order
         vector[RejectionRecord] rejections
         vector[MarkerRecord] markers
         string cursor
@@ -88,7 +90,7 @@ cdef extern from "tick_batch.hpp" namespace "midstream" nogil:
 cdef class TickFrame:
     # Filled and checked by the constructor, and never changed afterwards.
     cdef TickBatch batch
-    cdef object _tickers, _rejections, _markers
+    cdef object _tickers, _rejections, _markers, _tie_order
 
 
 # The handler of the C++ exceptions of everything that reads a message.

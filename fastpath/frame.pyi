@@ -39,6 +39,7 @@ def encode_batch(
     cursor_sources: bytes = b"",
     last_key: Key | None = None,
     publish_time_ns: int = 0,
+    tie_order: bool = False,
 ) -> tuple[bytes, int, int]:
     """Encode `markers` (first) and then rows start..stop of `block`; return (bytes, rows encoded, last sequence).
 
@@ -46,7 +47,8 @@ def encode_batch(
     always encoded. Markers' sequences are assigned here: one after the other, but a gap's `next_sequence` says which number follows it.
     The batch's cursor is `cursor_sources` (encoded SourceCursor list: encode_cursor of a cursor without last_key) plus a last_key:
     in MODE_HISTORICAL the key of the last row encoded (or `last_key` when no row was), in MODE_LIVE `last_key` as given.
-    `sources[rank]` names the source of a rejection. start == stop encodes markers alone.
+    `sources[rank]` names the source of a rejection. start == stop encodes markers alone. With `tie_order` every row says its place among
+    those of one arrival time, for whoever merges partitions; ranks from 65,536 and rows from 2**48 on are refused then.
     No other thread may touch the block or its tickers meanwhile: the GIL is released.
     """
 
@@ -68,6 +70,8 @@ class TickFrame:
     tickers: list[str]
     rejections: list[Rejection]
     markers: list[Marker]
+    tie_order: memoryview
+    """Of every tick, as unsigned numbers of 64 bits; empty where the batch has none."""
     def __new__(cls, buffer: Buffer) -> Self:
         """Raises FrameError on anything that is not well-formed.
 

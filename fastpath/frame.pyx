@@ -41,6 +41,7 @@ cdef extern from "tick_writer.hpp" namespace "midstream" nogil:
         vector[MarkerRecord] markers
         cbool has_cursor
         string cursor
+        cbool tied
         size_t rows
 
     string c_encode_cursor "midstream::encode_cursor"(const CursorRecord&) except +
@@ -182,6 +183,7 @@ cdef int _name_sources(Block block, size_t start, size_t stop, object sources, v
 def encode_batch(
     Block block not None, size_t start, size_t stop, *, str epoch not None, int32_t mode, uint64_t first_sequence, sources,
     markers=(), bytes cursor_sources not None=b"", last_key=None, int64_t publish_time_ns=0,
+    cbool tie_order=False,
 ):
     """Encode `markers` (first) and then rows start..stop of `block`; return (bytes, rows encoded, last sequence)."""
     cdef BatchPlan plan
@@ -209,6 +211,7 @@ def encode_batch(
     plan.mode = mode
     plan.first_sequence = first_sequence
     plan.publish_time = publish_time_ns
+    plan.tied = tie_order
     for marker in markers:
         if next_sequence > SEQUENCE_MAX:
             raise ValueError(f"marker {marker!r} has no sequence left; start a new epoch")
@@ -315,6 +318,7 @@ cdef class TickFrame:
                     self.batch.rejections[i].sequence, self.batch.rejections[i].arrival,
                     self.batch.rejections[i].source.decode(), self.batch.rejections[i].line,
                     self.batch.rejections[i].reason.decode(), <bytes>self.batch.rejections[i].raw,
+                    self.batch.rejections[i].tie_order,
                 ))
             self._rejections = records
         return self._rejections
@@ -328,6 +332,13 @@ cdef class TickFrame:
                 records.append(_from_marker(self.batch.markers[i]))
             self._markers = records
         return self._markers
+
+    @property
+    def tie_order(self):
+        cdef size_t size = self.batch.tie_order.size() * sizeof(uint64_t)
+        if self._tie_order is None:
+            self._tie_order = memoryview(PyBytes_FromStringAndSize(<const char*>self.batch.tie_order.data(), size)).cast("Q")
+        return self._tie_order
 
     def ticks(self):
         """Copy the ticks out, for tests and slow paths."""

@@ -51,6 +51,10 @@ inline void read_mid_batch(const char* bytes, size_t size, MidBatch& batch) {
             case 8: in.column("event_time_ns", batch.event); break;
             case 9: in.column("arrival_time_ns", batch.arrival); break;
             case 10: in.column("mid_price", batch.mid_price); break;
+            // For whoever subscribed; what is malformed is refused all the same.
+            case 11: check_skipped(in.message("skipped", "Skipped")); break;
+            case 12: check_lag(in.message("lag", "Lag")); break;
+            case 13: in.varint("partition"); break;
             default: in.skip();
         }
     }

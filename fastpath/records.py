@@ -44,6 +44,8 @@ class Rejection:
     line: int
     reason: str
     raw: bytes
+    tie_order: int = 0
+    """`source_rank << 48 | row`; 0 in sessions of one partition."""
 
 
 @dataclass(frozen=True)

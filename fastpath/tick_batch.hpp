@@ -24,6 +24,10 @@ struct RecordKey {
     uint64_t row = 0;
 };
 
+// The rest of a key in one number: rank above, row below.
+constexpr int RANK_SHIFT = 48;
+constexpr uint64_t RANKS_OF_TIES = uint64_t{1} << (64 - RANK_SHIFT), ROWS_OF_TIES = uint64_t{1} << RANK_SHIFT;
+
 struct MarkerRecord {
     uint64_t sequence = 0;
     int32_t kind = 0;
@@ -57,6 +61,7 @@ struct RejectionRecord {
     uint64_t line = 0;
     std::string reason;
     std::string raw;
+    uint64_t tie_order = 0;
 };
 
 struct SourceCursorRecord {
@@ -95,6 +100,7 @@ struct TickBatch {
     Column<double> bid_price, bid_amount, ask_price, ask_amount;
     Column<uint64_t> tick_sequence;
     bool filtered = false;  // tick_sequence was on the wire, if only empty
+    Column<uint64_t> tie_order;  // of all ticks, or of none
     std::vector<RejectionRecord> rejections;
     std::vector<MarkerRecord> markers;
     bool has_cursor = false;

@@ -87,6 +87,7 @@ inline void read_rejection(wire::Reader in, RejectionRecord& rejection) {
             case 4: rejection.line = in.varint("line"); break;
             case 5: rejection.reason = in.text("reason"); break;
             case 6: rejection.raw = in.bytes("raw"); break;
+            case 7: rejection.tie_order = in.fixed64("tie_order"); break;
             default: in.skip();
         }
     }
@@ -232,6 +233,7 @@ inline void check_tick_batch(TickBatch& batch) {
     check_length(name, "ask_price", batch.ask_price, count);
     check_length(name, "ask_amount", batch.ask_amount, count);
     if (batch.filtered) check_length(name, "tick_sequence", batch.tick_sequence, count);
+    if (!batch.tie_order.empty()) check_length(name, "tie_order", batch.tie_order, count);
     check_index(name, batch.ticker_index, batch.tickers.size());
     check_rising(name, "rejections", batch.first_sequence, batch.last_sequence, batch.rejections);
     check_rising(name, "markers", batch.first_sequence, batch.last_sequence, batch.markers);
@@ -314,6 +316,17 @@ inline void check_lag(wire::Reader in) {
     }
 }
 
+inline void check_position(wire::Reader in) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: in.varint("partition"); break;
+            case 2: in.text("epoch"); break;
+            case 3: in.fixed64("sequence"); break;
+            default: in.skip();
+        }
+    }
+}
+
 inline void read_tick_batch(const char* bytes, size_t size, TickBatch& batch) {
     wire::Reader in(bytes, size, "TickBatch");
     while (in.next()) {
@@ -354,6 +367,8 @@ inline void read_tick_batch(const char* bytes, size_t size, TickBatch& batch) {
             // Said to one subscriber and never in the queue, so that nothing here needs them; what is malformed is refused all the same.
             case 18: check_skipped(in.message("skipped", "Skipped")); break;
             case 20: check_lag(in.message("lag", "Lag")); break;
+            case 21: in.column("tie_order", batch.tie_order); break;
+            case 22: check_position(in.message("positions", "PartitionPosition")); break;
             default: in.skip();
         }
     }

@@ -75,6 +75,7 @@ struct RejectionView {
     uint64_t line;
     std::string_view reason;
     std::string_view raw;
+    uint64_t tie_order = 0;
 };
 
 template <class Out>
@@ -85,6 +86,7 @@ void put_rejection(Out& out, const RejectionView& rejection) {
     wire::put_varint(out, 4, rejection.line);
     wire::put_bytes(out, 5, rejection.reason);
     wire::put_bytes(out, 6, rejection.raw);
+    wire::put_fixed64(out, 7, rejection.tie_order);
 }
 
 // A batch about to be written: what it owns, and pointers to ticks that must outlive it.
@@ -105,6 +107,8 @@ struct BatchPlan {
     std::string cursor;
     bool filtered = false;
     std::vector<uint64_t> tick_sequence;
+    bool tied = false;  // to be told before rows are taken: they say their tie order
+    Column<uint64_t> tie_order;
     size_t rows = 0;  // rows of the block that were taken
 };
 
@@ -178,6 +182,7 @@ void put_batch(Out& out, const BatchPlan& plan) {
     } else {
         wire::put_column(out, 17, plan.tick_sequence);
     }
+    wire::put_column(out, 21, plan.tie_order);
 }
 
 inline size_t size_batch(const BatchPlan& plan) {
@@ -231,12 +236,20 @@ inline LocalNumbers& local_numbers() {
 }
 
 // The exact size of a plan's columns and cursor, as functions of how many ticks it has and of its last key.
-inline size_t columns_size(size_t count) {
+inline size_t columns_size(size_t count, bool tied) {
     if (count == 0) return 0;
     wire::Sizer sizer;
     sizer.varint(count * 4);
-    for (int column = 0; column < 6; ++column) sizer.varint(count * 8);
-    return sizer.size + 7 + count * (4 + 6 * 8);  // seven tags of one byte
+    for (int column = 0; column < 6 + tied; ++column) sizer.varint(count * 8);
+    return sizer.size + 7 + tied * 2 + count * (4 + (6 + tied) * 8);  // seven tags of one byte, and that of field 21
+}
+
+inline uint64_t tie_order_of(const Row& row) {
+    if (row.rank >= RANKS_OF_TIES || row.row >= ROWS_OF_TIES) {
+        throw std::invalid_argument("row " + std::to_string(row.row) + " of source " + std::to_string(row.rank) +
+                                    " has no `tie_order`: that holds 65,536 sources of 2^48 rows; use one partition");
+    }
+    return uint64_t{row.rank} << RANK_SHIFT | row.row;
 }
 inline std::string cursor_with(const RecordKey& key, std::string_view sources) {
     CursorRecord cursor;
@@ -268,10 +281,10 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
     uint32_t* const index = plan.ticker_index.data();
     LocalNumbers& numbers = local_numbers();
     numbers.start(table.size());
-    // So many ticks fit for certain: 52 bytes each, and at most 14 more for all seven lengths.
+    // So many ticks fit for certain: 52 or 60 bytes each, and less than 64 more for all tags and lengths.
     const auto surely = [&] {
         const size_t taken = fixed + key_bound + 64;
-        return taken < BATCH_BYTES_MAX ? (BATCH_BYTES_MAX - taken) / 52 : 0;
+        return taken < BATCH_BYTES_MAX ? (BATCH_BYTES_MAX - taken) / (plan.tied ? 60 : 52) : 0;
     };
     size_t safe = surely();
     size_t ticks = 0;
@@ -286,7 +299,7 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
         const bool rejected = row.is_rejected();
         if (!rejected && numbers.known(row.ticker())) {
             if (ticks >= safe && i > start &&
-                fixed + columns_size(ticks + 1) + (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
+                fixed + columns_size(ticks + 1, plan.tied) + (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
                 break;
             }
             index[ticks++] = numbers.number(row.ticker());
@@ -304,7 +317,7 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
                 throw std::invalid_argument("the reason of the rejection in row " + std::to_string(i) + " is not UTF-8");
             }
             view = {sequence + (i - start), row.arrival, sources[row.rank], row.line(), why.reason,
-                    std::string_view(why.raw).substr(0, RAW_BYTES_MAX)};
+                    std::string_view(why.raw).substr(0, RAW_BYTES_MAX), plan.tied ? tie_order_of(row) : 0};
             wire::put_message(more, 13, [&](auto& out) { put_rejection(out, view); });
         } else {
             const std::string& name = table.name(row.ticker());
@@ -312,7 +325,7 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
             wire::put_bytes_always(more, 5, name);
         }
         const size_t after = ticks + !rejected;
-        if (i > start && fixed + more.size + columns_size(after) +
+        if (i > start && fixed + more.size + columns_size(after, plan.tied) +
                                  (keyed ? cursor_size(key_of(i), cursor_sources.size()) : 0) > BATCH_BYTES_MAX) {
             break;
         }
@@ -329,6 +342,13 @@ inline void plan_rows(BatchPlan& plan, const Rows& rows, const TickerTable& tabl
         }
     }
     if (run_begin < i) plan.runs.push_back({run_begin, i});
+    if (plan.tied) {
+        plan.tie_order.resize(ticks);
+        uint64_t* tie_order = plan.tie_order.data();
+        for (const wire::Run& run : plan.runs) {
+            for (size_t row = run.begin; row < run.end; ++row) *tie_order++ = tie_order_of(rows[row]);
+        }
+    }
     plan.ticker_index.resize(ticks);
     plan.rows = i - start;
     plan.rows_from = rows.all.data();
@@ -352,7 +372,7 @@ inline bool plan_selection(const TickBatch& batch, const std::vector<bool>& keep
     plan.filtered = true;
     for (const RejectionRecord& rejection : batch.rejections) {
         plan.rejections.push_back({rejection.sequence, rejection.arrival, rejection.source, rejection.line, rejection.reason,
-                                   rejection.raw});
+                                   rejection.raw, rejection.tie_order});
     }
     constexpr uint32_t unnumbered = std::numeric_limits<uint32_t>::max();
     std::vector<uint32_t> local(batch.tickers.size(), unnumbered);
@@ -371,6 +391,7 @@ inline bool plan_selection(const TickBatch& batch, const std::vector<bool>& keep
         }
         plan.ticker_index.push_back(local[ticker]);
         plan.tick_sequence.push_back(sequence);
+        if (!batch.tie_order.empty()) plan.tie_order.push_back(batch.tie_order[i]);
         if (!plan.runs.empty() && plan.runs.back().end == i) {
             ++plan.runs.back().end;
         } else {

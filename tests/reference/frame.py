@@ -42,6 +42,7 @@ class DecodedBatch:
     markers: list[Marker]
     ticks: list[Tick]
     filtered: bool
+    tie_order: list[int]
 
 
 def encode_batch(
@@ -57,6 +58,7 @@ def encode_batch(
     cursor_sources: bytes = b"",
     last_key: Key | None = None,
     publish_time_ns: int = 0,
+    tie_order: bool = False,
 ) -> tuple[bytes, int, int]:
     """Add one row after the other, until the next one would make the batch too large."""
     batch = market_pb2.TickBatch(
@@ -81,7 +83,7 @@ def encode_batch(
         if len(markers) + taken == BATCH_ROWS_MAX:
             break
         tickers_before = len(batch.tickers)
-        _add_row(batch, row, following + taken, sources)
+        _add_row(batch, row, following + taken, sources, tie_order=tie_order)
         _set_end(batch, following + taken, row[0])
         if taken and batch.ByteSize() > BATCH_BYTES_MAX:
             _remove_row(batch, row, tickers_before)
@@ -97,7 +99,14 @@ def _set_end(batch: market_pb2.TickBatch, sequence: int, key: Key) -> None:
         batch.cursor.last_key.CopyFrom(key_message(key))
 
 
-def _add_row(batch: market_pb2.TickBatch, row: TickRow | RejectedRow, sequence: int, sources: Sequence[str]) -> None:
+def _add_row(
+    batch: market_pb2.TickBatch,
+    row: TickRow | RejectedRow,
+    sequence: int,
+    sources: Sequence[str],
+    *,
+    tie_order: bool,
+) -> None:
     (arrival, rank, line) = row[0]
     if len(row) == 3:
         batch.rejections.add(
@@ -107,8 +116,11 @@ def _add_row(batch: market_pb2.TickBatch, row: TickRow | RejectedRow, sequence: 
             line=line,
             reason=row[1],
             raw=row[2][:1024],
+            tie_order=_tie_order(rank, line) if tie_order else 0,
         )
         return
+    if tie_order:
+        batch.tie_order.append(_tie_order(rank, line))
     ticker = row[2]
     if ticker not in batch.tickers:
         batch.tickers.append(ticker)
@@ -117,12 +129,18 @@ def _add_row(batch: market_pb2.TickBatch, row: TickRow | RejectedRow, sequence: 
         getattr(batch, name).append(value)
 
 
+def _tie_order(rank: int, row: int) -> int:
+    if rank >= 2**16 or row >= 2**48:
+        raise ValueError(f"row {row} of source {rank} has no `tie_order`")
+    return rank * 2**48 + row
+
+
 def _remove_row(batch: market_pb2.TickBatch, row: TickRow | RejectedRow, tickers_before: int) -> None:
     if len(row) == 3:
         del batch.rejections[-1]
         return
     del batch.tickers[tickers_before:]
-    for name in ("ticker_index", *_COLUMNS):
+    for name in ("ticker_index", *_COLUMNS, *(["tie_order"] if batch.tie_order else [])):
         del getattr(batch, name)[-1]
 
 
@@ -160,6 +178,7 @@ def decode(buffer: bytes) -> DecodedBatch:
     count = len(batch.ticker_index)
     for name in (*_COLUMNS, "tick_sequence") if filtered else _COLUMNS:
         _require(len(getattr(batch, name)) == count, f"{name} has another length")
+    _require(len(batch.tie_order) in (0, count), "tie_order has another length")
     _require(all(index < len(batch.tickers) for index in batch.ticker_index), "ticker_index")
     spans = _spans(batch)
     if filtered:
@@ -181,11 +200,13 @@ def decode(buffer: bytes) -> DecodedBatch:
         cursor=_cursor(batch.cursor),
         tickers=list(batch.tickers),
         rejections=[
-            Rejection(r.sequence, r.arrival_time_ns, r.source, r.line, r.reason, r.raw) for r in batch.rejections
+            Rejection(r.sequence, r.arrival_time_ns, r.source, r.line, r.reason, r.raw, r.tie_order)
+            for r in batch.rejections
         ],
         markers=[_marker(marker) for marker in batch.markers],
         ticks=list(zip(numbers, tickers, *columns, strict=True)),
         filtered=filtered,
+        tie_order=list(batch.tie_order),
     )
 
 

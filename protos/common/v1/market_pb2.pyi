@@ -54,7 +54,7 @@ class Lag(_message.Message):
     def __init__(self, records: _Optional[int] = ..., bytes: _Optional[int] = ..., data_time_ns: _Optional[int] = ...) -> None: ...
 
 class TickBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "lag", "positions")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "lag", "tie_order", "positions")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class TickBatch(_message.Message):
     TICK_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
+    TIE_ORDER_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     epoch: str
     mode: Mode
@@ -94,8 +95,9 @@ class TickBatch(_message.Message):
     tick_sequence: _containers.RepeatedScalarFieldContainer[int]
     skipped: Skipped
     lag: Lag
+    tie_order: _containers.RepeatedScalarFieldContainer[int]
     positions: _containers.RepeatedCompositeFieldContainer[PartitionPosition]
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., positions: _Optional[_Iterable[_Union[PartitionPosition, _Mapping]]] = ...) -> None: ...
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., tie_order: _Optional[_Iterable[int]] = ..., positions: _Optional[_Iterable[_Union[PartitionPosition, _Mapping]]] = ...) -> None: ...
 
 class PartitionPosition(_message.Message):
     __slots__ = ("partition", "epoch", "sequence")
@@ -108,20 +110,22 @@ class PartitionPosition(_message.Message):
     def __init__(self, partition: _Optional[int] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Rejection(_message.Message):
-    __slots__ = ("sequence", "arrival_time_ns", "source", "line", "reason", "raw")
+    __slots__ = ("sequence", "arrival_time_ns", "source", "line", "reason", "raw", "tie_order")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RAW_FIELD_NUMBER: _ClassVar[int]
+    TIE_ORDER_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     arrival_time_ns: int
     source: str
     line: int
     reason: str
     raw: bytes
-    def __init__(self, sequence: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., source: _Optional[str] = ..., line: _Optional[int] = ..., reason: _Optional[str] = ..., raw: _Optional[bytes] = ...) -> None: ...
+    tie_order: int
+    def __init__(self, sequence: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., source: _Optional[str] = ..., line: _Optional[int] = ..., reason: _Optional[str] = ..., raw: _Optional[bytes] = ..., tie_order: _Optional[int] = ...) -> None: ...
 
 class Marker(_message.Message):
     __slots__ = ("sequence", "kind", "previous_mode", "mode", "last_key", "first_key", "time_ns", "reason", "lost_frames", "next_sequence", "revision", "overlap_removed", "gap_ns", "state", "position_arrival_time_ns")

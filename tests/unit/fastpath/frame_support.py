@@ -36,14 +36,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 @st.composite
-def blocks(draw: st.DrawFn, size_max: int = 30) -> Block:
+def blocks(draw: st.DrawFn, size_max: int = 30, rows: st.SearchStrategy[int] = UINT64) -> Block:
     """Draw a block of ticks and rejections in no particular order."""
     block = Block(Tickers())
     for _ in range(draw(st.integers(0, size_max))):
         key: dict[str, Any] = {
             "arrival_time_ns": draw(INT64),
             "source_rank": draw(st.integers(0, len(SOURCES) - 1)),
-            "row": draw(UINT64),
+            "row": draw(rows),
         }
         if draw(st.integers(0, 4)) == 0:
             block.append_rejection(**key, reason=draw(TEXT), raw=draw(st.binary(max_size=40)))
@@ -114,6 +114,7 @@ def tick_batches(draw: st.DrawFn, records_max: int = 12) -> market_pb2.TickBatch
                 line=draw(UINT64),
                 reason=draw(TEXT),
                 raw=draw(st.binary(max_size=8)),
+                tie_order=draw(UINT64),
             )
         elif kind in ("marker", "gap"):
             marker = batch.markers.add(sequence=sequence, kind=draw(st.integers(1, 3)), reason=draw(TEXT))
@@ -127,6 +128,8 @@ def tick_batches(draw: st.DrawFn, records_max: int = 12) -> market_pb2.TickBatch
             if filtered:
                 batch.tick_sequence.append(sequence)
     batch.last_sequence = sequence
+    if draw(st.booleans()):
+        batch.tie_order.extend(draw(UINT64) for _ in batch.ticker_index)
     if draw(st.booleans()):
         batch.cursor.ParseFromString(frame.encode_cursor(draw(CURSORS)))
     return batch

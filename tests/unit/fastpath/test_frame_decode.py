@@ -24,6 +24,7 @@ def assert_same_batch(got: frame.TickFrame, expected: reference.DecodedBatch) ->
     """Compare all that a frame shows."""
     for name in ("epoch", "mode", "first_sequence", "last_sequence", "publish_time_ns", "tick_count", "tickers"):
         assert getattr(got, name) == getattr(expected, name), name
+    assert list(got.tie_order) == expected.tie_order
     assert got.rejections == expected.rejections
     assert got.markers == expected.markers
     assert frame.decode_cursor(got.cursor) == expected.cursor
@@ -201,7 +202,9 @@ def full_batch() -> market_pb2.TickBatch:
         ask_price=[1.75, float("inf")],
         ask_amount=[1, 2],
         rejections=[
-            market_pb2.Rejection(sequence=11, arrival_time_ns=-5, source="f é", line=7, reason="bad", raw=b"\xff")
+            market_pb2.Rejection(
+                sequence=11, arrival_time_ns=-5, source="f é", line=7, reason="bad", raw=b"\xff", tie_order=8
+            )
         ],
         markers=[
             market_pb2.Marker(
@@ -231,6 +234,8 @@ def full_batch() -> market_pb2.TickBatch:
         ],
         cursor=market_pb2.HistoricalCursor(last_key=key, sources=[source, source]),
         publish_time_ns=99,
+        tie_order=[1 << 48 | 5, 6],
+        positions=[market_pb2.PartitionPosition(partition=1, epoch="é", sequence=9)],
     )
 
 
@@ -357,6 +362,8 @@ HOSTILE = {
     "tick sequence falling": (sample(set_to(tick_sequence=[10, 11, 13, 12, 14])), "tick_sequence has sequence 12"),
     "tick sequence twice": (sample(set_to(tick_sequence=[10, 11, 12, 12, 14])), "tick_sequence has sequence 12"),
     "tick sequence above": (sample(set_to(tick_sequence=[10, 11, 12, 13, 15])), "tick_sequence has sequence 15"),
+    "tie order short": (sample(set_to(tie_order=[1, 2, 3, 4])), "tie_order has 4 values where ticker_index has 5"),
+    "position that is none": (sample(extra=tag(22, 2) + b"\x01\x12"), "PartitionPosition: epoch at byte .*cut off"),
     "empty tick sequence": (sample(extra=tag(17, 2) + b"\x00"), "tick_sequence has 0 values"),
 }
 

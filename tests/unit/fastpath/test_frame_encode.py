@@ -99,6 +99,51 @@ def test_encode_batch_writes_the_bytes_that_protobuf_writes(
     assert decoded.markers == twin.markers
 
 
+@pytest.mark.quick
+@given(block=blocks(rows=st.integers(0, 2**48 - 1)), markers=st.integers(0, 2))
+def test_rows_say_their_tie_order_where_it_is_asked_for_and_nothing_else_changes(block: Block, markers: int) -> None:
+    asked: dict[str, Any] = {"epoch": "e", "mode": 1, "first_sequence": 7, "sources": SOURCES}
+    asked["markers"] = [records.Marker(kind=frame.MARKER_SEAM)] * (markers if len(block) else 1)
+
+    got = frame.encode_batch(block, 0, len(block), **asked, tie_order=True)
+
+    assert got == reference.encode_batch(block.to_rows(), 0, len(block), **asked, tie_order=True)
+    decoded = frame.TickFrame(got[0])
+    keys = [(key[1] << 48 | key[2], len(rest) == 2) for key, *rest in block.to_rows()]
+    assert list(decoded.tie_order) == [tie for tie, rejected in keys if not rejected]
+    assert [rejection.tie_order for rejection in decoded.rejections] == [tie for tie, rejected in keys if rejected]
+    without = market_pb2.TickBatch.FromString(got[0])
+    without.ClearField("tie_order")
+    for rejection in without.rejections:
+        rejection.ClearField("tie_order")
+    assert without.SerializeToString(deterministic=True) == frame.encode_batch(block, 0, len(block), **asked)[0]
+
+
+@pytest.mark.parametrize("rejected", [False, True], ids=["tick", "rejection"])
+@pytest.mark.parametrize(("rank", "row"), [(2**16, 1), (0, 2**48)], ids=["rank", "row"])
+def test_a_row_without_a_tie_order_is_refused_by_name(rank: int, row: int, rejected: bool) -> None:
+    block = Block(Tickers())
+    if rejected:
+        block.append_rejection(arrival_time_ns=1, source_rank=rank, row=row, reason="bad")
+    else:
+        block.append_tick(
+            "A",
+            arrival_time_ns=1,
+            event_time_ns=1,
+            bid_price=1,
+            bid_amount=1,
+            ask_price=1,
+            ask_amount=1,
+            source_rank=rank,
+            row=row,
+        )
+    asked: dict[str, Any] = {"epoch": "e", "mode": 1, "first_sequence": 1, "sources": ["a"] * (rank + 1)}
+    frame.encode_batch(block, 0, 1, **asked)
+
+    with pytest.raises(ValueError, match=f"row {row} of source {rank} has no `tie_order`"):
+        frame.encode_batch(block, 0, 1, **asked, tie_order=True)
+
+
 @given(cursor=CURSORS)
 def test_a_cursor_survives_and_is_encoded_as_protobuf_does(cursor: records.Cursor) -> None:
     encoded = frame.encode_cursor(cursor)
@@ -151,9 +196,9 @@ def test_a_batch_closes_at_4096_records(count: int) -> None:
     assert with_marker == min(count, 4095)
 
 
-@pytest.mark.parametrize("mode", [1, 2])
+@pytest.mark.parametrize(("mode", "tie_order"), [(1, False), (2, False), (1, True)], ids=["1", "2", "tie order"])
 @pytest.mark.parametrize("reason_size", [1, 600, 601, 602])
-def test_a_batch_closes_at_the_last_record_that_fits_into_1_mib(mode: int, reason_size: int) -> None:
+def test_a_batch_closes_at_the_last_record_that_fits_into_1_mib(mode: int, tie_order: bool, reason_size: int) -> None:
     block = Block(Tickers())
     for i in range(1500):
         if i % 3:
@@ -170,13 +215,12 @@ def test_a_batch_closes_at_the_last_record_that_fits_into_1_mib(mode: int, reaso
             )
         else:
             block.append_rejection(arrival_time_ns=i, row=i, reason="r" * reason_size, raw=b"x" * 1024)
-    names = ("a.csv", "b.csv", "c.csv")
+    asked: dict[str, Any] = {"epoch": "e", "mode": mode, "first_sequence": 1, "publish_time_ns": 1}
+    asked |= {"sources": ("a.csv", "b.csv", "c.csv"), "tie_order": tie_order}
 
-    got = frame.encode_batch(block, 5, 1500, epoch="e", mode=mode, first_sequence=1, sources=names, publish_time_ns=1)
+    got = frame.encode_batch(block, 5, 1500, **asked)
 
-    expected = reference.encode_batch(
-        block.to_rows(), 5, 1500, epoch="e", mode=mode, first_sequence=1, sources=names, publish_time_ns=1
-    )
+    expected = reference.encode_batch(block.to_rows(), 5, 1500, **asked)
     assert got[1:] == expected[1:]
     assert got[0] == expected[0]
     assert frame.BATCH_BYTES_MAX - 3000 < len(got[0]) <= frame.BATCH_BYTES_MAX
@@ -184,20 +228,23 @@ def test_a_batch_closes_at_the_last_record_that_fits_into_1_mib(mode: int, reaso
 
 @pytest.mark.parametrize("long_one_last", [True, False], ids=["new ticker last", "known ticker last"])
 @pytest.mark.parametrize("spare", [-1, 0, 1])
-def test_a_batch_of_ticks_closes_at_1_mib_to_the_byte(spare: int, long_one_last: bool) -> None:
+@pytest.mark.parametrize("tie_order", [False, True], ids=["plain", "tie order"])
+def test_a_batch_of_ticks_closes_at_1_mib_to_the_byte(spare: int, long_one_last: bool, tie_order: bool) -> None:
     block = block_of(4000, every=4000, ticker="{:0190d}")
-    first = len(frame.encode_batch(block, 0, 4000, epoch="e", mode=2, first_sequence=1, sources=[])[0])
-    # Two more ticks of 52 bytes, one with a ticker whose tag takes one byte and whose length takes three.
-    long_one = "T" * (frame.BATCH_BYTES_MAX - first - 108 + spare)
+    asked: dict[str, Any] = {"epoch": "e", "mode": 2, "first_sequence": 1, "sources": [], "tie_order": tie_order}
+    first = len(frame.encode_batch(block, 0, 4000, **asked)[0])
+    size = 60 if tie_order else 52
+    # Two more ticks, one with a ticker whose tag takes one byte and whose length takes three.
+    long_one = "T" * (frame.BATCH_BYTES_MAX - first - 2 * size - 4 + spare)
     known = block.tickers.name(0)
     prices: dict[str, Any] = {"bid_price": 1.0, "bid_amount": 1.0, "ask_price": 1.0, "ask_amount": 1.0}
     for ticker in (known, long_one) if long_one_last else (long_one, known):
         block.append_tick(ticker, arrival_time_ns=1, event_time_ns=1, **prices)
 
-    encoded, rows, _ = frame.encode_batch(block, 0, 4002, epoch="e", mode=2, first_sequence=1, sources=[])
+    encoded, rows, _ = frame.encode_batch(block, 0, 4002, **asked)
 
     assert rows == (4002 if spare <= 0 else 4001)
-    without_last = first + 52 if long_one_last else frame.BATCH_BYTES_MAX + spare - 52
+    without_last = first + size if long_one_last else frame.BATCH_BYTES_MAX + spare - size
     assert len(encoded) == (frame.BATCH_BYTES_MAX + spare if rows == 4002 else without_last)
 
 

@@ -50,6 +50,8 @@ def test_a_selection_keeps_numbers_rejections_markers_and_cursor(
     for name in ("epoch", "mode", "first_sequence", "last_sequence", "publish_time_ns"):
         assert getattr(got, name) == getattr(whole, name)
     assert frame.decode_cursor(got.cursor) == frame.decode_cursor(whole.cursor)
+    ties = dict(zip((tick[0] for tick in whole.ticks()), whole.tie_order, strict=False))
+    assert list(got.tie_order) == [ties[tick[0]] for tick in got.ticks() if ties]
 
 
 def test_a_selection_of_a_selection_keeps_the_first_numbers() -> None:

@@ -38,6 +38,8 @@ VALUES: Final[dict[str, Any]] = {
 QUOTE: Final = {name: value for name, value in VALUES.items() if isinstance(value, float)}
 OF_THE_BATCH: Final = {"ticker_index", "tick_sequence"}
 """Columns that are numbers of the batch itself: the dictionary's, and the sequence in a filtered one."""
+OF_THE_KEY: Final = {"tie_order"}
+"""What a row is ordered by beside its arrival, as one number: made of its rank and row, and only where it is asked for."""
 
 
 def a_tick() -> Block:
@@ -101,20 +103,21 @@ def ordered(block: Block) -> Block:
     return out
 
 
-def encoded(block: Block, *, mode: int = MODE_HISTORICAL) -> bytes:
-    return encode_batch(block, 0, 1, epoch="e", mode=mode, first_sequence=1, sources=("a.csv",))[0]
+def encoded(block: Block, *, mode: int = MODE_HISTORICAL, tie_order: bool = False) -> bytes:
+    return encode_batch(block, 0, 1, epoch="e", mode=mode, first_sequence=1, sources=("a.csv",), tie_order=tie_order)[0]
 
 
 def columns(batch: bytes) -> dict[str, Any]:
     message = TickBatch.FromString(batch)
-    return {name: list(getattr(message, name)) for name in columns_of(TickBatch) if name not in OF_THE_BATCH}
+    left_out = OF_THE_BATCH | (set() if message.tie_order else OF_THE_KEY)
+    return {name: list(getattr(message, name)) for name in columns_of(TickBatch) if name not in left_out}
 
 
 EXPECTED: Final = {name: [value] for name, value in VALUES.items()}
 
 
 def test_this_test_knows_every_column() -> None:
-    assert set(columns_of(TickBatch)) == set(VALUES) | OF_THE_BATCH
+    assert set(columns_of(TickBatch)) == set(VALUES) | OF_THE_BATCH | OF_THE_KEY
 
 
 @pytest.mark.parametrize(
@@ -125,17 +128,24 @@ def test_this_test_knows_every_column() -> None:
 @pytest.mark.parametrize("mode", [MODE_HISTORICAL, MODE_LIVE], ids=["historical", "live"])
 def test_every_column_comes_out_as_it_went_in(passed: Callable[[Block], Block], mode: int) -> None:
     assert columns(encoded(passed(a_tick()), mode=mode)) == EXPECTED
+    # Its key goes with it through all of these: nobody has to carry a column of it.
+    assert columns(encoded(passed(a_tick()), mode=mode, tie_order=True)) == EXPECTED | {"tie_order": [1]}
 
 
-def test_a_selection_of_tickers_keeps_every_column() -> None:
+@pytest.mark.parametrize("ticker", ["BTC", "ETH"])
+def test_a_selection_of_tickers_keeps_every_column(ticker: str) -> None:
     block = a_tick()
-    block.append_tick("ETH", **{name: value + 1 for name, value in VALUES.items()}, row=2)
-    batch = encode_batch(block, 0, 2, epoch="e", mode=MODE_HISTORICAL, first_sequence=1, sources=("a.csv",))[0]
+    others = {name: value + 1 for name, value in VALUES.items()}
+    block.append_tick("ETH", **others, row=2, source_rank=3)
+    batch, _, _ = encode_batch(
+        block, 0, 2, epoch="e", mode=MODE_HISTORICAL, first_sequence=1, sources=("a.csv",), tie_order=True
+    )
 
-    selected = select_tickers(batch, {"BTC"})
+    selected = select_tickers(batch, {ticker})
 
     assert selected is not None
-    assert columns(selected) == EXPECTED
+    expected = VALUES | {"tie_order": 1} if ticker == "BTC" else others | {"tie_order": 3 << 48 | 2}
+    assert columns(selected) == {name: [value] for name, value in expected.items()}
 
 
 @pytest.mark.parametrize(
@@ -150,10 +160,13 @@ def test_a_decoded_tick_tells_every_column(read: Callable[[bytes], tuple[Any, ..
     assert values == list(VALUES.values())
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", [*VALUES, *OF_THE_KEY])
 def test_a_batch_whose_column_is_too_short_is_refused(name: str) -> None:
-    message = TickBatch.FromString(encoded(a_tick()))
-    message.ClearField(name)  # type: ignore[arg-type]
+    block = a_tick()
+    block.append_tick("ETH", **VALUES, row=2)
+    batch = encode_batch(block, 0, 2, epoch="e", mode=MODE_HISTORICAL, first_sequence=1, sources=(), tie_order=True)[0]
+    message = TickBatch.FromString(batch)
+    del getattr(message, name)[1:]
 
     with pytest.raises(FrameError, match=name):
         TickFrame(message.SerializeToString())
@@ -181,10 +194,10 @@ def test_a_live_frame_fills_every_column_of_the_quote() -> None:
 def test_the_reference_writes_every_column() -> None:
     rows = a_tick().to_rows()
     batch, _, _ = reference.encode_batch(
-        rows, 0, 1, epoch="e", mode=MODE_HISTORICAL, first_sequence=1, sources=("a.csv",)
+        rows, 0, 1, epoch="e", mode=MODE_HISTORICAL, first_sequence=1, sources=("a.csv",), tie_order=True
     )
 
-    assert columns(batch) == EXPECTED
+    assert columns(batch) == EXPECTED | {"tie_order": [1]}
 
 
 def test_the_benchmarks_read_every_column() -> None:

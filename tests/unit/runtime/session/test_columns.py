@@ -18,7 +18,7 @@ from services.runtime.session.columns import columns_of, keep_records
             TickBatch,
             {
                 *("ticker_index", "event_time_ns", "arrival_time_ns"),
-                *("bid_price", "bid_amount", "ask_price", "ask_amount", "tick_sequence"),
+                *("bid_price", "bid_amount", "ask_price", "ask_amount", "tick_sequence", "tie_order"),
             },
         ),
         (MidBatch, {"ticker_index", "sequence", "event_time_ns", "arrival_time_ns", "mid_price"}),
