@@ -37,7 +37,7 @@ def test_what_is_built_is_what_a_start_checks(build: ModuleType) -> None:
         ("survey.hpp", {"survey", "whatif"}),
         ("spill.hpp", {"merge"}),
         ("times.hpp", {"decode", "header", "live", "recording", "values", "whatif"}),
-        ("tick_reader.hpp", {"frame", "latest", "mids", "midprice", "quotes", "whatif"}),
+        ("tick_reader.hpp", {"frame", "latest", "mids", "midprice", "quotes", "weave", "whatif"}),
     ],
 )
 def test_a_header_is_known_to_the_kernels_that_use_it_and_to_no_other(
