@@ -14,6 +14,7 @@ from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplaySe
 from services.replay.created_sessions import CreatedSessions
 from services.replay.session_requests import SessionRequests
 from services.replay.sessions import Sessions
+from services.replay.woven_ticks import WovenTicks, partition_keys
 from services.runtime.access.state_changes import note
 from services.runtime.errors import AlreadyExists, InvalidRequest, OutOfRange
 from services.runtime.metrics import Metrics
@@ -47,6 +48,7 @@ class ReplayServicer(ReplayServiceServicer):
         self._requests = requests
         self._default_session = default_session
         self._subscribers = Subscribers(metrics, advice="subscribe again, or read with a consumer group")
+        self._woven = WovenTicks(sessions, self._subscribers)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register; StreamTicks yields encoded bytes instead of messages."""
@@ -86,7 +88,14 @@ class ReplayServicer(ReplayServiceServicer):
         keys = self._keys(request.session)
         tickers = wanted_tickers(request.tickers)
         delivery = Delivery.of(request)
+        count = await self._sessions.partition_count(keys)
         with self._subscribers.admitted():
+            if count > 1 and not request.HasField("partition"):
+                async with contextlib.aclosing(self._woven.serve(keys, count, request, delivery, tickers)) as payloads:
+                    async for payload in payloads:
+                        yield payload
+                return
+            keys = partition_keys(keys, count, request)
             async with contextlib.AsyncExitStack() as stack:
                 tail = await stack.enter_async_context(self._sessions.tail(keys))
                 hold = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from services.replay.session_pace import policy_message
 from services.replay.session_requests import definition_message
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
+from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.hand_over_message import hand_over_message
@@ -25,12 +27,19 @@ from services.runtime.session.hold import Hold, holding
 from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import REPORT_TTL_MS, EngineReport, TimeDebtReport
+from services.runtime.session.ring import RING_BYTES_MAX
 from services.runtime.session.stream_tail import StreamTail
 from services.runtime.session.streamed_sessions import StreamedSessions
 from services.runtime.session.versions import NewerVersion
+from services.runtime.session.watermarks import Watermarks
+from services.runtime.session.woven_stream import Partitions
 
 TAILS_MAX = 64
-"""Sessions that can be streamed at the same time; each costs one connection and one ring of memory."""
+"""Sessions that can be streamed at the same time; each costs one connection of each partition and one ring of memory, shared by these."""
+CLOSE_S = 5.0
+"""How long calls that were ended may take to be gone."""
+RING_BYTES_MIN = 1024 * 1024
+"""Of each partition's part of it."""
 NO_REPORT = "its engine has not reported for an hour"
 
 
@@ -58,7 +67,9 @@ class Sessions:
         self._time_ns = time_ns
         self._definitions = Definitions(client)
         self.streamed = StreamedSessions()
-        self._tails: dict[str, _SharedTail] = {}
+        self._tails: dict[tuple[SessionKeys, ...], _SharedTails] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._left = asyncio.Event()
 
     async def names(self) -> list[str]:
         found = await cast("Awaitable[set[bytes]]", self._client.smembers(SESSIONS))
@@ -131,44 +142,81 @@ class Sessions:
             session.epoch, session.last_sequence = head.epoch, head.last_sequence
         return session
 
+    async def partition_count(self, keys: SessionKeys) -> int:
+        """In how many parts a session's ticks are published."""
+        return (await partitions_stored.read(self._client, keys)).count
+
     @contextlib.asynccontextmanager
     async def tail(self, keys: SessionKeys) -> AsyncIterator[StreamTail]:
         """The tail of a known session, for as long as a subscriber needs it. Raises NotFound, ResourceExhausted."""
+        async with self._streamed(keys, (keys,)) as shared:
+            yield shared.tails[0]
+
+    @contextlib.asynccontextmanager
+    async def partitions(self, keys: SessionKeys, count: int) -> AsyncIterator[Partitions]:
+        """The tails of all partitions of a known session, as `tail`."""
+        every = tuple(SessionKeys(keys.session, partition) for partition in range(count))
+        async with self._streamed(keys, every) as shared:
+            yield Partitions(shared.tails, shared.watermarks)
+
+    @contextlib.asynccontextmanager
+    async def _streamed(self, keys: SessionKeys, every: tuple[SessionKeys, ...]) -> AsyncIterator[_SharedTails]:
         if keys.session != self._default_session:
             await self.describe(keys)
         # No await from here to the count: two first subscribers share one tail.
-        shared = self._tails.get(keys.session)
+        shared = self._tails.get(every)
         if shared is None:
             if len(self._tails) >= TAILS_MAX:
                 raise ResourceExhausted(
                     f"{TAILS_MAX} sessions are streamed already; try again when one has no subscriber"
                 )
-            tail = StreamTail(self._client, keys.ticks, batches=TICKS)
-            shared = self._tails[keys.session] = _SharedTail(tail)
-            tail.start()
+            ring_bytes = max(RING_BYTES_MAX // len(every), RING_BYTES_MIN)
+            tails = [StreamTail(self._client, each.ticks, batches=TICKS, ring_bytes=ring_bytes) for each in every]
+            shared = self._tails[every] = _SharedTails(tails, Watermarks(self._client, every))
+            for tail in tails:
+                tail.start()
         shared.subscribers += 1
         try:
             async with self.streamed.streaming(keys.session):
-                yield shared.tail
+                yield shared
         finally:
             shared.subscribers -= 1
-            if not shared.subscribers and keys.session != self._default_session:
-                del self._tails[keys.session]
-                await shared.tail.stop()
+            self._left.set()
+            is_kept = keys.session == self._default_session and (keys.partition == 0 or len(every) > 1)
+            if not shared.subscribers and not is_kept:
+                del self._tails[every]
+                # A call whose client left may be cancelled again while it ends; close() waits for what is left.
+                ending = asyncio.create_task(shared.stop(), name="tails-end")
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+                await asyncio.shield(ending)
 
     def holding(self, keys: SessionKeys) -> contextlib.AbstractAsyncContextManager[Hold]:
         """Let a private session wait for a subscriber. Raises FailedPrecondition."""
         return holding(self._client, keys)
 
     async def close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while any(shared.subscribers for shared in self._tails.values()):
+                    # Their calls were ended, and are about to give up what they read with.
+                    self._left.clear()
+                    await self._left.wait()
         for shared in tuple(self._tails.values()):
-            await shared.tail.stop()
+            await shared.stop()
+        for ending in tuple(self._ending):
+            await ending
 
 
 @dataclass
-class _SharedTail:
-    tail: StreamTail
+class _SharedTails:
+    tails: Sequence[StreamTail]
+    watermarks: Watermarks
     subscribers: int = 0
+
+    async def stop(self) -> None:
+        for tail in self.tails:
+            await tail.stop()
 
 
 def _range_message(played: Range) -> TimeRange | None:

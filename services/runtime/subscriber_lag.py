@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from services.runtime.figures import Figure, Values
 from services.runtime.session.batch_format import Batch
@@ -19,6 +19,14 @@ LAG_FIGURES: Final = (
     Figure("midstream_subscriber_lag_data_seconds", "gauge", f"Arrival time behind the newest record's, {_OF}", ("quantile",), born=False),
 )  # fmt: skip
 """In the order of Behind's fields."""
+
+
+class Lagging(Protocol):
+    """Where one subscriber is."""
+
+    @property
+    def behind(self) -> Behind | None:
+        """How far it is behind by now; None when it got nothing yet and began nowhere in particular."""
 
 
 class Progress:
@@ -53,7 +61,7 @@ class Progress:
         )
 
 
-def lags(progress: Sequence[Progress], place: int) -> Values:
+def lags(progress: Sequence[Lagging], place: int) -> Values:
     """The quantiles of one field of Behind."""
     found = sorted(behind[place] for each in progress if (behind := each.behind) is not None)
     if not found:

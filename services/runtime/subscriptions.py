@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import aclosing
 from typing import Final
 
-from protos.common.v1.market_pb2 import Lag
+from protos.common.v1.market_pb2 import Lag, Skipped
 from services.runtime.errors import InvalidRequest, ResourceExhausted
 from services.runtime.figures import Figure
 from services.runtime.metrics import Metrics
@@ -15,7 +15,7 @@ from services.runtime.session.delivery import Begin, Delivery, Sent, deliver
 from services.runtime.session.hold import Hold
 from services.runtime.session.stream_entries import FellBehind
 from services.runtime.session.stream_tail import StreamTail
-from services.runtime.subscriber_lag import LAG_FIGURES, Progress, lags
+from services.runtime.subscriber_lag import LAG_FIGURES, Lagging, Progress, lags
 
 SUBSCRIBERS: Final = "midstream_subscribers"
 DISCONNECTED: Final = "midstream_subscribers_disconnected_total"
@@ -41,7 +41,7 @@ class Subscribers:
         self._metrics = metrics
         self._advice = advice
         self._count = 0
-        self._progress: dict[int, Progress] = {}
+        self._progress: dict[int, Lagging] = {}
         for place, figure in enumerate(LAG_FIGURES):
             metrics.measured(figure).follow(lambda place=place: lags(list(self._progress.values()), place))  # type: ignore[misc]
 
@@ -68,8 +68,7 @@ class Subscribers:
     ) -> AsyncGenerator[bytes, None]:
         """Yield encoded batches, for ever; whoever iterates asks for the next one when the client has taken the one before."""
         progress = Progress(tail, begin)
-        self._progress[id(progress)] = progress
-        try:
+        with self.following(progress):
             if hold is not None and begin.position is not None:
                 newest = await tail.newest()
                 if newest is not None and begin.position == newest.last_sequence:
@@ -78,8 +77,7 @@ class Subscribers:
             async with aclosing(deliver(tail, begin, delivery, hold)) as sent:
                 async for each in sent:
                     behind = progress.got(each.batch)
-                    if each.skipped is not None:
-                        self._metrics.add(SKIPPED, each.skipped.records)
+                    self.count_skipped(each.skipped)
                     payload = _payload(tail, each, tickers)
                     if payload:
                         if delivery.with_lag:
@@ -90,8 +88,20 @@ class Subscribers:
                         yield payload
                     if hold is not None:
                         hold.take(each.batch.last_sequence)
+
+    @contextlib.contextmanager
+    def following(self, progress: Lagging) -> Iterator[None]:
+        """Measure how far a subscriber is behind while it is there."""
+        self._progress[id(progress)] = progress
+        try:
+            yield
         finally:
             del self._progress[id(progress)]
+
+    def count_skipped(self, skipped: Skipped | None) -> None:
+        """Count what a policy left out."""
+        if skipped is not None:
+            self._metrics.add(SKIPPED, skipped.records)
 
     def _change(self, by: int) -> None:
         self._count += by

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from protos.common.v1 import market_pb2
 from protos.common.v1.market_pb2 import Skipped, SubscriberPolicy
 from services.runtime.errors import InvalidRequest
-from services.runtime.session.batch_format import Batch
+from services.runtime.session.batch_format import Batch, BatchFormat
 from services.runtime.session.hold import Hold
 from services.runtime.session.stream_entries import FellBehind
 from services.runtime.session.stream_tail import StreamTail
@@ -149,7 +149,7 @@ async def _conflating(
 async def _skipping(
     tail: StreamTail, position: int | None, epoch: str, lag_records_max: int
 ) -> AsyncGenerator[Sent, None]:
-    hole = _Hole(tail, position, epoch)
+    hole = Hole(tail.batches, position, epoch)
     while True:
         try:
             batches = await tail.step(position, epoch)
@@ -169,11 +169,11 @@ async def _skipping(
             position, epoch = batch.last_sequence, batch.epoch
 
 
-class _Hole:
+class Hole:
     """What a subscriber does not get, from what it got last to what it gets next."""
 
-    def __init__(self, tail: StreamTail, position: int | None, epoch: str) -> None:
-        self._tail = tail
+    def __init__(self, batches: BatchFormat, position: int | None, epoch: str) -> None:
+        self._batches = batches
         self._expected = None if position is None else (epoch, position + 1)
         """What comes next unless something is skipped; None for whatever comes first."""
         self._arrival_time_ns = 0
@@ -203,5 +203,5 @@ class _Hole:
             first_sequence=first,
             last_sequence=batch.first_sequence - 1,
             from_arrival_time_ns=self._arrival_time_ns,
-            to_arrival_time_ns=self._tail.batches.first_arrival_time_ns(batch.payload) or 0,
+            to_arrival_time_ns=self._batches.first_arrival_time_ns(batch.payload) or 0,
         )

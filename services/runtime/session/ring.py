@@ -21,7 +21,9 @@ NOTHING: Final = ("", 0)
 class Ring:
     """A bounded run of batches. Figures may be read from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int | None = None) -> None:
+        """It keeps RING_BYTES_MAX, or `bytes_max` where there is less to spare."""
+        self._bytes_max = bytes_max
         self._batches: deque[Batch] = deque()
         self._ends: deque[int] = deque()
         """Per batch: `read_bytes` when it was in."""
@@ -49,7 +51,8 @@ class Ring:
         if batch.last_arrival_time_ns is not None:
             self.last_arrival_time_ns = batch.last_arrival_time_ns
         self.end = (batch.epoch, batch.last_sequence)
-        while len(self._batches) > 1 and (self._bytes > RING_BYTES_MAX or len(self._batches) > RING_BATCHES_MAX):
+        bytes_max = RING_BYTES_MAX if self._bytes_max is None else self._bytes_max
+        while len(self._batches) > 1 and (self._bytes > bytes_max or len(self._batches) > RING_BATCHES_MAX):
             dropped = self._batches.popleft()
             self._ends.popleft()
             self._bytes -= len(dropped.payload)

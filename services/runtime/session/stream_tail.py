@@ -65,8 +65,9 @@ class StreamTail:
         listener: Listener | None = None,
         seed: Seed | None = None,
         unreadable: Unreadable | None = None,
+        ring_bytes: int | None = None,
     ) -> None:
-        """What is skipped in a sparse stream is told to `unreadable`; `seed` as in LatestRecords."""
+        """What is skipped in a sparse stream is told to `unreadable`; `seed` as in LatestRecords, `ring_bytes` as in Ring."""
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._key = key
@@ -75,7 +76,7 @@ class StreamTail:
         self.latest: Final = LatestRecords(self.entries, batches, read=self._next, end=lambda: self.ring.end, seed=seed)
         self._reads = SharedReads(self.entries.after)
         self._listener = listener
-        self.ring: Final = Ring()
+        self.ring: Final = Ring(ring_bytes)
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(Random(), RECONNECT)

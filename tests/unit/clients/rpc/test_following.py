@@ -12,7 +12,7 @@ import pytest
 
 from clients.rpc import Line
 from clients.rpc.following import BACKOFF, LAST_SEQUENCE_TRAILER, Follower, Lost, Missed, Start
-from protos.common.v1.market_pb2 import TickBatch
+from protos.common.v1.market_pb2 import PartitionPosition, TickBatch
 
 pytestmark = pytest.mark.quick
 
@@ -139,6 +139,52 @@ def test_waits_grow_up_to_a_limit_and_begin_again_after_a_batch() -> None:
     assert max(each.again_in_s for each in losses[-6:-2]) > BACKOFF.base_s
     assert max(each.again_in_s for each in losses) <= BACKOFF.cap_s
     assert losses[-1].again_in_s <= BACKOFF.base_s
+
+
+def woven(last: int, *positions: tuple[str, int], epoch: str = "e") -> TickBatch:
+    told = [PartitionPosition(partition=n, epoch=of, sequence=at) for n, (of, at) in enumerate(positions)]
+    return TickBatch(epoch=epoch, first_sequence=last, last_sequence=last, positions=told)
+
+
+def test_a_stream_over_all_partitions_goes_on_behind_the_positions_of_its_last_batch() -> None:
+    last = woven(5, ("a", 2), ("b", 3))
+    # Of what a policy gathered, the last batch alone says where it stands.
+    server = Server(
+        Call([woven(4, ("a", 2), ("b", 2)), last, batch(6, 6), AWAY], reached=True), Call([batch(6, 6)], reached=True)
+    )
+
+    found = server.follow(Start(oldest=True))
+    heard = [next(found) for _ in range(5)]
+
+    assert [type(each).__name__ for each in heard] == ["TickBatch", "TickBatch", "TickBatch", "Lost", "TickBatch"]
+    assert server.starts == [Start(oldest=True), Start(positions=tuple(last.positions))]
+
+
+def test_who_read_several_partitions_too_slowly_goes_on_behind_their_positions() -> None:
+    slow = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "fell behind", midstream_last_sequence="77")
+    first = woven(5, ("a", 2), ("b", 3))
+    server = Server(Call([first, slow], reached=True), Call([first], reached=True))
+
+    found = server.follow(Start())
+    _ = [next(found) for _ in range(3)]
+
+    assert server.starts[1] == Start(positions=tuple(first.positions))
+
+
+@pytest.mark.parametrize(
+    ("second", "is_new"),
+    [((("a", 2), ("b", 1)), False), ((("c", 1), ("", 0)), True)],
+    ids=["a partition has its first record", "a partition is numbered again"],
+)
+def test_a_numbering_starts_over_where_that_of_a_partition_does(
+    second: tuple[tuple[str, int], ...], is_new: bool
+) -> None:
+    server = Server(Call([woven(2, ("a", 2), ("", 0)), woven(3, *second, epoch="f")], reached=True))
+
+    found = server.follow(Start())
+    heard = [next(found) for _ in range(2)]
+
+    assert isinstance(heard[1], Missed) is is_new
 
 
 def test_a_server_that_was_never_reached_is_not_waited_for() -> None:
