@@ -13,6 +13,7 @@ import grpc
 from clients.resilience.backoff import Backoff
 from clients.resilience.ports import RandomSource
 from clients.rpc.channel import Line
+from protos.common.v1.market_pb2 import PartitionPosition
 
 __all__ = ["Follower", "Lost", "Missed", "Start"]
 
@@ -60,6 +61,8 @@ class Start:
     """With the latest of each ticker, and then with what follows."""
     arrival_time_ns: int | None = None
     """With the first record that arrived at this time or later."""
+    positions: tuple[PartitionPosition, ...] = ()
+    """Of a stream over all partitions of a session: behind these, as its batches say them."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Follower(Generic[R, B]):
         """Whether a stream was ever established: then trouble is waited out, and not before."""
         self._failures = 0
         self._last, self._epoch = 0, ""
+        self._epochs: dict[int, str] = {}
+        """Of each partition, where the batches say it."""
 
     def __iter__(self) -> Iterator[B | Lost | Missed]:
         """Raises grpc.RpcError for what waiting does not mend, UnusableChannel for certificates that cannot be used."""
@@ -132,23 +137,34 @@ class Follower(Generic[R, B]):
                 for answer in call:
                     batch = self._batch_of(answer)
                     self._reached, self._failures = True, 0
-                    if self._epoch not in ("", batch.epoch):
+                    positions = tuple(getattr(batch, "positions", ()))
+                    if self._begins_anew(batch, positions):
                         yield Missed("the session began anew: its numbering starts over", self._last)
                     self._epoch, self._last = batch.epoch, batch.last_sequence
-                    self._next = Start(after=batch.last_sequence, epoch=batch.epoch)
+                    if positions:
+                        self._next = Start(positions=positions)
+                    elif not self._next.positions:
+                        self._next = Start(after=batch.last_sequence, epoch=batch.epoch)
                     yield batch
             finally:
                 call.cancel()
+
+    def _begins_anew(self, batch: B, positions: tuple[PartitionPosition, ...]) -> bool:
+        """Whether a numbering starts over that was known: of several, that of one partition at least."""
+        if not positions:
+            return not self._epochs and self._epoch not in ("", batch.epoch)
+        before, self._epochs = self._epochs, {each.partition: each.epoch for each in positions}
+        return any(before.get(partition, "") not in ("", epoch) for partition, epoch in self._epochs.items())
 
     def _after(self, exc: grpc.RpcError) -> Lost | Missed:
         """Say what a failed call means and where to go on. Raises it again where that is of no use."""
         code, details = exc.code(), str(exc.details())
         if code is grpc.StatusCode.OUT_OF_RANGE and self._epoch and not self._next.oldest:
-            self._next, self._epoch = Start(oldest=True), ""
+            self._next, self._epoch, self._epochs = Start(oldest=True), "", {}
             return Missed(details, self._last)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (last := _last_sequence(exc)) is not None:
             # Too slow: what is not retained any more by then is the next call's to say.
-            if self._epoch:
+            if self._epoch and not self._next.positions:
                 self._next = Start(after=max(last, self._last), epoch=self._epoch)
             return Lost(f"reading too slowly for what is retained ({details})", self._delay_s())
         if self._reached and (code in _LOST or code is grpc.StatusCode.RESOURCE_EXHAUSTED):

@@ -70,14 +70,27 @@ class ReplayClient:
         return {logs.sink: logs.directory for logs in answer.logs}
 
     def ticks(
-        self, start: Start, *, session: str = "", tickers: Sequence[str] = (), delivery: Delivery = DEFAULT_DELIVERY
+        self,
+        start: Start,
+        *,
+        session: str = "",
+        tickers: Sequence[str] = (),
+        delivery: Delivery = DEFAULT_DELIVERY,
+        partition: int | None = None,
     ) -> Follower[TickBatch, TickBatch]:
-        """Follow a session's ticks over lost connections. Rejections and markers come whatever the tickers are."""
+        """Follow a session's ticks over lost connections. Rejections and markers come whatever the tickers are.
+
+        A session of several partitions comes in its one order, or one `partition` under its own numbers.
+        """
 
         def stream(channel: grpc.Channel, at: Start) -> grpc._CallIterator[TickBatch]:
             request = pb.StreamTicksRequest(session=session, tickers=tickers)
             delivery.ask(request)
-            if at.after is not None:
+            if partition is not None:
+                request.partition = partition
+            if at.positions:
+                request.after.extend(at.positions)
+            elif at.after is not None:
                 request.after_sequence, request.epoch = at.after, at.epoch
             elif at.latest:
                 request.latest_per_ticker = True
