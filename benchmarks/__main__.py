@@ -27,6 +27,7 @@ from benchmarks.results import Result, markdown, table, write_json
 from benchmarks.starting import g11
 from benchmarks.streaming import g7
 from benchmarks.text import g6
+from benchmarks.weaving import g16
 
 PART: Final = Path("build", "bench-results.json")
 """Where a run goes that is not whole; a whole one goes into the tree."""
@@ -46,6 +47,7 @@ BENCHMARKS: Final[dict[str, Callable[[Context], list[Result]]]] = {
     "G13": orders_storm,
     "G14": deals_burst,
     "G15": crowd,
+    "G16": g16,
 }
 TICKS, TICKS_QUICK = 5_000_000, 500_000
 PAIRS, PAIRS_QUICK = 5, 2
