@@ -51,6 +51,8 @@ class Wanted:
     """A duration, or empty."""
     lag_records_max: int
     with_lag: bool
+    partition: int | None = None
+    """Of ticks: this one alone, under its own numbers."""
 
     @property
     def delivery(self) -> Delivery:
@@ -81,7 +83,13 @@ def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
             if wanted.mids:
                 stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers, delivery=delivery)
             else:
-                stream = ticks.ticks(start, session=wanted.session, tickers=wanted.tickers, delivery=delivery)
+                stream = ticks.ticks(
+                    start,
+                    session=wanted.session,
+                    tickers=wanted.tickers,
+                    delivery=delivery,
+                    partition=wanted.partition,
+                )
             for found in aside(stream):
                 if not printer.take(found):
                     break
@@ -103,7 +111,7 @@ def _start(wanted: Wanted, client: ReplayClient) -> Start:
         return Start(latest=True)
     if wanted.since:
         return Start(arrival_time_ns=time_ns(wanted.since))
-    if wanted.mids and wanted.last is None:
+    if (wanted.mids or wanted.partition is not None) and wanted.last is None:
         return Start()
     session = client.session(wanted.session)
     # By number, and not with what comes next: what is published while a first connection is lost is not missed then.
