@@ -4,7 +4,7 @@ An empty or `nan` price or amount is NaN (missing, unknown); a negative amount i
 says how numbers and times are read. Event and arrival lie in the years 1678 to 2261.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 from typing_extensions import Buffer
@@ -50,6 +50,8 @@ class Decoder(RowDecoder):
         check_order: bool = True,
         latency: LatencyModel | None = None,
         channel_arrival_time_ns: int = ...,
+        in_partition: Callable[[str], bool] | None = None,
+        rejections_elsewhere: bool = False,
     ) -> None:
         """`latency_bound_ns` is a lower bound of every latency after the policy; only the ASSIGNMENT layout needs it and is held to it.
         The rest is as RowDecoder has it."""

@@ -16,7 +16,7 @@ from libcpp.string cimport string
 
 from fastpath.columns cimport Block, Tickers, string_view
 from fastpath.decoding cimport (
-    BELOW_BOUND, BLANK, LEFT_OUT, PARTS, RAISED, ROW, SIMD, TIMING_GOOD, UNSORTED, LineLayout, LineReaders, Outcome, PlainLines,
+    BELOW_BOUND, BLANK, ELSEWHERE, LEFT_OUT, PARTS, RAISED, ROW, SIMD, TIMING_GOOD, UNSORTED, LineLayout, LineReaders, Outcome, PlainLines,
     QuickReader, RowRules, Simd, Timing, TimingFault, Values, has_negative_field, read_thoroughly, timing_reason,
 )
 from fastpath.header cimport Header
@@ -190,7 +190,12 @@ cdef class Decoder(RowDecoder):
         cdef string_view view = string_view(<const char*>name, len(name))
         if name_fault(name) is not None:
             return False
-        (&number)[0] = self.tickers.table.intern(view) if not self.only_tickers or name in self.only_tickers else LEFT_OUT
+        if self.in_partition is not None and not self.in_partition(name.decode()):
+            (&number)[0] = ELSEWHERE
+        elif self.only_tickers and name not in self.only_tickers:
+            (&number)[0] = LEFT_OUT
+        else:
+            (&number)[0] = self.tickers.table.intern(view)
         self.readers.names.add(view, number)
         return True
 

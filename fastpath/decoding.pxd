@@ -40,6 +40,7 @@ cdef extern from "rows.hpp" namespace "midstream" nogil:
         BELOW_BOUND
 
     const uint32_t LEFT_OUT
+    const uint32_t ELSEWHERE
 
     cdef cppclass Timing:
         int64_t event_ns
@@ -60,12 +61,14 @@ cdef extern from "rows.hpp" namespace "midstream" nogil:
         int64_t end_time_ns
         int64_t shift_ns
         int64_t latency_bound_ns
+        cbool rejections_elsewhere
         LatencyModelCore model
         TimingFault time_row(int64_t, int64_t, uint64_t, Timing&)
 
     cdef cppclass RowState:
         uint64_t line
         uint64_t skipped
+        uint64_t elsewhere
         uint64_t negative_latencies
         int order
         int64_t latency_ns_min

@@ -8,17 +8,32 @@ from fastpath.values import parse_timestamp
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastpath.columns cimport Block, string_view
+from fastpath.columns cimport Block, Rows, string_view
 from fastpath.text cimport NUMBER_EMPTY, NUMBER_GOOD, QUOTE_COLUMNS, RAW_SIZE_MAX, TICKER_SIZE_MAX, NumberFault, Text, number_reason, parse_number_text
 from fastpath.values cimport name_fault, text_of
+
+cdef extern from "drop_rejections.hpp" namespace "midstream" nogil:
+    void drop_rejections(Rows&, size_t, size_t) except +
+
 
 _QUOTE = tuple([QUOTE_COLUMNS[i].decode() for i in range(4)])
 
 
 def decode_live_frame(
-    payload, Block into not None, *, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, only_tickers=None
+    payload, Block into not None, *, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, only_tickers=None,
+    bint rejections_elsewhere=False,
 ):
     """Decode one websocket message (an object or an array of objects) in the assignment's live layout."""
+    cdef size_t start = into.rows.size(), rejected = into.rows.rejected.size()
+    cdef Py_ssize_t skipped = _decode_frame(payload, into, receive_time_ns, source_rank, frame_number, only_tickers)
+    if rejections_elsewhere and into.rows.rejected.size() > rejected:
+        drop_rejections(into.rows, start, rejected)
+    return skipped
+
+
+cdef Py_ssize_t _decode_frame(
+    object payload, Block into, int64_t receive_time_ns, uint32_t source_rank, uint64_t frame_number, object only_tickers
+) except -1:
     cdef bytes raw
     if isinstance(payload, str):
         # Half a character stays one that nothing reads.

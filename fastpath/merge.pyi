@@ -25,6 +25,9 @@ class Merger:
     """
 
     @property
+    def lowest_ns(self) -> int:
+        """No row that is still to be taken arrives before it: as of the last `take`, without reading on. BEFORE_EVERYTHING: not known."""
+    @property
     def in_flight(self) -> int:
         """Rows held in memory."""
     @property

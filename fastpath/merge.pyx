@@ -21,6 +21,7 @@ cdef extern from "merger.hpp" namespace "midstream" nogil:
         void advance(size_t, int64_t, cpp_bool) except +
         int64_t laggard()
         size_t take(Rows&, size_t) except +
+        int64_t lowest()
         size_t in_flight()
         size_t in_flight_max()
         int64_t oldest_row(size_t) except +
@@ -52,6 +53,10 @@ cdef class Merger:
         if resume_after is not None:
             arrival, rank, row = resume_after
             self.core.get().resume_after(arrival, rank, row)
+
+    @property
+    def lowest_ns(self):
+        return self.core.get().lowest()
 
     @property
     def in_flight(self):

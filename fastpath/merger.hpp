@@ -64,6 +64,9 @@ class Merger : private Stores {
         return dropped + count;
     }
 
+    // No row that is still to be taken arrives before it, as far as is known without reading on.
+    int64_t lowest() const { return taken_ < settled_ ? row_of(order_[taken_]).arrival : time_of(frontier_); }
+
     size_t in_flight() const {
         size_t count = slots_.live() + (settled_ - taken_ - settled_in_slots_);
         for (const auto& source : sources_) count += source->rows->size() - source->looked_at + source->here.size();

@@ -16,7 +16,7 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from fastpath.columns cimport C_AFTER_EVERYTHING as AFTER, C_BEFORE_EVERYTHING as BEFORE, Block, Row, Tickers, string_view
-from fastpath.decoding cimport LEFT_OUT, TIMING_GOOD, RowRules, Timing, timing_reason
+from fastpath.decoding cimport ELSEWHERE, LEFT_OUT, TIMING_GOOD, RowRules, Timing, timing_reason
 from fastpath.row_decoder cimport RowDecoder
 from fastpath.text cimport RowWriter
 
@@ -184,7 +184,9 @@ cdef class RecordingDecoder(RowDecoder):
         cdef string name
         while self.numbers.size() <= scratch_number:
             name = self.scratch.tickers.table.name(<uint32_t>self.numbers.size())
-            if self.only_tickers and <bytes>name not in self.only_tickers:
+            if self.in_partition is not None and not self.in_partition((<bytes>name).decode()):
+                self.numbers.push_back(ELSEWHERE)
+            elif self.only_tickers and <bytes>name not in self.only_tickers:
                 self.numbers.push_back(LEFT_OUT)
             else:
                 self.numbers.push_back(self.tickers.table.intern(string_view(name.data(), name.size())))

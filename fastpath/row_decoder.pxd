@@ -13,6 +13,7 @@ cdef class RowDecoder:
     cdef RowRules rules
     cdef Tickers tickers
     cdef frozenset only_tickers  # of bytes; empty: all
+    cdef object in_partition  # tells of a name whether it is to be read here; None: all are
     cdef uint32_t source_rank
 
     cdef RowWriter* _writer(self, Block into) except NULL

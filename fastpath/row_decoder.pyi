@@ -1,6 +1,6 @@
 """What decoders of lines and of recorded frames have in common: where they stand, and the rules by which rows become those of a Block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from typing_extensions import disjoint_base
 
@@ -22,6 +22,8 @@ class RowDecoder:
     that continues from these attributes never starts in the middle of one."""
     skipped: int
     """Rows that filters left out. A rejection counts as skipped when its place lies outside the window, whatever its ticker."""
+    elsewhere: int
+    """Rows and rejections of other partitions, of those that this decoder read; whether a filter would leave them out does not matter."""
     previous_arrival_time_ns: int
     """Arrival of the last good row as the file has it, before clamping. BEFORE_EVERYTHING before the first row, like the next two."""
     previous_event_time_ns: int
@@ -62,12 +64,16 @@ class RowDecoder:
         check_order: bool = True,
         latency: LatencyModel | None = None,
         channel_arrival_time_ns: int = ...,
+        in_partition: Callable[[str], bool] | None = None,
+        rejections_elsewhere: bool = False,
     ) -> None:
         """`shift_ns` is added with SHIFT. `check_order=False` reads a source in any order (for an external sort): `bound_ns` stays
         BEFORE_EVERYTHING and no latency is too low. `latency` says when rows arrive in place of the source, whose own order is still
         checked; the policy for latencies below zero, the bound and the filters go by what the model says. `order`, `skipped`, `line`,
         `offset`, `previous_...` and `channel_...` of another decoder of the same source and options continue where it stands;
-        `latency_ns_min` and `negative_latencies` start over."""
+        `latency_ns_min` and `negative_latencies` start over.
+        `in_partition` tells of a ticker whether its rows are to be read here, and is asked once per name and now and then again;
+        `rejections_elsewhere` says that another partition has the rejections. Order, latencies and bounds are those of all rows."""
 
     def reject(self, into: Block, reason: str, raw: bytes = b"") -> None:
         """Append a rejection at the current place and count a row (a truncated compressed file, for example)."""

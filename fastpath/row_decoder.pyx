@@ -18,15 +18,17 @@ cdef class RowDecoder:
         int64_t previous_arrival_time_ns=BEFORE, int64_t previous_event_time_ns=BEFORE, uint64_t skipped=0, int order=0,
         int64_t start_time_ns=BEFORE, int64_t end_time_ns=AFTER, only_tickers=(),
         negative_latency=NegativeLatency.KEEP, int64_t shift_ns=0, bint check_order=True,
-        LatencyModel latency=None, int64_t channel_arrival_time_ns=BEFORE,
+        LatencyModel latency=None, int64_t channel_arrival_time_ns=BEFORE, in_partition=None, bint rejections_elsewhere=False,
     ):
         if isinstance(only_tickers, (str, bytes)):
             raise TypeError("`only_tickers` takes a sequence of names, not one name")
         policy = NegativeLatency(negative_latency)
         self.tickers = tickers
         self.only_tickers = frozenset(name.encode() for name in only_tickers)
+        self.in_partition = in_partition
         self.source_rank = source_rank
         self.offset = offset
+        self.rules.policy.rejections_elsewhere = rejections_elsewhere
         self.rules.state.line = line
         self.rules.state.previous_arrival_ns = previous_arrival_time_ns
         self.rules.state.previous_event_ns = previous_event_time_ns
@@ -48,6 +50,10 @@ cdef class RowDecoder:
     @property
     def skipped(self):
         return self.rules.state.skipped
+
+    @property
+    def elsewhere(self):
+        return self.rules.state.elsewhere
 
     @property
     def previous_arrival_time_ns(self):

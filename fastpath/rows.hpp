@@ -15,8 +15,8 @@ enum Outcome { RAISED = -1, BLANK = 0, ROW = 1, UNSORTED = 2, BELOW_BOUND = 3 };
 
 enum Order { EVENT_BROKEN = 1, ARRIVAL_BROKEN = 2 };
 
-// Stands in the name cache for a ticker that the filter leaves out.
-constexpr uint32_t LEFT_OUT = 0xFFFFFFFF;
+// Stand in the name cache for a ticker that the filter leaves out, and for one of another partition.
+constexpr uint32_t LEFT_OUT = 0xFFFFFFFF, ELSEWHERE = 0xFFFFFFFE;
 
 struct Timing {
     int64_t event_ns = 0, latency_ns = 0;
@@ -36,6 +36,7 @@ struct RowPolicy {
     bool clamp = false, check_order = true;
     int64_t start_time_ns = BEFORE_EVERYTHING, end_time_ns = AFTER_EVERYTHING;
     int64_t shift_ns = 0, latency_bound_ns = 0;
+    bool rejections_elsewhere = false;  // another partition has them
     LatencyModel model;
 
     bool in_window(int64_t time) const { return time >= start_time_ns && time < end_time_ns; }
@@ -67,7 +68,7 @@ struct RowPolicy {
 // What was learnt from the rows so far.
 struct RowState {
     uint64_t line = 0;  // the next one
-    uint64_t skipped = 0, negative_latencies = 0;
+    uint64_t skipped = 0, elsewhere = 0, negative_latencies = 0;
     int order = 0;
     int64_t latency_ns_min = AFTER_EVERYTHING;
     // Before clamping: what the order is checked on.
@@ -89,8 +90,14 @@ struct RowState {
         previous_event_ns = timing.event_ns;
         previous_arrival_ns = timing.unclamped_ns;
         const int64_t arrival_ns = modelled ? channel.arrive(policy.model, timing.arrival_ns, overtakes) : timing.arrival_ns;
-        if (ticker == LEFT_OUT || !policy.in_window(arrival_ns)) ++skipped;
-        else writer.tick(arrival_ns, timing.event_ns, numbers, ticker, line);
+        if (ticker >= ELSEWHERE) {
+            elsewhere += ticker == ELSEWHERE;
+            skipped += ticker == LEFT_OUT;
+        } else if (!policy.in_window(arrival_ns)) {
+            ++skipped;
+        } else {
+            writer.tick(arrival_ns, timing.event_ns, numbers, ticker, line);
+        }
         return ROW;
     }
 };
@@ -120,8 +127,7 @@ struct RowRules {
             first_rejected_line = state.line;
             first_rejected_reason = reason;
         }
-        if (policy.in_window(place)) writer.rejection(place, state.line, std::move(reason), raw);
-        else ++state.skipped;
+        append(writer, place, std::move(reason), raw, 0);
     }
 
     // What was received at a time of its own, as frame `frame`, and cannot be used.
@@ -132,8 +138,7 @@ struct RowRules {
             first_rejected_line = frame;
             first_rejected_reason = reason;
         }
-        if (policy.in_window(place)) writer.rejection(place, state.line, std::move(reason), raw, frame);
-        else ++state.skipped;
+        append(writer, place, std::move(reason), raw, frame);
     }
 
     // The lowest arrival time that a row still to come can have.
@@ -144,6 +149,13 @@ struct RowRules {
             return policy.model.changes() ? state.channel.last_ns : state.previous_arrival_ns;
         }
         return saturated_sum(state.previous_event_ns, policy.latency_bound_ns);
+    }
+
+  private:
+    void append(RowWriter& writer, int64_t place, std::string reason, std::string_view raw, uint64_t frame) {
+        if (policy.rejections_elsewhere) ++state.elsewhere;
+        else if (!policy.in_window(place)) ++state.skipped;
+        else writer.rejection(place, state.line, std::move(reason), raw, frame);
     }
 };
 

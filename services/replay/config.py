@@ -6,15 +6,17 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from services.replay.allowed_files import directories_of
 from services.replay.session_pace import SETTINGS as PACE_SETTINGS
 from services.replay.session_pace import pace_fields
+from services.runtime.errors import InvalidRequest
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.intents import MODE_NAMES, SPEED_MAX
+from services.runtime.session.partitions import PARTITIONS_MAX, Partitioning
 from services.runtime.settings import OptionalPort, SessionSettings
 
 
@@ -29,6 +31,10 @@ class ReplaySettings(SessionSettings):
 
     historical: str = Field(default="", validation_alias="MIDSTREAM_HISTORICAL")
     """Files and globs in the order that decides ties: comma-separated, or a JSON list (for names with commas)."""
+    partitions: int = Field(default=1, ge=1, le=PARTITIONS_MAX, validation_alias="MIDSTREAM_PARTITIONS")
+    """In how many parts the ticks are published, by ticker: each has an engine, an order and a queue of its own, with the limits below."""
+    partition_of: str = Field(default="", validation_alias="MIDSTREAM_PARTITION_OF")
+    """Tickers that get a partition of your choice, like BTC/USDT=0,ETH/USDT=1; all others go by their hash."""
     live_url: str = Field(default="", repr=False, validation_alias="MIDSTREAM_LIVE_URL")
     """A websocket of the live JSON layout, or an exchange's own stream: EXCHANGE://BTC/USDT,ETH/USDT:USDT. Empty: no live data."""
     live_message_bytes_max: int = Field(
@@ -123,6 +129,24 @@ class ReplaySettings(SessionSettings):
     def _read_empty(cls, value: object) -> object:
         return None if value == "" else value
 
+    @model_validator(mode="after")
+    def _check_partitions(self) -> Self:
+        self.partitioning()
+        return self
+
+    def partitioning(self) -> Partitioning:
+        """Return how the tickers of the server's own session are spread."""
+        assigned = {}
+        for entry in listed(self.partition_of):
+            ticker, equals, number = entry.rpartition("=")
+            if not equals or not ticker or not number.isascii() or not number.isdigit():
+                raise ValueError(f"MIDSTREAM_PARTITION_OF: {entry!r} is not TICKER=NUMBER, like BTC/USDT=0")
+            assigned[ticker] = int(number)
+        try:
+            return Partitioning(self.partitions, assigned)
+        except InvalidRequest as exc:
+            raise ValueError(f"MIDSTREAM_PARTITION_OF: {exc.problem}") from exc
+
     def data_directories(self) -> list[Path]:
         """Return the directories below which created sessions may read files."""
         named = listed(self.data)
@@ -145,6 +169,8 @@ class ReplaySettings(SessionSettings):
             "start": definition.start_time_ns,
             "end": definition.end_time_ns,
             "sinks": list(definition.sinks),
+            "partitions": 1,
+            "partition_of": "",
         }
 
     def pace(self) -> dict[str, object]:
@@ -162,6 +188,8 @@ class ReplaySettings(SessionSettings):
         return {
             "redis_url": self.redis_url,
             "session": self.session,
+            "partitions": self.partitions,
+            "partition_of": dict(self.partitioning().assigned),
             "historical": listed(self.historical),
             "live_url": self.live_url,
             "live_message_bytes_max": self.live_message_bytes_max,

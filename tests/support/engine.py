@@ -113,6 +113,10 @@ class RowSource:
         self.line_counts: tuple[LineCounts, ...] = ()
         self.stopped = False
 
+    @property
+    def lowest_ns(self) -> int:
+        return self._rows[self._position].arrival_time_ns if self._position < self._end else BEFORE_EVERYTHING
+
     def start(self, wake: Callable[[], None]) -> None:
         pass
 
@@ -264,6 +268,7 @@ class FakePublisher:
         self.calls = 0
         self.lost = False
         self.published_at: list[int] = []
+        self.watermarks: list[tuple[int, int]] = []
         self.batch_sizes: list[int] = []
         self.closed = False
         self.flushed = 0
@@ -273,6 +278,9 @@ class FakePublisher:
         self.backlog_records = 0
         self.backlog_bytes = 0
         self.oldest_sequence = 0
+
+    def tell_watermark(self, arrival_time_ns: int) -> None:
+        self.watermarks.append((self._next[0] - 1, arrival_time_ns))
 
     def adopt(self) -> Adopted:
         self.lost = False
@@ -310,6 +318,7 @@ class FakePublisher:
         checkpoint: Checkpoint | None = None,
         urgent: bool = False,
         repeatable: bool = True,
+        watermark_ns: int | None = None,
     ) -> bool:
         while self.room is not None and len(self._queue.entries) >= self.room:
             if wake.is_set():
@@ -332,6 +341,8 @@ class FakePublisher:
         self.batch_sizes.append(last_sequence - first_sequence + 1)
         if checkpoint is not None:
             self._queue.store(checkpoint)
+        if watermark_ns is not None:
+            self.watermarks.append((last_sequence, watermark_ns))
         return True
 
     def entries_around(self, sequence: int, count: int = 2) -> list[bytes]:
@@ -439,6 +450,7 @@ class Stage:
         pace: Pace = AS_RECORDED,
         open_historical: OpenRecorded | None = None,
         hand_over: HandOverKind = HandOverKind.AT_ONCE,
+        partitioned: bool = False,
         **source_options: Any,
     ) -> None:
         """`open_historical` opens recorded files in place of `rows`."""
@@ -465,6 +477,7 @@ class Stage:
             publisher=self.publisher,
             open_historical=open_historical or (None if rows is None else open_rows),
             live=feed,
+            partitioned=partitioned,
             pace=pace,
             journal=self.journal,
             report=self.report,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,10 +20,11 @@ from services.replay.queue import Level, QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
 from services.replay.sources.latency_models import split_entries
 from services.runtime import tracing
-from services.runtime.errors import StartRefused
+from services.runtime.errors import InvalidRequest, StartRefused
 from services.runtime.logs import LogOptions
 from services.runtime.session.hand_over import HAND_OVERS
 from services.runtime.session.intents import MODE_NAMES
+from services.runtime.session.partitions import Partition, Partitioning
 
 READING: Final = (
     "fraction_unit_us",
@@ -44,6 +45,9 @@ class EngineConfig:
 
     redis_url: str
     session: str
+    partition: Partition
+    owner: str
+    """The server that it produces for, where several share the session's partitions."""
     historical: tuple[str, ...]
     options: HistoricalOptions
     reading: Mapping[str, Any]
@@ -83,11 +87,14 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
     beginning = Beginning(mode, float(fields.get("speed") or 0.0), kind)
     check_sources(beginning, historical=bool(historical), live=bool(live_url))
     defaults, feed = QueueLimits(), FeedLimits()
+    partition = _partition(fields)
     return EngineConfig(
         redis_url=str(fields["redis_url"]),
         session=str(fields.get("session") or "default"),
+        partition=partition,
+        owner=str(fields.get("owner") or ""),
         historical=historical,
-        options=historical_options(fields),
+        options=replace(historical_options(fields), partition=partition),
         reading={name: fields[name] for name in READING if _is_given(fields.get(name))},
         live_url=live_url,
         beginning=beginning,
@@ -114,6 +121,14 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         logs=LogOptions.of(fields),
         tracing=str(fields.get("tracing") or tracing.OFF),
     )
+
+
+def _partition(fields: Mapping[str, Any]) -> Partition:
+    assigned = {str(ticker): int(number) for ticker, number in (fields.get("partition_of") or {}).items()}
+    try:
+        return Partition(int(fields.get("partition") or 0), Partitioning(int(fields.get("partitions") or 1), assigned))
+    except InvalidRequest as exc:
+        raise StartRefused(f"MIDSTREAM_{exc.field.upper()}: {exc.message}") from exc
 
 
 def check_live_url(url: str) -> None:

@@ -30,6 +30,7 @@ from services.replay.engine.ports import Beginning, FeedSource, OpenRecorded, Pu
 from services.replay.engine.positioning import Positioning
 from services.replay.engine.seeking import Seeking
 from services.replay.engine.steering import Steering
+from services.replay.engine.watermarks import Watermarks
 from services.replay.queue.errors import Fenced, QueueLost, Stopped
 from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
@@ -65,6 +66,7 @@ class Engine:
         open_historical: OpenRecorded | None,
         live: FeedSource | None,
         live_tickers_max: int = 0,
+        partitioned: bool = False,
         pace: Pace = AS_RECORDED,
         journal: Journal,
         report: EngineFigures,
@@ -94,7 +96,17 @@ class Engine:
             report=report,
             wake=wake.set,
         )
-        outlet = self._outlet = Outlet(playback=playback, lanes=lanes, publisher=publisher, report=report, clock=clock)
+        outlet = self._outlet = Outlet(
+            playback=playback,
+            lanes=lanes,
+            publisher=publisher,
+            report=report,
+            clock=clock,
+            partitioned=partitioned,
+        )
+        self._watermarks = (
+            Watermarks(playback=playback, lanes=lanes, publisher=publisher, clock=clock) if partitioned else None
+        )
         self._boundaries = Boundaries(playback)
         self._seeking = Seeking(
             playback=playback,
@@ -203,6 +215,8 @@ class Engine:
     def _adopt_again(self) -> None:
         self._set_phase(EngineState.STARTING)
         self._stood = self._positioning.adopt_again() or self._stood
+        if self._watermarks is not None:
+            self._watermarks.forget()
         if self._hand_over.pending is not None:
             self._hand_over.begin()
         self._return()
@@ -261,7 +275,10 @@ class Engine:
                 self._complete()
                 self._wait_until(self._clock.monotonic_ns() + IDLE_NS)
             else:
-                self._tend(self._clock.monotonic_ns(), idle=False)
+                now_ns = self._clock.monotonic_ns()
+                self._tend(now_ns, idle=False)
+                if self._watermarks is not None:
+                    self._watermarks.tell(now_ns)
             return
         if bounded and self._playback.step is not None:
             self._publish_step(lane)
@@ -368,12 +385,16 @@ class Engine:
     def _tend(self, now_ns: int, *, idle: bool) -> None:
         since_ns = now_ns - self._tended_ns
         if since_ns >= TEND_LATEST_NS or (idle and since_ns >= TEND_SLACK_NS):
+            if self._watermarks is not None:
+                self._watermarks.tell(now_ns)
             self._publisher.tend()
             self._tended_ns = now_ns
 
     def _complete(self) -> None:
         self._pacer.rest()
         if self._report.phase != EngineState.COMPLETED:
+            if self._watermarks is not None:
+                self._watermarks.tell(self._clock.monotonic_ns(), at_once=True)
             self._publisher.flush()
             logger.info("every historical record is published", extra=fields(last_sequence=self._playback.next - 1))
             for remark in self._report.historical.complaints.remarks if self._report.historical is not None else ():

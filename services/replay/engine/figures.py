@@ -75,6 +75,8 @@ class EngineFigures:
     """Figures that the engine's thread writes and others read. Every field is replaced, never changed in place."""
 
     session: str
+    partition: int = 0
+    partitions: int = 1
     historical_configured: bool = False
     live_configured: bool = False
     acknowledged: str = ""
@@ -147,6 +149,8 @@ class EngineFigures:
         complaints = Complaints() if historical is None else historical.complaints
         return EngineReport(
             session=self.session,
+            partition=self.partition,
+            partitions=self.partitions,
             state=self.state,
             effective=self.effective,
             epoch=self.epoch,

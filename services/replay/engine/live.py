@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from random import Random
 from typing import Final
 
@@ -45,7 +45,8 @@ class LiveSource:
         dial: FeedDialer,
         clock: Clock,
         random: Random,
-        tickers: frozenset[str] | None = None,
+        tickers: Container[str] | None = None,
+        rejections_elsewhere: bool = False,
         limits: FeedLimits | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -60,6 +61,7 @@ class LiveSource:
         self._dial = dial
         self._clock = clock
         self._tickers = tickers
+        self._rejections_elsewhere = rejections_elsewhere
         self._backoff = Backoff(random, RECONNECT)
         self._sleep = sleep
         self._wake: Callable[[], None] = lambda: None
@@ -142,6 +144,7 @@ class LiveSource:
                     source_rank=0,
                     frame_number=frame.number,
                     only_tickers=self._tickers,
+                    rejections_elsewhere=self._rejections_elsewhere,
                 )
             rows = len(into) - before
             lost_feed = any(marker.kind == MARKER_DISCONNECTED for marker in self._markers)

@@ -32,6 +32,7 @@ from services.runtime.log_fields import fields
 from services.runtime.logs import start_logs
 from services.runtime.private_files import keep_files_private
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partitions import ChosenTickers
 from services.runtime.tracing import start_tracing, stop_tracing
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class _Wiring:
     def __init__(self, channel: EngineChannel, config: EngineConfig) -> None:
         self.channel = channel
         self.config = config
-        clock, random, keys = SystemClock(), Random(), SessionKeys(config.session)
+        clock, random, keys = SystemClock(), Random(), SessionKeys(config.session, config.partition.number)
         self._wake, self._interrupt = threading.Event(), threading.Event()
         self._sources: list[HistoricalSource] = []
         self.report = EngineFigures(
@@ -115,6 +116,8 @@ class _Wiring:
             live_configured=bool(config.live_url),
             reading=config.reading,
             acknowledged=config.acknowledged.value,
+            partition=config.partition.number,
+            partitions=config.partition.of.count,
         )
         self.reporter = StateReporter(
             self.report,
@@ -137,6 +140,7 @@ class _Wiring:
             on_state=lambda _state: self.reporter.changed(),
             acknowledged=config.acknowledged,
             durable_engine=config.durable_engine,
+            owner=config.owner,
         )
         live = self._live_source(clock, random) if config.live_url else None
         self.report.queue, self.report.live = publisher, live
@@ -146,6 +150,7 @@ class _Wiring:
             open_historical=self._open_historical if config.historical else None,
             live=live,
             live_tickers_max=config.live_tickers_max,
+            partitioned=not config.partition.is_all,
             pace=config.pace,
             journal=self._journal,
             report=self.report,
@@ -165,15 +170,17 @@ class _Wiring:
 
     def _live_source(self, clock: SystemClock, random: Random) -> LiveSource:
         # Only here: an engine that replays files alone starts without the websocket library.
-        from services.replay.engine.live_feed import open_live_source
+        from services.replay.engine.live_feed import LIVE_RANK, open_live_source
 
         config = self.config
+        only = frozenset(config.options.tickers)
         return open_live_source(
             config.live_url,
             clock=clock,
             random=random,
             message_bytes_max=config.live_message_bytes_max,
-            tickers=frozenset(config.options.tickers) or None,
+            tickers=ChosenTickers(config.partition, only) if only or not config.partition.is_all else None,
+            rejections_elsewhere=not config.partition.has_source(LIVE_RANK),
             limits=config.feed_limits,
         )
 

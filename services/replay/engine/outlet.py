@@ -23,8 +23,17 @@ class Outlet:
     """Numbers, encodes and publishes."""
 
     def __init__(
-        self, *, playback: Playback, lanes: Lanes, publisher: Publishing, report: EngineFigures, clock: Clock
+        self,
+        *,
+        playback: Playback,
+        lanes: Lanes,
+        publisher: Publishing,
+        report: EngineFigures,
+        clock: Clock,
+        partitioned: bool = False,
     ) -> None:
+        """`partitioned`: there are other partitions, and whoever merges them has to know in which order."""
+        self._partitioned = partitioned
         self._playback = playback
         self._lanes = lanes
         self._publisher = publisher
@@ -120,6 +129,7 @@ class Outlet:
             cursor_sources=historical.cursor_sources() if historical is not None else b"",
             last_key=historical.last_key if historical is not None else None,
             publish_time_ns=self._clock.time_ns(),
+            tie_order=self._partitioned,
         )
         last_key = block.key(start + rows - 1) if rows else playback.last_key
         arrival_time_ns = last_key[0] if last_key is not None and last_key[0] != BEFORE_EVERYTHING else 0
@@ -134,6 +144,7 @@ class Outlet:
             checkpoint=checkpoint,
             urgent=urgent,
             repeatable=repeatable,
+            watermark_ns=self._watermark_ns(lane, start + rows) if mode == MODE_HISTORICAL else None,
         ):
             return False
         if rows:
@@ -148,6 +159,13 @@ class Outlet:
         playback.numbered = max(playback.numbered, last_sequence)
         self._account(batch, rows, markers, last_sequence, arrival_time_ns)
         return True
+
+    def _watermark_ns(self, lane: Lane, behind: int) -> int | None:
+        """When the next row arrives, where that is more than the last one tells already."""
+        if not self._partitioned or self._playback.repeating or not 0 < behind < len(lane.block):
+            return None
+        arrival_time_ns = lane.block.key(behind)[0]
+        return arrival_time_ns if arrival_time_ns > lane.block.key(behind - 1)[0] else None
 
     def _go_on(self, block: Block, start: int, stop: int, arrival_time_ns: int) -> None:
         """Have replay time be that of the rows that left."""

@@ -56,7 +56,9 @@ class Publishing(Protocol):
         checkpoint: Checkpoint | None = None,
         urgent: bool = False,
         repeatable: bool = True,
+        watermark_ns: int | None = None,
     ) -> bool: ...
+    def tell_watermark(self, arrival_time_ns: int) -> None: ...
     def entries_around(self, sequence: int, count: int = 2) -> list[bytes]: ...
     def save(self, checkpoint: Checkpoint) -> None: ...
     def flush(self) -> None: ...
@@ -80,6 +82,10 @@ class RecordedSource(CursorSource, Protocol):
     @property
     def files(self) -> Sequence[str]:
         """Return what is read, by rank; `names` are what the rejections of its rows are called after."""
+
+    @property
+    def lowest_ns(self) -> int:
+        """Return the arrival time below which no row is still to be handed out, by what was read so far."""
 
     @property
     def skipped(self) -> int: ...

@@ -113,7 +113,7 @@ class StateReporter:
                 self._client = self._connect()
             if self._figures.owned:
                 pipeline = self._client.pipeline(transaction=False)
-                pipeline.set(self._keys.state, report.encode(), px=REPORT_TTL_MS)
+                pipeline.set(self._keys.report_of(report.partitions), report.encode(), px=REPORT_TTL_MS)
                 pipeline.sadd(SESSIONS, self._keys.session)
                 cast("Any", pipeline).execute()
             else:

@@ -49,6 +49,18 @@ class SinkExpectation:
 
 
 @dataclass(frozen=True)
+class Watermark:
+    """Behind the records up to `sequence` nothing arrives before `arrival_time_ns`, unless a marker of a move or a switch comes first."""
+
+    sequence: int
+    arrival_time_ns: int
+
+    def encode(self, epoch: str) -> str:
+        """Return what `SessionKeys.watermark` holds."""
+        return f"{epoch} {self.sequence} {self.arrival_time_ns}"
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """What the engine has applied; stored together with the entries it covers."""
 

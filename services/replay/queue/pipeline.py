@@ -24,7 +24,7 @@ from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import LEASE_MS, Claim
 from services.replay.queue.errors import Fenced, QueueLost, RedisRefused
 from services.replay.queue.groups import parse_id
-from services.replay.queue.model import Checkpoint, RedisProcess
+from services.replay.queue.model import Checkpoint, RedisProcess, Watermark
 from services.replay.queue.patience import Patience
 from services.replay.queue.stream import Found, read_process, tail_sequence
 from services.replay.queue.transaction import Batch, Transaction, TransactionOutcome, refuse_unless_temporary
@@ -74,6 +74,9 @@ class Pipeline:
         self._checkpoint: Checkpoint | None = None
         self._stored: Checkpoint | None = None
         """The last one that was executed."""
+        self._watermark: Watermark | None = None
+        self._told: Watermark | None = None
+        """The last one that was sent."""
         self._inflight: Transaction | None = None
         self._unconfirmed: Transaction | None = None
         """Executed, and not as safe yet as it has to be to count as acknowledged."""
@@ -99,7 +102,7 @@ class Pipeline:
     @property
     def settled(self) -> bool:
         """Whether Redis has everything, checkpoints included."""
-        return self.acknowledged and self._checkpoint is None
+        return self.acknowledged and self._checkpoint is None and self._watermark is None
 
     @property
     def idle(self) -> bool:
@@ -107,6 +110,7 @@ class Pipeline:
         now_ns = self._clock.monotonic_ns()
         return (
             self.acknowledged
+            and self._watermark is None
             and not self.blocked
             and not self._claim.renewal_is_due(now_ns)
             and not self._backpressure.poll_is_due(now_ns)
@@ -117,6 +121,7 @@ class Pipeline:
         self._epoch, self.process, self.doubtful = found.adopted.epoch, found.process, False
         self._filling.clear()
         self._checkpoint = self._stored = None
+        self._watermark = self._told = None
         self._inflight = self._unconfirmed = None
         self._tail, self._length = found.tail, found.length
         self.blocked = ""
@@ -141,6 +146,10 @@ class Pipeline:
     def store(self, checkpoint: Checkpoint) -> None:
         """Have a checkpoint stored behind every batch so far; `advance` sends it."""
         self._checkpoint = checkpoint
+
+    def tell(self, watermark: Watermark) -> None:
+        """Have a watermark stored with the batches before it, or behind them; `advance` sends it. The last one counts."""
+        self._watermark = watermark
 
     def advance(self, *, poll: bool = False) -> None:
         """Settle the transaction before, then send the next one if there is anything to send."""
@@ -222,6 +231,12 @@ class Pipeline:
         if floor:
             transaction.commands["trim"] = self._claim.trim(floor, self._backpressure.ignored)
         transaction.batches = self._filling[:BATCHES_PER_TRANSACTION]
+        if self._watermark is not None and len(transaction.batches) == len(self._filling):
+            transaction.watermark, self._watermark = self._watermark, None
+            self._told = transaction.watermark
+            transaction.commands["watermark"] = pack(
+                "SET", self._keys.watermark, transaction.watermark.encode(self._epoch)
+            )
         if self._checkpoint is not None and len(transaction.batches) == len(self._filling):
             transaction.checkpoint, self._checkpoint = self._checkpoint, None
             transaction.commands["checkpoint"] = pack(
@@ -354,8 +369,9 @@ class Pipeline:
         if left:
             self._filling_since_ns = self._clock.monotonic_ns()
         self._filling[:0] = left
-        if transaction is not None and self._checkpoint is None and not executed:
-            self._checkpoint = transaction.checkpoint
+        if transaction is not None and not executed:
+            self._checkpoint = self._checkpoint or transaction.checkpoint
+            self._watermark = self._watermark or transaction.watermark
         self._length = length
 
     def _take_back(self) -> None:
@@ -369,6 +385,8 @@ class Pipeline:
         """Have the last checkpoint written again where another process answers: it may not have what followed the newest entry."""
         if process.run_id != self.process.run_id and self._checkpoint is None:
             self._checkpoint = self._stored
+        if process.run_id != self.process.run_id and self._watermark is None:
+            self._watermark = self._told
         self.process = process
 
     def _check_absence(self, process: RedisProcess) -> None:

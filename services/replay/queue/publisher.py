@@ -22,7 +22,7 @@ from services.replay.queue.backpressure import Backpressure
 from services.replay.queue.claim import Claim
 from services.replay.queue.errors import NotYet, QueueLost, RedisRefused, Stopped
 from services.replay.queue.groups import GroupTracker
-from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation
+from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation, Watermark
 from services.replay.queue.patience import WAIT_S_MAX, WAIT_S_MIN, Patience
 from services.replay.queue.pipeline import Pipeline
 from services.replay.queue.stream import Adoption
@@ -191,12 +191,14 @@ class Publisher:
         checkpoint: Checkpoint | None = None,
         urgent: bool = False,
         repeatable: bool = True,
+        watermark_ns: int | None = None,
     ) -> bool:
         """Append a batch; returns before Redis has acknowledged it.
 
         It leaves when eight batches are together, with the first call after 2 ms, with `tend` or `flush`, and at once
         when `urgent` or when a checkpoint goes with it (in the same transaction). False: nothing was appended, because
         `wake` was set while waiting for room; call again with the same batch. `batch` must not change afterwards.
+        `watermark_ns`: nothing behind the batch arrives before it, which whoever merges partitions is told in the same transaction.
         Not `repeatable`: counting from the beginning does not lead here again; live records never are.
         Raises Fenced, QueueLost, Stopped.
         """
@@ -209,8 +211,16 @@ class Publisher:
         self._next, self._jump = last_sequence + 1, self._jump if self._jump > last_sequence + 1 else 0
         once = mode == MODE_LIVE or not repeatable
         self._remember(self._epoch, last_sequence, last_sequence if once else 0)
+        if watermark_ns is not None:
+            self._pipeline.tell(Watermark(last_sequence, watermark_ns))
         self._pipeline.append(Batch(entry, batch), checkpoint, urgent=urgent)
         return True
+
+    def tell_watermark(self, arrival_time_ns: int) -> None:
+        """Store that nothing behind what was published so far arrives before this; sends what lingers, too. Raises as `publish`."""
+        self._require_ready()
+        self._pipeline.tell(Watermark(self._next - 1, arrival_time_ns))
+        self.tend()
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Store a checkpoint, after everything published before; returns when Redis has it."""

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from services.replay.queue.backlog import BacklogEntry
 from services.replay.queue.errors import RedisRefused
-from services.replay.queue.model import Checkpoint
+from services.replay.queue.model import Checkpoint, Watermark
 from services.replay.queue.wire import pack
 from services.runtime.redis_refusals import temporary_code
 
@@ -35,6 +35,7 @@ class Transaction:
 
     batches: list[Batch] = field(default_factory=list)
     checkpoint: Checkpoint | None = None
+    watermark: Watermark | None = None
     commands: dict[str, bytes] = field(default_factory=dict)
     """Other packed commands by name, in order."""
     tail_before: int = 0

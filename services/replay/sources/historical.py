@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
+from fastpath.columns import AFTER_EVERYTHING, BEFORE_EVERYTHING, Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, encode_cursor
 from fastpath.merge import Merger
 from fastpath.records import Cursor, SourceCursor
@@ -155,6 +155,11 @@ class HistoricalSource:
             self._cursor = encode_cursor(Cursor(last_key=None, sources=self._places))
         return self._cursor
 
+    @property
+    def lowest_ns(self) -> int:
+        """Return the arrival time below which no row is still to be handed out, by what was read so far."""
+        return BEFORE_EVERYTHING if self._merger is None else self._merger.lowest_ns
+
     def has_grown(self) -> bool:
         """Tell whether a file has more whole lines than when it was opened."""
         return any(file.opened.has_grown() for file in self._files)
@@ -223,7 +228,8 @@ class HistoricalSource:
             return ()  # earlier runs may have seen them
         # Names are noted as they are met, before the window of time is looked at.
         met = {tickers.name(number) for number in range(len(tickers))}
-        return tuple(name for name in self._options.tickers if name not in met)
+        expected = (name for name in self._options.tickers if self._options.partition.has_ticker(name))
+        return tuple(name for name in expected if name not in met)
 
     def _first_places(self, inputs: Sequence[InputFile]) -> tuple[SourceCursor, ...]:
         resume = self._resume

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from fastpath.columns import AFTER_EVERYTHING, BEFORE_EVERYTHING
 from fastpath.rules import NegativeLatency
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.latency_models import parse_entry
+from services.runtime.session.partitions import Partition
 
 NegativeLatencyPolicy = Literal["keep", "clamp", "shift"]
 UnsortedPolicy = Literal["refuse", "sort"]
@@ -35,6 +36,8 @@ class HistoricalOptions:
     min_latency_ms: float | None = None
     unsorted: UnsortedPolicy = "refuse"
     latency: tuple[str, ...] = ()
+    partition: Partition = field(default_factory=Partition)
+    """Rows of others are read, for the order's sake, and not handed out."""
 
     def __post_init__(self) -> None:
         """Check the values against each other."""
@@ -77,4 +80,6 @@ class HistoricalOptions:
         # What the models come to is in the fingerprint by itself. Without any, options are spelt as before there were models, so that
         # what was begun then is still continued.
         del spelt["latency"]
+        if self.partition.is_all:
+            del spelt["partition"]
         return json.dumps(spelt, sort_keys=True)

@@ -62,6 +62,8 @@ class RecordingRows(LineRows):
             check_order=reading.check_order,
             latency=reading.latency,
             channel_arrival_time_ns=channel_arrival_ns(reading),
+            in_partition=reading.in_partition,
+            rejections_elsewhere=reading.rejections_elsewhere,
         )
         super().__init__(recording, reading, self._recording)
         self._end_remark = ""

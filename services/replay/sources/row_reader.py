@@ -6,6 +6,7 @@ scanning for latencies and inspecting then work, because they know nothing else 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,6 +83,17 @@ class Reading:
     """Where to read it. Readers of one thread may share it: what one of them needs of it, it needs only until it returns."""
     end: Damage | None = None
     """Where to stop before the file's end, with a last rejection that says why."""
+
+    @property
+    def in_partition(self) -> Callable[[str], bool] | None:
+        """Return what tells whether a ticker's rows are handed out; None: all are."""
+        partition = self.options.partition
+        return None if partition.is_all else partition.has_ticker
+
+    @property
+    def rejections_elsewhere(self) -> bool:
+        """Tell whether another partition has the rows of this file that cannot be used."""
+        return not self.options.partition.has_source(self.rank)
 
 
 class RowReader(Protocol):

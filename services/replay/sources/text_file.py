@@ -118,6 +118,8 @@ class TextFile(LinesFile):
             check_order=reading.check_order,
             latency=reading.latency,
             channel_arrival_time_ns=channel_arrival_ns(reading),
+            in_partition=reading.in_partition,
+            rejections_elsewhere=reading.rejections_elsewhere,
         )
         return LineRows(self, reading, decoder)
 
@@ -195,6 +197,7 @@ class LineRows:
             rejected=self._rejected,
             skipped=self.decoder.skipped - self._place.skipped,
             blank=self.decoder.blank,
+            elsewhere=self.decoder.elsewhere,
             reported=self._reported,
             note=self.remark,
         )

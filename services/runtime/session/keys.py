@@ -150,6 +150,10 @@ class SessionKeys:
         """JSON: the state that the engine of one of several partitions is in."""
         return self._of_partition("state")
 
+    def report_of(self, partitions: int) -> str:
+        """Return the key that the engine of this partition reports to, of a session of so many."""
+        return self.state if partitions == 1 else self.partition_state
+
     @property
     def by_slot(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Everything, as it lies in a cluster: what is of the partition, and what is of the session."""

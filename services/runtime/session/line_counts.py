@@ -15,11 +15,15 @@ class LineCounts:
     ticks: int
     rejected: int
     skipped: int
+    """Left out by a filter, of those of this partition."""
     blank: int
     reported: int
     """Rejections that are no line: they say how the file ends."""
     more_rows: int = 0
     """Of a recording of frames: rows beyond the first one of their line."""
+    elsewhere: int = 0
+    """Ticks and rejections of other partitions. Each is elsewhere in all partitions but its own, so over all of them ticks, rejected and
+    skipped add up to what they are in a session of one partition."""
     note: str = ""
     """What is worth a word about the file's end; empty when nothing is."""
 
@@ -35,5 +39,6 @@ class LineCounts:
             - self.ticks
             - self.rejected
             - self.skipped
+            - self.elsewhere
             - self.blank
         )

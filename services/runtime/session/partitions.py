@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,3 +40,43 @@ class Partitioning:
     def of_source(self, rank: int) -> int:
         """Return the partition of what has no ticker: a source's rows that cannot be used."""
         return rank % self.count
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition of a session, as whoever fills it sees it; by default all of it."""
+
+    number: int = 0
+    of: Partitioning = field(default_factory=Partitioning)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.of.count:
+            raise InvalidRequest("partition", f"must be one of 0 to {self.of.count - 1} (got {self.number})")
+
+    @property
+    def is_all(self) -> bool:
+        """Tell whether there is no other one."""
+        return self.of.count == 1
+
+    def has_ticker(self, ticker: str) -> bool:
+        """Tell whether the records of a ticker are in it."""
+        return self.of.of_ticker(ticker) == self.number
+
+    def has_source(self, rank: int) -> bool:
+        """Tell whether the rows of a source that cannot be used are in it."""
+        return self.of.of_source(rank) == self.number
+
+
+@dataclass(frozen=True)
+class ChosenTickers(Container[str]):
+    """The tickers of a partition, of those that a filter leaves; no `only` leaves all."""
+
+    partition: Partition
+    only: frozenset[str] = frozenset()
+
+    def __contains__(self, ticker: object) -> bool:
+        return (
+            isinstance(ticker, str)
+            and (not self.only or ticker in self.only)
+            and (self.partition.is_all or self.partition.has_ticker(ticker))
+        )

@@ -32,3 +32,37 @@ def decode(keys: SessionKeys, stored: bytes | None) -> Partitioning:
 async def read(client: Any, keys: SessionKeys) -> Partitioning:
     """Read it with an asynchronous client. Raises FailedPrecondition, and what Redis raises."""
     return decode(keys, await client.get(keys.partitions))
+
+
+async def settle(client: Any, keys: SessionKeys, wanted: Partitioning) -> None:
+    """Have a session published so; raise FailedPrecondition where it is published in another way already.
+
+    Which partition a ticker is in decides how its ticks are numbered, so that it cannot change while anything of the session is kept.
+    """
+    stored = await client.get(keys.partitions)
+    if stored is None and wanted.count > 1:
+        first = SessionKeys(keys.session)
+        if await client.xlen(first.ticks) or await client.exists(first.checkpoint):
+            raise FailedPrecondition(_refusal(keys.session, wanted, Partitioning()))
+        if await client.set(keys.partitions, encode(wanted), nx=True):
+            return
+        stored = await client.get(keys.partitions)
+    found = decode(keys, stored)
+    if found != wanted:
+        raise FailedPrecondition(_refusal(keys.session, wanted, found))
+
+
+def _refusal(session: str, wanted: Partitioning, found: Partitioning) -> str:
+    if wanted.count == found.count:
+        return (
+            f"session `{session}` has other tickers assigned to its partitions than MIDSTREAM_PARTITION_OF says; "
+            "leave that as it was, or take another name with MIDSTREAM_SESSION"
+        )
+    return (
+        f"session `{session}` is published in {_parts(found.count)}, and this server is set to {_parts(wanted.count)}: "
+        f"set MIDSTREAM_PARTITIONS={found.count}, or take another name with MIDSTREAM_SESSION"
+    )
+
+
+def _parts(count: int) -> str:
+    return "one partition" if count == 1 else f"{count:,} partitions"

@@ -196,6 +196,9 @@ class EngineReport:
     """What it takes until a record counts as published: "memory", "replica" or "durable"; empty when not known."""
     reported_time_ns: int = 0
     pid: int = 0
+    partition: int = 0
+    partitions: int = 1
+    """Of how many it is one; of a report over all of them, how many these are."""
 
     def fields(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -229,13 +232,14 @@ class EngineReport:
             "unmatched_tickers": list(historical.unmatched_tickers),
             "refused": None if refused is None else {"revision": refused.revision, "reason": refused.reason},
             "first_read_monotonic_ns": historical.first_read_monotonic_ns,
-            "lines": [asdict(counts) for counts in historical.lines],
+            "lines": [_counts(counts) for counts in historical.lines],
             "sources": list(historical.sources),
             "reading": dict(historical.reading),
             "redis_run_id": backlog.redis_run_id,
             "pid": self.pid,
             "pacing": self.pacing.fields(),
             "time_debt": self.time_debt.fields(),
+            **({} if self.partitions == 1 else {"partition": self.partition, "partitions": self.partitions}),
         }
 
     def encode(self) -> str:
@@ -250,6 +254,8 @@ class EngineReport:
             check_version(f"the engine's report of session `{session}`", fields.get("version"), VERSION)
             return cls(
                 session=session,
+                partition=int(fields.get("partition") or 0),
+                partitions=int(fields.get("partitions") or 1),
                 state=EngineState(fields["state"]),
                 effective=_effective(fields),
                 epoch=str(fields.get("epoch") or ""),
@@ -291,6 +297,11 @@ class EngineReport:
             raise ValueError(
                 f"the engine's report of session `{session}` cannot be read ({short_reason(exc)})"
             ) from exc
+
+
+def _counts(counts: LineCounts) -> dict[str, Any]:
+    # Left out where it says nothing, as it was before there were partitions.
+    return {name: value for name, value in asdict(counts).items() if name != "elsewhere" or value}
 
 
 def _texts(fields: dict[str, Any], name: str) -> tuple[str, ...]:

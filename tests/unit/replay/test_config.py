@@ -64,3 +64,25 @@ def test_values_without_a_meaning_are_refused(settings: dict[str, str]) -> None:
 def test_private_files_lie_below_out() -> None:
     assert config(out=Path("here"))["cache_dir"] == "here/.midstream/cache"
     assert config(min_latency_ms="")["min_latency_ms"] is None
+
+
+def test_a_session_has_one_partition_unless_it_is_told_otherwise() -> None:
+    assert config().items() >= {"partitions": 1, "partition_of": {}}.items()
+    given = config(partitions=4, partition_of="BTC/USDT=0, ETH/USDT:USDT=3")
+    assert given.items() >= {"partitions": 4, "partition_of": {"BTC/USDT": 0, "ETH/USDT:USDT": 3}}.items()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"partitions": 0}, "greater than or equal to 1"),
+        ({"partitions": 1025}, "less than or equal to 1024"),
+        ({"partitions": 2, "partition_of": "BTC/USDT"}, "MIDSTREAM_PARTITION_OF: 'BTC/USDT' is not TICKER=NUMBER"),
+        ({"partitions": 2, "partition_of": "BTC/USDT=x"}, "is not TICKER=NUMBER"),
+        ({"partitions": 2, "partition_of": "BTC/USDT=2"}, "ticker `BTC/USDT` must be in one of 0 to 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_partitions_that_cannot_be_are_refused(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        config(**settings)
