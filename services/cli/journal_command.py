@@ -59,6 +59,10 @@ def run_journal(session: str, out: Path | None, channel: ChannelSettings, *, as_
 def read_journal(client: redis.Redis, keys: SessionKeys) -> SessionJournal:
     """Read what Redis holds of a session. Raises StartRefused when it has played nothing, ValueError on what cannot be read."""
     # The sink first: what it has committed is what the effects read later lead up to.
+    if client.exists(keys.partitions):
+        raise StartRefused(
+            f"session `{keys.session}` has several partitions, each with a log of its own; a journal is that of one"
+        )
     announced: Any = client.hget(keys.sinks, SINK)
     report: Any = client.get(keys.state)
     inputs: Any = client.hget(keys.checkpoint, "inputs")

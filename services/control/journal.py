@@ -23,6 +23,8 @@ from services.runtime.errors import FailedPrecondition, ResourceExhausted, Unava
 from services.runtime.json_text import read_json
 from services.runtime.log_fields import fields
 from services.runtime.private_files import private_opener, shared_directory
+from services.runtime.session import partitions_stored
+from services.runtime.session.aggregate import read_report
 from services.runtime.session.effects import Effect
 from services.runtime.session.intents import HAND_OVER_REVISION, VERSION, Intended, Intent, SetMode, Setting
 from services.runtime.session.keys import SESSIONS, SessionKeys
@@ -136,8 +138,30 @@ class ControlJournal:
             self._unreadable.note("intent", f"{keys.control} 0-{revision}", exc)
             return None
 
+    async def partitions(self, keys: SessionKeys) -> int:
+        """Return in how many parts the session is published."""
+        return (await partitions_stored.read(self._client, keys)).count
+
     async def effect(self, keys: SessionKeys, revision: int) -> Effect | None:
-        """Read what became of an intent; None while the engine has not applied it, or when that is not kept any more."""
+        """Read what became of an intent in every partition; None while one has not applied it, or when that is not kept any more."""
+        found: list[Effect] = []
+        for partition in range(await self.partitions(keys)):
+            effect = await self._effect_in(SessionKeys(keys.session, partition), revision)
+            if effect is None:
+                return None
+            found.append(effect)
+        refused = [effect for effect in found if effect.refused]
+        if refused or len(found) == 1:
+            return (refused or found)[0]
+        return replace(
+            found[0],
+            steps=sum(effect.steps for effect in found),
+            # As readers of all partitions count.
+            marker_sequence=sum(effect.marker_sequence for effect in found),
+            position_arrival_time_ns=min(effect.position_arrival_time_ns for effect in found),
+        )
+
+    async def _effect_in(self, keys: SessionKeys, revision: int) -> Effect | None:
         end = "+"
         while True:
             page: Any = await self._client.xrevrange(keys.effects, end, "-", count=EFFECTS_PAGE)
@@ -170,9 +194,8 @@ class ControlJournal:
 
         Raises NewerVersion.
         """
-        found = await self._client.get(keys.state)
         try:
-            return EngineReport.decode(keys.session, found) if found else None
+            return await read_report(self._client, keys)
         except ValueError as exc:
             self._unreadable.note("report", keys.state, exc)
             return None

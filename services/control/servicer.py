@@ -20,7 +20,7 @@ from services.runtime.access.state_changes import note
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.logs import current_correlation_id
 from services.runtime.session.effects import Effect
-from services.runtime.session.events import Cancel, Event
+from services.runtime.session.events import Cancel, Event, Seek
 from services.runtime.session.intents import MODE_NAMES, SPEED_MAX, Change, Intent, Pause, Resume, SetMode, SetSpeed
 from services.runtime.session.keys import SessionKeys, check_session_name
 from services.runtime.session.report import EngineReport
@@ -117,7 +117,7 @@ class ControlServicer(ControlServiceServicer):
         return pb.SetRangeResponse(revision=applied.revision)
 
     async def Seek(self, request: pb.SeekRequest, context: Context) -> pb.SeekResponse:
-        effect = await self._happen(request, seek_of(request), context)
+        effect = await self._happen(request, await self._seek_of_all(request), context)
         return pb.SeekResponse(
             revision=effect.revision,
             position_arrival_time_ns=effect.position_arrival_time_ns,
@@ -125,12 +125,33 @@ class ControlServicer(ControlServiceServicer):
         )
 
     async def Step(self, request: pb.StepRequest, context: Context) -> pb.StepResponse:
-        effect = await self._happen(request, step_of(request), context)
+        step = step_of(request)
+        await self._refuse_counting(
+            self._keys(request.session), "a step counts ticks; schedule a pause at an arrival time (`when`)"
+        )
+        effect = await self._happen(request, step, context)
         return pb.StepResponse(
             revision=effect.revision,
             ticks=effect.steps,
             position_arrival_time_ns=effect.position_arrival_time_ns,
         )
+
+    async def _seek_of_all(self, request: pb.SeekRequest) -> Seek:
+        """Read where a request wants to go, as every partition of its session understands it."""
+        seek, keys = seek_of(request), self._keys(request.session)
+        if seek.to == "sequence":
+            await self._refuse_counting(keys, "a sequence is that of one partition; seek to an arrival time")
+        if seek.to == "by" and await self._journal.partitions(keys) > 1:
+            # Each partition stands at its own last record.
+            report = await self._reports.known(keys)
+            return Seek("time", (0 if report is None else report.position_arrival_time_ns) + seek.at)
+        return seek
+
+    async def _refuse_counting(self, keys: SessionKeys, way_out: str) -> None:
+        """Raise FailedPrecondition where records are counted by several partitions, each its own."""
+        count = await self._journal.partitions(keys)
+        if count > 1:
+            raise FailedPrecondition(f"session `{keys.session}` is published in {count:,} partitions, and {way_out}")
 
     async def ListScheduled(self, request: pb.ListScheduledRequest, context: Context) -> pb.ListScheduledResponse:
         state = await self._reports.describe(self._keys(request.session))
@@ -166,6 +187,8 @@ class ControlServicer(ControlServiceServicer):
     ) -> tuple[Journalled, Applied]:
         """Journal `change` and wait until it is effective, or on the list; the intent stays journalled when the wait runs out."""
         request_id, when = request.request_id, None if isinstance(change, Cancel) else when_of(request)
+        if when is not None and when.after_sequence is not None:
+            await self._refuse_counting(keys, "a sequence is that of one partition; schedule at an arrival time")
         if len(request_id) > REQUEST_ID_LENGTH_MAX:
             raise InvalidRequest(
                 "request_id", f"must have at most {REQUEST_ID_LENGTH_MAX} characters, got {len(request_id)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -25,7 +26,9 @@ from services.health.metrics import HealthMetrics
 from services.health.sinks import measure_sinks
 from services.runtime.clock import Clock
 from services.runtime.connection import is_cluster, servers_async
+from services.runtime.errors import FailedPrecondition
 from services.runtime.health import reason_of
+from services.runtime.session.aggregate import read_report
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -126,14 +129,6 @@ async def known_sessions(client: redis.asyncio.Redis) -> list[str]:
     return session_names(await cast("Awaitable[set[bytes]]", client.smembers(SESSIONS)))
 
 
-async def _states(client: redis.asyncio.Redis, names: list[str]) -> list[bytes | None]:
-    # Not one command: in a cluster the keys are of several nodes.
-    asking = client.pipeline(transaction=False)
-    for name in names:
-        asking.get(SessionKeys(name).state)
-    return cast("list[bytes | None]", await asking.execute() if names else [])
-
-
 def feed_check(
     client: redis.asyncio.Redis, clock: Clock, *, own_session: str, metrics: HealthMetrics | None = None
 ) -> Check:
@@ -146,20 +141,23 @@ def feed_check(
 
     async def check() -> Finding:
         names = await known_sessions(client)
-        found = await _states(client, names)
+        found = await asyncio.gather(
+            *(read_report(client, SessionKeys(name)) for name in names), return_exceptions=True
+        )
         if own_session not in names:
             names, found = [own_session, *names], [None, *found]
         worst, lines = STATUS_OK, []
         reported_ns: dict[str, int] = {}
-        for name, raw in zip(names, found, strict=True):
+        for name, report in zip(names, found, strict=True):
             try:
-                report = EngineReport.decode(name, raw) if raw else None
+                if isinstance(report, BaseException):
+                    raise report
                 if report is not None:
                     reported_ns[name] = report.reported_time_ns
                 status, line = _describe(report, clock.time_ns(), own=name == own_session)
                 if waiting := waits.noted(name, report):
                     status, line = max(status, STATUS_DEGRADED), f"{line}, {waiting}"
-            except (ValueError, NewerVersion) as exc:
+            except (ValueError, NewerVersion, FailedPrecondition) as exc:
                 # Of one session alone: what is known of the others is told nevertheless.
                 status, line = STATUS_DOWN if name == own_session else STATUS_DEGRADED, str(exc)
             lines.append(f"{name}: {line}")
@@ -231,7 +229,7 @@ def queue_check(
         paces: dict[str, float] = {}
         for name in await known_sessions(client):
             keys = SessionKeys(name)
-            paces[name] = _pace(name, await client.get(keys.state))
+            paces[name] = await _pace(client, keys)
             try:
                 lags += await measure_lag(client, keys, activity)
                 sinks += await measure_sinks(client, keys, await newest_head(client, keys), activity.sinks)
@@ -270,11 +268,11 @@ def queue_check(
     return check
 
 
-def _pace(session: str, raw: bytes | str | None) -> float:
+async def _pace(client: redis.asyncio.Redis, keys: SessionKeys) -> float:
     """Return how many seconds a second of data takes in a session; 0.0 where that is nobody's promise, as at full speed."""
     try:
-        report = EngineReport.decode(session, raw) if raw else None
-    except (ValueError, NewerVersion):
+        report = await read_report(client, keys)
+    except (ValueError, NewerVersion, FailedPrecondition):
         # The feed's check says so.
         return 0.0
     if report is None or report.effective.paused:

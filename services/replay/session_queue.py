@@ -10,6 +10,9 @@ from typing import Any
 import redis.asyncio
 
 from services.runtime.connection import at_async
+from services.runtime.errors import FailedPrecondition
+from services.runtime.session import partitions_stored
+from services.runtime.session.aggregate import read_report
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
@@ -60,10 +63,9 @@ class SessionQueue:
 
     async def report(self, keys: SessionKeys) -> EngineReport | None:
         """Return the last report; None where there is none that can be read."""
-        stored = await self._client.get(keys.state)
         try:
-            return EngineReport.decode(keys.session, stored) if stored else None
-        except (ValueError, NewerVersion):
+            return await read_report(self._client, keys)
+        except (ValueError, NewerVersion, FailedPrecondition):
             return None
 
     async def is_unknown(self, keys: SessionKeys) -> bool:
@@ -76,9 +78,20 @@ class SessionQueue:
 
     async def note_failure(self, keys: SessionKeys, error: str) -> None:
         """Report that the engine has ended for good: it may not have come to that, or been killed."""
-        report = await self.report(keys) or EngineReport(keys.session)
+        count = (await partitions_stored.read(self._client, keys)).count
+        key = keys.report_of(count)
+        report = await self._last(keys, key) or EngineReport(
+            keys.session, partition=keys.partition if count > 1 else 0, partitions=count
+        )
         if report.state is EngineState.FAILED and report.error:
             return
         report = replace(report, state=EngineState.FAILED, error=error, reported_time_ns=self._time_ns())
-        await self._client.set(keys.state, report.encode(), px=REPORT_TTL_MS)
+        await self._client.set(key, report.encode(), px=REPORT_TTL_MS)
         await self._client.sadd(SESSIONS, keys.session)
+
+    async def _last(self, keys: SessionKeys, key: str) -> EngineReport | None:
+        stored = await self._client.get(key)
+        try:
+            return EngineReport.decode(keys.session, stored) if stored else None
+        except (ValueError, NewerVersion):
+            return None

@@ -20,6 +20,7 @@ from services.replay.session_requests import definition_message
 from services.replay.tick_batches import TICKS
 from services.runtime.errors import NotFound, ResourceExhausted
 from services.runtime.session import partitions_stored
+from services.runtime.session.aggregate import read_report
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.hand_over_message import hand_over_message
@@ -126,9 +127,9 @@ class Sessions:
         return await self._definitions.get(keys)
 
     async def _reported(self, keys: SessionKeys) -> Session | None:
-        found = await self._client.get(keys.state)
-        if found:
-            return session_message(EngineReport.decode(keys.session, found))
+        report = await read_report(self._client, keys)
+        if report is not None:
+            return session_message(report)
         if not await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)):
             return None
         # Its report expired long after its engine ended, but its records may be retained.
@@ -260,4 +261,5 @@ def session_message(report: EngineReport) -> Session:
         hand_over=hand_over_message(report.hand_over),
         pacing=Pacing(**report.pacing.fields()),
         time_debt=_time_debt_message(report.time_debt),
+        partitions=report.partitions,
     )
