@@ -19,8 +19,9 @@ from services.control.sessions import WATCH_POLL_S, Applied, SessionReports
 from services.runtime.access.state_changes import note
 from services.runtime.errors import DeadlineExceeded, FailedPrecondition, InvalidRequest, ResourceExhausted
 from services.runtime.logs import current_correlation_id
+from services.runtime.session import events
 from services.runtime.session.effects import Effect
-from services.runtime.session.events import Cancel, Event, Seek
+from services.runtime.session.events import Cancel, Event
 from services.runtime.session.intents import MODE_NAMES, SPEED_MAX, Change, Intent, Pause, Resume, SetMode, SetSpeed
 from services.runtime.session.keys import SessionKeys, check_session_name
 from services.runtime.session.report import EngineReport
@@ -136,7 +137,7 @@ class ControlServicer(ControlServiceServicer):
             position_arrival_time_ns=effect.position_arrival_time_ns,
         )
 
-    async def _seek_of_all(self, request: pb.SeekRequest) -> Seek:
+    async def _seek_of_all(self, request: pb.SeekRequest) -> events.Seek:
         """Read where a request wants to go, as every partition of its session understands it."""
         seek, keys = seek_of(request), self._keys(request.session)
         if seek.to == "sequence":
@@ -144,7 +145,7 @@ class ControlServicer(ControlServiceServicer):
         if seek.to == "by" and await self._journal.partitions(keys) > 1:
             # Each partition stands at its own last record.
             report = await self._reports.known(keys)
-            return Seek("time", (0 if report is None else report.position_arrival_time_ns) + seek.at)
+            return events.Seek("time", (0 if report is None else report.position_arrival_time_ns) + seek.at)
         return seek
 
     async def _refuse_counting(self, keys: SessionKeys, way_out: str) -> None:
