@@ -17,7 +17,7 @@ class LatestTicks:
     def take(self, buffer: Buffer) -> None:
         """Take one more batch; one of another epoch begins anew, and records that were taken are passed over. Raises FrameError."""
     def since(self, after: int) -> list[tuple[int, int, bytes]]:
-        """What is new since a sequence, as (first sequence, last sequence, encoded TickBatch).
+        """What is new since a sequence, as (first sequence, last sequence, encoded batch).
 
         Each ticker that came since is there once, with its latest tick, in the order of the numbers; markers that came since are there, and
         rejections are not. Each batch is of one mode, has at most BATCH_ROWS_MAX ticks, and begins behind the one before it; the first
@@ -43,4 +43,7 @@ class LatestMids:
     def take(self, buffer: Buffer) -> int:
         """Take one more batch, as LatestTicks, and return how many mids it has. Raises FrameError."""
     def since(self, after: int) -> list[tuple[int, int, bytes]]:
-        """What is new since a sequence, as (first sequence, last sequence, encoded MidBatch): as LatestTicks."""
+        """What is new since a sequence, as (first sequence, last sequence, encoded batch).
+
+        As LatestTicks, of MidBatch.
+        """

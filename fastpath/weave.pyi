@@ -24,17 +24,22 @@ class Weaver:
     def __init__(self, partitions: int, *, after: Iterable[tuple[int, str, int]] = ()) -> None:
         """`after` are (partition, epoch, sequence) of where to begin; of a partition that is not named, with what is fed first."""
     def feed(self, partition: int, buffer: Buffer) -> None:
-        """Take what follows in a partition's stream: one encoded TickBatch. Raises FrameError where it does not follow.
+        """Take what follows in a partition's stream: one encoded TickBatch.
 
-        Another epoch may begin anywhere. Whoever feeds bounds how much waits: see `waiting` and `held_bytes`.
+        Raises FrameError where it does not follow. Another epoch may begin anywhere. Whoever feeds bounds how much waits: see `waiting`
+        and `held_bytes`.
         """
     def promise(self, partition: int, epoch: str, sequence: int, arrival_time_ns: int) -> None:
-        """Take a partition's low watermark: behind `sequence` nothing arrives before `arrival_time_ns`, unless a barrier comes first.
+        """Take a partition's low watermark.
 
-        It counts once everything up to `sequence` was fed; the last one that was given replaces those before.
+        Behind `sequence` nothing arrives before `arrival_time_ns`, unless a barrier comes first. It counts once everything up to
+        `sequence` was fed; the last one that was given replaces those before.
         """
     def excuse(self, partition: int) -> None:
-        """Do not wait for a partition until it is fed again. What it then has comes out at once, in the order as far as that is left."""
+        """Do not wait for a partition until it is fed again.
+
+        What it then has comes out at once, in the order as far as that is left.
+        """
     def take(self) -> bytes | None:
         """Return what is settled, as one encoded TickBatch; None when nothing is.
 
@@ -49,4 +54,7 @@ class Weaver:
         Only live records are not waited for: one may be excused that was live last, or that has let pass when live data began.
         """
     def waiting(self, partition: int) -> int:
-        """How many of a partition's batches wait here, the one that is being used up with them."""
+        """How many of a partition's batches wait here.
+
+        The one that is being used up is among them.
+        """
