@@ -22,6 +22,7 @@ from protos.replay.v1.replay_pb2 import (
     DeleteSessionResponse,
     GetSessionRequest,
     GetSessionResponse,
+    ListPartitionsResponse,
     ListSessionsRequest,
     ListSessionsResponse,
     StreamTicksRequest,
@@ -58,6 +59,9 @@ class TickServicer(ReplayServiceServicer):
     async def DeleteSession(self, request: DeleteSessionRequest, context: Any) -> DeleteSessionResponse:
         """End none."""
         return DeleteSessionResponse()
+
+    async def ListPartitions(self, request: Any, context: Any) -> ListPartitionsResponse:
+        return ListPartitionsResponse()
 
 
 def encoded(ticks: int, path: str) -> list[bytes]:

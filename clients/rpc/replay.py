@@ -52,6 +52,16 @@ class ReplayClient:
             timeout_s=self._timeout_s,
         ).session
 
+    def partitions(self, session: str = "") -> list[pb.Partition]:
+        """Return who produces each partition of a session, and how far it is; without a name, of that of the server."""
+        return list(
+            self._line.call(
+                lambda channel: ReplayServiceStub(channel).ListPartitions,
+                pb.ListPartitionsRequest(session=session),
+                timeout_s=self._timeout_s,
+            ).partitions
+        )
+
     def create_session(self, definition: pb.SessionDefinition, *, name: str = "") -> pb.Session:
         """Create a session and return it; without a name the server makes one up, and a call must not be repeated then."""
         return self._line.call(

@@ -36,7 +36,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         recording.record,
     ),
     "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),
-    "What goes on": (looking.health, looking.sessions, looking.tail, looking.lag),
+    "What goes on": (looking.health, looking.sessions, looking.partitions, looking.tail, looking.lag),
     "Sessions": (
         steering.mode,
         steering.status,

@@ -43,6 +43,7 @@ class Wanted:
     latency: tuple[str, ...]
     sinks: tuple[str, ...]
     private: bool
+    partitions: int
     gap_cap: str = ""
     rate: float | None = None
     delay: str = ""
@@ -62,6 +63,7 @@ class Wanted:
             latency=self.latency,
             sinks=self.sinks,
             private=self.private,
+            partitions=self.partitions,
             gap_cap_ns=duration_ns(self.gap_cap) if self.gap_cap else None,
             rate=self.rate,
             delay_ns=duration_ns(self.delay) if self.delay else None,
@@ -146,6 +148,7 @@ def _figures(session: replay_pb2.Session) -> dict[str, Any]:
             "tickers": list(asked.tickers),
             "latency": list(asked.latency),
             "sinks": list(asked.sinks),
+            "partitions": asked.partitions,
             "gap_cap_ns": asked.gap_cap_ns if asked.HasField("gap_cap_ns") else None,
             "rate": asked.rate if asked.HasField("rate") else None,
             "delay_ns": asked.delay_ns if asked.HasField("delay_ns") else None,

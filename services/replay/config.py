@@ -107,6 +107,8 @@ class ReplaySettings(SessionSettings):
     session_idle_s: float = Field(default=86_400.0, ge=0, validation_alias="MIDSTREAM_SESSION_IDLE")
     """Seconds after which a created session is deleted whose engine is at rest (completed, paused, failed) and that nobody streams;
     0 keeps it. Logs stay."""
+    owner: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._-]*$", validation_alias="MIDSTREAM_OWNER")
+    """Name of this server among those that share the partitions of a session; no two may have one. Empty: host and a random part."""
     sink_grace_s: float = Field(default=5.0, ge=0, validation_alias="MIDSTREAM_SINK_GRACE")
     """Seconds that the engine waits for sinks to say where they are, when the queue is lost."""
 
@@ -169,8 +171,8 @@ class ReplaySettings(SessionSettings):
             "start": definition.start_time_ns,
             "end": definition.end_time_ns,
             "sinks": list(definition.sinks),
-            "partitions": 1,
-            "partition_of": "",
+            "partitions": definition.partitions,
+            "partition_of": {},
         }
 
     def pace(self) -> dict[str, object]:

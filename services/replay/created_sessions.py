@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import redis
 
+from services.replay.partition_runners import PartitionRunners
 from services.replay.session_idleness import Idleness
 from services.replay.session_queue import SessionQueue
-from services.replay.session_runner import Host, SessionRunner
+from services.replay.session_runner import Ending, Host, SessionRunner
 from services.runtime.errors import FailedPrecondition, NotFound, ResourceExhausted
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
@@ -33,6 +34,19 @@ IDLE_SHOWN: Final = 5
 IDLE_WORTH_TELLING_S: Final = 60.0
 
 
+class Share(Protocol):
+    """Has this server take part in a session of several partitions."""
+
+    def __call__(
+        self,
+        session: str,
+        definition: SessionDefinition,
+        make_runner: Callable[[SessionKeys], SessionRunner],
+        after: Ending | None,
+        /,
+    ) -> PartitionRunners: ...
+
+
 @dataclass(frozen=True)
 class Limits:
     """What the operator grants."""
@@ -50,24 +64,28 @@ class CreatedSessions:
         definitions: Definitions,
         queue: SessionQueue,
         *,
-        make_host: Callable[[str, SessionDefinition, Callable[[str], None]], Host],
+        make_host: Callable[[SessionKeys, SessionDefinition, Callable[[str], None]], Host],
+        share: Share,
         limits: Limits,
         subscribed: Callable[[], Collection[str]],
         end_streams: Callable[[str], None],
         monotonic_s: Callable[[], float],
         own_session: str,
     ) -> None:
-        """`subscribed` names the sessions that are streamed here; `end_streams` hears of one that has been deleted."""
+        """`share` has this server take part in a session of several partitions; `subscribed` names the sessions that are streamed here;
+        `end_streams` hears of one that has been deleted.
+        """
         self._definitions = definitions
         self._queue = queue
         self._make_host = make_host
+        self._share = share
         self._limits = limits
         self._subscribed = subscribed
         self._end_streams = end_streams
         self._monotonic_s = monotonic_s
         self._own_session = own_session
         self._idleness = Idleness(monotonic_s)
-        self._runners: dict[str, SessionRunner] = {}
+        self._runners: dict[str, SessionRunner | PartitionRunners] = {}
         self._deleting: set[str] = set()
         self._changes = 0
         """Counts what was created and deleted here: what was read before it is old."""
@@ -91,8 +109,8 @@ class CreatedSessions:
 
     @property
     def running(self) -> frozenset[str]:
-        """Name the sessions whose engines run here; from any thread."""
-        return frozenset(name for name, runner in tuple(self._runners.items()) if runner.is_running)
+        """Name the sessions whose engines run here, as their figures do; from any thread."""
+        return frozenset[str]().union(*(runner.running for runner in tuple(self._runners.values())))
 
     @property
     def ours(self) -> Mapping[str, bool]:
@@ -126,6 +144,7 @@ class CreatedSessions:
         self._changes += 1
         try:
             logs = await self._definitions.logs(keys)
+            every = await self._partitions_of(keys)
             runner = self._runners.pop(keys.session, None)
             was_defined = await self._definitions.delete(keys)
             if runner is None and not was_defined:
@@ -133,8 +152,9 @@ class CreatedSessions:
             self._end_streams(keys.session)
             if runner is not None:
                 await runner.stop()
-            await self._wait_for_the_others(keys)
-            await self._definitions.remove_everything(keys)
+            await self._wait_for_the_others(every)
+            for partition in every:
+                await self._definitions.remove_everything(partition)
         finally:
             self._changes += 1
             self._deleting.discard(keys.session)
@@ -179,16 +199,26 @@ class CreatedSessions:
         if known is not None and known.definition.created_time_ns == definition.created_time_ns:
             return
         self._changes += 1
-        runner = self._runners[name] = SessionRunner(
-            SessionKeys(name),
+        # `known`: deleted and created again elsewhere between two looks.
+        runner: SessionRunner | PartitionRunners
+        if definition.partitions > 1:
+            runner = self._share(name, definition, lambda keys: self._runner(keys, definition), known)
+        else:
+            runner = self._runner(SessionKeys(name), definition, after=known)
+        self._runners[name] = runner
+        runner.start()
+
+    def _runner(
+        self, keys: SessionKeys, definition: SessionDefinition, *, after: Ending | None = None
+    ) -> SessionRunner:
+        return SessionRunner(
+            keys,
             definition,
-            make_host=lambda definition, on_trouble: self._make_host(name, definition, on_trouble),
+            make_host=lambda definition, on_trouble: self._make_host(keys, definition, on_trouble),
             prepare=self._definitions.hold_for_sinks,
             queue=self._queue,
-            # Deleted and created again elsewhere between two looks.
-            after=known,
+            after=after,
         )
-        runner.start()
 
     async def _check_leftover(self, keys: SessionKeys) -> None:
         """Raise unless a session that nobody created here may be deleted: one that ended, or whose deletion was cut short."""
@@ -199,10 +229,15 @@ class CreatedSessions:
                 f"session `{keys.session}` was not created by CreateSession and is produced by {holder}; stop that instead"
             )
 
-    async def _wait_for_the_others(self, keys: SessionKeys) -> None:
+    async def _partitions_of(self, keys: SessionKeys) -> list[SessionKeys]:
+        stored = await self._definitions.get(keys)
+        return [SessionKeys(keys.session, partition) for partition in range(1 if stored is None else stored.partitions)]
+
+    async def _wait_for_the_others(self, every: list[SessionKeys]) -> None:
         """Wait until no server has an engine or a sink for the session any more; those that hang are not waited for."""
         deadline_s = self._monotonic_s() + END_S
-        while await self._queue.holder(keys) or await self._definitions.logs(keys):
+        keys = every[0]
+        while await self._queue.producers(keys.session, len(every)) or await self._definitions.logs(keys):
             if self._monotonic_s() >= deadline_s:
                 logger.warning("session deleted while something still works for it", extra=fields(session=keys.session))
                 return

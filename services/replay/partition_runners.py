@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import redis
 
-from services.replay.session_runner import SessionRunner
+from services.replay.session_runner import Ending, SessionRunner
+from services.runtime.errors import MidstreamError
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
+from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.owners import BEAT_S
 from services.runtime.session.shares import Member, plan
@@ -52,19 +54,27 @@ class PartitionRunners:
     def __init__(
         self,
         session: str,
-        partitions: int,
+        definition: SessionDefinition,
         *,
         make_runner: Callable[[SessionKeys], SessionRunner],
+        settle: Callable[[], Awaitable[None]],
         owners: Membership,
         queue: Producers,
         monotonic_s: Callable[[], float],
+        after: Ending | None = None,
         look_s: float = BEAT_S,
         on_trouble: Callable[[str], None] = lambda _trouble: None,
     ) -> None:
-        """`on_trouble` hears `trouble` when it changes."""
+        """`settle` has the session published in so many parts, and raises a MidstreamError where it is not; `after` ends first;
+        `on_trouble` hears `trouble` when it changes.
+        """
         self._session = session
-        self._partitions = partitions
+        self.definition = definition
+        self._partitions = definition.partitions
+        self._after = after
         self._make_runner = make_runner
+        self._settle = settle
+        self._is_settled = False
         self._owners = owners
         self._queue = queue
         self._monotonic_s = monotonic_s
@@ -96,6 +106,17 @@ class PartitionRunners:
         return "; ".join(found) or self.failure
 
     @property
+    def is_ours(self) -> bool:
+        """Whether this server runs the session's engine of partition 0, or tried to: one server judges whether a session is idle."""
+        first = self._runners.get(0)
+        return bool(self.failure) or (first is not None and first.is_ours)
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Name the partitions whose engines run here, as their figures do; from any thread."""
+        return frozenset[str]().union(*(runner.running for runner in tuple(self._runners.values())))
+
+    @property
     def held(self) -> frozenset[int]:
         """The partitions that have a runner here."""
         return frozenset(self._runners)
@@ -122,6 +143,15 @@ class PartitionRunners:
 
     async def look(self) -> None:
         """See who is there, who produces what, and give or take what is due."""
+        if not self._is_settled:
+            try:
+                await self._settle()
+            except MidstreamError as exc:
+                # It is looked at again: the session may be deleted meanwhile.
+                self.failure = str(exc)
+                return
+            self._is_settled = True
+            self.failure = ""
         producers = await self._queue.producers(self._session, self._partitions)
         self._note_failures()
         await self._give_up_lost(producers)
@@ -171,6 +201,9 @@ class PartitionRunners:
         await asyncio.gather(*(runner.stop() for runner in gone))
 
     async def _follow(self) -> None:
+        if self._after is not None:
+            await self._after.stop()
+            self._after = None
         while True:
             try:
                 await self.look()

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import grpc
+import redis
 
 from services.replay.allowed_files import AllowedFiles
 from services.replay.config import ReplaySettings, listed
 from services.replay.created_sessions import CreatedSessions, Limits
 from services.replay.metrics import CREATED_FIGURES, FAILED, REPLAY_FIGURES
+from services.replay.partition_listing import PartitionListing
+from services.replay.partition_runners import PartitionRunners
 from services.replay.servicer import ReplayServicer
 from services.replay.session_queue import SessionQueue
 from services.replay.session_requests import SessionRequests, environment_definition
+from services.replay.session_runner import Ending, SessionRunner, figure_name
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
+from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.owners import Owners
+from services.runtime.session.partitions import Partitioning
 from services.runtime.session_figures import SessionFigures
 from services.runtime.settings import load
 
@@ -46,10 +57,13 @@ class ReplayServer(Service):
             default_definition=lambda: self._own_definition,
             failure=lambda session: self._created.failure(session),
         )
+        self._owner = settings.owner or f"{socket.gethostname()[:64]}-{secrets.token_hex(3)}"
+        self._queue = SessionQueue(self._client)
         self._created = CreatedSessions(
             Definitions(self._client),
-            SessionQueue(self._client),
+            self._queue,
             make_host=self._host_of,
+            share=self._share,
             limits=Limits(sessions_max=settings.sessions_max, idle_s=settings.session_idle_s),
             subscribed=lambda: self._sessions.streamed.names,
             end_streams=self._sessions.streamed.end,
@@ -57,7 +71,7 @@ class ReplayServer(Service):
             own_session=settings.session,
         )
         metrics = process_metrics()
-        self._figures = SessionFigures(metrics, CREATED_FIGURES, running=lambda: self._created.running)
+        self._figures = SessionFigures(metrics, CREATED_FIGURES, running=self._running)
         metrics.measured(FAILED).follow(lambda: {(name,): float(failed) for name, failed in self._created.ours.items()})
         self._servicer = ReplayServicer(
             self._sessions,
@@ -65,10 +79,17 @@ class ReplayServer(Service):
             metrics=metrics,
             created=self._created,
             requests=self._requests,
+            partitions=PartitionListing(self._client, self._queue),
         )
-        self._engine = EngineHost(
-            ENGINE, settings.engine_config(), metrics=metrics, figures=REPLAY_FIGURES, on_trouble=self._show_health
-        )
+        self._engine: EngineHost | PartitionRunners
+        if settings.partitions > 1:
+            self._engine = self._share(
+                settings.session, self._own_definition, self._own_runner, None, on_trouble=self._show_health
+            )
+        else:
+            self._engine = EngineHost(
+                ENGINE, settings.engine_config(), metrics=metrics, figures=REPLAY_FIGURES, on_trouble=self._show_health
+            )
         self._health: HealthBoard | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -76,8 +97,21 @@ class ReplayServer(Service):
 
     async def start(self, health: HealthBoard) -> None:
         self._health = health
-        await self._engine.start()
+        if isinstance(self._engine, PartitionRunners):
+            self._show_health("")
+            self._engine.start()
+        else:
+            await self._check_partitions()
+            await self._engine.start()
         self._created.start()
+
+    async def _check_partitions(self) -> None:
+        """Raise FailedPrecondition where the session is published in several parts: its numbers would be another order's."""
+        try:
+            await partitions_stored.settle(self._client, SessionKeys(self._settings.session), Partitioning())
+        except (redis.RedisError, OSError):
+            # The engine waits for it.
+            return
 
     async def run(self) -> int:
         return await self._engine.run()
@@ -91,14 +125,75 @@ class ReplayServer(Service):
     def _own_definition(self) -> SessionDefinition:
         return environment_definition(self._settings.engine_config())
 
-    def _host_of(self, session: str, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> EngineHost:
+    def _host_of(
+        self, keys: SessionKeys, definition: SessionDefinition, on_trouble: Callable[[str], None]
+    ) -> EngineHost:
         """Return the engine of a created session, not started. Raises a MidstreamError where it is not allowed here (any more)."""
+        config = self._settings.created_config(keys.session, definition, self._requests.check(definition))
+        return self._host(keys, definition.partitions, config, on_trouble)
+
+    def _running(self) -> frozenset[str]:
+        shared = self._engine.running if isinstance(self._engine, PartitionRunners) else frozenset[str]()
+        return self._created.running | shared
+
+    def _host(
+        self, keys: SessionKeys, partitions: int, config: dict[str, object], on_trouble: Callable[[str], None]
+    ) -> EngineHost:
         return EngineHost(
             ENGINE,
-            self._settings.created_config(session, definition, self._requests.check(definition)),
-            metrics=self._figures.of(session),
+            config | {"partition": keys.partition, "owner": self._owner},
+            metrics=self._figures.of(figure_name(keys, partitions)),
             figures=REPLAY_FIGURES,
             on_trouble=on_trouble,
+        )
+
+    def _share(
+        self,
+        session: str,
+        definition: SessionDefinition,
+        make_runner: Callable[[SessionKeys], SessionRunner],
+        after: Ending | None,
+        *,
+        on_trouble: Callable[[str], None] = lambda _trouble: None,
+    ) -> PartitionRunners:
+        """Return this server's share of a session of several partitions, not started."""
+        keys = SessionKeys(session)
+        owners = Owners(
+            self._client,
+            keys,
+            role="replay",
+            name=self._owner,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            monotonic_s=time.monotonic,
+        )
+        wanted = (
+            self._settings.partitioning() if session == self._settings.session else Partitioning(definition.partitions)
+        )
+        return PartitionRunners(
+            session,
+            definition,
+            make_runner=make_runner,
+            settle=lambda: partitions_stored.settle(self._client, keys, wanted),
+            owners=owners,
+            queue=self._queue,
+            monotonic_s=time.monotonic,
+            after=after,
+            on_trouble=on_trouble,
+        )
+
+    def _own_runner(self, keys: SessionKeys) -> SessionRunner:
+        async def nothing(keys: SessionKeys, definition: SessionDefinition) -> None:
+            pass
+
+        return SessionRunner(
+            keys,
+            self._own_definition,
+            make_host=lambda _, on_trouble: self._host(
+                keys, self._settings.partitions, self._settings.engine_config(), on_trouble
+            ),
+            prepare=nothing,
+            queue=self._queue,
         )
 
     def _show_health(self, trouble: str) -> None:

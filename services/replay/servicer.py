@@ -12,6 +12,7 @@ from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceServicer, add_ReplayServiceServicer_to_server
 from services.replay.created_sessions import CreatedSessions
+from services.replay.partition_listing import PartitionListing
 from services.replay.session_requests import SessionRequests
 from services.replay.sessions import Sessions
 from services.replay.woven_ticks import WovenTicks, partition_keys
@@ -42,10 +43,12 @@ class ReplayServicer(ReplayServiceServicer):
         metrics: Metrics,
         created: CreatedSessions,
         requests: SessionRequests,
+        partitions: PartitionListing,
     ) -> None:
         self._sessions = sessions
         self._created = created
         self._requests = requests
+        self._partitions = partitions
         self._default_session = default_session
         self._subscribers = Subscribers(metrics, advice="subscribe again, or read with a consumer group")
         self._woven = WovenTicks(sessions, self._subscribers)
@@ -81,6 +84,13 @@ class ReplayServicer(ReplayServiceServicer):
         return pb.DeleteSessionResponse(
             logs=[pb.SinkLogs(sink=sink, directory=directory) for sink, directory in sorted(logs.items())]
         )
+
+    async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Context) -> pb.ListPartitionsResponse:
+        keys = self._keys(request.session)
+        if keys.session != self._default_session:
+            await self._sessions.describe(keys)
+        count = await self._sessions.partition_count(keys)
+        return pb.ListPartitionsResponse(partitions=await self._partitions.describe(keys.session, count))
 
     async def StreamTicks(  # type: ignore[override]  # bytes on purpose: see add_to
         self, request: pb.StreamTicksRequest, context: Context

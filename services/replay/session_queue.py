@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
@@ -16,6 +16,9 @@ from services.runtime.session.aggregate import read_report
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
+
+if TYPE_CHECKING:
+    from services.replay.queue.claim import Holder
 
 
 class SessionQueue:
@@ -41,9 +44,13 @@ class SessionQueue:
 
     async def producers(self, session: str, partitions: int) -> dict[int, str]:
         """Return the owner of each partition that somebody produces; "" for a producer that names none."""
+        return {partition: holder.owner for partition, holder in (await self.holders(session, partitions)).items()}
+
+    async def holders(self, session: str, partitions: int) -> dict[int, Holder]:
+        """Return who produces each partition, of those that somebody does."""
         from services.replay.queue.claim import parse_holder
 
-        found = {}
+        found: dict[int, Holder] = {}
         for partition in range(partitions):
             holder = parse_holder(await self._client.get(SessionKeys(session, partition).lease))
             if holder is not None:
@@ -58,7 +65,7 @@ class SessionQueue:
             if server not in names:
                 names[server] = {client["name"] for client in await server.client_list()}
             if holder.client_name in names[server]:
-                alive[partition] = holder.owner
+                alive[partition] = holder
         return alive
 
     async def report(self, keys: SessionKeys) -> EngineReport | None:

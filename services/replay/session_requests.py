@@ -19,6 +19,7 @@ from services.runtime.errors import InvalidRequest, StartRefused
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.intents import SPEED_MAX
 from services.runtime.session.keys import check_session_name
+from services.runtime.session.partitions import PARTITIONS_MAX
 from services.runtime.subscriptions import wanted_tickers
 
 NO_SINK: Final = "none"
@@ -59,10 +60,9 @@ class SessionRequests:
     def read(self, request: pb.CreateSessionRequest) -> SessionDefinition:
         """Return what is asked for, completed. Raises InvalidRequest and PermissionDenied."""
         asked = request.definition
-        if asked.partitions not in (0, 1):
+        if asked.partitions > PARTITIONS_MAX:
             raise InvalidRequest(
-                "definition.partitions",
-                f"must be 1 (got {asked.partitions}): ticks of one session are in one total order, which is one queue",
+                "definition.partitions", f"must be at most {PARTITIONS_MAX:,} (got {asked.partitions})"
             )
         if not asked.files and not asked.live_url:
             raise InvalidRequest("definition", "must name `files`, a `live_url` or both: there is nothing to replay")
@@ -81,6 +81,7 @@ class SessionRequests:
             latency=_texts(asked.latency, "latency"),
             sinks=self._sinks_of(asked),
             private=asked.private,
+            partitions=asked.partitions or 1,
             created_time_ns=self._time_ns(),
         )
         definition = paced(definition, asked)
@@ -154,6 +155,7 @@ def environment_definition(config: Mapping[str, Any]) -> SessionDefinition:
         delay_ns=checked.pace.delay_ns,
         time_debt=checked.pace.debt,
         time_debt_limit_ns=checked.pace.debt_limit_ns if checked.pace.debt == "fail" else 0,
+        partitions=int(config.get("partitions") or 1),
     )
 
 
@@ -170,7 +172,7 @@ def definition_message(definition: SessionDefinition) -> pb.SessionDefinition:
         latency=definition.latency,
         sinks=definition.sinks or (NO_SINK,),
         private=definition.private,
-        partitions=1,
+        partitions=definition.partitions,
         created_time_ns=definition.created_time_ns,
         gap_cap_ns=definition.gap_cap_ns,
         rate=definition.rate,

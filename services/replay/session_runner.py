@@ -36,6 +36,12 @@ class Host(Protocol):
     async def stop(self) -> None: ...
 
 
+class Ending(Protocol):
+    """What ran the session before."""
+
+    async def stop(self) -> None: ...
+
+
 class Queue(Protocol):
     """What the session's keys say."""
 
@@ -44,6 +50,11 @@ class Queue(Protocol):
 
     async def note_failure(self, keys: SessionKeys, error: str) -> None:
         """Report for an engine that cannot."""
+
+
+def figure_name(keys: SessionKeys, partitions: int) -> str:
+    """Return what figures call a session, or one of its several partitions."""
+    return keys.session if partitions == 1 else f"{keys.session}/{keys.partition}"
 
 
 class SessionRunner:
@@ -57,7 +68,7 @@ class SessionRunner:
         make_host: Callable[[SessionDefinition, Callable[[str], None]], Host],
         prepare: Callable[[SessionKeys, SessionDefinition], Awaitable[None]],
         queue: Queue,
-        after: SessionRunner | None = None,
+        after: Ending | None = None,
         look_s: float = LOOK_S,
     ) -> None:
         """`make_host` raises a MidstreamError where the definition is of no use here any more; `prepare` comes before each start; `after`
@@ -77,6 +88,11 @@ class SessionRunner:
         self._host: Host | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Its name, as its figures have it, while its engine runs here; from any thread."""
+        return frozenset((figure_name(self.keys, self.definition.partitions),)) if self.is_running else frozenset()
 
     @property
     def is_running(self) -> bool:

@@ -144,7 +144,10 @@ class Sessions:
         return session
 
     async def partition_count(self, keys: SessionKeys) -> int:
-        """In how many parts a session's ticks are published."""
+        """In how many parts a session's ticks are published, or are to be. Raises FailedPrecondition."""
+        definition = await self._definition(keys)
+        if definition is not None:
+            return definition.partitions
         return (await partitions_stored.read(self._client, keys)).count
 
     @contextlib.asynccontextmanager

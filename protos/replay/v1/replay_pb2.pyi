@@ -157,6 +157,52 @@ class SinkLogs(_message.Message):
     directory: str
     def __init__(self, sink: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
 
+class ListPartitionsRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    def __init__(self, session: _Optional[str] = ...) -> None: ...
+
+class ListPartitionsResponse(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[Partition]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[Partition, _Mapping]]] = ...) -> None: ...
+
+class Partition(_message.Message):
+    __slots__ = ("partition", "owner", "host", "pid", "state", "epoch", "last_sequence", "watermark_time_ns", "sinks", "error")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_TIME_NS_FIELD_NUMBER: _ClassVar[int]
+    SINKS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    owner: str
+    host: str
+    pid: int
+    state: SessionState
+    epoch: str
+    last_sequence: int
+    watermark_time_ns: int
+    sinks: _containers.RepeatedCompositeFieldContainer[SinkPosition]
+    error: str
+    def __init__(self, partition: _Optional[int] = ..., owner: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[SessionState, str]] = ..., epoch: _Optional[str] = ..., last_sequence: _Optional[int] = ..., watermark_time_ns: _Optional[int] = ..., sinks: _Optional[_Iterable[_Union[SinkPosition, _Mapping]]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class SinkPosition(_message.Message):
+    __slots__ = ("sink", "owner", "sequence")
+    SINK_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sink: str
+    owner: str
+    sequence: int
+    def __init__(self, sink: _Optional[str] = ..., owner: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
 class Pacing(_message.Message):
     __slots__ = ("batches", "late_batches", "late_p50_ns", "late_p99_ns", "late_p999_ns", "late_max_ns", "achieved_speed", "records_per_second", "replayed_ns", "records", "elapsed_ns", "gap_cap_ns", "rate", "delay_ns")
     BATCHES_FIELD_NUMBER: _ClassVar[int]

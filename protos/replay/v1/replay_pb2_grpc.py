@@ -61,6 +61,11 @@ class ReplayServiceStub:
                 request_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionRequest.SerializeToString,
                 response_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionResponse.FromString,
                 _registered_method=True)
+        self.ListPartitions = channel.unary_unary(
+                '/midstream.replay.v1.ReplayService/ListPartitions',
+                request_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.ListPartitionsRequest.SerializeToString,
+                response_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.ListPartitionsResponse.FromString,
+                _registered_method=True)
 
 
 class ReplayServiceServicer:
@@ -112,6 +117,13 @@ class ReplayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPartitions(self, request, context):
+        """Tell who produces each partition of a session, and how far it is. Codes: NOT_FOUND. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +151,11 @@ def add_ReplayServiceServicer_to_server(servicer, server):
                     servicer.DeleteSession,
                     request_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionRequest.FromString,
                     response_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionResponse.SerializeToString,
+            ),
+            'ListPartitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPartitions,
+                    request_deserializer=protos_dot_replay_dot_v1_dot_replay__pb2.ListPartitionsRequest.FromString,
+                    response_serializer=protos_dot_replay_dot_v1_dot_replay__pb2.ListPartitionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -277,6 +294,33 @@ class ReplayService:
             '/midstream.replay.v1.ReplayService/DeleteSession',
             protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionRequest.SerializeToString,
             protos_dot_replay_dot_v1_dot_replay__pb2.DeleteSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPartitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/midstream.replay.v1.ReplayService/ListPartitions',
+            protos_dot_replay_dot_v1_dot_replay__pb2.ListPartitionsRequest.SerializeToString,
+            protos_dot_replay_dot_v1_dot_replay__pb2.ListPartitionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

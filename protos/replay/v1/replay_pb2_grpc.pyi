@@ -57,6 +57,8 @@ class ReplayServiceStub:
     """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
     Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
     """
+    ListPartitions: _grpc.UnaryUnaryMultiCallable[_replay_pb2.ListPartitionsRequest, _replay_pb2.ListPartitionsResponse]
+    """Tell who produces each partition of a session, and how far it is. Codes: NOT_FOUND. Safe to retry."""
 
 @_typing.type_check_only
 class ReplayServiceAsyncStub(ReplayServiceStub):
@@ -86,6 +88,8 @@ class ReplayServiceAsyncStub(ReplayServiceStub):
     """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
     Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
     """
+    ListPartitions: _aio.UnaryUnaryMultiCallable[_replay_pb2.ListPartitionsRequest, _replay_pb2.ListPartitionsResponse]  # type: ignore[assignment]
+    """Tell who produces each partition of a session, and how far it is. Codes: NOT_FOUND. Safe to retry."""
 
 class ReplayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Serves what the replay engine publishes. It never holds the engine back: the queue's consumer groups do."""
@@ -142,5 +146,13 @@ class ReplayServiceServicer(metaclass=_abc_1.ABCMeta):
         """End a session: its engine, its streams and its sinks, and remove what it keeps in the queue. The sinks' logs stay on disk.
         Codes: NOT_FOUND, FAILED_PRECONDITION (the server's own session, or one that another program produces). Safe to retry: NOT_FOUND then.
         """
+
+    @_abc_1.abstractmethod
+    def ListPartitions(
+        self,
+        request: _replay_pb2.ListPartitionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_pb2.ListPartitionsResponse, _abc.Awaitable[_replay_pb2.ListPartitionsResponse]]:
+        """Tell who produces each partition of a session, and how far it is. Codes: NOT_FOUND. Safe to retry."""
 
 def add_ReplayServiceServicer_to_server(servicer: ReplayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -57,6 +57,14 @@ def sessions(channel: ChannelSettings, watch: Watch = False, json: Json = False)
 
 
 @connecting
+def partitions(channel: ChannelSettings, session: ServedSession = "", watch: Watch = False, json: Json = False) -> None:
+    """Show who produces each partition of a session, how far it is, and where its sinks stand."""
+    from services.cli.partitions_command import run_partitions
+
+    raise typer.Exit(run_partitions(session, as_json=json, watch=watch, channel=channel))
+
+
+@connecting
 def tail(
     channel: ChannelSettings,
     kind: Annotated[Kind, typer.Argument(metavar="[ticks|mids]", help="What to show.")] = Kind.ticks,

@@ -69,6 +69,9 @@ def session_create(
         list[str] | None,
         typer.Option(help="Sink that it waits for; repeat for more, `none` for none; price by default."),
     ] = None,
+    partitions: Annotated[
+        int, typer.Option(min=1, max=1024, help="In how many parts, by ticker, its ticks are published.")
+    ] = 1,
     private: Annotated[
         bool, typer.Option("--private", help="One reader's own: it may wait for its subscribers.")
     ] = False,
@@ -92,6 +95,7 @@ def session_create(
         latency=tuple(latency or ()),
         sinks=tuple(sink or ()),
         private=private,
+        partitions=partitions,
         gap_cap=gap_cap,
         rate=rate,
         delay=delay,

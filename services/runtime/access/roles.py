@@ -78,6 +78,7 @@ METHODS: Final[Mapping[str, Role]] = {
     "midstream.price.v1.PriceService/GetPrice": Role.READ,
     "midstream.price.v1.PriceService/ListExchangePrices": Role.READ,
     "midstream.replay.v1.ReplayService/StreamTicks": Role.READ,
+    "midstream.replay.v1.ReplayService/ListPartitions": Role.READ,
     "midstream.replay.v1.ReplayService/ListSessions": Role.READ,
     "midstream.replay.v1.ReplayService/GetSession": Role.READ,
     "midstream.replay.v1.ReplayService/CreateSession": Role.CONTROL,

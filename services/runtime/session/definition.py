@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from services.runtime.errors import InvalidRequest
 from services.runtime.json_text import read_json, short_reason
+from services.runtime.session.partitions import Partitioning
 from services.runtime.session.versions import check_version
 
 VERSION: Final = 1
@@ -41,6 +43,8 @@ class SessionDefinition:
     """catch-up, stretch or fail; empty is the server's."""
     time_debt_limit_ns: int = 0
     """What it may be behind (fail); 0 is the default."""
+    partitions: int = 1
+    """In how many parts its ticks are published."""
     created_time_ns: int = 0
     """When it was created, which tells it from an earlier session of the same name."""
 
@@ -79,9 +83,10 @@ class SessionDefinition:
                 delay_ns=_whole(fields, "delay_ns"),
                 time_debt=str(fields.get("time_debt") or ""),
                 time_debt_limit_ns=_whole(fields, "time_debt_limit_ns") or 0,
+                partitions=Partitioning(int(fields.get("partitions") or 1)).count,
                 created_time_ns=int(fields["created_time_ns"]),
             )
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, InvalidRequest) as exc:
             raise ValueError(f"the definition of session `{session}` cannot be read ({short_reason(exc)})") from exc
 
 

@@ -42,6 +42,7 @@ class Owners:
         # The client's annotations allow for decoded replies as well; ours are bytes.
         self._client: Any = client
         self._keys = keys
+        self._role = role
         self._prefix = f"{role} "
         self.name = name
         self._host = host
@@ -69,17 +70,23 @@ class Owners:
 
     async def told(self) -> list[Member]:
         """Return what every owner said last, dead ones too."""
-        found: dict[bytes, bytes] = await self._client.hgetall(self._keys.owners)
-        members = [
-            decode(field.decode("utf-8", "replace").removeprefix(self._prefix), value)
-            for field, value in found.items()
-            if field.startswith(self._prefix.encode())
-        ]
-        return [member for member in members if member is not None]
+        return (await told_by_role(self._client, self._keys)).get(self._role, [])
 
     async def leave(self) -> None:
         """Say that one is gone, so that the others need not find out."""
         await self._client.hdel(self._keys.owners, self._prefix + self.name)
+
+
+async def told_by_role(client: Any, keys: SessionKeys) -> dict[str, list[Member]]:
+    """Return what every owner of a session said last, by role."""
+    found: dict[bytes, bytes] = await client.hgetall(keys.owners)
+    roles: dict[str, list[Member]] = {}
+    for field, value in sorted(found.items()):
+        role, _, name = field.decode("utf-8", "replace").partition(" ")
+        member = decode(name, value)
+        if member is not None:
+            roles.setdefault(role, []).append(member)
+    return roles
 
 
 def encode(member: Member) -> str:

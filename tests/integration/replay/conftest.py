@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.replay.allowed_files import AllowedFiles
 from services.replay.created_sessions import CreatedSessions, Limits
+from services.replay.partition_listing import PartitionListing
+from services.replay.partition_runners import PartitionRunners
 from services.replay.servicer import ReplayServicer
 from services.replay.session_queue import SessionQueue
 from services.replay.session_requests import SessionRequests
@@ -24,6 +26,7 @@ from services.runtime.interceptors import CallInterceptor
 from services.runtime.metrics import Metrics
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
+from services.runtime.session.keys import SessionKeys
 from tests.support.replay_queue import Queue
 
 
@@ -37,18 +40,24 @@ def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
 
 
-def no_engine(session: str, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Host:
+def no_engine(keys: SessionKeys, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Host:
     raise FailedPrecondition("there are no engines here")
+
+
+def no_share(*_: object) -> PartitionRunners:
+    raise FailedPrecondition("nothing is shared here")
 
 
 @pytest.fixture
 async def replay_address(redis_url: str, session_name: str, metrics: Metrics) -> AsyncIterator[str]:
     client = connect_async(redis_url, client_name="test-replay")
     sessions = Sessions(client, default_session=session_name)
+    queue = SessionQueue(client)
     created = CreatedSessions(
         Definitions(client),
-        SessionQueue(client),
+        queue,
         make_host=no_engine,
+        share=no_share,
         limits=Limits(sessions_max=2, idle_s=0.0),
         subscribed=lambda: sessions.streamed.names,
         end_streams=sessions.streamed.end,
@@ -57,9 +66,14 @@ async def replay_address(redis_url: str, session_name: str, metrics: Metrics) ->
     )
     requests = SessionRequests(AllowedFiles([]), sinks=())
     server = grpc.aio.server(interceptors=(CallInterceptor(metrics),))
-    ReplayServicer(sessions, default_session=session_name, metrics=metrics, created=created, requests=requests).add_to(
-        server
-    )
+    ReplayServicer(
+        sessions,
+        default_session=session_name,
+        metrics=metrics,
+        created=created,
+        requests=requests,
+        partitions=PartitionListing(client, queue),
+    ).add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

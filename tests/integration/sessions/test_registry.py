@@ -11,6 +11,7 @@ import redis.asyncio
 
 from protos.replay.v1.replay_pb2 import SESSION_STATE_STARTING, SESSION_STATE_UNSPECIFIED
 from services.replay.created_sessions import CreatedSessions, Limits
+from services.replay.partition_runners import PartitionRunners
 from services.replay.session_queue import SessionQueue
 from services.replay.sessions import NO_REPORT, Sessions
 from services.runtime.connection import connect_async
@@ -56,6 +57,7 @@ class Server:
             Definitions(client),
             SessionQueue(client),
             make_host=self._host,
+            share=self._share,
             limits=Limits(sessions_max=sessions_max, idle_s=idle_s),
             subscribed=lambda: self.streamed,
             end_streams=self.ended.append,
@@ -63,9 +65,12 @@ class Server:
             own_session="own",
         )
 
-    def _host(self, name: str, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Engine:
-        self.engines[name] = Engine(self._tell)
-        return self.engines[name]
+    def _host(self, keys: SessionKeys, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Engine:
+        self.engines[keys.session] = Engine(self._tell)
+        return self.engines[keys.session]
+
+    def _share(self, *_: object) -> PartitionRunners:
+        raise AssertionError("these sessions have one partition")
 
     async def _tell(self) -> None:
         async with self._changed:

@@ -10,6 +10,8 @@ import pytest
 
 from services.replay.partition_runners import SILENT_LOOKS, UNFIT_S, PartitionRunners
 from services.replay.session_runner import SessionRunner
+from services.runtime.errors import FailedPrecondition
+from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.shares import Member
 
@@ -25,6 +27,7 @@ class World:
     fails: set[str] = field(default_factory=set)
     """Servers whose engines fail."""
     hangs: set[int] = field(default_factory=set)
+    refuses: str = ""
 
 
 class Runner:
@@ -58,12 +61,17 @@ class Server:
         self.made: list[Runner] = []
         self.runners = PartitionRunners(
             "s",
-            world.partitions,
+            SessionDefinition(partitions=world.partitions),
             make_runner=self._make,
+            settle=self._settle,
             owners=self,
             queue=self,
             monotonic_s=lambda: world.now_s,
         )
+
+    async def _settle(self) -> None:
+        if self._world.refuses:
+            raise FailedPrecondition(self._world.refuses)
 
     def _make(self, keys: SessionKeys) -> SessionRunner:
         self.made.append(Runner(self._world, self.name, keys.partition))
@@ -95,6 +103,17 @@ def test_a_server_alone_produces_everything() -> None:
     a = Server(world, "a")
     a.look()
     assert world.producers == dict.fromkeys(range(4), "a")
+
+
+def test_a_session_that_is_published_in_another_way_is_left_alone_until_it_is_not() -> None:
+    world = World(2, refuses="it has 3 partitions")
+    a = Server(world, "a")
+    a.look()
+    assert (a.runners.trouble, world.producers, world.members) == ("it has 3 partitions", {}, {})
+    world.refuses = ""
+    a.look()
+    assert a.runners.trouble == ""
+    assert world.producers == {0: "a", 1: "a"}
 
 
 def test_a_server_that_comes_gets_its_share_and_one_that_goes_leaves_it() -> None:

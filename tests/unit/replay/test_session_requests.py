@@ -67,7 +67,7 @@ def test_a_definition_survives_redis_and_the_way_back_to_the_caller(requests: Se
     ("definition", "field"),
     [
         ({}, "definition"),
-        ({"files": ["a.csv"], "partitions": 2}, "definition.partitions"),
+        ({"files": ["a.csv"], "partitions": 1_025}, "definition.partitions"),
         ({"files": ["a.csv"], "speed": -1.0}, "definition.speed"),
         ({"files": ["a.csv"], "speed": float("nan")}, "definition.speed"),
         ({"files": ["a.csv"], "speed": 1e7}, "definition.speed"),

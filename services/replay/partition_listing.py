@@ -1,0 +1,71 @@
+"""Tell of each partition of a session who produces it, how far it is, and where its sinks stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.asyncio
+
+from protos.replay.v1 import replay_pb2 as pb
+from services.replay.session_queue import SessionQueue
+from services.replay.sessions import session_message
+from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.keys import SessionKeys
+from services.runtime.session.owners import told_by_role
+from services.runtime.session.report import EngineReport
+from services.runtime.session.shares import Member
+from services.runtime.session.versions import NewerVersion
+
+SINKS_ROLE = "price/"
+"""The role of those that share a sink begins so; the name of the sink follows."""
+
+
+class PartitionListing:
+    """Reads what the keys of partitions say."""
+
+    def __init__(self, client: redis.asyncio.Redis, queue: SessionQueue) -> None:
+        # The client's annotations allow for decoded replies as well; ours are bytes.
+        self._client: Any = client
+        self._queue = queue
+
+    async def describe(self, session: str, count: int) -> list[pb.Partition]:
+        """Describe the `count` partitions of a session."""
+        holders = await self._queue.holders(session, count)
+        roles = await told_by_role(self._client, SessionKeys(session))
+        found = []
+        for number in range(count):
+            keys = SessionKeys(session, number)
+            partition = pb.Partition(partition=number)
+            await self._add_report(partition, keys, several=count > 1)
+            if number in holders:
+                holder = holders[number]
+                partition.owner, partition.host, partition.pid = holder.owner, holder.host, holder.pid
+            partition.sinks.extend(await self._sinks(keys, roles))
+            found.append(partition)
+        return found
+
+    async def _add_report(self, partition: pb.Partition, keys: SessionKeys, *, several: bool) -> None:
+        stored = await self._client.get(keys.partition_state if several else keys.state)
+        if not stored:
+            return
+        try:
+            report = EngineReport.decode(keys.session, stored)
+        except (ValueError, NewerVersion) as exc:
+            partition.error = str(exc)
+            return
+        told = session_message(report)
+        partition.state, partition.epoch = told.state, told.epoch
+        partition.last_sequence, partition.error = told.last_sequence, told.error
+
+    async def _sinks(self, keys: SessionKeys, roles: dict[str, list[Member]]) -> list[pb.SinkPosition]:
+        announced: dict[bytes, bytes] = await self._client.hgetall(keys.sinks)
+        found = []
+        for field, said in sorted(announced.items()):
+            name = field.decode("utf-8", "replace")
+            try:
+                sequence = SinkAnnouncement.decode(name, said).position.sequence
+            except (ValueError, NewerVersion):
+                sequence = 0
+            owners = [member.name for member in roles.get(SINKS_ROLE + name, ()) if keys.partition in member.held]
+            found.append(pb.SinkPosition(sink=name, owner=owners[0] if owners else "", sequence=sequence))
+        return found
