@@ -39,6 +39,9 @@ class PriceKernel:
     """The lines of errors.log since it was cleared."""
     csv_text: LogText
     """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
+    index_text: LogText
+    """With `with_index`, 32 bytes per record since it was cleared, little-endian: sequence (u64), arrival time in ns (i64), tie order
+    (u64), and where its line is (u64): 0 in `mid_text`, 1 in `error_text`. A marker has no line: 2, with its time and kind before it."""
     counts: PriceCounts
     first_arrival_time_ns: int
     last_arrival_time_ns: int
@@ -53,6 +56,7 @@ class PriceKernel:
         log_arrival: bool = False,
         with_csv: bool = False,
         with_mids: bool = True,
+        with_index: bool = False,
         state: bytes = b"",
     ) -> Self: ...
     def process(self, frame: TickFrame, *, after_sequence: int = 0) -> int:

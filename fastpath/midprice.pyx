@@ -55,7 +55,7 @@ cdef extern from "price_stage.hpp" namespace "midstream" nogil:
     cdef struct PriceOptions:
         int64_t threshold
         string threshold_text
-        cbool log_arrival, with_csv, with_mids
+        cbool log_arrival, with_csv, with_mids, with_index
 
     cdef struct CountsRecord "midstream::PriceCounts":
         uint64_t mids, latency_filtered, missing_side, rejected, crossed, locked, markers
@@ -64,6 +64,7 @@ cdef extern from "price_stage.hpp" namespace "midstream" nogil:
         TextBuffer* mids
         TextBuffer* errors
         TextBuffer* csv
+        TextBuffer* index
 
     cdef cppclass PriceStage:
         PriceOptions options
@@ -129,17 +130,19 @@ cdef class PriceKernel:
 
     cdef PriceStage stage
     cdef cbool busy
-    cdef readonly LogText mid_text, error_text, csv_text
+    cdef readonly LogText mid_text, error_text, csv_text, index_text
 
     def __cinit__(
-        self, *, int64_t latency_threshold_ns, bint log_arrival=False, bint with_csv=False, bint with_mids=True, bytes state not None=b""
+        self, *, int64_t latency_threshold_ns, bint log_arrival=False, bint with_csv=False, bint with_mids=True, bint with_index=False,
+        bytes state not None=b"",
     ):
         self.stage.options.threshold = latency_threshold_ns
         self.stage.options.threshold_text = format_latency(latency_threshold_ns).encode()
         self.stage.options.log_arrival = log_arrival
         self.stage.options.with_csv = with_csv
         self.stage.options.with_mids = with_mids
-        self.mid_text, self.error_text, self.csv_text = LogText(), LogText(), LogText()
+        self.stage.options.with_index = with_index
+        self.mid_text, self.error_text, self.csv_text, self.index_text = LogText(), LogText(), LogText(), LogText()
         if state:
             self._restore(PriceState.unpack(state))
 
@@ -168,11 +171,12 @@ cdef class PriceKernel:
         cdef PriceTexts texts
         self._claim()
         texts.mids, texts.errors, texts.csv = &self.mid_text.text, &self.error_text.text, &self.csv_text.text
+        texts.index = &self.index_text.text
         try:
             with nogil:
                 done = self.stage.process(frame.batch, after_sequence, texts)
         finally:
-            self.busy = self.mid_text.growing = self.error_text.growing = self.csv_text.growing = False
+            self._mark(False)
         return done
 
     def take_mid_text(self):
@@ -235,10 +239,13 @@ cdef class PriceKernel:
 
     cdef int _claim(self) except -1:
         self._check_idle()
-        for text in (self.mid_text, self.error_text, self.csv_text):
+        for text in (self.mid_text, self.error_text, self.csv_text, self.index_text):
             (<LogText>text)._check()
-        self.busy = self.mid_text.growing = self.error_text.growing = self.csv_text.growing = True
+        self._mark(True)
         return 0
+
+    cdef void _mark(self, cbool busy) noexcept:  # sets flags alone
+        self.busy = self.mid_text.growing = self.error_text.growing = self.csv_text.growing = self.index_text.growing = busy
 
     cdef int _restore(self, state) except -1:
         cdef OrderDigest* order = &self.stage.order

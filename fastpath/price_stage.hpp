@@ -10,6 +10,7 @@
 #include "log_lines.hpp"
 #include "mid_batch.hpp"
 #include "order_digest.hpp"
+#include "order_index.hpp"
 #include "price_lines.hpp"
 #include "tick_batch.hpp"
 
@@ -18,7 +19,7 @@ namespace midstream {
 struct PriceOptions {
     int64_t threshold = 0;
     std::string threshold_text;
-    bool log_arrival = false, with_csv = false, with_mids = false;
+    bool log_arrival = false, with_csv = false, with_mids = false, with_index = false;
 };
 
 struct PriceCounts {
@@ -30,6 +31,7 @@ struct PriceTexts {
     TextBuffer* mids;
     TextBuffer* errors;
     TextBuffer* csv;
+    TextBuffer* index;  // of a partition
 };
 
 class PriceStage {
@@ -78,12 +80,17 @@ class PriceStage {
     void take_special(const TickBatch& batch, const Special& special, const PriceTexts& texts) {
         if (special.is_marker) {
             ++counts.markers;
+            const MarkerRecord& marker = batch.markers[special.index];
+            if (options.with_index) {
+                put_index_entry(*texts.index, {special.sequence, marker.time, static_cast<uint64_t>(marker.kind), WITHOUT_LINE});
+            }
             return;
         }
         const RejectionRecord& rejection = batch.rejections[special.index];
         ++counts.rejected;
         order.add_rejection(rejection);
         append_rejected_line(*texts.errors, rejection.source, rejection.line, rejection.reason);
+        if (options.with_index) put_index_entry(*texts.index, {special.sequence, rejection.arrival, rejection.tie_order, LINE_IN_ERRORS});
     }
 
     // Ticks begin..end, numbered from `sequence` on (a filtered batch has numbers of its own). Returns how many were due.
@@ -110,6 +117,7 @@ class PriceStage {
         counts.missing_side += chosen_.others.size() - late;
         const auto sequence_of = [&](size_t row) { return batch.filtered ? batch.tick_sequence[row] : sequence + (row - begin); };
         if (options.with_csv) put_csv(batch, sequence_of, *texts.csv);
+        if (options.with_index) put_index(*texts.index, batch, begin, end, chosen_, sequence_of);
         if (options.with_mids) keep_mids(batch, sequence_of);
         return end - begin;
     }

@@ -92,6 +92,7 @@ class PriceKernel:
         self.mid_text = ""
         self.error_text = ""
         self.csv_text = ""
+        self.index = b""
         self.mid_batch = market_pb2.MidBatch()
         self.counts = PriceCounts(0, 0, 0, 0, 0, 0, 0)
         self.first_arrival_time_ns = BEFORE_EVERYTHING
@@ -109,6 +110,7 @@ class PriceKernel:
         records: list[tuple[int, Tick | Rejection | Marker]] = [(tick[0], tick) for tick in batch.ticks]
         records += [(record.sequence, record) for record in batch.rejections]
         records += [(record.sequence, record) for record in batch.markers]
+        ties = dict(zip((tick[0] for tick in batch.ticks), batch.tie_order, strict=False))
         done = 0
         for sequence, record in sorted(records, key=lambda numbered: numbered[0]):
             if sequence <= after_sequence:
@@ -116,15 +118,22 @@ class PriceKernel:
             done += 1
             if isinstance(record, Marker):
                 self._count("markers")
+                self._add_index(sequence, record.time_ns, record.kind, 2)
             elif isinstance(record, Rejection):
                 self._reject(record)
+                self._add_index(sequence, record.arrival_time_ns, record.tie_order, 1)
             else:
+                mids = self.counts.mids
                 self._price(record, batch.mode == MODE_HISTORICAL)
+                self._add_index(sequence, record[3], ties.get(sequence, 0), int(self.counts.mids == mids))
         return done
 
     def digest(self) -> str:
         """Return the order digest."""
         return self._order.hexdigest()
+
+    def _add_index(self, sequence: int, arrival_time_ns: int, tie_order: int, kind: int) -> None:
+        self.index += struct.pack("<QqQQ", sequence, arrival_time_ns, tie_order, kind)
 
     def _count(self, *names: str) -> None:
         self.counts = self.counts._replace(**{name: getattr(self.counts, name) + 1 for name in names})

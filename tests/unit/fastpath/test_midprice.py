@@ -93,7 +93,7 @@ def batches(draw: st.DrawFn) -> bytes:
 def test_the_kernel_writes_what_the_twin_writes(
     encoded: list[bytes], log_arrival: bool, select: bool, after: int
 ) -> None:
-    kernel = kernel_of(log_arrival=log_arrival, with_csv=True)
+    kernel = kernel_of(log_arrival=log_arrival, with_csv=True, with_index=True)
     twin = reference.PriceKernel(latency_threshold_ns=THRESHOLD, log_arrival=log_arrival)
 
     for one in encoded:
@@ -108,6 +108,7 @@ def test_the_kernel_writes_what_the_twin_writes(
     assert kernel.take_mid_text().decode() == twin.mid_text
     assert kernel.take_error_text().decode() == twin.error_text
     assert kernel.take_csv_text().decode() == twin.csv_text
+    assert bytes(kernel.index_text) == twin.index
     assert kernel.counts == twin.counts
     assert kernel.digest() == twin.digest()
     assert kernel.first_arrival_time_ns == twin.first_arrival_time_ns
@@ -117,7 +118,7 @@ def test_the_kernel_writes_what_the_twin_writes(
 @given(batch=tick_batches(), after=st.integers(0, 2**64 - 1))
 def test_the_kernel_survives_every_valid_batch(batch: market_pb2.TickBatch, after: int) -> None:
     encoded = batch.SerializeToString()
-    kernel = kernel_of(with_csv=True)
+    kernel = kernel_of(with_csv=True, with_index=True)
     twin = reference.PriceKernel(latency_threshold_ns=THRESHOLD)
 
     done = kernel.process(frame.TickFrame(encoded), after_sequence=after)
@@ -125,6 +126,7 @@ def test_the_kernel_survives_every_valid_batch(batch: market_pb2.TickBatch, afte
     assert done == twin.process(reference_frame.decode(encoded), after_sequence=after)
     assert kernel.take_mid_text().decode() == twin.mid_text
     assert kernel.take_error_text().decode() == twin.error_text
+    assert bytes(kernel.index_text) == twin.index
     assert kernel.digest() == twin.digest()
 
 
