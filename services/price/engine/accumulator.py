@@ -44,6 +44,7 @@ class Accumulator:
         self._gap_next_sequence = position.gap_next_sequence
         self._cursor = position.cursor
         self._proofs = position.proofs
+        self._partition, self._partitions = position.partition, position.partitions
         self._publish_time_ns = 0
         self.records = 0
         """Records taken since the last commit was cut."""
@@ -133,6 +134,9 @@ class Accumulator:
                 mid_bytes=lengths.mids,
                 error_bytes=lengths.errors,
                 csv_bytes=lengths.csv,
+                index_bytes=lengths.order_index,
+                partition=self._partition,
+                partitions=self._partitions,
                 kernel_state=kernel.state(),
                 proofs=self._proofs,
             ),

@@ -119,7 +119,8 @@ class Committer:
         started = time.monotonic_ns()
         position = commit.position
         fault("sink_before_sync")
-        self._logs.sync(LogLengths(position.mid_bytes, position.error_bytes, position.csv_bytes))
+        lengths = LogLengths(position.mid_bytes, position.error_bytes, position.csv_bytes, position.index_bytes)
+        self._logs.sync(lengths)
         fault("sink_after_sync")
         fault("sink_before_position")
         self._position_file.commit(position)

@@ -12,7 +12,7 @@ from typing import Final
 
 from fastpath.midprice import PriceKernel
 from services.price.engine.committer import Commit, Committed, Committer
-from services.price.engine.files import FileSystem, LogLengths, Logs, refuse_unknown_logs
+from services.price.engine.files import INDEX_NAME, FileSystem, LogLengths, Logs, refuse_unknown_logs
 from services.price.engine.options import EngineOptions
 from services.price.engine.position import Position, PositionFile
 from services.price.engine.stopped import SinkStopped
@@ -39,9 +39,16 @@ class Disk:
         self._out = options.out
         self._position_file = PositionFile(options.out / PRIVATE_DIRECTORY / "position", files)
         position = self._position_file.position
+        _check_partition(options, position)
         self._logs = _open_logs(options, position, files)
         if position is None:
-            position = Position(csv_bytes=self._logs.lengths.csv)
+            lengths = self._logs.lengths
+            position = Position(
+                csv_bytes=lengths.csv,
+                index_bytes=lengths.order_index,
+                partition=options.partition,
+                partitions=options.partitions if options.with_index else None,
+            )
             self._position_file.commit(position)
         # A damaged slot may have been the last one: then the logs are cut only once the queue can fill them again.
         self._cut_due = self._position_file.doubtful
@@ -62,7 +69,8 @@ class Disk:
     def write_early(self) -> None:
         """Write the kernel's lines if they are many."""
         kernel = self.kernel
-        if len(kernel.mid_text) + len(kernel.error_text) + len(kernel.csv_text) >= EARLY_BYTES:
+        texts = (kernel.mid_text, kernel.error_text, kernel.csv_text, kernel.index_text)
+        if sum(map(len, texts)) >= EARLY_BYTES:
             self.write()
 
     def write(self) -> LogLengths:
@@ -73,13 +81,14 @@ class Disk:
                 self._logs.cut()
                 self._cut_due = False
             fault("sink_before_write")
-            self._logs.append(kernel.mid_text, kernel.error_text, kernel.csv_text)
+            self._logs.append(kernel.mid_text, kernel.error_text, kernel.csv_text, kernel.index_text)
             fault("sink_after_write")
         except OSError as exc:
             raise self._stopped(exc) from exc
         kernel.mid_text.clear()
         kernel.error_text.clear()
         kernel.csv_text.clear()
+        kernel.index_text.clear()
         return self._logs.lengths
 
     def submit(self, commit: Commit) -> None:
@@ -109,8 +118,26 @@ class Disk:
         self._logs.close()
 
 
+def _check_partition(options: EngineOptions, position: Position | None) -> None:
+    """Refuse the logs of another partition, and those of a session that has another number of them."""
+    if position is None or (position.partition, position.partitions or 1) == (options.partition, options.partitions):
+        return
+    theirs, ours = (
+        "the one of a session" if partition is None else f"partition {partition} of {partitions}"
+        for partition, partitions in (
+            (position.partition, position.partitions),
+            (options.partition, options.partitions),
+        )
+    )
+    raise StartRefused(
+        f"`{options.out}` holds the logs of {theirs}, not of {ours}; write to another directory, or start over with "
+        "another session"
+    )
+
+
 def _open_logs(options: EngineOptions, position: Position | None, files: FileSystem) -> Logs:
-    unknown: tuple[str, ...] = () if position is not None else ("mid_prices.log", "errors.log")
+    names = ("mid_prices.log", "errors.log", *([INDEX_NAME] if options.with_index else []))
+    unknown: tuple[str, ...] = () if position is not None else names
     csv_unknown = options.with_csv and (position is None or position.csv_bytes is None)
     if csv_unknown:
         unknown += ("mid_prices.csv",)
@@ -124,6 +151,7 @@ def _open_logs(options: EngineOptions, position: Position | None, files: FileSys
         error_bytes=committed.error_bytes,
         csv_bytes=committed.csv_bytes,
         with_csv=options.with_csv,
+        index_bytes=(committed.index_bytes or 0) if options.with_index else None,
         files=files,
     )
     files.sync_directory(options.out)
@@ -137,6 +165,7 @@ def _continue_kernel(options: EngineOptions, position: Position) -> PriceKernel:
             log_arrival=options.log_arrival,
             with_csv=options.with_csv,
             with_mids=options.with_mids,
+            with_index=options.with_index,
             state=position.kernel_state,
         )
     except ValueError as exc:

@@ -15,6 +15,7 @@ RESULT: Final = 0o644
 """Of logs that users read: as far as their umask lets others read them, too."""
 STATE: Final = 0o600
 """Of what the sink keeps for itself."""
+INDEX_NAME: Final = "order.idx"
 CSV_HEADER: Final = b"timestamp,arrival,ticker,sequence,mid\n"
 
 
@@ -110,10 +111,12 @@ class LogLengths(NamedTuple):
     errors: int
     csv: int | None
     """None when no CSV file is kept."""
+    order_index: int | None = None
+    """None in a session of one partition."""
 
 
 class Logs:
-    """`mid_prices.log`, `errors.log` and, when asked for, `mid_prices.csv`."""
+    """`mid_prices.log`, `errors.log` and, when asked for, `mid_prices.csv` and the index of a partition."""
 
     def __init__(
         self,
@@ -123,12 +126,15 @@ class Logs:
         error_bytes: int,
         csv_bytes: int | None,
         with_csv: bool,
+        index_bytes: int | None = None,
         files: FileSystem,
     ) -> None:
+        """`index_bytes` is None where there is no index."""
         self.mids = LogFile(directory / "mid_prices.log", mid_bytes, files)
         self.errors = LogFile(directory / "errors.log", error_bytes, files)
         self.csv = LogFile(directory / "mid_prices.csv", csv_bytes or 0, files) if with_csv else None
-        self._all = [log for log in (self.mids, self.errors, self.csv) if log is not None]
+        self.index = LogFile(directory / INDEX_NAME, index_bytes, files) if index_bytes is not None else None
+        self._all = [log for log in (self.mids, self.errors, self.csv, self.index) if log is not None]
         for log in self._all:
             log.check()
 
@@ -136,7 +142,7 @@ class Logs:
         for log in self._all:
             log.cut()
 
-    def append(self, mid_text: Buffer, error_text: Buffer, csv_text: Buffer) -> None:
+    def append(self, mid_text: Buffer, error_text: Buffer, csv_text: Buffer, index: Buffer = b"") -> None:
         self.mids.append(mid_text)
         fault("sink_between_writes")
         self.errors.append(error_text)
@@ -144,6 +150,8 @@ class Logs:
             if not self.csv.length:
                 self.csv.append(CSV_HEADER)
             self.csv.append(csv_text)
+        if self.index is not None:
+            self.index.append(index)
 
     def sync(self, lengths: LogLengths) -> None:
         """Make durable what these lengths count."""
@@ -151,11 +159,14 @@ class Logs:
         self.errors.sync(lengths.errors)
         if self.csv is not None and lengths.csv is not None:
             self.csv.sync(lengths.csv)
+        if self.index is not None and lengths.order_index is not None:
+            self.index.sync(lengths.order_index)
 
     @property
     def lengths(self) -> LogLengths:
         """How much was appended."""
-        return LogLengths(self.mids.length, self.errors.length, None if self.csv is None else self.csv.length)
+        csv, index = (None if log is None else log.length for log in (self.csv, self.index))
+        return LogLengths(self.mids.length, self.errors.length, csv, index)
 
     def close(self) -> None:
         for log in self._all:

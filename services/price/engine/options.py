@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.runtime.errors import StartRefused
+from services.runtime.session.keys import SessionKeys
 
 _INT64_MAX: Final = 2**63 - 1
 
@@ -26,6 +27,10 @@ class EngineOptions:
     with_mids: bool = True
     with_csv: bool = False
     retain_bytes: int = 64 * 1024 * 1024
+    partition: int | None = None
+    """The partition whose sink this is; None in a session of one."""
+    partitions: int = 1
+    """How many there are."""
     lock_wait: bool = True
     """Stand by while another sink holds the directory; False refuses at once."""
     commit_records: int = 64 * 1024
@@ -36,6 +41,16 @@ class EngineOptions:
     """A commit is due when nothing new came for so long: a paced line is in the log at once."""
     read_count: int = 4
     """Entries per read; each holds at most 4,096 records."""
+
+    @property
+    def keys(self) -> SessionKeys:
+        """Where its ticks, its position and its mids are."""
+        return SessionKeys(self.session, self.partition or 0)
+
+    @property
+    def with_index(self) -> bool:
+        """Whether its logs need an index: they are a part of what one partition would have."""
+        return self.partition is not None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EngineOptions:
@@ -56,6 +71,8 @@ class EngineOptions:
             with_mids=_flag(config, "mids", cls.with_mids),
             with_csv=_flag(config, "mids_csv", cls.with_csv),
             retain_bytes=_count(config, "retain_bytes", cls.retain_bytes),
+            partition=_partition(config),
+            partitions=_count(config, "partitions", cls.partitions),
             lock_wait=_flag(config, "lock_wait", cls.lock_wait),
             commit_records=_count(config, "commit_records", cls.commit_records),
             commit_interval_s=_count(config, "commit_interval_ms", int(cls.commit_interval_s * 1000)) / 1000,
@@ -87,6 +104,15 @@ def _flag(config: Mapping[str, Any], name: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise StartRefused(f"`{name}` must be true or false (got {value!r})")
     return value
+
+
+def _partition(config: Mapping[str, Any]) -> int | None:
+    partition, partitions = config.get("partition"), _count(config, "partitions", EngineOptions.partitions)
+    if partition is None:
+        return None
+    if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < partitions:
+        raise StartRefused(f"`partition` must be one of 0 to {partitions - 1} (got {partition!r})")
+    return partition
 
 
 def _count(config: Mapping[str, Any], name: str, default: int) -> int:

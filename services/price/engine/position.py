@@ -28,6 +28,7 @@ MAGIC: Final = b"MIDSTPOS"
 VERSION: Final = 1
 SLOT_BYTES_MIN: Final = 4096
 NO_PROOFS: Final = OrderProofs()
+_OF_PARTITIONS: Final = ("index_bytes", "partition", "partitions")
 _SUM: Final = struct.Struct("<I")
 _HEAD: Final = struct.Struct("<8sIQII")
 _HEAD_BYTES: Final = _SUM.size + _HEAD.size
@@ -48,6 +49,11 @@ class Position:
     error_bytes: int = 0
     csv_bytes: int | None = None
     """None when no CSV file was kept."""
+    index_bytes: int | None = None
+    """None for a session of one partition: its logs need no index."""
+    partition: int | None = None
+    """The partition whose logs these are, of `partitions`; None in a session of one."""
+    partitions: int | None = None
     kernel_state: bytes = b""
     proofs: OrderProofs = NO_PROOFS
 
@@ -190,6 +196,10 @@ def _encode(position: Position) -> bytes:
     if not position.proofs.digests:
         # As it was before there were proofs, so that an earlier release reads what it could have written.
         del fields["proofs"]
+    for name in _OF_PARTITIONS:
+        # The same for sessions of one partition.
+        if fields[name] is None:
+            del fields[name]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 

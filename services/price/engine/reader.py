@@ -156,6 +156,10 @@ class QueueReader:
             yield [QueueEntry(entry_id, fields.get(b"b")) for entry_id, fields in page]
             start = b"(" + page[-1][0]
 
+    def partitions(self) -> bytes | None:
+        """Return what is stored about the partitions of the session; None is that it has one."""
+        return cast("bytes | None", self.client.get(self._keys.partitions))
+
     def delivered_sequence(self) -> int:
         """Return the first sequence of the last entry that the group was given; 0 when it was given none."""
         for group in self.client.xinfo_groups(self._keys.ticks):

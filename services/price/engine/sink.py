@@ -31,11 +31,12 @@ from services.price.engine.wake import Waker
 from services.runtime.backoff import Backoff
 from services.runtime.clock import Clock
 from services.runtime.connection import redacted
+from services.runtime.errors import MidstreamError
 from services.runtime.faults import fault
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
+from services.runtime.session import partitions_stored
 from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition, rows_of
-from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Sink:
         self._backoff = Backoff(random)
         self._disk = Disk(options, files=FileSystem() if files is None else files, wake=waker.wake)
         kernel, position = self._disk.kernel, self._disk.position
-        keys = SessionKeys(options.session)
+        keys = options.keys
         self._mids = MidsPublisher(keys=keys, retain_bytes=options.retain_bytes) if options.with_mids else None
         self._accumulator = Accumulator(
             kernel=kernel, position=position, mids=self._mids, latency_threshold_ns=options.latency_threshold_ns
@@ -191,9 +192,24 @@ class Sink:
             self._submit()
         if not self._accumulator.records:
             self._uncommitted_since_ns = self._clock.monotonic_ns()
+        if not self._accumulator.epoch:
+            self._check_partitions()
         hole = self._accumulator.take(entry)
         self._disk.write_early()
         return hole
+
+    def _check_partitions(self) -> None:
+        """Before the first record: who publishes several partitions has said so before it."""
+        options = self._options
+        try:
+            stored = partitions_stored.decode(options.keys, self._reader.partitions())
+        except MidstreamError as exc:
+            raise SinkStopped(str(exc)) from exc
+        if stored.count != options.partitions:
+            raise SinkStopped(
+                f"session `{options.session}` has {stored.count} partitions, and this sink is one of {options.partitions}; its server "
+                "begins with sinks for all of them once it has seen that"
+            )
 
     def _fill(self, hole: Hole, entry: QueueEntry) -> None:
         """Find the records before `entry` among the pending and the retained ones; stop when they are nowhere."""
