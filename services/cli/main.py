@@ -33,6 +33,7 @@ _PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
         replaying.verify,
         replaying.inspect,
         replaying.whatif,
+        replaying.merge_logs,
         recording.record,
     ),
     "Servers": (serving.serve, serving.settings, serving.healthcheck, serving.doctor),

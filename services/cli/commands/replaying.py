@@ -1,4 +1,4 @@
-"""`midstream replay`, `rerun`, `verify`, `inspect` and `whatif`: files."""
+"""`midstream replay`, `rerun`, `verify`, `inspect`, `whatif` and `merge-logs`: files."""
 
 from __future__ import annotations
 
@@ -176,3 +176,17 @@ def verify(
     from services.cli.verify_command import run_verify
 
     raise typer.Exit(run_verify(run, against, as_json=json))
+
+
+def merge_logs(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Directories of partitions (p0, p1, ...), or those that hold them."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Write the merged logs here.")],
+    json: Json = False,
+) -> None:
+    """Merge the logs of partitions into the pair that a session of one partition would have written."""
+    from services.cli.merge_logs_command import run_merge_logs
+
+    raise typer.Exit(run_merge_logs(directories, out, as_json=json))

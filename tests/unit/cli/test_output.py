@@ -42,6 +42,8 @@ BAD_USAGE = [
     ("whatif",),
     ("whatif", NOT_THERE, "--latency-threshold-ms", "x"),
     ("verify",),
+    ("merge-logs",),
+    ("merge-logs", NOT_THERE),
     ("record", "ws://127.0.0.1:1"),
     ("record", "ws://127.0.0.1:1", "--out", "out", "--duration", "-1"),
     ("healthcheck", "nobody"),
@@ -73,6 +75,7 @@ REFUSED = [
     ("whatif", NOT_THERE, "--latency", "offset:5ms"),
     ("whatif", NOT_THERE, "--latency", "offset:5"),
     ("verify", NOT_THERE),
+    ("merge-logs", NOT_THERE, "--out", "out"),
     ("record", "http://127.0.0.1", "--out", "out"),
     ("keys", "create", "--role", "trade"),
     ("keys", "list"),
@@ -215,4 +218,4 @@ def test_the_page_says_what_every_command_gives_with_json() -> None:
         if any("--json" in each.opts for each in found.params)
     }
 
-    assert set(re.findall(r"^\| `midstream ([a-z ]+)` \|", PAGE, re.MULTILINE)) == leaves
+    assert set(re.findall(r"^\| `midstream ([a-z -]+)` \|", PAGE, re.MULTILINE)) == leaves
