@@ -7,17 +7,16 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import redis
 import redis.asyncio
 
 from services.price.config import PriceSettings
-from services.price.latest_mids import FollowedMids
+from services.price.followed_sinks import FollowedSinks
 from services.price.log_folders import log_folder
-from services.price.metrics import CREATED_FIGURES, PRICE_FIGURES
-from services.price.priced_sessions import PricedSession, PricedSessions
-from services.runtime.engine_host import EngineHost
+from services.price.metrics import CREATED_FIGURES
+from services.price.priced_sessions import PricedSessions
 from services.runtime.errors import MidstreamError
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 LOOK_S: Final = 0.25
 """How often to see which sessions there are: a session waits for its sink, so this is what it costs before its first mid."""
 SUBSCRIBED_EVERY_S: Final = 10.0
-ENGINE: Final = "services.price.engine"
 
 
 class CreatedSinks:
@@ -108,7 +106,13 @@ class CreatedSinks:
     async def _begin(self, name: str, definition: SessionDefinition) -> None:
         keys = SessionKeys(name)
         sink = self._sinks[name] = _CreatedSink(
-            self._settings, self._client, keys, definition, self._unreadable, self._figures
+            self._settings,
+            self._client,
+            keys,
+            definition,
+            self._unreadable,
+            self._figures,
+            on_several=lambda why: self._sessions.streamed.end(name, why),
         )
         try:
             folder = log_folder(self._settings.out, name, definition.created_time_ns)
@@ -139,49 +143,36 @@ class _CreatedSink:
         definition: SessionDefinition,
         unreadable: Unreadable,
         figures: SessionFigures,
+        *,
+        on_several: Callable[[MidstreamError], None],
     ) -> None:
         self.definition = definition
-        self._figures = figures
-        self._settings = settings
         self._keys = keys
         self._trouble = ""
-        mids = (
-            FollowedMids.of(client, keys, on_trouble=self.note_trouble, unreadable=unreadable)
-            if settings.mids
-            else None
+        self._sinks = FollowedSinks(
+            settings,
+            client,
+            keys.session,
+            metrics=figures.of(keys.session),
+            unreadable=unreadable,
+            on_trouble=self.note_trouble,
+            on_several=on_several,
         )
-        self.priced = PricedSession(keys.session, mids)
-        self._host: EngineHost | None = None
+        self.priced = self._sinks.priced
         self._run: asyncio.Task[int] | None = None
 
     async def start(self, folder: Path) -> None:
-        self._host = EngineHost(
-            ENGINE,
-            self._settings.engine_config() | {"session": self._keys.session, "out": str(folder)},
-            metrics=self._figures.of(self._keys.session),
-            figures=PRICE_FIGURES,
-            on_trouble=self.note_trouble,
-            on_progress=self._note_progress,
-        )
-        await self._host.start()
-        self._run = asyncio.create_task(self._host.run(), name=f"sink-{self._keys.session}")
-        if self.priced.mids is not None:
-            self.priced.mids.tail.start()
+        await self._sinks.start(folder)
+        self._run = asyncio.create_task(self._sinks.run(), name=f"sink-{self._keys.session}")
 
     async def stop(self) -> None:
-        if self._host is not None:
-            await self._host.stop()
+        await self._sinks.stop()
         if self._run is not None:
             await asyncio.wait((self._run,), timeout=1.0)
         await end_task(self._run)
-        if self.priced.mids is not None:
-            await self.priced.mids.tail.stop()
 
     def note_trouble(self, trouble: str) -> None:
         """What keeps it from working, or ""; told when it changes, and in the health report by its announcement."""
         if trouble and trouble != self._trouble:
             logger.warning("sink of a created session", extra=fields(session=self._keys.session, reason=trouble))
         self._trouble = trouble
-
-    def _note_progress(self, report: dict[str, Any]) -> None:
-        self.priced.committed_sequence = int(report["sequence"])

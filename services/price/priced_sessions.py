@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.price.latest_mids import FollowedMids
-from services.runtime.errors import FailedPrecondition, NotFound, Unavailable
+from services.runtime.errors import FailedPrecondition, InvalidRequest, NotFound, Unavailable
 from services.runtime.session.keys import check_session_name
+from services.runtime.session.partitions import Partitioning
 from services.runtime.session.streamed_sessions import StreamedSessions
 
 
 @dataclass
 class PricedSession:
-    """One session. `mids` is None when the mids stream is off."""
+    """One session, or one of its partitions. `mids` is None when the mids stream is off."""
 
     session: str
     mids: FollowedMids | None
     committed_sequence: int = 0
     """The last sequence that its sink reported."""
+    partition: int = 0
+    partitioning: Partitioning = field(default_factory=Partitioning)
+    parts: tuple[PricedSession, ...] = ()
+    """Of a session of several partitions, which has neither mids nor numbers of its own."""
 
     @property
     def followed(self) -> FollowedMids:
@@ -27,6 +32,28 @@ class PricedSession:
         if not self.mids.latest.ready:
             raise Unavailable("the mids stream has not been read yet; try again")
         return self.mids
+
+    def of_ticker(self, ticker: str) -> PricedSession:
+        """Return the part whose mids a ticker's are among."""
+        return self.parts[self.partitioning.of_ticker(ticker)] if self.parts else self
+
+    def chosen(self, partition: int | None) -> tuple[PricedSession, ...]:
+        """Return the part of this number, or all of them. Raises InvalidRequest where there is none of it."""
+        parts = self.parts or (self,)
+        if partition is None:
+            return parts
+        if partition >= len(parts):
+            raise InvalidRequest(
+                "partition",
+                f"must be one of 0 to {len(parts) - 1}, which session `{self.session}` has (got {partition})"
+                if self.parts
+                else f"must be 0 or absent: session `{self.session}` has one partition (got {partition})",
+            )
+        return (parts[partition],)
+
+    def become(self, known: PricedSession) -> None:
+        """Be what has become known of it; whoever holds this sees it."""
+        self.mids, self.partitioning, self.parts = known.mids, known.partitioning, known.parts
 
 
 class PricedSessions:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Final
 
 import grpc
 import redis
 
 from fastpath.mids import compute_mids
-from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK
+from protos.common.v1.market_pb2 import SUBSCRIBER_POLICY_BLOCK, MidBatch
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceServicer, add_PriceServiceServicer_to_server
 from services.price.exchanges.answers import ExchangePrices
+from services.price.interleaving import interleaved
 from services.price.priced_sessions import PricedSession, PricedSessions
 from services.runtime.errors import (
     InvalidRequest,
@@ -54,7 +55,7 @@ class PriceServicer(PriceServiceServicer):
         priced = self._sessions.find(request.session)
         if not request.ticker:
             raise InvalidRequest("ticker", "must name a ticker, exactly as in the data (got '')")
-        latest = priced.followed.latest.get(request.ticker)
+        latest = priced.of_ticker(request.ticker).followed.latest.get(request.ticker)
         if latest is None:
             raise NotFound(f"ticker `{request.ticker[:200]}` has no mid price yet in session `{priced.session}`")
         return pb.GetMidPriceResponse(
@@ -81,19 +82,17 @@ class PriceServicer(PriceServiceServicer):
         self, request: pb.StreamMidPricesRequest, context: Context
     ) -> AsyncIterator[bytes]:
         priced = self._sessions.find(request.session)
-        tickers = wanted_tickers(request.tickers)
+        wanted_tickers(request.tickers)
         delivery = Delivery.of(request)
-        followed = priced.followed
+        parts = priced.chosen(request.partition if request.HasField("partition") else None)
+        _check_position(request, parts)
         with self._subscribers.admitted():
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     await stack.enter_async_context(self._sessions.streamed.streaming(priced.session))
-                    hold = None
-                    if delivery.policy == SUBSCRIBER_POLICY_BLOCK:
-                        hold = await stack.enter_async_context(followed.holding(lambda: priced.committed_sequence))
-                    begin = await self._begin(priced, request)
+                    streams = [await self._opened(part, request, delivery, stack) for part in parts]
                     await begin_stream(context)
-                    payloads = self._subscribers.serve(followed.tail, begin, delivery, tickers, hold)
+                    payloads = streams[0] if len(streams) == 1 else interleaved(streams)
                     async for payload in await stack.enter_async_context(contextlib.aclosing(payloads)):
                         yield _response(payload)
             except (redis.RedisError, OSError) as exc:
@@ -118,6 +117,21 @@ class PriceServicer(PriceServiceServicer):
             return _compute(request)
         return await asyncio.to_thread(_compute, request)
 
+    async def _opened(
+        self,
+        part: PricedSession,
+        request: pb.StreamMidPricesRequest,
+        delivery: Delivery,
+        stack: contextlib.AsyncExitStack,
+    ) -> AsyncGenerator[bytes, None]:
+        """Find where to begin in one partition, and return its batches from there. Raises OutOfRange."""
+        hold = None
+        if delivery.policy == SUBSCRIBER_POLICY_BLOCK:
+            hold = await stack.enter_async_context(part.followed.holding(lambda: part.committed_sequence))
+        begin = await self._begin(part, request)
+        payloads = self._subscribers.serve(part.followed.tail, begin, delivery, wanted_tickers(request.tickers), hold)
+        return _named(payloads, part.partition) if part.partition else payloads
+
     async def _begin(self, priced: PricedSession, request: pb.StreamMidPricesRequest) -> Begin:
         """Find where to begin. Raises OutOfRange."""
         tail = priced.followed.tail
@@ -133,6 +147,26 @@ class PriceServicer(PriceServiceServicer):
             case _:
                 newest = await tail.newest()
                 return Begin(newest.last_sequence, newest.epoch) if newest is not None else Begin()
+
+
+def _check_position(request: pb.StreamMidPricesRequest, parts: Sequence[PricedSession]) -> None:
+    """Refuse a sequence without the partition that it counts in, and mids that are not to be had."""
+    if len(parts) > 1 and request.WhichOneof("position") == "after_sequence":
+        raise InvalidRequest(
+            "after_sequence",
+            f"needs `partition` here: each of the {len(parts)} partitions has its own numbers; resume each with a stream of its "
+            "own, behind the last sequence of its batches (`batch.partition`)",
+        )
+    for part in parts:
+        _ = part.followed
+
+
+async def _named(payloads: AsyncGenerator[bytes, None], partition: int) -> AsyncGenerator[bytes, None]:
+    """Have every batch name its partition: a field may stand behind all others."""
+    name = MidBatch(partition=partition).SerializeToString()
+    async with contextlib.aclosing(payloads):
+        async for payload in payloads:
+            yield payload + name
 
 
 async def _begin_after(priced: PricedSession, request: pb.StreamMidPricesRequest) -> Begin:
