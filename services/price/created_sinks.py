@@ -124,12 +124,13 @@ class CreatedSinks:
         self._sessions.created[name] = sink.priced
 
     async def _end(self, name: str) -> None:
-        keys = SessionKeys(name)
         self._sessions.created.pop(name, None)
         self._sessions.streamed.end(name)
-        await self._sinks.pop(name).stop()
-        await self._definitions.let_go(keys, self._settings.sink)
-        await self._definitions.remove_leftovers(keys)
+        sink = self._sinks.pop(name)
+        await sink.stop()
+        await self._definitions.let_go(SessionKeys(name), self._settings.sink)
+        for partition in range(sink.definition.partitions):
+            await self._definitions.remove_leftovers(SessionKeys(name, partition))
 
 
 class _CreatedSink:
