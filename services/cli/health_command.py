@@ -111,7 +111,7 @@ def run_lag(*, as_json: bool, watch: bool, channel: ChannelSettings) -> int:
 def _group_rows(report: pb.Report) -> Iterator[list[str]]:
     for each in report.queues:
         notes = _notes(each.standing_ms, "" if each.active else "not counted any more: no call within the group lease")
-        yield [each.session, f"group {each.group}", f"{each.lag_records:,}", _data_time(each.lag_data_time_ns), notes]
+        yield [_session(each), f"group {each.group}", f"{each.lag_records:,}", _data_time(each.lag_data_time_ns), notes]
 
 
 def _sink_rows(report: pb.Report) -> Iterator[list[str]]:
@@ -120,7 +120,11 @@ def _sink_rows(report: pb.Report) -> Iterator[list[str]]:
         notes = _notes(each.standing_ms, other, f"stopped: {each.error}" if each.error else "")
         records = "?" if each.other_epoch or (each.error and not each.sequence) else f"{each.lag_records:,}"
         notes = ", ".join(filter(None, (f"committed {each.sequence:,}", notes)))
-        yield [each.session, f"sink {each.sink}", records, _data_time(each.lag_data_time_ns), notes]
+        yield [_session(each), f"sink {each.sink}", records, _data_time(each.lag_data_time_ns), notes]
+
+
+def _session(each: pb.QueueLag | pb.SinkLag) -> str:
+    return f"{each.session}/{each.partition}" if each.HasField("partition") else each.session
 
 
 def _notes(standing_ms: int, *more: str) -> str:
@@ -139,6 +143,7 @@ def _lag_figures(report: pb.Report) -> dict[str, Any]:
             {
                 "session": each.session,
                 "group": each.group,
+                "partition": each.partition if each.HasField("partition") else None,
                 "lag_records": each.lag_records,
                 "lag_bytes": each.lag_bytes,
                 "lag_data_time_ns": each.lag_data_time_ns,
@@ -151,6 +156,7 @@ def _lag_figures(report: pb.Report) -> dict[str, Any]:
             {
                 "session": each.session,
                 "sink": each.sink,
+                "partition": each.partition if each.HasField("partition") else None,
                 "sequence": each.sequence,
                 "lag_records": None if each.other_epoch else each.lag_records,
                 "lag_data_time_ns": each.lag_data_time_ns,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -24,10 +24,12 @@ from protos.health.v1.health_pb2 import (
 from services.health.lag import GroupActivity, GroupLag, UnreadableQueue, measure_lag, newest_head
 from services.health.metrics import HealthMetrics
 from services.health.sinks import measure_sinks
+from services.health.standing import Reader
 from services.runtime.clock import Clock
 from services.runtime.connection import is_cluster, servers_async
 from services.runtime.errors import FailedPrecondition
 from services.runtime.health import reason_of
+from services.runtime.session import partitions_stored
 from services.runtime.session.aggregate import read_report
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
 from services.runtime.session.report import EngineReport, EngineState
@@ -230,15 +232,18 @@ def queue_check(
         for name in await known_sessions(client):
             keys = SessionKeys(name)
             paces[name] = await _pace(client, keys)
-            try:
-                lags += await measure_lag(client, keys, activity)
-                sinks += await measure_sinks(client, keys, await newest_head(client, keys), activity.sinks)
-            except UnreadableQueue as exc:
-                # Of one session alone: what is known of the others is told nevertheless.
-                unreadable.append(str(exc))
+            for partition in await _partitions(client, keys):
+                part = SessionKeys(name, partition or 0)
+                try:
+                    lags += await measure_lag(client, part, activity, partition=partition)
+                    newest = await newest_head(client, part)
+                    sinks += await measure_sinks(client, part, newest, activity.sinks, partition=partition)
+                except UnreadableQueue as exc:
+                    # Of one queue alone: what is known of the others is told nevertheless.
+                    unreadable.append(str(exc))
         queues = [lag.queue for lag in lags]
-        activity.keep({(queue.session, queue.group) for queue in queues})
-        activity.sinks.keep({(sink.session, sink.sink) for sink in sinks})
+        activity.keep({_reader(queue) for queue in queues})
+        activity.sinks.keep({(sink.session, sink.sink, sink.partition) for sink in sinks})
         active = [queue for queue in queues if queue.active]
         lagging = max((queue.lag_records for queue in active), default=0)
         metrics.queues(active)
@@ -251,8 +256,7 @@ def queue_check(
         late = []
         for queue in active:
             behind_s = queue.lag_data_time_ns / 1e9 * paces.get(queue.session, 0.0)
-            reader = (queue.session, queue.group)
-            if activity.late.seconds(reader, position=None, behind=behind_s > lag_s_max) > LATE_S_MAX:
+            if activity.late.seconds(_reader(queue), position=None, behind=behind_s > lag_s_max) > LATE_S_MAX:
                 late.append(f"{_named(queue)} is {behind_s:.0f} s behind")
         details = [
             f"{len(queues)} consumer groups, the slowest is {lagging} records behind",
@@ -283,4 +287,18 @@ async def _pace(client: redis.asyncio.Redis, keys: SessionKeys) -> float:
 
 
 def _named(queue: QueueLag) -> str:
-    return f"{queue.session}/{queue.group}"
+    part = f" (partition {queue.partition})" if queue.HasField("partition") else ""
+    return f"{queue.session}/{queue.group}{part}"
+
+
+def _reader(queue: QueueLag) -> Reader:
+    return queue.session, queue.group, queue.partition
+
+
+async def _partitions(client: redis.asyncio.Redis, keys: SessionKeys) -> Sequence[int | None]:
+    """Return the numbers of a session's partitions; None alone where it is one, or where nobody can tell: the feed's check says so."""
+    try:
+        count = (await partitions_stored.read(client, keys)).count
+    except FailedPrecondition:
+        count = 1
+    return range(count) if count > 1 else (None,)

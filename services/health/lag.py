@@ -12,7 +12,7 @@ from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import TickFrame, peek
 from fastpath.records import FrameError, FrameHead
 from protos.health.v1.health_pb2 import QueueLag
-from services.health.standing import Standing
+from services.health.standing import Reader, Standing
 from services.runtime.clock import Clock
 from services.runtime.session.keys import SessionKeys
 
@@ -25,25 +25,25 @@ class GroupActivity:
     def __init__(self, clock: Clock, *, lease_s: float) -> None:
         self._clock = clock
         self._lease_ns = round(lease_s * 1e9)
-        self._seen: dict[tuple[str, str], tuple[object, int]] = {}
+        self._seen: dict[Reader, tuple[object, int]] = {}
         self.standing = Standing(clock)
         self.sinks = Standing(clock)
         self.late = Standing(clock)
         """For how long groups have been further behind than they may be."""
 
-    def is_active(self, session: str, group: str, *, position: object, idle_ms: Sequence[int]) -> bool:
+    def is_active(self, reader: Reader, *, position: object, idle_ms: Sequence[int]) -> bool:
         """Tell whether a group called within the lease. Without consumers only a change of its position shows that."""
         now_ns = self._clock.monotonic_ns()
-        before, since_ns = self._seen.get((session, group), (position, now_ns))
+        before, since_ns = self._seen.get(reader, (position, now_ns))
         if before != position:
             since_ns = now_ns
-        self._seen[session, group] = position, since_ns
+        self._seen[reader] = position, since_ns
         if idle_ms:
             since_ns = now_ns - min(idle_ms) * 1_000_000
         return now_ns - since_ns <= self._lease_ns
 
-    def keep(self, groups: Collection[tuple[str, str]]) -> None:
-        """Forget every other (session, group)."""
+    def keep(self, groups: Collection[Reader]) -> None:
+        """Forget every other one."""
         self.standing.keep(groups)
         self.late.keep(groups)
         for name in self._seen.keys() - set(groups):
@@ -67,8 +67,12 @@ async def newest_head(client: redis.asyncio.Redis, keys: SessionKeys) -> FrameHe
     return newest[0] if newest is not None else None
 
 
-async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity) -> list[GroupLag]:
-    """Measure every group on the session's tick stream; a stream without groups, or no stream, gives an empty list.
+async def measure_lag(
+    client: redis.asyncio.Redis, keys: SessionKeys, activity: GroupActivity, *, partition: int | None = None
+) -> list[GroupLag]:
+    """Measure every group on a tick stream; a stream without groups, or no stream, gives an empty list.
+
+    `partition` is what they are told with in sessions of several.
 
     Raises UnreadableQueue.
     """
@@ -77,9 +81,13 @@ async def measure_lag(client: redis.asyncio.Redis, keys: SessionKeys, activity: 
         return []
     try:
         groups = await client.xinfo_groups(keys.ticks)
-        return [await _lag_of(client, keys, group, *newest, activity=activity) for group in groups]
+        found = [await _lag_of(client, keys, group, *newest, activity=activity) for group in groups]
     except redis.ResponseError:
         return []  # the stream, or a group, went between two commands
+    if partition is not None:
+        for lag in found:
+            lag.queue.partition = partition
+    return found
 
 
 async def _lag_of(
@@ -116,7 +124,8 @@ async def _lag_of(
     bytes_per_record = newest_bytes / (newest.last_sequence - newest.first_sequence + 1)
     position = (group["last-delivered-id"], group["pending"])
     # Committed, not delivered: a consumer that takes entries and never acknowledges them stands still.
-    standing_s = activity.standing.seconds((keys.session, name), position=committed_id, behind=records > 0)
+    reader = (keys.session, name, keys.partition)
+    standing_s = activity.standing.seconds(reader, position=committed_id, behind=records > 0)
     queue = QueueLag(
         session=keys.session,
         group=name,
@@ -124,8 +133,7 @@ async def _lag_of(
         lag_bytes=round(records * bytes_per_record),
         lag_data_time_ns=data_time_ns,
         active=activity.is_active(
-            keys.session,
-            name,
+            reader,
             position=position,
             idle_ms=[int(consumer["idle"]) for consumer in consumers],
         ),

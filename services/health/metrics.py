@@ -58,5 +58,12 @@ class HealthMetrics:
 
     def queues(self, queues: Sequence[QueueLag]) -> None:
         """Show how far these consumer groups are behind, and no others."""
-        self._lag_records.replace({(queue.session, queue.group): queue.lag_records for queue in queues})
-        self._lag_seconds.replace({(queue.session, queue.group): queue.lag_data_time_ns / 1e9 for queue in queues})
+        records: dict[tuple[str, ...], float] = {}
+        seconds: dict[tuple[str, ...], float] = {}
+        for queue in queues:
+            # A group of several partitions is as far behind as where it is furthest, with the records of all.
+            reader = (queue.session, queue.group)
+            records[reader] = records.get(reader, 0) + queue.lag_records
+            seconds[reader] = max(seconds.get(reader, 0.0), queue.lag_data_time_ns / 1e9)
+        self._lag_records.replace(records)
+        self._lag_seconds.replace(seconds)

@@ -17,21 +17,30 @@ from services.runtime.session.versions import NewerVersion
 
 
 async def measure_sinks(
-    client: redis.asyncio.Redis, keys: SessionKeys, newest: FrameHead | None, standing: Standing
+    client: redis.asyncio.Redis,
+    keys: SessionKeys,
+    newest: FrameHead | None,
+    standing: Standing,
+    *,
+    partition: int | None = None,
 ) -> list[SinkLag]:
-    """Measure every sink that has announced itself; `newest` is the queue's last entry, None where there is none."""
+    """Measure every sink that has announced itself; `newest` is the queue's last entry, None where there is none.
+
+    `partition` is what they are told with in sessions of several.
+    """
     stored = await cast("Awaitable[dict[bytes, bytes]]", client.hgetall(keys.sinks))
-    return [
-        _lag(keys.session, name.decode("utf-8", "replace"), raw, newest, standing)
-        for name, raw in sorted(stored.items())
-    ]
+    found = [_lag(keys, name.decode("utf-8", "replace"), raw, newest, standing) for name, raw in sorted(stored.items())]
+    if partition is not None:
+        for lag in found:
+            lag.partition = partition
+    return found
 
 
-def _lag(session: str, name: str, raw: bytes, newest: FrameHead | None, standing: Standing) -> SinkLag:
+def _lag(keys: SessionKeys, name: str, raw: bytes, newest: FrameHead | None, standing: Standing) -> SinkLag:
     try:
         announced = SinkAnnouncement.decode(name, raw)
     except (ValueError, NewerVersion) as exc:
-        return SinkLag(session=session, sink=name, error=str(exc))
+        return SinkLag(session=keys.session, sink=name, error=str(exc))
     at = announced.position
     other = newest is not None and newest.epoch != at.epoch
     records = max(newest.last_sequence - at.sequence, 0) if newest is not None and not other else 0
@@ -42,9 +51,11 @@ def _lag(session: str, name: str, raw: bytes, newest: FrameHead | None, standing
     )
     if records and BEFORE_EVERYTHING not in times:
         behind_ns = max(times[0] - times[1], 0)
-    stands_s = standing.seconds((session, name), position=(at.epoch, at.sequence), behind=records > 0 or other)
+    stands_s = standing.seconds(
+        (keys.session, name, keys.partition), position=(at.epoch, at.sequence), behind=records > 0 or other
+    )
     return SinkLag(
-        session=session,
+        session=keys.session,
         sink=name,
         sequence=at.sequence,
         lag_records=records,

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from services.runtime.clock import Clock
 
-Reader = tuple[str, str]
-"""Session and name."""
+Reader = tuple[str, str, int]
+"""Session, name and partition."""
 
 
 class Standing:

@@ -101,7 +101,7 @@ class Check(_message.Message):
     def __init__(self, name: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., detail: _Optional[str] = ..., last_error: _Optional[str] = ..., age_ms: _Optional[int] = ..., duration_us: _Optional[int] = ...) -> None: ...
 
 class QueueLag(_message.Message):
-    __slots__ = ("session", "group", "lag_records", "lag_bytes", "lag_data_time_ns", "active", "standing_ms")
+    __slots__ = ("session", "group", "lag_records", "lag_bytes", "lag_data_time_ns", "active", "standing_ms", "partition")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +109,7 @@ class QueueLag(_message.Message):
     LAG_DATA_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     STANDING_MS_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
     session: str
     group: str
     lag_records: int
@@ -116,10 +117,11 @@ class QueueLag(_message.Message):
     lag_data_time_ns: int
     active: bool
     standing_ms: int
-    def __init__(self, session: _Optional[str] = ..., group: _Optional[str] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., active: _Optional[bool] = ..., standing_ms: _Optional[int] = ...) -> None: ...
+    partition: int
+    def __init__(self, session: _Optional[str] = ..., group: _Optional[str] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., active: _Optional[bool] = ..., standing_ms: _Optional[int] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class SinkLag(_message.Message):
-    __slots__ = ("session", "sink", "sequence", "lag_records", "lag_data_time_ns", "standing_ms", "other_epoch", "error")
+    __slots__ = ("session", "sink", "sequence", "lag_records", "lag_data_time_ns", "standing_ms", "other_epoch", "error", "partition")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     SINK_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +130,7 @@ class SinkLag(_message.Message):
     STANDING_MS_FIELD_NUMBER: _ClassVar[int]
     OTHER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
     session: str
     sink: str
     sequence: int
@@ -136,4 +139,5 @@ class SinkLag(_message.Message):
     standing_ms: int
     other_epoch: bool
     error: str
-    def __init__(self, session: _Optional[str] = ..., sink: _Optional[str] = ..., sequence: _Optional[int] = ..., lag_records: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., standing_ms: _Optional[int] = ..., other_epoch: _Optional[bool] = ..., error: _Optional[str] = ...) -> None: ...
+    partition: int
+    def __init__(self, session: _Optional[str] = ..., sink: _Optional[str] = ..., sequence: _Optional[int] = ..., lag_records: _Optional[int] = ..., lag_data_time_ns: _Optional[int] = ..., standing_ms: _Optional[int] = ..., other_epoch: _Optional[bool] = ..., error: _Optional[str] = ..., partition: _Optional[int] = ...) -> None: ...

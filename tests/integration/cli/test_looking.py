@@ -326,7 +326,7 @@ def test_who_stands_still_is_told_for_how_long(stand_in: tuple[StandIn, dict[str
         queues=[pb.QueueLag(session="desk", group="mine", lag_records=4_000, lag_data_time_ns=36_500_000_000, standing_ms=95_000)],
         sinks=[
             pb.SinkLag(session="desk", sink="price", sequence=7, other_epoch=True, standing_ms=200_000),
-            pb.SinkLag(session="desk", sink="second", sequence=9, lag_records=3, error="the disk is full"),
+            pb.SinkLag(session="desk", sink="second", sequence=9, lag_records=3, error="the disk is full", partition=2),
         ],
     )  # fmt: skip
 
@@ -339,7 +339,7 @@ def test_who_stands_still_is_told_for_how_long(stand_in: tuple[StandIn, dict[str
         == "desk group mine 4,000 36.500 s standing for 95 s, not counted any more: no call within the group lease"
     )
     assert lines[2] == "desk sink price ? 0.000 s committed 7, standing for 3 min, stands in a numbering that is over"
-    assert lines[3] == "desk sink second 3 0.000 s committed 9, stopped: the disk is full"
+    assert lines[3] == "desk/2 sink second 3 0.000 s committed 9, stopped: the disk is full"
 
 
 def test_every_page_of_sessions_is_read(stand_in: tuple[StandIn, dict[str, str]]) -> None:
@@ -389,5 +389,5 @@ def test_the_lines_of_the_page_do_what_it_says(servers: Serving) -> None:
     )
     typed = [line.split()[1:] for line in shell_lines(page)]
 
-    assert len(typed) == 7
+    assert len(typed) == 8
     assert [(words, ask(servers, *words).code) for words in typed] == [(words, 0) for words in typed]

@@ -22,7 +22,9 @@ from services.health.metrics import HealthMetrics
 from services.runtime.connection import connect_async
 from services.runtime.health import HealthBoard
 from services.runtime.metrics import Metrics
+from services.runtime.session import partitions_stored
 from services.runtime.session.keys import SESSIONS, SessionKeys
+from services.runtime.session.partitions import Partitioning
 from tests.support.clock import FakeClock
 from tests.support.ports import free_port
 from tests.support.price_batches import Batch, make_batches, marker_batch
@@ -134,7 +136,7 @@ def test_group_without_calls_beyond_the_lease_is_inactive_until_it_calls_again(f
     groups = activity(fake_clock)
 
     def active(**state: Any) -> bool:
-        return groups.is_active("s", "g", **state)
+        return groups.is_active(("s", "g", 0), **state)
 
     assert active(position=1, idle_ms=[3_600_000, 9_000_000])
     assert not active(position=1, idle_ms=[3_600_001, 9_000_000])
@@ -175,6 +177,39 @@ async def test_queue_check_names_lost_groups_and_exports_the_largest_lag(
     assert metrics.registry.get_sample_value("midstream_group_lag_records", price) == 600
     assert metrics.registry.get_sample_value("midstream_group_lag_records", price | {"group": "lost"}) is None
     seconds = (arrival(batches[-1]) - arrival(batches[3])) / 1e9
+    assert metrics.registry.get_sample_value("midstream_group_lag_seconds", price) == pytest.approx(seconds)
+
+
+async def test_queue_check_measures_every_partition_and_names_it(
+    client: redis.asyncio.Redis,
+    redis_client: redis.Redis,
+    keys: SessionKeys,
+    batches: list[Batch],
+    fake_clock: FakeClock,
+) -> None:
+    redis_client.set(keys.partitions, partitions_stored.encode(Partitioning(2)))
+    second = SessionKeys(keys.session, 1)
+    for batch in batches:
+        redis_client.xadd(second.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+    read(redis_client, keys, "price", 4, acknowledge=4)
+    read(redis_client, second, "price", 1, acknowledge=1)
+    redis_client.hset(second.sinks, "price", "not an announcement")
+    metrics = Metrics(CollectorRegistry())
+    check = queue_check(client, activity(fake_clock), HealthMetrics(metrics))
+
+    await check()
+    fake_clock.advance(11)
+    read(redis_client, keys, "price", 1, acknowledge=1)
+    outcome = await check()
+
+    lags = {lag.partition: lag.lag_records for lag in outcome.queues if lag.session == keys.session}
+    assert lags == {0: 500, 1: 900}
+    assert f"{keys.session}/price (partition 1) has not moved for 11 s" in outcome.detail
+    assert "partition 0" not in outcome.detail
+    assert [(sink.sink, sink.partition) for sink in outcome.sinks if sink.session == keys.session] == [("price", 1)]
+    price = {"session": keys.session, "group": "price"}
+    assert metrics.registry.get_sample_value("midstream_group_lag_records", price) == 1_400
+    seconds = (arrival(batches[-1]) - arrival(batches[0])) / 1e9
     assert metrics.registry.get_sample_value("midstream_group_lag_seconds", price) == pytest.approx(seconds)
 
 
