@@ -11,6 +11,7 @@ from pathlib import Path
 from fastpath.columns import BEFORE_EVERYTHING
 from services.cli.shown_times import shown_time
 from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.report import EngineReport, HistoricalReport
 
 
@@ -142,13 +143,19 @@ def build_report(
         mid_prices_log=str(out / "mid_prices.log"),
         errors_log=str(out / "errors.log"),
         sources=tuple(
-            SourceLines(name, **asdict(counts))
-            for name, counts in zip(historical.sources, historical.lines, strict=False)
+            _source_lines(name, counts) for name, counts in zip(historical.sources, historical.lines, strict=False)
         ),
         latency=latency,
         speed=engine.effective.speed if engine is not None else 0.0,
         pacing=_pacing(engine) if engine is not None else ReportedPacing(),
     )
+
+
+def _source_lines(name: str, counts: LineCounts) -> SourceLines:
+    fields = asdict(counts)
+    # Of all partitions together nothing is elsewhere.
+    del fields["elsewhere"]
+    return SourceLines(name, **fields)
 
 
 def _pacing(engine: EngineReport) -> ReportedPacing:
