@@ -31,7 +31,8 @@ from services.runtime.unreadable import Unreadable
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.25
-"""How often to look while nothing is known: what a session of several partitions may wait for its sinks."""
+LOOK_S_MAX: Final = 2.0
+"""How often to look while nothing is known, at first and where it stays so: what a session of several partitions may wait for its sinks."""
 START_S: Final = 1.0
 """Redis may be down when this server starts; then it is as if nothing were known."""
 
@@ -119,11 +120,13 @@ class FollowedSinks:
 
     async def _learn(self) -> Partitioning:
         """Return how the session is partitioned once it is known to be; never where it is one, or known already."""
+        look_s = LOOK_S
         while not self._several and not self.priced.committed_sequence:
             partitioning = await self._read()
             if partitioning.count > 1:
                 return partitioning
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(look_s)
+            look_s = min(look_s * 1.2, LOOK_S_MAX)
         return await asyncio.Event().wait() and Partitioning()
 
     async def _read(self) -> Partitioning:

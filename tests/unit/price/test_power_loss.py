@@ -30,6 +30,7 @@ def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
         error_bytes=position.error_bytes,
         csv_bytes=None,
         with_csv=False,
+        index_bytes=position.index_bytes or 0,
         files=files,
     )
     acknowledged = position.sequence
@@ -58,7 +59,8 @@ def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
 
 
 def write(logs: Logs, start: int, stop: int) -> int:
-    logs.append(b"".join(line_of(number) for number in range(start, stop)), b"error %d\n" % stop, b"")
+    index = b"".join(b"%032d" % number for number in range(start, stop))
+    logs.append(b"".join(line_of(number) for number in range(start, stop)), b"error %d\n" % stop, b"", index)
     return stop
 
 
@@ -69,6 +71,7 @@ def make_commit(lengths: LogLengths, sequence: int, random: Random) -> Commit:
             cursor=bytes(random.randrange(0, 6000)),
             mid_bytes=lengths.mids,
             error_bytes=lengths.errors,
+            index_bytes=lengths.order_index,
         ),
         records=1,
         entry_ids=(),
@@ -93,3 +96,5 @@ def test_acknowledged_lines_survive_losing_power(tmp_path: Path, seed: int) -> N
             assert committed.sequence >= acknowledged
             content = (tmp_path / "mid_prices.log").read_bytes()[: committed.mid_bytes]
             assert content == b"".join(line_of(number) for number in range(committed.sequence))
+            index = (tmp_path / "order.idx").read_bytes()[: committed.index_bytes]
+            assert index == b"".join(b"%032d" % number for number in range(committed.sequence))
