@@ -23,8 +23,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class ServerProcess:
     """A server in a process of its own, on ports that the system picks; `name` is that of its module."""
 
-    def __init__(self, name: str, directory: Path, *, open_files: int = 0, **settings: str) -> None:
-        """`open_files` other than 0 is the hard limit that the process starts with."""
+    def __init__(self, name: str, directory: Path, *, open_files: int = 0, port: str = "0", **settings: str) -> None:
+        """`open_files` other than 0 is the hard limit that the process starts with, `port` one that clients know from before."""
         self.name = name
         self.killed = False
         self.log = directory / f"{name}.log"
@@ -33,7 +33,7 @@ class ServerProcess:
         prefix = f"MIDSTREAM_{name.upper().replace('.', '_')}"
         environment |= {
             "MIDSTREAM_READY_FILE": str(self._ready),
-            f"{prefix}_PORT": "0",
+            f"{prefix}_PORT": port,
             f"{prefix}_METRICS_PORT": "0",
         }
         with self.log.open("wb") as log:
