@@ -12,39 +12,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.string cimport string
-from libcpp.vector cimport vector
 
 from fastpath.columns cimport string_view
 from fastpath.frame cimport HeldBytes, TickBatch, TickFrame
 from fastpath.mids cimport MidBatch, fill_mid_batch, size_mid_batch
-
-cdef extern from "sha256.hpp" namespace "midstream" nogil:
-    cdef cppclass Sha256:
-        Sha256()
-        Sha256(cbool portable)
-        void update(string_view)
-        void flush()
-        string digest() except +
-        uint32_t word(size_t)
-        uint64_t compressed()
-        string tail() except +
-        void restore(const uint32_t*, uint64_t, string_view)
-
-cdef extern from "order_digest.hpp" namespace "midstream" nogil:
-    cdef cppclass Lanes:
-        uint64_t* lane "lane.data()"
-
-    cdef struct OrderProof:
-        uint64_t records
-        string digest
-
-    cdef cppclass OrderDigest:
-        int version
-        uint64_t records
-        Lanes lanes
-        Sha256 sha256
-        vector[OrderProof] proofs
-        string digest() except +
+from fastpath.order_digest cimport OrderDigest, Sha256
 
 cdef extern from "price_stage.hpp" namespace "midstream" nogil:
     cdef cppclass TextBuffer:

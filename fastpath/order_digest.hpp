@@ -23,6 +23,16 @@ inline uint64_t bits_of(double price) {  // every NaN as the same one
     return bits;
 }
 
+// A text as a number: the first eight bytes of its SHA-256, which knows tickers ('\0') and reasons ('\1') apart.
+inline uint64_t order_word(char kind, std::string_view text) {
+    Sha256 whole;
+    whole.update({&kind, 1});
+    whole.update(text);
+    uint64_t word;
+    std::memcpy(&word, whole.digest().data(), sizeof word);
+    return word;
+}
+
 // The columns of one record, each folded into a lane of its own: the rounds of XXH64. A round can be undone, so lanes that
 // once differ stay different for as long as what follows is the same.
 struct Lanes {
@@ -31,6 +41,10 @@ struct Lanes {
 
     void add(uint64_t first, uint64_t second, uint64_t third, uint64_t fourth, uint64_t text) {
         lane = {round(lane[0], first), round(lane[1], second), round(lane[2], third), round(lane[3], fourth), round(lane[4], text)};
+    }
+
+    void write(Sha256& into) const {
+        for (const uint64_t one : lane) into.update_number(one);
     }
 
   private:
@@ -57,7 +71,7 @@ class OrderDigest {
     void start(const TickBatch& batch) {
         names_.clear();
         if (version == RECORDS) return;
-        for (const std::string& ticker : batch.tickers) names_.push_back(word_of('\0', ticker));
+        for (const std::string& ticker : batch.tickers) names_.push_back(order_word('\0', ticker));
     }
 
     void add_ticks(const TickBatch& batch, size_t begin, size_t end) {
@@ -82,7 +96,7 @@ class OrderDigest {
             sha256.update(rejection.reason);
             return sha256.update_number('\0');
         }
-        lanes.add(static_cast<uint64_t>(rejection.arrival), rejection.line, 0, 0, word_of('\1', rejection.reason));
+        lanes.add(static_cast<uint64_t>(rejection.arrival), rejection.line, 0, 0, order_word('\1', rejection.reason));
         count(1);
     }
 
@@ -104,16 +118,6 @@ class OrderDigest {
     std::vector<OrderProof> proofs;
 
   private:
-    // A text as a number: the first eight bytes of its SHA-256, which knows tickers and reasons apart.
-    static uint64_t word_of(char kind, std::string_view text) {
-        Sha256 whole;
-        whole.update({&kind, 1});
-        whole.update(text);
-        uint64_t word;
-        std::memcpy(&word, whole.digest().data(), sizeof word);
-        return word;
-    }
-
     void count(uint64_t added) {
         records += added;
         if (records % BLOCK != 0) return;
@@ -122,9 +126,7 @@ class OrderDigest {
         if (records % PROOF == 0) proofs.push_back({records, digest()});
     }
 
-    void add_lanes(Sha256& into) const {
-        for (const uint64_t lane : lanes.lane) into.update_number(lane);
-    }
+    void add_lanes(Sha256& into) const { lanes.write(into); }
 
     // Of each tick event, arrival, bid, ask, ticker and NUL.
     void add_bytes_of_ticks(const TickBatch& batch, size_t begin, size_t end) {

@@ -35,6 +35,19 @@ class Marker:
 
 
 @dataclass(frozen=True)
+class OrderProof:
+    """What records in their order come to (OrderProof in market.proto says more)."""
+
+    first_sequence: int
+    last_sequence: int
+    records: int
+    digest: str
+    window_first_sequence: int
+    """Where the records begin that came since the proof before."""
+    window_digest: str
+
+
+@dataclass(frozen=True)
 class Rejection:
     """A line or an object that could not be used, and why."""
 

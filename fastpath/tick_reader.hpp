@@ -305,6 +305,21 @@ inline void check_skipped(wire::Reader in) {
     }
 }
 
+inline void check_proof(wire::Reader in) {
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: in.fixed64("last_sequence"); break;
+            case 2: in.varint("records"); break;
+            case 3: in.text("digest"); break;
+            case 4: in.fixed64("first_sequence"); break;
+            case 5: in.fixed64("window_first_sequence"); break;
+            case 6: in.text("window_digest"); break;
+            case 7: in.varint("version"); break;
+            default: in.skip();
+        }
+    }
+}
+
 inline void check_lag(wire::Reader in) {
     while (in.next()) {
         switch (in.field()) {
@@ -364,8 +379,9 @@ inline void read_tick_batch(const char* bytes, size_t size, TickBatch& batch) {
                 in.column("tick_sequence", batch.tick_sequence);
                 batch.filtered = true;
                 break;
-            // Said to one subscriber and never in the queue, so that nothing here needs them; what is malformed is refused all the same.
+            // For readers of the stream, and nothing here needs them; what is malformed is refused all the same.
             case 18: check_skipped(in.message("skipped", "Skipped")); break;
+            case 19: check_proof(in.message("proof", "OrderProof")); break;
             case 20: check_lag(in.message("lag", "Lag")); break;
             case 21: in.column("tie_order", batch.tie_order); break;
             case 22: check_position(in.message("positions", "PartitionPosition")); break;
