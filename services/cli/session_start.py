@@ -46,7 +46,9 @@ def _prepared(client: Any, keys: SessionKeys, sink: str, epoch: str) -> bool:
         ):
             return True
         _refuse_unread(client, keys, sink)
-        of_partition = (keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.effects, keys.sinks)
+        of_partition = (
+            *(keys.ticks, keys.mids, keys.latest, keys.fence, keys.lease, keys.order, keys.effects, keys.sinks),
+        )
         of_session = (keys.control, keys.requests, keys.intended, keys.state)
         pipeline.multi()
         if is_cluster(client):

@@ -27,6 +27,7 @@ from services.runtime.session.hand_over_message import hand_over_message
 from services.runtime.session.hold import Hold, holding
 from services.runtime.session.intents import Range
 from services.runtime.session.keys import SESSIONS, SessionKeys, session_names
+from services.runtime.session.order_proof_message import proof_message
 from services.runtime.session.report import REPORT_TTL_MS, EngineReport, TimeDebtReport
 from services.runtime.session.ring import RING_BYTES_MAX
 from services.runtime.session.stream_tail import StreamTail
@@ -265,4 +266,5 @@ def session_message(report: EngineReport) -> Session:
         pacing=Pacing(**report.pacing.fields()),
         time_debt=_time_debt_message(report.time_debt),
         partitions=report.partitions,
+        proof=None if report.proof is None else proof_message(report.proof),
     )

@@ -45,6 +45,8 @@ def cut_batch(payload: bytes, after_sequence: int) -> bytes | None:
         records.extend(kept)
     if not (keep or batch.rejections or batch.markers):
         return None
+    if batch.proof.last_sequence <= after_sequence:
+        batch.ClearField("proof")
     batch.first_sequence = after_sequence + 1
     batch.last_sequence = max(batch.last_sequence, batch.first_sequence)
     return batch.SerializeToString(deterministic=True)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from protos.replay.v1.replay_pb2 import GetSessionRequest
 from tests.support.cli import ROOT, interrupt_replay, midstream, replay
 from tests.support.history_files import Quirks, history_text, tardis_text
 from tests.support.made_ticks import write_made_ticks
-from tests.support.pages import shell_lines
+from tests.support.pages import run_program, shell_lines
+from tests.support.serving import serving
 
 PAGE = (ROOT / "docs" / "order_proof.md").read_text(encoding="utf-8")
 QUIRKS = Quirks(rows=1500, bad=0.05, negative=0.1, quoted=0.1, sort_by="arrival")
@@ -87,3 +89,22 @@ def test_first_block_in_which_two_runs_differ_is_named(tmp_path: Path) -> None:
     assert (done.code, right.code) == (1, 0)
     assert "the first 65,536 records are the same; the first difference is in records 65,537 to 131,072" in done.stdout
     assert [line.split(":")[1].split()[0] for line in right.stdout.splitlines()[:3]] == ["OK", "OK", "OK"]
+
+
+def test_a_reader_checks_the_stream_and_gets_the_string_that_the_sink_has(tmp_path: Path) -> None:
+    [section] = [part for part in PAGE.split("\n## ") if part.startswith("Check the stream")]
+    with serving(tmp_path / "out", ("replay", "control", "price"), ORDER_PROOF="4096") as servers:
+        last = servers.wait_state("COMPLETED")["last_sequence"]
+        sink = servers.wait_committed(last)
+
+        said = run_program(section, place="127.0.0.1:50051", at=servers.address("replay"), folder=tmp_path)
+
+        filtered = servers.stream(to=last, after_sequence=0, tickers=["BTC-USDT-SWAP@BYBIT"])
+        session = servers.replay.GetSession(GetSessionRequest(), timeout=10.0).session
+    places = [4096 * number for number in range(1, 5)]
+    assert said.splitlines() == [
+        *(f"records 1 to {place:,} are right" for place in places),
+        f"records 1 to {last:,} are right {sink['digest']}",
+    ]
+    assert (session.proof.digest, session.proof.records) == (sink["digest"], last)
+    assert not any(batch.HasField("proof") for batch in filtered)

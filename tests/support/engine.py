@@ -7,7 +7,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastpath.columns import BEFORE_EVERYTHING, Block, Tickers
@@ -19,6 +19,7 @@ from services.replay.engine.figures import EngineFigures
 from services.replay.engine.journal import JournalEntry, parse_entry
 from services.replay.engine.pace import AS_RECORDED, Pace
 from services.replay.engine.ports import Beginning, OpenRecorded
+from services.replay.engine.proving import proving
 from services.replay.queue import Adopted, Checkpoint, QueueLost, Stopped
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.model import Memory, StoredCheckpoint, Tail
@@ -229,6 +230,8 @@ class FakeQueue:
     trimmed: list[bytes] = field(default_factory=list)
     """Entries that are not retained any more."""
     effects: list[Effect] = field(default_factory=list)
+    order: tuple[str, int, bytes] = ("", 0, b"")
+    """Epoch, sequence and state of what was stored about the order."""
 
     def store(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -301,6 +304,8 @@ class FakePublisher:
         )
         adopted = decide(evidence, queue.new_epoch)
         queue.epoch = adopted.epoch
+        if queue.order[:2] == (adopted.epoch, adopted.next_sequence - 1):
+            adopted = replace(adopted, order_state=queue.order[2])
         jump = adopted.gap.next_sequence if adopted.gap is not None else 0
         self._next = (adopted.next_sequence, jump)
         if self._memory is None or self._memory.epoch != adopted.epoch:
@@ -319,6 +324,7 @@ class FakePublisher:
         urgent: bool = False,
         repeatable: bool = True,
         watermark_ns: int | None = None,
+        order_state: bytes = b"",
     ) -> bool:
         while self.room is not None and len(self._queue.entries) >= self.room:
             if wake.is_set():
@@ -337,6 +343,8 @@ class FakePublisher:
         live = last_sequence if once else memory.live_sequence
         self._memory = Memory(frame.epoch, max(memory.sequence, last_sequence), live)
         self._queue.entries.append(batch)
+        if order_state:
+            self._queue.order = (frame.epoch, last_sequence, order_state)
         self.published_at.append(self._clock.monotonic_ns())
         self.batch_sizes.append(last_sequence - first_sequence + 1)
         if checkpoint is not None:
@@ -451,6 +459,7 @@ class Stage:
         open_historical: OpenRecorded | None = None,
         hand_over: HandOverKind = HandOverKind.AT_ONCE,
         partitioned: bool = False,
+        order_proof: int = 0,
         **source_options: Any,
     ) -> None:
         """`open_historical` opens recorded files in place of `rows`."""
@@ -479,6 +488,7 @@ class Stage:
             live=feed,
             partitioned=partitioned,
             pace=pace,
+            proving=proving(order_proof),
             journal=self.journal,
             report=self.report,
             changed=lambda: self.states.append(self.report.state),

@@ -54,7 +54,7 @@ class Lag(_message.Message):
     def __init__(self, records: _Optional[int] = ..., bytes: _Optional[int] = ..., data_time_ns: _Optional[int] = ...) -> None: ...
 
 class TickBatch(_message.Message):
-    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "lag", "tie_order", "positions")
+    __slots__ = ("epoch", "mode", "first_sequence", "last_sequence", "tickers", "ticker_index", "event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount", "rejections", "markers", "cursor", "publish_time_ns", "tick_sequence", "skipped", "proof", "lag", "tie_order", "positions")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,7 @@ class TickBatch(_message.Message):
     PUBLISH_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     TICK_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
     TIE_ORDER_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -94,10 +95,11 @@ class TickBatch(_message.Message):
     publish_time_ns: int
     tick_sequence: _containers.RepeatedScalarFieldContainer[int]
     skipped: Skipped
+    proof: OrderProof
     lag: Lag
     tie_order: _containers.RepeatedScalarFieldContainer[int]
     positions: _containers.RepeatedCompositeFieldContainer[PartitionPosition]
-    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., tie_order: _Optional[_Iterable[int]] = ..., positions: _Optional[_Iterable[_Union[PartitionPosition, _Mapping]]] = ...) -> None: ...
+    def __init__(self, epoch: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., first_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., tickers: _Optional[_Iterable[str]] = ..., ticker_index: _Optional[_Iterable[int]] = ..., event_time_ns: _Optional[_Iterable[int]] = ..., arrival_time_ns: _Optional[_Iterable[int]] = ..., bid_price: _Optional[_Iterable[float]] = ..., bid_amount: _Optional[_Iterable[float]] = ..., ask_price: _Optional[_Iterable[float]] = ..., ask_amount: _Optional[_Iterable[float]] = ..., rejections: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., markers: _Optional[_Iterable[_Union[Marker, _Mapping]]] = ..., cursor: _Optional[_Union[HistoricalCursor, _Mapping]] = ..., publish_time_ns: _Optional[int] = ..., tick_sequence: _Optional[_Iterable[int]] = ..., skipped: _Optional[_Union[Skipped, _Mapping]] = ..., proof: _Optional[_Union[OrderProof, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., tie_order: _Optional[_Iterable[int]] = ..., positions: _Optional[_Iterable[_Union[PartitionPosition, _Mapping]]] = ...) -> None: ...
 
 class PartitionPosition(_message.Message):
     __slots__ = ("partition", "epoch", "sequence")
@@ -108,6 +110,24 @@ class PartitionPosition(_message.Message):
     epoch: str
     sequence: int
     def __init__(self, partition: _Optional[int] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class OrderProof(_message.Message):
+    __slots__ = ("last_sequence", "records", "digest", "first_sequence", "window_first_sequence", "window_digest", "version")
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    last_sequence: int
+    records: int
+    digest: str
+    first_sequence: int
+    window_first_sequence: int
+    window_digest: str
+    version: int
+    def __init__(self, last_sequence: _Optional[int] = ..., records: _Optional[int] = ..., digest: _Optional[str] = ..., first_sequence: _Optional[int] = ..., window_first_sequence: _Optional[int] = ..., window_digest: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("sequence", "arrival_time_ns", "source", "line", "reason", "raw", "tie_order")

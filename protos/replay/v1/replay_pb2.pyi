@@ -260,7 +260,7 @@ class TimeDebt(_message.Message):
     def __init__(self, policy: _Optional[_Union[TimeDebt.Policy, str]] = ..., behind_ns: _Optional[int] = ..., behind_max_ns: _Optional[int] = ..., stretched_ns: _Optional[int] = ..., limit_ns: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "time_debt", "position_arrival_time_ns", "range", "loop", "scheduled", "definition", "private", "hand_over", "partitions", "acknowledged")
+    __slots__ = ("name", "epoch", "state", "mode", "revision", "paused", "speed", "last_sequence", "oldest_sequence", "backlog_records", "backlog_bytes", "last_arrival_time_ns", "skipped", "live_configured", "live_connected", "error", "reported_time_ns", "historical_configured", "damaged_sources", "pacing", "time_debt", "position_arrival_time_ns", "range", "loop", "scheduled", "definition", "private", "hand_over", "proof", "partitions", "acknowledged")
     NAME_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +289,7 @@ class Session(_message.Message):
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     PRIVATE_FIELD_NUMBER: _ClassVar[int]
     HAND_OVER_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     name: str
@@ -319,6 +320,7 @@ class Session(_message.Message):
     definition: SessionDefinition
     private: bool
     hand_over: _market_pb2.HandOver
+    proof: _market_pb2.OrderProof
     partitions: int
     acknowledged: str
-    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., time_debt: _Optional[_Union[TimeDebt, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ..., definition: _Optional[_Union[SessionDefinition, _Mapping]] = ..., private: _Optional[bool] = ..., hand_over: _Optional[_Union[_market_pb2.HandOver, _Mapping]] = ..., partitions: _Optional[int] = ..., acknowledged: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., epoch: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., last_sequence: _Optional[int] = ..., oldest_sequence: _Optional[int] = ..., backlog_records: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., last_arrival_time_ns: _Optional[int] = ..., skipped: _Optional[int] = ..., live_configured: _Optional[bool] = ..., live_connected: _Optional[bool] = ..., error: _Optional[str] = ..., reported_time_ns: _Optional[int] = ..., historical_configured: _Optional[bool] = ..., damaged_sources: _Optional[int] = ..., pacing: _Optional[_Union[Pacing, _Mapping]] = ..., time_debt: _Optional[_Union[TimeDebt, _Mapping]] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[int] = ..., definition: _Optional[_Union[SessionDefinition, _Mapping]] = ..., private: _Optional[bool] = ..., hand_over: _Optional[_Union[_market_pb2.HandOver, _Mapping]] = ..., proof: _Optional[_Union[_market_pb2.OrderProof, _Mapping]] = ..., partitions: _Optional[int] = ..., acknowledged: _Optional[str] = ...) -> None: ...

@@ -16,6 +16,7 @@ from services.replay.engine.exchange_address import exchange_address
 from services.replay.engine.feed_buffer import FeedLimits
 from services.replay.engine.pace import Pace, read_pace
 from services.replay.engine.ports import Beginning, check_sources
+from services.replay.engine.proving import Proving, proving
 from services.replay.queue import Level, QueueLimits, SinkExpectation
 from services.replay.sources import HistoricalOptions
 from services.replay.sources.latency_models import split_entries
@@ -62,6 +63,7 @@ class EngineConfig:
     live_message_bytes_max: int
     live_tickers_max: int
     pace: Pace
+    proving: Proving | None
     cache_dir: Path | None
     temp_dir: Path | None
     logs: LogOptions
@@ -116,6 +118,7 @@ def parse_config(fields: Mapping[str, Any]) -> EngineConfig:
         live_message_bytes_max=int(fields.get("live_message_bytes_max") or 1 << 20),
         live_tickers_max=int(fields.get("live_tickers_max") or 100_000),
         pace=read_pace(fields),
+        proving=proving(int(fields.get("order_proof") or 0)),
         cache_dir=_path(fields, "cache_dir"),
         temp_dir=_path(fields, "temp_dir"),
         logs=LogOptions.of(fields),

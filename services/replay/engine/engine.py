@@ -28,6 +28,7 @@ from services.replay.engine.pacing import Waiter
 from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Beginning, FeedSource, OpenRecorded, Publishing
 from services.replay.engine.positioning import Positioning
+from services.replay.engine.proving import Proving
 from services.replay.engine.seeking import Seeking
 from services.replay.engine.steering import Steering
 from services.replay.engine.watermarks import Watermarks
@@ -68,6 +69,7 @@ class Engine:
         live_tickers_max: int = 0,
         partitioned: bool = False,
         pace: Pace = AS_RECORDED,
+        proving: Proving | None = None,
         journal: Journal,
         report: EngineFigures,
         changed: Callable[[], None],
@@ -103,6 +105,7 @@ class Engine:
             report=report,
             clock=clock,
             partitioned=partitioned,
+            proving=proving,
         )
         self._watermarks = (
             Watermarks(playback=playback, lanes=lanes, publisher=publisher, clock=clock) if partitioned else None
@@ -396,6 +399,7 @@ class Engine:
             if self._watermarks is not None:
                 self._watermarks.tell(self._clock.monotonic_ns(), at_once=True)
             self._publisher.flush()
+            self._outlet.prove()
             logger.info("every historical record is published", extra=fields(last_sequence=self._playback.next - 1))
             for remark in self._report.historical.complaints.remarks if self._report.historical is not None else ():
                 logger.warning("recorded file is not as it should be", extra=fields(remark=remark))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from fastpath.records import OrderProof
 from services.replay.engine.achieved import Achieved
 from services.replay.engine.lateness import Lateness
 from services.replay.engine.pace import AS_RECORDED, Pace
@@ -93,6 +94,8 @@ class EngineFigures:
     last_arrival_time_ns: int = 0
     position_arrival_time_ns: int = 0
     """Replay time: of the last historical record, or where it was moved to since."""
+    proof: OrderProof | None = None
+    """The last one that left, and of all records at the end of history."""
     error: str = ""
     turned_ns: int = 0
     """When the engine's thread last began a turn of its loop, on its clock; 0 before the first. It never waits for long in one."""
@@ -180,6 +183,7 @@ class EngineFigures:
                 lines=historical.line_counts if historical is not None else (),
             ),
             live=LiveReport(configured=self.live_configured, connected=live is not None and live.connected),
+            proof=self.proof,
             error=self.problems(),
             acknowledged=self.acknowledged,
             hand_over=replace(self.hand_over, buffered_frames=0 if live is None else live.queued_frames),

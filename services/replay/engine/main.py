@@ -152,6 +152,7 @@ class _Wiring:
             live_tickers_max=config.live_tickers_max,
             partitioned=not config.partition.is_all,
             pace=config.pace,
+            proving=config.proving,
             journal=self._journal,
             report=self.report,
             changed=self.reporter.changed,

@@ -14,6 +14,7 @@ from services.replay.engine.lane import Lane
 from services.replay.engine.lanes import Lanes
 from services.replay.engine.playback import Playback
 from services.replay.engine.ports import Publishing
+from services.replay.engine.proving import Proving
 from services.replay.queue.errors import Stopped
 from services.replay.queue.model import Checkpoint
 from services.runtime.clock import Clock
@@ -31,6 +32,7 @@ class Outlet:
         report: EngineFigures,
         clock: Clock,
         partitioned: bool = False,
+        proving: Proving | None = None,
     ) -> None:
         """`partitioned`: there are other partitions, and whoever merges them has to know in which order."""
         self._partitioned = partitioned
@@ -39,6 +41,18 @@ class Outlet:
         self._publisher = publisher
         self._report = report
         self._clock = clock
+        self._proving = proving
+
+    def stand(self, next_sequence: int, order_state: bytes = b"") -> None:
+        """Have proofs of the order go on before `next_sequence`."""
+        if self._proving is not None:
+            self._proving.stand(next_sequence, order_state)
+            self._report.proof = None
+
+    def prove(self) -> None:
+        """Have the report say what all records so far come to, at the end of history."""
+        if self._proving is not None:
+            self._report.proof = self._proving.now(self._playback.next - 1)
 
     def save(self) -> None:
         """Store the checkpoint behind everything published so far."""
@@ -93,6 +107,8 @@ class Outlet:
         if not self._append(lane, lane.start, MODE_LIVE, [gap], stopping, urgent=True):
             raise Stopped("told to stop before the gap was published")
         self._playback.next = gap.next_sequence
+        # What is lost belongs to what others have seen, and nobody can read it again.
+        self.stand(gap.next_sequence)
 
     def _publish_again(self, lane: Lane, stop: int, mode: int, wake: threading.Event, *, urgent: bool) -> bool:
         playback = self._playback
@@ -131,6 +147,9 @@ class Outlet:
             publish_time_ns=self._clock.time_ns(),
             tie_order=self._partitioned,
         )
+        proof, proving = None, self._proving
+        if proving is not None:
+            batch, proof = proving.add(batch, block, start, start + rows, last_sequence)
         last_key = block.key(start + rows - 1) if rows else playback.last_key
         arrival_time_ns = last_key[0] if last_key is not None and last_key[0] != BEFORE_EVERYTHING else 0
         if checkpoint is not None:
@@ -145,8 +164,12 @@ class Outlet:
             urgent=urgent,
             repeatable=repeatable,
             watermark_ns=self._watermark_ns(lane, start + rows) if mode == MODE_HISTORICAL else None,
+            order_state=proving.state_of_added() if proving is not None else b"",
         ):
             return False
+        if proving is not None:
+            proving.keep()
+            self._report.proof = proof or self._report.proof
         if rows:
             playback.last_key = lane.advance(rows)
             if mode == MODE_HISTORICAL and arrival_time_ns:

@@ -134,6 +134,7 @@ class Positioning:
         playback, report = self._playback, self._report
         playback.epoch, playback.next = adopted.epoch, adopted.next_sequence
         report.epoch, report.last_sequence = adopted.epoch, adopted.next_sequence - 1
+        self._outlet.stand(adopted.next_sequence, adopted.order_state)
 
     def _resume_from(self, checkpoint: Checkpoint, cursor: Cursor) -> None:
         """Take over what was in effect. Settings rule as long as no operator has said anything."""

@@ -116,6 +116,8 @@ class Adopted:
     """Due with the next live record (lost live ticks: at `next_sequence`, before anything else)."""
     fresh: bool
     """Nothing of this session was there."""
+    order_state: bytes = b""
+    """What was stored with the record before `next_sequence` about the order so far; empty: nothing, or with another record."""
 
 
 @dataclass(frozen=True)

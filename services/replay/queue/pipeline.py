@@ -237,6 +237,11 @@ class Pipeline:
             transaction.commands["watermark"] = pack(
                 "SET", self._keys.watermark, transaction.watermark.encode(self._epoch)
             )
+        if transaction.batches and (newest := transaction.batches[-1]).order_state:
+            transaction.commands["order"] = pack(
+                *("HSET", self._keys.order, "epoch", self._epoch, "sequence", newest.entry.last),
+                *("state", newest.order_state),
+            )
         if self._checkpoint is not None and len(transaction.batches) == len(self._filling):
             transaction.checkpoint, self._checkpoint = self._checkpoint, None
             transaction.commands["checkpoint"] = pack(

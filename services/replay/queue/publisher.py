@@ -192,6 +192,7 @@ class Publisher:
         urgent: bool = False,
         repeatable: bool = True,
         watermark_ns: int | None = None,
+        order_state: bytes = b"",
     ) -> bool:
         """Append a batch; returns before Redis has acknowledged it.
 
@@ -199,6 +200,7 @@ class Publisher:
         when `urgent` or when a checkpoint goes with it (in the same transaction). False: nothing was appended, because
         `wake` was set while waiting for room; call again with the same batch. `batch` must not change afterwards.
         `watermark_ns`: nothing behind the batch arrives before it, which whoever merges partitions is told in the same transaction.
+        `order_state` is stored in its transaction, for who adopts the session behind this batch.
         Not `repeatable`: counting from the beginning does not lead here again; live records never are.
         Raises Fenced, QueueLost, Stopped.
         """
@@ -213,7 +215,7 @@ class Publisher:
         self._remember(self._epoch, last_sequence, last_sequence if once else 0)
         if watermark_ns is not None:
             self._pipeline.tell(Watermark(last_sequence, watermark_ns))
-        self._pipeline.append(Batch(entry, batch), checkpoint, urgent=urgent)
+        self._pipeline.append(Batch(entry, batch, order_state), checkpoint, urgent=urgent)
         return True
 
     def tell_watermark(self, arrival_time_ns: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from redis.exceptions import AuthenticationError, ResponseError
@@ -213,6 +213,7 @@ class Adoption:
         if tail is not None and tail.epoch != adopted.epoch:
             self._end_epoch(tail)
             tail = None
+        adopted = replace(adopted, order_state=self._read_order(adopted))
         logger.info(
             "session adopted",
             extra=fields(
@@ -295,6 +296,15 @@ class Adoption:
             raise RedisRefused(str(exc)) from exc
         except ValueError as exc:
             raise RedisRefused(f"{exc}; delete {self._keys.checkpoint} to start this session over") from exc
+
+    def _read_order(self, adopted: Adopted) -> bytes:
+        """Return what is stored about the order up to where this one goes on; empty when it is of another record."""
+        stored = flat_fields(self._wire.call("HGETALL", self._keys.order))
+        place = f"{adopted.next_sequence - 1}".encode()
+        if (stored.get(b"epoch"), stored.get(b"sequence")) != (adopted.epoch.encode(), place):
+            return b""
+        state: bytes = stored.get(b"state", b"")
+        return state
 
     def _read_tail(self) -> Tail | None:
         found = self._wire.call("XREVRANGE", self._keys.ticks, "+", "-", "COUNT", 1)

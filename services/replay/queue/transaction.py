@@ -23,6 +23,8 @@ class Batch(NamedTuple):
 
     entry: BacklogEntry
     encoded: bytes
+    order_state: bytes = b""
+    """What to store with it about the order so far; empty is nothing."""
 
 
 @dataclass

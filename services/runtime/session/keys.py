@@ -91,6 +91,11 @@ class SessionKeys:
         return self._of_partition("effects")
 
     @property
+    def order(self) -> str:
+        """Hash: what the records so far come to, written with them; only where proofs of the order are made."""
+        return self._of_partition("order")
+
+    @property
     def sinks(self) -> str:
         """Hash sink name -> announcement of its committed position."""
         return self._of_partition("sinks")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from fastpath.records import OrderProof
 from services.runtime.json_text import read_json, short_reason
 from services.runtime.session.hand_over import NO_HAND_OVER, HandOverReport
 from services.runtime.session.intents import Effective, RefusedIntent
@@ -190,6 +191,8 @@ class EngineReport:
     hand_over: HandOverReport = NO_HAND_OVER
     pacing: PacingReport = PacingReport()
     time_debt: TimeDebtReport = TimeDebtReport()
+    proof: OrderProof | None = None
+    """What the records so far come to; None where nobody asked for it, or none is due yet."""
     error: str = ""
     """For people; empty when nothing is wrong."""
     acknowledged: str = ""
@@ -240,6 +243,7 @@ class EngineReport:
             "pacing": self.pacing.fields(),
             "time_debt": self.time_debt.fields(),
             **({} if self.partitions == 1 else {"partition": self.partition, "partitions": self.partitions}),
+            "proof": None if self.proof is None else asdict(self.proof),
         }
 
     def encode(self) -> str:
@@ -292,6 +296,7 @@ class EngineReport:
                 hand_over=HandOverReport.read(fields.get("joining")),
                 pacing=PacingReport.read(fields.get("pacing") or {}),
                 time_debt=TimeDebtReport.read(fields.get("time_debt") or {}),
+                proof=OrderProof(**fields["proof"]) if fields.get("proof") else None,
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as exc:
             raise ValueError(

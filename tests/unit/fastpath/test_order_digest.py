@@ -192,7 +192,7 @@ def test_a_log_begun_with_the_first_version_goes_on_with_it() -> None:
 
 def test_the_recipe_of_the_page_computes_it_from_the_stream() -> None:
     page = (ROOT / "docs" / "order_proof.md").read_text(encoding="utf-8")
-    [recipe] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [recipe] = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def order_digest" in each]
     module: dict[str, Any] = {}
     exec(compile(recipe, "docs/order_proof.md", "exec"), module)
     random = Random(seed_of_this_run())
