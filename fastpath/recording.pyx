@@ -143,7 +143,9 @@ cdef class RecordingDecoder(RowDecoder):
         cdef Block scratch = self.scratch
         cdef Row* row
         cdef size_t i
-        cdef int64_t shifted_ns = receive_ns + min(rules.policy.shift_ns, INT64_MAX - receive_ns)
+        # With a model the order of the file is that of the receive times as they are: a shift is the model's.
+        cdef int64_t shift_ns = 0 if rules.policy.model.changes() else rules.policy.shift_ns
+        cdef int64_t shifted_ns = receive_ns + min(shift_ns, INT64_MAX - receive_ns)
         if shifted_ns < rules.state.previous_arrival_ns:
             rules.state.order |= 2
             if rules.policy.check_order:

@@ -13,8 +13,9 @@ from services.verify.logs import Log
 from services.verify.order_digest import FirstOrderDigest, OrderDigest
 from services.verify.ordering import ordered
 from services.verify.outcome import Outcome, of_rejection, of_tick
-from services.verify.reading import Lines, Record, records
-from services.verify.run import COUNTS, Run
+from services.verify.reading import Lines, Record
+from services.verify.run import COUNTS, Run, read_models
+from services.verify.sources import records, source_name
 from services.verify.spelling import csv_field, format_timestamp
 
 BLOCK_RECORDS = 65_536
@@ -52,7 +53,7 @@ class Verdict:
 
 
 def check(run: Run, on_block: Callable[[Block], None], *, temp_dir: Path | None = None) -> Verdict:
-    """Recompute everything; tell `on_block` of each block. Raises Unreadable."""
+    """Recompute everything; tell `on_block` of each block. Raises Unreadable, NotVerifiable."""
     with ExitStack() as stack:
         return _Check(run, on_block, stack).run(temp_dir)
 
@@ -67,6 +68,7 @@ class _Check:
         self._csv = stack.enter_context(Log(out / "mid_prices.csv")) if run.with_csv else None
         self._digest = OrderDigest() if run.claims.digest_version == 2 else FirstOrderDigest()
         self._every = run.claims.every or BLOCK_RECORDS
+        self._sources = [source_name(one.name) for one in run.inputs]
         self._counts: Counter[str] = Counter()
         self._differences: list[str] = []
         self._block_differences: list[str] = []
@@ -76,7 +78,10 @@ class _Check:
     def run(self, temp_dir: Path | None) -> Verdict:
         run = self._run
         lines = [Lines() for _ in run.inputs]
-        files = [records(one.name, rank, run.options, lines[rank]) for rank, one in enumerate(run.inputs)]
+        files = [
+            records(one.name, rank, run.options, lines[rank], model)
+            for rank, (one, model) in enumerate(zip(run.inputs, read_models(run), strict=True))
+        ]
         number = blocks = 0
         if self._csv is not None:
             self._csv.expect(CSV_HEADER)
@@ -107,8 +112,8 @@ class _Check:
                 record.event_ns, record.arrival_ns, quote, threshold_ns=run.threshold_ns, log_arrival=run.log_arrival
             )
         else:
-            self._digest.add_rejection(record.arrival_ns, record.line, record.text)
-            outcome = of_rejection(run.inputs[record.rank].name, record.line, record.text)
+            self._digest.add_rejection(record.arrival_ns, record.called, record.text)
+            outcome = of_rejection(self._sources[record.rank], record.called, record.text)
         self._counts[outcome.kind] += 1
         if outcome.also:
             self._counts[outcome.also] += 1
@@ -169,7 +174,7 @@ def _about_lines(run: Run, lines: list[Lines]) -> Iterator[str]:
         right = asdict(counted)
         # A run that was resumed counted the lines that its last part read.
         is_whole = claimed.get("first_line") == 1
-        wrong = [name for name in right if is_whole and claimed.get(name) != right[name]]
+        wrong = [name for name in right if is_whole and (claimed.get(name) or 0) != right[name]]
         if wrong:
             said = ", ".join(f"{name} {right[name]:,} and not {claimed[name]:,}" for name in wrong)
             yield f"{one.name}: of its lines there are {said}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.verify.values import (
@@ -26,7 +27,10 @@ class Row:
     """What a usable line says."""
 
     event_ns: int
+    of_file_ns: int
+    """The latency that it says."""
     latency_ns: int
+    """The latency that it has: the model's, where there is one."""
     ticker: str
     bid_price: float
     bid_amount: float
@@ -49,8 +53,10 @@ def is_tardis(header: list[str]) -> bool:
     return not set(header).issuperset(ASSIGNMENT)
 
 
-def parse_line(line: bytes, header: list[str], *, fraction_unit_us: bool) -> Row:
-    """Read one line. Raises Unusable with the reason."""
+def parse_line(
+    line: bytes, header: list[str], *, fraction_unit_us: bool, delay: Callable[[int, int], int] | None = None
+) -> Row:
+    """Read one line. `delay` has another latency for the event and the latency that the line says. Raises Unusable with the reason."""
     tardis = is_tardis(header)
     fields = [value.strip(b" ") for value in split(line)]
     needed = TARDIS if tardis else ASSIGNMENT
@@ -65,11 +71,14 @@ def parse_line(line: bytes, header: list[str], *, fraction_unit_us: bool) -> Row
     )
     if not TIME_MIN <= event + latency <= TIME_MAX:
         raise Unusable("the arrival time is outside the years 1678 to 2261")
+    of_file = latency
+    if delay is not None:
+        latency = delay(event, of_file)
     names = [name_of(column, values[column]) for column in (("symbol", "exchange") if tardis else ("ticker",))]
     if len("@".join(names).encode()) > TICKER_SIZE_MAX:
         raise Unusable(f"`symbol` and `exchange` are longer than 256 bytes together: {shown(values['symbol'])}")
     prices = [quote_number(column, values[column]) for column in ("bid_price", "bid_amount", "ask_price", "ask_amount")]
-    return Row(event, latency, "@".join(names), *prices)
+    return Row(event, of_file, latency, "@".join(names), *prices)
 
 
 def split(line: bytes) -> list[bytes]:

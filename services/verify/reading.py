@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
+from services.verify.latency import Model
 from services.verify.lines import Row, is_known, parse_header, parse_line
 from services.verify.outcome import Quote
-from services.verify.values import Unusable
+from services.verify.values import TIME_MAX, TIME_MIN, Unusable
 
 BEFORE_EVERYTHING = -(2**63)
 AFTER_EVERYTHING = 2**63 - 1
@@ -32,6 +34,12 @@ class ReadOptions:
     start_ns: int = BEFORE_EVERYTHING
     end_ns: int = AFTER_EVERYTHING
     tickers: frozenset[str] = frozenset()
+    min_latency_ns: int | None = None
+    """A promise about the latencies of files; None: there was none."""
+
+
+AS_IT_IS = ReadOptions()
+"""How a file is read that only latencies are drawn from."""
 
 
 class Record(NamedTuple):
@@ -40,6 +48,7 @@ class Record(NamedTuple):
     arrival_ns: int
     rank: int
     line: int
+    """Of a recording, where a line is any number of rows: the number of the row."""
     is_tick: bool
     event_ns: int
     text: str
@@ -48,11 +57,18 @@ class Record(NamedTuple):
     bid_amount: float = 0.0
     ask_price: float = 0.0
     ask_amount: float = 0.0
+    frame: int = 0
+    """Of a recording: number of the frame, which a rejection is called by; 0: it is called by its line."""
 
     @property
     def quote(self) -> Quote:
         """Return its prices."""
-        return Quote(*self[6:])
+        return Quote(*self[6:10])
+
+    @property
+    def called(self) -> int:
+        """Return the number that a rejection is called by."""
+        return self.frame or self.line
 
 
 @dataclass
@@ -65,13 +81,16 @@ class Lines:
     rejected: int = 0
     skipped: int = 0
     blank: int = 0
+    more_rows: int = 0
+    """Of a recording: rows beyond the first one of their line."""
 
 
-def records(name: str, rank: int, options: ReadOptions, lines: Lines) -> Iterator[Record]:
-    """Yield the records of one file in its order. Raises Unreadable."""
-    shift_ns = _shift_ns(name, options) if options.negative_latency == "shift" else 0
-    place = BEFORE_EVERYTHING
-    for number, row in _rows(name, options, lines):
+def records(
+    name: str, rank: int, options: ReadOptions, lines: Lines, model: Model | None = None, shift_ns: int = 0
+) -> Iterator[Record]:
+    """Yield the records of one CSV in its order, arriving by a model if there is one. Raises Unreadable."""
+    place = in_file = BEFORE_EVERYTHING
+    for number, row in _rows(name, options, lines, model, shift_ns):
         if isinstance(row, str):
             # Where the last good row before it arrived.
             if options.start_ns <= place < options.end_ns:
@@ -81,7 +100,11 @@ def records(name: str, rank: int, options: ReadOptions, lines: Lines) -> Iterato
                 lines.skipped += 1
             continue
         latency_ns = row.latency_ns + shift_ns
-        place = row.event_ns + (max(0, latency_ns) if options.negative_latency == "clamp" else latency_ns)
+        arrival_ns = row.event_ns + (max(0, latency_ns) if options.negative_latency == "clamp" else latency_ns)
+        overtakes, in_file = row.event_ns + row.of_file_ns < in_file, row.event_ns + row.of_file_ns
+        # With a model a file is one channel: who was sent later does not arrive earlier, unless the file has it so.
+        waits = model is not None and not (overtakes and model.follows_file)
+        place = max(place, arrival_ns) if waits else arrival_ns
         if not options.start_ns <= place < options.end_ns or (options.tickers and row.ticker not in options.tickers):
             lines.skipped += 1
             continue
@@ -90,21 +113,31 @@ def records(name: str, rank: int, options: ReadOptions, lines: Lines) -> Iterato
         yield Record(place, rank, number, True, row.event_ns, row.ticker, *prices)
 
 
-def _shift_ns(name: str, options: ReadOptions) -> int:
-    lowest_ns = 0
+def file_latencies(name: str, options: ReadOptions) -> Iterator[int]:
+    """Yield the latencies that the usable rows of a CSV say, in its order. Raises Unreadable."""
     for _number, row in _rows(name, options, Lines()):
         if isinstance(row, Row):
-            lowest_ns = min(lowest_ns, row.latency_ns)
-    return -lowest_ns
+            yield row.of_file_ns
 
 
-def _rows(name: str, options: ReadOptions, lines: Lines) -> Iterator[tuple[int, Row | str]]:
+def _delay(model: Model, line: int, shift_ns: int, event_ns: int, of_file_ns: int) -> int:
+    latency_ns = model.latency_ns(of_file_ns, line)
+    if latency_ns is None:
+        raise Unusable("the latency is too large")
+    if not TIME_MIN <= event_ns + latency_ns + shift_ns <= TIME_MAX:
+        raise Unusable("the arrival time is outside the years 1678 to 2261")
+    return latency_ns
+
+
+def _rows(
+    name: str, options: ReadOptions, lines: Lines, model: Model | None = None, shift_ns: int = 0
+) -> Iterator[tuple[int, Row | str]]:
     """Yield number and row, or number and reason, of every line that is not blank."""
-    with _opened(name) as file:
+    with opened(name) as file:
         header = parse_header(_line(file).removesuffix(b"\n"))
         if not is_known(header):
             raise Unreadable(
-                f"{name} is neither a CSV of our columns nor of Tardis' (a recording of a live feed?), and such a file is not "
+                f"{name} is neither a CSV of our columns nor of Tardis', nor a recording that this program reads, and such a file is not "
                 "recomputed here; compare two such runs with --against"
             )
         lines.lines_read = 1
@@ -119,7 +152,8 @@ def _rows(name: str, options: ReadOptions, lines: Lines) -> Iterator[tuple[int, 
                 lines.blank += 1
                 continue
             try:
-                row: Row | str = parse_line(text, header, fraction_unit_us=options.fraction_unit_us)
+                delay = None if model is None else functools.partial(_delay, model, lines.lines_read, shift_ns)
+                row: Row | str = parse_line(text, header, fraction_unit_us=options.fraction_unit_us, delay=delay)
             except Unusable as unusable:
                 row = str(unusable)
             yield lines.lines_read, row
@@ -134,7 +168,7 @@ def _line(file: IO[bytes]) -> bytes:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[IO[bytes]]:
+def opened(name: str) -> Iterator[IO[bytes]]:
     try:
         with open(name, "rb") as file:
             is_compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC

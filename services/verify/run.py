@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from services.verify.latency import Model, UnknownModel, models_of
 from services.verify.reading import AFTER_EVERYTHING, BEFORE_EVERYTHING, ReadOptions
+from services.verify.sources import latencies
 from services.verify.values import Unusable, time_of
 
 HEAD_BYTES = 64 * 1024
@@ -59,6 +62,10 @@ class Run:
     threshold_ns: int
     log_arrival: bool
     with_csv: bool
+    latency: tuple[str, ...]
+    """Latency models, as they were asked for."""
+    latency_digests: tuple[str, ...]
+    """Of the model of each source, empty for none; an empty tuple: no source had one."""
     claims: Claims
 
 
@@ -109,11 +116,6 @@ def read_run(directory: Path) -> Run:
     )
     try:
         options = fields["options"]
-        if options.get("latency"):
-            raise NotVerifiable(
-                f"the run used latency models ({', '.join(options['latency'])}), which are not recomputed here; "
-                "compare two such runs with --against"
-            )
         return Run(
             directory=directory,
             inputs=tuple(
@@ -123,6 +125,8 @@ def read_run(directory: Path) -> Run:
             threshold_ns=_nanoseconds(options["latency_threshold_ms"]),
             log_arrival=options["log_timestamp"] == "arrival",
             with_csv=bool(options["mids_csv"]),
+            latency=tuple(str(entry) for entry in options.get("latency") or ()),
+            latency_digests=tuple(str(digest) for digest in fields.get("latencies") or ()),
             claims=claims,
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
@@ -157,6 +161,23 @@ def check_inputs(run: Run) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def read_models(run: Run) -> tuple[Model | None, ...]:
+    """Return the latency model of each file; None: its rows arrive as it says. Raises NotVerifiable, and Unreadable."""
+    names = [one.name for one in run.inputs]
+    try:
+        models = models_of(run.latency, names, latencies)
+    except UnknownModel as error:
+        raise NotVerifiable(f"{error}; use a newer Midstream, or compare two such runs with --against") from error
+    digests = tuple("" if model is None else model.digest for model in models)
+    for name, digest, before in zip(names, digests, run.latency_digests or digests, strict=True):
+        if digest != before:
+            raise NotVerifiable(
+                f"the latency model of {name} ({', '.join(run.latency)}) is another one now: a file that it draws from has changed; "
+                "get that again, or replay again"
+            )
+    return models
+
+
 def _read_options(options: dict[str, Any]) -> ReadOptions:
     fraction_unit_us = options["fraction_unit"] == "us"
     policy = options["negative_latency"]
@@ -164,13 +185,15 @@ def _read_options(options: dict[str, Any]) -> ReadOptions:
         raise NotVerifiable(
             f"what the run did with negative latencies ({policy!r}) is not known here; use a newer Midstream"
         )
-    # `min_latency_ms` and `unsorted` decide whether a run comes to its end, and not what comes out of it.
+    # `unsorted` decides whether a run comes to its end, and not what comes out of it.
+    lowest = str(options["min_latency_ms"] or "").strip()
     return ReadOptions(
         fraction_unit_us=fraction_unit_us,
         negative_latency=policy,
         start_ns=_time(options["start"], BEFORE_EVERYTHING, fraction_unit_us),
         end_ns=_time(options["end"], AFTER_EVERYTHING, fraction_unit_us),
         tickers=frozenset(str(name) for name in options["tickers"]),
+        min_latency_ns=math.floor(float(lowest) * 1e6) if lowest else None,
     )
 
 

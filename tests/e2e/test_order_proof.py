@@ -91,6 +91,23 @@ def test_first_block_in_which_two_runs_differ_is_named(tmp_path: Path) -> None:
     assert [line.split(":")[1].split()[0] for line in right.stdout.splitlines()[:3]] == ["OK", "OK", "OK"]
 
 
+def test_latency_models_are_recomputed(tmp_path: Path) -> None:
+    random_ = random.Random(12)
+    (tmp_path / "a.csv").write_bytes(history_text(random_, QUIRKS))
+    (tmp_path / "b.csv").write_bytes(history_text(random_, QUIRKS))
+    (tmp_path / "c.csv").write_bytes(tardis_text(random_, 900, negative=True))
+    models = ("scale:1.5,offset=-2ms", "b.csv=empirical:a.csv,seed=3", "c.csv=lognormal:p50=5ms,p99=40ms")
+    options = ("--negative-latency", "shift", "--min-latency-ms", "-5000")
+    latency = [option for model in models for option in ("--latency", model)]
+    outputs = replay(["a.csv", "b.csv", "c.csv"], tmp_path / "out", *options, *latency, cwd=tmp_path)
+
+    done = midstream("verify", "out", "--json", cwd=tmp_path)
+
+    assert done.code == 0, done.stdout
+    assert json.loads(done.stdout)["records"] == outputs.report["rows_in"]
+    assert outputs.report["latency"]
+
+
 def test_a_reader_checks_the_stream_and_gets_the_string_that_the_sink_has(tmp_path: Path) -> None:
     [section] = [part for part in PAGE.split("\n## ") if part.startswith("Check the stream")]
     with serving(tmp_path / "out", ("replay", "control", "price"), ORDER_PROOF="4096") as servers:

@@ -15,8 +15,15 @@ EVERY = 50
 """Records between two proofs: small files have several then."""
 
 
-def leave_run(out: Path, paths: Sequence[str], options: HistoryOptions | None = None, **report: Any) -> dict[str, Any]:
-    """Write what a complete run over `paths` leaves, by the reference; return its report."""
+def leave_run(
+    out: Path,
+    paths: Sequence[str],
+    options: HistoryOptions | None = None,
+    *,
+    latency: Sequence[str] = (),
+    **report: Any,
+) -> dict[str, Any]:
+    """Write what a complete run over `paths` leaves, by the reference; return its report. `latency` asks for the models of the options."""
     options = HistoryOptions() if options is None else options
     expected = expected_outputs(paths, options)
     (out / ".midstream").mkdir(parents=True)
@@ -34,7 +41,12 @@ def leave_run(out: Path, paths: Sequence[str], options: HistoryOptions | None = 
     }
     (out / "report.json").write_text(json.dumps(fields))
     (out / ".midstream" / "run.json").write_text(
-        json.dumps({"options": _asked_for(options), "inputs": [_fingerprint(path) for path in paths]})
+        json.dumps(
+            {
+                "options": _asked_for(options) | ({"latency": list(latency)} if latency else {}),
+                "inputs": [_fingerprint(path) for path in paths],
+            }
+        )
     )
     return fields
 

@@ -187,9 +187,9 @@ def test_file_that_changed_where_no_fingerprint_sees_it_differs(tmp_path: Path) 
         (
             lambda out, paths: rewrite(
                 str(out / ".midstream" / "run.json"),
-                lambda text: text.replace(b'"mids_csv"', b'"latency": ["constant:5ms"], "mids_csv"'),
+                lambda text: text.replace(b'"mids_csv"', b'"latency": ["gamma:5ms"], "mids_csv"'),
             ),
-            "latency models (constant:5ms)",
+            "`gamma:5ms` is no latency model",
         ),
         (
             lambda out, paths: rewrite(
@@ -227,9 +227,9 @@ def test_what_cannot_be_verified_is_refused_by_name(
     assert json.loads(done.stdout)["error"]["exit_code"] == 2
 
 
-def test_recording_is_refused_by_name(tmp_path: Path) -> None:
+def test_recording_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
     recording = tmp_path / "live.rec"
-    recording.write_bytes(b'# midstream recording 1 {"source": "ws://host/feed"}\nF 1759449600000123456 1 {}\n')
+    recording.write_bytes(b'# midstream recording 2 {"source": "ws://host/feed"}\nF 1759449600000123456 1 {}\n')
 
     with pytest.raises(Unreadable, match=r"live\.rec is neither .* --against"):
         list(records(str(recording), 0, ReadOptions(), Lines()))
