@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from clients.rpc.order_check import CheckedProof, OrderChecker, Outcome
+from fastpath.columns import AFTER_EVERYTHING
 from fastpath.records import OrderProof
+from fastpath.weave import Weaver
 from protos.common.v1.market_pb2 import TickBatch
 from services.replay.engine.proving import proving
 from services.runtime.errors import StartRefused
@@ -55,6 +57,23 @@ def test_a_proof_stands_behind_every_so_many_records_and_the_report_has_the_last
     assert isinstance(stage.report.proof, OrderProof)
     assert (stage.report.proof.records, stage.report.proof.first_sequence) == (2 * EVERY + 10, 1)
     assert stage.report.proof.digest == digest_of(queue)
+
+
+def test_a_partition_has_proofs_of_its_own_records_and_the_one_stream_over_all_has_none() -> None:
+    queues = [Stage(with_rejections(rows), partitioned=True, order_proof=EVERY).play() for rows in (EVERY + 10, EVERY)]
+    weaver, checker = Weaver(2), OrderChecker()
+
+    for partition, queue in enumerate(queues):
+        for batch in queue.entries:
+            weaver.feed(partition, batch)
+        weaver.promise(partition, queue.epoch, queue.frames()[-1].last_sequence, AFTER_EVERYTHING)
+    woven = [TickBatch.FromString(batch) for batch in iter(weaver.take, None)]
+
+    for queue in queues:
+        assert [(found.outcome, found.proof.records) for found in checked(queue)] == [(Outcome.RIGHT, EVERY)]
+    assert woven[-1].last_sequence == 2 * EVERY + 10
+    assert not any(batch.HasField("proof") for batch in woven)
+    assert [checker.take(batch) for batch in woven] == [None] * len(woven)
 
 
 def test_without_the_setting_the_bytes_are_what_they_were_and_nothing_is_stored() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fastpath.records import OrderProof
 from services.runtime.session.aggregate import combine
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.line_counts import LineCounts
@@ -34,6 +35,12 @@ def combined(*reports: EngineReport | None) -> EngineReport:
 
 def test_no_report_of_any_partition_is_none() -> None:
     assert combine("s", [None, None]) is None
+
+
+def test_no_proof_of_one_partition_is_told_as_that_of_all() -> None:
+    proof = OrderProof(1, 2, 2, "digest", 1, "digest")
+
+    assert combined(report(0, proof=proof), report(1, proof=proof)).proof is None
 
 
 def test_what_is_counted_is_added_up() -> None:
