@@ -17,6 +17,7 @@ from redis.crc import key_slot
 from services.runtime import parent_death
 from services.runtime.connection import connect
 from services.runtime.redis_binary import find_engine
+from tests.support.network_hosts import LOOPBACK, Host, spread
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -44,10 +45,11 @@ class Node:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     stopped: bool = False
     """Suspended by `RedisClusterForTests.stop`."""
+    host: Host = LOOPBACK
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host.address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -131,21 +133,25 @@ class RedisClusterForTests:
         append_only: bool = True,
         node_timeout_ms: int = NODE_TIMEOUT_MS,
         extra: Sequence[str] = (),
+        hosts: Sequence[Host] = (),
     ) -> None:
-        """Start the servers and form the cluster. `extra` are further arguments of each server."""
+        """Start the servers and form the cluster, spread over `hosts`. `extra` are further arguments of each server."""
         engine = find_engine()
         ports: set[int] = set()
         while len(ports) < 4 * primaries:
             ports.add(free_port())
         chosen = sorted(ports)
         self.nodes: list[Node] = []
-        for index in range(2 * primaries):
+        for index, host in enumerate(spread(hosts, primaries)):
             port, bus_port = chosen[2 * index : 2 * index + 2]
             place = directory / f"node-{port}"
             place.mkdir(parents=True)
             command = [
+                *host.enter,
                 str(engine.path),
-                *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(place), "--save", ""),
+                *("--port", str(port), "--bind", host.address, "--dir", str(place), "--save", ""),
+                # Who is on another host has no password to show, and the namespaces have no other way in.
+                *("--protected-mode", "yes" if host is LOOPBACK else "no"),
                 *("--appendonly", "yes" if append_only else "no", "--maxmemory-policy", "noeviction"),
                 *("--cluster-enabled", "yes", "--cluster-port", str(bus_port), "--cluster-config-file", "nodes.conf"),
                 *("--cluster-node-timeout", str(node_timeout_ms), "--cluster-replica-validity-factor", "0"),
@@ -153,7 +159,7 @@ class RedisClusterForTests:
                 *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
                 *extra,
             ]
-            self.nodes.append(Node(port, bus_port, place, command))
+            self.nodes.append(Node(port, bus_port, place, command, host=host))
         try:
             for node in self.nodes:
                 node.spawn()
@@ -260,7 +266,7 @@ class RedisClusterForTests:
 
         def move_keys() -> None:
             while found := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
-                source.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5_000, "KEYS", *found)
+                source.ask("MIGRATE", to.host.address, to.port, "", 0, 5_000, "KEYS", *found)
 
         yield move_keys
         # Writers that have not heard of it may make a key anew between the last look and the change of owner.
@@ -309,7 +315,7 @@ class RedisClusterForTests:
             # Nodes that begin with one epoch spend seconds on getting different ones.
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", index + 1)
             if node is not first:
-                first.ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
+                first.ask("CLUSTER", "MEET", node.host.address, node.port, node.bus_port)
         edges = [SLOTS * index // primaries for index in range(primaries + 1)]
         for index in range(primaries):
             self.nodes[index].ask("CLUSTER", "ADDSLOTSRANGE", edges[index], edges[index + 1] - 1)
