@@ -23,6 +23,7 @@ from benchmarks.pacing import g9
 from benchmarks.pipeline import g1, g2
 from benchmarks.power_listener import deals_burst
 from benchmarks.queueing import g5
+from benchmarks.recording import g17
 from benchmarks.results import Result, markdown, table, write_json
 from benchmarks.starting import g11
 from benchmarks.streaming import g7
@@ -48,6 +49,7 @@ BENCHMARKS: Final[dict[str, Callable[[Context], list[Result]]]] = {
     "G14": deals_burst,
     "G15": crowd,
     "G16": g16,
+    "G17": g17,
 }
 TICKS, TICKS_QUICK = 5_000_000, 500_000
 PAIRS, PAIRS_QUICK = 5, 2

@@ -61,7 +61,7 @@ def _ours(context: Context, frames: int) -> float:
     """Seconds from the feed's first byte until every tick is in the stream."""
     out = context.directory("live")
     keys = SessionKeys("default")
-    with _redis(context) as server, _firehose(context, frames) as (port, feed):
+    with _redis(context) as server, firehose_of(context, frames) as (port, feed):
         settings = {
             "MIDSTREAM_REDIS_URL": server.url,
             "MIDSTREAM_LIVE_URL": f"ws://127.0.0.1:{port}",
@@ -107,7 +107,7 @@ def _naive(context: Context, frames: int) -> float:
     module = "benchmarks.competitors.naive_live"
     with (
         _redis(context) as server,
-        _firehose(context, frames) as (port, feed),
+        firehose_of(context, frames) as (port, feed),
         context.child(module, str(port), server.url, str(frames), log=out / "naive.log") as process,
     ):
         assert feed.stdout is not None
@@ -131,7 +131,8 @@ def _redis(context: Context) -> Iterator[EmbeddedRedis]:
 
 
 @contextlib.contextmanager
-def _firehose(context: Context, frames: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def firehose_of(context: Context, frames: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Keep a feed of so many frames running for a block; gives its port, and the process, which prints when it begins to send."""
     log = context.directory("firehose") / "firehose.log"
     with context.child("benchmarks.firehose", str(frames), log=log) as process:
         assert process.stdout is not None
