@@ -45,6 +45,8 @@ EFFECTS_PAGE = 100
 """Effects read at a time; the one that is looked for is most often among the last few."""
 UNDER_WAY = "0"
 """The mode while a session comes from history to live data: whoever asks for one of both asks for something else."""
+DIFFERS = "differs"
+"""The value of a setting that is not the same in all partitions; none can be asked for."""
 ATTEMPTS_MAX = 50
 """Lost races against other Control servers per append; more means that something is wrong with who else writes the keys."""
 
@@ -84,6 +86,9 @@ def effect_of(setting: Setting | None, report: EngineReport | None) -> InEffect:
     if isinstance(setting, SetMode) and report.hand_over.is_under_way:
         # Neither mode is what the session is to stay in.
         return InEffect(UNDER_WAY, report.effective.revision)
+    if setting is not None and setting.setting in report.differing:
+        # A scheduled command has come to its place in some partitions only: whoever asks for either value asks for a change.
+        return InEffect(DIFFERS, report.effective.revision)
     value = "" if setting is None else setting.value_in(report.effective)
     return InEffect(value, report.effective.revision)
 
@@ -201,10 +206,13 @@ class ControlJournal:
             return None
 
     async def _floor(self, keys: SessionKeys) -> int:
-        """Return a revision that was given, as far as this process and the engine's checkpoint know: no intent may get it again."""
-        applied = await cast("Awaitable[bytes | None]", self._client.hget(keys.checkpoint, "revision"))
-        known = int(applied) if applied is not None and applied.isdigit() else 0
-        return max(known, self._given.get(keys.session, 0))
+        """Return a revision that was given, as far as this process and the engines' checkpoints know: no intent may get it again."""
+        known = self._given.get(keys.session, 0)
+        for partition in range(await self.partitions(keys)):
+            checkpoint = SessionKeys(keys.session, partition).checkpoint
+            applied = await cast("Awaitable[bytes | None]", self._client.hget(checkpoint, "revision"))
+            known = max(known, int(applied) if applied is not None and applied.isdigit() else 0)
+        return known
 
     def _note_given(self, keys: SessionKeys, revision: int) -> None:
         self._given[keys.session] = max(revision, self._given.pop(keys.session, 0))

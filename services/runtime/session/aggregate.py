@@ -78,6 +78,8 @@ def combine(session: str, reports: Sequence[EngineReport | None]) -> EngineRepor
         first,
         partition=0,
         partitions=len(reports),
+        oldest_partition=min(there, key=lambda report: report.reported_time_ns).partition,
+        differing=_differing(there),
         state=min(states, key=_WORST_FIRST.index),
         effective=_effective(there, is_whole=not missing),
         epoch="",
@@ -101,12 +103,24 @@ def combine(session: str, reports: Sequence[EngineReport | None]) -> EngineRepor
 
 
 def _effective(reports: Sequence[EngineReport], *, is_whole: bool) -> Effective:
-    """Return what the last partition to apply commands has in effect, and the newest refusal of what all have seen."""
-    last = min((report.effective for report in reports), key=lambda effective: effective.revision)
+    """Return what the last partition to apply commands has in effect, and the newest refusal of what all have seen.
+
+    Where a scheduled command has come to its place in some of them only, it is not in effect yet.
+    """
+    last = min(
+        (report.effective for report in reports),
+        key=lambda effective: (effective.revision, effective.paused, effective.mode),
+    )
     revision = last.revision if is_whole else 0
     refusals = [report.effective.refused for report in reports]
     seen = [refused for refused in refusals if refused is not None and refused.revision <= revision]
     return replace(last, revision=revision, refused=max(seen, key=lambda refused: refused.revision, default=None))
+
+
+def _differing(reports: Sequence[EngineReport]) -> frozenset[str]:
+    """Name what is not the same in all of them."""
+    texts = [report.effective.texts() for report in reports]
+    return frozenset(name for name in texts[0] if len({each[name] for each in texts}) > 1)
 
 
 def _position_ns(reports: Sequence[EngineReport]) -> int:

@@ -202,6 +202,10 @@ class EngineReport:
     partition: int = 0
     partitions: int = 1
     """Of how many it is one; of a report over all of them, how many these are."""
+    oldest_partition: int = 0
+    """Of a report over all partitions: whose is the oldest."""
+    differing: frozenset[str] = frozenset()
+    """Of a report over all partitions: what of `effective`, by its field, is not the same in all of them."""
 
     def fields(self) -> dict[str, Any]:
         """Return the report as JSON values."""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fastpath.records import OrderProof
+from services.control.journal import effect_of
 from services.runtime.session.aggregate import combine
-from services.runtime.session.intents import Effective, RefusedIntent
+from services.runtime.session.intents import Effective, Pause, RefusedIntent, Resume, SetSpeed
 from services.runtime.session.line_counts import LineCounts
 from services.runtime.session.report import (
     BacklogReport,
@@ -92,6 +93,21 @@ def test_a_command_is_applied_once_every_partition_has() -> None:
     caught_up = combined(first, replace(second, effective=Effective(mode=1, revision=5, paused=True))).effective
     assert (caught_up.revision, caught_up.paused, caught_up.refused) == (5, True, RefusedIntent(5, "no"))
     assert combined(first, None).effective.revision == 0
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_one_partition_alone_has_come_to_is_not_in_effect_and_can_be_asked_for_or_undone(first: int) -> None:
+    paused = Effective(mode=1, revision=3, paused=True, speed=2.0)
+    reports = [report(0, effective=paused), report(1, effective=replace(paused, paused=False))]
+
+    both = combined(*reports[first:], *reports[:first])
+
+    assert (both.effective.paused, both.differing) == (False, {"paused"})
+    for asked in (Pause(), Resume()):
+        told = effect_of(asked, both)
+        assert (told.value == asked.value, bool(told.value), told.revision) == (False, True, 3)
+    assert effect_of(SetSpeed(2.0), both).value == SetSpeed(2.0).value
+    assert combined(reports[0], reports[0]).differing == frozenset()
 
 
 def test_the_error_names_the_partition() -> None:
