@@ -210,9 +210,11 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
         status = STATUS_DEGRADED
     connected = "connected" if report.live.connected else "not connected"
     feed = f"live feed {connected}" if live else "historical"
+    # Of several: which it is whose engine is gone.
+    silent = f" (partition {report.oldest_partition})" if report.partitions > 1 and age_ns > REPORT_AGE_MAX_NS else ""
     error = f", {report.error}" if report.error else ""
     level = f", acknowledged by {report.acknowledged}" if report.acknowledged else ""
-    return status, f"{report.state.lower()}, {feed}{level}, reported {age_ns / 1e9:.1f} s ago{error}"
+    return status, f"{report.state.lower()}, {feed}{level}, reported {age_ns / 1e9:.1f} s ago{silent}{error}"
 
 
 def queue_check(

@@ -342,6 +342,30 @@ async def test_an_entry_that_cannot_be_read_is_named_and_other_sessions_are_meas
     assert keys.session in {queue.session for queue in finding.queues}
 
 
+async def test_feed_check_names_the_partition_whose_engine_is_silent(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    keys = [SessionKeys(session_name, partition) for partition in (0, 1)]
+    redis_client.set(keys[0].partitions, partitions_stored.encode(Partitioning(2)))
+    redis_client.sadd(SESSIONS, session_name)
+
+    def put(partition: int) -> None:
+        said = {"mode": 1, "state": "RUNNING", "partition": partition, "partitions": 2}
+        redis_client.set(keys[partition].partition_state, json.dumps(said | {"reported_time_ns": fake_clock.time_ns()}))
+
+    put(0)
+    put(1)
+    check = feed_check(client, fake_clock, own_session=session_name)
+
+    assert (await check()).status == STATUS_OK
+    fake_clock.advance(11)
+    put(0)
+    outcome = await check()
+
+    assert outcome.status == STATUS_DOWN
+    assert "reported 11.0 s ago (partition 1)" in outcome.detail
+
+
 async def test_feed_check_tells_about_every_session(
     client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
 ) -> None:
