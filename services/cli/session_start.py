@@ -11,7 +11,8 @@ from fastpath.records import FrameError
 from services.replay.queue.claim import parse_holder
 from services.replay.queue.groups import parse_id
 from services.runtime.connection import at, connect, is_cluster, redacted
-from services.runtime.errors import StartRefused
+from services.runtime.errors import FailedPrecondition, StartRefused
+from services.runtime.session import partitions_stored
 from services.runtime.session.keys import SESSIONS, SessionKeys
 
 _ATTEMPTS: Final = 3
@@ -25,6 +26,7 @@ def prepare_session(url: str, session: str, *, sink: str, epoch: str) -> None:
     """
     try:
         with connect(url, client_name="midstream-cli-start") as client:
+            _refuse_partitions(client, SessionKeys(session))
             for _ in range(_ATTEMPTS):
                 if _prepared(client, SessionKeys(session), sink, epoch):
                     return
@@ -33,6 +35,19 @@ def prepare_session(url: str, session: str, *, sink: str, epoch: str) -> None:
             f"Redis at {redacted(url)} does not answer ({redacted(str(exc))}); start it, or correct --redis-url"
         ) from exc
     raise StartRefused(f"session `{session}` is being changed by somebody else; try again, or take another --session")
+
+
+def _refuse_partitions(client: Any, keys: SessionKeys) -> None:
+    """Raise StartRefused where the records are in several queues: a run has one, and would take the others for its own."""
+    try:
+        count = partitions_stored.decode(keys, client.get(keys.partitions)).count
+    except FailedPrecondition as exc:
+        raise StartRefused(exc.message) from exc
+    if count > 1:
+        raise StartRefused(
+            f"session `{keys.session}` is published in {count:,} partitions, and a run of its own has one; take another --session, "
+            "or delete that one first"
+        )
 
 
 def _prepared(client: Any, keys: SessionKeys, sink: str, epoch: str) -> bool:

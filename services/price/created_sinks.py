@@ -128,9 +128,9 @@ class CreatedSinks:
         self._sessions.streamed.end(name)
         sink = self._sinks.pop(name)
         await sink.stop()
-        await self._definitions.let_go(SessionKeys(name), self._settings.sink)
-        for partition in range(sink.definition.partitions):
-            await self._definitions.remove_leftovers(SessionKeys(name, partition))
+        keys = SessionKeys(name)
+        await self._definitions.let_go(keys, self._settings.sink)
+        await self._definitions.remove_leftovers(keys, partitions=sink.definition.partitions)
 
 
 class _CreatedSink:

@@ -148,13 +148,12 @@ class CreatedSessions:
             runner = self._runners.pop(keys.session, None)
             was_defined = await self._definitions.delete(keys)
             if runner is None and not was_defined:
-                await self._check_leftover(keys)
+                await self._check_leftover(every)
             self._end_streams(keys.session)
             if runner is not None:
                 await runner.stop()
             await self._wait_for_the_others(every)
-            for partition in every:
-                await self._definitions.remove_everything(partition)
+            await self._definitions.remove_everything(keys, partitions=len(every))
         finally:
             self._changes += 1
             self._deleting.discard(keys.session)
@@ -220,18 +219,22 @@ class CreatedSessions:
             after=after,
         )
 
-    async def _check_leftover(self, keys: SessionKeys) -> None:
+    async def _check_leftover(self, every: list[SessionKeys]) -> None:
         """Raise unless a session that nobody created here may be deleted: one that ended, or whose deletion was cut short."""
+        keys = every[0]
         if await self._queue.is_unknown(keys):
             raise NotFound(f"session `{keys.session}` is not known; ListSessions lists those that are")
-        if holder := await self._queue.holder(keys):
-            raise FailedPrecondition(
-                f"session `{keys.session}` was not created by CreateSession and is produced by {holder}; stop that instead"
-            )
+        for partition in every:
+            if holder := await self._queue.holder(partition):
+                raise FailedPrecondition(
+                    f"session `{keys.session}` was not created by CreateSession and is produced by {holder}; stop that instead"
+                )
 
     async def _partitions_of(self, keys: SessionKeys) -> list[SessionKeys]:
-        stored = await self._definitions.get(keys)
-        return [SessionKeys(keys.session, partition) for partition in range(1 if stored is None else stored.partitions)]
+        defined = await self._definitions.get(keys)
+        # Of one whose deletion was cut short, or that was made of an environment, there is no definition.
+        count = await self._definitions.stored_partitions(keys) if defined is None else defined.partitions
+        return [SessionKeys(keys.session, partition) for partition in range(count)]
 
     async def _wait_for_the_others(self, every: list[SessionKeys]) -> None:
         """Wait until no server has an engine or a sink for the session any more; those that hang are not waited for."""

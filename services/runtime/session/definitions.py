@@ -9,9 +9,10 @@ from typing import Any, Final, cast
 import redis.asyncio
 
 from services.runtime.connection import is_cluster
-from services.runtime.errors import AlreadyExists, ResourceExhausted
+from services.runtime.errors import AlreadyExists, FailedPrecondition, ResourceExhausted
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
+from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import DEFINED, DEFINED_IS_KEPT, SESSIONS, SessionKeys, session_names
 from services.runtime.session.versions import NewerVersion
@@ -110,39 +111,55 @@ class Definitions:
         deleted, removed = await pipeline.execute()
         return bool(deleted or removed)
 
-    async def remove_everything(self, keys: SessionKeys) -> bool:
-        """Delete what an ended session left in Redis, unless it was created again; tell whether that was done."""
+    async def remove_everything(self, keys: SessionKeys, *, partitions: int = 1) -> bool:
+        """Delete what an ended session left in Redis, unless it was created again; tell whether that was done.
+
+        That is of so many `partitions`, or of those that are stored where these are more.
+        """
         for _ in range(_ATTEMPTS):
             async with self._client.pipeline(transaction=True) as pipeline:
                 try:
                     await pipeline.watch(keys.definition)
                     if await pipeline.exists(keys.definition):
                         return False
+                    parts = [
+                        SessionKeys(keys.session, partition).by_slot[0]
+                        for partition in range(max(partitions, await self.stored_partitions(keys)))
+                    ]
+                    of_session = keys.by_slot[1]
                     if is_cluster(self._client):
-                        return await self._remove_slot_by_slot(pipeline, keys)
-                    pipeline.multi()
-                    pipeline.delete(*keys.everything)
-                    pipeline.srem(SESSIONS, keys.session)
-                    await pipeline.execute()
+                        # No transaction spans them. The name goes last, so that what was cut short is found again.
+                        for of_partition in parts:
+                            await self._client.delete(*of_partition)
+                        pipeline.multi()
+                        pipeline.delete(*of_session)
+                        await pipeline.execute()
+                        await self._client.srem(SESSIONS, keys.session)
+                    else:
+                        pipeline.multi()
+                        pipeline.delete(*(key for of_partition in parts for key in of_partition), *of_session)
+                        pipeline.srem(SESSIONS, keys.session)
+                        await pipeline.execute()
                 except redis.WatchError:
                     continue
                 return True
         return False
 
-    async def _remove_slot_by_slot(self, pipeline: Any, keys: SessionKeys) -> bool:
-        # No transaction spans them. The name goes last, so that what was cut short is found again.
-        of_partition, of_session = keys.by_slot
-        await self._client.delete(*of_partition)
-        pipeline.multi()
-        pipeline.delete(*of_session)
-        await pipeline.execute()
-        await self._client.srem(SESSIONS, keys.session)
-        return True
+    async def stored_partitions(self, keys: SessionKeys) -> int:
+        """Return in how many parts a session is published, as far as that can be read."""
+        try:
+            return (await partitions_stored.read(self._client, keys)).count
+        except FailedPrecondition as exc:
+            logger.warning("partitions not read", extra=fields(session=keys.session, reason=exc))
+            return 1
 
-    async def remove_leftovers(self, keys: SessionKeys) -> None:
+    async def remove_leftovers(self, keys: SessionKeys, *, partitions: int = 1) -> None:
         """As `remove_everything`, once nothing produces or works for the session any more: what came last may have written last."""
-        if not await self._client.exists(keys.lease) and not await self._client.exists(keys.logs):
-            await self.remove_everything(keys)
+        for partition in range(max(partitions, await self.stored_partitions(keys))):
+            if await self._client.exists(SessionKeys(keys.session, partition).lease):
+                return
+        if not await self._client.exists(keys.logs):
+            await self.remove_everything(keys, partitions=partitions)
 
     async def note_logs(self, keys: SessionKeys, sink: str, directory: str) -> None:
         """Say where a sink writes, before it does."""
@@ -174,7 +191,7 @@ class Definitions:
 
     async def _refuse_used(self, keys: SessionKeys) -> None:
         if await self._client.exists(keys.ticks, keys.checkpoint, keys.sinks) or await self._client.exists(
-            keys.logs, keys.state
+            keys.logs, keys.state, keys.partitions
         ):
             raise AlreadyExists(
                 f"session `{keys.session}` is another program's, or its end is still under way; take another name, or delete it"

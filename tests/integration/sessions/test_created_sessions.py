@@ -75,6 +75,39 @@ def test_a_created_session_streams_what_its_files_hold_and_leaves_nothing_when_i
     assert server.health() == SERVING
 
 
+def test_nothing_is_left_of_a_session_of_four_partitions_also_where_its_definition_went_first(
+    server: ServerProcess, data: Path, redis_client: redis.Redis, session_name: str
+) -> None:
+    with (data / "ticks.csv").open("w", encoding="ascii") as file:
+        file.write("index,timestamp,ticker,bid_price,bid_amount,ask_price,ask_amount,latency\n")
+        for row in range(40):
+            file.write(f"{row},2026-01-01 00:00:{row:02}.000000,T{row % 13},100.25,1.0,100.75,1.0,5\n")
+    calls, name = SessionCalls(server.channel), f"{session_name}-four"
+
+    def kept() -> list[bytes]:
+        return sorted(redis_client.scan_iter(match=f"midstream:{{{name}*"))
+
+    calls.create(name, files=["ticks.csv"], partitions=4)
+    assert calls.wait_state(name, pb.SESSION_STATE_COMPLETED).last_sequence == 40
+    lying = kept()
+    for number in range(4):
+        assert SessionKeys(name, number).ticks.encode() in lying
+    assert SessionKeys(name).partitions.encode() in lying
+    calls.delete(name)
+    assert kept() == []
+    assert not redis_client.sismember(SESSIONS, name)
+
+    # A deletion that was cut short behind its first step.
+    calls.create(name, files=["ticks.csv"], partitions=4)
+    calls.wait_state(name, pb.SESSION_STATE_COMPLETED)
+    redis_client.delete(SessionKeys(name).definition)
+    redis_client.srem(DEFINED, name)
+    until(lambda: not any(b":lease" in key for key in kept()), what="the end of the engines")
+    calls.delete(name)
+    assert kept() == []
+    assert not redis_client.sismember(SESSIONS, name)
+
+
 def test_a_session_leaves_at_the_pace_that_it_was_created_with(
     server: ServerProcess, data: Path, session_name: str
 ) -> None:
