@@ -57,6 +57,7 @@ def _figures(partition: replay_pb2.Partition) -> dict[str, Any]:
         "pid": partition.pid or None,
         "state": _state(partition),
         "epoch": partition.epoch,
+        "oldest_sequence": partition.oldest_sequence,
         "last_sequence": partition.last_sequence,
         "watermark_time_ns": partition.watermark_time_ns or None,
         "sinks": [{"sink": sink.sink, "owner": sink.owner, "sequence": sink.sequence} for sink in partition.sinks],

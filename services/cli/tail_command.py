@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import grpc
 
@@ -14,7 +14,16 @@ from clients.rpc import ChannelSettings, PriceClient, ReplayClient, UnusableChan
 from clients.rpc.delivery import Delivery
 from clients.rpc.following import Follower, Lost, Missed, Start
 from clients.rpc.records import Mid, Tick, mids_of, records_of
-from protos.common.v1.market_pb2 import Lag, Marker, MidBatch, Rejection, Skipped, SubscriberPolicy, TickBatch
+from protos.common.v1.market_pb2 import (
+    Lag,
+    Marker,
+    MidBatch,
+    PartitionPosition,
+    Rejection,
+    Skipped,
+    SubscriberPolicy,
+    TickBatch,
+)
 from protos.replay.v1 import replay_pb2
 from services.cli.aside import aside
 from services.cli.output import ExitCode, fail
@@ -78,7 +87,7 @@ def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
             PriceClient(address, channel=channel) as prices,
             ReplayClient(address_of("replay"), channel=channel) as ticks,
         ):
-            start, delivery = _start(wanted, ticks), wanted.delivery
+            (start, printer.shown_behind), delivery = _start(wanted, ticks), wanted.delivery
             stream: Follower[Any, TickBatch] | Follower[Any, MidBatch]
             if wanted.mids:
                 stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers, delivery=delivery)
@@ -101,27 +110,55 @@ def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
     return ExitCode.COMPLETE
 
 
-def _start(wanted: Wanted, client: ReplayClient) -> Start:
+class _Beginning(NamedTuple):
+    """Where the stream begins, and the number behind which it is shown."""
+
+    start: Start
+    shown_behind: int = 0
+
+
+def _start(wanted: Wanted, client: ReplayClient) -> _Beginning:
     """Find where to begin. Raises grpc.RpcError."""
     if wanted.from_oldest:
-        return Start(oldest=True)
+        return _Beginning(Start(oldest=True))
     if wanted.after is not None:
-        return Start(after=wanted.after, epoch=wanted.epoch)
+        return _Beginning(Start(after=wanted.after, epoch=wanted.epoch))
     if wanted.latest:
-        return Start(latest=True)
+        return _Beginning(Start(latest=True))
     if wanted.since:
-        return Start(arrival_time_ns=time_ns(wanted.since))
+        return _Beginning(Start(arrival_time_ns=time_ns(wanted.since)))
     if (wanted.mids or wanted.partition is not None) and wanted.last is None:
-        return Start()
+        return _Beginning(Start())
     session = client.session(wanted.session)
     # By number, and not with what comes next: what is published while a first connection is lost is not missed then.
-    after = max(session.last_sequence - (wanted.last or 0), session.oldest_sequence - 1, 0)
-    if after == session.last_sequence and session.state in _QUIET:
+    if session.partitions > 1 and not wanted.mids:
+        found = _start_among(client.partitions(wanted.session), wanted)
+    else:
+        found = _Beginning(Start(after=_behind(session, wanted.last), epoch=session.epoch))
+    after = found.start.after
+    begin = sum(each.sequence for each in found.start.positions) if after is None else after
+    if begin == session.last_sequence and session.state in _QUIET:
         state = replay_pb2.SessionState.Name(session.state).removeprefix("SESSION_STATE_").lower()
         say(
             f"midstream: session `{session.name}` is {state}, nothing new comes; --from-oldest or --last N show what was"
         )
-    return Start(after=after, epoch=session.epoch)
+    return found
+
+
+def _start_among(partitions: Sequence[replay_pb2.Partition], wanted: Wanted) -> _Beginning:
+    """Begin in all of them."""
+    # The last ones of all are among the last ones of each; their numbers are the sum of those of the partitions.
+    positions = tuple(
+        PartitionPosition(partition=each.partition, epoch=each.epoch, sequence=_behind(each, wanted.last))
+        for each in partitions
+    )
+    newest = sum(each.last_sequence for each in partitions)
+    return _Beginning(Start(positions=positions), max(newest - (wanted.last or 0), 0))
+
+
+def _behind(told: replay_pb2.Session | replay_pb2.Partition, last: int | None) -> int:
+    """Return the number behind which the last ones begin, of those that are retained."""
+    return max(told.last_sequence - (last or 0), told.oldest_sequence - 1, 0)
 
 
 class _Printer:
@@ -133,6 +170,8 @@ class _Printer:
         self._left = wanted.count
         self._lines = Lines(width())
         self._before: tuple[str, int] | None = None
+        self.shown_behind = 0
+        """What has a number up to this is left out, for as long as nothing is shown."""
         if not as_json and is_terminal():
             say(self._lines.heading(mids=wanted.mids))
 
@@ -149,6 +188,10 @@ class _Printer:
             if found.HasField(name):
                 self._say_of(getattr(found, name), found)
         records: Iterator[Record] = mids_of(found) if isinstance(found, MidBatch) else records_of(found)
+        if self.shown_behind:
+            records = iter([record for record in records if record.sequence > self.shown_behind])
+            if found.last_sequence > self.shown_behind:
+                self.shown_behind = 0
         shown = list(records if self._left is None else itertools.islice(records, self._left))
         if shown:
             # In one piece: a terminal is slow enough.

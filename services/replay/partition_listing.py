@@ -55,7 +55,8 @@ class PartitionListing:
             return
         told = session_message(report)
         partition.state, partition.epoch = told.state, told.epoch
-        partition.last_sequence, partition.error = told.last_sequence, told.error
+        partition.oldest_sequence, partition.last_sequence = told.oldest_sequence, told.last_sequence
+        partition.error = told.error
 
     async def _sinks(self, keys: SessionKeys, roles: dict[str, list[Member]]) -> list[pb.SinkPosition]:
         announced: dict[bytes, bytes] = await self._client.hgetall(keys.sinks)

@@ -170,7 +170,7 @@ class ListPartitionsResponse(_message.Message):
     def __init__(self, partitions: _Optional[_Iterable[_Union[Partition, _Mapping]]] = ...) -> None: ...
 
 class Partition(_message.Message):
-    __slots__ = ("partition", "owner", "host", "pid", "state", "epoch", "last_sequence", "watermark_time_ns", "sinks", "error")
+    __slots__ = ("partition", "owner", "host", "pid", "state", "epoch", "last_sequence", "watermark_time_ns", "sinks", "error", "oldest_sequence")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,7 @@ class Partition(_message.Message):
     WATERMARK_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     SINKS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     partition: int
     owner: str
     host: str
@@ -191,7 +192,8 @@ class Partition(_message.Message):
     watermark_time_ns: int
     sinks: _containers.RepeatedCompositeFieldContainer[SinkPosition]
     error: str
-    def __init__(self, partition: _Optional[int] = ..., owner: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[SessionState, str]] = ..., epoch: _Optional[str] = ..., last_sequence: _Optional[int] = ..., watermark_time_ns: _Optional[int] = ..., sinks: _Optional[_Iterable[_Union[SinkPosition, _Mapping]]] = ..., error: _Optional[str] = ...) -> None: ...
+    oldest_sequence: int
+    def __init__(self, partition: _Optional[int] = ..., owner: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[SessionState, str]] = ..., epoch: _Optional[str] = ..., last_sequence: _Optional[int] = ..., watermark_time_ns: _Optional[int] = ..., sinks: _Optional[_Iterable[_Union[SinkPosition, _Mapping]]] = ..., error: _Optional[str] = ..., oldest_sequence: _Optional[int] = ...) -> None: ...
 
 class SinkPosition(_message.Message):
     __slots__ = ("sink", "owner", "sequence")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from clients.rpc.replay import ReplayClient
 from protos.common.v1.market_pb2 import PartitionPosition
 from protos.replay.v1 import replay_pb2 as pb
 from services.runtime.session.partitions import Partitioning
-from tests.support.cli import until
+from tests.support.cli import ROOT, clean_environment, command, until
 from tests.support.one_order import Reader, partition_of, reading, write_files
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisForTests
@@ -150,6 +152,47 @@ def test_a_reader_sees_one_partition_from_the_beginning_and_from_any_place(desk:
         ]
         reader = desk.read(server, Start(positions=tuple(after)))
         assert reader.wait(len(whole) - place) == whole[place:]
+
+
+def test_tail_shows_the_last_ones_of_all_partitions_and_what_comes_then(desk: Desk, seed: int) -> None:
+    server = desk.start("a")
+    whole = desk.of_one_partition(server)
+    wait_completed(server)
+    port = {"MIDSTREAM_REPLAY_PORT": str(server.announcement["port"])}
+    last = random.Random(seed).randrange(2, 500)
+
+    shown = midstream("tail", "--last", str(last), "-n", str(last), "--json", environment=port)
+    with started("tail", "-n", "1", "--json", environment=port) as tail:
+        assert tail.stderr is not None
+        assert tail.stdout is not None
+        assert "nothing new comes" in tail.stderr.readline()
+        desk.control().seek(begin=True)
+        first = json.loads(tail.stdout.readline())
+        assert tail.wait(timeout=60) == 0
+
+    assert [json.loads(line)["sequence"] for line in shown.splitlines()] == [number for number, _ in whole[-last:]]
+    tickers = [json.loads(line).get("ticker") for line in shown.splitlines()]
+    assert tickers == [None if value.startswith("rejected") else value.split(" ")[1] for _, value in whole[-last:]]
+    assert (first["type"], first["sequence"]) == ("marker", len(whole) + 1)
+
+
+def started(*typed: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*typed),
+        cwd=ROOT,
+        env=clean_environment(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def midstream(*typed: str, environment: dict[str, str]) -> str:
+    """Run a command; return what it printed."""
+    with started(*typed, environment=environment) as process:
+        printed, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return printed
 
 
 def test_a_reader_sees_one_partition_while_engines_are_killed_and_the_session_is_paused(desk: Desk, seed: int) -> None:
