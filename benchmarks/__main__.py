@@ -20,6 +20,7 @@ from benchmarks.machine import this_machine
 from benchmarks.ordering import g4
 from benchmarks.orders import orders_storm
 from benchmarks.pacing import g9
+from benchmarks.partitions import g17
 from benchmarks.pipeline import g1, g2
 from benchmarks.power_listener import deals_burst
 from benchmarks.queueing import g5

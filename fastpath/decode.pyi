@@ -24,6 +24,10 @@ class Decoder(RowDecoder):
     A line with fewer fields than the needed columns take, or with more fields than the header (unless these are empty), is bad; so is one
     with a quote that is not closed, a ticker that is empty, not UTF-8 or holds a NUL byte. Spaces around fields do not count. The ticker of
     the TARDIS layout is `<symbol>@<exchange>`, so that the files of several exchanges can be replayed together.
+    With `rejections_elsewhere` and no latency model, lines whose ticker is in another partition are passed over, good or bad, as if they
+    did not stand in the file (they count in `elsewhere`, not in `rejected`): what is wrong with them, and whether the file as a whole is
+    sorted, whoever has the rejections finds out, who reads everything. Lines whose number is a multiple of 256 are read all the same, so
+    that `bound_ns` goes on where nothing else is.
     It learns whether the rows are sorted by event time, by arrival time or both, and gives with `bound_ns` the lowest arrival
     time that a row still to come can have.
     """

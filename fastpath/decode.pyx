@@ -17,7 +17,8 @@ from libcpp.string cimport string
 from fastpath.columns cimport Block, Tickers, string_view
 from fastpath.decoding cimport (
     BELOW_BOUND, BLANK, ELSEWHERE, LEFT_OUT, PARTS, RAISED, ROW, SIMD, TIMING_GOOD, UNSORTED, LineLayout, LineReaders, Outcome, PlainLines,
-    QuickReader, RowRules, Simd, Timing, TimingFault, Values, has_negative_field, read_thoroughly, timing_reason,
+    QuickReader, RowRules, Simd, Timing, TimingFault, Values, has_negative_field, read_thoroughly,
+    skip_elsewhere, timing_reason,
 )
 from fastpath.header cimport Header
 from fastpath.row_decoder cimport RowDecoder
@@ -52,6 +53,10 @@ cdef class Decoder(RowDecoder):
         RowDecoder.__init__(self, tickers, **rules)
         self.rules.policy.latency_bound_ns = latency_bound_ns
         self.rules.policy.delay_is_time = self.layout.delay_is_time = header.layout == Layout.TARDIS
+        # Under a latency model a row may wait for any row before it.
+        self.rules.policy.skips_elsewhere = (
+            self.in_partition is not None and self.rules.policy.rejections_elsewhere and not self.rules.policy.model.changes()
+        )
         self.readers.events = TimeParser(fraction_unit_us)
         self.readers.arrivals = TimeParser(fraction_unit_us)
         self.current.fields.resize(len(header.columns))
@@ -119,7 +124,9 @@ cdef class Decoder(RowDecoder):
                 return outcome
             if rows >= row_limit:
                 break
-            if SIMD == Simd.PORTABLE and self._read_quickly():
+            if SIMD == Simd.PORTABLE and self.rules.policy.skips_elsewhere and skip_elsewhere(self.lines, self.rules, self.readers):
+                outcome = ROW
+            elif SIMD == Simd.PORTABLE and self._read_quickly():
                 outcome = self._accept(writer)
             elif self.lines.next(self.current, final):
                 outcome = self._judge(writer)

@@ -62,6 +62,7 @@ cdef extern from "rows.hpp" namespace "midstream" nogil:
         int64_t shift_ns
         int64_t latency_bound_ns
         cbool rejections_elsewhere
+        cbool skips_elsewhere
         LatencyModelCore model
         TimingFault time_row(int64_t, int64_t, uint64_t, Timing&)
 
@@ -107,6 +108,10 @@ cdef extern from "quick.hpp" namespace "midstream" nogil:
     cdef cppclass QuickReader:
         void prepare(const Shape&, cbool) except +
         cbool read(LineCutter&, TimeParser&, TimeParser&, Line&, Values&)
+
+
+cdef extern from "elsewhere.hpp" namespace "midstream" nogil:
+    cbool skip_elsewhere(LineCutter&, RowRules&, LineReaders&)
 
 
 cdef extern from "thorough.hpp" namespace "midstream" nogil:

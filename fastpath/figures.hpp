@@ -71,20 +71,32 @@ inline LaneText time_text(LaneText text) {
     }
 }
 
-// Lines `line` and the one behind it, whose times fill the four lanes, if that one is below `end`. Lines of another shape get figures
-// that nobody may use.
-[[gnu::target(MIDSTREAM_AVX2)]] inline void read_two_lines(const char* window, const Marks& marks, const Shape& shape, size_t line,
-                                                          size_t end, Figures* out) {
+// Which lines of a window are read: some that stand together, or those of a list.
+struct LineRange {
+    size_t begin, count;
+    [[gnu::always_inline]] inline size_t operator[](size_t i) const { return begin + i; }
+};
+struct LineList {
+    const uint16_t* lines;
+    size_t count;
+    [[gnu::always_inline]] inline size_t operator[](size_t i) const { return lines[i]; }
+};
+
+// Lines `first` and the one behind it, if there is one, whose times fill the four lanes. Lines of another shape get figures that nobody
+// may use.
+template <class Lines>
+[[gnu::target(MIDSTREAM_AVX2)]] inline void read_two_lines(const char* window, const Marks& marks, const Shape& shape, const Lines& lines,
+                                                          size_t first, Figures* out) {
     uint16_t copy[1 + COLUMNS_MAX];
     LaneText times[4];
 #pragma GCC unroll 2
     for (size_t i = 0; i < 2; ++i) {
-        if (line + i == end || marks.field_count(line + i) != shape.columns) {
+        if (first + i == lines.count || marks.field_count(lines[first + i]) != shape.columns) {
             times[2 * i] = times[2 * i + 1] = {window, 0};
             out[i].quotes_plain = false;
             continue;
         }
-        const uint16_t* const starts = field_starts(window, marks.starts(line + i), shape.columns, copy);
+        const uint16_t* const starts = field_starts(window, marks.starts(lines[first + i]), shape.columns, copy);
         LaneText quotes[4];
         for (size_t quote = 0; quote < 4; ++quote) quotes[quote] = lane_text(window, starts, shape.column[BID_PRICE + quote]);
         const bool fit = ((quotes[0].size - 1) | (quotes[1].size - 1) | (quotes[2].size - 1) | (quotes[3].size - 1)) < LANE_SIZE;
@@ -99,13 +111,14 @@ inline LaneText time_text(LaneText text) {
 
 namespace avx2 {
 
-// Of lines `begin` to `end`, exclusive; `out` has room for one more than these.
-[[gnu::target(MIDSTREAM_AVX2)]] inline void read_figures(const char* window, const Marks& marks, const Shape& shape, size_t begin,
-                                                        size_t end, Figures* out) {
+// `out` has room for one more than the lines.
+template <class Lines>
+[[gnu::target(MIDSTREAM_AVX2)]] inline void read_figures(const char* window, const Marks& marks, const Shape& shape, const Lines& lines,
+                                                        Figures* out) {
     // What is written could be the shape, for all that a compiler knows; it cannot be a copy.
     const Shape kept = shape;
-    for (size_t line = begin; line < end; line += 2) read_two_lines(window, marks, kept, line, end, out + (line - begin));
-    for (size_t line = 0; line < end - begin; ++line) divide(out[line]);
+    for (size_t i = 0; i < lines.count; i += 2) read_two_lines(window, marks, kept, lines, i, out + i);
+    for (size_t i = 0; i < lines.count; ++i) divide(out[i]);
 }
 
 }  // namespace avx2

@@ -22,7 +22,7 @@ class PlainLines {
     // BELOW_BOUND), or `row_limit` is reached (BLANK). `position` is then where the next line begins.
     Outcome read(const char*& position, size_t row_limit, size_t& rows, LineReaders& readers, RowRules& rules, RowWriter& writer) {
         Outcome outcome = ROW;
-        while (rows < row_limit && outcome == ROW && find_line(position, row_limit - rows, readers.shape)) {
+        while (rows < row_limit && outcome == ROW && find_line(position, row_limit - rows, readers, rules)) {
             const size_t first = line_, last = std::min(figures_end_, line_ + (row_limit - rows));
             outcome = rules.policy.model.changes() ? take_lines_of<true>(last, readers, rules, writer)
                                                    : take_lines_of<false>(last, readers, rules, writer);
@@ -42,10 +42,12 @@ class PlainLines {
     void forget_window() {
         marks_.clear();
         line_ = figures_begin_ = figures_end_ = 0;
+        is_listed_ = false;
     }
 
     // Make `line_` the one at `position`, and have its figures; false when there is none that ends within a window.
-    bool find_line(const char* position, size_t rows_left, const Shape& shape) {
+    bool find_line(const char* position, size_t rows_left, LineReaders& readers, const RowRules& rules) {
+        const Shape& shape = readers.shape;
         while (line_ < marks_.line_count && window_ + marks_.line_begin(line_) < position) ++line_;
         if (line_ == marks_.line_count || window_ + marks_.line_begin(line_) != position) {
             if (SIMD == Simd::PORTABLE || position - begin_ < READ_BEHIND || shape.columns > COLUMNS_MAX) return false;
@@ -59,11 +61,41 @@ class PlainLines {
             if (marks_.line_count == 0) return false;
         }
         if (line_ >= figures_end_) {
+            const size_t size = static_cast<size_t>(end_ - window_);
             figures_begin_ = line_;
-            figures_end_ = std::min(marks_.line_count, line_ + FIGURES);
-            read_figures(window_, static_cast<size_t>(end_ - window_), marks_, shape, figures_begin_, figures_end_, figures_);
+            is_listed_ = rules.policy.skips_elsewhere;
+            if (is_listed_) {
+                list_lines(rules, readers);
+                read_figures(window_, size, marks_, shape, LineList{listed_, listed_count_}, figures_);
+            } else {
+                figures_end_ = std::min(marks_.line_count, line_ + FIGURES);
+                read_figures(window_, size, marks_, shape, LineRange{figures_begin_, figures_end_ - figures_begin_}, figures_);
+            }
         }
         return true;
+    }
+
+    // List the lines from `line_` on that have to be read, as many as figures are kept of: all others up to there are elsewhere.
+    void list_lines(const RowRules& rules, LineReaders& readers) {
+        size_t count = 0, line = line_;
+        for (uint64_t number = rules.state.line; line < marks_.line_count && count < FIGURES; ++line, ++number) {
+            listed_[count] = static_cast<uint16_t>(line);
+            count += !(rules.policy.may_skip(number) && is_elsewhere(line, rules.policy.delay_is_time, readers));
+        }
+        figures_end_ = line;
+        listed_count_ = count;
+        next_listed_ = 0;
+    }
+
+    bool is_elsewhere(size_t line, bool delay_is_time, LineReaders& readers) {
+        if (marks_.field_count(line) != readers.shape.columns || (has_quote_ && line_has_quote(line))) return false;
+        uint16_t copy[1 + COLUMNS_MAX];
+        const uint16_t* const starts = field_starts(window_, marks_.starts(line), readers.shape.columns, copy);
+        const Text name = field_text(window_, starts, readers.shape, TICKER);
+        uint32_t ticker;
+        const bool found = delay_is_time ? find_pair(name, field_text(window_, starts, readers.shape, EXCHANGE), readers.names, ticker)
+                                         : find_name(name, readers.names, ticker);
+        return found && ticker == ELSEWHERE;
     }
 
     template <bool modelled>
@@ -79,9 +111,26 @@ class PlainLines {
         RowState state = rules.state;
         size_t line = line_;
         Outcome outcome = ROW;
-        for (const Figures* figures = figures_ + (line - figures_begin_); line < last; ++figures, ++line, ++state.line) {
-            outcome = take<delay_is_time, modelled>(line, *figures, readers, rules, state, writer);
-            if (outcome != ROW) break;
+        if (is_listed_) {
+            const auto skip_to = [&](size_t listed) {
+                state.elsewhere += listed - line;
+                state.line += listed - line;
+                line = listed;
+            };
+            size_t i = next_listed_;
+            while (i < listed_count_ && listed_[i] < line) ++i;
+            for (; i < listed_count_ && listed_[i] < last; ++i, ++line, ++state.line) {
+                skip_to(listed_[i]);
+                outcome = take<delay_is_time, modelled>(line, figures_[i], readers, rules, state, writer);
+                if (outcome != ROW) break;
+            }
+            next_listed_ = i;
+            if (outcome == ROW) skip_to(last);
+        } else {
+            for (Figures* figures = figures_ + (line - figures_begin_); line < last; ++figures, ++line, ++state.line) {
+                outcome = take<delay_is_time, modelled>(line, *figures, readers, rules, state, writer);
+                if (outcome != ROW) break;
+            }
         }
         rules.state = state;
         line_ = line;
@@ -89,7 +138,7 @@ class PlainLines {
     }
 
     template <bool delay_is_time, bool modelled>
-    [[gnu::always_inline]] inline Outcome take(size_t line, const Figures& figures, LineReaders& readers, RowRules& rules, RowState& state,
+    [[gnu::always_inline]] inline Outcome take(size_t line, Figures& figures, LineReaders& readers, RowRules& rules, RowState& state,
                                                RowWriter& writer) {
         if (marks_.field_count(line) != readers.shape.columns || (has_quote_ && line_has_quote(line))) return BLANK;
         uint16_t copy[1 + COLUMNS_MAX];
@@ -104,7 +153,7 @@ class PlainLines {
         uint32_t ticker;
         if (delay_is_time ? !find_pair(field(TICKER), field(EXCHANGE), readers.names, ticker)
                           : !find_name(field(TICKER), readers.names, ticker)) return BLANK;
-        if (!figures.quotes_plain && !other_quotes(window_, starts, readers.shape, figures_[line - figures_begin_].quotes)) return BLANK;
+        if (!figures.quotes_plain && !other_quotes(window_, starts, readers.shape, figures.quotes)) return BLANK;
         const Outcome outcome = state.take<modelled>(rules.policy, timing, figures.quotes, ticker, writer);
         if (outcome != ROW) rules.broken = timing;
         return outcome;
@@ -179,6 +228,9 @@ class PlainLines {
     size_t line_ = 0;  // next line of the window
     bool has_quote_ = false;
     size_t figures_begin_ = 0, figures_end_ = 0;  // the lines whose figures are at hand
+    bool is_listed_ = false;                      // of these lines only some
+    size_t listed_count_ = 0, next_listed_ = 0;
+    uint16_t listed_[FIGURES + 1];
     Marks marks_;
     Figures figures_[FIGURES + 1];
 };

@@ -73,7 +73,8 @@ class RowDecoder:
         `offset`, `previous_...` and `channel_...` of another decoder of the same source and options continue where it stands;
         `latency_ns_min` and `negative_latencies` start over.
         `in_partition` tells of a ticker whether its rows are to be read here, and is asked once per name and now and then again;
-        `rejections_elsewhere` says that another partition has the rejections. Order, latencies and bounds are those of all rows."""
+        `rejections_elsewhere` says that another partition has the rejections. Order, latencies and bounds are those of all rows that are
+        read, which may be fewer then: see Decoder."""
 
     def reject(self, into: Block, reason: str, raw: bytes = b"") -> None:
         """Append a rejection at the current place and count a row (a truncated compressed file, for example)."""

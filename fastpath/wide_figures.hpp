@@ -161,27 +161,29 @@ struct WideNumbers {
 }
 
 // As avx2::read_figures, two lines at a time; lines that cannot be gathered are left to it.
+template <class Lines>
 [[gnu::target(MIDSTREAM_AVX512)]] inline void read_figures(const char* window, size_t size, const Marks& marks, const Shape& shape,
-                                                          size_t begin, size_t end, Figures* out) {
+                                                          const Lines& lines, Figures* out) {
     const Shape kept = shape;
     const LanePlaces quotes(kept, {BID_PRICE, BID_PRICE + 1, BID_PRICE + 2, BID_PRICE + 3}), times(kept, {EVENT, DELAY, EVENT, DELAY});
     uint16_t copy[1 + COLUMNS_MAX];
     // Whether both lines can be gathered. All of it is looked at, which costs less than a guess after each.
-    const auto fit = [&](size_t line) {
-        const size_t first = marks.line_begin(line), second = marks.line_begin(line + 1), behind = marks.line_begin(line + 2);
-        return (marks.field_count(line) == kept.columns) & (marks.field_count(line + 1) == kept.columns) &
-               (std::max(second - first, behind - second) <= GATHERED_BYTES) & (second + GATHERED_BYTES <= size);
+    const auto fit = [&](size_t one, size_t other) {
+        const size_t first = marks.line_begin(one), second = marks.line_begin(other);
+        const size_t first_size = marks.line_begin(one + 1) - first, second_size = marks.line_begin(other + 1) - second;
+        return (marks.field_count(one) == kept.columns) & (marks.field_count(other) == kept.columns) &
+               (std::max(first_size, second_size) <= GATHERED_BYTES) & (second + GATHERED_BYTES <= size);
     };
-    for (size_t line = begin; line < end; line += 2, out += 2) {
-        if (kept.columns > GATHERED_COLUMNS || line + 1 == end || !fit(line)) {
-            read_two_lines(window, marks, kept, line, end, out);
+    for (size_t line = 0; line < lines.count; line += 2, out += 2) {
+        if (kept.columns > GATHERED_COLUMNS || line + 1 == lines.count || !fit(lines[line], lines[line + 1])) {
+            read_two_lines(window, marks, kept, lines, line, out);
             for (size_t i = 0; i < 2; ++i) divide(out[i]);
             continue;
         }
         WideTexts quote_texts[2], time_texts[2];
 #pragma GCC unroll 2
         for (size_t i = 0; i < 2; ++i) {
-            const uint16_t* const starts = field_starts(window, marks.starts(line + i), kept.columns, copy);
+            const uint16_t* const starts = field_starts(window, marks.starts(lines[line + i]), kept.columns, copy);
             const WideLine text(window + starts[0], starts);
             quote_texts[i] = text.texts(quotes);
             time_texts[i] = text.times(times);
@@ -194,10 +196,11 @@ struct WideNumbers {
 
 }  // namespace avx512
 
-// Of lines `begin` to `end`, exclusive; `out` has room for one more than these. Of the text from `window` on, `size` bytes may be loaded.
-inline void read_figures(const char* window, size_t size, const Marks& marks, const Shape& shape, size_t begin, size_t end, Figures* out) {
-    if (SIMD == Simd::AVX512) avx512::read_figures(window, size, marks, shape, begin, end, out);
-    else avx2::read_figures(window, marks, shape, begin, end, out);
+// `out` has room for one more than the lines. Of the text from `window` on, `size` bytes may be loaded.
+template <class Lines>
+inline void read_figures(const char* window, size_t size, const Marks& marks, const Shape& shape, const Lines& lines, Figures* out) {
+    if (SIMD == Simd::AVX512) avx512::read_figures(window, size, marks, shape, lines, out);
+    else avx2::read_figures(window, marks, shape, lines, out);
 }
 
 }  // namespace midstream

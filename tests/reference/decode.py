@@ -6,7 +6,7 @@ It reads a whole file at once and knows nothing about chunks: that these make no
 import math
 import re
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +17,7 @@ AFTER_EVERYTHING = 2**63 - 1
 LINE_SIZE_MAX = 65536
 RAW_SIZE_MAX = 1024
 TICKER_SIZE_MAX = 256
+READ_ANYWAY = 256
 SHOWN_CHARACTERS = 40
 TIME_MIN_NS = -9_214_560_000 * 10**9
 TIME_MAX_NS = 9_214_646_400 * 10**9 - 1
@@ -163,6 +164,8 @@ class Options:
     latency_bound_ns: int = 0
     check_order: bool = True
     latency: Model = AS_RECORDED
+    in_partition: Callable[[str], bool] | None = None
+    rejections_elsewhere: bool = False
 
 
 @dataclass
@@ -171,6 +174,7 @@ class Decoded:
 
     rows: list[tuple[object, ...]] = field(default_factory=list)
     skipped: int = 0
+    elsewhere: int = 0
     line: int = 2
     order: int = 0
     latency_ns_min: int = AFTER_EVERYTHING
@@ -212,12 +216,19 @@ def _decode_line(raw_line: bytes, columns: list[str], options: Options, decoded:
         unclamped_ns = event_ns + latency_ns + (0 if options.latency.changes else shift_ns)
     except Unusable as reason:
         key = (decoded.place_ns, options.source_rank, decoded.line)
-        if options.start_time_ns <= decoded.place_ns < options.end_time_ns:
+        if options.rejections_elsewhere:
+            decoded.elsewhere += 1
+        elif options.start_time_ns <= decoded.place_ns < options.end_time_ns:
             decoded.rows.append((key, str(reason), line[:RAW_SIZE_MAX]))
         else:
             decoded.skipped += 1
         return
 
+    is_elsewhere = options.in_partition is not None and not options.in_partition(ticker)
+    skips = options.rejections_elsewhere and not options.latency.changes and decoded.line % READ_ANYWAY != 0
+    if is_elsewhere and skips:
+        decoded.elsewhere += 1
+        return
     clamped = options.negative_latency == "clamp" and modelled_ns < 0
     arrival_ns = event_ns if clamped else event_ns + modelled_ns + shift_ns
     decoded.stopped_by = _check_order(
@@ -233,7 +244,9 @@ def _decode_line(raw_line: bytes, columns: list[str], options: Options, decoded:
     decoded.negative_latencies += latency_ns < 0
     decoded.previous_event_ns, decoded.previous_unclamped_ns, decoded.place_ns = event_ns, unclamped_ns, arrival_ns
     wanted = not options.only_tickers or ticker in options.only_tickers
-    if wanted and options.start_time_ns <= arrival_ns < options.end_time_ns:
+    if is_elsewhere:
+        decoded.elsewhere += 1
+    elif wanted and options.start_time_ns <= arrival_ns < options.end_time_ns:
         key = (arrival_ns, options.source_rank, decoded.line)
         decoded.rows.append((key, event_ns, ticker, *numbers))
     else:

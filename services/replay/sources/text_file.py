@@ -136,6 +136,7 @@ class LineRows:
 
     def __init__(self, text: LinesFile, reading: Reading, decoder: Decoder | RecordingDecoder) -> None:
         self._is_modelled = reading.latency.changes
+        self._rejections_elsewhere = reading.rejections_elsewhere
         self.decoder = decoder
         self.damage = ""
         self.remark = ""
@@ -183,7 +184,12 @@ class LineRows:
 
     @property
     def unusable(self) -> tuple[int, str] | None:
-        """Return line and reason of the first line that could not be used, as long as none could."""
+        """Return line and reason of the first line that could not be used, as long as none could.
+
+        The partition that has the file's rejections knows: another one may have read none of the good rows.
+        """
+        if self._rejections_elsewhere:
+            return None
         nothing = self.decoder.previous_event_time_ns == BEFORE_EVERYTHING and not self.damage
         return self.decoder.first_rejection if nothing else None
 

@@ -34,6 +34,8 @@ def make_decoder(content: bytes, tickers: Tickers, options: Options, **state: An
         latency_bound_ns=options.latency_bound_ns,
         check_order=options.check_order,
         latency=kernel_model(options.latency, rank=options.source_rank),
+        in_partition=options.in_partition,
+        rejections_elsewhere=options.rejections_elsewhere,
         **state,
     )
 
@@ -77,10 +79,12 @@ def decode_with_kernel(content: bytes, options: Options, chooser: random.Random 
         if chooser is not None and chooser.random() < 0.2:
             decoded.latency_ns_min = min(decoded.latency_ns_min, decoder.latency_ns_min)
             decoded.negative_latencies += decoder.negative_latencies
+            decoded.elsewhere += decoder.elsewhere
             decoder = make_decoder(content, tickers, options, **state_of(decoder))
             held_from = decoder.offset
     decoded.rows = list(block.to_rows())
     decoded.skipped = decoder.skipped
+    decoded.elsewhere += decoder.elsewhere
     decoded.line = decoded.line if decoded.stopped_by else decoder.line
     decoded.order = decoder.order
     decoded.latency_ns_min = min(decoded.latency_ns_min, decoder.latency_ns_min)
@@ -95,6 +99,7 @@ def comparable(decoded: Decoded) -> tuple[Any, ...]:
     return (
         rows,
         decoded.skipped,
+        decoded.elsewhere,
         decoded.line,
         decoded.order,
         latency_ns_min,

@@ -4,6 +4,7 @@ The seed of every file stands in the name of its test.
 """
 
 import random
+import zlib
 from contextlib import nullcontext
 
 import pytest
@@ -17,6 +18,12 @@ from tests.unit.fastpath.decode_support import comparable, decode_with_kernel, m
 
 MINUTE_NS = 60 * 10**9
 FIRST_NS = 1_759_446_000 * 10**9  # 2025-10-02 23:00:00
+
+
+def in_first_half(ticker: str) -> bool:
+    return zlib.crc32(ticker.encode()) % 2 == 0
+
+
 OPTIONS = [
     Options(check_order=False),
     Options(latency_bound_ns=-500_000),
@@ -39,9 +46,17 @@ OPTIONS = [
         only_tickers=("T1", "A", "A@ex1"),
         end_time_ns=FIRST_NS + 30 * MINUTE_NS,
     ),
+    # Of a partition: one that has the file's rejections reads everything, as does one under a latency model; others pass over rows.
+    Options(in_partition=in_first_half, latency_bound_ns=-500_000),
+    Options(in_partition=in_first_half, rejections_elsewhere=True, latency_bound_ns=-500_000),
+    Options(in_partition=in_first_half, rejections_elsewhere=True, check_order=False, only_tickers=("T1", "T2", "A")),
+    Options(
+        in_partition=in_first_half, rejections_elsewhere=True, latency=Model(factor=1.5), latency_bound_ns=-800_000
+    ),
 ]
 NAMES = [
-    "any-order", "keep", "clamp", "shift", "window", "fraction-unit-us", "scaled", "scaled-clamped", "constant", "drawn", "drawn-shifted"
+    "any-order", "keep", "clamp", "shift", "window", "fraction-unit-us", "scaled", "scaled-clamped", "constant", "drawn", "drawn-shifted",
+    "partition", "partition-without-rejections", "partition-any-order", "partition-scaled",
 ]  # fmt: skip
 
 
