@@ -20,7 +20,7 @@ from benchmarks.machine import this_machine
 from benchmarks.ordering import g4
 from benchmarks.orders import orders_storm
 from benchmarks.pacing import g9
-from benchmarks.partitions import g17
+from benchmarks.partitions import g18
 from benchmarks.pipeline import g1, g2
 from benchmarks.power_listener import deals_burst
 from benchmarks.queueing import g5
@@ -51,6 +51,7 @@ BENCHMARKS: Final[dict[str, Callable[[Context], list[Result]]]] = {
     "G15": crowd,
     "G16": g16,
     "G17": g17,
+    "G18": g18,
 }
 TICKS, TICKS_QUICK = 5_000_000, 500_000
 PAIRS, PAIRS_QUICK = 5, 2

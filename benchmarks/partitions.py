@@ -82,7 +82,7 @@ def read(paths: Sequence[str], partition: Partition) -> tuple[int, float, float]
     return ticks, spent - encoding, encoding
 
 
-def g17(context: Context) -> list[Result]:
+def g18(context: Context) -> list[Result]:
     """Compare CPU per tick of several partitions with that of one, and with reading once."""
     paths = write(context.directory("partitions"), TICKS // 10 if context.quick else TICKS)
     growth: dict[int, list[float]] = {count: [] for count in COUNTS}
@@ -104,7 +104,7 @@ def g17(context: Context) -> list[Result]:
         shown = ", ".join(f"{min(per_tick[each]):.0f} ns with {each}" for each in (1, count))
         results += [
             Result(
-                "G17" if count == COUNTS[0] else "G17c",
+                "G18" if count == COUNTS[0] else "G18c",
                 f"CPU per tick of {count} partitions, all engines",
                 "one partition",
                 tuple(growth[count]),
@@ -112,7 +112,7 @@ def g17(context: Context) -> list[Result]:
                 note=f"files to encoded batches, without Redis; {shown} at best",
             ),
             Result(
-                f"G17{letter}",
+                f"G18{letter}",
                 f"the same if rows were read once and split among {count}",
                 "one partition",
                 tuple(split[count]),
