@@ -26,6 +26,7 @@ from services.replay.session_runner import Ending, SessionRunner, figure_name
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
+from services.runtime.errors import FailedPrecondition, StartRefused
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
@@ -97,20 +98,24 @@ class ReplayServer(Service):
 
     async def start(self, health: HealthBoard) -> None:
         self._health = health
+        await self._settle_partitions()
         if isinstance(self._engine, PartitionRunners):
             self._show_health("")
             self._engine.start()
         else:
-            await self._check_partitions()
             await self._engine.start()
         self._created.start()
 
-    async def _check_partitions(self) -> None:
-        """Raise FailedPrecondition where the session is published in several parts: its numbers would be another order's."""
+    async def _settle_partitions(self) -> None:
+        """Raise StartRefused where the session is published in other parts: its numbers would be another order's."""
         try:
-            await partitions_stored.settle(self._client, SessionKeys(self._settings.session), Partitioning())
+            await partitions_stored.settle(
+                self._client, SessionKeys(self._settings.session), self._settings.partitioning()
+            )
+        except FailedPrecondition as exc:
+            raise StartRefused(exc.message) from exc
         except (redis.RedisError, OSError):
-            # The engine waits for it.
+            # The engine waits for it, and so does whoever shares partitions, which looks again.
             return
 
     async def run(self) -> int:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from services.runtime.session import partitions_stored
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partitions import Partitioning
 from tests.reference.history import HistoryOptions, expected_outputs
-from tests.support.cli import assert_exact, interrupt_replay, midstream, replay
+from tests.support.cli import assert_exact, interrupt_replay, midstream, read_outputs, replay
 from tests.support.made_ticks import write_made_ticks
 from tests.support.redis_server import RedisForTests
 
@@ -93,6 +95,31 @@ def test_queue_that_somebody_has_not_read_is_not_deleted(
     assert_exact(
         replay([files[0]], tmp_path / "third", "--redis-url", redis.url, "--session", "a"), expected_outputs([files[0]])
     )
+
+
+def test_session_of_several_partitions_is_left_alone_and_a_run_is_of_one_whatever_the_environment_says(
+    new_redis: NewRedis, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    redis = new_redis()
+    keys = SessionKeys("shared")
+    with contextlib.closing(redis.client()) as client:
+        client.set(keys.partitions, partitions_stored.encode(Partitioning(4)))
+        client.xadd(keys.ticks, {"b": b"somebody's"})
+        before = sorted(client.scan_iter())
+
+        refused = midstream(
+            "replay", files[0], "--out", tmp_path / "first", "--redis-url", redis.url, "--session", "shared"
+        )
+        assert sorted(client.scan_iter()) == before
+
+    assert refused.code == 2
+    assert "session `shared` is published in 4 partitions" in refused.stderr
+    done = midstream(
+        "replay", files[0], "--out", tmp_path / "second",
+        environment={"MIDSTREAM_PARTITIONS": "4", "MIDSTREAM_PARTITION_OF": "BTC=3"},
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert_exact(read_outputs(tmp_path / "second", done), expected_outputs([files[0]]))
 
 
 def test_redis_that_does_not_answer_is_refused_by_name(files: tuple[Path, Path], tmp_path: Path) -> None:
