@@ -56,7 +56,8 @@ def test_live_data_is_whole_and_waits_no_longer_than_it_may_for_an_engine_that_i
             waited_s = time.monotonic() - begun_s
             assert len(bids(reader)) == 200 + others
         finally:
-            os.kill(stopped.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # others took it for dead: what failed above says why
+                os.kill(stopped.pid, signal.SIGCONT)
         print(f"waited {waited_s:.2f} s for an engine that was stopped")  # noqa: T201
         # What a machine that has much to do may add; an engine is taken for dead after ten.
         assert MERGE_WAIT_S * 0.5 < waited_s < MERGE_WAIT_S + 3
