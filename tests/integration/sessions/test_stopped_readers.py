@@ -19,7 +19,7 @@ from protos.common.v1.market_pb2 import TickBatch
 from protos.replay.v1 import replay_pb2 as pb
 from services.runtime.session.keys import READER_GROUP_PREFIX, SessionKeys
 from tests.support.cli import clean_environment, command, kill, until
-from tests.support.created_sessions import CALL_S, Servers, write_ticks
+from tests.support.created_sessions import CALL_S, Servers, SessionCalls, write_ticks
 
 pytestmark = pytest.mark.long
 
@@ -67,10 +67,9 @@ def test_a_private_session_waits_for_a_reader_that_is_stopped_and_not_for_a_dead
     with control(running, "mine") as steer, tail(running, "mine", out, "block") as reader:
         os.kill(reader.pid, signal.SIGSTOP)
         steer.set_speed(0.0)
-        waiting = calls.wait_state("mine", pb.SESSION_STATE_BACKPRESSURED)
-        later_ns = waiting.reported_time_ns + 1_000_000_000
-        until(lambda: calls.get("mine").reported_time_ns > later_ns, what="later reports")
-        still, [taken] = calls.get("mine"), positions(own_client, "mine")
+        calls.wait_state("mine", pb.SESSION_STATE_BACKPRESSURED)
+        still = standing(calls, "mine")
+        [taken] = positions(own_client, "mine")
         os.kill(reader.pid, then)
         done = calls.wait_state("mine", pb.SESSION_STATE_COMPLETED)
         if then == signal.SIGCONT:
@@ -109,6 +108,21 @@ def test_stopped_subscribers_of_every_policy_are_nothing_to_the_others(
 
     assert [numbers(batches) for batches in read] == [list(range(1, ROWS + 1))] * 3
     assert done.last_sequence == ROWS
+
+
+def standing(calls: SessionCalls, session: str) -> pb.Session:
+    """Wait until a session has published nothing for two seconds of its reports; return the last of these."""
+    before = calls.get(session)
+
+    def found_standing() -> pb.Session | None:
+        nonlocal before
+        found = calls.get(session)
+        if found.last_sequence != before.last_sequence:
+            before = found
+        return found if found.reported_time_ns > before.reported_time_ns + 2_000_000_000 else None
+
+    found: pb.Session = until(found_standing, what=f"reports of {session} that stands")
+    return found
 
 
 def numbers(batches: list[TickBatch]) -> list[int]:
