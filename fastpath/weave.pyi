@@ -21,7 +21,7 @@ class Weaver:
     """Bytes of the batches that wait here."""
     positions: list[tuple[str, int]]
     """(epoch, sequence) of every partition: up to where it came out."""
-    def __init__(self, partitions: int, *, after: Iterable[tuple[int, str, int]] = ()) -> None:
+    def __new__(cls, partitions: int, *, after: Iterable[tuple[int, str, int]] = ()) -> Weaver:
         """`after` are (partition, epoch, sequence) of where to begin; of a partition that is not named, with what is fed first."""
     def feed(self, partition: int, buffer: Buffer) -> None:
         """Take what follows in a partition's stream: one encoded TickBatch.
