@@ -26,7 +26,7 @@ STEP_MS = 5
 END_S = 60.0
 SHORT = 200
 """Rows of history before live data."""
-A_FEW, MANY = 8, 200
+A_FEW, MANY = 4, 200
 LONG = [pytest.mark.long, pytest.mark.timeout(240)]
 NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(7_200)]
 

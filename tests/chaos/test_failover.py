@@ -33,6 +33,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.skipif(not can_see_processes(), reason="engines are found through /proc")
 
 SEED = 15
+LIVE_ROWS = 150_000
+"""More than come while the readers of a quick machine get ahead."""
 PATIENCE_S = 30.0
 
 
@@ -89,7 +91,7 @@ class Stage:
             "MIDSTREAM_OUT": str(self.out),
             "MIDSTREAM_HISTORICAL": ",".join(files),
             "MIDSTREAM_SIM_FEED_PORT": str(feed_port),
-            "MIDSTREAM_SIM_FEED_FILE": str(write_feed(directory / "in" / "feed.csv")),
+            "MIDSTREAM_SIM_FEED_FILE": str(write_feed(directory / "in" / "feed.csv", LIVE_ROWS)),
             "MIDSTREAM_REPLAY_PORT": str(self.port),
             "MIDSTREAM_REPLAY_METRICS_PORT": "0",
             "MIDSTREAM_PRICE_PORT": "0",
@@ -258,7 +260,7 @@ def _went_on(stage: Stage, epoch: str, sequence: int, *, killed: bool) -> bool:
     return (now[0] not in ("", epoch) and now[1] > 50) if killed else (now[0] == epoch and now[1] > sequence + 50)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("killed", [False, True], ids=["the producer lives", "the producer dies too"])
 def test_history_that_readers_have_and_the_next_primary_has_not(killed: bool, stages: Callable[..., Stage]) -> None:
