@@ -15,6 +15,7 @@ from services.runtime.session.owners import told_by_role
 from services.runtime.session.report import EngineReport
 from services.runtime.session.shares import Member
 from services.runtime.session.versions import NewerVersion
+from services.runtime.session.watermarks import Watermark
 
 SINKS_ROLE = "price/"
 """The role of those that share a sink begins so; the name of the sink follows."""
@@ -36,16 +37,19 @@ class PartitionListing:
         for number in range(count):
             keys = SessionKeys(session, number)
             partition = pb.Partition(partition=number)
-            await self._add_report(partition, keys, several=count > 1)
+            await self._add_report(partition, keys, keys.report_of(count))
             if number in holders:
                 holder = holders[number]
                 partition.owner, partition.host, partition.pid = holder.owner, holder.host, holder.pid
+            promised = Watermark.decode(await self._client.get(keys.watermark))
+            if promised is not None and promised.epoch == partition.epoch:
+                partition.watermark_time_ns = promised.arrival_time_ns
             partition.sinks.extend(await self._sinks(keys, roles))
             found.append(partition)
         return found
 
-    async def _add_report(self, partition: pb.Partition, keys: SessionKeys, *, several: bool) -> None:
-        stored = await self._client.get(keys.partition_state if several else keys.state)
+    async def _add_report(self, partition: pb.Partition, keys: SessionKeys, key: str) -> None:
+        stored = await self._client.get(key)
         if not stored:
             return
         try:

@@ -132,6 +132,7 @@ def test_servers_share_partitions_that_move_with_them_without_hole_or_repeat(
     fleet.wait_owners("c", "c", "c", "c")
     wait_complete(fleet)
 
+    assert {each.watermark_time_ns for each in fleet.partitions()} == {2**63 - 1}
     for partition in range(PARTITIONS):
         assert published(own_client, partition) == expected(partition)
 
