@@ -16,13 +16,22 @@ import grpc
 import clients.tracing as tracing
 from clients.rpc.places import is_loopback
 
-__all__ = ["ChannelSettings", "Line", "OptionNames", "UnusableChannel"]
+__all__ = ["RECONNECT", "ChannelSettings", "Line", "OptionNames", "UnusableChannel"]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 _LOST: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED)
 """After these the files are read again, whatever their times say."""
+
+RECONNECT: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    # Who comes back is found within a second: gRPC itself would wait for up to two minutes, whatever its caller does.
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Which is how long an attempt may take: an address behind which nobody answers is tried anew after that, not after 20 s.
+    ("grpc.min_reconnect_backoff_ms", 10_000),
+)
+"""How every channel of ours comes back."""
 
 
 class UnusableChannel(Exception):
@@ -116,15 +125,15 @@ class ChannelSettings:
         """Return a new channel, from the files as they are now. Raises UnusableChannel."""
         credentials = self._credentials(address)
         if credentials is None:
-            return grpc.insecure_channel(address)
-        return grpc.secure_channel(address, credentials, options=self._options())
+            return grpc.insecure_channel(address, options=RECONNECT)
+        return grpc.secure_channel(address, credentials, options=(*RECONNECT, *self._options()))
 
     def open_async(self, address: str, *, options: tuple[tuple[str, str | int], ...] = ()) -> grpc.aio.Channel:
-        """Return the same for asyncio, made in its loop. Raises UnusableChannel."""
+        """Return the same for asyncio, made in its loop; `options` are further ones. Raises UnusableChannel."""
         credentials = self._credentials(address)
         if credentials is None:
-            return grpc.aio.insecure_channel(address, options=options)
-        return grpc.aio.secure_channel(address, credentials, options=(*options, *self._options()))
+            return grpc.aio.insecure_channel(address, options=(*RECONNECT, *options))
+        return grpc.aio.secure_channel(address, credentials, options=(*RECONNECT, *options, *self._options()))
 
     def _credentials(self, address: str) -> grpc.ChannelCredentials | None:
         """Return what a channel is made with; None for plain text. Raises UnusableChannel."""

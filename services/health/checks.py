@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import grpc
 import redis.asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from clients.rpc.channel import RECONNECT
 from protos.common.v1.market_pb2 import MODE_LIVE
 from protos.health.v1.health_pb2 import (
     STATUS_DEGRADED,
@@ -47,9 +48,6 @@ LAG_S_MAX = 30.0
 LATE_S_MAX = 5.0
 """A switch of mode leaves every group behind by the time between both feeds, until it has read the next records."""
 
-# A server that comes back is seen within a second, not after gRPC's two minutes of backoff.
-CHANNEL_OPTIONS: Final = (("grpc.max_reconnect_backoff_ms", 1000), ("grpc.initial_reconnect_backoff_ms", 200))
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -77,7 +75,7 @@ class ServerCheck:
 
     async def __call__(self) -> Finding:
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self._address, options=RECONNECT)
         try:
             call = health_pb2_grpc.HealthStub(self._channel).Check(health_pb2.HealthCheckRequest(service=""))
             answer = await call

@@ -13,7 +13,7 @@ from clients.rpc.channel import ChannelSettings, OptionNames, UnusableChannel
 from clients.rpc.diagnosis import diagnose
 from clients.rpc.places import host_of
 from protos.health.v1.health_pb2 import STATUS_DOWN
-from services.health.checks import CHANNEL_OPTIONS, Finding, server_finding
+from services.health.checks import Finding, server_finding
 from services.health.config import HealthSettings
 
 __all__ = ["ElsewhereCheck", "channel_settings"]
@@ -28,7 +28,6 @@ _NAMES: Final = OptionNames(
 )
 
 _OPTIONS: Final = (
-    *CHANNEL_OPTIONS,
     # A server that was started again may be at another address, which gRPC would look for after half a minute.
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
     # A new channel is a new connection, and not the old one found again.

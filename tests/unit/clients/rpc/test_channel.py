@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from clients.rpc import ChannelSettings, ControlClient, Line, UnusableChannel
+from clients.rpc.following import BACKOFF
 from clients.rpc.places import is_loopback
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import (
@@ -183,3 +184,22 @@ def test_the_key_is_in_no_representation() -> None:
 )
 def test_plain_keys_stay_on_this_machine(address: str, local: bool) -> None:
     assert is_loopback(address) is local
+
+
+@pytest.mark.parametrize("kind", ["insecure_channel", "secure_channel"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["threads", "asyncio"])
+def test_a_server_that_was_away_for_long_is_found_again_within_a_second(
+    kind: str, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, object]] = []
+    monkeypatch.setattr(grpc.aio if is_async else grpc, kind, lambda *_, options: made.append(dict(options)))
+    settings = ChannelSettings(tls=kind == "secure_channel")
+
+    settings.open_async("127.0.0.1:1", options=(("own", 1),)) if is_async else settings.open("127.0.0.1:1")
+
+    [options] = made
+    assert options["grpc.max_reconnect_backoff_ms"] == 1_000
+    assert options["grpc.initial_reconnect_backoff_ms"] == 200
+    # Of one attempt, where nobody answers: no longer than what a follower itself waits at most.
+    assert options["grpc.min_reconnect_backoff_ms"] == BACKOFF.cap_s * 1_000
+    assert ("own" in options) == is_async
