@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastpath.records import OrderProof
 from protos.common.v1.market_pb2 import MODE_LIVE, TickBatch
 from protos.replay.v1.replay_pb2 import SESSION_STATE_BACKPRESSURED, Session
 from services.replay.sessions import session_message
@@ -25,6 +26,7 @@ REPORT = EngineReport(
     live=LiveReport(configured=True, connected=True),
     hand_over=HandOverReport(HandOverKind.JOIN, HandOverPhase.JOINED, overlap_removed=14),
     error="x",
+    proof=OrderProof(1, 3, 3, "d", 1, "w"),
     acknowledged="replica",
     reported_time_ns=11,
     pid=12,
