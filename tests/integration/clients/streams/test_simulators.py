@@ -243,6 +243,8 @@ async def test_a_fill_is_told_with_the_trade_that_the_list_of_fills_has(simulato
             while not ours:
                 fills = await trading.fills(made, start_ns=start_ns, end_ns=time.time_ns() + 60_000_000_000)
                 ours = {fill.trade_id: fill for fill in fills if fill.exchange_order_id == placed.exchange_order_id}
+                # Every exchange limits how often it may be asked.
+                await asyncio.sleep(0 if ours else 0.2)
         told = {
             said.fill.trade_id: said.fill
             for said in events.got
