@@ -14,7 +14,7 @@ from services.runtime.errors import FailedPrecondition
 from services.runtime.session import partitions_stored
 from services.runtime.session.aggregate import read_report
 from services.runtime.session.keys import SESSIONS, SessionKeys
-from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
+from services.runtime.session.report import REPORT_TTL_MS, STORE_REPORT, EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class SessionQueue:
         if report.state is EngineState.FAILED and report.error:
             return
         report = replace(report, state=EngineState.FAILED, error=error, reported_time_ns=self._time_ns())
-        await self._client.set(key, report.encode(), px=REPORT_TTL_MS)
+        await self._client.eval(STORE_REPORT, 1, key, report.encode(), REPORT_TTL_MS)
         await self._client.sadd(SESSIONS, keys.session)
 
     async def _last(self, keys: SessionKeys, key: str) -> EngineReport | None:

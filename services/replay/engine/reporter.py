@@ -14,7 +14,7 @@ from services.runtime.clock import Clock
 from services.runtime.log_fields import fields
 from services.runtime.session.intents import Effective
 from services.runtime.session.keys import SESSIONS, SessionKeys
-from services.runtime.session.report import REPORT_TTL_MS, EngineReport, EngineState
+from services.runtime.session.report import REPORT_TTL_MS, STORE_REPORT, EngineReport, EngineState
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +112,26 @@ class StateReporter:
             if self._client is None:
                 self._client = self._connect()
             if self._figures.owned:
-                pipeline = self._client.pipeline(transaction=False)
-                pipeline.set(self._keys.report_of(report.partitions), report.encode(), px=REPORT_TTL_MS)
-                pipeline.sadd(SESSIONS, self._keys.session)
-                cast("Any", pipeline).execute()
+                self._store(self._client, report)
             else:
                 self._client.ping()
             self._tell_availability(self._standing())
+        except redis.ResponseError as exc:
+            self._tell_availability(f"Redis refuses the report: {exc}")
         except (redis.RedisError, OSError) as exc:
             self._tell_availability(f"Redis is not reachable ({type(exc).__name__})")
         self._tell_server(report)
+
+    def _store(self, client: redis.Redis, report: EngineReport) -> None:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.eval(STORE_REPORT, 1, self._keys.report_of(report.partitions), report.encode(), REPORT_TTL_MS)
+        pipeline.sadd(SESSIONS, self._keys.session)
+        stored, listed = cast("Any", pipeline).execute(raise_on_error=False)
+        if isinstance(stored, Exception):
+            raise stored
+        # The session is in the list already, or comes into it with a later report, once there is memory.
+        if isinstance(listed, Exception) and not isinstance(listed, redis.OutOfMemoryError):
+            raise listed
 
     def _standing(self) -> str:
         """Say that the engine's thread has stood still for too long; this thread alone would go on reporting."""

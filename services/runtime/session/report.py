@@ -18,6 +18,8 @@ from services.runtime.session.versions import check_version
 VERSION: Final = 1
 REPORT_TTL_MS: Final = 3_600_000
 """How long a report stays in Redis after the last one."""
+STORE_REPORT: Final = "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"
+"""For EVAL with a key, the report and REPORT_TTL_MS: a Redis without memory takes it, which is when people look at the report."""
 
 UNDECIDED: Final = Effective()
 """In effect while an engine has not found out what is."""

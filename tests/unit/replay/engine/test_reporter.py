@@ -17,7 +17,7 @@ from services.replay.sources import Complaints
 from services.runtime.session.intents import Effective, RefusedIntent
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.line_counts import LineCounts
-from services.runtime.session.report import EngineReport, EngineState
+from services.runtime.session.report import REPORT_TTL_MS, STORE_REPORT, EngineReport, EngineState
 from tests.support.clock import FakeClock
 
 KEYS = SessionKeys("default")
@@ -40,18 +40,19 @@ class FakeRedis:
         self._waiting = []
         return self
 
-    def set(self, key: str, value: str, px: int) -> None:
+    def eval(self, script: str, keys: int, key: str, value: str, px: int) -> None:
+        assert (script, keys, px) == (STORE_REPORT, 1, REPORT_TTL_MS)
         self._waiting.append(lambda: self.values.update({key: json.loads(value)}))
 
     def sadd(self, key: str, name: str) -> None:
         assert key == SESSIONS
         self._waiting.append(lambda: self.sessions.add(name))
 
-    def execute(self) -> None:
+    def execute(self, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error
         if self.away:
             raise redis.ConnectionError("gone")
-        for command in self._waiting:
-            command()
+        return [command() for command in self._waiting]
 
 
 class Stage:
