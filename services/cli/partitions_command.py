@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from clients.rpc import ChannelSettings, ReplayClient
 from protos.replay.v1 import replay_pb2
 from services.cli.terminal import table
 from services.cli.watching import Answer, show_answers
+
+_AT_AN_END: Final = ("completed", "failed", "unknown")
 
 
 def run_partitions(session: str, *, as_json: bool, watch: bool, channel: ChannelSettings) -> int:
@@ -29,11 +31,15 @@ def _row(partition: replay_pb2.Partition) -> list[str]:
     sinks = ", ".join(
         f"{sink.sink} at {sink.sequence:,}{f' ({sink.owner})' if sink.owner else ''}" for sink in partition.sinks
     )
+    state = _state(partition)
+    if not partition.pid and state not in _AT_AN_END:
+        # What its last engine said.
+        state = f"was {state}"
     return [
         str(partition.partition),
         owner,
         process,
-        _state(partition),
+        state,
         f"{partition.last_sequence:,}",
         sinks,
         partition.error,

@@ -174,18 +174,29 @@ class _Waits:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since: dict[str, tuple[int, int]] = {}
+        self._since: dict[tuple[str, int], tuple[int, int]] = {}
 
     def noted(self, session: str, report: EngineReport | None) -> str:
-        """Take a report in; say that its engine has waited for too long."""
+        """Take a report in; say that its engine has waited for too long, or which of its partitions' engines have."""
+        if report is None or not report.parts:
+            return self._noted(session, 0, report)
+        # Each by itself: while one stands still, what the others publish moves the sums.
+        waiting = [
+            f"partition {partition} {waits}"
+            for partition, part in enumerate(report.parts)
+            if (waits := self._noted(session, partition, part))
+        ]
+        return ", ".join(waiting)
+
+    def _noted(self, session: str, partition: int, report: EngineReport | None) -> str:
         if report is None or report.state is not EngineState.BACKPRESSURED:
-            self._since.pop(session, None)
+            self._since.pop((session, partition), None)
             return ""
         now_ns = self._clock.monotonic_ns()
-        sequence, since_ns = self._since.get(session, (report.last_sequence, now_ns))
+        sequence, since_ns = self._since.get((session, partition), (report.last_sequence, now_ns))
         if sequence != report.last_sequence:
             since_ns = now_ns
-        self._since[session] = report.last_sequence, since_ns
+        self._since[session, partition] = report.last_sequence, since_ns
         waited_s = (now_ns - since_ns) / 1e9
         return f"has waited for room in the queue for {waited_s:.0f} s" if waited_s > STANDING_S_MAX else ""
 
@@ -205,6 +216,9 @@ def _describe(report: EngineReport | None, now_ns: int, *, own: bool) -> tuple[S
     elif age_ns > REPORT_AGE_MAX_NS:
         status = STATUS_OK if report.state is EngineState.COMPLETED else STATUS_DEGRADED
     elif live and not report.live.connected:
+        status = STATUS_DEGRADED
+    elif None in report.parts:
+        # A partition that nobody produces, or whose engine ended so long ago that its report is gone.
         status = STATUS_DEGRADED
     connected = "connected" if report.live.connected else "not connected"
     feed = f"live feed {connected}" if live else "historical"

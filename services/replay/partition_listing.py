@@ -8,7 +8,7 @@ import redis.asyncio
 
 from protos.replay.v1 import replay_pb2 as pb
 from services.replay.session_queue import SessionQueue
-from services.replay.sessions import session_message
+from services.replay.sessions import NO_REPORT, newest_head, session_message
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.owners import told_by_role
@@ -50,9 +50,10 @@ class PartitionListing:
 
     async def _add_report(self, partition: pb.Partition, keys: SessionKeys, key: str) -> None:
         stored = await self._client.get(key)
-        if not stored:
-            return
         try:
+            if not stored:
+                await self._add_retained(partition, keys)
+                return
             report = EngineReport.decode(keys.session, stored)
         except (ValueError, NewerVersion) as exc:
             partition.error = str(exc)
@@ -61,6 +62,12 @@ class PartitionListing:
         partition.state, partition.epoch = told.state, told.epoch
         partition.oldest_sequence, partition.last_sequence = told.oldest_sequence, told.last_sequence
         partition.error = told.error
+
+    async def _add_retained(self, partition: pb.Partition, keys: SessionKeys) -> None:
+        """Say what is retained of a partition whose engine ended long ago, or never was."""
+        head = await newest_head(self._client, keys.ticks)
+        if head is not None:
+            partition.epoch, partition.last_sequence, partition.error = head.epoch, head.last_sequence, NO_REPORT
 
     async def _sinks(self, keys: SessionKeys, roles: dict[str, list[Member]]) -> list[pb.SinkPosition]:
         announced: dict[bytes, bytes] = await self._client.hgetall(keys.sinks)

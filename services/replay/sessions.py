@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis.asyncio
 
 from fastpath.frame import peek
-from fastpath.records import FrameError
+from fastpath.records import FrameError, FrameHead
 from protos.common.v1.market_pb2 import Mode, TimeRange
 from protos.replay.v1.replay_pb2 import SESSION_STATE_FAILED, SESSION_STATE_STARTING, Pacing, Session, TimeDebt
 from services.replay.session_pace import policy_message
@@ -134,14 +134,18 @@ class Sessions:
         if not await cast("Awaitable[int]", self._client.sismember(SESSIONS, keys.session)):
             return None
         # Its report expired long after its engine ended, but its records may be retained.
-        session = Session(name=keys.session, error=NO_REPORT)
-        newest: Any = await self._client.xrevrange(keys.ticks, count=1)
-        if newest:
-            try:
-                head = peek(newest[0][1].get(b"b", b""))
-            except FrameError as exc:
-                raise ValueError(f"the newest entry of {keys.ticks} cannot be read ({exc})") from exc
-            session.epoch, session.last_sequence = head.epoch, head.last_sequence
+        return await self._retained(keys)
+
+    async def _retained(self, keys: SessionKeys) -> Session:
+        """Describe a session by what its queues retain. Raises ValueError and FailedPrecondition."""
+        count = (await partitions_stored.read(self._client, keys)).count
+        session = Session(name=keys.session, error=NO_REPORT, partitions=count)
+        for partition in range(count):
+            head = await newest_head(self._client, SessionKeys(keys.session, partition).ticks)
+            if head is not None:
+                # There is no epoch of several.
+                session.epoch = head.epoch if count == 1 else ""
+                session.last_sequence += head.last_sequence
         return session
 
     async def partition_count(self, keys: SessionKeys) -> int:
@@ -222,6 +226,15 @@ class _SharedTails:
     async def stop(self) -> None:
         for tail in self.tails:
             await tail.stop()
+
+
+async def newest_head(client: Any, key: str) -> FrameHead | None:
+    """Read what the newest entry of a queue begins with; None where there is none. Raises ValueError."""
+    newest = await client.xrevrange(key, count=1)
+    try:
+        return peek(newest[0][1].get(b"b", b"")) if newest else None
+    except FrameError as exc:
+        raise ValueError(f"the newest entry of {key} cannot be read ({exc})") from exc
 
 
 def _range_message(played: Range) -> TimeRange | None:

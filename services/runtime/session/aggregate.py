@@ -80,6 +80,7 @@ def combine(session: str, reports: Sequence[EngineReport | None]) -> EngineRepor
         partitions=len(reports),
         oldest_partition=min(there, key=lambda report: report.reported_time_ns).partition,
         differing=_differing(there),
+        parts=tuple(reports),
         state=min(states, key=_WORST_FIRST.index),
         effective=_effective(there, is_whole=not missing),
         epoch="",
@@ -138,11 +139,20 @@ def _scheduled(reports: Sequence[EngineReport]) -> tuple[dict[str, Any], ...]:
     return tuple(by_revision[revision] for revision in sorted(by_revision))
 
 
+def oldest_of(partitions: Iterable[int]) -> int:
+    """Return the number that the oldest record has in the one stream over all partitions, by the oldest that each retains; 0: none does.
+
+    It is what a reader of everything gets first: its numbers are sums of where the partitions stand.
+    """
+    retained = [oldest for oldest in partitions if oldest]
+    return 1 + sum(oldest - 1 for oldest in retained) if retained else 0
+
+
 def _backlog(parts: Sequence[BacklogReport]) -> BacklogReport:
     return BacklogReport(
         records=sum(part.records for part in parts),
         bytes=sum(part.bytes for part in parts),
-        oldest_sequence=sum(part.oldest_sequence for part in parts),
+        oldest_sequence=oldest_of(part.oldest_sequence for part in parts),
         redis_run_id=parts[0].redis_run_id,
     )
 

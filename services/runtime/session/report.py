@@ -208,6 +208,8 @@ class EngineReport:
     """Of a report over all partitions: whose is the oldest."""
     differing: frozenset[str] = frozenset()
     """Of a report over all partitions: what of `effective`, by its field, is not the same in all of them."""
+    parts: tuple[EngineReport | None, ...] = ()
+    """Of a report over all partitions: that of each; None for one that says nothing."""
 
     def fields(self) -> dict[str, Any]:
         """Return the report as JSON values."""

@@ -251,6 +251,22 @@ class Reports:
         self._client.set(SessionKeys(session).state, json.dumps(report))
 
 
+class Parts:
+    """Writes reports of a session of two partitions."""
+
+    def __init__(self, client: redis.Redis, clock: FakeClock, session: str) -> None:
+        self._client = client
+        self._clock = clock
+        self._keys = [SessionKeys(session, partition) for partition in (0, 1)]
+        client.set(self._keys[0].partitions, partitions_stored.encode(Partitioning(2)))
+        client.sadd(SESSIONS, session)
+
+    def put(self, partition: int, **changes: Any) -> None:
+        said = {"mode": 1, "state": "RUNNING", "partition": partition, "partitions": 2} | changes
+        said["reported_time_ns"] = self._clock.time_ns()
+        self._client.set(self._keys[partition].partition_state, json.dumps(said))
+
+
 @pytest.mark.parametrize(
     ("changes", "age_s", "status", "part"),
     [
@@ -345,25 +361,49 @@ async def test_an_entry_that_cannot_be_read_is_named_and_other_sessions_are_meas
 async def test_feed_check_names_the_partition_whose_engine_is_silent(
     client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
 ) -> None:
-    keys = [SessionKeys(session_name, partition) for partition in (0, 1)]
-    redis_client.set(keys[0].partitions, partitions_stored.encode(Partitioning(2)))
-    redis_client.sadd(SESSIONS, session_name)
-
-    def put(partition: int) -> None:
-        said = {"mode": 1, "state": "RUNNING", "partition": partition, "partitions": 2}
-        redis_client.set(keys[partition].partition_state, json.dumps(said | {"reported_time_ns": fake_clock.time_ns()}))
-
-    put(0)
-    put(1)
+    parts = Parts(redis_client, fake_clock, session_name)
+    parts.put(0)
+    parts.put(1)
     check = feed_check(client, fake_clock, own_session=session_name)
 
     assert (await check()).status == STATUS_OK
     fake_clock.advance(11)
-    put(0)
+    parts.put(0)
     outcome = await check()
 
     assert outcome.status == STATUS_DOWN
     assert "reported 11.0 s ago (partition 1)" in outcome.detail
+
+
+async def test_feed_check_misses_the_partition_that_says_nothing_any_more(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    parts = Parts(redis_client, fake_clock, session_name)
+    check = feed_check(client, fake_clock, own_session=session_name)
+
+    parts.put(0)
+
+    outcome = await check()
+    assert outcome.status == STATUS_DEGRADED
+    assert "partition 1: nobody has reported yet" in outcome.detail
+
+
+async def test_feed_check_names_the_partition_that_waits_for_room_while_the_others_publish(
+    client: redis.asyncio.Redis, redis_client: redis.Redis, session_name: str, fake_clock: FakeClock
+) -> None:
+    parts = Parts(redis_client, fake_clock, session_name)
+    check = feed_check(client, fake_clock, own_session=session_name)
+    outcomes = []
+
+    for sequence in (1, 2, 3, 4):
+        parts.put(0, last_sequence=sequence)
+        parts.put(1, state="BACKPRESSURED", last_sequence=7)
+        outcomes.append(await check())
+        fake_clock.advance(4)
+
+    assert [outcome.status for outcome in outcomes] == [STATUS_OK] * 3 + [STATUS_DEGRADED]
+    assert "partition 1 has waited for room in the queue for 12 s" in outcomes[-1].detail
+    assert "partition 0" not in outcomes[-1].detail
 
 
 async def test_feed_check_tells_about_every_session(

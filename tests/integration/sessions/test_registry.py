@@ -11,15 +11,19 @@ import redis.asyncio
 
 from protos.replay.v1.replay_pb2 import SESSION_STATE_STARTING, SESSION_STATE_UNSPECIFIED
 from services.replay.created_sessions import CreatedSessions, Limits
+from services.replay.partition_listing import PartitionListing
 from services.replay.partition_runners import PartitionRunners
 from services.replay.session_queue import SessionQueue
 from services.replay.sessions import NO_REPORT, Sessions
 from services.runtime.connection import connect_async
 from services.runtime.errors import AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted
+from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.keys import DEFINED, SESSIONS, SessionKeys
+from services.runtime.session.partitions import Partitioning
 from services.runtime.session.report import EngineReport, EngineState
+from tests.support.price_batches import make_batches
 from tests.support.redis_server import RedisForTests
 
 DEFINITION = SessionDefinition(files=("a.csv",), mode=1, sinks=("price",), created_time_ns=7)
@@ -239,3 +243,21 @@ async def test_a_session_that_was_created_a_moment_ago_is_starting_and_not_silen
 
     assert (begun.state, begun.error) == (SESSION_STATE_STARTING, "")
     assert (silent.state, silent.error) == (SESSION_STATE_UNSPECIFIED, NO_REPORT)
+
+
+async def test_a_session_of_several_partitions_whose_reports_expired_is_described_by_all_its_queues(
+    client: redis.asyncio.Redis, own_client: redis.Redis
+) -> None:
+    keys = [SessionKeys("own", partition) for partition in (0, 1)]
+    own_client.set(keys[0].partitions, partitions_stored.encode(Partitioning(2)))
+    own_client.sadd(SESSIONS, "own")
+    for partition, records in zip(keys, (300, 200), strict=True):
+        for batch in make_batches(records):
+            own_client.xadd(partition.ticks, {"b": batch.payload}, id=f"0-{batch.first_sequence}")
+
+    session = await Sessions(client, default_session="own").describe(keys[0])
+    partitions = await PartitionListing(client, SessionQueue(client)).describe("own", 2)
+
+    assert (session.partitions, session.epoch, session.last_sequence, session.error) == (2, "", 500, NO_REPORT)
+    assert [(each.last_sequence, each.error) for each in partitions] == [(300, NO_REPORT), (200, NO_REPORT)]
+    assert all(each.epoch for each in partitions)

@@ -51,8 +51,25 @@ def test_what_is_counted_is_added_up() -> None:
     )
 
     assert (both.last_sequence, both.backlog.records, both.backlog.bytes, both.historical.skipped) == (12, 7, 700, 3)
-    assert both.backlog.oldest_sequence == 3
     assert (both.partition, both.partitions, both.epoch) == (0, 2, "")
+
+
+@pytest.mark.parametrize(
+    ("oldest", "first"),
+    [((1, 1), 1), ((1, 401), 401), ((301, 401), 701), ((301, 0), 301), ((0, 0), 0)],
+    ids=str,
+)
+def test_the_oldest_number_is_that_which_a_reader_of_all_gets_first(oldest: tuple[int, int], first: int) -> None:
+    """A reader begins behind `oldest - 1` of each partition, and numbers by the sum of these."""
+    both = combined(*(report(at, backlog=BacklogReport(3, 300, each, "r")) for at, each in enumerate(oldest)))
+
+    assert both.backlog.oldest_sequence == first
+
+
+def test_each_partition_is_told_by_itself_too() -> None:
+    one = report(1, last_sequence=5)
+
+    assert combined(None, one).parts == (None, one)
 
 
 @pytest.mark.parametrize(
