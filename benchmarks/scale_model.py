@@ -13,7 +13,7 @@ from benchmarks.failover import Case, Outcome, fluid_recovery_s, simulate
 from benchmarks.page import load as load_results
 from benchmarks.partition_costs import ENGINE, REDIS, ROLES, SINK
 from benchmarks.scale_costs import NS, Assumed, Costs, load
-from services.replay.queue.claim import LEASE_MS
+from services.runtime.session.holders import LEASE_MS
 from services.runtime.session.owners import BEAT_S, DEAD_S
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "scale.md"

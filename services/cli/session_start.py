@@ -8,11 +8,11 @@ import redis
 
 from fastpath.frame import peek
 from fastpath.records import FrameError
-from services.replay.queue.claim import parse_holder
 from services.replay.queue.groups import parse_id
 from services.runtime.connection import at, connect, is_cluster, redacted
 from services.runtime.errors import FailedPrecondition, StartRefused
 from services.runtime.session import partitions_stored
+from services.runtime.session.holders import parse_holder
 from services.runtime.session.keys import SESSIONS, SessionKeys
 
 _ATTEMPTS: Final = 3

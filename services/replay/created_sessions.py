@@ -10,16 +10,16 @@ from typing import Final, Protocol
 
 import redis
 
-from services.replay.partition_runners import PartitionRunners
 from services.replay.session_idleness import Idleness
 from services.replay.session_queue import SessionQueue
-from services.replay.session_runner import Ending, Host, SessionRunner
 from services.runtime.errors import FailedPrecondition, NotFound, ResourceExhausted
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions, SessionsFull
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partition_runners import PartitionRunners
+from services.runtime.session.session_runner import Ending, Host, SessionRunner
 from services.runtime.tasks import end_task
 
 logger = logging.getLogger(__name__)

@@ -18,11 +18,9 @@ from services.replay.config import ReplaySettings, listed
 from services.replay.created_sessions import CreatedSessions, Limits
 from services.replay.metrics import CREATED_FIGURES, FAILED, REPLAY_FIGURES
 from services.replay.partition_listing import PartitionListing
-from services.replay.partition_runners import PartitionRunners
 from services.replay.servicer import ReplayServicer
 from services.replay.session_queue import SessionQueue
 from services.replay.session_requests import SessionRequests, environment_definition
-from services.replay.session_runner import Ending, SessionRunner, figure_name
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
@@ -33,7 +31,9 @@ from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.owners import Owners
+from services.runtime.session.partition_runners import PartitionRunners
 from services.runtime.session.partitions import Partitioning
+from services.runtime.session.session_runner import Ending, SessionRunner, figure_name
 from services.runtime.session_figures import SessionFigures
 from services.runtime.settings import load
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis.asyncio
 
-from services.runtime.connection import at_async
 from services.runtime.errors import FailedPrecondition
 from services.runtime.session import partitions_stored
 from services.runtime.session.aggregate import read_report
+from services.runtime.session.holders import Holder, living_holders
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.report import REPORT_TTL_MS, STORE_REPORT, EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
-
-if TYPE_CHECKING:
-    from services.replay.queue.claim import Holder
 
 
 class SessionQueue:
@@ -31,16 +28,8 @@ class SessionQueue:
 
     async def holder(self, keys: SessionKeys) -> str:
         """Return who produces a session, for people; empty when nobody does."""
-        # Only here: it comes with the producer, which a server without created sessions does not need.
-        from services.replay.queue.claim import parse_holder
-
-        lease = await self._client.get(keys.lease)
-        holder = parse_holder(lease)
-        if holder is None:
-            return ""
-        clients = await (await at_async(self._client, keys.lease)).client_list()
-        is_there = any(client["name"] == holder.client_name for client in clients)
-        return f"process {holder.pid} on host {holder.host}" if is_there else ""
+        holder = (await living_holders(self._client, {keys: keys.lease})).get(keys)
+        return "" if holder is None else f"process {holder.pid} on host {holder.host}"
 
     async def producers(self, session: str, partitions: int) -> dict[int, str]:
         """Return the owner of each partition that somebody produces; "" for a producer that names none."""
@@ -48,25 +37,8 @@ class SessionQueue:
 
     async def holders(self, session: str, partitions: int) -> dict[int, Holder]:
         """Return who produces each partition, of those that somebody does."""
-        from services.replay.queue.claim import parse_holder
-
-        found: dict[int, Holder] = {}
-        for partition in range(partitions):
-            holder = parse_holder(await self._client.get(SessionKeys(session, partition).lease))
-            if holder is not None:
-                found[partition] = holder
-        if not found:
-            return {}
-        names: dict[Any, set[str]] = {}
-        """Of the clients of each server: a producer is connected to the one that has its keys."""
-        alive = {}
-        for partition, holder in found.items():
-            server: Any = await at_async(self._client, SessionKeys(session, partition).lease)
-            if server not in names:
-                names[server] = {client["name"] for client in await server.client_list()}
-            if holder.client_name in names[server]:
-                alive[partition] = holder
-        return alive
+        leases = {partition: SessionKeys(session, partition).lease for partition in range(partitions)}
+        return await living_holders(self._client, leases)
 
     async def report(self, keys: SessionKeys) -> EngineReport | None:
         """Return the last report; None where there is none that can be read."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.replay.partition_runners import SILENT_LOOKS, UNFIT_S
-from services.replay.queue.claim import LEASE_MS
+from services.runtime.session.holders import LEASE_MS
 from services.runtime.session.owners import BEAT_S, DEAD_S
+from services.runtime.session.partition_runners import SILENT_LOOKS, UNFIT_S
 from services.runtime.session.woven_stream import MERGE_WAIT_S
 from tests.support.cli import ROOT, Completed, until
 from tests.support.grpcurl import run_call

@@ -7,68 +7,24 @@ killed producer loses the connection at once, a stopped one its lease after LEAS
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from services.replay.queue.errors import Fenced, QueueLost, SessionTaken
 from services.replay.queue.groups import TRIM_SCRIPT
 from services.replay.queue.wire import Wire, pack
-from services.runtime.json_text import read_json
 from services.runtime.log_fields import fields
+from services.runtime.session.holders import LEASE_MS, RENEW_NS, Holder, has_client, parse_holder
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
-LEASE_MS: Final = 10_000
-RENEW_NS: Final = 2_000_000_000
 _ATTEMPTS: Final = 10
 _TOUCH_MS: Final = 1 << 40
 """Thirty-five years, for which a fence may have an end between two commands."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """What a lease says of a producer."""
-
-    token: str
-    host: str
-    pid: int
-    client_name: str
-    owner: str = ""
-    """Name of the server that it produces for, where several share a session's partitions."""
-
-    def encode(self) -> str:
-        said = {"token": self.token, "host": self.host, "pid": self.pid, "client_name": self.client_name}
-        return json.dumps(said | ({"owner": self.owner} if self.owner else {}), separators=(",", ":"))
-
-
-def parse_holder(lease: bytes | None) -> Holder | None:
-    """Return the holder of a lease; None when there is no lease, or one that nobody can have written on purpose."""
-    if lease is None:
-        return None
-    try:
-        said = read_json(lease)
-        return Holder(
-            str(said["token"]),
-            str(said["host"]),
-            int(said["pid"]),
-            str(said["client_name"]),
-            str(said.get("owner", "")),
-        )
-    except (KeyError, TypeError, ValueError):
-        logger.warning("lease cannot be read and counts as none", extra=fields(lease=lease[:200]))
-        return None
-
-
-def has_client(client_list: bytes, client_name: str) -> bool:
-    """Tell whether CLIENT LIST names this client."""
-    wanted = b"name=" + client_name.encode()
-    return any(wanted in line.split(b" ") for line in client_list.splitlines())
 
 
 class Claim:

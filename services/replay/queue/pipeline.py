@@ -21,7 +21,7 @@ from redis.exceptions import ResponseError
 
 from services.replay.queue.acknowledgement import Confirmation
 from services.replay.queue.backpressure import Backpressure
-from services.replay.queue.claim import LEASE_MS, Claim
+from services.replay.queue.claim import Claim
 from services.replay.queue.errors import Fenced, QueueLost, RedisRefused
 from services.replay.queue.groups import parse_id
 from services.replay.queue.model import Checkpoint, RedisProcess, Watermark
@@ -33,6 +33,7 @@ from services.runtime.clock import Clock
 from services.runtime.faults import fault
 from services.runtime.log_fields import fields
 from services.runtime.session.effects import EFFECTS_MAX
+from services.runtime.session.holders import LEASE_MS
 from services.runtime.session.keys import SessionKeys
 
 logger = logging.getLogger(__name__)

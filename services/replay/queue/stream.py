@@ -15,7 +15,7 @@ from fastpath.records import FrameError
 from services.replay.queue.acknowledgement import Confirmation, Level
 from services.replay.queue.adoption import Evidence, decide
 from services.replay.queue.backlog import BacklogEntry
-from services.replay.queue.claim import LEASE_MS, RENEW_NS, Claim
+from services.replay.queue.claim import Claim
 from services.replay.queue.errors import NotYet, QueueLost, RedisRefused, Stopped
 from services.replay.queue.groups import GroupTracker, flat_fields, parse_group, parse_id
 from services.replay.queue.model import (
@@ -37,6 +37,7 @@ from services.runtime.log_fields import fields
 from services.runtime.preflight import check_redis
 from services.runtime.redis_tls import TlsTrouble
 from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
+from services.runtime.session.holders import LEASE_MS, RENEW_NS
 from services.runtime.session.keys import SESSIONS, SessionKeys
 from services.runtime.session.versions import NewerVersion
 from services.runtime.unreadable import Unreadable

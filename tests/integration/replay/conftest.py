@@ -14,11 +14,9 @@ from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 from services.replay.allowed_files import AllowedFiles
 from services.replay.created_sessions import CreatedSessions, Limits
 from services.replay.partition_listing import PartitionListing
-from services.replay.partition_runners import PartitionRunners
 from services.replay.servicer import ReplayServicer
 from services.replay.session_queue import SessionQueue
 from services.replay.session_requests import SessionRequests
-from services.replay.session_runner import Host
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.errors import FailedPrecondition
@@ -27,6 +25,8 @@ from services.runtime.metrics import Metrics
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partition_runners import PartitionRunners
+from services.runtime.session.session_runner import Host
 from tests.support.replay_queue import Queue
 
 

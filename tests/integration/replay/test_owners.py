@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from services.replay.queue.claim import Holder
 from services.replay.session_queue import SessionQueue
 from services.runtime.connection import connect_async
+from services.runtime.session.holders import Holder, living_holders
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.owners import DEAD_S, FORGOTTEN_S, Owners
 
@@ -73,3 +73,39 @@ async def test_producers_are_those_whose_lease_and_connection_are_there(
     assert await SessionQueue(client).producers(session_name, 4) == {0: "a", 1: ""}
     assert await SessionQueue(client).producers(session_name + "-other", 4) == {}
     await client.aclose()
+
+
+class Counted:
+    """A Redis that counts what it is asked."""
+
+    def __init__(self, leases: dict[str, bytes]) -> None:
+        self._leases, self._asked = leases, list[str]()
+        self.trips: list[str] = []
+
+    def pipeline(self, *, transaction: bool) -> Counted:
+        assert not transaction
+        return self
+
+    def get(self, key: str) -> None:
+        self._asked.append(key)
+
+    async def execute(self) -> list[bytes | None]:
+        self.trips.append(f"{len(self._asked)} leases")
+        return [self._leases.get(key) for key in self._asked]
+
+    async def client_list(self) -> list[dict[str, str]]:
+        self.trips.append("connections")
+        return [{"name": "there"}]
+
+
+async def test_all_leases_are_asked_for_in_one_round_trip() -> None:
+    there, gone = (
+        Holder(token="t", host="h", pid=1, client_name=name, owner="a").encode() for name in ("there", "gone")
+    )
+    leases = {partition: SessionKeys("s", partition).lease for partition in range(1_024)}
+    redis_ = Counted({leases[0]: there.encode(), leases[1_023]: gone.encode(), leases[700]: there.encode()})
+
+    found = await living_holders(redis_, leases)
+
+    assert sorted(found) == [0, 700]
+    assert redis_.trips == ["1024 leases", "connections"]

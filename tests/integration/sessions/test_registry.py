@@ -12,7 +12,6 @@ import redis.asyncio
 from protos.replay.v1.replay_pb2 import SESSION_STATE_STARTING, SESSION_STATE_UNSPECIFIED
 from services.replay.created_sessions import CreatedSessions, Limits
 from services.replay.partition_listing import PartitionListing
-from services.replay.partition_runners import PartitionRunners
 from services.replay.session_queue import SessionQueue
 from services.replay.sessions import NO_REPORT, Sessions
 from services.runtime.connection import connect_async
@@ -21,6 +20,7 @@ from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.keys import DEFINED, SESSIONS, SessionKeys
+from services.runtime.session.partition_runners import PartitionRunners
 from services.runtime.session.partitions import Partitioning
 from services.runtime.session.report import EngineReport, EngineState
 from tests.support.price_batches import make_batches

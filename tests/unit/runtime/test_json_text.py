@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from services.replay.queue.claim import parse_holder
 from services.replay.queue.model import parse_checkpoint
 from services.runtime.json_text import read_json, short_reason
 from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.holders import parse_holder
 from services.runtime.session.intents import Intent
 from services.runtime.session.report import EngineReport
 from services.simulators.venue.faults import parse_faults

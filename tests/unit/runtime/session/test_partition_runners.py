@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from services.replay.partition_runners import SILENT_LOOKS, UNFIT_S, PartitionRunners
-from services.replay.session_runner import SessionRunner
 from services.runtime.errors import FailedPrecondition
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partition_runners import SILENT_LOOKS, UNFIT_S, PartitionRunners
+from services.runtime.session.session_runner import SessionRunner
 from services.runtime.session.shares import Member
 
 

@@ -13,13 +13,13 @@ from typing import Final, Protocol
 
 import redis
 
-from services.replay.session_runner import Ending, SessionRunner
 from services.runtime.errors import MidstreamError
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.owners import BEAT_S
+from services.runtime.session.session_runner import Ending, SessionRunner
 from services.runtime.session.shares import Member, plan
 from services.runtime.tasks import end_task
 

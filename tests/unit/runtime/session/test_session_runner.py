@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from services.replay.session_runner import SessionRunner
 from services.runtime.errors import PermissionDenied
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.session_runner import SessionRunner
 
 KEYS = SessionKeys("a")
 DEFINITION = SessionDefinition(files=("a.csv",), mode=1, created_time_ns=7)
