@@ -53,7 +53,7 @@ def encode_batch(
     """
 
 def peek(buffer: Buffer) -> FrameHead:
-    """Read the head without reading columns. Raises FrameError."""
+    """Read the head, and the markers, without reading columns. Raises FrameError."""
 
 @final
 class TickFrame:

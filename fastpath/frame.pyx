@@ -27,6 +27,7 @@ cdef extern from "tick_reader.hpp" namespace "midstream" nogil:
         uint64_t first_sequence, last_sequence
         size_t tick_count
         int64_t last_arrival, publish_time
+        uint64_t next_sequence
 
     void read_tick_batch(const char*, size_t, TickBatch&) except +raise_frame_error
     void read_head(const char*, size_t, BatchHead&) except +raise_frame_error
@@ -248,14 +249,14 @@ def encode_batch(
 
 
 def peek(buffer):
-    """Read the head without reading columns. Raises FrameError."""
+    """Read the head, and the markers, without reading columns. Raises FrameError."""
     cdef BatchHead head
     cdef HeldBytes held
     held.hold(buffer)
     read_head(held.data(), held.size(), head)
     return FrameHead(
         head.epoch.decode(), head.mode, head.first_sequence, head.last_sequence, head.tick_count,
-        head.last_arrival, head.publish_time,
+        head.last_arrival, head.publish_time, head.next_sequence,
     )
 
 

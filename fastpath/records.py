@@ -96,3 +96,5 @@ class FrameHead(NamedTuple):
     last_arrival_time_ns: int
     """Arrival of the last tick; BEFORE_EVERYTHING when there is none."""
     publish_time_ns: int
+    next_sequence: int
+    """What follows: behind a gap marker at the end the numbers may go on elsewhere."""

@@ -399,10 +399,26 @@ struct BatchHead {
     size_t tick_count = 0;
     int64_t last_arrival = BEFORE_EVERYTHING;
     int64_t publish_time = 0;
+    uint64_t next_sequence = 0;  // what follows: behind a gap marker the numbers may go on elsewhere
 };
+
+// Of a marker no more than where it stands and where it leads to: a discontinuity may carry the quotes of many tickers.
+inline MarkerRecord read_place(wire::Reader in) {
+    MarkerRecord marker;
+    while (in.next()) {
+        switch (in.field()) {
+            case 1: marker.sequence = in.fixed64("sequence"); break;
+            case 2: marker.kind = read_enum(in, "kind"); break;
+            case 10: marker.next_sequence = in.fixed64("next_sequence"); break;
+            default: in.skip();
+        }
+    }
+    return marker;
+}
 
 inline void read_head(const char* bytes, size_t size, BatchHead& head) {
     wire::Reader in(bytes, size, "TickBatch");
+    uint64_t marked = 0;  // the number of the last gap marker that names lost ones, and where it leads to
     while (in.next()) {
         switch (in.field()) {
             case 1: head.epoch = in.text("epoch"); break;
@@ -416,11 +432,18 @@ inline void read_head(const char* bytes, size_t size, BatchHead& head) {
                 std::memcpy(&head.last_arrival, times.data() + times.size() - sizeof(int64_t), sizeof(int64_t));
                 break;
             }
+            case 14:
+                if (const MarkerRecord marker = read_place(in.message("markers", "Marker")); marker.kind == MARKER_GAP && marker.next_sequence != 0) {
+                    marked = marker.sequence;
+                    head.next_sequence = marker.next_sequence;
+                }
+                break;
             case 16: head.publish_time = read_sfixed64(in, "publish_time_ns"); break;
             default: in.skip();
         }
     }
     check_head("TickBatch", head.mode, head.first_sequence, head.last_sequence);
+    if (marked != head.last_sequence || head.next_sequence <= marked) head.next_sequence = head.last_sequence + 1;
 }
 
 }  // namespace midstream

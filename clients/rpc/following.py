@@ -144,7 +144,7 @@ class Follower(Generic[R, B]):
                     if positions:
                         self._next = Start(positions=positions)
                     elif not self._next.positions:
-                        self._next = Start(after=batch.last_sequence, epoch=batch.epoch)
+                        self._next = Start(after=_end(batch), epoch=batch.epoch)
                     yield batch
             finally:
                 call.cancel()
@@ -175,6 +175,12 @@ class Follower(Generic[R, B]):
         delay_s = BACKOFF.delay_s(self._failures, 0.0, self._random)
         self._failures += 1
         return delay_s
+
+
+def _end(batch: Numbered) -> int:
+    """The last number that a batch has, or says is lost."""
+    lost: list[int] = [marker.next_sequence - 1 for marker in getattr(batch, "markers", ())]
+    return max([batch.last_sequence, *lost])
 
 
 def _last_sequence(exc: grpc.RpcError) -> int | None:

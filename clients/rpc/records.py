@@ -80,4 +80,6 @@ def _tick_sequences(batch: TickBatch) -> Iterator[int]:
     if batch.tick_sequence:
         return iter(batch.tick_sequence)
     taken = {each.sequence for each in batch.rejections} | {each.sequence for each in batch.markers}
-    return (number for number in range(batch.first_sequence, batch.last_sequence + 1) if number not in taken)
+    lost = [range(each.sequence + 1, each.next_sequence) for each in batch.markers if each.next_sequence]
+    numbers = range(batch.first_sequence, batch.last_sequence + 1)
+    return (number for number in numbers if number not in taken and not any(number in each for each in lost))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastpath.frame import MARKER_GAP, TickFrame, peek, select_tickers
+from fastpath.frame import peek, select_tickers
 from fastpath.latest import LatestTicks
 from protos.common.v1.market_pb2 import TickBatch
 from services.runtime.session.batch_format import Batch, BatchFormat
@@ -15,13 +15,9 @@ def batch_head(first_sequence: int, payload: bytes) -> Batch:
     """Read epoch and sequences out of an encoded TickBatch, which itself says with which it begins."""
     head = peek(payload)
     arrival_time_ns = head.last_arrival_time_ns if head.tick_count else None
-    return Batch(head.epoch, head.first_sequence, head.last_sequence, payload, arrival_time_ns)
-
-
-def explains_hole(payload: bytes, next_sequence: int) -> bool:
-    """Tell whether a gap marker in the batch says that `next_sequence` follows it."""
-    return any(
-        marker.kind == MARKER_GAP and marker.next_sequence == next_sequence for marker in TickFrame(payload).markers
+    # Lost numbers belong to the marker that names them: who has one of them, and be it the marker's own, still gets the marker.
+    return Batch(
+        head.epoch, head.first_sequence, max(head.last_sequence, head.next_sequence - 1), payload, arrival_time_ns
     )
 
 
@@ -78,11 +74,11 @@ TICKS: Final = BatchFormat(
     message=TickBatch,
     head=batch_head,
     cut=cut_batch,
-    explains=explains_hole,
+    is_dense=True,
     select=select_tickers,
     first_since=first_tick_since,
     table=LatestTicks,
     # An empty `tick_sequence`, field 17: what is missing was filtered out, not lost.
     nothing_left=b"\x8a\x01\x00",
 )
-"""What the queue of a session holds. Dense: every sequence is in some batch."""
+"""What the queue of a session holds."""

@@ -46,27 +46,14 @@ class Contents:
     def __init__(self, partition: int) -> None:
         self._partition = partition
         self.known: dict[tuple[str, int], str] = {}
-        self.lost: set[tuple[str, int, int]] = set()
-        """The first number of each hole that a marker names, and the number behind it."""
 
     def add(self, frame: TickFrame, where: str) -> None:
         """Hold a batch against all that came before."""
-        for marker in frame.markers:
-            if marker.kind == MARKER_GAP and marker.next_sequence:
-                self.lost.add((frame.epoch, marker.sequence, marker.next_sequence))
         for sequence, content in contents(frame):
             before = self.known.setdefault((frame.epoch, sequence), content)
             assert before == content, (
                 f"partition {self._partition} {frame.epoch} {sequence} is {content} {where}, and was {before}"
             )
-
-    def is_named(self, epoch: str, first: int, behind: int) -> bool:
-        """Tell whether a marker in the stream names a hole from `first` or from before it.
-
-        A subscriber that has some of the lost records when it is told of the others does not get that marker: it stands at a number
-        that the subscriber has. Whoever mends that may have this look at what the subscriber got alone.
-        """
-        return any(known == epoch and begins <= first and end == behind for known, begins, end in self.lost)
 
     def newest(self, epoch: str) -> int:
         """Return the highest number that anybody has got of an epoch."""
@@ -111,8 +98,7 @@ class Subscriber:
             epoch, due, named = self._place
             if epoch:
                 due, named = (due, named) if frame.epoch == epoch else (1, 0)
-                is_named = self._seen.is_named(frame.epoch, due, frame.first_sequence)
-                assert is_named or frame.first_sequence in (due, named), (
+                assert frame.first_sequence in (due, named), (
                     f"partition {self._partition} {frame.epoch} {frame.first_sequence} comes where {due} is due"
                 )
             gaps = [marker.next_sequence for marker in frame.markers if marker.kind == MARKER_GAP]

@@ -15,6 +15,7 @@ class Batch(NamedTuple):
     epoch: str
     first_sequence: int
     last_sequence: int
+    """Of its last record; where that is a gap marker, the last of the numbers that it says are lost."""
     payload: bytes
     last_arrival_time_ns: int | None = None
     """Of its last tick or mid; None where it has none."""
@@ -42,8 +43,6 @@ Head = Callable[[int, bytes], Batch]
 """Reads epoch and sequences out of a payload, whose entry says with which sequence it begins."""
 Cut = Callable[[bytes, int], bytes | None]
 """Drops the records up to a sequence from a payload; None when nothing is left."""
-Explains = Callable[[bytes, int], bool]
-"""Tells whether a payload says in-band that the sequence after it is the one given."""
 FirstSince = Callable[[bytes, int], int | None]
 """Finds the sequence of the first record of a payload that arrived at a time or later. Slow: once per subscription."""
 
@@ -55,8 +54,8 @@ class BatchFormat:
     message: type[TickBatch | MidBatch]
     head: Head
     cut: Cut
-    explains: Explains | None
-    """None for a sparse stream, in which holes are normal."""
+    is_dense: bool
+    """Every sequence is in some batch; in a sparse stream holes are normal."""
     select: Callable[[bytes, Collection[str]], bytes | None]
     """Keeps these tickers only; None when nothing is left."""
     first_since: FirstSince

@@ -3,10 +3,10 @@
 An entry that cannot be read ends whoever gets to it in a dense stream: its records are somewhere, and going on without them would
 be a hole that nobody sees. In a sparse one it is skipped, counted and said.
 
-Everything that can happen to a stream (it starts over, comes back with an older top, has a hole that a gap marker explains, is cut
-elsewhere than before) is decided from the stream itself. In a dense stream every sequence is in some batch; in a sparse one a hole is
-normal, because batches without content leave no entry, and only retention makes a subscriber fall behind: the oldest go first, so
-nothing behind a retained entry is gone.
+Everything that can happen to a stream (it starts over, comes back with an older top, has a hole, is cut elsewhere than before) is
+decided from the stream itself. In a dense stream every sequence is in some batch, lost ones in that of the gap marker that names them; in
+a sparse one a hole is normal, because batches without content leave no entry, and only retention makes a subscriber fall behind: the
+oldest go first, so nothing behind a retained entry is gone.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class StreamEntries:
         self._key = key
         self._head = batches.head
         self._cut = batches.cut
-        self._explains = batches.explains
+        self._is_dense = batches.is_dense
         self._skipped = unreadable or Unreadable()
         self._entry_bytes = STEP_BYTES
 
@@ -129,19 +129,9 @@ class StreamEntries:
         if not after:
             # The stream ends at the position, or came back with an older top and will grow past it again.
             return []
-        return await self._behind_hole(position, before, after)
-
-    async def _behind_hole(self, position: int, before: Batch | None, after: list[Batch]) -> list[Batch]:
-        if self._explains is None:
-            if before is None and await self._is_trimmed():
-                raise FellBehind(position, after[0])
-            return step(after)
-        if before is not None and self._explains(before.payload, after[0].first_sequence):
-            # Whoever has the marker goes on behind the hole. Whoever has lost records instead of it, because the stream came
-            # back without them, gets the marker first.
-            marker = self._rest(before, position) if before.last_sequence < position else []
-            return [*marker, *step(self._joined(after))]
-        raise FellBehind(position, after[0])
+        if self._is_dense or (before is None and await self._is_trimmed()):
+            raise FellBehind(position, after[0])
+        return step(after)
 
     def _rest(self, batch: Batch, position: int) -> list[Batch]:
         payload = self._cut(batch.payload, position)
@@ -157,7 +147,7 @@ class StreamEntries:
 
     async def begins_later(self, oldest: Batch) -> bool:
         """Tell whether there may have been records before the oldest retained batch."""
-        return oldest.first_sequence > 1 and (self._explains is not None or await self._is_trimmed())
+        return oldest.first_sequence > 1 and (self._is_dense or await self._is_trimmed())
 
     async def _is_trimmed(self) -> bool:
         """Tell whether the stream may have lost its oldest entries."""
@@ -172,7 +162,7 @@ class StreamEntries:
 
     def _joined(self, batches: list[Batch]) -> list[Batch]:
         """The batches up to the first hole; what lies behind it is looked at when the subscriber gets there."""
-        return batches if self._explains is None else _consecutive(batches)
+        return _consecutive(batches) if self._is_dense else batches
 
     def _count(self) -> int:
         return min(max(STEP_BYTES // max(self._entry_bytes, 1), 1), STEP_COUNT_MAX)
@@ -180,7 +170,7 @@ class StreamEntries:
     @property
     def look_count(self) -> int:
         """How many entries to ask for where one is enough: in a sparse stream it may have to be the next one."""
-        return 1 if self._explains is not None else LOOK_COUNT
+        return 1 if self._is_dense else LOOK_COUNT
 
     def read(self, entries: Any) -> list[Batch]:
         """Read the entries of an answer. Raises UnreadableEntry in a dense stream; what a sparse one skips is missing."""
@@ -194,7 +184,7 @@ class StreamEntries:
                 raise ValueError("it has no field `b`")
             batch = self._head(_sequence(entry_id), entry[b"b"])
         except (ValueError, NewerVersion) as exc:
-            if self._explains is not None:
+            if self._is_dense:
                 raise UnreadableEntry(self._key, entry_id, exc) from exc
             self.skip(entry_id, exc)
             return None
@@ -204,7 +194,7 @@ class StreamEntries:
     def cannot_read(self, first_sequence: int, exc: Exception) -> None:
         """An entry whose head is fine holds something else: as `read_one`."""
         entry_id = b"0-%d" % first_sequence
-        if self._explains is not None:
+        if self._is_dense:
             raise UnreadableEntry(self._key, entry_id, exc) from exc
         self.skip(entry_id, exc)
 

@@ -222,7 +222,7 @@ class StreamTail:
         if batch.first_sequence == self.ring.end[1] + 1:
             return True
         # A sparse stream whose last entry that was read is still there lost nothing behind it.
-        return self.batches.explains is None and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
+        return not self.batches.is_dense and bool(await self._client.xrange(self._key, min=last_id, max=last_id))
 
     def _keep(self, batch: Batch, entry_id: bytes) -> bool:
         """Take a batch in; tell whether the listener could read it."""

@@ -58,7 +58,7 @@ async def begin_behind(tails: Sequence[StreamTail], named: dict[int, Position]) 
             has = "nothing is retained" if newest is None else f"the current epoch is `{newest.epoch}`"
             raise OutOfRange(f"`after` names epoch `{position.epoch}` of partition {partition}, but {has}")
         after, oldest = position.sequence or 0, (starts[partition].sequence or 0) + 1
-        if after > newest.last_sequence and not _leads_to(tails[partition], newest, after + 1):
+        if after > newest.last_sequence:
             raise OutOfRange(
                 f"`after` names record {after} of partition {partition}, beyond its last one, {newest.last_sequence}"
             )
@@ -74,11 +74,6 @@ async def begin_arrival(tails: Sequence[StreamTail], time_ns: int) -> list[Posit
     """Not behind the first record of each partition that arrived at a time or later. Raises OutOfRange."""
     found = [await begin_at(tail, time_ns) for tail in tails]
     return [Position(each.epoch, each.position) for each in found]
-
-
-def _leads_to(tail: StreamTail, batch: Batch, sequence: int) -> bool:
-    explains = tail.batches.explains
-    return explains is not None and explains(batch.payload, sequence)
 
 
 class WovenDelivery:

@@ -83,6 +83,8 @@ def test_peek_reads_the_head_of_every_valid_encoding(batch: market_pb2.TickBatch
     head = frame.peek(encode_differently(batch, rng))
 
     arrivals = list(batch.arrival_time_ns) or [-(2**63)]
+    gaps = [each for each in batch.markers if each.kind == market_pb2.Marker.KIND_GAP and each.next_sequence]
+    at_the_end = bool(gaps) and gaps[-1].sequence == batch.last_sequence
     assert head == (
         batch.epoch,
         batch.mode,
@@ -91,6 +93,7 @@ def test_peek_reads_the_head_of_every_valid_encoding(batch: market_pb2.TickBatch
         len(batch.ticker_index),
         arrivals[-1],
         batch.publish_time_ns,
+        gaps[-1].next_sequence if at_the_end else (batch.last_sequence + 1) % 2**64,
     )
 
 

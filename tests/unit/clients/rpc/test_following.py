@@ -12,7 +12,7 @@ import pytest
 
 from clients.rpc import Line
 from clients.rpc.following import BACKOFF, LAST_SEQUENCE_TRAILER, Follower, Lost, Missed, Start
-from protos.common.v1.market_pb2 import PartitionPosition, TickBatch
+from protos.common.v1.market_pb2 import Marker, PartitionPosition, TickBatch
 
 pytestmark = pytest.mark.quick
 
@@ -122,6 +122,17 @@ def test_a_lost_connection_goes_on_behind_the_last_record() -> None:
     assert isinstance(heard[1], Lost)
     assert "Socket closed (UNAVAILABLE)" in heard[1].reason
     assert server.slept == [heard[1].again_in_s]
+
+
+def test_after_a_gap_marker_it_goes_on_behind_the_numbers_that_are_lost() -> None:
+    gap = TickBatch(epoch="e", first_sequence=4, last_sequence=4, markers=[Marker(sequence=4, next_sequence=9)])
+    server = Server(Call([batch(1, 3), gap, AWAY], reached=True), Call([batch(9, 9)], reached=True))
+
+    found = server.follow(Start())
+    for _ in range(4):
+        next(found)
+
+    assert server.starts == [Start(), Start(after=8, epoch="e")]
 
 
 def test_waits_grow_up_to_a_limit_and_begin_again_after_a_batch() -> None:

@@ -52,6 +52,12 @@ def test_ticks_take_the_numbers_that_nothing_else_has(seed: int) -> None:
     assert {each.sequence for each in records if isinstance(each, Rejection)} == rejected
 
 
+def test_lost_numbers_are_no_tick_s() -> None:
+    batch = made([1, 9, 10], first_sequence=1, last_sequence=10, markers=[Marker(sequence=2, next_sequence=9)])
+
+    assert [each.sequence for each in records_of(batch)] == [1, 2, 9, 10]
+
+
 def test_a_filtered_batch_says_which_numbers_are_left() -> None:
     batch = made([3, 9], first_sequence=1, last_sequence=10, tick_sequence=[3, 9], markers=[Marker(sequence=5)])
 
