@@ -12,10 +12,10 @@ import redis.asyncio
 from services.price.config import PriceSettings
 from services.price.latest_mids import FollowedMids
 from services.price.metrics import PRICE_FIGURES
-from services.price.partition_figures import PartitionFigures
 from services.price.priced_sessions import PricedSession
 from services.runtime.engine_host import EngineHost
 from services.runtime.engine_usage import EngineMetrics
+from services.runtime.partition_figures import PartitionFigures
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
 from services.runtime.tasks import end_task

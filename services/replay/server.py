@@ -24,7 +24,9 @@ from services.replay.session_requests import SessionRequests, environment_defini
 from services.replay.sessions import Sessions
 from services.runtime.connection import connect_async
 from services.runtime.engine_host import EngineHost
+from services.runtime.engine_usage import EngineMetrics
 from services.runtime.errors import FailedPrecondition, StartRefused
+from services.runtime.partition_figures import BothMetrics, PartitionFigures
 from services.runtime.server import HealthBoard, Service, process_metrics, run_server
 from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
@@ -82,8 +84,11 @@ class ReplayServer(Service):
             requests=self._requests,
             partitions=PartitionListing(self._client, self._queue),
         )
+        self._partition_figures = PartitionFigures(metrics)
         self._engine: EngineHost | PartitionRunners
         if settings.partitions > 1:
+            # At once: this server may be given a partition only after others have gone.
+            self._partition_figures.declare(REPLAY_FIGURES)
             self._engine = self._share(
                 settings.session, self._own_definition, self._own_runner, None, on_trouble=self._show_health
             )
@@ -144,10 +149,14 @@ class ReplayServer(Service):
     def _host(
         self, keys: SessionKeys, partitions: int, config: dict[str, object], on_trouble: Callable[[str], None]
     ) -> EngineHost:
+        metrics: EngineMetrics = self._figures.of(figure_name(keys, partitions))
+        if keys.session == self._settings.session:
+            # What boards and alerts say of this server's session is said by these names, in however many partitions it is.
+            metrics = BothMetrics(metrics, self._partition_figures.of(keys.partition))
         return EngineHost(
             ENGINE,
             config | {"partition": keys.partition, "owner": self._owner},
-            metrics=self._figures.of(figure_name(keys, partitions)),
+            metrics=metrics,
             figures=REPLAY_FIGURES,
             on_trouble=on_trouble,
         )
@@ -199,6 +208,7 @@ class ReplayServer(Service):
             ),
             prepare=nothing,
             queue=self._queue,
+            on_end=lambda: self._partition_figures.drop(keys.partition),
         )
 
     def _show_health(self, trouble: str) -> None:

@@ -70,9 +70,10 @@ class SessionRunner:
         queue: Queue,
         after: Ending | None = None,
         look_s: float = LOOK_S,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """`make_host` raises a MidstreamError where the definition is of no use here any more; `prepare` comes before each start; `after`
-        ends first.
+        ends first; `on_end` hears that its engine has ended.
         """
         self.keys = keys
         self.definition = definition
@@ -85,6 +86,7 @@ class SessionRunner:
         self._queue = queue
         self._after = after
         self._look_s = look_s
+        self._on_end = on_end
         self._host: Host | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -176,6 +178,7 @@ class SessionRunner:
             await host.run()
         finally:
             self._host = None
+            self._on_end()
         if self._stopping.is_set():
             return ""
         return host.refusal or self.trouble or "the engine has ended"

@@ -33,6 +33,9 @@ def test_servers_share_partitions_that_move_with_them_without_hole_or_repeat(
     fleet.wait_owners("a", "a", "a", "a")
     fleet.start("b", SPEED="2")
     fleet.wait_owners("a", "a", "b", "b")
+    # What alerts read of a session is there by the names that it has in one partition.
+    until(lambda: "\nmidstream_pacing_speed 2.0\n" in fleet.servers["b"].figures(), what="the session's own figures")
+    assert "\nmidstream_queue_backpressured 0.0\n" in fleet.servers["b"].figures()
     fleet.servers["a"].kill()
     fleet.wait_owners("b", "b", "b", "b")
     fleet.start("c", SPEED="max")
