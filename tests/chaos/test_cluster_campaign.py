@@ -9,7 +9,9 @@ from random import Random
 
 import pytest
 
+from services.price.merged_logs import merge_logs
 from services.runtime.session.partitions import Partitioning
+from tests.reference.history import expected_outputs
 from tests.support.chaos import can_see_processes
 from tests.support.cluster_campaign import NEW_RECORDS, PARTITIONS, Campaign
 from tests.support.network_hosts import why_no_hosts
@@ -78,7 +80,7 @@ def test_history_is_the_files_whatever_happens_to_cluster_and_servers(steps: int
     rows = steps * 20_000 // STEP_MS
     file = write_history(tmp_path / "ticks.csv", rows)
     with Campaign(
-        tmp_path, seed=SEED, wait_for_replica=level == "replica", HISTORICAL=str(file), SPEED="1"
+        tmp_path, seed=SEED, wait_for_replica=level == "replica", sinks=True, HISTORICAL=str(file), SPEED="1"
     ) as campaign:
         campaign.run(steps)
         campaign.restart(SPEED="max")
@@ -97,6 +99,11 @@ def test_history_is_the_files_whatever_happens_to_cluster_and_servers(steps: int
             assert sorted(seen.known) == [(epoch, number) for number in range(1, ends[partition] + 1)]
             assert_begins_with_history(campaign, partition, rows)
             assert not campaign.subscribers[partition].missed
+        campaign.end_sinks_behind(ends)
+        merged, expected = tmp_path / "merged", expected_outputs([str(file)])
+        merge_logs([campaign.logs], merged)
+        assert (merged / "mid_prices.log").read_bytes() == expected.mid_log
+        assert (merged / "errors.log").read_bytes() == expected.error_log
 
 
 @pytest.fixture
@@ -131,7 +138,8 @@ def live(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_live_records_have_one_number_each_whatever_happens_to_cluster_and_servers(
     steps: int, level: str, tmp_path: Path, live: dict[str, str]
 ) -> None:
-    with Campaign(tmp_path, seed=SEED, wait_for_replica=level == "replica", **live) as campaign:
+    waits = level == "replica"
+    with Campaign(tmp_path, seed=SEED, wait_for_replica=waits, sinks=False, **live) as campaign:
         campaign.run(steps)
         campaign.check(everything=True)
 
@@ -149,7 +157,8 @@ def test_subscriber_has_what_the_next_primary_of_the_cluster_has_not(
 ) -> None:
     rows = 60_000
     paced = {"HISTORICAL": str(write_history(tmp_path / "paced.csv", rows)), "SPEED": "1"}
-    with Campaign(tmp_path, seed=SEED, wait_for_replica=False, **(paced if mode == "history" else live)) as campaign:
+    settings = paced if mode == "history" else live
+    with Campaign(tmp_path, seed=SEED, wait_for_replica=False, sinks=False, **settings) as campaign:
         [partition] = campaign.partitions_of_the_far_host()
         before = campaign.subscribers[partition].last[0]
         lacked = campaign.fail_over_behind(partition)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, cast
 
-import grpc
 import redis
 
-from clients.rpc.following import Lost, Missed, Start
-from clients.rpc.replay import ReplayClient
-from fastpath.frame import MARKER_GAP, TickFrame
+from fastpath.frame import TickFrame
 from services.runtime.connection import connect
 from services.runtime.session.keys import SessionKeys
+from tests.support.campaign_watchers import Contents, Subscriber
 from tests.support.chaos import children_of
 from tests.support.network_hosts import TwoHosts, why_no_hosts
 from tests.support.ports import free_port
@@ -38,115 +36,18 @@ TAIL: Final = 200
 """How many entries of each stream are looked at after each step; all of them at the end."""
 NODE_FAULTS: Final = ("kill node", "stop node", "fail over", "move slot", "cut hosts", "isolate host")
 PROCESS_FAULTS: Final = ("kill engine", "stop engine", "kill server", "stop server")
-
-
-class Contents:
-    """What everybody has ever got of one partition: under one number of one epoch there is one thing."""
-
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
-        self.known: dict[tuple[str, int], str] = {}
-
-    def add(self, frame: TickFrame, where: str) -> None:
-        """Hold a batch against all that came before."""
-        for sequence, content in contents(frame):
-            before = self.known.setdefault((frame.epoch, sequence), content)
-            assert before == content, (
-                f"partition {self._partition} {frame.epoch} {sequence} is {content} {where}, and was {before}"
-            )
-
-    def newest(self, epoch: str) -> int:
-        """Return the highest number that anybody has got of an epoch."""
-        return max((sequence for each, sequence in self.known if each == epoch), default=0)
-
-
-def contents(frame: TickFrame) -> Iterator[tuple[int, str]]:
-    """Every tick and marker of a batch by its number. A marker that names lost numbers stands in the place of the first of them."""
-    for tick in frame.ticks():
-        yield tick[0], repr(tick[1:])
-    for marker in frame.markers:
-        if not (marker.kind == MARKER_GAP and marker.next_sequence):
-            yield marker.sequence, repr((marker.kind, marker.reason))
-
-
-class Subscriber:
-    """Follows one partition from its first record, over every lost connection."""
-
-    def __init__(self, address: str, partition: int, seen: Contents) -> None:
-        self._address, self._partition, self._seen = address, partition, seen
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._got: list[TickFrame | str] = []
-        self._place = ("", 1, 0)
-        self.first_epoch = ""
-        self.last = ("", 0)
-        self.missed: list[str] = []
-        self.error = ""
-        self._thread = threading.Thread(target=self._run, name=f"subscriber-{partition}", daemon=True)
-        self._thread.start()
-
-    def check(self) -> None:
-        """Hold what has come since the last time against what is known, and find holes that nothing names."""
-        with self._lock:
-            got, self._got = self._got, []
-        for frame in got:
-            if isinstance(frame, str):
-                self.missed.append(frame)
-                self._place = ("", 1, 0)
-                continue
-            self._seen.add(frame, "at the subscriber")
-            epoch, due, named = self._place
-            if epoch:
-                due, named = (due, named) if frame.epoch == epoch else (1, 0)
-                assert frame.first_sequence in (due, named), (
-                    f"partition {self._partition} {frame.epoch} {frame.first_sequence} comes where {due} is due"
-                )
-            gaps = [marker.next_sequence for marker in frame.markers if marker.kind == MARKER_GAP]
-            self._place = (frame.epoch, frame.last_sequence + 1, next(iter(gaps), 0))
-        assert not self.error, self.error
-
-    def close(self) -> None:
-        self._stopping.set()
-        self._thread.join(5.0)
-
-    def _run(self) -> None:
-        try:
-            with ReplayClient(self._address) as client:
-                while not self._stopping.is_set():
-                    self._follow_or_wait(client)
-        except grpc.RpcError as exc:
-            self.error = f"partition {self._partition} ended behind {self.last}: {exc.code()} {exc.details()}"
-
-    def _follow_or_wait(self, client: ReplayClient) -> None:
-        try:
-            self._follow(client)
-        except grpc.RpcError as exc:
-            # Before its first record a subscriber has nothing to go on from: the server is not up, or knows of no session yet.
-            if self.last[0] or exc.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
-                raise
-            self._stopping.wait(0.1)
-
-    def _follow(self, client: ReplayClient) -> None:
-        for found in client.ticks(Start(oldest=True), partition=self._partition):
-            if self._stopping.is_set():
-                return
-            if isinstance(found, Lost):
-                continue
-            with self._lock:
-                if isinstance(found, Missed):
-                    self._got.append(found.reason)
-                else:
-                    frame = TickFrame(found.SerializeToString())
-                    self._got.append(frame)
-                    self.first_epoch = self.first_epoch or frame.epoch
-                    self.last = (frame.epoch, frame.last_sequence)
+SINK_FAULTS: Final = ("kill sink", "stop sink", "kill price server")
+PRICE: Final = "price"
 
 
 class Campaign:
     """Use as a context manager; on failure it prints the seed, the steps and where everything lies."""
 
-    def __init__(self, directory: Path, *, seed: int, wait_for_replica: bool, **settings: str) -> None:
+    def __init__(self, directory: Path, *, seed: int, wait_for_replica: bool, sinks: bool, **settings: str) -> None:
+        """`sinks`: a price server writes the logs of all partitions to `logs`, and is hurt as well."""
         self.seed, self._random, self._directory = seed, Random(seed), directory
+        self._process_faults = PROCESS_FAULTS + (SINK_FAULTS if sinks else ())
+        self.logs = directory / "logs"
         self.steps: list[str] = []
         self._healed_first = wait_for_replica
         self._exit = contextlib.ExitStack()
@@ -163,7 +64,7 @@ class Campaign:
                 # The hosts are namespaces of this machine, but have addresses as others do.
                 "INSECURE": "yes",
                 "PARTITIONS": str(PARTITIONS),
-                "SINKS": "",
+                "SINKS": "price" if sinks else "",
                 "ACKNOWLEDGED": "replica" if wait_for_replica else "memory",
                 **settings,
             }
@@ -171,6 +72,9 @@ class Campaign:
             self._client = self._exit.enter_context(connect(self.cluster.url, client_name="test", timeout_s=1.0))
             for name in "ab":
                 self.start(name)
+            if sinks:
+                self.logs.mkdir()
+                self._start_price()
             self._exit.callback(self._end_servers)
             self.seen = [Contents(partition) for partition in range(PARTITIONS)]
             self.subscribers = [
@@ -192,7 +96,7 @@ class Campaign:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             print(f"seed {self.seed}, files in {self._directory}, steps:", *self.steps, sep="\n")  # noqa: T201
-            for log in sorted(self._directory.glob("*/replay.log")):
+            for log in sorted([*self._directory.glob("*/replay.log"), *self._directory.glob("*/price.log")]):
                 print(f"--- {log}", *log.read_text().splitlines()[-15:], sep="\n")  # noqa: T201
         self._exit.close()
 
@@ -206,7 +110,7 @@ class Campaign:
 
     def step(self, number: int) -> None:
         """Do something, see that all goes on, undo it, and see that all goes on again."""
-        chosen = [self._random.choice(NODE_FAULTS), self._random.choice(PROCESS_FAULTS)]
+        chosen = [self._random.choice(NODE_FAULTS), self._random.choice(self._process_faults)]
         if (both := self._random.random()) >= 0.25:
             chosen = [chosen[0] if both < 0.65 else chosen[1]]
         target = self._random.randrange(PARTITIONS)
@@ -214,7 +118,7 @@ class Campaign:
         self.steps.append(f"{number:4}: {' and '.join(chosen)}, partition {target}")
         print(self.steps[-1], flush=True)  # noqa: T201  (shown when it fails, or with -s)
         undo = [self._do(fault, target) for fault in chosen]
-        alone = {"kill node", "stop node", "stop engine", "kill server", "stop server"}
+        alone = {"kill node", "stop node", "stop engine", "kill server", "stop server", *SINK_FAULTS}
         if alone.issuperset(chosen) and not (self._healed_first and "node" in chosen[0]):
             self.goes_on(f"{self.steps[-1]}, not mended")
         for mend in undo:
@@ -235,8 +139,11 @@ class Campaign:
             self.cluster.migrate_slot(key, self.cluster.other_primary(key))
         elif fault in ("cut hosts", "isolate host"):
             return self._part(isolate=fault == "isolate host")
-        elif "engine" in fault:
-            return self._hurt_engine(target, signal.SIGKILL if fault == "kill engine" else signal.SIGSTOP)
+        elif "engine" in fault or "sink" in fault:
+            return self._hurt_engine(target, fault)
+        elif fault == "kill price server":
+            self._servers[PRICE].kill()
+            return self._start_price
         elif "server" in fault:
             name = self._random.choice("ab")
             ended = self._servers[name]
@@ -269,8 +176,10 @@ class Campaign:
         )
         return self.hosts.mend
 
-    def _hurt_engine(self, target: int, number: signal.Signals) -> Callable[[], object]:
-        engines = [pid for server in self._servers.values() for pid in _engines_of(server.process.pid)]
+    def _hurt_engine(self, target: int, fault: str) -> Callable[[], object]:
+        number = signal.SIGKILL if "kill" in fault else signal.SIGSTOP
+        names, module = ([PRICE], "price") if "sink" in fault else ("ab", "replay")
+        engines = [pid for name in names for pid in _engines_of(self._servers[name].process.pid, module)]
         if not engines:
             return lambda: None
         pid = sorted(engines)[target % len(engines)]
@@ -321,11 +230,32 @@ class Campaign:
         given = {**self.settings, "OWNER": name, **settings}
         self._servers[name] = ServerProcess("replay", folder, open_files=0, port=self._ports[name], **given)
 
+    def _start_price(self) -> None:
+        self._starts += 1
+        folder = self._directory / f"{PRICE}-{self._starts}"
+        folder.mkdir()
+        given = {**self.settings, "OUT": str(self.logs), "PRICE_EXCHANGES": ""}
+        self._servers[PRICE] = ServerProcess("price", folder, open_files=0, port="0", **given)
+
+    def end_sinks_behind(self, ends: Sequence[int]) -> None:
+        """Wait until the sink of every partition has committed so many records, and end their server."""
+
+        def committed() -> list[int]:
+            keys = [SessionKeys("default", partition).sinks for partition in range(PARTITIONS)]
+            stored = [cast("bytes | None", self._client.hget(key, "price")) for key in keys]
+            return [int(json.loads(each)["sequence"]) if each else 0 for each in stored]
+
+        wait_until(lambda: committed() == list(ends), timeout_s=GOES_ON_S, what=f"commits of {ends}")
+        assert self._servers[PRICE].stop() == 0
+
     def restart(self, **settings: str) -> None:
-        """Start both servers again with other settings."""
+        """Start all servers again, those of replay with other settings."""
+        has_sinks = PRICE in self._servers
         self._end_servers()
         for name in "ab":
             self.start(name, **settings)
+        if has_sinks:
+            self._start_price()
 
     def _end_servers(self) -> None:
         for server in self._servers.values():
@@ -386,11 +316,11 @@ class Campaign:
         return [TickFrame(fields[b"b"]) for _, fields in found]
 
 
-def _engines_of(pid: int) -> list[int]:
+def _engines_of(pid: int, module: str) -> list[int]:
     found = []
     for child in children_of(pid):
         with contextlib.suppress(OSError):
-            if b"services.replay.engine" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+            if f"services.{module}.engine".encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
                 found.append(child)
     return found
 
