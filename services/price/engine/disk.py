@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from fastpath.midprice import PriceKernel
@@ -34,16 +35,21 @@ class Disk:
     What the disk refuses ends the sink: these methods raise SinkStopped for it, and nothing is committed from then on.
     """
 
-    def __init__(self, options: EngineOptions, *, files: FileSystem, wake: Callable[[], None]) -> None:
-        """Open position and logs; raises StartRefused when they do not belong together."""
+    def __init__(
+        self, options: EngineOptions, *, files: FileSystem, wake: Callable[[], None], begin: Position | None = None
+    ) -> None:
+        """Open position and logs; raises StartRefused when they do not belong together. New logs begin at `begin`."""
         self._out = options.out
         self._position_file = PositionFile(options.out / PRIVATE_DIRECTORY / "position", files)
         position = self._position_file.position
         _check_partition(options, position)
+        if begin is not None and position is not None and position.is_empty:
+            position = None
         self._logs = _open_logs(options, position, files)
         if position is None:
             lengths = self._logs.lengths
-            position = Position(
+            position = replace(
+                begin or Position(),
                 csv_bytes=lengths.csv,
                 index_bytes=lengths.order_index,
                 partition=options.partition,

@@ -1,22 +1,28 @@
-"""Run one sink as a child process: take the directory's lock, consume, report."""
+"""Run one sink as a child process: take its partition or the directory's lock, consume, report."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final
+from uuid import uuid4
 
+from services.price.engine.claim import SinkClaim
 from services.price.engine.disk import PRIVATE_DIRECTORY
 from services.price.engine.lock import DirectoryLock
 from services.price.engine.options import EngineOptions
+from services.price.engine.position import Position
+from services.price.engine.segments import open_lock
 from services.price.engine.sink import Sink
+from services.price.engine.take_over import take_over
 from services.price.engine.wake import Waker
 from services.runtime.clock import SystemClock
 from services.runtime.engine_channel import EngineChannel, run_engine
 from services.runtime.errors import StartRefused, cannot_start
 from services.runtime.logs import LogOptions, start_logs
-from services.runtime.private_files import make_private, private_directory
 
 logger = logging.getLogger(__name__)
 
@@ -33,30 +39,52 @@ def _run(channel: EngineChannel) -> int:
     options = EngineOptions.from_config(channel.config)
     waker = Waker()
     channel.on_stop(waker.wake)
-    lock = _open_lock(options.out)
-    if not _take_lock(lock, options, channel):
-        return 0
+    with contextlib.ExitStack() as stack:
+        hold: SinkClaim | None = None
+        begin: Position | None = None
+        if options.partition is None:
+            if not _take_lock(_open_lock(options.out), options, channel):
+                return 0
+        else:
+            hold = SinkClaim(options.redis_url, options.keys, options.sink, token=uuid4().hex, owner=options.owner)
+            stack.callback(hold.release)
+            segment = take_over(options, hold, channel)
+            if segment is None:
+                return 0
+            # Before the lease: whoever takes the partition over may go on in the same directory.
+            stack.callback(segment.lock.release)
+            options, begin = replace(options, out=segment.directory), segment.begin
+        return _open_sink(options, channel, waker, hold, begin).run()
+
+
+def _open_sink(
+    options: EngineOptions, channel: EngineChannel, waker: Waker, hold: SinkClaim | None, begin: Position | None
+) -> Sink:
     try:
-        sink = Sink(
-            options, report=channel.report, stopping=channel.stopping, waker=waker, clock=SystemClock(), random=Random()
+        return Sink(
+            options,
+            report=channel.report,
+            stopping=channel.stopping,
+            waker=waker,
+            clock=SystemClock(),
+            random=Random(),
+            hold=hold,
+            begin=begin,
         )
     except OSError as exc:
         raise cannot_start(
             exc,
             f"cannot write to `{options.out}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT",
         ) from exc
-    return sink.run()
 
 
 def _open_lock(out: Path) -> DirectoryLock:
-    directory = out / PRIVATE_DIRECTORY
     try:
-        private_directory(directory)
-        make_private(directory / "lock", directory / "position")
-        return DirectoryLock(directory)
+        return open_lock(out)
     except OSError as exc:
         raise cannot_start(
-            exc, f"cannot create `{directory}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT"
+            exc,
+            f"cannot create `{out / PRIVATE_DIRECTORY}`: {exc.strerror or exc}; make it writable or choose another MIDSTREAM_OUT",
         ) from exc
 
 

@@ -14,6 +14,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from fastpath.mids import MidFrame
+from services.price.engine.claim import Hold
 from services.price.engine.restated import Restated
 from services.runtime.faults import fault
 from services.runtime.log_fields import fields
@@ -33,8 +34,9 @@ CHUNK_BYTES: Final = 64 * 1024
 class MidsPublisher:
     """Collects the mids of processed batches and publishes them in one transaction per call of `publish`."""
 
-    def __init__(self, *, keys: SessionKeys, retain_bytes: int) -> None:
+    def __init__(self, *, keys: SessionKeys, retain_bytes: int, hold: Hold) -> None:
         self._keys = keys
+        self._hold = hold
         self._retain_bytes = retain_bytes
         self._epoch = ""
         self._published_sequence = 0
@@ -136,25 +138,32 @@ class MidsPublisher:
         fault("sink_after_mids")
 
     def _send(self, client: Any) -> None:
-        pipeline = client.pipeline(transaction=True)
         if self._starts_over:
-            pipeline.delete(self._keys.mids, self._keys.latest)
             self._forget()
-        elif self._drop_chunks(self._retain_bytes):
-            pipeline.xtrim(self._keys.mids, minid=self._chunks[0][0].decode(), approximate=False)
-        for entry_id, batch, _ in self._waiting:
-            pipeline.xadd(self._keys.mids, {"b": batch}, id=entry_id.decode())
-        if self._drops_latest:
-            pipeline.delete(self._keys.latest)
-        if self._latest:
-            pipeline.hset(self._keys.latest, mapping=self._latest)
-        for answer in pipeline.execute(raise_on_error=False):
+        trims = not self._starts_over and self._drop_chunks(self._retain_bytes)
+
+        def fill(pipeline: Any) -> None:
+            if self._starts_over:
+                pipeline.delete(self._keys.mids, self._keys.latest)
+            elif trims:
+                self._trim(pipeline)
+            for entry_id, batch, _ in self._waiting:
+                pipeline.xadd(self._keys.mids, {"b": batch}, id=entry_id.decode())
+            if self._drops_latest:
+                pipeline.delete(self._keys.latest)
+            if self._latest:
+                pipeline.hset(self._keys.latest, mapping=self._latest)
+
+        for answer in self._hold.execute(client, fill, raise_on_error=False):
             if isinstance(answer, ResponseError) and "equal or smaller" not in str(answer):
                 raise answer
         for entry_id, batch, _ in self._waiting:
             self._keep(entry_id, len(batch))
         self._starts_over = False
         self._settle()
+
+    def _trim(self, pipeline: Any) -> None:
+        pipeline.xtrim(self._keys.mids, minid=self._chunks[0][0].decode(), approximate=False)
 
     def _settle(self) -> None:
         self._published_sequence = self._waiting[-1][2]
@@ -166,7 +175,7 @@ class MidsPublisher:
         """Give up retained mids to a full Redis; what does not fit even then is dropped, loudly: it is derived data,
         and waiting for room would stop the very sink that makes room."""
         if self._drop_chunks(self._chunks_bytes // 2):
-            client.xtrim(self._keys.mids, minid=self._chunks[0][0].decode(), approximate=False)
+            self._hold.execute(client, self._trim)
         try:
             self._send(client)
         except redis.exceptions.OutOfMemoryError:

@@ -31,6 +31,8 @@ class EngineOptions:
     """The partition whose sink this is; None in a session of one."""
     partitions: int = 1
     """How many there are."""
+    owner: str = ""
+    """Name of the server that this engine works for, where several share the partitions."""
     lock_wait: bool = True
     """Stand by while another sink holds the directory; False refuses at once."""
     commit_records: int = 64 * 1024
@@ -73,6 +75,7 @@ class EngineOptions:
             retain_bytes=_count(config, "retain_bytes", cls.retain_bytes),
             partition=_partition(config),
             partitions=_count(config, "partitions", cls.partitions),
+            owner=str(config.get("owner", cls.owner)),
             lock_wait=_flag(config, "lock_wait", cls.lock_wait),
             commit_records=_count(config, "commit_records", cls.commit_records),
             commit_interval_s=_count(config, "commit_interval_ms", int(cls.commit_interval_s * 1000)) / 1000,

@@ -57,6 +57,11 @@ class Position:
     kernel_state: bytes = b""
     proofs: OrderProofs = NO_PROOFS
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written to its logs."""
+        return not (self.mid_bytes or self.error_bytes or self.index_bytes)
+
 
 @dataclass(frozen=True)
 class _Slot:

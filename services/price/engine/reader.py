@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
+from services.price.engine.claim import REPLY_TIMEOUT_S, Hold
 from services.price.engine.replies import ReplyBuffer
 from services.price.engine.wake import Waker
 from services.runtime.connection import at, connect, drop_connections
@@ -24,7 +25,6 @@ from services.runtime.session.keys import SessionKeys
 CONSUMER: Final = "sink"
 """Every sink uses one name for ever: a new name would see none of the entries that are pending."""
 BLOCK_MS: Final = 2000
-REPLY_TIMEOUT_S: Final = 5.0
 PAGE_ENTRIES: Final = 16
 
 
@@ -45,8 +45,9 @@ class NoGroup(Exception):
 class QueueReader:
     """Reads one stream as one consumer group. Made for one thread."""
 
-    def __init__(self, *, url: str, keys: SessionKeys, group: str, read_count: int, waker: Waker) -> None:
+    def __init__(self, *, url: str, keys: SessionKeys, group: str, read_count: int, waker: Waker, hold: Hold) -> None:
         self._keys = keys
+        self._hold = hold
         self._group = group
         self._read_count = read_count
         self._waker = waker
@@ -175,16 +176,21 @@ class QueueReader:
 
     def announce(self, announcement: str, acknowledged: Sequence[bytes] = ()) -> None:
         """Acknowledge entries and publish the sink's position in one transaction."""
-        pipeline = self.client.pipeline(transaction=True)
-        if acknowledged:
-            pipeline.xack(self._keys.ticks, self._group, *acknowledged)
-        pipeline.hset(self._keys.sinks, self._group, announcement)
+
+        def acknowledge(pipeline: Any) -> None:
+            if acknowledged:
+                pipeline.xack(self._keys.ticks, self._group, *acknowledged)
+
+        def everything(pipeline: Any) -> None:
+            acknowledge(pipeline)
+            pipeline.hset(self._keys.sinks, self._group, announcement)
+
         try:
-            pipeline.execute()
+            self._hold.execute(self.client, everything)
         except redis.exceptions.OutOfMemoryError:
             # A full Redis refuses the announcement; acknowledging needs no memory, and is what makes room.
             if acknowledged:
-                self.client.xack(self._keys.ticks, self._group, *acknowledged)
+                self._hold.execute(self.client, acknowledge)
 
 
 def _entries(answer: Any) -> list[QueueEntry]:

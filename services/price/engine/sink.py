@@ -19,14 +19,16 @@ from redis.exceptions import RedisError
 from fastpath.frame import peek
 from fastpath.records import FrameError, FrameHead
 from services.price.engine.accumulator import Accumulator, Hole
+from services.price.engine.claim import Hold, SinkFenced, Unclaimed
 from services.price.engine.committer import Tally
 from services.price.engine.disk import Disk
 from services.price.engine.files import FileSystem
 from services.price.engine.mids import MidsPublisher
 from services.price.engine.options import EngineOptions
+from services.price.engine.position import Position
 from services.price.engine.progress import Progress
 from services.price.engine.reader import NoGroup, QueueEntry, QueueReader
-from services.price.engine.stopped import SinkStopped
+from services.price.engine.stopped import OtherParts, SinkStopped
 from services.price.engine.wake import Waker
 from services.runtime.backoff import Backoff
 from services.runtime.clock import Clock
@@ -36,7 +38,7 @@ from services.runtime.faults import fault
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session import partitions_stored
-from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition, rows_of
+from services.runtime.session.announcement import HandOver, LogReport, SinkAnnouncement, SinkPosition, rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,23 +63,33 @@ class Sink:
         clock: Clock,
         random: Random,
         files: FileSystem | None = None,
+        hold: Hold | None = None,
+        begin: Position | None = None,
     ) -> None:
-        """Open position and logs; raises StartRefused when they do not belong together."""
+        """Open position and logs; raises StartRefused when they do not belong together. New logs begin at `begin`."""
+        self._hold: Hold = Unclaimed() if hold is None else hold
         self._options = options
         self._report = report
         self._stopping = stopping
         self._waker = waker
         self._clock = clock
         self._backoff = Backoff(random)
-        self._disk = Disk(options, files=FileSystem() if files is None else files, wake=waker.wake)
+        self._disk = Disk(options, files=FileSystem() if files is None else files, wake=waker.wake, begin=begin)
         kernel, position = self._disk.kernel, self._disk.position
         keys = options.keys
-        self._mids = MidsPublisher(keys=keys, retain_bytes=options.retain_bytes) if options.with_mids else None
+        self._mids = (
+            MidsPublisher(keys=keys, retain_bytes=options.retain_bytes, hold=self._hold) if options.with_mids else None
+        )
         self._accumulator = Accumulator(
             kernel=kernel, position=position, mids=self._mids, latency_threshold_ns=options.latency_threshold_ns
         )
         self._reader = QueueReader(
-            url=options.redis_url, keys=keys, group=options.sink, read_count=options.read_count, waker=waker
+            url=options.redis_url,
+            keys=keys,
+            group=options.sink,
+            read_count=options.read_count,
+            waker=waker,
+            hold=self._hold,
         )
         self._tally = Tally.of(kernel)
         self._counts_at_start = kernel.counts
@@ -96,9 +108,14 @@ class Sink:
                 self._consume_while_connected()
             self._finish()
             return 0
+        except SinkFenced as fenced:
+            logger.warning("sink fenced", extra=fields(reason=fenced))
+            self._report("stopped", message=str(fenced))
+            return 0
         except SinkStopped as stopped:
             logger.error("sink stopped", extra=fields(reason=stopped.message))
-            self._announce_stop(stopped.message)
+            if not isinstance(stopped, OtherParts):
+                self._announce_stop(stopped.message)
             self._report("stopped", message=stopped.message)
             return 1
         finally:
@@ -127,10 +144,13 @@ class Sink:
     def _attach(self) -> None:
         """Connect, announce the position, and catch up with what was delivered before and not acknowledged."""
         self._reader.connect()
+        self._hold.confirm()
         # Entries of an older connection are delivered again; their ids may mean something else in another Redis.
         self._accumulator.entry_ids.clear()
         if self._mids is not None:
             self._mids.attach(self._reader.client)
+        if not self._accumulator.epoch:
+            self._check_partitions()
         self._publish_mids()
         self._commit_everything(acknowledge=False)
         self._reader.announce(self._announcement())
@@ -154,12 +174,14 @@ class Sink:
             self._take(entries)
             self._collect()
             self._commit_when_due()
+            self._keep_hold()
 
     def _take_pending(self) -> None:
         for entries in self._reader.own_pending():
             self._take(entries)
             self._collect()
             self._commit_when_due()
+            self._keep_hold()
 
     def _step(self) -> None:
         entries = self._reader.poll(self._patience_s())
@@ -171,7 +193,14 @@ class Sink:
             # A quiet stream may hide an entry that Redis handed to a connection of ours that was dying.
             self._take_pending()
         self._commit_when_due()
+        self._keep_hold()
         self._report_progress()
+
+    def _keep_hold(self) -> None:
+        """Say that this sink lives, but not while its disk does not answer: then another one may have the partition."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._waits_for_disk(now_ns):
+            self._hold.renew(now_ns)
 
     def _patience_s(self) -> float:
         waiting = self._accumulator.records or self._accumulator.entry_ids
@@ -206,7 +235,7 @@ class Sink:
         except MidstreamError as exc:
             raise SinkStopped(str(exc)) from exc
         if stored.count != options.partitions:
-            raise SinkStopped(
+            raise OtherParts(
                 f"session `{options.session}` has {stored.count} partitions, and this sink is one of {options.partitions}; its server "
                 "begins with sinks for all of them once it has seen that"
             )
@@ -290,11 +319,11 @@ class Sink:
     def _announce_stop(self, message: str) -> None:
         try:
             self._commit_everything(acknowledge=True)
-        except (SinkStopped, RedisError, OSError) as exc:
+        except (SinkStopped, SinkFenced, RedisError, OSError) as exc:
             logger.warning("not committed before stopping", extra=fields(reason=redacted(str(exc))))
         try:
             self._reader.announce(self._announcement(finished_error=message))
-        except (RedisError, OSError) as exc:
+        except (SinkFenced, RedisError, OSError) as exc:
             logger.warning("stop not announced", extra=fields(reason=redacted(str(exc))))
 
     def _announcement(self, finished_error: str | None = None) -> str:
@@ -325,6 +354,9 @@ class Sink:
             rows_at_start=rows_of(self._counts_at_start),
             time_ns=self._clock.time_ns(),
             finished_error=finished_error,
+            hand_over=(
+                HandOver(position.gap_next_sequence, position.kernel_state) if self._options.with_index else None
+            ),
         )
         return announcement.encode()
 

@@ -58,6 +58,15 @@ class LogReport:
 
 
 @dataclass(frozen=True)
+class HandOver:
+    """What another machine needs beside position and proofs to go on with the logs; only of sinks of partitions, which move."""
+
+    gap_next_sequence: int
+    """The sequence with which a gap marker said the numbering goes on; 0 means none."""
+    kernel_state: bytes
+
+
+@dataclass(frozen=True)
 class SinkAnnouncement:
     """One announcement. In Redis it is one flat JSON object, so that people can read it there."""
 
@@ -68,6 +77,7 @@ class SinkAnnouncement:
     time_ns: int = 0
     finished_error: str | None = None
     """Why the sink stopped for good; None while it works."""
+    hand_over: HandOver | None = None
 
     @property
     def rows(self) -> int:
@@ -101,6 +111,9 @@ class SinkAnnouncement:
             "group": position.name,
             "finished_error": self.finished_error,
         }
+        if self.hand_over is not None:
+            fields["gap_next_sequence"] = self.hand_over.gap_next_sequence
+            fields["kernel_state"] = base64.b64encode(self.hand_over.kernel_state).decode()
         return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
@@ -126,6 +139,7 @@ class SinkAnnouncement:
                 rows_at_start=int(fields.get("rows_at_start") or 0),
                 time_ns=int(fields.get("time_ns") or 0),
                 finished_error=None if stopped is None else str(stopped),
+                hand_over=_hand_over(fields),
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as exc:
             raise ValueError(f"the announcement of sink `{name}` cannot be read ({short_reason(exc)})") from exc
@@ -134,6 +148,13 @@ class SinkAnnouncement:
 def rows_of(counts: PriceCounts) -> int:
     """Return how many rows the counts stand for; crossed and locked quotes are mids, markers are no rows."""
     return counts.mids + counts.latency_filtered + counts.missing_side + counts.rejected
+
+
+def _hand_over(fields: dict[str, Any]) -> HandOver | None:
+    if fields.get("kernel_state") is None:
+        return None
+    state = base64.b64decode(fields["kernel_state"], validate=True)
+    return HandOver(int(fields.get("gap_next_sequence") or 0), state)
 
 
 def _log(fields: dict[str, Any]) -> LogReport:

@@ -101,6 +101,15 @@ class SessionKeys:
         return self._of_partition("sinks")
 
     @property
+    def sink_fences(self) -> str:
+        """In sessions of several partitions: hash sink name -> token of the engine that works through the partition for it."""
+        return self._of_partition("sink_fences")
+
+    def sink_lease(self, sink: str) -> str:
+        """Sign of life of that engine; it ends by itself."""
+        return self._of_partition(f"sink_lease:{sink}")
+
+    @property
     def watermark(self) -> str:
         """In sessions of several partitions: up to which arrival time everything is in the stream."""
         return self._of_partition("watermark")
