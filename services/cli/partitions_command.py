@@ -55,6 +55,16 @@ def _state(partition: replay_pb2.Partition) -> str:
     )
 
 
+def _sink(sink: replay_pb2.SinkPosition) -> dict[str, Any]:
+    return {
+        "sink": sink.sink,
+        "owner": sink.owner,
+        "host": sink.host,
+        "pid": sink.pid or None,
+        "sequence": sink.sequence,
+    }
+
+
 def _figures(partition: replay_pb2.Partition) -> dict[str, Any]:
     return {
         "partition": partition.partition,
@@ -66,6 +76,6 @@ def _figures(partition: replay_pb2.Partition) -> dict[str, Any]:
         "oldest_sequence": partition.oldest_sequence,
         "last_sequence": partition.last_sequence,
         "watermark_time_ns": partition.watermark_time_ns or None,
-        "sinks": [{"sink": sink.sink, "owner": sink.owner, "sequence": sink.sequence} for sink in partition.sinks],
+        "sinks": [_sink(sink) for sink in partition.sinks],
         "error": partition.error,
     }

@@ -44,6 +44,9 @@ class PriceSettings(SessionSettings):
     sessions_max: int = Field(default=16, ge=0, le=1_000, validation_alias="MIDSTREAM_SESSIONS_MAX")
     """Created sessions that are priced beside the server's own, the oldest first; each is a process."""
 
+    owner: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._-]*$", validation_alias="MIDSTREAM_OWNER")
+    """Name of this server among those that share the partitions of a sink; no two may have one. Empty: host and a random part."""
+
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
     """Stand by while another server writes to OUT; off refuses at once."""
 

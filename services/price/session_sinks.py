@@ -1,11 +1,11 @@
-"""The engines and the mids of one session: one of each, or one per partition with logs of its own below the session's."""
+"""The engines and the mids of one session: one of each, or one per partition, of whose engines this server runs its share."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import redis.asyncio
 
@@ -13,15 +13,14 @@ from services.price.config import PriceSettings
 from services.price.latest_mids import FollowedMids
 from services.price.metrics import PRICE_FIGURES
 from services.price.priced_sessions import PricedSession
+from services.price.shared_sinks import ENGINE, SharedSinks
 from services.runtime.engine_host import EngineHost
 from services.runtime.engine_usage import EngineMetrics
 from services.runtime.partition_figures import PartitionFigures
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.owners import owner_name
 from services.runtime.session.partitions import Partitioning
-from services.runtime.tasks import end_task
 from services.runtime.unreadable import Unreadable
-
-ENGINE: Final = "services.price.engine"
 
 
 class SessionSinks:
@@ -40,106 +39,112 @@ class SessionSinks:
         mids_unread: str = "",
     ) -> None:
         """`mids_unread` is the trouble until the mids were read once."""
-        figures = PartitionFigures(metrics) if partitioning.count > 1 else None
-        self._trouble: dict[tuple[int, str], str] = {}
-        """Of each partition's engine and mids; "" where all is well."""
+        count = partitioning.count
+        self._trouble = {("mids", partition): mids_unread for partition in range(count) if settings.mids}
+        """Of each partition's mids, and of the engines; "" where all is well."""
         self._on_trouble = on_trouble
-        self._several = partitioning.count > 1
-        self._sinks = [
-            _PartitionSink(
-                settings,
-                client,
-                SessionKeys(session, partition),
-                partitions=partitioning.count,
-                metrics=metrics if figures is None else figures.of(partition),
-                unreadable=unreadable,
-                on_trouble=self._hears(partition),
-            )
-            for partition in range(partitioning.count)
-        ]
-        if settings.mids:
-            self._trouble = {(partition, "mids"): mids_unread for partition in range(partitioning.count)}
-        parts = tuple(sink.priced for sink in self._sinks)
-        self.priced = (
-            PricedSession(session, None, partitioning=partitioning, parts=parts) if self._several else parts[0]
+        self._several = count > 1
+        config = settings.engine_config() | {"session": session}
+        self._parts = tuple(
+            PricedSession(session, self._mids(settings, client, session, partition, unreadable), partition=partition)
+            for partition in range(count)
         )
+        self._engines: _OneSink | SharedSinks
+        if self._several:
+            self.priced = PricedSession(session, None, partitioning=partitioning, parts=self._parts)
+            self._engines = SharedSinks(
+                client,
+                session,
+                count,
+                sink=settings.sink,
+                owner=owner_name(settings.owner),
+                config=config,
+                figures=PartitionFigures(metrics),
+                on_trouble=lambda trouble: self._hear("engine", 0, trouble),
+                on_committed=self._note_committed,
+            )
+        else:
+            self.priced = self._parts[0]
+            self._engines = _OneSink(
+                config,
+                metrics=metrics,
+                on_trouble=lambda trouble: self._hear("engine", 0, trouble),
+                on_committed=lambda sequence: self._note_committed(0, sequence),
+            )
 
-    def _hears(self, partition: int) -> Callable[[str, str], None]:
-        def hear(what: str, trouble: str) -> None:
+    def _mids(
+        self,
+        settings: PriceSettings,
+        client: redis.asyncio.Redis,
+        session: str,
+        partition: int,
+        unreadable: Unreadable,
+    ) -> FollowedMids | None:
+        if not settings.mids:
+            return None
+
+        def hear(trouble: str) -> None:
             named = f"partition {partition}: {trouble}" if trouble and self._several else trouble
-            self._trouble[partition, what] = named
-            self._on_trouble(self.trouble)
+            self._hear("mids", partition, named)
 
-        return hear
+        return FollowedMids.of(client, SessionKeys(session, partition), on_trouble=hear, unreadable=unreadable)
+
+    def _hear(self, what: str, partition: int, trouble: str) -> None:
+        self._trouble[what, partition] = trouble
+        self._on_trouble(self.trouble)
+
+    def _note_committed(self, partition: int, sequence: int) -> None:
+        self._parts[partition].committed_sequence = sequence
 
     @property
     def trouble(self) -> str:
         """What keeps one from working: engines come before mids, and the first partition before others."""
-        told = sorted(self._trouble.items(), key=lambda item: (item[0][1], item[0][0]))
-        return next((trouble for _, trouble in told if trouble), "")
+        return next((trouble for _, trouble in sorted(self._trouble.items()) if trouble), "")
 
     async def start(self, folder: Path) -> None:
-        """Start every engine, and follow the mids."""
-        for partition, sink in enumerate(self._sinks):
-            await sink.start(folder / f"p{partition}" if self._several else folder)
+        """Start the engines, and follow the mids."""
+        await self._engines.start(folder)
+        for part in self._parts:
+            if part.mids is not None:
+                part.mids.tail.start()
 
     async def run(self) -> int:
-        """Wait for the first engine that ends for good; return its exit code."""
-        runs = [asyncio.create_task(sink.run(), name=f"sink-{number}") for number, sink in enumerate(self._sinks)]
-        try:
-            done, _ = await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
-            return max(task.result() for task in done)
-        finally:
-            for task in runs:
-                await end_task(task)
+        """Wait for the first engine that ends for good and has no other server to take its place; return its exit code."""
+        return await self._engines.run()
 
     async def stop(self) -> None:
         """Have every engine commit what it has."""
-        await asyncio.gather(*(sink.stop() for sink in self._sinks))
+        tails = [part.mids.tail.stop() for part in self._parts if part.mids is not None]
+        await asyncio.gather(self._engines.stop(), *tails)
 
 
-class _PartitionSink:
-    """The engine and the mids of one partition."""
+class _OneSink:
+    """The engine of a session of one partition."""
 
     def __init__(
         self,
-        settings: PriceSettings,
-        client: redis.asyncio.Redis,
-        keys: SessionKeys,
+        config: dict[str, object],
         *,
-        partitions: int,
         metrics: EngineMetrics,
-        unreadable: Unreadable,
-        on_trouble: Callable[[str, str], None],
+        on_trouble: Callable[[str], None],
+        on_committed: Callable[[int], None],
     ) -> None:
-        self._settings = settings
-        self._keys = keys
-        self._part: dict[str, object] = (
-            {"partition": keys.partition, "partitions": partitions} if partitions > 1 else {}
-        )
+        self._config = config
         self._metrics = metrics
         self._on_trouble = on_trouble
-        mids = None
-        if settings.mids:
-            mids = FollowedMids.of(
-                client, keys, on_trouble=lambda trouble: on_trouble("mids", trouble), unreadable=unreadable
-            )
-        self.priced = PricedSession(keys.session, mids, partition=keys.partition)
+        self._on_committed = on_committed
         self._host: EngineHost | None = None
 
     async def start(self, folder: Path) -> None:
-        config = self._settings.engine_config() | {"session": self._keys.session, "out": str(folder)} | self._part
         self._host = EngineHost(
             ENGINE,
-            config,
+            self._config | {"out": str(folder)},
             metrics=self._metrics,
             figures=PRICE_FIGURES,
-            on_trouble=lambda trouble: self._on_trouble("engine", trouble),
+            on_trouble=self._on_trouble,
             on_progress=self._note_progress,
         )
         await self._host.start()
-        if self.priced.mids is not None:
-            self.priced.mids.tail.start()
 
     async def run(self) -> int:
         assert self._host is not None  # start() came first
@@ -148,8 +153,6 @@ class _PartitionSink:
     async def stop(self) -> None:
         if self._host is not None:
             await self._host.stop()
-        if self.priced.mids is not None:
-            await self.priced.mids.tail.stop()
 
     def _note_progress(self, report: dict[str, Any]) -> None:
-        self.priced.committed_sequence = int(report["sequence"])
+        self._on_committed(int(report["sequence"]))

@@ -10,15 +10,14 @@ from protos.replay.v1 import replay_pb2 as pb
 from services.replay.session_queue import SessionQueue
 from services.replay.sessions import NO_REPORT, newest_head, session_message
 from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.holders import Holder, living_holders
 from services.runtime.session.keys import SessionKeys
-from services.runtime.session.owners import told_by_role
 from services.runtime.session.report import EngineReport
-from services.runtime.session.shares import Member
 from services.runtime.session.versions import NewerVersion
 from services.runtime.session.watermarks import Watermark
 
-SINKS_ROLE = "price/"
-"""The role of those that share a sink begins so; the name of the sink follows."""
+_Lease = tuple[int, str]
+"""Of a partition and a sink."""
 
 
 class PartitionListing:
@@ -32,7 +31,13 @@ class PartitionListing:
     async def describe(self, session: str, count: int) -> list[pb.Partition]:
         """Describe the `count` partitions of a session."""
         holders = await self._queue.holders(session, count)
-        roles = await told_by_role(self._client, SessionKeys(session))
+        announced = await self._announced(session, count)
+        leases = {
+            (number, sink): SessionKeys(session, number).sink_lease(sink)
+            for number, positions in announced.items()
+            for sink in positions
+        }
+        sinks = await living_holders(self._client, leases) if count > 1 else {}
         found = []
         for number in range(count):
             keys = SessionKeys(session, number)
@@ -44,7 +49,7 @@ class PartitionListing:
             promised = Watermark.decode(await self._client.get(keys.watermark))
             if promised is not None and promised.epoch == partition.epoch:
                 partition.watermark_time_ns = promised.arrival_time_ns
-            partition.sinks.extend(await self._sinks(keys, roles))
+            partition.sinks.extend(_sink(number, *said, sinks) for said in announced[number].items())
             found.append(partition)
         return found
 
@@ -69,15 +74,28 @@ class PartitionListing:
         if head is not None:
             partition.epoch, partition.last_sequence, partition.error = head.epoch, head.last_sequence, NO_REPORT
 
-    async def _sinks(self, keys: SessionKeys, roles: dict[str, list[Member]]) -> list[pb.SinkPosition]:
-        announced: dict[bytes, bytes] = await self._client.hgetall(keys.sinks)
-        found = []
-        for field, said in sorted(announced.items()):
-            name = field.decode("utf-8", "replace")
-            try:
-                sequence = SinkAnnouncement.decode(name, said).position.sequence
-            except (ValueError, NewerVersion):
-                sequence = 0
-            owners = [member.name for member in roles.get(SINKS_ROLE + name, ()) if keys.partition in member.held]
-            found.append(pb.SinkPosition(sink=name, owner=owners[0] if owners else "", sequence=sequence))
-        return found
+    async def _announced(self, session: str, count: int) -> dict[int, dict[str, int]]:
+        """Return of each partition how far its sinks are, by name."""
+        pipeline = self._client.pipeline(transaction=False)
+        for number in range(count):
+            pipeline.hgetall(SessionKeys(session, number).sinks)
+        stored: list[dict[bytes, bytes]] = await pipeline.execute()
+        return {
+            number: {field.decode("utf-8", "replace"): _sequence(field, said[field]) for field in sorted(said)}
+            for number, said in enumerate(stored)
+        }
+
+
+def _sequence(field: bytes, said: bytes) -> int:
+    try:
+        return SinkAnnouncement.decode(field.decode("utf-8", "replace"), said).position.sequence
+    except (ValueError, NewerVersion):
+        return 0
+
+
+def _sink(number: int, name: str, sequence: int, holders: dict[_Lease, Holder]) -> pb.SinkPosition:
+    position = pb.SinkPosition(sink=name, sequence=sequence)
+    if (number, name) in holders:
+        holder = holders[number, name]
+        position.owner, position.host, position.pid = holder.owner, holder.host, holder.pid
+    return position

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from services.runtime.session import partitions_stored
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.definitions import Definitions
 from services.runtime.session.keys import SessionKeys
-from services.runtime.session.owners import Owners
+from services.runtime.session.owners import Owners, owner_name
 from services.runtime.session.partition_runners import PartitionRunners
 from services.runtime.session.partitions import Partitioning
 from services.runtime.session.session_runner import Ending, SessionRunner, figure_name
@@ -60,7 +59,7 @@ class ReplayServer(Service):
             default_definition=lambda: self._own_definition,
             failure=lambda session: self._created.failure(session),
         )
-        self._owner = settings.owner or f"{socket.gethostname()[:64]}-{secrets.token_hex(3)}"
+        self._owner = owner_name(settings.owner)
         self._queue = SessionQueue(self._client)
         self._created = CreatedSessions(
             Definitions(self._client),

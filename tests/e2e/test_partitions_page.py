@@ -25,7 +25,7 @@ LINES = [line for line in shell_lines(PAGE) if line]
 STARTS = [line for line in LINES if line.startswith("MIDSTREAM_")]
 CALLS = [line for line in LINES if line.startswith("grpcurl")]
 RECORDS = 20_007
-OWN = ("REDIS_URL", "OUT", "REPLAY_PORT")
+OWN = ("REDIS_URL", "OUT", "REPLAY_PORT", "PRICE_PORT")
 """What the page sets for two servers on one machine, and a test for two of its own."""
 
 Pair = tuple[Serving, Serving]
@@ -63,7 +63,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     store = RedisForTests(folder / "redis", append_only=True)
     try:
         with started(STARTS[0], store.url, folder / "a") as a, started(STARTS[1], store.url, folder / "b") as b:
-            until(lambda: owners(a) == ["a", "a", "b", "b"], what="even shares")
+            until(lambda: owners(a) == sink_owners(a) == ["a", "a", "b", "b"], what="even shares")
             until(lambda: committed(a) == RECORDS, what="every record in the logs")
             yield a, b
     finally:
@@ -80,6 +80,10 @@ def table(servers: Serving) -> list[list[str]]:
 
 def owners(servers: Serving) -> list[str]:
     return sorted(row[1] for row in table(servers))
+
+
+def sink_owners(servers: Serving) -> list[str]:
+    return sorted(re.findall(r"price at [\d,]+ \((\w+)\)", "\n".join(" ".join(row) for row in table(servers))))
 
 
 def committed(servers: Serving) -> int:
@@ -146,8 +150,8 @@ def test_what_counts_records_is_refused_with_the_way_out_of_the_page(pair: Pair)
 
 @pytest.mark.long
 def test_logs_are_merged_as_the_page_says(pair: Pair, tmp_path: Path) -> None:
-    [command] = re.findall(r"`midstream (merge-logs var --out merged)`", PAGE)
-    places = {"var": pair[0].out, "merged": tmp_path / "merged"}
+    [command] = re.findall(r"`midstream (merge-logs var var-b --out merged)`", PAGE)
+    places = {"var": pair[0].out, "var-b": pair[1].out, "merged": tmp_path / "merged"}
 
     refused = pair[0].midstream(*(str(places.get(word, word)) for word in command.split()))
 
@@ -171,5 +175,5 @@ def test_a_server_that_ends_leaves_its_partitions_to_the_other(pair: Pair) -> No
 
     assert b.stop() == 0
 
-    until(lambda: owners(a) == ["a"] * 4, what="all partitions at a")
+    until(lambda: owners(a) == sink_owners(a) == ["a"] * 4, what="all partitions at a")
     assert committed(a) == RECORDS

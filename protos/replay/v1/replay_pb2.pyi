@@ -196,14 +196,18 @@ class Partition(_message.Message):
     def __init__(self, partition: _Optional[int] = ..., owner: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[SessionState, str]] = ..., epoch: _Optional[str] = ..., last_sequence: _Optional[int] = ..., watermark_time_ns: _Optional[int] = ..., sinks: _Optional[_Iterable[_Union[SinkPosition, _Mapping]]] = ..., error: _Optional[str] = ..., oldest_sequence: _Optional[int] = ...) -> None: ...
 
 class SinkPosition(_message.Message):
-    __slots__ = ("sink", "owner", "sequence")
+    __slots__ = ("sink", "owner", "sequence", "host", "pid")
     SINK_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
     sink: str
     owner: str
     sequence: int
-    def __init__(self, sink: _Optional[str] = ..., owner: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    host: str
+    pid: int
+    def __init__(self, sink: _Optional[str] = ..., owner: _Optional[str] = ..., sequence: _Optional[int] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
 
 class Pacing(_message.Message):
     __slots__ = ("batches", "late_batches", "late_p50_ns", "late_p99_ns", "late_p999_ns", "late_max_ns", "achieved_speed", "records_per_second", "replayed_ns", "records", "elapsed_ns", "gap_cap_ns", "rate", "delay_ns")

@@ -7,6 +7,8 @@ clocks. To be wrong costs a partition that moves, nothing else: what may be appe
 from __future__ import annotations
 
 import json
+import secrets
+import socket
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -22,6 +24,16 @@ DEAD_S: Final = 4.0
 """Without a sign of life for so long it is not counted any more."""
 FORGOTTEN_S: Final = 60.0
 """And after this it is removed. One that lives comes back with its next sign."""
+
+
+def owner_name(configured: str) -> str:
+    """Return what a server is called among the owners: what it was given, or its host and a random part."""
+    return configured or f"{socket.gethostname()[:64]}-{secrets.token_hex(3)}"
+
+
+def role_of_sink(sink: str) -> str:
+    """Return the role of those that share a sink."""
+    return f"price/{sink}"
 
 
 class Owners:

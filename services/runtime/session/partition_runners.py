@@ -88,6 +88,8 @@ class PartitionRunners:
         self._silent: dict[int, int] = {}
         """Of these, for how many looks nobody has produced them."""
         self._unfit_until_s = 0.0
+        self.is_alone = True
+        """Whether no other server took part at the last look."""
         self.failure = ""
         """Why an engine has ended for good here; empty once one runs."""
         self._trouble: str | None = None
@@ -158,6 +160,7 @@ class PartitionRunners:
         await self._give_up_hung(producers)
         fit = self._monotonic_s() >= self._unfit_until_s
         members = await self._owners.meet(held=self.held, fit=fit)
+        self.is_alone = len(members) == 1
         named = {partition: owner or STRANGER for partition, owner in producers.items()}
         moves = plan(self._owners.name, members, self._partitions, held=self.held, producers=named)
         if moves.give:
