@@ -13,6 +13,7 @@
 #include "strand.hpp"
 #include "tick_batch.hpp"
 #include "tick_writer.hpp"
+#include "tournament.hpp"
 
 namespace midstream {
 
@@ -30,7 +31,7 @@ struct Woven {
 
 class Weaver {
   public:
-    explicit Weaver(size_t partitions) : strands_(partitions) {
+    explicit Weaver(size_t partitions) : strands_(partitions), lanes_(partitions) {
         for (size_t i = 0; i < partitions; ++i) strands_[i].partition = static_cast<uint32_t>(i);
     }
 
@@ -47,9 +48,9 @@ class Weaver {
     // Fill `woven` with what is settled, up to a whole batch; false when nothing is.
     bool take(Woven& woven) {
         done_.clear();
-        heads_.clear();
+        slots_.clear();
         picks_.clear();
-        limit_ = AT_LAST;
+        limit_ = NOBODY;
         woven.plan = BatchPlan{};
         plan_ = &woven.plan;
         records_ = bytes_ = 0;
@@ -59,9 +60,11 @@ class Weaver {
             if (strand.head == Head::ASIDE && !take_asides(strand)) break;
         }
         if (!full_) {
+            order_.start(strands_.size());
             for (Strand& strand : strands_) enter(strand);
-            std::make_heap(heads_.begin(), heads_.end(), later);
-            while (take_run()) {}
+            order_.play();
+            while (take_next()) {}
+            for (Strand& strand : strands_) leave(strand);
             if (records_ == 0) take_barrier();
         }
         full_ = false;
@@ -94,12 +97,23 @@ class Weaver {
     }
 
   private:
-    // Keys lie side by side: who is next is asked for every record.
-    struct Next {
-        Bound key;
-        Strand* strand;
+    // Ticks of a partition that may be taken one after the other, as far as nothing comes between them.
+    struct Lane {
+        const int64_t* arrival = nullptr;
+        const uint64_t* tie = nullptr;
+        uint32_t slot = 0;
+        uint32_t row = 0, stop = 0;
     };
-    static bool later(const Next& a, const Next& b) { return b.key < a.key; }
+    // A batch of which ticks were picked.
+    struct Slot {
+        const HeldBatch* from;
+        const uint32_t* tickers;
+        const uint32_t* numbers;
+    };
+    struct Pick {
+        uint32_t slot;
+        uint32_t row;
+    };
 
     // The records of all partitions up to where each stands.
     uint64_t total() const {
@@ -110,8 +124,22 @@ class Weaver {
 
     // A partition's next record among those to choose from, or what is known of one that has none.
     void enter(Strand& strand) {
-        if (strand.head == Head::RECORD) heads_.push_back({strand.key, &strand});
-        else if (strand.head == Head::NONE && !strand.excused) limit_ = std::min(limit_, strand.bound());
+        lanes_[strand.partition] = Lane{};
+        if (strand.head == Head::RECORD) order_.enter(Entrant::of(strand.key));
+        else wait_for(strand);
+    }
+
+    void wait_for(const Strand& strand) {
+        if (strand.head != Head::NONE || strand.excused) return;
+        const Entrant bound = Entrant::of(strand.bound());
+        if (bound.before(limit_)) limit_ = bound;
+    }
+
+    // Take the ticks of a lane for passed.
+    void leave(Strand& strand) {
+        Lane& lane = lanes_[strand.partition];
+        if (lane.arrival != nullptr && lane.row != strand.tick) strand.pass_ticks(done_, lane.row - strand.tick);
+        lane = Lane{};
     }
 
     // Begin, or tell whether the batch that was begun may hold what stands next in a partition.
@@ -146,57 +174,103 @@ class Weaver {
         return true;
     }
 
-    // The next record that is settled, and those of its partition that come before any other's.
-    bool take_run() {
-        if (heads_.empty() || full_ || records_ >= BATCH_ROWS_MAX || bytes_ >= BATCH_BYTES_MAX) return false;
-        Strand& strand = *heads_.front().strand;
-        if (!(strand.key < limit_) || !fits(strand)) return false;
-        if (strand.is_tick()) {
-            take_ticks(strand);
-        } else if (!take_rejection(strand)) {
-            return false;
+    // The next record that is settled, and the ticks that follow it.
+    bool take_next() {
+        if (full_ || records_ >= BATCH_ROWS_MAX || bytes_ >= BATCH_BYTES_MAX) return false;
+        if (!order_.winner().before(limit_)) return false;
+        Strand& strand = strands_[order_.winner().number];
+        if (lanes_[strand.partition].arrival == nullptr) {
+            if (!fits(strand)) return false;
+            if (strand.is_tick()) open(strand);
         }
-        if (strand.head == Head::ASIDE) take_asides(strand);
-        if (strand.head == Head::RECORD) {
-            sift();
-        } else {
-            std::pop_heap(heads_.begin(), heads_.end(), later);
-            heads_.pop_back();
-            if (strand.head == Head::NONE && !strand.excused) limit_ = std::min(limit_, strand.bound());
+        if (lanes_[strand.partition].arrival != nullptr) {
+            Strand* const ended = take_ticks();
+            if (ended != nullptr) follow(*ended);
+            return true;
         }
+        if (!take_rejection(strand)) return false;
+        follow(strand);
         return true;
     }
 
-    void take_ticks(Strand& strand) {
-        Bound until = limit_;
-        // The second in order is one of the two behind the first.
-        for (size_t i = 1; i < std::min<size_t>(heads_.size(), 3); ++i) until = std::min(until, heads_[i].key);
-        const HeldBatch* from = strand.held.front().get();
-        const size_t begin = strand.tick, stop = std::min(strand.run_end(), begin + (BATCH_ROWS_MAX - records_));
-        size_t end = begin + 1;
-        const int64_t* arrival = from->batch.arrival.data();
-        const uint64_t* tie = from->batch.tie_order.data();
-        const bool first = strand.partition < until.partition;
-        while (end < stop && (arrival[end] < until.arrival ||
-                              (arrival[end] == until.arrival && (tie[end] < until.tie || (tie[end] == until.tie && first))))) {
-            ++end;
+    // What stands first in a partition has come out: what comes next takes its place.
+    void follow(Strand& strand) {
+        if (strand.head == Head::ASIDE) take_asides(strand);
+        order_.replace(strand.head == Head::RECORD ? Entrant::of(strand.key) : NOBODY);
+        wait_for(strand);
+    }
+
+    // Let ticks be taken of the batch in front of a partition.
+    void open(const Strand& strand) {
+        const HeldBatch* const from = strand.held.front().get();
+        lanes_[strand.partition] = {from->batch.arrival.data(), from->batch.tie_order.data(), static_cast<uint32_t>(slots_.size()),
+                                    static_cast<uint32_t>(strand.tick), static_cast<uint32_t>(strand.run_end())};
+        slots_.push_back({from, from->batch.ticker_index.data(), from->numbers.data()});
+    }
+
+    // Take ticks of open lanes, as many as are sized up at once; return the partition in which something else stands next, if one does.
+    Strand* take_ticks() {
+        const size_t begin = picks_.size(), room = std::min(BATCH_ROWS_MAX - records_, TICKS_AT_ONCE);
+        picks_.resize(begin + room);
+        Pick* into = picks_.data() + begin;
+        Pick* const full = into + room;
+        const Entrant limit = limit_;
+        Strand* ended = nullptr;
+        uint64_t before = NOBODY.number;
+        size_t again = 0;
+        while (into < full && order_.winner().before(limit)) {
+            const uint64_t number = order_.winner().number;
+            Lane& lane = lanes_[number];
+            if (lane.arrival == nullptr) break;
+            *into++ = {lane.slot, lane.row++};
+            // Of many partitions each is read so rarely that no processor guesses what comes next.
+            __builtin_prefetch(lane.arrival + lane.row + AHEAD);
+            __builtin_prefetch(lane.tie + lane.row + AHEAD);
+            again = number == before ? again + 1 : 0;
+            before = number;
+            if (again >= RUN_LONG && lane.row < lane.stop) into = take_run(lane, number, into, full);
+            if (lane.row == lane.stop) {
+                ended = &strands_[number];
+                break;
+            }
+            order_.replace(Entrant::of(lane.arrival[lane.row], lane.tie[lane.row], static_cast<uint32_t>(number)));
         }
-        for (size_t i = begin; i < end; ++i) picks_.push_back({from, static_cast<uint32_t>(i)});
-        const size_t count = end - begin;
-        for (size_t i = begin; i < end; ++i) {
-            const uint32_t ticker = from->numbers[from->batch.ticker_index[i]];
+        picks_.resize(static_cast<size_t>(into - picks_.data()));
+        name_tickers(begin);
+        const size_t count = picks_.size() - begin;
+        bytes_ += count * TICK_BYTES;
+        records_ += count;
+        number_ += count;
+        plan_->last_sequence = number_;
+        if (ended != nullptr) leave(*ended);
+        return ended;
+    }
+
+    // One partition is first again and again: as long as it comes before the second, nobody else need be asked.
+    Pick* take_run(Lane& lane, uint64_t number, Pick* into, Pick* full) const {
+        Entrant until = order_.second();
+        if (limit_.before(until)) until = limit_;
+        while (into < full && lane.row < lane.stop &&
+               Entrant::of(lane.arrival[lane.row], lane.tie[lane.row], static_cast<uint32_t>(number)).before(until)) {
+            *into++ = {lane.slot, lane.row++};
+        }
+        return into;
+    }
+
+    // Number the tickers of what was picked from `begin` on, in the order in which they come.
+    void name_tickers(size_t begin) {
+        plan_->ticker_index.resize(picks_.size());
+        uint32_t* const index = plan_->ticker_index.data();
+        for (size_t i = begin; i < picks_.size(); ++i) {
+            const Slot& from = slots_[picks_[i].slot];
+            const uint32_t ticker = from.numbers[from.tickers[picks_[i].row]];
             if (!numbers_.known(ticker)) {
                 numbers_.add(ticker);
                 plan_->tickers.push_back(tickers_.name(ticker));
                 bytes_ += plan_->tickers.back().size() + 6;
             }
-            plan_->ticker_index.push_back(numbers_.number(ticker));
+            index[i] = numbers_.number(ticker);
         }
-        bytes_ += count * TICK_BYTES;
-        records_ += count;
-        number_ += count;
-        plan_->last_sequence = number_;
-        strand.pass_ticks(done_, count);
     }
 
     bool take_rejection(Strand& strand) {
@@ -209,20 +283,6 @@ class Weaver {
         ++records_;
         strand.pass_special(done_, from.sequence + 1);
         return true;
-    }
-
-    // Put the first head where it belongs now.
-    void sift() {
-        const size_t count = heads_.size();
-        const Next moved{heads_[0].strand->key, heads_[0].strand};
-        size_t at = 0;
-        for (size_t child = 1; child < count; child = 2 * at + 1) {
-            if (child + 1 < count && heads_[child + 1].key < heads_[child].key) ++child;
-            if (!(heads_[child].key < moved.key)) break;
-            heads_[at] = heads_[child];
-            at = child;
-        }
-        heads_[at] = moved;
     }
 
     // Where every partition has come to one: those of the lowest revision come out as one marker, in a batch of its own.
@@ -258,10 +318,18 @@ class Weaver {
 
     // One column after the other: each is read and written in its order.
     template <class T>
-    void gather(Column<T>& into, Column<T> TickBatch::* column) const {
+    void gather(Column<T>& into, Column<T> TickBatch::* column) {
+        columns_.clear();
+        for (const Slot& slot : slots_) columns_.push_back((slot.from->batch.*column).data());
         into.resize(picks_.size());
         T* const out = into.data();
-        for (size_t i = 0; i < picks_.size(); ++i) out[i] = (picks_[i].from->batch.*column).data()[picks_[i].row];
+        const void* const* const columns = columns_.data();
+        const Pick* const picks = picks_.data();
+        for (size_t i = 0, count = picks_.size(); i < count; ++i) {
+            const T* const from = static_cast<const T*>(columns[picks[i].slot]) + picks[i].row;
+            __builtin_prefetch(from + AHEAD);
+            out[i] = *from;
+        }
     }
 
     void fill(Woven& woven) {
@@ -277,19 +345,21 @@ class Weaver {
         woven.plan.batch = &batch;
     }
 
-    struct Pick {
-        const HeldBatch* from;
-        uint32_t row;
-    };
     static constexpr size_t TICK_BYTES = 52, REJECTION_BYTES = 64, MARKER_BYTES = 160;
+    static constexpr size_t TICKS_AT_ONCE = 512;  // before it is asked again how many bytes they take
+    static constexpr size_t RUN_LONG = 4;
+    static constexpr size_t AHEAD = 8;  // a line of the cache
 
     std::vector<Strand> strands_;
     TickerTable tickers_;
     std::vector<std::unique_ptr<HeldBatch>> done_;  // whose rows are still to be copied
     // Of the batch that is being taken:
-    std::vector<Next> heads_;  // a heap: the first in order is in front
-    std::vector<Pick> picks_;
-    Bound limit_;  // before what partitions that have nothing may still send
+    Tournament order_;                       // of what stands next in each partition
+    std::vector<Lane> lanes_;                // of each partition
+    std::vector<Slot> slots_;
+    std::vector<const void*> columns_;       // of each of them
+    Column<Pick> picks_;
+    Entrant limit_ = NOBODY;  // before what partitions that have nothing may still send
     BatchPlan* plan_ = nullptr;
     LocalNumbers numbers_;
     size_t records_ = 0, bytes_ = 0;

@@ -82,6 +82,33 @@ def test_partitions_come_out_in_the_order_of_one_whatever_is_fed_when(
     assert weaver.lagging() == []
 
 
+@pytest.mark.parametrize("partitions", [1, 2, 7, 64, 70])
+def test_bursts_of_many_partitions_come_out_in_the_order_of_their_keys(partitions: int) -> None:
+    """One partition may be first thousands of times in a row, and keys of live records may be equal: then the lower partition is first."""
+    rng = random.Random(partitions)
+    parts: list[list[Record]] = [[] for _ in range(partitions)]
+    arrival = 0
+    while sum(map(len, parts)) < 6_000:
+        partition = rng.randrange(partitions)
+        for _ in range(rng.choice((1, 1, 1, 5, 600, 1_500))):
+            arrival += rng.choice((0, 0, 1))
+            tie = len(parts[partition])
+            made = rejection(arrival, tie) if rng.random() < 0.01 else Tick(arrival, tie, f"T{partition}.{tie % 3}")
+            parts[partition].append(made)
+    keyed = [((r.arrival_time_ns, r.tie_order, p), r) for p, part in enumerate(parts) for r in part]  # type: ignore[union-attr]
+    weaver, woven = weave.Weaver(partitions), Woven()
+
+    for partition, part in enumerate(parts):
+        writer = Writer("e")
+        for records in cut(rng, part, longest=2_000):
+            weaver.feed(partition, writer.batch(records))
+        weaver.promise(partition, "e" if part else "", writer.next - 1, AT_LAST)
+    woven.drain(weaver)
+
+    assert woven.named == expected(record for _, record in sorted(keyed, key=lambda each: each[0]))
+    assert {batch.last_sequence + 1 - batch.first_sequence for batch in woven.batches[:-1]} <= {BATCH_ROWS_MAX}
+
+
 @both
 @given(seed=SEEDS)
 def test_a_reader_goes_on_behind_the_positions_of_any_batch(kind: type[Weaver], seed: int) -> None:
