@@ -21,16 +21,8 @@ from typing import IO, Final
 from fastpath.columns import BEFORE_EVERYTHING
 from fastpath.frame import MARKER_SEAM
 from services.price.engine.files import CSV_HEADER
-from services.price.partition_logs import (
-    IN_ERRORS,
-    IN_MIDS,
-    WITHOUT_LINE,
-    Chunk,
-    PartitionDirectory,
-    PartitionLog,
-    find,
-    kept_still,
-)
+from services.price.logged_records import IN_ERRORS, IN_MIDS, WITHOUT_LINE, Chunk
+from services.price.partition_logs import PartitionDirectory, PartitionLog, find, kept_still
 from services.runtime.errors import StartRefused
 
 HELD_RECORDS: Final = 1 << 17

@@ -6,50 +6,18 @@ import contextlib
 import fcntl
 import heapq
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Final, NamedTuple
 
 from fastpath.frame import MARKER_DISCONTINUITY, MARKER_GAP, MARKER_SEAM
 from services.price.engine.disk import PRIVATE_DIRECTORY
-from services.price.engine.files import CSV_HEADER, INDEX_NAME, FileSystem
+from services.price.engine.files import FileSystem
 from services.price.engine.position import Position, PositionFile
+from services.price.logged_records import WITHOUT_LINE, Chunk, Record, Segment, open_segment_of
 from services.runtime.errors import StartRefused
-
-ENTRY_BYTES: Final = 32
-IN_MIDS: Final = 0
-IN_ERRORS: Final = 1
-WITHOUT_LINE: Final = 2
-_WORDS: Final = ENTRY_BYTES // 8
-
-
-class Record(NamedTuple):
-    """One record of a partition, and the lines that it has in the logs."""
-
-    sequence: int
-    arrival_time_ns: int
-    tie_order: int
-    """Of a marker its kind."""
-    kind: int
-    line: bytes
-    csv: bytes
-
-
-class Chunk(NamedTuple):
-    """Consecutive records, a column for each of their fields."""
-
-    sequences: Sequence[int]
-    arrivals: Sequence[int]
-    ties: Sequence[int]
-    kinds: Sequence[int]
-    lines: Sequence[bytes]
-    rows: Sequence[bytes]
-
-    def records(self) -> Iterator[Record]:
-        """Yield them one by one."""
-        return map(Record._make, zip(*self, strict=True))
 
 
 @dataclass(frozen=True)
@@ -184,13 +152,37 @@ class PartitionLog:
             self._gap_open = record.tie_order == MARKER_GAP
 
     def _joined(self) -> Iterator[Chunk]:
-        if len(self._directories) == 1:
-            yield from self._read(self._directories[0])
-            return
-        every = [chain.from_iterable(map(Chunk.records, self._read(directory))) for directory in self._directories]
-        once = self._once(heapq.merge(*every, key=lambda record: record.sequence))
+        """Yield what is in any segment, once. A segment is opened when its turn comes: there may be many."""
+        waiting = deque(sorted((found for found in map(self._opened, self._directories) if found), key=_next_sequence))
+        under_way: list[Segment] = []
+        while waiting or under_way:
+            if not under_way:
+                under_way.append(waiting.popleft())
+            here = min(map(_next_sequence, under_way))
+            while waiting and waiting[0].next_sequence <= here:
+                under_way.append(waiting.popleft())
+            end = waiting[0].next_sequence if waiting else None
+            if len(under_way) == 1:
+                yield from under_way[0].before(end)
+            else:
+                yield from self._overlap(under_way, end)
+            under_way = [segment for segment in under_way if segment.go_on()]
+
+    def _overlap(self, segments: Sequence[Segment], end: int | None) -> Iterator[Chunk]:
+        """Yield what several segments have, until one of them ends or another one begins."""
+        until = min(segment.last_sequence for segment in segments)
+        until = until if end is None else min(until, end - 1)
+        # Whatever an index says of its end, something is read.
+        until = max(until, *(segment.next_sequence for segment in segments))
+        parts = [chain.from_iterable(map(Chunk.records, segment.before(until + 1))) for segment in segments]
+        once = self._once(heapq.merge(*parts, key=lambda record: record.sequence))
         while records := list(islice(once, self._chunk_records)):
             yield Chunk(*zip(*records, strict=True))
+
+    def _opened(self, directory: PartitionDirectory) -> Segment | None:
+        return open_segment_of(
+            directory.path, directory.position, chunk_records=self._chunk_records, with_csv=self._with_csv
+        )
 
     def _once(self, records: Iterable[Record]) -> Iterator[Record]:
         last: Record | None = None
@@ -199,74 +191,12 @@ class PartitionLog:
                 if last != record:
                     raise StartRefused(
                         f"record {record.sequence} of partition {self.partition} is not the same in all of "
-                        f"{_names(self._directories)}: {_shown(last)} and {_shown(record)}; they are of different runs"
+                        f"{_names(self._directories)}: {_shown(last)} and {_shown(record)}; they are of different runs, or their "
+                        "servers had other settings"
                     )
                 continue
             last = record
             yield record
-
-    def _read(self, directory: PartitionDirectory) -> Iterator[Chunk]:
-        path, position = directory.path, directory.position
-        with contextlib.ExitStack() as stack:
-            index, mids, errors = (
-                stack.enter_context((path / name).open("rb")) for name in (INDEX_NAME, "mid_prices.log", "errors.log")
-            )
-            csv = stack.enter_context((path / "mid_prices.csv").open("rb")) if self._with_csv else None
-            if csv is not None:
-                csv.seek(len(CSV_HEADER))
-            last, left = 0, (position.index_bytes or 0) // ENTRY_BYTES
-            while left:
-                chunk = _chunk(path, index, mids, errors, csv, min(left, self._chunk_records))
-                left -= len(chunk.sequences)
-                first, end = chunk.sequences[0], chunk.sequences[-1]
-                if first <= last or chunk.sequences != list(range(first, end + 1)):
-                    for before, after in pairwise(chain((last,), chunk.sequences)):
-                        if after > before:
-                            continue
-                        raise StartRefused(
-                            f"`{path}` goes on with record {after} behind record {before}: it holds several epochs, whose "
-                            "records have no common order; merge runs of one epoch"
-                        )
-                last = chunk.sequences[-1]
-                yield chunk
-            for file, name, length in (
-                (mids, "mid_prices.log", position.mid_bytes),
-                (errors, "errors.log", position.error_bytes),
-            ):
-                if file.tell() != length:
-                    raise _disagreeing(path / name)
-
-
-def _chunk(
-    path: Path, index: IO[bytes], mids: IO[bytes], errors: IO[bytes], csv: IO[bytes] | None, count: int
-) -> Chunk:
-    entries = index.read(count * ENTRY_BYTES)
-    if len(entries) != count * ENTRY_BYTES:
-        raise _disagreeing(path / INDEX_NAME)
-    words = memoryview(entries).cast("Q")
-    sequences, ties, kinds = (words[place::_WORDS].tolist() for place in (0, 2, 3))
-    arrivals = memoryview(entries).cast("q")[1::_WORDS].tolist()
-    counts = [kinds.count(kind) for kind in (IN_MIDS, IN_ERRORS, WITHOUT_LINE)]
-    if sum(counts) != count:
-        raise _disagreeing(path / INDEX_NAME)
-    lines = list(islice(mids, counts[IN_MIDS])), list(islice(errors, counts[IN_ERRORS])), [b""] * counts[WITHOUT_LINE]
-    for log, found, wanted in zip(("mid_prices.log", "errors.log"), lines, counts, strict=False):
-        if len(found) != wanted:
-            raise _disagreeing(path / log)
-    following = [iter(of_kind) for of_kind in lines]
-    in_order = [next(following[kind]) for kind in kinds]
-    if csv is None:
-        rows = [b""] * count
-    else:
-        of_mids = iter(list(islice(csv, counts[IN_MIDS])))
-        rows = [next(of_mids, b"") if kind == IN_MIDS else b"" for kind in kinds]
-    return Chunk(sequences, arrivals, ties, kinds, in_order, rows)
-
-
-def _disagreeing(path: Path) -> StartRefused:
-    return StartRefused(
-        f"`{path}` is not what the index and the position beside it say: it was cut or replaced; restore the whole directory"
-    )
 
 
 def _names(directories: Iterable[PartitionDirectory]) -> str:
@@ -275,3 +205,7 @@ def _names(directories: Iterable[PartitionDirectory]) -> str:
 
 def _shown(record: Record) -> str:
     return repr(record.line.decode("utf-8", "replace").rstrip("\n")) if record.line else "no line"
+
+
+def _next_sequence(segment: Segment) -> int:
+    return segment.next_sequence

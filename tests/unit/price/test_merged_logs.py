@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,47 @@ def test_a_partition_that_moved_is_read_from_all_its_directories(tmp_path: Path)
     (folders[2] / "errors.log").write_bytes((folders[2] / "errors.log").read_bytes().replace(b"ms is", b"MS is"))
     with pytest.raises(StartRefused, match="partition 2 is not the same in all of"):
         merge_logs([tmp_path / "a", tmp_path / "b"], tmp_path / "others")
+
+
+@pytest.mark.parametrize("held", [pytest.param(1 << 17, id="at once"), pytest.param(1, id="64 at a time")])
+def test_segments_that_follow_overlap_and_hold_each_other_are_one_log(
+    tmp_path: Path, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merged_logs, "HELD_RECORDS", held)
+    seed = Random().randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - so that a failure can be repeated
+    random = Random(seed)
+    run = made(seed=seed)
+    for partition, part in enumerate(run.parts):
+        ends = [*sorted(random.sample(range(2, len(part)), 6)), len(part)]
+        begins = [0, *(max(0, end - random.choice((0, 0, 1, 3, end))) for end in ends[:-1])]
+        for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
+            # What was announced lies within a batch as well.
+            after = part[begin - 1].last_sequence + random.choice((0, 0, -7)) if begin else 0
+            folder = tmp_path / random.choice("abc") / (f"p{partition}.{number}" if number else f"p{partition}")
+            written = part[max(0, begin - 1) : end]
+            write_partition(folder, written, partition=partition, partitions=N, after_sequence=after)
+
+    merge_logs([path for path in tmp_path.iterdir() if path.name in "abc"], tmp_path / "merged")
+
+    assert_is_one_partition(tmp_path / "merged", run.one)
+
+
+def test_files_of_segments_are_opened_when_their_turn_comes(tmp_path: Path) -> None:
+    run = made(1_000)
+    for partition, part in enumerate(run.parts):
+        for number, batch in enumerate(part):
+            folder = tmp_path / f"p{partition}.{number + 1}"
+            write_partition(folder, [batch], partition=partition, partitions=N, after_sequence=batch.first_sequence - 1)
+    segments = sum(map(len, run.parts))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + segments + 8 * N, limits[1]))
+    try:
+        merge_logs([tmp_path], tmp_path / "merged")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert_is_one_partition(tmp_path / "merged", run.one)
 
 
 def test_a_hole_between_directories_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,148 @@
+"""The hold on a partition of a sink in a real Redis: one at a time, and nothing is executed for who has lost it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from services.price.engine.claim import SinkClaim, SinkFenced
+from services.runtime.connection import connect
+from services.runtime.errors import StartRefused
+from services.runtime.session.holders import parse_holder
+from services.runtime.session.keys import SessionKeys
+
+Make = Callable[..., SinkClaim]
+
+
+@pytest.fixture
+def keys(session: str) -> SessionKeys:
+    return SessionKeys(session, 1)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Any]:
+    client = connect(redis_url, client_name="test-claims")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def make(redis_url: str, keys: SessionKeys) -> Iterator[Make]:
+    made: list[SinkClaim] = []
+
+    def make(token: str, sink: str = "price") -> SinkClaim:
+        made.append(SinkClaim(redis_url, keys, sink, token=token, owner=f"owner-{token}"))
+        return made[-1]
+
+    yield make
+    for claim in made:
+        claim.release()
+
+
+def hang(client: Any, keys: SessionKeys) -> None:
+    """Do what ten seconds do to the lease of one that hangs."""
+    assert client.delete(keys.sink_lease("price")) == 1
+
+
+def write(claim: SinkClaim, client: Any, keys: SessionKeys, text: str) -> None:
+    claim.execute(client, lambda pipeline: pipeline.hset(keys.sinks, "price", text))
+
+
+def test_one_that_lives_keeps_it_and_one_that_is_gone_loses_it(make: Make, client: Any, keys: SessionKeys) -> None:
+    first, second = make("1"), make("2")
+    first.take()
+    first.take()
+    with pytest.raises(StartRefused, match=r"partition 1 .* for sink `price` by process \d+ on host"):
+        second.take()
+    # Another sink of the partition has nothing to do with it.
+    other = make("3", sink="other")
+    other.take()
+    write(first, client, keys, "first")
+    first.release()
+    second.take()
+    holder = parse_holder(client.get(keys.sink_lease("price")))
+    assert holder is not None
+    assert (holder.token, holder.owner) == ("2", "owner-2")
+    assert second.announced() == b"first"
+
+
+def test_one_that_was_taken_for_dead_executes_nothing(make: Make, client: Any, keys: SessionKeys) -> None:
+    first, second = make("1"), make("2")
+    first.take()
+    write(first, client, keys, "first")
+    hang(client, keys)
+    second.take()
+    write(second, client, keys, "second")
+
+    for attempt in (
+        lambda: write(first, client, keys, "late"),
+        lambda: first.renew(1 << 62),
+        first.confirm,
+        first.take,
+    ):
+        with pytest.raises(SinkFenced, match="was taken over by another engine of sink `price`"):
+            attempt()
+    first.release()
+    assert client.hget(keys.sinks, "price") == b"second"
+    assert client.exists(keys.sink_lease("price"))
+
+
+def test_a_lease_that_ran_out_is_written_again_where_nobody_had_room(
+    make: Make, client: Any, keys: SessionKeys
+) -> None:
+    claim = make("1")
+    claim.take()
+    hang(client, keys)
+    claim.renew(1 << 62)
+    assert parse_holder(client.get(keys.sink_lease("price"))) == claim.holder
+
+
+@pytest.mark.parametrize("fence", [None, "0"], ids=["lost", "that of the one before"])
+def test_what_redis_has_lost_is_taken_again(make: Make, client: Any, keys: SessionKeys, fence: str | None) -> None:
+    before, claim = make("0"), make("1")
+    before.take()
+    hang(client, keys)
+    claim.take()
+    client.delete(keys.sink_fences)
+    if fence is not None:
+        client.hset(keys.sink_fences, "price", fence)
+
+    with pytest.raises(redis.ConnectionError, match="Redis has lost"):
+        write(claim, client, keys, "x")
+    assert client.hget(keys.sinks, "price") is None
+    claim.confirm()
+    write(claim, client, keys, "y")
+    assert client.hget(keys.sinks, "price") == b"y"
+    assert client.ttl(keys.sink_fences) == -1
+
+
+def test_a_transaction_is_sent_again_when_another_sink_took_the_partition_meanwhile(
+    make: Make, client: Any, keys: SessionKeys
+) -> None:
+    claim, filled = make("1"), 0
+    claim.take()
+
+    def fill(pipeline: Any) -> None:
+        nonlocal filled
+        filled += 1
+        if filled == 1:
+            make("2", sink="other").take()
+        pipeline.hset(keys.sinks, "price", filled)
+
+    claim.execute(client, fill)
+    assert client.hget(keys.sinks, "price") == b"2"
+
+
+def test_what_an_older_connection_may_still_deliver_is_disarmed(make: Make, client: Any, keys: SessionKeys) -> None:
+    claim = make("1")
+    claim.take()
+    with client.pipeline(transaction=True) as late:
+        late.watch(keys.sink_fences)
+        late.multi()
+        late.hset(keys.sinks, "price", "late")
+        claim.confirm()
+        with pytest.raises(redis.WatchError):
+            late.execute()
