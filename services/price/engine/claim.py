@@ -17,7 +17,6 @@ import redis
 from redis.exceptions import WatchError
 
 from services.runtime.connection import at, connect, drop_connections
-from services.runtime.errors import StartRefused
 from services.runtime.log_fields import fields
 from services.runtime.session.holders import LEASE_MS, RENEW_NS, Holder, parse_holder
 from services.runtime.session.keys import SessionKeys
@@ -35,6 +34,10 @@ Fill = Callable[[Any], object]
 
 class SinkFenced(Exception):
     """Another engine has taken the partition over: this one has nothing to say any more, and ends."""
+
+
+class SinkTaken(Exception):
+    """Another engine lives and has the partition."""
 
 
 class Hold(Protocol):
@@ -88,7 +91,7 @@ class SinkClaim:
         self._renewed_ns = 0
 
     def take(self) -> None:
-        """Write the fence and the lease; raises StartRefused where somebody else lives, SinkFenced where they have what was ours."""
+        """Write the fence and the lease; raises SinkTaken where somebody else lives, SinkFenced where they have what was ours."""
         for _ in range(_ATTEMPTS):
             with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.watch(self._keys.sink_fences, self._lease)
@@ -107,7 +110,7 @@ class SinkClaim:
                 self._replaced = fence
             self._held = True
             return
-        raise StartRefused(self._taken_text("another engine that is just starting"))
+        raise SinkTaken(self._taken_text("another engine that is just starting"))
 
     def _check_holder(self, holder: Holder | None) -> None:
         if holder is None or holder.token == self.holder.token:
@@ -116,7 +119,7 @@ class SinkClaim:
         if any(client["name"] == holder.client_name for client in connected):
             if self._held:
                 raise SinkFenced(self._fenced_text())
-            raise StartRefused(self._taken_text(f"process {holder.pid} on host {holder.host}"))
+            raise SinkTaken(self._taken_text(f"process {holder.pid} on host {holder.host}"))
         logger.info("taking over from a dead sink", extra=fields(pid=holder.pid, host=holder.host))
 
     def announced(self) -> bytes | None:
@@ -188,8 +191,8 @@ class SinkClaim:
 
     def _taken_text(self, by: str) -> str:
         return (
-            f"partition {self._keys.partition} of session `{self._keys.session}` is worked through for sink `{self._sink}` by {by}; "
-            "it is taken over when that one ends"
+            f"standing by: partition {self._keys.partition} of session `{self._keys.session}` is worked through for sink "
+            f"`{self._sink}` by {by}"
         )
 
     def _fenced_text(self) -> str:

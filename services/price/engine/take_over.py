@@ -7,7 +7,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from services.price.engine.claim import SinkClaim
+from services.price.engine.claim import SinkClaim, SinkTaken
 from services.price.engine.options import EngineOptions
 from services.price.engine.order_proofs import PROOF_RECORDS, OrderProofs
 from services.price.engine.position import Position
@@ -19,19 +19,28 @@ from services.runtime.errors import StartRefused, cannot_start
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.versions import NewerVersion
 
-CONNECTING: Final = "connecting"
+STANDBY_POLL_S: Final = 0.5
 
 
 def take_over(options: EngineOptions, claim: SinkClaim, channel: EngineChannel) -> Segment | None:
-    """Return the segment to write to; None when stopped meanwhile. Raises StartRefused where somebody else has the partition."""
+    """Return the segment to write to, after standing by if need be; None when stopped meanwhile. Raises StartRefused."""
     backoff = Backoff(Random())
+    told = ""
     while not channel.stopping.is_set():
         try:
             claim.take()
             # Behind the fence: whoever had the partition before announces nothing from here on.
             announced = claim.announced()
+        except SinkTaken as taken:
+            # Two servers wanted it at the same moment. The one that got no further gives it up with its next looks.
+            if str(taken) != told:
+                told = str(taken)
+                channel.report("standby", reason=told)
+            channel.stopping.wait(STANDBY_POLL_S)
+            continue
         except (RedisError, OSError) as exc:
-            channel.report(CONNECTING, reason=redacted(f"Redis at {options.redis_url}: {exc}"))
+            told = ""
+            channel.report("connecting", reason=redacted(f"Redis at {options.redis_url}: {exc}"))
             claim.disconnect()
             channel.stopping.wait(backoff.next_s())
             continue

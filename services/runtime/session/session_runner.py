@@ -124,18 +124,20 @@ class SessionRunner:
         if self._after is not None:
             await self._after.stop()
             self._after = None
+        failure = ""
         while not self._stopping.is_set():
             try:
                 if await self._wait_for_others():
                     return
                 await self._prepare(self.keys, self.definition)
-                self.failure = await self._run_engine()
-                if self._stopping.is_set() or not self.failure:
-                    return
-                if await self._queue.holder(self.keys):
+                failure = await self._run_engine()
+                if not self._stopping.is_set() and failure and await self._queue.holder(self.keys):
                     # It lost the session to another server, and waits for its turn.
-                    self.failure = ""
+                    failure = ""
                     continue
+                self.failure = failure
+                if self._stopping.is_set() or not failure:
+                    return
                 logger.error("session failed", extra=fields(session=self.keys.session, reason=self.failure))
                 await self._queue.note_failure(self.keys, self.failure)
                 return
@@ -143,7 +145,8 @@ class SessionRunner:
                 logger.warning(
                     "session waits for redis", extra=fields(session=self.keys.session, error=type(exc).__name__)
                 )
-                if self.failure:
+                if failure:
+                    self.failure = failure
                     return
                 await self._pause()
 

@@ -126,15 +126,17 @@ def test_a_sink_that_wakes_when_another_has_its_partition_writes_nothing_and_end
     machines.finish()
 
 
-def test_a_living_sink_keeps_its_partition(machines: Machines) -> None:
+def test_a_living_sink_keeps_its_partition_and_one_that_stands_by_gets_it(machines: Machines) -> None:
     first = machines.start("a")
     machines.publish_and_wait(5)
     second = machines.start("b")
 
-    assert "is worked through for sink `price` by process" in second.wait_report("refused")["message"]
-    assert second.wait_exit() == 2
-    machines.publish_rest()
+    assert "is worked through for sink `price` by process" in second.wait_report("standby")["reason"]
+    machines.publish_and_wait(5)
     assert first.stop() == 0
+    second.wait_report("consuming")
+    machines.publish_rest()
+    assert second.stop() == 0
     machines.finish()
 
 

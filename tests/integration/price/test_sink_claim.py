@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from services.price.engine.claim import SinkClaim, SinkFenced
+from services.price.engine.claim import SinkClaim, SinkFenced, SinkTaken
 from services.runtime.connection import connect
-from services.runtime.errors import StartRefused
 from services.runtime.session.holders import parse_holder
 from services.runtime.session.keys import SessionKeys
 
@@ -55,7 +54,7 @@ def test_one_that_lives_keeps_it_and_one_that_is_gone_loses_it(make: Make, clien
     first, second = make("1"), make("2")
     first.take()
     first.take()
-    with pytest.raises(StartRefused, match=r"partition 1 .* for sink `price` by process \d+ on host"):
+    with pytest.raises(SinkTaken, match=r"partition 1 .* for sink `price` by process \d+ on host"):
         second.take()
     # Another sink of the partition has nothing to do with it.
     other = make("3", sink="other")

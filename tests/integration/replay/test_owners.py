@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import pytest
 import redis
 
+from services.replay.partition_listing import PartitionListing
 from services.replay.session_queue import SessionQueue
 from services.runtime.connection import connect_async
+from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
 from services.runtime.session.holders import Holder, living_holders
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.owners import DEAD_S, FORGOTTEN_S, Owners
@@ -109,3 +111,21 @@ async def test_all_leases_are_asked_for_in_one_round_trip() -> None:
 
     assert sorted(found) == [0, 700]
     assert redis_.trips == ["1024 leases", "connections"]
+
+
+async def test_partitions_are_listed_with_the_sinks_that_live(
+    redis_url: str, redis_client: redis.Redis, session_name: str
+) -> None:
+    client = connect_async(redis_url, client_name="test-owners")
+    for partition, client_name in enumerate(("test-owners", "gone")):
+        keys = SessionKeys(session_name, partition)
+        position = SinkPosition(name="x", epoch="e", sequence=7, live_sequence=0, cursor=b"", run_id="r")
+        redis_client.hset(keys.sinks, "x", SinkAnnouncement(position).encode())
+        holder = Holder(token="t", host="h", pid=3, client_name=client_name, owner="a")
+        redis_client.set(keys.sink_lease("x"), holder.encode())
+
+    found = await PartitionListing(client, SessionQueue(client)).describe(session_name, 3)
+
+    sinks = [[(sink.sink, sink.sequence, sink.owner, sink.host, sink.pid) for sink in each.sinks] for each in found]
+    assert sinks == [[("x", 7, "a", "h", 3)], [("x", 7, "", "", 0)], []]
+    await client.aclose()
