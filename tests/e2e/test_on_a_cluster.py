@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from protos.common.v1.market_pb2 import TickBatch
 from protos.replay.v1.replay_pb2 import GetSessionRequest
+from services.price.merged_logs import merge_logs
+from services.runtime.connection import connect
 from services.runtime.session.keys import SessionKeys
 from tests.reference.history import Expected, expected_outputs
 from tests.support.cli import ROOT, until
@@ -86,14 +89,29 @@ def test_everything_that_servers_do_stays_in_one_slot_each_time(
         deleted = servers.midstream("session", "delete", "mine")
         assert deleted.code == 0, deleted.stderr
         until(lambda: not keys_left(redis_cluster, "mine"), what="the end of the created session's keys")
+        split = servers.midstream("session", "create", str(sample), "--name", "split", "--partitions", "3")
+        assert split.code == 0, split.stderr
+        records = len(expected_outputs([sample]).sequence)
+        until(lambda: committed(redis_cluster, "split") == records, what="the logs of all partitions")
+        assert servers.midstream("session", "delete", "split").code == 0
+        until(lambda: not keys_left(redis_cluster, "split"), what="the end of the keys of all partitions")
         assert set(servers.statuses().values()) == {1}, servers.statuses()
     assert_logs(tmp_path / "out", expected)
+    merge_logs([tmp_path / "out" / "split"], tmp_path / "merged")
+    assert_logs(tmp_path / "merged", expected_outputs([sample]))
 
     assert watch.crossing == []
     assert watch.transactions > 50, watch.commands
     assert {"WATCH", "XADD", "XREADGROUP", "DEL", "SADD"} <= set(watch.commands)
     for node in redis_cluster.nodes:
         assert b"CROSSSLOT" not in node.ask("INFO", "errorstats")
+
+
+def committed(cluster: RedisClusterForTests, session: str) -> int:
+    """Add up how far the sinks of three partitions are."""
+    with connect(cluster.url, client_name="test") as client:
+        stored = [client.hget(SessionKeys(session, partition).sinks, "price") for partition in range(3)]
+    return sum(int(json.loads(each)["sequence"]) for each in stored if each)
 
 
 def keys_left(cluster: RedisClusterForTests, session: str) -> list[bytes]:
