@@ -47,7 +47,9 @@ class Confirmation:
         """`promised`: the engine acknowledges nothing before it is durable, so that nobody has to ask."""
         self.level = level
         self._clock = clock
-        self.question = b"" if promised and level is Level.DURABLE else _QUESTIONS.get(level, b"")
+        self.is_promised = promised and level is Level.DURABLE
+        """Whether the engine is taken at its word."""
+        self.question = b"" if self.is_promised else _QUESTIONS.get(level, b"")
         """The packed command; empty where everything that was executed counts."""
         self._missing_since_ns = 0
 

@@ -276,8 +276,9 @@ class Adoption:
             try:
                 check_redis(
                     client,
-                    live=self._live_configured,
-                    durable=self._confirmation.level is Level.DURABLE and bool(self._confirmation.question),
+                    # What the engine promises by itself it needs no file for.
+                    live=self._live_configured and not self._confirmation.is_promised,
+                    durable=self._confirmation.level is Level.DURABLE and not self._confirmation.is_promised,
                 )
             except StartRefused as exc:
                 raise RedisRefused(str(exc)) from exc

@@ -66,6 +66,7 @@ class Producer:
         padding: int = 0,
         acknowledged: Level = Level.MEMORY,
         durable_engine: bool = False,
+        live_configured: bool = False,
     ) -> None:
         self.keys = SessionKeys(session)
         self.stopping = threading.Event()
@@ -80,7 +81,7 @@ class Producer:
             keys=self.keys,
             limits=QueueLimits() if limits is None else limits,
             sinks=SinkExpectation() if sinks is None else sinks,
-            live_configured=False,
+            live_configured=live_configured,
             stopping=self.stopping,
             clock=SystemClock() if clock is None else clock,
             random=Random(seed),

@@ -186,3 +186,15 @@ def test_an_engine_without_a_disk_is_no_durable_one(new_redis: Callable[..., Red
     assert "\n" not in str(refused.value)
     with producing(server.url, session_name, acknowledged=Level.DURABLE, durable_engine=True) as promised:
         promised.publish_all(1)
+
+
+def test_live_data_needs_no_file_where_the_engine_is_durable_by_itself(redis_url: str, session_name: str) -> None:
+    with producing(
+        redis_url, session_name, live_configured=True, acknowledged=Level.DURABLE, durable_engine=True
+    ) as promised:
+        promised.publish_all(1)
+        assert promised.publisher.acknowledged
+
+    with pytest.raises(RedisRefused, match="live ticks exist only once"):
+        # Who is not asked to be durable is not believed either.
+        Producer(redis_url, session_name, live_configured=True, durable_engine=True).adopt()
