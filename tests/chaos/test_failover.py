@@ -22,10 +22,10 @@ from fastpath.frame import MARKER_GAP, MODE_LIVE, TickFrame
 from fastpath.midprice import PriceKernel
 from protos.common.v1.market_pb2 import TickBatch
 from services.runtime.session.keys import SessionKeys
-from tests.chaos.test_switching import write_feed
 from tests.reference.history import expected_outputs
 from tests.support.chaos import Server, can_see_processes
 from tests.support.history_files import Quirks, write_files
+from tests.support.live_stream import write_feed
 from tests.support.ports import free_port
 from tests.support.replicated_redis import ReplicatedRedis
 from tests.support.waiting import wait_until

@@ -6,7 +6,6 @@ import struct
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,32 +14,26 @@ from threading import Event
 import grpc
 import pytest
 
-from fastpath.frame import TickFrame
-from fastpath.midprice import PriceKernel
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Marker, TickBatch
 from protos.control.v1 import control_pb2 as control
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
 from tests.reference.history import Expected, ExpectedTick, expected_outputs
 from tests.support.chaos import HISTORY_TARGETS, Chaos, can_see_processes
 from tests.support.history_files import Quirks, write_files
+from tests.support.live_stream import (
+    Stream,
+    assert_live_gaps_are_explained,
+    assert_logs_follow_the_stream,
+    assert_no_unexplained_hole,
+    read_stream,
+    write_feed,
+)
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(not can_see_processes(), reason="engines are found through /proc")
 
 TARGETS = {**HISTORY_TARGETS, "redis": 1.5, "control": 2, "sim-feed": 1}
-LIVE_ROWS = 30_000
 PATIENCE_S = 60.0
-
-
-def write_feed(path: Path, rows: int = LIVE_ROWS) -> Path:
-    """Row i has the bid i and comes i milliseconds after the first."""
-    with path.open("w") as out:
-        out.write("index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount\n")
-        for row in range(1, rows + 1):
-            seconds, ms = divmod(row, 1000)
-            clock = f"{seconds // 60:02d}:{seconds % 60:02d}.{ms:03d}"
-            out.write(f"{row},2025-10-02 12:{clock},LIVE,1,{row + 1},{row},1\n")
-    return path
 
 
 class Operator:
@@ -103,39 +96,6 @@ class Operator:
         assert error.code() in temporary, error
 
 
-@dataclass
-class Stream:
-    """What lies in the queue at the end."""
-
-    batches: list[TickBatch] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
-
-    @property
-    def markers(self) -> list[Marker]:
-        return [
-            marker for batch in self.batches for marker in sorted(batch.markers, key=lambda marker: marker.sequence)
-        ]
-
-
-def read_stream(chaos: Chaos) -> Stream:
-    with chaos.redis.client() as client:
-        payloads = [fields[b"b"] for _, fields in client.xrange(chaos.keys.ticks)]
-    return Stream([TickBatch.FromString(payload) for payload in payloads], payloads)
-
-
-def assert_no_unexplained_hole(stream: Stream) -> list[tuple[int, int]]:
-    """Every number appears once, in order; one that is skipped was announced by a gap marker. Returns the jumps."""
-    due, jumps = 1, []
-    announced = 0
-    for batch in stream.batches:
-        if batch.first_sequence != due:
-            assert batch.first_sequence == announced, f"{due} is missing, {batch.first_sequence} comes unannounced"
-            jumps.append((due, announced))
-        due = batch.last_sequence + 1
-        announced = next((m.next_sequence for m in batch.markers if m.kind == Marker.KIND_GAP and m.next_sequence), 0)
-    return jumps
-
-
 def assert_history_once_and_in_order(stream: Stream, expected: Expected) -> None:
     found: list[object] = []
     for batch in stream.batches:
@@ -174,41 +134,11 @@ def _bits(*prices: float) -> bytes:
     return struct.pack(f"<{len(prices)}d", *(float("nan") if price != price else price for price in prices))
 
 
-def assert_live_gaps_are_explained(stream: Stream) -> int:
-    """Live rows follow each other one by one unless a marker stands between them; returns how many there were."""
-    last, rows = 0, 0
-    for batch in stream.batches:
-        if batch.mode != MODE_LIVE:
-            last = 0
-            continue
-        markers = {marker.sequence for marker in batch.markers}
-        index = 0
-        for sequence in range(batch.first_sequence, batch.last_sequence + 1):
-            if sequence in markers:
-                last = 0
-                continue
-            row = batch.bid_price[index]
-            assert not last or row == last + 1, f"live row {row} after {last} at {sequence}, and no marker says why"
-            last, index, rows = row, index + 1, rows + 1
-    return rows
-
-
 def assert_every_switch_has_one_seam(stream: Stream, revisions: Sequence[int]) -> None:
     seams = [marker for marker in stream.markers if marker.kind == Marker.KIND_SEAM]
     assert [seam.revision for seam in seams] == list(revisions)
     modes = [MODE_LIVE, MODE_HISTORICAL] * len(revisions)
     assert [seam.mode for seam in seams] == modes[: len(revisions)]
-
-
-def assert_logs_follow_the_stream(chaos: Chaos, stream: Stream) -> None:
-    kernel = PriceKernel(latency_threshold_ns=20_000_000, log_arrival=False)
-    mids, errors = bytearray(), bytearray()
-    for payload in stream.payloads:
-        kernel.process(TickFrame(payload))
-        mids += kernel.take_mid_text()
-        errors += kernel.take_error_text()
-    assert (chaos.out / "mid_prices.log").read_bytes() == mids
-    assert (chaos.out / "errors.log").read_bytes() == errors
 
 
 def switch_under_attack(directory: Path, seed: int, *, switches: int, kills: int, rows: int) -> None:
@@ -248,7 +178,7 @@ def switch_under_attack(directory: Path, seed: int, *, switches: int, kills: int
             chaos.complete()
         finally:
             operator.close()
-        state, stream = chaos.state(), read_stream(chaos)
+        state, stream = chaos.state(), read_stream(chaos.redis.url, chaos.keys)
         with chaos.redis.client() as client:
             journalled = client.xlen(chaos.keys.control)
 
@@ -262,7 +192,7 @@ def switch_under_attack(directory: Path, seed: int, *, switches: int, kills: int
         assert len({batch.epoch for batch in stream.batches}) == 1
         if not jumps:
             # A Redis that lost its last second may have lost live lines that are in the logs already.
-            assert_logs_follow_the_stream(chaos, stream)
+            assert_logs_follow_the_stream(chaos.out, stream)
 
 
 def _has_committed(chaos: Chaos, sequence: int) -> bool:

@@ -208,6 +208,11 @@ class RedisClusterForTests:
         views = [(node, self._own(node)) for node in self.nodes if node.alive]
         return [node for node, own in views if own is not None and own.primary == primary_id]
 
+    def primaries(self) -> list[Node]:
+        """Return the nodes that have slots, as they say it themselves."""
+        views = [(node, self._own(node)) for node in self.nodes if node.alive]
+        return [node for node, own in views if own is not None and "master" in own.flags and own.slots]
+
     def id_of(self, node: Node) -> str:
         """Return what the cluster calls a node."""
         return str(node.ask("CLUSTER", "MYID").decode())
@@ -234,6 +239,12 @@ class RedisClusterForTests:
         os.kill(node.pid, signal.SIGCONT)
         node.stopped = False
 
+    def terminate(self, node: Node) -> None:
+        """SIGTERM, and wait until it is gone: a primary lets its replicas have everything first."""
+        assert node.process is not None
+        node.process.terminate()
+        node.process.wait(SETTLE_S)
+
     def restart(self, node: Node) -> None:
         """Start a killed node again on its own files; it has answered when this returns."""
         node.spawn()
@@ -241,10 +252,18 @@ class RedisClusterForTests:
 
     def failover(self, key: str) -> Node:
         """Have a replica of the key's primary take over in order, losing nothing; returns the new primary."""
-        before = self.primary_of(key)
-        replica = self.replicas_of(key)[0]
+        return self._take_over(self.replicas_of(key)[0])
+
+    def replace(self, primary: Node) -> Node:
+        """As `failover`, of all that a primary has."""
+        primary_id = self.id_of(primary)
+        return self._take_over(
+            next(node for node in self.nodes if (own := self._own(node)) and own.primary == primary_id)
+        )
+
+    def _take_over(self, replica: Node) -> Node:
         replica.ask("CLUSTER", "FAILOVER")
-        wait_until(lambda: self.primary_of(key) is replica, timeout_s=SETTLE_S, what=f"failover of {before.address}")
+        wait_until(lambda: replica in self.primaries(), timeout_s=SETTLE_S, what=f"{replica.address} as primary")
         self.wait_until_agreed()
         return replica
 
