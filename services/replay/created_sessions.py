@@ -87,6 +87,7 @@ class CreatedSessions:
         self._idleness = Idleness(monotonic_s)
         self._runners: dict[str, SessionRunner | PartitionRunners] = {}
         self._deleting: set[str] = set()
+        self._deletions: set[asyncio.Task[dict[str, str]]] = set()
         self._changes = 0
         """Counts what was created and deleted here: what was read before it is old."""
         self._told_s = -SUBSCRIBED_EVERY_S
@@ -101,6 +102,9 @@ class CreatedSessions:
         """Let every engine drain; the sessions stay."""
         await end_task(self._task)
         await asyncio.gather(*(runner.stop() for runner in self._runners.values()))
+        for deletion in tuple(self._deletions):
+            # What is left of it is deleted by whoever asks again.
+            await end_task(deletion)
 
     def failure(self, session: str) -> str:
         """Return why a session's engine has ended for good; empty where it has not."""
@@ -141,17 +145,24 @@ class CreatedSessions:
         if keys.session in self._deleting:
             raise NotFound(f"session `{keys.session}` is being deleted already")
         self._deleting.add(keys.session)
+        # Whoever asked may give up waiting; half of a deletion would leave engines without a session and keys without an owner.
+        deletion = asyncio.create_task(self._delete(keys), name=f"deletion-{keys.session}")
+        self._deletions.add(deletion)
+        deletion.add_done_callback(self._deletions.discard)
+        return await asyncio.shield(deletion)
+
+    async def _delete(self, keys: SessionKeys) -> dict[str, str]:
         self._changes += 1
         try:
             logs = await self._definitions.logs(keys)
             every = await self._partitions_of(keys)
-            runner = self._runners.pop(keys.session, None)
+            runner = self._runners.get(keys.session)
             was_defined = await self._definitions.delete(keys)
             if runner is None and not was_defined:
                 await self._check_leftover(every)
             self._end_streams(keys.session)
             if runner is not None:
-                await runner.stop()
+                await self._end(keys.session, runner)
             await self._wait_for_the_others(every)
             await self._definitions.remove_everything(keys, partitions=len(every))
         finally:
@@ -169,14 +180,17 @@ class CreatedSessions:
         if defined is None:
             if self._runners:
                 # Redis has lost everything: their engines adopt an empty queue, and what they replay is known here.
-                await self._definitions.put_back({name: runner.definition for name, runner in self._runners.items()})
+                kept = {name: runner.definition for name, runner in self._runners.items() if name not in self._deleting}
+                await self._definitions.put_back(kept)
             return
         for name, definition in defined.items():
             self._run(name, definition)
-        for name in [name for name in self._runners if name not in defined]:
-            runner = self._runners.pop(name)
+        for name, runner in list(self._runners.items()):
+            if name in defined or name in self._deleting:
+                continue
             self._end_streams(name)
-            await runner.stop()
+            await self._end(name, runner)
+            await self._remove_leftovers(SessionKeys(name), runner.definition.partitions)
         await self._tell_subscribed()
         await self._expire()
 
@@ -219,10 +233,21 @@ class CreatedSessions:
             after=after,
         )
 
+    async def _end(self, name: str, runner: SessionRunner | PartitionRunners) -> None:
+        """Stop a runner; it is ours until it has ended, also when this is interrupted."""
+        await runner.stop()
+        if self._runners.get(name) is runner:
+            del self._runners[name]
+
+    async def _remove_leftovers(self, keys: SessionKeys, partitions: int) -> None:
+        """Remove what came into a session that was deleted elsewhere: an engine of ours may only have begun when all was removed."""
+        if not await self._queue.producers(keys.session, partitions) and not await self._definitions.logs(keys):
+            await self._definitions.remove_everything(keys, partitions=partitions)
+
     async def _check_leftover(self, every: list[SessionKeys]) -> None:
         """Raise unless a session that nobody created here may be deleted: one that ended, or whose deletion was cut short."""
         keys = every[0]
-        if await self._queue.is_unknown(keys):
+        if await self._queue.is_unknown(keys) and not await self._definitions.keeps_anything(every):
             raise NotFound(f"session `{keys.session}` is not known; ListSessions lists those that are")
         for partition in every:
             if holder := await self._queue.holder(partition):
@@ -255,11 +280,11 @@ class CreatedSessions:
     async def _expire(self) -> None:
         self._idleness.keep(self._runners)
         here = self._subscribed()
-        for name in [name for name, runner in self._runners.items() if runner.is_ours]:
+        for name in [name for name, runner in self._runners.items() if runner.is_ours and name not in self._deleting]:
             keys = SessionKeys(name)
             subscribed = name in here or await self._queue.is_subscribed(keys)
             idle_s = self._idleness.note(name, await self._queue.report(keys), subscribed=subscribed)
-            if 0 < self._limits.idle_s <= idle_s:
+            if 0 < self._limits.idle_s <= idle_s and name not in self._deleting:
                 logger.info("idle session expires", extra=fields(session=name, idle_s=round(idle_s)))
                 await self.delete(keys)
 

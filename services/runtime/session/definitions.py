@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import redis.asyncio
@@ -70,7 +70,7 @@ class Definitions:
         """
         stored = await self.get(keys)
         if stored is None:
-            await self._refuse_used(keys)
+            await self._refuse_used(keys, definition.partitions)
             await self._count_in(keys, sessions_max)
             if not await self._client.set(keys.definition, definition.encode(), nx=True):
                 stored = await self.get(keys)
@@ -189,10 +189,20 @@ class Definitions:
             await self._client.srem(DEFINED, keys.session)
             raise SessionsFull(f"there are {sessions_max} sessions already (MIDSTREAM_SESSIONS_MAX); delete one first")
 
-    async def _refuse_used(self, keys: SessionKeys) -> None:
-        if await self._client.exists(keys.ticks, keys.checkpoint, keys.sinks) or await self._client.exists(
-            keys.logs, keys.state, keys.partitions
-        ):
+    async def keeps_anything(self, every: Sequence[SessionKeys]) -> bool:
+        """Tell whether there is anything of a session in these partitions."""
+        for keys in every:
+            for of_slot in keys.by_slot:
+                if await self._client.exists(*of_slot):
+                    return True
+        return False
+
+    async def _refuse_used(self, keys: SessionKeys, partitions: int) -> None:
+        used = await self._client.exists(keys.logs, keys.state, keys.partitions)
+        for partition in range(partitions):
+            part = SessionKeys(keys.session, partition)
+            used = used or await self._client.exists(part.ticks, part.checkpoint, part.sinks)
+        if used:
             raise AlreadyExists(
                 f"session `{keys.session}` is another program's, or its end is still under way; take another name, or delete it"
             )

@@ -137,6 +137,10 @@ class PartitionRunners:
         self._stopping.set()
         await end_task(self._task)
         self._task = None
+        if self._after is not None:
+            # It was to end first, and that was interrupted.
+            await self._after.stop()
+            self._after = None
         await self._hand_over(list(self._runners))
         try:
             await self._owners.leave()
@@ -199,9 +203,11 @@ class PartitionRunners:
             await self._hand_over(hung)
 
     async def _hand_over(self, partitions: list[int]) -> None:
-        gone = [self._runners.pop(partition) for partition in partitions]
+        # They are ours until they have ended: who is interrupted here is followed by a `stop` that ends what is left.
+        await asyncio.gather(*(self._runners[partition].stop() for partition in partitions))
+        for partition in partitions:
+            del self._runners[partition]
         self._produced.difference_update(partitions)
-        await asyncio.gather(*(runner.stop() for runner in gone))
 
     async def _follow(self) -> None:
         if self._after is not None:

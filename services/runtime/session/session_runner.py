@@ -22,6 +22,9 @@ LOOK_S: Final = 2.0
 """How often to see whether another server's engine still has the session. Its lease outlives a killed one by nothing, a stopped one by
 ten seconds."""
 
+END_S: Final = 10.0
+"""How long an end waits for an engine that is only starting: what it was told then is done once it runs, and takes up to four seconds."""
+
 
 class Host(Protocol):
     """An engine in a process of its own."""
@@ -116,8 +119,9 @@ class SessionRunner:
         if self._host is not None:
             await self._host.stop()
         if self._task is not None:
-            # Without an engine there is nothing to wait for; with one that has drained, its end is near.
-            await asyncio.wait((self._task,), timeout=1.0)
+            # Without an engine there is nothing to wait for. Whoever is about to stop one is not to be interrupted: it would run on.
+            is_busy = self._host is not None or self._after is not None
+            await asyncio.wait((self._task,), timeout=END_S if is_busy else 1.0)
         await end_task(self._task)
 
     async def _run(self) -> None:
@@ -130,6 +134,8 @@ class SessionRunner:
                 if await self._wait_for_others():
                     return
                 await self._prepare(self.keys, self.definition)
+                if self._stopping.is_set():
+                    return
                 failure = await self._run_engine()
                 if not self._stopping.is_set() and failure and await self._queue.holder(self.keys):
                     # It lost the session to another server, and waits for its turn.

@@ -182,6 +182,71 @@ async def test_who_streams_from_another_server_keeps_a_session_too(
     assert own_client.exists(SessionKeys("a").definition)
 
 
+async def test_what_an_engine_writes_behind_the_deletion_on_another_server_is_removed_with_it(
+    server: Server, second: Server, own_client: redis.Redis
+) -> None:
+    await server.create("a")
+    await second.look()
+    await second.begun("a")
+    await server.sessions.delete(SessionKeys("a"))
+    keys = SessionKeys("a")
+    # It had no lease yet, so that nobody waited for it.
+    own_client.xadd(keys.ticks, {"b": b"x"})
+    own_client.hset(keys.checkpoint, "epoch", "e")
+    own_client.sadd(SESSIONS, "a")
+
+    await second.look()
+
+    assert second.engines["a"].ended.is_set()
+    assert not own_client.exists(*keys.everything)
+    assert not own_client.sismember(SESSIONS, "a")
+
+
+async def test_a_deletion_goes_on_when_nobody_waits_for_it_any_more(server: Server, own_client: redis.Redis) -> None:
+    await server.create("a")
+    draining, drained = asyncio.Event(), asyncio.Event()
+    engine, end = server.engines["a"], server.engines["a"].stop
+
+    async def drain() -> None:
+        draining.set()
+        await drained.wait()
+        await end()
+
+    engine.stop = drain  # type: ignore[method-assign]
+    asked = asyncio.create_task(server.sessions.delete(SessionKeys("a")))
+    await asyncio.wait_for(draining.wait(), PATIENCE_S)
+
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    drained.set()
+    [deletion] = server.sessions._deletions
+    await asyncio.wait_for(asyncio.shield(deletion), PATIENCE_S)
+
+    assert engine.ended.is_set()
+    assert not own_client.exists(*SessionKeys("a").everything)
+    await server.create("a")
+
+
+async def test_what_is_left_of_any_partition_keeps_the_name_until_it_is_deleted(
+    server: Server, own_client: redis.Redis
+) -> None:
+    left = SessionKeys("a", 1)
+    own_client.xadd(left.ticks, {"b": b"x"})
+    definition = SessionDefinition(files=("a.csv",), mode=1, partitions=2, created_time_ns=7)
+
+    with pytest.raises(AlreadyExists, match="delete it"):
+        await server.sessions.create(left, definition)
+    own_client.delete(left.ticks)
+    # Of the session alone, which ListSessions knows nothing of.
+    own_client.set(left.partitions, partitions_stored.encode(Partitioning(2)))
+    with pytest.raises(AlreadyExists, match="delete it"):
+        await server.sessions.create(left, definition)
+    await server.sessions.delete(left)
+
+    assert not own_client.exists(left.partitions)
+
+
 async def test_a_server_finds_what_others_created_and_lets_go_of_what_they_deleted(
     server: Server, second: Server, own_client: redis.Redis
 ) -> None:

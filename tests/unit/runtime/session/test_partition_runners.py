@@ -200,3 +200,62 @@ def test_an_engine_that_is_still_starting_does_not_hang(looks: int) -> None:
     a = Server(world, "a")
     look_round(a, times=looks)
     assert len(a.made) == 1
+
+
+class _Slow(Runner):
+    """Its engine takes its time to drain, and runs on where nobody waits for that."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(runner._world, runner._owner, runner._partition)
+        self.stopping, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        await self.may_end.wait()
+        await super().stop()
+
+
+async def test_an_end_that_comes_while_a_partition_moves_ends_that_engine_too() -> None:
+    world = World(2)
+    server, other = Server(world, "a"), Server(world, "b")
+    slow: list[_Slow] = []
+
+    def make(keys: SessionKeys) -> SessionRunner:
+        slow.append(_Slow(Runner(world, "a", keys.partition)))
+        return cast("SessionRunner", slow[-1])
+
+    server.runners._make_runner = make
+    await server.runners.look()
+    await server.runners.look()
+    assert set(world.producers.values()) == {"a"}
+    await other.runners.look()
+    server.runners.start()
+    tasks = [asyncio.create_task(each.stopping.wait()) for each in slow]
+    await asyncio.wait(tasks, timeout=10.0, return_when=asyncio.FIRST_COMPLETED)
+
+    ending = asyncio.create_task(server.runners.stop())
+    await asyncio.sleep(0)
+    for each in slow:
+        each.may_end.set()
+    await asyncio.wait_for(ending, 10.0)
+    for task in tasks:
+        task.cancel()
+
+    assert all(each.stopped for each in slow)
+    assert "a" not in world.producers.values()
+
+
+async def test_an_end_before_the_one_that_came_before_has_ended_ends_both() -> None:
+    world = World(2)
+    before = _Slow(Runner(world, "a", 0))
+    server = Server(world, "a")
+    server.runners._after = before
+    server.runners.start()
+    await asyncio.wait_for(before.stopping.wait(), 10.0)
+
+    ending = asyncio.create_task(server.runners.stop())
+    await asyncio.sleep(0)
+    before.may_end.set()
+    await asyncio.wait_for(ending, 10.0)
+
+    assert before.stopped

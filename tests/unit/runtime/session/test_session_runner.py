@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -63,6 +63,8 @@ class Stage:
         self.begun: asyncio.Queue[Engine] = asyncio.Queue()
         self.refuses: Exception | None = None
         self.prepared = 0
+        self.makes: Callable[[], Engine] = Engine
+        self.prepares: Callable[[], Awaitable[None]] | None = None
         self.runner = self.make()
 
     def make(self, after: SessionRunner | None = None) -> SessionRunner:
@@ -73,12 +75,14 @@ class Stage:
     def _host(self, definition: SessionDefinition, on_trouble: Callable[[str], None]) -> Engine:
         if self.refuses is not None:
             raise self.refuses
-        self.engines.append(Engine())
+        self.engines.append(self.makes())
         self.begun.put_nowait(self.engines[-1])
         return self.engines[-1]
 
     async def _prepare(self, keys: SessionKeys, definition: SessionDefinition) -> None:
         self.prepared += 1
+        if self.prepares is not None:
+            await self.prepares()
 
     async def next_engine(self) -> Engine:
         engine = await asyncio.wait_for(self.begun.get(), PATIENCE_S)
@@ -179,3 +183,59 @@ async def test_a_runner_that_is_stopped_before_its_engine_was_there_leaves_none(
     await stage.runner.stop()
 
     assert all(engine.ended.is_set() for engine in stage.engines)
+
+
+class SlowEngine(Engine):
+    """One that is told to end before it can hear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_start, self.may_end = asyncio.Event(), asyncio.Event()
+        self.has_drained = False
+
+    async def start(self) -> None:
+        self.started.set()
+        await self.may_start.wait()
+
+    async def stop(self) -> None:
+        if self.may_start.is_set():
+            await self.may_end.wait()
+            self.has_drained = True
+            self.ended.set()
+
+
+async def test_the_end_waits_for_an_engine_that_was_only_starting(stage: Stage) -> None:
+    engine = SlowEngine()
+    stage.makes = lambda: engine
+    stage.runner.start()
+    await asyncio.wait_for(engine.started.wait(), PATIENCE_S)
+
+    ending = asyncio.create_task(stage.runner.stop())
+    await asyncio.sleep(0)
+    engine.may_start.set()
+    # Longer than an end waits for a runner without an engine.
+    await asyncio.wait({ending}, timeout=1.2)
+    is_waiting = not ending.done()
+    engine.may_end.set()
+    await asyncio.wait_for(ending, PATIENCE_S)
+
+    assert (is_waiting, engine.has_drained, stage.runner.is_running) == (True, True, False)
+
+
+async def test_no_engine_begins_behind_an_end_that_came_while_it_was_prepared(stage: Stage) -> None:
+    preparing, prepared = asyncio.Event(), asyncio.Event()
+
+    async def prepare() -> None:
+        preparing.set()
+        await prepared.wait()
+
+    stage.prepares = prepare
+    stage.runner.start()
+    await asyncio.wait_for(preparing.wait(), PATIENCE_S)
+
+    ending = asyncio.create_task(stage.runner.stop())
+    await asyncio.sleep(0)
+    prepared.set()
+    await asyncio.wait_for(ending, PATIENCE_S)
+
+    assert stage.engines == []
