@@ -71,13 +71,20 @@ class ReplayClient:
         ).session
 
     def delete_session(self, name: str) -> dict[str, str]:
-        """End a session; return where the logs of its sinks stay, by their names. It waits for them: ten seconds if they are away."""
+        """End a session; return where the logs of its sinks stay, by their names, or by SINK on HOST where several servers share them.
+
+        It waits for them: ten seconds if they are away.
+        """
         answer = self._line.call(
             lambda channel: ReplayServiceStub(channel).DeleteSession,
             pb.DeleteSessionRequest(session=name),
             timeout_s=self._timeout_s,
         )
-        return {logs.sink: logs.directory for logs in answer.logs}
+        found: dict[str, str] = {}
+        for logs in answer.logs:
+            name = f"{logs.sink} on {logs.host}" if logs.host else logs.sink
+            found[name] = f"{found[name]}, {logs.directory}" if name in found else logs.directory
+        return found
 
     def ticks(
         self,

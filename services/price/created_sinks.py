@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.metrics import Metrics
 from services.runtime.session.definition import SessionDefinition
-from services.runtime.session.definitions import Definitions
+from services.runtime.session.definitions import Definitions, SinkLogs
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session_figures import SessionFigures
 from services.runtime.tasks import end_task
@@ -119,7 +120,9 @@ class CreatedSinks:
         except (MidstreamError, OSError) as exc:
             sink.note_trouble(f"its logs have no place: {exc}")
             return
-        await self._definitions.note_logs(keys, self._settings.sink, str(folder.absolute()))
+        host = socket.gethostname() if definition.partitions > 1 else ""
+        sink.logs = SinkLogs(self._settings.sink, str(folder.absolute()), host)
+        await self._definitions.note_logs(keys, sink.logs)
         await sink.start(folder)
         self._sessions.created[name] = sink.priced
 
@@ -129,7 +132,8 @@ class CreatedSinks:
         sink = self._sinks.pop(name)
         await sink.stop()
         keys = SessionKeys(name)
-        await self._definitions.let_go(keys, self._settings.sink)
+        if sink.logs is not None:
+            await self._definitions.let_go(keys, sink.logs)
         await self._definitions.remove_leftovers(keys, partitions=sink.definition.partitions)
 
 
@@ -148,6 +152,8 @@ class _CreatedSink:
         on_several: Callable[[MidstreamError], None],
     ) -> None:
         self.definition = definition
+        self.logs: SinkLogs | None = None
+        """Where it writes; None where it has no place."""
         self._keys = keys
         self._trouble = ""
         self._sinks = FollowedSinks(

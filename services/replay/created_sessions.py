@@ -16,7 +16,7 @@ from services.runtime.errors import FailedPrecondition, NotFound, ResourceExhaus
 from services.runtime.log_fields import fields
 from services.runtime.logs import REPEAT_S, LogLimit
 from services.runtime.session.definition import SessionDefinition
-from services.runtime.session.definitions import Definitions, SessionsFull
+from services.runtime.session.definitions import Definitions, SessionsFull, SinkLogs
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partition_runners import PartitionRunners
 from services.runtime.session.session_runner import Ending, Host, SessionRunner
@@ -87,7 +87,7 @@ class CreatedSessions:
         self._idleness = Idleness(monotonic_s)
         self._runners: dict[str, SessionRunner | PartitionRunners] = {}
         self._deleting: set[str] = set()
-        self._deletions: set[asyncio.Task[dict[str, str]]] = set()
+        self._deletions: set[asyncio.Task[list[SinkLogs]]] = set()
         self._changes = 0
         """Counts what was created and deleted here: what was read before it is old."""
         self._told_s = -SUBSCRIBED_EVERY_S
@@ -136,7 +136,7 @@ class CreatedSessions:
         self._run(keys.session, definition)
         return definition
 
-    async def delete(self, keys: SessionKeys) -> dict[str, str]:
+    async def delete(self, keys: SessionKeys) -> list[SinkLogs]:
         """End a session and remove what it keeps in Redis; return where its sinks' logs are. Raises NotFound and FailedPrecondition."""
         if keys.session == self._own_session:
             raise FailedPrecondition(
@@ -151,7 +151,7 @@ class CreatedSessions:
         deletion.add_done_callback(self._deletions.discard)
         return await asyncio.shield(deletion)
 
-    async def _delete(self, keys: SessionKeys) -> dict[str, str]:
+    async def _delete(self, keys: SessionKeys) -> list[SinkLogs]:
         self._changes += 1
         try:
             logs = await self._definitions.logs(keys)

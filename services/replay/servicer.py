@@ -82,7 +82,7 @@ class ReplayServicer(ReplayServiceServicer):
         note(session=keys.session)
         logs = await self._created.delete(keys)
         return pb.DeleteSessionResponse(
-            logs=[pb.SinkLogs(sink=sink, directory=directory) for sink, directory in sorted(logs.items())]
+            logs=[pb.SinkLogs(sink=each.sink, directory=each.directory, host=each.host) for each in logs]
         )
 
     async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Context) -> pb.ListPartitionsResponse:

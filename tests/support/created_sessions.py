@@ -107,9 +107,10 @@ class Servers:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def start(self, name: str) -> ServerProcess:
-        """Start one (again)."""
-        return self._stack.enter_context(server_process(name, self._directory, **self._settings))
+    def start(self, name: str, directory: Path | None = None, **settings: str) -> ServerProcess:
+        """Start one (again), or another one in a directory of its own."""
+        process = server_process(name, directory or self._directory, **{**self._settings, **settings})
+        return self._stack.enter_context(process)
 
     def restart_replay(self) -> None:
         """Kill the replay server with all that it runs, and start it again."""

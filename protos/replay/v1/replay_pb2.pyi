@@ -150,12 +150,14 @@ class DeleteSessionResponse(_message.Message):
     def __init__(self, logs: _Optional[_Iterable[_Union[SinkLogs, _Mapping]]] = ...) -> None: ...
 
 class SinkLogs(_message.Message):
-    __slots__ = ("sink", "directory")
+    __slots__ = ("sink", "directory", "host")
     SINK_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     sink: str
     directory: str
-    def __init__(self, sink: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
+    host: str
+    def __init__(self, sink: _Optional[str] = ..., directory: _Optional[str] = ..., host: _Optional[str] = ...) -> None: ...
 
 class ListPartitionsRequest(_message.Message):
     __slots__ = ("session",)

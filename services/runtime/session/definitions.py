@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import redis.asyncio
@@ -26,6 +27,27 @@ _ATTEMPTS: Final = 3
 
 class SessionsFull(ResourceExhausted):
     """There are as many created sessions as there may be."""
+
+
+@dataclass(frozen=True)
+class SinkLogs:
+    """Where a sink writes."""
+
+    sink: str
+    directory: str
+    host: str = ""
+    """Where several servers share the partitions of a session: that of one of them."""
+
+    @property
+    def field(self) -> str:
+        """What it is called in Redis: a server that comes back takes the place of itself."""
+        return f"{self.sink} {self.host}:{self.directory}" if self.host else self.sink
+
+    @classmethod
+    def read(cls, field: str, directory: str) -> SinkLogs:
+        """Read what `field` says."""
+        sink, _, place = field.partition(" ")
+        return cls(sink, directory, place.removesuffix(f":{directory}"))
 
 
 class Definitions:
@@ -161,18 +183,21 @@ class Definitions:
         if not await self._client.exists(keys.logs):
             await self.remove_everything(keys, partitions=partitions)
 
-    async def note_logs(self, keys: SessionKeys, sink: str, directory: str) -> None:
+    async def note_logs(self, keys: SessionKeys, logs: SinkLogs) -> None:
         """Say where a sink writes, before it does."""
-        await self._client.hset(keys.logs, sink, directory)
+        await self._client.hset(keys.logs, logs.field, logs.directory)
 
-    async def let_go(self, keys: SessionKeys, sink: str) -> None:
-        """Say that a sink has ended."""
-        await self._client.hdel(keys.logs, sink)
+    async def let_go(self, keys: SessionKeys, logs: SinkLogs) -> None:
+        """Say that a sink has ended there."""
+        await self._client.hdel(keys.logs, logs.field)
 
-    async def logs(self, keys: SessionKeys) -> dict[str, str]:
+    async def logs(self, keys: SessionKeys) -> list[SinkLogs]:
         """Return where the sinks of a session write; those that have ended are not in it."""
         stored = await cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(keys.logs))
-        return {sink.decode("utf-8", "replace"): path.decode("utf-8", "replace") for sink, path in stored.items()}
+        return [
+            SinkLogs.read(field.decode("utf-8", "replace"), directory.decode("utf-8", "replace"))
+            for field, directory in sorted(stored.items())
+        ]
 
     async def note_subscribed(self, sessions: Iterable[str]) -> None:
         """Say that somebody streams these."""

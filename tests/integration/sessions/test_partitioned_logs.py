@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
+from protos.replay.v1 import replay_pb2 as pb
 from services.price.merged_logs import merge_logs
 from services.runtime.session.keys import SessionKeys
+from tests.reference.history import expected_outputs
 from tests.support.cli import until
-from tests.support.created_sessions import Servers, write_ticks
+from tests.support.created_sessions import CALL_S, Servers, write_ticks
 
 pytestmark = pytest.mark.long
 
@@ -53,3 +56,26 @@ def test_merged_logs_of_partitions_are_those_of_a_session_of_one(
         merge_logs([folder], tmp_path / "merged" / folder.name)
         merged = [(tmp_path / "merged" / folder.name / name).read_bytes() for name in ("errors.log", "mid_prices.log")]
         assert tuple(merged) == expected
+
+
+def test_price_servers_share_a_created_session_and_its_deletion_waits_for_all_of_them(
+    servers: Callable[..., Servers], data: Path, tmp_path: Path, own_client: redis.Redis
+) -> None:
+    files = [write_ticks(data / f"{ticker}.csv", ROWS, ticker=ticker) for ticker in TICKERS]
+    at = servers(HISTORICAL=str(files[0]), OWNER="a")
+    (tmp_path / "b").mkdir()
+    other = at.start("price", tmp_path / "b", OWNER="b")
+    places = [at.out / "several", tmp_path / "b" / "out" / "several"]
+    at.calls.create("several", files=files, sinks=["price"], partitions=N, speed=1.0)
+    until(lambda: all(list(place.glob("p?/mid_prices.log")) for place in places), what="logs of both servers")
+    at.calls.wait_read("several", rows=len(TICKERS) * ROWS)
+
+    answer = at.calls.stub.DeleteSession(pb.DeleteSessionRequest(session="several"), timeout=CALL_S)
+
+    assert sorted(logs.directory for logs in answer.logs) == sorted(map(str, places))
+    assert {(logs.sink, logs.host) for logs in answer.logs} == {("price", socket.gethostname())}
+    left = [SessionKeys("several", partition) for partition in range(N)]
+    until(lambda: not any(own_client.exists(key) for keys in left for key in keys.everything), what="an empty Redis")
+    assert (at.price.stop(), other.stop()) == (0, 0)
+    merge_logs(places, tmp_path / "merged")
+    assert (tmp_path / "merged" / "mid_prices.log").read_bytes() == expected_outputs(files).mid_log
