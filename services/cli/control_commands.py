@@ -204,6 +204,7 @@ def _status(client: ControlClient, channel: ChannelSettings) -> tuple[str, dict[
         "report_age_s": _age_s(state),
         "error": state.error,
         "acknowledged": state.acknowledged or None,
+        "partitions": state.partitions or None,
         "redis_url": state.redis_url,
         "hand_over": _hand_over_figures(state),
         "down": down_servers(),
@@ -247,7 +248,7 @@ def _status_lines(state: ControlState) -> list[str]:
         f"state      {state.state.lower() or 'the replay server has not reported yet'}",
         f"speed      {f'{state.speed:g}x' if state.speed else 'max'}"
         + (f", {one_line(state.pace)}" if state.pace else ""),
-        f"published  {state.last_sequence:,} records{_shown_acknowledged(state)}",
+        f"published  {state.last_sequence:,} records{_shown_partitions(state)}{_shown_acknowledged(state)}",
         f"position   {_shown_position(state.position_arrival_time_ns)}",
         f"live feed  {'connected' if state.live_connected else 'not connected'}",
         f"revision   {state.revision} of {state.intended_revision}",
@@ -264,6 +265,10 @@ def _status_lines(state: ControlState) -> list[str]:
     if state.error:
         lines.append(f"error      {state.error}")
     return lines
+
+
+def _shown_partitions(state: ControlState) -> str:
+    return f" in {state.partitions:,} partitions (`midstream partitions` tells of each)" if state.partitions > 1 else ""
 
 
 def _shown_acknowledged(state: ControlState) -> str:

@@ -188,7 +188,8 @@ def _session_row(session: replay_pb2.Session, now_ns: int) -> list[str]:
     age_s = _age_s(session, now_ns)
     reported = "never" if age_s is None else f"{shown_span(age_s)} ago"
     speed = f"{session.speed:g}x" if session.speed else "max"
-    notes = ", ".join(filter(None, (f"speed {speed}", session.error)))
+    parts = f"{session.partitions} partitions" if session.partitions > 1 else ""
+    notes = ", ".join(filter(None, (f"speed {speed}", parts, session.error)))
     state = session_state(session).replace("unspecified", "unknown")
     numbers = [f"{session.last_sequence:,}", str(session.revision)]
     return [session.name, MODE_NAMES[session.mode], state, *numbers, reported, notes]
@@ -225,4 +226,5 @@ def session_figures(session: replay_pb2.Session, now_ns: int) -> dict[str, Any]:
         "report_age_s": _age_s(session, now_ns),
         "error": session.error,
         "acknowledged": session.acknowledged or None,
+        "partitions": session.partitions or None,
     }

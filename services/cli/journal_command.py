@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ from services.cli.servers import address_of
 from services.cli.session_journal import Played, SessionJournal
 from services.cli.terminal import write
 from services.runtime.connection import connect, redacted
-from services.runtime.errors import StartRefused
+from services.runtime.errors import FailedPrecondition, StartRefused
+from services.runtime.session import partitions_stored
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.effects import Effect
 from services.runtime.session.keys import SessionKeys
@@ -37,7 +39,18 @@ def run_journal(session: str, out: Path | None, channel: ChannelSettings, *, as_
                 state = control.state()
             session, url = state.session, url or state.redis_url
         with connect(usable_redis_url(url), client_name="midstream-cli-journal") as client:
-            journal = read_journal(client, SessionKeys(session))
+            keys = SessionKeys(session)
+            count = _partitions(client, keys)
+            if count > 1 and out is None:
+                for line in effects_of_all(client, keys, count):
+                    write(line)
+                return ExitCode.COMPLETE
+            if count > 1:
+                raise StartRefused(
+                    f"session `{session}` has {count:,} partitions, and `rerun` repeats one order: play its files in a session of one, "
+                    "or leave out --out to list where each command took effect in each partition"
+                )
+            journal = read_journal(client, keys)
         if out is None:
             for line in journal.lines():
                 write(line)
@@ -59,10 +72,6 @@ def run_journal(session: str, out: Path | None, channel: ChannelSettings, *, as_
 def read_journal(client: redis.Redis, keys: SessionKeys) -> SessionJournal:
     """Read what Redis holds of a session. Raises StartRefused when it has played nothing, ValueError on what cannot be read."""
     # The sink first: what it has committed is what the effects read later lead up to.
-    if client.exists(keys.partitions):
-        raise StartRefused(
-            f"session `{keys.session}` has several partitions, each with a log of its own; a journal is that of one"
-        )
     announced: Any = client.hget(keys.sinks, SINK)
     report: Any = client.get(keys.state)
     inputs: Any = client.hget(keys.checkpoint, "inputs")
@@ -92,6 +101,28 @@ def read_journal(client: redis.Redis, keys: SessionKeys) -> SessionJournal:
         ),
         tuple(effect for effect in effects if effect.epoch != position.epoch or _is_before(effect, position.sequence)),
     )
+
+
+def effects_of_all(client: redis.Redis, keys: SessionKeys, count: int) -> list[str]:
+    """Return where each command took effect in each of several partitions, as lines. Raises ValueError on what cannot be read.
+
+    What is one command is told behind each other: each partition has it behind a record of its own.
+    """
+    found: list[tuple[int, int, Effect]] = []
+    for partition in range(count):
+        stored: Any = client.xrange(SessionKeys(keys.session, partition).effects)
+        found += [
+            (effect.revision, partition, effect) for effect in (Effect.decode(told[b"effect"]) for _, told in stored)
+        ]
+    found.sort(key=lambda each: (*each[:2], each[2].number))
+    return [json.dumps({"partition": partition, **effect.fields()}) for _, partition, effect in found]
+
+
+def _partitions(client: redis.Redis, keys: SessionKeys) -> int:
+    try:
+        return partitions_stored.decode(keys, cast("bytes | None", client.get(keys.partitions))).count
+    except FailedPrecondition as exc:
+        raise StartRefused(exc.message) from exc
 
 
 def _is_before(effect: Effect, sequence: int) -> bool:

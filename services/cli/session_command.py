@@ -177,7 +177,9 @@ def _lines(session: replay_pb2.Session) -> list[str]:
         f"state      {session_state(session)}",
         f"mode       {MODE_NAMES[session.mode]}",
         f"speed      {f'{session.speed:g}x' if session.speed else 'max'}",
-        f"published  {session.last_sequence:,} records, {session.backlog_records:,} of them unread by a sink"
+        f"published  {session.last_sequence:,} records"
+        + (f" in {session.partitions} partitions" if session.partitions > 1 else "")
+        + f", {session.backlog_records:,} of them unread by a sink"
         + (f", acknowledged by {session.acknowledged}" if session.acknowledged else ""),
         f"sinks      {', '.join(asked.sinks)}",
     ]

@@ -118,6 +118,8 @@ class SessionJournal:
 
 
 def _played(fields: dict[str, Any]) -> Played:
+    if "partition" in fields:
+        raise ValueError("it lists what a session of several partitions did")
     check_version("the journal", fields["version"], VERSION)
     known = Played.__dataclass_fields__
     return Played(

@@ -142,6 +142,7 @@ class SessionReports:
                 limit_ns=report.time_debt.limit_ns,
             ),
             acknowledged=report.acknowledged,
+            partitions=report.partitions,
         )
 
 

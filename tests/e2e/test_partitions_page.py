@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -146,6 +147,22 @@ def test_what_counts_records_is_refused_with_the_way_out_of_the_page(pair: Pair)
     assert "published in 4 partitions" in stepped.stderr
     assert "schedule a pause at an arrival time" in stepped.stderr
     assert "seek to an arrival time" in sought.stderr
+
+
+@pytest.mark.long
+def test_status_counts_the_partitions_and_the_journal_lists_what_each_did(pair: Pair) -> None:
+    a, _ = pair
+
+    status, sessions = a.midstream("status"), a.midstream("sessions")
+    a.midstream("pause"), a.midstream("resume")
+    listed, written = a.midstream("journal"), a.midstream("journal", "--out", str(a.out / "journal.jsonl"))
+
+    assert f"{RECORDS:,} records in 4 partitions" in status.stdout
+    assert "4 partitions" in sessions.stdout
+    effects = [json.loads(line) for line in listed.stdout.splitlines()]
+    last = max(each["revision"] for each in effects)
+    assert [each["partition"] for each in effects if each["revision"] == last] == [0, 1, 2, 3]
+    assert (written.code, "in a session of one" in written.stderr) == (2, True)
 
 
 @pytest.mark.long

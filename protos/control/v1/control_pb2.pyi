@@ -232,7 +232,7 @@ class CancelScheduledResponse(_message.Message):
     def __init__(self, revision: _Optional[int] = ...) -> None: ...
 
 class ControlState(_message.Message):
-    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected", "position_arrival_time_ns", "range", "loop", "scheduled", "hand_over", "pace", "acknowledged")
+    __slots__ = ("session", "intended_mode", "mode", "intended_revision", "revision", "paused", "speed", "state", "last_sequence", "reported_time_ns", "error", "redis_url", "live_connected", "position_arrival_time_ns", "range", "loop", "scheduled", "hand_over", "pace", "acknowledged", "partitions")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     INTENDED_MODE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -253,6 +253,7 @@ class ControlState(_message.Message):
     HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     PACE_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     session: str
     intended_mode: _market_pb2.Mode
     mode: _market_pb2.Mode
@@ -273,4 +274,5 @@ class ControlState(_message.Message):
     hand_over: _market_pb2.HandOver
     pace: str
     acknowledged: str
-    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[_Iterable[_Union[ScheduledCommand, _Mapping]]] = ..., hand_over: _Optional[_Union[_market_pb2.HandOver, _Mapping]] = ..., pace: _Optional[str] = ..., acknowledged: _Optional[str] = ...) -> None: ...
+    partitions: int
+    def __init__(self, session: _Optional[str] = ..., intended_mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ..., intended_revision: _Optional[int] = ..., revision: _Optional[int] = ..., paused: _Optional[bool] = ..., speed: _Optional[float] = ..., state: _Optional[str] = ..., last_sequence: _Optional[int] = ..., reported_time_ns: _Optional[int] = ..., error: _Optional[str] = ..., redis_url: _Optional[str] = ..., live_connected: _Optional[bool] = ..., position_arrival_time_ns: _Optional[int] = ..., range: _Optional[_Union[_market_pb2.TimeRange, _Mapping]] = ..., loop: _Optional[bool] = ..., scheduled: _Optional[_Iterable[_Union[ScheduledCommand, _Mapping]]] = ..., hand_over: _Optional[_Union[_market_pb2.HandOver, _Mapping]] = ..., pace: _Optional[str] = ..., acknowledged: _Optional[str] = ..., partitions: _Optional[int] = ...) -> None: ...

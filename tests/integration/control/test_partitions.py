@@ -14,6 +14,7 @@ from fastpath.frame import MARKER_DISCONTINUITY, TickFrame
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, TimeRange
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
+from services.cli.journal_command import effects_of_all
 from services.runtime.connection import connect
 from services.runtime.session import partitions_stored
 from services.runtime.session.keys import SessionKeys
@@ -151,13 +152,17 @@ async def test_commands_take_effect_in_all_partitions_at_one_arrival_time(
     await stub.SetSpeed(pb.SetSpeedRequest(speed=0.0), timeout=CALL_S)
     parts.wait("state", "PAUSED")
     state = await state_of(stub)
-    assert (state.paused, state.speed, state.state) == (True, 0.0, "PAUSED")
+    assert (state.paused, state.speed, state.state, state.partitions) == (True, 0.0, "PAUSED", 2)
     assert not state.scheduled
     before = [arrival for arrival in WHOLE if arrival < pause_ns]
     assert sorted(parts.arrivals(0) + parts.arrivals(1)) == before
     assert state.position_arrival_time_ns == min(parts.arrivals(0)[-1], parts.arrivals(1)[-1])
 
     counts = [len(parts.arrivals(partition)) for partition in (0, 1)]
+    # Each says behind which record of its own it paused.
+    listed = [json.loads(line) for line in effects_of_all(parts.client, parts.keys[0], 2)]
+    paused = [each for each in listed if each["revision"] == scheduled.revision and not each.get("scheduled")]
+    assert [(each["partition"], each["sequence"]) for each in paused] == list(enumerate(counts))
     bounds = TimeRange(end_arrival_time_ns=end_ns)
     bounded = await stub.SetRange(pb.SetRangeRequest(range=bounds), timeout=CALL_S)
     sought = await stub.Seek(pb.SeekRequest(arrival_time_ns=back_ns), timeout=CALL_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,14 @@ def test_a_file_that_is_no_journal_is_refused_by_name(text: str, tmp_path: Path)
     path.write_text(text)
 
     with pytest.raises(StartRefused, match=r"session\.jsonl"):
+        SessionJournal.read(path)
+
+
+def test_what_several_partitions_did_is_no_journal_that_can_be_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "listed.jsonl"
+    path.write_text(json.dumps({"partition": 0, **effect(1, Pause(), 5).fields()}))
+
+    with pytest.raises(StartRefused, match="what a session of several partitions did"):
         SessionJournal.read(path)
 
 
