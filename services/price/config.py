@@ -48,7 +48,7 @@ class PriceSettings(SessionSettings):
     """Name of this server among those that share the partitions of a sink; no two may have one. Empty: host and a random part."""
 
     lock_wait: Switch = Field(default=True, validation_alias="MIDSTREAM_LOCK_WAIT")
-    """Stand by while another server writes to OUT; off refuses at once."""
+    """Stand by while another server writes to OUT; off refuses at once. Not with several partitions: their sinks are shared."""
 
     exchanges: Literal["simulator", "testnet", "prod"] = Field(
         default="simulator", validation_alias="MIDSTREAM_EXCHANGES"

@@ -27,6 +27,7 @@ from services.runtime.session.owners import Owners, role_of_sink
 from services.runtime.session.partition_runners import PartitionRunners
 from services.runtime.session.session_runner import SessionRunner
 from services.runtime.session.versions import NewerVersion
+from services.runtime.tasks import end_task
 
 ENGINE: Final = "services.price.engine"
 ANNOUNCED_AT_ONCE: Final = 64
@@ -138,7 +139,7 @@ class SharedSinks:
             done, _ = await asyncio.wait((running, self._ended), return_when=asyncio.FIRST_COMPLETED)
             return max(each.result() for each in done)
         finally:
-            running.cancel()
+            await end_task(running)
 
     async def stop(self) -> None:
         """Have every engine commit what it has, and hand its partition over."""

@@ -106,11 +106,23 @@ class SinkClaim:
                     pipeline.execute()
                 except WatchError:
                     continue
+                except redis.exceptions.OutOfMemoryError:
+                    self._make_room()
+                    continue
             if fence != self._token:
                 self._replaced = fence
             self._held = True
             return
-        raise SinkTaken(self._taken_text("another engine that is just starting"))
+        raise redis.ConnectionError(f"the fences of partition {self._keys.partition} could not be written")
+
+    def _make_room(self) -> None:
+        """Give up half of the retained mids to a full Redis, which waits for this very sink to acknowledge. Raises OutOfMemoryError."""
+        retained = self._client.xlen(self._keys.mids)
+        if retained < 2:
+            raise redis.exceptions.OutOfMemoryError("Redis is full, and this sink keeps nothing there that could go")
+        logger.warning("redis is full, mids are given up for a takeover", extra=fields(entries=retained // 2))
+        # Whoever had the partition is gone: that was looked at just before.
+        self._client.xtrim(self._keys.mids, maxlen=retained - retained // 2, approximate=False)
 
     def _check_holder(self, holder: Holder | None) -> None:
         if holder is None or holder.token == self.holder.token:
@@ -168,7 +180,11 @@ class SinkClaim:
         self._verify(fence)
         if not prolonged:
             # It ran out while this process or its disk was stopped, and nobody had room for the partition.
-            self.execute(self._client, lambda lease: lease.set(self._lease, self.holder.encode(), px=LEASE_MS))
+            try:
+                self.execute(self._client, lambda lease: lease.set(self._lease, self.holder.encode(), px=LEASE_MS))
+            except redis.exceptions.OutOfMemoryError:
+                # Without one it may be taken for dead. What it writes until then is as good.
+                logger.warning("redis is full, the lease of the sink is not written", extra=fields(sink=self._sink))
 
     def release(self) -> None:
         """Let others take over at once, and have no connection any more."""

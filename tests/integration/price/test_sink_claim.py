@@ -145,3 +145,28 @@ def test_what_an_older_connection_may_still_deliver_is_disarmed(make: Make, clie
         claim.confirm()
         with pytest.raises(redis.WatchError):
             late.execute()
+
+
+def test_a_full_redis_gives_up_mids_for_a_takeover_that_makes_room(make: Make, client: Any, keys: SessionKeys) -> None:
+    first, second = make("1"), make("2")
+    first.take()
+    for number in range(1, 33):
+        client.xadd(keys.mids, {"b": b"x" * (64 << 10)}, id=f"0-{number}")
+    hang(client, keys)
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - (256 << 10))
+    try:
+        second.take()
+        assert client.hget(keys.sink_fences, "price") == b"2"
+        left = [entry_id for entry_id, _ in client.xrange(keys.mids)]
+        assert 0 < len(left) < 32
+        assert left[-1] == b"0-32"
+        # Nothing of that kind is left, and the lease is not what counts.
+        client.config_set("maxmemory", 1)
+        hang(client, keys)
+        second.renew(1 << 62)
+        client.xtrim(keys.mids, maxlen=1, approximate=False)
+        with pytest.raises(redis.exceptions.OutOfMemoryError, match="keeps nothing there that could go"):
+            make("3").take()
+    finally:
+        client.config_set("maxmemory", 0)
+    second.confirm()
