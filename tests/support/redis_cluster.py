@@ -34,6 +34,36 @@ def slot_of(key: str) -> int:
     return int(key_slot(key.encode()))
 
 
+@dataclass(frozen=True)
+class Secured:
+    """A cluster that speaks TLS only, among its nodes too, and wants a certificate and a password: what clients and nodes need for that."""
+
+    program: str
+    """A server that knows TLS: the bundled engine does not."""
+    ca: Path
+    cert: Path
+    key: Path
+    """Of all nodes, as they have one address, and of clients."""
+    user: tuple[str, ...]
+    """Name and rights of a user that nodes know from their start, as ACL SETUSER has them."""
+    password: str = "open-sesame"
+    """Of the user `default`, as whom the nodes come, and tests."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a node is started with."""
+        return (
+            *("--tls-cluster", "yes", "--tls-replication", "yes", "--tls-auth-clients", "yes"),
+            *("--tls-cert-file", str(self.cert), "--tls-key-file", str(self.key), "--tls-ca-cert-file", str(self.ca)),
+            *("--requirepass", self.password, "--masterauth", self.password, "--user", *self.user),
+        )
+
+    def url(self, address: str) -> str:
+        """URL of a node, for who may do everything."""
+        files = f"ssl_ca_certs={self.ca}&ssl_certfile={self.cert}&ssl_keyfile={self.key}"
+        return f"rediss://:{self.password}@{address}/0?{files}"
+
+
 @dataclass(eq=False)
 class Node:
     """One server of the cluster. Its port and directory stay the same over restarts; its process does not."""
@@ -46,6 +76,7 @@ class Node:
     stopped: bool = False
     """Suspended by `RedisClusterForTests.stop`."""
     host: Host = LOOPBACK
+    secured: Secured | None = None
 
     @property
     def address(self) -> str:
@@ -54,7 +85,7 @@ class Node:
     @property
     def url(self) -> str:
         """URL of this node alone."""
-        return f"redis://{self.address}/0"
+        return f"redis://{self.address}/0" if self.secured is None else self.secured.url(self.address)
 
     @property
     def alive(self) -> bool:
@@ -134,9 +165,11 @@ class RedisClusterForTests:
         node_timeout_ms: int = NODE_TIMEOUT_MS,
         extra: Sequence[str] = (),
         hosts: Sequence[Host] = (),
+        secured: Secured | None = None,
     ) -> None:
         """Start the servers and form the cluster, spread over `hosts`. `extra` are further arguments of each server."""
-        engine = find_engine()
+        self.secured = secured
+        program = str(find_engine().path) if secured is None else secured.program
         ports: set[int] = set()
         while len(ports) < 4 * primaries:
             ports.add(free_port())
@@ -148,8 +181,9 @@ class RedisClusterForTests:
             place.mkdir(parents=True)
             command = [
                 *host.enter,
-                str(engine.path),
-                *("--port", str(port), "--bind", host.address, "--dir", str(place), "--save", ""),
+                program,
+                *(("--port", str(port)) if secured is None else ("--port", "0", "--tls-port", str(port))),
+                *("--bind", host.address, "--dir", str(place), "--save", ""),
                 # Who is on another host has no password to show, and the namespaces have no other way in.
                 *("--protected-mode", "yes" if host is LOOPBACK else "no"),
                 *("--appendonly", "yes" if append_only else "no", "--maxmemory-policy", "noeviction"),
@@ -157,9 +191,10 @@ class RedisClusterForTests:
                 *("--cluster-node-timeout", str(node_timeout_ms), "--cluster-replica-validity-factor", "0"),
                 *("--cluster-require-full-coverage", "no", "--cluster-allow-replica-migration", "no"),
                 *("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
+                *(() if secured is None else secured.options),
                 *extra,
             ]
-            self.nodes.append(Node(port, bus_port, place, command, host=host))
+            self.nodes.append(Node(port, bus_port, place, command, host=host, secured=secured))
         try:
             for node in self.nodes:
                 node.spawn()
@@ -181,8 +216,9 @@ class RedisClusterForTests:
 
     @property
     def url(self) -> str:
-        """URL of the whole cluster, all nodes named."""
-        return "redis+cluster://" + ",".join(node.address for node in self.nodes)
+        """URL of the whole cluster, all nodes named; of a secured one without user and files."""
+        scheme = "redis" if self.secured is None else "rediss"
+        return f"{scheme}+cluster://" + ",".join(node.address for node in self.nodes)
 
     # Who is who
 
