@@ -24,7 +24,7 @@ from services.replay.queue.errors import NotYet, QueueLost, RedisRefused, Stoppe
 from services.replay.queue.groups import GroupTracker
 from services.replay.queue.model import Adopted, Checkpoint, Memory, QueueLimits, SinkExpectation, Watermark
 from services.replay.queue.patience import WAIT_S_MAX, WAIT_S_MIN, Patience
-from services.replay.queue.pipeline import Pipeline
+from services.replay.queue.pipeline import LINGER_NS, Pipeline
 from services.replay.queue.stream import Adoption
 from services.replay.queue.transaction import Batch, refuse_unless_temporary
 from services.replay.queue.wire import LOST, Wire
@@ -59,6 +59,7 @@ class Publisher:
         owner: str = "",
         acknowledged: Level = Level.MEMORY,
         durable_engine: bool = False,
+        linger_ns: int = LINGER_NS,
     ) -> None:
         """`durable_engine`: it is known to acknowledge nothing that is not durable, so it is not asked."""
         self._random = random
@@ -94,6 +95,7 @@ class Publisher:
             patience=self._patience,
             confirmation=confirmation,
             clock=clock,
+            linger_ns=linger_ns,
         )
 
         self._memory: Memory | None = None
@@ -196,7 +198,7 @@ class Publisher:
     ) -> bool:
         """Append a batch; returns before Redis has acknowledged it.
 
-        It leaves when eight batches are together, with the first call after 2 ms, with `tend` or `flush`, and at once
+        It leaves when eight batches are together, with the first call after `linger_ns`, with `tend` or `flush`, and at once
         when `urgent` or when a checkpoint goes with it (in the same transaction). False: nothing was appended, because
         `wake` was set while waiting for room; call again with the same batch. `batch` must not change afterwards.
         `watermark_ns`: nothing behind the batch arrives before it, which whoever merges partitions is told in the same transaction.

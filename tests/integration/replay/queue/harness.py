@@ -16,6 +16,7 @@ import redis
 from fastpath.columns import Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, TickFrame, encode_batch
 from services.replay.queue import Adopted, Checkpoint, Level, Publisher, QueueLimits, SinkExpectation
+from services.replay.queue.pipeline import LINGER_NS
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.connection import connect
 from services.runtime.session.intents import Effective
@@ -67,6 +68,7 @@ class Producer:
         acknowledged: Level = Level.MEMORY,
         durable_engine: bool = False,
         live_configured: bool = False,
+        linger_ns: int = LINGER_NS,
     ) -> None:
         self.keys = SessionKeys(session)
         self.stopping = threading.Event()
@@ -88,6 +90,7 @@ class Producer:
             on_state=self._note,
             acknowledged=acknowledged,
             durable_engine=durable_engine,
+            linger_ns=linger_ns,
         )
         self.adopted: Adopted
         self.next = 0

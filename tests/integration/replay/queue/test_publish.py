@@ -10,6 +10,7 @@ import redis
 
 from services.replay.queue import QueueLimits, RedisRefused
 from services.replay.queue.model import parse_checkpoint
+from services.replay.queue.pipeline import SHARED_LINGER_NS
 from services.runtime.errors import Bug
 from services.runtime.session.keys import SESSIONS
 from tests.integration.replay.queue.harness import (
@@ -58,6 +59,23 @@ def test_a_lingering_batch_leaves_with_tend(redis_url: str, session_name: str, r
         producer.publisher.tend()
 
         assert redis_client.xlen(producer.keys.ticks) == 1
+
+
+def test_a_batch_of_one_of_several_partitions_waits_longer_for_company(
+    redis_url: str, session_name: str, redis_client: redis.Redis
+) -> None:
+    clock = FakeClock()
+    with producing(redis_url, session_name, clock=clock, linger_ns=SHARED_LINGER_NS) as producer:
+        producer.publish(1)
+        clock.advance_ns(SHARED_LINGER_NS - 1)
+        producer.publish(1)
+        assert redis_client.xlen(producer.keys.ticks) == 0
+
+        clock.advance_ns(1)
+        producer.publish(1)
+        producer.publisher.tend()
+
+        assert redis_client.xlen(producer.keys.ticks) == 3
 
 
 def test_a_checkpoint_goes_with_its_batch_and_comes_back(
