@@ -11,6 +11,8 @@ from typing import Any, Final
 from services.runtime.errors import StartRefused
 from services.runtime.session.keys import SessionKeys
 
+COMMIT_SHARES_MAX: Final = 4
+"""More partitions than these do not make commits rarer: what is not committed is read again after a crash."""
 _INT64_MAX: Final = 2**63 - 1
 
 
@@ -38,7 +40,7 @@ class EngineOptions:
     commit_records: int = 64 * 1024
     """A commit is due when so many records wait for one; about twice as many are ever held. More is slower: the text leaves the cache."""
     commit_interval_s: float = 0.05
-    """A commit is due when the oldest record waits so long."""
+    """A commit is due when the oldest record waits so long, in a session of one partition."""
     idle_linger_s: float = 0.002
     """A commit is due when nothing new came for so long: a paced line is in the log at once."""
     read_count: int = 4
@@ -48,6 +50,15 @@ class EngineOptions:
     def keys(self) -> SessionKeys:
         """Where its ticks, its position and its mids are."""
         return SessionKeys(self.session, self.partition or 0)
+
+    @property
+    def commit_due_s(self) -> float:
+        """How long the oldest record may wait for a commit.
+
+        The sinks of a session share disks and cores, and each gets a part of its records: so that they do not sync them far more often than
+        one sink would, each waits longer. What comes now and then is committed at once all the same.
+        """
+        return self.commit_interval_s * min(self.partitions, COMMIT_SHARES_MAX)
 
     @property
     def with_index(self) -> bool:

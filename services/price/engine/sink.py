@@ -270,7 +270,7 @@ class Sink:
             return
         now_ns = self._clock.monotonic_ns()
         idle = now_ns - self._last_entry_ns >= options.idle_linger_s * 1e9
-        old = now_ns - self._uncommitted_since_ns >= options.commit_interval_s * 1e9
+        old = now_ns - self._uncommitted_since_ns >= options.commit_due_s * 1e9
         if accumulator.records >= options.commit_records or idle or (old and accumulator.records):
             if accumulator.records or accumulator.gap_noted:
                 self._submit()
