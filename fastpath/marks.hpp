@@ -84,6 +84,10 @@ struct Block {
         const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + 32));
         return {equal_bytes(low, high, ','), equal_bytes(low, high, '\n')};
     }
+    [[gnu::target(MIDSTREAM_AVX2)]] static uint64_t quotes(const char* block) {
+        const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block));
+        return equal_bytes(low, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(block + 32)), '"');
+    }
     [[gnu::target(MIDSTREAM_AVX2)]] static void write_places(uint64_t bits, uint16_t begin, uint16_t* places) {
         write_bit_places(bits, begin, places);
     }
@@ -105,6 +109,9 @@ struct Block {
     [[gnu::target(MIDSTREAM_AVX512)]] static BlockMarks marks(const char* block) {
         const __m512i bytes = _mm512_loadu_si512(block);
         return {_mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(',')), _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\n'))};
+    }
+    [[gnu::target(MIDSTREAM_AVX512)]] static uint64_t quotes(const char* block) {
+        return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(block), _mm512_set1_epi8('"'));
     }
     // The numbers 0 to 63 without those whose bit is not set.
     [[gnu::target(MIDSTREAM_AVX512)]] static void write_places(uint64_t bits, uint16_t begin, uint16_t* places) {

@@ -2,6 +2,7 @@
 // are read, then each line becomes a row. It may give up on any line, which is then cut, split and read thoroughly; what it takes has
 // the same values. Plain lines have no quotes and as many fields as the header.
 #pragma once
+#include "foreign_lines.hpp"
 #include "readers.hpp"
 #include "rows.hpp"
 #include "wide_figures.hpp"
@@ -22,7 +23,13 @@ class PlainLines {
     // BELOW_BOUND), or `row_limit` is reached (BLANK). `position` is then where the next line begins.
     Outcome read(const char*& position, size_t row_limit, size_t& rows, LineReaders& readers, RowRules& rules, RowWriter& writer) {
         Outcome outcome = ROW;
-        while (rows < row_limit && outcome == ROW && find_line(position, row_limit - rows, readers, rules)) {
+        while (rows < row_limit && outcome == ROW) {
+            if (!is_in_window(position)) {
+                const size_t passed = pass_foreign(position, row_limit - rows, readers, rules);
+                rows += passed;
+                if (rows == row_limit || !open_window(position, row_limit - rows, passed, readers.shape)) break;
+            }
+            have_figures(rules, readers);
             const size_t first = line_, last = std::min(figures_end_, line_ + (row_limit - rows));
             outcome = rules.policy.model.changes() ? take_lines_of<true>(last, readers, rules, writer)
                                                    : take_lines_of<false>(last, readers, rules, writer);
@@ -36,6 +43,7 @@ class PlainLines {
     static constexpr std::ptrdiff_t READ_BEHIND = 24;  // bytes in front of a line that may be loaded
     static constexpr size_t FIGURES = 64;     // of lines that are read together
     static constexpr size_t LINE_BYTES = 128;  // more than most have
+    static constexpr size_t LONG_RUN = 32, FEW_LINES = 2;
     // Below this many digits' worth, a latency in whole nanoseconds is below 2^50: latency_of gives exactly these, too.
     static constexpr uint64_t WHOLE_LATENCY_END = 1000000000;
 
@@ -45,34 +53,44 @@ class PlainLines {
         is_listed_ = false;
     }
 
-    // Make `line_` the one at `position`, and have its figures; false when there is none that ends within a window.
-    bool find_line(const char* position, size_t rows_left, LineReaders& readers, const RowRules& rules) {
-        const Shape& shape = readers.shape;
+    // Make `line_` the one at `position`; false when the window has none.
+    bool is_in_window(const char* position) {
         while (line_ < marks_.line_count && window_ + marks_.line_begin(line_) < position) ++line_;
-        if (line_ == marks_.line_count || window_ + marks_.line_begin(line_) != position) {
-            if (SIMD == Simd::PORTABLE || position - begin_ < READ_BEHIND || shape.columns > COLUMNS_MAX) return false;
-            forget_window();
-            window_ = position;
-            // No more than what is asked for is likely to need.
-            const size_t wanted = rows_left < WINDOW_BYTES / LINE_BYTES ? rows_left * LINE_BYTES : WINDOW_BYTES;
-            const size_t size = std::min(wanted, static_cast<size_t>(end_ - position));
-            find_marks(window_, size, marks_);
-            has_quote_ = std::memchr(window_, '"', size) != nullptr;
-            if (marks_.line_count == 0) return false;
+        return line_ < marks_.line_count && window_ + marks_.line_begin(line_) == position;
+    }
+
+    size_t pass_foreign(const char*& position, size_t limit, LineReaders& readers, RowRules& rules) {
+        if (SIMD == Simd::PORTABLE || !rules.policy.skips_elsewhere) return 0;
+        return pass_foreign_lines(position, end_, limit, readers, rules);
+    }
+
+    // Have the line at `position` be the first of a window; false when there is none that ends within it.
+    bool open_window(const char* position, size_t rows_left, size_t passed, const Shape& shape) {
+        if (SIMD == Simd::PORTABLE || position - begin_ < READ_BEHIND || shape.columns > COLUMNS_MAX) return false;
+        forget_window();
+        window_ = position;
+        // No more than what is asked for is likely to need; behind a long run that is often one line, which is read anyway.
+        const size_t lines = passed < LONG_RUN ? rows_left : std::min(rows_left, FEW_LINES);
+        const size_t wanted = lines < WINDOW_BYTES / LINE_BYTES ? lines * LINE_BYTES : WINDOW_BYTES;
+        const size_t size = std::min(wanted, static_cast<size_t>(end_ - position));
+        find_marks(window_, size, marks_);
+        has_quote_ = std::memchr(window_, '"', size) != nullptr;
+        return marks_.line_count != 0;
+    }
+
+    // Have the figures of `line_`.
+    void have_figures(const RowRules& rules, LineReaders& readers) {
+        if (line_ < figures_end_) return;
+        const size_t size = static_cast<size_t>(end_ - window_);
+        figures_begin_ = line_;
+        is_listed_ = rules.policy.skips_elsewhere;
+        if (is_listed_) {
+            list_lines(rules, readers);
+            read_figures(window_, size, marks_, readers.shape, LineList{listed_, listed_count_}, figures_);
+        } else {
+            figures_end_ = std::min(marks_.line_count, line_ + FIGURES);
+            read_figures(window_, size, marks_, readers.shape, LineRange{figures_begin_, figures_end_ - figures_begin_}, figures_);
         }
-        if (line_ >= figures_end_) {
-            const size_t size = static_cast<size_t>(end_ - window_);
-            figures_begin_ = line_;
-            is_listed_ = rules.policy.skips_elsewhere;
-            if (is_listed_) {
-                list_lines(rules, readers);
-                read_figures(window_, size, marks_, shape, LineList{listed_, listed_count_}, figures_);
-            } else {
-                figures_end_ = std::min(marks_.line_count, line_ + FIGURES);
-                read_figures(window_, size, marks_, shape, LineRange{figures_begin_, figures_end_ - figures_begin_}, figures_);
-            }
-        }
-        return true;
     }
 
     // List the lines from `line_` on that have to be read, as many as figures are kept of: all others up to there are elsewhere.

@@ -20,7 +20,7 @@ from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
 from services.replay.sources.latency_kernels import SourceLatency, source_latencies
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import forget_scan, plan_latencies
-from services.replay.sources.row_reader import new_buffer
+from services.replay.sources.row_reader import BUFFER_BYTES, PASSING_BYTES, new_buffer
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.source_numbers import KnownNumbers, recorded_numbers
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
@@ -28,6 +28,9 @@ from services.runtime.session.line_counts import LineCounts
 
 READ_ROWS = 16_384
 """Rows read before the next look at what is settled, at least: merging then costs little beside decoding."""
+SHARE_MAX = 4
+"""With several partitions so many times as many lines are read at once at most: a block has about the rows that one partition's has, and
+what is paced waits a fraction of a millisecond."""
 FEED_ROWS_MIN = 64
 """Rows that one read of a file brings, about, when there are very many files."""
 FEED_ROWS_MAX = 4096
@@ -65,6 +68,8 @@ class HistoricalSource:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._paths = tuple(paths)
+        self._share = min(options.partition.of.count, SHARE_MAX)
+        """Of so many lines about one is a row of this partition."""
         self._options = options
         self._resume = resume
         self._growing = growing
@@ -249,7 +254,7 @@ class HistoricalSource:
     def _begin(self, tickers: Tickers) -> Merger:
         last_key = None if self._resume is None else self._resume.last_key
         merger = Merger(tickers, len(self._files), resume_after=last_key)
-        buffer = new_buffer()
+        buffer = new_buffer(BUFFER_BYTES if self._options.partition.is_all else PASSING_BYTES)
         for rank, file in enumerate(self._files):
             if not file.needs_sorting:
                 file.begin(tickers, self._options, rank=rank, file_count=len(self._files), buffer=buffer)
@@ -266,7 +271,7 @@ class HistoricalSource:
         """Read some rows of whoever holds the others back, about `limit` where few are wanted; 0: there are none left."""
         files = self._files
         # Looking at every source costs time per source, so each is read twice in between.
-        enough = max(min(READ_ROWS, limit), 2 * FEED_ROWS_MIN * len(files))
+        enough = max(self._share * min(READ_ROWS, limit), 2 * FEED_ROWS_MIN * len(files))
         read = 0
         while read < enough:
             number = merger.laggard()

@@ -18,13 +18,15 @@ from services.runtime.session.line_counts import LineCounts
 
 BUFFER_BYTES = 128 * 1024
 """Of a buffer that readers share: more than the longest line, and less than leaves a processor's second cache."""
+PASSING_BYTES = 512 * 1024
+"""The same where lines of other partitions are passed over: these leave nothing, and a read of more of them costs no more calls."""
 LATENCY_BOUND_MIN = -(2**62)
 """As good as none, for who only looks: no row breaks it."""
 
 
-def new_buffer() -> memoryview:
+def new_buffer(size: int = BUFFER_BYTES) -> memoryview:
     """Return memory to read into."""
-    return memoryview(bytearray(BUFFER_BYTES))
+    return memoryview(bytearray(size))
 
 
 @dataclass(frozen=True)

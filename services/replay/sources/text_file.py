@@ -137,6 +137,7 @@ class LineRows:
     def __init__(self, text: LinesFile, reading: Reading, decoder: Decoder | RecordingDecoder) -> None:
         self._is_modelled = reading.latency.changes
         self._rejections_elsewhere = reading.rejections_elsewhere
+        self._passes_over = reading.in_partition is not None and reading.rejections_elsewhere
         self.decoder = decoder
         self.damage = ""
         self.remark = ""
@@ -146,7 +147,9 @@ class LineRows:
         self._reader.skip(reading.place.offset)
         self._cut = end is not None
         self._buffer = reading.buffer
-        self._read_bytes = reading.read_bytes
+        self._read_bytes = self._read_bytes_min = reading.read_bytes
+        self._reads_longer = 1
+        """So many times as much as `_read_bytes_min`, and as many rows, because the last reads left nothing."""
         self._is_at_end = False
         self._grown_bytes = text.grown_bytes
         self._is_cut_off = False
@@ -227,7 +230,7 @@ class LineRows:
             chunk, is_last = self._read()
             final = is_last and not self.damage and not self._is_cut_off
             before = len(into), into.rejections
-            used = self.decoder.feed(chunk, into, row_limit=rows, final=final)
+            used = self.decoder.feed(chunk, into, row_limit=rows * self._reads_longer, final=final)
             rest = chunk[used:]
             if used:
                 self._lines_read += count_line_ends(chunk[:used])
@@ -242,9 +245,17 @@ class LineRows:
             # The beginning of a line is read again with the rest of it, so that nothing has to be kept in between.
             self._reader.unread(rest)
             if used:
+                if self._passes_over:
+                    self._adapt(is_empty=len(into) == before[0])
                 return
             # Only a line as long as what was read gets here; the decoder gives up on it before the buffer is full.
             self._read_bytes = min(2 * self._read_bytes, len(self._buffer))
+
+    def _adapt(self, *, is_empty: bool) -> None:
+        """Read more at a time while nothing but lines of other partitions comes: what these cost is the calls."""
+        longest = max(1, len(self._buffer) // self._read_bytes_min)
+        self._reads_longer = min(2 * self._reads_longer, longest) if is_empty else 1
+        self._read_bytes = self._read_bytes_min * self._reads_longer
 
     def _read(self) -> tuple[memoryview, bool]:
         """Return the next bytes, and whether they are the last ones."""

@@ -116,3 +116,58 @@ def test_a_name_within_quotes_is_no_ticker() -> None:
 
     assert [row[2] for row in decoded.rows] == ["OURS"]
     assert decoded.elsewhere == 3
+
+
+RUNS = (
+    (b"1", b"23456", b"", b'"1"'),
+    (b"THEIRS", b"THEIRS", b" THEIRS", b"T1@ex1", b"OURS", b"OURS2"),
+    (b"1", b"1.25", b"x", b'"1"', b'"', b"1,1", b"\xff" * 70),
+    (b"15.5", b"15.5,", b"15.5\r", b"", b"x" * 600, b'"'),
+)
+"""Index, ticker, an amount and the latency of lines: the first ones of each are plain, and most lines have these."""
+
+
+@pytest.mark.parametrize("tardis", [False, True], ids=["assignment", "tardis"])
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_of_lines_of_others_are_what_the_twin_says(seed: int, tardis: bool) -> None:
+    chooser = random.Random(seed)
+    lines, second = [], 0
+    while len(lines) < 900:
+        # Long runs of one name, and what may stand among them.
+        usual, oddity = chooser.choice(RUNS[1]), chooser.choice([0.0, 0.02, 0.5])
+        for _ in range(chooser.choice([1, 5, 40, 300])):
+            second = (second + chooser.choice([0, 1])) % 60
+            index, ticker, amount, latency = (
+                chooser.choice(each) if chooser.random() < oddity else each[0] for each in RUNS
+            )
+            name = ticker if chooser.random() < oddity else usual
+            stamp = b"2025-10-02 23:00:%02d.%03d" % (second, second)
+            if tardis:
+                symbol, _, exchange = name.partition(b"@")
+                lines.append(b",".join([exchange or b"x", symbol, stamp, stamp, amount, b"2", b"1", latency]))
+            else:
+                lines.append(b",".join([index, stamp, name, amount, b"2", b"1", b"1", latency]))
+    content = b"\n".join([TARDIS if tardis else ASSIGNMENT, *lines]) + b"\n" * (seed % 2)
+
+    chosen = options(check_order=False)
+    expected = comparable(decode_file(content, chosen))
+
+    assert comparable(decode_with_kernel(content, chosen)) == expected
+    assert comparable(decode_with_kernel(content, chosen, random.Random(seed))) == expected
+    assert expected[2] > 300
+
+
+@pytest.mark.parametrize("beside", [b"THEIRS", b"THEIRS2", b"q"])
+def test_a_name_at_the_place_of_the_one_before_is_no_ticker_in_another_column(beside: bytes) -> None:
+    header = ASSIGNMENT.replace(b"ticker,", b"ticker,p,q,")
+    rest = b",1,2,1,1,1"
+    before = [b"1,2025-10-02 23:00:01.001,THEIRS,p,q" + rest] * 5
+    # Both names begin at the 27th byte; a time in microseconds is shorter.
+    ours = b"1,1759446001000001,OURS,p," + beside + rest
+    assert before[0].index(b"THEIRS") == ours.index(beside, 24) == 26
+    content = b"\n".join([header, *before, ours, *before, b""])
+
+    decoded = decode_with_kernel(content, options())
+
+    assert [row[2] for row in decoded.rows] == ["OURS"]
+    assert decoded.elsewhere == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import heapq
 import random
 from collections.abc import Sequence
@@ -140,3 +141,33 @@ def test_a_ticker_that_is_in_another_partition_is_not_missed(tmp_path: Path) -> 
     reads = read_all(paths, partitioning, tickers=("BTC-USDT-SWAP@BINANCE", "NONE"))
 
     assert [read.complaints.unmatched_tickers for read in reads] == [(), ("NONE",)]
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+def test_long_runs_of_others_are_read_in_longer_pieces(tmp_path: Path, compressed: bool) -> None:
+    chooser = random.Random(11)
+    header = "index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency"
+    odd = ("", "x", '"A', "1,2", "y" * 70_000, header)
+    paths = []
+    for rank, (ticker, other) in enumerate((("A", "B"), ("B", "A"))):
+        lines, number = [header], 0
+        for run in (400, 40, 8_500, 1):
+            # Both have one ticker for long, so that each partition passes over the most of one file.
+            for _ in range(run):
+                number += 1
+                stamp = f"2025-10-02 23:{number // 60_000:02}:{number % 60_000 / 1000:06.3f}"
+                # Wide, so that few lines are many bytes.
+                lines.append(f"{number:080},{stamp},{ticker},1,2,1,1,{number % 7}.{rank}" + "\r" * (number % 97 == 0))
+            lines.append(chooser.choice(odd))
+            lines.append(f"{number},{stamp},{other},1,2,1,1,1")
+        paths.append(tmp_path / f"{rank}.csv")
+        text = "\n".join([*lines, *odd]).encode()
+        paths[-1].write_bytes(gzip.compress(text, mtime=0) if compressed else text)
+    named = [str(path) for path in paths]
+
+    # Each has the rejections of the file that has its ticker, and passes over the other one.
+    partitioning = Partitioning(2, {"A": 0, "B": 1})
+    parts = read_all(named, partitioning)
+
+    check(Read(named, HistoricalOptions()), parts, partitioning)
+    assert min(len(part.rows) for part in parts) > 8_000
