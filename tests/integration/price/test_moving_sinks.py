@@ -126,6 +126,7 @@ def test_a_sink_that_wakes_when_another_has_its_partition_writes_nothing_and_end
     machines.finish()
 
 
+@pytest.mark.long
 def test_a_living_sink_keeps_its_partition_and_one_that_stands_by_gets_it(machines: Machines) -> None:
     first = machines.start("a")
     machines.publish_and_wait(5)

@@ -135,7 +135,7 @@ def test_segments_that_follow_overlap_and_hold_each_other_are_one_log(
 
 
 def test_files_of_segments_are_opened_when_their_turn_comes(tmp_path: Path) -> None:
-    run = made(1_000)
+    run = made(400)
     for partition, part in enumerate(run.parts):
         for number, batch in enumerate(part):
             folder = tmp_path / f"p{partition}.{number + 1}"
