@@ -21,6 +21,7 @@ import (
 type reader struct {
 	epoch                        string
 	first, last, ticks, rejected uint64
+	positions                    []*pb.PartitionPosition // of a session of several partitions, where in each of them
 }
 
 // note counts a batch; records are numbered without holes within an epoch.
@@ -31,7 +32,7 @@ func (r *reader) note(batch *pb.TickBatch) error {
 	case batch.FirstSequence != r.last+1:
 		return fmt.Errorf("a hole: %d follows %d", batch.FirstSequence, r.last)
 	}
-	r.last = batch.LastSequence
+	r.last, r.positions = batch.LastSequence, batch.Positions
 	r.ticks += uint64(len(batch.BidPrice))
 	r.rejected += uint64(len(batch.Rejections))
 	return nil
@@ -40,7 +41,9 @@ func (r *reader) note(batch *pb.TickBatch) error {
 // stream reads until `wanted` has arrived or the connection breaks.
 func (r *reader) stream(ctx context.Context, client pb.ReplayServiceClient, wanted uint64) error {
 	request := &pb.StreamTicksRequest{} // from the oldest record that is retained
-	if r.epoch != "" {
+	if len(r.positions) > 0 {
+		request.After = r.positions
+	} else if r.epoch != "" {
 		request.Epoch = r.epoch
 		request.Position = &pb.StreamTicksRequest_AfterSequence{AfterSequence: r.last}
 	}

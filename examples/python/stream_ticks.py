@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 
-from protos.common.v1.market_pb2 import TickBatch
+from protos.common.v1.market_pb2 import PartitionPosition, TickBatch
 from protos.replay.v1.replay_pb2 import StreamTicksRequest
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
 
@@ -22,6 +22,7 @@ class Reader:
     def __init__(self) -> None:
         self.epoch = ""
         self.first = self.last = self.ticks = self.rejected = 0
+        self.positions: list[PartitionPosition] = []  # of a session of several partitions, where in each of them
 
     def note(self, batch: TickBatch) -> None:
         """Count a batch; records are numbered without holes within an epoch."""
@@ -30,13 +31,16 @@ class Reader:
         elif batch.first_sequence != self.last + 1:
             raise SystemExit(f"a hole: {batch.first_sequence} follows {self.last}")
         self.last = batch.last_sequence
+        self.positions = list(batch.positions)
         self.ticks += len(batch.bid_price)
         self.rejected += len(batch.rejections)
 
     def stream(self, stub: ReplayServiceStub, wanted: int) -> None:
         """Read until `wanted` has arrived or the connection breaks."""
         request = StreamTicksRequest()  # from the oldest record that is retained
-        if self.epoch:
+        if self.positions:
+            request = StreamTicksRequest(after=self.positions)
+        elif self.epoch:
             request = StreamTicksRequest(after_sequence=self.last, epoch=self.epoch)
         key = os.environ.get("MIDSTREAM_API_KEY")
         call = stub.StreamTicks(request, metadata=[("authorization", f"Bearer {key}")] if key else None)

@@ -3,7 +3,7 @@
 // A connection that breaks is made again, and the stream goes on behind the last record that arrived.
 import { credentials, ServiceError, status } from "@grpc/grpc-js";
 
-import { TickBatch } from "./generated/protos/common/v1/market";
+import { PartitionPosition, TickBatch } from "./generated/protos/common/v1/market";
 import { ReplayServiceClient, StreamTicksRequest } from "./generated/protos/replay/v1/replay";
 
 class Reader {
@@ -12,6 +12,8 @@ class Reader {
   last = 0n;
   ticks = 0;
   rejected = 0;
+  /** Of a session of several partitions, where in each of them. */
+  positions: PartitionPosition[] = [];
 
   /** Count a batch; records are numbered without holes within an epoch. */
   note(batch: TickBatch): void {
@@ -23,6 +25,7 @@ class Reader {
       throw new Error(`a hole: ${batch.firstSequence} follows ${this.last}`);
     }
     this.last = batch.lastSequence;
+    this.positions = batch.positions;
     this.ticks += batch.bidPrice.length;
     this.rejected += batch.rejections.length;
   }
@@ -30,7 +33,8 @@ class Reader {
   /** Read until `wanted` has arrived or the connection breaks. */
   async stream(client: ReplayServiceClient, wanted: bigint): Promise<void> {
     // Without a position from the oldest record that is retained.
-    const position = this.epoch ? { afterSequence: this.last, epoch: this.epoch } : {};
+    const behind = this.epoch ? { afterSequence: this.last, epoch: this.epoch } : {};
+    const position = this.positions.length > 0 ? { after: this.positions } : behind;
     const call = client.streamTicks(StreamTicksRequest.fromPartial(position));
     for await (const batch of call as AsyncIterable<TickBatch>) {
       this.note(batch);

@@ -317,4 +317,6 @@ def _reported(state: ControlState) -> str:
     at = datetime.fromtimestamp(state.reported_time_ns / 1e9, UTC).strftime("%H:%M:%S UTC")
     if age_s < REPORT_OLD_S:
         return f"{at}, {shown_span(age_s)} ago"
+    if state.partitions > 1:
+        return f"{at}, {shown_span(age_s)} ago: that of a partition is old, `midstream partitions` and `midstream health` say of which"
     return f"{at}, {shown_span(age_s)} ago: the above is old, the replay server has not reported since"

@@ -210,6 +210,9 @@ def _environment(ports: dict[str, int]) -> dict[str, str]:
         "MIDSTREAM_LIVE_URL": "",
         "MIDSTREAM_REDIS_URL": "",
         "MIDSTREAM_SESSION": "default",
+        # It shows one pair of logs.
+        "MIDSTREAM_PARTITIONS": "1",
+        "MIDSTREAM_PARTITION_OF": "",
         "MIDSTREAM_HOST": "127.0.0.1",
         **PRIVATE,
         "MIDSTREAM_LOG_LEVEL": "error",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -13,7 +14,10 @@ from services.cli.child import ChildSpec
 from services.cli.nursery import Nursery
 from services.cli.servers import SERVERS
 from services.runtime.connection import connect, redacted
+from services.runtime.errors import FailedPrecondition
 from services.runtime.private_files import private_directory
+from services.runtime.session import partitions_stored
+from services.runtime.session.aggregate import read_report_now
 from services.runtime.session.announcement import SinkAnnouncement
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
@@ -71,19 +75,15 @@ class Watcher:
     def both(self) -> tuple[EngineReport | None, SinkAnnouncement | None]:
         """The engine's last report and the sink's last announcement; None before the first, or while Redis is away.
 
+        Of several partitions they are those of all engines as one, and that of the sink of the first with the sum of all sequences.
+
         Both are written again and again. What cannot be read counts as nothing for UNREADABLE_S, then it raises ValueError. Raises
         NewerVersion.
         """
         try:
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.get(self._keys.state)
-            pipeline.hget(self._keys.sinks, self._sink)
-            report, announcement = cast("list[bytes | None]", pipeline.execute())
+            engine, sink = self._read()
         except (redis.RedisError, OSError):
             return None, None
-        try:
-            engine = EngineReport.decode(self._keys.session, report) if report else None
-            sink = SinkAnnouncement.decode(self._sink, announcement) if announcement else None
         except ValueError:
             self._unreadable_since_s = self._unreadable_since_s or time.monotonic()
             if time.monotonic() - self._unreadable_since_s > UNREADABLE_S:
@@ -99,6 +99,26 @@ class Watcher:
         if self._own_run:
             return engine if self._engine_began else None, sink if self._sink_began else None
         return engine, sink
+
+    def _read(self) -> tuple[EngineReport | None, SinkAnnouncement | None]:
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.get(self._keys.partitions)
+        pipeline.get(self._keys.state)
+        pipeline.hget(self._keys.sinks, self._sink)
+        parts, report, announcement = cast("list[bytes | None]", pipeline.execute())
+        try:
+            count = partitions_stored.decode(self._keys, parts).count
+        except FailedPrecondition as exc:
+            raise ValueError(exc.message) from exc
+        if count == 1:
+            engine = EngineReport.decode(self._keys.session, report) if report else None
+            return engine, SinkAnnouncement.decode(self._sink, announcement) if announcement else None
+        said = [self._client.hget(SessionKeys(self._keys.session, at).sinks, self._sink) for at in range(count)]
+        sinks = [SinkAnnouncement.decode(self._sink, cast("bytes", each)) for each in said if each]
+        if not sinks:
+            return read_report_now(self._client, self._keys), None
+        all_of_it = replace(sinks[0].position, sequence=sum(each.position.sequence for each in sinks))
+        return read_report_now(self._client, self._keys), replace(sinks[0], position=all_of_it)
 
     @property
     def rows_before(self) -> int:

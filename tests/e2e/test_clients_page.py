@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import ROOT
+from protos.replay.v1.replay_pb2 import GetSessionRequest
+from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from tests.support.cli import ROOT, until
 from tests.support.grpcurl import go_tool, run_call
 from tests.support.pages import shell_lines
 from tests.support.proxy import TcpProxy
@@ -23,6 +25,7 @@ PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 CLIENT = ROOT / "examples" / "python" / "stream_ticks.py"
 CONNECTION_BYTES = 400_000
 """A connection breaks after this many: more than one batch, less than the sample data."""
+RECORDS, REJECTED = 20_007, 7
 UNREACHABLE = re.compile(
     r"ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|Unknown host|no such host|dial tcp|Temporary failure|timed out"
 )
@@ -38,6 +41,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """The sample data, published."""
     with serving(tmp_path_factory.mktemp("clients") / "out", ("replay", "control", "price")) as running:
         running.wait_state("COMPLETED")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def partitioned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """The sample data, published in two partitions."""
+    out = tmp_path_factory.mktemp("partitioned") / "out"
+    with serving(out, ("replay", "control"), PARTITIONS="2", SINKS="") as running:
+        replay = ReplayServiceStub(running.channel("replay"))
+        until(lambda: replay.GetSession(GetSessionRequest()).session.last_sequence == RECORDS, what="all records")
         yield running
 
 
@@ -89,6 +102,33 @@ def test_a_client_compiles_streams_and_survives_broken_connections(
     assert f"ticks={last - rejected} rejections={rejected} first=1 last={last}\n" in done.stdout
     assert "again after" in done.stderr
     assert proxy.connections > 1
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("language", "tools"),
+    [
+        ("Python", []),
+        ("Go", ["go", "protoc-gen-go", "protoc-gen-go-grpc"]),
+        ("TypeScript", ["node", "npm", "npx"]),
+        ("Java", ["java", "javac", "mvn"]),
+    ],
+)
+def test_a_client_goes_on_in_all_partitions_of_a_session(
+    partitioned: Serving, tmp_path: Path, language: str, tools: list[str]
+) -> None:
+    folders = {str(Path(go_tool(tool)).parent) for tool in tools}
+    with TcpProxy(("127.0.0.1", partitioned.ports["replay"])) as proxy:
+        proxy.cut_at_byte(CONNECTION_BYTES)
+        place = f"127.0.0.1:{proxy.port} {RECORDS}"
+        done = follow([line.replace("localhost:50051 1000", place) for line in recipe(language)], tmp_path, folders)
+
+    if done.returncode and UNREACHABLE.search(done.stdout + done.stderr):
+        pytest.skip(f"a package registry cannot be reached: {done.stderr.strip().splitlines()[-1:]}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ticks={RECORDS - REJECTED} rejections={REJECTED} first=1 last={RECORDS}\n" in done.stdout
+    assert "again after" in done.stderr
 
 
 def follow(commands: list[str], folder: Path, tools: set[str]) -> subprocess.CompletedProcess[str]:

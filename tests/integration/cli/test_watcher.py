@@ -10,8 +10,10 @@ import pytest
 import redis
 
 from services.cli.fleet import Watcher
+from services.runtime.session import partitions_stored
 from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partitions import Partitioning
 from services.runtime.session.report import EngineReport
 from services.runtime.session.versions import NewerVersion
 
@@ -69,3 +71,26 @@ def test_reports_of_a_run_count_also_when_the_system_time_was_put_back(
     assert engine is not None
     assert engine.last_sequence == 2
     assert sink is not None
+
+
+def test_of_several_partitions_all_are_watched(redis_url: str, redis_client: redis.Redis, session_name: str) -> None:
+    keys = [SessionKeys(session_name, partition) for partition in (0, 1)]
+    redis_client.set(keys[0].partitions, partitions_stored.encode(Partitioning(2)))
+    for partition, sequence in enumerate((7, 5)):
+        report = EngineReport(session_name, last_sequence=sequence, partition=partition, partitions=2)
+        redis_client.set(keys[partition].partition_state, report.encode())
+        redis_client.hset(keys[partition].sinks, "price", ANNOUNCEMENT.encode())
+
+    with contextlib.closing(Watcher(redis_url, session_name, sink="price")) as watcher:
+        engine, sink = watcher.both()
+        before = watcher.progress("redis")
+        # Of the second alone.
+        redis_client.hset(
+            keys[1].sinks, "price", replace(ANNOUNCEMENT, position=replace(ANNOUNCEMENT.position, sequence=8)).encode()
+        )
+        after = watcher.progress("redis")
+
+    assert engine is not None
+    assert sink is not None
+    assert (engine.last_sequence, sink.position.sequence) == (12, 14)
+    assert before != after

@@ -8,6 +8,8 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.util.Iterator;
+import java.util.List;
+import midstream.common.v1.PartitionPosition;
 import midstream.common.v1.TickBatch;
 import midstream.replay.v1.ReplayServiceGrpc;
 import midstream.replay.v1.ReplayServiceGrpc.ReplayServiceBlockingStub;
@@ -19,6 +21,7 @@ public final class StreamTicks {
   private long last;
   private long ticks;
   private long rejected;
+  private List<PartitionPosition> positions = List.of(); // of a session of several partitions, where in each of them
 
   /** Counts a batch; records are numbered without holes within an epoch. */
   private void note(TickBatch batch) {
@@ -29,6 +32,7 @@ public final class StreamTicks {
       throw new IllegalStateException("a hole: " + batch.getFirstSequence() + " follows " + last);
     }
     last = batch.getLastSequence();
+    positions = batch.getPositionsList();
     ticks += batch.getBidPriceCount();
     rejected += batch.getRejectionsCount();
   }
@@ -37,7 +41,9 @@ public final class StreamTicks {
   private void stream(ReplayServiceBlockingStub stub, long wanted) {
     // Without a position from the oldest record that is retained.
     StreamTicksRequest.Builder request = StreamTicksRequest.newBuilder();
-    if (!epoch.isEmpty()) {
+    if (!positions.isEmpty()) {
+      request.addAllAfter(positions);
+    } else if (!epoch.isEmpty()) {
       request.setAfterSequence(last).setEpoch(epoch);
     }
     Iterator<TickBatch> batches = stub.streamTicks(request.build());
