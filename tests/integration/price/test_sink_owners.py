@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -25,12 +26,11 @@ from tests.support.stored_mids import stored_mids
 
 __all__ = ["start_server"]  # a fixture
 
-pytestmark = pytest.mark.long
-
 N = 4
 PAGE = (ROOT / "docs" / "partition_logs.md").read_text(encoding="utf-8")
 PATIENCE_S = 60.0
 """A host that hangs is missed after four seconds, its leases run out after ten, and the machine may be busy."""
+STEPS = int(os.environ.get("MIDSTREAM_TEST_STEPS", "60"))
 CSV_HEADER = b"timestamp,arrival,ticker,sequence,mid\n"
 
 
@@ -83,15 +83,19 @@ class Fleet:
 
         wait_for(is_shared, what=f"{servers} servers with partitions", patience_s=PATIENCE_S)
 
+    def wait_all(self) -> None:
+        """Wait until somebody works through every partition."""
+        wait_for(lambda: len(self.holders()) == N, what="a sink for every partition", patience_s=PATIENCE_S)
+
     def publish(self, share: float) -> list[Batch]:
-        """Publish a share of what is left of every partition; return the last batch of each."""
+        """Publish a share of what is left of every partition, where something is; return the last batch of each."""
         last = []
         for partition, queue in enumerate(self._queues):
             left = self._left[partition]
             count = max(1, int(len(left) * share))
             batches, self._left[partition] = left[:count], left[count:]
             queue.publish(batches)
-            last.append(batches[-1])
+            last.append((batches or self._parts[partition])[-1])
         return last
 
     def wait_committed(self, last: list[Batch]) -> None:
@@ -131,6 +135,7 @@ def fleet(start_server: Callable[..., Server], redis_url: str, session: str, tmp
     made.close()
 
 
+@pytest.mark.long
 def test_servers_come_go_and_die_while_records_pass(fleet: Fleet) -> None:
     fleet.start("a")
     fleet.publish(0.15)
@@ -158,6 +163,7 @@ def test_servers_come_go_and_die_while_records_pass(fleet: Fleet) -> None:
     fleet.assert_exact()
 
 
+@pytest.mark.long
 def test_a_machine_that_hangs_is_replaced_and_writes_nothing_when_it_wakes(fleet: Fleet) -> None:
     fleet.start("a")
     fleet.start("b")
@@ -178,3 +184,94 @@ def test_a_machine_that_hangs_is_replaced_and_writes_nothing_when_it_wakes(fleet
     assert [fleet.servers[name].stop() for name in ("a", "b")] == [0, 0]
 
     fleet.assert_exact()
+
+
+class Faults:
+    """What happens to three servers, in an order that the seed decides."""
+
+    def __init__(self, fleet: Fleet, random: Random) -> None:
+        self._fleet, self._random = fleet, random
+        self._stopped: dict[str, list[int]] = {}
+        """Processes that hang, by the server that they belong to."""
+        self.steps: list[str] = []
+
+    def step(self) -> None:
+        """Have one thing happen, and records pass meanwhile."""
+        name = self._random.choice("abc")
+        running = name in self._fleet.servers and self._fleet.servers[name].process.poll() is None
+        if not running:
+            what, act = "starts", lambda: self._fleet.start(name)
+        elif name in self._stopped:
+            what, act = "wakes", lambda: self._wake(name)
+        else:
+            server = self._fleet.servers[name]
+            what, act = self._random.choice(
+                [
+                    ("ends", lambda: self._end(server)),
+                    ("is killed", server.process.kill),
+                    ("hangs", lambda: self._hang(name, server.process.pid, *self._engines(name))),
+                    ("has an engine that hangs", lambda: self._hang(name, *self._engines(name)[:1])),
+                    ("has an engine that is killed", lambda: self._kill(self._engines(name)[:1])),
+                ]
+            )
+        self.steps.append(f"{name} {what}")
+        self._fleet.publish(0.01)
+        act()
+        self._fleet.publish(0.02)
+        if self._random.random() < 0.3 and self._is_somebody_well():
+            self._fleet.wait_all()
+
+    def finish(self) -> None:
+        """Have every server run that is there, and at least one be."""
+        for name in list(self._stopped):
+            self._wake(name)
+        if not self._is_somebody_well():
+            self._fleet.start("a")
+
+    def _is_somebody_well(self) -> bool:
+        servers = self._fleet.servers.items()
+        return any(server.process.poll() is None and name not in self._stopped for name, server in servers)
+
+    def _engines(self, name: str) -> list[int]:
+        return [holder.pid for holder in self._fleet.holders() if holder.owner == name]
+
+    def _hang(self, name: str, *pids: int) -> None:
+        for pid in pids:
+            self._signal(pid, signal.SIGSTOP)
+            self._stopped.setdefault(name, []).append(pid)
+
+    def _wake(self, name: str) -> None:
+        for pid in self._stopped.pop(name):
+            self._signal(pid, signal.SIGCONT)
+
+    def _kill(self, pids: list[int]) -> None:
+        for pid in pids:
+            self._signal(pid, signal.SIGKILL)
+
+    @staticmethod
+    def _end(server: Server) -> None:
+        server.stop()
+
+    @staticmethod
+    def _signal(pid: int, number: signal.Signals) -> None:
+        # An engine that hung may have been ended by its server.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3_600)
+def test_logs_are_exact_whatever_happens_to_three_servers(fleet: Fleet) -> None:
+    seed = int(os.environ.get("MIDSTREAM_TEST_SEED", "0")) or Random().randrange(1, 2**32)
+    faults = Faults(fleet, Random(seed))
+    try:
+        for _ in range(STEPS):
+            faults.step()
+        faults.finish()
+        fleet.wait_committed(fleet.publish(1.0))
+        running = [server for server in fleet.servers.values() if server.process.poll() is None]
+        assert [server.stop() for server in running] == [0] * len(running)
+        fleet.assert_exact()
+    except BaseException:
+        print(f"seed {seed}, steps:", *faults.steps, sep="\n")  # noqa: T201
+        raise
