@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis.asyncio
 
@@ -20,6 +20,15 @@ _Lease = tuple[int, str]
 """Of a partition and a sink."""
 
 
+class _Stored(NamedTuple):
+    """What lies in Redis about one partition."""
+
+    report: bytes | None
+    watermark: bytes | None
+    sinks: dict[str, int]
+    """How far each is, by name."""
+
+
 class PartitionListing:
     """Reads what the keys of partitions say."""
 
@@ -31,30 +40,46 @@ class PartitionListing:
     async def describe(self, session: str, count: int) -> list[pb.Partition]:
         """Describe the `count` partitions of a session."""
         holders = await self._queue.holders(session, count)
-        announced = await self._announced(session, count)
+        stored = await self._stored(session, count)
         leases = {
             (number, sink): SessionKeys(session, number).sink_lease(sink)
-            for number, positions in announced.items()
-            for sink in positions
+            for number, each in enumerate(stored)
+            for sink in each.sinks
         }
         sinks = await living_holders(self._client, leases) if count > 1 else {}
         found = []
-        for number in range(count):
-            keys = SessionKeys(session, number)
+        for number, each in enumerate(stored):
             partition = pb.Partition(partition=number)
-            await self._add_report(partition, keys, keys.report_of(count))
+            await self._add_report(partition, SessionKeys(session, number), each.report)
             if number in holders:
                 holder = holders[number]
                 partition.owner, partition.host, partition.pid = holder.owner, holder.host, holder.pid
-            promised = Watermark.decode(await self._client.get(keys.watermark))
+            promised = Watermark.decode(each.watermark)
             if promised is not None and promised.epoch == partition.epoch:
                 partition.watermark_time_ns = promised.arrival_time_ns
-            partition.sinks.extend(_sink(number, *said, sinks) for said in announced[number].items())
+            partition.sinks.extend(_sink(number, *said, sinks) for said in each.sinks.items())
             found.append(partition)
         return found
 
-    async def _add_report(self, partition: pb.Partition, keys: SessionKeys, key: str) -> None:
-        stored = await self._client.get(key)
+    async def _stored(self, session: str, count: int) -> list[_Stored]:
+        """Read what the keys of all partitions hold, at once."""
+        pipeline = self._client.pipeline(transaction=False)
+        for number in range(count):
+            keys = SessionKeys(session, number)
+            pipeline.get(keys.report_of(count))
+            pipeline.get(keys.watermark)
+            pipeline.hgetall(keys.sinks)
+        read = iter(await pipeline.execute())
+        return [
+            _Stored(
+                report,
+                watermark,
+                {field.decode("utf-8", "replace"): _sequence(field, said[field]) for field in sorted(said)},
+            )
+            for report, watermark, said in zip(read, read, read, strict=True)
+        ]
+
+    async def _add_report(self, partition: pb.Partition, keys: SessionKeys, stored: bytes | None) -> None:
         try:
             if not stored:
                 await self._add_retained(partition, keys)
@@ -73,17 +98,6 @@ class PartitionListing:
         head = await newest_head(self._client, keys.ticks)
         if head is not None:
             partition.epoch, partition.last_sequence, partition.error = head.epoch, head.last_sequence, NO_REPORT
-
-    async def _announced(self, session: str, count: int) -> dict[int, dict[str, int]]:
-        """Return of each partition how far its sinks are, by name."""
-        pipeline = self._client.pipeline(transaction=False)
-        for number in range(count):
-            pipeline.hgetall(SessionKeys(session, number).sinks)
-        stored: list[dict[bytes, bytes]] = await pipeline.execute()
-        return {
-            number: {field.decode("utf-8", "replace"): _sequence(field, said[field]) for field in sorted(said)}
-            for number, said in enumerate(stored)
-        }
 
 
 def _sequence(field: bytes, said: bytes) -> int:
