@@ -23,6 +23,7 @@ from services.replay.engine.ports import RecordedSource
 from services.replay.engine.reporter import StateReporter
 from services.replay.engine.time_debt import TimeDebtExceeded
 from services.replay.queue import Fenced, Publisher
+from services.replay.queue.patience import SHARED_WAIT_S, WAIT_S_MIN
 from services.replay.queue.pipeline import LINGER_NS, SHARED_LINGER_NS
 from services.replay.sources import HistoricalSource, SourceFailed
 from services.runtime.clock import SystemClock
@@ -143,6 +144,7 @@ class _Wiring:
             durable_engine=config.durable_engine,
             owner=config.owner,
             linger_ns=LINGER_NS if config.partition.is_all else SHARED_LINGER_NS,
+            room_wait_s=WAIT_S_MIN if config.partition.is_all else SHARED_WAIT_S,
         )
         live = self._live_source(clock, random) if config.live_url else None
         self.report.queue, self.report.live = publisher, live

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 WAIT_S_MIN: Final = 0.001
 WAIT_S_MAX: Final = 0.008
 """A reader frees room by its commits, every few milliseconds; sleeping much longer leaves it without work. Looking costs 0.1 ms."""
+SHARED_WAIT_S: Final = 0.016
+"""The same, at first and at most twice as long, for one of several partitions: those look more often together than one does, and a reader
+that holds a partition up has hundreds of thousands of its records to work on."""
 _HEARTBEAT_NS: Final = 250_000_000
 _RECONNECT: Final = BackoffPolicy(base_s=0.02, cap_s=1.0)
 

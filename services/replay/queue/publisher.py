@@ -60,9 +60,13 @@ class Publisher:
         acknowledged: Level = Level.MEMORY,
         durable_engine: bool = False,
         linger_ns: int = LINGER_NS,
+        room_wait_s: float = WAIT_S_MIN,
     ) -> None:
-        """`durable_engine`: it is known to acknowledge nothing that is not durable, so it is not asked."""
+        """`durable_engine`: it is known to acknowledge nothing that is not durable, so it is not asked. `room_wait_s`: the first wait
+        for room.
+        """
         self._random = random
+        self._room_wait_s = room_wait_s
         # The process id keeps two producers apart whose random numbers were seeded alike.
         self._claim = Claim(keys, f"{random.getrandbits(96):024x}.{os.getpid():x}", owner=owner)
         try:
@@ -279,7 +283,8 @@ class Publisher:
 
     def _make_room(self, entry: BacklogEntry, wake: threading.Event) -> bool:
         """Wait until `entry` fits; False when `wake` came first."""
-        pipeline, patience, wait_s = self._pipeline, self._patience, WAIT_S_MIN
+        pipeline, patience, wait_s = self._pipeline, self._patience, self._room_wait_s
+        wait_s_max = max(WAIT_S_MAX, 2 * wait_s)
         while True:
             # Readers cannot make room for what they have not got.
             pipeline.advance(poll=True)
@@ -293,7 +298,7 @@ class Publisher:
                 return False
             patience.raise_if_stopping()
             patience.wait(pipeline.blocked or self._backpressure.holding, wake, wait_s)
-            wait_s = min(2 * wait_s, WAIT_S_MAX)
+            wait_s = min(2 * wait_s, wait_s_max)
 
     # Checks
 

@@ -16,6 +16,7 @@ import redis
 from fastpath.columns import Block, Tickers
 from fastpath.frame import MODE_HISTORICAL, TickFrame, encode_batch
 from services.replay.queue import Adopted, Checkpoint, Level, Publisher, QueueLimits, SinkExpectation
+from services.replay.queue.patience import WAIT_S_MIN
 from services.replay.queue.pipeline import LINGER_NS
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.connection import connect
@@ -69,6 +70,7 @@ class Producer:
         durable_engine: bool = False,
         live_configured: bool = False,
         linger_ns: int = LINGER_NS,
+        room_wait_s: float = WAIT_S_MIN,
     ) -> None:
         self.keys = SessionKeys(session)
         self.stopping = threading.Event()
@@ -91,6 +93,7 @@ class Producer:
             acknowledged=acknowledged,
             durable_engine=durable_engine,
             linger_ns=linger_ns,
+            room_wait_s=room_wait_s,
         )
         self.adopted: Adopted
         self.next = 0

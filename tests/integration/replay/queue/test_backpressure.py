@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from services.replay.queue import QueueLimits, SinkExpectation
+from services.replay.queue.patience import SHARED_WAIT_S, WAIT_S_MIN
 from tests.integration.replay.queue.harness import Reader, producing, sequences
 from tests.support.clock import FakeClock
 
@@ -42,6 +43,38 @@ def test_a_slow_reader_bounds_the_stream_and_the_wait_is_visible(
         assert longest == 10
         assert producer.states[-1] == "RUNNING"
         assert set(producer.states) == {"BACKPRESSURED", "RUNNING"}
+
+
+class NotedWaits(threading.Event):
+    """Waits for nothing, is set after four waits, and knows how long each would have been."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.seconds.append(timeout)
+        if len(self.seconds) == 4:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize(
+    ("first_s", "waits_s"),
+    [(WAIT_S_MIN, [0.001, 0.002, 0.004, 0.008]), (SHARED_WAIT_S, [0.016, 0.032, 0.032, 0.032])],
+    ids=["alone", "one of several partitions"],
+)
+def test_looks_for_room_become_rarer(
+    redis_url: str, redis_client: redis.Redis, session_name: str, first_s: float, waits_s: list[float]
+) -> None:
+    with producing(redis_url, session_name, limits=QueueLimits(high_records=30), room_wait_s=first_s) as producer:
+        Reader(redis_client, producer.keys, "slow")
+        waits = producer.wake = NotedWaits()
+
+        assert producer.publish(10) == 3
+
+        assert waits.seconds == waits_s
 
 
 def test_the_bytes_of_the_backlog_are_bounded_too(redis_url: str, redis_client: redis.Redis, session_name: str) -> None:
