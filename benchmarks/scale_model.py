@@ -216,7 +216,7 @@ def _checked(costs: Costs) -> Iterator[str]:
     yield f"those of the others. The load was {costs.load:.0f} when it was measured, so that ticks a second say little; the last column is"
     yield "what CPU allows when nobody else is there. Partitions are for more machines. The model takes Redis and sinks as they are"
     yield "with one partition; that they take more with several is what it is off by."
-    yield "Engines have since learnt to pass over rows of others more cheaply: measure again for what holds now."
+    yield "[What the rest is](partitions.md#what-it-costs)."
     yield ""
 
 
