@@ -33,6 +33,8 @@ SKEW_S_MAX: Final = 1.0
 
 _PAGE: Final = "docs/redis_and_postgres.md"
 _LISTENING: Final = "0A"
+_YES: Final = ("1", "on", "t", "true", "y", "yes")
+"""What settings take for true."""
 
 
 def queue(patient: Patient) -> Iterator[Finding]:
@@ -41,16 +43,20 @@ def queue(patient: Patient) -> Iterator[Finding]:
     if not any(SERVERS[name].redis for name in patient.servers):
         yield ok("none of these servers needs Redis")
     elif url:
-        yield from _named(url, live=bool(patient.set("MIDSTREAM_LIVE_URL")))
+        durable = patient.set("MIDSTREAM_ACKNOWLEDGED").lower() == "durable"
+        # What the engine promises by itself it needs no file for; the start asks the same.
+        promised = durable and patient.set("MIDSTREAM_DURABLE_ENGINE").lower() in _YES
+        live = bool(patient.set("MIDSTREAM_LIVE_URL"))
+        yield from _named(url, live=live and not promised, durable=durable and not promised)
     else:
         yield from _bundled(patient.out / "redis")
 
 
-def _named(url: str, *, live: bool) -> Iterator[Finding]:
+def _named(url: str, *, live: bool, durable: bool) -> Iterator[Finding]:
     shown = redacted(url)
     try:
         with connect(usable_redis_url(url), client_name="midstream-doctor", timeout_s=PATIENCE_S) as client:
-            found = inspect(client, live=live)
+            found = inspect(client, live=live, durable=durable)
             seconds, microseconds = client.time()
     except StartRefused as exc:
         yield fault(exc.message, "correct MIDSTREAM_REDIS_URL", _PAGE)

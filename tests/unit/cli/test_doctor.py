@@ -258,6 +258,14 @@ PLANTED = {
         URL | {"MIDSTREAM_LIVE_URL": "ws://x"},
         a_redis(append_only=False),
     ),
+    "nothing is durable": Case(
+        reaching.queue,
+        FAULT,
+        "needs the append-only file",
+        "MIDSTREAM_DURABLE_ENGINE=true",
+        URL | {"MIDSTREAM_ACKNOWLEDGED": "durable"},
+        a_redis(append_only=False),
+    ),
     "open Redis": Case(reaching.queue, WARNING, "whoever reaches it", "requirepass", URL, a_redis(open_to_all=True)),
     "clocks apart": Case(reaching.queue, WARNING, "beside ours", "chrony", URL, a_redis(offset_s=-90)),
     "no Redis program": Case(
@@ -361,6 +369,15 @@ def test_a_redis_that_is_well_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [finding] = reaching.queue(Patient(URL | {"MIDSTREAM_LIVE_URL": "ws://x"}, CORE, tmp_path))
 
     assert (finding.level, "with an append-only file" in finding.what) == (OK, True)
+
+
+def test_what_an_engine_promises_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_redis(append_only=False)(monkeypatch)
+    promised = {"MIDSTREAM_ACKNOWLEDGED": "durable", "MIDSTREAM_DURABLE_ENGINE": "True"}
+
+    [finding] = reaching.queue(Patient(URL | {"MIDSTREAM_LIVE_URL": "ws://x"} | promised, CORE, tmp_path))
+
+    assert finding.level == OK
 
 
 def test_every_check_has_a_planted_fault_and_a_healthy_case() -> None:
