@@ -156,7 +156,8 @@ def switch_under_attack(directory: Path, seed: int, *, switches: int, kills: int
         servers=("sim-feed", "replay", "price", "control"),
         HISTORICAL=",".join(files),
         LIVE_URL=f"ws://127.0.0.1:{port}",
-        SPEED="1",
+        # A slow machine takes minutes for all switches, and the last seam needs a record behind it.
+        SPEED="0.3",
         SIM_FEED_PORT=str(port),
         SIM_FEED_FILE=str(feed),
     )
