@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from fastpath.frame import TickFrame
 from fastpath.midprice import PriceKernel
 from fastpath.mids import MidFrame
+from services.price.engine.claim import Unclaimed
 from services.price.engine.mids import MidsPublisher
 from services.price.latest_mids import FollowedMids
 from services.price.mid_batches import cut_mids, mids_head
@@ -36,7 +37,7 @@ class Mids:
     def __init__(self, queue: Queue, *, retain_bytes: int = 1 << 26) -> None:
         self._queue = queue
         self._kernel = PriceKernel(latency_threshold_ns=THRESHOLD_NS)
-        self.publisher = MidsPublisher(keys=queue.keys, retain_bytes=retain_bytes)
+        self.publisher = MidsPublisher(keys=queue.keys, retain_bytes=retain_bytes, hold=Unclaimed())
         self.publisher.attach(queue.client)
 
     def publish(self, batches: list[Batch], *, after_sequence: int = 0) -> None:
