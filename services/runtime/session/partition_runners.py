@@ -204,9 +204,12 @@ class PartitionRunners:
 
     async def _hand_over(self, partitions: list[int]) -> None:
         # They are ours until they have ended: who is interrupted here is followed by a `stop` that ends what is left.
-        await asyncio.gather(*(self._runners[partition].stop() for partition in partitions))
-        for partition in partitions:
-            del self._runners[partition]
+        ending = {partition: self._runners[partition] for partition in partitions}
+        await asyncio.gather(*(runner.stop() for runner in ending.values()))
+        for partition, runner in ending.items():
+            # A second stop may have come through meanwhile.
+            if self._runners.get(partition) is runner:
+                del self._runners[partition]
         self._produced.difference_update(partitions)
 
     async def _follow(self) -> None:

@@ -259,3 +259,21 @@ async def test_an_end_before_the_one_that_came_before_has_ended_ends_both() -> N
     await asyncio.wait_for(ending, 10.0)
 
     assert before.stopped
+
+
+async def test_two_that_end_it_at_once_both_come_through() -> None:
+    world = World(2)
+    server = Server(world, "a")
+    slow = [_Slow(Runner(world, "a", partition)) for partition in range(2)]
+    server.runners._make_runner = lambda keys: cast("SessionRunner", slow[keys.partition])
+    await server.runners.look()
+
+    endings = [asyncio.create_task(server.runners.stop()) for _ in range(2)]
+    await asyncio.wait_for(slow[0].stopping.wait(), 10.0)
+    await asyncio.sleep(0)
+    for each in slow:
+        each.may_end.set()
+
+    await asyncio.wait_for(asyncio.gather(*endings), 10.0)
+    assert all(each.stopped for each in slow)
+    assert not server.runners.held
