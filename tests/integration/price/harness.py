@@ -16,7 +16,9 @@ from typing import Any
 import redis
 
 from services.runtime.connection import connect
+from services.runtime.session import partitions_stored
 from services.runtime.session.keys import SessionKeys
+from services.runtime.session.partitions import Partitioning
 from tests.support.price_batches import Batch, Logs
 
 PATIENCE_S = 20.0
@@ -173,3 +175,12 @@ def read_logs(out: Path) -> Logs:
         return path.read_bytes() if path.exists() else b""
 
     return Logs(content("mid_prices.log"), content("errors.log"), content("mid_prices.csv"))
+
+
+def partition_queues(url: str, session: str, count: int) -> list[Queue]:
+    """The producers of a session of so many partitions, which is stored as such."""
+    queues = [Queue(url, session) for _ in range(count)]
+    for partition, queue in enumerate(queues):
+        queue.keys = SessionKeys(session, partition)
+    queues[0].client.set(queues[0].keys.partitions, partitions_stored.encode(Partitioning(count)))
+    return queues

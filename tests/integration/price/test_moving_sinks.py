@@ -10,10 +10,8 @@ from random import Random
 import pytest
 
 from services.price.merged_logs import merge_logs
-from services.runtime.session import partitions_stored
-from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
-from tests.integration.price.harness import Engine, Queue, wait_for
+from tests.integration.price.harness import Engine, Queue, partition_queues, wait_for
 from tests.integration.price.test_server import mids_of
 from tests.support.partitioned import batches_of, made_rows, split
 from tests.support.price_batches import Batch, Logs, expected_logs
@@ -90,10 +88,7 @@ class Machines:
 @pytest.fixture
 def queues(redis_url: str, session: str) -> Iterator[list[Queue]]:
     """The producers of both partitions."""
-    queues = [Queue(redis_url, session) for _ in range(N)]
-    for partition, queue in enumerate(queues):
-        queue.keys = SessionKeys(session, partition)
-    queues[0].client.set(queues[0].keys.partitions, partitions_stored.encode(Partitioning(N)))
+    queues = partition_queues(redis_url, session, N)
     yield queues
     for queue in queues:
         queue.close()

@@ -12,10 +12,8 @@ import pytest
 
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
-from services.runtime.session import partitions_stored
-from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
-from tests.integration.price.harness import PATIENCE_S, Queue, read_logs, wait_for
+from tests.integration.price.harness import PATIENCE_S, Queue, partition_queues, read_logs, wait_for
 from tests.integration.price.test_server import Server, mids_in, mids_of, start_server, wait_health
 from tests.support.cli import midstream_here
 from tests.support.imports import ROOT
@@ -31,11 +29,8 @@ Mid = tuple[int, str, int, int, float]
 
 def publish(redis_url: str, session: str, parts: list[list[Batch]]) -> list[Queue]:
     """Publish as the producers of all partitions do."""
-    queues = [Queue(redis_url, session) for _ in parts]
-    for partition, (queue, batches) in enumerate(zip(queues, parts, strict=True)):
-        queue.keys = SessionKeys(session, partition)
-        if partition == 0:
-            queue.client.set(queue.keys.partitions, partitions_stored.encode(Partitioning(len(parts))))
+    queues = partition_queues(redis_url, session, len(parts))
+    for queue, batches in zip(queues, parts, strict=True):
         queue.publish(batches)
     return queues
 

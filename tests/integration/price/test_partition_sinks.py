@@ -12,10 +12,8 @@ import pytest
 from fastpath.columns import Block, Tickers
 from services.price.merged_logs import merge_logs
 from services.replay.sources import HistoricalOptions, HistoricalSource
-from services.runtime.session import partitions_stored
-from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
-from tests.integration.price.harness import Engine, Queue
+from tests.integration.price.harness import Engine, Queue, partition_queues
 from tests.support.imports import ROOT
 from tests.support.partitioned import Rows, batches_of, made_rows, split
 from tests.support.price_batches import Batch, Logs, expected_logs
@@ -29,10 +27,7 @@ StartEngine = Callable[..., Engine]
 @pytest.fixture
 def queues(redis_url: str, session: str) -> Iterator[list[Queue]]:
     """The producers of a session of several partitions."""
-    queues = [Queue(redis_url, session) for _ in range(N)]
-    for partition, queue in enumerate(queues):
-        queue.keys = SessionKeys(session, partition)
-    queues[0].client.set(queues[0].keys.partitions, partitions_stored.encode(Partitioning(N)))
+    queues = partition_queues(redis_url, session, N)
     yield queues
     for queue in queues:
         queue.close()

@@ -12,11 +12,9 @@ from random import Random
 
 import pytest
 
-from services.runtime.session import partitions_stored
 from services.runtime.session.holders import Holder, parse_holder
-from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
-from tests.integration.price.harness import Queue, wait_for
+from tests.integration.price.harness import partition_queues, wait_for
 from tests.integration.price.test_server import Server, mids_of, start_server
 from tests.support.cli import midstream_here
 from tests.support.imports import ROOT
@@ -47,11 +45,8 @@ class Fleet:
             for number, part in enumerate(split(rows, Partitioning(N)))
         ]
         self._left = [list(part) for part in self._parts]
-        self._queues = [Queue(redis_url, session) for _ in range(N)]
-        for partition, queue in enumerate(self._queues):
-            queue.keys = SessionKeys(session, partition)
+        self._queues = partition_queues(redis_url, session, N)
         self._client = self._queues[0].client
-        self._client.set(self._queues[0].keys.partitions, partitions_stored.encode(Partitioning(N)))
         self._start, self._folder = start, folder
         self.servers: dict[str, Server] = {}
 
