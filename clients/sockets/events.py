@@ -15,6 +15,7 @@ class Connected:
     connection: int
     """Number of the connection, from 1."""
     wall_ns: int
+    """When that was; not later than any message of this connection that follows."""
     planned: bool = False
 
 

@@ -236,7 +236,7 @@ class ResilientSocket:
         self._sessions.append(session)
         self._state = SocketState.OPEN
         self._restart = None
-        self._queue.put(Connected(session.number, self._wall_ns(), planned))
+        self._queue.put(Connected(session.number, session.complete_since(self._wall_ns()), planned))
         session.release()
         if self._queue.full:
             session.link.pause_reading()

@@ -87,6 +87,10 @@ class Session:
         for message in early:
             self._deliver(message)
 
+    def complete_since(self, now_ns: int) -> int:
+        """Return since when everything is handed on that comes: since now, or since the first message that `release` hands on."""
+        return min(now_ns, self._early[0].receive_wall_ns) if self._early else now_ns
+
     @property
     def link(self) -> Link:
         """The open link."""

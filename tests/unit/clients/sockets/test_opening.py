@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from clients.sockets import NotConnected, Session
+from clients.sockets import Connected, Message, NotConnected, Session
 from clients.sockets.session import EARLY_MESSAGES_MAX
 from tests.support.socket_links import Reader, ScriptedDialer, ScriptedLink, scripted_socket
 from tests.support.virtual_time import VirtualLoop, run_virtual
@@ -134,11 +134,16 @@ def test_a_flood_before_the_hook_is_done_stops_the_reading_and_is_handed_on_afte
         await asyncio.sleep(0)
         while link.reading:
             link.receive("flood")
+        await asyncio.sleep(1)
         ready.set()
         await asyncio.sleep(0.01)
 
         assert reader.payloads == ["flood"] * EARLY_MESSAGES_MAX
         assert link.reading
+        connected, first, *_ = reader.events
+        assert isinstance(connected, Connected)
+        assert isinstance(first, Message)
+        assert connected.wall_ns == first.receive_wall_ns
         await reader.stop()
 
     run_virtual(main)
