@@ -147,10 +147,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._pace.end()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
-                begun = -1
-                while begun != self._begun:
-                    begun = self._begun
-                    await asyncio.sleep(quiet_s)
+                quiet, begun = 0, self._begun
+                # Twice: behind a pause of the whole process the first one is over before anything that waited has begun.
+                while quiet < 2:
+                    await asyncio.sleep(quiet_s / 2)
+                    quiet, begun = (quiet + 1 if begun == self._begun else 0), self._begun
 
     def end_streams(self) -> None:
         """End every call that streams responses with UNAVAILABLE; new ones end at once. Unary calls go on."""

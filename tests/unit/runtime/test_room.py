@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -60,7 +62,8 @@ class Rig:
         )
         self.server = grpc.aio.server(interceptors=(self.interceptor,))
         TestServicer().add_to(self.server)
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}")
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
 
     def call(self, path: str = PATH, **options: Any) -> Any:
         return self.channel.unary_unary(path)(b"correlation", **options)
@@ -145,3 +148,31 @@ async def test_a_server_that_drains_says_so_and_not_that_it_is_full(rig: Rig) ->
 
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert rig.line.told == []
+
+
+async def test_a_call_that_comes_while_the_process_pauses_is_told_that_the_server_drains(rig: Rig) -> None:
+    rig.line.full = False
+    paused = threading.Event()
+    target = f"127.0.0.1:{rig.port}"
+
+    def call() -> grpc.StatusCode:
+        with grpc.insecure_channel(target) as channel:
+            grpc.channel_ready_future(channel).result(timeout=10)
+            asyncio.run_coroutine_threadsafe(refuse(), loop)
+            assert paused.wait(10)
+            with pytest.raises(grpc.RpcError) as refused:
+                channel.unary_unary(PATH)(b"correlation", timeout=10)
+            return refused.value.code()
+
+    def pause() -> None:
+        paused.set()
+        # No thread of the process gets a turn, for longer than it listens for calls that are still on their way.
+        sum(range(20_000_000))
+
+    async def refuse() -> None:
+        loop.call_soon(pause)
+        await rig.interceptor.refuse_new_calls(quiet_s=0.1, at_most_s=2.0)
+        await rig.server.stop(0)
+
+    loop = asyncio.get_running_loop()
+    assert await asyncio.to_thread(call) is grpc.StatusCode.UNAVAILABLE
