@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.cli import PATIENCE_S
+from tests.support.cli import PATIENCE_S, ROOT
 from tests.support.ports import free_port
 from tests.support.serving import SERVERS, Serving, serving
 from tests.support.waiting import wait_until
@@ -20,7 +20,11 @@ from tests.support.waiting import wait_until
 MONITORED: Final = ("replay", "control", "price", "health", "orders", "reporting", "power-listener", "power-etl")
 """Every server that has figures, as targets name it."""
 WORLD: Final = ("sim-feed", "sim-binance", "sim-bitmex", "sim-bybit", "sim-power-exchange", "sim-market-data")
+SAMPLE: Final = ROOT / "data" / "historical_sample.csv"
+SPEED: Final = "0.03"
 EXCHANGES: Final = ("binance", "bybit", "bitmex")
+BESIDE: Final = "beside"
+"""A session that is created beside the servers' own, as figures of created sessions are of nothing without one."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class Monitored:
             )
         self._rest("GET", "/v1/orders/active", key, None, 0)
 
+    def create_session(self) -> None:
+        """Create the session `BESIDE`, as slow as the servers' own, and wait until its engine and its sink run."""
+        created = self.servers.midstream("session", "create", str(SAMPLE), "--name", BESIDE, "--speed", SPEED)
+        assert created.code == 0, created.stderr
+        for server, figure in (("replay", "replay_rows_total"), ("price", "price_mids_total")):
+            drawn = f'midstream_session_{figure}{{session="{BESIDE}"}}'
+            wait_until(
+                lambda server=server, drawn=drawn: drawn in self.scrape(server), timeout_s=PATIENCE_S, what=drawn
+            )  # type: ignore[misc]
+
     def _rest(self, method: str, path: str, key: str, body: dict[str, str] | None, number: int) -> bool:
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": f"monitored-{number}"}
         request = urllib.request.Request(
@@ -87,7 +101,7 @@ def monitored(out: Path, **settings: str) -> Iterator[Monitored]:
     chosen |= {f"{name.upper()}_URL": f"http://127.0.0.1:{ports[f'sim-{name}']}" for name in EXCHANGES}
     chosen |= {
         "TRADING": "simulator",
-        "SPEED": "0.03",
+        "SPEED": SPEED,
         "DATABASE_URL": f"sqlite:///{out}/desk.db",
         "POWER_URL": f"ws://127.0.0.1:{ports['sim-power-exchange']}",
         "POWER_SPOOL": str(out / "spool"),

@@ -110,6 +110,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 found = Watched(servers, f"http://127.0.0.1:{port}")
                 # Only what happens between two scrapes is a rate.
                 wait_until(lambda: _is_scraped(found), timeout_s=PATIENCE_S, what="a scrape of every server")
+                servers.create_session()
                 servers.trade()
                 wait_until(lambda: _has_rates(found), timeout_s=PATIENCE_S, what="two evaluations of every rule")
                 yield found
