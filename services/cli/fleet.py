@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -18,7 +17,7 @@ from services.runtime.errors import FailedPrecondition
 from services.runtime.private_files import private_directory
 from services.runtime.session import partitions_stored
 from services.runtime.session.aggregate import read_report_now
-from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.announcement import SinkAnnouncement, together
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.report import EngineReport
 from services.runtime.session.versions import NewerVersion
@@ -71,11 +70,13 @@ class Watcher:
         self._rows_before: int | None = None
         self._unreadable_since_s = 0.0
         """Since when what is stored cannot be read; 0.0 when it can."""
+        self.sinks: tuple[SinkAnnouncement | None, ...] = ()
+        """The sink's announcement in each partition at the last look; None where it has announced nothing."""
 
     def both(self) -> tuple[EngineReport | None, SinkAnnouncement | None]:
         """The engine's last report and the sink's last announcement; None before the first, or while Redis is away.
 
-        Of several partitions they are those of all engines as one, and that of the sink of the first with the sum of all sequences.
+        Of several partitions they are those of all of them as one.
 
         Both are written again and again. What cannot be read counts as nothing for UNREADABLE_S, then it raises ValueError. Raises
         NewerVersion.
@@ -112,13 +113,12 @@ class Watcher:
             raise ValueError(exc.message) from exc
         if count == 1:
             engine = EngineReport.decode(self._keys.session, report) if report else None
-            return engine, SinkAnnouncement.decode(self._sink, announcement) if announcement else None
+            self.sinks = (SinkAnnouncement.decode(self._sink, announcement) if announcement else None,)
+            return engine, self.sinks[0]
         said = [self._client.hget(SessionKeys(self._keys.session, at).sinks, self._sink) for at in range(count)]
-        sinks = [SinkAnnouncement.decode(self._sink, cast("bytes", each)) for each in said if each]
-        if not sinks:
-            return read_report_now(self._client, self._keys), None
-        all_of_it = replace(sinks[0].position, sequence=sum(each.position.sequence for each in sinks))
-        return read_report_now(self._client, self._keys), replace(sinks[0], position=all_of_it)
+        self.sinks = tuple(SinkAnnouncement.decode(self._sink, cast("bytes", each)) if each else None for each in said)
+        there = [sink for sink in self.sinks if sink is not None]
+        return read_report_now(self._client, self._keys), together(there) if there else None
 
     @property
     def rows_before(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from services.cli.fleet import PRIVATE, Watcher, child, nursery_for
 from services.cli.nursery import Nursery
 from services.cli.options import ReplayOptions, in_option_names
 from services.cli.output import ExitCode, error_object, fail
+from services.cli.parted_report import print_partitions, with_partitions
 from services.cli.progress import ProgressDisplay
 from services.cli.redis_url import usable_redis_url
 from services.cli.report import Report, build_report, print_report
@@ -29,6 +30,7 @@ from services.runtime.embedded import EmbeddedRedis
 from services.runtime.errors import StartRefused
 from services.runtime.scratch import scratch_directory
 from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session.partitions import Partitioning
 from services.runtime.session.report import EngineReport, EngineState
 from services.runtime.session.versions import NewerVersion
 
@@ -54,14 +56,17 @@ class Repeating(Protocol):
     """A run that was played before, by commands, and is to end in the same bytes."""
 
     @property
-    def last_sequence(self) -> int:
-        """Return where it ends."""
+    def partitioning(self) -> Partitioning:
+        """Return how its records are spread."""
 
     def prepare(self, redis_url: str) -> None:
         """Have every command wait for its place, before anything is played."""
 
-    def difference(self, sink: SinkAnnouncement) -> str:
-        """Say what came out otherwise than before; empty when nothing did."""
+    def is_there(self, engine: EngineReport) -> bool:
+        """Tell whether an engine has come to where its partition ended."""
+
+    def differences(self, sinks: Sequence[SinkAnnouncement | None]) -> list[str]:
+        """Say of each partition what came out otherwise than before; empty where nothing did."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def _finish(run: ReplayRun, code: int, report: Report | None) -> None:
             write(json.dumps(asdict(report)))
         else:
             print_report(write, report)
+            print_partitions(write, report, run.options.session)
     elif run.as_json:
         write(json.dumps(error_object("it ended before anything was committed; continue with --resume", code)))
 
@@ -188,8 +194,9 @@ async def _supervise(
     try:
         if await _first(starting, asked) is not asked:
             watching = asyncio.create_task(supervisor.watch())
-            until = None if run.rerun is None else run.rerun.last_sequence
-            finished = asyncio.create_task(_wait_finished(watcher, display, run.directory.drop_replaced, until=until))
+            finished = asyncio.create_task(
+                _wait_finished(watcher, display, run.directory.drop_replaced, rerun=run.rerun)
+            )
             tasks += [watching, finished]
             if await _first(finished, watching, asked) is finished:
                 code = finished.result()
@@ -215,12 +222,15 @@ async def _supervise(
         complete=code == COMPLETE,
         latency=run.options.latency,
     )
-    if run.rerun is not None and code == COMPLETE:
-        wrong = run.rerun.difference(sink)
-        if wrong:
-            say(f"midstream rerun: {wrong}")
-            report = replace(report, warnings=(wrong,))
+    if run.rerun is not None:
+        differences = run.rerun.differences(watcher.sinks) if code == COMPLETE else []
+        found = [difference for difference in differences if difference]
+        if found:
+            say(f"midstream rerun: {'; '.join(found)}")
+            report = replace(report, warnings=tuple(found))
             code = FAILED
+        if run.rerun.partitioning.count > 1:
+            report = with_partitions(report, run.directory.path, watcher.sinks, differences)
     elif engine is not None and code == COMPLETE:
         verdict = judge(
             engine.historical,
@@ -258,9 +268,9 @@ async def _stop_servers(supervisor: Supervisor, interruption: Interruption) -> N
 
 
 async def _wait_finished(
-    watcher: Watcher, display: ProgressDisplay, on_output: Callable[[], None], *, until: int | None = None
+    watcher: Watcher, display: ProgressDisplay, on_output: Callable[[], None], *, rerun: Repeating | None = None
 ) -> int:
-    """Wait until every record, or those up to `until`, are committed; returns the exit code. `on_output` is told of the first."""
+    """Wait until every record, or those that `rerun` names, are committed; returns the exit code. `on_output` is told of the first."""
     has_output = False
     while True:
         engine, sink = await asyncio.to_thread(watcher.both)
@@ -278,14 +288,23 @@ async def _wait_finished(
                 )
                 return FAILED
             raise ChildRefused(engine.error)
-        if engine is not None and _is_over(engine, until) and _is_committed(engine, sink):
+        if engine is not None and _is_over(engine, watcher.sinks, rerun):
             return COMPLETE
         await asyncio.sleep(POLL_S)
 
 
-def _is_over(engine: EngineReport, until: int | None) -> bool:
+def _is_over(engine: EngineReport, sinks: Sequence[SinkAnnouncement | None], rerun: Repeating | None) -> bool:
+    """Tell whether all that is to be played is in the logs, in every partition."""
+    parts = engine.parts or (engine,)
+    return len(parts) == len(sinks) and all(
+        part is not None and _has_ended(part, rerun) and _is_committed(part, sink)
+        for part, sink in zip(parts, sinks, strict=True)
+    )
+
+
+def _has_ended(engine: EngineReport, rerun: Repeating | None) -> bool:
     # At the end of the files everything is over, also for a run that was to come further.
-    is_paused_there = until is not None and engine.last_sequence >= until and engine.state is EngineState.PAUSED
+    is_paused_there = rerun is not None and engine.state is EngineState.PAUSED and rerun.is_there(engine)
     return engine.state is EngineState.COMPLETED or is_paused_there
 
 
@@ -305,6 +324,7 @@ async def _first(*futures: asyncio.Future[Any]) -> asyncio.Future[Any]:
 
 def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, str]:
     options = run.options
+    spread = Partitioning() if run.rerun is None else run.rerun.partitioning
     environment = {
         "MIDSTREAM_REDIS_URL": redis_url,
         "MIDSTREAM_SESSION": options.session,
@@ -312,9 +332,10 @@ def _environment(run: ReplayRun, redis_url: str, is_private: bool) -> dict[str, 
         "MIDSTREAM_LIVE_URL": "",
         "MIDSTREAM_START_MODE": "historical",
         "MIDSTREAM_HAND_OVER": "at-once",
-        # One pair of logs, in the one order; whoever wants several partitions serves them.
-        "MIDSTREAM_PARTITIONS": "1",
-        "MIDSTREAM_PARTITION_OF": "",
+        # One pair of logs, in the one order, unless what is repeated had several; whoever wants these of a run of his own serves them.
+        "MIDSTREAM_PARTITIONS": str(spread.count),
+        "MIDSTREAM_PARTITION_OF": json.dumps([f"{ticker}={number}" for ticker, number in spread.assigned.items()]),
+        "MIDSTREAM_OWNER": "",
         "MIDSTREAM_SPEED": repr(options.speed),
         **{f"MIDSTREAM_{name.upper()}": value for name, value in options.pace_fields().items()},
         "MIDSTREAM_RATE": options.rate or "0",

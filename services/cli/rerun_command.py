@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,69 +12,106 @@ from services.cli.options import ReplayOptions
 from services.cli.output import ExitCode, fail
 from services.cli.replay_command import REFUSALS, ReplayRun, run_replay
 from services.cli.run_directory import RunDirectory
-from services.cli.session_journal import Played, SessionJournal
-from services.replay.sources import HistoricalSource, fingerprint_difference
+from services.cli.session_journal import Played, WholeJournal
+from services.replay.engine.steering import SCHEDULED_MAX
+from services.replay.sources.inputs import fingerprint, fingerprint_difference, open_inputs
+from services.replay.sources.latency_kernels import source_latencies
 from services.runtime.connection import connect
 from services.runtime.errors import StartRefused
-from services.runtime.session.announcement import SinkAnnouncement
+from services.runtime.session import partitions_stored
+from services.runtime.session.announcement import LogReport, SinkAnnouncement
 from services.runtime.session.intents import Intent
 from services.runtime.session.keys import SessionKeys
-
-INTENTS_MAX = 1000
-"""Moves that a rerun repeats: all of them are on the engine's list from its first record on."""
+from services.runtime.session.partitions import Partitioning
+from services.runtime.session.report import EngineReport
 
 
 @dataclass(frozen=True)
 class Rerun:
     """What a run has to repeat; `run_replay` asks it."""
 
-    played: Played
+    journal: WholeJournal
     intents: list[Intent]
 
     @property
-    def last_sequence(self) -> int:
-        """Where the run ends."""
-        return self.played.last_sequence
+    def partitioning(self) -> Partitioning:
+        """How its records are spread."""
+        return self.journal.partitioning
 
     def prepare(self, redis_url: str) -> None:
         """Put every command into the journal of a session that has not begun."""
-        keys = SessionKeys(self.played.session)
+        keys = SessionKeys(self.journal.session)
         with connect(redis_url, client_name="midstream-cli-rerun") as client:
+            if self.partitioning.count > 1:
+                # The price server may be there first, and need not wait until it knows.
+                client.set(keys.partitions, partitions_stored.encode(self.partitioning))
             for revision, intent in enumerate(self.intents, 1):
                 entry = replace(intent, request_id=f"rerun-{revision}", time_ns=time.time_ns())
                 client.xadd(keys.control, {"intent": entry.encode()}, id=f"0-{revision}")
 
-    def difference(self, sink: SinkAnnouncement) -> str:
-        """Say what the logs differ in from those that were to be repeated; empty when they do not."""
-        played, log = self.played, sink.log
-        if sink.position.sequence != played.last_sequence:
-            return f"the logs end with record {sink.position.sequence:,} and not {played.last_sequence:,}"
-        if (log.digest, log.mid_bytes, log.error_bytes) != (played.order_digest, played.mid_bytes, played.error_bytes):
-            return f"the logs differ from those of session `{played.session}`, though files and commands are the same"
+    def is_there(self, engine: EngineReport) -> bool:
+        """Tell whether an engine has come to where its partition ended."""
+        return engine.last_sequence >= self.journal.parts[engine.partition].played.last_sequence
+
+    def differences(self, sinks: Sequence[SinkAnnouncement | None]) -> list[str]:
+        """Say of each partition what its logs differ in from those that were to be repeated; empty where they do not."""
+        found = [
+            (part.played.named, difference(part.played, sink))
+            for part, sink in zip(self.journal.parts, sinks, strict=True)
+        ]
+        return [f"{named}{text}" if text else "" for named, text in found]
+
+
+def difference(played: Played, sink: SinkAnnouncement | None) -> str:
+    """Say what the logs of a sink differ in from those that were played; empty when they do not."""
+    last = 0 if sink is None else sink.position.sequence
+    if last != played.last_sequence:
+        return f"the logs end with record {last:,} and not {played.last_sequence:,}"
+    if sink is None or not last:
         return ""
+    log = sink.log
+    same = log.digest == played.order_digest
+    if played.partitions == 1:
+        same = same and (log.mid_bytes, log.error_bytes) == (played.mid_bytes, played.error_bytes)
+    else:
+        # A partition that has moved to another machine has its lines in several files, of which the sink measures the last one.
+        same = same and log.counts._asdict() == played.counts
+    if same:
+        return ""
+    return f"the logs differ from those of session `{played.session}`{_where(played, log)}, though files and commands are the same"
+
+
+def _where(played: Played, log: LogReport) -> str:
+    """Say where the first difference is, as far as the proofs on the way tell."""
+    if not played.proofs_every or played.proofs_every != log.proofs_every:
+        return ""
+    pairs = zip(played.proofs, log.proofs, strict=False)
+    agreeing = next((number for number, (then, now) in enumerate(pairs) if then != now), len(played.proofs))
+    first, behind = agreeing * played.proofs_every, min(len(played.proofs), agreeing + 1) * played.proofs_every
+    until = f" and within the first {behind:,}" if agreeing < len(played.proofs) else ""
+    return f" behind the first {first:,} records{until}" if first or until else ""
 
 
 def run_rerun(path: Path, out: Path, *, overwrite: bool, as_json: bool) -> int:
     """Repeat a session and return the exit code; 0 only when its logs are those that it had."""
     try:
-        journal = SessionJournal.read(path)
-        played, intents = journal.played, journal.plan()
-        if len(intents) > INTENTS_MAX:
-            raise StartRefused(
-                f"the session was moved {len(intents) - 1:,} times; up to {INTENTS_MAX - 1:,} can be repeated"
-            )
-        options = options_of(played)
-        _check_inputs(options, played)
+        journal = WholeJournal.read(path)
+        plans = [part.plan() for part in journal.parts]
+        moves = max(len(plan) for plan in plans) - 1
+        if moves >= SCHEDULED_MAX:
+            raise StartRefused(f"the session was moved {moves:,} times; up to {SCHEDULED_MAX - 1:,} can be repeated")
+        options = options_of(journal.parts[0].played)
+        _check_inputs(options, journal)
     except REFUSALS as exc:
         return fail(str(exc), ExitCode.REFUSED, as_json=as_json, command="midstream rerun")
     run = ReplayRun(
         options,
-        RunDirectory(out),
+        RunDirectory(out, partitions=len(journal.parts)),
         None,
         resume=False,
         overwrite=overwrite,
         as_json=as_json,
-        rerun=Rerun(played, intents),
+        rerun=Rerun(journal, [intent for plan in plans for intent in plan]),
     )
     return run_replay(run)
 
@@ -100,13 +138,17 @@ def options_of(played: Played) -> ReplayOptions:
     )
 
 
-def _check_inputs(options: ReplayOptions, played: Played) -> None:
+def _check_inputs(options: ReplayOptions, journal: WholeJournal) -> None:
     """Raise StartRefused when the files are not those that were played."""
-    source = HistoricalSource(options.files, options.historical())
+    reading = options.historical()
+    inputs = open_inputs(options.files)
     try:
-        source.open()
+        latencies = [one.digest for one in source_latencies(reading, [opened.name for opened in inputs])]
+        for part in journal.parts:
+            played = part.played
+            now = fingerprint(inputs, replace(reading, partition=played.place), latencies)
+            if changed := fingerprint_difference(played.inputs, now):
+                raise StartRefused(f"{played.named}this is not what session `{played.session}` played: {changed}")
     finally:
-        source.stop()
-    difference = fingerprint_difference(played.inputs, source.fingerprint)
-    if difference:
-        raise StartRefused(f"this is not what session `{played.session}` played: {difference}")
+        for opened in inputs:
+            opened.close()

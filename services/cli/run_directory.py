@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from services.runtime.json_text import read_json
 from services.runtime.private_files import make_private_below, private_directory, private_opener
 
 LOGS = ("mid_prices.log", "errors.log")
+PRIVATE = ".midstream"
+PARTITION = re.compile(r"p[0-9]+(\.[0-9]+)?")
+"""Where a price server writes the logs of one of several partitions."""
 OUTPUTS = (*LOGS, "mid_prices.csv", "report.json")
 LOCKS = ("run.lock", "lock")
 """In DIR/.midstream: of the command, and of the price engine. Deleting them would let a second holder in."""
@@ -34,10 +38,12 @@ class RunDirectory:
     """DIR and, in DIR/.midstream, what is needed to continue."""
 
     path: Path
+    partitions: int = 1
+    """With several, the logs are in a directory for each: p0, p1, ..."""
 
     @property
     def private(self) -> Path:
-        return self.path / ".midstream"
+        return self.path / PRIVATE
 
     @property
     def manifest(self) -> Path:
@@ -107,7 +113,7 @@ class RunDirectory:
 
     def holds_output(self) -> bool:
         """Tell whether a line was written."""
-        paths = (self.path / name for name in LOGS)
+        paths = (place / name for place in (self.path, *self._of_partitions()) for name in LOGS)
         return any(path.exists() and path.stat().st_size for path in paths)
 
     def drop_replaced(self) -> None:
@@ -123,7 +129,7 @@ class RunDirectory:
     def _check(self, wanted: dict[str, object], *, resume: bool, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise DirectoryRefused(f"{self.path} is not a directory; choose another one with --out")
-        held = [name for name in OUTPUTS if (self.path / name).exists()]
+        held = [path.name for path in self._outputs()]
         if self.manifest.exists() and resume:
             self._check_same(self._read_manifest(), wanted)
         elif held and not overwrite:
@@ -146,9 +152,9 @@ class RunDirectory:
         return found
 
     @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Hold a lock file; the kernel frees it when its holder dies."""
-        with open(self.private / name, "a", opener=private_opener) as lock:
+    def _locked(self, name: str, *, place: Path | None = None) -> Iterator[None]:
+        """Hold a lock file, of this directory or of one in it; the kernel frees it when its holder dies."""
+        with open((place or self.path) / PRIVATE / name, "a", opener=private_opener) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # A run that was refused takes its lock away: then this one locks nobody out.
@@ -175,7 +181,9 @@ class RunDirectory:
 
     def _set_aside(self) -> None:
         """Move everything but the locks out of the way."""
-        with self._locked(LOCKS[1]):
+        with contextlib.ExitStack() as stack:
+            for place in (self.path, *self._of_partitions()):
+                stack.enter_context(self._locked(LOCKS[1], place=place))
             self.drop_replaced()
             private_directory(self.replaced)
             for path in self._contents():
@@ -190,7 +198,8 @@ class RunDirectory:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             if self.replaced.exists():
                 for path in self.replaced.iterdir():
-                    path.replace((self.path if path.name in OUTPUTS else self.private) / path.name)
+                    is_output = path.name in OUTPUTS or PARTITION.fullmatch(path.name)
+                    path.replace((self.path if is_output else self.private) / path.name)
                 self.replaced.rmdir()
                 return
         # A lock is only taken away where nothing else is left; whoever waits for it looks whether it is still the one.
@@ -204,8 +213,20 @@ class RunDirectory:
 
     def _contents(self) -> list[Path]:
         """Everything that belongs to a run, apart from the locks and what was set aside."""
-        outputs = [path for path in (self.path / name for name in OUTPUTS) if path.exists()]
-        return outputs + [path for path in self.private.iterdir() if path.name not in (*LOCKS, self.replaced.name)]
+        return self._outputs() + [
+            path for path in self.private.iterdir() if path.name not in (*LOCKS, self.replaced.name)
+        ]
+
+    def _outputs(self) -> list[Path]:
+        return [path for path in (self.path / name for name in OUTPUTS) if path.exists()] + self._of_partitions()
+
+    def _of_partitions(self) -> list[Path]:
+        """Return the directories of partitions that are there; a run of one partition has none, and leaves those of others alone."""
+        if self.partitions == 1 or not self.path.is_dir():
+            return []
+        return sorted(
+            path for path in self.path.iterdir() if PARTITION.fullmatch(path.name) and (path / PRIVATE).is_dir()
+        )
 
 
 def _difference(before: object, wanted: object) -> str:

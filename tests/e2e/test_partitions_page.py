@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from services.runtime.session.holders import LEASE_MS
 from services.runtime.session.owners import BEAT_S, DEAD_S
 from services.runtime.session.partition_runners import SILENT_LOOKS, UNFIT_S
 from services.runtime.session.woven_stream import MERGE_WAIT_S
-from tests.support.cli import ROOT, Completed, until
+from tests.support.cli import PATIENCE_S, ROOT, Completed, clean_environment, command, until
 from tests.support.grpcurl import run_call
 from tests.support.pages import run_program, shell_lines
 from tests.support.redis_server import RedisForTests
-from tests.support.serving import Serving
+from tests.support.serving import Machine, Serving
 
 PAGE = (ROOT / "docs" / "partitions.md").read_text(encoding="utf-8")
 LINES = [line for line in shell_lines(PAGE) if line]
@@ -30,14 +31,6 @@ OWN = ("REDIS_URL", "OUT", "REPLAY_PORT", "PRICE_PORT")
 """What the page sets for two servers on one machine, and a test for two of its own."""
 
 Pair = tuple[Serving, Serving]
-
-
-class Machine(Serving):
-    """One of several: it may take its time until all of its engines run, and says so instead of that it is up."""
-
-    def _is_up(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        return b"Ctrl-C stops them" in self.log.read_bytes()
 
 
 @contextlib.contextmanager
@@ -150,19 +143,31 @@ def test_what_counts_records_is_refused_with_the_way_out_of_the_page(pair: Pair)
 
 
 @pytest.mark.long
-def test_status_counts_the_partitions_and_the_journal_lists_what_each_did(pair: Pair) -> None:
+def test_status_counts_the_partitions_and_what_each_did_is_repeated(pair: Pair, tmp_path: Path) -> None:
     a, _ = pair
 
     status, sessions = a.midstream("status"), a.midstream("sessions")
     a.midstream("pause"), a.midstream("resume")
-    listed, written = a.midstream("journal"), a.midstream("journal", "--out", str(a.out / "journal.jsonl"))
+    listed = a.midstream("journal")
+    write, repeat = (line.split()[1:] for line in LINES if line.startswith(("midstream journal", "midstream rerun")))
+    written = a.midstream(*(str(tmp_path / word) if "." in word else word for word in write))
+    repeated = subprocess.run(
+        command(*(str(tmp_path / word) if "." in word or word == "again" else word for word in repeat)),
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
 
     assert f"{RECORDS:,} records in 4 partitions" in status.stdout
     assert "4 partitions" in sessions.stdout
-    effects = [json.loads(line) for line in listed.stdout.splitlines()]
-    last = max(each["revision"] for each in effects)
-    assert [each["partition"] for each in effects if each["revision"] == last] == [0, 1, 2, 3]
-    assert (written.code, "in a session of one" in written.stderr) == (2, True)
+    played, effects = [json.loads(line) for line in listed.stdout.splitlines()][:4], listed.stdout.splitlines()[4:]
+    assert sum(each["last_sequence"] for each in played) == RECORDS
+    assert [json.loads(line)["partition"] for line in effects[-4:]] == [0, 1, 2, 3]
+    assert (written.code, f"{RECORDS:,} records in 4 partitions" in written.stdout) == (0, True)
+    assert repeated.returncode == 0, repeated.stderr
+    assert "identical: the logs of all 4 partitions are those of session `default`" in repeated.stdout
 
 
 @pytest.mark.long

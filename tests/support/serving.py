@@ -196,6 +196,14 @@ class Serving:
         self._log_file.close()
 
 
+class Machine(Serving):
+    """One of several: it may take its time until all of its engines run, and says so instead of that it is up."""
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return b"Ctrl-C stops them" in self.log.read_bytes()
+
+
 @contextlib.contextmanager
 def serving(out: Path, names: Sequence[str] = (), **environment: str) -> Iterator[Serving]:
     """Keep `midstream serve` up for a block. Keywords are settings without their prefix; it has to end with exit code 0."""

@@ -69,12 +69,14 @@ class Journal(Protocol):
         """Return what has arrived since the last call, oldest first."""
 
 
-def parse_entry(revision: int, body: bytes | None) -> JournalEntry:
-    """Return the entry; never raises, because every entry counts as applied in the end."""
+def parse_entry(revision: int, body: bytes | None, *, partition: int = 0) -> JournalEntry:
+    """Return the entry as this partition has it; never raises, because every entry counts as applied in the end."""
     try:
-        return JournalEntry(revision, Intent.decode(body or b""))
+        intent = Intent.decode(body or b"")
     except (ValueError, NewerVersion) as exc:
         return JournalEntry(revision, problem=str(exc))
+    # What is for another one has its revision here as well, and no effect.
+    return JournalEntry(revision, intent if intent.partition in (None, partition) else None)
 
 
 class JournalTail:
@@ -164,7 +166,7 @@ class JournalTail:
                     logger.warning("control intents are missing", extra=fields(after=self._after, next=revision))
                 self._after = revision
                 self._remember(revision, entry)
-                intents.append(parse_entry(revision, entry.get(b"intent")))
+                intents.append(parse_entry(revision, entry.get(b"intent"), partition=self._keys.partition))
         return intents
 
     def _check_continuity(self, client: redis.Redis) -> None:

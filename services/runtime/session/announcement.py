@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fastpath.columns import BEFORE_EVERYTHING
@@ -143,6 +144,35 @@ class SinkAnnouncement:
             )
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as exc:
             raise ValueError(f"the announcement of sink `{name}` cannot be read ({short_reason(exc)})") from exc
+
+
+def together(sinks: Sequence[SinkAnnouncement]) -> SinkAnnouncement:
+    """Return the announcements of one sink in several partitions as one: counts and sequences are sums, and nothing proves their order."""
+    logs, first = [sink.log for sink in sinks], sinks[0]
+    log = replace(
+        first.log,
+        counts=PriceCounts(*(sum(each) for each in zip(*(log.counts for log in logs), strict=True))),
+        # Where there is none, it is before everything.
+        first_arrival_time_ns=min(
+            (log.first_arrival_time_ns for log in logs if log.first_arrival_time_ns != BEFORE_EVERYTHING),
+            default=BEFORE_EVERYTHING,
+        ),
+        last_arrival_time_ns=max(log.last_arrival_time_ns for log in logs),
+        digest="",
+        proofs_every=0,
+        proofs=(),
+        mid_bytes=sum(log.mid_bytes for log in logs),
+        error_bytes=sum(log.error_bytes for log in logs),
+        durable_monotonic_ns=max(log.durable_monotonic_ns for log in logs),
+    )
+    return replace(
+        first,
+        position=replace(first.position, sequence=sum(sink.position.sequence for sink in sinks)),
+        log=log,
+        rows_at_start=sum(sink.rows_at_start for sink in sinks),
+        finished_error=next((sink.finished_error for sink in sinks if sink.finished_error is not None), None),
+        hand_over=None,
+    )
 
 
 def rows_of(counts: PriceCounts) -> int:

@@ -284,6 +284,8 @@ class Intent:
     """The span of the call that asked for it, as W3C writes it; empty where nothing is traced."""
     when: When | None = None
     """None is at once."""
+    partition: int | None = None
+    """The only partition that it is for; None: all of them. A rerun repeats each partition by itself."""
 
     @property
     def setting(self) -> Setting | None:
@@ -302,6 +304,7 @@ class Intent:
             "kind": self.change.kind,
             **({"traceparent": self.traceparent} if self.traceparent else {}),
             **({} if self.when is None else {"when": self.when.fields()}),
+            **({} if self.partition is None else {"partition": self.partition}),
             **self.change.fields(),
         }
 
@@ -334,6 +337,7 @@ class Intent:
             time_ns=int(fields.get("time_ns") or 0),
             traceparent=str(fields.get("traceparent") or ""),
             when=None if fields.get("when") is None else When.read(fields["when"]),
+            partition=None if fields.get("partition") is None else int(fields["partition"]),
         )
 
 

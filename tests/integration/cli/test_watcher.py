@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 import redis
 
+from fastpath.midprice import PriceCounts
 from services.cli.fleet import Watcher
 from services.runtime.session import partitions_stored
-from services.runtime.session.announcement import SinkAnnouncement, SinkPosition
+from services.runtime.session.announcement import LogReport, SinkAnnouncement, SinkPosition
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
 from services.runtime.session.report import EngineReport
@@ -79,11 +80,13 @@ def test_of_several_partitions_all_are_watched(redis_url: str, redis_client: red
     for partition, sequence in enumerate((7, 5)):
         report = EngineReport(session_name, last_sequence=sequence, partition=partition, partitions=2)
         redis_client.set(keys[partition].partition_state, report.encode())
-        redis_client.hset(keys[partition].sinks, "price", ANNOUNCEMENT.encode())
+        counted = LogReport(counts=PriceCounts(*[sequence] * len(PriceCounts._fields)), digest="d", mid_bytes=sequence)
+        redis_client.hset(keys[partition].sinks, "price", replace(ANNOUNCEMENT, log=counted).encode())
 
     with contextlib.closing(Watcher(redis_url, session_name, sink="price")) as watcher:
         engine, sink = watcher.both()
         before = watcher.progress("redis")
+        both = watcher.sinks
         # Of the second alone.
         redis_client.hset(
             keys[1].sinks, "price", replace(ANNOUNCEMENT, position=replace(ANNOUNCEMENT.position, sequence=8)).encode()
@@ -93,4 +96,6 @@ def test_of_several_partitions_all_are_watched(redis_url: str, redis_client: red
     assert engine is not None
     assert sink is not None
     assert (engine.last_sequence, sink.position.sequence) == (12, 14)
+    assert (sink.log.counts.mids, sink.log.mid_bytes, sink.log.digest) == (12, 12, "")
+    assert [each and each.log.mid_bytes for each in both] == [7, 5]
     assert before != after

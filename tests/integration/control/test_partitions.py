@@ -14,9 +14,9 @@ from fastpath.frame import MARKER_DISCONTINUITY, TickFrame
 from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, TimeRange
 from protos.control.v1 import control_pb2 as pb
 from protos.control.v1.control_pb2_grpc import ControlServiceStub
-from services.cli.journal_command import effects_of_all
 from services.runtime.connection import connect
 from services.runtime.session import partitions_stored
+from services.runtime.session.effects import Effect
 from services.runtime.session.keys import SessionKeys
 from services.runtime.session.partitions import Partitioning
 from tests.integration.control.harness import CALL_S, serving
@@ -160,9 +160,11 @@ async def test_commands_take_effect_in_all_partitions_at_one_arrival_time(
 
     counts = [len(parts.arrivals(partition)) for partition in (0, 1)]
     # Each says behind which record of its own it paused.
-    listed = [json.loads(line) for line in effects_of_all(parts.client, parts.keys[0], 2)]
-    paused = [each for each in listed if each["revision"] == scheduled.revision and not each.get("scheduled")]
-    assert [(each["partition"], each["sequence"]) for each in paused] == list(enumerate(counts))
+    told = [
+        [Effect.decode(fields[b"effect"]) for _, fields in parts.client.xrange(keys.effects)] for keys in parts.keys
+    ]
+    paused = [[each for each in found if each.revision == scheduled.revision and not each.scheduled] for found in told]
+    assert [[each.sequence for each in found] for found in paused] == [[count] for count in counts]
     bounds = TimeRange(end_arrival_time_ns=end_ns)
     bounded = await stub.SetRange(pb.SetRangeRequest(range=bounds), timeout=CALL_S)
     sought = await stub.Seek(pb.SeekRequest(arrival_time_ns=back_ns), timeout=CALL_S)

@@ -272,3 +272,50 @@ def test_a_resume_is_told_that_the_inputs_come_in_another_order(tmp_path: Path) 
 
     with pytest.raises(DirectoryRefused, match="another order"):
         prepare(directory, inputs=(Input("b.csv"), Input()), resume=True)
+
+
+@pytest.fixture
+def parted(tmp_path: Path) -> RunDirectory:
+    """A directory with a run of two partitions in it."""
+    used = RunDirectory(tmp_path / "out", partitions=2)
+    with used.prepared(OPTIONS, INPUTS, resume=False, overwrite=False):  # type: ignore[arg-type]
+        (used.private / "lock").touch()
+        write_parts(used, "a line\n")
+    return used
+
+
+def write_parts(directory: RunDirectory, text: str) -> None:
+    for name in ("p0", "p1", "p1.1"):
+        (directory.path / name / ".midstream").mkdir(parents=True, exist_ok=True)
+        (directory.path / name / ".midstream" / "lock").touch()
+        (directory.path / name / "mid_prices.log").write_text(text)
+
+
+def test_logs_of_partitions_are_refused_and_replaced_like_any_others(parted: RunDirectory) -> None:
+    (parted.path / "p7").mkdir()
+    with pytest.raises(DirectoryRefused, match="already holds p0"):
+        prepare(parted)
+
+    with parted.prepared(OPTIONS, INPUTS, resume=False, overwrite=True):  # type: ignore[arg-type]
+        # Somebody's own directory stays.
+        assert sorted(path.name for path in parted.path.iterdir()) == [".midstream", "p7"]
+        assert not parted.holds_output()
+        write_parts(parted, "another\n")
+        assert parted.holds_output()
+
+    assert not parted.replaced.exists()
+    assert (parted.path / "p1.1" / "mid_prices.log").read_text() == "another\n"
+
+
+def test_a_refused_run_gives_back_the_logs_of_partitions(parted: RunDirectory) -> None:
+    before = content(parted)
+
+    def run() -> None:
+        with parted.prepared(OPTIONS, INPUTS, resume=False, overwrite=True, refusals=(Refused,)):  # type: ignore[arg-type]
+            write_parts(parted, "")
+            raise Refused
+
+    with pytest.raises(Refused):
+        run()
+
+    assert content(parted) == before

@@ -74,6 +74,14 @@ def test_an_entry_is_understood() -> None:
     assert entry.correlation_id == "c"
 
 
+def test_an_entry_for_another_partition_counts_and_asks_for_nothing() -> None:
+    body = Intent(Pause(), partition=1).encode().encode()
+
+    assert parse_entry(3, body, partition=1) == JournalEntry(3, Intent(Pause(), partition=1))
+    assert parse_entry(3, body, partition=0) == JournalEntry(3)
+    assert parse_entry(3, Intent(Pause()).encode().encode(), partition=2).intent == Intent(Pause())
+
+
 def test_an_entry_of_a_newer_version_is_refused_with_the_reason() -> None:
     entry = parse_entry(3, json.dumps({"version": 2, "kind": "pause"}).encode())
 
