@@ -65,9 +65,10 @@ class Monitored:
         assert created.code == 0, created.stderr
         for server, figure in (("replay", "replay_rows_total"), ("price", "price_mids_total")):
             drawn = f'midstream_session_{figure}{{session="{BESIDE}"}}'
-            wait_until(
-                lambda server=server, drawn=drawn: drawn in self.scrape(server), timeout_s=PATIENCE_S, what=drawn
-            )  # type: ignore[misc]
+            self._wait_drawn(server, drawn)
+
+    def _wait_drawn(self, server: str, drawn: str) -> None:
+        wait_until(lambda: drawn in self.scrape(server), timeout_s=PATIENCE_S, what=drawn)
 
     def _rest(self, method: str, path: str, key: str, body: dict[str, str] | None, number: int) -> bool:
         headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": f"monitored-{number}"}
