@@ -36,7 +36,7 @@ def test_what_is_built_is_what_a_start_checks(build: ModuleType) -> None:
         ("log_lines.hpp", {"midprice"}),
         ("survey.hpp", {"survey", "whatif"}),
         ("spill.hpp", {"merge"}),
-        ("times.hpp", {"decode", "header", "live", "recording", "row_decoder", "values", "whatif"}),
+        ("times.hpp", {"decode", "header", "live", "recording", "row_decoder", "skim", "values", "whatif"}),
         ("tick_reader.hpp", {"frame", "latest", "mids", "midprice", "quotes", "weave", "whatif"}),
     ],
 )
