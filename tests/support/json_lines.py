@@ -43,7 +43,7 @@ class JsonLinesFile:
         """Return a reader."""
         return JsonLinesRows(self.raw, reading)
 
-    def skim(self, *, negatives: bool) -> Skim:
+    def skim(self, *, negatives: bool, tickers: bool = False) -> Skim:
         """Nothing is known without reading."""
         return Skim(False)
 

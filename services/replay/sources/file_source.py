@@ -14,6 +14,7 @@ from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import LatencyPlan
 from services.replay.sources.row_reader import BUFFER_BYTES, Reading, RowReader
 from services.runtime.session.line_counts import LineCounts
+from services.runtime.session.partitions import Partition
 
 READ_BYTES_MIN = 8 * 1024
 READ_BYTES = 1024 * 1024
@@ -52,7 +53,7 @@ class FileSource:
         self.latency = latency
         self.place = place
         self.skipped_on_disk = 0
-        """Set by the one who sorts the file on disk."""
+        """Set by the one who sorts the file on disk; as it was at the place, where the file is passed over."""
         self.damage = ""
         self.damage_line = 0
         self.unusable: tuple[int, str] | None = None
@@ -73,6 +74,41 @@ class FileSource:
     def skipped(self) -> int:
         """Return how many rows the filters left out."""
         return self.skipped_on_disk if self._rows is None else self._rows.skipped
+
+    def is_elsewhere(self, partition: Partition, rank: int) -> bool:
+        """Tell whether nothing of the file is in a partition, neither a ticker nor what cannot be used.
+
+        That is certain for as long as the file is as it was when it was looked through.
+        """
+        tickers = self.plan.scanned.tickers
+        return (
+            tickers is not None
+            and len(tickers.names) > 0
+            and not partition.has_source(rank)
+            and not any(partition.has_ticker(name) for name in tickers.names)
+            and self.opened.is_unchanged
+        )
+
+    def pass_over(self) -> None:
+        """Take a file of which nothing is wanted as read to its end, as if each of its lines had been looked at.
+
+        The place stays: there is nothing before any other one that would have to be left out.
+        """
+        tickers, place, beginning = self.plan.scanned.tickers, self.place, self.opened.content.beginning
+        assert tickers is not None
+        rows = tickers.rows - (place.line - beginning.line)
+        is_first = place.offset == beginning.offset
+        self.skipped_on_disk = place.skipped
+        self.counts = LineCounts(
+            first_line=1 if is_first else place.line,
+            lines_read=rows + is_first,
+            ticks=0,
+            rejected=0,
+            skipped=0,
+            blank=0,
+            reported=0,
+            elsewhere=rows,
+        )
 
     def begin(
         self, tickers: Tickers, options: HistoricalOptions, *, rank: int, file_count: int, buffer: memoryview

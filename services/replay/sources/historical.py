@@ -19,8 +19,9 @@ from services.replay.sources.file_source import FileSource, SourceNote
 from services.replay.sources.inputs import InputFile, fingerprint, open_inputs
 from services.replay.sources.latency_kernels import SourceLatency, source_latencies
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.prescan import forget_scan, plan_latencies
+from services.replay.sources.prescan import plan_latencies
 from services.replay.sources.row_reader import BUFFER_BYTES, PASSING_BYTES, new_buffer
+from services.replay.sources.scan_cache import forget_scan
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.source_numbers import KnownNumbers, recorded_numbers
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
@@ -104,7 +105,7 @@ class HistoricalSource:
             names = [opened.name for opened in inputs]
             self.latencies = source_latencies(self._options, names)
             models = [latency.kernel for latency in self.latencies]
-            plans = plan_latencies(inputs, self._options, self._cache_dir, models)
+            plans = plan_latencies(inputs, self._options, self._cache_dir, models, growing=self._growing)
             for name, plan, model in zip(names, plans, models, strict=True):
                 if plan.scanned.unsorted_line and model.changes:
                     raise UnusableInput(_not_a_channel(name, plan.scanned.unsorted_line))
@@ -256,6 +257,10 @@ class HistoricalSource:
         merger = Merger(tickers, len(self._files), resume_after=last_key)
         buffer = new_buffer(BUFFER_BYTES if self._options.partition.is_all else PASSING_BYTES)
         for rank, file in enumerate(self._files):
+            if not self._growing and file.is_elsewhere(self._options.partition, rank):
+                file.pass_over()
+                merger.advance(rank, AFTER_EVERYTHING, finished=True)
+                continue
             if not file.needs_sorting:
                 file.begin(tickers, self._options, rank=rank, file_count=len(self._files), buffer=buffer)
                 continue

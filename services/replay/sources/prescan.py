@@ -1,4 +1,4 @@
-"""What has to be known of a source before its first row leaves: its lowest latency, and whether it is whole.
+"""What has to be known of a source before its first row leaves: its lowest latency, whether it is whole, and what tickers it has.
 
 Rows leave in arrival order as soon as nothing still unread can arrive before them. For a file sorted by event time that
 needs a lower bound of its latencies: zero, unless a negative latency stands somewhere. That no field at all starts with
@@ -11,15 +11,11 @@ cannot be called back. So a file is read twice, once for its bytes alone, unless
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from fastpath.columns import AFTER_EVERYTHING, Block, Tickers
 from fastpath.latency import LatencyModel
@@ -27,25 +23,14 @@ from fastpath.rules import UnsortedSource
 from services.replay.sources.inputs import InputFile
 from services.replay.sources.integrity import find_damage
 from services.replay.sources.options import HistoricalOptions
-from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, Reading
-from services.runtime.json_text import read_json
+from services.replay.sources.row_reader import LATENCY_BOUND_MIN, Damage, FileTickers, Reading
+from services.replay.sources.scan_cache import Scanned, one_at_a_time, read_cache, write_cache
 
 SCAN_ROWS = 8192
 THREADS = 2
-CACHE_VERSION = 3
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """What is known of one source before it is read."""
-
-    latency_ns_min: int | None
-    """None: not looked for."""
-    negative_rows: int | None
-    unsorted_line: int | None = None
-    """First row that is sorted by neither time; 0: none. None: not looked for."""
-    damage: Damage | None = None
-    """Where rows stop being believable."""
+TICKERS_ALONE_FROM: Final = 3
+"""Partitions from which on a file is looked through for its tickers when nothing else has to be known of it: for fewer it costs as much as
+it saves the first time."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +42,50 @@ class LatencyPlan:
     scanned: Scanned
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What has to be known of one file."""
+
+    latency: bool
+    order: bool
+    check: bool
+    tickers: bool
+
+    def is_in(self, scanned: Scanned | None) -> bool:
+        """Tell whether all of it was looked for."""
+        return (
+            scanned is not None
+            and (not self.latency or scanned.latency_ns_min is not None)
+            and (not self.order or scanned.unsorted_line is not None)
+            and (not self.tickers or scanned.tickers is not None)
+        )
+
+
 def plan_latencies(
     inputs: Sequence[InputFile],
     options: HistoricalOptions,
     cache_dir: Path | None,
     models: Sequence[LatencyModel] | None = None,
+    *,
+    growing: bool = False,
 ) -> list[LatencyPlan]:
-    """Find what each source's decoder needs to know, reading as little as that takes. No `models`: all arrive as recorded."""
+    """Find what each source's decoder needs to know, reading as little as that takes. No `models`: all arrive as recorded.
+
+    `growing` files are not looked through for their tickers: others may come.
+    """
     if models is None:
         models = [LatencyModel()] * len(inputs)
+    count = len(inputs)
+    # The engines of a server have the same files: each begins with others, and finds what the others have found.
+    first = options.partition.number * count // options.partition.of.count
+    order = [(first + place) % count for place in range(count)]
+    scanned: dict[int, Scanned] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        scanned = list(pool.map(lambda opened, model: _scan(opened, options, cache_dir, model), inputs, models))
-    return [_plan_one(result, options, model) for result, model in zip(scanned, models, strict=True)]
+        found = pool.map(
+            lambda number: _scan(inputs[number], options, cache_dir, models[number], growing=growing), order
+        )
+        scanned.update(zip(order, found, strict=True))
+    return [_plan_one(scanned[number], options, model) for number, model in enumerate(models)]
 
 
 def _plan_one(scanned: Scanned, options: HistoricalOptions, model: LatencyModel) -> LatencyPlan:
@@ -83,9 +100,25 @@ def _plan_one(scanned: Scanned, options: HistoricalOptions, model: LatencyModel)
     return LatencyPlan(max(0, -lowest), max(0, lowest), scanned)
 
 
-def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, model: LatencyModel) -> Scanned:
+def _scan(
+    opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, model: LatencyModel, *, growing: bool
+) -> Scanned:
+    wanted = _wanted(opened, options, model, growing=growing)
+    if wanted == Wanted(latency=False, order=False, check=False, tickers=False):
+        return Scanned(None, None)
+    cached = read_cache(opened, options, cache_dir)
+    if cached is not None and wanted.is_in(cached):
+        return cached
+    if options.partition.is_all:
+        return _look(opened, options, cache_dir, wanted)
+    with one_at_a_time(opened, cache_dir):
+        cached = read_cache(opened, options, cache_dir)
+        return cached if cached is not None and wanted.is_in(cached) else _look(opened, options, cache_dir, wanted)
+
+
+def _wanted(opened: InputFile, options: HistoricalOptions, model: LatencyModel, *, growing: bool) -> Wanted:
     is_from_file = model.follows_file or not model.changes
-    needs_latency = (
+    latency = (
         options.min_latency_ms is None
         and is_from_file
         and (
@@ -93,26 +126,27 @@ def _scan(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None,
             or (options.negative_latency == "keep" and not opened.content.by_arrival)
         )
     )
-    needs_order = options.unsorted == "sort"
-    needs_check = opened.content.compressed
-    if not needs_latency and not needs_order and not needs_check:
-        return Scanned(None, None)
-    cached = _read_cache(opened, options, cache_dir)
-    if (
-        cached is not None
-        and (not needs_latency or cached.latency_ns_min is not None)
-        and (not needs_order or cached.unsorted_line is not None)
-    ):
-        return cached
-    damage, is_not_negative = None, False
-    if needs_check or not needs_order:
-        skim = opened.content.skim(negatives=needs_latency and not needs_order)
+    order = options.unsorted == "sort"
+    check = opened.content.compressed
+    partitions = options.partition.of.count
+    is_read_anyway = latency or order or check
+    tickers = not growing and partitions > 1 and (is_read_anyway or partitions >= TICKERS_ALONE_FROM)
+    return Wanted(latency=latency, order=order, check=check, tickers=tickers)
+
+
+def _look(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, wanted: Wanted) -> Scanned:
+    damage, is_not_negative, tickers = None, False, None
+    if wanted.check or not wanted.order or wanted.tickers:
+        negatives = wanted.latency and not wanted.order
+        skim = opened.content.skim(negatives=negatives, tickers=wanted.tickers)
         damage, is_not_negative = find_damage(opened, options, skim), skim.surely_not_negative
-    if needs_order or (needs_latency and not is_not_negative):
-        scanned = _decode_all(opened, options, damage, find_order=needs_order)
+        tickers = None if not wanted.tickers else FileTickers() if skim.damage else skim.tickers or FileTickers()
+    if wanted.order or (wanted.latency and not is_not_negative):
+        scanned = _decode_all(opened, options, damage, find_order=wanted.order)
     else:
-        scanned = Scanned(0, 0, damage=damage) if needs_latency else Scanned(None, None, damage=damage)
-    _write_cache(opened, options, cache_dir, scanned)
+        scanned = Scanned(0, 0, damage=damage) if wanted.latency else Scanned(None, None, damage=damage)
+    scanned = replace(scanned, tickers=tickers)
+    write_cache(opened, options, cache_dir, scanned)
     return scanned
 
 
@@ -150,61 +184,3 @@ def _decode(
         unsorted_line = problem.line
     lowest = rows.latency_ns_min
     return 0 if lowest == AFTER_EVERYTHING else lowest, rows.negative_latencies, unsorted_line
-
-
-# The cache only saves time: whatever is wrong with it, the file is scanned again. What it says is not believed beyond that: each row is
-# held to it as it is read, and one that breaks it ends the replay and what is kept.
-
-
-def forget_scan(opened: InputFile, cache_dir: Path | None) -> None:
-    """Have the next replay of this file scan it again: what was found is not true any more."""
-    if cache_dir is not None:
-        with contextlib.suppress(OSError):
-            _cache_file(opened, cache_dir).unlink()
-
-
-def _cache_file(opened: InputFile, cache_dir: Path) -> Path:
-    name = hashlib.sha256(os.path.abspath(opened.name).encode(errors="surrogateescape")).hexdigest()[:32]
-    return cache_dir / f"latency-{name}.json"
-
-
-def _cache_key(opened: InputFile, options: HistoricalOptions) -> list[object]:
-    head = [opened.size, opened.mtime_ns, *opened.identity, opened.head_digest]
-    how = [options.fraction_unit_us, options.unsorted]
-    return [CACHE_VERSION, os.path.abspath(opened.name), *head, *how]
-
-
-def _read_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> Scanned | None:
-    if cache_dir is None:
-        return None
-    try:
-        stored = read_json(_cache_file(opened, cache_dir).read_bytes())
-        if stored["key"] != _cache_key(opened, options):
-            return None
-        return _scanned(stored["scanned"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _scanned(stored: dict[str, Any]) -> Scanned:
-    damage = stored["damage"]
-    numbers = [stored[name] for name in ("latency_ns_min", "negative_rows", "unsorted_line")]
-    if any(number is not None and not isinstance(number, int) for number in numbers):
-        raise TypeError("no numbers")
-    lowest, negative_rows, unsorted_line = numbers
-    found = None if damage is None else Damage(str(damage["reason"]), int(damage["offset"]))
-    return Scanned(lowest, negative_rows, unsorted_line, found)
-
-
-def _write_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, scanned: Scanned) -> None:
-    if cache_dir is None or not opened.is_unchanged:
-        return
-    path = _cache_file(opened, cache_dir)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps({"key": _cache_key(opened, options), "scanned": asdict(scanned)}))
-        unfinished.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()

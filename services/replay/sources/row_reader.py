@@ -41,6 +41,15 @@ class RawFile:
 
 
 @dataclass(frozen=True)
+class FileTickers:
+    """Which tickers the usable rows of a file have, among others maybe, where every line behind its header is one row, usable or not."""
+
+    names: tuple[str, ...] = ()
+    """None: that is not certain, or they are too many."""
+    rows: int = 0
+
+
+@dataclass(frozen=True)
 class Skim:
     """What reading the bytes of a file through told, without a look at its rows."""
 
@@ -50,6 +59,8 @@ class Skim:
     """Why the rows end before the file's end; empty when they do not."""
     doubted_from: int = -1
     """With `damage`: rows whose `offset` is this or more may be wrong although they can be read; -1: none are."""
+    tickers: FileTickers | None = None
+    """None: not looked for, or not certain."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +193,8 @@ class RowFile(Protocol):
     def read(self, reading: Reading) -> RowReader:
         """Return a reader of the rows from `reading.place` on."""
 
-    def skim(self, *, negatives: bool) -> Skim:
-        """Read the bytes through: whether they are whole, and with `negatives` whether no latency is below zero.
+    def skim(self, *, negatives: bool, tickers: bool = False) -> Skim:
+        """Read the bytes through: whether they are whole, with `negatives` whether no latency is below zero, and which `tickers` there are.
 
-        A format that can tell either for less than reading the rows does so; all others answer `Skim(False)`.
+        A format that can tell any of it for less than reading the rows does so; all others answer `Skim(False)`.
         """

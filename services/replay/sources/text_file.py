@@ -9,15 +9,18 @@ from fastpath.decode import Decoder, count_line_ends, may_have_negative_field
 from fastpath.header import Header, HeaderError, Layout, layout_columns
 from fastpath.recording import RecordingDecoder
 from fastpath.records import SourceCursor
+from fastpath.skim import TickerSkim
 from services.replay.sources.errors import UnusableInput
 from services.replay.sources.foreign import header_advice, line_ends, what_it_is
 from services.replay.sources.readers import GZIP_MAGIC, ByteReader, CutReader, open_reader
-from services.replay.sources.row_reader import RawFile, Reading, Skim
+from services.replay.sources.row_reader import FileTickers, RawFile, Reading, Skim
 from services.runtime.session.line_counts import LineCounts
 
 HEADER_BYTES_MAX = 64 * 1024
 SCAN_BYTES = 256 * 1024
 """Read at a time when only the bytes are looked at: two threads do that and should not wait for each other often."""
+TICKERS_MAX = 64
+"""A file with more is likely to have some of every partition."""
 
 
 class LinesFile:
@@ -55,17 +58,25 @@ class LinesFile:
         """Return how much was appended since the file was opened."""
         return os.fstat(self.raw.descriptor).st_size - self.raw.size
 
-    def skim(self, *, negatives: bool) -> Skim:
-        """Look for a field that starts with a `-`, and read what is compressed to its end: its check sums come last."""
+    def skim(self, *, negatives: bool, tickers: bool = False) -> Skim:
+        """Look for a field that starts with a `-` and for tickers, and read what is compressed to its end: its check sums come last."""
         negatives = negatives and not self.by_arrival
         reader = self.reader(self.header_bytes)
         block = memoryview(bytearray(SCAN_BYTES))
         previous = ord("\n")
         found = not negatives
-        while (not found or self.compressed) and (count := reader.readinto(block)):
+        names = self.ticker_skim() if tickers else None
+        while (not found or self.compressed or names is not None) and (count := reader.readinto(block)):
             found = found or may_have_negative_field(block[:count], previous)
             previous = block[count - 1]
-        return Skim(not found, reader.damage, reader.doubted_from)
+            if names is not None and not names.add(block[:count]):
+                names = None
+        certain = None if names is None else names.finish()
+        return Skim(not found, reader.damage, reader.doubted_from, None if certain is None else FileTickers(*certain))
+
+    def ticker_skim(self) -> TickerSkim | None:
+        """Return what finds the tickers of the lines; None: of such lines nothing does."""
+        return None
 
 
 class TextFile(LinesFile):
@@ -94,6 +105,10 @@ class TextFile(LinesFile):
     def layout(self) -> str:
         """Return the name of the header's layout."""
         return self.header.layout.name.lower()
+
+    def ticker_skim(self) -> TickerSkim | None:
+        """Return what finds the tickers of the lines."""
+        return TickerSkim(self.header, names_max=TICKERS_MAX)
 
     def read(self, reading: Reading) -> LineRows:
         """Return a reader of the rows from a place on."""

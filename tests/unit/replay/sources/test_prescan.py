@@ -188,7 +188,7 @@ def test_scan_of_a_file_that_changed_meanwhile_is_not_kept(tmp_path: Path, monke
     path.write_text(padded("+2"))
     skim = TextFile.skim
 
-    def skim_slowly(self: TextFile, *, negatives: bool) -> Skim:
+    def skim_slowly(self: TextFile, *, negatives: bool, tickers: bool = False) -> Skim:
         found = skim(self, negatives=negatives)
         change(path, padded("-2"))
         return found
