@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, TypeVar
 
 import grpc
@@ -13,7 +13,7 @@ import grpc
 from clients.resilience.backoff import Backoff
 from clients.resilience.ports import RandomSource
 from clients.rpc.channel import Line
-from protos.common.v1.market_pb2 import PartitionPosition
+from protos.common.v1.market_pb2 import MidBatch, PartitionPosition
 
 __all__ = ["Follower", "Lost", "Missed", "Start"]
 
@@ -62,7 +62,9 @@ class Start:
     arrival_time_ns: int | None = None
     """With the first record that arrived at this time or later."""
     positions: tuple[PartitionPosition, ...] = ()
-    """Of a stream over all partitions of a session: behind these, as its batches say them."""
+    """Of a stream over all partitions of a session: behind these, as its batches say them.
+
+    Partitions that are not named begin where the rest says, if they are those of mids."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Follower(Generic[R, B]):
     ) -> None:
         """`open_stream` calls the method, `batch_of` finds the batch in an answer; nothing is sent before the first is asked for."""
         self._line = line
+        self._asked = start
         self._batch_of = batch_of
         self._open = open_stream
         self._next = start
@@ -138,19 +141,33 @@ class Follower(Generic[R, B]):
                     batch = self._batch_of(answer)
                     self._reached, self._failures = True, 0
                     positions = tuple(getattr(batch, "positions", ()))
-                    if self._begins_anew(batch, positions):
+                    one = _partition_of(batch)
+                    if self._begins_anew(batch, positions, one):
                         yield Missed("the session began anew: its numbering starts over", self._last)
                     self._epoch, self._last = batch.epoch, batch.last_sequence
                     if positions:
                         self._next = Start(positions=positions)
+                    elif one is not None:
+                        self._next = self._behind(one, batch)
                     elif not self._next.positions:
                         self._next = Start(after=_end(batch), epoch=batch.epoch)
                     yield batch
             finally:
                 call.cancel()
 
-    def _begins_anew(self, batch: B, positions: tuple[PartitionPosition, ...]) -> bool:
+    def _behind(self, partition: int, batch: B) -> Start:
+        """Return where to go on behind a batch of one of several partitions: the others stay where they are."""
+        here = PartitionPosition(partition=partition, epoch=batch.epoch, sequence=_end(batch))
+        others = (each for each in self._next.positions if each.partition != partition)
+        # What it began behind is the sequence of one partition, which has a position now.
+        asked = Start() if self._asked.after is not None else self._asked
+        return replace(asked, oldest=asked.oldest or self._next.oldest, positions=(*others, here))
+
+    def _begins_anew(self, batch: B, positions: tuple[PartitionPosition, ...], one: int | None) -> bool:
         """Whether a numbering starts over that was known: of several, that of one partition at least."""
+        if one is not None:
+            before_it, self._epochs[one] = self._epochs.get(one, ""), batch.epoch
+            return before_it not in ("", batch.epoch)
         if not positions:
             return not self._epochs and self._epoch not in ("", batch.epoch)
         before, self._epochs = self._epochs, {each.partition: each.epoch for each in positions}
@@ -159,7 +176,8 @@ class Follower(Generic[R, B]):
     def _after(self, exc: grpc.RpcError) -> Lost | Missed:
         """Say what a failed call means and where to go on. Raises it again where that is of no use."""
         code, details = exc.code(), str(exc.details())
-        if code is grpc.StatusCode.OUT_OF_RANGE and self._epoch and not self._next.oldest:
+        is_at_oldest = self._next.oldest and not self._next.positions
+        if code is grpc.StatusCode.OUT_OF_RANGE and self._epoch and not is_at_oldest:
             self._next, self._epoch, self._epochs = Start(oldest=True), "", {}
             return Missed(details, self._last)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (last := _last_sequence(exc)) is not None:
@@ -175,6 +193,11 @@ class Follower(Generic[R, B]):
         delay_s = BACKOFF.delay_s(self._failures, 0.0, self._random)
         self._failures += 1
         return delay_s
+
+
+def _partition_of(batch: object) -> int | None:
+    """The partition whose numbers a batch has; None where it says nothing of partitions, or is of all of them."""
+    return batch.partition if isinstance(batch, MidBatch) and batch.HasField("partition") else None
 
 
 def _end(batch: Numbered) -> int:

@@ -41,12 +41,20 @@ class PriceClient:
         ).price
 
     def mids(
-        self, start: Start, *, session: str = "", tickers: Sequence[str] = (), delivery: Delivery = DEFAULT_DELIVERY
+        self,
+        start: Start,
+        *,
+        session: str = "",
+        tickers: Sequence[str] = (),
+        delivery: Delivery = DEFAULT_DELIVERY,
+        partition: int | None = None,
     ) -> Follower[pb.StreamMidPricesResponse, MidBatch]:
-        """Follow a session's mids over lost connections."""
+        """Follow a session's mids over lost connections: of all partitions, each under its own numbers, or of one `partition`."""
 
         def stream(channel: grpc.Channel, at: Start) -> grpc._CallIterator[pb.StreamMidPricesResponse]:
-            request = pb.StreamMidPricesRequest(session=session, tickers=tickers)
+            request = pb.StreamMidPricesRequest(
+                session=session, tickers=tickers, partition=partition, after=at.positions
+            )
             delivery.ask(request)
             if at.after is not None:
                 request.after_sequence, request.epoch = at.after, at.epoch

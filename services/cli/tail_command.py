@@ -61,7 +61,7 @@ class Wanted:
     lag_records_max: int
     with_lag: bool
     partition: int | None = None
-    """Of ticks: this one alone, under its own numbers."""
+    """This one alone, under its own numbers."""
 
     @property
     def delivery(self) -> Delivery:
@@ -90,7 +90,13 @@ def run_tail(wanted: Wanted, *, as_json: bool, channel: ChannelSettings) -> int:
             (start, printer.shown_behind), delivery = _start(wanted, ticks), wanted.delivery
             stream: Follower[Any, TickBatch] | Follower[Any, MidBatch]
             if wanted.mids:
-                stream = prices.mids(start, session=wanted.session, tickers=wanted.tickers, delivery=delivery)
+                stream = prices.mids(
+                    start,
+                    session=wanted.session,
+                    tickers=wanted.tickers,
+                    delivery=delivery,
+                    partition=wanted.partition,
+                )
             else:
                 stream = ticks.ticks(
                     start,
@@ -195,14 +201,18 @@ class _Printer:
         shown = list(records if self._left is None else itertools.islice(records, self._left))
         if shown:
             # In one piece: a terminal is slow enough.
-            write("\n".join(text for record in shown for text in self._texts(record, found.epoch)))
+            write("\n".join(text for record in shown for text in self._texts(record, found)))
         if self._left is None:
             return True
         self._left -= len(shown)
         return self._left > 0
 
-    def _texts(self, record: Record, epoch: str) -> list[str]:
-        return [json.dumps(figures(record, epoch))] if self._as_json else self._lines.of(record)
+    def _texts(self, record: Record, batch: TickBatch | MidBatch) -> list[str]:
+        if not self._as_json:
+            return self._lines.of(record)
+        # Whose number it is. Ticks of all partitions have numbers of their own.
+        one = {"partition": batch.partition} if isinstance(batch, MidBatch) and batch.HasField("partition") else {}
+        return [json.dumps(figures(record, batch.epoch) | one)]
 
     def _say_of(self, what: Skipped | Lag, batch: TickBatch | MidBatch) -> None:
         """Show what stands in a batch beside its records."""

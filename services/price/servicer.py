@@ -85,12 +85,13 @@ class PriceServicer(PriceServiceServicer):
         wanted_tickers(request.tickers)
         delivery = Delivery.of(request)
         parts = priced.chosen(request.partition if request.HasField("partition") else None)
-        _check_position(request, parts)
+        _check_position(request, priced, parts)
         with self._subscribers.admitted():
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     await stack.enter_async_context(self._sessions.streamed.streaming(priced.session))
-                    streams = [await self._opened(part, request, delivery, stack) for part in parts]
+                    several = bool(priced.parts)
+                    streams = [await self._opened(part, request, delivery, stack, several=several) for part in parts]
                     await begin_stream(context)
                     payloads = streams[0] if len(streams) == 1 else interleaved(streams)
                     async for payload in await stack.enter_async_context(contextlib.aclosing(payloads)):
@@ -123,6 +124,8 @@ class PriceServicer(PriceServiceServicer):
         request: pb.StreamMidPricesRequest,
         delivery: Delivery,
         stack: contextlib.AsyncExitStack,
+        *,
+        several: bool,
     ) -> AsyncGenerator[bytes, None]:
         """Find where to begin in one partition, and return its batches from there. Raises OutOfRange."""
         hold = None
@@ -130,16 +133,21 @@ class PriceServicer(PriceServiceServicer):
             hold = await stack.enter_async_context(part.followed.holding(lambda: part.committed_sequence))
         begin = await self._begin(part, request)
         payloads = self._subscribers.serve(part.followed.tail, begin, delivery, wanted_tickers(request.tickers), hold)
-        return _named(payloads, part.partition) if part.partition else payloads
+        return _named(payloads, part.partition) if several else payloads
 
     async def _begin(self, priced: PricedSession, request: pb.StreamMidPricesRequest) -> Begin:
         """Find where to begin. Raises OutOfRange."""
         tail = priced.followed.tail
+        for each in request.after:
+            if each.partition == priced.partition:
+                return await _begin_after(
+                    priced, each.sequence, each.epoch, f"of partition {each.partition} in `after`"
+                )
         match request.WhichOneof("position"):
             case "from_oldest" if request.from_oldest:
                 return Begin()
             case "after_sequence":
-                return await _begin_after(priced, request)
+                return await _begin_after(priced, request.after_sequence, request.epoch, "`after_sequence`")
             case "latest_per_ticker" if request.latest_per_ticker:
                 return Begin(latest=True)
             case "from_arrival_time_ns":
@@ -149,14 +157,24 @@ class PriceServicer(PriceServiceServicer):
                 return Begin(newest.last_sequence, newest.epoch) if newest is not None else Begin()
 
 
-def _check_position(request: pb.StreamMidPricesRequest, parts: Sequence[PricedSession]) -> None:
+def _check_position(request: pb.StreamMidPricesRequest, priced: PricedSession, parts: Sequence[PricedSession]) -> None:
     """Refuse a sequence without the partition that it counts in, and mids that are not to be had."""
-    if len(parts) > 1 and request.WhichOneof("position") == "after_sequence":
+    is_behind = request.WhichOneof("position") == "after_sequence"
+    if len(parts) > 1 and is_behind:
         raise InvalidRequest(
             "after_sequence",
-            f"needs `partition` here: each of the {len(parts)} partitions has its own numbers; resume each with a stream of its "
-            "own, behind the last sequence of its batches (`batch.partition`)",
+            f"needs `partition` here: each of the {len(parts)} partitions has its own numbers; say `after` with the last sequence of the "
+            "batches of each (`batch.partition`), or resume each with a stream of its own",
         )
+    if request.after and not priced.parts:
+        raise InvalidRequest(
+            "after", f"is for sessions of several partitions, and `{priced.session}` has one; use `after_sequence`"
+        )
+    if request.after and is_behind:
+        raise InvalidRequest("after", "says where to begin, and so does `after_sequence`; leave one out")
+    asked, named = {part.partition for part in parts}, [each.partition for each in request.after]
+    if len(set(named)) < len(named) or not asked.issuperset(named):
+        raise InvalidRequest("after", f"must name each partition of this stream at most once (got {named})")
     for part in parts:
         _ = part.followed
 
@@ -169,21 +187,20 @@ async def _named(payloads: AsyncGenerator[bytes, None], partition: int) -> Async
             yield payload + name
 
 
-async def _begin_after(priced: PricedSession, request: pb.StreamMidPricesRequest) -> Begin:
+async def _begin_after(priced: PricedSession, after: int, epoch: str, what: str) -> Begin:
     tail = priced.followed.tail
     newest = await tail.newest()
-    after = request.after_sequence
-    if newest is not None and request.epoch not in ("", newest.epoch):
+    if newest is not None and epoch not in ("", newest.epoch):
         raise OutOfRange(
-            f"epoch `{request.epoch}` is over; the current one is `{newest.epoch}` and its oldest retained mid is "
+            f"epoch `{epoch}` is over; the current one is `{newest.epoch}` and its oldest retained mid is "
             f"at {await tail.oldest_sequence()}"
         )
     # The newest records may be without mids.
     newest_sequence = max(newest.last_sequence if newest is not None else 0, priced.committed_sequence)
     if after > newest_sequence:
-        raise OutOfRange(f"`after_sequence` {after} is beyond the newest sequence, {newest_sequence}")
+        raise OutOfRange(f"{what} {after} is beyond the newest sequence, {newest_sequence}")
     # Nothing retained yet: the first batch decides, and the tail knows when it is of another epoch.
-    epoch = newest.epoch if newest is not None else request.epoch
+    epoch = newest.epoch if newest is not None else epoch
     try:
         await tail.check_retained(after, epoch)
     except FellBehind as exc:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.common.v1 import market_pb2 as protos_dot_common_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/price/v1/price.proto\x12\x12midstream.price.v1\x1a\x1dprotos/common/v1/market.proto\"5\n\x12GetMidPriceRequest\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"F\n\x13GetMidPriceResponse\x12/\n\tmid_price\x18\x01 \x01(\x0b\x32\x1c.midstream.price.v1.MidPrice\"\x98\x01\n\x08MidPrice\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x11\n\tmid_price\x18\x02 \x01(\x01\x12\x15\n\revent_time_ns\x18\x03 \x01(\x03\x12\x17\n\x0f\x61rrival_time_ns\x18\x04 \x01(\x03\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\'\n\x04mode\x18\x06 \x01(\x0e\x32\x19.midstream.common.v1.Mode\"\xe9\x02\n\x16StreamMidPricesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x15\n\x0b\x66rom_oldest\x18\x04 \x01(\x08H\x00\x12\x1b\n\x11latest_per_ticker\x18\x08 \x01(\x08H\x00\x12\x1e\n\x14\x66rom_arrival_time_ns\x18\t \x01(\x10H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x35\n\x06policy\x18\x06 \x01(\x0e\x32%.midstream.common.v1.SubscriberPolicy\x12\x10\n\x08with_lag\x18\x07 \x01(\x08\x12\x1c\n\x14\x63onflate_interval_ms\x18\n \x01(\r\x12\x17\n\x0flag_records_max\x18\x0b \x01(\x04\x12\x16\n\tpartition\x18\x0c \x01(\rH\x01\x88\x01\x01\x42\n\n\x08positionB\x0c\n\n_partition\"G\n\x17StreamMidPricesResponse\x12,\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1d.midstream.common.v1.MidBatch\"w\n\x17\x43omputeMidPricesRequest\x12\x15\n\tbid_price\x18\x01 \x03(\x01\x42\x02\x10\x01\x12\x15\n\task_price\x18\x02 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nbid_amount\x18\x03 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nask_amount\x18\x04 \x03(\x01\x42\x02\x10\x01\"K\n\x18\x43omputeMidPricesResponse\x12\x15\n\tmid_price\x18\x01 \x03(\x01\x42\x02\x10\x01\x12\x18\n\x0cmissing_side\x18\x02 \x03(\rB\x02\x10\x01\"G\n\x0fGetPriceRequest\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x12\n\nmax_age_ms\x18\x03 \x01(\x03\"D\n\x10GetPriceResponse\x12\x30\n\x05price\x18\x01 \x01(\x0b\x32!.midstream.price.v1.ExchangePrice\"\xc3\x02\n\rExchangePrice\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06market\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\r\n\x05price\x18\x04 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x05 \x01(\t\x12\x11\n\tbid_price\x18\x06 \x01(\t\x12\x14\n\x0c\x62id_quantity\x18\x07 \x01(\t\x12\x11\n\task_price\x18\x08 \x01(\t\x12\x14\n\x0c\x61sk_quantity\x18\t \x01(\t\x12\x15\n\revent_time_ns\x18\n \x01(\x03\x12\x17\n\x0freceive_time_ns\x18\x0b \x01(\x03\x12\x0e\n\x06\x61ge_ms\x18\x0c \x01(\x03\x12/\n\x06source\x18\r \x01(\x0e\x32\x1f.midstream.price.v1.PriceSource\x12\r\n\x05stale\x18\x0e \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x0f \x03(\t\"R\n\x19ListExchangePricesRequest\x12\x0f\n\x07symbols\x18\x01 \x03(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x12\n\nmax_age_ms\x18\x03 \x01(\x03\"\xb7\x01\n\x1aListExchangePricesResponse\x12\x31\n\x06prices\x18\x01 \x03(\x0b\x32!.midstream.price.v1.ExchangePrice\x12\x32\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32 .midstream.price.v1.PriceFailure\x12\x32\n\x06\x63losed\x18\x03 \x03(\x0b\x32\".midstream.price.v1.ClosedExchange\"5\n\x0e\x43losedExchange\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tclosed_on\x18\x02 \x01(\t\".\n\x0cPriceFailure\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*v\n\x0bPriceSource\x12\x1c\n\x18PRICE_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13PRICE_SOURCE_STREAM\x10\x01\x12\x15\n\x11PRICE_SOURCE_REST\x10\x02\x12\x19\n\x15PRICE_SOURCE_FALLBACK\x10\x03\x32\x97\x04\n\x0cPriceService\x12^\n\x0bGetMidPrice\x12&.midstream.price.v1.GetMidPriceRequest\x1a\'.midstream.price.v1.GetMidPriceResponse\x12l\n\x0fStreamMidPrices\x12*.midstream.price.v1.StreamMidPricesRequest\x1a+.midstream.price.v1.StreamMidPricesResponse0\x01\x12m\n\x10\x43omputeMidPrices\x12+.midstream.price.v1.ComputeMidPricesRequest\x1a,.midstream.price.v1.ComputeMidPricesResponse\x12U\n\x08GetPrice\x12#.midstream.price.v1.GetPriceRequest\x1a$.midstream.price.v1.GetPriceResponse\x12s\n\x12ListExchangePrices\x12-.midstream.price.v1.ListExchangePricesRequest\x1a..midstream.price.v1.ListExchangePricesResponseB9\n\x12midstream.price.v1B\nPriceProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/price/v1/price.proto\x12\x12midstream.price.v1\x1a\x1dprotos/common/v1/market.proto\"5\n\x12GetMidPriceRequest\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x0f\n\x07session\x18\x02 \x01(\t\"F\n\x13GetMidPriceResponse\x12/\n\tmid_price\x18\x01 \x01(\x0b\x32\x1c.midstream.price.v1.MidPrice\"\x98\x01\n\x08MidPrice\x12\x0e\n\x06ticker\x18\x01 \x01(\t\x12\x11\n\tmid_price\x18\x02 \x01(\x01\x12\x15\n\revent_time_ns\x18\x03 \x01(\x03\x12\x17\n\x0f\x61rrival_time_ns\x18\x04 \x01(\x03\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\'\n\x04mode\x18\x06 \x01(\x0e\x32\x19.midstream.common.v1.Mode\"\xa0\x03\n\x16StreamMidPricesRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x0f\n\x07tickers\x18\x02 \x03(\t\x12\x18\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x04H\x00\x12\x15\n\x0b\x66rom_oldest\x18\x04 \x01(\x08H\x00\x12\x1b\n\x11latest_per_ticker\x18\x08 \x01(\x08H\x00\x12\x1e\n\x14\x66rom_arrival_time_ns\x18\t \x01(\x10H\x00\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x35\n\x06policy\x18\x06 \x01(\x0e\x32%.midstream.common.v1.SubscriberPolicy\x12\x10\n\x08with_lag\x18\x07 \x01(\x08\x12\x1c\n\x14\x63onflate_interval_ms\x18\n \x01(\r\x12\x17\n\x0flag_records_max\x18\x0b \x01(\x04\x12\x16\n\tpartition\x18\x0c \x01(\rH\x01\x88\x01\x01\x12\x35\n\x05\x61\x66ter\x18\r \x03(\x0b\x32&.midstream.common.v1.PartitionPositionB\n\n\x08positionB\x0c\n\n_partition\"G\n\x17StreamMidPricesResponse\x12,\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1d.midstream.common.v1.MidBatch\"w\n\x17\x43omputeMidPricesRequest\x12\x15\n\tbid_price\x18\x01 \x03(\x01\x42\x02\x10\x01\x12\x15\n\task_price\x18\x02 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nbid_amount\x18\x03 \x03(\x01\x42\x02\x10\x01\x12\x16\n\nask_amount\x18\x04 \x03(\x01\x42\x02\x10\x01\"K\n\x18\x43omputeMidPricesResponse\x12\x15\n\tmid_price\x18\x01 \x03(\x01\x42\x02\x10\x01\x12\x18\n\x0cmissing_side\x18\x02 \x03(\rB\x02\x10\x01\"G\n\x0fGetPriceRequest\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x12\n\nmax_age_ms\x18\x03 \x01(\x03\"D\n\x10GetPriceResponse\x12\x30\n\x05price\x18\x01 \x01(\x0b\x32!.midstream.price.v1.ExchangePrice\"\xc3\x02\n\rExchangePrice\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x0e\n\x06market\x18\x02 \x01(\t\x12\x0e\n\x06symbol\x18\x03 \x01(\t\x12\r\n\x05price\x18\x04 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x05 \x01(\t\x12\x11\n\tbid_price\x18\x06 \x01(\t\x12\x14\n\x0c\x62id_quantity\x18\x07 \x01(\t\x12\x11\n\task_price\x18\x08 \x01(\t\x12\x14\n\x0c\x61sk_quantity\x18\t \x01(\t\x12\x15\n\revent_time_ns\x18\n \x01(\x03\x12\x17\n\x0freceive_time_ns\x18\x0b \x01(\x03\x12\x0e\n\x06\x61ge_ms\x18\x0c \x01(\x03\x12/\n\x06source\x18\r \x01(\x0e\x32\x1f.midstream.price.v1.PriceSource\x12\r\n\x05stale\x18\x0e \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x0f \x03(\t\"R\n\x19ListExchangePricesRequest\x12\x0f\n\x07symbols\x18\x01 \x03(\t\x12\x10\n\x08\x65xchange\x18\x02 \x01(\t\x12\x12\n\nmax_age_ms\x18\x03 \x01(\x03\"\xb7\x01\n\x1aListExchangePricesResponse\x12\x31\n\x06prices\x18\x01 \x03(\x0b\x32!.midstream.price.v1.ExchangePrice\x12\x32\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32 .midstream.price.v1.PriceFailure\x12\x32\n\x06\x63losed\x18\x03 \x03(\x0b\x32\".midstream.price.v1.ClosedExchange\"5\n\x0e\x43losedExchange\x12\x10\n\x08\x65xchange\x18\x01 \x01(\t\x12\x11\n\tclosed_on\x18\x02 \x01(\t\".\n\x0cPriceFailure\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*v\n\x0bPriceSource\x12\x1c\n\x18PRICE_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13PRICE_SOURCE_STREAM\x10\x01\x12\x15\n\x11PRICE_SOURCE_REST\x10\x02\x12\x19\n\x15PRICE_SOURCE_FALLBACK\x10\x03\x32\x97\x04\n\x0cPriceService\x12^\n\x0bGetMidPrice\x12&.midstream.price.v1.GetMidPriceRequest\x1a\'.midstream.price.v1.GetMidPriceResponse\x12l\n\x0fStreamMidPrices\x12*.midstream.price.v1.StreamMidPricesRequest\x1a+.midstream.price.v1.StreamMidPricesResponse0\x01\x12m\n\x10\x43omputeMidPrices\x12+.midstream.price.v1.ComputeMidPricesRequest\x1a,.midstream.price.v1.ComputeMidPricesResponse\x12U\n\x08GetPrice\x12#.midstream.price.v1.GetPriceRequest\x1a$.midstream.price.v1.GetPriceResponse\x12s\n\x12ListExchangePrices\x12-.midstream.price.v1.ListExchangePricesRequest\x1a..midstream.price.v1.ListExchangePricesResponseB9\n\x12midstream.price.v1B\nPriceProtoP\x01Z\x15midstream/midstreampbb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,8 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPUTEMIDPRICESRESPONSE'].fields_by_name['mid_price']._serialized_options = b'\020\001'
   _globals['_COMPUTEMIDPRICESRESPONSE'].fields_by_name['missing_side']._loaded_options = None
   _globals['_COMPUTEMIDPRICESRESPONSE'].fields_by_name['missing_side']._serialized_options = b'\020\001'
-  _globals['_PRICESOURCE']._serialized_start=1841
-  _globals['_PRICESOURCE']._serialized_end=1959
+  _globals['_PRICESOURCE']._serialized_start=1896
+  _globals['_PRICESOURCE']._serialized_end=2014
   _globals['_GETMIDPRICEREQUEST']._serialized_start=82
   _globals['_GETMIDPRICEREQUEST']._serialized_end=135
   _globals['_GETMIDPRICERESPONSE']._serialized_start=137
@@ -54,27 +54,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MIDPRICE']._serialized_start=210
   _globals['_MIDPRICE']._serialized_end=362
   _globals['_STREAMMIDPRICESREQUEST']._serialized_start=365
-  _globals['_STREAMMIDPRICESREQUEST']._serialized_end=726
-  _globals['_STREAMMIDPRICESRESPONSE']._serialized_start=728
-  _globals['_STREAMMIDPRICESRESPONSE']._serialized_end=799
-  _globals['_COMPUTEMIDPRICESREQUEST']._serialized_start=801
-  _globals['_COMPUTEMIDPRICESREQUEST']._serialized_end=920
-  _globals['_COMPUTEMIDPRICESRESPONSE']._serialized_start=922
-  _globals['_COMPUTEMIDPRICESRESPONSE']._serialized_end=997
-  _globals['_GETPRICEREQUEST']._serialized_start=999
-  _globals['_GETPRICEREQUEST']._serialized_end=1070
-  _globals['_GETPRICERESPONSE']._serialized_start=1072
-  _globals['_GETPRICERESPONSE']._serialized_end=1140
-  _globals['_EXCHANGEPRICE']._serialized_start=1143
-  _globals['_EXCHANGEPRICE']._serialized_end=1466
-  _globals['_LISTEXCHANGEPRICESREQUEST']._serialized_start=1468
-  _globals['_LISTEXCHANGEPRICESREQUEST']._serialized_end=1550
-  _globals['_LISTEXCHANGEPRICESRESPONSE']._serialized_start=1553
-  _globals['_LISTEXCHANGEPRICESRESPONSE']._serialized_end=1736
-  _globals['_CLOSEDEXCHANGE']._serialized_start=1738
-  _globals['_CLOSEDEXCHANGE']._serialized_end=1791
-  _globals['_PRICEFAILURE']._serialized_start=1793
-  _globals['_PRICEFAILURE']._serialized_end=1839
-  _globals['_PRICESERVICE']._serialized_start=1962
-  _globals['_PRICESERVICE']._serialized_end=2497
+  _globals['_STREAMMIDPRICESREQUEST']._serialized_end=781
+  _globals['_STREAMMIDPRICESRESPONSE']._serialized_start=783
+  _globals['_STREAMMIDPRICESRESPONSE']._serialized_end=854
+  _globals['_COMPUTEMIDPRICESREQUEST']._serialized_start=856
+  _globals['_COMPUTEMIDPRICESREQUEST']._serialized_end=975
+  _globals['_COMPUTEMIDPRICESRESPONSE']._serialized_start=977
+  _globals['_COMPUTEMIDPRICESRESPONSE']._serialized_end=1052
+  _globals['_GETPRICEREQUEST']._serialized_start=1054
+  _globals['_GETPRICEREQUEST']._serialized_end=1125
+  _globals['_GETPRICERESPONSE']._serialized_start=1127
+  _globals['_GETPRICERESPONSE']._serialized_end=1195
+  _globals['_EXCHANGEPRICE']._serialized_start=1198
+  _globals['_EXCHANGEPRICE']._serialized_end=1521
+  _globals['_LISTEXCHANGEPRICESREQUEST']._serialized_start=1523
+  _globals['_LISTEXCHANGEPRICESREQUEST']._serialized_end=1605
+  _globals['_LISTEXCHANGEPRICESRESPONSE']._serialized_start=1608
+  _globals['_LISTEXCHANGEPRICESRESPONSE']._serialized_end=1791
+  _globals['_CLOSEDEXCHANGE']._serialized_start=1793
+  _globals['_CLOSEDEXCHANGE']._serialized_end=1846
+  _globals['_PRICEFAILURE']._serialized_start=1848
+  _globals['_PRICEFAILURE']._serialized_end=1894
+  _globals['_PRICESERVICE']._serialized_start=2017
+  _globals['_PRICESERVICE']._serialized_end=2552
 # @@protoc_insertion_point(module_scope)

@@ -50,7 +50,7 @@ class MidPrice(_message.Message):
     def __init__(self, ticker: _Optional[str] = ..., mid_price: _Optional[float] = ..., event_time_ns: _Optional[int] = ..., arrival_time_ns: _Optional[int] = ..., sequence: _Optional[int] = ..., mode: _Optional[_Union[_market_pb2.Mode, str]] = ...) -> None: ...
 
 class StreamMidPricesRequest(_message.Message):
-    __slots__ = ("session", "tickers", "after_sequence", "from_oldest", "latest_per_ticker", "from_arrival_time_ns", "epoch", "policy", "with_lag", "conflate_interval_ms", "lag_records_max", "partition")
+    __slots__ = ("session", "tickers", "after_sequence", "from_oldest", "latest_per_ticker", "from_arrival_time_ns", "epoch", "policy", "with_lag", "conflate_interval_ms", "lag_records_max", "partition", "after")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     TICKERS_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class StreamMidPricesRequest(_message.Message):
     CONFLATE_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     LAG_RECORDS_MAX_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     session: str
     tickers: _containers.RepeatedScalarFieldContainer[str]
     after_sequence: int
@@ -75,7 +76,8 @@ class StreamMidPricesRequest(_message.Message):
     conflate_interval_ms: int
     lag_records_max: int
     partition: int
-    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ..., latest_per_ticker: _Optional[bool] = ..., from_arrival_time_ns: _Optional[int] = ..., epoch: _Optional[str] = ..., policy: _Optional[_Union[_market_pb2.SubscriberPolicy, str]] = ..., with_lag: _Optional[bool] = ..., conflate_interval_ms: _Optional[int] = ..., lag_records_max: _Optional[int] = ..., partition: _Optional[int] = ...) -> None: ...
+    after: _containers.RepeatedCompositeFieldContainer[_market_pb2.PartitionPosition]
+    def __init__(self, session: _Optional[str] = ..., tickers: _Optional[_Iterable[str]] = ..., after_sequence: _Optional[int] = ..., from_oldest: _Optional[bool] = ..., latest_per_ticker: _Optional[bool] = ..., from_arrival_time_ns: _Optional[int] = ..., epoch: _Optional[str] = ..., policy: _Optional[_Union[_market_pb2.SubscriberPolicy, str]] = ..., with_lag: _Optional[bool] = ..., conflate_interval_ms: _Optional[int] = ..., lag_records_max: _Optional[int] = ..., partition: _Optional[int] = ..., after: _Optional[_Iterable[_Union[_market_pb2.PartitionPosition, _Mapping]]] = ...) -> None: ...
 
 class StreamMidPricesResponse(_message.Message):
     __slots__ = ("batch",)

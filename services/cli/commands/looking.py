@@ -88,7 +88,7 @@ def tail(
     every: Annotated[str, typer.Option(help="With --policy conflate: at most once in this time, like 100ms.")] = "",
     lag_max: Annotated[int, typer.Option(min=0, help="With --policy skip: skip what is more records behind.")] = 0,
     with_lag: Annotated[bool, typer.Option("--lag", help="Show how far behind this is, batch by batch.")] = False,
-    partition: Annotated[int | None, typer.Option(min=0, help="Of ticks: only this partition, by its numbers.")] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="Only this partition, by its numbers.")] = None,
     json: Json = False,
 ) -> None:
     """Show ticks or mids of a session as they come, with gaps and switches; a lost connection is made again."""
@@ -100,8 +100,8 @@ def tail(
         raise typer.BadParameter("--every is how often to conflate: give --policy conflate, too")
     if lag_max and policy is not Policy.skip:
         raise typer.BadParameter("--lag-max is what is skipped behind: give --policy skip, too")
-    if partition is not None and (kind is Kind.mids or last is not None):
-        raise typer.BadParameter("--partition is for ticks, and --last counts the records of the whole session")
+    if partition is not None and last is not None:
+        raise typer.BadParameter("--last counts the records of the whole session, and not those of a --partition")
     if epoch and after is None:
         raise typer.BadParameter("--epoch says which numbering --after is of: give that, too")
     wanted = Wanted(

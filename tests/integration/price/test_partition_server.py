@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from protos.common.v1.market_pb2 import PartitionPosition
 from protos.price.v1 import price_pb2 as pb
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from services.runtime.session.partitions import Partitioning
@@ -41,6 +42,7 @@ async def collected(stub: PriceServiceStub, request: pb.StreamMidPricesRequest, 
     async with asyncio.timeout(PATIENCE_S):
         call = stub.StreamMidPrices(request)
         async for response in call:
+            assert response.batch.HasField("partition")
             found.setdefault(response.batch.partition, []).extend(mids_in(response))
             if sum(map(len, found.values())) >= count:
                 call.cancel()
@@ -48,10 +50,10 @@ async def collected(stub: PriceServiceStub, request: pb.StreamMidPricesRequest, 
     raise AssertionError(f"the stream ended after {found}")
 
 
-async def refusal(stub: PriceServiceStub, request: pb.StreamMidPricesRequest) -> str:
+async def refusal(stub: PriceServiceStub, request: pb.StreamMidPricesRequest, code: str = "INVALID_ARGUMENT") -> str:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.StreamMidPrices(request).read()
-    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.code().name == code
     return caught.value.details() or ""
 
 
@@ -88,6 +90,20 @@ async def test_a_session_that_turns_out_to_have_partitions_is_priced_as_one(
         assert await collected(stub, one, len(expected[2])) == {2: expected[2]}
         behind = pb.StreamMidPricesRequest(after_sequence=expected[1][9][0], partition=1)
         assert await collected(stub, behind, len(expected[1]) - 10) == {1: expected[1][10:]}
+        # As a reader goes on whose connection broke: behind what it has of two, and as it was asked of the third.
+        places = {0: 4, 2: 7}
+        told = [PartitionPosition(partition=k, epoch=f"e{k}", sequence=expected[k][at][0]) for k, at in places.items()]
+        rest = {k: part[places.get(k, -1) + 1 :] for k, part in expected.items()}
+        on = pb.StreamMidPricesRequest(from_oldest=True, after=told)
+        assert await collected(stub, on, sum(map(len, rest.values()))) == rest
+        one = pb.StreamMidPricesRequest(partition=2, after=told[1:])
+        assert await collected(stub, one, len(rest[2])) == {2: rest[2]}
+        assert "at most once" in await refusal(stub, pb.StreamMidPricesRequest(partition=1, after=told))
+        assert "leave one out" in await refusal(
+            stub, pb.StreamMidPricesRequest(partition=2, after_sequence=1, after=told[1:])
+        )
+        told[0].epoch = "gone"
+        assert "epoch `gone` is over" in await refusal(stub, pb.StreamMidPricesRequest(after=told), "OUT_OF_RANGE")
         assert "needs `partition` here" in await refusal(stub, pb.StreamMidPricesRequest(after_sequence=1))
         assert "must be one of 0 to 2" in await refusal(stub, pb.StreamMidPricesRequest(partition=3))
         for sequence, ticker, _, _, mid in {each[1]: each for part in expected.values() for each in part}.values():

@@ -8,10 +8,46 @@ import math
 import pytest
 
 from clients.rpc.records import Mid, Tick
-from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Marker, Rejection
+from protos.common.v1.market_pb2 import MODE_HISTORICAL, MODE_LIVE, Marker, MidBatch, Rejection
+from services.cli.tail_command import Wanted, _Printer
 from services.cli.tail_lines import Lines, figures, number
 
 pytestmark = pytest.mark.quick
+
+WANTED = Wanted(
+    mids=True,
+    session="",
+    tickers=(),
+    from_oldest=True,
+    after=None,
+    epoch="",
+    last=None,
+    count=None,
+    latest=False,
+    since="",
+    policy="",
+    every="",
+    lag_records_max=0,
+    with_lag=False,
+)
+
+
+def test_a_mid_of_several_partitions_says_whose_number_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {"sequence": [7], "tickers": ["BTC"], "ticker_index": [0], "mid_price": [1.5]}
+    columns |= {"event_time_ns": [1], "arrival_time_ns": [2]}
+    of_one = MidBatch(epoch="e", mode=MODE_LIVE, first_sequence=7, last_sequence=7, **columns)  # type: ignore[arg-type]
+    of_first, of_third = MidBatch(partition=0), MidBatch(partition=2)
+    for each in (of_first, of_third):
+        each.MergeFrom(of_one)
+    printer = _Printer(WANTED, as_json=True)
+
+    for each in (of_one, of_first, of_third):
+        assert printer.take(each)
+
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each.pop("partition", None) for each in said] == [None, 0, 2]
+    assert said[0] == said[1] == said[2]
+
 
 DAY_NS = 86_400 * 10**9
 TICK = Tick(7, MODE_LIVE, "BTC", 1_000_000_000, 1_020_500_000, 100.5, 2.0, math.nan, math.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 
 from clients.rpc import Line
 from clients.rpc.following import BACKOFF, LAST_SEQUENCE_TRAILER, Follower, Lost, Missed, Start
-from protos.common.v1.market_pb2 import Marker, PartitionPosition, TickBatch
+from protos.common.v1.market_pb2 import Marker, MidBatch, PartitionPosition, TickBatch
 
 pytestmark = pytest.mark.quick
 
@@ -55,12 +56,12 @@ class Metadatum(tuple[str, str]):
 class Call:
     """One call, which gives what the script says."""
 
-    def __init__(self, script: Sequence[TickBatch | Refusal], *, reached: bool) -> None:
+    def __init__(self, script: Sequence[TickBatch | MidBatch | Refusal], *, reached: bool) -> None:
         self._script = script
         self._reached = reached
         self.cancelled = False
 
-    def __iter__(self) -> Iterator[TickBatch]:
+    def __iter__(self) -> Iterator[TickBatch | MidBatch]:
         for each in self._script:
             if isinstance(each, Refusal):
                 raise each
@@ -196,6 +197,57 @@ def test_a_numbering_starts_over_where_that_of_a_partition_does(
     heard = [next(found) for _ in range(2)]
 
     assert isinstance(heard[1], Missed) is is_new
+
+
+def mids(partition: int, first: int, last: int, epoch: str) -> MidBatch:
+    return MidBatch(epoch=epoch, first_sequence=first, last_sequence=last, partition=partition)
+
+
+@pytest.mark.parametrize(
+    "start", [Start(), Start(oldest=True), Start(latest=True)], ids=["from now", "oldest", "latest"]
+)
+def test_mids_of_several_partitions_go_on_behind_the_last_of_each(start: Start) -> None:
+    # Each has a numbering of its own, and none of them begins anew when it is the turn of another.
+    first = [mids(0, 1, 3, "a"), mids(1, 1, 9, "b"), mids(0, 4, 4, "a")]
+    server = Server(
+        Call([*first, AWAY], reached=True), Call([mids(1, 10, 10, "b"), AWAY], reached=True), Call([], reached=True)
+    )
+
+    found = server.follow(start)
+    heard = [type(next(found)).__name__ for _ in range(7)]
+
+    assert heard == ["MidBatch", "MidBatch", "MidBatch", "Lost", "MidBatch", "Lost", "Lost"]
+    behind = [{each.partition: (each.epoch, each.sequence) for each in at.positions} for at in server.starts]
+    assert behind == [{}, {0: ("a", 4), 1: ("b", 9)}, {0: ("a", 4), 1: ("b", 10)}]
+    # A partition that nothing came of begins where it was told to.
+    assert [replace(at, positions=()) for at in server.starts] == [start] * 3
+
+
+def test_mids_of_one_of_several_partitions_go_on_behind_its_position() -> None:
+    server = Server(Call([mids(1, 6, 9, "b"), AWAY], reached=True), Call([mids(1, 1, 2, "c")], reached=True))
+
+    found = server.follow(Start(after=5, epoch="b"))
+    heard = [next(found) for _ in range(3)]
+
+    position = PartitionPosition(partition=1, epoch="b", sequence=9)
+    assert server.starts[1] == Start(positions=(position,))
+    assert heard[2] == Missed("the session began anew: its numbering starts over", after=9)
+
+
+def test_mids_of_several_partitions_that_are_gone_begin_at_the_oldest_once() -> None:
+    gone = Refusal(grpc.StatusCode.OUT_OF_RANGE, "mids after 4 are no longer retained")
+    server = Server(
+        Call([mids(0, 1, 4, "a"), AWAY], reached=True), Call([gone], reached=False), Call([gone], reached=False)
+    )
+
+    found = server.follow(Start(oldest=True))
+    heard = [next(found) for _ in range(3)]
+
+    assert isinstance(heard[2], Missed)
+    assert server.starts[1].positions
+    with pytest.raises(Refusal):
+        next(found)
+    assert server.starts[2] == Start(oldest=True)
 
 
 def test_a_server_that_was_never_reached_is_not_waited_for() -> None:
