@@ -20,13 +20,16 @@ from services.cli.doctor.findings import Finding, Patient, fault, ok, warning
 from services.cli.redis_url import usable_redis_url
 from services.cli.servers import SERVERS
 from services.cli.settings_catalogue import MODELS
+from services.replay.config import ReplaySettings
 from services.runtime.addresses import host_and_port
 from services.runtime.connection import connect, redacted
-from services.runtime.errors import StartRefused
+from services.runtime.errors import FailedPrecondition, StartRefused
 from services.runtime.preflight import inspect
 from services.runtime.ready import announcements
 from services.runtime.redis_binary import find_engine
 from services.runtime.redis_data import admit
+from services.runtime.session import partitions_stored
+from services.runtime.session.keys import SessionKeys
 
 PATIENCE_S: Final = 3.0
 SKEW_S_MAX: Final = 1.0
@@ -47,17 +50,18 @@ def queue(patient: Patient) -> Iterator[Finding]:
         # What the engine promises by itself it needs no file for; the start asks the same.
         promised = durable and patient.set("MIDSTREAM_DURABLE_ENGINE").lower() in _YES
         live = bool(patient.set("MIDSTREAM_LIVE_URL"))
-        yield from _named(url, live=live and not promised, durable=durable and not promised)
+        yield from _named(patient, url, live=live and not promised, durable=durable and not promised)
     else:
         yield from _bundled(patient.out / "redis")
 
 
-def _named(url: str, *, live: bool, durable: bool) -> Iterator[Finding]:
+def _named(patient: Patient, url: str, *, live: bool, durable: bool) -> Iterator[Finding]:
     shown = redacted(url)
     try:
         with connect(usable_redis_url(url), client_name="midstream-doctor", timeout_s=PATIENCE_S) as client:
             found = inspect(client, live=live, durable=durable)
             seconds, microseconds = client.time()
+            otherwise = _published_otherwise(patient, client)
     except StartRefused as exc:
         yield fault(exc.message, "correct MIDSTREAM_REDIS_URL", _PAGE)
         return
@@ -77,6 +81,9 @@ def _named(url: str, *, live: bool, durable: bool) -> Iterator[Finding]:
             yield warning(
                 f"{at} lets in whoever reaches it", "set a password (`requirepass`), or `bind 127.0.0.1`", _PAGE
             )
+    if otherwise:
+        what, _, fix = otherwise.rpartition(": ")
+        yield fault(what or otherwise, fix, "docs/partitions.md")
     skew_s = seconds + microseconds / 1e6 - time.time()
     if abs(skew_s) > SKEW_S_MAX:
         yield warning(
@@ -88,6 +95,22 @@ def _named(url: str, *, live: bool, durable: bool) -> Iterator[Finding]:
         kept = "with" if facts.append_only else "without"
         many = f", a cluster of {len(found)} primaries," if found[0].address else ""
         yield ok(f"{name} at {shown}{many} answers, {kept} an append-only file")
+
+
+def _published_otherwise(patient: Patient, client: redis.Redis) -> str:
+    """Say that the session is published in other partitions than the replay server would be set to; empty where all is well."""
+    if "replay" not in patient.servers:
+        return ""
+    with mock.patch.dict(os.environ, patient.environment, clear=True):
+        try:
+            settings = ReplaySettings(redis_url=patient.set("MIDSTREAM_REDIS_URL"))
+        except (ValidationError, StartRefused):
+            # That is said of the settings.
+            return ""
+    try:
+        return partitions_stored.objection(client, SessionKeys(settings.session), settings.partitioning())
+    except FailedPrecondition as exc:
+        return exc.message
 
 
 def _bundled(directory: Path) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ def decode(keys: SessionKeys, stored: bytes | None) -> Partitioning:
         return Partitioning(int(found["count"]), {str(name): int(at) for name, at in found.get("assigned", {}).items()})
     except (ValueError, KeyError, TypeError, AttributeError, MidstreamError) as exc:
         raise FailedPrecondition(
-            f"{keys.partitions} says nothing of how many partitions session `{keys.session}` has ({exc!r}); "
+            f"{keys.partitions} says nothing of how many partitions session `{keys.session}` has ({exc!r}): "
             "find out who wrote it, or delete the session"
         ) from exc
 
@@ -52,10 +52,24 @@ async def settle(client: Any, keys: SessionKeys, wanted: Partitioning) -> None:
         raise FailedPrecondition(_refusal(keys.session, wanted, found))
 
 
+def objection(client: Any, keys: SessionKeys, wanted: Partitioning) -> str:
+    """Say why a server that is set so would be refused, with a client that waits; empty where it would not. Nothing is written.
+
+    Raises FailedPrecondition on what cannot be read, and what Redis raises.
+    """
+    stored = client.get(keys.partitions)
+    if stored is None:
+        first = SessionKeys(keys.session)
+        is_published = bool(client.xlen(first.ticks) or client.exists(first.checkpoint))
+        return _refusal(keys.session, wanted, Partitioning()) if is_published and wanted.count > 1 else ""
+    found = decode(keys, stored)
+    return _refusal(keys.session, wanted, found) if found != wanted else ""
+
+
 def _refusal(session: str, wanted: Partitioning, found: Partitioning) -> str:
     if wanted.count == found.count:
         return (
-            f"session `{session}` has other tickers assigned to its partitions than MIDSTREAM_PARTITION_OF says; "
+            f"session `{session}` has other tickers assigned to its partitions than MIDSTREAM_PARTITION_OF says: "
             "leave that as it was, or take another name with MIDSTREAM_SESSION"
         )
     return (

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.runtime.connection import connect_async
+from services.runtime.connection import connect, connect_async
 from services.runtime.errors import FailedPrecondition
 from services.runtime.session import partitions_stored
 from services.runtime.session.keys import SessionKeys
@@ -54,8 +54,12 @@ async def test_another_server_with_other_partitions_is_refused(
     client = connect_async(redis_url, client_name="test")
     await partitions_stored.settle(client, SessionKeys(session_name), FOUR)
 
-    with pytest.raises(FailedPrecondition, match=problem):
+    with pytest.raises(FailedPrecondition, match=problem) as caught:
         await partitions_stored.settle(client, SessionKeys(session_name), wanted)
+    with connect(redis_url, client_name="test") as waiting:
+        # Whoever only asks is told the same.
+        assert partitions_stored.objection(waiting, SessionKeys(session_name), wanted) == caught.value.message
+        assert partitions_stored.objection(waiting, SessionKeys(session_name), FOUR) == ""
 
     assert await partitions_stored.read(client, SessionKeys(session_name)) == FOUR
     await client.aclose()

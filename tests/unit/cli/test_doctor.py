@@ -23,6 +23,7 @@ from services.cli.doctor.findings import Check, Finding, Level, Patient
 from services.runtime import preflight
 from services.runtime.errors import StartRefused
 from services.runtime.preflight import RedisFacts
+from services.runtime.session.keys import SessionKeys
 from tests.support.cli import ROOT
 from tests.support.ports import free_port
 
@@ -65,10 +66,21 @@ def no_zone(_: str) -> Any:
 
 
 class FakeRedis(contextlib.AbstractContextManager["FakeRedis"]):
-    """Answers TIME."""
+    """Answers TIME, and how the session is published."""
 
-    def __init__(self, offset_s: float = 0.0) -> None:
+    def __init__(self, offset_s: float = 0.0, *, partitions: bytes | None = None, ticks: int = 0) -> None:
         self._offset_s = offset_s
+        self._partitions, self._ticks = partitions, ticks
+
+    def get(self, key: str) -> bytes | None:
+        assert key == SessionKeys("default").partitions
+        return self._partitions
+
+    def xlen(self, key: str) -> int:
+        return self._ticks
+
+    def exists(self, key: str) -> int:
+        return 0
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -77,14 +89,16 @@ class FakeRedis(contextlib.AbstractContextManager["FakeRedis"]):
         return int(time.time() + self._offset_s), 0
 
 
-def a_redis(*, offset_s: float = 0.0, **facts: Any) -> Callable[[pytest.MonkeyPatch], None]:
+def a_redis(
+    *, offset_s: float = 0.0, partitions: bytes | None = None, ticks: int = 0, **facts: Any
+) -> Callable[[pytest.MonkeyPatch], None]:
     usual: dict[str, Any] = {
         "version": "7.2.4", "run_id": "r", "role": "master", "maxmemory_policy": "noeviction", "append_only": True,
         "append_fsync": "everysec", "valkey_version": "", "open_to_all": False,
     }  # fmt: skip
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(reaching, "connect", lambda *_, **__: FakeRedis(offset_s))
+        patch.setattr(reaching, "connect", lambda *_, **__: FakeRedis(offset_s, partitions=partitions, ticks=ticks))
         patch.setattr(preflight, "read_facts", lambda _: RedisFacts(**(usual | facts)))
 
     return plant
@@ -267,6 +281,33 @@ PLANTED = {
         a_redis(append_only=False),
     ),
     "open Redis": Case(reaching.queue, WARNING, "whoever reaches it", "requirepass", URL, a_redis(open_to_all=True)),
+    "other partitions": Case(
+        reaching.queue,
+        FAULT,
+        "session `default` is published in 4 partitions, and this server is set to 2 partitions",
+        "set MIDSTREAM_PARTITIONS=4, or take another name with MIDSTREAM_SESSION",
+        URL | {"MIDSTREAM_PARTITIONS": "2"},
+        a_redis(partitions=b'{"count": 4, "assigned": {"BTC": 1}}'),
+    ),
+    "other tickers": Case(
+        reaching.queue,
+        FAULT,
+        "other tickers assigned to its partitions than MIDSTREAM_PARTITION_OF says",
+        "leave that as it was",
+        URL | {"MIDSTREAM_PARTITIONS": "4", "MIDSTREAM_PARTITION_OF": "BTC=2"},
+        a_redis(partitions=b'{"count": 4, "assigned": {"BTC": 1}}'),
+    ),
+    "published whole": Case(
+        reaching.queue,
+        FAULT,
+        "is published in one partition, and this server is set to 2 partitions",
+        "set MIDSTREAM_PARTITIONS=1",
+        URL | {"MIDSTREAM_PARTITIONS": "2"},
+        a_redis(ticks=7),
+    ),
+    "partitions unreadable": Case(
+        reaching.queue, FAULT, "says nothing of how many", "find out who wrote it", URL, a_redis(partitions=b"?")
+    ),
     "clocks apart": Case(reaching.queue, WARNING, "beside ours", "chrony", URL, a_redis(offset_s=-90)),
     "no Redis program": Case(
         reaching.queue,
@@ -369,6 +410,23 @@ def test_a_redis_that_is_well_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [finding] = reaching.queue(Patient(URL | {"MIDSTREAM_LIVE_URL": "ws://x"}, CORE, tmp_path))
 
     assert (finding.level, "with an append-only file" in finding.what) == (OK, True)
+
+
+@pytest.mark.parametrize(
+    ("servers", "settings"),
+    [
+        (CORE, {"MIDSTREAM_PARTITIONS": "4", "MIDSTREAM_PARTITION_OF": "BTC=1"}),
+        # Whoever does not publish reads how it is.
+        (("price",), {}),
+    ],
+    ids=["the same", "none that publishes"],
+)
+def test_a_session_that_is_published_as_it_is_set_is_well(
+    servers: tuple[str, ...], settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_redis(partitions=b'{"count": 4, "assigned": {"BTC": 1}}')(monkeypatch)
+
+    assert [finding.level for finding in reaching.queue(Patient(URL | settings, servers, tmp_path))] == [OK]
 
 
 def test_what_an_engine_promises_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
