@@ -112,8 +112,8 @@ def test_any_server_streams_every_partition(pair: Pair) -> None:
     a, b = pair
     everything, part = (run_call(call, {50051: a.ports["replay"], 50061: b.ports["replay"]}) for call in CALLS)
 
-    last = re.findall(r'"lastSequence": "(\d+)"', everything.stdout)
-    alone = re.findall(r'"lastSequence": "(\d+)"', part.stdout)
+    last = re.findall(r'"last_sequence": "(\d+)"', everything.stdout)
+    alone = re.findall(r'"last_sequence": "(\d+)"', part.stdout)
     assert RECORDS * 0.9 < max(map(int, last)) <= RECORDS, everything.stderr
     assert '"positions"' in everything.stdout
     assert 0 < max(map(int, alone)) < RECORDS * 0.9, part.stderr

@@ -59,8 +59,9 @@ def test_live_data_is_whole_and_waits_no_longer_than_it_may_for_an_engine_that_i
             with contextlib.suppress(ProcessLookupError):  # others took it for dead: what failed above says why
                 os.kill(stopped.pid, signal.SIGCONT)
         print(f"waited {waited_s:.2f} s for an engine that was stopped")  # noqa: T201
-        # What a machine that has much to do may add; an engine is taken for dead after ten.
-        assert MERGE_WAIT_S * 0.5 < waited_s < MERGE_WAIT_S + 3
+        # Not at all where that engine had been waited for before, and has said nothing since. What a machine that has much to do may add;
+        # an engine is taken for dead after ten.
+        assert waited_s < MERGE_WAIT_S + 3
         feed.send(rows - 400)
         reader.wait_until(lambda: len(bids(reader)) >= rows, what="all ticks")
 
