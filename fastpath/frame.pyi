@@ -48,7 +48,7 @@ def encode_batch(
     The batch's cursor is `cursor_sources` (encoded SourceCursor list: encode_cursor of a cursor without last_key) plus a last_key:
     in MODE_HISTORICAL the key of the last row encoded (or `last_key` when no row was), in MODE_LIVE `last_key` as given.
     `sources[rank]` names the source of a rejection. start == stop encodes markers alone. With `tie_order` every row says its place among
-    those of one arrival time, for whoever merges partitions; ranks from 65,536 and rows from 2**48 on are refused then.
+    those of one arrival time, for whoever merges partitions; ranks from 65,536 and rows from 2**46 on are refused then.
     No other thread may touch the block or its tickers meanwhile: the GIL is released.
     """
 

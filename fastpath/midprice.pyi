@@ -40,8 +40,9 @@ class PriceKernel:
     csv_text: LogText
     """`timestamp,arrival,ticker,sequence,mid` lines, quoted as RFC 4180 where needed (without a header)."""
     index_text: LogText
-    """With `with_index`, 32 bytes per record since it was cleared, little-endian: sequence (u64), arrival time in ns (i64), tie order
-    (u64), and where its line is (u64): 0 in `mid_text`, 1 in `error_text`. A marker has no line: 2, with its time and kind before it."""
+    """With `with_index`, 16 bytes per record since it was cleared, little-endian: arrival time in ns (i64), and a u64 of source rank << 48,
+    row << 2, and where its line is: 0 in `mid_text`, 1 in `error_text`. A marker has no line: its time (i64), kind << 2 | 2. The first
+    record, and any whose sequence does not follow that of the record before, has an entry of the same size before it: sequence (u64), 3."""
     counts: PriceCounts
     first_arrival_time_ns: int
     last_arrival_time_ns: int
@@ -64,7 +65,7 @@ class PriceKernel:
 
         The latency filter (historical mode only) comes first, then the missing side. Two finite prices whose sum overflows have no
         mid either: they get an error line of their own and count as a missing side. Crossed and locked quotes are counted among the
-        mids. Raises BufferError while a text is read.
+        mids. Raises BufferError while a text is read, and with `with_index` ValueError for rows from 2**46 on, with nothing taken.
         """
     def take_mid_text(self) -> bytes:
         """Hand over a copy of `mid_text`, and clear it."""

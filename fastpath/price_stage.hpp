@@ -44,6 +44,7 @@ class PriceStage {
 
     // Account for the records above `after_sequence`; returns how many there were.
     size_t process(const TickBatch& batch, uint64_t after_sequence, const PriceTexts& texts) {
+        if (options.with_index) OrderIndex::check(batch);
         start(batch);
         size_t done = 0, begin = 0;
         uint64_t sequence = batch.first_sequence;
@@ -81,16 +82,14 @@ class PriceStage {
         if (special.is_marker) {
             ++counts.markers;
             const MarkerRecord& marker = batch.markers[special.index];
-            if (options.with_index) {
-                put_index_entry(*texts.index, {special.sequence, marker.time, static_cast<uint64_t>(marker.kind), WITHOUT_LINE});
-            }
+            if (options.with_index) index_.put_marker(*texts.index, special.sequence, marker);
             return;
         }
         const RejectionRecord& rejection = batch.rejections[special.index];
         ++counts.rejected;
         order.add_rejection(rejection);
         append_rejected_line(*texts.errors, rejection.source, rejection.line, rejection.reason);
-        if (options.with_index) put_index_entry(*texts.index, {special.sequence, rejection.arrival, rejection.tie_order, LINE_IN_ERRORS});
+        if (options.with_index) index_.put_rejection(*texts.index, special.sequence, rejection);
     }
 
     // Ticks begin..end, numbered from `sequence` on (a filtered batch has numbers of its own). Returns how many were due.
@@ -117,7 +116,7 @@ class PriceStage {
         counts.missing_side += chosen_.others.size() - late;
         const auto sequence_of = [&](size_t row) { return batch.filtered ? batch.tick_sequence[row] : sequence + (row - begin); };
         if (options.with_csv) put_csv(batch, sequence_of, *texts.csv);
-        if (options.with_index) put_index(*texts.index, batch, begin, end, chosen_, sequence_of);
+        if (options.with_index) index_.put_ticks(*texts.index, batch, begin, end, chosen_, sequence_of);
         if (options.with_mids) keep_mids(batch, sequence_of);
         return end - begin;
     }
@@ -151,6 +150,7 @@ class PriceStage {
     static constexpr uint32_t UNNUMBERED = std::numeric_limits<uint32_t>::max();
     ChosenTicks chosen_;  // of the ticks at hand
     PriceLines lines_;
+    OrderIndex index_;
     // Of the batch at hand, by its ticker index: number in the MidBatch, and the CSV field.
     std::vector<uint32_t> mid_numbers_;
     std::vector<std::string> csv_tickers_;

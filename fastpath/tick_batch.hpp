@@ -26,7 +26,8 @@ struct RecordKey {
 
 // The rest of a key in one number: rank above, row below.
 constexpr int RANK_SHIFT = 48;
-constexpr uint64_t RANKS_OF_TIES = uint64_t{1} << (64 - RANK_SHIFT), ROWS_OF_TIES = uint64_t{1} << RANK_SHIFT;
+constexpr int ROW_BITS = 46;  // the index of a partition's logs has a use for the two between
+constexpr uint64_t RANKS_OF_TIES = uint64_t{1} << (64 - RANK_SHIFT), ROWS_OF_TIES = uint64_t{1} << ROW_BITS;
 
 struct MarkerRecord {
     uint64_t sequence = 0;

@@ -247,7 +247,7 @@ inline size_t columns_size(size_t count, bool tied) {
 inline uint64_t tie_order_of(const Row& row) {
     if (row.rank >= RANKS_OF_TIES || row.row >= ROWS_OF_TIES) {
         throw std::invalid_argument("row " + std::to_string(row.row) + " of source " + std::to_string(row.rank) +
-                                    " has no `tie_order`: that holds 65,536 sources of 2^48 rows; use one partition");
+                                    " has no `tie_order`: that holds 65,536 sources of 2^46 rows; use one partition");
     }
     return uint64_t{row.rank} << RANK_SHIFT | row.row;
 }

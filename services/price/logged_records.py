@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from services.price.engine.files import CSV_HEADER, INDEX_NAME
+from services.price.engine.files import CSV_HEADER, INDEX_HEADER, INDEX_NAME, unreadable_index
 from services.price.engine.position import Position
 from services.runtime.errors import StartRefused
 
-ENTRY_BYTES: Final = 32
+ENTRY_BYTES: Final = 16
 IN_MIDS: Final = 0
 IN_ERRORS: Final = 1
 WITHOUT_LINE: Final = 2
-_WORDS: Final = ENTRY_BYTES // 8
+_GOES_ON_WITH: Final = 3
+"""No record: the sequence of the next one, which is not that of the last one and 1."""
+_WHAT_BITS: Final = 2
+_WHAT_OF_LOWEST_BYTE: Final = bytes(byte & 3 for byte in range(256))
 
 
 class Record(NamedTuple):
@@ -26,7 +29,7 @@ class Record(NamedTuple):
     sequence: int
     arrival_time_ns: int
     tie_order: int
-    """Of a marker its kind."""
+    """As its index has it, which is in the same order. Of a marker its kind."""
     kind: int
     line: bytes
     csv: bytes
@@ -38,7 +41,7 @@ class Chunk(NamedTuple):
     sequences: Sequence[int]
     arrivals: Sequence[int]
     ties: Sequence[int]
-    kinds: Sequence[int]
+    kinds: bytes | Sequence[int]
     lines: Sequence[bytes]
     rows: Sequence[bytes]
 
@@ -82,14 +85,16 @@ class Segment:
 
 def open_segment_of(path: Path, position: Position, *, chunk_records: int, with_csv: bool) -> Segment | None:
     """Return what a directory has up to a position, with none of its files open yet; None where it has no records."""
-    count = (position.index_bytes or 0) // ENTRY_BYTES
-    if not count:
+    if not position.index_bytes:
         return None
     with (path / INDEX_NAME).open("rb") as index:
-        first, last = (_sequence_at(index, at) for at in (0, count - 1))
-    if first is None or last is None:
+        if index.read(len(INDEX_HEADER)) != INDEX_HEADER:
+            raise unreadable_index(path / INDEX_NAME)
+        first = index.read(ENTRY_BYTES)
+    if len(first) != ENTRY_BYTES or _whats(first)[0] != _GOES_ON_WITH:
         raise _disagreeing(path / INDEX_NAME)
-    return Segment(_read(path, position, chunk_records=chunk_records, with_csv=with_csv), first, last)
+    chunks = _read(path, position, chunk_records=chunk_records, with_csv=with_csv)
+    return Segment(chunks, int.from_bytes(first[:8], "little"), position.sequence)
 
 
 def _read(path: Path, position: Position, *, chunk_records: int, with_csv: bool) -> Iterator[Chunk]:
@@ -100,21 +105,8 @@ def _read(path: Path, position: Position, *, chunk_records: int, with_csv: bool)
         csv = stack.enter_context((path / "mid_prices.csv").open("rb")) if with_csv else None
         if csv is not None:
             csv.seek(len(CSV_HEADER))
-        last, left = 0, (position.index_bytes or 0) // ENTRY_BYTES
-        while left:
-            chunk = _chunk(path, index, mids, errors, csv, min(left, chunk_records))
-            left -= len(chunk.sequences)
-            first, end = chunk.sequences[0], chunk.sequences[-1]
-            if first <= last or chunk.sequences != list(range(first, end + 1)):
-                for before, after in pairwise(chain((last,), chunk.sequences)):
-                    if after > before:
-                        continue
-                    raise StartRefused(
-                        f"`{path}` goes on with record {after} behind record {before}: it holds several epochs, whose "
-                        "records have no common order; merge runs of one epoch"
-                    )
-            last = chunk.sequences[-1]
-            yield chunk
+        for first, entries in _runs(path, index, position, chunk_records):
+            yield _chunk(path, first, entries, mids, errors, csv)
         for file, name, length in (
             (mids, "mid_prices.log", position.mid_bytes),
             (errors, "errors.log", position.error_bytes),
@@ -123,24 +115,51 @@ def _read(path: Path, position: Position, *, chunk_records: int, with_csv: bool)
                 raise _disagreeing(path / name)
 
 
-def _sequence_at(index: IO[bytes], record: int) -> int | None:
-    index.seek(record * ENTRY_BYTES)
-    entry = index.read(8)
-    return int.from_bytes(entry, "little") if len(entry) == 8 else None
-
-
-def _chunk(
-    path: Path, index: IO[bytes], mids: IO[bytes], errors: IO[bytes], csv: IO[bytes] | None, count: int
-) -> Chunk:
-    entries = index.read(count * ENTRY_BYTES)
-    if len(entries) != count * ENTRY_BYTES:
+def _runs(path: Path, index: IO[bytes], position: Position, chunk_records: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the entries of records that follow each other, and the sequence of the first one."""
+    index.seek(len(INDEX_HEADER))
+    left, rest = divmod((position.index_bytes or 0) - len(INDEX_HEADER), ENTRY_BYTES)
+    if rest:
         raise _disagreeing(path / INDEX_NAME)
-    words = memoryview(entries).cast("Q")
-    sequences, ties, kinds = (words[place::_WORDS].tolist() for place in (0, 2, 3))
-    arrivals = memoryview(entries).cast("q")[1::_WORDS].tolist()
+    following = 0
+    while left > 0:
+        read = index.read(min(left, chunk_records) * ENTRY_BYTES)
+        whats = _whats(read)
+        if not read or len(read) % ENTRY_BYTES or not (following or whats[0] == _GOES_ON_WITH):
+            raise _disagreeing(path / INDEX_NAME)
+        left -= len(whats)
+        begin = 0
+        while begin < len(whats):
+            if whats[begin] == _GOES_ON_WITH:
+                sequence = int.from_bytes(read[begin * ENTRY_BYTES :][:8], "little")
+                if sequence < max(1, following):
+                    raise StartRefused(
+                        f"`{path}` goes on with record {sequence} behind record {following - 1}: it holds several epochs, whose "
+                        "records have no common order; merge runs of one epoch"
+                    )
+                following = sequence
+                begin += 1
+                continue
+            end = whats.find(_GOES_ON_WITH, begin)
+            end = len(whats) if end < 0 else end
+            yield following, read[begin * ENTRY_BYTES : end * ENTRY_BYTES]
+            following += end - begin
+            begin = end
+
+
+def _whats(entries: bytes) -> bytes:
+    """Return what each of the entries is: where the line of a record is, or that numbers go on elsewhere."""
+    return entries[8::ENTRY_BYTES].translate(_WHAT_OF_LOWEST_BYTE)
+
+
+def _chunk(path: Path, first: int, entries: bytes, mids: IO[bytes], errors: IO[bytes], csv: IO[bytes] | None) -> Chunk:
+    kinds = _whats(entries)
+    count = len(kinds)
+    arrivals = memoryview(entries).cast("q")[::2].tolist()
+    ties = memoryview(entries).cast("Q")[1::2].tolist()
     counts = [kinds.count(kind) for kind in (IN_MIDS, IN_ERRORS, WITHOUT_LINE)]
-    if sum(counts) != count:
-        raise _disagreeing(path / INDEX_NAME)
+    if counts[WITHOUT_LINE]:
+        ties = [tie >> _WHAT_BITS if kind == WITHOUT_LINE else tie for tie, kind in zip(ties, kinds, strict=True)]
     lines = list(islice(mids, counts[IN_MIDS])), list(islice(errors, counts[IN_ERRORS])), [b""] * counts[WITHOUT_LINE]
     for log, found, wanted in zip(("mid_prices.log", "errors.log"), lines, counts, strict=False):
         if len(found) != wanted:
@@ -152,7 +171,7 @@ def _chunk(
     else:
         of_mids = iter(list(islice(csv, counts[IN_MIDS])))
         rows = [next(of_mids, b"") if kind == IN_MIDS else b"" for kind in kinds]
-    return Chunk(sequences, arrivals, ties, kinds, in_order, rows)
+    return Chunk(range(first, first + count), arrivals, ties, kinds, in_order, rows)
 
 
 def _disagreeing(path: Path) -> StartRefused:

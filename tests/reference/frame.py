@@ -130,7 +130,7 @@ def _add_row(
 
 
 def _tie_order(rank: int, row: int) -> int:
-    if rank >= 2**16 or row >= 2**48:
+    if rank >= 2**16 or row >= 2**46:
         raise ValueError(f"row {row} of source {rank} has no `tie_order`")
     return rank * 2**48 + row
 

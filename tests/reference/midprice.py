@@ -93,6 +93,7 @@ class PriceKernel:
         self.error_text = ""
         self.csv_text = ""
         self.index = b""
+        self._next_sequence = 0
         self.mid_batch = market_pb2.MidBatch()
         self.counts = PriceCounts(0, 0, 0, 0, 0, 0, 0)
         self.first_arrival_time_ns = BEFORE_EVERYTHING
@@ -133,7 +134,12 @@ class PriceKernel:
         return self._order.hexdigest()
 
     def _add_index(self, sequence: int, arrival_time_ns: int, tie_order: int, kind: int) -> None:
-        self.index += struct.pack("<QqQQ", sequence, arrival_time_ns, tie_order, kind)
+        if sequence != self._next_sequence or not self._next_sequence:
+            self.index += struct.pack("<QQ", sequence, 3)
+        self._next_sequence = (sequence + 1) % 2**64
+        rank, row = divmod(tie_order, 2**48)
+        place = tie_order if kind == 2 else rank * 2**46 + row
+        self.index += struct.pack("<qQ", arrival_time_ns, (place * 4 + kind) % 2**64)
 
     def _count(self, *names: str) -> None:
         self.counts = self.counts._replace(**{name: getattr(self.counts, name) + 1 for name in names})

@@ -72,7 +72,7 @@ class Accumulator:
         if frame.last_sequence <= self.sequence:
             return None
         first_new = max(frame.first_sequence, self.sequence + 1)
-        self.records += self._kernel.process(frame, after_sequence=self.sequence)
+        self.records += self._process(frame, entry)
         moved = any(marker.kind == MARKER_DISCONTINUITY for marker in frame.markers)
         if self._mids is not None:
             if moved:
@@ -94,6 +94,15 @@ class Accumulator:
             raise SinkStopped(
                 f"queue entry {entry.id.decode()} cannot be read ({exc}); nothing behind it was written. "
                 "Find out who wrote it; to go on without its records, start over in another directory"
+            ) from exc
+
+    def _process(self, frame: TickFrame, entry: QueueEntry) -> int:
+        try:
+            return self._kernel.process(frame, after_sequence=self.sequence)
+        except ValueError as exc:
+            raise SinkStopped(
+                f"queue entry {entry.id.decode()} cannot be logged ({exc}); nothing of it and behind it was written. "
+                "Its source has more rows than a partition can have: split it into several files, or take one partition"
             ) from exc
 
     def _change_epoch(self, frame: TickFrame, entry: QueueEntry) -> None:

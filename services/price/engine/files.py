@@ -16,6 +16,8 @@ RESULT: Final = 0o644
 STATE: Final = 0o600
 """Of what the sink keeps for itself."""
 INDEX_NAME: Final = "order.idx"
+INDEX_HEADER: Final = b"MIDSTIDX" + (2).to_bytes(8, "little")
+"""What it is, and the version of its form. The first one had no header, 32 bytes for each record, and was never released."""
 CSV_HEADER: Final = b"timestamp,arrival,ticker,sequence,mid\n"
 
 
@@ -34,6 +36,10 @@ class FileSystem:
     def read(self, descriptor: int) -> bytes:
         """Read a whole (small) file."""
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+    def head(self, descriptor: int, count: int) -> bytes:
+        """Read at most so many bytes of the beginning."""
+        return os.pread(descriptor, count, 0)
 
     def write(self, descriptor: int, content: Buffer, offset: int) -> None:
         """Write all of `content` at `offset`; raises OSError when only a part could be written."""
@@ -81,6 +87,11 @@ class LogFile:
                 f"`{self.path}` has {size} bytes, but {self.length} bytes of it were committed: it was cut or "
                 "replaced. Restore it, or start over with --overwrite or in another directory"
             )
+
+    def check_header(self, header: bytes) -> None:
+        """Refuse a file of another form; an empty one gets its header with its first records."""
+        if self.length and self._files.head(self._descriptor, len(header)) != header:
+            raise unreadable_index(self.path)
 
     def cut(self) -> None:
         """Cut off what was written and never committed."""
@@ -137,6 +148,8 @@ class Logs:
         self._all = [log for log in (self.mids, self.errors, self.csv, self.index) if log is not None]
         for log in self._all:
             log.check()
+        if self.index is not None:
+            self.index.check_header(INDEX_HEADER)
 
     def cut(self) -> None:
         for log in self._all:
@@ -151,7 +164,10 @@ class Logs:
                 self.csv.append(CSV_HEADER)
             self.csv.append(csv_text)
         if self.index is not None:
-            self.index.append(index)
+            with memoryview(index) as entries:
+                if entries and not self.index.length:
+                    self.index.append(INDEX_HEADER)
+                self.index.append(entries)
 
     def sync(self, lengths: LogLengths) -> None:
         """Make durable what these lengths count."""
@@ -171,6 +187,13 @@ class Logs:
     def close(self) -> None:
         for log in self._all:
             log.close()
+
+
+def unreadable_index(path: Path) -> StartRefused:
+    return StartRefused(
+        f"`{path}` is no index in the form of this version: an earlier or a later one has written it, or it was replaced. Merge or "
+        "continue the logs with the version that wrote them, or start over with --overwrite or in another directory"
+    )
 
 
 def refuse_unknown_logs(directory: Path, names: tuple[str, ...]) -> None:

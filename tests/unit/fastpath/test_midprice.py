@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import zlib
 from typing import Any
 
@@ -24,6 +25,7 @@ BEFORE_EVERYTHING = -(2**63)
 
 PRICES = st.sampled_from([0.0, -0.0, 1.0, 1.25, 200.5, 2.7315e-05, -3.5, 1e22, 1.7e308, math.nan, math.inf, 0.1, 0.2])
 TIMES = st.integers(NEW_YEAR - 10**9, NEW_YEAR + 10**9) | st.integers(-(10**9), 10**9).map(lambda t: t // 1000 * 1000)
+ROWS = st.integers(0, 2**46 - 1)
 LATENCIES = st.sampled_from([0, THRESHOLD - 1, THRESHOLD, THRESHOLD + 1, 120 * MS, -3_500_000, 24_435_913, 10**18])
 NAMES = st.sampled_from(["BTC", "a,b", 'say "x"', "line\nend", "é\u2028"])
 
@@ -73,17 +75,19 @@ def batches(draw: st.DrawFn) -> bytes:
             block.append_rejection(
                 arrival_time_ns=draw(TIMES),
                 source_rank=draw(st.integers(0, 1)),
-                row=draw(st.integers(0, 2**64 - 1)),
+                row=draw(ROWS),
                 reason=draw(st.text(max_size=8)),
                 raw=b"raw",
             )
         else:
             prices = {name: draw(PRICES) for name in ("bid_price", "bid_amount", "ask_price", "ask_amount")}
-            tick(block, ticker=draw(NAMES), event_time_ns=draw(TIMES), latency_ns=draw(LATENCIES), **prices)
+            place = {"source_rank": draw(st.integers(0, 1)), "row": draw(ROWS)}
+            tick(block, ticker=draw(NAMES), event_time_ns=draw(TIMES), latency_ns=draw(LATENCIES), **prices, **place)
     markers = draw(st.lists(MARKERS, max_size=2))
     if not len(block) and not markers:
         markers = [records.Marker(kind=frame.MARKER_SEAM)]
-    return encode(block, mode=draw(st.integers(1, 2)), first_sequence=draw(st.integers(1, 100)), markers=markers)
+    more = {"markers": markers, "tie_order": draw(st.booleans())}
+    return encode(block, mode=draw(st.integers(1, 2)), first_sequence=draw(st.integers(1, 100)), **more)
 
 
 @pytest.mark.quick
@@ -118,7 +122,12 @@ def test_the_kernel_writes_what_the_twin_writes(
 @given(batch=tick_batches(), after=st.integers(0, 2**64 - 1))
 def test_the_kernel_survives_every_valid_batch(batch: market_pb2.TickBatch, after: int) -> None:
     encoded = batch.SerializeToString()
-    kernel = kernel_of(with_csv=True, with_index=True)
+    ties = [*batch.tie_order, *(rejection.tie_order for rejection in batch.rejections)]
+    indexed = all(tie % 2**48 < 2**46 for tie in ties)
+    if not indexed:
+        with pytest.raises(ValueError, match="no place in the index"):
+            kernel_of(with_index=True).process(frame.TickFrame(encoded))
+    kernel = kernel_of(with_csv=True, with_index=indexed)
     twin = reference.PriceKernel(latency_threshold_ns=THRESHOLD)
 
     done = kernel.process(frame.TickFrame(encoded), after_sequence=after)
@@ -126,8 +135,32 @@ def test_the_kernel_survives_every_valid_batch(batch: market_pb2.TickBatch, afte
     assert done == twin.process(reference_frame.decode(encoded), after_sequence=after)
     assert kernel.take_mid_text().decode() == twin.mid_text
     assert kernel.take_error_text().decode() == twin.error_text
-    assert bytes(kernel.index_text) == twin.index
+    assert bytes(kernel.index_text) == (twin.index if indexed else b"")
     assert kernel.digest() == twin.digest()
+
+
+@pytest.mark.parametrize("rejected", [False, True], ids=["tick", "rejection"])
+def test_the_index_refuses_rows_that_it_has_no_bits_for_and_takes_nothing(rejected: bool) -> None:
+    def batch(row: int) -> frame.TickFrame:
+        message = market_pb2.TickBatch(epoch="e", mode=1, first_sequence=1, last_sequence=2 if rejected else 1)
+        message.tickers.append("A")
+        for name in ("event_time_ns", "arrival_time_ns", "bid_price", "bid_amount", "ask_price", "ask_amount"):
+            getattr(message, name).append(1)
+        message.ticker_index.append(0)
+        message.tie_order.append(7 if rejected else row)
+        if rejected:
+            message.rejections.add(sequence=2, arrival_time_ns=1, source="f", reason="r", tie_order=row)
+        return frame.TickFrame(message.SerializeToString())
+
+    kernel, rank = kernel_of(with_index=True), (2**16 - 1) << 48
+
+    with pytest.raises(ValueError, match=r"a row from 2\^46 on has no place in the index"):
+        kernel.process(batch(rank | 2**46))
+
+    assert (len(kernel.index_text), kernel.counts) == (0, kernel_of().counts)
+    assert kernel.process(batch(rank | 2**46 - 1)) == 1 + rejected
+    assert struct.unpack("<Q", bytes(kernel.index_text)[-8:]) == (2**64 - 4 + rejected,)
+    assert kernel_of().process(batch(rank | 2**46)) == 1 + rejected
 
 
 def test_lines_are_spelled_as_the_design_spells_them() -> None:

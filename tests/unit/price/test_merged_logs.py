@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from fastpath.frame import MARKER_DISCONTINUITY, MARKER_SEAM, MODE_LIVE
 from fastpath.records import Marker
 from services.price import merged_logs
+from services.price.engine.stopped import SinkStopped
 from services.price.merged_logs import merge_logs
 from services.runtime.errors import StartRefused
 from services.runtime.session.partitions import Partitioning
@@ -149,6 +151,44 @@ def test_files_of_segments_are_opened_when_their_turn_comes(tmp_path: Path) -> N
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
     assert_is_one_partition(tmp_path / "merged", run.one)
+
+
+def test_logs_of_a_sink_that_was_started_again_go_on_where_they_were(tmp_path: Path) -> None:
+    run = made()
+    for partition, part in enumerate(run.parts):
+        for batches in (part[:4], part[2:9], part):
+            write_partition(tmp_path / f"p{partition}", batches, partition=partition, partitions=N)
+
+    merge_logs([tmp_path], tmp_path / "merged")
+
+    assert_is_one_partition(tmp_path / "merged", run.one)
+
+
+def test_an_index_of_another_form_is_neither_continued_nor_merged(tmp_path: Path) -> None:
+    run = made(300)
+    folders = write_all(tmp_path, run.parts)
+    # As the form was that was never released: 32 bytes for each record, and nothing before them.
+    size = (folders[2] / "order.idx").stat().st_size
+    (folders[2] / "order.idx").write_bytes(struct.pack("<QqQQ", 1, 1_700_000_000_000_000_000, 7, 0) * (size // 32 + 1))
+
+    with pytest.raises(StartRefused, match=r"p2/order\.idx` is no index in the form of this version"):
+        merge_logs([tmp_path], tmp_path / "merged")
+    with pytest.raises(StartRefused, match=r"p2/order\.idx` is no index in the form of this version"):
+        write_partition(folders[2], run.parts[2], partition=2, partitions=N)
+
+
+def test_a_row_that_the_index_cannot_hold_stops_the_sink_before_it(tmp_path: Path) -> None:
+    from protos.common.v1.market_pb2 import TickBatch
+
+    first, second, *_ = made(300).parts[1]
+    message = TickBatch.FromString(second.payload)
+    message.tie_order[-1] |= 2**46
+    second = Batch(second.first_sequence, second.last_sequence, message.SerializeToString())
+
+    with pytest.raises(
+        SinkStopped, match=rf"queue entry 0-{second.first_sequence} cannot be logged \(a row from 2\^46 on"
+    ):
+        write_partition(tmp_path, [first, second], partition=1, partitions=N)
 
 
 def test_a_hole_between_directories_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fastpath.midprice import PriceCounts
 from services.price.engine.committer import Commit, Committer, Tally
-from services.price.engine.files import LogLengths, Logs
+from services.price.engine.files import INDEX_HEADER, LogLengths, Logs
 from services.price.engine.position import Position, PositionFile
 from tests.unit.price.crash_files import CrashFiles, PowerLost
 
@@ -59,7 +59,7 @@ def run_until_power_is_lost(directory: Path, random: Random, lines: int) -> int:
 
 
 def write(logs: Logs, start: int, stop: int) -> int:
-    index = b"".join(b"%032d" % number for number in range(start, stop))
+    index = b"".join(b"%016d" % number for number in range(start, stop))
     logs.append(b"".join(line_of(number) for number in range(start, stop)), b"error %d\n" % stop, b"", index)
     return stop
 
@@ -97,4 +97,4 @@ def test_acknowledged_lines_survive_losing_power(tmp_path: Path, seed: int) -> N
             content = (tmp_path / "mid_prices.log").read_bytes()[: committed.mid_bytes]
             assert content == b"".join(line_of(number) for number in range(committed.sequence))
             index = (tmp_path / "order.idx").read_bytes()[: committed.index_bytes]
-            assert index == b"".join(b"%032d" % number for number in range(committed.sequence))
+            assert index == INDEX_HEADER + b"".join(b"%016d" % number for number in range(committed.sequence))

@@ -23,7 +23,7 @@ def write(directory: Path, sequence: int, *, epoch: str = "e", records: int = 10
     """Make a directory whose logs end so."""
     (directory / ".midstream").mkdir(parents=True)
     file = PositionFile(directory / ".midstream" / "position", FileSystem())
-    file.commit(replace(STANDS, epoch=epoch, sequence=sequence, index_bytes=32 * records))
+    file.commit(replace(STANDS, epoch=epoch, sequence=sequence, index_bytes=16 * records))
     file.close()
 
 
