@@ -95,6 +95,25 @@ QUEUE: Final = (
         fires="8m",
         ends="13m",
     ),
+    # Of several partitions records are those of all: fewer, while the one that is furthest behind stands.
+    Case(
+        "GroupFallsBehind",
+        {
+            f"midstream_group_lag_seconds{{{_GROUP}}}": "0x8 60+1x59 0x60",
+            f"midstream_group_lag_records{{{_GROUP}}}": "0x8 900000-1000x59 0x60",
+        },
+        fires="14m",
+        ends="18m",
+    ),
+    Case(
+        "PriceSinkBehind",
+        {
+            f"midstream_lag_seconds{{{_PRICE}}}": "0x8 20+1x39 0x60",
+            f"midstream_lag_records{{{_PRICE}}}": "0x8 900000-1000x39 0x60",
+        },
+        fires="8m",
+        ends="13m",
+    ),
     Case("EntriesUnreadable", {f"midstream_unreadable_entries_total{{{_PRICE}}}": once()}, "3m", "14m"),
     Case("SubscribersTooSlow", {f"midstream_subscribers_disconnected_total{{{_PRICE}}}": once()}, "3m", "14m"),
     Case(

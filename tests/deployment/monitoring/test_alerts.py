@@ -102,6 +102,21 @@ def test_what_an_alert_says_is_a_sentence_with_its_values(area: str, tmp_path: P
 
 
 @pytest.mark.needs("promtool")
+@pytest.mark.parametrize("alert", ["GroupFallsBehind", "PriceSinkBehind"])
+def test_who_catches_up_is_let_be_whatever_other_partitions_add_to_the_records(alert: str, tmp_path: Path) -> None:
+    case = next(case for case in QUEUE if case.alert == alert)
+    seconds, records = case.series
+    falling = Case(alert, {seconds: "0x8 900-1x100", records: "0x8 1000+1000x100"}, fires="14m", ends="20m", count=0)
+    tried = played(falling, BY_NAME[alert])
+    for each in tried["promql_expr_test"]:
+        each["exp_samples"] = []
+
+    done = rule_test(tmp_path, files_of("queue"), [tried])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.needs("promtool")
 def test_a_series_that_is_born_with_its_first_event_would_be_missed(tmp_path: Path) -> None:
     """Why every counter is there, at zero, from the start."""
     (case,) = [case for case in ORDERS if case.alert == "OrderHalted"]
