@@ -169,3 +169,51 @@ def test_an_engine_that_is_killed_goes_on_and_the_order_is_that_of_one(
     assert parts.merged() == whole.merged()
     assert [int(arrival) for *_, arrival in parts.watermarks()] == [AFTER_EVERYTHING] * 2
     assert HISTORICAL.exists()
+
+
+@pytest.mark.long
+def test_an_engine_reads_no_file_that_has_nothing_for_it(
+    redis_url: str, session_name: str, start_engine: Start, tmp_path: Path
+) -> None:
+    # The first one is much more than what an engine reads to start.
+    sizes = [(40_000, 1_000), (2_000, 1), (2_000, 1), (2_000, 1)]
+    files = [write_file(tmp_path / f"{rank}.csv", TICKERS[rank], *size) for rank, size in enumerate(sizes)]
+    partitioning = Partitioning(4, {ticker: 3 - rank for rank, ticker in enumerate(TICKERS)})
+    config = {"historical": files, "cache_dir": str(tmp_path / "cache")}
+    whole = Run(redis_url, session_name, start_engine, Partitioning(), **config)
+    parts = Run(redis_url, f"{session_name}.parts", start_engine, partitioning, **config)
+    whole.complete()
+
+    read: list[int] = []
+    lines: list[Any] = []
+    for number in range(4):
+        engine = parts.start(number)
+        engine.wait_state("COMPLETED")
+        read.append(read_bytes_of(engine.process.pid))
+        lines.append(engine.last_state()["lines"])
+        assert engine.stop() == 0
+
+    assert parts.merged() == whole.merged()
+    large = Path(files[0]).stat().st_size
+    # The first one scans it, and has what cannot be used of it; the last one has its ticker.
+    assert large > 40_000_000
+    assert [count > large for count in read] == [True, False, False, True]
+    assert {(counts[0]["lines_read"], counts[0]["blank"]) for counts in lines} == {(40_001, 0)}
+    assert [counts[0]["ticks"] for counts in lines] == [0, 0, 0, 40_000]
+    assert [counts[0].get("elsewhere", 0) for counts in lines] == [40_000, 40_000, 40_000, 0]
+
+
+def write_file(path: Path, ticker: str, rows: int, index_bytes: int) -> str:
+    """Write rows of one ticker, a millisecond each, with an index as wide as that."""
+    lines = ["index,timestamp,ticker,ask_amount,ask_price,bid_price,bid_amount,latency"]
+    for row in range(rows):
+        second, millisecond = divmod(row, 1_000)
+        lines.append(f"{row:0{index_bytes}},2025-01-01 00:00:{second:02}.{millisecond:03},{ticker},1,2,1,1,{row % 30}")
+    path.write_text("\n".join([*lines, ""]), encoding="ascii")
+    return str(path)
+
+
+def read_bytes_of(pid: int) -> int:
+    """Return how many bytes a process has read, from wherever they came."""
+    counters = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines())
+    return int(counters["rchar"])
