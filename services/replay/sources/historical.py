@@ -105,7 +105,15 @@ class HistoricalSource:
             names = [opened.name for opened in inputs]
             self.latencies = source_latencies(self._options, names)
             models = [latency.kernel for latency in self.latencies]
-            plans = plan_latencies(inputs, self._options, self._cache_dir, models, growing=self._growing)
+            # Whoever goes on in the middle is waited for: others have read so far, and look at what has come.
+            plans = plan_latencies(
+                inputs,
+                self._options,
+                self._cache_dir,
+                models,
+                growing=self._growing,
+                in_hurry=not self._is_beginning,
+            )
             for name, plan, model in zip(names, plans, models, strict=True):
                 if plan.scanned.unsorted_line and model.changes:
                     raise UnusableInput(_not_a_channel(name, plan.scanned.unsorted_line))
@@ -237,9 +245,13 @@ class HistoricalSource:
         expected = (name for name in self._options.tickers if self._options.partition.has_ticker(name))
         return tuple(name for name in expected if name not in met)
 
+    @property
+    def _is_beginning(self) -> bool:
+        return self._resume is None or (self._resume.last_key is None and not self._resume.sources)
+
     def _first_places(self, inputs: Sequence[InputFile]) -> tuple[SourceCursor, ...]:
         resume = self._resume
-        if resume is None or (resume.last_key is None and not resume.sources):
+        if resume is None or self._is_beginning:
             return tuple(opened.content.beginning for opened in inputs)
         if len(resume.sources) != len(inputs):
             raise UnusableInput(

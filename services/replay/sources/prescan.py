@@ -50,6 +50,13 @@ class Wanted:
     order: bool
     check: bool
     tickers: bool
+    is_worth_a_look: bool
+    """Otherwise only what is kept is taken."""
+
+    @property
+    def anything(self) -> bool:
+        """Tell whether something has to be known at all."""
+        return self.latency or self.order or self.check or self.tickers
 
     def is_in(self, scanned: Scanned | None) -> bool:
         """Tell whether all of it was looked for."""
@@ -68,10 +75,11 @@ def plan_latencies(
     models: Sequence[LatencyModel] | None = None,
     *,
     growing: bool = False,
+    in_hurry: bool = False,
 ) -> list[LatencyPlan]:
     """Find what each source's decoder needs to know, reading as little as that takes. No `models`: all arrive as recorded.
 
-    `growing` files are not looked through for their tickers: others may come.
+    `growing` files are not looked through for their tickers: others may come. Nor are, `in_hurry`, those of which nothing else is wanted.
     """
     if models is None:
         models = [LatencyModel()] * len(inputs)
@@ -79,12 +87,13 @@ def plan_latencies(
     # The engines of a server have the same files: each begins with others, and finds what the others have found.
     first = options.partition.number * count // options.partition.of.count
     order = [(first + place) % count for place in range(count)]
-    scanned: dict[int, Scanned] = {}
+
+    def scan(number: int) -> Scanned:
+        wanted = _wanted(inputs[number], options, models[number], growing=growing, in_hurry=in_hurry)
+        return _scan(inputs[number], wanted, options, cache_dir)
+
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(
-            lambda number: _scan(inputs[number], options, cache_dir, models[number], growing=growing), order
-        )
-        scanned.update(zip(order, found, strict=True))
+        scanned = dict(zip(order, pool.map(scan, order), strict=True))
     return [_plan_one(scanned[number], options, model) for number, model in enumerate(models)]
 
 
@@ -100,15 +109,14 @@ def _plan_one(scanned: Scanned, options: HistoricalOptions, model: LatencyModel)
     return LatencyPlan(max(0, -lowest), max(0, lowest), scanned)
 
 
-def _scan(
-    opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, model: LatencyModel, *, growing: bool
-) -> Scanned:
-    wanted = _wanted(opened, options, model, growing=growing)
-    if wanted == Wanted(latency=False, order=False, check=False, tickers=False):
+def _scan(opened: InputFile, wanted: Wanted, options: HistoricalOptions, cache_dir: Path | None) -> Scanned:
+    if not wanted.anything:
         return Scanned(None, None)
     cached = read_cache(opened, options, cache_dir)
     if cached is not None and wanted.is_in(cached):
         return cached
+    if not wanted.is_worth_a_look:
+        return Scanned(None, None)
     if options.partition.is_all:
         return _look(opened, options, cache_dir, wanted)
     with one_at_a_time(opened, cache_dir):
@@ -116,7 +124,9 @@ def _scan(
         return cached if cached is not None and wanted.is_in(cached) else _look(opened, options, cache_dir, wanted)
 
 
-def _wanted(opened: InputFile, options: HistoricalOptions, model: LatencyModel, *, growing: bool) -> Wanted:
+def _wanted(
+    opened: InputFile, options: HistoricalOptions, model: LatencyModel, *, growing: bool, in_hurry: bool
+) -> Wanted:
     is_from_file = model.follows_file or not model.changes
     latency = (
         options.min_latency_ms is None
@@ -129,9 +139,8 @@ def _wanted(opened: InputFile, options: HistoricalOptions, model: LatencyModel, 
     order = options.unsorted == "sort"
     check = opened.content.compressed
     partitions = options.partition.of.count
-    is_read_anyway = latency or order or check
-    tickers = not growing and partitions > 1 and (is_read_anyway or partitions >= TICKERS_ALONE_FROM)
-    return Wanted(latency=latency, order=order, check=check, tickers=tickers)
+    alone = partitions >= TICKERS_ALONE_FROM and not in_hurry
+    return Wanted(latency, order, check, partitions > 1 and not growing, latency or order or check or alone)
 
 
 def _look(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None, wanted: Wanted) -> Scanned:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fastpath.columns import Block, Tickers
+from fastpath.records import Cursor
 from services.replay.sources import HistoricalOptions, HistoricalSource, UnusableInput, prescan
 from services.replay.sources.historical import READ_ROWS
 from services.replay.sources.inputs import open_input
@@ -287,6 +288,22 @@ def test_a_file_of_which_nothing_else_is_asked_is_looked_through_for_three_parti
     scan(paths, options_of(0, Partitioning(count)), tmp_path / "cache")
 
     assert skims == expected
+
+
+def test_who_goes_on_in_the_middle_looks_at_what_is_kept_alone(
+    tmp_path: Path, skims: list[tuple[str, bool]], read_bytes: Counter[str]
+) -> None:
+    paths = write(tmp_path, tardis(random.Random(1)), tardis(random.Random(2)))
+    options = options_of(2, Partitioning(3, {"BTC-USD@huobi": 0}))
+    opened = open_input(paths[0])
+    resume = Cursor(last_key=(1_735_689_600_900_000_000, 0, 9), sources=(opened.content.beginning,) * 2)
+    opened.close()
+
+    for is_kept in (False, True):
+        assert read_after_opening(read_bytes, paths, options, resume=resume, cache_dir=tmp_path / "cache") == 0
+        assert (skims, read_bytes["0.csv"] > 0) == ([], not is_kept)
+        scan(paths, options, tmp_path / "cache")
+        skims.clear()
 
 
 def test_engines_that_start_together_look_once_through_each_file(tmp_path: Path, skims: list[tuple[str, bool]]) -> None:
