@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import redis
 from redis.exceptions import WatchError
 
+from services.price.engine.fenced import FencedConnection, Fill
 from services.runtime.connection import at, connect, drop_connections
 from services.runtime.log_fields import fields
 from services.runtime.session.holders import LEASE_MS, RENEW_NS, Holder, parse_holder
@@ -27,9 +27,6 @@ REPLY_TIMEOUT_S: Final = 5.0
 _ATTEMPTS: Final = 10
 _TOUCH_MS: Final = 1 << 40
 """Thirty-five years, for which the fences may have an end between two commands."""
-
-Fill = Callable[[Any], object]
-"""Puts commands into a transaction. It is called again where the transaction has to be sent again."""
 
 
 class SinkFenced(Exception):
@@ -85,6 +82,7 @@ class SinkClaim:
         self._token = token.encode()
         # A connection of its own, which is there for as long as the engine lives: its name is the other half of the lease.
         self._client: Any = connect(url, client_name=self.holder.client_name, timeout_s=REPLY_TIMEOUT_S)
+        self._fenced = FencedConnection(self._client, keys.sink_fences, sink)
         self._held = False
         self._replaced: bytes | None = None
         """The fence that ours took the place of."""
@@ -141,6 +139,7 @@ class SinkClaim:
 
     def disconnect(self) -> None:
         """Connect anew with the next command."""
+        self._fenced.close()
         drop_connections(self._client)
 
     def confirm(self) -> None:
@@ -157,16 +156,12 @@ class SinkClaim:
         self._renewed_ns = 0
 
     def execute(self, client: Any, fill: Fill, *, raise_on_error: bool = True) -> list[Any]:
+        """As the protocol says; `client` is for who has no connection of its own to do it on."""
         for _ in range(_ATTEMPTS):
-            with client.pipeline(transaction=True) as pipeline:
-                pipeline.watch(self._keys.sink_fences)
-                self._verify(pipeline.hget(self._keys.sink_fences, self._sink))
-                pipeline.multi()
-                fill(pipeline)
-                try:
-                    return list(pipeline.execute(raise_on_error))
-                except WatchError:
-                    continue
+            self._verify(self._fenced.fence())
+            answers = self._fenced.execute(fill, raise_on_error=raise_on_error)
+            if answers is not None:
+                return answers
         raise redis.ConnectionError(f"the fences of partition {self._keys.partition} do not come to rest")
 
     def renew(self, now_ns: int) -> None:
@@ -196,11 +191,13 @@ class SinkClaim:
         except (redis.RedisError, OSError) as exc:
             logger.info("lease of the sink not given up", extra=fields(reason=exc))
         finally:
+            self._fenced.close()
             self._client.close()
 
     def _verify(self, fence: bytes | None) -> None:
         if fence == self._token:
             return
+        self._fenced.close()
         if fence is None or fence == self._replaced:
             raise redis.ConnectionError("Redis has lost that this sink took the partition over")
         raise SinkFenced(self._fenced_text())

@@ -147,6 +147,55 @@ def test_what_an_older_connection_may_still_deliver_is_disarmed(make: Make, clie
             late.execute()
 
 
+def end_connections(client: Any, claim: SinkClaim) -> None:
+    """Do what Redis does to connections that are idle for too long, and firewalls to others."""
+    ours = [each["id"] for each in client.client_list() if each["name"] == claim.holder.client_name]
+    assert ours
+    for each in ours:
+        client.client_kill_filter(_id=each)
+
+
+def test_a_connection_that_ended_between_transactions_takes_the_watch_with_it(
+    make: Make, client: Any, keys: SessionKeys
+) -> None:
+    first, second = make("1"), make("2")
+    first.take()
+    write(first, client, keys, "first")
+    end_connections(client, first)
+    write(first, client, keys, "again")
+    assert client.hget(keys.sinks, "price") == b"again"
+
+    hang(client, keys)
+    end_connections(client, first)
+    second.take()
+    with pytest.raises(SinkFenced, match="was taken over"):
+        write(first, client, keys, "late")
+    assert client.hget(keys.sinks, "price") == b"again"
+
+
+def test_what_redis_refuses_is_raised_or_returned_and_the_next_transaction_is_bound_again(
+    make: Make, client: Any, keys: SessionKeys
+) -> None:
+    claim = make("1")
+    claim.take()
+
+    def fill(pipeline: Any) -> None:
+        pipeline.hset(keys.sinks, "price", "x")
+        pipeline.lpush(keys.sinks, "no list")
+
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        claim.execute(client, fill)
+    done, refused = claim.execute(client, fill, raise_on_error=False)
+    assert (done, str(refused)[:9]) == (0, "WRONGTYPE")
+    with pytest.raises(redis.ResponseError, match="wrong number of arguments"):
+        claim.execute(client, lambda pipeline: pipeline.execute_command("HSET", keys.sinks))
+    hang(client, keys)
+    make("2").take()
+    with pytest.raises(SinkFenced):
+        write(claim, client, keys, "late")
+    assert client.hget(keys.sinks, "price") == b"x"
+
+
 def test_a_full_redis_gives_up_mids_for_a_takeover_that_makes_room(make: Make, client: Any, keys: SessionKeys) -> None:
     first, second = make("1"), make("2")
     first.take()
