@@ -84,9 +84,29 @@ class FileSource:
         return (
             tickers is not None
             and len(tickers.names) > 0
-            and not partition.has_source(rank)
+            and (not partition.has_source(rank) or (tickers.are_usable and self._arrives_as_recorded))
             and not any(partition.has_ticker(name) for name in tickers.names)
             and self.opened.is_unchanged
+        )
+
+    @property
+    def _arrives_as_recorded(self) -> bool:
+        # A row can be usable and the arrival that a model or a shift gives it be none.
+        return not self.plan.shift_ns and not self.latency.changes
+
+    def found_all_usable(self, options: HistoricalOptions, rank: int) -> bool:
+        """Tell whether it was read from beginning to end by the one who has what cannot be used of it, and there was no such thing."""
+        counts = self.counts
+        return (
+            counts is not None
+            and options.partition.has_source(rank)
+            and self._arrives_as_recorded
+            and not self.needs_sorting
+            # Of what lies outside of a window it is not known whether it could be used.
+            and options.start_time_ns is None
+            and options.end_time_ns is None
+            and counts.first_line == 1
+            and counts.rejected == counts.blank == counts.reported == 0
         )
 
     def pass_over(self) -> None:

@@ -21,7 +21,7 @@ from services.replay.sources.latency_kernels import SourceLatency, source_latenc
 from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.prescan import plan_latencies
 from services.replay.sources.row_reader import BUFFER_BYTES, PASSING_BYTES, new_buffer
-from services.replay.sources.scan_cache import forget_scan
+from services.replay.sources.scan_cache import forget_scan, keep_usable
 from services.replay.sources.source import Complaints, Poll
 from services.replay.sources.source_numbers import KnownNumbers, recorded_numbers
 from services.replay.sources.spill import RUN_BLOCK_BYTES, SpilledRun, SpillFile
@@ -304,7 +304,15 @@ class HistoricalSource:
                 raise UnusableInput(f"{files[number].opened.name}: {problem}") from problem
             read += count
             self._rows_since_spill += count
+            if files[number].counts is not None:
+                self._note_end(number)
         return read
+
+    def _note_end(self, rank: int) -> None:
+        # With several partitions the one that has what cannot be used of a file reads all of it, and finds mostly that there is nothing.
+        file, options = self._files[rank], self._options
+        if not options.partition.is_all and not self._growing and file.found_all_usable(options, rank):
+            keep_usable(file.opened, options, self._cache_dir)
 
     def _read_run(self, merger: Merger, number: int) -> int:
         run = self._runs[number]

@@ -47,6 +47,8 @@ class FileTickers:
     names: tuple[str, ...] = ()
     """None: that is not certain, or they are too many."""
     rows: int = 0
+    are_usable: bool = False
+    """Every row can be used and is in order, as somebody found who read all of them. False: that is not known."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from services.replay.sources.options import HistoricalOptions
 from services.replay.sources.row_reader import Damage, FileTickers
 from services.runtime.json_text import read_json
 
-CACHE_VERSION: Final = 4
+CACHE_VERSION: Final = 5
 LOOK_S: Final = 0.02
 """Between two looks whether another process has scanned a file."""
 WAIT_S: Final = 5.0
@@ -70,6 +70,13 @@ def write_cache(opened: InputFile, options: HistoricalOptions, cache_dir: Path |
     except OSError:
         with contextlib.suppress(OSError):
             unfinished.unlink()
+
+
+def keep_usable(opened: InputFile, options: HistoricalOptions, cache_dir: Path | None) -> None:
+    """Add that all rows of the file can be used to what is kept of it, if anything is."""
+    kept = read_cache(opened, options, cache_dir)
+    if kept is not None and kept.tickers is not None and kept.tickers.names and not kept.tickers.are_usable:
+        write_cache(opened, options, cache_dir, replace(kept, tickers=replace(kept.tickers, are_usable=True)))
 
 
 def forget_scan(opened: InputFile, cache_dir: Path | None) -> None:
@@ -149,7 +156,7 @@ def _scanned(stored: dict[str, Any]) -> Scanned:
 
 
 def _tickers(stored: dict[str, Any]) -> FileTickers:
-    names, rows = stored["names"], stored["rows"]
+    names, rows, are_usable = stored["names"], stored["rows"], stored["are_usable"]
     if not isinstance(rows, int) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError("no tickers")
-    return FileTickers(tuple(names), rows)
+    return FileTickers(tuple(names), rows, are_usable is True)

@@ -163,6 +163,55 @@ def test_who_has_nothing_of_a_file_reads_none_of_it(
             assert (read_bytes[f"{rank}.csv"] > 0) is has_something, (number, rank)
 
 
+ODD = {
+    "none": b"",
+    "unusable": b"1,2025-01-01 00:00:00,A,1,inf,1,1,5\n",
+    "unusable, of another": b"1,2025-01-01 00:00:00,X,1,inf,1,1,5\n",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+def test_who_found_nothing_unusable_in_a_file_does_not_look_for_it_again(
+    tmp_path: Path, read_bytes: Counter[str], odd: str, compressed: bool
+) -> None:
+    content = one_ticker(random.Random(1), "A") + ODD[odd]
+    paths = write(tmp_path, gzip.compress(content) if compressed else content)
+    partitioning, cache = Partitioning(3, {"A": 1, "X": 1}), tmp_path / "cache"
+    whole = Read(paths, HistoricalOptions())
+
+    for again in (False, True):
+        read = read_after_opening(read_bytes, paths, options_of(0, partitioning), cache_dir=cache)
+        assert read == (odd != "none")
+        assert (read_bytes["0.csv"] == 0) is (again and odd == "none")
+        parts = [Read(paths, options_of(number, partitioning), cache_dir=cache) for number in range(3)]
+        check(whole, parts, partitioning)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"end_time_ns": 1_735_689_600_100_000_000}, {}),
+        ({"latency": ("lognormal:p50=5ms,p99=40ms,seed=7",)}, {}),
+        ({}, {"latency": ("lognormal:p50=5ms,p99=40ms,seed=7",)}),
+        ({"growing": True}, {}),
+    ],
+    ids=["a window", "with a model", "without a model", "growing"],
+)
+def test_what_is_usable_otherwise_is_looked_at_again(
+    tmp_path: Path, read_bytes: Counter[str], first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    paths = write(tmp_path, one_ticker(random.Random(1), "A"))
+    partitioning, cache = Partitioning(3, {"A": 1}), tmp_path / "cache"
+    scan(paths, options_of(0, partitioning), cache)
+
+    for options in (first, then):
+        how = {name: value for name, value in options.items() if name == "growing"}
+        chosen = options_of(0, partitioning, **{name: value for name, value in options.items() if name not in how})
+        read_after_opening(read_bytes, paths, chosen, cache_dir=cache, **how)
+        assert read_bytes["0.csv"] > 0
+
+
 def test_of_one_file_of_two_tickers_everybody_with_one_of_them_reads(tmp_path: Path, read_bytes: Counter[str]) -> None:
     lines = one_ticker(random.Random(1), "A").splitlines(keepends=True)
     paths = write(tmp_path, HEADER.encode(), b"".join([*lines, lines[-1].replace(b",A,", b",B,")]))
@@ -346,7 +395,7 @@ def test_kept_tickers_of_other_types_only_cost_a_look(
     scan(paths, options, cache)
     (kept,) = cache.iterdir()
     content = json.loads(kept.read_text())
-    assert content["scanned"]["tickers"] == {"names": ["A"], "rows": 200}
+    assert content["scanned"]["tickers"] == {"names": ["A"], "rows": 200, "are_usable": False}
     content["scanned"]["tickers"] = stored
     kept.write_text(json.dumps(content))
 

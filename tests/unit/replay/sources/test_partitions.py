@@ -7,7 +7,7 @@ import heapq
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,8 +28,8 @@ SOUND = {"min_latency_ms": -30.0}
 class Read:
     """What one partition reads, and what it knew of it before."""
 
-    def __init__(self, paths: Sequence[str], options: HistoricalOptions, *, in_flight_rows_max: int = 1 << 20) -> None:
-        source = HistoricalSource(paths, options, in_flight_rows_max=in_flight_rows_max)
+    def __init__(self, paths: Sequence[str], options: HistoricalOptions, **how: Any) -> None:
+        source = HistoricalSource(paths, options, **how)
         source.open()
         block = Block(Tickers())
         self.lowest: list[tuple[int, int]] = []
