@@ -82,6 +82,16 @@ class ReplayRun:
     rerun: Repeating | None = None
     """What is repeated; None is a run of its own, to the end of the files."""
 
+    @property
+    def command(self) -> str:
+        """Name the command that this is."""
+        return "midstream replay" if self.rerun is None else "midstream rerun"
+
+    @property
+    def way_on(self) -> str:
+        """Say how somebody goes on who was interrupted."""
+        return "continue with --resume" if self.rerun is None else "begin again with --overwrite"
+
 
 def run_replay(run: ReplayRun) -> int:
     """Replay and return the exit code; says on stdout (`--json`: one object) what came of it, on stderr what went wrong."""
@@ -109,7 +119,7 @@ def run_replay(run: ReplayRun) -> int:
                 _finish(run, SIGNAL + interruption.number if interruption.number else code, report)
                 if interruption.number:
                     code = SIGNAL + interruption.number
-                    say("interrupted: everything written is committed; continue with --resume")
+                    say(f"interrupted: everything written is committed; {run.way_on}")
                 return code
     except DirectoryRefused as exc:
         return _fail(run, str(exc), REFUSED)
@@ -119,11 +129,11 @@ def run_replay(run: ReplayRun) -> int:
     except (ChildFailed, OSError, ValueError) as exc:
         # A ValueError is a report in Redis that cannot be read.
         code = ExitCode.POSTPONED if isinstance(exc, ChildPostponed) else FAILED
-        return _fail(run, f"{exc}; what is committed stays, continue with --resume", code)
+        return _fail(run, f"{exc}; what is committed stays, {run.way_on}", code)
 
 
 def _fail(run: ReplayRun, message: str, code: int) -> int:
-    return fail(message, code, as_json=run.as_json, command="midstream replay")
+    return fail(message, code, as_json=run.as_json, command=run.command)
 
 
 def _finish(run: ReplayRun, code: int, report: Report | None) -> None:
@@ -136,7 +146,7 @@ def _finish(run: ReplayRun, code: int, report: Report | None) -> None:
             print_report(write, report)
             print_partitions(write, report, run.options.session)
     elif run.as_json:
-        write(json.dumps(error_object("it ended before anything was committed; continue with --resume", code)))
+        write(json.dumps(error_object(f"it ended before anything was committed; {run.way_on}", code)))
 
 
 async def _replay(run: ReplayRun, interruption: Interruption, nursery: Nursery) -> tuple[int, Report | None]:

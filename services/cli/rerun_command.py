@@ -106,7 +106,7 @@ def run_rerun(path: Path, out: Path, *, overwrite: bool, as_json: bool) -> int:
         return fail(str(exc), ExitCode.REFUSED, as_json=as_json, command="midstream rerun")
     run = ReplayRun(
         options,
-        RunDirectory(out, partitions=len(journal.parts)),
+        RunDirectory(out, partitions=len(journal.parts), resumable=False),
         None,
         resume=False,
         overwrite=overwrite,

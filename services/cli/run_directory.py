@@ -40,6 +40,8 @@ class RunDirectory:
     path: Path
     partitions: int = 1
     """With several, the logs are in a directory for each: p0, p1, ..."""
+    resumable: bool = True
+    """Whether the command that writes here can go on where it ended."""
 
     @property
     def private(self) -> Path:
@@ -130,11 +132,12 @@ class RunDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise DirectoryRefused(f"{self.path} is not a directory; choose another one with --out")
         held = [path.name for path in self._outputs()]
+        go_on = "continue it with --resume, " if self.resumable else ""
         if self.manifest.exists() and resume:
             self._check_same(self._read_manifest(), wanted)
         elif held and not overwrite:
             raise DirectoryRefused(
-                f"{self.path} already holds {held[0]}; continue it with --resume, replace it with --overwrite, "
+                f"{self.path} already holds {held[0]}; {go_on}replace it with --overwrite, "
                 "or choose another directory with --out"
                 if self.manifest.exists()
                 else f"{self.path} already holds {held[0]} which no run of this program left; use --overwrite or another --out"

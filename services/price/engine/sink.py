@@ -113,8 +113,11 @@ class Sink:
             self._report("stopped", message=str(fenced))
             return 0
         except SinkStopped as stopped:
-            logger.error("sink stopped", extra=fields(reason=stopped.message))
-            if not isinstance(stopped, OtherParts):
+            if isinstance(stopped, OtherParts):
+                # Nothing is wrong where the session was published for the first time a moment ago: its server learns of it, too.
+                logger.info("sink gives way", extra=fields(reason=stopped.message))
+            else:
+                logger.error("sink stopped", extra=fields(reason=stopped.message))
                 self._announce_stop(stopped.message)
             self._report("stopped", message=stopped.message)
             return 1

@@ -113,6 +113,8 @@ async def test_a_session_that_turns_out_to_have_partitions_is_priced_as_one(
     assert merging.code == 2
     assert "a sink is writing to" in merging.stderr
     assert server.stop() == 0
+    # It learned how the session is published, which is no mistake of anybody's.
+    assert '"level": "error"' not in server.stderr_path.read_text()
     for queue in queues:
         queue.close()
 

@@ -277,7 +277,7 @@ def test_a_resume_is_told_that_the_inputs_come_in_another_order(tmp_path: Path) 
 @pytest.fixture
 def parted(tmp_path: Path) -> RunDirectory:
     """A directory with a run of two partitions in it."""
-    used = RunDirectory(tmp_path / "out", partitions=2)
+    used = RunDirectory(tmp_path / "out", partitions=2, resumable=False)
     with used.prepared(OPTIONS, INPUTS, resume=False, overwrite=False):  # type: ignore[arg-type]
         (used.private / "lock").touch()
         write_parts(used, "a line\n")
@@ -293,7 +293,7 @@ def write_parts(directory: RunDirectory, text: str) -> None:
 
 def test_logs_of_partitions_are_refused_and_replaced_like_any_others(parted: RunDirectory) -> None:
     (parted.path / "p7").mkdir()
-    with pytest.raises(DirectoryRefused, match="already holds p0"):
+    with pytest.raises(DirectoryRefused, match="already holds p0; replace it with --overwrite, or"):
         prepare(parted)
 
     with parted.prepared(OPTIONS, INPUTS, resume=False, overwrite=True):  # type: ignore[arg-type]
