@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from services.price.engine.claim import SinkClaim
 from services.price.engine.disk import PRIVATE_DIRECTORY
+from services.price.engine.kept_memory import keep_freed_memory
 from services.price.engine.lock import DirectoryLock
 from services.price.engine.options import EngineOptions
 from services.price.engine.position import Position
@@ -46,6 +47,7 @@ def _run(channel: EngineChannel) -> int:
             if not _take_lock(_open_lock(options.out), options, channel):
                 return 0
         else:
+            keep_freed_memory()
             hold = SinkClaim(options.redis_url, options.keys, options.sink, token=uuid4().hex, owner=options.owner)
             stack.callback(hold.release)
             segment = take_over(options, hold, channel)
