@@ -185,6 +185,10 @@ class _Host:
     def refusal(self) -> str | None:
         return self._host.refusal
 
+    @property
+    def silent_s(self) -> float:
+        return self._host.silent_s
+
     async def start(self) -> None:
         await self._host.start()
 

@@ -71,6 +71,11 @@ class EngineHost:
         """The sentence with which the engine refused; None while it has not."""
         return None if self._process is None else self._process.refusal
 
+    @property
+    def silent_s(self) -> float:
+        """For how long an engine that works or starts has said nothing; 0 while that is no longer than it may be."""
+        return self._monotonic_s() - self._heard_s if self._silent else 0.0
+
     async def start(self) -> None:
         self._tell(_STARTING)
         self._process = EngineProcess(self._module, self._config, on_report=self._on_report)

@@ -14,7 +14,7 @@ import pytest
 
 from services.runtime.session.holders import LEASE_MS
 from services.runtime.session.owners import BEAT_S, DEAD_S
-from services.runtime.session.partition_runners import SILENT_LOOKS, UNFIT_S
+from services.runtime.session.partition_runners import SILENT_LOOKS, SILENT_START_S, UNFIT_S
 from services.runtime.session.woven_stream import MERGE_WAIT_S
 from tests.support.cli import PATIENCE_S, ROOT, Completed, clean_environment, command, until
 from tests.support.grpcurl import run_call
@@ -187,6 +187,7 @@ def test_figures_of_the_page_are_those_of_the_code() -> None:
     assert f"({MERGE_WAIT_S * 1000:g} unless the request says otherwise)" in text
     assert f"silence {DEAD_S:g} s, lease {LEASE_MS / 1000:g} s" in text
     assert f"for {SILENT_LOOKS} looks" in text
+    assert f"not said a word | {SILENT_START_S:g} s |" in text
     assert f"takes nothing for {UNFIT_S:g} s" in text
     assert BEAT_S == 1.0, "the page says `each second`"
 

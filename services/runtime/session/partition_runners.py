@@ -29,6 +29,9 @@ UNFIT_S: Final = 30.0
 """After an engine has failed here, for so long the others get what is free: they may have the file that is missing here."""
 SILENT_LOOKS: Final = 5
 """So often has a partition been without a producer, although its engine here had it, before that engine counts as hung."""
+SILENT_START_S: Final = 20.0
+"""An engine that has not had its partition yet counts as hung after this long without a word: it says twice a second that it starts, also
+while it reads files through."""
 STRANGER: Final = "another producer"
 
 
@@ -193,11 +196,16 @@ class PartitionRunners:
         self._lost = others
 
     async def _give_up_hung(self, producers: Mapping[int, str]) -> None:
-        """End engines that had their partition and let its lease go: stopped ones, or ones whose disk does not answer."""
+        """End engines that had their partition and let its lease go, or never took it: stopped ones, or ones whose disk does not answer."""
         ours = {each for each in self._runners if producers.get(each) == self._owners.name}
         self._produced = (self._produced | ours) & self._runners.keys()
         self._silent = {each: self._silent.get(each, 0) + 1 for each in self._produced if each not in producers}
         hung = [partition for partition, looks in self._silent.items() if looks >= SILENT_LOOKS]
+        hung += [
+            partition
+            for partition, runner in self._runners.items()
+            if not producers.get(partition) and partition not in self._produced and runner.silent_s >= SILENT_START_S
+        ]
         if hung:
             logger.warning("engines hang and are ended", extra=fields(session=self._session, partitions=hung))
             await self._hand_over(hung)

@@ -32,6 +32,9 @@ class Host(Protocol):
     @property
     def refusal(self) -> str | None: ...
 
+    @property
+    def silent_s(self) -> float: ...
+
     async def start(self) -> None: ...
 
     async def run(self) -> int: ...
@@ -103,6 +106,11 @@ class SessionRunner:
     def is_running(self) -> bool:
         """Whether the session's engine runs here."""
         return self._host is not None
+
+    @property
+    def silent_s(self) -> float:
+        """For how long its engine here has said nothing; 0 while that is no longer than it may be, and without one."""
+        return 0.0 if self._host is None else self._host.silent_s
 
     @property
     def is_ours(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,3 +68,23 @@ def test_an_engine_that_is_stopped_loses_its_partition_and_cannot_write_when_it_
     fleet.wait_complete()
 
     assert published(own_client, 2) == expected(2)
+
+
+def test_an_engine_that_is_stopped_before_it_has_its_partition_is_replaced(
+    fleet: Fleet, own_client: redis.Redis
+) -> None:
+    server = fleet.start("a", SPEED="max", LOG_LEVEL="info", LOG_FORMAT="json")
+    started: list[int] = []
+
+    def found() -> bool:
+        started[:] = [int(pid) for pid in re.findall(r'"engine started".*"pid": (\d+)', server.log.read_text())]
+        return len(started) == PARTITIONS
+
+    until(found, what="the start of every engine")
+    # It is still loading what it needs.
+    os.kill(started[2], signal.SIGSTOP)
+    fleet.wait_complete()
+
+    assert [published(own_client, partition) for partition in range(PARTITIONS)] == [
+        expected(partition) for partition in range(PARTITIONS)
+    ]

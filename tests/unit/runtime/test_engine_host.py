@@ -95,13 +95,14 @@ def test_an_engine_that_works_and_falls_silent_is_trouble_until_it_speaks_again(
     clock.now_s += SILENT_S + 1
     stage.host.look()
     # What came while this process itself was stopped is read between two looks.
-    assert stage.troubles == [""]
+    assert (stage.troubles, stage.host.silent_s) == ([""], 0)
     for _ in range(3):
         stage.host.look()
     assert stage.troubles[1:] == ["the engine has said nothing for 4 s: it was stopped, or waits for its disk"]
+    assert stage.host.silent_s == SILENT_S + 1
 
     stage.report("alive")
-    assert stage.troubles[2:] == [""]
+    assert (stage.troubles[2:], stage.host.silent_s) == ([""], 0)
     stage.host.look()
     assert stage.troubles[2:] == [""]
 

@@ -11,7 +11,7 @@ import pytest
 from services.runtime.errors import FailedPrecondition
 from services.runtime.session.definition import SessionDefinition
 from services.runtime.session.keys import SessionKeys
-from services.runtime.session.partition_runners import SILENT_LOOKS, UNFIT_S, PartitionRunners
+from services.runtime.session.partition_runners import SILENT_LOOKS, SILENT_START_S, UNFIT_S, PartitionRunners
 from services.runtime.session.session_runner import SessionRunner
 from services.runtime.session.shares import Member
 
@@ -35,6 +35,7 @@ class Runner:
         self._world, self._owner, self._partition = world, owner, partition
         self.failure = self.trouble = ""
         self.stopped = False
+        self.silent_s = 0.0
 
     @property
     def is_ours(self) -> bool:
@@ -200,6 +201,19 @@ def test_an_engine_that_is_still_starting_does_not_hang(looks: int) -> None:
     a = Server(world, "a")
     look_round(a, times=looks)
     assert len(a.made) == 1
+
+
+def test_an_engine_that_says_nothing_and_never_took_its_partition_is_ended() -> None:
+    world = World(1, hangs={0})
+    a = Server(world, "a")
+    a.look()
+    a.made[0].silent_s = SILENT_START_S - 0.1
+    look_round(a, times=SILENT_LOOKS + 1)
+    assert not a.made[0].stopped
+    a.made[0].silent_s = SILENT_START_S
+    a.look()
+    assert a.made[0].stopped
+    assert len(a.made) == 2
 
 
 class _Slow(Runner):
