@@ -11,8 +11,8 @@ from typing import Any, Final
 from services.runtime.errors import StartRefused
 from services.runtime.session.keys import SessionKeys
 
-COMMIT_SHARES_MAX: Final = 4
-"""More partitions than these do not make commits rarer: what is not committed is read again after a crash."""
+SHARES_MAX: Final = 4
+"""More partitions than these make neither commits rarer, because what is not committed is read again after a crash, nor reads longer."""
 _INT64_MAX: Final = 2**63 - 1
 
 
@@ -44,7 +44,7 @@ class EngineOptions:
     idle_linger_s: float = 0.002
     """A commit is due when nothing new came for so long: a paced line is in the log at once."""
     read_count: int = 4
-    """Entries per read; each holds at most 4,096 records."""
+    """Entries per read in a session of one partition; each holds at most 4,096 records."""
 
     @property
     def keys(self) -> SessionKeys:
@@ -58,7 +58,16 @@ class EngineOptions:
         The sinks of a session share disks and cores, and each gets a part of its records: so that they do not sync them far more often than
         one sink would, each waits longer. What comes now and then is committed at once all the same.
         """
-        return self.commit_interval_s * min(self.partitions, COMMIT_SHARES_MAX)
+        return self.commit_interval_s * min(self.partitions, SHARES_MAX)
+
+    @property
+    def entries_per_read(self) -> int:
+        """How many entries one read may bring.
+
+        Each read has its reply, its publication of mids and its turn of the loop. So that the sinks of a session, which share cores, do not
+        have far more of these than one sink would, each takes more at a time where it is there.
+        """
+        return self.read_count * min(self.partitions, SHARES_MAX)
 
     @property
     def with_index(self) -> bool:

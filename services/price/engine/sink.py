@@ -87,7 +87,7 @@ class Sink:
             url=options.redis_url,
             keys=keys,
             group=options.sink,
-            read_count=options.read_count,
+            read_count=options.entries_per_read,
             waker=waker,
             hold=self._hold,
         )

@@ -66,13 +66,14 @@ def test_defaults_are_those_of_a_server() -> None:
     assert not options.with_csv
 
 
-@pytest.mark.parametrize(("partitions", "due_s"), [(1, 0.05), (2, 0.1), (64, 0.2)])
-def test_sinks_of_one_session_share_its_commits_out(partitions: int, due_s: float) -> None:
+@pytest.mark.parametrize(("partitions", "due_s", "entries"), [(1, 0.05, 4), (2, 0.1, 8), (64, 0.2, 16)])
+def test_sinks_of_one_session_share_its_commits_and_reads_out(partitions: int, due_s: float, entries: int) -> None:
     options = EngineOptions.from_config(
         REQUIRED | {"partition": 0 if partitions > 1 else None, "partitions": partitions}
     )
 
     assert options.commit_due_s == pytest.approx(due_s)
+    assert options.entries_per_read == entries
 
 
 def test_settings_of_the_server_reach_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
