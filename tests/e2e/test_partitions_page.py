@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from services.runtime.session.holders import LEASE_MS
 from services.runtime.session.owners import BEAT_S, DEAD_S
 from services.runtime.session.partition_runners import SILENT_LOOKS, SILENT_START_S, UNFIT_S
 from services.runtime.session.woven_stream import MERGE_WAIT_S
-from tests.support.cli import PATIENCE_S, ROOT, Completed, clean_environment, command, until
+from tests.support.cli import ROOT, Completed, midstream, until
 from tests.support.grpcurl import run_call
 from tests.support.pages import run_program, shell_lines
 from tests.support.redis_server import RedisForTests
-from tests.support.serving import Machine, Serving
+from tests.support.serving import Machine, Serving, kept_up
 
 PAGE = (ROOT / "docs" / "partitions.md").read_text(encoding="utf-8")
 LINES = [line for line in shell_lines(PAGE) if line]
@@ -40,14 +39,8 @@ def started(line: str, redis_url: str, out: Path) -> Iterator[Serving]:
     settings = dict(word.removeprefix("MIDSTREAM_").split("=", 1) for word in words if word.startswith("MIDSTREAM_"))
     names = words[words.index("serve") + 1 :]
     kept = {f"MIDSTREAM_{name}": value for name, value in settings.items() if name not in OWN}
-    machine = Machine(out, environment=kept | {"MIDSTREAM_REDIS_URL": redis_url}, names=names)
-    try:
+    with kept_up(Machine(out, environment=kept | {"MIDSTREAM_REDIS_URL": redis_url}, names=names)) as machine:
         yield machine
-    except BaseException:
-        print(machine.log.read_text())  # noqa: T201  (shown when the test fails)
-        machine.kill()
-        raise
-    assert machine.stop() == 0, machine.log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +86,12 @@ def say(servers: Serving, line: str) -> Completed:
 
 
 @pytest.mark.long
-def test_two_servers_share_the_session_that_is_read_in_one_order_and_in_part(pair: Pair) -> None:
+def test_two_servers_share_the_session_that_is_read_in_one_order_and_in_part(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, _ = pair
+    # A narrow terminal leaves the numbers out.
+    monkeypatch.setenv("COLUMNS", "200")
     everything = say(a, "midstream tail --from-oldest -n 5").stdout
     part = say(a, "midstream tail --from-oldest --partition 3 -n 5").stdout
     mids = say(a, "midstream tail mids --from-oldest -n 5").stdout
@@ -151,14 +148,7 @@ def test_status_counts_the_partitions_and_what_each_did_is_repeated(pair: Pair, 
     listed = a.midstream("journal")
     write, repeat = (line.split()[1:] for line in LINES if line.startswith(("midstream journal", "midstream rerun")))
     written = a.midstream(*(str(tmp_path / word) if "." in word else word for word in write))
-    repeated = subprocess.run(
-        command(*(str(tmp_path / word) if "." in word or word == "again" else word for word in repeat)),
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+    repeated = midstream(*(str(tmp_path / word) if "." in word or word == "again" else word for word in repeat))
 
     assert f"{RECORDS:,} records in 4 partitions" in status.stdout
     assert "4 partitions" in sessions.stdout
@@ -166,7 +156,7 @@ def test_status_counts_the_partitions_and_what_each_did_is_repeated(pair: Pair, 
     assert sum(each["last_sequence"] for each in played) == RECORDS
     assert [json.loads(line)["partition"] for line in effects[-4:]] == [0, 1, 2, 3]
     assert (written.code, f"{RECORDS:,} records in 4 partitions" in written.stdout) == (0, True)
-    assert repeated.returncode == 0, repeated.stderr
+    assert repeated.code == 0, repeated.stderr
     assert "identical: the logs of all 4 partitions are those of session `default`" in repeated.stdout
 
 

@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,9 @@ import pytest
 
 from clients.rpc import ControlClient
 from services.runtime.session.keys import SessionKeys
-from tests.support.cli import PATIENCE_S, Completed, clean_environment, command, midstream_here, until
+from tests.support.cli import Completed, midstream, midstream_here, until
 from tests.support.history_files import TICKERS, Quirks, history_text
-from tests.support.serving import Machine
+from tests.support.serving import Machine, kept_up
 
 pytestmark = pytest.mark.long
 
@@ -41,26 +40,12 @@ class Partitions(Machine):
 @contextlib.contextmanager
 def machine(out: Path, **settings: str) -> Iterator[Partitions]:
     environment = {f"MIDSTREAM_{name}": value for name, value in settings.items()}
-    servers = Partitions(out, environment=environment, names=("replay", "control", "price"))
-    try:
+    with kept_up(Partitions(out, environment=environment, names=("replay", "control", "price"))) as servers:
         yield servers
-    except BaseException:
-        print(servers.log.read_text())  # noqa: T201  (shown when the test fails)
-        servers.kill()
-        raise
-    assert servers.stop() == 0, servers.log.read_text()
 
 
 def rerun(journal: Path, out: Path, *options: str) -> Completed:
-    done = subprocess.run(
-        command("rerun", journal, "--out", out, *options),
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
-    return Completed(done.returncode, done.stdout, done.stderr)
+    return midstream("rerun", journal, "--out", out, *options)
 
 
 def kill_an_engine(servers: Partitions, partition: int) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 
 from clients.rpc import ControlClient
 from tests.reference.history import Expected, expected_outputs
-from tests.support.cli import PATIENCE_S, clean_environment, command, until
+from tests.support.cli import Completed, midstream, until
 from tests.support.history_files import Quirks, history_text
 from tests.support.serving import Serving, serving
 
@@ -96,15 +95,8 @@ def test_the_logs_are_those_of_the_reference(
     assert (tmp_path / "out" / "errors.log").read_bytes() == expected.error_log
 
 
-def rerun(journal: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("rerun", journal, "--out", out, *options),
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
+def rerun(journal: Path, out: Path, *options: str) -> Completed:
+    return midstream("rerun", journal, "--out", out, *options)
 
 
 def play_by_hand(servers: Serving, control: ControlClient) -> None:
@@ -142,7 +134,7 @@ def test_a_rerun_of_the_journal_gives_the_bytes_of_the_session(history: tuple[Pa
 
     done = rerun(journal, tmp_path / "again", "--json")
 
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     for name in ("mid_prices.log", "errors.log"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert (tmp_path / "again" / "mid_prices.log").read_bytes() != expected.mid_log
@@ -155,11 +147,11 @@ def test_a_rerun_of_the_journal_gives_the_bytes_of_the_session(history: tuple[Pa
     changed = tmp_path / "changed.jsonl"
     changed.write_text("\n".join([*lines[:moved], json.dumps(other), *lines[moved + 1 :]]) + "\n")
     differs = rerun(changed, tmp_path / "differs")
-    assert differs.returncode == 1
+    assert differs.code == 1
     assert "midstream rerun: the logs" in differs.stderr
 
     path.touch()
     refused = rerun(journal, tmp_path / "refused")
-    assert refused.returncode == 2
+    assert refused.code == 2
     assert "changed" in refused.stderr
     assert not (tmp_path / "refused").exists()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from unittest import mock
 
 import grpc
@@ -29,6 +29,7 @@ from tests.support.ports import free_port
 
 SERVERS = ("replay", "control", "price", "health")
 CALL_S = 30.0
+S = TypeVar("S", bound="Serving")
 
 
 class Serving:
@@ -207,7 +208,14 @@ class Machine(Serving):
 @contextlib.contextmanager
 def serving(out: Path, names: Sequence[str] = (), **environment: str) -> Iterator[Serving]:
     """Keep `midstream serve` up for a block. Keywords are settings without their prefix; it has to end with exit code 0."""
-    servers = Serving(out, environment={f"MIDSTREAM_{name}": value for name, value in environment.items()}, names=names)
+    settings = {f"MIDSTREAM_{name}": value for name, value in environment.items()}
+    with kept_up(Serving(out, environment=settings, names=names)) as servers:
+        yield servers
+
+
+@contextlib.contextmanager
+def kept_up(servers: S) -> Iterator[S]:
+    """Keep servers up for a block: they have to end with exit code 0, and show their log when the block fails."""
     try:
         yield servers
     except BaseException:
