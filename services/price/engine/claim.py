@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import redis
@@ -27,6 +28,12 @@ REPLY_TIMEOUT_S: Final = 5.0
 _ATTEMPTS: Final = 10
 _TOUCH_MS: Final = 1 << 40
 """Thirty-five years, for which the fences may have an end between two commands."""
+_ACKNOWLEDGE: Final = """#!lua flags=allow-oom
+local fence = redis.call('HGET', KEYS[1], ARGV[1])
+if fence == ARGV[2] then
+    for index = 4, #ARGV do redis.call('XACK', KEYS[2], ARGV[3], ARGV[index]) end
+end
+return fence"""
 
 
 class SinkFenced(Exception):
@@ -43,6 +50,9 @@ class Hold(Protocol):
     def execute(self, client: Any, fill: Fill, *, raise_on_error: bool = True) -> list[Any]:
         """Send what `fill` puts into a transaction, and return the replies. Raises SinkFenced, with nothing executed."""
 
+    def acknowledge(self, client: Any, stream: str, group: str, entries: Sequence[bytes]) -> None:
+        """Acknowledge without a transaction: Redis 7.0 refuses every command of one while its memory is full. Raises SinkFenced."""
+
     def confirm(self) -> None:
         """Check on a new connection that the hold is still there. Raises SinkFenced."""
 
@@ -57,6 +67,9 @@ class Unclaimed:
         pipeline = client.pipeline(transaction=True)
         fill(pipeline)
         return list(pipeline.execute(raise_on_error))
+
+    def acknowledge(self, client: Any, stream: str, group: str, entries: Sequence[bytes]) -> None:
+        client.xack(stream, group, *entries)
 
     def confirm(self) -> None:
         pass
@@ -163,6 +176,11 @@ class SinkClaim:
             if answers is not None:
                 return answers
         raise redis.ConnectionError(f"the fences of partition {self._keys.partition} do not come to rest")
+
+    def acknowledge(self, client: Any, stream: str, group: str, entries: Sequence[bytes]) -> None:
+        """As the protocol says. One that reaches a Redis late is for entries that are committed, so it does no harm."""
+        fences = self._keys.sink_fences
+        self._verify(client.eval(_ACKNOWLEDGE, 2, fences, stream, self._sink, self._token, group, *entries))
 
     def renew(self, now_ns: int) -> None:
         if now_ns - self._renewed_ns < RENEW_NS:

@@ -177,20 +177,17 @@ class QueueReader:
     def announce(self, announcement: str, acknowledged: Sequence[bytes] = ()) -> None:
         """Acknowledge entries and publish the sink's position in one transaction."""
 
-        def acknowledge(pipeline: Any) -> None:
+        def fill(pipeline: Any) -> None:
             if acknowledged:
                 pipeline.xack(self._keys.ticks, self._group, *acknowledged)
-
-        def everything(pipeline: Any) -> None:
-            acknowledge(pipeline)
             pipeline.hset(self._keys.sinks, self._group, announcement)
 
         try:
-            self._hold.execute(self.client, everything)
+            self._hold.execute(self.client, fill)
         except redis.exceptions.OutOfMemoryError:
             # A full Redis refuses the announcement; acknowledging needs no memory, and is what makes room.
             if acknowledged:
-                self._hold.execute(self.client, acknowledge)
+                self._hold.acknowledge(self.client, self._keys.ticks, self._group, acknowledged)
 
 
 def _entries(answer: Any) -> list[QueueEntry]:

@@ -219,3 +219,25 @@ def test_a_full_redis_gives_up_mids_for_a_takeover_that_makes_room(make: Make, c
     finally:
         client.config_set("maxmemory", 0)
     second.confirm()
+
+
+def test_a_full_redis_takes_acknowledgements_from_who_has_the_partition_alone(
+    make: Make, client: Any, keys: SessionKeys
+) -> None:
+    first, second = make("1"), make("2")
+    first.take()
+    client.xgroup_create(keys.ticks, "price", id="0", mkstream=True)
+    entries = [client.xadd(keys.ticks, {"b": b"x"}) for _ in range(3)]
+    client.xreadgroup("price", "sink", {keys.ticks: ">"})
+
+    client.config_set("maxmemory", 1)
+    try:
+        first.acknowledge(client, keys.ticks, "price", entries[:2])
+        assert client.xpending(keys.ticks, "price")["pending"] == 1
+    finally:
+        client.config_set("maxmemory", 0)
+    hang(client, keys)
+    second.take()
+    with pytest.raises(SinkFenced, match="was taken over"):
+        first.acknowledge(client, keys.ticks, "price", entries)
+    assert client.xpending(keys.ticks, "price")["pending"] == 1
