@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -77,3 +78,10 @@ def forget_session(client: redis.Redis, session: str) -> None:
         for key in client.scan_iter(match=pattern, count=1000):
             client.delete(key)
     client.srem(SESSIONS, session)
+
+
+def says_what_disks_have(client: Any) -> bool:
+    """Tell whether this engine knows WAITAOF: Redis from 7.2 on, and every Valkey."""
+    # In one word, as redis-py cannot read an answer about a command that there is not.
+    [known] = client.execute_command("COMMAND INFO", "WAITAOF")
+    return known is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from clients.resilience.limiter_redis import redis_limiter
 from services.control.journal import ControlJournal, InEffect
 from services.replay.config import ReplaySettings
 from services.replay.queue import Level, SinkExpectation
+from services.replay.queue.errors import RedisRefused
 from services.runtime.clock import SystemClock
 from services.runtime.cluster.slots import node_urls
 from services.runtime.connection import connect, connect_async
@@ -28,7 +30,7 @@ from tests.reference.history import expected_outputs
 from tests.support.cli import midstream
 from tests.support.imports import ROOT
 from tests.support.redis_cluster import RedisClusterForTests
-from tests.support.redis_server import RedisForTests
+from tests.support.redis_server import RedisForTests, says_what_disks_have
 from tests.support.replicated_redis import ReplicatedRedis
 
 PAGE = (ROOT / "docs" / "redis_and_postgres.md").read_text(encoding="utf-8")
@@ -161,12 +163,15 @@ def test_level_of_the_page_is_taken_and_kept_by_a_redis_that_is_set_so(
         with servers.primary.client() as client:
             for line in block("conf", "min-replicas-to-write").splitlines():
                 client.config_set(*line.split())
+            knows_disks = says_what_disks_have(client)
 
         with producing(servers.url, session_name, acknowledged=Level(settings.acknowledged)) as producer:
             producer.publish_all(3)
 
             assert producer.publisher.acknowledged
-        with producing(servers.url, session_name, seed=2, acknowledged=Level.DURABLE) as producer:
+        # An engine of the page's lowest version is told which one it takes.
+        refused = contextlib.nullcontext() if knows_disks else pytest.raises(RedisRefused, match=r"Redis 7\.2")
+        with refused, producing(servers.url, session_name, seed=2, acknowledged=Level.DURABLE) as producer:
             producer.publish_all(3)
 
             assert producer.publisher.acknowledged

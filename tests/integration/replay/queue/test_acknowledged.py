@@ -12,7 +12,7 @@ from fastpath.frame import MODE_LIVE
 from services.replay.queue import Level, RedisRefused, acknowledgement
 from services.replay.queue.wire import pack
 from tests.integration.replay.queue.harness import CHECKPOINT, Producer, producing, sequences, stream, until
-from tests.support.redis_server import RedisForTests
+from tests.support.redis_server import RedisForTests, says_what_disks_have
 from tests.support.replicated_redis import ReplicatedRedis
 
 
@@ -168,8 +168,7 @@ def test_a_checkpoint_that_the_next_primary_did_not_get_is_written_again(
 def test_a_disk_confirms(new_redis: Callable[..., RedisForTests], session_name: str) -> None:
     server = new_redis(append_only=True, extra=("--appendfsync", "always"))
     with server.client() as client:
-        version = tuple(int(part) for part in client.info("server")["redis_version"].split(".")[:2])
-        if version < (7, 2):
+        if not says_what_disks_have(client):
             pytest.skip("this engine has no WAITAOF (Redis before 7.2)")
 
     with producing(server.url, session_name, acknowledged=Level.DURABLE) as producer:
