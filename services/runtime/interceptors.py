@@ -56,6 +56,8 @@ def _knows_nobody(_metadata: CallMetadata, _path: str) -> bool:
     return False
 
 
+_LATE_S: Final = 0.05
+"""A wait that ends this much later than it should says nothing about what has arrived meanwhile."""
 _NO_ROOMS: Final[Mapping[str, Room]] = {}
 WRAPPED_MAX: Final = 1_000
 """Methods whose wrapped handler is kept; a server has some dozens."""
@@ -145,13 +147,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """
         self._draining = True
         self._pace.end()
+        now, half_s = asyncio.get_running_loop().time, quiet_s / 2
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(at_most_s):
                 quiet, begun = 0, self._begun
                 # Twice: behind a pause of the whole process the first one is over before anything that waited has begun.
                 while quiet < 2:
-                    await asyncio.sleep(quiet_s / 2)
-                    quiet, begun = (quiet + 1 if begun == self._begun else 0), self._begun
+                    since = now()
+                    await asyncio.sleep(half_s)
+                    # One that ends late was such a pause, or one of a machine that is too busy to tell.
+                    is_quiet = begun == self._begun and now() - since <= half_s + _LATE_S
+                    quiet, begun = (quiet + 1 if is_quiet else 0), self._begun
 
     def end_streams(self) -> None:
         """End every call that streams responses with UNAVAILABLE; new ones end at once. Unary calls go on."""

@@ -150,9 +150,11 @@ async def test_a_server_that_drains_says_so_and_not_that_it_is_full(rig: Rig) ->
     assert rig.line.told == []
 
 
-async def test_a_call_that_comes_while_the_process_pauses_is_told_that_the_server_drains(rig: Rig) -> None:
+@pytest.mark.parametrize("pauses", [1, 2, 3])
+async def test_a_call_that_comes_while_the_process_pauses_is_told_that_the_server_drains(rig: Rig, pauses: int) -> None:
     rig.line.full = False
     paused = threading.Event()
+    left = pauses
     target = f"127.0.0.1:{rig.port}"
 
     def call() -> grpc.StatusCode:
@@ -165,7 +167,13 @@ async def test_a_call_that_comes_while_the_process_pauses_is_told_that_the_serve
             return refused.value.code()
 
     def pause() -> None:
-        paused.set()
+        nonlocal left
+        left -= 1
+        if left:
+            # In the midst of the wait behind this one.
+            loop.call_later(0.04, pause)
+        else:
+            paused.set()
         # No thread of the process gets a turn, for longer than it listens for calls that are still on their way.
         sum(range(20_000_000))
 
