@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from services.cli.fleet import PRIVATE, Watcher, child, nursery_for
+from services.cli.interruption import Interruption
 from services.cli.nursery import Nursery
 from services.cli.options import ReplayOptions, in_option_names
 from services.cli.output import ExitCode, error_object, fail
@@ -20,7 +21,6 @@ from services.cli.redis_url import usable_redis_url
 from services.cli.report import Report, build_report, print_report
 from services.cli.run_directory import DirectoryRefused, RunDirectory
 from services.cli.session_start import prepare_session
-from services.cli.signals import Interruption
 from services.cli.supervisor import ChildFailed, ChildPostponed, ChildRefused, Supervisor
 from services.cli.terminal import say, write
 from services.cli.verdict import judge, unaccounted, unaccounted_lines

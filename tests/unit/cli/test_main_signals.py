@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.cli.signals import end
+from tests.support.cli import ROOT, clean_environment
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +80,27 @@ def test_a_command_on_its_way_out_is_not_told_again() -> None:
 
 def test_a_signal_ends_with_its_usual_code() -> None:
     assert _code_of(lambda: end(signal.SIGTERM, None)) == 143
+
+
+@pytest.mark.parametrize("module", ["asyncio", "typer", "services.cli.commands.replaying"])
+def test_a_signal_while_the_command_is_still_imported_ends_it_without_a_traceback(module: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from services.cli import entry\n"
+        "entry.main()\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "replay", "no such.csv"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (130, "")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 
-from services.cli.signals import Interruption
-from tests.support.cli import ROOT, clean_environment
+from services.cli.interruption import Interruption
 
 
 async def test_a_signal_asks_for_the_end_and_the_next_one_asks_again() -> None:
@@ -39,21 +36,3 @@ def test_a_signal_before_the_loop_runs_and_after_it_ended_is_not_lost() -> None:
 
     assert interruption.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_a_signal_while_the_command_is_still_imported_ends_it_without_a_traceback() -> None:
-    code = (
-        "import os, signal, sys\n"
-        "from services.cli import entry\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        "entry.main()\n"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60
-    )
-
-    assert (done.returncode, done.stderr) == (130, "")
