@@ -65,6 +65,9 @@ def _end_if_going_on(number: int, frame: FrameType | None) -> None:
 
 def _inside_finalizer(frame: FrameType | None) -> bool:
     """Tell whether an exit would be swallowed for certain, and told on stderr."""
+    if isinstance(sys.exc_info()[1], GeneratorExit):
+        # Mostly because nobody wants the generator any more, as on the way out.
+        return True
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             return True

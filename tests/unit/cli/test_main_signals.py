@@ -45,6 +45,21 @@ def test_a_signal_inside_a_finalizer_is_not_lost() -> None:
     assert _code_of(command) == 130
 
 
+def test_a_signal_while_a_generator_is_given_up_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    def numbers() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            (lambda: end(signal.SIGINT, sys._getframe()))()
+
+    def command() -> None:
+        assert next(numbers()) == 1
+        signal.pause()
+
+    assert _code_of(command) == 130
+    assert capsys.readouterr().err == ""
+
+
 def test_a_signal_that_is_swallowed_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
     # The runner would write a traceback down, and the exit come again in the midst of that.
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
