@@ -28,6 +28,7 @@ from protos.replay.v1 import replay_pb2
 from services.cli.aside import aside
 from services.cli.output import ExitCode, fail
 from services.cli.places import duration_ns, time_ns
+from services.cli.positions import Place, positions_of
 from services.cli.rpc_errors import explain
 from services.cli.servers import address_of
 from services.cli.tail_beside import beside_figures, beside_text
@@ -47,7 +48,8 @@ class Wanted:
     session: str
     tickers: Sequence[str]
     from_oldest: bool
-    after: int | None
+    after: str
+    """A sequence, or a place in each partition; or empty."""
     epoch: str
     last: int | None
     count: int | None
@@ -62,6 +64,8 @@ class Wanted:
     with_lag: bool
     partition: int | None = None
     """This one alone, under its own numbers."""
+    positions: bool = False
+    """Say behind each batch where to go on."""
 
     @property
     def delivery(self) -> Delivery:
@@ -127,8 +131,11 @@ def _start(wanted: Wanted, client: ReplayClient) -> _Beginning:
     """Find where to begin. Raises grpc.RpcError."""
     if wanted.from_oldest:
         return _Beginning(Start(oldest=True))
-    if wanted.after is not None:
-        return _Beginning(Start(after=wanted.after, epoch=wanted.epoch))
+    if wanted.after.isdecimal() and wanted.after.isascii():
+        return _Beginning(Start(after=int(wanted.after), epoch=wanted.epoch))
+    if wanted.after:
+        # A partition that is not named had given nothing: nothing of it is left out, as with ticks.
+        return _Beginning(Start(positions=positions_of(wanted.after), oldest=wanted.mids))
     if wanted.latest:
         return _Beginning(Start(latest=True))
     if wanted.since:
@@ -176,6 +183,7 @@ class _Printer:
         self._left = wanted.count
         self._lines = Lines(width())
         self._before: tuple[str, int] | None = None
+        self._place = Place(alone=wanted.partition is not None)
         self.shown_behind = 0
         """What has a number up to this is left out, for as long as nothing is shown."""
         if not as_json and is_terminal():
@@ -202,6 +210,9 @@ class _Printer:
         if shown:
             # In one piece: a terminal is slow enough.
             write("\n".join(text for record in shown for text in self._texts(record, found)))
+        is_whole = next(iter(records), None) is None
+        if self._wanted.positions and is_whole:
+            write(json.dumps(self._place.behind(found)))
         if self._left is None:
             return True
         self._left -= len(shown)

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ PAGE = (ROOT / "docs" / "partitions.md").read_text(encoding="utf-8")
 LINES = [line for line in shell_lines(PAGE) if line]
 STARTS = [line for line in LINES if line.startswith("MIDSTREAM_")]
 CALLS = [line for line in LINES if line.startswith("grpcurl")]
-RECORDS = 20_007
+RECORDS, MIDS = 20_007, 9_942
 OWN = ("REDIS_URL", "OUT", "REPLAY_PORT", "PRICE_PORT")
 """What the page sets for two servers on one machine, and a test for two of its own."""
 
@@ -85,6 +86,11 @@ def say(servers: Serving, line: str) -> Completed:
     return servers.midstream(*shlex.split(line)[1:])
 
 
+def objects(done: Completed) -> list[dict[str, Any]]:
+    assert done.code == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 @pytest.mark.long
 def test_two_servers_share_the_session_that_is_read_in_one_order_and_in_part(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +107,38 @@ def test_two_servers_share_the_session_that_is_read_in_one_order_and_in_part(
     assert re.findall(r"^ *(\d+) ", part, re.MULTILINE) == ["1", "2", "3", "4", "5"]
     assert everything != part
     assert len(re.findall(r"USDT", mids)) == 5
+
+
+@pytest.mark.long
+def test_a_script_goes_on_behind_the_position_that_it_kept(pair: Pair) -> None:
+    a, b = pair
+    first, then = (line.removeprefix("midstream ") for line in LINES if "--positions" in line)
+    whole = objects(a.midstream(*shlex.split(first), "-n", str(RECORDS)))
+    before = next(each for each in whole if each["type"] == "position")
+    shown = whole[: whole.index(before)]
+
+    rest = objects(b.midstream(*shlex.split(then.replace("$AFTER", before["after"])), "-n", str(RECORDS - len(shown))))
+
+    assert before["after"].count(":") == 8
+    assert 0 < len(shown) < RECORDS
+    assert [each for each in [*shown, *rest] if each["type"] != "position"] == [
+        each for each in whole if each["type"] != "position"
+    ]
+
+
+@pytest.mark.long
+def test_mids_of_all_partitions_go_on_behind_a_position(pair: Pair) -> None:
+    a, b = pair
+    typed = ("tail", "mids", "--json", "--positions")
+    first = objects(a.midstream(*typed, "--from-oldest", "-n", str(MIDS // 2)))
+    last = max(index for index, each in enumerate(first) if each["type"] == "position")
+    shown = [(each["partition"], each["sequence"]) for each in first[:last] if each["type"] == "mid"]
+
+    rest = objects(b.midstream(*typed, "--after", first[last]["after"], "-n", str(MIDS - len(shown))))
+
+    told = [(each["partition"], each["sequence"]) for each in rest if each["type"] == "mid"]
+    assert 0 < len(shown) < MIDS
+    assert len({*shown, *told}) == len(shown) + len(told) == MIDS
 
 
 @pytest.mark.long

@@ -72,7 +72,13 @@ def tail(
     ticker: Annotated[list[str] | None, typer.Option(help="Only this ticker; repeat for more.")] = None,
     last: Annotated[int | None, typer.Option(min=1, help="Begin so many records before the newest.")] = None,
     from_oldest: Annotated[bool, typer.Option("--from-oldest", help="Begin at the oldest retained record.")] = False,
-    after: Annotated[int | None, typer.Option(min=0, help="Begin behind this sequence.")] = None,
+    after: Annotated[
+        str,
+        typer.Option(
+            metavar="PLACE",
+            help="Begin behind this sequence; of all partitions of a session, behind the places that --positions shows.",
+        ),
+    ] = "",
     epoch: Annotated[str, typer.Option(help="Which numbering --after is of; the current one by default.")] = "",
     latest: Annotated[bool, typer.Option("--latest", help="Begin with the latest of each ticker.")] = False,
     since: Annotated[str, typer.Option(help="Begin with what arrived at this time, YYYY-MM-DD HH:MM:SS.ffffff.")] = "",
@@ -89,12 +95,15 @@ def tail(
     lag_max: Annotated[int, typer.Option(min=0, help="With --policy skip: skip what is more records behind.")] = 0,
     with_lag: Annotated[bool, typer.Option("--lag", help="Show how far behind this is, batch by batch.")] = False,
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition, by its numbers.")] = None,
+    positions: Annotated[
+        bool, typer.Option("--positions", help="With --json: say behind each batch where --after goes on.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show ticks or mids of a session as they come, with gaps and switches; a lost connection is made again."""
     from services.cli.tail_command import Wanted, run_tail
 
-    if sum((from_oldest, after is not None, last is not None, latest, bool(since))) > 1:
+    if sum((from_oldest, bool(after), last is not None, latest, bool(since))) > 1:
         raise typer.BadParameter("--from-oldest, --after, --last, --latest and --since exclude each other")
     if every and policy is not Policy.conflate:
         raise typer.BadParameter("--every is how often to conflate: give --policy conflate, too")
@@ -102,8 +111,10 @@ def tail(
         raise typer.BadParameter("--lag-max is what is skipped behind: give --policy skip, too")
     if partition is not None and last is not None:
         raise typer.BadParameter("--last counts the records of the whole session, and not those of a --partition")
-    if epoch and after is None:
-        raise typer.BadParameter("--epoch says which numbering --after is of: give that, too")
+    if epoch and not after.isdigit():
+        raise typer.BadParameter("--epoch says which numbering a sequence of --after is of: give that, too")
+    if positions and not json:
+        raise typer.BadParameter("--positions are for scripts: give --json, too")
     wanted = Wanted(
         mids=kind is Kind.mids,
         session=session,
@@ -120,5 +131,6 @@ def tail(
         lag_records_max=lag_max,
         with_lag=with_lag,
         partition=partition,
+        positions=positions,
     )
     raise typer.Exit(run_tail(wanted, as_json=json, channel=channel))
