@@ -33,7 +33,6 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.needs("promtool"), pytest.mark.timeout(400)]
 
 FIRST_EVENT = re.compile(r"increase\(.*\) > 0$")
-DRAWN_S = 30.0
 SERIES_MAX = 100
 """Of one query, on servers that trade at two exchanges; a panel with more is unreadable, whatever it is about."""
 OF_A_BUSY_MACHINE = {
@@ -66,6 +65,8 @@ class Watched:
 
     servers: Monitored
     url: str
+    since: float
+    """When they were all there, in seconds of Unix time."""
 
     def ask(self, path: str, **parameters: str) -> Any:
         """Return what Prometheus's API answers; fails where it does not succeed."""
@@ -81,10 +82,9 @@ class Watched:
         return found
 
     def drawn(self, expr: str) -> list[dict[str, Any]]:
-        """Return the series that a panel draws of an expression: those of a while, as what was measured of nothing has no value then."""
-        now = time.time()
+        """Return the series that a panel draws of an expression: those since the beginning, as rates of what is over have no value now."""
         found: list[dict[str, Any]] = self.ask(
-            "query_range", query=expr, start=f"{now - DRAWN_S:.3f}", end=f"{now:.3f}", step="1"
+            "query_range", query=expr, start=f"{self.since:.3f}", end=f"{time.time():.3f}", step="1"
         )["result"]
         return found
 
@@ -107,7 +107,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
                 stdout=log, stderr=log,
             )  # fmt: skip
             try:
-                found = Watched(servers, f"http://127.0.0.1:{port}")
+                found = Watched(servers, f"http://127.0.0.1:{port}", time.time())
                 # Only what happens between two scrapes is a rate.
                 wait_until(lambda: _is_scraped(found), timeout_s=PATIENCE_S, what="a scrape of every server")
                 servers.create_session()
