@@ -179,7 +179,7 @@ async def test_a_call_that_comes_while_the_process_pauses_is_told_that_the_serve
 
     async def refuse() -> None:
         loop.call_soon(pause)
-        await rig.interceptor.refuse_new_calls(quiet_s=0.1, at_most_s=2.0)
+        await rig.interceptor.refuse_new_calls(quiet_s=0.1, at_most_s=30.0)
         await rig.server.stop(0)
 
     loop = asyncio.get_running_loop()
