@@ -32,11 +32,24 @@ def run_command(load: Callable[[], Callable[[Sequence[str]], int]]) -> NoReturn:
     except BrokenPipeError:
         leave_stdout()
         sys.exit(PIPE_CLOSED)
+    except Exception as error:
+        # Before Python 3.12 an exit in the midst of a class being made comes out as a RuntimeError of that.
+        wanted = _exit_behind(error)
+        if wanted is None:
+            raise
+        sys.exit(wanted.code)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number in SIGNALS:
             # The command is over and its code stands: a signal while the interpreter clears up would change that.
             signal.signal(number, signal.SIG_IGN)
+
+
+def _exit_behind(error: BaseException) -> SystemExit | None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SystemExit):
+        cause = cause.__cause__
+    return cause
 
 
 def leave_stdout() -> None:

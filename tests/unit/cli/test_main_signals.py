@@ -119,3 +119,38 @@ def test_a_signal_while_the_command_is_still_imported_ends_it_without_a_tracebac
     )
 
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_a_signal_while_a_class_is_made_ends_in_order() -> None:
+    """Before Python 3.12 what a descriptor raises in there is told as an error of the class."""
+    command = """if True:
+        import os, signal
+        from services.cli.signals import run_command
+        class Named:
+            def __set_name__(self, owner, name):
+                os.kill(os.getpid(), signal.SIGINT)
+        def load():
+            class Made:
+                named = Named()
+        run_command(load)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_an_error_with_another_cause_stays_one() -> None:
+    command = """if True:
+        from services.cli.signals import run_command
+        def load():
+            raise RuntimeError("not loaded") from ValueError("why")
+        run_command(load)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert "ValueError: why" in ended.stderr
