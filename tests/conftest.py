@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from services.runtime.connection import connect
+from tests.support.cases import leave_to_the_night
 from tests.support.clock import FakeClock
 from tests.support.engines import engine_of_this_run, use_engine_of_this_run
 from tests.support.missing_tools import leave_out
@@ -98,8 +99,10 @@ def pytest_report_header() -> list[str]:
     return [f"redis: {engine_of_this_run()}", *left_out]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one test speak for all that need a program which is not here."""
+    """Sort into tiers before tiers are chosen; let one test speak for all that need a program which is not here."""
+    leave_to_the_night(items)
     items[:] = leave_out(items)
 
 

@@ -95,6 +95,7 @@ def _counts_entries(client: object) -> bool:
     return int(str(client.info("server")["redis_version"]).split(".")[0]) >= 7  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_servers_stop_in_order_and_go_on_exactly(tmp_path: Path) -> None:
     stop_at_random(tmp_path, 17, stops=1, rows=3_000)
 
@@ -125,6 +126,7 @@ def test_second_servers_are_refused_naming_the_first_which_goes_on(tmp_path: Pat
         assert_exact(chaos.out, expected, sink)
 
 
+@pytest.mark.long
 def test_input_that_changed_under_the_position_is_refused_by_name(tmp_path: Path) -> None:
     files = write_history(tmp_path / "in", 20, 4_000)
     original = Path(files[0]).read_bytes()

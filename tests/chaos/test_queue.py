@@ -33,6 +33,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+@pytest.mark.long
 def test_what_somebody_deletes_in_the_middle_heals_within_seconds(tmp_path: Path) -> None:
     """One after the other in one session; each time ticks have to flow again soon."""
     (tmp_path / "in").mkdir()
@@ -61,6 +62,7 @@ def test_what_somebody_deletes_in_the_middle_heals_within_seconds(tmp_path: Path
         assert [server.starts for server in chaos.servers.values()] == [2, 1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", [pytest.param("high mark", marks=pytest.mark.long), "memory"])
 def test_suspended_sink_bounds_the_queue_and_catches_up(tmp_path: Path, limit: str) -> None:
     rows = 120_000

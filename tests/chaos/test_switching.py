@@ -200,6 +200,7 @@ def _has_committed(chaos: Chaos, sequence: int) -> bool:
     return bool(chaos.sink().get("sequence", 0) > sequence)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [3], ids=lambda seed: f"seed {seed}")
 def test_switching_while_servers_are_killed_loses_and_repeats_nothing(tmp_path: Path, seed: int) -> None:
     switch_under_attack(tmp_path, seed, switches=2, kills=3, rows=3_000)

@@ -173,6 +173,7 @@ def test_settings_are_listed_without_asking_the_store(store: Store, stored: dict
     assert store.questions() == before
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [

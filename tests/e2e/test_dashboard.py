@@ -122,6 +122,7 @@ async def test_an_open_period_and_the_chart_follow_the_deals(tmp_path: Path) -> 
         assert shown.complaints == []
 
 
+@pytest.mark.long
 async def test_no_click_is_lost_while_deals_pour_in(tmp_path: Path) -> None:
     hours = [f"{hour:02d}-{hour + 1:02d}" for hour in range(6, 14)]
     async with screen(tmp_path) as shown:

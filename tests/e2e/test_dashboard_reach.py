@@ -49,6 +49,7 @@ async def focused(page: Page) -> str:
     return str(await page.evaluate("document.activeElement.id"))
 
 
+@pytest.mark.long
 @pytest.mark.quick
 async def test_a_whole_day_is_seen_at_once(tmp_path: Path) -> None:
     async with screen(tmp_path) as shown:
@@ -201,6 +202,7 @@ async def test_the_page_does_not_call_itself_live_while_the_listener_is_away(tmp
         assert shown.complaints == []
 
 
+@pytest.mark.long
 async def test_who_wants_it_is_notified_of_what_goes_wrong_and_nobody_else(tmp_path: Path) -> None:
     async with screen(tmp_path) as shown:
         context = await shown.browser.new_context()

@@ -7,6 +7,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from protos.common.v1.market_pb2 import MODE_LIVE, Marker
 from protos.health.v1.health_pb2 import GetReportRequest
 from tests.support.cli import until
@@ -17,6 +19,7 @@ SYMBOLS = ("BTC/USDT", "BTC/USDT:USDT")
 CALL_S = 30.0
 
 
+@pytest.mark.long
 def test_live_runs_on_an_exchange_and_tells_when_it_was_lost(tmp_path: Path) -> None:
     port = free_port()
     settings = {

@@ -81,6 +81,7 @@ def test_documented_consumer_gets_every_tick_once_although_it_is_killed(
     assert after == expected_lines()[ROWS - len(after) :]
 
 
+@pytest.mark.long
 def test_documented_consumer_survives_a_restart_of_the_redis_under_it(
     tmp_path: Path, new_redis: Callable[..., RedisForTests]
 ) -> None:

@@ -58,6 +58,7 @@ def answer(channel: grpc.Channel, method: Any, request: bytes) -> grpc.StatusCod
     return grpc.StatusCode.OK
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(("server", "method"), METHODS, ids=[f"{server}.{method.name}" for server, method in METHODS])
 def test_any_bytes_get_an_answer_that_was_meant(servers: Serving, server: str, method: Any) -> None:
     channel = servers.channel(server)

@@ -39,6 +39,7 @@ def interrupted_after(seconds: float, *arguments: str | Path, number: int = sign
     return process.returncode, stderr
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("seed", range(8))
 def test_a_replay_can_be_interrupted_at_any_moment(tmp_path: Path, seed: int) -> None:
     path = write_made_ticks(tmp_path / "made.csv", 20_000)
@@ -55,6 +56,7 @@ def test_a_replay_can_be_interrupted_at_any_moment(tmp_path: Path, seed: int) ->
     assert outputs.mid_log == expected_outputs([path]).mid_log
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_inspect_can_be_interrupted_at_any_moment(tmp_path: Path, seed: int) -> None:
     path = write_made_ticks(tmp_path / "made.csv", 400_000)

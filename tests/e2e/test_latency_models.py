@@ -66,6 +66,7 @@ def test_files_under_models_give_the_logs_of_the_reference_at_any_speed(tmp_path
     assert flat_out.report["latency"] == arguments(paths)[1::2]
 
 
+@pytest.mark.long
 def test_killed_and_resumed_run_has_the_same_arrivals(tmp_path: Path) -> None:
     paths = files(tmp_path, 2, 3000)
     expected = expected_outputs(paths, chosen_options(paths, MODELS)[1])
@@ -131,6 +132,7 @@ def test_run_is_not_continued_under_another_model(tmp_path: Path) -> None:
     assert "a file that they name has changed; use the same, unchanged file" in drawn_otherwise.error_line
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("end", "rows", "code"),
     [("00:00:02.005", 0, 1), ("00:00:02.005000001", 1, 0), ("00:00:03.005", 1, 0), ("00:00:03.005000001", 2, 0)],

@@ -82,6 +82,7 @@ def test_five_hundred_streams_at_once_are_all_served_until_their_readers_go(
     assert sum(counted.values()) == STREAMS
 
 
+@pytest.mark.cases(2)
 @pytest.mark.needs("grpc-health-probe")
 @pytest.mark.parametrize("server", ["replay", "control", "price", "health"])
 def test_the_prober_of_kubernetes_finds_every_server_serving(servers: Serving, server: str) -> None:

@@ -61,6 +61,7 @@ def test_options_are_recomputed_as_they_were_replayed(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["records"] == outputs.report["rows_in"]
 
 
+@pytest.mark.long
 def test_run_that_was_killed_and_resumed_is_what_it_has_to_be(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_bytes(history_text(random.Random(12), Quirks(rows=6000, bad=0.05)))

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from protos.health.v1.health_pb2 import STATUS_DOWN, GetReportRequest
 from services.cli.restarts import FRUITLESS_MAX
 from tests.support.cli import ROOT, clean_environment, command, kill, midstream, until
@@ -64,6 +66,7 @@ def down(servers: Serving) -> dict[str, str]:
     return dict(json.loads(servers.midstream("status", "--json").stdout)["down"])
 
 
+@pytest.mark.long
 def test_orders_whose_journal_is_locked_at_a_restart_come_back_and_the_others_never_notice(tmp_path: Path) -> None:
     with kept_up(tmp_path / "out", "control", "orders", **desk_settings(tmp_path)) as servers:
         control, orders = pid_of(servers, "control"), pid_of(servers, "orders")
@@ -84,6 +87,7 @@ def test_orders_whose_journal_is_locked_at_a_restart_come_back_and_the_others_ne
     assert "the orders server serves again" in log
 
 
+@pytest.mark.long
 def test_a_first_start_waits_for_a_locked_journal_and_refuses_a_wrong_one_at_once(tmp_path: Path) -> None:
     settings = desk_settings(tmp_path)
     journal = tmp_path / "orders.db"
@@ -114,6 +118,7 @@ def test_a_first_start_waits_for_a_locked_journal_and_refuses_a_wrong_one_at_onc
     assert "trying again" not in refused.stderr
 
 
+@pytest.mark.long
 def test_a_server_that_keeps_dying_is_left_down_and_the_others_and_the_report_say_so(tmp_path: Path) -> None:
     with kept_up(tmp_path / "out", "control", "health") as servers:
         health = pid_of(servers, "health")

@@ -37,6 +37,7 @@ PACES = {
 }
 
 
+@pytest.mark.long
 def test_logs_are_the_same_at_every_pace_also_of_one_that_failed_and_went_on(ticks: Path, tmp_path: Path) -> None:
     flat_out = replay([ticks], tmp_path / "max")
     assert flat_out.report["pacing"]["batches"] == 0
@@ -65,6 +66,7 @@ def test_logs_are_the_same_at_every_pace_also_of_one_that_failed_and_went_on(tic
     assert (continued.mid_log, continued.error_log) == (flat_out.mid_log, flat_out.error_log)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -85,6 +85,7 @@ def test_what_a_run_makes_is_its_owners_alone(tmp_path: Path) -> None:
         assert stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
 
 
+@pytest.mark.long
 def test_what_an_earlier_version_left_open_is_closed_and_said(tmp_path: Path) -> None:
     out = tmp_path / "var"
     with running(out) as servers:

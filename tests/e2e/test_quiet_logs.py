@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from protos.common.v1.market_pb2 import MODE_LIVE
 from tests.support.cli import midstream, until
 from tests.support.ports import free_port
@@ -18,6 +20,7 @@ EVENT = "state-changing call"
 STARVED = "limits are not shared"
 
 
+@pytest.mark.long
 def test_nothing_of_a_normal_life_is_a_warning(tmp_path: Path) -> None:
     ports = {
         f"MIDSTREAM_{name}": str(free_port())

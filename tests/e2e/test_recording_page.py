@@ -24,6 +24,7 @@ FEED = {
 }
 
 
+@pytest.mark.long
 def test_the_page_records_and_replays_what_real_servers_give_live(tmp_path: Path) -> None:
     [block] = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     record, inspect, replay = [shlex.split(line)[1:] for line in block.splitlines()]

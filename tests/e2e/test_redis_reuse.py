@@ -25,6 +25,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return write_made_ticks(tmp_path / "two.csv", 300), write_made_ticks(tmp_path / "other.csv", 500)
 
 
+@pytest.mark.long
 def test_another_directory_in_the_same_session_is_a_run_of_its_own(
     new_redis: NewRedis, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_overwriting_in_the_same_session_starts_over_and_ends(
     assert_exact(outputs, expected_outputs([files[0]]))
 
 
+@pytest.mark.long
 def test_a_run_is_resumed_exactly_after_another_one_used_its_session(new_redis: NewRedis, tmp_path: Path) -> None:
     url = new_redis().url
     path = write_made_ticks(tmp_path / "made.csv", 20_000)

@@ -22,6 +22,7 @@ def write(path: Path, rows: str) -> Path:
     return path
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("rows", "part"),
     [
@@ -46,6 +47,7 @@ def test_a_file_without_a_usable_row_is_told_with_reason_and_fix_and_exits_with_
     assert outputs.completed.error_line.endswith(warning)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
@@ -82,6 +84,7 @@ def test_one_ticker_of_two_that_no_row_has_is_a_warning_only(tmp_path: Path) -> 
     assert outputs.report["warnings"] == ["--ticker: no row has `B`. The files have A"]
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("rows", "mistake", "correction"),
     [
@@ -124,6 +127,7 @@ def damaged(content: bytes, random_: random.Random) -> bytes:
     return bytes(packed)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("order", [(), ("--unsorted", "sort")], ids=["refuse", "sort"])
 def test_a_damaged_archive_is_told_as_damaged_and_plays_what_comes_before(

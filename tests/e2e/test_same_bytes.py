@@ -68,6 +68,7 @@ def kill_in_between(servers: Serving, control: ControlClient) -> None:
         control.resume()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("speed", "play"),
     [

@@ -68,6 +68,7 @@ def has_ipv6() -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 here: it is for the machine's operator to switch on")
 def test_on_ipv6_everything_finds_everything(tmp_path: Path) -> None:
     names = ("replay", "control", "price", "health", "sim-feed", "sim-binance")

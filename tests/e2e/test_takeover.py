@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.health.v1.health_pb2 import STATUS_DOWN, STATUS_OK, WatchReportRequest
@@ -53,6 +54,7 @@ def is_serving(port: int) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
+@pytest.mark.long
 def test_second_price_server_takes_over_when_the_first_is_killed_and_the_log_stays_exact(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_bytes(history_text(random.Random(21), Quirks(rows=12_000, negative=0.05, step_us=1000)))

@@ -33,6 +33,7 @@ NOT_NEEDED: Final = {
 """By what is imported: names of modules, which say the same on every machine, and no times."""
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("module", NOT_NEEDED)
 def test_what_is_not_needed_is_not_imported(module: str) -> None:
     program = (

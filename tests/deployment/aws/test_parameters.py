@@ -30,6 +30,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("server", DEPLOYED)
 def test_the_settings_of_a_server_are_found_under_the_path_of_its_stage(store: None, stage: str, server: str) -> None:

@@ -24,11 +24,13 @@ def lint(path: Path) -> list[str]:
     return [f"{match.rule.id} {match.message}" for match in lint_file(path, config=REGIONS)]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_the_linter_has_nothing_to_say(path: Path) -> None:
     assert lint(path) == []
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("name", "old", "new", "rule"),
     [

@@ -82,6 +82,7 @@ def started(container: Manifest, tmp_path: Path, redis_url: str) -> Iterator[tup
             process.wait(timeout=60)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("container", CORE, ids=server_of)
 def test_a_container_starts_answers_its_probes_and_ends_in_order(
     container: Manifest, new_redis: Callable[..., RedisForTests], tmp_path: Path

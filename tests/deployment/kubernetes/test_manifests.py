@@ -123,6 +123,7 @@ FAULTS: list[tuple[str, Callable[[Tree], Manifest], Callable[[Manifest], None]]]
 ]
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize(
     ("rule", "where", "fault"), FAULTS, ids=[f"{rule}-{number}" for number, (rule, _, _) in enumerate(FAULTS)]
 )

@@ -68,6 +68,7 @@ def test_every_area_is_tried() -> None:
     assert set(CASES) | {"recording"} == {path.stem for path in RULE_FILES}
 
 
+@pytest.mark.cases(3)
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("area", CASES)
 def test_alerts_fire_on_the_first_event_and_end_when_it_is_over(area: str, tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_alerts_fire_on_the_first_event_and_end_when_it_is_over(area: str, tmp_p
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.cases(2)
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("area", CASES)
 def test_what_an_alert_says_is_a_sentence_with_its_values(area: str, tmp_path: Path) -> None:
@@ -128,6 +130,7 @@ def test_a_series_that_is_born_with_its_first_event_would_be_missed(tmp_path: Pa
     assert "got: nil" in done.stderr
 
 
+@pytest.mark.cases(2)
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize(
     ("planted", "instead"),

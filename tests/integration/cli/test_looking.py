@@ -165,6 +165,7 @@ def test_a_session_that_gives_nothing_new_is_told(servers: Serving) -> None:
     assert (process.returncode, rest) == (ExitCode.INTERRUPTED, "")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)],
@@ -209,6 +210,7 @@ def test_what_is_not_there_is_refused(servers: Serving, typed: tuple[str, ...]) 
     assert done.error_line
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_costs_tail_no_record(tmp_path: Path) -> None:
     with serving(tmp_path, ("replay", "control", "price", "health"), SPEED="3") as running:
         with started(environment_of(running), "tail", "--from-oldest", "--json", "-n", str(SAMPLE_ROWS)) as process:

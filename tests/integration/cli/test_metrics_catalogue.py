@@ -82,6 +82,7 @@ def labels_of(family: Metric, series: Series) -> set[str]:
     )
 
 
+@pytest.mark.cases(3)
 def test_a_server_exposes_what_the_catalogue_says_and_nothing_else(server: ServerProcess) -> None:
     name = server.name.replace(".", "-")
     expected = {series.name: series for series in catalogue() if name in series.servers}

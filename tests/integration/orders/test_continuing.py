@@ -50,6 +50,7 @@ async def refusal(faces: Faces, method: str, request: Any) -> grpc.aio.AioRpcErr
 REQUESTS = {"WatchOrders": pb.WatchOrdersRequest, "ExportAudit": pb.ExportAuditRequest}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.quick
 @pytest.mark.parametrize("method", REQUESTS)
 @pytest.mark.parametrize("after", BEYOND)
@@ -60,6 +61,7 @@ async def test_streams_refuse_a_place_beyond_the_newest(method: str, after: int,
     assert "beyond the newest event, 2" in str(refused.details())
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("method", REQUESTS)
 @pytest.mark.parametrize("after", NO_PLACES)
 async def test_streams_refuse_what_is_no_place(method: str, after: int, faces: Faces) -> None:
@@ -69,6 +71,7 @@ async def test_streams_refuse_what_is_no_place(method: str, after: int, faces: F
     assert "`after_sequence` must be from 0 to 9223372036854775807" in str(refused.details())
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("path", ["/v1/orders/events", "/v1/audit"])
 @pytest.mark.parametrize("after", [*BEYOND, *NO_PLACES])
 async def test_addresses_refuse_it_too(path: str, after: int, rest: RestFace) -> None:

@@ -155,6 +155,7 @@ async def test_a_hundred_conversations_have_the_same_results_over_both_faces(sub
             assert other == expected
 
 
+@pytest.mark.long
 async def test_conversations_about_another_exchange_have_the_same_results_over_both_faces() -> None:
     over_grpc, over_rest = await all_held("grpc", BYBIT), await all_held("rest", BYBIT)
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))

@@ -37,6 +37,7 @@ def filled(template: str) -> str:
     )
 
 
+@pytest.mark.cases(4)
 @pytest.mark.quick
 @pytest.mark.parametrize(("method", "template"), [route for route in ROUTES.table if route[1] not in ANYTHING])
 async def test_no_route_takes_a_parameter_that_it_does_not_have(method: str, template: str, rest: RestFace) -> None:
@@ -47,6 +48,7 @@ async def test_no_route_takes_a_parameter_that_it_does_not_have(method: str, tem
     assert f"no parameter of {method} {template}" in answer.json()["detail"]
 
 
+@pytest.mark.cases(6)
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("address", "field", "says"),
@@ -117,6 +119,7 @@ async def test_a_member_may_be_named_once(method: str, path: str, content: bytes
     assert faces.trading.venue.sent("place") == []
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("method", "request_", "says"),
     [

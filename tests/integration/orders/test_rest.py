@@ -81,6 +81,7 @@ async def test_problems_are_problems(rest: RestFace) -> None:
     assert "multiples of 0.001" in told["detail"]
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "content",
     [b"", b"null", b"[]", b"{", b'"x"', b'{"side":"BUY"', b"\xff\xfe", b'{"quantity": NaN}', b"[" * 5000, b'{"a":' * 2000,
@@ -96,6 +97,7 @@ async def test_garbage_is_a_problem_and_never_an_order(content: bytes, faces: Fa
     assert faces.trading.venue.sent("place") == []
 
 
+@pytest.mark.cases(4)
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("content", "content_type", "says"),

@@ -26,6 +26,7 @@ def quarters(server: OrderServer, exchange: str, family: str) -> list[pb.Instrum
     return sorted((one for one in listed if one.symbol.startswith(f"{family}-")), key=lambda one: one.expiry_time_ns)
 
 
+@pytest.mark.long
 def test_a_server_that_was_killed_before_a_quarter_ends_finds_out_everything(tmp_path: Path) -> None:
     with order_server(tmp_path, "binance", "bybit", ORDERS_PRICE_BAND="0.2") as (server, simulators):
         server.start()

@@ -52,6 +52,7 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path, url: str, words: 
     assert "hunter2" not in line
 
 
+@pytest.mark.long
 def test_a_file_that_is_no_database_and_one_that_cannot_be_there_have_to_be_mended(tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_bytes(b"what is this?" * 1000)
     (tmp_path / "notes.db").chmod(0o644)

@@ -121,6 +121,7 @@ async def test_a_cancellation_of_a_deal_nobody_has_seen_counts_for_nothing_and_s
     assert every[0].superseded_ns
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_figures_equal_brute_force_over_the_newest_revisions(power_engine: AsyncEngine, seed: int) -> None:
     rng = random.Random(seed)

@@ -94,6 +94,7 @@ def test_an_exchange_that_goes_is_told_and_a_listener_that_is_killed_falls_silen
     assert last.state(last.updated_ns + AWAY_NS + 1, SILENT_NS) is ListenerState.AWAY
 
 
+@pytest.mark.long
 def test_deals_behind_a_lock_are_told_as_spooled_once_it_is_gone(
     tmp_path: Path, listener: PowerProcess, row: Row, exchange_port: int
 ) -> None:

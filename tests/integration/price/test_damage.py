@@ -11,6 +11,7 @@ from tests.integration.price.test_sink import SMALL_COMMITS, StartEngine, assert
 from tests.support.price_batches import expected_logs, make_batches
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("damage", ["position gone", "log cut", "log gone", "position empty"])
 def test_logs_and_position_that_do_not_belong_together_are_refused(
     start_engine: StartEngine, queue: Queue, out: Path, damage: str

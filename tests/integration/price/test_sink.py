@@ -89,6 +89,7 @@ def test_line_of_a_paced_tick_is_in_the_log_at_once(start_engine: StartEngine, q
         assert read_logs(out).mids == expected_logs(batches[: batch.last_sequence]).mids
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "place",
     [pytest.param("first", marks=pytest.mark.long), "middle", pytest.param("last", marks=pytest.mark.long)],
@@ -147,6 +148,7 @@ def test_reader_of_the_log_always_sees_a_prefix(start_engine: StartEngine, queue
     assert_exact(out, batches)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("kind", ["enospc", pytest.param("eio", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "site", ["sink_before_write", "sink_between_writes", "sink_before_sync", "sink_before_position"]
@@ -388,6 +390,7 @@ def proxy(redis_url: str, tmp_path: Path) -> Iterator[ReplyDropper]:
     proxy.close()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("nth", [1, pytest.param(3, marks=pytest.mark.long)])
 @pytest.mark.parametrize("command", [b"XREADGROUP", b"XACK", b"XGROUP", b"HSET", b"XADD"])
 def test_lost_reply_neither_loses_nor_doubles(

@@ -77,6 +77,7 @@ def assert_equal(figures: dict[tuple[str, str], Figures], expected: dict[tuple[s
         assert (found.performance or Decimal(0)) == euro
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_figures_equal_brute_force_whatever_arrives_between_reads(desk: Desk, seed: int) -> None:
     rng = random.Random(seed)

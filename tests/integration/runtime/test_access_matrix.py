@@ -169,6 +169,7 @@ def filled(template: str) -> str:
     return template.replace(":path", "").format(order_id="x", symbol="BTC/USDT", exchange="binance", name="x.js")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("server", "kind", "routes"),
     [

@@ -117,6 +117,7 @@ def report(name: str, before: Cost, during: Cost, took: list[float], attackers: 
     print(f"{name}: held={len(attackers.held)} before={before} during={during} answers_ms={shown}")  # noqa: T201  (the figures)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("words", [HALF_REQUEST, HALF_BODY, b""], ids=["headers", "bodies", "nothing"])
 def test_half_requests_keep_nobody_from_stopping_to_trade(orders: OrderServer, quiet: Cost, words: bytes) -> None:
     process = orders.process
@@ -286,6 +287,7 @@ def test_a_flood_of_websockets_leaves_the_exchange_to_others(tmp_path: Path) -> 
             assert max(took) < ANSWER_S
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["power_exchange", "feed"])
 def test_half_handshakes_keep_nobody_from_a_simulated_feed(tmp_path: Path, name: str) -> None:
     with simulator_process(name, tmp_path, open_files=FILES) as simulator:

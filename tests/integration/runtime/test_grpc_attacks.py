@@ -140,6 +140,7 @@ def _keyless(port: int, path: str, message: bytes, *, connections: int, calls: i
     return codes
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("path", [PLACE, HEALTH, SWITCH, "/midstream.orders.v1.OrderService/Nothing"])
 def test_large_requests_without_a_key_cost_no_memory(server: OrderServer, operator: Operator, path: str) -> None:
     with Peak(_pid(server)) as peak:
@@ -265,6 +266,7 @@ def test_as_many_fields_as_fit_cost_no_memory(server: OrderServer, operator: Ope
     assert peak.grown < GROWTH_MAX
 
 
+@pytest.mark.long
 def test_more_watchers_than_there_may_be_are_told_and_keep_nobody_out(server: OrderServer, operator: Operator) -> None:
     path = "/midstream.orders.v1.OrderService/WatchOrders"
     headers = call_headers(path, tuple((k.encode(), v.encode()) for k, v in server.metadata))
@@ -306,6 +308,7 @@ def _with_key(server: OrderServer, method: str, message: bytes) -> str:
     return "OK"
 
 
+@pytest.mark.long
 def test_connections_and_streams_beyond_those_that_there_may_be_are_refused(tmp_path: Path) -> None:
     limits = {"GRPC_CONNECTIONS_MAX": "20", "GRPC_STREAMS_PER_CONNECTION": "5"}
     with order_server(tmp_path, "binance", TRADING="dry-run", **limits) as (server, _):

@@ -16,6 +16,7 @@ from tests.support.server_process import NOT_SERVING, SERVING, server_process
 from tests.support.waiting import wait_until
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["replay", "price"])
 def test_a_server_whose_engine_is_stopped_is_not_serving_until_it_goes_on(
     new_redis: Callable[..., RedisForTests], tmp_path: Path, name: str

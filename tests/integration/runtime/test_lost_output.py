@@ -54,6 +54,7 @@ def pid_in(path: Path) -> int:
         return 0
 
 
+@pytest.mark.cases(1)
 @HOWS
 def test_serve_restarts_a_server_and_ends_in_order_although_nobody_hears_it(how: str, tmp_path: Path) -> None:
     environment = {"MIDSTREAM_OUT": str(tmp_path), "MIDSTREAM_CONTROL_PORT": "0", "MIDSTREAM_CONTROL_METRICS_PORT": "0"}
@@ -70,6 +71,7 @@ def test_serve_restarts_a_server_and_ends_in_order_although_nobody_hears_it(how:
     assert (process.returncode, out) == (0, b"")
 
 
+@pytest.mark.cases(3)
 @HOWS
 @pytest.mark.parametrize(
     ("arguments", "environment", "code"),
@@ -89,6 +91,7 @@ def test_an_exit_code_is_true_although_nobody_hears_why(
     assert (process.returncode, out) == (code, b"")
 
 
+@pytest.mark.cases(1)
 @HOWS
 def test_a_server_that_logs_ends_with_0(how: str, tmp_path: Path) -> None:
     # What could not be written must not be tried again at the very end: that would change the exit code.

@@ -53,6 +53,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 LISTENERS = [f"{server} {which}" for server in ("orders", "reporting") for which in PORTS]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("listener", LISTENERS)
 def test_a_client_of_the_authority_is_taken(desk: Desk, listener: str) -> None:
     assert refused(desk.port(listener), desk.callers.context(desk.callers.good)) == ""
@@ -123,6 +124,7 @@ def test_the_logs_hold_no_key_and_no_traceback(desk: Desk) -> None:
         assert "Traceback" not in log
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("change", "told"),
     [

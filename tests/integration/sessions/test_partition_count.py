@@ -16,6 +16,7 @@ from tests.support.cli import PATIENCE_S, ROOT, clean_environment
 from tests.support.created_sessions import write_ticks
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("stored", "settings", "said"),
     [

@@ -76,6 +76,7 @@ def test_the_table_has_every_call_once() -> None:
     assert list(TABLE) == list(CALLS)
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_row_of_the_table_is_what_ccxt_finds(exchange: Any, name: str) -> None:
     assert [outcome(exchange, name, market) for market in MARKETS.values()] == TABLE[name]

@@ -45,6 +45,7 @@ async def listener(binance: SimulatorProcess) -> AsyncIterator[Any]:
     await exchange.close()
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", ["miniTicker", "ticker"])
 @pytest.mark.parametrize("symbol", SYMBOLS.values(), ids=SYMBOLS)
 async def test_ticker_is_watched(listener: Any, symbol: str, name: str) -> None:
@@ -59,6 +60,7 @@ async def test_ticker_is_watched(listener: Any, symbol: str, name: str) -> None:
         assert told["change"] == pytest.approx(told["last"] - told["open"])
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "watch",
     [

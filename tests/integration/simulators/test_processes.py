@@ -141,6 +141,7 @@ def test_port_in_use_is_refused_naming_the_setting(binance: SimulatorProcess) ->
     assert "MIDSTREAM_SIM_BINANCE_PORT" in ended.stderr
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["binance", "bitmex"])
 def test_refused_connections_are_refused_by_the_system_and_open_streams_go_on(name: str, tmp_path: Path) -> None:
     path = {"binance": "/ws/btcusdt@bookTicker", "bitmex": "/realtime?subscribe=quote:XBTUSD"}[name]

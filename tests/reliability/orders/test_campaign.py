@@ -25,6 +25,7 @@ def run(seed: int, *, orders: int, kills: int, rules: Sequence[ExchangeRules]) -
     return run_virtual(main)
 
 
+@pytest.mark.cases(3)
 @PAIRS
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_books_are_equal_after_a_campaign(seed: int, rules: Sequence[ExchangeRules]) -> None:

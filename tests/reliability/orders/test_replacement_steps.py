@@ -27,6 +27,7 @@ FAULTS = {
 STEPS_MAX = 90
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("rules", REPLACING, ids=lambda rules: rules.exchange)
 @pytest.mark.parametrize("executed", ["0", "0.1"], ids=["untouched", "partly-executed"])
 @pytest.mark.parametrize("fault", list(FAULTS))

@@ -146,6 +146,7 @@ def test_a_quarterly_ends_before_the_eyes_of_the_desk(family: tuple[str, str, st
     told(family)
 
 
+@pytest.mark.cases(4)
 @families
 @pytest.mark.parametrize("killed", ["before", "during", "after"])
 def test_a_desk_that_is_killed_says_the_same_when_it_is_back(family: tuple[str, str, str], killed: str) -> None:

@@ -73,6 +73,7 @@ def rigs() -> Iterator[list[Rig]]:
         rig.loop.close()
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("minutes", [8, 15, 20, 30, 90])
 def test_an_outage_over_a_closure_costs_no_last_price(rigs: list[Rig], minutes: int) -> None:
     down_ns = utc_ns(9, 50)

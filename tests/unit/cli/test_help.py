@@ -42,6 +42,7 @@ def leaves() -> Iterator[tuple[tuple[str, ...], typer.core.TyperCommand]]:
 LEAVES = dict(leaves())
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("typed", LEAVES, ids=" ".join)
 def test_a_narrow_terminal_shows_every_option_whole(typed: tuple[str, ...]) -> None:
     done = midstream(*typed, "--help", environment={"COLUMNS": str(NARROW)})
@@ -124,6 +125,7 @@ def asked_by(shell: str, typed: str) -> list[str]:
     return [line.split("\t")[0] for line in done.stdout.splitlines()]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_commands_options_and_words(shell: str) -> None:
     assert {"mode", "replay", "keys"} <= set(asked_by(shell, "midstream "))

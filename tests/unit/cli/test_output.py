@@ -135,6 +135,7 @@ def one_object(done: Completed) -> dict[str, object]:
     return found
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize("arguments", BAD_USAGE, ids=" ".join)
 def test_bad_usage_takes_one_line_and_exits_with_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = midstream_here(*arguments)
@@ -155,6 +156,7 @@ def test_what_is_refused_takes_one_line_and_exits_with_2(arguments: tuple[str, .
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("arguments", CALLS, ids=" ".join)
 def test_a_server_that_cannot_be_reached_exits_with_1(arguments: tuple[str, ...]) -> None:
     done = midstream_here(*arguments)
@@ -163,6 +165,7 @@ def test_a_server_that_cannot_be_reached_exits_with_1(arguments: tuple[str, ...]
     assert all("server answers on 127.0.0.1:" in line for line in done.stderr.splitlines())
 
 
+@pytest.mark.cases(16)
 @pytest.mark.parametrize(
     "arguments", [each for each in (*BAD_USAGE, *REFUSED, *CALLS) if takes_json(each)], ids=" ".join
 )
@@ -184,6 +187,7 @@ def test_every_command_stands_in_the_lists() -> None:
     assert {arguments[0] for arguments in (*BAD_USAGE, *CALLS)} - {"nonsense"} == commands - {"demo"}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("arguments", [(), ("keys",), ("orders",)], ids=["midstream", "keys", "orders"])
 @pytest.mark.parametrize("columns", [40, 100])
 def test_without_a_command_there_is_its_help_page_and_nothing_else(arguments: tuple[str, ...], columns: int) -> None:

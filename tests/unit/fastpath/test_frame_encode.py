@@ -196,6 +196,7 @@ def test_a_batch_closes_at_4096_records(count: int) -> None:
     assert with_marker == min(count, 4095)
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(("mode", "tie_order"), [(1, False), (2, False), (1, True)], ids=["1", "2", "tie order"])
 @pytest.mark.parametrize("reason_size", [1, 600, 601, 602])
 def test_a_batch_closes_at_the_last_record_that_fits_into_1_mib(mode: int, tie_order: bool, reason_size: int) -> None:

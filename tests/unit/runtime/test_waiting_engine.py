@@ -50,6 +50,7 @@ def played(tmp_path: object, how: str, *script: str) -> tuple[dict[str, Any], st
     return told, "".join(line for line in done.stderr.splitlines() if "restarts" not in line)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "script",
     [

@@ -122,6 +122,7 @@ def test_the_seam_tells_exactly_what_both_sides_had(session: Session, start: Sta
     assert (seam.previous_mode, seam.mode, seam.revision, seam.gap_ns) == (MODE_HISTORICAL, MODE_LIVE, 1, 0)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("site", "missed"),
     [

@@ -73,6 +73,7 @@ def feed(behaviour: Behaviour) -> Iterator[str]:
         thread.join(10)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("behaviour", "parts"),
     [

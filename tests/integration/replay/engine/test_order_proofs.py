@@ -6,6 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import pytest
+
 from clients.rpc.order_check import CheckedProof, OrderChecker, Outcome
 from fastpath.frame import TickFrame
 from fastpath.midprice import PriceKernel
@@ -35,6 +37,7 @@ def digest_of_a_sink(session: Session) -> str:
     return kernel.digest()
 
 
+@pytest.mark.long
 def test_killed_at_random_the_proofs_are_those_of_an_undisturbed_run(
     redis_url: str, session_name: str, start_engine: Start
 ) -> None:

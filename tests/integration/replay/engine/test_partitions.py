@@ -118,6 +118,7 @@ def test_partitions_of_the_sample_are_together_the_stream_of_one(
     assert parts.client.exists(parts.keys[0].state) == 0
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("count", "assigned"),
     [(2, {}), (4, {}), (4, dict.fromkeys(TICKERS, 0)), (3, dict.fromkeys(TICKERS, 2))],

@@ -59,6 +59,7 @@ def undisturbed(redis_url: str, session_name: str, start_engine: Start) -> Sessi
     return Session(redis_url, f"{session_name}.calm")
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("site", ["after_xadd", "before_checkpoint", "after_checkpoint"])
 def test_killed_at_every_step_of_a_move_nothing_is_repeated_or_left_out(
     site: str,

@@ -48,6 +48,7 @@ def children() -> Iterator[Children]:
             child.stdout.close()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("nth", [1, 3])
 @pytest.mark.parametrize("site", ["before_xadd", "after_xadd", "before_checkpoint", "after_checkpoint"])
 def test_a_producer_killed_at_a_named_place_loses_and_doubles_nothing(

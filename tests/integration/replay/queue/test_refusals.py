@@ -38,6 +38,7 @@ TROUBLES: dict[str, tuple[CHANGE, CHANGE]] = {
 }
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("code", TROUBLES)
 @pytest.mark.parametrize("behind", [True, False], ids=["trims, too", "nothing to trim"])
 def test_writes_that_are_refused_for_a_while_are_waited_for(

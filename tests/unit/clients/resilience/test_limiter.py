@@ -530,6 +530,7 @@ def test_jitter_in_a_buckets_headers_does_not_make_it_fuller_than_we_know(kind: 
     run(kind, rules, body)
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("exchange_kind", list(Kind))
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3, 4))])

@@ -252,6 +252,7 @@ recorder.run(lambda: False)
 """
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_recorder_leaves_whole_records_and_is_continued(tmp_path: Path, seed: int) -> None:
     print(f"seed {seed}")  # noqa: T201  (shown when the test fails)

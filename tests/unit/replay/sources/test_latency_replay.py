@@ -51,6 +51,7 @@ def test_random_files_under_models_come_as_in_the_reference(tmp_path: Path, seed
     assert replayed.skipped == expected.counts.skipped
 
 
+@pytest.mark.cases(3)
 @pytest.mark.quick
 @pytest.mark.parametrize("seed", range(12))
 def test_resuming_after_any_row_brings_the_same_arrivals(

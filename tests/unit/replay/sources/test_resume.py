@@ -32,6 +32,7 @@ def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.replay.sources.file_source.MARK_ROWS", 2)
 
 
+@pytest.mark.cases(4)
 @pytest.mark.quick
 @pytest.mark.parametrize("seed", range(12))
 def test_resuming_after_any_row_brings_the_rest(tmp_path: Path, seed: int) -> None:

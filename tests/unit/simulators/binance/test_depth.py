@@ -73,6 +73,7 @@ async def arrived(socket: SimulatedSocket) -> list[Any]:
     return found
 
 
+@pytest.mark.cases(4)
 @pytest.mark.quick
 @pytest.mark.parametrize("market", [SPOT, USDM, COINM])
 @pytest.mark.parametrize("speed", ["", "@100ms"], ids=["usual", "100ms"])

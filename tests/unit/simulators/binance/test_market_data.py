@@ -120,6 +120,7 @@ def test_streams_candles_are_closed_once_and_are_then_those_of_the_routes(market
     run_virtual(main)
 
 
+@pytest.mark.cases(6)
 @marketwise
 @pytest.mark.parametrize("interval", ["1m", "5m", "1h", "1d", "1w", "1M"])
 def test_candles_of_the_past_are_there_at_the_start_without_holes(market: str, interval: str) -> None:

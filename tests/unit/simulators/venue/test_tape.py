@@ -94,6 +94,7 @@ def same(ours: Candle, theirs: Candle, listing: Listing) -> bool:
     return all(near) and exact[0] == exact[1]
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("name", INTERVALS)
 @pytest.mark.parametrize("listing", [SPOT, LINEAR, INVERSE], ids=["spot", "linear", "inverse"])
 def test_candles_are_those_of_the_trades(name: str, listing: Listing) -> None:
@@ -172,6 +173,7 @@ def test_fills_of_accounts_are_on_the_tape_with_the_taker_they_had() -> None:
     assert given.id == sold.id + 1
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("volatility", [0.0, 1.0, 40.0])
 def test_trades_are_at_the_best_prices_of_the_book(volatility: float) -> None:
     listings = binance_listings(START_NS)
