@@ -16,7 +16,7 @@ from services.runtime.connection import connect
 from tests.support.cases import leave_to_the_night
 from tests.support.clock import FakeClock
 from tests.support.engines import engine_of_this_run, use_engine_of_this_run
-from tests.support.missing_tools import leave_out
+from tests.support.missing_tools import leave_out, note_left_out
 from tests.support.proxy import TcpProxy
 from tests.support.redis_cluster import RedisClusterForTests
 from tests.support.redis_server import RedisForTests, forget_session, fresh_session_name
@@ -89,8 +89,9 @@ collect_ignore = [path for path, module in THIRD_PARTIES.items() if importlib.ut
 
 
 def pytest_configure() -> None:
-    """Settle which engine private Redis servers run."""
+    """Settle which engine private Redis servers run, and note what is left out."""
     use_engine_of_this_run()
+    note_left_out(f"tests/{path}" for path in collect_ignore)
 
 
 def pytest_report_header() -> list[str]:

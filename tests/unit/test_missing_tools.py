@@ -32,6 +32,11 @@ def pytest_collection_modifyitems(config, items): items[:] = leave_out(items)
 """
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_noted_for_who_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(missing_tools.LEFT_OUT_TO, raising=False)
+
+
 def _run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *absent: str) -> pytest.RunResult:
     checks = {name: (lambda name=name: f"get {name}" if name in absent else "") for name in ("one", "two", "postgres")}
     monkeypatch.setattr(missing_tools, "_CHECKS", checks)
@@ -51,6 +56,23 @@ def test_a_missing_tool_is_one_skip_that_counts_the_others(
 
     result.assert_outcomes(passed=4, skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED*get one; 2 more tests need it"])
+
+
+def test_whoever_has_the_tools_can_run_all_that_was_left_out(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "left_out"
+    monkeypatch.setenv(missing_tools.LEFT_OUT_TO, str(file))
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    _run(pytester, monkeypatch, "one", "postgres")
+    # The workers of a run have the same tests.
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw1")
+    _run(pytester, monkeypatch, "one", "postgres")
+
+    ids = file.read_text(encoding="utf-8").splitlines()
+    assert [name.partition("::")[2] for name in ids] == [
+        "test_needs_one[0]", "test_needs_one[1]", "test_needs_one[2]", "test_on_a_database[postgres]",
+    ]  # fmt: skip
 
 
 def test_each_missing_tool_says_so_itself(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
