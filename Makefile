@@ -87,7 +87,7 @@ test-quick: $(VENV)/.built $(VENV)/.tools ## Run a tenth of the suite, from ever
 	@$(BIN)/python -m pytest $(PARALLEL) -m quick
 
 test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes
-	@$(BIN)/python -m pytest $(PARALLEL) -m long
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'long and not nightly'
 
 test-engines: $(VENV)/.built $(VENV)/.engines ## Run the tests that ask much of a Redis on Redis 8 and on the one on PATH
 	@engines=$$($(BIN)/python -m tests.support.engines) || exit 1; for engine in $$engines; do \

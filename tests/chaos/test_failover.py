@@ -204,6 +204,7 @@ def assert_history_is_exact(stage: Stage) -> None:
         assert found[: len(wanted)] == wanted, f"{name} does not begin with all of history"
 
 
+@pytest.mark.cases(1)
 @pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("killed", [False, True], ids=["the producer lives", "the producer dies too"])

@@ -130,6 +130,7 @@ def well(stage: Stage, row: Hung) -> None:
 HANGING = [row for row in ROWS if row.key not in ("killed", "disk")]
 
 
+@pytest.mark.nightly
 def test_a_disk_that_hangs_is_told(new_redis: Callable[..., RedisForTests], tmp_path: Path) -> None:
     [row] = [row for row in ROWS if row.key == "disk"]
     once = tmp_path / "once"

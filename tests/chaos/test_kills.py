@@ -52,7 +52,7 @@ def test_a_few_random_kills_leave_no_trace(tmp_path: Path, seed: int) -> None:
     attack(tmp_path, seed, kills=7, rows=4_000, append_only=False, speed="1")
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("append_only", [False, True], ids=["memory", "append-only"])
 @pytest.mark.parametrize("seed", [101, 102], ids=lambda seed: f"seed {seed}")

@@ -100,7 +100,7 @@ def test_servers_stop_in_order_and_go_on_exactly(tmp_path: Path) -> None:
     stop_at_random(tmp_path, 17, stops=1, rows=3_000)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 def test_servers_stopped_at_many_moments_go_on_exactly(tmp_path: Path) -> None:
     stop_at_random(tmp_path, 1717, stops=10, rows=20_000)
@@ -182,7 +182,7 @@ def _serving(channel: grpc.Channel) -> object:
         yield stub.Check(request, timeout=5).status == health_pb2.HealthCheckResponse.SERVING
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_resuming_near_the_end_of_a_million_rows_is_quick(tmp_path: Path) -> None:
     rows = 1_000_000
     path = write_made_ticks(tmp_path / "made.csv", rows, step_us=10)

@@ -54,6 +54,7 @@ def arm(chaos: Chaos, site: str, nth: int, once: Path) -> None:
     chaos.tend()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.long
 @pytest.mark.parametrize(
     "site", [site if site in QUICK else pytest.param(site, marks=pytest.mark.long) for site in SITES]

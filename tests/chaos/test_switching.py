@@ -206,7 +206,7 @@ def test_switching_while_servers_are_killed_loses_and_repeats_nothing(tmp_path: 
     switch_under_attack(tmp_path, seed, switches=2, kills=3, rows=3_000)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [301], ids=lambda seed: f"seed {seed}")
 def test_switching_often_while_servers_are_killed_loses_and_repeats_nothing(tmp_path: Path, seed: int) -> None:

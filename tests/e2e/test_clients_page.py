@@ -74,6 +74,7 @@ def test_the_calls_without_a_program_work(servers: Serving) -> None:
     assert "// Stream the ticks of a session" in offline.stdout, offline.stderr
 
 
+@pytest.mark.cases(1)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("language", "tools"),

@@ -272,6 +272,7 @@ async def test_the_charts_draw_over_time_and_say_nothing_where_nothing_is(tmp_pa
         assert shown.complaints == []
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("width", "scheme", "query"),
     [

@@ -144,6 +144,7 @@ def test_printed_example_comes_in_the_order_of_its_reading(
     assert_exact(outputs, expected)
 
 
+@pytest.mark.cases(4)
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 115))
 def test_random_files_and_options_are_exact(tmp_path: Path, seed: int) -> None:
@@ -168,6 +169,7 @@ def test_random_files_and_options_are_exact(tmp_path: Path, seed: int) -> None:
     assert_exact(outputs, expected)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(200, 212))
 def test_random_interruptions_leave_no_trace(tmp_path: Path, seed: int) -> None:

@@ -120,6 +120,7 @@ def keys_left(cluster: RedisClusterForTests, session: str) -> list[bytes]:
     return [key for node in cluster.nodes for pattern in patterns for key in node.ask("KEYS", pattern)]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("event", ["failover", "migration", "kill"])
 def test_history_is_the_same_when_the_cluster_changes_in_the_midst(
     event: str, tmp_path: Path, redis_cluster: RedisClusterForTests, history: tuple[Path, Expected]

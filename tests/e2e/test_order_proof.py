@@ -75,7 +75,7 @@ def test_run_that_was_killed_and_resumed_is_what_it_has_to_be(tmp_path: Path) ->
     assert outputs.report["order_digest"] in done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_first_block_in_which_two_runs_differ_is_named(tmp_path: Path) -> None:
     one = write_made_ticks(tmp_path / "one.csv", 150_000)
     two = tmp_path / "two.csv"

@@ -60,6 +60,7 @@ def test_the_page_records_and_replays_what_real_servers_give_live(tmp_path: Path
     assert f"Rejected {feed.ws_url}".encode() in (tmp_path / "live" / "errors.log").read_bytes()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.long
 @pytest.mark.parametrize("exchange", ["binance", "bybit"])
 def test_quotes_of_an_exchange_are_replayed_as_a_live_session_on_it_gave_them(tmp_path: Path, exchange: str) -> None:

@@ -75,6 +75,7 @@ def play_by_hand(servers: Partitions, control: ControlClient, partitions: int) -
     control.set_speed(0)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("partitions", "partition_of"),
     [

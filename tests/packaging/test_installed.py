@@ -18,7 +18,7 @@ from tests.support.packages import BUILD_TIMEOUT_S, build, copy_tree, unpack
 from tests.support.planted import PlantedFolder
 
 # The kernels are compiled first.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(BUILD_TIMEOUT_S + 300)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(BUILD_TIMEOUT_S + 300)]
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,15 @@ import pytest
 
 
 def leave_to_the_night(items: list[pytest.Item]) -> None:
-    """Mark as `nightly` what is beyond `@pytest.mark.cases(n)`: of each such test's cases n stay, evenly spread from the first to the last.
+    """Mark as `nightly` what is beyond `@pytest.mark.cases(n)`: n of each such test's cases stay, evenly spread from the first to the last.
 
-    A case that is asked for by its id, alone, runs. Cases with a tier of their own are not counted.
+    Of a test with long cases, and others, that goes for both apart. A case that is asked for by its id, alone, stays.
     """
-    tests: dict[tuple[pytest.Item | pytest.Collector | None, str], list[pytest.Item]] = {}
+    tests: dict[tuple[object, str, bool], list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("cases") and not any(item.get_closest_marker(tier) for tier in ("long", "nightly")):
-            tests.setdefault((item.parent, getattr(item, "originalname", item.name)), []).append(item)
+        if item.get_closest_marker("cases") and not item.get_closest_marker("nightly"):
+            name = getattr(item, "originalname", item.name)
+            tests.setdefault((item.parent, name, item.get_closest_marker("long") is not None), []).append(item)
     for cases in tests.values():
         marker = cases[0].get_closest_marker("cases")
         assert marker is not None

@@ -16,8 +16,13 @@ import pytest
 def test_slow(number): pass
 
 @pytest.mark.cases(1)
-@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [0, 1, *(pytest.param(2 + more, marks=pytest.mark.long) for more in range(2))])
 def test_slower(number): pass
+
+@pytest.mark.long
+@pytest.mark.cases(1)
+@pytest.mark.parametrize("number", range(2))
+def test_long(number): pass
 
 @pytest.mark.parametrize("number", range(2))
 def test_quick(number): pass
@@ -45,8 +50,8 @@ def test_cases_are_spread_from_the_first_to_the_last(count: int, chosen: int, ex
     ("chosen", "ran"),
     [
         (("-m", "not nightly and not long"), ["slow[0]", "slow[4]", "slower[0]", "quick[0]", "quick[1]"]),
-        (("-m", "nightly"), ["slow[1]", "slow[2]", "slow[3]", "slower[1]"]),
-        (("-m", "long"), ["slower[2]"]),
+        (("-m", "nightly"), ["slow[1]", "slow[2]", "slow[3]", "slower[1]", "slower[3]", "long[1]"]),
+        (("-m", "long and not nightly"), ["slower[2]", "long[0]"]),
         (("-m", "not nightly", "test_it.py::test_slow[2]"), ["slow[2]"]),
     ],
     ids=["by default", "at night", "long", "one by its id"],

@@ -206,7 +206,7 @@ def test_what_an_alert_counts_is_there_before_its_first_event(rule: Rule, watche
 _OPERATORS = {"Equal": "=", "NotEqual": "!=", "Re": "=~", "NotRe": "!~"}
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_day_like_this_has_no_alert(watched: Watched, tmp_path: Path) -> None:
     """Not even one that waits for its time to be over."""
     read = {selected.metric for rule in all_rules() for selected in selectors(rule.expr)}

@@ -42,6 +42,6 @@ def test_every_route_conforms_to_the_description(served_desk: ServedDesk) -> Non
     run(served_desk, examples=8)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_every_route_conforms_to_the_description_at_length(served_desk: ServedDesk) -> None:
     run(served_desk, examples=200)

@@ -107,7 +107,7 @@ def held(server: OrderServer, exchange: str, symbol: str) -> str:
     return next((row.quantity for row in rows if row.symbol == symbol), "0")
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("why", ["liquidation", "auto-deleveraging"])
 def test_a_position_that_its_exchange_closes_says_why_alike_everywhere(
     tmp_path: Path, subtests: pytest.Subtests, why: str
@@ -145,7 +145,7 @@ def market_of(exchange: str, symbol: str, name: str) -> dict[str, str]:
     return {"symbol": name, "market": markets[[SPOT, "BTC/USDT:USDT", "BTC/USD:BTC"].index(symbol)]}
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_what_is_delisted_ends_alike_everywhere(tmp_path: Path, subtests: pytest.Subtests) -> None:
     with order_server(tmp_path, *EXCHANGES, ORDERS_PRICE_BAND="0.2") as (server, simulators):
         server.start()

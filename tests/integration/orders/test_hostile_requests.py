@@ -213,7 +213,7 @@ def test_mutated_requests_get_answers_that_were_meant(served_desk: ServedDesk) -
     mutated(served_desk, seed=1, count=400)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_many_mutated_requests_get_answers_that_were_meant(served_desk: ServedDesk) -> None:
     mutated(served_desk, seed=2, count=20_000)

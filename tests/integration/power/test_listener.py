@@ -195,7 +195,7 @@ async def test_no_deal_is_lost_wherever_the_connection_breaks(tmp_path: Path) ->
     await _survives_cuts(tmp_path, cut_points)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 async def test_no_deal_is_lost_at_any_byte_of_a_message_and_all_over_the_script(tmp_path: Path) -> None:
     # Every byte of the script takes half an hour: one message in full, of the others each 61st.

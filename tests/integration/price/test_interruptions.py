@@ -112,7 +112,7 @@ def test_redis_that_stands_still_is_left_and_found_again(
     queue.close()
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [8, pytest.param(60, marks=pytest.mark.nightly)])
 def test_random_kills_leave_the_logs_of_an_undisturbed_run(
     start_engine: StartEngine, queue: Queue, out: Path, kills: int
 ) -> None:
@@ -139,7 +139,7 @@ def test_random_kills_leave_the_logs_of_an_undisturbed_run(
     assert_exact(out, batches)
 
 
-@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.nightly)])
 def test_sigterm_at_random_commits_everything_it_took(
     start_engine: StartEngine, queue: Queue, out: Path, times: int
 ) -> None:

@@ -243,7 +243,7 @@ async def test_exports_hold_exact_figures_and_no_formulas(app: DeskApp, sqlite_d
     ]  # fmt: skip
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(400)
 async def test_an_export_holds_every_deal_however_many_there_are(app: DeskApp, sqlite_desk: Desk) -> None:
     deals = 200_500

@@ -135,7 +135,7 @@ async def test_a_head_is_answered_without_a_body(app: DeskApp) -> None:
     assert (got.status, got.body) == (200, b"")
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(400)
 async def test_a_workbook_holds_every_deal_however_many_there_are(app: DeskApp, sqlite_desk: Desk) -> None:
     deals = 200_500

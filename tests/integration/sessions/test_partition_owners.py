@@ -70,6 +70,7 @@ def test_an_engine_that_is_stopped_loses_its_partition_and_cannot_write_when_it_
     assert published(own_client, 2) == expected(2)
 
 
+@pytest.mark.nightly
 def test_an_engine_that_is_stopped_before_it_has_its_partition_is_replaced(
     fleet: Fleet, own_client: redis.Redis
 ) -> None:

@@ -136,7 +136,7 @@ def test_live_data_is_in_the_logs_or_a_gap_says_where_it_is_not(store: Store, tm
 
 
 @pytest.mark.parametrize(
-    "partitions", [pytest.param(1, marks=pytest.mark.long), pytest.param(4, marks=pytest.mark.nightly)]
+    "partitions", [pytest.param(1, marks=pytest.mark.nightly), pytest.param(4, marks=pytest.mark.nightly)]
 )
 def test_a_session_that_joined_its_feed_has_all_of_it_by_its_recording(
     own_redis: RedisForTests, tmp_path: Path, partitions: int

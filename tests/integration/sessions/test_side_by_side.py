@@ -33,7 +33,7 @@ def single_run(file: Path, out: Path) -> bytes:
     return (out / "mid_prices.log").read_bytes()
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_one_session_without_its_file_and_one_that_nobody_reads_are_nothing_to_the_others(
     servers: Start, data: Path, tmp_path: Path, own_client: redis.Redis
 ) -> None:

@@ -56,6 +56,7 @@ def tail(running: Servers, session: str, out: Path, policy: str) -> Iterator[sub
         kill(reader)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("then", [signal.SIGCONT, signal.SIGKILL], ids=["goes on", "dies"])
 def test_a_private_session_waits_for_a_reader_that_is_stopped_and_not_for_a_dead_one(
     servers: Start, data: Path, tmp_path: Path, own_client: redis.Redis, then: signal.Signals

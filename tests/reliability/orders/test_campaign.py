@@ -36,7 +36,7 @@ def test_books_are_equal_after_a_campaign(seed: int, rules: Sequence[ExchangeRul
     assert tally.kills == 4
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @PAIRS
 @pytest.mark.parametrize("seed", range(100, 103))
 def test_books_are_equal_after_a_long_campaign(seed: int, rules: Sequence[ExchangeRules]) -> None:

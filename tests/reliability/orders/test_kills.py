@@ -78,6 +78,7 @@ def run(tmp_path: Path, exchange: str, site: str, kills: int) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.cases(2)
 @pytest.mark.long
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("site", list(SITES))
@@ -85,7 +86,7 @@ def test_a_killed_server_executes_nothing_twice_and_forgets_nothing(exchange: st
     run(tmp_path, exchange, site, kills=1)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("site", list(SITES))

@@ -78,6 +78,7 @@ def _now(server: OrderServer, order_id: str) -> pb.Order:
     return answer.order
 
 
+@pytest.mark.cases(1)
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("site", list(SITES))

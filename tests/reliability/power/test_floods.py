@@ -38,7 +38,7 @@ async def _wait_for(listener: PowerProcess, figure: str, value: float, *, timeou
     return most
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 async def test_a_burst_of_a_hundred_and_fifty_thousand_deals_is_taken_in_bounded_memory(tmp_path: Path) -> None:
     count = 150_000

@@ -82,13 +82,13 @@ async def test_a_listener_that_is_killed_a_few_times_leaves_an_exact_database(tm
     await _campaign(tmp_path, 3, None)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 async def test_a_listener_that_is_killed_fifty_times_leaves_an_exact_database(tmp_path: Path) -> None:
     await _campaign(tmp_path, 50, None)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 @pytest.mark.needs("postgres")
 async def test_listener_and_postgres_killed_at_random_leave_an_exact_database(tmp_path: Path) -> None:

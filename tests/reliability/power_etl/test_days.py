@@ -119,7 +119,7 @@ def assert_fresh(result: Campaign) -> None:
     assert max(every) <= 60.0
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("day", ["2025-10-09", "2025-03-30", "2025-10-26"], ids=["ordinary", "23-hours", "25-hours"])
 def test_l02_a_whole_day_is_fresh_within_the_quota(day: str) -> None:
     result = campaign(f"{day} 00:00", hours=24)
@@ -195,7 +195,7 @@ def test_l02_odd_publications_are_taken_as_they_come(fault: FaultKind, amount: f
     result.assert_every_hour_is_right()
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("scope", ["day", "hour"])
 def test_hours_that_publish_apart_are_followed_within_the_quota(scope: str) -> None:
     result = campaign("2025-10-09 19:00", hours=1, warm_up_hours=1, scope=scope)
@@ -205,7 +205,7 @@ def test_hours_that_publish_apart_are_followed_within_the_quota(scope: str) -> N
     result.assert_every_hour_is_right()
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_l01_the_quota_is_kept_for_a_day_of_crashes_two_processes_and_slow_answers() -> None:
     result = campaign("2025-10-09 00:00", hours=24, latency_s=(0.0, 20.0), lives=100, pollers=2)
 

@@ -29,6 +29,7 @@ def test_r10_total_outage_is_not_amplified(guarded: bool) -> None:
     total_outage(1_000, guarded=guarded)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("guarded", [True, False], ids=["with breaker", "budget alone"])
@@ -231,6 +232,7 @@ def test_slow_side_is_left_alone_until_it_is_fast_again() -> None:
     run_virtual(main)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.quick
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 10))])
 def test_r18_every_execution_is_an_attempt_that_somebody_saw(seed: int) -> None:

@@ -132,7 +132,7 @@ def test_no_row_arrives_below_a_bound_that_was_announced(seed: int) -> None:
         bound_ns = decoder.bound_ns
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(1000, 1200))
 def test_many_random_files_decode_as_the_twin_says(seed: int) -> None:
     options = OPTIONS[seed % len(OPTIONS)]

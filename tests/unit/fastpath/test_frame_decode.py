@@ -136,7 +136,7 @@ def test_damaged_bytes_are_read_or_refused_as_protobuf_and_the_rules_say(
             assert_same_verdict(mutate(encoded, rng))
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_damaged_bytes_for_a_long_time() -> None:
     seed = int(os.environ.get("MIDSTREAM_SEED", random.randrange(2**32)))
     print(f"seed={seed}")  # noqa: T201

@@ -116,7 +116,7 @@ def test_random_prices_are_spelled_as_repr_spells_them(draw: object) -> None:
     assert_spelled_as_repr(prices, tickers=7)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_tens_of_millions_of_random_prices_are_spelled_as_repr_spells_them() -> None:
     rng = random.Random(seed_of_this_run())

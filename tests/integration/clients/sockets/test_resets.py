@@ -73,7 +73,7 @@ async def test_w04_a_reset_at_any_of_many_bytes_loses_and_doubles_nothing() -> N
     assert {cut for cut, got in outcome.items() if got != list(range(1, MESSAGES + 1))} == set()
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 async def test_w04_a_reset_at_every_byte_loses_and_doubles_nothing() -> None:
     outcome = await _collect(range(1, SCRIPT_BYTES + 200))
 

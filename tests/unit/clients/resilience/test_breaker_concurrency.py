@@ -91,7 +91,7 @@ def test_cb12_hundred_threads_at_the_instant_get_exactly_the_probes() -> None:
     run_threads(20)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_cb12_thousand_repeats_with_threads() -> None:
     run_threads(1_000)

@@ -129,7 +129,7 @@ def test_l01_two_processes_with_restarts_never_exceed_the_quota_in_either_kind_o
     assert provider.requests > 1.3 * 850
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [11, 12])
 def test_l01_a_day_with_a_hundred_restarts_never_exceeds_the_quota(seed: int) -> None:

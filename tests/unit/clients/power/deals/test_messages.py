@@ -341,7 +341,7 @@ def test_nothing_that_arrives_can_raise(message: bytes | str, backfilled: bool) 
     check(found)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 @settings(max_examples=20_000)
 @given(st.binary(max_size=300) | st.text(max_size=300) | _CONFIRMATIONS | _DAMAGED, st.booleans())
