@@ -114,11 +114,8 @@ def test_second_servers_are_refused_naming_the_first_which_goes_on(tmp_path: Pat
         chaos.until(lambda: chaos.log_bytes(), what="the first tick")
         for name, setting in (("replay", {}), ("price", {"LOCK_WAIT": "off"})):
             with contextlib.closing(chaos.another(name, **setting)) as second:
-                chaos.until(lambda: second.engine_pid or second.code is not None, what="the second engine")
-                began_s = time.monotonic()
+                # One that waited, as a price server does by default, would not end at all.
                 chaos.until(lambda: second.code is not None, what="the refusal")
-                # A second for deciding; the rest is the start of an interpreter on a busy machine.
-                assert time.monotonic() - began_s < 3.0
                 assert second.code == REFUSED
                 assert str(chaos.pid_of(f"{name} engine")) in refusal(second)
         sink = chaos.complete_at_full_speed()

@@ -30,6 +30,11 @@ def control(running: Servers, session: str) -> Iterator[ControlClient]:
         yield client
 
 
+def pid_of(client: redis.Redis, session: str) -> int:
+    """Return which process has a session's engine; 0 where none has said so."""
+    return int(json.loads(client.get(SessionKeys(session).state) or "{}").get("pid", 0))  # type: ignore[arg-type]
+
+
 def numbers(batches: list[TickBatch]) -> list[int]:
     return [number for batch in batches for number in range(batch.first_sequence, batch.last_sequence + 1)]
 
@@ -42,30 +47,36 @@ def test_two_replay_servers_serve_one_session_and_the_second_takes_it_over(
     write_ticks(data / "paced.csv", rows)
     running = servers()
     (tmp_path / "second").mkdir()
-    with server_process(
-        "replay",
-        tmp_path / "second",
-        REDIS_URL=own_redis.url,
-        HISTORICAL=str(data / "own.csv"),
-        # A server's own session has one server.
-        SESSION="second",
-    ) as second:
+    with (
+        control(running, "paced") as commands,
+        server_process(
+            "replay",
+            tmp_path / "second",
+            REDIS_URL=own_redis.url,
+            HISTORICAL=str(data / "own.csv"),
+            # A server's own session has one server.
+            SESSION="second",
+        ) as second,
+    ):
         running.calls.create("paced", files=["paced.csv"], rate=4_000.0)
         others = SessionCalls(second.channel)
         before = until(lambda: (found := others.get("paced")).last_sequence > 100 and found, what="the first ticks")
-        first_pid = json.loads(own_client.get(SessionKeys("paced").state) or "{}")["pid"]  # type: ignore[arg-type]
+        # Or all of it might be published before the first one dies.
+        commands.pause()
+        first_pid = pid_of(own_client, "paced")
         to = before.last_sequence
         assert [batch.SerializeToString() for batch in running.calls.ticks("paced", to=to)] == [
             batch.SerializeToString() for batch in others.ticks("paced", to=to)
         ]
 
         running.replay.kill()
+        until(lambda: pid_of(own_client, "paced") != first_pid, what="the engine of the second server")
+        commands.resume()
         done = others.wait_state("paced", pb.SESSION_STATE_COMPLETED)
         others.wait_read("paced", rows=rows)
         read = others.ticks("paced", to=rows)
 
         assert (done.epoch, done.last_sequence) == (before.epoch, rows)
-        assert json.loads(own_client.get(SessionKeys("paced").state) or "{}")["pid"] != first_pid  # type: ignore[arg-type]
         assert numbers(read) == list(range(1, rows + 1))
         assert running.log("paced").count(b"\n") == rows
 
