@@ -206,6 +206,7 @@ def test_hours_that_publish_apart_are_followed_within_the_quota(scope: str) -> N
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(300)
 def test_l01_the_quota_is_kept_for_a_day_of_crashes_two_processes_and_slow_answers() -> None:
     result = campaign("2025-10-09 00:00", hours=24, latency_s=(0.0, 20.0), lives=100, pollers=2)
 
