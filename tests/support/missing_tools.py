@@ -31,8 +31,11 @@ DEBIAN_PACKAGES = {
     "amtool": "prometheus-alertmanager",
 }
 
-LEFT_OUT_TO = "MIDSTREAM_TEST_LEFT_OUT_TO"
-"""Names a file that gets the ids of all tests and modules that are left out as something is missing, for whoever has it."""
+LEFT_OUT_TO = "PYTEST_LEFT_OUT_TO"
+"""Names a file that gets the ids of all tests and modules that are left out as something is missing, for whoever has it.
+
+Programs of ours, which tests start, would take a name like theirs for a setting.
+"""
 
 OF_DEPLOYMENT = ("cfn-lint", "check-jsonschema", "hadolint")
 """Programs that `make test-deployment` installs beside Python."""
