@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -80,8 +81,15 @@ def leave_out(items: list[pytest.Item]) -> list[pytest.Item]:
     for reason, (first, *others) in left.items():
         more = f"; {len(others)} more tests need it" if others else ""
         first.add_marker(pytest.mark.skip(reason=f"{reason}{more}"))
-        note_left_out(item.nodeid for item in (first, *others))
+    gone = {id(item): item for item in itertools.chain.from_iterable(left.values())}
+    go_ahead = {_test_of(item) for item in kept if id(item) not in gone}
+    # Where no case of a test goes ahead, its cases may be others where the tool is.
+    note_left_out(item.nodeid if _test_of(item) in go_ahead else _test_of(item) for item in gone.values())
     return kept
+
+
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 def note_left_out(ids: Iterable[str]) -> None:
@@ -89,7 +97,7 @@ def note_left_out(ids: Iterable[str]) -> None:
     file = os.environ.get(LEFT_OUT_TO, "")
     if file and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
         with Path(file).open("a", encoding="utf-8") as lines:
-            lines.writelines(f"{each}\n" for each in ids)
+            lines.writelines(f"{each}\n" for each in dict.fromkeys(ids))
 
 
 def needs(item: pytest.Item) -> list[str]:

@@ -70,9 +70,8 @@ def test_whoever_has_the_tools_can_run_all_that_was_left_out(
     _run(pytester, monkeypatch, "one", "postgres")
 
     ids = file.read_text(encoding="utf-8").splitlines()
-    assert [name.partition("::")[2] for name in ids] == [
-        "test_needs_one[0]", "test_needs_one[1]", "test_needs_one[2]", "test_on_a_database[postgres]",
-    ]  # fmt: skip
+    # Whose cases are all left out may have others where the tool is, as those that are read from recordings.
+    assert [name.partition("::")[2] for name in ids] == ["test_needs_one", "test_on_a_database[postgres]"]
 
 
 def test_each_missing_tool_says_so_itself(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
