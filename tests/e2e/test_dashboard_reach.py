@@ -69,7 +69,8 @@ async def test_the_sign_and_the_headings_stay_in_sight(tmp_path: Path) -> None:
         await full_day(shown)
         (page,) = await shown.open(f"?day={shown.tomorrow}", height=400)
 
-        await page.locator(shown.row(page, "20-21")).scroll_into_view_if_needed()
+        # In one step: a row that is drawn anew meanwhile is no longer there to be waited for.
+        await page.locator(shown.row(page, "20-21")).evaluate("row => row.scrollIntoView()")
         await page.mouse.wheel(0, 300)
         await page.wait_for_function("scrollY > 200")
 
