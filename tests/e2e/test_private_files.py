@@ -57,7 +57,8 @@ def running(out: Path) -> Iterator[Serving]:
     }
     with umask(0), serving(
         out, SERVERS, DATABASE_URL=f"sqlite:///{out}/midstream.db", ORDERS_DATABASE_URL=f"sqlite:///{out}/orders.db",
-        ORDERS_EXCHANGES="binance", ORDERS_METRICS_PORT="0", POWER_LISTENER_METRICS_PORT="0", MIDS_CSV="on", **ports,
+        ORDERS_EXCHANGES="binance", ORDERS_METRICS_PORT="0", POWER_LISTENER_METRICS_PORT="0", MIDS_CSV="on",
+        POWER_SPOOL=str(out / "spool"), **ports,
     ) as servers:  # fmt: skip
         yield servers
 

@@ -80,6 +80,7 @@ def test_an_engine_that_is_killed_and_a_server_that_is_killed_go_on_where_they_w
     running.calls.create("paced", files=["paced.csv"], rate=4_000.0, time_debt=pb.TimeDebt.POLICY_STRETCH)
     running.calls.create("other", files=["other.csv"], speed=40.0)
     until(lambda: running.calls.get("paced").last_sequence > 100, what="the first ticks")
+    until(lambda: "pid" in reported(own_client, "other"), what="the other engine")
     first, other = running.calls.get("paced"), reported(own_client, "other")
 
     killed = reported(own_client, "paced")["pid"]

@@ -202,11 +202,12 @@ def test_a_feed_process_that_drops_three_times_is_filled_from_the_file_and_joine
         engine = start_engine(session.url, session.keys.session, historical=[str(path)], live_url=simulator.ws_url)
         # No connection but the fourth one lives to bring as many.
         wait_until(lambda: live_run(session) > 150, timeout_s=PATIENCE_S, what="a connection that lasts")
-        rejoins = [seam.mode for seam in seams(session.frames())].count(MODE_HISTORICAL)
-        engine.wait_for(lambda state: state["joining"]["rejoins"] == rejoins)
+        # Asked each time: on a busy machine one more may come.
+        engine.wait_for(lambda state: state["joining"]["rejoins"] == times_filled(session.frames()))
         assert engine.stop() == 0
 
     frames = session.frames()
+    rejoins = times_filled(frames)
     assert repr(published(frames)) == repr(sent()[: len(published(frames))])
     # What is lost while history catches up costs nothing, and is not told.
     told = kinds(frames)
@@ -216,6 +217,11 @@ def test_a_feed_process_that_drops_three_times_is_filled_from_the_file_and_joine
     assert [seam.gap_ns for seam in found] == [0] * len(found)
     assert [seam.mode for seam in found] == [MODE_LIVE, *(MODE_HISTORICAL, MODE_LIVE) * rejoins]
     assert rejoins > 0
+
+
+def times_filled(frames: list[TickFrame]) -> int:
+    """How often files began to fill what the feed had left out."""
+    return [seam.mode for seam in seams(frames)].count(MODE_HISTORICAL)
 
 
 def live_run(session: Session) -> int:
