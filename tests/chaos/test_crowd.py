@@ -25,7 +25,7 @@ SOME_RESTARTS = [("replay", signal.SIGKILL), ("price", signal.SIGTERM), ("contro
 @pytest.mark.parametrize(
     ("subscribers", "calls", "restarts", "bursts"),
     [
-        pytest.param(120, 480, SOME_RESTARTS, 60, id="120", marks=pytest.mark.long),
+        pytest.param(120, 480, SOME_RESTARTS, 60, id="120", marks=pytest.mark.nightly),
         pytest.param(
             1_000, 1_000, EVERY_RESTART, 240, id="1000", marks=[pytest.mark.nightly, pytest.mark.timeout(900)]
         ),

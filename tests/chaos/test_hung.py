@@ -152,6 +152,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         redis.stop()
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("row", HANGING, ids=lambda row: row.key)
 def test_everybody_says_what_the_page_says(stage: Stage, row: Hung) -> None:
     well(stage, row)

@@ -143,7 +143,7 @@ def test_input_that_changed_under_the_position_is_refused_by_name(tmp_path: Path
         assert expected.mid_log.startswith((chaos.out / LOGS[0]).read_bytes())
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_full_disk_shows_in_health_ends_the_server_and_leaves_no_trace(tmp_path: Path) -> None:
     files = write_history(tmp_path / "in", 5, 3_000)
     expected = expected_outputs(files)

@@ -62,8 +62,8 @@ def test_what_somebody_deletes_in_the_middle_heals_within_seconds(tmp_path: Path
         assert [server.starts for server in chaos.servers.values()] == [2, 1]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("limit", [pytest.param("high mark", marks=pytest.mark.long), "memory"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("limit", [pytest.param("high mark", marks=pytest.mark.nightly), "memory"])
 def test_suspended_sink_bounds_the_queue_and_catches_up(tmp_path: Path, limit: str) -> None:
     rows = 120_000
     path = write_made_ticks(tmp_path / "made.csv", rows, step_us=10)

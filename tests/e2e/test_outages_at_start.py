@@ -66,7 +66,7 @@ def down(servers: Serving) -> dict[str, str]:
     return dict(json.loads(servers.midstream("status", "--json").stdout)["down"])
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_orders_whose_journal_is_locked_at_a_restart_come_back_and_the_others_never_notice(tmp_path: Path) -> None:
     with kept_up(tmp_path / "out", "control", "orders", **desk_settings(tmp_path)) as servers:
         control, orders = pid_of(servers, "control"), pid_of(servers, "orders")
@@ -87,7 +87,7 @@ def test_orders_whose_journal_is_locked_at_a_restart_come_back_and_the_others_ne
     assert "the orders server serves again" in log
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_first_start_waits_for_a_locked_journal_and_refuses_a_wrong_one_at_once(tmp_path: Path) -> None:
     settings = desk_settings(tmp_path)
     journal = tmp_path / "orders.db"

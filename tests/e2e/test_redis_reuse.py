@@ -59,7 +59,7 @@ def test_overwriting_in_the_same_session_starts_over_and_ends(
     assert_exact(outputs, expected_outputs([files[0]]))
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_run_is_resumed_exactly_after_another_one_used_its_session(new_redis: NewRedis, tmp_path: Path) -> None:
     url = new_redis().url
     path = write_made_ticks(tmp_path / "made.csv", 20_000)

@@ -64,7 +64,7 @@ def ended(server: OrderServer, order_id: str, cause: int) -> pb.Order:
     return order
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_an_order_that_its_exchange_ends_says_why_alike_everywhere(tmp_path: Path, subtests: pytest.Subtests) -> None:
     with order_server(tmp_path, *EXCHANGES, ORDERS_PRICE_BAND="0.2") as (server, simulators):
         server.start()

@@ -54,7 +54,7 @@ def test_any_goes_to_the_next_exchange_when_the_first_one_is_not_there(tmp_path:
         assert set(sent) == {before.venue_client_order_id}
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_flood_of_placements_is_refused_unread_and_cancels_pass(tmp_path: Path) -> None:
     with order_server(tmp_path, ORDERS_KEY_RATE="100000") as (server, simulators):
         server.start()

@@ -158,7 +158,7 @@ def test_servers_come_go_and_die_while_records_pass(fleet: Fleet) -> None:
     fleet.assert_exact()
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_machine_that_hangs_is_replaced_and_writes_nothing_when_it_wakes(fleet: Fleet) -> None:
     fleet.start("a")
     fleet.start("b")

@@ -266,7 +266,7 @@ def test_as_many_fields_as_fit_cost_no_memory(server: OrderServer, operator: Ope
     assert peak.grown < GROWTH_MAX
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_more_watchers_than_there_may_be_are_told_and_keep_nobody_out(server: OrderServer, operator: Operator) -> None:
     path = "/midstream.orders.v1.OrderService/WatchOrders"
     headers = call_headers(path, tuple((k.encode(), v.encode()) for k, v in server.metadata))

@@ -124,7 +124,7 @@ def reported(client: redis.Redis, session: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_session_of_the_same_name_begins_anew_and_spares_the_logs_of_the_first(servers: Start, data: Path) -> None:
     write_ticks(data / "first.csv", 300, ticker="ETH")
     write_ticks(data / "second.csv", 200, ticker="SOL")
