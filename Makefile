@@ -84,7 +84,7 @@ test: $(VENV)/.built $(VENV)/$(if $(T),.tools,.tested) ## Run the default test s
 	@$(BIN)/python -m pytest $(or $(T),$(PARALLEL))
 
 test-quick: $(VENV)/.built $(VENV)/.tools ## Run a tenth of the suite, from every part of it
-	@$(BIN)/python -m pytest $(PARALLEL) -m quick
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'quick and not long and not nightly'
 
 test-long: $(VENV)/.built $(VENV)/.tested ## Run the tests that need minutes
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'long and not nightly'
