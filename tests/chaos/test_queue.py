@@ -63,7 +63,7 @@ def test_what_somebody_deletes_in_the_middle_heals_within_seconds(tmp_path: Path
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("limit", [pytest.param("high mark", marks=pytest.mark.nightly), "memory"])
+@pytest.mark.parametrize("limit", ["high mark", "memory"])
 def test_suspended_sink_bounds_the_queue_and_catches_up(tmp_path: Path, limit: str) -> None:
     rows = 120_000
     path = write_made_ticks(tmp_path / "made.csv", rows, step_us=10)

@@ -30,7 +30,6 @@ SITES = {
     "sink_before_ack": "price",
     "sink_after_ack": "price",
 }
-QUICK = ("sink_after_sync",)
 LAST = datetime(2025, 1, 1, 1, 0, 0, tzinfo=UTC)
 """So far behind the row before that only an engine that starts there, and begins at once, gets to it."""
 
@@ -56,9 +55,7 @@ def arm(chaos: Chaos, site: str, nth: int, once: Path) -> None:
 
 @pytest.mark.cases(3)
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "site", [site if site in QUICK else pytest.param(site, marks=pytest.mark.long) for site in SITES]
-)
+@pytest.mark.parametrize("site", SITES)
 def test_killed_at_every_place_the_system_leaves_no_trace(tmp_path: Path, site: str) -> None:
     expected = write_history(tmp_path / "made.csv")
     fired = [tmp_path / f"fired-{place}" for place in ("first", "middle", "last")]

@@ -10,11 +10,10 @@ def leave_to_the_night(items: list[pytest.Item]) -> None:
 
     Of a test with long cases, and others, that goes for both apart. A case that is asked for by its id, alone, stays.
     """
-    tests: dict[tuple[object, str, bool], list[pytest.Item]] = {}
+    tests: dict[tuple[str, bool], list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("cases") and not item.get_closest_marker("nightly"):
-            name = getattr(item, "originalname", item.name)
-            tests.setdefault((item.parent, name, item.get_closest_marker("long") is not None), []).append(item)
+            tests.setdefault((test_of(item), item.get_closest_marker("long") is not None), []).append(item)
     for cases in tests.values():
         marker = cases[0].get_closest_marker("cases")
         assert marker is not None
@@ -23,6 +22,11 @@ def leave_to_the_night(items: list[pytest.Item]) -> None:
         for number, item in enumerate(cases):
             if number not in stay:
                 item.add_marker(pytest.mark.nightly)
+
+
+def test_of(item: pytest.Item) -> str:
+    """Return the id of a test without that of its case."""
+    return item.nodeid.partition("[")[0]
 
 
 def spread(count: int, chosen: int) -> frozenset[int]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
+import redis
 
 from protos.common.v1.market_pb2 import TickBatch
 from protos.price.v1.price_pb2_grpc import PriceServiceStub
 from protos.replay.v1 import replay_pb2 as pb
 from protos.replay.v1.replay_pb2_grpc import ReplayServiceStub
+from services.runtime.session.keys import SessionKeys
 from tests.support.cli import until
 from tests.support.server_process import ServerProcess, server_process
 
@@ -34,6 +37,12 @@ def write_ticks(path: Path, rows: int, *, ticker: str = "BTC", step_ms: int = 10
                 f"{row},2026-01-01 00:{minute:02}:{second:02}.{millisecond:03}000,{ticker},{price}.25,1.0,{price}.75,1.0,5\n"
             )
     return path
+
+
+def reported(client: redis.Redis, session: str) -> dict[str, object]:
+    """Return what a session's engine says of itself; nothing where it has not spoken."""
+    found: dict[str, object] = json.loads(client.get(SessionKeys(session).state) or "{}")
+    return found
 
 
 class SessionCalls:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import jsonschema
+
 UNITS: Final = [
     "Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits",
     "Megabits", "Gigabits", "Terabits", "Percent", "Count", "Bytes/Second", "Kilobytes/Second", "Megabytes/Second",
@@ -64,6 +66,8 @@ SCHEMA: Final[dict[str, Any]] = {
     },
 }
 """Of the line as such; that its targets are there is `problems`."""
+FORM: Final = jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
+"""To hold documents against; `jsonschema.validate` would look through the schema itself each time."""
 
 _DISTRIBUTION: Final = {"Values", "Counts", "Min", "Max", "Count", "Sum"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import test_of
 from tests.support.contracts import MISSING, RECORDED
 from tests.support.postgres import postgres_missing
 
@@ -71,25 +71,22 @@ def leave_out(items: list[pytest.Item]) -> list[pytest.Item]:
     """Return the tests that go ahead. Of those that need a missing tool the first one stays, skipped, and speaks for the others."""
     kept: list[pytest.Item] = []
     left: dict[str, list[pytest.Item]] = {}
+    go_ahead: set[str] = set()
     for item in items:
         reason = next(filter(None, map(missing, needs(item))), "")
         if reason:
             left.setdefault(reason, []).append(item)
             if len(left[reason]) > 1:
                 continue
+        else:
+            go_ahead.add(test_of(item))
         kept.append(item)
     for reason, (first, *others) in left.items():
         more = f"; {len(others)} more tests need it" if others else ""
         first.add_marker(pytest.mark.skip(reason=f"{reason}{more}"))
-    gone = {id(item): item for item in itertools.chain.from_iterable(left.values())}
-    go_ahead = {_test_of(item) for item in kept if id(item) not in gone}
-    # Where no case of a test goes ahead, its cases may be others where the tool is.
-    note_left_out(item.nodeid if _test_of(item) in go_ahead else _test_of(item) for item in gone.values())
+        # Where no case of a test goes ahead, its cases may be others where the tool is.
+        note_left_out(item.nodeid if test_of(item) in go_ahead else test_of(item) for item in (first, *others))
     return kept
-
-
-def _test_of(item: pytest.Item) -> str:
-    return item.nodeid.partition("[")[0]
 
 
 def note_left_out(ids: Iterable[str]) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import jsonschema
 
 from tests.support.calls import NAME
-from tests.support.emf_schema import SCHEMA, problems
+from tests.support.emf_schema import FORM, problems
 from tests.support.waiting import wait_until
 
 PATIENCE_S = 60.0
@@ -61,7 +60,7 @@ def test_lines_hold_everything_once_from_the_start_to_the_end(tmp_path: Path) ->
     )
 
     for document in documents:
-        jsonschema.validate(document, SCHEMA)
+        FORM.validate(document)
         assert problems(document) == []
         assert (document["stage"], document["server"]) == ("dev", "control")
     # Lines of the start, and what came since at the end.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from clients.rpc import ControlClient
 from protos.common.v1.market_pb2 import MidBatch, TickBatch
 from protos.price.v1 import price_pb2
 from protos.replay.v1 import replay_pb2 as pb
-from services.runtime.session.keys import SessionKeys
 from tests.support.cli import until
-from tests.support.created_sessions import BEGIN_NS, CALL_S, Servers, SessionCalls, write_ticks
+from tests.support.created_sessions import BEGIN_NS, CALL_S, Servers, SessionCalls, reported, write_ticks
 from tests.support.redis_server import RedisForTests
 from tests.support.server_process import server_process
 
@@ -28,11 +26,6 @@ def control(running: Servers, session: str) -> Iterator[ControlClient]:
     server = running.start("control")
     with ControlClient(f"127.0.0.1:{server.announcement['port']}", session=session) as client:
         yield client
-
-
-def pid_of(client: redis.Redis, session: str) -> int:
-    """Return which process has a session's engine; 0 where none has said so."""
-    return int(json.loads(client.get(SessionKeys(session).state) or "{}").get("pid", 0))  # type: ignore[arg-type]
 
 
 def numbers(batches: list[TickBatch]) -> list[int]:
@@ -63,14 +56,16 @@ def test_two_replay_servers_serve_one_session_and_the_second_takes_it_over(
         before = until(lambda: (found := others.get("paced")).last_sequence > 100 and found, what="the first ticks")
         # Or all of it might be published before the first one dies.
         commands.pause()
-        first_pid = pid_of(own_client, "paced")
+        first_pid = reported(own_client, "paced")["pid"]
         to = before.last_sequence
         assert [batch.SerializeToString() for batch in running.calls.ticks("paced", to=to)] == [
             batch.SerializeToString() for batch in others.ticks("paced", to=to)
         ]
 
         running.replay.kill()
-        until(lambda: pid_of(own_client, "paced") != first_pid, what="the engine of the second server")
+        until(
+            lambda: reported(own_client, "paced")["pid"] not in (0, first_pid), what="the engine of the second server"
+        )
         commands.resume()
         done = others.wait_state("paced", pb.SESSION_STATE_COMPLETED)
         others.wait_read("paced", rows=rows)

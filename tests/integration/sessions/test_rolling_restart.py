@@ -135,9 +135,8 @@ def test_live_data_is_in_the_logs_or_a_gap_says_where_it_is_not(store: Store, tm
     assert 0 < gaps.total() <= (1 if partitions == 1 else 2 * partitions + partitions // 2)
 
 
-@pytest.mark.parametrize(
-    "partitions", [pytest.param(1, marks=pytest.mark.nightly), pytest.param(4, marks=pytest.mark.nightly)]
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("partitions", [1, 4])
 def test_a_session_that_joined_its_feed_has_all_of_it_by_its_recording(
     own_redis: RedisForTests, tmp_path: Path, partitions: int
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from protos.price.v1 import price_pb2
 from protos.replay.v1 import replay_pb2 as pb
 from services.runtime.session.keys import SessionKeys
 from tests.support.cli import replay, until
-from tests.support.created_sessions import CALL_S, Servers, write_ticks
+from tests.support.created_sessions import CALL_S, Servers, reported, write_ticks
 from tests.support.redis_server import RedisForTests
 from tests.support.server_process import SERVING
 
@@ -116,12 +115,6 @@ def test_figures_of_a_session_are_its_own_and_go_with_it(servers: Start, data: P
         # A text of the figures is kept for a moment.
         until(lambda server=server: 'session="eth"' not in server.figures(), what="the end of its figures")  # type: ignore[misc]
         assert 'session="kept"' in server.figures()
-
-
-def reported(client: redis.Redis, session: str) -> dict[str, object]:
-    """What an engine says of itself."""
-    found: dict[str, object] = json.loads(client.get(SessionKeys(session).state) or "{}")  # type: ignore[arg-type]
-    return found
 
 
 @pytest.mark.nightly

@@ -32,6 +32,19 @@ def _code_of(command: Callable[[], None]) -> object:
     return None
 
 
+def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of these lines to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_a_signal_inside_a_finalizer_is_not_lost() -> None:
     class Finalized:
         def __del__(self) -> None:
@@ -109,14 +122,7 @@ def test_a_signal_while_the_command_is_still_imported_ends_it_without_a_tracebac
         "entry.main()\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code, "replay", "no such.csv"],
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = _python(code, "replay", "no such.csv")
 
     assert (done.returncode, done.stderr) == (130, "")
 
@@ -134,9 +140,7 @@ def test_a_signal_while_a_class_is_made_ends_in_order() -> None:
                 named = Named()
         run_command(load)
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    ended = _python(command)
 
     assert (ended.returncode, ended.stderr) == (130, "")
 
@@ -148,9 +152,7 @@ def test_an_error_with_another_cause_stays_one() -> None:
             raise RuntimeError("not loaded") from ValueError("why")
         run_command(load)
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    ended = _python(command)
 
     assert ended.returncode == 1
     assert "ValueError: why" in ended.stderr
